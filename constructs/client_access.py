@@ -1,0 +1,61 @@
+"""Who may reach the endpoint: the gateway's and monitoring's namespaces, nobody else."""
+
+from __future__ import annotations
+
+from constructs import terraform as tf
+
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.labels import labels, selector
+
+_POLICY = tf.network_policy_v1
+
+
+class ClientAccess(tf.Construct):
+    """A NetworkPolicy that opens one port of the serving pod to named namespaces."""
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        namespace: EndpointNamespace,
+        client_namespaces: tuple[str, ...],
+        port: int,
+    ) -> None:
+        """Declare the policy.
+
+        Args:
+            scope: The stack.
+            id: The construct's id.
+            namespace: The serving pod's namespace.
+            client_namespaces: The namespaces whose pods may connect; empty: none may.
+            port: The pod's port.
+        """
+        super().__init__(scope, id)
+        namespaces = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
+            key="kubernetes.io/metadata.name", operator="In", values=list(client_namespaces)
+        )
+        clients = _POLICY.NetworkPolicyV1SpecIngressFrom(
+            namespace_selector=_POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(
+                match_expressions=[namespaces]
+            )
+        )
+        ingress = _POLICY.NetworkPolicyV1SpecIngress(
+            from_=[clients],
+            ports=[_POLICY.NetworkPolicyV1SpecIngressPorts(port=str(port), protocol="TCP")],
+        )
+        _POLICY.NetworkPolicyV1(
+            self,
+            "Resource",
+            metadata=_POLICY.NetworkPolicyV1Metadata(
+                name="llama-swap-clients", namespace=namespace.name, labels=labels("llama-swap")
+            ),
+            spec=_POLICY.NetworkPolicyV1Spec(
+                pod_selector=_POLICY.NetworkPolicyV1SpecPodSelector(
+                    match_labels=selector("llama-swap")
+                ),
+                policy_types=["Ingress"],
+                ingress=[ingress] if client_namespaces else [],
+            ),
+            depends_on=[namespace.resource],
+        )

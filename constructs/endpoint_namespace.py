@@ -1,0 +1,37 @@
+"""The namespace, in which only pods of the `restricted` Pod Security Standard may run."""
+
+from __future__ import annotations
+
+from constructs import terraform as tf
+
+from constructs.labels import APP
+
+
+class EndpointNamespace(tf.Construct):
+    """A namespace that enforces PodSecurity `restricted`."""
+
+    def __init__(self, scope: tf.Construct, id: str, *, name: str, prevent_destroy: bool) -> None:
+        """Declare the namespace.
+
+        Args:
+            scope: The stack.
+            id: The construct's id.
+            name: The namespace's name.
+            prevent_destroy: Whether Terraform refuses to delete it and all that is in it.
+        """
+        super().__init__(scope, id)
+        self.name = name
+        levels = ("enforce", "audit", "warn")
+        self.resource = tf.namespace_v1.NamespaceV1(
+            self,
+            "Resource",
+            metadata=tf.namespace_v1.NamespaceV1Metadata(
+                name=name,
+                labels={
+                    "app.kubernetes.io/part-of": APP,
+                    "app.kubernetes.io/managed-by": "terraform",
+                }
+                | {f"pod-security.kubernetes.io/{level}": "restricted" for level in levels},
+            ),
+            lifecycle=tf.prevent_destroy(prevent_destroy),
+        )

@@ -1,0 +1,41 @@
+"""Import one provider module without its 108 siblings; delete with the move to cdktn.
+
+The binding's `__init__` imports every resource type of the provider: 1.2 million lines, which is
+more than half of a synth. jsii itself loads submodules lazily since jsii#5110; the last binding
+for cdktf is older than that.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+
+
+def lazy_package(name: str) -> None:
+    """Register a package whose submodules are imported when they are first named.
+
+    Args:
+        name: A package that nothing has imported yet; one that is imported stays as it is.
+
+    Raises:
+        ModuleNotFoundError: when the package is not installed.
+    """
+    if name in sys.modules:
+        return
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    package = importlib.util.module_from_spec(spec)
+
+    def submodule(attribute: str) -> ModuleType:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        try:
+            return importlib.import_module(f"{name}.{attribute}")
+        except ModuleNotFoundError as error:
+            raise AttributeError(attribute) from error
+
+    package.__getattr__ = submodule  # type: ignore[method-assign]
+    sys.modules[name] = package

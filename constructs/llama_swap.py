@@ -1,0 +1,281 @@
+"""The serving side: llama-swap's ConfigMap, its Deployment on the GPU, and the Service."""
+
+from __future__ import annotations
+
+import hashlib
+
+from constructs import terraform as tf
+
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.labels import labels, selector
+from constructs.model_store import ModelStore
+from constructs.pod_resources import Gpu, PodResources
+
+_DEP = tf.deployment_v1
+_SVC = tf.service_v1
+
+CONFIG_KEY = "llama-swap.yaml"
+CONFIG_ANNOTATION = "checksum/config"
+_NAME = "llama-swap"
+# llama-swap is started through a shell for the limit alone: an engine that crashes in a loop wrote
+# 148 GiB of core files in 50 minutes elsewhere and took its node down.
+_COMMAND = "ulimit -c 0; exec /app/llama-swap -config /config/{key} -listen 0.0.0.0:{port}"
+
+
+class LlamaSwap(tf.Construct):
+    """llama-swap with its models, one pod on one GPU, behind one Service.
+
+    The configuration's sha256 is an annotation of the pod: a change restarts it. A reload would
+    stop every model just the same. Terraform does not wait for the rollout, because the GPU may
+    be taken; `python -m ops deploy` says afterwards what waits and why.
+    """
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        namespace: EndpointNamespace,
+        name: str,
+        port: int,
+        config: str,
+        image: str,
+        store: ModelStore,
+        gpu: Gpu,
+        resources: PodResources,
+        run_as_user: int,
+        pre_stop_s: int,
+        termination_grace_period_s: int,
+        api_key_secret: str | None,
+    ) -> None:
+        """Declare ConfigMap, Deployment and Service.
+
+        Args:
+            scope: The stack.
+            id: The construct's id.
+            namespace: Their namespace.
+            name: The Service's name, which is the endpoint's host name.
+            port: The port of Service and pod.
+            config: The rendered llama-swap configuration.
+            image: The image of llama-swap and llama-server, by digest.
+            store: The volume with the models, mounted read-only.
+            gpu: The card to ask for.
+            resources: What else of the node.
+            run_as_user: User and group of the pod.
+            pre_stop_s: Seconds between the pod's removal from the Service and SIGTERM.
+            termination_grace_period_s: Seconds until SIGKILL, the pause included.
+            api_key_secret: Secret whose keys become environment variables; None: none.
+        """
+        super().__init__(scope, id)
+        self._port = port
+        config_map = tf.config_map_v1.ConfigMapV1(
+            self,
+            "config",
+            metadata=tf.config_map_v1.ConfigMapV1Metadata(
+                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
+            ),
+            data={CONFIG_KEY: tf.terraform_text(config)},
+            depends_on=[namespace.resource],
+        )
+        self.deployment = _DEP.DeploymentV1(
+            self,
+            "Resource",
+            metadata=_DEP.DeploymentV1Metadata(
+                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
+            ),
+            spec=_DEP.DeploymentV1Spec(
+                replicas="1",
+                revision_history_limit=3,
+                # Two pods would wait for one GPU: the old one has to go first.
+                strategy=_DEP.DeploymentV1SpecStrategy(type="Recreate"),
+                selector=_DEP.DeploymentV1SpecSelector(match_labels=selector(_NAME)),
+                template=_DEP.DeploymentV1SpecTemplate(
+                    metadata=_DEP.DeploymentV1SpecTemplateMetadata(
+                        labels=selector(_NAME),
+                        annotations={
+                            CONFIG_ANNOTATION: hashlib.sha256(config.encode()).hexdigest()
+                        },
+                    ),
+                    spec=self._pod(
+                        container=self._container(image, resources, pre_stop_s, api_key_secret),
+                        store=store,
+                        gpu=gpu,
+                        run_as_user=run_as_user,
+                        termination_grace_period_s=termination_grace_period_s,
+                    ),
+                ),
+            ),
+            wait_for_rollout=False,
+            depends_on=[config_map, store.claim],
+        )
+        self.service = _SVC.ServiceV1(
+            self,
+            "service",
+            metadata=_SVC.ServiceV1Metadata(
+                name=name, namespace=namespace.name, labels=labels(_NAME)
+            ),
+            spec=_SVC.ServiceV1Spec(
+                type="ClusterIP",
+                selector=selector(_NAME),
+                port=[
+                    _SVC.ServiceV1SpecPort(
+                        name="http", port=port, target_port="http", protocol="TCP"
+                    )
+                ],
+            ),
+            wait_for_load_balancer=False,
+            depends_on=[namespace.resource],
+        )
+
+    def _pod(
+        self,
+        *,
+        container: tf.deployment_v1.DeploymentV1SpecTemplateSpecContainer,
+        store: ModelStore,
+        gpu: Gpu,
+        run_as_user: int,
+        termination_grace_period_s: int,
+    ) -> tf.deployment_v1.DeploymentV1SpecTemplateSpec:
+        return _DEP.DeploymentV1SpecTemplateSpec(
+            automount_service_account_token=False,
+            enable_service_links=False,
+            termination_grace_period_seconds=termination_grace_period_s,
+            node_selector=dict(gpu.node_selector),
+            toleration=[
+                _DEP.DeploymentV1SpecTemplateSpecToleration(key=gpu.taint_key, operator="Exists")
+            ],
+            security_context=_DEP.DeploymentV1SpecTemplateSpecSecurityContext(
+                run_as_non_root=True,
+                run_as_user=str(run_as_user),
+                run_as_group=str(run_as_user),
+                fs_group=str(run_as_user),
+                fs_group_change_policy="OnRootMismatch",
+                seccomp_profile=_DEP.DeploymentV1SpecTemplateSpecSecurityContextSeccompProfile(
+                    type="RuntimeDefault"
+                ),
+            ),
+            container=[container],
+            volume=[
+                _DEP.DeploymentV1SpecTemplateSpecVolume(
+                    name="config",
+                    config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(name=_NAME),
+                ),
+                _DEP.DeploymentV1SpecTemplateSpecVolume(
+                    name="models",
+                    persistent_volume_claim=(
+                        _DEP.DeploymentV1SpecTemplateSpecVolumePersistentVolumeClaim(
+                            claim_name=store.claim_name
+                        )
+                    ),
+                ),
+                *(
+                    _DEP.DeploymentV1SpecTemplateSpecVolume(
+                        name=name,
+                        empty_dir=_DEP.DeploymentV1SpecTemplateSpecVolumeEmptyDir(
+                            size_limit=size_limit
+                        ),
+                    )
+                    for name, size_limit in (("home", "1Gi"), ("tmp", "1Gi"))
+                ),
+            ],
+        )
+
+    def _container(
+        self,
+        image: str,
+        resources: PodResources,
+        pre_stop_s: int,
+        api_key_secret: str | None,
+    ) -> tf.deployment_v1.DeploymentV1SpecTemplateSpecContainer:
+        mount = _DEP.DeploymentV1SpecTemplateSpecContainerVolumeMount
+        return _DEP.DeploymentV1SpecTemplateSpecContainer(
+            name=_NAME,
+            image=image,
+            image_pull_policy="IfNotPresent",
+            command=["/bin/sh", "-c", _COMMAND.format(key=CONFIG_KEY, port=self._port)],
+            env=[
+                _DEP.DeploymentV1SpecTemplateSpecContainerEnv(name=name, value=value)
+                for name, value in (
+                    ("HOME", "/home/llama"),
+                    # The image holds no machine code for a T4; its driver compiles it once.
+                    ("CUDA_CACHE_PATH", "/home/llama/cuda-cache"),
+                    ("CUDA_CACHE_MAXSIZE", str(512 * 1024 * 1024)),
+                    ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
+                )
+            ],
+            env_from=None
+            if api_key_secret is None
+            else [
+                _DEP.DeploymentV1SpecTemplateSpecContainerEnvFrom(
+                    secret_ref=_DEP.DeploymentV1SpecTemplateSpecContainerEnvFromSecretRef(
+                        name=api_key_secret
+                    )
+                )
+            ],
+            port=[
+                _DEP.DeploymentV1SpecTemplateSpecContainerPort(
+                    name="http", container_port=self._port, protocol="TCP"
+                )
+            ],
+            resources=_DEP.DeploymentV1SpecTemplateSpecContainerResources(
+                requests={
+                    "cpu": f"{resources.cpu_request_millicores}m",
+                    "memory": f"{resources.memory_request_gib}Gi",
+                    "ephemeral-storage": "1Gi",
+                    "nvidia.com/gpu": "1",
+                },
+                limits={
+                    "memory": f"{resources.memory_limit_gib}Gi",
+                    "ephemeral-storage": f"{resources.ephemeral_storage_limit_gib}Gi",
+                    "nvidia.com/gpu": "1",
+                },
+            ),
+            security_context=_DEP.DeploymentV1SpecTemplateSpecContainerSecurityContext(
+                # The provider sends `false` where this is left out, and so overrides the pod's.
+                run_as_non_root=True,
+                allow_privilege_escalation=False,
+                read_only_root_filesystem=True,
+                capabilities=_DEP.DeploymentV1SpecTemplateSpecContainerSecurityContextCapabilities(
+                    drop=["ALL"]
+                ),
+            ),
+            # /wol-health answers without a key, loads no model and, unlike /health, logs nothing.
+            startup_probe=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe(
+                http_get=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbeHttpGet(
+                    path="/wol-health", port="http"
+                ),
+                period_seconds=2,
+                failure_threshold=30,
+            ),
+            readiness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe(
+                http_get=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbeHttpGet(
+                    path="/wol-health", port="http"
+                ),
+                period_seconds=5,
+                timeout_seconds=3,
+            ),
+            liveness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe(
+                http_get=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbeHttpGet(
+                    path="/wol-health", port="http"
+                ),
+                period_seconds=20,
+                timeout_seconds=5,
+                failure_threshold=6,
+            ),
+            lifecycle=_DEP.DeploymentV1SpecTemplateSpecContainerLifecycle(
+                pre_stop=[
+                    _DEP.DeploymentV1SpecTemplateSpecContainerLifecyclePreStop(
+                        exec=_DEP.DeploymentV1SpecTemplateSpecContainerLifecyclePreStopExec(
+                            command=["/bin/sleep", str(pre_stop_s)]
+                        )
+                    )
+                ]
+            ),
+            volume_mount=[
+                # A directory, not a subPath: the kubelet never updates those.
+                mount(name="config", mount_path="/config", read_only=True),
+                mount(name="models", mount_path="/models", read_only=True),
+                mount(name="home", mount_path="/home/llama"),
+                mount(name="tmp", mount_path="/tmp"),
+            ],
+        )

@@ -1,0 +1,44 @@
+"""Where the models' volume lives: an NFS export, or the GPU node's own SSD."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from llama_swap_config.errors import require_setting
+
+_NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NfsStorage:
+    """Path A: the volume is an NFS export that every node can mount."""
+
+    server: str
+    """IP address of the NFS server. A name would need the node's resolver, which is not the
+    cluster's."""
+    path: str
+    mount_options: tuple[str, ...] = ("nfsvers=4.1", "hard", "nconnect=8", "noatime")
+    """`hard`: a soft mount answers a slow server with I/O errors in the middle of a model."""
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.server)
+        except ValueError:
+            require_setting(False, "storage.server", self.server, "an IP address")
+        require_setting(self.path.startswith("/"), "storage.path", self.path, "an absolute path")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSsdStorage:
+    """Path B: the volume is a directory on the GPU node's own SSD."""
+
+    node: str
+    """The node's `kubernetes.io/hostname`; every pod with the volume is scheduled there."""
+    path: str
+    """A directory that exists on that node."""
+
+    def __post_init__(self) -> None:
+        require_setting(bool(_NODE.fullmatch(self.node)), "storage.node", self.node, "a host name")
+        require_setting(self.path.startswith("/"), "storage.path", self.path, "an absolute path")

@@ -1,0 +1,1 @@
+"""From the typed model registry to the texts that llama-swap and the download Job read."""

@@ -1,0 +1,191 @@
+"""What one model of the registry is: the operator's wishes, typed and checked one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from llama_swap_config import llama_server_flags
+from llama_swap_config.errors import ConfigError
+
+Quantisation = Literal[
+    "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
+    "Q6_K", "Q8_0", "IQ1_S", "IQ2_M", "IQ3_M", "IQ4_XS", "IQ4_NL", "BF16", "F16", "F32",
+]  # fmt: skip
+ProjectorQuantisation = Literal["F16", "BF16", "Q8_0", "F32"]
+KvCacheType = Literal["f16", "bf16", "q8_0", "q4_0"]
+Reasoning = Literal["on", "off"]
+
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+_RESERVED_IDS = ("blobs",)
+_RESERVED_ENV = ("PATH", "LD_LIBRARY_PATH", "LLAMA_API_KEY", "HOME")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Defaults that llama-server applies where a request names none."""
+
+    temperature: float | None = None
+    """0 to 2; left out: llama-server's own default (0.8)."""
+    top_p: float | None = None
+    """0 to 1; left out: llama-server's own default (0.95)."""
+    top_k: int | None = None
+    """0 (off) or more; left out: llama-server's own default (40)."""
+    min_p: float | None = None
+    """0 to 1; left out: llama-server's own default (0.05)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model that the endpoint offers, as the operator asks for it.
+
+    Raises:
+        ConfigError: when a field is outside what it allows; the message names model and field.
+    """
+
+    id: str
+    """What a request's `model` field says: a DNS label, also the model's folder on the volume."""
+    repository: str
+    """The Hugging Face repository `owner/name` of the GGUF files."""
+    quantisation: Quantisation
+    """The quantisation of the weights, as GGUF file names spell it."""
+    projector: ProjectorQuantisation | None = "F16"
+    """The quantisation of the vision projector (mmproj); None: a text model without one."""
+    context: int = 3072
+    """Context in tokens, shared by all parallel slots (`--ctx-size`)."""
+    ttl_s: int = 600
+    """Seconds idle before the model is unloaded; 0: never."""
+    aliases: tuple[str, ...] = ()
+    """Further names that a request may use."""
+    name: str = ""
+    """What a person reads in a list of models; left out: the id."""
+    description: str = ""
+    """One sentence for a list of models."""
+    parallel_slots: int = 1
+    """Requests answered at once; each gets `context / parallel_slots` tokens."""
+    kv_cache_type_k: KvCacheType = "f16"
+    """Type of the cached keys. It must equal the values' type: a mixed cache has no fused kernel."""
+    kv_cache_type_v: KvCacheType = "f16"
+    """Type of the cached values."""
+    image_max_tokens: int | None = 1024
+    """Tokens that one image may take of the context; None with a text model only."""
+    reasoning: Reasoning = "off"
+    """Whether a thinking model thinks; on costs tokens before each answer."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Sampling defaults; left out: llama-server's own."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Extra environment of this model's llama-server."""
+    extra_args: tuple[str, ...] = ()
+    """Further llama-server arguments, one word each; none that this registry sets itself."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
+        self._check_names()
+        self._check_numbers()
+        self._check_choices()
+        self._check_sampling()
+        self._check_env()
+        llama_server_flags.check_extra_args(f"model {self.id!r}", self.extra_args)
+
+    def _error(self, name: str, value: object, allowed: str, remedy: str) -> ConfigError:
+        return ConfigError.of(f"model {self.id!r}", name, value, allowed=allowed, remedy=remedy)
+
+    def _check_names(self) -> None:
+        if not isinstance(self.id, str) or not _ID.fullmatch(self.id) or self.id in _RESERVED_IDS:
+            raise self._error(
+                "id", self.id, "a DNS label: a-z, 0-9 and '-', at most 63, not 'blobs'",
+                "rename the model",
+            )  # fmt: skip
+        if not _REPOSITORY.fullmatch(self.repository):
+            raise self._error(
+                "repository", self.repository, "owner/name", "copy it from the hub's page"
+            )
+        for alias in self.aliases:
+            if not _ALIAS.fullmatch(alias):
+                raise self._error(
+                    "aliases",
+                    alias,
+                    "letters, digits and '._:/-', at most 128",
+                    "rename the alias",
+                )
+        for name, text in (("name", self.name), ("description", self.description)):
+            if "${" in text or any(ord(character) < 32 for character in text):
+                raise self._error(
+                    name, text, "one line of text without '${' (llama-swap reads it as a macro)",
+                    "reword it",
+                )  # fmt: skip
+
+    def _check_numbers(self) -> None:
+        for name, value, minimum in (
+            ("context", self.context, 1),
+            ("ttl_s", self.ttl_s, 0),
+            ("parallel_slots", self.parallel_slots, 1),
+        ):
+            if type(value) is not int or value < minimum:
+                raise self._error(
+                    name, value, f"a whole number, at least {minimum}", "correct the number"
+                )
+        if (self.projector is None) != (self.image_max_tokens is None):
+            raise self._error(
+                "image_max_tokens", self.image_max_tokens,
+                "a number with a projector, None without one",
+                "set projector and image_max_tokens together",
+            )  # fmt: skip
+        if self.image_max_tokens is None:
+            return
+        if type(self.image_max_tokens) is not int or self.image_max_tokens < 8:
+            raise self._error(
+                "image_max_tokens", self.image_max_tokens, "a whole number, at least 8",
+                "correct the number",
+            )  # fmt: skip
+        if self.context // self.parallel_slots <= self.image_max_tokens:
+            raise self._error(
+                "context", self.context,
+                f"per slot more than image_max_tokens ({self.image_max_tokens}) "
+                f"with parallel_slots {self.parallel_slots}",
+                "raise context or lower image_max_tokens",
+            )  # fmt: skip
+
+    def _check_choices(self) -> None:
+        choices: tuple[tuple[str, object, tuple[object, ...]], ...] = (
+            ("quantisation", self.quantisation, get_args(Quantisation)),
+            ("projector", self.projector, (*get_args(ProjectorQuantisation), None)),
+            ("kv_cache_type_k", self.kv_cache_type_k, get_args(KvCacheType)),
+            ("kv_cache_type_v", self.kv_cache_type_v, get_args(KvCacheType)),
+            ("reasoning", self.reasoning, get_args(Reasoning)),
+        )
+        for name, value, allowed in choices:
+            if value not in allowed:
+                raise self._error(name, value, ", ".join(map(str, allowed)), "choose one of them")
+        if self.kv_cache_type_k != self.kv_cache_type_v:
+            raise self._error(
+                "kv_cache_type_v", self.kv_cache_type_v,
+                f"the same as kv_cache_type_k ({self.kv_cache_type_k})",
+                "set both alike: a mixed cache falls back to the CPU",
+            )  # fmt: skip
+
+    def _check_sampling(self) -> None:
+        bounds = {"temperature": 2.0, "top_p": 1.0, "top_k": float("inf"), "min_p": 1.0}
+        for name, maximum in bounds.items():
+            value = getattr(self.sampling, name)
+            if value is not None and not 0 <= value <= maximum:
+                raise self._error(f"sampling.{name}", value, f"0 to {maximum:g}", "correct it")
+
+    def _check_env(self) -> None:
+        for name, value in self.env.items():
+            if not _ENV_NAME.fullmatch(name):
+                raise self._error("env", name, "names of A-Z, 0-9 and '_'", "rename the variable")
+            if name in _RESERVED_ENV:
+                raise self._error(
+                    "env", name, f"any name but {', '.join(_RESERVED_ENV)}", "leave it out"
+                )
+            if "${" in value or "\n" in value or "\0" in value:
+                raise self._error(
+                    f"env.{name}", value, "one line without '${'", "write the value itself"
+                )

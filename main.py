@@ -1,0 +1,27 @@
+"""The CDKTF app: `python main.py` writes cdktf.out, `cdktf deploy llama-cpp` applies it."""
+
+import sys
+
+from llama_swap_config.errors import ConfigError
+
+
+def main() -> int:
+    """Synthesize the stack; a bad registry, lock or setting is one line and exit code 1."""
+    try:
+        # Imported here because a bad entry of the registry already fails when it is loaded.
+        from constructs.terraform import App
+        from llama_swap_config.registry import REGISTRY
+        from stacks.llama_cpp import LlamaCppStack
+        from stacks.settings import PRODUCTION
+
+        app = App()
+        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, models=REGISTRY)
+        app.synth()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The one stack: the endpoint and everything it needs in the cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from constructs import terraform as tf
+
+from constructs.client_access import ClientAccess
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.llama_swap import LlamaSwap
+from constructs.model_download import ModelDownload
+from constructs.model_store import ModelStore
+from llama_swap_config.checks import check_registry
+from llama_swap_config.download_plan import render_download_plan
+from llama_swap_config.llama_swap import render_llama_swap
+from llama_swap_config.lock import LOCK_PATH, lock_models, read_lock
+from llama_swap_config.model import Model
+from stacks.settings import Settings
+
+DOWNLOAD_PROGRAM = Path(__file__).parent.parent / "in_pod" / "download.py"
+
+
+class LlamaCppStack(tf.TerraformStack):
+    """Several vision models behind one OpenAI-compatible endpoint on one GPU."""
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        settings: Settings,
+        models: tuple[Model, ...],
+        lock_path: Path = LOCK_PATH,
+    ) -> None:
+        """Declare the stack.
+
+        Args:
+            scope: The app.
+            id: The stack's id.
+            settings: The facts of the cluster.
+            models: The registry.
+            lock_path: The lock; left out: the repository's own.
+
+        Raises:
+            ConfigError: when the registry, the lock or the settings do not hold together.
+        """
+        super().__init__(scope, id)
+        locked = lock_models(check_registry(models), read_lock(lock_path))
+        tf.PgBackend(self, conn_str="", schema_name=settings.state_schema)
+        tf.provider.KubernetesProvider(self, "kubernetes")
+
+        namespace = EndpointNamespace(
+            self,
+            "namespace",
+            name=settings.namespace,
+            prevent_destroy=settings.prevent_destroy,
+        )
+        store = ModelStore(
+            self,
+            "model-store",
+            namespace=namespace,
+            storage=settings.storage,
+            size_gib=settings.storage_size_gib,
+            prevent_destroy=settings.prevent_destroy,
+        )
+        ModelDownload(
+            self,
+            "model-download",
+            namespace=namespace,
+            store=store,
+            plan=render_download_plan(locked),
+            program=DOWNLOAD_PROGRAM.read_text(encoding="utf-8"),
+            image=settings.python_image,
+            run_as_user=settings.run_as_user,
+            taint_key=settings.gpu.taint_key,
+            hf_token_secret=settings.hf_token_secret,
+        )
+        LlamaSwap(
+            self,
+            "llama-swap",
+            namespace=namespace,
+            name=settings.service,
+            port=settings.port,
+            config=render_llama_swap(locked, settings.llama_swap),
+            image=settings.llama_swap_image,
+            store=store,
+            gpu=settings.gpu,
+            resources=settings.resources,
+            run_as_user=settings.run_as_user,
+            pre_stop_s=settings.pre_stop_s,
+            termination_grace_period_s=settings.termination_grace_period_s,
+            api_key_secret=settings.api_key_secret,
+        )
+        ClientAccess(
+            self,
+            "client-access",
+            namespace=namespace,
+            client_namespaces=settings.client_namespaces,
+            port=settings.port,
+        )

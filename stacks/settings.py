@@ -1,0 +1,101 @@
+"""The typed facts of the cluster: every name, size, image, node and address that is deployed.
+
+A value is changed here, or `dataclasses.replace`d for another cluster; constructs read no
+environment and hold no fact of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from constructs.pod_resources import Gpu, PodResources
+from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.errors import require_setting
+from llama_swap_config.llama_swap import LlamaSwapSettings
+
+_IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One deployed endpoint.
+
+    Raises:
+        ConfigError: when a value is outside what it allows; the message names the setting.
+    """
+
+    storage: NfsStorage | LocalSsdStorage
+    namespace: str = "llama-cpp"
+    service: str = "llama-swap"
+    port: int = 8080
+    storage_size_gib: int = 30
+    prevent_destroy: bool = True
+    """Whether Terraform refuses a plan that would delete the namespace, the volume or its claim."""
+    llama_swap_image: str = (
+        "ghcr.io/mostlygeek/llama-swap"
+        "@sha256:50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
+    )
+    """The legacy CUDA image: programs in /app, llama.cpp b10524, llama-swap v250."""
+    python_image: str = (
+        "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
+        "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
+    )
+    """Python for the programs that run in the cluster from a ConfigMap."""
+    gpu: Gpu = field(default_factory=Gpu)
+    resources: PodResources = field(default_factory=PodResources)
+    run_as_user: int = 10001
+    """User and group of every pod; the volume must be writable to it."""
+    pre_stop_s: int = 5
+    """Pause before SIGTERM, so that the Service stops sending before llama-swap stops listening."""
+    termination_grace_period_s: int = 50
+    """llama-swap drains for up to 30 s and ends at 35 s at the latest, after the pause above."""
+    client_namespaces: tuple[str, ...] = ("litellm", "monitoring")
+    """The namespaces whose pods may reach the endpoint: the gateway's and monitoring."""
+    llama_swap: LlamaSwapSettings = field(default_factory=LlamaSwapSettings)
+    api_key_secret: str | None = None
+    """Secret with the API keys, one key each named as in `llama_swap.api_key_env`; left out: the
+    endpoint asks for no key and the NetworkPolicy alone guards it."""
+    hf_token_secret: str | None = None
+    """Secret whose key HF_TOKEN the download Job uses; left out: anonymous downloads."""
+    state_schema: str = "llama-cpp"
+    """PostgreSQL schema of the Terraform state; equal to the stack's id."""
+
+    def __post_init__(self) -> None:
+        for name in ("namespace", "service"):
+            value = getattr(self, name)
+            require_setting(bool(_DNS_LABEL.fullmatch(value)), name, value, "a DNS label")
+        for value in self.client_namespaces:
+            require_setting(
+                bool(_DNS_LABEL.fullmatch(value)), "client_namespaces", value, "DNS labels"
+            )
+        for name in ("llama_swap_image", "python_image"):
+            value = getattr(self, name)
+            require_setting(
+                bool(_IMAGE.fullmatch(value)), name, value, "an image pinned by its @sha256 digest"
+            )
+        require_setting(1 <= self.port <= 65535, "port", self.port, "1 to 65535")
+        require_setting(
+            self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"
+        )
+        require_setting(
+            self.run_as_user >= 1, "run_as_user", self.run_as_user, "a user that is not root"
+        )
+        require_setting(
+            self.termination_grace_period_s >= self.pre_stop_s + 40,
+            "termination_grace_period_s",
+            self.termination_grace_period_s,
+            f"at least pre_stop_s + 40 = {self.pre_stop_s + 40}",
+        )
+        require_setting(
+            bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
+            "api_key_secret",
+            self.api_key_secret,
+            "a Secret's name exactly when llama_swap.api_key_env names variables",
+        )
+
+
+PRODUCTION = Settings(
+    storage=NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
+)
