@@ -67,11 +67,11 @@ all: check test ## What CI runs
 
 .PHONY: bench-synth
 bench-synth: install ## Time a synth against the same program with eager provider bindings
-	python bench/synth.py
+	python -m bench.synth
 
 .PHONY: bench-render
 bench-render: install ## Time checking and rendering 10, 100 and 1000 models
-	python bench/render.py
+	python -m bench.render
 
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)

@@ -9,7 +9,8 @@ def labels(component: str) -> dict[str, str]:
     """Label an object of one component with Kubernetes' recommended labels.
 
     Args:
-        component: `llama-swap`, `model-download` or `models`; selectors match on it, so it never changes.
+        component: `llama-swap`, `model-download` or `models`. Selectors match on it, so it never
+            changes.
     """
     return {
         "app.kubernetes.io/name": component,

@@ -276,6 +276,6 @@ class LlamaSwap(tf.Construct):
                 mount(name="config", mount_path="/config", read_only=True),
                 mount(name="models", mount_path="/models", read_only=True),
                 mount(name="home", mount_path="/home/llama"),
-                mount(name="tmp", mount_path="/tmp"),
+                mount(name="tmp", mount_path="/tmp"),  # noqa: S108 - the container's own.
             ],
         )

@@ -20,8 +20,8 @@ PROGRAM_KEY = "download.py"
 class ModelDownload(tf.Construct):
     """A Job named by what it does: the same files and program are the same Job, run once.
 
-    Its ConfigMap is named alike, so a Job that still runs keeps the plan it started with. It has no
-    TTL: a Job that deletes itself is re-created by every plan. Terraform does not wait for it.
+    Its ConfigMap is named alike, so a Job that still runs keeps the plan it started with. It has
+    no TTL: a Job that deletes itself is re-created by every plan. Terraform does not wait for it.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class ModelDownload(tf.Construct):
 
 
 def _failure_policy() -> tf.job_v1.JobV1SpecPodFailurePolicy:
-    """End the Job at once on what a retry cannot heal; the codes are those of in_pod/download.py."""
+    """End the Job at once on what no retry heals; the codes are those of in_pod/download.py."""
     return _JOB.JobV1SpecPodFailurePolicy(
         rule=[
             _JOB.JobV1SpecPodFailurePolicyRule(

@@ -15,8 +15,8 @@ _PVC = tf.persistent_volume_claim_v1
 class ModelStore(tf.Construct):
     """One volume for all models, written by the download Job and read by the serving pod.
 
-    The claim is bound by name, without a storage class, so no provisioner touches either side.
-    Terraform waits for neither: whoever needs the volume waits for it in the cluster.
+    The claim is bound by name, under a storage class that no provisioner has: an empty class could
+    be filled in with the cluster's default. Terraform waits for neither.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ModelStore(tf.Construct):
                     capacity={"storage": f"{size_gib}Gi"},
                     access_modes=access_modes,
                     persistent_volume_reclaim_policy="Retain",
-                    storage_class_name="",
+                    storage_class_name=volume_name,
                     volume_mode="Filesystem",
                     mount_options=_mount_options(storage),
                     node_affinity=_node_affinity(storage),
@@ -75,7 +75,7 @@ class ModelStore(tf.Construct):
             ),
             spec=_PVC.PersistentVolumeClaimV1Spec(
                 access_modes=access_modes,
-                storage_class_name="",
+                storage_class_name=volume_name,
                 volume_name=volume_name,
                 resources=_PVC.PersistentVolumeClaimV1SpecResources(
                     requests={"storage": f"{size_gib}Gi"}

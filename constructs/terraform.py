@@ -56,5 +56,5 @@ def prevent_destroy(wanted: bool) -> TerraformResourceLifecycle | None:
 
 
 def terraform_text(text: str) -> str:
-    """Escape `${` and `%{`, which Terraform would interpolate, in text that must arrive as it is."""
+    """Escape `${` and `%{`, which Terraform would interpolate, in text that must arrive whole."""
     return text.replace("${", "$${").replace("%{", "%%{")

@@ -32,7 +32,7 @@ class LockedFile:
     role: Literal["model", "mmproj"]
     repository: str
     revision: str
-    """The commit, 40 hex digits; `main` where it is not known (the sha256 still pins the bytes)."""
+    """The commit, 40 hex digits; `main` where it is not known: the sha256 pins the bytes."""
     name: str
     quantisation: str
     size_bytes: int
@@ -91,7 +91,10 @@ def read_lock(path: Path = LOCK_PATH) -> Mapping[str, tuple[LockedFile, ...]]:
         raise ConfigError.of(
             subject, "models", models, allowed="an object", remedy="restore it from git"
         )
-    lock = {id: _read_entry(f"{subject}: model {id!r}", entry) for id, entry in models.items()}
+    lock = {
+        model_id: _read_entry(f"{subject}: model {model_id!r}", entry)
+        for model_id, entry in models.items()
+    }
     _check_blobs(subject, (file for files in lock.values() for file in files))
     return lock
 

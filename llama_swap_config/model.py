@@ -70,7 +70,7 @@ class Model:
     parallel_slots: int = 1
     """Requests answered at once; each gets `context / parallel_slots` tokens."""
     kv_cache_type_k: KvCacheType = "f16"
-    """Type of the cached keys. It must equal the values' type: a mixed cache has no fused kernel."""
+    """Type of the cached keys; it must equal the values': a mixed cache has no fused kernel."""
     kv_cache_type_v: KvCacheType = "f16"
     """Type of the cached values."""
     image_max_tokens: int | None = 1024

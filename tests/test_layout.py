@@ -1,0 +1,46 @@
+"""The shape of the repository that everything else relies on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_our_constructs_folder_does_not_hide_the_package_of_that_name() -> None:
+    assert not list((ROOT / "constructs").glob("__init__.py*"))
+    assert not (ROOT / "constructs.py").exists()
+    program = (
+        "import constructs, constructs.model_store as ours;"
+        "print(constructs.Construct.__module__, constructs.__file__, ours.__file__, sep='\\n')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    module, package, ours = result.stdout.splitlines()
+    assert module == "constructs"
+    assert ROOT / "constructs" not in Path(package).parents
+    assert Path(ours) == ROOT / "constructs" / "model_store.py"
+
+
+@pytest.mark.parametrize("package", ["cdktf", "cdktf_cdktf_provider_kubernetes", "jsii"])
+def test_only_the_seam_imports_cdktf(package: str) -> None:
+    importing = re.compile(rf"^\s*(?:import|from)\s+{package}\b", re.MULTILINE)
+    sources = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    found = [path for path in sources if importing.search((ROOT / path).read_text())]
+    assert found in ([], ["constructs/terraform.py"])
+
+
+def test_main_is_short() -> None:
+    assert len((ROOT / "main.py").read_text().splitlines()) <= 40

@@ -1,0 +1,386 @@
+"""What the synthesized stack must say, whatever else changes; snapshots are the net behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from conftest import Synth
+from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.download_plan import render_download_plan
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
+from llama_swap_config.lock import LockedModel
+from llama_swap_config.registry import REGISTRY
+from stacks.settings import PRODUCTION
+
+Json = dict[str, Any]
+RESOURCES = (
+    "config_map_v1.llama-swap",
+    "config_map_v1.model-download",
+    "deployment_v1.llama-swap",
+    "job_v1.model-download",
+    "namespace_v1.llama-cpp",
+    "network_policy_v1.llama-swap-clients",
+    "persistent_volume_claim_v1.models",
+    "persistent_volume_v1.llama-cpp-models",
+    "service_v1.llama-swap",
+)
+
+
+def resources(document: Json) -> dict[str, Json]:
+    """Every resource by kind and name, the content's hash in a name left out."""
+    return {
+        f"{kind.removeprefix('kubernetes_')}.{re.sub('-[0-9a-f]{10}$', '', each['metadata']['name'])}": each
+        for kind, by_id in document["resource"].items()
+        for each in by_id.values()
+    }
+
+
+def pods(document: Json) -> list[Json]:
+    found = resources(document)
+    return [
+        found[name]["spec"]["template"]["spec"]
+        for name in ("deployment_v1.llama-swap", "job_v1.model-download")
+    ]
+
+
+@pytest.fixture(scope="session")
+def deployed(production: Json) -> dict[str, Json]:
+    return resources(production)
+
+
+@pytest.fixture
+def deployment(deployed: dict[str, Json]) -> Json:
+    return deployed["deployment_v1.llama-swap"]
+
+
+@pytest.fixture
+def container(deployment: Json) -> Json:
+    (only,) = deployment["spec"]["template"]["spec"]["container"]
+    found: Json = only
+    return found
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_resource_snapshot(
+    name: str, deployed: dict[str, Json], snapshot: SnapshotAssertion
+) -> None:
+    # The text of the ConfigMaps has golden files of its own; the Job's name holds their hash.
+    text = json.dumps(deployed[name])
+    text = re.sub(r"model-download-[0-9a-f]{10}", "model-download-CONTENT", text)
+    document = json.loads(text)
+    for key in document.get("data", {}):
+        document["data"][key] = "TEXT"
+    annotations = document.get("spec", {})
+    if name == "deployment_v1.llama-swap":
+        annotations["template"]["metadata"]["annotations"]["checksum/config"] = "SHA256"
+    assert document == snapshot.use_extension(JSONSnapshotExtension)
+
+
+def test_every_resource_has_a_snapshot(deployed: dict[str, Json]) -> None:
+    assert sorted(deployed) == sorted(RESOURCES)
+
+
+def test_the_state_is_in_postgresql_and_the_json_holds_no_connection(production: Json) -> None:
+    assert production["terraform"]["backend"] == {
+        "pg": {"conn_str": "", "schema_name": "llama-cpp"}
+    }
+
+
+def test_the_provider_is_configured_by_the_environment_alone(production: Json) -> None:
+    assert production["provider"]["kubernetes"] == [{}]
+
+
+def test_the_provider_is_pinned_to_the_version_of_the_binding(production: Json) -> None:
+    assert production["terraform"]["required_providers"]["kubernetes"]["version"] == "2.38.0"
+
+
+def test_pods_that_are_not_restricted_are_refused(deployed: dict[str, Json]) -> None:
+    labels = deployed["namespace_v1.llama-cpp"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_every_container_says_itself_that_it_is_restricted(production: Json) -> None:
+    for pod in pods(production):
+        assert pod["security_context"]["run_as_non_root"] is True
+        assert pod["security_context"]["seccomp_profile"]["type"] == "RuntimeDefault"
+        for each in pod["container"]:
+            context = each["security_context"]
+            assert context["run_as_non_root"] is True
+            assert context["allow_privilege_escalation"] is False
+            assert context["read_only_root_filesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_no_pod_has_a_token_of_the_api_server(production: Json) -> None:
+    assert [pod["automount_service_account_token"] for pod in pods(production)] == [False, False]
+
+
+def test_every_image_is_pinned_by_digest(production: Json) -> None:
+    for pod in pods(production):
+        for each in pod["container"]:
+            assert re.search(r"@sha256:[0-9a-f]{64}$", each["image"])
+            assert each["image_pull_policy"] == "IfNotPresent"
+
+
+def test_the_serving_pod_takes_one_gpu_of_the_gpu_node(
+    deployment: Json, container: Json
+) -> None:
+    pod = deployment["spec"]["template"]["spec"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
+    assert pod["toleration"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert pod["node_selector"] == {"nvidia.com/gpu.present": "true"}
+
+
+def test_two_serving_pods_never_want_the_one_gpu(deployment: Json) -> None:
+    assert deployment["spec"]["replicas"] == "1"
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_memory_limit_holds_the_largest_model(
+    container: Json, locked: tuple[LockedModel, ...]
+) -> None:
+    limit_gib = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
+    assert limit_gib * 2**30 > max(each.size_bytes for each in locked)
+
+
+def test_a_crash_loop_cannot_fill_the_node(container: Json) -> None:
+    assert container["resources"]["limits"]["ephemeral-storage"] == "4Gi"
+    assert container["command"][2].startswith("ulimit -c 0; exec /app/llama-swap ")
+
+
+def test_terraform_waits_for_nothing_that_the_gpu_or_the_network_can_hold_up(
+    deployed: dict[str, Json],
+) -> None:
+    assert deployed["deployment_v1.llama-swap"]["wait_for_rollout"] is False
+    assert deployed["job_v1.model-download"]["wait_for_completion"] is False
+    assert deployed["persistent_volume_claim_v1.models"]["wait_until_bound"] is False
+
+
+def test_the_pod_restarts_exactly_when_its_configuration_changes(
+    deployment: Json, locked: tuple[LockedModel, ...]
+) -> None:
+    config = render_llama_swap(locked, LlamaSwapSettings())
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"checksum/config": hashlib.sha256(config.encode()).hexdigest()}
+
+
+def test_terraform_does_not_interpolate_the_configuration(
+    deployed: dict[str, Json], locked: tuple[LockedModel, ...]
+) -> None:
+    text = deployed["config_map_v1.llama-swap"]["data"]["llama-swap.yaml"]
+    assert "$${PORT}" in text
+    assert not re.search(r"(?<!\$)\$\{", text)
+    assert text.replace("$${", "${") == render_llama_swap(locked, LlamaSwapSettings())
+
+
+def test_the_configuration_is_mounted_as_a_directory(container: Json) -> None:
+    mounts = {each["name"]: each for each in container["volume_mount"]}
+    assert mounts["config"] == {"mount_path": "/config", "name": "config", "read_only": True}
+    assert mounts["models"]["read_only"] is True
+    assert not [each for each in mounts.values() if each["mount_path"].startswith("/app")]
+
+
+def test_home_and_the_cuda_cache_are_writable(container: Json) -> None:
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    writable = [
+        each["mount_path"] for each in container["volume_mount"] if not each.get("read_only")
+    ]
+    assert env["HOME"] in writable
+    assert any(env["CUDA_CACHE_PATH"].startswith(f"{path}/") for path in writable)
+
+
+def test_probes_ask_what_needs_no_key_and_loads_no_model(container: Json) -> None:
+    for probe in ("startup_probe", "readiness_probe", "liveness_probe"):
+        assert container[probe]["http_get"] == {"path": "/wol-health", "port": "http"}
+
+
+def test_a_pod_that_ends_has_time_to_drain(deployment: Json, container: Json) -> None:
+    pause_s = int(container["lifecycle"]["pre_stop"][0]["exec"]["command"][1])
+    grace_s = deployment["spec"]["template"]["spec"]["termination_grace_period_seconds"]
+    assert pause_s >= 5
+    assert grace_s >= 45
+    assert grace_s - pause_s > 35
+
+
+def test_selectors_hold_nothing_that_a_release_changes(deployed: dict[str, Json]) -> None:
+    expected = {
+        "app.kubernetes.io/name": "llama-swap",
+        "app.kubernetes.io/part-of": "llama-cpp",
+    }
+    deployment = deployed["deployment_v1.llama-swap"]["spec"]
+    assert deployment["selector"]["match_labels"] == expected
+    assert deployment["template"]["metadata"]["labels"] == expected
+    assert deployed["service_v1.llama-swap"]["spec"]["selector"] == expected
+
+
+def test_the_endpoint_is_where_its_consumers_look(deployed: dict[str, Json]) -> None:
+    service = deployed["service_v1.llama-swap"]
+    assert service["metadata"]["namespace"] == "llama-cpp"
+    assert service["spec"]["type"] == "ClusterIP"
+    assert [port["port"] for port in service["spec"]["port"]] == [8080]
+
+
+def test_only_the_gateway_and_monitoring_reach_the_endpoint(deployed: dict[str, Json]) -> None:
+    spec = deployed["network_policy_v1.llama-swap-clients"]["spec"]
+    (rule,) = spec["ingress"]
+    (client,) = rule["from"]
+    (expression,) = client["namespace_selector"]["match_expressions"]
+    assert expression["values"] == ["litellm", "monitoring"]
+    assert [port["port"] for port in rule["ports"]] == ["8080"]
+    assert spec["policy_types"] == ["Ingress"]
+
+
+def test_no_client_namespace_means_that_nobody_gets_in(synth: Synth) -> None:
+    spec = resources(synth(client_namespaces=()))["network_policy_v1.llama-swap-clients"]["spec"]
+    assert "Ingress" in spec["policy_types"]
+    assert not spec.get("ingress")
+
+
+def test_the_nfs_volume_is_shared_kept_and_found_by_name(deployed: dict[str, Json]) -> None:
+    (volume,) = deployed["persistent_volume_v1.llama-cpp-models"]["spec"]
+    claim = deployed["persistent_volume_claim_v1.models"]["spec"]
+    assert volume["persistent_volume_source"]["nfs"] == {
+        "server": "192.168.1.127",
+        "path": "/srv/nfs-ssd/llamacpp",
+    }
+    assert volume["persistent_volume_reclaim_policy"] == "Retain"
+    assert volume["capacity"] == {"storage": "30Gi"}
+    assert volume["access_modes"] == claim["access_modes"] == ["ReadWriteMany"]
+    assert claim["volume_name"] == "llama-cpp-models"
+    assert volume["storage_class_name"] == claim["storage_class_name"] != ""
+    assert "hard" in volume["mount_options"]
+
+
+def test_the_volume_can_be_the_gpu_nodes_own_ssd(synth: Synth) -> None:
+    found = resources(synth(storage=LocalSsdStorage(node="k8s-node1", path="/srv/models")))
+    (volume,) = found["persistent_volume_v1.llama-cpp-models"]["spec"]
+    assert volume["persistent_volume_source"] == {"local": {"path": "/srv/models"}}
+    assert volume["access_modes"] == ["ReadWriteOnce"]
+    assert "mount_options" not in volume
+    (term,) = volume["node_affinity"]["required"]["node_selector_term"]
+    assert term["match_expressions"] == [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": ["k8s-node1"]}
+    ]
+
+
+KEPT = (
+    "namespace_v1.llama-cpp",
+    "persistent_volume_v1.llama-cpp-models",
+    "persistent_volume_claim_v1.models",
+)
+
+
+def test_terraform_refuses_to_delete_the_models_in_production(deployed: dict[str, Json]) -> None:
+    guarded = [name for name, each in deployed.items() if "lifecycle" in each]
+    assert sorted(guarded) == sorted(KEPT)
+    assert all(deployed[name]["lifecycle"] == {"prevent_destroy": True} for name in KEPT)
+
+
+def test_the_guard_is_a_setting(synth: Synth) -> None:
+    assert not [
+        name
+        for name, each in resources(synth(prevent_destroy=False)).items()
+        if "lifecycle" in each
+    ]
+
+
+def test_the_job_is_named_by_its_content(synth: Synth, production: Json) -> None:
+    def name(document: Json) -> str:
+        found: str = resources(document)["job_v1.model-download"]["metadata"]["name"]
+        return found
+
+    another_context = tuple(replace(model, context=4096) for model in REGISTRY)
+    assert name(synth(models=another_context)) == name(production)
+    assert name(synth(models=REGISTRY[:2])) != name(production)
+    assert name(synth(python_image=PRODUCTION.llama_swap_image)) != name(production)
+
+
+def test_the_job_stays_and_stops_at_what_no_retry_heals(deployed: dict[str, Json]) -> None:
+    spec = deployed["job_v1.model-download"]["spec"]
+    assert "ttl_seconds_after_finished" not in spec
+    assert spec["template"]["spec"]["restart_policy"] == "Never"
+    ignored, failed = spec["pod_failure_policy"]["rule"]
+    assert ignored["action"] == "Ignore"
+    assert failed["action"] == "FailJob"
+    assert failed["on_exit_codes"]["values"] == [28, 65, 77, 78]
+
+
+def test_the_job_reads_the_plan_and_the_program_of_this_repository(
+    deployed: dict[str, Json], locked: tuple[LockedModel, ...]
+) -> None:
+    data = deployed["config_map_v1.model-download"]["data"]
+    program = Path(__file__).parent.parent / "in_pod" / "download.py"
+    assert data["download-plan.json"] == render_download_plan(locked)
+    assert data["download.py"].replace("$${", "${").replace("%%{", "%{") == program.read_text()
+
+
+def test_secrets_are_named_and_never_held(synth: Synth) -> None:
+    document = synth(
+        hf_token_secret="hugging-face",
+        api_key_secret="llama-swap-keys",
+        llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
+    )
+    serving, job = pods(document)
+    assert serving["container"][0]["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
+    (token,) = [each for each in job["container"][0]["env"] if each["name"] == "HF_TOKEN"]
+    assert token["value_from"] == {
+        "secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}
+    }
+    assert "kubernetes_secret_v1" not in document["resource"]
+
+
+def test_every_default_of_production() -> None:
+    """A default that changes has to be changed here too, knowingly."""
+    assert PRODUCTION.namespace == "llama-cpp"
+    assert PRODUCTION.service == "llama-swap"
+    assert PRODUCTION.port == 8080
+    assert PRODUCTION.storage_size_gib == 30
+    assert PRODUCTION.prevent_destroy is True
+    assert PRODUCTION.gpu.usable_mib == 14912
+    assert PRODUCTION.run_as_user == 10001
+    assert PRODUCTION.api_key_secret is None
+    assert [(model.quantisation, model.context, model.ttl_s) for model in REGISTRY] == [
+        ("Q4_K_M", 3072, 600)
+    ] * 3
+
+
+BAD_SETTINGS: dict[str, tuple[Json, str]] = {
+    "image by tag": ({"llama_swap_image": "ghcr.io/x/y:cuda"}, "llama_swap_image is 'ghcr.io/x"),
+    "port": ({"port": 0}, "port is 0; allowed: 1 to 65535"),
+    "size": ({"storage_size_gib": 0}, "storage_size_gib is 0"),
+    "root": ({"run_as_user": 0}, "run_as_user is 0"),
+    "grace": ({"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
+    "namespace": ({"namespace": "Llama"}, "namespace is 'Llama'; allowed: a DNS label"),
+    "client": ({"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
+    "secret without keys": ({"api_key_secret": "x"}, "api_key_secret is 'x'"),
+    "keys without secret": (
+        {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},
+        "api_key_secret is None",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(PRODUCTION, **changes)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("settings: ")
+
+
+def test_a_bad_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.server is 'nas'; allowed: an IP address"):
+        NfsStorage(server="nas", path="/srv")
+    with pytest.raises(ConfigError, match=r"storage\.path is 'srv'"):
+        LocalSsdStorage(node="k8s-node1", path="srv")
