@@ -1,0 +1,193 @@
+"""The command line: `python -m ops COMMAND`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from llama_swap_config.errors import ConfigError
+from ops.errors import OpsError
+from ops.synth import ROOT
+
+app = typer.Typer(
+    help="Deploy and operate the vision-LLM endpoint.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+StateDir = Annotated[
+    Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
+]
+_STATE_DIR = ROOT / ".embedded"
+_console = Console()
+
+
+def _say(line: str) -> None:
+    _console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Deploy and operate the vision-LLM endpoint."""
+    del debug  # Read from the arguments by main(), which also sees errors in parsing.
+
+
+@app.command()
+def up(state_dir: StateDir = _STATE_DIR) -> None:
+    """Start an embedded cluster on this machine and deploy the stack into it.
+
+    Example: `python -m ops up`
+    """
+    from ops import summary
+    from ops.up import up as run
+
+    deployed = run(state_dir, say=_say)
+    summary.show_deployed(_console, deployed)
+    waiting = [each for each in deployed.workloads if not each.settled]
+    if waiting:
+        raise OpsError(f"{waiting[0].kind} {waiting[0].name} waits: {waiting[0].reason}")
+
+
+@app.command()
+def down(
+    state_dir: StateDir = _STATE_DIR,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Also delete the cluster's data and state.")
+    ] = False,
+) -> None:
+    """End the embedded cluster; its data stays for the next `up`.
+
+    Example: `python -m ops down --delete-data`
+    """
+    import shutil
+
+    from ops import embedded
+
+    if not embedded.down(state_dir, say=_say):
+        _say("nothing was running")
+    if delete_data and state_dir.is_dir():
+        shutil.rmtree(state_dir)
+        _say(f"deleted {state_dir}")
+
+
+@app.command()
+def env(state_dir: StateDir = _STATE_DIR) -> None:
+    """Print the embedded cluster's environment for a shell.
+
+    Example: `eval "$(python -m ops env)"`
+    """
+    from ops import embedded
+
+    cluster = embedded.find(state_dir)
+    if cluster is None:
+        raise OpsError(f"no embedded cluster runs in {state_dir}; start it with `make up`")
+    for name, value in cluster.environment().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def deploy(
+    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking.")] = False,
+) -> None:
+    """Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX, state in PG_CONN_STR.
+
+    Example: `python -m ops deploy --yes`
+    """
+    from ops import summary
+    from ops.deploy import deploy as run
+
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on; pass --yes to apply")
+    workloads = run(approved=yes, say=_say)
+    summary.show_workloads(_console, workloads)
+    waiting = [each for each in workloads if not each.settled]
+    _say(
+        f"deployed; {len(waiting)} still wait, for the reasons above"
+        if waiting
+        else "deployed; everything runs"
+    )
+
+
+@app.command()
+def plan(
+    lock: Annotated[
+        bool, typer.Option("--lock/--no-lock", help="Hold the state's lock meanwhile.")
+    ] = True,
+) -> None:
+    """Show what a deploy would change: exit code 0 nothing, 2 something, 1 an error.
+
+    Example: `python -m ops plan --no-lock`
+    """
+    from ops.plan import plan as run
+
+    raise typer.Exit(run(lock=lock))
+
+
+@app.command()
+def manifests(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write to this file; left out: to stdout.")
+    ] = None,
+) -> None:
+    """Write the synthesized objects as Kubernetes YAML; needs no cluster and no provider.
+
+    Example: `python -m ops manifests | kubectl apply --server-side -f -`
+    """
+    from ops.manifests import manifests as convert
+    from ops.manifests import to_yaml
+    from ops.synth import synthesize
+
+    text = to_yaml(convert(synthesize().document))
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OpsError(f"{out} cannot be written ({error.strerror})") from error
+    _say(f"wrote {out}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; an error is one line on stderr.
+
+    Args:
+        arguments: What follows `python -m ops`; left out: the process's own.
+
+    Returns:
+        0 done, 1 an error, 2 wrong usage (or changes, for `plan`), 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(arguments, prog_name="python -m ops", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except (OpsError, ConfigError) as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        typer.echo(f"error: {error}", err=True)
+        return 1
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        line = " ".join(str(error).split())[:300]
+        typer.echo(f"error: {type(error).__name__}: {line}; --debug shows where", err=True)
+        return 1
+    return code if isinstance(code, int) else 0

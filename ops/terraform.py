@@ -1,0 +1,135 @@
+"""Run Terraform on a synthesized stack, and believe only what it says with an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+from ops.errors import OpsError
+
+NO_CHANGES, CHANGES = 0, 2
+_NO_PROVIDER = (
+    "could not connect to registry",
+    "Failed to query available provider packages",
+    "provider registry registry.terraform.io does not have",
+    "Failed to install provider",
+)
+
+
+class ProviderUnavailableError(OpsError):
+    """Terraform cannot get the Kubernetes provider here: no registry, no local mirror."""
+
+
+class Terraform:
+    """Terraform in one stack's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Work in a directory that holds cdk.tf.json."""
+        self._directory = directory
+
+    def init(self) -> None:
+        """Initialise backend and provider.
+
+        Raises:
+            ProviderUnavailableError: when the provider cannot be had.
+            OpsError: with Terraform's own first error otherwise.
+        """
+        result = self._run("init", "-input=false", "-no-color", "-reconfigure")
+        if result.returncode == 0:
+            return
+        output = result.stdout + result.stderr
+        if any(each in output for each in _NO_PROVIDER):
+            raise ProviderUnavailableError(
+                "terraform cannot get the provider hashicorp/kubernetes 2.38.0 (no registry, no "
+                "local mirror); docs/operating.md says where it is looked for"
+            )
+        raise OpsError(f"terraform init: {first_error(output)}")
+
+    def push_empty_state(self) -> bool:
+        """Give a new schema an empty state.
+
+        Without one the first apply holds a lock of the whole database for its duration, and blocks
+        every other stack in it.
+
+        Returns:
+            Whether there was none yet.
+
+        Raises:
+            OpsError: when PostgreSQL refuses it.
+        """
+        pulled = self._run("state", "pull")
+        if pulled.returncode == 0 and pulled.stdout.strip():
+            return False
+        version = json.loads(self._run("version", "-json").stdout)["terraform_version"]
+        state = {
+            "version": 4,
+            "terraform_version": version,
+            "serial": 1,
+            "lineage": str(uuid.uuid4()),
+            "outputs": {},
+            "resources": [],
+        }
+        result = self._run("state", "push", "-", stdin=json.dumps(state))
+        if result.returncode:
+            raise OpsError(f"terraform state push: {first_error(result.stdout + result.stderr)}")
+        return True
+
+    def plan(self, *, quiet: bool = False, lock: bool = True) -> int:
+        """Compare the stack with state and cluster.
+
+        Args:
+            quiet: Whether to keep the plan's text back.
+            lock: Whether to hold the state's lock meanwhile.
+
+        Returns:
+            NO_CHANGES or CHANGES.
+
+        Raises:
+            OpsError: when Terraform cannot say.
+        """
+        words = ["plan", "-input=false", "-detailed-exitcode"]
+        words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
+        result = self._run(*words, *(("-no-color",) if quiet else ()), capture=quiet)
+        if result.returncode not in (NO_CHANGES, CHANGES):
+            output = (result.stdout or "") + (result.stderr or "")
+            raise OpsError(f"terraform plan: {first_error(output)}")
+        return result.returncode
+
+    def apply(self) -> None:
+        """Apply the stack without asking.
+
+        Raises:
+            OpsError: when the apply fails, or ends without saying that it is complete.
+        """
+        result = self._run(
+            "apply", "-input=false", "-auto-approve", "-no-color", "-lock-timeout=60s"
+        )
+        if result.returncode or "Apply complete!" not in result.stdout:
+            raise OpsError(f"terraform apply: {first_error(result.stdout + result.stderr)}")
+
+    def _run(
+        self, *words: str, stdin: str | None = None, capture: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+        return subprocess.run(
+            ["terraform", *words],
+            cwd=self._directory,
+            env=env,
+            input=stdin if stdin is not None else "",
+            capture_output=capture,
+            text=True,
+            check=False,
+        )
+
+
+def first_error(output: str) -> str:
+    """Pick the first error of Terraform's output, as one line."""
+    lines = [line.strip(" │╷╵") for line in output.splitlines()]
+    lines = [line for line in lines if line]
+    for index, line in enumerate(lines):
+        if line.startswith("Error:"):
+            return " ".join(lines[index : index + 3]).removeprefix("Error: ")[:400]
+    return " ".join(lines[-2:])[:400] or "it ended without a word"

@@ -1,0 +1,70 @@
+"""The whole way on this machine: an embedded cluster, and the production stack deployed into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops import embedded, environment
+from ops.deploy import namespace_of, verify
+from ops.embedded import EmbeddedCluster
+from ops.environment import KubeTarget
+from ops.kube import Cluster, Workload
+from ops.manifests import Manifest, manifests
+from ops.synth import synthesize
+from ops.terraform import ProviderUnavailableError, Terraform
+
+_SETTLE_TIMEOUT_S = 60
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What `up` made."""
+
+    cluster: EmbeddedCluster
+    namespace: str
+    way: str
+    """`Terraform`, or `server-side apply`, and why."""
+    objects: tuple[Manifest, ...]
+    workloads: tuple[Workload, ...]
+
+
+def up(state_dir: Path, *, say: Say) -> Deployed:
+    """Start the embedded cluster and deploy the stack into it.
+
+    Args:
+        state_dir: The cluster's directory.
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when a part does not start, or an object is refused.
+    """
+    environment.check_terraform()
+    synthesized = synthesize()
+    objects = manifests(synthesized.document)
+    cluster = embedded.up(state_dir, say=say)
+    os.environ |= cluster.environment()
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    kube = Cluster(target)
+    terraform = Terraform(synthesized.directory)
+    try:
+        terraform.init()
+    except ProviderUnavailableError as error:
+        say("deploying by server-side apply")
+        way = f"server-side apply, because {error}"
+        kube.apply(objects)
+    else:
+        say("deploying by Terraform, state in PostgreSQL")
+        way = "Terraform, state in PostgreSQL; a plan afterwards finds no changes"
+        terraform.push_empty_state()
+        terraform.apply()
+        verify(terraform)
+    namespace = namespace_of(synthesized)
+    workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
+    return Deployed(
+        cluster=cluster, namespace=namespace, way=way, objects=objects, workloads=workloads
+    )
