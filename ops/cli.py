@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -19,7 +18,6 @@ from ops.synth import ROOT
 
 app = typer.Typer(
     help="Deploy and operate the vision-LLM endpoint.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -29,7 +27,8 @@ StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
 ]
 _STATE_DIR = ROOT / ".embedded"
-_console = Console()
+# A pipe or a CI log has no width of its own.
+_console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def _say(line: str) -> None:
@@ -111,7 +110,7 @@ def deploy(
     from ops.deploy import deploy as run
 
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask on; pass --yes to apply")
+        raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
     workloads = run(approved=yes, say=_say)
     summary.show_workloads(_console, workloads)
     waiting = [each for each in workloads if not each.settled]
@@ -171,13 +170,13 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 an error, 2 wrong usage (or changes, for `plan`), 130 interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = app(arguments, prog_name="python -m ops", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        typer.echo(f"error: {error.format_message()}; see python -m ops --help", err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except (OpsError, ConfigError) as error:
         if "--debug" in arguments:

@@ -66,7 +66,9 @@ def check_cluster() -> KubeTarget:
     """
     config_path = os.environ.get("KUBE_CONFIG_PATH", "")
     if not config_path:
-        raise OpsError("KUBE_CONFIG_PATH is not set; it names the kubeconfig, such as ~/.kube/config")
+        raise OpsError(
+            "KUBE_CONFIG_PATH is not set; it names the kubeconfig, such as ~/.kube/config"
+        )
     path = Path(config_path).expanduser()
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -77,7 +79,7 @@ def check_cluster() -> KubeTarget:
     context = os.environ.get("KUBE_CTX", "")
     allowed = f"contexts of {config_path}: {', '.join(contexts) or 'none'}"
     if not context:
-        raise OpsError(f"KUBE_CTX is not set; {allowed}; a wrong default would be the wrong cluster")
+        raise OpsError(f"KUBE_CTX is not set; {allowed}; a default could be the wrong cluster")
     if context not in contexts:
         raise OpsError(f"KUBE_CTX is {context!r}; {allowed}")
     target = KubeTarget(config_path=path, context=context)
