@@ -47,7 +47,8 @@ def deploy(*, approved: bool, say: Say) -> tuple[Workload, ...]:
         say("a new schema: its state starts empty, so no other stack waits for this apply")
     run_cdktf(cdktf, approved=approved)
     verify(terraform)
-    return Cluster(target).workloads(namespace_of(synthesized))
+    with Cluster(target) as cluster:
+        return cluster.workloads(namespace_of(synthesized))
 
 
 def run_cdktf(cdktf: str, *, approved: bool) -> None:

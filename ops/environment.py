@@ -85,7 +85,8 @@ def check_cluster() -> KubeTarget:
     target = KubeTarget(config_path=path, context=context)
     from ops import kube
 
-    kube.Cluster(target).check_reachable()
+    with kube.Cluster(target) as cluster:
+        cluster.check_reachable()
     return target
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ops.errors import OpsError
 
@@ -62,6 +62,12 @@ class Cluster:
             ) from error
         self._target = target
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._client.close()
+
     def check_reachable(self) -> None:
         """Ask the API server for something every account may read.
 
@@ -104,7 +110,8 @@ class Cluster:
         from lightkube.resources.core_v1 import Event, PersistentVolumeClaim, Pod
 
         try:
-            found = [_claim(each) for each in self._client.list(PersistentVolumeClaim, namespace=namespace)]
+            claims = self._client.list(PersistentVolumeClaim, namespace=namespace)
+            found = [_claim(each) for each in claims]
             pods = list(self._client.list(Pod, namespace=namespace))
             found += [_pod(each) for each in pods]
             found += [_job(each) for each in self._client.list(Job, namespace=namespace)]
@@ -117,7 +124,9 @@ class Cluster:
         except self._refusals as error:
             raise OpsError(f"the API server does not answer ({_one_line(error)})") from error
         with_pods = {
-            owner.name for pod in pods for owner in (pod.metadata and pod.metadata.ownerReferences) or ()
+            owner.name
+            for pod in pods
+            for owner in (pod.metadata and pod.metadata.ownerReferences) or ()
         }
         for name in sorted(set(filter(None, sets)) - with_pods):
             refusals = [

@@ -49,22 +49,25 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
     cluster = embedded.up(state_dir, say=say)
     os.environ |= cluster.environment()
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    kube = Cluster(target)
-    terraform = Terraform(synthesized.directory)
+    namespace = namespace_of(synthesized)
+    with Cluster(target) as kube:
+        way = _deploy(Terraform(synthesized.directory), kube, objects, say)
+        workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
+    return Deployed(
+        cluster=cluster, namespace=namespace, way=way, objects=objects, workloads=workloads
+    )
+
+
+def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], say: Say) -> str:
+    """Deploy by Terraform where it can be had, and say which way it was."""
     try:
         terraform.init()
     except ProviderUnavailableError as error:
         say("deploying by server-side apply")
-        way = f"server-side apply, because {error}"
         kube.apply(objects)
-    else:
-        say("deploying by Terraform, state in PostgreSQL")
-        way = "Terraform, state in PostgreSQL; a plan afterwards finds no changes"
-        terraform.push_empty_state()
-        terraform.apply()
-        verify(terraform)
-    namespace = namespace_of(synthesized)
-    workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
-    return Deployed(
-        cluster=cluster, namespace=namespace, way=way, objects=objects, workloads=workloads
-    )
+        return f"server-side apply, because {error}"
+    say("deploying by Terraform, state in PostgreSQL")
+    terraform.push_empty_state()
+    terraform.apply()
+    verify(terraform)
+    return "Terraform, state in PostgreSQL; a plan afterwards finds no changes"

@@ -1,10 +1,19 @@
-"""What the tests against real servers share."""
+"""What the tests against real servers share: one embedded cluster, and the provider if it is here."""
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from ops import embedded
+from ops.embedded import EmbeddedCluster
+from ops.environment import KubeTarget
+from ops.kube import Cluster
 
 
 @pytest.fixture
@@ -13,3 +22,46 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
+    state_dir = tmp_path_factory.mktemp("embedded")
+    yield embedded.up(state_dir, say=print)
+    embedded.down(state_dir, say=print)
+
+
+@pytest.fixture(scope="module")
+def kube(cluster: EmbeddedCluster) -> Iterator[Cluster]:
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with Cluster(target) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skip where Terraform cannot get the Kubernetes provider."""
+    directory = tmp_path_factory.mktemp("provider")
+    (directory / "main.tf.json").write_text(
+        '{"terraform": {"required_providers": {"kubernetes": '
+        '{"source": "hashicorp/kubernetes", "version": "2.38.0"}}}}'
+    )
+    result = subprocess.run(
+        ["terraform", "init", "-backend=false", "-input=false", "-no-color"],
+        cwd=directory,
+        env=os.environ | {"CHECKPOINT_DISABLE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        pytest.skip("terraform finds no provider hashicorp/kubernetes 2.38.0 (registry or mirror)")
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch, cluster: EmbeddedCluster, tmp_path: Path) -> Path:
+    """The embedded cluster's environment, and a cdktf.out of this test's own."""
+    for name, value in cluster.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CDKTF_OUTDIR", str(tmp_path / "cdktf.out"))
+    return tmp_path / "cdktf.out" / "stacks" / "llama-cpp"
