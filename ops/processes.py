@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,35 +30,35 @@ class Processes:
         self._records = state_dir / "processes"
         self._logs = state_dir / "logs"
 
-    def start(
-        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None
-    ) -> None:
+    def start(self, name: str, command: Sequence[str]) -> None:
         """Start a server in a session of its own, so that Ctrl-C does not reach it.
 
         Args:
             name: Names the record and the log.
-            command: The program and its arguments.
-            env: Its environment; left out: this process's.
+            command: The program's path and its arguments.
 
         Raises:
             OpsError: when the program cannot be started.
         """
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("wb") as log:
-            try:
-                process = subprocess.Popen(
-                    list(command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env=None if env is None else dict(env),
-                )
-            except OSError as error:
-                raise OpsError(f"{name} cannot be started ({error}); {command[0]}") from error
-        create_time = psutil.Process(process.pid).create_time()
-        record = Record(pid=process.pid, create_time=create_time)
+        write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        try:
+            # Not subprocess.Popen, which holds on to a child that is meant to be left behind.
+            pid = os.posix_spawn(
+                command[0],
+                list(command),
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, self.log(name), write, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+        except OSError as error:
+            raise OpsError(f"{name} cannot be started ({error}); {command[0]}") from error
+        record = Record(pid=pid, create_time=psutil.Process(pid).create_time())
         self._path(name).write_text(json.dumps(asdict(record)))
 
     def is_running(self, name: str) -> bool:

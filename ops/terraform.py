@@ -61,7 +61,10 @@ class Terraform:
             OpsError: when PostgreSQL refuses it.
         """
         pulled = self._run("state", "pull")
-        if pulled.returncode == 0 and pulled.stdout.strip():
+        if pulled.returncode:
+            raise OpsError(f"terraform state pull: {first_error(pulled.stdout + pulled.stderr)}")
+        # Where there is no state, Terraform shows one that has no lineage yet.
+        if pulled.stdout.strip() and json.loads(pulled.stdout).get("lineage"):
             return False
         version = json.loads(self._run("version", "-json").stdout)["terraform_version"]
         state = {

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
-from conftest import Synth
 from constructs.storage import LocalSsdStorage
 from ops.errors import OpsError
 from ops.manifests import manifests, to_yaml
+
+Synth = Callable[..., dict[str, Any]]
 
 Json = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from conftest import Synth
 from constructs.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.errors import ConfigError
@@ -21,6 +21,8 @@ from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.registry import REGISTRY
 from stacks.settings import PRODUCTION
+
+Synth = Callable[..., dict[str, Any]]
 
 Json = dict[str, Any]
 RESOURCES = (

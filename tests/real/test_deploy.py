@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Synth
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.deploy import verify
 from ops.terraform import NO_CHANGES, Terraform
+
+Synth = Callable[..., dict[str, Any]]
 
 ROOT = Path(__file__).parent.parent.parent
 
