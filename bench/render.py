@@ -18,6 +18,8 @@ ROUNDS = 5
 
 
 def lock_text(count: int) -> str:
+    """Write a lock of so many models."""
+
     def file(index: int, role: str) -> dict[str, object]:
         return {
             "role": role,
@@ -43,6 +45,7 @@ def lock_text(count: int) -> str:
 
 
 def render_s(count: int, lock: Path) -> float:
+    """Time one registry, from its entries to its files."""
     started = time.perf_counter()
     models = tuple(
         Model(
@@ -60,6 +63,7 @@ def render_s(count: int, lock: Path) -> float:
 
 
 def main() -> None:
+    """Print each round, and what they say together."""
     with tempfile.TemporaryDirectory() as folder:
         lock = Path(folder) / "models.lock.json"
         per_model = []
@@ -67,8 +71,12 @@ def main() -> None:
             lock.write_text(lock_text(count))
             seconds = statistics.median(render_s(count, lock) for _ in range(ROUNDS))
             per_model.append(seconds / count)
-            print(f"{count:5d} models: {seconds * 1e3:7.1f} ms, {per_model[-1] * 1e6:6.0f} us each")
-    print(f"a model of 1000 costs {per_model[-1] / per_model[0]:.2f}x a model of 10 (1.0 = linear)")
+            print(
+                f"{count:5d} models: {seconds * 1e3:7.1f} ms, {per_model[-1] * 1e6:6.0f} us each"
+            )
+    print(
+        f"a model of 1000 costs {per_model[-1] / per_model[0]:.2f}x a model of 10 (1.0 = linear)"
+    )
 
 
 if __name__ == "__main__":

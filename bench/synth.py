@@ -19,6 +19,7 @@ ROUNDS = 5
 
 
 def synth_s(**env: str) -> float:
+    """Time one synth in a process of its own."""
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         subprocess.run(
@@ -31,6 +32,7 @@ def synth_s(**env: str) -> float:
 
 
 def main() -> None:
+    """Print each round, and what they say together."""
     lazy, eager = [], []
     for round_ in range(ROUNDS + 1):
         pair = synth_s(), synth_s(LLAMA_CPP_EAGER_PROVIDER="1")
@@ -39,7 +41,9 @@ def main() -> None:
             lazy.append(pair[0])
             eager.append(pair[1])
     lazy_s, eager_s = statistics.median(lazy), statistics.median(eager)
-    print(f"median:  lazy {lazy_s:5.2f} s   eager {eager_s:5.2f} s   {eager_s / lazy_s:.1f}x faster")
+    print(
+        f"median:  lazy {lazy_s:5.2f} s   eager {eager_s:5.2f} s   {eager_s / lazy_s:.1f}x faster"
+    )
 
 
 if __name__ == "__main__":

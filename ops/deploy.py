@@ -64,10 +64,10 @@ def run_cdktf(cdktf: str, *, approved: bool) -> None:
     env = os.environ | {
         "PATH": node_path(),
         "CHECKPOINT_DISABLE": "1",
-        # Another stack's lock attempts hold the database's lock for moments: wait them out.
-        "TF_CLI_ARGS_plan": os.environ.get("TF_CLI_ARGS_plan", "-lock-timeout=60s"),
-        "TF_CLI_ARGS_apply": os.environ.get("TF_CLI_ARGS_apply", "-lock-timeout=60s"),
     }
+    # Another stack's lock attempts hold the database's lock for moments: wait them out.
+    for name in ("TF_CLI_ARGS_plan", "TF_CLI_ARGS_apply"):
+        env.setdefault(name, "-lock-timeout=60s")
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [cdktf, "deploy", STACK, "--skip-provider-lock"]
     if approved:
@@ -88,7 +88,7 @@ def run_cdktf(cdktf: str, *, approved: bool) -> None:
 
 
 def verify(terraform: Terraform) -> None:
-    """Require that state, cluster and stack agree; cdktf-cli says 0 even when Terraform was killed.
+    """Require that state, cluster and stack agree; cdktf-cli says 0 when Terraform was killed.
 
     Raises:
         OpsError: when a plan still finds changes.

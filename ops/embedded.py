@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -41,6 +42,8 @@ _ORDER = (
     "kwok",
 )
 _READY_TIMEOUT_S = 90
+# A new PostgreSQL takes 40 MiB, etcd 130 MiB with its first write-ahead log, logs the rest.
+_NEEDED_MIB = 512
 
 Say = Callable[[str], None]
 
@@ -105,6 +108,7 @@ def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
             return found
         programs = control_plane.binaries(say)
         _stop(state_dir)
+        _check_space(state_dir)
         try:
             with _ended_by_signals():
                 return _start(state_dir, programs, say)
@@ -285,9 +289,7 @@ def _write_kubeconfig(state_dir: Path, server: str, token: str) -> Path:
                 "kind": "Config",
                 "clusters": [{"name": CONTEXT, "cluster": cluster}],
                 "users": [{"name": CONTEXT, "user": {"token": token}}],
-                "contexts": [
-                    {"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}
-                ],
+                "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
                 "current-context": CONTEXT,
             }
         ),
@@ -301,9 +303,7 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _wait_for_api_server(
-    processes: Processes, server: str, token: str, certificate: Path
-) -> None:
+def _wait_for_api_server(processes: Processes, server: str, token: str, certificate: Path) -> None:
     def ready() -> bool:
         return certificate.exists() and _request(server, "/readyz", token, certificate) == b"ok"
 
@@ -392,6 +392,16 @@ def _locked(state_dir: Path) -> Iterator[None]:
             yield
         except OSError as error:
             raise _unusable(state_dir, error) from error
+
+
+def _check_space(state_dir: Path) -> None:
+    """Say so beforehand: on a full disk each server fails in a way of its own."""
+    free_mib = shutil.disk_usage(state_dir).free // 2**20
+    if free_mib < _NEEDED_MIB:
+        raise OpsError(
+            f"the state directory {state_dir} has {free_mib} MiB free; {_NEEDED_MIB} MiB are "
+            "needed; free some space, or pass another --state-dir"
+        )
 
 
 def _unusable(state_dir: Path, error: OSError) -> OpsError:

@@ -79,7 +79,7 @@ def check_cluster() -> KubeTarget:
     context = os.environ.get("KUBE_CTX", "")
     allowed = f"contexts of {config_path}: {', '.join(contexts) or 'none'}"
     if not context:
-        raise OpsError(f"KUBE_CTX is not set; {allowed}; a default could be the wrong cluster")
+        raise OpsError(f"KUBE_CTX is not set; {allowed}; name one of them")
     if context not in contexts:
         raise OpsError(f"KUBE_CTX is {context!r}; {allowed}")
     target = KubeTarget(config_path=path, context=context)

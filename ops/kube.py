@@ -180,9 +180,7 @@ def _claim(claim: Any) -> Workload:
 
 
 def _job(job: Any) -> Workload:
-    conditions = {
-        each.type: each for each in job.status.conditions or () if each.status == "True"
-    }
+    conditions = {each.type: each for each in job.status.conditions or () if each.status == "True"}
     name = job.metadata.name
     if "Complete" in conditions:
         return Workload(kind="Job", name=name, state="Complete")

@@ -152,7 +152,9 @@ def _text(where: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if re.search(r"(?<!\$)(?:\$\$)*\$\{|(?<!%)(?:%%)*%\{", value):
-        raise OpsError(f"{where}: {value[:60]!r} refers to another resource; write the value itself")
+        raise OpsError(
+            f"{where}: {value[:60]!r} refers to another resource; write the value itself"
+        )
     return value.replace("$${", "${").replace("%%{", "%{")
 
 

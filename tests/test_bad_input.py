@@ -30,7 +30,10 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "id too long": ({"id": "a" * 64}, "at most 63"),
     "id of the blob folder": ({"id": "blobs"}, "not 'blobs'"),
     "no repository owner": ({"repository": "name"}, "repository is 'name'; allowed: owner/name"),
-    "unknown quantisation": ({"quantisation": "Q4_K_XXL"}, "quantisation is 'Q4_K_XXL'; allowed: "),
+    "unknown quantisation": (
+        {"quantisation": "Q4_K_XXL"},
+        "quantisation is 'Q4_K_XXL'; allowed: ",
+    ),
     "unknown projector": ({"projector": "Q4_0"}, "projector is 'Q4_0'; allowed: F16"),
     "context zero": ({"context": 0}, "context is 0; allowed: a whole number, at least 1"),
     "context negative": ({"context": -1}, "context is -1"),
@@ -219,7 +222,9 @@ def test_the_app_ends_with_one_line_and_exit_code_1(tmp_path: Path, source: str)
     (package / "registry.py").write_text(
         f"from llama_swap_config.model import Model\n\n{source}\n"
     )
-    runner = "import runpy, sys; sys.path.insert(0, ''); runpy.run_path('main.py', None, '__main__')"
+    runner = (
+        "import runpy, sys; sys.path.insert(0, ''); runpy.run_path('main.py', None, '__main__')"
+    )
     result = subprocess.run(
         [sys.executable, "-c", runner],
         cwd=tmp_path,

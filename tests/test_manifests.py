@@ -75,7 +75,10 @@ def test_the_configuration_arrives_as_it_was_rendered(production: Json) -> None:
 
 def test_what_only_terraform_reads_is_left_out() -> None:
     manifest = one(
-        "deployment_v1", wait_for_rollout=False, depends_on=["x"], lifecycle={"prevent_destroy": True}
+        "deployment_v1",
+        wait_for_rollout=False,
+        depends_on=["x"],
+        lifecycle={"prevent_destroy": True},
     )
     assert set(manifest) == {"apiVersion", "kind", "metadata"}
 

@@ -40,11 +40,12 @@ RESOURCES = (
 
 def resources(document: Json) -> dict[str, Json]:
     """Every resource by kind and name, the content's hash in a name left out."""
-    return {
-        f"{kind.removeprefix('kubernetes_')}.{re.sub('-[0-9a-f]{10}$', '', each['metadata']['name'])}": each
-        for kind, by_id in document["resource"].items()
-        for each in by_id.values()
-    }
+    found = {}
+    for kind, by_id in document["resource"].items():
+        for each in by_id.values():
+            name = re.sub("-[0-9a-f]{10}$", "", each["metadata"]["name"])
+            found[f"{kind.removeprefix('kubernetes_')}.{name}"] = each
+    return found
 
 
 def pods(document: Json) -> list[Json]:
@@ -134,9 +135,7 @@ def test_every_image_is_pinned_by_digest(production: Json) -> None:
             assert each["image_pull_policy"] == "IfNotPresent"
 
 
-def test_the_serving_pod_takes_one_gpu_of_the_gpu_node(
-    deployment: Json, container: Json
-) -> None:
+def test_the_serving_pod_takes_one_gpu_of_the_gpu_node(deployment: Json, container: Json) -> None:
     pod = deployment["spec"]["template"]["spec"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
@@ -336,9 +335,7 @@ def test_secrets_are_named_and_never_held(synth: Synth) -> None:
     serving, job = pods(document)
     assert serving["container"][0]["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
     (token,) = [each for each in job["container"][0]["env"] if each["name"] == "HF_TOKEN"]
-    assert token["value_from"] == {
-        "secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}
-    }
+    assert token["value_from"] == {"secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}}
     assert "kubernetes_secret_v1" not in document["resource"]
 
 

@@ -1,4 +1,4 @@
-"""What the tests against real servers share: one embedded cluster, and the provider if it is here."""
+"""What the tests against real servers share: an embedded cluster, and the provider if any."""
 
 from __future__ import annotations
 

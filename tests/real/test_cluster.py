@@ -71,8 +71,11 @@ def test_applying_again_runs_nothing_again(
     applied: tuple[Manifest, ...], kube: Cluster, client: Client
 ) -> None:
     def uids() -> set[str]:
-        kinds = [*client.list(Pod, namespace=NAMESPACE), *client.list(Job, namespace=NAMESPACE)]
-        return {str(each.metadata and each.metadata.uid) for each in kinds}
+        pods = client.list(Pod, namespace=NAMESPACE)
+        jobs = client.list(Job, namespace=NAMESPACE)
+        return {str(each.metadata and each.metadata.uid) for each in pods} | {
+            str(each.metadata and each.metadata.uid) for each in jobs
+        }
 
     before = uids()
     kube.apply(applied)
@@ -83,7 +86,8 @@ def test_applying_again_runs_nothing_again(
 def pod(name: str, applied: tuple[Manifest, ...]) -> Manifest:
     template = copy.deepcopy(applied[-1]["spec"]["template"])
     template["metadata"] = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "Pod"} | template
+    made: Manifest = {"apiVersion": "v1", "kind": "Pod"} | template
+    return made
 
 
 def test_a_second_gpu_pod_waits_and_says_why_until_the_first_has_gone(

@@ -37,8 +37,18 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (base / "password").write_text(PASSWORD)
     os.chown(data, pwd.getpwnam(user).pw_uid, -1)
     subprocess.run(
-        [BIN / "initdb", "-D", data, "-U", "tf", "-A", "scram-sha-256"]
-        + [f"--pwfile={base / 'password'}", "--no-sync"],
+        [
+            "initdb",
+            "-D",
+            str(data),
+            "-U",
+            "tf",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={base / 'password'}",
+            "--no-sync",
+        ],
+        executable=BIN / "initdb",
         user=user,
         check=True,
         capture_output=True,
@@ -47,8 +57,18 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     server = subprocess.Popen(
-        [BIN / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1"]
-        + ["-c", "unix_socket_directories="],
+        [
+            "postgres",
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+        ],
+        executable=BIN / "postgres",
         user=user,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
