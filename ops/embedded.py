@@ -5,7 +5,6 @@ The node is played by kwok, so pods are scheduled and become ready, but no conta
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import json
@@ -26,11 +25,10 @@ from types import FrameType
 
 import yaml
 
-from ops import control_plane, postgres
+from ops import control_plane, credentials, postgres
 from ops.errors import OpsError
 from ops.processes import Processes
 
-CONTEXT = "embedded"
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
 _DEFINITIONS = Path(__file__).parent / "embedded_cluster"
 # What runs, in the order of starting; `down` goes the other way.
@@ -82,7 +80,7 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
     return EmbeddedCluster(
         state_dir=state_dir,
         kubeconfig=state_dir / "kubeconfig",
-        kube_context=CONTEXT,
+        kube_context=credentials.CONTEXT,
         pg_conn_str=stored["pg_conn_str"],
     )
 
@@ -139,9 +137,9 @@ def down(state_dir: Path, *, say: Say) -> bool:
 
 def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     port = _api_server_port()
-    _write_keys(state_dir)
+    credentials.write_service_account_keys(state_dir)
     token = secrets.token_urlsafe(24)
-    _write_private(state_dir / "tokens.csv", f'{token},admin,1,"system:masters"\n')
+    credentials.write_private(state_dir / "tokens.csv", f'{token},admin,1,"system:masters"\n')
     pg_conn_str = postgres.start(state_dir / "postgresql")
     say("PostgreSQL is ready")
 
@@ -179,8 +177,9 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
         ],
     )
     server = f"https://127.0.0.1:{port}"
-    _wait_for_api_server(processes, server, token, state_dir / "certs" / "apiserver.crt")
-    kubeconfig = _write_kubeconfig(state_dir, server, token)
+    certificate = state_dir / "certs" / "apiserver.crt"
+    _wait_for_api_server(processes, server, token, certificate)
+    kubeconfig = credentials.write_kubeconfig(state_dir / "kubeconfig", server, token, certificate)
     say(f"kube-apiserver is ready at {server}")
     processes.start(
         "kube-controller-manager",
@@ -212,8 +211,8 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             f"--config={_DEFINITIONS / 'kwok.yaml'}",
         ],
     )
-    _register_node(server, token, state_dir / "certs" / "apiserver.crt")
-    _wait_for_node(processes, server, token, state_dir / "certs" / "apiserver.crt")
+    _register_node(server, token, certificate)
+    _wait_for_node(processes, server, token, certificate)
     say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
     (state_dir / "cluster.json").write_text(json.dumps({"pg_conn_str": pg_conn_str}))
     cluster = find(state_dir)
@@ -253,54 +252,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _write_keys(state_dir: Path) -> None:
-    if (state_dir / "service-account.key").exists():
-        return
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (state_dir / "service-account.pub").write_bytes(public)
-    _write_private(state_dir / "service-account.key", private.decode())
-
-
-def _write_kubeconfig(state_dir: Path, server: str, token: str) -> Path:
-    certificate = (state_dir / "certs" / "apiserver.crt").read_bytes()
-    cluster = {
-        "server": server,
-        "certificate-authority-data": base64.b64encode(certificate).decode(),
-    }
-    path = state_dir / "kubeconfig"
-    _write_private(
-        path,
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": CONTEXT, "cluster": cluster}],
-                "users": [{"name": CONTEXT, "user": {"token": token}}],
-                "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
-                "current-context": CONTEXT,
-            }
-        ),
-    )
-    return path
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def _wait_for_api_server(processes: Processes, server: str, token: str, certificate: Path) -> None:

@@ -1,0 +1,68 @@
+"""The embedded cluster's keys, token and kubeconfig, readable by their owner alone."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import yaml
+
+CONTEXT = "embedded"
+"""The name of the kubeconfig's one context."""
+
+
+def write_service_account_keys(state_dir: Path) -> None:
+    """Make the RSA keys with which service-account tokens are signed, unless they are there."""
+    if (state_dir / "service-account.key").exists():
+        return
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (state_dir / "service-account.pub").write_bytes(public)
+    write_private(state_dir / "service-account.key", private.decode())
+
+
+def write_kubeconfig(path: Path, server: str, token: str, certificate: Path) -> Path:
+    """Write a kubeconfig that carries all it needs.
+
+    Args:
+        path: Where to.
+        server: The API server's address.
+        token: The administrator's token.
+        certificate: The API server's self-signed certificate, which is its own authority.
+
+    Returns:
+        The path.
+    """
+    cluster = {
+        "server": server,
+        "certificate-authority-data": base64.b64encode(certificate.read_bytes()).decode(),
+    }
+    context = {"cluster": CONTEXT, "user": CONTEXT}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": CONTEXT, "cluster": cluster}],
+        "users": [{"name": CONTEXT, "user": {"token": token}}],
+        "contexts": [{"name": CONTEXT, "context": context}],
+        "current-context": CONTEXT,
+    }
+    write_private(path, yaml.safe_dump(document))
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, in place of one that is there."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
