@@ -14,7 +14,7 @@ LINK_NAMES = {"model": "model.gguf", "mmproj": "mmproj.gguf"}
 
 
 def render_download_plan(models: tuple[LockedModel, ...]) -> str:
-    """Render the plan: each file once, and each model's links to them.
+    """Render the plan: each file once, the files of a model together, and each model's links.
 
     Args:
         models: The locked registry.
@@ -22,7 +22,8 @@ def render_download_plan(models: tuple[LockedModel, ...]) -> str:
     Returns:
         JSON, byte-stable for the same files in whatever order the registry names its models.
     """
-    files = {file.sha256: file for locked in models for file in locked.files}
+    by_id = sorted(models, key=lambda locked: locked.model.id)
+    files = {file.sha256: file for locked in by_id for file in locked.files}
     return (
         json.dumps(
             {
@@ -35,7 +36,7 @@ def render_download_plan(models: tuple[LockedModel, ...]) -> str:
                         "size_bytes": file.size_bytes,
                         "sha256": file.sha256,
                     }
-                    for _, file in sorted(files.items())
+                    for file in files.values()
                 ],
                 "models": [
                     {
@@ -45,7 +46,7 @@ def render_download_plan(models: tuple[LockedModel, ...]) -> str:
                             for file in locked.files
                         ],
                     }
-                    for locked in sorted(models, key=lambda locked: locked.model.id)
+                    for locked in by_id
                 ],
             },
             indent=2,

@@ -23,7 +23,7 @@ _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_RESERVED_IDS = ("blobs",)
+_RESERVED_IDS = ("blobs", "sets")
 _RESERVED_ENV = ("PATH", "LD_LIBRARY_PATH", "LLAMA_API_KEY", "HOME")
 
 
@@ -99,7 +99,7 @@ class Model:
     def _check_names(self) -> None:
         if not isinstance(self.id, str) or not _ID.fullmatch(self.id) or self.id in _RESERVED_IDS:
             raise self._error(
-                "id", self.id, "a DNS label: a-z, 0-9 and '-', at most 63, not 'blobs'",
+                "id", self.id, "a DNS label: a-z, 0-9 and '-', at most 63, not 'blobs' or 'sets'",
                 "rename the model",
             )  # fmt: skip
         if not _REPOSITORY.fullmatch(self.repository):

@@ -1,323 +1,390 @@
-"""The download program against a real local server that misbehaves in the ways that hubs do."""
+"""The download program against real local servers that misbehave in the ways that hubs do."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import ast
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from in_pod import download
-from in_pod.download import DownloadError, File, Hub, Link, Plan
+from tests import misbehaving_hub as hubs
+from tests.volume import Source
 
-MODEL = bytes(range(256)) * 4096
-MMPROJ = b"projector" * 10_000
-
-
-class Server(ThreadingHTTPServer):
-    """What it serves, how it misbehaves, and what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = {"model.gguf": MODEL, "mmproj.gguf": MMPROJ}
-        self.status: int | None = None
-        self.redirect_to: str | None = None
-        self.cut_after: int | None = None
-        self.flips = 0
-        self.ranges = True
-        self.requests: list[dict[str, str]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+KIB = 1024
+FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "--wait-s=0.3")
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, *_arguments: Any) -> None:
-        """Stay quiet."""
-
-    def do_GET(self) -> None:
-        server = self.server
-        server.requests.append({"path": self.path} | dict(self.headers.items()))
-        if server.redirect_to:
-            self.send_response(302)
-            self.send_header("Location", f"{server.redirect_to}{self.path}?signature=s")
-            self.end_headers()
-            return
-        if server.status:
-            self.send_error(server.status)
-            return
-        content = server.files[self.path.split("?")[0].rsplit("/", 1)[1]]
-        start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        size = len(content)
-        if server.ranges:
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-        else:
-            self.send_response(200)
-            start = 0
-        body = bytearray(content[start:])
-        if server.flips and body:
-            server.flips -= 1
-            body[len(body) // 2] ^= 1
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: server.cut_after])
-        self.close_connection = True
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Many segments in a small file, and nothing of the machine's own proxy and token."""
+    monkeypatch.setattr(download, "SEGMENT_BYTES", 64 * KIB)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 16 * KIB)
+    monkeypatch.setattr(download, "SLOW_WINDOW_S", 0.3)
+    for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    yield from serving()
+def source(tmp_path: Path) -> Source:
+    return Source(tmp_path / "source", 1024 * KIB + 5, 90 * KIB)
 
 
 @pytest.fixture
-def cdn() -> Iterator[Server]:
-    yield from serving()
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
 
 
-def serving() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+Run = Callable[..., tuple[int, str, str]]
 
 
-def file(name: str, content: bytes) -> File:
-    return File(
-        repository="owner/name",
-        revision="main",
-        name=name,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+@pytest.fixture
+def run(
+    source: Source,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the program against a hub: exit code, what it said, and its error."""
 
+    def program(hub: hubs.Hub, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        plan = ("--plan", str(source.plan_path), "--models", str(models))
+        code = download.main([*plan, *FAST, *arguments])
+        said = capsys.readouterr()
+        assert said.err.count("\n") == (0 if code == 0 else 1)
+        return code, said.out, said.err
 
-PLAN = Plan(
-    files=(file("model.gguf", MODEL), file("mmproj.gguf", MMPROJ)),
-    models={
-        "m": (
-            Link(path="m/model.gguf", sha256=hashlib.sha256(MODEL).hexdigest()),
-            Link(path="m/mmproj.gguf", sha256=hashlib.sha256(MMPROJ).hexdigest()),
-        )
-    },
-)
-
-
-def run(server: Server, models: Path, plan: Plan = PLAN, token: str | None = None) -> None:
-    download.run(plan, models, Hub(server.url, token), sleep=lambda _seconds: None)
-
-
-def fails(server: Server, models: Path, plan: Plan = PLAN) -> DownloadError:
-    with pytest.raises(DownloadError) as caught:
-        run(server, models, plan)
-    assert "\n" not in str(caught.value)
-    return caught.value
-
-
-def published(models: Path) -> list[str]:
-    return sorted(str(path.relative_to(models)) for path in models.glob("m/*"))
-
-
-def test_both_files_are_published_by_relative_links(server: Server, tmp_path: Path) -> None:
-    run(server, tmp_path)
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == MODEL
-    assert (tmp_path / "m" / "mmproj.gguf").read_bytes() == MMPROJ
-    link = (tmp_path / "m" / "model.gguf").readlink()
-    assert str(link) == f"../blobs/{hashlib.sha256(MODEL).hexdigest()}"
-    assert [each["path"] for each in server.requests] == [
-        "/owner/name/resolve/main/model.gguf",
-        "/owner/name/resolve/main/mmproj.gguf",
-    ]
-
-
-def test_a_second_run_asks_for_nothing(server: Server, tmp_path: Path) -> None:
-    run(server, tmp_path)
-    server.requests.clear()
-    run(server, tmp_path)
-    assert server.requests == []
-
-
-def test_a_connection_that_is_cut_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
-    server.cut_after = 400_000
-    run(server, tmp_path)
-    ranges = [each["Range"] for each in server.requests if "model.gguf" in each["path"]]
-    assert ranges[:3] == ["bytes=0-", "bytes=400000-", "bytes=800000-"]
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == MODEL
-
-
-def test_a_killed_run_goes_on_with_what_is_on_disk(server: Server, tmp_path: Path) -> None:
-    blobs = tmp_path / "blobs"
-    blobs.mkdir()
-    (blobs / f"{PLAN.files[0].sha256}.partial").write_bytes(MODEL[:1000])
-    run(server, tmp_path)
-    assert server.requests[0]["Range"] == "bytes=1000-"
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == MODEL
-
-
-def test_wrong_bytes_on_disk_are_found_and_brought_anew(server: Server, tmp_path: Path) -> None:
-    blobs = tmp_path / "blobs"
-    blobs.mkdir()
-    (blobs / f"{PLAN.files[0].sha256}.partial").write_bytes(b"x" * 1000)
-    run(server, tmp_path)
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == MODEL
-
-
-def test_a_server_that_knows_no_ranges(server: Server, tmp_path: Path) -> None:
-    blobs = tmp_path / "blobs"
-    blobs.mkdir()
-    (blobs / f"{PLAN.files[0].sha256}.partial").write_bytes(MODEL[:1000])
-    server.ranges = False
-    run(server, tmp_path)
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == MODEL
-
-
-def test_one_wrong_byte_is_brought_anew(server: Server, tmp_path: Path) -> None:
-    server.flips = 1
-    run(server, tmp_path)
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == MODEL
-
-
-def test_a_wrong_byte_twice_publishes_nothing(server: Server, tmp_path: Path) -> None:
-    server.flips = 100
-    assert fails(server, tmp_path).code == download.WRONG_BYTES
-    assert published(tmp_path) == []
-    assert not (tmp_path / "blobs" / PLAN.files[0].sha256).exists()
+    return program
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
+    "handler",
     [
-        (401, download.NO_ACCESS),
-        (403, download.NO_ACCESS),
-        (404, download.BAD_PLAN),
-        (429, download.TRANSIENT),
-        (500, download.TRANSIENT),
-        (503, download.TRANSIENT),
+        hubs.Counted,
+        hubs.Cuts,
+        hubs.HangsUp,
+        hubs.StallsAtFirst,
+        hubs.KnowsNoRanges,
+        hubs.ForgetsRanges,
+        hubs.CutsWholeFiles,
+        hubs.FlipsOneByte,
+        hubs.WantsAPause,
+        hubs.HasABadMinute,
+        hubs.HasSlowConnections,
     ],
 )
-def test_a_refusal_says_whether_a_retry_can_help(
-    server: Server, tmp_path: Path, status: int, code: int
+def test_exactly_the_right_bytes_come_from(
+    handler: type[hubs.Counted], run: Run, source: Source, models: Path
 ) -> None:
-    server.status = status
-    assert fails(server, tmp_path).code == code
-    assert len(server.requests) == (download.ATTEMPTS if code == download.TRANSIENT else 1)
-
-
-def test_a_403_of_the_second_host_is_an_expired_address(
-    server: Server, cdn: Server, tmp_path: Path
-) -> None:
-    server.redirect_to = cdn.url
-    cdn.status = 403
-    error = fails(server, tmp_path)
-    assert error.code == download.TRANSIENT
-    assert "signature" not in str(error)
-
-
-def test_the_token_stays_with_the_hub(server: Server, cdn: Server, tmp_path: Path) -> None:
-    server.redirect_to = cdn.url.replace("127.0.0.1", "localhost")
-    run(server, tmp_path, token="hf_secret")
-    assert {each["Authorization"] for each in server.requests} == {"Bearer hf_secret"}
-    assert cdn.requests
-    assert not [each for each in cdn.requests if "Authorization" in each]
-
-
-def test_a_model_is_published_only_with_both_of_its_files(server: Server, tmp_path: Path) -> None:
-    run(server, tmp_path, Plan(files=PLAN.files[:1], models={}))
-    with pytest.raises(DownloadError, match="mmproj"):
-        download.publish(tmp_path, PLAN)
-    assert published(tmp_path) == []
-
-
-def test_a_link_moves_to_a_new_file(server: Server, tmp_path: Path) -> None:
-    run(server, tmp_path)
-    server.files["model.gguf"] = b"newer"
-    newer = file("model.gguf", b"newer")
-    link = Link(path="m/model.gguf", sha256=newer.sha256)
-    run(server, tmp_path, Plan(files=(newer,), models={"m": (link,)}))
-    assert (tmp_path / "m" / "model.gguf").read_bytes() == b"newer"
-
-
-def test_no_space_is_said_before_the_first_byte(server: Server, tmp_path: Path) -> None:
-    huge = File(repository="o/n", revision="main", name="x", size_bytes=2**60, sha256="0" * 64)
-    error = fails(server, tmp_path, Plan(files=(huge,), models={}))
-    assert error.code == download.NO_SPACE
-    assert server.requests == []
-
-
-def plan_document() -> dict[str, Any]:
-    return {
-        "files": [
-            {
-                "repository": "owner/name",
-                "revision": "main",
-                "name": "model.gguf",
-                "size_bytes": len(MODEL),
-                "sha256": PLAN.files[0].sha256,
-            }
-        ],
-        "models": [{"id": "m", "links": [{"name": "model.gguf", "sha256": PLAN.files[0].sha256}]}],
-    }
+    with hubs.Hub(source.files, handler) as hub:
+        code, _, error = run(hub)
+    assert (code, error) == (0, "")
+    assert source.is_published(models)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("handler", "code", "message"),
     [
-        ("name", "../x"),
-        ("name", "/etc/x"),
-        ("repository", "a b"),
-        ("sha256", "0"),
-        ("size_bytes", 0),
+        (hubs.Stalls, download.TRANSIENT, "no byte for"),
+        (hubs.Lies, download.TRANSIENT, "another range than was asked for"),
+        (hubs.SendsAnotherRange, download.TRANSIENT, "another range than was asked for"),
+        (hubs.FlipsAlways, download.BAD_DATA, "wrong bytes twice"),
+        (hubs.WantsALongPause, download.TRANSIENT, "asks for a pause of 600 s"),
+        (hubs.IsDown, download.TRANSIENT, "HTTP 502"),
+        (hubs.WantsALogin, download.NO_ACCESS, "HTTP 401: no access"),
+        (hubs.Forbids, download.NO_ACCESS, "HTTP 403: no access"),
+        (hubs.HasItNot, download.NOT_AS_PLANNED, "not there at revision"),
+        (hubs.HasItNoMore, download.NOT_AS_PLANNED, "shorter than planned"),
+        (hubs.HasAnother, download.NOT_AS_PLANNED, "the hub has sha256 000"),
+        (hubs.HasALongerOne, download.NOT_AS_PLANNED, "bytes, not"),
+        (hubs.GoesInCircles, download.NOT_AS_PLANNED, "redirects in a circle"),
     ],
 )
-def test_a_plan_that_names_something_else_is_refused(
-    tmp_path: Path, key: str, value: object
+def test_nothing_becomes_visible_of(
+    handler: type[hubs.Counted], code: int, message: str, run: Run, source: Source, models: Path
 ) -> None:
-    document = plan_document()
-    document["files"][0][key] = value
-    path = tmp_path / "plan.json"
-    path.write_text(json.dumps(document))
-    with pytest.raises(DownloadError) as caught:
-        download.read_plan(path)
-    assert caught.value.code == download.BAD_PLAN
+    with hubs.Hub(source.files, handler) as hub:
+        found, _, error = run(hub)
+    assert found == code, error
+    assert message in error
+    assert not source.is_published(models)
+    assert list((models / "blobs").glob("[0-9a-f]" * 64)) == []
 
 
-def test_the_program_ends_with_the_exit_code(
-    server: Server,
-    tmp_path: Path,
+def test_a_refusal_is_final_after_one_request(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files, hubs.Forbids) as hub:
+        run(hub)
+        # Both files may have been asked for at once.
+        assert len(hub.requests) <= 2
+
+
+def test_an_older_model_stays_while_its_successor_does_not_come(
+    run: Run, source: Source, models: Path, tmp_path: Path
+) -> None:
+    with hubs.Hub(source.files) as hub:
+        run(hub)
+    newer = Source(tmp_path / "newer", 200 * KIB, 30 * KIB)
+    source.write_plan(newer.plan())
+    with hubs.Hub(newer.files, hubs.FlipsAlways) as hub:
+        assert run(hub)[0] == download.BAD_DATA
+    assert source.is_published(models)
+    with hubs.Hub(newer.files) as hub:
+        assert run(hub)[0] == 0
+    assert newer.is_published(models)
+
+
+def test_a_whole_volume_costs_no_request(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files) as hub:
+        run(hub)
+        hub.requests.clear()
+        assert run(hub)[0] == 0
+        assert hub.requests == []
+
+
+def test_each_byte_comes_once_and_each_file_is_resolved_once(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files) as hub:
+        run(hub)
+        assert hub.sent_bytes == source.size_bytes + len(source.files)
+        resolved = [each for each in hub.requests if each["Range"] == "bytes=0-0"]
+        assert len(resolved) == len(source.files)
+
+
+def test_a_pause_that_the_hub_asks_for_is_kept(run: Run, source: Source) -> None:
+    started = time.monotonic()
+    with hubs.Hub(source.files, hubs.WantsAPause) as hub:
+        run(hub)
+    assert time.monotonic() - started > 0.9
+
+
+def test_a_slow_connection_is_opened_anew(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files, hubs.HasSlowConnections) as hub:
+        run(hub)
+        # One each to resolve, four that carry, and one for each that was slow.
+        assert hub.good_signatures["connections"] >= len(source.files) + 4 + 2
+
+
+def test_a_wrong_byte_is_said_and_only_its_file_comes_again(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files, hubs.FlipsOneByte) as hub:
+        _, said, _ = run(hub)
+    assert said.count("the sha256 is wrong; downloading it once more") == 1
+
+
+@pytest.fixture
+def two_hosts(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[type[hubs.Signs]], Iterator[tuple[hubs.Hub, hubs.Hub]]]:
+    """A hub, and the host of another name to which it redirects."""
+
+    def start(handler: type[hubs.Signs]) -> Iterator[tuple[hubs.Hub, hubs.Hub]]:
+        with hubs.Hub(source.files, handler) as hub, hubs.Hub(source.files, hubs.Cdn) as cdn:
+            hub.cdn_url = cdn.url.replace("127.0.0.1", "localhost")
+            monkeypatch.setattr(hubs.Cdn, "hub", hub, raising=False)
+            yield hub, cdn
+
+    return start
+
+
+def test_a_signed_address_serves_all_segments_of_a_file(
+    two_hosts: Any, run: Run, source: Source, models: Path
+) -> None:
+    for hub, cdn in two_hosts(hubs.Signs):
+        assert run(hub)[0] == 0
+        assert len(hub.requests) == len(source.files)
+        assert len(cdn.requests) > len(source.files)
+    assert source.is_published(models)
+
+
+def test_an_expired_address_is_resolved_again(
+    two_hosts: Any, run: Run, source: Source, models: Path
+) -> None:
+    for hub, _ in two_hosts(hubs.SignsForAMoment):
+        assert run(hub)[0] == 0
+        assert len(hub.requests) > len(source.files)
+    assert source.is_published(models)
+
+
+def test_a_403_of_the_second_host_is_no_refusal_and_its_address_is_not_said(
+    two_hosts: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.Signs, "answers", 0)
+    for hub, _ in two_hosts(hubs.Signs):
+        code, said, error = run(hub)
+        assert code == download.TRANSIENT
+        assert "signature=" not in said + error
+
+
+def test_the_token_goes_to_the_hub_alone_and_is_never_said(
+    two_hosts: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret\n")
+    for hub, cdn in two_hosts(hubs.Signs):
+        code, said, error = run(hub)
+        assert code == 0
+        assert {each["Authorization"] for each in hub.requests} == {"Bearer hf_secret"}
+        assert cdn.requests
+        assert not [each for each in cdn.requests if "Authorization" in each]
+        assert "hf_secret" not in said + error
+
+
+def test_a_token_that_is_none_is_refused_without_saying_it(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret with spaces")
+    with hubs.Hub(source.files) as hub:
+        code, _, error = run(hub)
+    assert code == download.NOT_AS_PLANNED
+    assert "HF_TOKEN" in error
+    assert "secret" not in error
+
+
+def test_the_proxy_of_the_environment_is_used(
+    run: Run, source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hubs.Hub(source.files) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:word@"))
+        monkeypatch.setattr(hubs.Hub, "url", "http://hub.invalid")
+        assert run(proxy)[0] == 0
+        assert {each["path"].partition("/owner")[0] for each in proxy.requests} == {
+            "http://hub.invalid"
+        }
+        assert all(each["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk" for each in proxy.requests)
+    assert source.is_published(models)
+
+
+def test_no_hub_at_all(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files) as hub:
+        pass
+    code, _, error = run(hub)
+    assert code == download.TRANSIENT
+    assert "refused" in error
+
+
+def test_an_endpoint_that_is_no_address(
+    source: Source,
+    models: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    path = tmp_path / "plan.json"
-    arguments = ["--plan", str(path), "--models", str(tmp_path / "models")]
-    path.write_text(json.dumps(plan_document())[:40])
-    assert download.main(arguments) == download.BAD_PLAN
-    assert capsys.readouterr().err.startswith("error: ")
-    path.write_text(json.dumps(plan_document()))
-    assert download.main(arguments) == 0
-    assert "all 1 files of 1 models are there" in capsys.readouterr().out
+    monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
+    code = download.main(["--plan", str(source.plan_path), "--models", str(models)])
+    assert code == download.NOT_AS_PLANNED
+    assert "HF_ENDPOINT" in capsys.readouterr().err
 
 
-def test_it_imports_nothing_but_the_standard_library() -> None:
-    import ast
-    import sys
+def change(key: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def apply(plan: dict[str, Any]) -> None:
+        plan["files"][0][key] = value
 
-    tree = ast.parse(Path(download.__file__).read_text())
+    return apply
+
+
+def link(key: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def apply(plan: dict[str, Any]) -> None:
+        plan["models"][0]["links"][0][key] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        change("name", "../x"),
+        change("name", "/etc/x"),
+        change("name", ""),
+        change("repository", "a b"),
+        change("repository", "owner/../../x"),
+        change("revision", 1),
+        change("sha256", "0"),
+        change("sha256", "A" * 64),
+        change("size_bytes", 0),
+        change("size_bytes", -1),
+        change("size_bytes", True),
+        change("extra", 1),
+        link("name", "/etc/passwd"),
+        link("name", "../model.gguf"),
+        link("sha256", "0" * 64),
+        lambda plan: plan["files"].append(dict(plan["files"][0])),
+        lambda plan: plan["files"].append({**plan["files"][0], "name": "same-bytes.gguf"}),
+        lambda plan: plan["files"].append({**plan["files"][0], "sha256": "0" * 64}),
+        lambda plan: plan["models"].append(plan["models"][0]),
+        lambda plan: plan["models"][0]["links"].append(plan["models"][0]["links"][0]),
+        lambda plan: plan["models"][0].update(links=[]),
+        lambda plan: plan["models"][0].update(id=".."),
+        lambda plan: plan["models"][0].update(id="blobs"),
+        lambda plan: plan["models"][0].update(id="sets"),
+        lambda plan: plan.update(version=2),
+        lambda plan: plan.pop("models"),
+        lambda plan: plan.update(files=None),
+    ],
+)
+def test_a_plan_that_is_none_is_refused_in_one_line(
+    spoil: Callable[[dict[str, Any]], None], run: Run, source: Source, models: Path
+) -> None:
+    plan = source.plan()
+    spoil(plan)
+    source.write_plan(plan)
+    with hubs.Hub(source.files) as hub:
+        code, _, error = run(hub)
+        assert hub.requests == []
+    assert code == download.BAD_DATA
+    assert "is no download plan (" in error
+    assert not models.exists()
+
+
+def test_a_plan_that_is_no_json(run: Run, source: Source) -> None:
+    source.plan_path.write_text('{"version": 1')
+    with hubs.Hub(source.files) as hub:
+        assert run(hub)[0] == download.BAD_DATA
+        source.plan_path.unlink()
+        assert run(hub)[0] == download.BAD_DATA
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--quarantine"], ["--dry-run"], ["--connections", "0"], ["--rate-mb-s", "0"]]
+)
+def test_usage(arguments: list[str], source: Source, models: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        download.main(["--plan", str(source.plan_path), "--models", str(models), *arguments])
+    assert caught.value.code == 2
+
+
+def test_no_space_is_said_before_the_first_byte(run: Run, source: Source) -> None:
+    plan = source.plan()
+    plan["files"][0]["size_bytes"] = 2**60
+    source.write_plan(plan)
+    with hubs.Hub(source.files) as hub:
+        code, _, error = run(hub)
+        assert hub.requests == []
+    assert code == download.NO_SPACE
+    assert "GiB free" in error
+
+
+def test_progress_is_a_line_with_percent_speed_and_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = download.File(
+        repository="o/n", revision="r", name="model.gguf", size_bytes=2**30, sha256="0" * 64
+    )
+    report = download.PlainReport(every_s=0)
+    report(download.Progress(files=((file, 2**28),), rate=2**28))
+    assert capsys.readouterr().out == ("25.0 % of 1.00 GiB, 268.4 MB/s, 3 s left; model.gguf\n")
+
+
+@pytest.mark.parametrize("program", sorted(Path(download.__file__).parent.glob("*.py")))
+def test_programs_in_the_pod_import_nothing_but_the_standard_library(program: Path) -> None:
     imported = {
         (node.module if isinstance(node, ast.ImportFrom) else alias.name) or ""
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse(program.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }

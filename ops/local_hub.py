@@ -1,0 +1,151 @@
+"""A hub on loopback: serves files as a Hugging Face endpoint does, for demos and benchmarks.
+
+`HF_ENDPOINT` points the download program, or huggingface_hub, at it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+_RESOLVE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFile:
+    """A file that the hub has."""
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> HubFile:
+        """Take a file from the disk."""
+        with path.open("rb") as content:
+            return cls(path=path, sha256=hashlib.file_digest(content, "sha256").hexdigest())
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """Answers `resolve` with the bytes themselves, whole or a range of them."""
+
+    protocol_version = "HTTP/1.1"
+    server: LocalHub
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Stay quiet."""
+
+    def do_HEAD(self) -> None:
+        """Describe a file."""
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        """Send a file."""
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        """Find the file and send what was asked of it."""
+        found = self.find(urlsplit(self.path).path)
+        if found is None:
+            self.refuse(404)
+            return
+        self.send_file(found, body=body)
+
+    def find(self, path: str) -> HubFile | None:
+        """The file of a path, which is `owner/name/resolve/revision/file`."""
+        match = _RESOLVE.fullmatch(unquote(path))
+        if match is None:
+            return None
+        return self.server.files.get((match["repository"], match["name"]))
+
+    def refuse(self, status: int, **headers: str) -> None:
+        """Answer with a status and no body."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def describe(self, file: HubFile) -> None:
+        """Send the headers in which a hub says what a file is."""
+        self.send_header("ETag", f'"{file.sha256}"')
+        self.send_header("X-Linked-Etag", f'"{file.sha256}"')
+        self.send_header("X-Linked-Size", str(file.path.stat().st_size))
+        self.send_header("X-Repo-Commit", _COMMIT)
+        self.send_header("Accept-Ranges", "bytes")
+
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        """Send a file, or the range of it that was asked for."""
+        size = file.path.stat().st_size
+        first, end = 0, size
+        if asked := _RANGE.fullmatch(self.headers.get("Range", "")):
+            first, end = int(asked[1]), min(size, int(asked[2] or size - 1) + 1)
+            if first >= size:
+                self.refuse(416)
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{size}")
+        else:
+            self.send_response(200)
+        self.describe(file)
+        self.send_header("Content-Length", str(end - first))
+        self.end_headers()
+        if body:
+            with suppress(ConnectionError):
+                self.send_bytes(file, first, end)
+
+    def send_bytes(self, file: HubFile, first: int, end: int) -> None:
+        """Send the body."""
+        self.wfile.flush()
+        with file.path.open("rb") as content:
+            self.connection.sendfile(content, first, end - first)
+
+
+class LocalHub(ThreadingHTTPServer):
+    """The hub, in threads of this process, while its context lasts."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        files: Mapping[tuple[str, str], HubFile],
+        handler: type[HubHandler] = HubHandler,
+        *,
+        port: int = 0,
+    ) -> None:
+        """Offer files.
+
+        Args:
+            files: (repository, file name) -> the file.
+            handler: How it answers; left out: well.
+            port: On 127.0.0.1; left out: a free one.
+        """
+        super().__init__(("127.0.0.1", port), handler)
+        self.files = dict(files)
+
+    @property
+    def url(self) -> str:
+        """What HF_ENDPOINT has to be."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_arguments: Any) -> None:
+        """Stay quiet: a client that went away is no news."""
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.shutdown()
+        self.server_close()
