@@ -9,6 +9,7 @@ from constructs import terraform as tf
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.labels import labels, selector
 from constructs.model_store import ModelStore
+from constructs.model_warm_up import WARM_UP_ANNOTATION, ModelWarmUp
 from constructs.pod_resources import Gpu, PodResources
 
 _DEP = tf.deployment_v1
@@ -41,6 +42,7 @@ class LlamaSwap(tf.Construct):
         config: str,
         image: str,
         store: ModelStore,
+        warm_up: ModelWarmUp | None,
         gpu: Gpu,
         resources: PodResources,
         run_as_user: int,
@@ -59,6 +61,7 @@ class LlamaSwap(tf.Construct):
             config: The rendered llama-swap configuration.
             image: The image of llama-swap and llama-server, by digest.
             store: The volume with the models, mounted read-only.
+            warm_up: What reads the models into the page cache first; None: they load cold.
             gpu: The card to ask for.
             resources: What else of the node.
             run_as_user: User and group of the pod.
@@ -94,11 +97,13 @@ class LlamaSwap(tf.Construct):
                         labels=selector(_NAME),
                         annotations={
                             CONFIG_ANNOTATION: hashlib.sha256(config.encode()).hexdigest()
-                        },
+                        }
+                        | ({} if warm_up is None else {WARM_UP_ANNOTATION: warm_up.checksum}),
                     ),
                     spec=self._pod(
                         container=self._container(image, resources, pre_stop_s, api_key_secret),
                         store=store,
+                        warm_up=warm_up,
                         gpu=gpu,
                         run_as_user=run_as_user,
                         termination_grace_period_s=termination_grace_period_s,
@@ -106,7 +111,11 @@ class LlamaSwap(tf.Construct):
                 ),
             ),
             wait_for_rollout=False,
-            depends_on=[config_map, store.claim],
+            depends_on=[
+                config_map,
+                store.claim,
+                *([] if warm_up is None else [warm_up.config_map]),
+            ],
         )
         self.service = _SVC.ServiceV1(
             self,
@@ -132,6 +141,7 @@ class LlamaSwap(tf.Construct):
         *,
         container: tf.deployment_v1.DeploymentV1SpecTemplateSpecContainer,
         store: ModelStore,
+        warm_up: ModelWarmUp | None,
         gpu: Gpu,
         run_as_user: int,
         termination_grace_period_s: int,
@@ -154,8 +164,10 @@ class LlamaSwap(tf.Construct):
                     type="RuntimeDefault"
                 ),
             ),
+            init_container=None if warm_up is None else [warm_up.init_container],
             container=[container],
             volume=[
+                *([] if warm_up is None else [warm_up.volume]),
                 _DEP.DeploymentV1SpecTemplateSpecVolume(
                     name="config",
                     config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(name=_NAME),

@@ -7,6 +7,7 @@ only `*_v1` resources are used, and no code reads attributes of a resource's met
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 from cdktf import App, PgBackend, TerraformResourceLifecycle, TerraformStack, Testing
 from constructs import Construct
@@ -19,6 +20,7 @@ if "LLAMA_CPP_EAGER_PROVIDER" not in os.environ:
 
 from cdktf_cdktf_provider_kubernetes import (
     config_map_v1,
+    cron_job_v1,
     deployment_v1,
     job_v1,
     namespace_v1,
@@ -37,7 +39,9 @@ __all__ = [
     "TerraformStack",
     "Testing",
     "config_map_v1",
+    "cron_job_v1",
     "deployment_v1",
+    "job_template_spec",
     "job_v1",
     "namespace_v1",
     "network_policy_v1",
@@ -58,3 +62,18 @@ def prevent_destroy(wanted: bool) -> TerraformResourceLifecycle | None:
 def terraform_text(text: str) -> str:
     """Escape `${` and `%{`, which Terraform would interpolate, in text that must arrive whole."""
     return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def job_template_spec(spec: job_v1.JobV1Spec) -> cron_job_v1.CronJobV1SpecJobTemplateSpec:
+    """Give a Job's spec the types of a CronJob's: the provider has every struct once a place."""
+    return cast(cron_job_v1.CronJobV1SpecJobTemplateSpec, _in_cron_job(spec))
+
+
+def _in_cron_job(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_cron_job(each) for each in value]
+    name = type(value).__name__
+    if not name.startswith("JobV1Spec"):
+        return value
+    struct = getattr(cron_job_v1, f"CronJobV1SpecJobTemplateSpec{name.removeprefix('JobV1Spec')}")
+    return struct(**{field: _in_cron_job(each) for field, each in value._values.items()})

@@ -23,6 +23,7 @@ _KINDS = {
     "kubernetes_network_policy_v1": ("networking.k8s.io/v1", "NetworkPolicy"),
     "kubernetes_service_v1": ("v1", "Service"),
     "kubernetes_job_v1": ("batch/v1", "Job"),
+    "kubernetes_cron_job_v1": ("batch/v1", "CronJob"),
     "kubernetes_deployment_v1": ("apps/v1", "Deployment"),
 }
 """Terraform's resource type -> apiVersion and kind, in the order of applying."""

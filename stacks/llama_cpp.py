@@ -7,18 +7,22 @@ from pathlib import Path
 from constructs import terraform as tf
 
 from constructs.client_access import ClientAccess
+from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.llama_swap import LlamaSwap
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
+from constructs.model_upkeep import ModelUpkeep
+from constructs.model_warm_up import ModelWarmUp
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.llama_swap import render_llama_swap
 from llama_swap_config.lock import LOCK_PATH, lock_models, read_lock
 from llama_swap_config.model import Model
+from llama_swap_config.warm_plan import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
 
-DOWNLOAD_PROGRAM = Path(__file__).parent.parent / "in_pod" / "download.py"
+IN_POD = Path(__file__).parent.parent / "in_pod"
 
 
 class LlamaCppStack(tf.TerraformStack):
@@ -64,18 +68,44 @@ class LlamaCppStack(tf.TerraformStack):
             size_gib=settings.storage_size_gib,
             prevent_destroy=settings.prevent_destroy,
         )
-        ModelDownload(
+        job = DownloadJobSpec(
+            image=settings.python_image,
+            run_as_user=settings.run_as_user,
+            taint_key=settings.gpu.taint_key,
+            env=settings.hub_env,
+            hf_token_secret=settings.hf_token_secret,
+        )
+        download = ModelDownload(
             self,
             "model-download",
             namespace=namespace,
             store=store,
             plan=render_download_plan(locked),
-            program=DOWNLOAD_PROGRAM.read_text(encoding="utf-8"),
-            image=settings.python_image,
-            run_as_user=settings.run_as_user,
-            taint_key=settings.gpu.taint_key,
-            hf_token_secret=settings.hf_token_secret,
+            program=(IN_POD / "download.py").read_text(encoding="utf-8"),
+            spec=job,
         )
+        if settings.upkeep is not None:
+            ModelUpkeep(
+                self,
+                "model-upkeep",
+                namespace=namespace,
+                store=store,
+                download=download,
+                spec=job,
+                upkeep=settings.upkeep,
+            )
+        warm_up = None
+        if settings.warm_wait_s is not None:
+            warm_up = ModelWarmUp(
+                self,
+                "model-warm-up",
+                namespace=namespace,
+                plan=render_warm_plan(locked),
+                program=(IN_POD / "warm.py").read_text(encoding="utf-8"),
+                image=settings.python_image,
+                wait_s=settings.warm_wait_s,
+                memory_limit_mib=warm_memory_mib(locked),
+            )
         LlamaSwap(
             self,
             "llama-swap",
@@ -85,6 +115,7 @@ class LlamaCppStack(tf.TerraformStack):
             config=render_llama_swap(locked, settings.llama_swap),
             image=settings.llama_swap_image,
             store=store,
+            warm_up=warm_up,
             gpu=settings.gpu,
             resources=settings.resources,
             run_as_user=settings.run_as_user,

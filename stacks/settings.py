@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from constructs.model_upkeep import Upkeep
 from constructs.pod_resources import Gpu, PodResources
 from constructs.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.errors import require_setting
 from llama_swap_config.llama_swap import LlamaSwapSettings
 
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
+_SCHEDULE = re.compile(r"[\d*/,-]+( [\d*/,-]+){2}( [\dA-Za-z*/,-]+){2}", re.ASCII)
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -59,6 +62,15 @@ class Settings:
     endpoint asks for no key and the NetworkPolicy alone guards it."""
     hf_token_secret: str | None = None
     """Secret whose key HF_TOKEN the download Job uses; left out: anonymous downloads."""
+    hf_endpoint: str | None = None
+    """A mirror of the hub; left out: https://huggingface.co."""
+    https_proxy: str | None = None
+    """The proxy of the download Job, without a password in it; left out: none."""
+    upkeep: Upkeep | None = None
+    """When the volume is verified and pruned; left out: never."""
+    warm_wait_s: int | None = 3600
+    """How long a starting pod waits for the download before it serves what is there; None: no
+    warm-up at all, models load cold."""
     state_schema: str = "llama-cpp"
     """PostgreSQL schema of the Terraform state; equal to the stack's id."""
 
@@ -88,6 +100,22 @@ class Settings:
             self.termination_grace_period_s,
             f"at least pre_stop_s + 40 = {self.pre_stop_s + 40}",
         )
+        for name in ("hf_endpoint", "https_proxy"):
+            value = getattr(self, name)
+            require_setting(
+                value is None or bool(_ADDRESS.fullmatch(value)),
+                name,
+                value,
+                "http(s)://host[:port][/path], without a login",
+            )
+        require_setting(
+            self.warm_wait_s is None or self.warm_wait_s >= 0,
+            "warm_wait_s",
+            self.warm_wait_s,
+            "at least 0, or None for no warm-up",
+        )
+        if self.upkeep is not None:
+            self._check_upkeep(self.upkeep)
         require_setting(
             bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
             "api_key_secret",
@@ -95,7 +123,26 @@ class Settings:
             "a Secret's name exactly when llama_swap.api_key_env names variables",
         )
 
+    @staticmethod
+    def _check_upkeep(upkeep: Upkeep) -> None:
+        require_setting(
+            bool(_SCHEDULE.fullmatch(upkeep.schedule)),
+            "upkeep.schedule",
+            upkeep.schedule,
+            "five fields of cron, as in '17 4 * * 0'",
+        )
+        for name, least in (("verify_rate_mb_s", 1), ("prune_grace_h", 1)):
+            value = getattr(upkeep, name)
+            require_setting(value >= least, f"upkeep.{name}", value, f"at least {least}")
+
+    @property
+    def hub_env(self) -> dict[str, str]:
+        """How the download program reaches the hub."""
+        found = {"HF_ENDPOINT": self.hf_endpoint, "HTTPS_PROXY": self.https_proxy}
+        return {name: value for name, value in found.items() if value is not None}
+
 
 PRODUCTION = Settings(
     storage=NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
+    upkeep=Upkeep(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -14,20 +15,25 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from constructs.model_upkeep import Upkeep
 from constructs.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.registry import REGISTRY
-from stacks.settings import PRODUCTION
+from llama_swap_config.warm_plan import render_warm_plan
+from stacks.settings import PRODUCTION, Settings
 
 Synth = Callable[..., dict[str, Any]]
 
 Json = dict[str, Any]
+IN_POD = Path(__file__).parent.parent / "in_pod"
 RESOURCES = (
     "config_map_v1.llama-swap",
     "config_map_v1.model-download",
+    "config_map_v1.model-warm-up",
+    "cron_job_v1.model-upkeep",
     "deployment_v1.llama-swap",
     "job_v1.model-download",
     "namespace_v1.llama-cpp",
@@ -50,10 +56,16 @@ def resources(document: Json) -> dict[str, Json]:
 
 def pods(document: Json) -> list[Json]:
     found = resources(document)
-    return [
-        found[name]["spec"]["template"]["spec"]
-        for name in ("deployment_v1.llama-swap", "job_v1.model-download")
+    specs = [
+        found["deployment_v1.llama-swap"]["spec"],
+        found["job_v1.model-download"]["spec"],
+        found["cron_job_v1.model-upkeep"]["spec"]["job_template"]["spec"],
     ]
+    return [spec["template"]["spec"] for spec in specs]
+
+
+def containers(pod: Json) -> list[Json]:
+    return [*pod.get("init_container", []), *pod["container"]]
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +97,8 @@ def test_resource_snapshot(
         document["data"][key] = "TEXT"
     annotations = document.get("spec", {})
     if name == "deployment_v1.llama-swap":
-        annotations["template"]["metadata"]["annotations"]["checksum/config"] = "SHA256"
+        found = annotations["template"]["metadata"]["annotations"]
+        annotations["template"]["metadata"]["annotations"] = dict.fromkeys(found, "SHA256")
     assert document == snapshot.use_extension(JSONSnapshotExtension)
 
 
@@ -116,7 +129,7 @@ def test_every_container_says_itself_that_it_is_restricted(production: Json) -> 
     for pod in pods(production):
         assert pod["security_context"]["run_as_non_root"] is True
         assert pod["security_context"]["seccomp_profile"]["type"] == "RuntimeDefault"
-        for each in pod["container"]:
+        for each in containers(pod):
             context = each["security_context"]
             assert context["run_as_non_root"] is True
             assert context["allow_privilege_escalation"] is False
@@ -125,12 +138,12 @@ def test_every_container_says_itself_that_it_is_restricted(production: Json) -> 
 
 
 def test_no_pod_has_a_token_of_the_api_server(production: Json) -> None:
-    assert [pod["automount_service_account_token"] for pod in pods(production)] == [False, False]
+    assert [pod["automount_service_account_token"] for pod in pods(production)] == [False] * 3
 
 
 def test_every_image_is_pinned_by_digest(production: Json) -> None:
     for pod in pods(production):
-        for each in pod["container"]:
+        for each in containers(pod):
             assert re.search(r"@sha256:[0-9a-f]{64}$", each["image"])
             assert each["image_pull_policy"] == "IfNotPresent"
 
@@ -172,8 +185,13 @@ def test_the_pod_restarts_exactly_when_its_configuration_changes(
     deployment: Json, locked: tuple[LockedModel, ...]
 ) -> None:
     config = render_llama_swap(locked, LlamaSwapSettings())
+    program = (IN_POD / "warm.py").read_text()
+    warm_up = render_warm_plan(locked) + program
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
-    assert annotations == {"checksum/config": hashlib.sha256(config.encode()).hexdigest()}
+    assert annotations == {
+        "checksum/config": hashlib.sha256(config.encode()).hexdigest(),
+        "checksum/warm-up": hashlib.sha256(warm_up.encode()).hexdigest(),
+    }
 
 
 def test_terraform_does_not_interpolate_the_configuration(
@@ -321,9 +339,95 @@ def test_the_job_reads_the_plan_and_the_program_of_this_repository(
     deployed: dict[str, Json], locked: tuple[LockedModel, ...]
 ) -> None:
     data = deployed["config_map_v1.model-download"]["data"]
-    program = Path(__file__).parent.parent / "in_pod" / "download.py"
+    program = (IN_POD / "download.py").read_text()
     assert data["download-plan.json"] == render_download_plan(locked)
-    assert data["download.py"].replace("$${", "${").replace("%%{", "%{") == program.read_text()
+    assert data["download.py"].replace("$${", "${").replace("%%{", "%{") == program
+
+
+def test_the_hub_can_be_a_mirror_behind_a_proxy(synth: Synth) -> None:
+    document = synth(hf_endpoint="https://mirror.lan/hf", https_proxy="http://proxy.lan:3128")
+    for pod in pods(document)[1:]:
+        env = {each["name"]: each.get("value") for each in pod["container"][0]["env"]}
+        assert env["HF_ENDPOINT"] == "https://mirror.lan/hf"
+        assert env["HTTPS_PROXY"] == "http://proxy.lan:3128"
+
+
+def test_the_volume_is_verified_and_pruned_on_a_schedule_with_the_present_plan(
+    deployed: dict[str, Json],
+) -> None:
+    cron = copy.deepcopy(deployed["cron_job_v1.model-upkeep"]["spec"])
+    pod = cron["job_template"]["spec"]["template"]["spec"]
+    (container,) = pod["container"]
+    assert cron["concurrency_policy"] == "Forbid"
+    assert container["args"][4:] == [
+        *("--verify", "--quarantine", "--rate-mb-s", "40", "--prune", "--grace-h", "168")
+    ]
+    job = deployed["job_v1.model-download"]["spec"]
+    del container["args"][4:]
+    assert pod == job["template"]["spec"]
+    assert cron["job_template"]["spec"]["pod_failure_policy"] == job["pod_failure_policy"]
+    name = deployed["config_map_v1.model-download"]["metadata"]["name"]
+    assert [each["config_map"]["name"] for each in pod["volume"] if "config_map" in each] == [name]
+
+
+def test_upkeep_is_off_unless_the_settings_say_so(synth: Synth) -> None:
+    assert "cron_job_v1.model-upkeep" not in resources(synth(upkeep=None))
+    assert Settings(storage=PRODUCTION.storage).upkeep is None
+
+
+@pytest.fixture
+def warm_up(deployment: Json) -> Json:
+    (only,) = deployment["spec"]["template"]["spec"]["init_container"]
+    found: Json = only
+    return found
+
+
+def test_models_are_warmed_where_they_are_served_under_a_limit_that_holds_the_largest(
+    warm_up: Json, locked: tuple[LockedModel, ...]
+) -> None:
+    limit_mib = int(warm_up["resources"]["limits"]["memory"].removesuffix("Mi"))
+    largest = max(each.size_bytes for each in locked)
+    assert largest < 0.9 * limit_mib * 2**20
+    assert limit_mib * 2**20 < 1.2 * largest + 2**29
+    assert warm_up["args"] == [
+        *("--plan", "/warm-up/warm-plan.json", "--models", "/models", "--wait-s", "3600")
+    ]
+    assert all(each["read_only"] for each in warm_up["volume_mount"])
+
+
+def test_the_registrys_order_is_the_order_of_warming(
+    deployed: dict[str, Json], synth: Synth
+) -> None:
+    def order(document: dict[str, Json]) -> list[str]:
+        plan = json.loads(document["config_map_v1.model-warm-up"]["data"]["warm-plan.json"])
+        return [model["id"] for model in plan["models"]]
+
+    assert order(deployed) == [model.id for model in REGISTRY]
+    assert order(resources(synth(models=REGISTRY[::-1]))) == [model.id for model in REGISTRY[::-1]]
+
+
+def test_the_warm_up_can_be_left_out(synth: Synth) -> None:
+    found = resources(synth(warm_wait_s=None))
+    assert "config_map_v1.model-warm-up" not in found
+    template = found["deployment_v1.llama-swap"]["spec"]["template"]
+    assert "init_container" not in template["spec"]
+    assert list(template["metadata"]["annotations"]) == ["checksum/config"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("hf_endpoint", "huggingface.co"),
+        ("https_proxy", "http://user:password@proxy.lan"),
+        ("warm_wait_s", -1),
+        ("upkeep.schedule", Upkeep(schedule="weekly")),
+        ("upkeep.verify_rate_mb_s", Upkeep(verify_rate_mb_s=0)),
+        ("upkeep.prune_grace_h", Upkeep(prune_grace_h=-1)),
+    ],
+)
+def test_a_wrong_setting_of_weights_fails_at_synth(setting: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        replace(PRODUCTION, **{setting.partition(".")[0]: value})
 
 
 def test_secrets_are_named_and_never_held(synth: Synth) -> None:
@@ -332,10 +436,12 @@ def test_secrets_are_named_and_never_held(synth: Synth) -> None:
         api_key_secret="llama-swap-keys",
         llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
     )
-    serving, job = pods(document)
+    serving, *downloads = pods(document)
     assert serving["container"][0]["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
-    (token,) = [each for each in job["container"][0]["env"] if each["name"] == "HF_TOKEN"]
-    assert token["value_from"] == {"secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}}
+    reference = {"secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}}
+    for pod in downloads:
+        (token,) = [each for each in pod["container"][0]["env"] if each["name"] == "HF_TOKEN"]
+        assert token["value_from"] == reference
     assert "kubernetes_secret_v1" not in document["resource"]
 
 

@@ -1,0 +1,166 @@
+"""The Job spec that runs the download program, for the download Job and the upkeep CronJob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from constructs import terraform as tf
+
+from constructs.labels import selector
+from constructs.model_store import ModelStore
+
+_JOB = tf.job_v1
+
+PLAN_KEY = "download-plan.json"
+PROGRAM_KEY = "download.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadJobSpec:
+    """How the download program runs, whatever it is asked to do."""
+
+    image: str
+    """An image with Python 3.11 or later, by digest."""
+    run_as_user: int
+    """User and group of the pod."""
+    taint_key: str
+    """The GPU node's taint, which the pod tolerates: a local volume is there."""
+    env: Mapping[str, str]
+    """How the hub is reached: HF_ENDPOINT, HTTPS_PROXY."""
+    hf_token_secret: str | None
+    """Secret with the key HF_TOKEN; None: anonymous downloads."""
+
+    def build(
+        self, *, component: str, config_map: str, store: ModelStore, args: tuple[str, ...] = ()
+    ) -> tf.job_v1.JobV1Spec:
+        """Build the spec.
+
+        Args:
+            component: The pod's label.
+            config_map: Name of the ConfigMap with plan and program.
+            store: The volume.
+            args: Further arguments of the program; left out: it downloads.
+        """
+        return _JOB.JobV1Spec(
+            backoff_limit=10,
+            pod_failure_policy=_failure_policy(),
+            template=_JOB.JobV1SpecTemplate(
+                metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(component)),
+                spec=self._pod(config_map, store, args),
+            ),
+        )
+
+    def _pod(
+        self, config_map: str, store: ModelStore, args: tuple[str, ...]
+    ) -> tf.job_v1.JobV1SpecTemplateSpec:
+        return _JOB.JobV1SpecTemplateSpec(
+            restart_policy="Never",
+            automount_service_account_token=False,
+            enable_service_links=False,
+            termination_grace_period_seconds=30,
+            security_context=_JOB.JobV1SpecTemplateSpecSecurityContext(
+                run_as_non_root=True,
+                run_as_user=str(self.run_as_user),
+                run_as_group=str(self.run_as_user),
+                fs_group=str(self.run_as_user),
+                # A volume of models has few files, but NFS answers each chown with an error.
+                fs_group_change_policy="OnRootMismatch",
+                seccomp_profile=_JOB.JobV1SpecTemplateSpecSecurityContextSeccompProfile(
+                    type="RuntimeDefault"
+                ),
+            ),
+            toleration=[
+                _JOB.JobV1SpecTemplateSpecToleration(key=self.taint_key, operator="Exists")
+            ],
+            container=[self._container(args)],
+            volume=[
+                _JOB.JobV1SpecTemplateSpecVolume(
+                    name="models",
+                    persistent_volume_claim=(
+                        _JOB.JobV1SpecTemplateSpecVolumePersistentVolumeClaim(
+                            claim_name=store.claim_name
+                        )
+                    ),
+                ),
+                _JOB.JobV1SpecTemplateSpecVolume(
+                    name="download",
+                    config_map=_JOB.JobV1SpecTemplateSpecVolumeConfigMap(name=config_map),
+                ),
+            ],
+        )
+
+    def _container(self, args: tuple[str, ...]) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
+        return _JOB.JobV1SpecTemplateSpecContainer(
+            name="download",
+            image=self.image,
+            image_pull_policy="IfNotPresent",
+            command=["python3", f"/download/{PROGRAM_KEY}"],
+            args=["--plan", f"/download/{PLAN_KEY}", "--models", "/models", *args],
+            env=self._env(),
+            resources=_JOB.JobV1SpecTemplateSpecContainerResources(
+                requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+                # The program needs 40 MiB; the rest is for pages that NFS has not taken yet.
+                limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
+            ),
+            security_context=_JOB.JobV1SpecTemplateSpecContainerSecurityContext(
+                # The provider sends `false` where this is left out, and so overrides the pod's.
+                run_as_non_root=True,
+                allow_privilege_escalation=False,
+                read_only_root_filesystem=True,
+                capabilities=_JOB.JobV1SpecTemplateSpecContainerSecurityContextCapabilities(
+                    drop=["ALL"]
+                ),
+            ),
+            volume_mount=[
+                _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
+                    name="models", mount_path="/models"
+                ),
+                _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
+                    name="download", mount_path="/download", read_only=True
+                ),
+            ],
+        )
+
+    def _env(self) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
+        plain = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **self.env}
+        env = [
+            _JOB.JobV1SpecTemplateSpecContainerEnv(name=name, value=value)
+            for name, value in plain.items()
+        ]
+        if self.hf_token_secret is not None:
+            env.append(
+                _JOB.JobV1SpecTemplateSpecContainerEnv(
+                    name="HF_TOKEN",
+                    value_from=_JOB.JobV1SpecTemplateSpecContainerEnvValueFrom(
+                        secret_key_ref=(
+                            _JOB.JobV1SpecTemplateSpecContainerEnvValueFromSecretKeyRef(
+                                name=self.hf_token_secret, key="HF_TOKEN"
+                            )
+                        )
+                    ),
+                )
+            )
+        return env
+
+
+def _failure_policy() -> tf.job_v1.JobV1SpecPodFailurePolicy:
+    """End the Job at once on what no retry heals; the codes are those of in_pod/download.py."""
+    return _JOB.JobV1SpecPodFailurePolicy(
+        rule=[
+            _JOB.JobV1SpecPodFailurePolicyRule(
+                action="Ignore",
+                on_pod_condition=[
+                    _JOB.JobV1SpecPodFailurePolicyRuleOnPodCondition(
+                        type="DisruptionTarget", status="True"
+                    )
+                ],
+            ),
+            _JOB.JobV1SpecPodFailurePolicyRule(
+                action="FailJob",
+                on_exit_codes=_JOB.JobV1SpecPodFailurePolicyRuleOnExitCodes(
+                    container_name="download", operator="In", values=[28, 65, 77, 78]
+                ),
+            ),
+        ]
+    )

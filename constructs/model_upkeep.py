@@ -1,0 +1,90 @@
+"""The upkeep CronJob: hashes what is on the volume again, and removes what nothing names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from constructs import terraform as tf
+
+from constructs.download_job_spec import DownloadJobSpec
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.labels import labels
+from constructs.model_download import ModelDownload
+from constructs.model_store import ModelStore
+
+_CRON = tf.cron_job_v1
+_NAME = "model-upkeep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """When and how the volume is looked after."""
+
+    schedule: str = "17 4 * * 0"
+    """Cron, in the time zone of the kube-controller-manager."""
+    verify_rate_mb_s: int = 40
+    """Megabytes a second at most: serving comes first."""
+    quarantine: bool = True
+    """Whether a wrong file is set aside and brought anew; the Job fails either way, to be seen."""
+    prune_grace_h: int = 168
+    """Hours that a file stays after the last registry that named it: a rollback is free."""
+
+
+class ModelUpkeep(tf.Construct):
+    """The download program on a schedule, with the plan of the present lock."""
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        namespace: EndpointNamespace,
+        store: ModelStore,
+        download: ModelDownload,
+        spec: DownloadJobSpec,
+        upkeep: Upkeep,
+    ) -> None:
+        """Declare the CronJob.
+
+        Args:
+            scope: The stack.
+            id: The construct's id.
+            namespace: Its namespace.
+            store: The volume.
+            download: Whose plan and program it takes.
+            spec: How the pod runs.
+            upkeep: When, and how fast.
+        """
+        super().__init__(scope, id)
+        self.resource = _CRON.CronJobV1(
+            self,
+            "Resource",
+            metadata=_CRON.CronJobV1Metadata(
+                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
+            ),
+            spec=_CRON.CronJobV1Spec(
+                schedule=upkeep.schedule,
+                concurrency_policy="Forbid",
+                starting_deadline_seconds=3600,
+                successful_jobs_history_limit=1,
+                failed_jobs_history_limit=3,
+                job_template=_CRON.CronJobV1SpecJobTemplate(
+                    metadata=_CRON.CronJobV1SpecJobTemplateMetadata(labels=labels(_NAME)),
+                    spec=tf.job_template_spec(
+                        spec.build(
+                            component=_NAME,
+                            config_map=download.name,
+                            store=store,
+                            args=(
+                                "--verify",
+                                *(("--quarantine",) if upkeep.quarantine else ()),
+                                *("--rate-mb-s", str(upkeep.verify_rate_mb_s)),
+                                "--prune",
+                                *("--grace-h", str(upkeep.prune_grace_h)),
+                            ),
+                        )
+                    ),
+                ),
+            ),
+            depends_on=[download.config_map, store.claim],
+        )
