@@ -103,6 +103,13 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def size_text(size_bytes: float) -> str:
+    """Say a number of bytes as a person would."""
+    if size_bytes < 2**30:
+        return f"{size_bytes / 2**20:.1f} MiB"
+    return f"{size_bytes / 2**30:.2f} GiB"
+
+
 # ---- The plan ------------------------------------------------------------------------------
 
 
@@ -141,7 +148,23 @@ def read_plan(path: Path) -> Plan:
             anything outside the volume.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return parse_plan(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DownloadError(BAD_DATA, f"{path} cannot be read ({error})") from error
+
+
+def parse_plan(text: str, subject: str) -> Plan:
+    """Check the text of a plan.
+
+    Args:
+        text: JSON.
+        subject: How an error names it.
+
+    Raises:
+        DownloadError: as `read_plan`.
+    """
+    try:
+        document = json.loads(text)
         if document["version"] != 1:
             raise ValueError(f"version is {document['version']!r}, not 1")
         files = tuple(File(**fields) for fields in document["files"])
@@ -160,9 +183,9 @@ def read_plan(path: Path) -> Plan:
             values = [file.sha256 for file in files] if what == "sha256" else keys
             if len(set(values)) != len(values):
                 raise ValueError(f"two files have the same {what}")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else error
-        raise DownloadError(BAD_DATA, f"{path} is no download plan ({reason})") from error
+        raise DownloadError(BAD_DATA, f"{subject} is no download plan ({reason})") from error
     return Plan(files=files, models=models)
 
 
@@ -264,14 +287,14 @@ def check_space(models: Path, missing: list[File]) -> None:
     needed += needed // 20
     free = shutil.disk_usage(models).free
     say(
-        f"{len(missing)} files to download, {total / 2**30:.2f} GiB, of which "
-        f"{there / 2**30:.2f} GiB are there; {free / 2**30:.2f} GiB are free"
+        f"{len(missing)} files to download, {size_text(total)}, of which {size_text(there)} are "
+        f"there; {size_text(free)} are free"
     )
     if needed > free:
         raise DownloadError(
             NO_SPACE,
-            f"{models}: {free / 2**30:.2f} GiB free, {needed / 2**30:.2f} GiB needed (5 % to "
-            "spare); enlarge the volume, or --prune what the registry no longer names",
+            f"{models}: {size_text(free)} free, {size_text(needed)} needed (5 % to spare); "
+            "enlarge the volume, or --prune what the registry no longer names",
         )
 
 
@@ -663,6 +686,16 @@ class Hub:
         self._timeout_s = timeout_s
         self._tls = ssl.create_default_context()
 
+    @classmethod
+    def of_environment(cls, *, timeout_s: float = 30.0) -> Self:
+        """Talk to HF_ENDPOINT, or the public hub, with HF_TOKEN where it is set.
+
+        Raises:
+            DownloadError: as the constructor.
+        """
+        endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+        return cls(endpoint, os.environ.get("HF_TOKEN"), timeout_s=timeout_s)
+
     def resolve(self, file: File) -> Address:
         """Ask the hub where a file's bytes are; one request, whatever the file's length.
 
@@ -875,6 +908,8 @@ class Progress:
     """Each file with its bytes on the volume."""
     rate: float
     """Bytes a second, of late."""
+    trouble: str = ""
+    """Why a connection failed last; empty when none did."""
 
     @property
     def done_bytes(self) -> int:
@@ -885,6 +920,15 @@ class Progress:
     def total_bytes(self) -> int:
         """Bytes of all files."""
         return sum(file.size_bytes for file, _ in self.files)
+
+    def pace(self) -> str:
+        """Say how fast it goes, and how long that takes."""
+        left = self.total_bytes - self.done_bytes
+        if left == 0:
+            return "checking"
+        if self.rate == 0:
+            return f"standing still{f' ({self.trouble})' if self.trouble else ''}"
+        return f"{self.rate / 1e6:.1f} MB/s, {left / self.rate:.0f} s left"
 
 
 Report = Callable[[Progress], None]
@@ -903,13 +947,11 @@ class PlainReport:
         if time.monotonic() - self._said < self._every_s:
             return
         self._said = time.monotonic()
-        left = progress.total_bytes - progress.done_bytes
-        left_s = f"{left / progress.rate:.0f} s left" if progress.rate else "standing still"
         current = next((file.name for file, done in progress.files if done < file.size_bytes), "")
         say(
             f"{100 * progress.done_bytes / progress.total_bytes:.1f} % of "
-            f"{progress.total_bytes / 2**30:.2f} GiB, {progress.rate / 1e6:.1f} MB/s, {left_s}"
-            + (f"; {current}" if current else "; checking")
+            f"{size_text(progress.total_bytes)}, {progress.pace()}"
+            + (f"; {current}" if current else "")
         )
 
 
@@ -947,6 +989,7 @@ class Run:
         self._stop = threading.Event()
         self._last_byte = time.monotonic()
         self._not_before = 0.0
+        self._trouble = ""
         self._rates = _Rates()
 
     def __call__(self, report: Report) -> None:
@@ -969,7 +1012,7 @@ class Run:
                     self._lock.wait(0.1)
                 files = tuple((each.file, each.done_bytes) for each in self._transfers)
                 done = sum(count for _, count in files)
-                report(Progress(files=files, rate=speed.at(done)))
+                report(Progress(files=files, rate=speed.at(done), trouble=self._trouble))
         finally:
             self._stop.set()
             with self._lock:
@@ -1038,6 +1081,7 @@ class Run:
 
     def _wait(self, reason: str, transfer: Transfer, failures: int, wait_s: float) -> None:
         """Wait before the next attempt, or give up."""
+        self._trouble = reason
         silent_s = time.monotonic() - self._last_byte
         patience_s = self._options.patience_s
         if silent_s > patience_s or wait_s > patience_s:
@@ -1220,7 +1264,7 @@ class Run:
         self._lease.check()
         transfer.finish()
         file = transfer.file
-        say(f"{file.name}: complete, {file.size_bytes / 2**30:.2f} GiB, sha256 {file.sha256[:12]}")
+        say(f"{file.name}: complete, {size_text(file.size_bytes)}, sha256 {file.sha256[:12]}")
         publish(self._models, self._plan)
         with self._lock:
             self._unhashed -= 1
@@ -1325,7 +1369,7 @@ def verify(models: Path, *, rate_mb_s: float, quarantine: bool) -> str:
         right = digest == blob.name
         say(
             f"blobs/{blob.name}: {'right' if right else f'WRONG, its sha256 is {digest}'}, "
-            f"{size / 2**30:.2f} GiB, {size / 1e6 / seconds:.0f} MB/s"
+            f"{size_text(size)}, {size / 1e6 / seconds:.0f} MB/s"
         )
         if not right:
             wrong.append(blob)
@@ -1387,7 +1431,9 @@ def unneeded(models: Path, plan: Plan) -> Iterator[tuple[Path, int]]:
             yield path, path.stat().st_blocks * 512
 
 
-def prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool) -> int:
+def prune(
+    models: Path, plan: Plan, *, grace_s: float, dry_run: bool, options: Options | None = None
+) -> None:
     """Remove what has been unneeded for the whole grace period.
 
     The period starts when a prune first sees a thing unneeded (a note in `.unneeded`), and is
@@ -1398,10 +1444,19 @@ def prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool) -> int:
         plan: The plan.
         grace_s: Seconds that a thing stays.
         dry_run: Whether only to say what would happen.
+        options: How long to wait for another run; left out: the defaults.
 
-    Returns:
-        Bytes that were freed, or would be.
+    Raises:
+        DownloadError: with BUSY when another run has the volume.
     """
+    options = options or Options()
+    with contextlib.ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(Lease(models, lease_s=options.lease_s, wait_s=options.wait_s))
+        _prune(models, plan, grace_s=grace_s, dry_run=dry_run)
+
+
+def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool) -> None:
     notes = models / ".unneeded"
     if not dry_run:
         notes.mkdir(exist_ok=True)
@@ -1413,7 +1468,7 @@ def prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool) -> int:
         if not note.exists() and not dry_run:
             note.touch()
         age_s = max(0.0, now - note.stat().st_mtime) if note.exists() else 0.0
-        size = f"{size_bytes / 2**30:.2f} GiB" if size_bytes else "a link"
+        size = size_text(size_bytes) if size_bytes else "a link"
         what = f"{path.relative_to(models)}: {size}"
         if age_s < grace_s:
             waiting += size_bytes
@@ -1428,10 +1483,9 @@ def prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool) -> int:
         if note.name not in {path.name for path, _ in found}:
             note.unlink()
     say(
-        f"{freed / 2**30:.2f} GiB {'would be' if dry_run else 'are'} freed, "
-        f"{waiting / 2**30:.2f} GiB wait for the end of their grace period"
+        f"{size_text(freed)} {'would be' if dry_run else 'are'} freed, "
+        f"{size_text(waiting)} wait for the end of their grace period"
     )
-    return freed
 
 
 def _volume_time(models: Path) -> float:
@@ -1450,10 +1504,10 @@ def volume_error(models: Path, error: OSError) -> DownloadError:
     """Say what an error of the volume means for a retry."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DownloadError(NO_SPACE, f"{models}: the volume is full; enlarge it, or --prune")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return DownloadError(
             NOT_AS_PLANNED,
-            f"{models}: {error.strerror}; it must be writable to user {os.getuid()}",
+            f"{models}: {error.strerror}; it must be a directory, writable to user {os.getuid()}",
         )
     return DownloadError(TRANSIENT, f"{models}: {error.strerror or error}")
 
@@ -1492,40 +1546,28 @@ def run(options: argparse.Namespace) -> None:
         DownloadError: when it cannot be done.
     """
     plan = read_plan(options.plan)
+    how = Options(
+        connections=options.connections,
+        patience_s=options.patience_s,
+        lease_s=options.lease_s,
+        wait_s=options.wait_s,
+    )
     if options.prune:
-        grace_s = options.grace_h * 3600
-        with contextlib.ExitStack() as stack:
-            if not options.dry_run:
-                stack.enter_context(
-                    Lease(options.models, lease_s=options.lease_s, wait_s=options.wait_s)
-                )
-            prune(options.models, plan, grace_s=grace_s, dry_run=options.dry_run)
+        prune(
+            options.models,
+            plan,
+            grace_s=options.grace_h * 3600,
+            dry_run=options.dry_run,
+            options=how,
+        )
     wrong = ""
     if options.verify:
         wrong = verify(options.models, rate_mb_s=options.rate_mb_s, quarantine=options.quarantine)
     if options.quarantine or not (options.prune or options.verify):
-        _pull(plan, options)
+        hub = Hub.of_environment(timeout_s=options.timeout_s)
+        pull(plan, options.models, hub, options=how, report=PlainReport())
     if wrong:
         raise DownloadError(BAD_DATA, wrong)
-
-
-def _pull(plan: Plan, options: argparse.Namespace) -> None:
-    pull(
-        plan,
-        options.models,
-        Hub(
-            os.environ.get("HF_ENDPOINT", "https://huggingface.co"),
-            os.environ.get("HF_TOKEN"),
-            timeout_s=options.timeout_s,
-        ),
-        options=Options(
-            connections=options.connections,
-            patience_s=options.patience_s,
-            lease_s=options.lease_s,
-            wait_s=options.wait_s,
-        ),
-        report=PlainReport(),
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ import ctypes
 import json
 import mmap
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ SAY_S = 15.0
 def say(line: str) -> None:
     """Print a line at once."""
     print(line, flush=True)
+
+
+def size_text(size_bytes: float) -> str:
+    """Say a number of bytes as a person would."""
+    if size_bytes < 2**30:
+        return f"{size_bytes / 2**20:.1f} MiB"
+    return f"{size_bytes / 2**30:.2f} GiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +88,16 @@ class Warmed:
     skipped: str = ""
     """Why it was not read; empty when it was, or was resident."""
 
+    def __str__(self) -> str:
+        share = self.resident_percent
+        resident = "residency unknown" if share is None else f"{share} % resident"
+        if self.skipped:
+            return f"{self.id}: left cold, {self.skipped}; {resident}"
+        if not self.read_bytes:
+            return f"{self.id}: {size_text(self.size_bytes)} were in memory already"
+        read = f"{size_text(self.read_bytes)} read in {self.seconds} s, {self.mb_per_s:.0f} MB/s"
+        return f"{self.id}: {read}; {resident}"
+
 
 def read_plan(path: Path) -> tuple[Model, ...]:
     """Read the plan: models in the order in which they are to be warm."""
@@ -112,7 +130,7 @@ def missing(models: Path, plan: tuple[Model, ...]) -> Iterator[str]:
             state = "missing"
             with suppress(OSError):
                 share = min(1.0, partial.stat().st_blocks * 512 / file.size_bytes)
-                state = f"{100 * share:.0f} % of {file.size_bytes / 2**30:.2f} GiB"
+                state = f"{100 * share:.0f} % of {size_text(file.size_bytes)}"
             if (models / "blobs" / file.sha256).exists():
                 state = "there, not linked yet"
             yield f"{model.id}/{file.name} ({state})"
@@ -223,7 +241,7 @@ def read_ranges(path: Path, ranges: list[tuple[int, int]], label: str) -> None:
                     said = time.monotonic()
                     rate = done / (said - started)
                     say(
-                        f"{label}: {100 * done / total:.0f} % of {total / 2**30:.2f} GiB, "
+                        f"{label}: {100 * done / total:.0f} % of {size_text(total)}, "
                         f"{rate / 1e6:.0f} MB/s, {(total - done) / rate:.0f} s left"
                     )
     finally:
@@ -241,7 +259,7 @@ def warm(models: Path, model: Model, budget: int) -> Warmed:
     cold = [(path, cold_ranges(path)) for path in paths]
     cold_bytes = sum(size for _, ranges in cold for _, size in ranges)
     if cold_bytes > budget:
-        result.skipped = f"{cold_bytes} cold bytes, {budget} fit in memory"
+        result.skipped = f"{size_text(cold_bytes)} do not fit into {size_text(budget)} of memory"
     else:
         started = time.monotonic()
         for path, ranges in cold:
@@ -268,6 +286,7 @@ def run(plan: tuple[Model, ...], models: Path, wait_s: float) -> dict[str, objec
     for model in plan:
         result = warm(models, model, left)
         left -= result.read_bytes
+        say(str(result))
         warmed.append(asdict(result))
     return {
         "event": "warm",
@@ -288,6 +307,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, required=True, help="the volume's directory")
     parser.add_argument("--wait-s", type=float, default=3600.0, help="at most (%(default)s)")
     options = parser.parse_args(arguments)
+    # The first process of a container ignores SIGTERM unless it says otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         report = run(read_plan(options.plan), options.models, options.wait_s)
     except Exception as error:  # Nothing that goes wrong here is worth a pod that does not start.

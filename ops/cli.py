@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from llama_swap_config.errors import ConfigError
+from ops import weights_cli
 from ops.errors import OpsError
 from ops.synth import ROOT
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(weights_cli.app, name="weights")
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from in_pod.download import size_text
 from llama_swap_config.lock import lock_models, read_lock
 from llama_swap_config.registry import REGISTRY
 from ops.kube import Workload
 from ops.manifests import Manifest
 from ops.up import Deployed
+from ops.weights import VolumeStatus
 from stacks.settings import PRODUCTION
 
 
@@ -21,6 +24,10 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     _show_objects(console, deployed.objects)
     show_workloads(console, deployed.workloads)
     _show_models(console)
+    show_weights(console, deployed.store.status)
+    console.print(
+        "These are random bytes under the lock's names: nothing can be served with them."
+    )
     service = f"{PRODUCTION.service}.{deployed.namespace}.svc.cluster.local:{PRODUCTION.port}"
     console.print(f"\nDeployed by {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
@@ -32,8 +39,18 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
         ("$EDITOR llama_swap_config/registry.py", "change a model"),
         ("python -m ops plan", "see what that changes"),
         ("make up", "deploy it here; make down ends everything"),
+        (
+            f"python -m ops weights status {_here(deployed.store.volume)} "
+            f"--lock {_here(deployed.store.lock_path)}",
+            "the store against its lock",
+        ),
     ):
         console.print(f"  {command:40} # {what}", highlight=False, soft_wrap=True)
+
+
+def _here(path: Path) -> Path:
+    """Say a path as one types it in this directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:
@@ -45,6 +62,39 @@ def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:
         style = "green" if each.settled else "yellow"
         table.add_row(each.kind, each.name, Text(each.state, style=style), Text(each.reason))
     console.print(table)
+
+
+_STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong": "red"}
+
+
+def show_weights(console: Console, status: VolumeStatus) -> None:
+    """Show a volume against the lock: each file, each model's link, and what nothing names."""
+    table = Table(box=None, pad_edge=False, title_justify="left", title="\nWeights")
+    for column in ("model", "file", "size", "state", ""):
+        table.add_column(column, justify="right" if column == "size" else "left")
+    for file in status.files:
+        share = file.done_bytes / file.size_bytes
+        state = f"partial, {100 * share:.1f} %" if file.state == "partial" else file.state
+        table.add_row(
+            file.model,
+            file.name,
+            size_text(file.size_bytes),
+            Text(state, style=_STYLES[file.state]),
+            Text(file.reason),
+        )
+    console.print(table)
+    for model in status.models:
+        if not model.published:
+            console.print(f"{model.id}: {model.reason}", style="yellow", highlight=False)
+    for path, size_bytes in status.unreferenced:
+        what = size_text(size_bytes) if size_bytes else "a link"
+        console.print(f"nothing names {path} ({what})", highlight=False, soft_wrap=True)
+    console.print(
+        f"{size_text(status.missing_bytes)} to download, {size_text(status.free_bytes)} free on "
+        f"{status.volume}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:

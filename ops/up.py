@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops import embedded, environment
+from ops import embedded, environment, local_store
 from ops.deploy import namespace_of, verify
 from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.kube import Cluster, Workload
+from ops.local_store import LocalStore
 from ops.manifests import Manifest, manifests
 from ops.synth import synthesize
 from ops.terraform import ProviderUnavailableError, Terraform
@@ -31,6 +32,8 @@ class Deployed:
     """`Terraform`, or `server-side apply`, and why."""
     objects: tuple[Manifest, ...]
     workloads: tuple[Workload, ...]
+    store: LocalStore
+    """What the cluster's download and warm-up would have made, made here from stand-ins."""
 
 
 def up(state_dir: Path, *, say: Say) -> Deployed:
@@ -53,8 +56,14 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
     with Cluster(target) as kube:
         way = _deploy(Terraform(synthesized.directory), kube, objects, say)
         workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
+    say("no container runs there, so the same programs fill a store here, from stand-ins")
     return Deployed(
-        cluster=cluster, namespace=namespace, way=way, objects=objects, workloads=workloads
+        cluster=cluster,
+        namespace=namespace,
+        way=way,
+        objects=objects,
+        workloads=workloads,
+        store=local_store.fill(cluster.state_dir, say=say),
     )
 
 

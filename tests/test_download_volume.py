@@ -251,7 +251,7 @@ def test_a_volume_that_is_too_small_is_said_before_the_first_byte(
         code, _, error = run(source, models, hub.url)
         assert hub.requests == []
         assert code == download.NO_SPACE
-        assert "GiB needed" in error
+        assert "MiB needed" in error
 
 
 def test_a_volume_that_fills_up_meanwhile(source: Source, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_read_only_volume(source: Source, tmp_path: Path) -> None:
         subprocess.run(remount, check=True)
         code, _, error = run(source, models, hub.url)
         assert code == download.NOT_AS_PLANNED
-        assert "must be writable to user" in error
+        assert "must be a directory, writable to user" in error
 
 
 @contextlib.contextmanager

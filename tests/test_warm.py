@@ -93,7 +93,7 @@ def test_it_waits_for_the_download_and_says_for_what(
     report, said = run(plan_path, models, capsys, wait_s=30)
     later.join()
     assert 0.4 < report["waited_s"] < 20
-    assert "waiting for m/model.gguf (33 % of 0.01 GiB), m/mmproj.gguf (missing)" in said
+    assert "waiting for m/model.gguf (33 % of 9.0 MiB), m/mmproj.gguf (missing)" in said
     assert report["models"][0]["resident_percent"] == 100.0
 
 
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_left_out_and_what_is_smaller_still_comes(
     plan_path.write_text(json.dumps(document))
     monkeypatch.setattr(warm, "budget_bytes", lambda: 4 * MIB)
     report, _ = run(plan_path, models, capsys)
-    assert "4194304 fit in memory" in report["models"][0]["skipped"]
+    assert "9.0 MiB do not fit into 4.0 MiB of memory" in report["models"][0]["skipped"]
     assert report["models"][0]["read_bytes"] == 0
     assert report["models"][1]["resident_percent"] == 100.0
 

@@ -61,7 +61,9 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
     write(apart, synth(models=tuple(others), prevent_destroy=False))
     assert changed_types(apart) == {
         "kubernetes_config_map_v1.llama-swap": ["update"],
+        "kubernetes_config_map_v1.model-warm-up": ["update"],
         "kubernetes_deployment_v1.llama-swap": ["update"],
+        "kubernetes_cron_job_v1.model-upkeep": ["update"],
         "kubernetes_config_map_v1.model-download": ["delete", "create"],
         "kubernetes_job_v1.model-download": ["delete", "create"],
     }
@@ -75,7 +77,7 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
         text=True,
         check=False,
     )
-    assert "Destroy complete! Resources: 9 destroyed." in destroyed.stdout, destroyed.stderr
+    assert "Destroy complete! Resources: 11 destroyed." in destroyed.stdout, destroyed.stderr
 
 
 def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
@@ -84,7 +86,7 @@ def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
     assert deployed == 0, output.err
-    assert "Apply complete! Resources: 9 added" in output.out
+    assert "Apply complete! Resources: 11 added" in output.out
     assert "deployed; " in output.out
 
     assert main(["plan"]) == NO_CHANGES
