@@ -73,7 +73,27 @@ bench-synth: install ## Time a synth against the same program with eager provide
 bench-render: install ## Time checking and rendering 10, 100 and 1000 models
 	python -m bench.render
 
+$(VENV)/.bench-installed: bench/requirements.txt $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt
+	touch $@
+
+# The peers that are programs (curl, aria2c, vmtouch, libfuse2) run where the machine has them.
+.PHONY: bench-download
+bench-download: $(VENV)/.bench-installed ## Time our download against curl, aria2 and huggingface_hub
+	python -m bench.download $(BENCH)
+
+.PHONY: bench-resume
+bench-resume: $(VENV)/.bench-installed ## Count the bytes that each of them fetches again after a kill
+	python -m bench.resume $(BENCH)
+
+.PHONY: bench-warm
+bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmtouch
+	python -m bench.warm $(BENCH)
+
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-annotate --group bench -c requirements.txt \
+		-o bench/requirements.txt

@@ -69,6 +69,11 @@ connection."""
 FLUSH_BYTES = 32 * MIB
 """Written pages are pushed out this often: NFS takes them more slowly than the network gives them,
 and the ones that wait count against the pod's memory limit. Twice as many stop the connections."""
+FIRST_CONNECTIONS = 2
+GROW_S = 0.5
+GROW_ANYWAY_S = 10.0
+"""Connections are doubled as long as that makes the whole faster, and every so often to try: on a
+fast link more of them cost time, on a slow one each brings its own share."""
 SLOW_WINDOW_S = 10.0
 SLOW_SHARE = 0.25
 """A connection below this share of what is usual is opened anew: two thirds of a hub's edges were
@@ -893,6 +898,7 @@ class Options:
     """How patient and how greedy a run is."""
 
     connections: int = 16
+    """At most, in all."""
     patience_s: float = 120.0
     """The run ends when no byte came for so long."""
     lease_s: float = 60.0
@@ -968,6 +974,26 @@ class _Rates:
         return len(self.recent) >= 4 and rate < SLOW_SHARE * statistics.median(self.recent)
 
 
+class _Growth:
+    """When more connections are worth it."""
+
+    def __init__(self, done: int) -> None:
+        self._done = done
+        self._since = time.monotonic()
+        self._rate = 0.0
+
+    def is_due(self, done: int) -> bool:
+        """Whether the last ones made the whole faster, or that was asked long ago."""
+        passed_s = time.monotonic() - self._since
+        if passed_s < GROW_S:
+            return False
+        rate = (done - self._done) / passed_s
+        if rate < 1.2 * self._rate and passed_s < GROW_ANYWAY_S:
+            return False
+        self._done, self._since, self._rate = done, time.monotonic(), rate
+        return True
+
+
 class Run:
     """All missing files at once: connections fill segments, one thread hashes, one flushes."""
 
@@ -998,21 +1024,24 @@ class Run:
         Raises:
             DownloadError: when that cannot be done.
         """
-        work = [self._connect] * min(self._options.connections, max(1, len(self._segments)))
-        threads = [
-            threading.Thread(target=self._guard, args=(target,), daemon=True)
-            for target in (self._hash, self._flush, *work)
-        ]
-        speed = _Speed(sum(transfer.done_bytes for transfer in self._transfers))
+        limit = min(self._options.connections, max(1, len(self._segments)))
+        threads: list[threading.Thread] = []
+        done = sum(transfer.done_bytes for transfer in self._transfers)
+        speed, growth = _Speed(done), _Growth(done)
         try:
-            for thread in threads:
-                thread.start()
+            self._start(threads, self._hash, self._flush)
+            connections = min(FIRST_CONNECTIONS, limit)
+            self._start(threads, *[self._connect] * connections)
             while self._unhashed and self._error is None:
                 with self._lock:
                     self._lock.wait(0.1)
                 files = tuple((each.file, each.done_bytes) for each in self._transfers)
                 done = sum(count for _, count in files)
                 report(Progress(files=files, rate=speed.at(done), trouble=self._trouble))
+                if connections < limit and growth.is_due(done):
+                    more = min(connections, limit - connections)
+                    self._start(threads, *[self._connect] * more)
+                    connections += more
         finally:
             self._stop.set()
             with self._lock:
@@ -1026,6 +1055,11 @@ class Run:
                     transfer.close()
         if self._error is not None:
             raise self._error
+
+    def _start(self, threads: list[threading.Thread], *targets: Callable[[], None]) -> None:
+        for target in targets:
+            threads.append(threading.Thread(target=self._guard, args=(target,), daemon=True))
+            threads[-1].start()
 
     def _guard(self, target: Callable[[], None]) -> None:
         try:
