@@ -235,8 +235,17 @@ def set_name(links: tuple[Link, ...]) -> str:
 
 def is_published(models: Path, model: str, links: tuple[Link, ...]) -> bool:
     """Whether a model's name leads to exactly these links."""
+    return _leads_to(models / model, f"sets/{set_name(links)}") and _is_set(models, links)
+
+
+def _is_set(models: Path, links: tuple[Link, ...]) -> bool:
+    folder = models / "sets" / set_name(links)
+    return all(_leads_to(folder / link.name, f"../../blobs/{link.sha256}") for link in links)
+
+
+def _leads_to(path: Path, target: str) -> bool:
     with contextlib.suppress(OSError):
-        return os.readlink(models / model) == f"sets/{set_name(links)}"  # noqa: PTH115 - its text.
+        return os.readlink(path) == target  # noqa: PTH115 - its text is compared.
     return False
 
 
@@ -257,12 +266,14 @@ def publish(models: Path, plan: Plan) -> None:
                 NOT_AS_PLANNED, f"{models / model} is no link of this program; move it away"
             )
         folder = models / "sets" / set_name(links)
-        if not folder.is_dir():
+        if not _is_set(models, links):
             fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
             fresh.mkdir(parents=True)
             for link in links:
                 (fresh / link.name).symlink_to(f"../../blobs/{link.sha256}")
             _sync(fresh)
+            if folder.exists():
+                folder.rename(folder.with_name(f".broken.{secrets.token_hex(4)}"))
             fresh.rename(folder)
             _sync(folder.parent)
         fresh = models / f".{model}.{secrets.token_hex(4)}"
@@ -329,15 +340,16 @@ class Journal:
             boot_id().encode(),
         )
         count = -(-file.size_bytes // SEGMENT_BYTES)
-        self.written = self._read(path, file) or [0] * count
-        self.synced = list(self.written)
+        pairs = self._read(path, file) or [(0, 0)] * count
+        self.written = [written for written, _ in pairs]
+        self.synced = [synced for _, synced in pairs]
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        content = b"".join(self._COUNTERS.pack(count, count) for count in self.written)
+        content = b"".join(self._COUNTERS.pack(*pair) for pair in pairs)
         os.pwrite(self._fd, self._header + content, 0)
 
     @classmethod
-    def _read(cls, path: Path, file: File) -> list[int]:
-        """Read the counters that can be believed; none when none can."""
+    def _read(cls, path: Path, file: File) -> list[tuple[int, int]]:
+        """Read the counters that can be believed, written and synced; none when none can."""
         count = -(-file.size_bytes // SEGMENT_BYTES)
         try:
             content = path.read_bytes()
@@ -349,13 +361,13 @@ class Journal:
         expected = (cls._MAGIC, bytes.fromhex(file.sha256), file.size_bytes, SEGMENT_BYTES)
         if (magic, sha256, size, segment) != expected or len(pairs) != count or not there:
             return []
-        same_boot = boot == boot_id().encode()
-        return [min(pair[0 if same_boot else 1], SEGMENT_BYTES) for pair in pairs]
+        written = 0 if boot == boot_id().encode() else 1
+        return [(min(pair[written], SEGMENT_BYTES), min(pair[1], SEGMENT_BYTES)) for pair in pairs]
 
     @classmethod
     def bytes_of(cls, blobs: Path, file: File) -> int:
         """How many bytes of a partial file can be believed."""
-        return sum(cls._read(blobs / f"{file.sha256}.journal", file))
+        return sum(written for written, _ in cls._read(blobs / f"{file.sha256}.journal", file))
 
     def write(self, index: int) -> None:
         """Note how far a segment is."""
@@ -364,8 +376,13 @@ class Journal:
 
     def start_over(self) -> None:
         """Forget every byte."""
-        for index in range(len(self.written)):
-            self.written[index] = self.synced[index] = 0
+        self.synced = [0] * len(self.synced)
+        self.roll_back()
+
+    def roll_back(self) -> None:
+        """Forget what was not synced."""
+        for index, count in enumerate(self.synced):
+            self.written[index] = count
             self.write(index)
 
     def close(self) -> None:
@@ -383,12 +400,20 @@ class Transfer:
         self._partial = blobs / f"{file.sha256}.partial"
         self._journal_path = blobs / f"{file.sha256}.journal"
         self.journal = Journal(self._journal_path, file)
-        self._fd = os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o644)
+        self._fd = _open_writable(self._partial)
+        # A lost write is reported once to each descriptor: the last word on a file needs its own.
+        self._check_fd = os.open(self._partial, os.O_RDONLY)
         os.ftruncate(self._fd, file.size_bytes)
+        self._flushing = threading.Lock()
+        self._lost = False
+        self._front = self._dropped = 0
+        # Pages that an earlier run's volume refused look written and are not: forget them all.
+        self.flush()
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
         self._sha256 = hashlib.sha256()
-        self._front = 0
-        self._dropped = 0
         self.unsynced = 0
+        self.claimed: set[int] = set()
+        """The segments that a connection fills at present."""
         self.address: Address | None = None
         self.resolving = threading.Lock()
         self.ranges = True
@@ -400,10 +425,12 @@ class Transfer:
         end = min(start + SEGMENT_BYTES, self.file.size_bytes)
         return start + self.journal.written[index], end
 
-    def incomplete(self) -> list[int]:
-        """The segments that lack bytes."""
-        every = range(len(self.journal.written))
-        return [index for index in every if self.range(index)[0] < self.range(index)[1]]
+    def unclaimed(self) -> Iterator[int]:
+        """The segments that lack bytes and that nobody fills."""
+        for index in range(len(self.journal.written)):
+            at, end = self.range(index)
+            if at < end and index not in self.claimed:
+                yield index
 
     @property
     def done_bytes(self) -> int:
@@ -411,7 +438,13 @@ class Transfer:
         return sum(self.journal.written)
 
     def write(self, index: int, chunk: memoryview) -> None:
-        """Add bytes to a segment: first the bytes, then their counter."""
+        """Add bytes to a segment: first the bytes, then their counter.
+
+        Raises:
+            OSError: when the volume refuses them, or lost earlier ones.
+        """
+        if self._lost:
+            raise _lost_writes()
         at = self.range(index)[0]
         rest = chunk
         while rest:
@@ -421,19 +454,31 @@ class Transfer:
         self.journal.write(index)
 
     def flush(self) -> None:
-        """Push what is written to the volume, and what is hashed out of memory."""
-        before = list(self.journal.written)
-        os.fdatasync(self._fd)
-        for index, count in enumerate(before):
-            if self.journal.synced[index] != count:
-                self.journal.synced[index] = count
-                self.journal.write(index)
-        front = self._front
-        if front > self._dropped:
-            os.posix_fadvise(
-                self._fd, self._dropped, front - self._dropped, os.POSIX_FADV_DONTNEED
-            )
-            self._dropped = front
+        """Push what is written to the volume, and what is hashed out of memory.
+
+        Raises:
+            OSError: when the volume lost bytes; they are forgotten, so that the next run fetches
+                them again.
+        """
+        with self._flushing:
+            if self._lost:
+                raise _lost_writes()
+            before = list(self.journal.written)
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                self._lost = True
+                self.journal.roll_back()
+                raise
+            for index, count in enumerate(before):
+                if self.journal.synced[index] != count:
+                    self.journal.synced[index] = count
+                    self.journal.write(index)
+            front = self._front
+            if front > self._dropped:
+                size = front - self._dropped
+                os.posix_fadvise(self._fd, self._dropped, size, os.POSIX_FADV_DONTNEED)
+                self._dropped = front
 
     def hash_front(self, buffer: memoryview, limit: int) -> int:
         """Hash what is on the volume behind the front, read back from there.
@@ -475,12 +520,19 @@ class Transfer:
         self.wrong += 1
 
     def finish(self) -> None:
-        """Give the checked bytes their name."""
+        """Give the checked bytes their name; what was found wrong under it is set aside.
+
+        Raises:
+            OSError: when the volume lost bytes.
+        """
         self.flush()
-        os.fchmod(self._fd, 0o444)
-        os.fsync(self._fd)
+        os.fsync(self._check_fd)
+        if self.blob.exists():
+            with contextlib.suppress(FileExistsError):
+                self.blob.with_suffix(".wrong").hardlink_to(self.blob)
         self._partial.replace(self.blob)
         _sync(self.blob.parent)
+        os.fchmod(self._fd, 0o444)
         self._journal_path.unlink()
 
     def close(self) -> None:
@@ -488,7 +540,21 @@ class Transfer:
         with contextlib.suppress(OSError):
             self.flush()
         os.close(self._fd)
+        os.close(self._check_fd)
         self.journal.close()
+
+
+def _open_writable(path: Path) -> int:
+    """Open a partial file; one of an earlier run may have become read-only."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except PermissionError:
+        path.chmod(0o644)
+        return os.open(path, os.O_RDWR)
+
+
+def _lost_writes() -> OSError:
+    return OSError(errno.EIO, "the volume lost bytes that it had taken")
 
 
 class Lease:
@@ -498,6 +564,9 @@ class Lease:
     hosts' clocks need not agree; on the same kernel, as soon as the holder's flock is gone. A
     holder that was paused writes nothing before it saw that the lease is still its own. Should two
     write for a moment all the same, they write the same bytes to the same places.
+
+    It is taken over in place, not by a rename: an NFS client sees another content when it opens a
+    file, but may believe for a minute that a name still means the old file.
     """
 
     NAME = ".lease"
@@ -511,7 +580,10 @@ class Lease:
         self._beats = 0
         self._fd = -1
         self._end = threading.Event()
+        self._locked = False
+        self._recorded = False
         self._lost = False
+        self._error: OSError | None = None
         self._valid_until = 0.0
 
     def __enter__(self) -> Self:
@@ -557,26 +629,40 @@ class Lease:
         """Wait until the last heartbeat is fresh: after a pause the volume may be another's.
 
         Raises:
-            DownloadError: with BUSY when it is.
+            DownloadError: with BUSY when it is, with TRANSIENT when the heartbeat does not come.
         """
+        waiting_since = _now_s()
         while _now_s() > self._valid_until:
             if self._lost:
                 raise DownloadError(BUSY, "another run took the volume over during a pause")
+            if _now_s() - waiting_since > self._lease_s:
+                reason = self._error.strerror if self._error else "no answer"
+                raise DownloadError(
+                    TRANSIENT, f"{self._path}: the heartbeat cannot be written ({reason})"
+                )
             time.sleep(0.05)
 
     def _content(self) -> bytes:
         record = {
             "holder": f"{socket.gethostname()} (process {os.getpid()})",
             "boot_id": boot_id(),
+            "locked": self._locked,
             "token": self._token,
             "beats": self._beats,
         }
         return json.dumps(record).encode().ljust(512)
 
     def _write(self) -> None:
-        os.pwrite(self._fd, self._content(), 0)
-        os.fsync(self._fd)
-        self._valid_until = _now_s() + self._lease_s / 2
+        started = _now_s()
+        try:
+            os.pwrite(self._fd, self._content(), 0)
+            os.fsync(self._fd)
+            self._recorded = True
+        except OSError as error:
+            # On a full volume an empty lease has to do: a prune is what helps there.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        self._valid_until = started + self._lease_s / 2
 
     def _create(self) -> bool:
         try:
@@ -590,6 +676,7 @@ class Lease:
     def _lock(self) -> None:
         with contextlib.suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._locked = True
 
     def _read(self) -> bytes:
         try:
@@ -599,7 +686,7 @@ class Lease:
 
     def _holder_died(self, content: bytes) -> bool:
         """Whether the holder is of this kernel and its flock, which it had, is gone."""
-        if _field(content, "boot_id") != boot_id():
+        if _field(content, "boot_id") != boot_id() or _field(content, "locked") != "True":
             return False
         try:
             fd = os.open(self._path, os.O_RDWR)
@@ -614,34 +701,36 @@ class Lease:
         return True
 
     def _take_over(self, seen: bytes) -> bool:
-        fresh = self._path.with_name(f".lease.{self._token}")
-        self._fd = os.open(fresh, os.O_RDWR | os.O_CREAT, 0o644)
-        self._lock()
-        self._write()
-        if self._read() != seen:
-            fresh.unlink()
-            os.close(self._fd)
+        try:
+            self._fd = os.open(self._path, os.O_RDWR)
+        except FileNotFoundError:
             return False
-        fresh.replace(self._path)
-        # Another run may have seen the same standstill and come a moment later.
-        time.sleep(min(0.2, self._lease_s / 10))
-        if self._is_ours():
-            return True
+        self._lock()
+        if self._read() == seen:
+            self._write()
+            # Another run may have seen the same standstill and come a moment later.
+            time.sleep(min(2.0, self._lease_s / 10))
+            if self._is_ours():
+                return True
         os.close(self._fd)
+        self._locked = False
         return False
 
     def _is_ours(self) -> bool:
-        return _field(self._read(), "token") == self._token
+        content = self._read()
+        return _field(content, "token") == self._token or not (self._recorded or content)
 
     def _beat(self) -> None:
         while not self._end.wait(self._lease_s / 6):
-            with contextlib.suppress(OSError):
+            try:
                 if not self._is_ours():
                     self._lost = True
                     self._valid_until = 0.0
                     return
                 self._beats += 1
                 self._write()
+            except OSError as error:
+                self._error = error
 
 
 def _now_s() -> float:
@@ -669,6 +758,8 @@ class Address:
 
     url: str
     at_hub: bool
+    hops: int = 0
+    """Redirects of other hosts that led here."""
 
 
 class Hub:
@@ -687,6 +778,12 @@ class Hub:
         token = (token or "").strip()
         if not all(33 <= ord(character) < 127 for character in token):
             raise DownloadError(NOT_AS_PLANNED, "HF_TOKEN holds what no token holds; set it anew")
+        for scheme, proxy in urllib.request.getproxies().items():
+            if scheme in ("http", "https") and not _is_proxy(proxy):
+                raise DownloadError(
+                    NOT_AS_PLANNED,
+                    f"{scheme.upper()}_PROXY is no http://[login@]host:port address",
+                )
         self._token = token
         self._timeout_s = timeout_s
         self._tls = ssl.create_default_context()
@@ -721,12 +818,33 @@ class Hub:
                 if response.status not in (301, 302, 303, 307, 308):
                     self.check_status(file, response, at_hub=True)
                     return Address(url=url, at_hub=True)
-                url = urllib.parse.urljoin(url, headers.get("Location", ""))
+                address = self.redirected(file, Address(url=url, at_hub=True), response)
             finally:
                 connection.close()
-            if not self._is_own(url):
-                return Address(url=url, at_hub=False)
-        raise DownloadError(NOT_AS_PLANNED, f"{file.name}: the hub redirects in a circle")
+            if not address.at_hub:
+                return address
+            url = address.url
+        raise _in_a_circle(file)
+
+    def redirected(
+        self, file: File, address: Address, response: http.client.HTTPResponse
+    ) -> Address:
+        """Follow a redirect.
+
+        Raises:
+            DownloadError: when there were too many of them.
+            _RetryError: when it leads to no address.
+        """
+        if address.hops == 5:
+            raise _in_a_circle(file)
+        try:
+            url = urllib.parse.urljoin(address.url, response.headers["Location"] or "")
+            parts = urllib.parse.urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                raise ValueError
+        except ValueError as error:
+            raise _RetryError("a redirect to no address") from error
+        return Address(url=url, at_hub=self._is_own(url), hops=address.hops + 1)
 
     def check_status(
         self, file: File, response: http.client.HTTPResponse, *, at_hub: bool
@@ -741,18 +859,20 @@ class Hub:
         if status in (200, 206):
             return
         where = f"{file.repository} {file.name}: HTTP {status}"
+        if status == 407:
+            raise DownloadError(NO_ACCESS, f"{where}: the proxy wants a login; set HTTPS_PROXY")
+        if status == 416:
+            raise DownloadError(
+                NOT_AS_PLANNED, f"{where}: the file is shorter than planned; lock it anew"
+            )
         if at_hub and status in (401, 403):
             raise DownloadError(
                 NO_ACCESS,
                 f"{where}: no access, or no such repository; set HF_TOKEN to one that has it",
             )
-        if at_hub and status in (400, 404, 410):
+        if at_hub and 400 <= status < 500 and status not in (408, 409, 425, 429):
             raise DownloadError(
                 NOT_AS_PLANNED, f"{where}: not there at revision {file.revision}; lock it anew"
-            )
-        if status == 416:
-            raise DownloadError(
-                NOT_AS_PLANNED, f"{where}: the file is shorter than planned; lock it anew"
             )
         raise _RetryError(f"HTTP {status}", _retry_after_s(response))
 
@@ -781,7 +901,7 @@ class Hub:
             proxied = None
             at = (host, url.port)
         else:
-            proxied = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            proxied = _split_proxy(proxy)
             at = (proxied.hostname or "", proxied.port)
         headers = {}
         if proxied and proxied.username:
@@ -831,6 +951,7 @@ class Connection:
         """Ask for the bytes from first to last, both included.
 
         Raises:
+            DownloadError: when this host, or the proxy on the way, will never answer.
             _RetryError: when no answer comes.
         """
         path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
@@ -841,7 +962,19 @@ class Connection:
                 headers=self._headers | {"Range": f"bytes={first}-{last}"},
             )
             return cast(Response, self._connection.getresponse())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except ssl.SSLCertVerificationError as error:
+            raise DownloadError(
+                NOT_AS_PLANNED,
+                f"{self._url.hostname}: its certificate is not trusted ({error.verify_message})",
+            ) from error
+        except OSError as error:
+            # http.client says the proxy's status in its text alone.
+            if match := re.fullmatch(r"Tunnel connection failed: (403|407)\b.*", str(error)):
+                raise DownloadError(
+                    NO_ACCESS, f"{self._url.hostname}: the proxy refuses it (HTTP {match[1]})"
+                ) from error
+            raise _RetryError(_reason(error)) from error
+        except (http.client.HTTPException, ValueError) as error:
             raise _RetryError(_reason(error)) from error
 
     def close(self) -> None:
@@ -856,6 +989,21 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and (error.strerror or error.args):
         return f"{type(error).__name__}: {error.strerror or error.args[0]}"
     return type(error).__name__
+
+
+def _in_a_circle(file: File) -> DownloadError:
+    return DownloadError(NOT_AS_PLANNED, f"{file.name}: the hub redirects in a circle")
+
+
+def _split_proxy(proxy: str) -> urllib.parse.SplitResult:
+    return urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _is_proxy(proxy: str) -> bool:
+    with contextlib.suppress(ValueError):
+        parts = _split_proxy(proxy)
+        return bool(parts.hostname) and parts.port != 0
+    return False
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -997,19 +1145,23 @@ class _Growth:
 class Run:
     """All missing files at once: connections fill segments, one thread hashes, one flushes."""
 
-    def __init__(self, plan: Plan, models: Path, hub: Hub, options: Options, lease: Lease) -> None:
-        """Prepare the transfers of all files that are not there."""
+    def __init__(
+        self,
+        plan: Plan,
+        missing: list[File],
+        models: Path,
+        hub: Hub,
+        options: Options,
+        lease: Lease,
+    ) -> None:
+        """Prepare the transfers of the plan's missing files."""
         self._plan = plan
         self._models = models
         self._hub = hub
         self._options = options
         self._lease = lease
-        missing = [file for file in plan.files if not is_complete(models, file)]
         self._transfers = [Transfer(file, models / "blobs") for file in missing]
         self._lock = threading.Condition()
-        self._segments: collections.deque[tuple[Transfer, int]] = collections.deque()
-        for transfer in self._transfers:
-            self._segments.extend((transfer, index) for index in transfer.incomplete())
         self._unhashed = len(self._transfers)
         self._error: BaseException | None = None
         self._stop = threading.Event()
@@ -1024,7 +1176,7 @@ class Run:
         Raises:
             DownloadError: when that cannot be done.
         """
-        limit = min(self._options.connections, max(1, len(self._segments)))
+        limit = self._options.connections
         threads: list[threading.Thread] = []
         done = sum(transfer.done_bytes for transfer in self._transfers)
         speed, growth = _Speed(done), _Growth(done)
@@ -1088,29 +1240,33 @@ class Run:
                             connection.close()
                         connection = Connection(self._hub, address)
                     self._receive(connection, transfer, index, buffer)
+                    self._release(transfer, index)
                     failures = 0
                 except _RetryError as error:
                     if connection is not None:
                         connection.close()
                     failures = 0 if transfer.range(index)[0] > before else failures + 1
-                    self._give_back(transfer, index)
+                    self._release(transfer, index)
                     self._wait(str(error), transfer, failures, error.wait_s)
         finally:
             if connection is not None:
                 connection.close()
 
     def _take(self) -> tuple[Transfer, int] | None:
-        """Wait for a segment to fill; None when there is nothing left to do."""
+        """Wait for a segment to fill, and claim it; None when there is nothing left to do."""
         with self._lock:
             while not self._stop.is_set() and self._unhashed:
-                if self._segments:
-                    return self._segments.popleft()
+                for transfer in self._transfers:
+                    index = next(transfer.unclaimed(), None) if transfer.ranges else None
+                    if index is not None:
+                        transfer.claimed.add(index)
+                        return transfer, index
                 self._lock.wait(0.5)
         return None
 
-    def _give_back(self, transfer: Transfer, index: int) -> None:
+    def _release(self, transfer: Transfer, *indices: int) -> None:
         with self._lock:
-            self._segments.appendleft((transfer, index))
+            transfer.claimed.difference_update(indices)
             self._lock.notify_all()
 
     def _wait(self, reason: str, transfer: Transfer, failures: int, wait_s: float) -> None:
@@ -1150,6 +1306,9 @@ class Run:
         if first == end:
             return
         response = connection.get(first, end - 1)
+        if response.status in (301, 302, 303, 307, 308) and not connection.address.at_hub:
+            transfer.address = self._hub.redirected(transfer.file, connection.address, response)
+            raise _RetryError(f"HTTP {response.status}")
         if 300 <= response.status < 400 or (
             not connection.address.at_hub and response.status in (400, 401, 403, 404, 410)
         ):
@@ -1183,25 +1342,33 @@ class Run:
         index: int,
         buffer: memoryview,
     ) -> None:
+        at, end = transfer.range(index)
+        size = end - at
         started = window_started = time.monotonic()
-        window = received = 0
-        while True:
-            at, end = transfer.range(index)
-            if at == end:
-                break
-            count = self._read(response, buffer[: end - at])
+        window = held = 0
+        while at < end:
+            try:
+                count = self._read(response, buffer[held : end - at])
+            except _RetryError:
+                self._write(transfer, index, buffer[:held])
+                raise
             if count == 0:
+                self._write(transfer, index, buffer[:held])
                 raise _RetryError("the connection ended early")
-            self._write(transfer, index, buffer[:count])
-            window += count
-            received += count
+            held += count
+            # An NFS client reads a page from the server before it changes a part of it.
+            whole = held if at + held == end else max(0, held - (at + held) % mmap.PAGESIZE)
+            self._write(transfer, index, buffer[:whole])
+            buffer[: held - whole] = buffer[whole:held]
+            at, held, window = at + whole, held - whole, window + count
             now = time.monotonic()
             if now - window_started >= SLOW_WINDOW_S:
                 if self._rates.is_slow(window / (now - window_started)):
+                    self._write(transfer, index, buffer[:held])
                     raise _RetryError("a slow connection")
                 window, window_started = 0, now
-        if received == SEGMENT_BYTES:
-            self._rates.add(received / max(time.monotonic() - started, 1e-6))
+        if size == SEGMENT_BYTES:
+            self._rates.add(size / max(time.monotonic() - started, 1e-6))
 
     def _receive_whole(
         self,
@@ -1215,12 +1382,12 @@ class Run:
             raise _RetryError(f"{response.length} bytes instead of {transfer.file.size_bytes}")
         with self._lock:
             first_to_know, transfer.ranges = transfer.ranges, False
-            for item in [item for item in self._segments if item[0] is transfer]:
-                self._segments.remove(item)
+            ours = [index, *transfer.unclaimed()] if first_to_know else []
+            transfer.claimed.update(ours)
         if not first_to_know:
-            return  # Another connection is at it, and brings this segment or hands it on.
+            return  # Another connection is at it, and this segment comes after it.
         try:
-            for each in range(len(transfer.journal.written)):
+            for each in range(max(ours) + 1):
                 start = each * SEGMENT_BYTES
                 end = transfer.range(each)[1]
                 while start < end:
@@ -1228,14 +1395,13 @@ class Run:
                     if count == 0:
                         raise _RetryError("the connection ended early; the server knows no ranges")
                     there = max(0, transfer.range(each)[0] - start)
-                    if there < count:
+                    if each in ours and there < count:
                         self._write(transfer, each, buffer[there:count])
                     start += count
         finally:
             with self._lock:
                 transfer.ranges = True
-                lacking = [(transfer, each) for each in transfer.incomplete() if each != index]
-                self._segments.extendleft(reversed(lacking))
+            self._release(transfer, *ours)
 
     def _read(self, response: Response, buffer: memoryview) -> int:
         if self._stop.is_set():
@@ -1254,6 +1420,8 @@ class Run:
         return count
 
     def _write(self, transfer: Transfer, index: int, chunk: memoryview) -> None:
+        if not chunk:
+            return
         self._lease.check()
         transfer.write(index, chunk)
         self._last_byte = time.monotonic()
@@ -1312,7 +1480,6 @@ class Run:
         say(f"{name}: the sha256 is wrong; downloading it once more")
         transfer.address = None
         with self._lock:
-            self._segments.extend((transfer, index) for index in transfer.incomplete())
             self._lock.notify_all()
 
 
@@ -1332,7 +1499,13 @@ class _Speed:
 
 
 def pull(
-    plan: Plan, models: Path, hub: Hub, *, options: Options | None = None, report: Report
+    plan: Plan,
+    models: Path,
+    hub: Hub,
+    *,
+    wrong: frozenset[str] = frozenset(),
+    options: Options | None = None,
+    report: Report,
 ) -> None:
     """Make the volume hold what the plan says; what it holds already costs no request.
 
@@ -1340,6 +1513,8 @@ def pull(
         plan: The plan.
         models: The volume's directory.
         hub: Where missing files come from.
+        wrong: The sha256 of files that are there with other bytes: each is replaced when the right
+            ones have come, and set aside. Left out: none.
         options: How patient and greedy; left out: the defaults.
         report: Takes the progress, several times a second.
 
@@ -1347,16 +1522,20 @@ def pull(
         DownloadError: when that cannot be done.
     """
     options = options or Options()
-    if not _is_whole(plan, models):
+    if wrong or not _is_whole(plan, models):
         models.mkdir(parents=True, exist_ok=True)
         with Lease(models, lease_s=options.lease_s, wait_s=options.wait_s) as lease:
             (models / "blobs").mkdir(exist_ok=True)
-            missing = [file for file in plan.files if not is_complete(models, file)]
+            missing = [
+                file
+                for file in plan.files
+                if file.sha256 in wrong or not is_complete(models, file)
+            ]
             if missing:
                 check_space(models, missing)
-                Run(plan, models, hub, options, lease)(report)
+                Run(plan, missing, models, hub, options, lease)(report)
             publish(models, plan)
-            for path in _leftovers(models):
+            for path in _leftovers(models, plan):
                 if path.name != Lease.NAME:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
     say(f"all {len(plan.files)} files of {len(plan.models)} models are there")
@@ -1366,33 +1545,37 @@ def _is_whole(plan: Plan, models: Path) -> bool:
     return (
         all(is_complete(models, file) for file in plan.files)
         and all(is_published(models, model, links) for model, links in plan.models.items())
-        and not any(_leftovers(models))
+        and not any(_leftovers(models, plan))
     )
 
 
-def _leftovers(models: Path) -> Iterator[Path]:
-    """Find what a run that was killed between two steps left behind."""
+def _leftovers(models: Path, plan: Plan) -> Iterator[Path]:
+    """Find what a killed run left behind, and notes of a prune on what is needed again."""
     yield from models.glob(".lease*")
     yield from (path for path in models.glob(".*.????????") if path.is_symlink())
     yield from (models / "sets").glob(".*")
     for path in (models / "blobs").glob("*.*"):
         if path.suffix in (".partial", ".journal") and path.with_suffix("").exists():
             yield path
+    needed = [file.sha256 for file in plan.files]
+    needed += [name for model, links in plan.models.items() for name in (model, set_name(links))]
+    for name in needed:
+        if (note := models / ".unneeded" / name).exists():
+            yield note
 
 
 # ---- Upkeep --------------------------------------------------------------------------------
 
 
-def verify(models: Path, *, rate_mb_s: float, quarantine: bool) -> str:
+def verify(models: Path, *, rate_mb_s: float) -> frozenset[str]:
     """Hash every blob again, read from the volume itself and not from memory.
 
     Args:
         models: The volume's directory.
         rate_mb_s: Megabytes a second at most.
-        quarantine: Whether a wrong blob loses its name, so that a download brings it anew.
 
     Returns:
-        What is wrong, in a line; empty when nothing is.
+        The names, which are the right sha256, of those whose bytes are others.
     """
     wrong = []
     for blob in _blobs(models):
@@ -1406,14 +1589,14 @@ def verify(models: Path, *, rate_mb_s: float, quarantine: bool) -> str:
             f"{size_text(size)}, {size / 1e6 / seconds:.0f} MB/s"
         )
         if not right:
-            wrong.append(blob)
-    for blob in wrong if quarantine else ():
-        blob.rename(blob.with_suffix(".wrong"))
-        say(f"blobs/{blob.name} is now blobs/{blob.name}.wrong")
-    if not wrong:
-        return ""
-    then = "they were renamed" if quarantine else "--quarantine renames them and brings them anew"
-    return f"{models}: {len(wrong)} wrong blobs, {wrong[0].name[:12]} first; {then}"
+            wrong.append(blob.name)
+    return frozenset(wrong)
+
+
+def wrong_text(models: Path, wrong: frozenset[str]) -> str:
+    """Say which blobs are wrong."""
+    names = ", ".join(name[:12] for name in sorted(wrong))
+    return f"{models}: {len(wrong)} wrong blobs ({names})"
 
 
 def _blobs(models: Path) -> list[Path]:
@@ -1565,7 +1748,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lease-s", type=float, default=Options().lease_s, help="a dead run's (%(default)s)")
     add("--wait-s", type=float, default=Options().wait_s, help="for another run (%(default)s)")
     add("--verify", action="store_true", help="hash what is on the volume; download nothing")
-    add("--quarantine", action="store_true", help="with --verify: bring anew what is wrong")
+    add("--quarantine", action="store_true", help="with --verify: replace what is wrong")
     add("--rate-mb-s", type=float, default=100.0, help="of --verify (%(default)s)")
     add("--prune", action="store_true", help="remove what nothing names; download nothing")
     add("--grace-h", type=float, default=168.0, help="with --prune: hours it stays (%(default)s)")
@@ -1594,14 +1777,15 @@ def run(options: argparse.Namespace) -> None:
             dry_run=options.dry_run,
             options=how,
         )
-    wrong = ""
+    wrong: frozenset[str] = frozenset()
     if options.verify:
-        wrong = verify(options.models, rate_mb_s=options.rate_mb_s, quarantine=options.quarantine)
+        wrong = verify(options.models, rate_mb_s=options.rate_mb_s)
     if options.quarantine or not (options.prune or options.verify):
         hub = Hub.of_environment(timeout_s=options.timeout_s)
-        pull(plan, options.models, hub, options=how, report=PlainReport())
+        pull(plan, options.models, hub, wrong=wrong, options=how, report=PlainReport())
     if wrong:
-        raise DownloadError(BAD_DATA, wrong)
+        then = "those of the plan were" if options.quarantine else "--quarantine has them"
+        raise DownloadError(BAD_DATA, f"{wrong_text(options.models, wrong)}; {then} replaced")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -119,9 +119,9 @@ def verify(
     Example: `python -m ops weights verify /mnt/llamacpp --rate-mb-s 200`
     """
     with _one_line(volume):
-        wrong = download.verify(volume, rate_mb_s=rate_mb_s, quarantine=False)
+        wrong = download.verify(volume, rate_mb_s=rate_mb_s)
     if wrong:
-        raise OpsError(wrong)
+        raise OpsError(download.wrong_text(volume, wrong))
 
 
 @app.command()

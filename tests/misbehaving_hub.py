@@ -24,6 +24,7 @@ class Hub(LocalHub):
         self.sent_bytes = 0
         self.lock = threading.Lock()
         self.cdn_url = ""
+        self.at_once = self.most_at_once = 0
         self.good_signatures: dict[str, int] = {}
 
     def count(self, what: str) -> int:
@@ -42,6 +43,17 @@ class Counted(HubHandler):
             self.server.requests.append({"path": self.path, **dict(self.headers.items())})
             self.number = len(self.server.requests)
         super().answer(body=body)
+
+    def setup(self) -> None:
+        super().setup()
+        with self.server.lock:
+            self.server.at_once += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+
+    def finish(self) -> None:
+        super().finish()
+        with self.server.lock:
+            self.server.at_once -= 1
 
     def is_first_byte_only(self) -> bool:
         """Whether this is how the download program asks where a file is."""
@@ -144,6 +156,34 @@ class CutsWholeFiles(KnowsNoRanges):
         return content
 
 
+class ForgetsRangesBesideAStall(Counted):
+    """Stalls in one segment, and answers for another with the whole file, cut at once."""
+
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        with self.server.lock:
+            number = self.server.good_signatures.get("segments", 0)
+            if not self.is_first_byte_only() and "model.gguf" in self.path:
+                self.server.good_signatures["segments"] = number + 1
+        asked = not self.is_first_byte_only() and "model.gguf" in self.path
+        self.stalls, self.cuts = asked and number == 0, asked and number == 1
+        if self.cuts:
+            del self.headers["Range"]
+        super().send_file(file, body=body)
+
+    def spoil(self, content: bytearray, first: int) -> bytearray:
+        if self.stalls:
+            self.wfile.flush()
+            time.sleep(1.2)
+        if self.cuts:
+            self.end()
+            return bytearray()
+        return content
+
+    def pause(self) -> None:
+        # The run goes on for longer than the stall.
+        time.sleep(0.35 if "mmproj" in self.path else 0.001)
+
+
 class Lies(Counted):
     """Says one length and range, and sends another."""
 
@@ -223,6 +263,10 @@ class Forbids(Refuses):
 
 class HasItNot(Refuses):
     status = 404
+
+
+class ObeysALaw(Refuses):
+    status = 451
 
 
 class HasItNoMore(Refuses):
@@ -310,3 +354,21 @@ class Cdn(Counted):
             self.refuse(403)
             return
         super().send_file(file, body=body)
+
+
+class Forwards(Counted):
+    """A host that redirects to the next one, without end when that is itself."""
+
+    next_url: ClassVar[str]
+
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        self.refuse(302, Location=f"{self.next_url}{urlsplit(self.path).path}")
+
+
+class RefusingProxy(Counted):
+    """A proxy that opens no tunnel."""
+
+    status: ClassVar[int]
+
+    def do_CONNECT(self) -> None:  # noqa: N802 - http.server calls it so.
+        self.refuse(self.status)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import signal
-import sys
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from in_pod import download
 from tests import misbehaving_hub as hubs
@@ -26,7 +30,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(download, "SEGMENT_BYTES", 64 * KIB)
     monkeypatch.setattr(download, "CHUNK_BYTES", 16 * KIB)
     monkeypatch.setattr(download, "SLOW_WINDOW_S", 0.3)
-    for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
@@ -104,6 +108,7 @@ def test_exactly_the_right_bytes_come_from(
         (hubs.WantsALogin, download.NO_ACCESS, "HTTP 401: no access"),
         (hubs.Forbids, download.NO_ACCESS, "HTTP 403: no access"),
         (hubs.HasItNot, download.NOT_AS_PLANNED, "not there at revision"),
+        (hubs.ObeysALaw, download.NOT_AS_PLANNED, "HTTP 451"),
         (hubs.HasItNoMore, download.NOT_AS_PLANNED, "shorter than planned"),
         (hubs.HasAnother, download.NOT_AS_PLANNED, "the hub has sha256 000"),
         (hubs.HasALongerOne, download.NOT_AS_PLANNED, "bytes, not"),
@@ -119,6 +124,13 @@ def test_nothing_becomes_visible_of(
     assert message in error
     assert not source.is_published(models)
     assert list((models / "blobs").glob("[0-9a-f]" * 64)) == []
+
+
+def test_a_segment_is_never_filled_by_two(run: Run, source: Source, models: Path) -> None:
+    """The one that stalled would go on behind the other's end, in bytes that were checked."""
+    with hubs.Hub(source.files, hubs.ForgetsRangesBesideAStall) as hub:
+        assert run(hub, "--timeout-s=5", "--patience-s=10")[0] == 0
+    assert source.is_published(models)
 
 
 def test_a_refusal_is_final_after_one_request(run: Run, source: Source) -> None:
@@ -166,11 +178,24 @@ def test_a_pause_that_the_hub_asks_for_is_kept(run: Run, source: Source) -> None
     assert time.monotonic() - started > 0.9
 
 
-def test_a_slow_connection_is_opened_anew(run: Run, source: Source) -> None:
+def test_a_slow_connection_is_opened_anew(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "FIRST_CONNECTIONS", 4)
     with hubs.Hub(source.files, hubs.HasSlowConnections) as hub:
         run(hub)
         # One each to resolve, four that carry, and one for each that was slow.
         assert hub.good_signatures["connections"] >= len(source.files) + 4 + 2
+
+
+def test_connections_become_more_while_that_helps(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "GROW_S", 0.05)
+    source = Source(source.plan_path.parent, 3 * 1024 * KIB, 90 * KIB)
+    with hubs.Hub(source.files, hubs.Paced) as hub:
+        assert run(hub, "--connections=8")[0] == 0
+        assert hub.most_at_once > 4
 
 
 def test_a_wrong_byte_is_said_and_only_its_file_comes_again(run: Run, source: Source) -> None:
@@ -281,81 +306,99 @@ def test_an_endpoint_that_is_no_address(
     assert "HF_ENDPOINT" in capsys.readouterr().err
 
 
-def change(key: str, value: object) -> Callable[[dict[str, Any]], None]:
-    def apply(plan: dict[str, Any]) -> None:
-        plan["files"][0][key] = value
-
-    return apply
-
-
-def link(key: str, value: object) -> Callable[[dict[str, Any]], None]:
-    def apply(plan: dict[str, Any]) -> None:
-        plan["models"][0]["links"][0][key] = value
-
-    return apply
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        change("name", "../x"),
-        change("name", "/etc/x"),
-        change("name", ""),
-        change("repository", "a b"),
-        change("repository", "owner/../../x"),
-        change("revision", 1),
-        change("sha256", "0"),
-        change("sha256", "A" * 64),
-        change("size_bytes", 0),
-        change("size_bytes", -1),
-        change("size_bytes", True),
-        change("extra", 1),
-        link("name", "/etc/passwd"),
-        link("name", "../model.gguf"),
-        link("sha256", "0" * 64),
-        lambda plan: plan["files"].append(dict(plan["files"][0])),
-        lambda plan: plan["files"].append({**plan["files"][0], "name": "same-bytes.gguf"}),
-        lambda plan: plan["files"].append({**plan["files"][0], "sha256": "0" * 64}),
-        lambda plan: plan["models"].append(plan["models"][0]),
-        lambda plan: plan["models"][0]["links"].append(plan["models"][0]["links"][0]),
-        lambda plan: plan["models"][0].update(links=[]),
-        lambda plan: plan["models"][0].update(id=".."),
-        lambda plan: plan["models"][0].update(id="blobs"),
-        lambda plan: plan["models"][0].update(id="sets"),
-        lambda plan: plan.update(version=2),
-        lambda plan: plan.pop("models"),
-        lambda plan: plan.update(files=None),
-    ],
-)
-def test_a_plan_that_is_none_is_refused_in_one_line(
-    spoil: Callable[[dict[str, Any]], None], run: Run, source: Source, models: Path
+def test_redirects_from_host_to_host_are_followed_without_the_token(
+    run: Run, source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = source.plan()
-    spoil(plan)
-    source.write_plan(plan)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with (
+        hubs.Hub(source.files, hubs.Signs) as hub,
+        hubs.Hub(source.files, hubs.Forwards) as mirror,
+        hubs.Hub(source.files) as cdn,
+    ):
+        hub.cdn_url = mirror.url.replace("127.0.0.1", "localhost")
+        monkeypatch.setattr(hubs.Forwards, "next_url", cdn.url, raising=False)
+        assert run(hub)[0] == 0
+        assert cdn.requests
+        assert not [each for each in mirror.requests + cdn.requests if "Authorization" in each]
+    assert source.is_published(models)
+
+
+def test_a_circle_of_redirects_between_hosts_ends(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        hubs.Hub(source.files, hubs.Signs) as hub,
+        hubs.Hub(source.files, hubs.Forwards) as mirror,
+    ):
+        hub.cdn_url = mirror.url.replace("127.0.0.1", "localhost")
+        monkeypatch.setattr(hubs.Forwards, "next_url", hub.cdn_url, raising=False)
+        code, _, error = run(hub, "--patience-s=10")
+    assert code == download.NOT_AS_PLANNED
+    assert "redirects in a circle" in error
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_opens_no_tunnel_is_no_access(
+    status: int, run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.RefusingProxy, "status", status, raising=False)
+    with hubs.Hub(source.files, hubs.RefusingProxy) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        monkeypatch.setattr(hubs.Hub, "url", "https://hub.invalid")
+        code, _, error = run(proxy)
+    assert code == download.NO_ACCESS
+    assert f"hub.invalid: the proxy refuses it (HTTP {status})" in error
+
+
+def test_a_proxy_that_is_no_address_is_refused_without_saying_it(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:se/cret@proxy:3128")
     with hubs.Hub(source.files) as hub:
         code, _, error = run(hub)
-        assert hub.requests == []
-    assert code == download.BAD_DATA
-    assert "is no download plan (" in error
-    assert not models.exists()
+    assert code == download.NOT_AS_PLANNED
+    assert "HTTPS_PROXY is no http://[login@]host:port" in error
+    assert "cret" not in error
 
 
-def test_a_plan_that_is_no_json(run: Run, source: Source) -> None:
-    source.plan_path.write_text('{"version": 1')
+def test_a_certificate_that_is_not_trusted_ends_the_run(
+    run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
     with hubs.Hub(source.files) as hub:
-        assert run(hub)[0] == download.BAD_DATA
-        source.plan_path.unlink()
-        assert run(hub)[0] == download.BAD_DATA
+        hub.socket = context.wrap_socket(hub.socket, server_side=True)
+        monkeypatch.setattr(hubs.Hub, "url", hub.url.replace("http:", "https:"))
+        code, _, error = run(hub)
+    assert code == download.NOT_AS_PLANNED
+    assert "127.0.0.1: its certificate is not trusted (self-signed certificate)" in error
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--quarantine"], ["--dry-run"], ["--connections", "0"], ["--rate-mb-s", "0"]]
-)
-def test_usage(arguments: list[str], source: Source, models: Path) -> None:
-    with pytest.raises(SystemExit) as caught:
-        download.main(["--plan", str(source.plan_path), "--models", str(models), *arguments])
-    assert caught.value.code == 2
+def self_signed(folder: Path) -> Path:
+    """A certificate that nobody has signed, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
 
 
 def test_no_space_is_said_before_the_first_byte(run: Run, source: Source) -> None:
@@ -378,14 +421,3 @@ def test_progress_is_a_line_with_percent_speed_and_time(
     report = download.PlainReport(every_s=0)
     report(download.Progress(files=((file, 2**28),), rate=2**28))
     assert capsys.readouterr().out == ("25.0 % of 1.00 GiB, 268.4 MB/s, 3 s left; model.gguf\n")
-
-
-@pytest.mark.parametrize("program", sorted(Path(download.__file__).parent.glob("*.py")))
-def test_programs_in_the_pod_import_nothing_but_the_standard_library(program: Path) -> None:
-    imported = {
-        (node.module if isinstance(node, ast.ImportFrom) else alias.name) or ""
-        for node in ast.walk(ast.parse(program.read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names

@@ -1,9 +1,9 @@
-"""What the download program does to a volume: kills, full disks, two runs at once, upkeep."""
+"""What the download program leaves on a volume: after kills, on bad disks, in little memory."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
 import random
 import signal
@@ -18,11 +18,11 @@ import pytest
 from in_pod import download
 from ops.local_hub import LocalHub
 from tests import misbehaving_hub as hubs
+from tests.download_process import PROGRAM, run, start
 from tests.volume import Source, leftovers
 
 MIB = 1 << 20
 SEED = 20261124
-PROGRAM = Path(download.__file__)
 
 
 @pytest.fixture
@@ -33,26 +33,6 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "source", 3 * MIB + 5, 200_000)
-
-
-def start(source: Source, models: Path, hub_url: str, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "HF_ENDPOINT": hub_url, "no_proxy": "127.0.0.1"}
-    return subprocess.Popen(
-        [
-            *(sys.executable, str(PROGRAM), "--plan", str(source.plan_path)),
-            *("--models", str(models), "--connections=4", "--lease-s=3", "--wait-s=0", *arguments),
-        ],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def run(source: Source, models: Path, hub_url: str, *arguments: str) -> tuple[int, str, str]:
-    with start(source, models, hub_url, *arguments) as process:
-        said, error = process.communicate(timeout=60)
-    return process.returncode, said, error
 
 
 def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
@@ -144,97 +124,6 @@ def test_sigterm_ends_it_with_what_is_there(source: Source, models: Path) -> Non
         assert not (models / ".lease").exists()
         assert run(source, models, hub.url)[0] == 0
     assert source.is_published(models)
-
-
-# Two runs at once.
-
-
-def test_the_second_run_leaves_with_its_own_code(source: Source, models: Path) -> None:
-    with hubs.Hub(source.files, hubs.Paced) as hub:
-        with start(source, models, hub.url) as first:
-            while not hub.sent_bytes:
-                time.sleep(0.01)
-            code, _, error = run(source, models, hub.url)
-            assert code == download.BUSY
-            assert "writes on the volume" in error
-            first.communicate(timeout=60)
-        assert first.returncode == 0
-    assert source.is_published(models)
-
-
-def test_the_second_run_waits_and_finds_all_there(source: Source, models: Path) -> None:
-    with hubs.Hub(source.files, hubs.Paced) as hub:
-        with start(source, models, hub.url) as first:
-            while not hub.sent_bytes:
-                time.sleep(0.01)
-            assert run(source, models, hub.url, "--wait-s=30")[0] == 0
-            first.communicate(timeout=60)
-        assert hub.sent_bytes == source.size_bytes + len(source.files)
-    assert source.is_published(models)
-
-
-def record(**changes: object) -> bytes:
-    content = {
-        "holder": "other (process 1)",
-        "boot_id": "of another host",
-        "token": "t",
-        "beats": 3,
-    }
-    return json.dumps(content | changes).encode().ljust(512)
-
-
-def test_a_holder_that_died_on_another_host_is_waited_for_and_replaced(
-    source: Source, models: Path
-) -> None:
-    models.mkdir()
-    (models / ".lease").write_bytes(record())
-    with hubs.Hub(source.files) as hub:
-        assert run(source, models, hub.url)[0] == download.BUSY
-        started = time.monotonic()
-        code, said, _ = run(source, models, hub.url, "--wait-s=30", "--lease-s=1")
-    assert code == 0
-    assert time.monotonic() - started > 1
-    assert "took over from other (process 1)" in said
-    assert leftovers(models) == []
-
-
-def test_a_holder_that_died_on_this_host_is_replaced_at_once(source: Source, models: Path) -> None:
-    models.mkdir()
-    (models / ".lease").write_bytes(record(boot_id=download.boot_id()))
-    with hubs.Hub(source.files) as hub:
-        code, said, _ = run(source, models, hub.url, "--lease-s=3600")
-    assert code == 0
-    assert "took over from" in said
-
-
-def test_a_holder_on_another_host_that_lives_is_left_alone(source: Source, models: Path) -> None:
-    models.mkdir()
-    lease = models / ".lease"
-    lease.write_bytes(record())
-    with hubs.Hub(source.files) as hub:
-        with start(source, models, hub.url, "--wait-s=3", "--lease-s=1") as process:
-            beats = 3
-            while process.poll() is None:
-                beats += 1
-                lease.write_bytes(record(beats=beats))
-                time.sleep(0.1)
-            process.communicate()
-        assert process.returncode == download.BUSY
-        assert hub.requests == []
-
-
-def test_a_holder_that_was_paused_writes_nothing_when_it_wakes(models: Path) -> None:
-    models.mkdir()
-    with download.Lease(models, lease_s=0.3, wait_s=0) as lease:
-        (models / ".lease").write_bytes(record())
-        time.sleep(0.4)
-        with pytest.raises(download.DownloadError) as caught:
-            lease.check()
-    assert caught.value.code == download.BUSY
-    assert (models / ".lease").exists()
-
-
-# Disks.
 
 
 @contextlib.contextmanager
@@ -335,121 +224,88 @@ def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
     assert source.is_published(models)
 
 
-# Upkeep.
+@contextlib.contextmanager
+def disk_that_loses_bytes(folder: Path) -> Iterator[Path]:
+    """An ext4 of 400 MiB on a tmpfs of 40 MiB: it takes bytes, and has no place to write them.
+
+    Yields:
+        Where it is mounted; the tmpfs is `folder/below`.
+    """
+    with tmpfs(folder / "below", 40 * MIB) as below:
+        image, at = below / "image", folder / "disk"
+        at.mkdir()
+        try:
+            for words in (
+                ["truncate", "-s", "400M", str(image)],
+                ["mkfs.ext4", "-q", "-O", "^has_journal", str(image)],
+                ["mount", "-o", "loop", str(image), str(at)],
+            ):
+                subprocess.run(words, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no loop device or no mkfs.ext4 here: {error}")
+        try:
+            yield at
+        finally:
+            subprocess.run(["umount", "-l", str(at)], check=True)
 
 
-@pytest.fixture
-def filled(source: Source, models: Path) -> Iterator[hubs.Hub]:
-    """A hub whose files are all on the volume."""
-    with hubs.Hub(source.files) as hub:
+def test_bytes_that_the_disk_took_and_lost_are_never_published(tmp_path: Path) -> None:
+    """The kernel says it once, and calls the lost pages clean from then on."""
+    source = Source(tmp_path / "source", 60 * MIB, MIB)
+    with disk_that_loses_bytes(tmp_path) as disk, LocalHub(source.files) as hub:
+        models = disk / "models"
+        code, _, error = run(source, models, hub.url)
+        assert code in (download.NO_SPACE, download.TRANSIENT), error
+        assert not source.is_published(models)
+        enlarge = ["mount", "-o", "remount,size=400m", str(tmp_path / "below")]
+        subprocess.run(enlarge, check=True)
         assert run(source, models, hub.url)[0] == 0
-        hub.requests.clear()
-        yield hub
+        for blob in (models / "blobs").iterdir():
+            with blob.open("rb") as content:
+                os.fsync(content.fileno())
+                os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert source.is_published(models)
 
 
-def flip(blob: Path) -> None:
-    """Change one byte and leave size and time as they were."""
-    times = blob.stat()
-    blob.chmod(0o644)
-    with blob.open("r+b") as content:
-        content.seek(1000)
-        byte = content.read(1)[0]
-        content.seek(1000)
-        content.write(bytes([byte ^ 1]))
-    blob.chmod(0o444)
-    os.utime(blob, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-def test_verify_reports_a_flipped_byte_and_touches_nothing(
-    source: Source, models: Path, filled: hubs.Hub
+def test_lost_bytes_are_forgotten_by_the_journal(
+    source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(source, models, filled.url, "--verify")[0] == 0
-    sha256 = source.sha256("model.gguf")
-    flip(models / "blobs" / sha256)
-    code, said, error = run(source, models, filled.url, "--verify")
-    assert code == download.BAD_DATA
-    assert f"blobs/{sha256}: WRONG" in said
-    assert "1 wrong blobs" in error
-    assert filled.requests == []
-    assert (models / "blobs" / sha256).exists()
+    (models / "blobs").mkdir(parents=True)
+    file = download.read_plan(source.plan_path).files[0]
+    transfer = download.Transfer(file, models / "blobs")
+    transfer.write(0, memoryview(b"x" * 1000))
+    transfer.flush()
+    transfer.write(0, memoryview(b"y" * 500))
+
+    def lose(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", lose)
+        with pytest.raises(OSError, match="Input/output error"):
+            transfer.flush()
+    # The kernel has said it and says it no more; the transfer remembers.
+    with pytest.raises(OSError, match="lost bytes"):
+        transfer.finish()
+    with pytest.raises(OSError, match="lost bytes"):
+        transfer.write(0, memoryview(b"z"))
+    transfer.close()
+    assert download.Journal.bytes_of(models / "blobs", file) == 1000
 
 
-def test_quarantine_brings_the_file_anew_and_says_that_it_was_wrong(
-    source: Source, models: Path, filled: hubs.Hub
+def test_a_kill_before_the_rename_leaves_a_file_that_the_next_run_may_write(
+    source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sha256 = source.sha256("model.gguf")
-    flip(models / "blobs" / sha256)
-    code, _, error = run(source, models, filled.url, "--verify", "--quarantine")
-    assert code == download.BAD_DATA
-    assert "they were renamed" in error
-    assert source.is_published(models)
-    assert leftovers(models) == [f"blobs/{sha256}.wrong"]
-    assert run(source, models, filled.url, "--verify")[0] == 0
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
 
-
-def test_verify_keeps_to_its_rate(source: Source, models: Path, filled: hubs.Hub) -> None:
-    started = time.monotonic()
-    assert run(source, models, filled.url, "--verify", "--rate-mb-s=3")[0] == 0
-    assert time.monotonic() - started > source.size_bytes / 3e6
-
-
-def test_prune_removes_after_the_grace_period_what_nothing_names(
-    source: Source, models: Path, filled: hubs.Hub, tmp_path: Path
-) -> None:
-    newer = Source(tmp_path / "newer", 100_000, 50_000)
-    old = {source.sha256(name) for name in ("model.gguf", "mmproj.gguf")}
-    partial = models / "blobs" / f"{'1' * 64}.partial"
-    partial.write_bytes(b"x" * 5000)
-    with hubs.Hub(newer.files) as hub:
-        assert run(newer, models, hub.url)[0] == 0
-
-    def blobs() -> set[str]:
-        return {path.name for path in (models / "blobs").iterdir()}
-
-    before = blobs()
-    code, said, _ = run(newer, models, filled.url, "--prune", "--dry-run", "--grace-h=0")
-    assert (code, blobs()) == (0, before)
-    doomed = {line.partition(":")[0] for line in said.splitlines() if "would be removed" in line}
-    assert {f"blobs/{sha256}" for sha256 in old} <= doomed
-    assert run(newer, models, filled.url, "--prune", "--grace-h=1")[0] == 0
-    assert blobs() == before
-    for note in (models / ".unneeded").iterdir():
-        os.utime(note, (time.time() - 3700, time.time() - 3700))
-    code, said, _ = run(newer, models, filled.url, "--prune", "--grace-h=1")
-    assert code == 0
-    assert "are freed" in said
-    assert blobs() == before - old - {partial.name}
-    assert newer.is_published(models)
-    assert list((models / ".unneeded").iterdir()) == []
-
-
-def test_prune_removes_a_model_that_no_plan_names(
-    source: Source, models: Path, filled: hubs.Hub
-) -> None:
-    source.write_plan({"version": 1, "files": [], "models": []})
-    assert run(source, models, filled.url, "--prune", "--grace-h=0")[0] == 0
-    assert not (models / "m").is_symlink()
-    assert list((models / "blobs").iterdir()) == []
-    assert list((models / "sets").iterdir()) == []
-
-
-def test_a_rollback_within_the_grace_period_costs_no_request(
-    source: Source, models: Path, filled: hubs.Hub, tmp_path: Path
-) -> None:
-    newer = Source(tmp_path / "newer", 100_000, 50_000)
-    with hubs.Hub(newer.files) as hub:
-        run(newer, models, hub.url)
-    assert run(newer, models, filled.url, "--prune", "--grace-h=1")[0] == 0
-    assert run(source, models, filled.url)[0] == 0
-    assert filled.requests == []
-    assert source.is_published(models)
-
-
-def test_a_folder_of_someone_else_is_left_alone(
-    source: Source, models: Path, filled: hubs.Hub
-) -> None:
-    (models / "m").unlink()
-    (models / "m").mkdir()
-    code, _, error = run(source, models, filled.url)
-    assert code == download.NOT_AS_PLANNED
-    assert "move it away" in error
+    (models / "blobs").mkdir(parents=True)
+    file = download.read_plan(source.plan_path).files[0]
+    transfer = download.Transfer(file, models / "blobs")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            transfer.finish()
+    transfer.close()
+    (partial,) = (models / "blobs").glob("*.partial")
+    assert partial.stat().st_mode & 0o200

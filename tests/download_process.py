@@ -1,0 +1,33 @@
+"""The download program in a process of its own, as the Job runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from in_pod import download
+from tests.volume import Source
+
+PROGRAM = Path(download.__file__)
+
+
+def start(source: Source, models: Path, hub_url: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "HF_ENDPOINT": hub_url, "no_proxy": "127.0.0.1"}
+    return subprocess.Popen(
+        [
+            *(sys.executable, str(PROGRAM), "--plan", str(source.plan_path)),
+            *("--models", str(models), "--connections=4", "--lease-s=3", "--wait-s=0", *arguments),
+        ],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(source: Source, models: Path, hub_url: str, *arguments: str) -> tuple[int, str, str]:
+    with start(source, models, hub_url, *arguments) as process:
+        said, error = process.communicate(timeout=60)
+    return process.returncode, said, error
