@@ -7,14 +7,13 @@ not a field of one of these classes; their names are llama-swap's own (v250), sn
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from typing import Any, Literal
 
 import yaml
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.lock import LockedModel
-from llama_swap_config.server_command import ServerSettings, model_args, shared_args
+from llama_swap_config.server_command import ServerSettings, model_args, program, shared_args
 
 CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
 """llama-server hangs at the first SIGTERM while a request is in flight, and with it a swap, an
@@ -92,9 +91,7 @@ def swap_config(models: tuple[LockedModel, ...], settings: LlamaSwapSettings) ->
         macros={
             "models_dir": settings.server.models_dir,
             "stop_twice": CMD_STOP,
-            "llama_server": shlex.join((settings.server.binary,))
-            + " "
-            + " ".join(shared_args(settings.server)),
+            "llama_server": " ".join((*program(settings.server), *shared_args(settings.server))),
         },
         models={
             locked.model.id: SwapModel(

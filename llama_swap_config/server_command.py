@@ -26,6 +26,15 @@ class ServerSettings:
     of 5 stalls half of ten parallel requests for that long (measured)."""
 
 
+def program(settings: ServerSettings) -> tuple[str, ...]:
+    """List the words before the arguments: llama-server, started in its model's folder.
+
+    The folder is a link that moves when all files of a new version are there. A process keeps the
+    one it started in, so weights and projector, opened minutes apart, are of one version.
+    """
+    return ("env", "-C", "${models_dir}/${MODEL_ID}", shlex.quote(settings.binary))
+
+
 def shared_args(settings: ServerSettings) -> tuple[str, ...]:
     """List the arguments that all models share, as macros `${...}` of llama-swap where they vary.
 
@@ -48,9 +57,9 @@ def shared_args(settings: ServerSettings) -> tuple[str, ...]:
 
 def model_args(model: Model) -> tuple[str, ...]:
     """List the arguments that one model adds to the shared ones."""
-    args = ["--model", f"${{models_dir}}/${{MODEL_ID}}/{LINK_NAMES['model']}"]
+    args = ["--model", LINK_NAMES["model"]]
     if model.projector is not None:
-        args += ["--mmproj", f"${{models_dir}}/${{MODEL_ID}}/{LINK_NAMES['mmproj']}"]
+        args += ["--mmproj", LINK_NAMES["mmproj"]]
         args += ["--image-max-tokens", str(model.image_max_tokens)]
     args += ["--alias", "${MODEL_ID}"]
     args += ["--ctx-size", str(model.context), "-np", str(model.parallel_slots)]

@@ -76,10 +76,10 @@ def test_every_model_is_served_on_loopback_at_the_port_that_llama_swap_gives(
 
 def test_the_flags_that_measurements_ask_for_are_there(locked: tuple[LockedModel, ...]) -> None:
     words = expanded(rendered(locked), "qwen3vl-8b")
-    assert words[0] == "/app/llama-server"
+    assert words[3] == "/app/llama-server"
     for flag, value in {
-        "--model": "/models/qwen3vl-8b/model.gguf",
-        "--mmproj": "/models/qwen3vl-8b/mmproj.gguf",
+        "--model": "model.gguf",
+        "--mmproj": "mmproj.gguf",
         "--alias": "qwen3vl-8b",
         "--ctx-size": "3072",
         "--image-max-tokens": "1024",
@@ -168,8 +168,19 @@ def test_what_a_model_asks_for_is_rendered(locked: tuple[LockedModel, ...]) -> N
 def test_the_engine_may_be_elsewhere(locked: tuple[LockedModel, ...]) -> None:
     server = ServerSettings(binary="/opt/my engine/llama-server", models_dir="/srv/models")
     words = expanded(rendered(locked, server=server), "qwen3vl-4b")
-    assert words[0] == "/opt/my engine/llama-server"
-    assert value_of(words, "--model") == "/srv/models/qwen3vl-4b/model.gguf"
+    assert words[:4] == ["env", "-C", "/srv/models/qwen3vl-4b", "/opt/my engine/llama-server"]
+
+
+def test_the_files_of_a_model_are_found_in_the_folder_that_it_was_started_in(
+    locked: tuple[LockedModel, ...],
+) -> None:
+    """The folder is a link that moves: two paths through it could be of two versions."""
+    document = rendered(locked)
+    for model_id in document["models"]:
+        words = expanded(document, model_id)
+        assert words[:3] == ["env", "-C", f"/models/{model_id}"]
+        assert value_of(words, "--model") == "model.gguf"
+        assert value_of(words, "--mmproj") == "mmproj.gguf"
 
 
 def test_a_change_of_context_leaves_the_download_plan_as_it_was(

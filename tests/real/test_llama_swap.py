@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 RECORDER = """#!/bin/sh
 # Stands in for llama-server: writes down how it was called, then is not there.
-printf '%s\\n' "$@" > "$0.$(date +%N).called"
+printf '%s\\n' "$PWD" "$@" > "$0.$(date +%N).called"
 exit 1
 """
 
@@ -79,7 +79,10 @@ def test_it_calls_llama_server_with_every_macro_put_in(
     recorder = tmp_path / "llama-server"
     recorder.write_text(RECORDER)
     recorder.chmod(0o755)
-    settings = LlamaSwapSettings(server=ServerSettings(binary=str(recorder)))
+    server = ServerSettings(binary=str(recorder), models_dir=str(tmp_path / "models"))
+    settings = LlamaSwapSettings(server=server)
+    (tmp_path / "models" / "sets" / "one").mkdir(parents=True)
+    (tmp_path / "models" / "qwen3vl-4b").symlink_to("sets/one")
     request = json.dumps({"model": "qwen3vl-4b", "messages": []}).encode()
     with running(render_llama_swap(locked, settings), free_port, tmp_path) as url:
         with pytest.raises(urllib.error.HTTPError) as caught:
@@ -94,7 +97,9 @@ def test_it_calls_llama_server_with_every_macro_put_in(
         caught.value.close()
     (called,) = tmp_path.glob("llama-server.*.called")
     words = called.read_text().splitlines()
-    assert words[words.index("--model") + 1] == "/models/qwen3vl-4b/model.gguf"
+    # Where the link led when it started, not the link.
+    assert Path(words[0]) == tmp_path / "models" / "sets" / "one"
+    assert words[words.index("--model") + 1] == "model.gguf"
     assert words[words.index("--alias") + 1] == "qwen3vl-4b"
     assert words[words.index("--port") + 1].isdigit()
     assert not [word for word in words if "${" in word]
