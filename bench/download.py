@@ -43,7 +43,7 @@ for index in range(count):
 
 
 def checks_bytes(tool: Tool, folder: Path) -> bool:
-    """Whether a tool shows no file when the hub sends a wrong byte in every answer."""
+    """Whether a tool ends with an error when the hub sends a wrong byte in every answer."""
     files = make_files(folder / "flipped", 1, 8 << 20)
     target = folder / "flipped-target"
     target.mkdir()
@@ -152,10 +152,10 @@ def main() -> None:
     ):
         if peers:
             ratio = min(walls[name] for name in peers) / walls[ours]
-            goal(f"{what}'s time against ours, no limit", ratio, 1.5)
+            goal(f"{what} against ours, no limit", ratio, 1.5)
     if HUGGINGFACE_HUB in tools:
         ratio = slow[HUGGINGFACE_HUB.name] / slow[ours]
-        goal("huggingface_hub's time against ours, 50 MB/s a connection", ratio, 5)
+        goal("huggingface_hub against ours, 50 MB/s a connection", ratio, 5)
     every = costs[ours] + slow_costs[ours]
     goal("peak memory in MiB", max(cost.peak_mib for cost in every), 64, at_most=True)
 

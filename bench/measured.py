@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ class Cost:
     wall_s: float
     cpu_s: float
     peak_mib: float
-    """Of its own process; what it starts is not in it."""
+    """Of the process and what it starts, together."""
     code: int
 
 
@@ -46,10 +49,7 @@ def measured(
     )
     peak_kib = 0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        # Not ru_maxrss: that of a child starts with what its parent had.
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        line = next((each for each in status.splitlines() if each.startswith("VmHWM")), "")
-        peak_kib = max(peak_kib, int(line.split()[1]) if line else 0)
+        peak_kib = max(peak_kib, _tree_kib(process.pid))
         if kill_when is not None and kill_when():
             process.kill()
         time.sleep(0.02)
@@ -63,3 +63,22 @@ def measured(
         peak_mib=peak_kib / 1024,
         code=process.returncode,
     )
+
+
+def _tree_kib(pid: int) -> int:
+    """Add up what a process and its children took at most so far.
+
+    Not ru_maxrss: that of a child starts with what its parent had.
+    """
+    with contextlib.suppress(psutil.Error):
+        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        return sum(_peak_kib(each) for each in family)
+    return 0
+
+
+def _peak_kib(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        line = next((each for each in status.splitlines() if each.startswith("VmHWM")), "")
+        return int(line.split()[1]) if line else 0
+    return 0

@@ -21,6 +21,8 @@ READ_S = 0.001
 
 def lacking() -> str:
     """Why there is no FUSE here; empty when there is."""
+    if os.geteuid() != 0:
+        return "only root may mount it here"
     if not Path("/dev/fuse").exists():
         return "there is no /dev/fuse"
     try:
@@ -44,6 +46,8 @@ def mounted(folder: Path, at: Path) -> Iterator[Path]:
             if at.is_mount():
                 break
             time.sleep(0.05)
+        else:
+            raise TimeoutError(f"{at} was not mounted in time")
         yield at
     finally:
         subprocess.run(["umount", "-l", str(at)], check=True)

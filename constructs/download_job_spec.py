@@ -32,7 +32,14 @@ class DownloadJobSpec:
     """Secret with the key HF_TOKEN; None: anonymous downloads."""
 
     def build(
-        self, *, component: str, config_map: str, store: ModelStore, args: tuple[str, ...] = ()
+        self,
+        *,
+        component: str,
+        config_map: str,
+        store: ModelStore,
+        args: tuple[str, ...] = (),
+        active_deadline_s: int | None = None,
+        ttl_s_after_finished: int | None = None,
     ) -> tf.job_v1.JobV1Spec:
         """Build the spec.
 
@@ -41,9 +48,15 @@ class DownloadJobSpec:
             config_map: Name of the ConfigMap with plan and program.
             store: The volume.
             args: Further arguments of the program; left out: it downloads.
+            active_deadline_s: Seconds after which the Job is ended; left out: never.
+            ttl_s_after_finished: Seconds that an ended Job stays; left out: for ever.
         """
         return _JOB.JobV1Spec(
             backoff_limit=10,
+            active_deadline_seconds=active_deadline_s,
+            ttl_seconds_after_finished=(
+                None if ttl_s_after_finished is None else str(ttl_s_after_finished)
+            ),
             pod_failure_policy=_failure_policy(),
             template=_JOB.JobV1SpecTemplate(
                 metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(component)),

@@ -61,7 +61,8 @@ class LlamaSwap(tf.Construct):
             config: The rendered llama-swap configuration.
             image: The image of llama-swap and llama-server, by digest.
             store: The volume with the models, mounted read-only.
-            warm_up: What reads the models into the page cache first; None: they load cold.
+            warm_up: What reads the models into the page cache first; None: they load cold. The
+                Deployment counts as stuck ten minutes after the longest warm-up.
             gpu: The card to ask for.
             resources: What else of the node.
             run_as_user: User and group of the pod.
@@ -89,6 +90,7 @@ class LlamaSwap(tf.Construct):
             spec=_DEP.DeploymentV1Spec(
                 replicas="1",
                 revision_history_limit=3,
+                progress_deadline_seconds=600 + (0 if warm_up is None else warm_up.wait_s),
                 # Two pods would wait for one GPU: the old one has to go first.
                 strategy=_DEP.DeploymentV1SpecStrategy(type="Recreate"),
                 selector=_DEP.DeploymentV1SpecSelector(match_labels=selector(_NAME)),

@@ -67,7 +67,7 @@ class ModelUpkeep(tf.Construct):
                 concurrency_policy="Forbid",
                 starting_deadline_seconds=3600,
                 successful_jobs_history_limit=1,
-                failed_jobs_history_limit=3,
+                failed_jobs_history_limit=1,
                 job_template=_CRON.CronJobV1SpecJobTemplate(
                     metadata=_CRON.CronJobV1SpecJobTemplateMetadata(labels=labels(_NAME)),
                     spec=tf.job_template_spec(
@@ -75,6 +75,10 @@ class ModelUpkeep(tf.Construct):
                             component=_NAME,
                             config_map=download.name,
                             store=store,
+                            # A pod that cannot start, or hangs on the volume, must not keep the
+                            # next Job from coming; a failure is to be seen, and then to go.
+                            active_deadline_s=6 * 3600,
+                            ttl_s_after_finished=7 * 24 * 3600,
                             args=(
                                 "--verify",
                                 *(("--quarantine",) if upkeep.quarantine else ()),

@@ -49,6 +49,7 @@ class ModelWarmUp(tf.Construct):
             memory_limit_mib: Holds the largest model: its pages count against this container.
         """
         super().__init__(scope, id)
+        self.wait_s = wait_s
         self.checksum = hashlib.sha256((plan + program).encode()).hexdigest()
         self.config_map = tf.config_map_v1.ConfigMapV1(
             self,

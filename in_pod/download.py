@@ -261,10 +261,7 @@ def publish(models: Path, plan: Plan) -> None:
             link.sha256 for link in links
         ):
             continue
-        if (models / model).exists() and not (models / model).is_symlink():
-            raise DownloadError(
-                NOT_AS_PLANNED, f"{models / model} is no link of this program; move it away"
-            )
+        _make_room(models, model)
         folder = models / "sets" / set_name(links)
         if not _is_set(models, links):
             fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -281,6 +278,20 @@ def publish(models: Path, plan: Plan) -> None:
         fresh.replace(models / model)
         _sync(models)
         say(f"model {model}: " + ", ".join(f"{link.name} is {link.sha256[:12]}" for link in links))
+
+
+def _make_room(models: Path, model: str) -> None:
+    """Move away what has a model's name; an earlier version made a folder of links there.
+
+    Raises:
+        DownloadError: with NOT_AS_PLANNED when it is someone else's.
+    """
+    path = models / model
+    if path.is_symlink() or not path.exists():
+        return
+    if not path.is_dir() or not all(each.is_symlink() for each in path.iterdir()):
+        raise DownloadError(NOT_AS_PLANNED, f"{path} is no link of this program; move it away")
+    path.rename(models / f".{model}.{secrets.token_hex(4)}")
 
 
 def _sync(directory: Path) -> None:
@@ -405,7 +416,7 @@ class Transfer:
         self._check_fd = os.open(self._partial, os.O_RDONLY)
         os.ftruncate(self._fd, file.size_bytes)
         self._flushing = threading.Lock()
-        self._lost = False
+        self._loss: OSError | None = None
         self._front = self._dropped = 0
         # Pages that an earlier run's volume refused look written and are not: forget them all.
         self.flush()
@@ -443,8 +454,7 @@ class Transfer:
         Raises:
             OSError: when the volume refuses them, or lost earlier ones.
         """
-        if self._lost:
-            raise _lost_writes()
+        self._check_loss()
         at = self.range(index)[0]
         rest = chunk
         while rest:
@@ -461,13 +471,12 @@ class Transfer:
                 them again.
         """
         with self._flushing:
-            if self._lost:
-                raise _lost_writes()
+            self._check_loss()
             before = list(self.journal.written)
             try:
                 os.fdatasync(self._fd)
-            except OSError:
-                self._lost = True
+            except OSError as error:
+                self._loss = error
                 self.journal.roll_back()
                 raise
             for index, count in enumerate(before):
@@ -479,6 +488,11 @@ class Transfer:
                 size = front - self._dropped
                 os.posix_fadvise(self._fd, self._dropped, size, os.POSIX_FADV_DONTNEED)
                 self._dropped = front
+
+    def _check_loss(self) -> None:
+        """Say again what the kernel says once: that it lost what was written."""
+        if self._loss is not None:
+            raise OSError(self._loss.errno, self._loss.strerror)
 
     def hash_front(self, buffer: memoryview, limit: int) -> int:
         """Hash what is on the volume behind the front, read back from there.
@@ -551,10 +565,6 @@ def _open_writable(path: Path) -> int:
     except PermissionError:
         path.chmod(0o644)
         return os.open(path, os.O_RDWR)
-
-
-def _lost_writes() -> OSError:
-    return OSError(errno.EIO, "the volume lost bytes that it had taken")
 
 
 class Lease:
@@ -1422,6 +1432,8 @@ class Run:
     def _write(self, transfer: Transfer, index: int, chunk: memoryview) -> None:
         if not chunk:
             return
+        if self._stop.is_set():
+            raise _RetryError("the run ends")
         self._lease.check()
         transfer.write(index, chunk)
         self._last_byte = time.monotonic()
@@ -1504,6 +1516,7 @@ def pull(
     hub: Hub,
     *,
     wrong: frozenset[str] = frozenset(),
+    publishing: bool = True,
     options: Options | None = None,
     report: Report,
 ) -> None:
@@ -1515,6 +1528,8 @@ def pull(
         hub: Where missing files come from.
         wrong: The sha256 of files that are there with other bytes: each is replaced when the right
             ones have come, and set aside. Left out: none.
+        publishing: Whether each model's link moves when its files are there; when not, what is
+            served stays as it is.
         options: How patient and greedy; left out: the defaults.
         report: Takes the progress, several times a second.
 
@@ -1533,12 +1548,19 @@ def pull(
             ]
             if missing:
                 check_space(models, missing)
-                Run(plan, missing, models, hub, options, lease)(report)
-            publish(models, plan)
+                published = plan if publishing else Plan(files=plan.files, models={})
+                Run(published, missing, models, hub, options, lease)(report)
+            if publishing:
+                publish(models, plan)
             for path in _leftovers(models, plan):
                 if path.name != Lease.NAME:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    say(f"all {len(plan.files)} files of {len(plan.models)} models are there")
+                    _remove(path)
+    said = "are there" if publishing else "are there, and not published"
+    say(f"all {len(plan.files)} files of {len(plan.models)} models {said}")
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _is_whole(plan: Plan, models: Path) -> bool:
@@ -1552,7 +1574,7 @@ def _is_whole(plan: Plan, models: Path) -> bool:
 def _leftovers(models: Path, plan: Plan) -> Iterator[Path]:
     """Find what a killed run left behind, and notes of a prune on what is needed again."""
     yield from models.glob(".lease*")
-    yield from (path for path in models.glob(".*.????????") if path.is_symlink())
+    yield from models.glob(".*.????????")
     yield from (models / "sets").glob(".*")
     for path in (models / "blobs").glob("*.*"):
         if path.suffix in (".partial", ".journal") and path.with_suffix("").exists():
@@ -1590,6 +1612,7 @@ def verify(models: Path, *, rate_mb_s: float) -> frozenset[str]:
         )
         if not right:
             wrong.append(blob.name)
+    say(f"{len(_blobs(models))} files are hashed, {len(wrong)} are wrong")
     return frozenset(wrong)
 
 
@@ -1694,7 +1717,7 @@ def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool) -> None:
         freed += size_bytes
         say(f"{what}, {'would be removed' if dry_run else 'removed'}")
         if not dry_run:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            _remove(path)
             note.unlink()
     for note in notes.glob("*") if not dry_run else ():
         if note.name not in {path.name for path, _ in found}:

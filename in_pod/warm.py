@@ -24,6 +24,7 @@ import mmap
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,8 @@ SHARE = 0.9
 """Of the memory that is there: above it the kernel drops what was read first."""
 POLL_S = 2.0
 SAY_S = 15.0
+STALL_S = 600.0
+"""No download for so long means that none runs any more: its image is pulled in less."""
 
 
 def say(line: str) -> None:
@@ -137,15 +140,21 @@ def missing(models: Path, plan: tuple[Model, ...]) -> Iterator[str]:
 
 
 def wait_for(models: Path, plan: tuple[Model, ...], wait_s: float) -> float:
-    """Wait until all files are published, at most so long.
+    """Wait until all files are published, at most so long, and while somebody downloads.
 
     Returns:
         Seconds waited.
     """
-    started = time.monotonic()
+    started = changed = time.monotonic()
     said = -SAY_S
+    seen: tuple[object, ...] = ()
     while lacking := list(missing(models, plan)):
         waited_s = time.monotonic() - started
+        if (signs := (lacking, heartbeat(models))) != seen:
+            seen, changed = signs, time.monotonic()
+        if time.monotonic() - changed >= STALL_S:
+            say(f"nobody downloads any more; without {', '.join(lacking)}")
+            break
         if waited_s >= wait_s:
             say(f"not waiting any longer than {wait_s:.0f} s for {', '.join(lacking)}")
             break
@@ -156,20 +165,27 @@ def wait_for(models: Path, plan: tuple[Model, ...], wait_s: float) -> float:
     return time.monotonic() - started
 
 
+def heartbeat(models: Path) -> bytes:
+    """Read what a download that works on the volume changes every few seconds."""
+    with suppress(OSError):
+        return (models / ".lease").read_bytes()
+    return b""
+
+
 # ---- Memory --------------------------------------------------------------------------------
 
 
-def budget_bytes() -> int:
-    """How much may be read: a share of what the pod's cgroup and the node have."""
-    bounds = [_available_bytes()]
+def limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Read the memory limit of the pod's cgroup, version 2 or 1; None where there is none."""
     for path in ("memory.max", "memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
-            bounds.append(int(Path("/sys/fs/cgroup", path).read_text(encoding="ascii")))
-    return int(SHARE * min(bounds))
+            return int((cgroup / path).read_text(encoding="ascii"))
+    return None
 
 
-def _available_bytes() -> int:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Read what the node can give; pages of files that are in memory already count as free."""
+    lines = meminfo.read_text(encoding="ascii").splitlines()
     found = next(line for line in lines if line.startswith("MemAvailable:"))
     return int(found.split()[1]) * 1024
 
@@ -228,13 +244,18 @@ def read_ranges(path: Path, ranges: list[tuple[int, int]], label: str) -> None:
     total = sum(size for _, size in ranges)
     started = said = time.monotonic()
     done = 0
+    own = threading.local()
+
+    def prepare() -> None:
+        # A new buffer for each read would cost more than the read.
+        own.buffer = memoryview(bytearray(READ_BYTES))
 
     def read(some: tuple[int, int]) -> int:
         offset, size = some
-        return len(os.pread(fd, size, offset))
+        return os.preadv(fd, [own.buffer[:size]], offset)
 
     try:
-        with ThreadPoolExecutor(THREADS) as threads:
+        with ThreadPoolExecutor(THREADS, initializer=prepare) as threads:
             for count in threads.map(read, ranges):
                 done += count
                 if time.monotonic() - said > SAY_S / 3:
@@ -281,11 +302,19 @@ def warm(models: Path, model: Model, budget: int) -> Warmed:
 def run(plan: tuple[Model, ...], models: Path, wait_s: float) -> dict[str, object]:
     """Wait, read, and report."""
     waited_s = wait_for(models, plan, wait_s)
-    budget = left = budget_bytes()
+    # The cgroup pays for what it reads; the node holds that, and what was there already.
+    node = int(SHARE * available_bytes())
+    cgroup = int(SHARE * (limit_bytes() or available_bytes()))
+    budget = min(node, cgroup)
     warmed = []
     for model in plan:
-        result = warm(models, model, left)
-        left -= result.read_bytes
+        try:
+            result = warm(models, model, min(node, cgroup))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            result = Warmed(id=model.id, size_bytes=model.size_bytes, skipped=reason)
+        cgroup -= result.read_bytes
+        node -= 0 if result.skipped else result.size_bytes
         say(str(result))
         warmed.append(asdict(result))
     return {

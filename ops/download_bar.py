@@ -42,10 +42,10 @@ class DownloadBar:
     def __call__(self, progress: download.Progress) -> None:
         """Move the bars."""
         for file, done_bytes in progress.files:
-            self._move(file.name, file.size_bytes, done_bytes)
-        self._move("all", progress.total_bytes, progress.done_bytes, progress.pace())
+            self._move(file.sha256, file.name, file.size_bytes, done_bytes)
+        self._move("all", "all", progress.total_bytes, progress.done_bytes, progress.pace())
 
-    def _move(self, name: str, total: int, done: int, pace: str = "") -> None:
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total, pace=pace)
-        self._bars.update(self._tasks[name], completed=done, pace=pace)
+    def _move(self, key: str, name: str, total: int, done: int, pace: str = "") -> None:
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(name, total=total, pace=pace)
+        self._bars.update(self._tasks[key], completed=done, pace=pace)

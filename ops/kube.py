@@ -212,6 +212,9 @@ def _pod(pod: Any) -> Workload:
 
 
 def _container_reason(pod: Any) -> str:
+    for status in pod.status.initContainerStatuses or ():
+        if status.state and status.state.running:
+            return f"{status.name} runs; its log says what it waits for"
     statuses = [*(pod.status.initContainerStatuses or ()), *(pod.status.containerStatuses or ())]
     for status in statuses:
         waiting = status.state and status.state.waiting

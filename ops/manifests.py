@@ -73,7 +73,7 @@ _TEXT_MAPS = {
     "requests",
 }
 """Maps whose keys are the operator's own words."""
-_INTEGERS = {"fs_group", "replicas", "run_as_group", "run_as_user"}
+_INTEGERS = {"fs_group", "replicas", "run_as_group", "run_as_user", "ttl_seconds_after_finished"}
 _INTEGER_OR_NAME = {"port", "target_port"}
 _SPELLINGS = {"cluster_ip": "clusterIP", "external_ips": "externalIPs", "host_pid": "hostPID"}
 

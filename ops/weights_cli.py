@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,13 @@ app = typer.Typer(
 
 Volume = Annotated[
     Path, typer.Argument(help="Where the models' volume is mounted.", show_default=False)
+]
+Publish = Annotated[
+    bool,
+    typer.Option(
+        "--publish/--no-publish",
+        help="Serve them from now on, or only bring the files: before a merge, say.",
+    ),
 ]
 Lock = Annotated[
     Path,
@@ -48,10 +56,29 @@ def _one_line(volume: Path) -> Iterator[None]:
         raise OpsError(str(download.volume_error(volume, error))) from error
 
 
+def _refuse_empty(volume: Path) -> None:
+    """Refuse a directory that holds no models: a mount point without its mount, say."""
+    if not (volume / "blobs").is_dir():
+        raise OpsError(
+            f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
+        )
+
+
+def _refuse_strange_root(volume: Path) -> None:
+    """Refuse to leave root's files on a volume whose owner, the Job, could not change them."""
+    owner = volume.stat().st_uid if volume.exists() else os.geteuid()
+    if os.geteuid() == 0 and owner != 0:
+        raise OpsError(
+            f"{volume} belongs to user {owner}, and root's files there are in its way; run this "
+            f"as that user: sudo -u '#{owner}' {sys.executable} -m ops weights ..."
+        )
+
+
 @app.command()
 def pull(
     volume: Volume,
     lock: Lock = LOCK_PATH,
+    publish: Publish = True,
     connections: Annotated[
         int, typer.Option("--connections", min=1, help="To the hub, in all.")
     ] = _DEFAULTS.connections,
@@ -62,8 +89,9 @@ def pull(
     What is there already costs no request; a run that was ended goes on where it was. HF_TOKEN,
     HF_ENDPOINT and HTTPS_PROXY are respected.
 
-    Example: `python -m ops weights pull /mnt/llamacpp`
+    Example: `python -m ops weights pull /mnt/llamacpp --no-publish`
     """
+    _refuse_strange_root(volume)
     from ops.download_bar import DownloadBar
     from ops.weights import plan_of
 
@@ -72,10 +100,11 @@ def pull(
     with _one_line(volume):
         hub = download.Hub.of_environment()
         if not _console.is_terminal:
-            download.pull(plan, volume, hub, options=options, report=download.PlainReport())
+            plain = download.PlainReport()
+            download.pull(plan, volume, hub, publishing=publish, options=options, report=plain)
             return
         with DownloadBar(_console) as bar:
-            download.pull(plan, volume, hub, options=options, report=bar)
+            download.pull(plan, volume, hub, publishing=publish, options=options, report=bar)
 
 
 @app.command()
@@ -118,6 +147,7 @@ def verify(
 
     Example: `python -m ops weights verify /mnt/llamacpp --rate-mb-s 200`
     """
+    _refuse_empty(volume)
     with _one_line(volume):
         wrong = download.verify(volume, rate_mb_s=rate_mb_s)
     if wrong:
@@ -140,6 +170,9 @@ def prune(
     """
     from ops.weights import plan_of
 
+    _refuse_empty(volume)
+    if not dry_run:
+        _refuse_strange_root(volume)
     plan = plan_of(lock)
     with _one_line(volume):
         download.prune(

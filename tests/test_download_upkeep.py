@@ -136,11 +136,25 @@ def test_a_rollback_within_the_grace_period_costs_no_request(
     assert source.is_published(models)
 
 
+def test_an_older_versions_folder_of_links_becomes_a_link(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    (models / "m").unlink()
+    (models / "m").mkdir()
+    for name in ("model.gguf", "mmproj.gguf"):
+        (models / "m" / name).symlink_to(f"../blobs/{source.sha256(name)}")
+    assert run(source, models, filled.url)[0] == 0
+    assert source.is_published(models)
+    assert leftovers(models) == []
+    assert filled.requests == []
+
+
 def test_a_folder_of_someone_else_is_left_alone(
     source: Source, models: Path, filled: hubs.Hub
 ) -> None:
     (models / "m").unlink()
     (models / "m").mkdir()
+    (models / "m" / "notes.txt").write_text("mine")
     code, _, error = run(source, models, filled.url)
     assert code == download.NOT_AS_PLANNED
     assert "move it away" in error

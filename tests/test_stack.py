@@ -359,6 +359,8 @@ def test_the_volume_is_verified_and_pruned_on_a_schedule_with_the_present_plan(
     pod = cron["job_template"]["spec"]["template"]["spec"]
     (container,) = pod["container"]
     assert cron["concurrency_policy"] == "Forbid"
+    assert cron["job_template"]["spec"]["active_deadline_seconds"] == 6 * 3600
+    assert cron["job_template"]["spec"]["ttl_seconds_after_finished"] == str(7 * 24 * 3600)
     assert container["args"][4:] == [
         *("--verify", "--quarantine", "--rate-mb-s", "40", "--prune", "--grace-h", "168")
     ]
@@ -404,6 +406,14 @@ def test_the_registrys_order_is_the_order_of_warming(
 
     assert order(deployed) == [model.id for model in REGISTRY]
     assert order(resources(synth(models=REGISTRY[::-1]))) == [model.id for model in REGISTRY[::-1]]
+
+
+def test_a_pod_that_still_waits_for_its_models_is_not_called_stuck(
+    deployment: Json, synth: Synth
+) -> None:
+    assert deployment["spec"]["progress_deadline_seconds"] == 3600 + 600
+    cold = resources(synth(warm_wait_s=None))["deployment_v1.llama-swap"]
+    assert cold["spec"]["progress_deadline_seconds"] == 600
 
 
 def test_the_warm_up_can_be_left_out(synth: Synth) -> None:

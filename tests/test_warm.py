@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,14 @@ def source(tmp_path: Path) -> Source:
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Put back what the program sets."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
@@ -51,6 +64,12 @@ def publish(source: Source, models: Path) -> None:
     download.publish(models, download.read_plan(source.plan_path))
 
 
+def publish_cold(source: Source, models: Path) -> None:
+    publish(source, models)
+    if not warm.cold_ranges((models / "m" / "model.gguf").resolve()):
+        pytest.skip("this file system keeps its files in memory")
+
+
 def run(
     plan: Path, models: Path, capsys: pytest.CaptureFixture[str], wait_s: float = 0
 ) -> tuple[dict[str, Any], str]:
@@ -65,15 +84,17 @@ def run(
 def test_a_cold_model_becomes_resident_and_a_resident_one_is_not_read(
     source: Source, models: Path, plan_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(source, models)
+    publish_cold(source, models)
     report, _ = run(plan_path, models, capsys)
     (model,) = report["models"]
-    assert model["resident_percent"] == 100.0
+    assert model["resident_percent"] > 90
     assert model["read_bytes"] > 0
     assert model["mb_per_s"] > 0
-    report, _ = run(plan_path, models, capsys)
-    (model,) = report["models"]
-    assert (model["read_bytes"], model["resident_percent"], model["skipped"]) == (0, 100.0, "")
+    # The kernel may take a page back at any time, but not each time.
+    reports = [run(plan_path, models, capsys)[0]["models"][0] for _ in range(5)]
+    assert (0, 100.0, "") in [
+        (each["read_bytes"], each["resident_percent"], each["skipped"]) for each in reports
+    ]
 
 
 def test_it_waits_for_the_download_and_says_for_what(
@@ -86,15 +107,17 @@ def test_it_waits_for_the_download_and_says_for_what(
     monkeypatch.setattr(warm, "POLL_S", 0.05)
     (models / "blobs").mkdir(parents=True)
     partial = models / "blobs" / f"{source.sha256('model.gguf')}.partial"
-    partial.write_bytes(b"x" * 3 * MIB)
-    os.sync()
+    with partial.open("wb") as content:
+        content.write(b"x" * 3 * MIB)
+        content.flush()
+        os.fsync(content.fileno())
     later = threading.Timer(0.5, publish, (source, models))
     later.start()
     report, said = run(plan_path, models, capsys, wait_s=30)
     later.join()
     assert 0.4 < report["waited_s"] < 20
     assert "waiting for m/model.gguf (33 % of 9.0 MiB), m/mmproj.gguf (missing)" in said
-    assert report["models"][0]["resident_percent"] == 100.0
+    assert report["models"][0]["resident_percent"] > 90
 
 
 def test_the_wait_is_bounded_and_the_rest_is_warmed(
@@ -129,21 +152,140 @@ def test_what_does_not_fit_is_left_out_and_what_is_smaller_still_comes(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    publish(source, models)
+    publish_cold(source, models)
     document = json.loads(plan_path.read_text())
     large, small = document["models"][0]["files"]
     document["models"] = [{"id": "m", "files": [large]}, {"id": "m", "files": [small]}]
     plan_path.write_text(json.dumps(document))
-    monkeypatch.setattr(warm, "budget_bytes", lambda: 4 * MIB)
+    monkeypatch.setattr(warm, "SHARE", 1)
+    monkeypatch.setattr(warm, "limit_bytes", lambda: 4 * MIB)
     report, _ = run(plan_path, models, capsys)
     assert "9.0 MiB do not fit into 4.0 MiB of memory" in report["models"][0]["skipped"]
     assert report["models"][0]["read_bytes"] == 0
-    assert report["models"][1]["resident_percent"] == 100.0
+    assert report["models"][1]["resident_percent"] > 90
 
 
-def test_the_budget_is_a_share_of_what_the_node_has() -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < warm.budget_bytes() < 0.9 * memory
+@pytest.mark.parametrize(
+    ("path", "text", "limit"),
+    [
+        ("memory.max", "1073741824\n", 1 << 30),
+        ("memory.max", "max\n", None),
+        ("memory/memory.limit_in_bytes", "1073741824\n", 1 << 30),
+        ("other", "", None),
+    ],
+)
+def test_the_limit_is_that_of_the_pods_cgroup(
+    path: str, text: str, limit: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text(text)
+    assert warm.limit_bytes(tmp_path) == limit
+
+
+def test_what_is_in_memory_already_counts_against_the_node_and_not_against_the_pod(
+    source: Source,
+    models: Path,
+    plan_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The node holds 12 MiB: a first model of 10 that is there leaves no room for another."""
+    publish(source, models)
+    document = json.loads(plan_path.read_text())
+    document["models"] = [document["models"][0], {**document["models"][0], "id": "n"}]
+    plan_path.write_text(json.dumps(document))
+    (models / "n").symlink_to((models / "m").readlink())
+    # The first model's two files are resident, 4 MiB of the second's first one are not.
+    cold: list[list[tuple[int, int]]] = [[], [], [(0, 4 * MIB)], []]
+    monkeypatch.setattr(warm, "cold_ranges", lambda _path: cold.pop(0))
+    monkeypatch.setattr(warm, "SHARE", 1)
+    monkeypatch.setattr(warm, "limit_bytes", lambda: 100 * MIB)
+    monkeypatch.setattr(warm, "available_bytes", lambda: 12 * MIB)
+    report, _ = run(plan_path, models, capsys)
+    assert [each["read_bytes"] for each in report["models"]] == [0, 0]
+    assert "do not fit" in report["models"][1]["skipped"]
+
+
+def test_every_page_is_read_twice(
+    source: Source,
+    models: Path,
+    plan_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pages that were read once are the first to go."""
+    publish(source, models)
+    read: list[int] = []
+    real = os.preadv
+
+    def counted(fd: int, buffers: list[memoryview], offset: int) -> int:
+        read.append(real(fd, buffers, offset))
+        return read[-1]
+
+    monkeypatch.setattr(warm, "cold_ranges", lambda path: [(0, path.stat().st_size)])
+    monkeypatch.setattr(warm, "READ_BYTES", 16 * MIB)
+    monkeypatch.setattr(os, "preadv", counted)
+    run(plan_path, models, capsys)
+    assert sum(read) == 2 * source.size_bytes
+
+
+def test_a_model_that_cannot_be_read_leaves_the_others_theirs(
+    source: Source,
+    models: Path,
+    plan_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish(source, models)
+    document = json.loads(plan_path.read_text())
+    document["models"] *= 2
+    plan_path.write_text(json.dumps(document))
+    real, failures = warm.cold_ranges, [OSError(errno.ESTALE, "Stale file handle")]
+
+    def fail_once(path: Path) -> list[tuple[int, int]]:
+        if failures:
+            raise failures.pop()
+        return real(path)
+
+    monkeypatch.setattr(warm, "cold_ranges", fail_once)
+    report, _ = run(plan_path, models, capsys)
+    assert [each["skipped"] for each in report["models"]] == ["Stale file handle", ""]
+
+
+def test_it_does_not_wait_where_nobody_downloads(
+    models: Path,
+    plan_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warm, "POLL_S", 0.02)
+    monkeypatch.setattr(warm, "STALL_S", 0.3)
+    models.mkdir()
+    beats = 0
+
+    def beat() -> bytes:
+        nonlocal beats
+        beats += beats < 20
+        return str(beats).encode()
+
+    monkeypatch.setattr(warm, "heartbeat", lambda _models: beat())
+    report, said = run(plan_path, models, capsys, wait_s=60)
+    assert beats == 20
+    assert 0.3 < report["waited_s"] + 0.1 < 20
+    assert "nobody downloads any more; without m/model.gguf (missing)" in said
+
+
+def test_a_pod_that_is_deleted_meanwhile_ends_at_once(models: Path, plan_path: Path) -> None:
+    models.mkdir()
+    words = ["--plan", str(plan_path), "--models", str(models), "--wait-s", "60"]
+    process = subprocess.Popen(
+        [sys.executable, warm.__file__, *words], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert "waiting for m/model.gguf" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=10) == 128 + signal.SIGTERM
 
 
 def test_residency_is_unknown_where_the_kernel_would_not_say_the_truth(

@@ -200,6 +200,21 @@ def test_pull_into_a_new_directory(
 
 
 @pytest.mark.usefixtures("hub")
+def test_files_can_come_before_the_merge_that_serves_them(
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = tmp_path / "new"
+    pull = ["weights", "pull", str(volume), "--lock", str(store.lock_path)]
+    assert main([*pull, "--no-publish"]) == 0
+    assert "all 6 files of 3 models are there, and not published" in capsys.readouterr().out
+    found = weights.status(weights.plan_of(store.lock_path), volume)
+    assert {each.state for each in found.files} == {"present"}
+    assert not any(each.published for each in found.models)
+    assert main(pull) == 0
+    assert weights.status(weights.plan_of(store.lock_path), volume).is_whole
+
+
+@pytest.mark.usefixtures("hub")
 def test_a_bar_moves_on_a_terminal(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
@@ -222,6 +237,8 @@ def test_a_bar_moves_on_a_terminal(store: LocalStore, monkeypatch: pytest.Monkey
     [
         (["status", "/nowhere"], "/nowhere is no directory; mount the volume there"),
         (["pull", "/proc/models"], "/proc/models: "),
+        (["verify", "/nowhere"], "/nowhere holds no models (it has no blobs/); is the volume"),
+        (["prune", "/nowhere"], "/nowhere holds no models"),
         (["status", "/tmp", "--lock", "/nowhere.json"], "nowhere.json: cannot be read"),
     ],
 )
@@ -233,6 +250,16 @@ def test_what_cannot_be_done_is_one_line(
     assert text.startswith("error: ")
     assert message in text
     assert text.count("\n") == 1
+
+
+def test_root_leaves_no_files_in_the_way_of_the_volumes_owner(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if store.volume.stat().st_uid == 0:
+        os.chown(store.volume, 10001, 10001)
+    assert main(["weights", "pull", str(store.volume)]) == 1
+    assert "run this as that user: sudo -u '#" in capsys.readouterr().err
 
 
 def test_a_hub_that_is_not_there_is_one_line(
