@@ -13,7 +13,7 @@ import pytest
 from in_pod import download
 from tests import misbehaving_hub as hubs
 from tests.download_process import run
-from tests.test_download_volume import tmpfs
+from tests.limits import tmpfs
 from tests.volume import Source, leftovers
 
 MIB = 1 << 20

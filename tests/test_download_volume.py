@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +16,10 @@ from in_pod import download
 from ops.local_hub import LocalHub
 from tests import misbehaving_hub as hubs
 from tests.download_process import PROGRAM, run, start
-from tests.volume import Source, leftovers
+from tests.limits import disk_that_loses_bytes, memory_cgroup, tmpfs
+from tests.volume import Source
 
 MIB = 1 << 20
-SEED = 20261124
 
 
 @pytest.fixture
@@ -33,44 +30,6 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "source", 3 * MIB + 5, 200_000)
-
-
-def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
-    """Each run is killed at a random moment; at most 64 MiB come again in all."""
-    source = Source(tmp_path / "source", 5 * MIB + 5, 200_000)
-    moments = random.Random(SEED)
-    kills = fetched = volume = 0
-    with hubs.Hub(source.files, hubs.Paced) as hub:
-        while kills < 100:
-            models = tmp_path / f"models-{volume}"
-            with start(source, models, hub.url) as process:
-                # By the clock, which hits the start and the end of a run, or by what was sent.
-                after_bytes = hub.sent_bytes + moments.randrange(MIB)
-                moment = time.monotonic() + moments.uniform(0.05, 0.7)
-                by_clock = moments.random() < 0.5
-                while process.poll() is None and (
-                    time.monotonic() < moment if by_clock else hub.sent_bytes < after_bytes
-                ):
-                    time.sleep(0.002)
-                if process.poll() is None:
-                    process.kill()
-                    kills += 1
-                _, error = process.communicate()
-            assert process.returncode in (0, -signal.SIGKILL), error
-            if source.is_published(models):
-                code, _, error = run(source, models, hub.url)
-                assert code == 0, error
-                assert leftovers(models) == []
-                fetched += source.size_bytes
-                volume += 1
-        code, _, error = run(source, models, hub.url)
-        assert code == 0, error
-        assert source.is_published(models)
-        assert leftovers(models) == []
-        fetched += source.size_bytes if models.name == f"models-{volume}" else 0
-        again = hub.sent_bytes - fetched
-    assert volume >= 3
-    assert 0 <= again <= 64 * MIB
 
 
 def test_on_another_boot_only_synced_bytes_are_believed(
@@ -126,19 +85,6 @@ def test_sigterm_ends_it_with_what_is_there(source: Source, models: Path) -> Non
     assert source.is_published(models)
 
 
-@contextlib.contextmanager
-def tmpfs(path: Path, size_bytes: int) -> Iterator[Path]:
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
-    made = subprocess.run(command, check=False, capture_output=True, text=True)
-    if made.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {made.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
 def test_a_volume_that_is_too_small_is_said_before_the_first_byte(
     source: Source, tmp_path: Path
 ) -> None:
@@ -174,31 +120,6 @@ def test_a_read_only_volume(source: Source, tmp_path: Path) -> None:
         assert "must be a directory, writable to user" in error
 
 
-@contextlib.contextmanager
-def memory_cgroup(limit_bytes: int) -> Iterator[Path]:
-    name = f"download-test-{os.getpid()}"
-    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-    folder, limit = (
-        (v1 / name, "memory.limit_in_bytes")
-        if v1.is_dir()
-        else (
-            v2 / name,
-            "memory.max",
-        )
-    )
-    try:
-        folder.mkdir()
-        (folder / limit).write_text(str(limit_bytes))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        pytest.skip(f"a memory cgroup cannot be made here: {error}")
-    try:
-        yield folder
-    finally:
-        folder.rmdir()
-
-
 def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
     source = Source(tmp_path / "source", 400 * MIB, MIB)
     models = tmp_path / "models"
@@ -222,31 +143,6 @@ def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
         assert child.returncode == 0
         assert 0 < peak_kib <= 64 * 1024
     assert source.is_published(models)
-
-
-@contextlib.contextmanager
-def disk_that_loses_bytes(folder: Path) -> Iterator[Path]:
-    """An ext4 of 400 MiB on a tmpfs of 40 MiB: it takes bytes, and has no place to write them.
-
-    Yields:
-        Where it is mounted; the tmpfs is `folder/below`.
-    """
-    with tmpfs(folder / "below", 40 * MIB) as below:
-        image, at = below / "image", folder / "disk"
-        at.mkdir()
-        try:
-            for words in (
-                ["truncate", "-s", "400M", str(image)],
-                ["mkfs.ext4", "-q", "-O", "^has_journal", str(image)],
-                ["mount", "-o", "loop", str(image), str(at)],
-            ):
-                subprocess.run(words, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"no loop device or no mkfs.ext4 here: {error}")
-        try:
-            yield at
-        finally:
-            subprocess.run(["umount", "-l", str(at)], check=True)
 
 
 def test_bytes_that_the_disk_took_and_lost_are_never_published(tmp_path: Path) -> None:
