@@ -9,6 +9,7 @@ from constructs import terraform as tf
 from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.image_egress import ImageEgress
 from constructs.llama_swap import LlamaSwap
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
@@ -129,4 +130,11 @@ class LlamaCppStack(tf.TerraformStack):
             namespace=namespace,
             client_namespaces=settings.client_namespaces,
             port=settings.port,
+        )
+        ImageEgress(
+            self,
+            "image-egress",
+            namespace=namespace,
+            remote_images=settings.remote_images,
+            internal_ranges=settings.internal_ranges,
         )

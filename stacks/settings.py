@@ -6,6 +6,7 @@ environment and hold no fact of their own.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
@@ -56,6 +57,11 @@ class Settings:
     """llama-swap drains for up to 30 s and ends at 35 s at the latest, after the pause above."""
     client_namespaces: tuple[str, ...] = ("litellm", "monitoring")
     """The namespaces whose pods may reach the endpoint: the gateway's and monitoring."""
+    remote_images: bool = True
+    """Whether llama-server may fetch an `image_url` from the internet; from the cluster, the node
+    and private ranges it never may."""
+    internal_ranges: tuple[str, ...] = ()
+    """Public addresses of the operator's own, in CIDR, that it may not reach either."""
     llama_swap: LlamaSwapSettings = field(default_factory=LlamaSwapSettings)
     api_key_secret: str | None = None
     """Secret with the API keys, one key each named as in `llama_swap.api_key_env`; left out: the
@@ -81,6 +87,10 @@ class Settings:
         for value in self.client_namespaces:
             require_setting(
                 bool(_DNS_LABEL.fullmatch(value)), "client_namespaces", value, "DNS labels"
+            )
+        for value in self.internal_ranges:
+            require_setting(
+                _is_cidr(value), "internal_ranges", value, "CIDR, as in '203.0.113.0/24'"
             )
         for name in ("llama_swap_image", "python_image"):
             value = getattr(self, name)
@@ -140,6 +150,13 @@ class Settings:
         """How the download program reaches the hub."""
         found = {"HF_ENDPOINT": self.hf_endpoint, "HTTPS_PROXY": self.https_proxy}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _is_cidr(value: str) -> bool:
+    try:
+        return "/" in value and bool(ipaddress.ip_network(value))
+    except ValueError:
+        return False
 
 
 PRODUCTION = Settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import ipaddress
 import json
 import re
 from collections.abc import Callable
@@ -38,6 +39,7 @@ RESOURCES = (
     "job_v1.model-download",
     "namespace_v1.llama-cpp",
     "network_policy_v1.llama-swap-clients",
+    "network_policy_v1.llama-swap-egress",
     "persistent_volume_claim_v1.models",
     "persistent_volume_v1.llama-cpp-models",
     "service_v1.llama-swap",
@@ -248,6 +250,63 @@ def test_the_endpoint_is_where_its_consumers_look(deployed: dict[str, Json]) -> 
     assert service["metadata"]["namespace"] == "llama-cpp"
     assert service["spec"]["type"] == "ClusterIP"
     assert [port["port"] for port in service["spec"]["port"]] == [8080]
+
+
+def may_fetch(policy: Json, address: str, port: int) -> bool:
+    """Whether the policy lets the pod reach an address, as Kubernetes reads it."""
+    host = ipaddress.ip_address(address)
+    for rule in policy["spec"].get("egress", []):
+        if str(port) not in [each["port"] for each in rule["ports"]]:
+            continue
+        for block in [each["ip_block"] for each in rule["to"] if "ip_block" in each]:
+            inside = host in ipaddress.ip_network(block["cidr"])
+            if inside and not any(host in ipaddress.ip_network(each) for each in block["except"]):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "allowed"),
+    [
+        ("93.184.215.14", 443, True),
+        ("93.184.215.14", 80, True),
+        ("2606:2800:21f:cb07::1", 443, True),
+        ("93.184.215.14", 22, False),
+        ("10.96.0.1", 443, False),  # The API server's Service.
+        ("192.168.1.127", 80, False),  # The NFS server, and the nodes.
+        ("172.16.3.4", 80, False),
+        ("100.100.1.2", 80, False),
+        ("169.254.169.254", 80, False),  # Where a cloud answers for the machine.
+        ("127.0.0.1", 80, False),
+        ("fd00::1", 443, False),
+        ("fe80::1", 443, False),
+        ("64:ff9b::a60:1", 443, False),  # 10.96.0.1, for a translator.
+        ("::1", 80, False),
+        ("203.0.113.7", 443, False),  # Public, and the operator's own.
+        ("2001:db8::7", 443, False),
+    ],
+)
+def test_a_picture_may_come_from_the_internet_and_never_from_inside(
+    address: str, port: int, allowed: bool, synth: Synth
+) -> None:
+    document = synth(internal_ranges=("203.0.113.0/24", "2001:db8::/32"))
+    policy = resources(document)["network_policy_v1.llama-swap-egress"]
+    assert may_fetch(policy, address, port) is allowed
+    assert policy["spec"]["policy_types"] == ["Egress"]
+
+
+def test_remote_pictures_can_be_forbidden_wholly(synth: Synth) -> None:
+    policy = resources(synth(remote_images=False))["network_policy_v1.llama-swap-egress"]
+    assert policy["spec"]["policy_types"] == ["Egress"]
+    assert not policy["spec"].get("egress")
+
+
+def test_the_egress_policy_is_of_the_serving_pod_alone(deployed: dict[str, Json]) -> None:
+    policy = deployed["network_policy_v1.llama-swap-egress"]["spec"]
+    served = deployed["deployment_v1.llama-swap"]["spec"]["template"]["metadata"]["labels"]
+    job = deployed["job_v1.model-download"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["pod_selector"]["match_labels"].items() <= served.items()
+    assert not policy["pod_selector"]["match_labels"].items() <= job.items()
 
 
 def test_only_the_gateway_and_monitoring_reach_the_endpoint(deployed: dict[str, Json]) -> None:
@@ -477,6 +536,7 @@ BAD_SETTINGS: dict[str, tuple[Json, str]] = {
     "root": ({"run_as_user": 0}, "run_as_user is 0"),
     "grace": ({"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
     "namespace": ({"namespace": "Llama"}, "namespace is 'Llama'; allowed: a DNS label"),
+    "own range": ({"internal_ranges": ("203.0.113.7",)}, "internal_ranges is '203.0.113.7'"),
     "client": ({"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
     "secret without keys": ({"api_key_secret": "x"}, "api_key_secret is 'x'"),
     "keys without secret": (

@@ -29,5 +29,5 @@ def test_up_applies_server_side_and_says_why(
     assert deployed.way.startswith(
         "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
     )
-    assert len(deployed.objects) == 11
+    assert len(deployed.objects) == 12
     assert [each for each in deployed.workloads if not each.settled] == []
