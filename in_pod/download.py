@@ -50,7 +50,7 @@ import time
 import urllib.parse
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -249,13 +249,18 @@ def _leads_to(path: Path, target: str) -> bool:
     return False
 
 
-def publish(models: Path, plan: Plan) -> None:
+def publish(models: Path, plan: Plan, *, but: frozenset[str] = frozenset()) -> None:
     """Point each model whose files are all there at them, in one step a model.
+
+    Args:
+        models: The volume's directory.
+        plan: The plan.
+        but: The sha256 of files that are there with other bytes; left out: none.
 
     Raises:
         DownloadError: with NOT_AS_PLANNED when something else has the model's name.
     """
-    complete = {file.sha256 for file in plan.files if is_complete(models, file)}
+    complete = {file.sha256 for file in plan.files if is_complete(models, file)} - but
     for model, links in plan.models.items():
         if is_published(models, model, links) or not complete.issuperset(
             link.sha256 for link in links
@@ -429,6 +434,7 @@ class Transfer:
         self.resolving = threading.Lock()
         self.ranges = True
         self.wrong = 0
+        self.finished = False
 
     def range(self, index: int) -> tuple[int, int]:
         """First byte that a segment lacks, and the one behind its last."""
@@ -455,11 +461,14 @@ class Transfer:
             OSError: when the volume refuses them, or lost earlier ones.
         """
         self._check_loss()
-        at = self.range(index)[0]
+        at, end = self.range(index)
+        if at + len(chunk) > end:
+            raise AssertionError("a segment has two owners")
         rest = chunk
         while rest:
             count = os.pwrite(self._fd, rest, at)
             rest, at = rest[count:], at + count
+        self._check_loss()
         self.journal.written[index] += len(chunk)
         self.journal.write(index)
 
@@ -528,9 +537,10 @@ class Transfer:
 
     def start_over(self) -> None:
         """Forget every byte."""
-        self.journal.start_over()
+        with self._flushing:
+            self.journal.start_over()
+            self._front = self._dropped = 0
         self._sha256 = hashlib.sha256()
-        self._front = self._dropped = 0
         self.wrong += 1
 
     def finish(self) -> None:
@@ -548,6 +558,7 @@ class Transfer:
         _sync(self.blob.parent)
         os.fchmod(self._fd, 0o444)
         self._journal_path.unlink()
+        self.finished = True
 
     def close(self) -> None:
         """Push out what is written and close."""
@@ -782,8 +793,7 @@ class Hub:
             DownloadError: with NOT_AS_PLANNED when endpoint or token cannot be used.
         """
         self._endpoint = endpoint.rstrip("/")
-        parts = urllib.parse.urlsplit(self._endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self._endpoint):
             raise DownloadError(NOT_AS_PLANNED, f"HF_ENDPOINT {endpoint!r} is no http(s) address")
         token = (token or "").strip()
         if not all(33 <= ord(character) < 127 for character in token):
@@ -849,11 +859,10 @@ class Hub:
             raise _in_a_circle(file)
         try:
             url = urllib.parse.urljoin(address.url, response.headers["Location"] or "")
-            parts = urllib.parse.urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-                raise ValueError
         except ValueError as error:
             raise _RetryError("a redirect to no address") from error
+        if not _is_address(url):
+            raise _RetryError("a redirect to no address")
         return Address(url=url, at_hub=self._is_own(url), hops=address.hops + 1)
 
     def check_status(
@@ -1005,15 +1014,19 @@ def _in_a_circle(file: File) -> DownloadError:
     return DownloadError(NOT_AS_PLANNED, f"{file.name}: the hub redirects in a circle")
 
 
+def _is_address(url: str) -> bool:
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    return False
+
+
 def _split_proxy(proxy: str) -> urllib.parse.SplitResult:
     return urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _is_proxy(proxy: str) -> bool:
-    with contextlib.suppress(ValueError):
-        parts = _split_proxy(proxy)
-        return bool(parts.hostname) and parts.port != 0
-    return False
+    return _is_address(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -1238,9 +1251,10 @@ class Run:
     def _connect(self) -> None:
         connection: Connection | None = None
         buffer = memoryview(bytearray(CHUNK_BYTES))
-        failures = 0
+        failures: collections.Counter[Transfer] = collections.Counter()
+        put_off: dict[Transfer, float] = {}
         try:
-            while (item := self._take()) is not None:
+            while (item := self._take(put_off)) is not None:
                 transfer, index = item
                 before = transfer.range(index)[0]
                 try:
@@ -1250,28 +1264,40 @@ class Run:
                             connection.close()
                         connection = Connection(self._hub, address)
                     self._receive(connection, transfer, index, buffer)
-                    self._release(transfer, index)
-                    failures = 0
+                    failures[transfer] = 0
                 except _RetryError as error:
                     if connection is not None:
                         connection.close()
-                    failures = 0 if transfer.range(index)[0] > before else failures + 1
-                    self._release(transfer, index)
-                    self._wait(str(error), transfer, failures, error.wait_s)
+                    progress = transfer.range(index)[0] > before
+                    failures[transfer] = 0 if progress else failures[transfer] + 1
+                    pause_s = self._pause_s(str(error), transfer, failures[transfer], error.wait_s)
+                    put_off[transfer] = time.monotonic() + pause_s
+                self._release(transfer, index)
         finally:
             if connection is not None:
                 connection.close()
 
-    def _take(self) -> tuple[Transfer, int] | None:
-        """Wait for a segment to fill, and claim it; None when there is nothing left to do."""
+    def _take(self, put_off: dict[Transfer, float]) -> tuple[Transfer, int] | None:
+        """Wait for a segment to fill, and claim it; None when there is nothing left to do.
+
+        Args:
+            put_off: Until when this connection leaves a file to others, after it failed with it.
+        """
         with self._lock:
             while not self._stop.is_set() and self._unhashed:
+                now = time.monotonic()
                 for transfer in self._transfers:
-                    index = next(transfer.unclaimed(), None) if transfer.ranges else None
+                    if (
+                        not transfer.ranges
+                        or max(put_off.get(transfer, 0), self._not_before) > now
+                    ):
+                        continue
+                    index = next(transfer.unclaimed(), None)
                     if index is not None:
                         transfer.claimed.add(index)
                         return transfer, index
-                self._lock.wait(0.5)
+                pauses = (until - now for until in put_off.values())
+                self._lock.wait(min([0.5, *(pause_s for pause_s in pauses if pause_s > 0)]))
         return None
 
     def _release(self, transfer: Transfer, *indices: int) -> None:
@@ -1279,8 +1305,12 @@ class Run:
             transfer.claimed.difference_update(indices)
             self._lock.notify_all()
 
-    def _wait(self, reason: str, transfer: Transfer, failures: int, wait_s: float) -> None:
-        """Wait before the next attempt, or give up."""
+    def _pause_s(self, reason: str, transfer: Transfer, failures: int, wait_s: float) -> float:
+        """Say for how long a connection leaves a file alone with which it failed, or give up.
+
+        Raises:
+            DownloadError: with TRANSIENT when nothing came for too long.
+        """
         self._trouble = reason
         silent_s = time.monotonic() - self._last_byte
         patience_s = self._options.patience_s
@@ -1292,14 +1322,11 @@ class Run:
             )
         if wait_s:
             self._not_before = time.monotonic() + wait_s
-        backoff_s = min(2.0 ** (failures - 2), 30.0, patience_s / 4) if failures else 0.0
-        self._stop.wait(max(backoff_s, self._not_before - time.monotonic(), 0.0))
+        return min(2.0 ** (failures - 2), 30.0, patience_s / 4) if failures else 0.0
 
     def _address(self, transfer: Transfer) -> Address:
         with transfer.resolving:
             if transfer.address is None:
-                if self._stop.wait(max(0.0, self._not_before - time.monotonic())):
-                    raise _RetryError("the run ends")
                 transfer.address = self._hub.resolve(transfer.file)
             return transfer.address
 
@@ -1334,12 +1361,12 @@ class Run:
             return
         expected = f"bytes {first}-{end - 1}/{transfer.file.size_bytes}"
         found = response.headers.get("Content-Range", "")
-        if found.rpartition("/")[2] not in ("*", str(transfer.file.size_bytes)):
+        total = found.rpartition("/")[2]
+        if total.isdecimal() and int(total) != transfer.file.size_bytes:
             raise DownloadError(
                 NOT_AS_PLANNED,
-                f"{transfer.file.repository} {transfer.file.name}: the hub has "
-                f"{found.rpartition('/')[2][:20]} bytes, not {transfer.file.size_bytes}; "
-                "lock it anew",
+                f"{transfer.file.repository} {transfer.file.name}: the hub has {total[:20]} "
+                f"bytes, not {transfer.file.size_bytes}; lock it anew",
             )
         if found != expected or response.length not in (None, end - first):
             raise _RetryError("another range than was asked for")
@@ -1373,7 +1400,10 @@ class Run:
             at, held, window = at + whole, held - whole, window + count
             now = time.monotonic()
             if now - window_started >= SLOW_WINDOW_S:
-                if self._rates.is_slow(window / (now - window_started)):
+                rate = window / (now - window_started)
+                if self._rates.is_slow(rate):
+                    # When the whole line became slower, this is what is usual from now on.
+                    self._rates.add(rate)
                     self._write(transfer, index, buffer[:held])
                     raise _RetryError("a slow connection")
                 window, window_started = 0, now
@@ -1411,7 +1441,8 @@ class Run:
         finally:
             with self._lock:
                 transfer.ranges = True
-            self._release(transfer, *ours)
+            # This connection's own segment is released by the one that took it.
+            self._release(transfer, *ours[1:])
 
     def _read(self, response: Response, buffer: memoryview) -> int:
         if self._stop.is_set():
@@ -1462,24 +1493,29 @@ class Run:
 
     def _hash(self) -> None:
         buffer = memoryview(bytearray(MIB))
-        for transfer in self._transfers:
-            while not self._stop.is_set():
-                if transfer.hash_front(buffer, FLUSH_BYTES):
-                    continue
-                if not transfer.hashed_whole:
-                    self._stop.wait(0.02)
-                elif transfer.is_right():
-                    self._finish(transfer)
-                    break
-                else:
-                    self._again(transfer)
+        while not self._stop.is_set():
+            if not any(self._hash_on(each, buffer) for each in self._transfers):
+                self._stop.wait(0.02)
+
+    def _hash_on(self, transfer: Transfer, buffer: memoryview) -> bool:
+        """Hash what has come of a file, and finish it when that is all; whether anything had."""
+        if transfer.finished:
+            return False
+        hashed = transfer.hash_front(buffer, FLUSH_BYTES)
+        if transfer.hashed_whole:
+            if transfer.is_right():
+                self._finish(transfer)
+            else:
+                self._again(transfer)
+        return hashed > 0
 
     def _finish(self, transfer: Transfer) -> None:
         self._lease.check()
         transfer.finish()
         file = transfer.file
         say(f"{file.name}: complete, {size_text(file.size_bytes)}, sha256 {file.sha256[:12]}")
-        publish(self._models, self._plan)
+        unfinished = (each.file.sha256 for each in self._transfers if not each.finished)
+        publish(self._models, self._plan, but=frozenset(unfinished))
         with self._lock:
             self._unhashed -= 1
             self._lock.notify_all()
@@ -1546,17 +1582,22 @@ def pull(
                 for file in plan.files
                 if file.sha256 in wrong or not is_complete(models, file)
             ]
+            _clear(models, plan, keep={file.sha256 for file in missing})
             if missing:
                 check_space(models, missing)
                 published = plan if publishing else Plan(files=plan.files, models={})
                 Run(published, missing, models, hub, options, lease)(report)
             if publishing:
                 publish(models, plan)
-            for path in _leftovers(models, plan):
-                if path.name != Lease.NAME:
-                    _remove(path)
+            _clear(models, plan)
     said = "are there" if publishing else "are there, and not published"
     say(f"all {len(plan.files)} files of {len(plan.models)} models {said}")
+
+
+def _clear(models: Path, plan: Plan, keep: Container[str] = ()) -> None:
+    for path in list(_leftovers(models, plan)):
+        if path.name != Lease.NAME and path.stem not in keep:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -184,6 +184,49 @@ class ForgetsRangesBesideAStall(Counted):
         time.sleep(0.35 if "mmproj" in self.path else 0.001)
 
 
+class CutsOneWholeFile(Counted):
+    """Answers one segment with the whole file, and cuts that in the middle of the segment."""
+
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        self.cuts = not self.is_first_byte_only() and "model.gguf" in self.path
+        with self.server.lock:
+            self.cuts = self.cuts and not self.server.good_signatures.get("cut")
+            if self.cuts:
+                self.server.good_signatures["cut"] = 1
+        if self.cuts:
+            del self.headers["Range"]
+        super().send_file(file, body=body)
+
+    def spoil(self, content: bytearray, first: int) -> bytearray:
+        if self.cuts:
+            # By now the other connections have nothing else to do than wait for this one.
+            time.sleep(0.3)
+            self.end()
+            return content[:20_000]
+        return content
+
+    def pause(self) -> None:
+        time.sleep(0.005)
+
+
+class SaysNoRange(Counted):
+    """Answers 206 without saying what it sends."""
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword != "Content-Range" or self.is_first_byte_only():
+            super().send_header(keyword, value)
+
+
+class HasASickFile(Counted):
+    """Has one of its files, and answers 503 for the bytes of the other, larger one."""
+
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        if "model.gguf" in self.path and not self.is_first_byte_only():
+            self.refuse(503)
+        else:
+            super().send_file(file, body=body)
+
+
 class Lies(Counted):
     """Says one length and range, and sends another."""
 

@@ -101,6 +101,7 @@ def test_exactly_the_right_bytes_come_from(
     [
         (hubs.Stalls, download.TRANSIENT, "no byte for"),
         (hubs.Lies, download.TRANSIENT, "another range than was asked for"),
+        (hubs.SaysNoRange, download.TRANSIENT, "another range than was asked for"),
         (hubs.SendsAnotherRange, download.TRANSIENT, "another range than was asked for"),
         (hubs.FlipsAlways, download.BAD_DATA, "wrong bytes twice"),
         (hubs.WantsALongPause, download.TRANSIENT, "asks for a pause of 600 s"),
@@ -131,6 +132,31 @@ def test_a_segment_is_never_filled_by_two(run: Run, source: Source, models: Path
     with hubs.Hub(source.files, hubs.ForgetsRangesBesideAStall) as hub:
         assert run(hub, "--timeout-s=5", "--patience-s=10")[0] == 0
     assert source.is_published(models)
+
+
+def test_a_cut_whole_file_leaves_its_segment_to_one_other(
+    run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "FIRST_CONNECTIONS", 4)
+    for attempt in range(6):
+        volume = tmp_path / f"volume-{attempt}"
+        with hubs.Hub(source.files, hubs.CutsOneWholeFile) as hub:
+            code, said, _ = run(hub, "--models", str(volume))
+            assert hub.sent_bytes < 1.5 * source.size_bytes
+        assert code == 0
+        assert "wrong" not in said
+        assert source.is_published(volume)
+
+
+def test_a_file_that_does_not_come_keeps_no_other_from_coming(
+    run: Run, source: Source, models: Path
+) -> None:
+    with hubs.Hub(source.files, hubs.HasASickFile) as hub:
+        code, _, error = run(hub)
+    assert code == download.TRANSIENT
+    assert "model.gguf: HTTP 503" in error
+    assert (models / "blobs" / source.sha256("mmproj.gguf")).exists()
+    assert not source.is_published(models)
 
 
 def test_a_refusal_is_final_after_one_request(run: Run, source: Source) -> None:
@@ -294,13 +320,15 @@ def test_no_hub_at_all(run: Run, source: Source) -> None:
     assert "refused" in error
 
 
+@pytest.mark.parametrize("endpoint", ["huggingface.co", "https://hub:99999", "ftp://hub"])
 def test_an_endpoint_that_is_no_address(
+    endpoint: str,
     source: Source,
     models: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
     code = download.main(["--plan", str(source.plan_path), "--models", str(models)])
     assert code == download.NOT_AS_PLANNED
     assert "HF_ENDPOINT" in capsys.readouterr().err

@@ -172,6 +172,33 @@ def test_a_wrong_file_stays_until_the_right_one_is_there(
     assert (models / "m" / "model.gguf").stat().st_size == 3 * MIB + 5
 
 
+def test_a_wrong_file_is_not_published_while_its_right_one_does_not_come(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    flip(models / "blobs" / source.sha256("model.gguf"))
+    (models / "m").unlink()
+    (models / "blobs" / source.sha256("mmproj.gguf")).unlink()
+    with hubs.Hub(source.files, hubs.HasASickFile) as hub:
+        code, said, _ = run(source, models, hub.url, "--verify", "--quarantine", "--patience-s=2")
+    assert code == download.TRANSIENT
+    assert "mmproj.gguf: complete" in said
+    assert not (models / "m").is_symlink()
+
+
+def test_what_a_killed_run_left_takes_no_space_from_the_next(
+    source: Source, tmp_path: Path
+) -> None:
+    with tmpfs(tmp_path / "volume", 5 * MIB) as models, hubs.Hub(source.files) as hub:
+        assert run(source, models, hub.url)[0] == 0
+        blob = models / "blobs" / source.sha256("model.gguf")
+        blob.with_suffix(".partial").write_bytes(b"x" * (MIB + MIB // 2))
+        (models / "blobs" / source.sha256("mmproj.gguf")).unlink()
+        (models / "other").write_bytes(b"x" * (MIB // 4))
+        code, _, error = run(source, models, hub.url)
+        assert (code, error) == (0, "")
+        assert source.is_published(models)
+
+
 def test_a_set_of_links_that_was_spoilt_is_made_anew(
     source: Source, models: Path, filled: hubs.Hub
 ) -> None:
