@@ -91,7 +91,7 @@ def test_exactly_the_right_bytes_come_from(
     handler: type[hubs.Counted], run: Run, source: Source, models: Path
 ) -> None:
     with hubs.Hub(source.files, handler) as hub:
-        code, _, error = run(hub)
+        code, _, error = run(hub, "--patience-s=6")
     assert (code, error) == (0, "")
     assert source.is_published(models)
 
@@ -200,7 +200,7 @@ def test_each_byte_comes_once_and_each_file_is_resolved_once(run: Run, source: S
 def test_a_pause_that_the_hub_asks_for_is_kept(run: Run, source: Source) -> None:
     started = time.monotonic()
     with hubs.Hub(source.files, hubs.WantsAPause) as hub:
-        run(hub)
+        assert run(hub, "--patience-s=6")[0] == 0
     assert time.monotonic() - started > 0.9
 
 
