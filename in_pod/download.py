@@ -34,6 +34,7 @@ import fcntl
 import hashlib
 import http.client
 import json
+import math
 import mmap
 import os
 import re
@@ -799,7 +800,7 @@ class Hub:
         if not all(33 <= ord(character) < 127 for character in token):
             raise DownloadError(NOT_AS_PLANNED, "HF_TOKEN holds what no token holds; set it anew")
         for scheme, proxy in urllib.request.getproxies().items():
-            if scheme in ("http", "https") and not _is_proxy(proxy):
+            if scheme in ("http", "https") and not _is_address(_proxy_url(proxy)):
                 raise DownloadError(
                     NOT_AS_PLANNED,
                     f"{scheme.upper()}_PROXY is no http://[login@]host:port address",
@@ -920,7 +921,7 @@ class Hub:
             proxied = None
             at = (host, url.port)
         else:
-            proxied = _split_proxy(proxy)
+            proxied = urllib.parse.urlsplit(_proxy_url(proxy))
             at = (proxied.hostname or "", proxied.port)
         headers = {}
         if proxied and proxied.username:
@@ -1021,12 +1022,8 @@ def _is_address(url: str) -> bool:
     return False
 
 
-def _split_proxy(proxy: str) -> urllib.parse.SplitResult:
-    return urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-
-
-def _is_proxy(proxy: str) -> bool:
-    return _is_address(proxy if "://" in proxy else f"http://{proxy}")
+def _proxy_url(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -1640,10 +1637,11 @@ def verify(models: Path, *, rate_mb_s: float) -> frozenset[str]:
     Returns:
         The names, which are the right sha256, of those whose bytes are others.
     """
+    blobs = _blobs(models)
     wrong = []
-    for blob in _blobs(models):
+    for blob in blobs:
         started = time.monotonic()
-        digest = _hash_file(blob, rate_mb_s)
+        digest = hash_file(blob, rate_mb_s)
         seconds = max(time.monotonic() - started, 1e-6)
         size = blob.stat().st_size
         right = digest == blob.name
@@ -1653,7 +1651,7 @@ def verify(models: Path, *, rate_mb_s: float) -> frozenset[str]:
         )
         if not right:
             wrong.append(blob.name)
-    say(f"{len(_blobs(models))} files are hashed, {len(wrong)} are wrong")
+    say(f"{len(blobs)} files are hashed, {len(wrong)} are wrong")
     return frozenset(wrong)
 
 
@@ -1668,8 +1666,8 @@ def _blobs(models: Path) -> list[Path]:
     return sorted(found)
 
 
-def _hash_file(path: Path, rate_mb_s: float) -> str:
-    """Hash a file, past the page cache where the file system can: a warm model stays warm."""
+def hash_file(path: Path, rate_mb_s: float = math.inf) -> str:
+    """Hash a file at so many MB/s at most, past the page cache: a warm model stays warm."""
     sha256 = hashlib.sha256()
     buffer = mmap.mmap(-1, 4 * MIB)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -150,8 +149,7 @@ def _state(
         return "wrong", f"it has {blob.stat().st_size} bytes"
     if hashing is not None:
         hashing(file.name)
-        with blob.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
+        found = download.hash_file(blob)
         if found != file.sha256:
             return "wrong", f"its sha256 is {found}"
     return "present", ""

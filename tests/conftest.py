@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from llama_swap_config.lock import LockedModel, lock_models, read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
+from tests.volume import Source
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +45,27 @@ def synth() -> Synth:
 @pytest.fixture(scope="session")
 def production(synth: Synth) -> dict[str, Any]:
     return synth()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A volume's directory that is not there yet."""
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """A model of two files at a hub; large enough for many requests."""
+    return Source(tmp_path / "source", 3 * 2**20 + 5, 200_000)
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Put back the handlers that a program of in_pod/ sets when it runs in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

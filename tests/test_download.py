@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -21,31 +20,24 @@ from tests import misbehaving_hub as hubs
 from tests.volume import Source
 
 KIB = 1024
+pytestmark = pytest.mark.usefixtures("signals")
+
 FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "--wait-s=0.3")
 
 
 @pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many segments in a small file, and nothing of the machine's own proxy and token."""
     monkeypatch.setattr(download, "SEGMENT_BYTES", 64 * KIB)
     monkeypatch.setattr(download, "CHUNK_BYTES", 16 * KIB)
     monkeypatch.setattr(download, "SLOW_WINDOW_S", 0.3)
     for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "source", 1024 * KIB + 5, 90 * KIB)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
 
 
 Run = Callable[..., tuple[int, str, str]]

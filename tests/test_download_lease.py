@@ -14,18 +14,6 @@ from tests import misbehaving_hub as hubs
 from tests.download_process import run, start
 from tests.volume import Source, leftovers
 
-MIB = 1 << 20
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Source:
-    return Source(tmp_path / "source", 3 * MIB + 5, 200_000)
-
 
 def test_the_second_run_leaves_with_its_own_code(source: Source, models: Path) -> None:
     with hubs.Hub(source.files, hubs.Paced) as hub:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,12 @@ import pytest
 from in_pod import download
 from tests.volume import Source
 
-
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """Put back what the program sets."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signals")
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "source", 1000, 100)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
 
 
 def change(key: str, value: object) -> Callable[[dict[str, Any]], None]:

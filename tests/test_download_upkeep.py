@@ -20,16 +20,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Source:
-    return Source(tmp_path / "source", 3 * MIB + 5, 200_000)
-
-
-@pytest.fixture
 def filled(source: Source, models: Path) -> Iterator[hubs.Hub]:
     """A hub whose files are all on the volume."""
     with hubs.Hub(source.files) as hub:

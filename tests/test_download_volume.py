@@ -22,16 +22,6 @@ from tests.volume import Source
 MIB = 1 << 20
 
 
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Source:
-    return Source(tmp_path / "source", 3 * MIB + 5, 200_000)
-
-
 def test_on_another_boot_only_synced_bytes_are_believed(
     source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,12 @@ from tests.volume import Source
 
 MIB = 1 << 20
 
+pytestmark = pytest.mark.usefixtures("signals")
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "source", 9 * MIB + 5, MIB)
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
-
-
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """Put back what the program sets."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
