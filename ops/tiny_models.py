@@ -1,0 +1,196 @@
+"""Vision models of half a megabyte: random weights in the architecture of Qwen3-VL.
+
+llama-server loads them, looks at pictures and answers at once, so everything around a model can be
+tried on any machine. What they say means nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+_WIDTH = 64
+_LAYERS = 2
+_HEADS = 4
+_KV_HEADS = 2
+_HEAD_SIZE = 16
+_FEED_FORWARD = 128
+_TRAIN_CONTEXT = 4096
+
+_VISION_WIDTH = 32
+_VISION_LAYERS = 2
+_VISION_HEADS = 2
+_VISION_FEED_FORWARD = 64
+_PATCH_PX = 16
+_IMAGE_PX = 256
+_MERGE = 2
+"""A square of this many patches a side becomes one token, so a token sees 32 x 32 px."""
+
+_SPREAD = 0.3
+"""Standard deviation of a weight: with less, two pictures would be answered alike."""
+_OUTPUT_SPREAD = 2.0
+"""The same where a token is chosen: with less, the sampling would choose for the model."""
+
+_SYLLABLES = tuple(
+    f"\u2581{consonant}{vowel}" for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"
+)
+"""What the models talk in, so that an answer can be shown on a terminal."""
+
+_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}{% else %}"
+    "{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write_weights(path: Path, name: str, *, vision: bool = True) -> None:
+    """Write a language model.
+
+    Args:
+        path: The file, whose directory exists.
+        name: Seeds the weights: one name, the same bytes.
+        vision: Whether it takes a projector's tokens (architecture qwen3vl) or text alone.
+    """
+    writer = _Writer(path, "qwen3vl" if vision else "qwen3", name)
+    writer.add_name(f"tiny-random-{name}")
+    writer.add_context_length(_TRAIN_CONTEXT)
+    writer.add_embedding_length(_WIDTH)
+    writer.add_block_count(_LAYERS)
+    writer.add_feed_forward_length(_FEED_FORWARD)
+    writer.add_head_count(_HEADS)
+    writer.add_head_count_kv(_KV_HEADS)
+    writer.add_key_length(_HEAD_SIZE)
+    writer.add_value_length(_HEAD_SIZE)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(1e6)
+    if vision:
+        writer.add_rope_dimension_sections([3, 3, 2, 0])
+        writer.add_uint32("qwen3vl.n_deepstack_layers", 0)
+    unspoken = _add_tokenizer(writer)
+    writer.random("token_embd.weight", unspoken + len(_SYLLABLES), _WIDTH)
+    writer.spoken("output.weight", unspoken, len(_SYLLABLES), _WIDTH)
+    writer.constant("output_norm.weight", 1, _WIDTH)
+    for layer in range(_LAYERS):
+        block = f"blk.{layer}."
+        for norm, width in (
+            ("attn_norm", _WIDTH),
+            ("ffn_norm", _WIDTH),
+            ("attn_q_norm", _HEAD_SIZE),
+            ("attn_k_norm", _HEAD_SIZE),
+        ):
+            writer.constant(f"{block}{norm}.weight", 1, width)
+        writer.random(f"{block}attn_q.weight", _HEADS * _HEAD_SIZE, _WIDTH)
+        writer.random(f"{block}attn_k.weight", _KV_HEADS * _HEAD_SIZE, _WIDTH)
+        writer.random(f"{block}attn_v.weight", _KV_HEADS * _HEAD_SIZE, _WIDTH)
+        writer.random(f"{block}attn_output.weight", _WIDTH, _HEADS * _HEAD_SIZE)
+        writer.random(f"{block}ffn_gate.weight", _FEED_FORWARD, _WIDTH)
+        writer.random(f"{block}ffn_up.weight", _FEED_FORWARD, _WIDTH)
+        writer.random(f"{block}ffn_down.weight", _WIDTH, _FEED_FORWARD)
+    writer.write()
+
+
+def write_projector(path: Path, name: str) -> None:
+    """Write the vision projector (mmproj) that goes with `write_weights`.
+
+    Args:
+        path: The file, whose directory exists.
+        name: Seeds the weights: one name, the same bytes.
+    """
+    writer = _Writer(path, "clip", name)
+    writer.add_type(gguf.GGUFType.MMPROJ)
+    writer.add_clip_has_vision_encoder(True)
+    writer.add_clip_projector_type("qwen3vl_merger")
+    writer.add_vision_projection_dim(_WIDTH)
+    writer.add_vision_image_size(_IMAGE_PX)
+    writer.add_vision_patch_size(_PATCH_PX)
+    writer.add_vision_embedding_length(_VISION_WIDTH)
+    writer.add_vision_feed_forward_length(_VISION_FEED_FORWARD)
+    writer.add_vision_block_count(_VISION_LAYERS)
+    writer.add_vision_head_count(_VISION_HEADS)
+    writer.add_vision_attention_layernorm_eps(1e-6)
+    writer.add_vision_spatial_merge_size(_MERGE)
+    writer.add_vision_use_gelu(True)
+    writer.add_vision_image_mean([0.5, 0.5, 0.5])
+    writer.add_vision_image_std([0.5, 0.5, 0.5])
+    writer.add_vision_is_deepstack_layers([False] * _VISION_LAYERS)
+    for part in ("v.patch_embd.weight", "v.patch_embd.weight.1"):
+        writer.random(part, _VISION_WIDTH, 3, _PATCH_PX, _PATCH_PX)
+    writer.constant("v.patch_embd.bias", 0, _VISION_WIDTH)
+    writer.random("v.position_embd.weight", (_IMAGE_PX // _PATCH_PX) ** 2, _VISION_WIDTH)
+    for layer in range(_VISION_LAYERS):
+        block = f"v.blk.{layer}."
+        for norm in ("ln1", "ln2"):
+            writer.constant(f"{block}{norm}.weight", 1, _VISION_WIDTH)
+            writer.constant(f"{block}{norm}.bias", 0, _VISION_WIDTH)
+        writer.linear(f"{block}attn_qkv", 3 * _VISION_WIDTH, _VISION_WIDTH)
+        writer.linear(f"{block}attn_out", _VISION_WIDTH, _VISION_WIDTH)
+        writer.linear(f"{block}ffn_up", _VISION_FEED_FORWARD, _VISION_WIDTH)
+        writer.linear(f"{block}ffn_down", _VISION_WIDTH, _VISION_FEED_FORWARD)
+    writer.constant("v.post_ln.weight", 1, _VISION_WIDTH)
+    writer.constant("v.post_ln.bias", 0, _VISION_WIDTH)
+    merged = _VISION_WIDTH * _MERGE**2
+    writer.linear("mm.0", merged, merged)
+    writer.linear("mm.2", _WIDTH, merged)
+    writer.write()
+
+
+class _Writer(gguf.GGUFWriter):
+    """A GGUF file of random tensors."""
+
+    def __init__(self, path: Path, architecture: str, seed: str) -> None:
+        super().__init__(path.with_name(f".{path.name}"), architecture)
+        self._target = path
+        self._random = np.random.default_rng(zlib.crc32(seed.encode()))
+
+    def random(self, name: str, *shape: int) -> None:
+        values = self._random.standard_normal(shape) * _SPREAD
+        self.add_tensor(name, values.astype(np.float32))
+
+    def spoken(self, name: str, unspoken: int, spoken: int, width: int) -> None:
+        """Rows of tokens that are said only where a grammar asks for them, then of others."""
+        values = self._random.standard_normal((spoken, width)) * _OUTPUT_SPREAD
+        rows = np.concatenate([np.zeros((unspoken, width)), values])
+        self.add_tensor(name, rows.astype(np.float32))
+
+    def constant(self, name: str, value: float, width: int) -> None:
+        self.add_tensor(name, np.full(width, value, np.float32))
+
+    def linear(self, name: str, outputs: int, inputs: int) -> None:
+        self.random(f"{name}.weight", outputs, inputs)
+        self.constant(f"{name}.bias", 0, outputs)
+
+    def write(self) -> None:
+        """Write all of it, then give the file its name: a killed run leaves no half of one."""
+        self.write_header_to_file()
+        self.write_kv_data_to_file()
+        self.write_tensors_to_file()
+        self.close()
+        self._target.with_name(f".{self._target.name}").replace(self._target)
+
+
+def _add_tokenizer(writer: Any) -> int:
+    """Add a tokenizer of bytes and syllables; returns how many tokens are no syllables."""
+    special = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
+    control, unknown, byte = gguf.TokenType.CONTROL, gguf.TokenType.UNKNOWN, gguf.TokenType.BYTE
+    tokens = [("<unk>", unknown), ("<s>", control), ("</s>", control)]
+    tokens += [(f"<0x{value:02X}>", byte) for value in range(256)]
+    tokens += [(name, control) for name in special]
+    unspoken = len(tokens)
+    tokens += [(syllable, gguf.TokenType.NORMAL) for syllable in _SYLLABLES]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([name for name, _ in tokens])
+    writer.add_token_scores([0.0] * len(tokens))
+    writer.add_token_types([kind for _, kind in tokens])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(False)
+    # With the space, a grammar that follows the generation prompt cannot begin.
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(_TEMPLATE)
+    return unspoken
