@@ -7,6 +7,7 @@ not a field of one of these classes; their names are llama-swap's own (v250), sn
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Any, Literal
 
 import yaml
@@ -34,6 +35,8 @@ class LlamaSwapSettings:
     """Seconds between the stop command and SIGKILL when a model is unloaded."""
     global_ttl_s: int = 600
     """Idle seconds for a model that names none."""
+    start_port: int = 5800
+    """The first of the loopback ports that its llama-servers get, one each in the order of ids."""
     api_key_env: tuple[str, ...] = ()
     """Environment variables of the pod that hold the endpoint's API keys; left out: no key."""
 
@@ -86,10 +89,10 @@ def swap_config(models: tuple[LockedModel, ...], settings: LlamaSwapSettings) ->
         global_ttl=settings.global_ttl_s,
         log_to_stdout="both",
         capture_buffer=0,
-        start_port=5800,
+        start_port=settings.start_port,
         api_keys=tuple(f"${{env.{name}}}" for name in settings.api_key_env),
         macros={
-            "models_dir": settings.server.models_dir,
+            "models_dir": shlex.quote(settings.server.models_dir),
             "stop_twice": CMD_STOP,
             "llama_server": " ".join((*program(settings.server), *shared_args(settings.server))),
         },

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from llama_swap_config.errors import ConfigError
-from ops import weights_cli
+from ops import serve_cli, weights_cli
 from ops.errors import OpsError
 from ops.synth import ROOT
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(weights_cli.app, name="weights")
+app.command()(serve_cli.serve)
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
@@ -49,7 +50,7 @@ def _options(
 
 @app.command()
 def up(state_dir: StateDir = _STATE_DIR) -> None:
-    """Start an embedded cluster on this machine and deploy the stack into it.
+    """Start an embedded cluster, deploy the stack into it, and serve the registry beside it.
 
     Example: `python -m ops up`
     """
@@ -70,15 +71,18 @@ def down(
         bool, typer.Option("--delete-data", help="Also delete the cluster's data and state.")
     ] = False,
 ) -> None:
-    """End the embedded cluster; its data stays for the next `up`.
+    """End the embedded cluster and what is served; the data stays for the next `up`.
 
     Example: `python -m ops down --delete-data`
     """
     import shutil
 
-    from ops import embedded
+    from ops import embedded, serve
 
-    if not embedded.down(state_dir, say=_say):
+    served = serve.stop(state_dir)
+    if served:
+        _say("ended the front end and its llama-server")
+    if not embedded.down(state_dir, say=_say) and not served:
         _say("nothing was running")
     if delete_data and state_dir.is_dir():
         shutil.rmtree(state_dir)

@@ -11,8 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import ssl
 import time
 import urllib.error
@@ -21,13 +19,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import yaml
 
 from ops import control_plane, credentials, postgres
 from ops.errors import OpsError
+from ops.ports import free_ports, refusal
 from ops.processes import Processes
+from ops.signals import ended_by_signals
 
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
 _DEFINITIONS = Path(__file__).parent / "embedded_cluster"
@@ -108,7 +107,7 @@ def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
         _stop(state_dir)
         _check_space(state_dir)
         try:
-            with _ended_by_signals():
+            with ended_by_signals():
                 return _start(state_dir, programs, say)
         except BaseException:
             _stop(state_dir)
@@ -144,7 +143,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     say("PostgreSQL is ready")
 
     processes = Processes(state_dir)
-    etcd_port, peer_port = _free_port(), _free_port()
+    etcd_port = free_ports(2)
     etcd = f"http://127.0.0.1:{etcd_port}"
     processes.start(
         "etcd",
@@ -153,7 +152,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             f"--data-dir={state_dir / 'etcd'}",
             f"--listen-client-urls={etcd}",
             f"--advertise-client-urls={etcd}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+            f"--listen-peer-urls=http://127.0.0.1:{etcd_port + 1}",
             # A cluster to try things in may lose its last write when the power fails.
             "--unsafe-no-fsync",
             "--log-level=warn",
@@ -232,26 +231,16 @@ def _stop(state_dir: Path) -> list[str]:
 def _api_server_port() -> int:
     wanted = os.environ.get(PORT_VARIABLE)
     if wanted is None:
-        return _free_port()
+        return free_ports()
     if not wanted.isdigit() or not 1 <= int(wanted) <= 65535:
         raise OpsError(f"{PORT_VARIABLE} is {wanted!r}; allowed: 1 to 65535; unset it for any")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", int(wanted)))
-        except OSError as error:
-            raise OpsError(
-                f"port {wanted} on 127.0.0.1 is taken ({error.strerror}); set {PORT_VARIABLE} to "
-                "a free one, or unset it for any"
-            ) from error
+    reason = refusal(int(wanted))
+    if reason is not None:
+        raise OpsError(
+            f"port {wanted} on 127.0.0.1 is taken ({reason}); set {PORT_VARIABLE} to a free one, "
+            "or unset it for any"
+        )
     return int(wanted)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for_api_server(processes: Processes, server: str, token: str, certificate: Path) -> None:
@@ -360,22 +349,3 @@ def _unusable(state_dir: Path, error: OSError) -> OpsError:
     return OpsError(
         f"the state directory {state_dir} cannot be used ({error.strerror or error}); {remedy}"
     )
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, so that what was started is ended again."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    try:
-        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    except ValueError:  # Not the main thread, which alone may change what signals do.
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,32 +1,35 @@
-"""The way of the weights on this machine: the real programs, a hub on loopback, small stand-ins.
+"""A store on this machine, filled and warmed by the programs that do it in the cluster.
 
-Each file of the lock is played by random bytes, so nothing here can be served; what runs is the
-download and the warm-up that run in the cluster.
+Either with the lock's own files from the hub, or with tiny random models from a hub on loopback
+that play them, under a lock of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
-from llama_swap_config.lock import LockedFile, LockedModel, lock_models, read_lock
+from llama_swap_config.lock import (
+    LOCK_PATH,
+    LockedFile,
+    LockedModel,
+    lock_models,
+    read_lock,
+)
 from llama_swap_config.registry import REGISTRY
 from llama_swap_config.warm_plan import render_warm_plan
+from ops import tiny_models
 from ops.errors import OpsError
 from ops.local_hub import HubFile, LocalHub
 from ops.synth import ROOT
 from ops.weights import VolumeStatus, plan_of, status
-
-_SCALE = 500
-"""A stand-in has this share of its file's bytes: all of them together, some 30 MiB."""
 
 Say = Callable[[str], None]
 
@@ -37,56 +40,89 @@ class LocalStore:
 
     volume: Path
     lock_path: Path
-    """The lock of the stand-ins: the registry's models with other bytes."""
-    status: VolumeStatus
+    """The lock of its files: the repository's, or the tiny models' own."""
+    models: tuple[LockedModel, ...]
+    """The registry with that lock's files."""
+    random_weights: bool
+    """Whether they are the tiny models, whose answers mean nothing."""
+
+    def status(self) -> VolumeStatus:
+        """Compare the store with its lock."""
+        return status(plan_of(self.lock_path), self.volume)
 
 
-def fill(state_dir: Path, *, say: Say) -> LocalStore:
-    """Fill a store with stand-ins for the registry's files, and warm them.
+def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
+    """Fill a store with tiny random models under the registry's names, and warm them.
 
     What is there from an earlier run costs no request, as in the cluster.
 
     Args:
-        state_dir: Where store, hub and plans are kept.
+        state_dir: Where store, hub, lock and plans are kept.
         say: Takes a line for the operator.
 
     Raises:
         OpsError: when a program fails; its own line says why.
     """
     locked = lock_models(check_registry(REGISTRY), read_lock())
-    stand_ins, hub_files = _stand_ins(locked, state_dir / "hub")
-    volume = state_dir / "models"
-    lock_path = _write(state_dir / "models.lock.json", _lock_text(stand_ins))
-    download_plan = _write(state_dir / "download-plan.json", render_download_plan(stand_ins))
-    warm_plan = _write(state_dir / "warm-plan.json", render_warm_plan(stand_ins))
+    models, hub_files = _tiny_models(locked, state_dir / "hub")
+    lock_path = _write(state_dir / "models.lock.json", _lock_text(models))
     with LocalHub(hub_files) as hub:
-        _run("download.py", "--plan", download_plan, "--models", volume, say=say, hub=hub)
-        _run("warm.py", "--plan", warm_plan, "--models", volume, say=say, hub=hub)
+        _fill(state_dir / "models", models, state_dir, {"HF_ENDPOINT": hub.url}, say)
     return LocalStore(
-        volume=volume, lock_path=lock_path, status=status(plan_of(lock_path), volume)
+        volume=state_dir / "models", lock_path=lock_path, models=models, random_weights=True
     )
 
 
-def _stand_ins(
+def fill_from_hub(volume: Path, state_dir: Path, *, say: Say) -> LocalStore:
+    """Fill a store with the files of models.lock.json, and warm them.
+
+    Args:
+        volume: The store's directory.
+        state_dir: Where the plans are kept.
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when a program fails; its own line says why.
+    """
+    models = lock_models(check_registry(REGISTRY), read_lock())
+    _fill(volume, models, state_dir, {}, say)
+    return LocalStore(volume=volume, lock_path=LOCK_PATH, models=models, random_weights=False)
+
+
+def _fill(
+    volume: Path,
+    models: tuple[LockedModel, ...],
+    state_dir: Path,
+    hub: Mapping[str, str],
+    say: Say,
+) -> None:
+    download_plan = _write(state_dir / "download-plan.json", render_download_plan(models))
+    warm_plan = _write(state_dir / "warm-plan.json", render_warm_plan(models))
+    _run("download.py", "--plan", download_plan, "--models", volume, say=say, hub=hub)
+    _run("warm.py", "--plan", warm_plan, "--models", volume, say=say, hub=hub)
+
+
+def _tiny_models(
     locked: tuple[LockedModel, ...], folder: Path
 ) -> tuple[tuple[LockedModel, ...], dict[tuple[str, str], HubFile]]:
-    """Make a small file for each of the lock's, the same in each run."""
+    """Make a tiny file for each of the lock's, the same in each run."""
     hub_files: dict[tuple[str, str], HubFile] = {}
 
-    def stand_in(file: LockedFile) -> LockedFile:
+    def tiny(file: LockedFile, *, vision: bool) -> LockedFile:
         path = folder / file.repository / file.name
-        size = max(1, file.size_bytes // _SCALE)
-        if not path.is_file() or path.stat().st_size != size:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(random.Random(file.sha256).randbytes(size))  # noqa: S311 - no secret.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file.role == "model":
+            tiny_models.write_weights(path, file.name, vision=vision)
+        else:
+            tiny_models.write_projector(path, file.name)
         found = hub_files[file.repository, file.name] = HubFile.of(path)
-        return replace(file, size_bytes=size, sha256=found.sha256)
+        return replace(file, size_bytes=path.stat().st_size, sha256=found.sha256)
 
     models = tuple(
         replace(
             each,
-            weights=stand_in(each.weights),
-            projector=None if each.projector is None else stand_in(each.projector),
+            weights=tiny(each.weights, vision=each.projector is not None),
+            projector=None if each.projector is None else tiny(each.projector, vision=True),
         )
         for each in locked
     )
@@ -120,10 +156,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _run(program: str, *arguments: str | Path, say: Say, hub: LocalHub) -> None:
+def _run(program: str, *arguments: str | Path, say: Say, hub: Mapping[str, str]) -> None:
     """Run a program of in_pod/ as its pod does, and pass on what it says."""
-    env = {**os.environ, "HF_ENDPOINT": hub.url, "no_proxy": "127.0.0.1"}
-    env.pop("HF_TOKEN", None)
+    env = {**os.environ, **hub}
+    if hub:
+        env["no_proxy"] = "127.0.0.1"
+        env.pop("HF_TOKEN", None)
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "in_pod" / program), *map(str, arguments)],
         env=env,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,12 +31,15 @@ class Processes:
         self._records = state_dir / "processes"
         self._logs = state_dir / "logs"
 
-    def start(self, name: str, command: Sequence[str]) -> None:
+    def start(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None
+    ) -> None:
         """Start a server in a session of its own, so that Ctrl-C does not reach it.
 
         Args:
             name: Names the record and the log.
             command: The program's path and its arguments.
+            env: Its environment; left out: this process's.
 
         Raises:
             OpsError: when the program cannot be started.
@@ -48,7 +52,7 @@ class Processes:
             pid = os.posix_spawn(
                 command[0],
                 list(command),
-                os.environ,
+                os.environ if env is None else dict(env),
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, self.log(name), write, 0o600),
@@ -61,12 +65,19 @@ class Processes:
         record = Record(pid=pid, create_time=psutil.Process(pid).create_time())
         self._path(name).write_text(json.dumps(asdict(record)))
 
+    def pid(self, name: str) -> int:
+        """The number of the process that was started under this name."""
+        record = self._record(name)
+        return 0 if record is None else record.pid
+
     def is_running(self, name: str) -> bool:
         """Whether the process that was started under this name still runs."""
         return self._find(name) is not None
 
     def stop(self, name: str, *, timeout_s: float = 10) -> bool:
-        """End the process of this name and forget it; a stranger with its number is left alone.
+        """End the process of this name, and what it started, and forget it.
+
+        A stranger that has its number by now is left alone.
 
         Args:
             name: As given to `start`.
@@ -75,6 +86,7 @@ class Processes:
         Returns:
             Whether it was running.
         """
+        record = self._record(name)
         process = self._find(name)
         if process is not None:
             try:
@@ -85,8 +97,13 @@ class Processes:
                 process.wait(timeout=timeout_s)
             except psutil.NoSuchProcess:
                 pass
+        orphans = [] if record is None else _started_by(record)
+        for orphan in orphans:
+            with suppress(psutil.NoSuchProcess):
+                orphan.kill()
+        psutil.wait_procs(orphans, timeout=timeout_s)
         self._path(name).unlink(missing_ok=True)
-        return process is not None
+        return process is not None or bool(orphans)
 
     def names(self) -> tuple[str, ...]:
         """List the names that have a record."""
@@ -107,11 +124,35 @@ class Processes:
     def _path(self, name: str) -> Path:
         return self._records / f"{name}.json"
 
-    def _find(self, name: str) -> psutil.Process | None:
+    def _record(self, name: str) -> Record | None:
         try:
-            record = Record(**json.loads(self._path(name).read_text()))
-            process = psutil.Process(record.pid)
+            return Record(**json.loads(self._path(name).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _find(self, name: str) -> psutil.Process | None:
+        record = self._record(name)
+        try:
+            process = None if record is None else psutil.Process(record.pid)
+            if record is None or process is None:
+                return None
             same = abs(process.create_time() - record.create_time) < 0.1
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except (OSError, ValueError, TypeError, psutil.Error):
+        except psutil.Error:
             return None
+
+
+def _started_by(record: Record) -> list[psutil.Process]:
+    """What is left of a server's session: a server that was killed leaves its children behind.
+
+    The kernel gives a session's number to nobody else while one of its processes lives.
+    """
+    with suppress(psutil.Error):
+        if abs(psutil.Process(record.pid).create_time() - record.create_time) >= 0.1:
+            return []  # A stranger has the number, so the session is over.
+    found = []
+    for process in psutil.process_iter():
+        with suppress(OSError):
+            if os.getsid(process.pid) == record.pid:
+                found.append(process)
+    return found

@@ -12,6 +12,7 @@ from rich.text import Text
 from in_pod.download import size_text
 from llama_swap_config.lock import lock_models, read_lock
 from llama_swap_config.registry import REGISTRY
+from ops.ask import curl_command
 from ops.kube import Workload
 from ops.manifests import Manifest
 from ops.up import Deployed
@@ -24,10 +25,8 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     _show_objects(console, deployed.objects)
     show_workloads(console, deployed.workloads)
     _show_models(console)
-    show_weights(console, deployed.store.status)
-    console.print(
-        "These are random bytes under the lock's names: nothing can be served with them."
-    )
+    show_weights(console, deployed.store.status())
+    _show_answers(console, deployed)
     service = f"{PRODUCTION.service}.{deployed.namespace}.svc.cluster.local:{PRODUCTION.port}"
     console.print(f"\nDeployed by {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
@@ -36,6 +35,10 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     for command, what in (
         ('eval "$(python -m ops env)"', "point kubectl, terraform and cdktf at this cluster"),
         (f"kubectl -n {deployed.namespace} get all", "look around"),
+        (
+            f"python -m ops smoke --url {deployed.served.url} --random-weights",
+            "check all that an endpoint has to do",
+        ),
         ("$EDITOR llama_swap_config/registry.py", "change a model"),
         ("python -m ops plan", "see what that changes"),
         ("make up", "deploy it here; make down ends everything"),
@@ -95,6 +98,28 @@ def show_weights(console: Console, status: VolumeStatus) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _show_answers(console: Console, deployed: Deployed) -> None:
+    title = f"\nAsked about a picture, through {deployed.served.front_end}"
+    table = Table(box=None, pad_edge=False, title_justify="left", title=title)
+    for column in ("model", "swap", "answer", "says"):
+        table.add_column(column, justify="left" if column in ("model", "says") else "right")
+    for each in deployed.answers:
+        table.add_row(
+            each.model,
+            f"{each.swap_s:.2f} s",
+            f"{1000 * each.answer_s:.0f} ms",
+            Text(" ".join(each.text.split())[:40]),
+        )
+    console.print(table)
+    console.print(
+        "These models are tiny and their weights are random: what they say means nothing, and "
+        "their times are those of the way to a model.",
+        soft_wrap=True,
+    )
+    console.print("\nAsk it yourself:", style="bold")
+    console.print(f"  {curl_command(deployed.served)}", highlight=False, soft_wrap=True)
 
 
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:

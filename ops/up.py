@@ -1,4 +1,4 @@
-"""The whole way on this machine: an embedded cluster with the production stack in it."""
+"""The whole way on this machine: the stack in an embedded cluster, and its models served."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops import embedded, environment, local_store
+from ops import embedded, environment, local_store, serve
+from ops.ask import Answer, ask_each
 from ops.deploy import namespace_of, verify
 from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.kube import Cluster, Workload
 from ops.local_store import LocalStore
 from ops.manifests import Manifest, manifests
+from ops.serve import Served
 from ops.synth import synthesize
 from ops.terraform import ProviderUnavailableError, Terraform
 
@@ -33,18 +35,22 @@ class Deployed:
     objects: tuple[Manifest, ...]
     workloads: tuple[Workload, ...]
     store: LocalStore
-    """What the cluster's download and warm-up would have made, made here from stand-ins."""
+    """What the cluster's download and warm-up would have made, made here of tiny models."""
+    served: Served
+    """What the cluster's serving pod would do, done here over that store."""
+    answers: tuple[Answer, ...]
+    """What each model said about a picture."""
 
 
 def up(state_dir: Path, *, say: Say) -> Deployed:
-    """Start the embedded cluster and deploy the stack into it.
+    """Start the embedded cluster, deploy the stack into it, serve the registry and ask it.
 
     Args:
         state_dir: The cluster's directory.
         say: Takes a line for the operator.
 
     Raises:
-        OpsError: when a part does not start, or an object is refused.
+        OpsError: when a part does not start, an object is refused, or a model does not answer.
     """
     environment.check_terraform()
     synthesized = synthesize()
@@ -56,14 +62,19 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
     with Cluster(target) as kube:
         way = _deploy(Terraform(synthesized.directory), kube, objects, say)
         workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
-    say("no container runs there, so the same programs fill a store here, from stand-ins")
+    say("no container runs there: the same programs fill and warm a store here, and serve it")
+    store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
+    served = serve.start(store, cluster.state_dir, front_end=None, port=None, say=say)
+    say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
     return Deployed(
         cluster=cluster,
         namespace=namespace,
         way=way,
         objects=objects,
         workloads=workloads,
-        store=local_store.fill(cluster.state_dir, say=say),
+        store=store,
+        served=served,
+        answers=tuple(ask_each(served)),
     )
 
 

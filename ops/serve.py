@@ -1,0 +1,233 @@
+"""The registry served on this machine: the real front end and llama-server, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
+from llama_swap_config.lock import LockedModel
+from llama_swap_config.router_preset import render_router_preset, router_command
+from llama_swap_config.server_command import ServerSettings
+from ops.errors import OpsError
+from ops.llama_server import llama_server
+from ops.local_store import LocalStore
+from ops.ports import free_ports, refusal
+from ops.processes import Processes
+
+KEY_VARIABLE = "LLAMA_API_KEY"
+"""The variable whose value the endpoint asks for; llama-server's own name for it."""
+_CHILD_KEY_VARIABLE = "ENDPOINT_API_KEY"
+# Under its own name the key would be inherited by each llama-server, which then asks for it too.
+_NAME = "front-end"
+_READY_TIMEOUT_S = 60
+# SIGTERM lets llama-swap answer what it has begun, for 30 s at most.
+_STOP_TIMEOUT_S = 40
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A front end that runs on this machine."""
+
+    url: str
+    """`http://127.0.0.1:PORT`."""
+    front_end: FrontEnd
+    models: tuple[str, ...]
+    """The ids, in the registry's order."""
+    pid: int
+    log: Path
+
+
+def start(
+    store: LocalStore,
+    state_dir: Path,
+    *,
+    front_end: FrontEnd | None,
+    port: int | None,
+    say: Say,
+    settings: ServerSettings | None = None,
+) -> Served:
+    """Start a front end over a store, or find the one that already serves exactly that.
+
+    Args:
+        store: The filled store.
+        state_dir: Where configuration, log and record are kept.
+        front_end: Which one; left out: llama-swap where it is on PATH, else llama-server.
+        port: On 127.0.0.1; left out: a free one.
+        say: Takes a line for the operator.
+        settings: What every llama-server gets; its program and store are set here.
+
+    Raises:
+        OpsError: when a program is missing or does not start; nothing is left running.
+    """
+    binary = llama_server(say)
+    chosen = _choose(front_end, say)
+    server = replace(
+        settings or ServerSettings(), binary=str(binary), models_dir=str(store.volume.resolve())
+    )
+    folder = state_dir / "serve"
+    processes = Processes(folder)
+    wanted = _fingerprint(store.models, chosen, server, port)
+    found = find(state_dir)
+    if found is not None and _recorded(folder).get("fingerprint") == wanted:
+        say(f"{found.front_end} serves already, at {found.url}")
+        return found
+    stop(state_dir)
+    (folder / "cache").mkdir(parents=True, exist_ok=True)
+    at = _port(port)
+    command, env = _command(chosen, store, server, folder, at)
+    processes.start(_NAME, command, env=env)
+    url = f"http://127.0.0.1:{at}"
+    served = Served(
+        url=url,
+        front_end=chosen,
+        models=tuple(each.model.id for each in store.models),
+        pid=processes.pid(_NAME),
+        log=processes.log(_NAME),
+    )
+    try:
+        _wait(processes, served)
+    except BaseException:
+        stop(state_dir)
+        raise
+    record = {**asdict(served), "log": str(served.log), "fingerprint": wanted}
+    (folder / "served.json").write_text(json.dumps(record))
+    return served
+
+
+def request_headers() -> dict[str, str]:
+    """The headers of a request to what is served: the key, where the environment holds one."""
+    key = os.environ.get(KEY_VARIABLE)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def find(state_dir: Path) -> Served | None:
+    """Find the front end of this directory, if it runs."""
+    folder = state_dir / "serve"
+    stored = _recorded(folder)
+    if not stored or not Processes(folder).is_running(_NAME):
+        return None
+    return Served(
+        url=stored["url"],
+        front_end=stored["front_end"],
+        models=tuple(stored["models"]),
+        pid=stored["pid"],
+        log=Path(stored["log"]),
+    )
+
+
+def stop(state_dir: Path) -> bool:
+    """End the front end of this directory and every llama-server that it started.
+
+    Returns:
+        Whether anything was running.
+    """
+    folder = state_dir / "serve"
+    stopped = Processes(folder).stop(_NAME, timeout_s=_STOP_TIMEOUT_S)
+    (folder / "served.json").unlink(missing_ok=True)
+    return stopped
+
+
+def _choose(front_end: FrontEnd | None, say: Say) -> FrontEnd:
+    on_path = shutil.which("llama-swap") is not None
+    if front_end == "llama-swap" and not on_path:
+        raise OpsError(
+            "llama-swap is not on PATH; install it (github.com/mostlygeek/llama-swap), or leave "
+            "the choice out: llama-server's own router then takes its place"
+        )
+    if front_end is None and not on_path:
+        say("llama-swap is not on PATH: llama-server's own router takes its place")
+    return front_end or ("llama-swap" if on_path else "llama-server")
+
+
+def _port(port: int | None) -> int:
+    if port is None:
+        return free_ports()
+    reason = refusal(port)
+    if reason is not None:
+        raise OpsError(
+            f"port {port} on 127.0.0.1 cannot be had ({reason}); pass another --port, or leave it "
+            "out for a free one"
+        )
+    return port
+
+
+def _command(
+    front_end: FrontEnd,
+    store: LocalStore,
+    server: ServerSettings,
+    folder: Path,
+    port: int,
+) -> tuple[list[str], dict[str, str]]:
+    """Write the configuration; return the command and its environment."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    # Models in the user's own cache would be offered beside the registry's.
+    env = {**os.environ, "LLAMA_CACHE": str(folder / "cache"), "LLAMA_MEDIA_MARKER": "<__media__>"}
+    if store.random_weights:
+        # Threads that wait for each other take longer than the tiny models' work.
+        env["LLAMA_ARG_THREADS"] = "1"
+    if front_end == "llama-server":
+        config = folder / "router-preset.ini"
+        config.write_text(render_router_preset(store.models, server), encoding="utf-8")
+        return list(router_command(server, str(config), host="127.0.0.1", port=port)), env
+    env.pop(KEY_VARIABLE, None)
+    settings = LlamaSwapSettings(
+        server=server,
+        start_port=free_ports(len(store.models)),
+        api_key_env=(_CHILD_KEY_VARIABLE,) if key else (),
+    )
+    config = folder / "llama-swap.yaml"
+    config.write_text(render_llama_swap(store.models, settings), encoding="utf-8")
+    if key:
+        env[_CHILD_KEY_VARIABLE] = key
+    program = shutil.which("llama-swap") or "llama-swap"
+    return [program, "-config", str(config), "-listen", f"127.0.0.1:{port}"], env
+
+
+def _fingerprint(
+    models: tuple[LockedModel, ...], front_end: FrontEnd, server: ServerSettings, port: int | None
+) -> str:
+    """What has to be the same for a running front end to be the wanted one."""
+    rendered = render_llama_swap(models, LlamaSwapSettings(server=server))
+    files = [file.sha256 for each in models for file in each.files]
+    key = os.environ.get(KEY_VARIABLE, "")
+    return hashlib.sha256(repr((front_end, rendered, files, port, key)).encode()).hexdigest()
+
+
+def _recorded(folder: Path) -> Mapping[str, Any]:
+    try:
+        stored: Mapping[str, Any] = json.loads((folder / "served.json").read_text())
+        return stored
+    except (OSError, ValueError):
+        return {}
+
+
+def _wait(processes: Processes, served: Served) -> None:
+    path = "/wol-health" if served.front_end == "llama-swap" else "/health"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not processes.is_running(_NAME):
+            raise OpsError(
+                f"{served.front_end} ended at its start ({processes.last_line(_NAME)}); its log "
+                f"is {served.log}"
+            )
+        try:
+            opener.open(f"{served.url}{path}", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise OpsError(
+        f"{served.front_end} does not answer after {_READY_TIMEOUT_S} s; its log is {served.log}"
+    )

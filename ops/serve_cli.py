@@ -1,0 +1,83 @@
+"""The command `serve`: the registry on this machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from llama_swap_config.front_end import FrontEnd
+from ops.errors import OpsError
+from ops.synth import ROOT
+
+
+def serve(
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="Serve the lock's own files, downloaded into this directory; left out: tiny "
+            "models with random weights.",
+        ),
+    ] = None,
+    front_end: Annotated[
+        FrontEnd | None,
+        typer.Option("--front-end", help="Left out: llama-swap where it is on PATH."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=65535, help="On 127.0.0.1; left out: a free one."),
+    ] = None,
+    state_dir: Annotated[
+        Path, typer.Option("--state-dir", help="Where configuration, log and tiny models are.")
+    ] = ROOT / ".serve",
+) -> None:
+    """Serve the registry on this machine until Ctrl-C: download, warm, front end, llama-server.
+
+    With LLAMA_API_KEY set, the endpoint asks for that key.
+
+    Example: `python -m ops serve --port 8080`
+    """
+    from ops import ask, local_store
+    from ops import serve as front_ends
+    from ops.signals import ended_by_signals
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+
+    def say(line: str) -> None:
+        console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
+
+    running = front_ends.find(state_dir)
+    if running is not None:
+        raise OpsError(
+            f"{running.front_end} serves already from {state_dir}, at {running.url}; end that "
+            f"one (process {running.pid}), or pass another --state-dir"
+        )
+    with ended_by_signals():
+        if weights is None:
+            store = local_store.fill_with_tiny_models(state_dir, say=say)
+        else:
+            store = local_store.fill_from_hub(weights, state_dir, say=say)
+        try:
+            served = front_ends.start(store, state_dir, front_end=front_end, port=port, say=say)
+            console.print(
+                f"\n{served.front_end} serves {', '.join(served.models)} at {served.url}/v1",
+                highlight=False,
+                soft_wrap=True,
+            )
+            if weights is None:
+                console.print("Their weights are random: what they say means nothing.")
+            console.print(f"Its log: {served.log}", highlight=False, soft_wrap=True)
+            console.print("\nTry, from another terminal:", style="bold")
+            console.print(f"  {ask.curl_command(served)}", highlight=False, soft_wrap=True)
+            console.print("\nCtrl-C ends it.")
+            while front_ends.find(state_dir) is not None:
+                time.sleep(0.5)
+            raise OpsError(f"{served.front_end} has ended; its log is {served.log}")
+        finally:
+            front_ends.stop(state_dir)
