@@ -39,25 +39,29 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
     Raises:
         OpsError: when one does not answer.
     """
-    with httpx2.Client(
-        base_url=served.url, headers=request_headers(), timeout=timeout_s, trust_env=False
-    ) as client:
-        for model in served.models:
-            started = time.monotonic()
-            try:
-                response = client.post("/v1/chat/completions", json=_request(model))
-                response.raise_for_status()
-                body = response.json()
-                text = body["choices"][0]["message"]["content"]
-                timings = body["timings"]
-                answer_s = (timings["prompt_ms"] + timings["predicted_ms"]) / 1000
-            except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
-                raise OpsError(
-                    f"model {model!r} did not answer about a picture ({_one_line(error)}); the "
-                    f"log is {served.log}"
-                ) from error
-            elapsed_s = time.monotonic() - started
-            yield Answer(model=model, text=text, swap_s=elapsed_s - answer_s, answer_s=answer_s)
+    for model in served.models:
+        started = time.monotonic()
+        try:
+            # A connection each: llama-server's router may close the one that waited for a load.
+            response = httpx2.post(
+                f"{served.url}/v1/chat/completions",
+                json=_request(model),
+                headers=request_headers(),
+                timeout=timeout_s,
+                trust_env=False,
+            )
+            response.raise_for_status()
+            body = response.json()
+            text = body["choices"][0]["message"]["content"]
+            timings = body["timings"]
+            answer_s = (timings["prompt_ms"] + timings["predicted_ms"]) / 1000
+        except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise OpsError(
+                f"model {model!r} did not answer about a picture ({_one_line(error)}); the log "
+                f"is {served.log}"
+            ) from error
+        elapsed_s = time.monotonic() - started
+        yield Answer(model=model, text=text, swap_s=elapsed_s - answer_s, answer_s=answer_s)
 
 
 def curl_command(served: Served) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
-from llama_swap_config.router_preset import render_router_preset, router_command
+from llama_swap_config.router_preset import render_router_preset, router_args
 from llama_swap_config.server_command import ServerSettings
 from ops.errors import OpsError
 from ops.llama_server import llama_server
@@ -180,7 +180,8 @@ def _command(
     if front_end == "llama-server":
         config = folder / "router-preset.ini"
         config.write_text(render_router_preset(store.models, server), encoding="utf-8")
-        return list(router_command(server, str(config), host="127.0.0.1", port=port)), env
+        arguments = router_args(port=port, preset_path=str(config), host="127.0.0.1")
+        return [server.binary, *arguments], env
     env.pop(KEY_VARIABLE, None)
     settings = LlamaSwapSettings(
         server=server,

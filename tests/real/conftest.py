@@ -14,6 +14,7 @@ from ops import embedded
 from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.kube import Cluster
+from ops.llama_server import llama_server as find_llama_server
 
 
 @pytest.fixture
@@ -22,6 +23,12 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture(scope="session")
+def llama_server() -> Path:
+    """The real program; built once, where this machine has none."""
+    return find_llama_server(print)
 
 
 @pytest.fixture(scope="module")
