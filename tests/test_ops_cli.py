@@ -189,7 +189,7 @@ def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> 
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["up", "down", "env", "deploy", "plan", "manifests"])
+@pytest.mark.parametrize("command", ["up", "down", "env", "serve", "deploy", "plan", "manifests"])
 def test_every_command_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

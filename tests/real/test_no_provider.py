@@ -1,4 +1,4 @@
-"""A machine on which Terraform cannot get the provider: `up` says so, and applies server-side."""
+"""`up` where Terraform cannot get the provider: it says so, and all the rest is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ops import embedded
+from llama_swap_config.registry import REGISTRY
+from ops import embedded, serve
+from ops.cli import main
 from ops.up import up
 
 
@@ -24,10 +26,18 @@ def test_up_applies_server_side_and_says_why(
     state_dir = tmp_path / "state"
     try:
         deployed = up(state_dir, say=print)
+        assert serve.find(state_dir) == deployed.served
+        assert main(["down", "--state-dir", str(state_dir)]) == 0
+        assert serve.find(state_dir) is None
+        assert embedded.find(state_dir) is None
     finally:
+        serve.stop(state_dir)
         embedded.down(state_dir, say=print)
     assert deployed.way.startswith(
         "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
     )
     assert len(deployed.objects) == 12
     assert [each for each in deployed.workloads if not each.settled] == []
+    assert deployed.store.status().is_whole
+    assert [each.model for each in deployed.answers] == [model.id for model in REGISTRY]
+    assert all(each.text.strip() for each in deployed.answers)
