@@ -28,12 +28,16 @@ $(CDKTF): tools/package-lock.json $(VENV)/.installed
 install: $(VENV)/.installed ## Install the Python packages and Node into .venv
 
 .PHONY: up
-up: install ## Start an embedded cluster, deploy the stack into it, show what runs
+up: install ## Start an embedded cluster, deploy the stack into it, serve its models
 	python -m ops up
 
 .PHONY: down
-down: install ## Stop the embedded cluster; its data stays
+down: install ## Stop the embedded cluster and what is served; the data stays
 	python -m ops down
+
+.PHONY: serve
+serve: install ## Serve the registry on this machine until Ctrl-C, by tiny models
+	python -m ops serve
 
 .PHONY: synth
 synth: install ## Write cdktf.out from the registry and the settings

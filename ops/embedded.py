@@ -53,6 +53,8 @@ class EmbeddedCluster:
     kubeconfig: Path
     kube_context: str
     pg_conn_str: str
+    endpoint_port: int
+    """Where a `kubectl port-forward` to any pod ends on this machine; whoever serves takes it."""
 
     def environment(self) -> dict[str, str]:
         """Name the variables with which every command works on this cluster."""
@@ -69,7 +71,8 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
     state_dir = state_dir.resolve()
     try:
         stored = json.loads((state_dir / "cluster.json").read_text())
-    except (OSError, ValueError):
+        pg_conn_str, endpoint_port = stored["pg_conn_str"], stored["endpoint_port"]
+    except (OSError, ValueError, LookupError):
         return None
     processes = Processes(state_dir)
     if not postgres.is_running(state_dir / "postgresql"):
@@ -80,7 +83,8 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
         state_dir=state_dir,
         kubeconfig=state_dir / "kubeconfig",
         kube_context=credentials.CONTEXT,
-        pg_conn_str=stored["pg_conn_str"],
+        pg_conn_str=pg_conn_str,
+        endpoint_port=endpoint_port,
     )
 
 
@@ -200,6 +204,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             "--secure-port=0",
         ],
     )
+    kubelet_port, endpoint_port = free_ports(), free_ports()
     processes.start(
         "kwok",
         [
@@ -207,13 +212,17 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             f"--kubeconfig={kubeconfig}",
             "--manage-all-nodes=true",
             "--node-ip=127.0.0.1",
-            f"--config={_DEFINITIONS / 'kwok.yaml'}",
+            f"--node-port={kubelet_port}",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={certificate.with_suffix('.key')}",
+            f"--config={_kwok_definitions(state_dir, endpoint_port)}",
         ],
     )
-    _register_node(server, token, certificate)
+    _register_node(server, token, certificate, kubelet_port)
     _wait_for_node(processes, server, token, certificate)
     say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
-    (state_dir / "cluster.json").write_text(json.dumps({"pg_conn_str": pg_conn_str}))
+    stored = {"pg_conn_str": pg_conn_str, "endpoint_port": endpoint_port}
+    (state_dir / "cluster.json").write_text(json.dumps(stored))
     cluster = find(state_dir)
     if cluster is None:
         raise _gone(processes)
@@ -250,8 +259,23 @@ def _wait_for_api_server(processes: Processes, server: str, token: str, certific
     _wait(processes, "kube-apiserver", ready)
 
 
-def _register_node(server: str, token: str, certificate: Path) -> None:
+def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
+    """Add where a port-forward ends: no container listens, so it is a port of this machine."""
+    forward = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterPortForward",
+        "metadata": {"name": "endpoint"},
+        "spec": {"forwards": [{"target": {"address": "127.0.0.1", "port": endpoint_port}}]},
+    }
+    path = state_dir / "kwok.yaml"
+    path.write_text(f"{(_DEFINITIONS / 'kwok.yaml').read_text()}---\n{yaml.safe_dump(forward)}")
+    return path
+
+
+def _register_node(server: str, token: str, certificate: Path, kubelet_port: int) -> None:
     node = yaml.safe_load((_DEFINITIONS / "node.yaml").read_text())
+    node["status"]["addresses"] = [{"type": "InternalIP", "address": "127.0.0.1"}]
+    node["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": kubelet_port}}
     path = f"/api/v1/nodes/{node['metadata']['name']}?fieldManager=embedded&force=true"
     _request(server, path, token, certificate, apply=node)
     status = path.replace("?", "/status?")

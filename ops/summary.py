@@ -30,7 +30,11 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     service = f"{PRODUCTION.service}.{deployed.namespace}.svc.cluster.local:{PRODUCTION.port}"
     console.print(f"\nDeployed by {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
-    console.print("Here the node is played by kwok: pods are scheduled, no container runs.")
+    console.print(
+        "Here the node is played by kwok: pods are scheduled, no container runs. A port-forward to "
+        "the pod ends at the front end above.",
+        soft_wrap=True,
+    )
     console.print("\nNext:", style="bold")
     for command, what in (
         ('eval "$(python -m ops env)"', "point kubectl, terraform and cdktf at this cluster"),

@@ -12,6 +12,7 @@ from ops.ask import Answer, ask_each
 from ops.deploy import namespace_of, verify
 from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
+from ops.errors import OpsError
 from ops.kube import Cluster, Workload
 from ops.local_store import LocalStore
 from ops.manifests import Manifest, manifests
@@ -64,7 +65,9 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
         workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
     say("no container runs there: the same programs fill and warm a store here, and serve it")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
-    served = serve.start(store, cluster.state_dir, front_end=None, port=None, say=say)
+    served = serve.start(
+        store, cluster.state_dir, front_end=None, port=cluster.endpoint_port, say=say
+    )
     say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
     return Deployed(
         cluster=cluster,
@@ -88,6 +91,14 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
         return f"server-side apply, because {error}"
     say("deploying by Terraform, state in PostgreSQL")
     terraform.push_empty_state()
-    terraform.apply()
+    try:
+        terraform.apply()
+    except OpsError as error:
+        if "already exists" not in str(error):
+            raise
+        raise OpsError(
+            f"{error} an earlier `up` made it without Terraform; "
+            "`python -m ops down --delete-data` begins anew"
+        ) from error
     verify(terraform)
     return "Terraform, state in PostgreSQL; a plan afterwards finds no changes"

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ops.errors import OpsError
-from ops.smoke.outcome import CheckFailed, one_line
+from ops.smoke.outcome import CheckError, one_line
 
 KEY_VARIABLE = "LLAMA_API_KEY"
 
 _CONNECT_TIMEOUT_S = 5
 _LARGEST_ANSWER_BYTES = 8 << 20
-_EXCERPT = 100
+_EXCERPT = 4000
+"""More than is shown in the end: a key is taken out before the line is cut."""
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
@@ -36,28 +37,28 @@ class Answer:
         """Read the JSON of an answer with status 200.
 
         Raises:
-            CheckFailed: for another status, with the error that the answer holds; for no JSON.
+            CheckError: for another status, with the error that the answer holds; for no JSON.
         """
         if self.status != 200:
-            raise CheckFailed(self.failure())
+            raise CheckError(self.failure())
         try:
             return json.loads(self.text)
         except (ValueError, RecursionError) as error:
             what = self.media_type or "something"
-            raise CheckFailed(f"answers {what}, no JSON: {excerpt(self.text)}") from error
+            raise CheckError(f"answers {what}, no JSON: {excerpt(self.text)}") from error
 
     def failure(self) -> str:
         """Say status and error in one line."""
         return f"status {self.status}: {self.error() or excerpt(self.text) or 'an empty answer'}"
 
     def error(self) -> str:
-        """The message of an error; llama-swap up to v250 answers a string, later ones an object."""
+        """The message of an error: a string of llama-swap v250, an object of later ones."""
         try:
             found = at(json.loads(self.text), "error")
         except (ValueError, RecursionError):
             return ""
         message = found if isinstance(found, str) else at(found, "message")
-        return one_line(message) if isinstance(message, str) else ""
+        return excerpt(message) if isinstance(message, str) else ""
 
 
 class Endpoint:
@@ -98,7 +99,7 @@ class Endpoint:
         """Ask with GET.
 
         Raises:
-            CheckFailed: when no whole answer comes within the time.
+            CheckError: when no whole answer comes within the time.
         """
         return self._ask("GET", path, None, timeout_s=timeout_s, key=self.key)
 
@@ -114,7 +115,7 @@ class Endpoint:
             key: Another key than the endpoint's, "" for none; left out: the endpoint's.
 
         Raises:
-            CheckFailed: when no whole answer comes within the time.
+            CheckError: when no whole answer comes within the time.
         """
         key = self.key if key is None else key
         return self._ask("POST", path, body, timeout_s=timeout_s, key=key)
@@ -140,11 +141,11 @@ class Endpoint:
                 if time.monotonic() > deadline:
                     raise httpx2.ReadTimeout("the answer goes on and on")
                 if len(content) > _LARGEST_ANSWER_BYTES:
-                    raise CheckFailed(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
+                    raise CheckError(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
             media_type = response.headers.get("content-type", "").partition(";")[0].strip()
             return Answer(
                 status=response.status_code,
-                media_type=one_line(media_type, limit=_EXCERPT),
+                media_type=one_line(media_type),
                 text=content.decode("utf-8", errors="replace"),
             )
 
@@ -154,14 +155,14 @@ class Endpoint:
             yield
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = one_line(str(error)) or "no answer to the connection"
-            raise CheckFailed(
+            raise CheckError(
                 f"cannot connect to {self.url} ({reason})", ends="endpoint"
             ) from error
         except httpx2.TimeoutException as error:
-            raise CheckFailed(f"no whole answer within {timeout_s:g} s", ends="model") from error
+            raise CheckError(f"no whole answer within {timeout_s:g} s", ends="model") from error
         except httpx2.HTTPError as error:
             reason = one_line(str(error)) or type(error).__name__
-            raise CheckFailed(f"the connection broke before the answer ({reason})") from error
+            raise CheckError(f"the connection broke before the answer ({reason})") from error
 
 
 def base_url(url: str) -> str:
@@ -191,7 +192,12 @@ def base_url(url: str) -> str:
     path = re.sub(r"/+(v1/*)?$", "", parts.path)
     if parts.query or parts.fragment or re.search(r"\s", parts.netloc + path):
         raise OpsError(f"--url is {url!r}; {allowed}")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    base = f"{parts.scheme}://{parts.netloc}{path}"
+    try:
+        httpx2.URL(base)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise OpsError(f"--url is {url!r} ({one_line(str(error))}); {allowed}") from error
+    return base
 
 
 def at(document: object, *path: str | int) -> Any:
@@ -209,4 +215,4 @@ def at(document: object, *path: str | int) -> Any:
 def excerpt(value: object) -> str:
     """The beginning of an answer, for an error."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return one_line(text, limit=_EXCERPT)
+    return one_line(text[:_EXCERPT], limit=_EXCERPT)

@@ -25,7 +25,7 @@ class Check:
     """What is worth knowing although it is ok."""
 
 
-class CheckFailed(Exception):
+class CheckError(Exception):
     """The endpoint does not do what it should; the text says what it does, in one line."""
 
     def __init__(self, reason: str, *, ends: Ends = "check") -> None:
@@ -39,7 +39,7 @@ class CheckFailed(Exception):
         self.ends: Ends = ends
 
 
-class CheckSkipped(Exception):
+class SkippedError(Exception):
     """There is nothing to check; the text says why."""
 
 
