@@ -73,20 +73,23 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     )
 
 
-def fill_from_hub(volume: Path, state_dir: Path, *, say: Say) -> LocalStore:
-    """Fill a store with the files of models.lock.json, and warm them.
+def fill_from_hub(
+    volume: Path, state_dir: Path, *, lock_path: Path = LOCK_PATH, say: Say
+) -> LocalStore:
+    """Fill a store with the files of a lock, from the hub of HF_ENDPOINT, and warm them.
 
     Args:
         volume: The store's directory.
         state_dir: Where the plans are kept.
+        lock_path: The lock; left out: the repository's own.
         say: Takes a line for the operator.
 
     Raises:
         OpsError: when a program fails; its own line says why.
     """
-    models = lock_models(check_registry(REGISTRY), read_lock())
+    models = lock_models(check_registry(REGISTRY), read_lock(lock_path))
     _fill(volume, models, state_dir, {}, say)
-    return LocalStore(volume=volume, lock_path=LOCK_PATH, models=models, random_weights=False)
+    return LocalStore(volume=volume, lock_path=lock_path, models=models, random_weights=False)
 
 
 def _fill(

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.lock import LOCK_PATH
 from ops.errors import OpsError
 from ops.synth import ROOT
 
@@ -25,6 +26,14 @@ def serve(
             "models with random weights.",
         ),
     ] = None,
+    lock: Annotated[
+        Path,
+        typer.Option(
+            "--lock",
+            help="The lock of --weights; left out: the repository's models.lock.json.",
+            show_default=False,
+        ),
+    ] = LOCK_PATH,
     front_end: Annotated[
         FrontEnd | None,
         typer.Option("--front-end", help="Left out: llama-swap where it is on PATH."),
@@ -62,7 +71,7 @@ def serve(
         if weights is None:
             store = local_store.fill_with_tiny_models(state_dir, say=say)
         else:
-            store = local_store.fill_from_hub(weights, state_dir, say=say)
+            store = local_store.fill_from_hub(weights, state_dir, lock_path=lock, say=say)
         try:
             served = front_ends.start(store, state_dir, front_end=front_end, port=port, say=say)
             console.print(

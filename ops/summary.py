@@ -31,8 +31,8 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     console.print(f"\nDeployed by {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
     console.print(
-        "Here the node is played by kwok: pods are scheduled, no container runs. A port-forward to "
-        "the pod ends at the front end above.",
+        "Here the node is played by kwok: pods are scheduled, no container runs. A port-forward "
+        "to the pod ends at the front end above.",
         soft_wrap=True,
     )
     console.print("\nNext:", style="bold")

@@ -22,9 +22,10 @@ import pytest
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
-from ops import ask, serve
+from ops import ask, local_store, serve
 from ops.cli import main
 from ops.errors import OpsError
+from ops.local_hub import HubFile, LocalHub
 from tests.real.served import served, skip_without, store_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,6 +93,30 @@ def test_the_command_serves_the_registry_until_it_is_ended(
     assert "Their weights are random" in rest
     assert f"curl -s {url}/v1/chat/completions" in rest
     assert running_in(tmp_path) == []
+
+
+def test_weights_of_a_hub_and_a_lock_are_served(llama_server: Path, tmp_path: Path) -> None:
+    """As with the real hub, of which the tiny models' hub and lock take the place."""
+    tiny = local_store.fill_with_tiny_models(tmp_path / "tiny", say=print)
+    hub_files = {
+        (file.repository, file.name): HubFile.of(
+            tmp_path / "tiny" / "hub" / file.repository / file.name
+        )
+        for each in tiny.models
+        for file in each.files
+    }
+    options = (
+        *("--weights", str(tmp_path / "store"), "--lock", str(tiny.lock_path)),
+        *("--front-end", "llama-server", "--state-dir", str(tmp_path / "state")),
+    )
+    with LocalHub(hub_files) as hub:
+        env = {"HF_ENDPOINT": hub.url, "no_proxy": "127.0.0.1", "LLAMA_SERVER": str(llama_server)}
+        with command(*options, **env) as (process, url):
+            assert ids_at(url) == {model.id for model in REGISTRY}
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=60)
+    assert (tmp_path / "store" / "qwen3vl-4b" / "model.gguf").is_file()
+    assert "random" not in rest
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
