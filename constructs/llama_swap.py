@@ -1,4 +1,4 @@
-"""The serving side: llama-swap's ConfigMap, its Deployment on the GPU, and the Service."""
+"""The serving side: the front end's ConfigMap, its Deployment on the GPU, and the Service."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.front_end import CONFIG_DIR, FrontEndProgram
 from constructs.labels import labels, selector
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import WARM_UP_ANNOTATION, ModelWarmUp
@@ -15,16 +16,14 @@ from constructs.pod_resources import Gpu, PodResources
 _DEP = tf.deployment_v1
 _SVC = tf.service_v1
 
-CONFIG_KEY = "llama-swap.yaml"
 CONFIG_ANNOTATION = "checksum/config"
+# Whichever front end runs: under a name of its own, the other one's Deployment would be made
+# beside this one, and its pod would wait for the one GPU.
 _NAME = "llama-swap"
-# llama-swap is started through a shell for the limit alone: an engine that crashes in a loop wrote
-# 148 GiB of core files in 50 minutes elsewhere and took its node down.
-_COMMAND = "ulimit -c 0; exec /app/llama-swap -config /config/{key} -listen 0.0.0.0:{port}"
 
 
 class LlamaSwap(tf.Construct):
-    """llama-swap with its models, one pod on one GPU, behind one Service.
+    """A front end with its models, one pod on one GPU, behind one Service.
 
     The configuration's sha256 is an annotation of the pod: a change restarts it. A reload would
     stop every model just the same. Terraform does not wait for the rollout, because the GPU may
@@ -39,7 +38,7 @@ class LlamaSwap(tf.Construct):
         namespace: EndpointNamespace,
         name: str,
         port: int,
-        config: str,
+        program: FrontEndProgram,
         image: str,
         store: ModelStore,
         warm_up: ModelWarmUp | None,
@@ -58,7 +57,7 @@ class LlamaSwap(tf.Construct):
             namespace: Their namespace.
             name: The Service's name, which is the endpoint's host name.
             port: The port of Service and pod.
-            config: The rendered llama-swap configuration.
+            program: llama-swap, or llama-server's own router.
             image: The image of llama-swap and llama-server, by digest.
             store: The volume with the models, mounted read-only.
             warm_up: What reads the models into the page cache first; None: they load cold. The
@@ -72,13 +71,14 @@ class LlamaSwap(tf.Construct):
         """
         super().__init__(scope, id)
         self._port = port
+        self._program = program
         config_map = tf.config_map_v1.ConfigMapV1(
             self,
             "config",
             metadata=tf.config_map_v1.ConfigMapV1Metadata(
                 name=_NAME, namespace=namespace.name, labels=labels(_NAME)
             ),
-            data={CONFIG_KEY: tf.terraform_text(config)},
+            data={program.config_key: tf.terraform_text(program.config)},
             depends_on=[namespace.resource],
         )
         self.deployment = _DEP.DeploymentV1(
@@ -98,7 +98,7 @@ class LlamaSwap(tf.Construct):
                     metadata=_DEP.DeploymentV1SpecTemplateMetadata(
                         labels=selector(_NAME),
                         annotations={
-                            CONFIG_ANNOTATION: hashlib.sha256(config.encode()).hexdigest()
+                            CONFIG_ANNOTATION: hashlib.sha256(program.config.encode()).hexdigest()
                         }
                         | ({} if warm_up is None else {WARM_UP_ANNOTATION: warm_up.checksum}),
                     ),
@@ -206,7 +206,7 @@ class LlamaSwap(tf.Construct):
             name=_NAME,
             image=image,
             image_pull_policy="IfNotPresent",
-            command=["/bin/sh", "-c", _COMMAND.format(key=CONFIG_KEY, port=self._port)],
+            command=["/bin/sh", "-c", tf.terraform_text(self._program.script)],
             env=[
                 _DEP.DeploymentV1SpecTemplateSpecContainerEnv(name=name, value=value)
                 for name, value in (
@@ -215,6 +215,10 @@ class LlamaSwap(tf.Construct):
                     ("CUDA_CACHE_PATH", "/home/llama/cuda-cache"),
                     ("CUDA_CACHE_MAXSIZE", str(512 * 1024 * 1024)),
                     ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
+                    # Left out, each llama-server draws one, and a /completion with a picture has
+                    # to ask /props for it first.
+                    ("LLAMA_MEDIA_MARKER", "<__media__>"),
+                    *self._program.env,
                 )
             ],
             env_from=None
@@ -253,24 +257,23 @@ class LlamaSwap(tf.Construct):
                     drop=["ALL"]
                 ),
             ),
-            # /wol-health answers without a key, loads no model and, unlike /health, logs nothing.
             startup_probe=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe(
                 http_get=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbeHttpGet(
-                    path="/wol-health", port="http"
+                    path=self._program.health_path, port="http"
                 ),
                 period_seconds=2,
                 failure_threshold=30,
             ),
             readiness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe(
                 http_get=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbeHttpGet(
-                    path="/wol-health", port="http"
+                    path=self._program.health_path, port="http"
                 ),
                 period_seconds=5,
                 timeout_seconds=3,
             ),
             liveness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe(
                 http_get=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbeHttpGet(
-                    path="/wol-health", port="http"
+                    path=self._program.health_path, port="http"
                 ),
                 period_seconds=20,
                 timeout_seconds=5,
@@ -287,7 +290,7 @@ class LlamaSwap(tf.Construct):
             ),
             volume_mount=[
                 # A directory, not a subPath: the kubelet never updates those.
-                mount(name="config", mount_path="/config", read_only=True),
+                mount(name="config", mount_path=CONFIG_DIR, read_only=True),
                 mount(name="models", mount_path="/models", read_only=True),
                 mount(name="home", mount_path="/home/llama"),
                 mount(name="tmp", mount_path="/tmp"),  # noqa: S108 - the container's own.

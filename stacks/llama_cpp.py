@@ -9,6 +9,7 @@ from constructs import terraform as tf
 from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.front_end import front_end_program
 from constructs.image_egress import ImageEgress
 from constructs.llama_swap import LlamaSwap
 from constructs.model_download import ModelDownload
@@ -17,7 +18,6 @@ from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
-from llama_swap_config.llama_swap import render_llama_swap
 from llama_swap_config.lock import LOCK_PATH, lock_models, read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.warm_plan import render_warm_plan, warm_memory_mib
@@ -113,7 +113,12 @@ class LlamaCppStack(tf.TerraformStack):
             namespace=namespace,
             name=settings.service,
             port=settings.port,
-            config=render_llama_swap(locked, settings.llama_swap),
+            program=front_end_program(
+                settings.front_end,
+                models=locked,
+                settings=settings.llama_swap,
+                port=settings.port,
+            ),
             image=settings.llama_swap_image,
             store=store,
             warm_up=warm_up,

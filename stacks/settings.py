@@ -9,17 +9,20 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from typing import get_args
 
 from constructs.model_upkeep import Upkeep
 from constructs.pod_resources import Gpu, PodResources
 from constructs.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.errors import require_setting
+from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings
 
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
 _SCHEDULE = re.compile(r"[\d*/,-]+( [\d*/,-]+){2}( [\dA-Za-z*/,-]+){2}", re.ASCII)
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,11 @@ class Settings:
     and private ranges it never may."""
     internal_ranges: tuple[str, ...] = ()
     """Public addresses of the operator's own, in CIDR, that it may not reach either."""
+    front_end: FrontEnd = "llama-swap"
+    """Which program starts and stops the models; docs/adr/0014 compares them."""
     llama_swap: LlamaSwapSettings = field(default_factory=LlamaSwapSettings)
+    """With the front end llama-server, `server` and `api_key_env` count; the rest is llama-swap's
+    alone."""
     api_key_secret: str | None = None
     """Secret with the API keys, one key each named as in `llama_swap.api_key_env`; left out: the
     endpoint asks for no key and the NetworkPolicy alone guards it."""
@@ -126,12 +133,32 @@ class Settings:
         )
         if self.upkeep is not None:
             self._check_upkeep(self.upkeep)
+        self._check_front_end()
         require_setting(
             bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
             "api_key_secret",
             self.api_key_secret,
             "a Secret's name exactly when llama_swap.api_key_env names variables",
         )
+
+    def _check_front_end(self) -> None:
+        allowed = get_args(FrontEnd)
+        require_setting(
+            self.front_end in allowed, "front_end", self.front_end, " or ".join(allowed)
+        )
+        for value in self.llama_swap.api_key_env:
+            require_setting(
+                bool(_VARIABLE.fullmatch(value)),
+                "llama_swap.api_key_env",
+                value,
+                "names of environment variables",
+            )
+            require_setting(
+                (self.front_end, value) != ("llama-swap", "LLAMA_API_KEY"),
+                "llama_swap.api_key_env",
+                value,
+                "another name: each llama-server would inherit it and ask for the key itself",
+            )
 
     @staticmethod
     def _check_upkeep(upkeep: Upkeep) -> None:
