@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
-from llama_swap_config.router_preset import render_router_preset, router_args
+from llama_swap_config.router_preset import ROUTER_ENVIRONMENT, render_router_preset, router_args
+from llama_swap_config.server_command import ENVIRONMENT
 
 CONFIG_DIR = "/config"
 
@@ -25,8 +27,8 @@ class FrontEndProgram:
     """What the container's shell runs; it ends in the program itself."""
     health_path: str
     """What answers 200 once the program listens: without a key, loading no model."""
-    env: tuple[tuple[str, str], ...] = ()
-    """Further environment of the container."""
+    env: Mapping[str, str]
+    """Its part of the container's environment."""
 
 
 def front_end_program(
@@ -67,6 +69,7 @@ def _llama_swap(
         f"exec /app/llama-swap -config {CONFIG_DIR}/{key} -listen 0.0.0.0:{port}",
         # Unlike /health it logs nothing.
         health_path="/wol-health",
+        env=ENVIRONMENT,
     )
 
 
@@ -85,7 +88,5 @@ def _llama_server(
         config=render_router_preset(models, settings.server),
         script=f"ulimit -c 0; {export}exec {words}",
         health_path="/health",
-        # The router lists what its cache holds, and `POST /models` downloads any repository into
-        # it, `--offline` or not. Under a device no cache can be made.
-        env=(("LLAMA_CACHE", "/dev/null/none"),),
+        env=ENVIRONMENT | ROUTER_ENVIRONMENT,
     )

@@ -215,10 +215,7 @@ class LlamaSwap(tf.Construct):
                     ("CUDA_CACHE_PATH", "/home/llama/cuda-cache"),
                     ("CUDA_CACHE_MAXSIZE", str(512 * 1024 * 1024)),
                     ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
-                    # Left out, each llama-server draws one, and a /completion with a picture has
-                    # to ask /props for it first.
-                    ("LLAMA_MEDIA_MARKER", "<__media__>"),
-                    *self._program.env,
+                    *self._program.env.items(),
                 )
             ],
             env_from=None

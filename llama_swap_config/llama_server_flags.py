@@ -60,7 +60,7 @@ TAKES_VALUE = frozenset({
 SWITCHES = frozenset({
     "--no-warmup", "--warmup", "--no-cont-batching", "--cont-batching", "--swa-full",
     "--no-context-shift", "--context-shift", "--kv-unified", "--no-kv-unified", "--no-kv-offload",
-    "--no-mmproj-offload", "--special", "--verbose-prompt", "--log-disable", "--log-prefix",
+    "--no-mmproj-offload", "--special", "--log-disable", "--log-prefix",
     "--log-timestamps", "--embedding", "--embeddings", "--reranking", "--rerank", "--no-repack",
     "--check-tensors", "--no-cache-prompt", "--cache-prompt", "--ignore-eos", "--no-perf",
     "--prefill-assistant", "--no-prefill-assistant", "--no-host", "--op-offload",

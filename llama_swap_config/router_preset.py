@@ -33,6 +33,9 @@ _OF_ROUTER: tuple[Option, ...] = (
     ("--no-ui", None),
     ("--offline", None),
 )
+ROUTER_ENVIRONMENT = {"LLAMA_CACHE": "/dev/null/none"}
+"""The router lists what its cache holds, and `POST /models` downloads any repository into it,
+`--offline` or not. Under a device no cache can be made."""
 _UNSAYABLE = ";#\r\n"
 """A comment begins at these wherever they stand, and the file knows no quotes."""
 

@@ -17,6 +17,10 @@ from llama_swap_config.model import Model
 Option = tuple[str, str | None]
 """A flag of `llama-server --help` and its value; None: a switch."""
 
+ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
+"""What every llama-server inherits. Left out, each draws a marker of its own, and a /completion
+with a picture has to ask /props for it first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:

@@ -16,8 +16,8 @@ from typing import Any
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
-from llama_swap_config.router_preset import render_router_preset, router_args
-from llama_swap_config.server_command import ServerSettings
+from llama_swap_config.router_preset import ROUTER_ENVIRONMENT, render_router_preset, router_args
+from llama_swap_config.server_command import ENVIRONMENT, ServerSettings
 from ops.errors import OpsError
 from ops.llama_server import llama_server
 from ops.local_store import LocalStore
@@ -84,7 +84,7 @@ def start(
         say(f"{found.front_end} serves already, at {found.url}")
         return found
     stop(state_dir)
-    (folder / "cache").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     at = _port(port)
     command, env = _command(chosen, store, server, folder, at)
     processes.start(_NAME, command, env=env)
@@ -172,8 +172,7 @@ def _command(
 ) -> tuple[list[str], dict[str, str]]:
     """Write the configuration; return the command and its environment."""
     key = os.environ.get(KEY_VARIABLE, "")
-    # Models in the user's own cache would be offered beside the registry's.
-    env = {**os.environ, "LLAMA_CACHE": str(folder / "cache"), "LLAMA_MEDIA_MARKER": "<__media__>"}
+    env = {**os.environ, **ENVIRONMENT}
     if store.random_weights:
         # Threads that wait for each other take longer than the tiny models' work.
         env["LLAMA_ARG_THREADS"] = "1"
@@ -181,7 +180,7 @@ def _command(
         config = folder / "router-preset.ini"
         config.write_text(render_router_preset(store.models, server), encoding="utf-8")
         arguments = router_args(port=port, preset_path=str(config), host="127.0.0.1")
-        return [server.binary, *arguments], env
+        return [server.binary, *arguments], env | ROUTER_ENVIRONMENT
     env.pop(KEY_VARIABLE, None)
     settings = LlamaSwapSettings(
         server=server,

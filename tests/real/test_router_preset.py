@@ -130,9 +130,7 @@ def test_a_model_that_is_not_there_is_a_bad_request(running: Served) -> None:
     assert chat(running.url, "nobody").status_code == 400
 
 
-# It is a flag of other programs of b11434, and llama-server refuses it on the command line too.
-NOT_OF_THIS_BUILD = {"--verbose-prompt"}
-FLAGS = sorted((SWITCHES | TAKES_VALUE) - NOT_OF_THIS_BUILD)
+FLAGS = sorted(SWITCHES | TAKES_VALUE)
 
 
 def test_every_flag_that_a_model_may_add_is_a_key_that_the_router_knows(
@@ -212,7 +210,7 @@ def start(program: FrontEndProgram, folder: Path, **env: str) -> subprocess.Pope
     with (folder / "log").open("w") as log:
         return subprocess.Popen(
             ["/bin/sh", "-c", script],
-            env={**inherited, "HOME": str(folder / "home"), **dict(program.env), **env},
+            env={**inherited, "HOME": str(folder / "home"), **program.env, **env},
             stdout=log,
             stderr=log,
             text=True,
