@@ -1,0 +1,73 @@
+"""Both front ends in turn, each serving the same tiny models for one file of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import get_args
+
+import psutil
+import pytest
+
+from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.model import Model
+from ops.serve import KEY_VARIABLE
+from tests.real.contract.endpoint import MODELS, Endpoint
+from tests.real.served import served
+
+Serving = Callable[..., AbstractContextManager[Endpoint]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end, no program lives that was started out of pytest's directory."""
+    yield
+    ours = str(tmp_path_factory.getbasetemp())
+    left = []
+    for process in psutil.process_iter(["name", "cmdline", "cwd"]):
+        words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
+        if (process.info["name"] or "").startswith("llama-") and ours in " ".join(words):
+            left.append(" ".join(words))
+    assert left == []
+
+
+@pytest.fixture(scope="module", params=get_args(FrontEnd))
+def front_end(request: pytest.FixtureRequest) -> FrontEnd:
+    name: FrontEnd = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[Model, ...]:
+    """What is served; a file may say it anew."""
+    return MODELS
+
+
+@pytest.fixture(scope="module")
+def endpoint(
+    front_end: FrontEnd,
+    models: tuple[Model, ...],
+    llama_server: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Endpoint]:
+    """One endpoint for a whole file; it asks for no key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(KEY_VARIABLE, raising=False)
+        with served(models, tmp_path_factory.mktemp("served"), front_end) as running:
+            yield Endpoint(served=running)
+
+
+@pytest.fixture
+def serving(
+    front_end: FrontEnd, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Serving:
+    """An endpoint of a test's own, which it may break."""
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+
+    @contextmanager
+    def start(*models: Model) -> Iterator[Endpoint]:
+        with served(models, tmp_path, front_end) as running:
+            yield Endpoint(served=running)
+
+    return start
