@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from ops.smoke.outcome import CheckError
 
 _TIMEOUT_S = 30
 """An unload may take llama-swap's unloadTimeout, 10 s as this repository sets it."""
+
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,12 @@ def _unload(endpoint: Endpoint, front_end: FrontEnd, model: str) -> None:
     else:
         answer = endpoint.post("/models/unload", {"model": model}, timeout_s=_TIMEOUT_S)
     _check(answer, f"{model} is not unloaded")
+    # llama-server's router answers before its model has gone.
+    deadline = time.monotonic() + _TIMEOUT_S
+    while model in find(endpoint, timeout_s=_TIMEOUT_S).loaded:
+        if time.monotonic() > deadline:
+            raise CheckError(f"{model} is still loaded {_TIMEOUT_S} s after its unload")
+        time.sleep(_POLL_S)
 
 
 def _check(answer: Answer, what: str) -> None:
