@@ -94,6 +94,10 @@ bench-resume: $(VENV)/.bench-installed ## Count the bytes that each of them fetc
 bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmtouch
 	python -m bench.warm $(BENCH)
 
+.PHONY: bench-swap
+bench-swap: install ## Time swaps behind both front ends against killing and starting
+	python -m bench.swap $(BENCH)
+
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

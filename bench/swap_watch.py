@@ -1,0 +1,140 @@
+"""The parts of a swap, seen from outside: the children of a front end, and their health."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from typing import Self
+
+import psutil
+
+PARTS = ("old process gone", "new process spawned", "healthy", "first token")
+"""What each part of a swap ends with, in order; the first begins with the request."""
+PERIOD_S = 0.001
+"""The pause between two looks; a look itself takes a few milliseconds."""
+_PATIENCE_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """One swap."""
+
+    total_s: float
+    """From the request to the first token of the stream."""
+    parts_s: dict[str, float]
+    """What each of PARTS took; together they are the total."""
+    gaps_s: tuple[float, ...]
+    """Between two looks: what the parts are exact to."""
+
+
+def swap_of(started: float, moments: dict[str, float], gaps_s: list[float]) -> Swap:
+    """Turn the moments at which parts ended into the parts.
+
+    Args:
+        started: When the request was sent, in seconds of `time.monotonic`, as all moments.
+        moments: One of each of PARTS.
+        gaps_s: Seconds between two looks.
+    """
+    first_token = moments[PARTS[-1]]
+    parts_s = {}
+    before = started
+    for part in PARTS:
+        # What was seen only after the token came is of its moment: looks are a gap apart.
+        at = min(max(moments.get(part, before), before), first_token)
+        parts_s[part] = at - before
+        before = at
+    return Swap(total_s=first_token - started, parts_s=parts_s, gaps_s=tuple(gaps_s))
+
+
+def llama_servers(pid: int) -> dict[int, int]:
+    """Find the models' processes of a front end that have not begun to end.
+
+    Args:
+        pid: The front end's.
+
+    Returns:
+        Process id -> port.
+    """
+    front_end = psutil.Process(pid)
+    own = front_end.cmdline()
+    found = {}
+    for child in front_end.children():
+        with contextlib.suppress(psutil.Error):
+            words = child.cmdline()  # Empty as soon as its memory is released.
+            # Between fork and exec a child has its parent's words.
+            if words != own and "--port" in words:
+                found[child.pid] = int(words[words.index("--port") + 1])
+    return found
+
+
+def is_healthy(port: int) -> bool:
+    """Whether /health answers 200 on this port of 127.0.0.1."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/health", headers={"Connection": "close"})
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+class Watch:
+    """Notes when the old model's process goes, and when the new one's comes and is healthy."""
+
+    def __init__(self, pid: int) -> None:
+        """Watch the children of a front end, from the start of the context on."""
+        self.moments: dict[str, float] = {}
+        self.gaps_s: list[float] = []
+        self._pid = pid
+        self._old = frozenset(llama_servers(pid))
+        self._new: tuple[int, int] | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_exception: object) -> None:
+        if kind is None:
+            self._thread.join(timeout=_PATIENCE_S)
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        before = time.monotonic()
+        while not self._over.is_set() and len(self.moments) < 3:
+            try:
+                self._look()
+            except psutil.NoSuchProcess:
+                return
+            self.gaps_s.append(time.monotonic() - before)
+            before = time.monotonic()
+            time.sleep(PERIOD_S)
+
+    def _look(self) -> None:
+        gone, spawned, healthy, _ = PARTS
+        if gone not in self.moments or spawned not in self.moments:
+            found = llama_servers(self._pid)
+            now = time.monotonic()
+            if not self._old & found.keys():
+                self.moments.setdefault(gone, now)
+            for child, port in found.items():
+                if child not in self._old:
+                    self.moments.setdefault(spawned, now)
+                    self._new = (child, port)
+        if self._new is None or healthy in self.moments:
+            return
+        child, port = self._new
+        if is_healthy(port) or not psutil.pid_exists(child):
+            self.moments[healthy] = time.monotonic()
+
+
+def resolution_ms(swaps: list[Swap]) -> tuple[float, float]:
+    """Say how far apart two looks were, in ms: their median and their 95th percentile."""
+    gaps = sorted(gap * 1000 for swap in swaps for gap in swap.gaps_s)
+    return (statistics.median(gaps), gaps[int(0.95 * (len(gaps) - 1))]) if gaps else (0, 0)
