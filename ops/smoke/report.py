@@ -21,10 +21,9 @@ _TIMED = {"text": "cold (s)", "warm": "warm (s)"}
 
 def show(console: Console, result: Result) -> None:
     """Show all checks: the endpoint's, a row a model, and why any failed."""
-    name = {None: "an unknown front end", "llama-server": "llama-server's router"}.get(
-        result.front_end, result.front_end
-    )
-    console.print(f"\n{result.url}, {name}", highlight=False, soft_wrap=True)
+    router = {"llama-server": "llama-server's router"}
+    name = result.front_end and f", {router.get(result.front_end, result.front_end)}"
+    console.print(f"\n{result.url}{name or ''}", highlight=False, soft_wrap=True)
     for check in result.checks:
         if check.model is None:
             line = Text(f"  {check.name:14}").append(check.outcome, _STYLES[check.outcome])

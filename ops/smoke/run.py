@@ -12,7 +12,7 @@ from llama_swap_config.model import Model
 from ops.smoke import endpoint_checks, residents
 from ops.smoke.endpoint import Endpoint
 from ops.smoke.model_checks import Asker, checks_of
-from ops.smoke.outcome import Check, CheckError, Outcome, SkippedError, one_line
+from ops.smoke.outcome import Check, CheckError, Ends, Outcome, SkippedError, one_line
 
 _ENDPOINT_TIMEOUT_S = 10
 
@@ -125,7 +125,7 @@ class _Asking:
             except CheckError as failed:
                 outcome = "failed"
                 reason = self.shown(failed)
-                self._stop(failed, model, f"not asked, because {name!r} failed: {reason}")
+                self._stop(failed.ends, model, f"not asked, because {name!r} failed", reason)
         self.checks.append(
             Check(
                 name=name,
@@ -142,8 +142,8 @@ class _Asking:
         text = str(failed)
         return one_line(text.replace(self._key, "***") if self._key else text)
 
-    def _stop(self, failed: CheckError, model: str | None, why: str) -> None:
-        if failed.ends == "endpoint":
+    def _stop(self, ends: Ends, model: str | None, why: str, reason: str) -> None:
+        if ends == "endpoint":
             self.over = why
-        elif failed.ends == "model" and model is not None:
-            self._over_for[model] = why
+        elif ends == "model" and model is not None:
+            self._over_for[model] = f"{why}: {reason}"
