@@ -13,8 +13,8 @@ import threading
 import time
 from typing import Self
 
+from ops.api_key import authorization
 from ops.pictures import data_uri, solid_picture
-from ops.serve import request_headers
 
 _PICTURE = data_uri(solid_picture("red", size_px=32))
 LONG_TOKENS = 3000
@@ -60,7 +60,7 @@ class Answer:
             RefusedError: when none came.
             OSError: TimeoutError among others.
         """
-        headers = {"Content-Type": "application/json", **request_headers()}
+        headers = {"Content-Type": "application/json", **authorization()}
         self._connection.request("POST", "/v1/chat/completions", self._body(), headers)
         self._response = self._connection.getresponse()
         if self._response.status != 200:
@@ -113,7 +113,7 @@ def call(method: str, port: int, path: str, body: object = None, *, timeout_s: f
     """Send a request whose answer does not matter, such as one to unload a model."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        headers = {"Content-Type": "application/json", **request_headers()}
+        headers = {"Content-Type": "application/json", **authorization()}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         connection.getresponse().read()
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import httpx2
 
+from ops.api_key import authorization
 from ops.errors import OpsError
 from ops.pictures import data_uri, solid_picture
-from ops.serve import Served, request_headers
+from ops.serve import Served
 
 _QUESTION = "What is in this picture?"
 _MAX_TOKENS = 24
@@ -46,7 +47,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
             response = httpx2.post(
                 f"{served.url}/v1/chat/completions",
                 json=_request(model),
-                headers=request_headers(),
+                headers=authorization(),
                 timeout=timeout_s,
                 trust_env=False,
             )
@@ -66,7 +67,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
 
 def curl_command(served: Served) -> str:
     """Write the same question as a command to try next."""
-    key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if request_headers() else ""
+    key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if authorization() else ""
     return (
         f"curl -s {served.url}/v1/chat/completions -H 'Content-Type: application/json'{key} "
         f"-d '{json.dumps(_request(served.models[0]))}'"

@@ -18,16 +18,15 @@ from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.router_preset import ROUTER_ENVIRONMENT, render_router_preset, router_args
 from llama_swap_config.server_command import ENVIRONMENT, ServerSettings
+from ops.api_key import KEY_VARIABLE, api_key
 from ops.errors import OpsError
 from ops.llama_server import llama_server
 from ops.local_store import LocalStore
 from ops.ports import free_ports, refusal
 from ops.processes import Processes
 
-KEY_VARIABLE = "LLAMA_API_KEY"
-"""The variable whose value the endpoint asks for; llama-server's own name for it."""
-_CHILD_KEY_VARIABLE = "ENDPOINT_API_KEY"
 # Under its own name the key would be inherited by each llama-server, which then asks for it too.
+_LLAMA_SWAP_KEY_VARIABLE = "ENDPOINT_API_KEY"
 _NAME = "front-end"
 _READY_TIMEOUT_S = 60
 # SIGTERM lets llama-swap answer what it has begun, for 30 s at most.
@@ -106,12 +105,6 @@ def start(
     return served
 
 
-def request_headers() -> dict[str, str]:
-    """The headers of a request to what is served: the key, where the environment holds one."""
-    key = os.environ.get(KEY_VARIABLE)
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
 def find(state_dir: Path) -> Served | None:
     """Find the front end of this directory, if it runs."""
     folder = state_dir / "serve"
@@ -171,7 +164,7 @@ def _command(
     port: int,
 ) -> tuple[list[str], dict[str, str]]:
     """Write the configuration; return the command and its environment."""
-    key = os.environ.get(KEY_VARIABLE, "")
+    key = api_key()
     env = {**os.environ, **ENVIRONMENT}
     if store.random_weights:
         # Threads that wait for each other take longer than the tiny models' work.
@@ -185,12 +178,12 @@ def _command(
     settings = LlamaSwapSettings(
         server=server,
         start_port=free_ports(len(store.models)),
-        api_key_env=(_CHILD_KEY_VARIABLE,) if key else (),
+        api_key_env=(_LLAMA_SWAP_KEY_VARIABLE,) if key else (),
     )
     config = folder / "llama-swap.yaml"
     config.write_text(render_llama_swap(store.models, settings), encoding="utf-8")
     if key:
-        env[_CHILD_KEY_VARIABLE] = key
+        env[_LLAMA_SWAP_KEY_VARIABLE] = key
     program = shutil.which("llama-swap") or "llama-swap"
     return [program, "-config", str(config), "-listen", f"127.0.0.1:{port}"], env
 
@@ -201,8 +194,8 @@ def _fingerprint(
     """What has to be the same for a running front end to be the wanted one."""
     rendered = render_llama_swap(models, LlamaSwapSettings(server=server))
     files = [file.sha256 for each in models for file in each.files]
-    key = os.environ.get(KEY_VARIABLE, "")
-    return hashlib.sha256(repr((front_end, rendered, files, port, key)).encode()).hexdigest()
+    wanted = (front_end, rendered, files, port, api_key())
+    return hashlib.sha256(repr(wanted).encode()).hexdigest()
 
 
 def _recorded(folder: Path) -> Mapping[str, Any]:

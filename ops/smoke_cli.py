@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from llama_swap_config.registry import REGISTRY
+from ops.api_key import api_key
 from ops.errors import OpsError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def smoke(
         raise OpsError(f"{junit} cannot be written: {junit.parent} is no directory")
     from ops.signals import ended_by_signals
     from ops.smoke import report
-    from ops.smoke.endpoint import KEY_VARIABLE, Endpoint
+    from ops.smoke.endpoint import Endpoint
     from ops.smoke.run import run
 
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -74,8 +74,7 @@ def smoke(
     with ended_by_signals(), ExitStack() as stack:
         status = stack.enter_context(aside.status("looking for the endpoint"))
         address = stack.enter_context(_forwarded()) if url is None else url
-        key = os.environ.get(KEY_VARIABLE, "")
-        endpoint = stack.enter_context(Endpoint(address, key=key))
+        endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         result = run(
             endpoint,
             registry=REGISTRY,

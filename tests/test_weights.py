@@ -68,7 +68,7 @@ def state_of(found: dict[str, Any], name: str = NAME) -> tuple[str, str]:
     return file["state"], file["reason"]
 
 
-def test_the_tiny_models_are_the_registrys_models_under_the_locks_names(filled: LocalStore) -> None:
+def test_the_tiny_models_have_the_names_of_registry_and_lock(filled: LocalStore) -> None:
     real = read_lock()
     played = read_lock(filled.lock_path)
     assert played.keys() == real.keys()

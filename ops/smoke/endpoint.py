@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from ops.api_key import KEY_VARIABLE
 from ops.errors import OpsError
 from ops.smoke.outcome import CheckError, one_line
-
-KEY_VARIABLE = "LLAMA_API_KEY"
 
 _CONNECT_TIMEOUT_S = 5
 _LARGEST_ANSWER_BYTES = 8 << 20

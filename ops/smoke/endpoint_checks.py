@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from llama_swap_config.front_end import FrontEnd
-from ops.smoke.endpoint import KEY_VARIABLE, Answer, Endpoint, at, excerpt
+from ops.api_key import KEY_VARIABLE
+from ops.smoke.endpoint import Answer, Endpoint, at, excerpt
 from ops.smoke.model_checks import CHAT
 from ops.smoke.outcome import CheckError, SkippedError
 

@@ -23,6 +23,7 @@ from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from ops import ask, local_store, serve
+from ops.api_key import authorization
 from ops.cli import main
 from ops.errors import OpsError
 from ops.local_hub import HubFile, LocalHub
@@ -145,7 +146,7 @@ def test_the_key_of_the_environment_is_asked_for(
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
     with served(MODELS, tmp_path, front_end) as running:
-        assert ids_at(running.url, **serve.request_headers()) == {"first", "second"}
+        assert ids_at(running.url, **authorization()) == {"first", "second"}
         assert len(list(ask.ask_each(running))) == 2
         chat = {"model": "first", "messages": []}
         refused = httpx2.post(f"{running.url}/v1/chat/completions", json=chat, trust_env=False)

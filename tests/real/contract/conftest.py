@@ -12,7 +12,7 @@ import pytest
 
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.model import Model
-from ops.serve import KEY_VARIABLE
+from ops.api_key import KEY_VARIABLE
 from tests.real.contract.endpoint import MODELS, Endpoint
 from tests.real.served import served
 

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from llama_swap_config.front_end import FrontEnd
-from ops.serve import KEY_VARIABLE
+from ops.api_key import KEY_VARIABLE
 from tests.real.contract.endpoint import EYES, Endpoint, chat_body, complaint
 from tests.real.served import served
 
