@@ -61,7 +61,6 @@ def test_without_the_key_it_is_401(endpoint: Endpoint, headers: dict[str, str]) 
     answer = endpoint.post("/v1/chat/completions", chat_body("", model=EYES, tokens=2), headers)
     assert answer.status_code == 401
     assert "api key" in complaint(answer).lower()
-    assert answer.json()["error"]["type"] == "authentication_error"
 
 
 def test_authorization_counts_more(endpoint: Endpoint) -> None:
