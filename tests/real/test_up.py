@@ -1,0 +1,71 @@
+"""`up`, on a machine where Terraform cannot get the provider: it says so, the rest is there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from llama_swap_config.registry import REGISTRY
+from ops import embedded, serve
+from ops.cli import main
+from ops.up import Deployed, up
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder = tmp_path_factory.mktemp("up")
+    (folder / "mirror").mkdir()
+    config = folder / "terraformrc"
+    config.write_text(
+        f'provider_installation {{ filesystem_mirror {{ path = "{folder / "mirror"}" }} }}\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_CLI_CONFIG_FILE", str(config))
+        patch.setenv("CDKTF_OUTDIR", str(folder / "cdktf.out"))
+        patch.delenv("LLAMA_API_KEY", raising=False)
+        for name in ("PG_CONN_STR", "KUBE_CONFIG_PATH", "KUBE_CTX", "KUBECONFIG"):
+            patch.setenv(name, "")  # `up` sets them; this puts them back afterwards.
+        try:
+            yield up(folder / "state", say=print)
+        finally:
+            serve.stop(folder / "state")
+            embedded.down(folder / "state", say=print)
+
+
+def test_it_applies_server_side_and_says_why(deployed: Deployed) -> None:
+    assert deployed.way.startswith(
+        "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
+    )
+    assert len(deployed.objects) == 12
+    assert [each for each in deployed.workloads if not each.settled] == []
+
+
+def test_each_model_is_downloaded_served_and_asked_about_a_picture(deployed: Deployed) -> None:
+    assert deployed.store.status().is_whole
+    assert [each.model for each in deployed.answers] == [model.id for model in REGISTRY]
+    assert all(each.text.strip() for each in deployed.answers)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_smoke_reaches_it_by_a_port_forward_to_the_pod(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--random-weights"]) == 0
+    assert deployed.served.url not in capsys.readouterr().out
+
+
+def test_a_second_up_finds_what_runs(deployed: Deployed) -> None:
+    said: list[str] = []
+    again = up(deployed.cluster.state_dir, say=said.append)
+    assert again.served == deployed.served
+    assert f"{again.served.front_end} serves already, at {again.served.url}" in said
+
+
+def test_down_ends_all_of_it(deployed: Deployed) -> None:
+    state_dir = deployed.cluster.state_dir
+    assert serve.find(state_dir) == deployed.served
+    assert main(["down", "--state-dir", str(state_dir)]) == 0
+    assert serve.find(state_dir) is None
+    assert embedded.find(state_dir) is None
