@@ -68,6 +68,12 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def pytest_configure() -> None:
+    # In the background of a shell SIGINT is ignored, and what the tests start would ignore it too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write tests/golden anew, to be reviewed"
