@@ -1,0 +1,58 @@
+"""What a GGUF file says of itself in its header, as far as the budget needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsHeader:
+    """The shape of a language model; numbers of elements where the name has no unit."""
+
+    architecture: str
+    """`general.architecture`, such as `qwen3vl`."""
+    layers: int
+    """`block_count`."""
+    width: int
+    """`embedding_length`."""
+    feed_forward: int
+    """`feed_forward_length`."""
+    heads: int
+    """`attention.head_count`."""
+    kv_heads: int
+    """`attention.head_count_kv`."""
+    key_size: int
+    """`attention.key_length`: of one head."""
+    value_size: int
+    """`attention.value_length`: of one head."""
+    vocabulary: int
+    train_context: int
+    """`context_length`, in tokens; llama-server caps a larger context at it without a word."""
+    deepstack_layers: int
+    """`n_deepstack_layers`: layers that take picture features of their own; 0: none."""
+    output_tied: bool
+    """Whether there is no output.weight: the token embedding is then copied to the GPU too."""
+    tensor_bytes: int
+    """All tensors together."""
+    token_embedding_bytes: int
+    """token_embd.weight, which stays in host memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectorHeader:
+    """The shape of a vision projector (mmproj)."""
+
+    projector_type: str
+    """`clip.projector_type`, such as `qwen3vl_merger` or `resampler`."""
+    output_width: int
+    """`clip.vision.projection_dim`: equal to the width of the model that it goes with."""
+    layers: int
+    width: int
+    feed_forward: int
+    heads: int
+    image_px: int
+    patch_px: int
+    merge: int
+    """`clip.vision.spatial_merge_size`: patches a side that make one token; 1 where left out."""
+    deepstack_layers: int
+    tensor_bytes: int
