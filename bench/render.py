@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
-from llama_swap_config.lock import lock_models, read_lock
+from llama_swap_config.lock import LockedFile, lock_models
+from llama_swap_config.lock_file import read_lock, render_lock
 from llama_swap_config.model import Model
 
 ROUNDS = 5
 
 
 def lock_text(count: int) -> str:
-    """Write a lock of so many models."""
+    """Write a lock of so many models: the repository's first one under other names."""
+    (first, *_) = read_lock().values()
 
-    def file(index: int, role: str) -> dict[str, object]:
-        return {
-            "role": role,
-            "name": f"{role}-{index}.gguf",
-            "quantisation": "Q4_K_M" if role == "model" else "F16",
-            "size_bytes": 1 + index,
-            "sha256": f"{2 * index + (role == 'model'):064x}",
-        }
+    def file(index: int, of: LockedFile) -> LockedFile:
+        return replace(
+            of,
+            repository=f"owner/model-{index}",
+            revision=f"{index:040x}",
+            name=f"{of.role}-{index}.gguf",
+            sha256=f"{2 * index + (of.role == 'model'):064x}",
+        )
 
-    return json.dumps(
-        {
-            "version": 1,
-            "models": {
-                f"model-{index}": {
-                    "repository": f"owner/model-{index}",
-                    "revision": f"{index:040x}",
-                    "files": [file(index, "model"), file(index, "mmproj")],
-                }
-                for index in range(count)
-            },
-        }
+    return render_lock(
+        {f"model-{index}": tuple(file(index, of) for of in first) for index in range(count)}
     )
 
 

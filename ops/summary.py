@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from in_pod.download import size_text
-from llama_swap_config.lock import lock_models, read_lock
+from llama_swap_config.lock import lock_models
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.registry import REGISTRY
 from ops.ask import curl_command
 from ops.kube import Workload

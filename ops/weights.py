@@ -11,7 +11,8 @@ from typing import Any, Literal
 from in_pod import download
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
-from llama_swap_config.lock import LOCK_PATH, lock_models, read_lock
+from llama_swap_config.lock import LOCK_PATH, lock_models
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.registry import REGISTRY
 from ops.errors import OpsError
 

@@ -18,7 +18,8 @@ from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
-from llama_swap_config.lock import LOCK_PATH, lock_models, read_lock
+from llama_swap_config.lock import LOCK_PATH, lock_models
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.warm_plan import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings

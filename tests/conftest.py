@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.lock import LockedModel, lock_models, read_lock
+from llama_swap_config.lock import LockedModel, lock_models
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from tests.volume import Source

@@ -13,7 +13,8 @@ import pytest
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import ConfigError
-from llama_swap_config.lock import LOCK_PATH, lock_models, read_lock
+from llama_swap_config.lock import LOCK_PATH, lock_models
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model, Sampling
 
 ROOT = Path(__file__).parent.parent

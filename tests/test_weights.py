@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.lock import read_lock
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.registry import REGISTRY
 from ops import local_store, weights
 from ops.cli import main
