@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
 
-from llama_swap_config.lock import LockedFile, LockedModel
+from llama_swap_config.lock import READ_FROM_FILE, LockedFile, LockedModel, Role
 from llama_swap_config.model import Model
 from ops import tiny_models
+from ops.gguf_header import read_file_header
 from ops.local_store import LocalStore
 
 MODELS = ("tiny-a", "tiny-b")
@@ -42,7 +42,7 @@ def make_store(folder: Path) -> LocalStore:
     )
 
 
-def _locked(path: Path, role: Literal["model", "mmproj"]) -> LockedFile:
+def _locked(path: Path, role: Role) -> LockedFile:
     return LockedFile(
         role=role,
         repository=f"bench/{path.parent.name}",
@@ -51,4 +51,6 @@ def _locked(path: Path, role: Literal["model", "mmproj"]) -> LockedFile:
         quantisation="F32",
         size_bytes=path.stat().st_size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        header=read_file_header(path, role),
+        header_source=READ_FROM_FILE,
     )

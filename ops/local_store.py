@@ -6,11 +6,10 @@ that play them, under a lock of their own.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,15 +17,17 @@ from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.lock import (
     LOCK_PATH,
+    READ_FROM_FILE,
     LockedFile,
     LockedModel,
     lock_models,
-    read_lock,
 )
+from llama_swap_config.lock_file import read_lock, write_lock
 from llama_swap_config.registry import REGISTRY
 from llama_swap_config.warm_plan import render_warm_plan
 from ops import tiny_models
 from ops.errors import OpsError
+from ops.gguf_header import read_file_header
 from ops.local_hub import HubFile, LocalHub
 from ops.synth import ROOT
 from ops.weights import VolumeStatus, plan_of, status
@@ -65,7 +66,8 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     """
     locked = lock_models(check_registry(REGISTRY), read_lock())
     models, hub_files = _tiny_models(locked, state_dir / "hub")
-    lock_path = _write(state_dir / "models.lock.json", _lock_text(models))
+    lock_path = state_dir / "models.lock.json"
+    write_lock(lock_path, {each.model.id: each.files for each in models})
     with LocalHub(hub_files) as hub:
         _fill(state_dir / "models", models, state_dir, {"HF_ENDPOINT": hub.url}, say)
     return LocalStore(
@@ -119,7 +121,13 @@ def _tiny_models(
         else:
             tiny_models.write_projector(path, file.name)
         found = hub_files[file.repository, file.name] = HubFile.of(path)
-        return replace(file, size_bytes=path.stat().st_size, sha256=found.sha256)
+        return replace(
+            file,
+            size_bytes=path.stat().st_size,
+            sha256=found.sha256,
+            header=read_file_header(path, file.role),
+            header_source=READ_FROM_FILE,
+        )
 
     models = tuple(
         replace(
@@ -130,27 +138,6 @@ def _tiny_models(
         for each in locked
     )
     return models, hub_files
-
-
-def _lock_text(models: Iterable[LockedModel]) -> str:
-    entries = {
-        each.model.id: {
-            "repository": each.weights.repository,
-            "revision": each.weights.revision,
-            "files": [
-                {
-                    "role": file.role,
-                    "name": file.name,
-                    "quantisation": file.quantisation,
-                    "size_bytes": file.size_bytes,
-                    "sha256": file.sha256,
-                }
-                for file in each.files
-            ],
-        }
-        for each in models
-    }
-    return json.dumps({"version": 1, "models": entries}, indent=2) + "\n"
 
 
 def _write(path: Path, text: str) -> Path:

@@ -134,7 +134,7 @@ def second_sha256(models: dict[str, Any]) -> None:
 
 def second_size(models: dict[str, Any]) -> None:
     models["other"] = json.loads(json.dumps(models["qwen3vl-8b"]))
-    models["other"]["files"][0]["size_bytes"] = 1
+    models["other"]["files"][0]["size_bytes"] += 1
 
 
 def pattern(models: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ def branch(models: dict[str, Any]) -> None:
 BAD_LOCKS = {
     drop_sha256: r"model 'qwen3vl-8b', Qwen3VL-8B-Instruct-Q4_K_M\.gguf: sha256 is None",
     second_sha256: r"sha256 is '0{64}'; allowed: the one of its other entry, 67d1659b",
-    second_size: r"size_bytes is 1; allowed: 5027784800",
+    second_size: r"size_bytes is 5027784801; allowed: 5027784800",
     pattern: r"name is '\*Q4_K_M\*\.gguf'; allowed: one exact \.gguf file",
     parent_folder: r"name is '\.\./x\.gguf'",
     misspelt: r"a file's field is 'sha265'",

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from llama_swap_config.front_end import FrontEnd
-from llama_swap_config.lock import LockedFile, LockedModel
+from llama_swap_config.lock import READ_FROM_FILE, LockedFile, LockedModel, Role
 from llama_swap_config.model import Model
 from llama_swap_config.server_command import ServerSettings
 from ops import serve, tiny_models
+from ops.gguf_header import read_file_header
 from ops.local_store import LocalStore
 from ops.serve import Served
 
@@ -79,12 +80,15 @@ def served(
 
 
 def _locked(model: Model, path: Path) -> LockedFile:
+    role: Role = "model" if path.name == "model.gguf" else "mmproj"
     return LockedFile(
         repository=model.repository,
         revision="main",
         name=path.name,
-        role="model" if path.name == "model.gguf" else "mmproj",
+        role=role,
         quantisation=model.quantisation,
         size_bytes=path.stat().st_size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        header=read_file_header(path, role),
+        header_source=READ_FROM_FILE,
     )

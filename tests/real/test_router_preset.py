@@ -22,7 +22,8 @@ import pytest
 from constructs.front_end import FrontEndProgram, front_end_program
 from llama_swap_config.llama_server_flags import SWITCHES, TAKES_VALUE
 from llama_swap_config.llama_swap import LlamaSwapSettings
-from llama_swap_config.lock import LockedFile, LockedModel
+from llama_swap_config.lock import LockedModel
+from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model, Sampling
 from llama_swap_config.server_command import ServerSettings
 from ops.pictures import solid_picture
@@ -170,16 +171,8 @@ def pod_program(
 
 
 def _without_files(wanted: Model) -> LockedModel:
-    nothing = LockedFile(
-        role="model",
-        repository=wanted.repository,
-        revision="main",
-        name="x.gguf",
-        quantisation=wanted.quantisation,
-        size_bytes=1,
-        sha256="0" * 64,
-    )
-    return LockedModel(model=wanted, weights=nothing, projector=None)
+    some = next(iter(read_lock().values()))[0]
+    return LockedModel(model=wanted, weights=some, projector=None)
 
 
 @contextmanager

@@ -1,0 +1,296 @@
+"""The first part of a GGUF file, read with bounds: its keys and its list of tensors.
+
+The file may come from anyone, so nothing in it decides what is allocated: counts and lengths are
+compared with the bytes that are there before they are believed, and what no one asks for is
+passed over. At most `MAX_HEADER_BYTES` of a file are ever read.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Protocol
+
+import gguf
+
+from ops.errors import OpsError
+
+MAX_HEADER_BYTES = 64 * 2**20
+"""Ten times the header of a model with a vocabulary of 150,000."""
+_FIRST_READ_BYTES = 2**20
+_MAX_KEYS = 4096
+_MAX_TENSORS = 65_536
+_MAX_NAME_BYTES = 256
+_MAX_KEPT_STRING_BYTES = 1024
+"""Longer strings, chat templates above all, are passed over."""
+_MAX_KEPT_ITEMS = 1024
+"""Longer arrays, vocabularies above all, are counted and passed over."""
+_MAX_DEPTH = 4
+_MAX_DIMENSIONS = 4
+_MAX_ELEMENTS = 2**48
+
+_SCALARS = {
+    0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
+}  # fmt: skip
+_STRING, _ARRAY = 8, 9
+
+Scalar = str | int | float | bool
+
+
+class GgufError(OpsError):
+    """A file is no GGUF file that can be used, in one line that names it."""
+
+
+class Source(Protocol):
+    """The bytes of a file, wherever they are."""
+
+    @property
+    def name(self) -> str:
+        """What an error calls it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole file."""
+
+    def read(self, first: int, end: int) -> bytes:
+        """The bytes from `first` to before `end`, which is not past the file's end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSource:
+    """A file on this machine."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.path.name
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return self.path.stat().st_size
+
+    def read(self, first: int, end: int) -> bytes:
+        """Read a part of it."""
+        with self.path.open("rb") as file:
+            file.seek(first)
+            return file.read(end - first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """The value of a key that is an array."""
+
+    count: int
+    values: tuple[Scalar, ...]
+    """Empty where they are many, or arrays themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """A tensor of the list: its shape, first dimension first, and its bytes in the file."""
+
+    dimensions: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What a file says before its weights."""
+
+    keys: dict[str, Scalar | Items | None]
+    """None: a string that was passed over, being long."""
+    tensors: dict[str, Tensor]
+    read_bytes: int
+    """Of the file, to learn this."""
+
+
+def read_table(source: Source) -> Table:
+    """Read the keys and the list of tensors of a GGUF file.
+
+    Args:
+        source: The file; it is read from its start, in pieces, no further than needed.
+
+    Raises:
+        GgufError: when it is no GGUF file of version 2 or 3, is cut, or has counts, lengths or
+            types that cannot be true.
+    """
+    cursor = _Cursor(source)
+    tensor_count, key_count = _read_preamble(cursor)
+    keys: dict[str, Scalar | Items | None] = {}
+    for _ in range(key_count):
+        name = cursor.text("a key's name", _MAX_NAME_BYTES)
+        if name in keys:
+            raise cursor.error(f"has the key {name!r} twice")
+        keys[name] = _read_value(cursor, name, cursor.number("I"))
+    tensors: dict[str, Tensor] = {}
+    for _ in range(tensor_count):
+        name = cursor.text("a tensor's name", _MAX_NAME_BYTES)
+        if name in tensors:
+            raise cursor.error(f"has the tensor {name!r} twice")
+        tensors[name] = _read_tensor(cursor, name)
+    needed = sum(tensor.size_bytes for tensor in tensors.values())
+    if needed > source.size_bytes - cursor.position:
+        raise cursor.error(
+            f"is cut: its tensors take {needed} bytes, and {source.size_bytes - cursor.position} "
+            "bytes follow the header"
+        )
+    return Table(keys=keys, tensors=tensors, read_bytes=cursor.read_bytes)
+
+
+def _read_preamble(cursor: _Cursor) -> tuple[int, int]:
+    """Check magic and version; returns the counts of tensors and keys."""
+    magic = bytes(cursor.take(4))
+    if magic != b"GGUF":
+        start = magic.lstrip()
+        what = "a web page" if start.startswith(b"<") else f"something that starts with {magic!r}"
+        raise cursor.error(f"is no GGUF file but {what}")
+    version = cursor.number("I")
+    if version not in (2, 3):
+        swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
+        if swapped in (1, 2, 3):
+            raise cursor.error("is a big-endian GGUF file; this stack serves little-endian ones")
+        raise cursor.error(f"is GGUF of version {version}; allowed: 2, 3")
+    tensor_count, key_count = cursor.number("Q"), cursor.number("Q")
+    for what, count, most in (
+        ("tensors", tensor_count, _MAX_TENSORS),
+        ("keys", key_count, _MAX_KEYS),
+    ):
+        if count > most:
+            raise cursor.error(f"claims {count} {what}; allowed: at most {most}")
+    return tensor_count, key_count
+
+
+def _read_value(cursor: _Cursor, name: str, kind: int, depth: int = 0) -> Scalar | Items | None:
+    if kind in _SCALARS:
+        return cursor.scalar(_SCALARS[kind])
+    if kind == _STRING:
+        return cursor.string(name)
+    if kind != _ARRAY:
+        raise cursor.error(f"has a value of unknown type {kind} at {name!r}")
+    if depth == _MAX_DEPTH:
+        raise cursor.error(f"nests arrays deeper than {_MAX_DEPTH} at {name!r}")
+    item, count = cursor.number("I"), cursor.number("Q")
+    if item in _SCALARS:
+        width = struct.calcsize(f"<{_SCALARS[item]}")
+        content = cursor.take_many(name, count, width)
+        if count > _MAX_KEPT_ITEMS:
+            return Items(count=count, values=())
+        return Items(count=count, values=struct.unpack(f"<{count}{_SCALARS[item]}", content))
+    # A string takes its length, an array its type and its count, however short they are.
+    cursor.require(name, count, 8 if item == _STRING else 12)
+    for _ in range(count):
+        if item == _STRING:
+            cursor.skip_string(name)
+        else:
+            _read_value(cursor, name, item, depth + 1)
+    return Items(count=count, values=())
+
+
+def _read_tensor(cursor: _Cursor, name: str) -> Tensor:
+    count = cursor.number("I")
+    if count > _MAX_DIMENSIONS:
+        raise cursor.error(f"gives tensor {name!r} {count} dimensions; allowed: at most 4")
+    dimensions = tuple(cursor.number("Q") for _ in range(count))
+    kind = cursor.number("I")
+    cursor.number("Q")  # Where its bytes are.
+    elements = prod(dimensions)
+    if not 0 < elements <= _MAX_ELEMENTS:
+        raise cursor.error(f"gives tensor {name!r} the dimensions {dimensions}")
+    try:
+        block, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
+    except (ValueError, KeyError):
+        raise cursor.error(f"has tensor {name!r} of unknown type {kind}") from None
+    if (dimensions or (1,))[0] % block:
+        raise cursor.error(f"has tensor {name!r} in rows that are no multiple of {block}")
+    return Tensor(dimensions=dimensions, size_bytes=elements // block * block_bytes)
+
+
+class _Cursor:
+    """Where in a file we are, and what was read of it so far."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._bytes = bytearray()
+        self._limit = min(source.size_bytes, MAX_HEADER_BYTES)
+        self.position = 0
+
+    @property
+    def read_bytes(self) -> int:
+        return len(self._bytes)
+
+    def error(self, text: str) -> GgufError:
+        return GgufError(f"{self._source.name}: {text}")
+
+    def _past_the_end(self) -> GgufError:
+        if self._limit < self._source.size_bytes:
+            return self.error(f"has a header of more than {MAX_HEADER_BYTES // 2**20} MiB")
+        return self.error(f"is cut: its header goes on after its {self._limit} bytes")
+
+    def require(self, name: str, count: int, width: int) -> None:
+        """Refuse so many things of at least this width where fewer bytes are left."""
+        left = self._limit - self.position
+        if count * width > left:
+            raise self.error(f"claims {count} items at {name!r}, with {left} bytes left to read")
+
+    def _fill(self, length: int) -> int:
+        """Have the next bytes read; returns where they start."""
+        start, end = self.position, self.position + length
+        if end > self._limit:
+            raise self._past_the_end()
+        while len(self._bytes) < end:
+            have = len(self._bytes)
+            upto = min(self._limit, max(end, 2 * have, _FIRST_READ_BYTES))
+            piece = self._source.read(have, upto)
+            if len(piece) != upto - have:
+                raise self.error(f"is cut: {len(piece)} bytes came, {upto - have} were asked for")
+            self._bytes += piece
+        self.position = end
+        return start
+
+    def take(self, length: int) -> bytearray:
+        start = self._fill(length)
+        return self._bytes[start : start + length]
+
+    def take_many(self, name: str, count: int, width: int) -> bytearray:
+        """Pass over an array; its bytes, where it is short enough to be kept."""
+        self.require(name, count, width)
+        if count <= _MAX_KEPT_ITEMS:
+            return self.take(count * width)
+        self._fill(count * width)
+        return bytearray()
+
+    def scalar(self, code: str) -> int | float | bool:
+        start = self._fill(struct.calcsize(f"<{code}"))
+        value: int | float | bool
+        (value,) = struct.unpack_from(f"<{code}", self._bytes, start)
+        return value
+
+    def number(self, code: str) -> int:
+        return int(self.scalar(code))
+
+    def skip_string(self, name: str) -> None:
+        length = self.number("Q")
+        self.require(name, length, 1)
+        self._fill(length)
+
+    def string(self, name: str) -> str | None:
+        length = self.number("Q")
+        self.require(name, length, 1)
+        if length > _MAX_KEPT_STRING_BYTES:
+            self._fill(length)
+            return None
+        return self.take(length).decode(errors="replace")
+
+    def text(self, what: str, most: int) -> str:
+        length = self.number("Q")
+        if length > most:
+            raise self.error(f"claims {length} bytes for {what}; allowed: at most {most}")
+        try:
+            return self.take(length).decode()
+        except UnicodeDecodeError:
+            raise self.error(f"has {what} that is no text") from None
