@@ -10,12 +10,12 @@ def main() -> int:
     try:
         # Imported here because a bad entry of the registry already fails when it is loaded.
         from constructs.terraform import App
-        from llama_swap_config.registry import REGISTRY
+        from llama_swap_config.registry import REGISTRY, RESIDENCY
         from stacks.llama_cpp import LlamaCppStack
         from stacks.settings import PRODUCTION
 
         app = App()
-        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, models=REGISTRY)
+        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, models=REGISTRY, residency=RESIDENCY)
         app.synth()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

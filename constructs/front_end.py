@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
+from llama_swap_config.residency import Residents
 from llama_swap_config.router_preset import ROUTER_ENVIRONMENT, render_router_preset, router_args
 from llama_swap_config.server_command import ENVIRONMENT
 
@@ -37,6 +38,7 @@ def front_end_program(
     models: tuple[LockedModel, ...],
     settings: LlamaSwapSettings,
     port: int,
+    residents: Residents,
 ) -> FrontEndProgram:
     """Render the program that the settings choose.
 
@@ -45,13 +47,14 @@ def front_end_program(
         models: The locked registry.
         settings: What the operator chose of llama-swap and of what stands behind it.
         port: The port that the pod listens on.
+        residents: What it may hold on the card.
 
     Raises:
         ConfigError: when two models share a name, and for what the router's file cannot say.
     """
     if front_end == "llama-server":
-        return _llama_server(models, settings, port)
-    return _llama_swap(models, settings, port)
+        return _llama_server(models, settings, port, residents)
+    return _llama_swap(models, settings, port, residents)
 
 
 # Both are started through a shell for the limit: an engine that crashes in a loop wrote 148 GiB of
@@ -59,12 +62,12 @@ def front_end_program(
 
 
 def _llama_swap(
-    models: tuple[LockedModel, ...], settings: LlamaSwapSettings, port: int
+    models: tuple[LockedModel, ...], settings: LlamaSwapSettings, port: int, residents: Residents
 ) -> FrontEndProgram:
     key = "llama-swap.yaml"
     return FrontEndProgram(
         config_key=key,
-        config=render_llama_swap(models, settings),
+        config=render_llama_swap(models, settings, residents),
         script="ulimit -c 0; "
         f"exec /app/llama-swap -config {CONFIG_DIR}/{key} -listen 0.0.0.0:{port}",
         # Unlike /health it logs nothing.
@@ -74,10 +77,12 @@ def _llama_swap(
 
 
 def _llama_server(
-    models: tuple[LockedModel, ...], settings: LlamaSwapSettings, port: int
+    models: tuple[LockedModel, ...], settings: LlamaSwapSettings, port: int, residents: Residents
 ) -> FrontEndProgram:
     key = "router-preset.ini"
-    args = router_args(port=port, preset_path=f"{CONFIG_DIR}/{key}")
+    args = router_args(
+        port=port, preset_path=f"{CONFIG_DIR}/{key}", models_max=residents.models_max
+    )
     words = shlex.join((settings.server.binary, *args))
     # A variable that is missing or empty ends the shell: llama-server would drop that key without
     # a word, and ask for none at all when it was the only one.

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from llama_swap_config.card import Card
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """The card, as Kubernetes and the serving pod see it."""
+class Gpu(Card):
+    """The card, and how a pod comes to it."""
 
-    product: str = "Tesla-T4"
-    usable_mib: int = 14912
-    """What CUDA can hand out; a T4's 15360 MiB are never all there."""
     node_selector: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({"nvidia.com/gpu.present": "true"})
     )

@@ -6,6 +6,9 @@ the container image and b11434 in the tests.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from llama_swap_config.errors import ConfigError
 
 _RENDERED = "this repository renders it from a field of the registry or the settings"
@@ -110,3 +113,33 @@ def check_extra_args(subject: str, extra_args: tuple[str, ...]) -> None:
                     allowed="one line without '${'",
                     remedy="write the value itself",
                 )
+
+
+def switched_on(extra_args: Sequence[str], on: str, *, off: str | None = None) -> bool:
+    """Whether a switch is given, and not taken back by the other one behind it."""
+    given = [word for word in extra_args if word in (on, off)]
+    return bool(given) and given[-1] == on
+
+
+def number_of(subject: str, extra_args: Sequence[str], *flags: str, default: int) -> int:
+    """The whole number behind a flag; of several, llama-server takes the last.
+
+    Args:
+        subject: What the error names, such as `model 'qwen3vl-8b'`.
+        extra_args: The words, flags and values in the order of the command line.
+        flags: The flag's names.
+        default: What llama-server takes where the flag is not given.
+
+    Raises:
+        ConfigError: when it is no number, or less than 1.
+    """
+    found = default
+    for flag, text in itertools.pairwise(extra_args):
+        if flag in flags:
+            if not (text.isascii() and text.isdigit() and int(text[:10]) > 0):
+                raise ConfigError.of(
+                    subject, f"extra_args {flag}", text, allowed="a whole number, at least 1",
+                    remedy="correct the number",
+                )  # fmt: skip
+            found = int(text[:10])
+    return found

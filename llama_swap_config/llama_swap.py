@@ -14,6 +14,7 @@ import yaml
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.lock import LockedModel
+from llama_swap_config.residency import ONE_RESIDENT, Residents
 from llama_swap_config.server_command import ServerSettings, model_args, program, shared_args
 
 CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
@@ -57,6 +58,36 @@ class SwapModel:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapMatrix:
+    """Which models may run together; one that no set names runs alone."""
+
+    sets: dict[str, str]
+    """Name -> ids joined by `&`. A set allows its subsets; of two that cost as much, the first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapRouterSettings:
+    """`routing.router.settings`."""
+
+    matrix: SwapMatrix
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapRouter:
+    """`routing.router`."""
+
+    use: Literal["matrix"]
+    settings: SwapRouterSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapRouting:
+    """`routing`, the canonical place; llama-swap also reads groups and matrix at the top."""
+
+    router: SwapRouter
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SwapConfig:
     """The whole file; the order of the fields is the order of the keys."""
 
@@ -70,14 +101,21 @@ class SwapConfig:
     macros: dict[str, str]
     """Text for what repeats. A later macro may use an earlier one, so their order matters."""
     models: dict[str, SwapModel]
+    routing: SwapRouting | None
+    """Left out: one model at a time."""
 
 
-def swap_config(models: tuple[LockedModel, ...], settings: LlamaSwapSettings) -> SwapConfig:
+def swap_config(
+    models: tuple[LockedModel, ...],
+    settings: LlamaSwapSettings,
+    residents: Residents = ONE_RESIDENT,
+) -> SwapConfig:
     """Build the configuration of one endpoint.
 
     Args:
         models: The locked registry, in the operator's order.
         settings: What the operator chose of llama-swap.
+        residents: What may be on the card together; left out: one model at a time.
 
     Raises:
         ConfigError: when two models share a name.
@@ -110,15 +148,21 @@ def swap_config(models: tuple[LockedModel, ...], settings: LlamaSwapSettings) ->
             )
             for locked in models
         },
+        routing=_routing(residents),
     )
 
 
-def render_llama_swap(models: tuple[LockedModel, ...], settings: LlamaSwapSettings) -> str:
+def render_llama_swap(
+    models: tuple[LockedModel, ...],
+    settings: LlamaSwapSettings,
+    residents: Residents = ONE_RESIDENT,
+) -> str:
     """Render the file that llama-swap reads.
 
     Args:
         models: The locked registry, in the operator's order.
         settings: What the operator chose of llama-swap.
+        residents: What may be on the card together; left out: one model at a time.
 
     Returns:
         YAML, byte-stable for equal arguments.
@@ -129,13 +173,23 @@ def render_llama_swap(models: tuple[LockedModel, ...], settings: LlamaSwapSettin
     # PyYAML's C emitter writes the same bytes about six times faster; not every wheel has it.
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump(
-        _plain(swap_config(models, settings)),
+        _plain(swap_config(models, settings, residents)),
         Dumper=dumper,
         sort_keys=False,
         allow_unicode=True,
         default_flow_style=False,
         width=96,
     )
+
+
+def _routing(residents: Residents) -> SwapRouting | None:
+    if not residents.sets:
+        return None
+    sets = {
+        f"together-{number}": " & ".join(ids) for number, ids in enumerate(residents.sets, start=1)
+    }
+    matrix = SwapMatrix(sets=sets)
+    return SwapRouting(router=SwapRouter(use="matrix", settings=SwapRouterSettings(matrix=matrix)))
 
 
 def _plain(value: Any) -> Any:

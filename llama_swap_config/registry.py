@@ -5,6 +5,7 @@ missing. docs/operating.md walks through adding a model.
 """
 
 from llama_swap_config.model import Model
+from llama_swap_config.residency import OneAtATime, Residency
 
 REGISTRY: tuple[Model, ...] = (
     Model(
@@ -30,3 +31,7 @@ REGISTRY: tuple[Model, ...] = (
         description="Half the size of the 8B and the fastest to swap in.",
     ),
 )
+
+RESIDENCY: Residency = OneAtATime()
+"""Which models may be on the card together: OneAtATime(), AsManyAsFit(), or NamedSets(sets=(
+("qwen3vl-4b", "minicpm-v-4-5"),)). `python -m ops fit` shows what fits."""

@@ -28,7 +28,6 @@ model, and the kubelet's probes need one too. llama-swap turns the eleventh clie
 the router lets all wait. (b11434 opens more when these run out: /health took 1 ms behind 30
 clients that waited on 2.)"""
 _OF_ROUTER: tuple[Option, ...] = (
-    ("--models-max", "1"),
     ("--threads-http", str(_THREADS_HTTP)),
     ("--no-ui", None),
     ("--offline", None),
@@ -45,6 +44,7 @@ def router_args(
     port: int,
     preset_path: str,
     host: str = "0.0.0.0",  # noqa: S104 - The Service's clients come from other pods.
+    models_max: int = 1,
 ) -> tuple[str, ...]:
     """List the arguments of the router itself.
 
@@ -55,11 +55,13 @@ def router_args(
         port: Where it listens.
         preset_path: Where the rendered INI is.
         host: The address it listens at; left out: all of them.
+        models_max: Models that may be loaded at once, whichever they are; left out: one.
     """
     listen: tuple[Option, ...] = (
         ("--host", host),
         ("--port", str(port)),
         ("--models-preset", preset_path),
+        ("--models-max", str(models_max)),
     )
     return tuple(word for option in (*listen, *_OF_ROUTER) for word in option if word is not None)
 

@@ -16,11 +16,13 @@ from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
+from llama_swap_config.budget import check_budget
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.lock import LOCK_PATH, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
+from llama_swap_config.residency import ONE_AT_A_TIME, Residency
 from llama_swap_config.warm_plan import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
 
@@ -37,6 +39,7 @@ class LlamaCppStack(tf.TerraformStack):
         *,
         settings: Settings,
         models: tuple[Model, ...],
+        residency: Residency = ONE_AT_A_TIME,
         lock_path: Path = LOCK_PATH,
     ) -> None:
         """Declare the stack.
@@ -46,13 +49,16 @@ class LlamaCppStack(tf.TerraformStack):
             id: The stack's id.
             settings: The facts of the cluster.
             models: The registry.
+            residency: Which of them may be on the card together; left out: one at a time.
             lock_path: The lock; left out: the repository's own.
 
         Raises:
-            ConfigError: when the registry, the lock or the settings do not hold together.
+            ConfigError: when the registry, the lock or the settings do not hold together, and
+                when a model does not run on the card, the engine or the node that they name.
         """
         super().__init__(scope, id)
         locked = lock_models(check_registry(models), read_lock(lock_path))
+        residents = check_budget(locked, residency, settings.node)
         tf.PgBackend(self, conn_str="", schema_name=settings.state_schema)
         tf.provider.KubernetesProvider(self, "kubernetes")
 
@@ -119,6 +125,7 @@ class LlamaCppStack(tf.TerraformStack):
                 models=locked,
                 settings=settings.llama_swap,
                 port=settings.port,
+                residents=residents,
             ),
             image=settings.llama_swap_image,
             store=store,

@@ -14,6 +14,7 @@ from typing import get_args
 from constructs.model_upkeep import Upkeep
 from constructs.pod_resources import Gpu, PodResources
 from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.budget import Node
 from llama_swap_config.errors import require_setting
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings
@@ -44,7 +45,9 @@ class Settings:
         "ghcr.io/mostlygeek/llama-swap"
         "@sha256:50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
     )
-    """The legacy CUDA image: programs in /app, llama.cpp b10524, llama-swap v250."""
+    """The legacy CUDA image: programs in /app, llama-swap v250."""
+    engine_build: int = 10524
+    """The build of llama.cpp in that image, as `llama-server --version` says it."""
     python_image: str = (
         "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
         "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
@@ -104,6 +107,9 @@ class Settings:
             require_setting(
                 bool(_IMAGE.fullmatch(value)), name, value, "an image pinned by its @sha256 digest"
             )
+        require_setting(
+            self.engine_build >= 1, "engine_build", self.engine_build, "a build of llama.cpp"
+        )
         require_setting(1 <= self.port <= 65535, "port", self.port, "1 to 65535")
         require_setting(
             self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"
@@ -171,6 +177,18 @@ class Settings:
         for name, least in (("verify_rate_mb_s", 1), ("prune_grace_h", 1)):
             value = getattr(upkeep, name)
             require_setting(value >= least, f"upkeep.{name}", value, f"at least {least}")
+
+    @property
+    def node(self) -> Node:
+        """What the models have to fit."""
+        return Node(
+            card=self.gpu,
+            engine_build=self.engine_build,
+            front_end=self.front_end,
+            llama_swap=self.llama_swap,
+            storage_size_gib=self.storage_size_gib,
+            memory_limit_gib=self.resources.memory_limit_gib,
+        )
 
     @property
     def hub_env(self) -> dict[str, str]:

@@ -221,7 +221,7 @@ def test_the_app_ends_with_one_line_and_exit_code_1(tmp_path: Path, source: str)
         if path.name not in ("registry.py", "__pycache__"):
             (package / path.name).write_bytes(path.read_bytes())
     (package / "registry.py").write_text(
-        f"from llama_swap_config.model import Model\n\n{source}\n"
+        f"from llama_swap_config.model import Model\n\n{source}\nRESIDENCY = None\n"
     )
     runner = (
         "import runpy, sys; sys.path.insert(0, ''); runpy.run_path('main.py', None, '__main__')"

@@ -1,0 +1,85 @@
+"""The budget: whether a registry runs on this card, engine and node, known before the merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llama_swap_config.card import Card
+from llama_swap_config.engine_limits import check_engine
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.host_limits import check_host
+from llama_swap_config.llama_swap import LlamaSwapSettings
+from llama_swap_config.lock import LockedModel
+from llama_swap_config.residency import Residency, Residents, residents
+from llama_swap_config.vram import resident
+from llama_swap_config.way_out import largest_context, ways_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What the models have to run on."""
+
+    card: Card
+    engine_build: int
+    """The build of llama.cpp in the image."""
+    front_end: FrontEnd
+    llama_swap: LlamaSwapSettings
+    storage_size_gib: int
+    memory_limit_gib: int
+
+
+def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Residents:
+    """Refuse a registry that does not run, and work out what may be resident together.
+
+    Args:
+        models: The locked registry.
+        residency: The operator's choice.
+        node: What there is.
+
+    Raises:
+        ConfigError: the first thing that does not hold, with its numbers and a way out.
+    """
+    for locked in models:
+        check_engine(
+            locked,
+            engine_build=node.engine_build,
+            gpu_layers=node.llama_swap.server.gpu_layers,
+        )
+        check_fits_alone(locked, node.card)
+    by_router = node.front_end == "llama-server"
+    found = residents(node.front_end, models, residency, node.card)
+    check_host(
+        models,
+        storage_size_gib=node.storage_size_gib,
+        memory_limit_gib=node.memory_limit_gib,
+        cache_ram_mib=node.llama_swap.server.cache_ram_mib,
+        health_check_timeout_s=None if by_router else node.llama_swap.health_check_timeout_s,
+        together=found.together,
+    )
+    return found
+
+
+def check_fits_alone(locked: LockedModel, card: Card) -> None:
+    """Refuse a model that what is free of the card cannot hold.
+
+    Raises:
+        ConfigError: with the largest context that fits, and whether a smaller projector or cache
+            would do instead.
+    """
+    needed = resident(locked, card).total_mib
+    if needed <= card.free_mib:
+        return
+    model = locked.model
+    most = largest_context(model, locked.weights_header, locked.projector_header, card)
+    ways = ways_out(locked, card)
+    short = f"it needs {needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
+    if most is None:
+        allowed = f"none with these files: {short}"
+        remedy = ways or "choose a smaller quantisation or a larger card"
+    else:
+        allowed = f"at most {most}; {short}"
+        remedy = f"lower it, or {ways}" if ways else "lower it"
+    raise ConfigError.of(
+        f"model {model.id!r}", "context", model.context, allowed=allowed, remedy=remedy
+    )

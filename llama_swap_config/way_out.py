@@ -1,0 +1,97 @@
+"""The ways out for a model that does not fit the card, computed and not guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from llama_swap_config.card import Card
+from llama_swap_config.engine_limits import can_quantise_kv
+from llama_swap_config.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.llama_server_flags import switched_on
+from llama_swap_config.lock import LockedModel
+from llama_swap_config.model import KvCacheType, Model
+from llama_swap_config.vram import CELLS, predict
+
+_Q8_0 = 34 / 32
+"""Bytes of an element, its block's scale included."""
+_F16 = 2
+
+
+def largest_context(
+    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, card: Card
+) -> int | None:
+    """Find the largest context, a multiple of 256, with which a model fits what is free.
+
+    Returns:
+        Tokens; None where not even one image, or 256 tokens in each slot, fit.
+    """
+    slots = model.parallel_slots
+    unified = switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
+    # The model itself refuses a context that one image fills.
+    least = ((model.image_max_tokens or 0) + 1) * slots
+    low = -(-least // CELLS)
+    high = max(low, weights.train_context * (1 if unified else slots) // CELLS)
+
+    def fits(blocks: int) -> bool:
+        changed = replace(model, context=blocks * CELLS)
+        return predict(changed, weights, projector, card).total_mib <= card.free_mib
+
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low * CELLS
+
+
+def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
+    """Predict the header of the Q8_0 file that may lie beside an F16 one.
+
+    The matrices of the layers and the merger shrink to 34/64; the position and patch embeddings
+    stay, and so do rows that are no multiple of 32, as those of a feed-forward width of 4304.
+    0.6 % and 0.9 % below the two published pairs of Qwen3-VL.
+    """
+    side = projector.image_px // max(projector.patch_px, 1)
+    kept = 4 * side**2 * projector.width + 2 * _F16 * 3 * projector.patch_px**2 * projector.width
+    if projector.feed_forward % 32:
+        kept += _F16 * projector.layers * projector.width * projector.feed_forward
+    kept = min(kept, projector.tensor_bytes)
+    shrunk = kept + (projector.tensor_bytes - kept) * _Q8_0 / _F16
+    return replace(projector, tensor_bytes=round(shrunk))
+
+
+def ways_out(locked: LockedModel, card: Card) -> str:
+    """Say what would make a model fit, the smallest loss first; the context stays as it is."""
+    found = [
+        f"{words} ({total:.0f} MiB)"
+        for words, total in _alternatives(locked, card)
+        if total <= card.free_mib
+    ]
+    return " or ".join(found[:2])
+
+
+def _alternatives(locked: LockedModel, card: Card) -> Iterator[tuple[str, float]]:
+    model, weights, projector = locked.model, locked.weights_header, locked.projector_header
+
+    def total(kv: KvCacheType, of: ProjectorHeader | None) -> float:
+        changed = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
+        return predict(changed, weights, of, card).total_mib
+
+    kv_types: list[KvCacheType] = []
+    if can_quantise_kv(weights):
+        wider = ("f16", "bf16")
+        kv_types += ["q8_0"] if model.kv_cache_type_k in wider else []
+        kv_types += ["q4_0"] if model.kv_cache_type_k != "q4_0" else []
+    smaller = None
+    if projector is not None and model.projector in ("F16", "BF16"):
+        smaller = as_q8_0(projector)
+        yield "projector Q8_0", total(model.kv_cache_type_k, smaller)
+    for kv in kv_types:
+        yield f"KV cache {kv}", total(kv, projector)
+    if smaller is not None:
+        for kv in kv_types:
+            yield f"projector Q8_0 with KV cache {kv}", total(kv, smaller)
