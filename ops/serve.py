@@ -16,6 +16,7 @@ from typing import Any
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedModel
+from llama_swap_config.residency import ONE_RESIDENT, Residents
 from llama_swap_config.router_preset import ROUTER_ENVIRONMENT, render_router_preset, router_args
 from llama_swap_config.server_command import ENVIRONMENT, ServerSettings
 from ops.api_key import KEY_VARIABLE, api_key
@@ -56,6 +57,7 @@ def start(
     port: int | None,
     say: Say,
     settings: ServerSettings | None = None,
+    residents: Residents = ONE_RESIDENT,
 ) -> Served:
     """Start a front end over a store, or find the one that already serves exactly that.
 
@@ -66,18 +68,19 @@ def start(
         port: On 127.0.0.1; left out: a free one.
         say: Takes a line for the operator.
         settings: What every llama-server gets; its program and store are set here.
+        residents: What it may hold at once; left out: one model.
 
     Raises:
         OpsError: when a program is missing or does not start; nothing is left running.
     """
     binary = llama_server(say)
-    chosen = _choose(front_end, say)
+    chosen = choose(front_end, say)
     server = replace(
         settings or ServerSettings(), binary=str(binary), models_dir=str(store.volume.resolve())
     )
     folder = state_dir / "serve"
     processes = Processes(folder)
-    wanted = _fingerprint(store.models, chosen, server, port)
+    wanted = _fingerprint(store.models, chosen, server, port, residents)
     found = find(state_dir)
     if found is not None and _recorded(folder).get("fingerprint") == wanted:
         say(f"{found.front_end} serves already, at {found.url}")
@@ -85,7 +88,7 @@ def start(
     stop(state_dir)
     folder.mkdir(parents=True, exist_ok=True)
     at = _port(port)
-    command, env = _command(chosen, store, server, folder, at)
+    command, env = _command(chosen, store, server, folder, at, residents)
     processes.start(_NAME, command, env=env)
     url = f"http://127.0.0.1:{at}"
     served = Served(
@@ -132,7 +135,12 @@ def stop(state_dir: Path) -> bool:
     return stopped
 
 
-def _choose(front_end: FrontEnd | None, say: Say) -> FrontEnd:
+def choose(front_end: FrontEnd | None, say: Say) -> FrontEnd:
+    """Choose the front end: the wanted one, else llama-swap where it is on PATH.
+
+    Raises:
+        OpsError: when llama-swap is wanted and not there.
+    """
     on_path = shutil.which("llama-swap") is not None
     if front_end == "llama-swap" and not on_path:
         raise OpsError(
@@ -162,6 +170,7 @@ def _command(
     server: ServerSettings,
     folder: Path,
     port: int,
+    residents: Residents,
 ) -> tuple[list[str], dict[str, str]]:
     """Write the configuration; return the command and its environment."""
     key = api_key()
@@ -172,7 +181,12 @@ def _command(
     if front_end == "llama-server":
         config = folder / "router-preset.ini"
         config.write_text(render_router_preset(store.models, server), encoding="utf-8")
-        arguments = router_args(port=port, preset_path=str(config), host="127.0.0.1")
+        arguments = router_args(
+            port=port,
+            preset_path=str(config),
+            host="127.0.0.1",
+            models_max=residents.models_max,
+        )
         return [server.binary, *arguments], env | ROUTER_ENVIRONMENT
     env.pop(KEY_VARIABLE, None)
     settings = LlamaSwapSettings(
@@ -181,7 +195,7 @@ def _command(
         api_key_env=(_LLAMA_SWAP_KEY_VARIABLE,) if key else (),
     )
     config = folder / "llama-swap.yaml"
-    config.write_text(render_llama_swap(store.models, settings), encoding="utf-8")
+    config.write_text(render_llama_swap(store.models, settings, residents), encoding="utf-8")
     if key:
         env[_LLAMA_SWAP_KEY_VARIABLE] = key
     program = shutil.which("llama-swap") or "llama-swap"
@@ -189,12 +203,16 @@ def _command(
 
 
 def _fingerprint(
-    models: tuple[LockedModel, ...], front_end: FrontEnd, server: ServerSettings, port: int | None
+    models: tuple[LockedModel, ...],
+    front_end: FrontEnd,
+    server: ServerSettings,
+    port: int | None,
+    residents: Residents,
 ) -> str:
     """What has to be the same for a running front end to be the wanted one."""
     rendered = render_llama_swap(models, LlamaSwapSettings(server=server))
     files = [file.sha256 for each in models for file in each.files]
-    wanted = (front_end, rendered, files, port, api_key())
+    wanted = (front_end, rendered, files, port, residents, api_key())
     return hashlib.sha256(repr(wanted).encode()).hexdigest()
 
 

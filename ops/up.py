@@ -16,6 +16,7 @@ from ops.errors import OpsError
 from ops.kube import Cluster, Workload
 from ops.local_store import LocalStore
 from ops.manifests import Manifest, manifests
+from ops.residents import production_residents
 from ops.serve import Served
 from ops.synth import synthesize
 from ops.terraform import ProviderUnavailableError, Terraform
@@ -65,8 +66,14 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
         workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
     say("no container runs there: the same programs fill and warm a store here, and serve it")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
+    front_end = serve.choose(None, say)
     served = serve.start(
-        store, cluster.state_dir, front_end=None, port=cluster.endpoint_port, say=say
+        store,
+        cluster.state_dir,
+        front_end=front_end,
+        port=cluster.endpoint_port,
+        say=say,
+        residents=production_residents(front_end, say=say),
     )
     say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
     return Deployed(

@@ -1,0 +1,33 @@
+"""Which models a front end on this machine may hold together: those that production may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.lock import lock_models
+from llama_swap_config.lock_file import read_lock
+from llama_swap_config.registry import REGISTRY, RESIDENCY
+from llama_swap_config.residency import ONE_RESIDENT, OneAtATime, Residents, residents
+from stacks.settings import PRODUCTION
+
+
+def production_residents(front_end: FrontEnd, *, say: Callable[[str], None]) -> Residents:
+    """Work out what the registry allows on production's card, whatever this machine has.
+
+    Args:
+        front_end: What serves here. Another one than production's may not know its sets: then one
+            model at a time.
+        say: Takes a line for the operator.
+
+    Raises:
+        ConfigError: when registry, lock or residency do not hold together.
+    """
+    if isinstance(RESIDENCY, OneAtATime):
+        return ONE_RESIDENT
+    if front_end != PRODUCTION.front_end:
+        say(f"{front_end} holds one model at a time: production has {PRODUCTION.front_end}")
+        return ONE_RESIDENT
+    locked = lock_models(check_registry(REGISTRY), read_lock())
+    return residents(front_end, locked, RESIDENCY, PRODUCTION.gpu)
