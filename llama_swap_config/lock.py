@@ -137,3 +137,32 @@ def _one_file(
             remedy=f"change the registry or run `{LOCK_COMMAND}`",
         )  # fmt: skip
     return matching[0]
+
+
+def check_blobs(subject: str, lock: Lock) -> None:
+    """Refuse two statements about one file, or about one sha256, that contradict each other.
+
+    Args:
+        subject: What an error calls the lock.
+        lock: The lock.
+
+    Raises:
+        ConfigError: for the first pair that does.
+    """
+    by_file: dict[tuple[str, str, str], LockedFile] = {}
+    by_sha256: dict[str, LockedFile] = {}
+    for file in (file for files in lock.values() for file in files):
+        twin = by_file.setdefault((file.repository, file.revision, file.name), file)
+        if twin.sha256 != file.sha256:
+            raise ConfigError.of(
+                f"{subject}: {file.repository} {file.name}", "sha256", file.sha256,
+                allowed=f"the one of its other entry, {twin.sha256}",
+                remedy="one of the two entries is wrong: compare with the hub's page",
+            )  # fmt: skip
+        twin = by_sha256.setdefault(file.sha256, file)
+        if twin.size_bytes != file.size_bytes:
+            raise ConfigError.of(
+                f"{subject}: {file.repository} {file.name}", "size_bytes", file.size_bytes,
+                allowed=f"{twin.size_bytes}, as {twin.name} of the same sha256 has",
+                remedy="one of the two entries is wrong: compare with the hub's page",
+            )  # fmt: skip

@@ -13,7 +13,14 @@ from typing import Any, get_args
 
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.header import ProjectorHeader, WeightsHeader
-from llama_swap_config.lock import LOCK_COMMAND, LOCK_PATH, Lock, LockedFile, Role
+from llama_swap_config.lock import (
+    LOCK_COMMAND,
+    LOCK_PATH,
+    Lock,
+    LockedFile,
+    Role,
+    check_blobs,
+)
 
 VERSION = 2
 
@@ -51,8 +58,10 @@ def read_lock(path: Path = LOCK_PATH) -> Lock:
     Raises:
         ConfigError: when the file is missing or cut, or an entry lacks or misstates a field.
     """
-    subject = path.name
-    document = read_document(path)
+    return _parse(path.name, read_document(path))
+
+
+def _parse(subject: str, document: dict[str, Any]) -> Lock:
     if document.get("version") != VERSION:
         raise ConfigError.of(
             subject, "version", document.get("version"), allowed=str(VERSION),
@@ -62,10 +71,10 @@ def read_lock(path: Path = LOCK_PATH) -> Lock:
     if not isinstance(models, dict):
         raise ConfigError.of(subject, "models", models, allowed="an object", remedy=_RESTORE)
     lock = {
-        model_id: _read_entry(f"{subject}: model {model_id!r}", entry)
+        model_id: read_entry(f"{subject}: model {model_id!r}", entry)
         for model_id, entry in models.items()
     }
-    _check_blobs(subject, (file for files in lock.values() for file in files))
+    check_blobs(subject, lock)
     return lock
 
 
@@ -104,9 +113,10 @@ def write_lock(path: Path, lock: Lock) -> None:
     """Write a lock file, whole or not at all.
 
     Raises:
-        ConfigError: when the file cannot be written.
+        ConfigError: when the file cannot be written, or `read_lock` would refuse it.
     """
     text = render_lock(lock)
+    _parse(path.name, json.loads(text))
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
@@ -146,7 +156,16 @@ def _fields(file: LockedFile) -> dict[str, Any]:
     return {name: values[name] for name in _FILE_NAMES}
 
 
-def _read_entry(subject: str, entry: Any) -> tuple[LockedFile, ...]:
+def read_entry(subject: str, entry: Any) -> tuple[LockedFile, ...]:
+    """Check what a lock's document says of one model.
+
+    Args:
+        subject: What an error calls it.
+        entry: The value of the model's id.
+
+    Raises:
+        ConfigError: when it lacks or misstates a field.
+    """
     if not isinstance(entry, dict) or not isinstance(entry.get("files"), list):
         raise ConfigError.of(subject, "files", entry, allowed="a list of files", remedy=_RESTORE)
     shared = {"repository": entry.get("repository"), "revision": entry.get("revision")}
@@ -220,24 +239,3 @@ def _refuse_unknown(
         raise ConfigError.of(
             subject, field, min(unknown), allowed=", ".join(allowed), remedy="remove it"
         )
-
-
-def _check_blobs(subject: str, files: Iterable[LockedFile]) -> None:
-    """Refuse two statements about one file, or about one sha256, that contradict each other."""
-    by_file: dict[tuple[str, str, str], LockedFile] = {}
-    by_sha256: dict[str, LockedFile] = {}
-    for file in files:
-        twin = by_file.setdefault((file.repository, file.revision, file.name), file)
-        if twin.sha256 != file.sha256:
-            raise ConfigError.of(
-                f"{subject}: {file.repository} {file.name}", "sha256", file.sha256,
-                allowed=f"the one of its other entry, {twin.sha256}",
-                remedy="one of the two entries is wrong: compare with the hub's page",
-            )  # fmt: skip
-        twin = by_sha256.setdefault(file.sha256, file)
-        if twin.size_bytes != file.size_bytes:
-            raise ConfigError.of(
-                f"{subject}: {file.repository} {file.name}", "size_bytes", file.size_bytes,
-                allowed=f"{twin.size_bytes}, as {twin.name} of the same sha256 has",
-                remedy="one of the two entries is wrong: compare with the hub's page",
-            )  # fmt: skip

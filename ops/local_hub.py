@@ -1,11 +1,12 @@
 """A hub on loopback: serves files as a Hugging Face endpoint does, for demos and benchmarks.
 
-`HF_ENDPOINT` points the download program, or huggingface_hub, at it.
+`HF_ENDPOINT` points the download program, `ops lock`, or huggingface_hub, at it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 _RESOLVE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
+_MODEL = re.compile(r"/api/models/(?P<repository>[^/]+/[^/]+)/revision/(?P<revision>[^/]+)")
+_HEX = re.compile(r"[0-9a-f]{40}")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -36,7 +39,7 @@ class HubFile:
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """Answers `resolve` with the bytes themselves, whole or a range of them."""
+    """Answers `resolve` with the bytes, whole or a range, and says what files a repository has."""
 
     protocol_version = "HTTP/1.1"
     server: LocalHub
@@ -54,7 +57,11 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def answer(self, *, body: bool) -> None:
         """Find the file and send what was asked of it."""
-        found = self.find(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
+        if model := _MODEL.fullmatch(unquote(path)):
+            self.send_model(model["repository"], model["revision"], body=body)
+            return
+        found = self.find(path)
         if found is None:
             self.refuse(404)
             return
@@ -66,6 +73,32 @@ class HubHandler(BaseHTTPRequestHandler):
         if match is None:
             return None
         return self.server.files.get((match["repository"], match["name"]))
+
+    def send_model(self, repository: str, revision: str, *, body: bool) -> None:
+        """Say what files a repository has at a revision, as `?blobs=true` asks."""
+        siblings = [
+            self.sibling(name, file)
+            for (owner, name), file in sorted(self.server.files.items())
+            if owner == repository
+        ]
+        if not siblings:
+            self.refuse(404, X_Error_Code="RepoNotFound")
+            return
+        commit = revision if _HEX.fullmatch(revision) else self.server.commit
+        model = {"id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
+        content = json.dumps(model).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def sibling(self, name: str, file: HubFile) -> dict[str, Any]:
+        """What is said of one file; all of them are in LFS."""
+        size_bytes = file.path.stat().st_size
+        lfs = {"sha256": file.sha256, "size": size_bytes, "pointerSize": 135}
+        return {"rfilename": name, "size": size_bytes, "blobId": file.sha256[:40], "lfs": lfs}
 
     def refuse(self, status: int, **headers: str) -> None:
         """Answer with a status and no body."""
@@ -80,7 +113,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{file.sha256}"')
         self.send_header("X-Linked-Etag", f'"{file.sha256}"')
         self.send_header("X-Linked-Size", str(file.path.stat().st_size))
-        self.send_header("X-Repo-Commit", _COMMIT)
+        self.send_header("X-Repo-Commit", self.server.commit)
         self.send_header("Accept-Ranges", "bytes")
 
     def send_file(self, file: HubFile, *, body: bool) -> None:
@@ -133,6 +166,7 @@ class LocalHub(ThreadingHTTPServer):
         """
         super().__init__(("127.0.0.1", port), handler)
         self.files = dict(files)
+        self.commit = _COMMIT
 
     @property
     def url(self) -> str:
