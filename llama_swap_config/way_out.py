@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from llama_swap_config.card import Card
@@ -65,33 +64,30 @@ def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
 
 
 def ways_out(locked: LockedModel, card: Card) -> str:
-    """Say what would make a model fit, the smallest loss first; the context stays as it is."""
-    found = [
-        f"{words} ({total:.0f} MiB)"
-        for words, total in _alternatives(locked, card)
-        if total <= card.free_mib
-    ]
-    return " or ".join(found[:2])
+    """Say what would make a model fit with its context as it is; empty: nothing that is known.
 
-
-def _alternatives(locked: LockedModel, card: Card) -> Iterator[tuple[str, float]]:
+    The smallest loss that is enough: a Q8_0 projector or cache, both, and only then a q4_0 cache.
+    """
     model, weights, projector = locked.model, locked.weights_header, locked.projector_header
-
-    def total(kv: KvCacheType, of: ProjectorHeader | None) -> float:
-        changed = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
-        return predict(changed, weights, of, card).total_mib
-
-    kv_types: list[KvCacheType] = []
-    if can_quantise_kv(weights):
-        wider = ("f16", "bf16")
-        kv_types += ["q8_0"] if model.kv_cache_type_k in wider else []
-        kv_types += ["q4_0"] if model.kv_cache_type_k != "q4_0" else []
+    same = model.kv_cache_type_k
     smaller = None
     if projector is not None and model.projector in ("F16", "BF16"):
         smaller = as_q8_0(projector)
-        yield "projector Q8_0", total(model.kv_cache_type_k, smaller)
-    for kv in kv_types:
-        yield f"KV cache {kv}", total(kv, projector)
-    if smaller is not None:
-        for kv in kv_types:
-            yield f"projector Q8_0 with KV cache {kv}", total(kv, smaller)
+
+    def tried(kv: KvCacheType, of: ProjectorHeader | None) -> list[str]:
+        changed = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
+        total = predict(changed, weights, of, card).total_mib
+        words = ["projector Q8_0"] if of is not projector else []
+        words += [f"KV cache {kv}"] if kv != same else []
+        return [f"{' with '.join(words)} ({total:.0f} MiB)"] if total <= card.free_mib else []
+
+    found = [] if smaller is None else tried(same, smaller)
+    if not can_quantise_kv(weights):
+        return "".join(found)
+    kv_types: tuple[KvCacheType, ...] = ("q8_0", "q4_0")
+    for kv in kv_types[kv_types.index(same) + 1 :] if same in kv_types else kv_types:
+        if not found or kv == "q8_0":
+            found += tried(kv, projector)
+        if not found and smaller is not None:
+            found += tried(kv, smaller)
+    return " or ".join(found)
