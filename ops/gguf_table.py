@@ -8,6 +8,7 @@ passed over. At most `MAX_HEADER_BYTES` of a file are ever read.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -30,6 +31,8 @@ _MAX_KEPT_ITEMS = 1024
 _MAX_DEPTH = 4
 _MAX_DIMENSIONS = 4
 _MAX_ELEMENTS = 2**48
+_ALIGNMENT = 32
+_MAX_ALIGNMENT = 2**16
 
 _SCALARS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
@@ -95,6 +98,8 @@ class Tensor:
     """A tensor of the list: its shape, first dimension first, and its bytes in the file."""
 
     dimensions: tuple[int, ...]
+    offset: int
+    """Where its bytes are, counted from the first tensor's."""
     size_bytes: int
 
 
@@ -133,13 +138,24 @@ def read_table(source: Source) -> Table:
         if name in tensors:
             raise cursor.error(f"has the tensor {name!r} twice")
         tensors[name] = _read_tensor(cursor, name)
-    needed = sum(tensor.size_bytes for tensor in tensors.values())
-    if needed > source.size_bytes - cursor.position:
-        raise cursor.error(
-            f"is cut: its tensors take {needed} bytes, and {source.size_bytes - cursor.position} "
-            "bytes follow the header"
-        )
+    _refuse_cut(cursor, keys.get("general.alignment", _ALIGNMENT), tensors)
     return Table(keys=keys, tensors=tensors, read_bytes=cursor.read_bytes)
+
+
+def _refuse_cut(cursor: _Cursor, alignment: object, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a file that ends before its tensors do: an upload that stopped, say."""
+    if type(alignment) is not int or not 0 < alignment <= _MAX_ALIGNMENT:
+        raise cursor.error(f"has a general.alignment of {alignment!r}")
+    start = -(-cursor.position // alignment) * alignment
+    # The sum too: tensors that share bytes could claim any size.
+    needed = max(
+        max((each.offset + each.size_bytes for each in tensors.values()), default=0),
+        sum(each.size_bytes for each in tensors.values()),
+    )
+    if needed and start + needed > cursor.size_bytes:
+        raise cursor.error(
+            f"is cut: its tensors end at byte {start + needed}, the file at {cursor.size_bytes}"
+        )
 
 
 def _read_preamble(cursor: _Cursor) -> tuple[int, int]:
@@ -197,7 +213,7 @@ def _read_tensor(cursor: _Cursor, name: str) -> Tensor:
         raise cursor.error(f"gives tensor {name!r} {count} dimensions; allowed: at most 4")
     dimensions = tuple(cursor.number("Q") for _ in range(count))
     kind = cursor.number("I")
-    cursor.number("Q")  # Where its bytes are.
+    offset = cursor.number("Q")
     elements = prod(dimensions)
     if not 0 < elements <= _MAX_ELEMENTS:
         raise cursor.error(f"gives tensor {name!r} the dimensions {dimensions}")
@@ -207,7 +223,7 @@ def _read_tensor(cursor: _Cursor, name: str) -> Tensor:
         raise cursor.error(f"has tensor {name!r} of unknown type {kind}") from None
     if (dimensions or (1,))[0] % block:
         raise cursor.error(f"has tensor {name!r} in rows that are no multiple of {block}")
-    return Tensor(dimensions=dimensions, size_bytes=elements // block * block_bytes)
+    return Tensor(dimensions=dimensions, offset=offset, size_bytes=elements // block * block_bytes)
 
 
 class _Cursor:
@@ -218,6 +234,11 @@ class _Cursor:
         self._bytes = bytearray()
         self._limit = min(source.size_bytes, MAX_HEADER_BYTES)
         self.position = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole file."""
+        return self._source.size_bytes
 
     @property
     def read_bytes(self) -> int:
