@@ -8,14 +8,26 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from llama_swap_config.budget import Node, check_budget
+from llama_swap_config.card import Card
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock import LockedFile, lock_models
 from llama_swap_config.lock_file import read_lock, render_lock
 from llama_swap_config.model import Model
+from llama_swap_config.residency import ONE_AT_A_TIME
 
 ROUNDS = 5
+NODE = Node(
+    card=Card(),
+    engine_build=10524,
+    front_end="llama-swap",
+    llama_swap=LlamaSwapSettings(),
+    storage_size_gib=10_000,
+    memory_limit_gib=12,
+)
+"""Production's, with a volume for a thousand models."""
 
 
 def lock_text(count: int) -> str:
@@ -49,7 +61,8 @@ def render_s(count: int, lock: Path) -> float:
         for index in range(count)
     )
     locked = lock_models(check_registry(models), read_lock(lock))
-    render_llama_swap(locked, LlamaSwapSettings())
+    residents = check_budget(locked, ONE_AT_A_TIME, NODE)
+    render_llama_swap(locked, LlamaSwapSettings(), residents)
     render_download_plan(locked)
     return time.perf_counter() - started
 
