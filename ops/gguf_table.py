@@ -110,8 +110,6 @@ class Table:
     keys: dict[str, Scalar | Items | None]
     """None: a string that was passed over, being long."""
     tensors: dict[str, Tensor]
-    read_bytes: int
-    """Of the file, to learn this."""
 
 
 def read_table(source: Source) -> Table:
@@ -139,7 +137,7 @@ def read_table(source: Source) -> Table:
             raise cursor.error(f"has the tensor {name!r} twice")
         tensors[name] = _read_tensor(cursor, name)
     _refuse_cut(cursor, keys.get("general.alignment", _ALIGNMENT), tensors)
-    return Table(keys=keys, tensors=tensors, read_bytes=cursor.read_bytes)
+    return Table(keys=keys, tensors=tensors)
 
 
 def _refuse_cut(cursor: _Cursor, alignment: object, tensors: Mapping[str, Tensor]) -> None:
@@ -239,10 +237,6 @@ class _Cursor:
     def size_bytes(self) -> int:
         """Of the whole file."""
         return self._source.size_bytes
-
-    @property
-    def read_bytes(self) -> int:
-        return len(self._bytes)
 
     def error(self, text: str) -> GgufError:
         return GgufError(f"{self._source.name}: {text}")

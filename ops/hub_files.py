@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ops.errors import OpsError
@@ -84,7 +84,7 @@ def find_revision(repository: str, revision: str) -> HubRevision:
     return HubRevision(repository=repository, commit=commit, files=files)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HubSource:
     """A file of the hub, read part by part by ranged requests."""
 
@@ -93,7 +93,6 @@ class HubSource:
     name: str
     size_bytes: int
     """As the hub's description of the repository says."""
-    requests: int = field(default=0, init=False)
 
     def read(self, first: int, end: int) -> bytes:
         """Fetch a part.
@@ -107,7 +106,6 @@ class HubSource:
         headers = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
         if token := huggingface_hub.get_token():
             headers["Authorization"] = f"Bearer {token}"
-        self.requests += 1
         with (
             _one_line(self.name),
             huggingface_hub.get_session().stream(

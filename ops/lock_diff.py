@@ -12,6 +12,8 @@ from rich.text import Text
 from llama_swap_config.lock import Lock, LockedFile, Role
 
 Row = tuple[str, str, str]
+_DIGITS = 16
+"""Of a commit or a sha256: two of them stand on one line."""
 
 
 def show_changes(console: Console, before: Lock, after: Lock) -> bool:
@@ -67,7 +69,9 @@ def _differing(
 
 
 def _shared(files: Sequence[LockedFile]) -> dict[str, str]:
-    return {"repository": files[0].repository, "commit": files[0].revision} if files else {}
+    if not files:
+        return {}
+    return {"repository": files[0].repository, "commit": files[0].revision[:_DIGITS]}
 
 
 def _facts(file: LockedFile | None) -> dict[str, str]:
@@ -77,7 +81,7 @@ def _facts(file: LockedFile | None) -> dict[str, str]:
         "file": file.name,
         "quantisation": file.quantisation,
         "bytes": f"{file.size_bytes:,}",
-        "sha256": file.sha256,
+        "sha256": file.sha256[:_DIGITS],
         "source": file.header_source,
         **{name: _value(value) for name, value in asdict(file.header).items()},
     }

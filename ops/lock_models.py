@@ -142,8 +142,7 @@ def resolve(
                 name=file.name,
                 size_bytes=file.size_bytes,
             )
-            header = read_header(source, role)
-            say(f"{model.id}: {file.name}: its header took {source.requests} requests")
+            say(f"{model.id}: the header of {file.name} ({file.size_bytes / 2**30:.2f} GiB)")
             files.append(
                 LockedFile(
                     role=role,
@@ -153,7 +152,7 @@ def resolve(
                     quantisation=quantisation,
                     size_bytes=file.size_bytes,
                     sha256=file.sha256,
-                    header=header,
+                    header=read_header(source, role),
                     header_source=READ_FROM_FILE,
                 )
             )
