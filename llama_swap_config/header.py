@@ -53,6 +53,9 @@ class ProjectorHeader:
     image_px: int
     patch_px: int
     merge: int
-    """`clip.vision.spatial_merge_size`: patches a side that make one token; 1 where left out."""
+    """`clip.vision.spatial_merge_size`: patches a side that make one token.
+
+    Where it is left out: 2 of Qwen's mergers, 1 of the others, as llama.cpp takes it.
+    """
     deepstack_layers: int
     tensor_bytes: int
