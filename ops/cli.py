@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from llama_swap_config.errors import ConfigError
-from ops import lock_cli, serve_cli, smoke_cli, weights_cli
+from ops import fit_cli, lock_cli, serve_cli, smoke_cli, weights_cli
 from ops.errors import OpsError
 from ops.synth import ROOT
 
@@ -27,6 +27,7 @@ app.add_typer(weights_cli.app, name="weights")
 app.command()(serve_cli.serve)
 app.command()(smoke_cli.smoke)
 app.command("lock")(lock_cli.lock)
+app.command()(fit_cli.fit)
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")

@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from in_pod.download import size_text
-from llama_swap_config.lock import lock_models
+from llama_swap_config.lock import LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
-from llama_swap_config.registry import REGISTRY
+from llama_swap_config.registry import REGISTRY, RESIDENCY
 from ops.ask import curl_command
+from ops.fit import fit
+from ops.fit_text import node_line
 from ops.kube import Workload
 from ops.manifests import Manifest
 from ops.up import Deployed
@@ -149,13 +151,16 @@ def _show_models(console: Console) -> None:
             str(each.model.context),
         )
     console.print(table)
-    unique = {file.sha256: file.size_bytes for each in locked for file in each.files}
-    total_gib = sum(unique.values()) / 2**30
-    largest_gib = max(each.size_bytes for each in locked) / 2**30
-    console.print(
-        f"Budget: {total_gib:.1f} of {PRODUCTION.storage_size_gib} GiB on the volume; the largest "
-        f"model loads {largest_gib:.1f} GiB of files for a card with "
-        f"{PRODUCTION.gpu.usable_mib / 1024:.1f} GiB, one model at a time",
-        highlight=False,
-        soft_wrap=True,
+    console.print(f"Budget: {budget_line(locked)}", highlight=False, soft_wrap=True)
+
+
+def budget_line(locked: tuple[LockedModel, ...]) -> str:
+    """Say what the models take of production's card, volume and memory."""
+    found = fit(locked, RESIDENCY, PRODUCTION.node)
+    each = ", ".join(f"{model.id} {model.vram.total_mib:.0f}" for model in found.models)
+    sets = [" + ".join(of.models) for of in found.sets if of.reachable]
+    how = f"together {' or '.join(sets)}" if sets else "one at a time"
+    return (
+        f"{each} MiB of {found.card.share}, {how}. {node_line(found)} `python -m ops fit` shows "
+        "the terms."
     )
