@@ -25,6 +25,7 @@ from llama_swap_config.llama_swap import LlamaSwapSettings
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model, Sampling
+from llama_swap_config.residency import ONE_RESIDENT
 from llama_swap_config.server_command import ServerSettings
 from ops.pictures import solid_picture
 from ops.serve import Served
@@ -167,7 +168,9 @@ def pod_program(
     locked = store.models or tuple(_without_files(each) for each in models)
     server = ServerSettings(binary=str(binary), models_dir=str(store.volume))
     settings = LlamaSwapSettings(server=server, api_key_env=keys)
-    return front_end_program("llama-server", models=locked, settings=settings, port=port)
+    return front_end_program(
+        "llama-server", models=locked, settings=settings, port=port, residents=ONE_RESIDENT
+    )
 
 
 def _without_files(wanted: Model) -> LockedModel:
