@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llama_swap_config.card import Card
+from llama_swap_config.card import Card, Machine
 from llama_swap_config.engine_limits import check_engine
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.front_end import FrontEnd
@@ -28,6 +28,11 @@ class Node:
     storage_size_gib: int
     memory_limit_gib: int
 
+    @property
+    def machine(self) -> Machine:
+        """What a model's memory depends on."""
+        return Machine(card=self.card, engine_build=self.engine_build)
+
 
 def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Residents:
     """Refuse a registry that does not run, and work out what may be resident together.
@@ -46,9 +51,9 @@ def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: No
             engine_build=node.engine_build,
             gpu_layers=node.llama_swap.server.gpu_layers,
         )
-        check_fits_alone(locked, node.card)
+        check_fits_alone(locked, node.machine)
     by_router = node.front_end == "llama-server"
-    found = residents(node.front_end, models, residency, node.card)
+    found = residents(node.front_end, models, residency, node.machine)
     check_host(
         models,
         storage_size_gib=node.storage_size_gib,
@@ -60,19 +65,20 @@ def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: No
     return found
 
 
-def check_fits_alone(locked: LockedModel, card: Card) -> None:
+def check_fits_alone(locked: LockedModel, machine: Machine) -> None:
     """Refuse a model that what is free of the card cannot hold.
 
     Raises:
         ConfigError: with the largest context that fits, and whether a smaller projector or cache
             would do instead.
     """
-    needed = resident(locked, card).total_mib
+    card = machine.card
+    needed = resident(locked, machine).total_mib
     if needed <= card.free_mib:
         return
     model = locked.model
-    most = largest_context(model, locked.weights_header, locked.projector_header, card)
-    ways = ways_out(locked, card)
+    most = largest_context(model, locked.weights_header, locked.projector_header, machine)
+    ways = ways_out(locked, machine)
     short = f"it needs {needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
     if most is None:
         allowed = f"none with these files: {short}"

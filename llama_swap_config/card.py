@@ -96,3 +96,12 @@ class Card:
             return f"{self.usable_mib} MiB of {self.product}"
         less = ", ".join(taken)
         return f"{self.free_mib} MiB ({self.usable_mib} of {self.product} less {less})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a model's memory depends on beside the model: the card, and the engine on it."""
+
+    card: Card
+    engine_build: int
+    """The build of llama.cpp: its compute buffer grew after 10524."""

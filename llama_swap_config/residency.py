@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from llama_swap_config.card import Card
+from llama_swap_config.card import Card, Machine
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.lock import LockedModel
@@ -76,7 +76,7 @@ ONE_RESIDENT = Residents()
 
 
 def residents(
-    front_end: FrontEnd, models: tuple[LockedModel, ...], residency: Residency, card: Card
+    front_end: FrontEnd, models: tuple[LockedModel, ...], residency: Residency, machine: Machine
 ) -> Residents:
     """Work out what a front end may hold, all of which fits.
 
@@ -84,23 +84,23 @@ def residents(
         front_end: Which of the two: llama-swap takes sets, the router a number.
         models: The locked registry, each of which fits alone.
         residency: The operator's choice.
-        card: What there is.
+        machine: What there is.
 
     Raises:
         ConfigError: for what `resident_sets` and `models_max` refuse.
     """
     if front_end == "llama-server":
-        return Residents(models_max=models_max(models, residency, card))
-    return Residents(sets=resident_sets(models, residency, card))
+        return Residents(models_max=models_max(models, residency, machine))
+    return Residents(sets=resident_sets(models, residency, machine))
 
 
-def resident_sets(models: tuple[LockedModel, ...], residency: Residency, card: Card) -> Sets:
+def resident_sets(models: tuple[LockedModel, ...], residency: Residency, machine: Machine) -> Sets:
     """Work out which models may be resident together.
 
     Args:
         models: The locked registry, each of which fits alone.
         residency: The operator's choice.
-        card: What there is.
+        machine: What there is.
 
     Returns:
         Sets that all fit; none: one model at a time.
@@ -113,14 +113,14 @@ def resident_sets(models: tuple[LockedModel, ...], residency: Residency, card: C
         case OneAtATime():
             return ()
         case NamedSets():
-            return _named(models, residency, card)
+            return _named(models, residency, machine)
         case AsManyAsFit():
-            return _as_many_as_fit(totals_mib(models, card), card.free_mib)
+            return _as_many_as_fit(totals_mib(models, machine), machine.card.free_mib)
 
 
-def totals_mib(models: tuple[LockedModel, ...], card: Card) -> dict[str, float]:
+def totals_mib(models: tuple[LockedModel, ...], machine: Machine) -> dict[str, float]:
     """What each model takes of the card, in MiB."""
-    return {locked.model.id: resident(locked, card).total_mib for locked in models}
+    return {locked.model.id: resident(locked, machine).total_mib for locked in models}
 
 
 def any_that_fit(totals: Mapping[str, float], free_mib: float) -> int:
@@ -134,7 +134,7 @@ def any_that_fit(totals: Mapping[str, float], free_mib: float) -> int:
     return max(count, 1)
 
 
-def models_max(models: tuple[LockedModel, ...], residency: Residency, card: Card) -> int:
+def models_max(models: tuple[LockedModel, ...], residency: Residency, machine: Machine) -> int:
     """How many models llama-server's own router may hold: it counts them, and knows no sets.
 
     Raises:
@@ -142,14 +142,14 @@ def models_max(models: tuple[LockedModel, ...], residency: Residency, card: Card
     """
     if isinstance(residency, OneAtATime):
         return 1
-    totals = totals_mib(models, card)
-    count = any_that_fit(totals, card.free_mib)
+    totals = totals_mib(models, machine)
+    count = any_that_fit(totals, machine.card.free_mib)
     if isinstance(residency, AsManyAsFit) and (count > 1 or len(models) == 1):
         return count
     # Reached by named sets too, which the router cannot tell apart.
     pair = sorted(totals.items(), key=lambda each: -each[1])[:2]
     needed = " + ".join(f"{model_id} {total:.0f}" for model_id, total in pair)
-    fact = f"here any {count}" if count > 1 else f"{needed} do not in {card.free_mib} MiB"
+    fact = f"here any {count}" if count > 1 else f"{needed} do not in {machine.card.free_mib} MiB"
     raise ConfigError.of(
         "residency", "RESIDENCY", type(residency).__name__,
         allowed="OneAtATime() with the front end llama-server, or AsManyAsFit() where any two "
@@ -158,8 +158,8 @@ def models_max(models: tuple[LockedModel, ...], residency: Residency, card: Card
     )  # fmt: skip
 
 
-def _named(models: tuple[LockedModel, ...], residency: NamedSets, card: Card) -> Sets:
-    totals = totals_mib(models, card)
+def _named(models: tuple[LockedModel, ...], residency: NamedSets, machine: Machine) -> Sets:
+    totals = totals_mib(models, machine)
     order = {model_id: place for place, model_id in enumerate(totals)}
     for each in residency.sets:
         for model_id in each:
@@ -169,7 +169,7 @@ def _named(models: tuple[LockedModel, ...], residency: NamedSets, card: Card) ->
                     allowed=f"ids of the registry: {', '.join(totals)}",
                     remedy="correct it in llama_swap_config/registry.py",
                 )  # fmt: skip
-        _check_fits(each, totals, card)
+        _check_fits(each, totals, machine.card)
     sets = [tuple(sorted(each, key=order.__getitem__)) for each in residency.sets]
     return tuple(dict.fromkeys(each for each in sets if not _has_larger(each, sets)))
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
-from llama_swap_config.card import Card
+from llama_swap_config.card import Machine
 from llama_swap_config.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.llama_server_flags import number_of, switched_on
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.model import KvCacheType, Model
-from llama_swap_config.vision_tower import vision_compute_bytes
+from llama_swap_config.vision_tower import image_tokens, vision_compute_bytes
 
 MIB = 2**20
 CELLS = 256
 """llama.cpp rounds the context, and each slot's part of it, up to a multiple of this."""
 _KV_BYTES: dict[KvCacheType, float] = {"f16": 2, "bf16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Of one element: a quantised block holds 32 of them and their scale."""
+_LAST_SEPARATE_BATCHES = 10524
+"""The newest build whose compute buffer was measured to be the smaller one."""
 _BATCH = 2048
 _UBATCH = 512
 
@@ -42,13 +44,13 @@ class Vram:
         return float(sum(astuple(self)))
 
 
-def resident(locked: LockedModel, card: Card) -> Vram:
+def resident(locked: LockedModel, machine: Machine) -> Vram:
     """Predict what a locked model takes of a card."""
-    return predict(locked.model, locked.weights_header, locked.projector_header, card)
+    return predict(locked.model, locked.weights_header, locked.projector_header, machine)
 
 
 def predict(
-    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, card: Card
+    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, machine: Machine
 ) -> Vram:
     """Predict what one llama-server takes, all its layers on the card and flash attention on.
 
@@ -56,7 +58,7 @@ def predict(
         model: The operator's wishes, flags included.
         weights: The header of its weights.
         projector: The header of its projector; None: a text model.
-        card: Says what a CUDA context costs.
+        machine: The engine, and what a CUDA context costs on its card.
 
     Raises:
         ConfigError: for a flag whose number is none, and a projector without a formula.
@@ -65,15 +67,16 @@ def predict(
         projector = None
     vision = 0.0
     if projector is not None:
-        vision = vision_compute_bytes(projector, model.image_max_tokens or 0) / MIB
+        tokens = image_tokens(model.image_max_tokens or 0, machine.engine_build)
+        vision = vision_compute_bytes(projector, tokens) / MIB
     return Vram(
         weights=weights_bytes(weights) / MIB,
         kv_cache=kv_cache_bytes(model, weights) / MIB,
-        compute=compute_bytes(model, weights) / MIB,
+        compute=compute_bytes(model, weights, machine.engine_build) / MIB,
         projector=0 if projector is None else projector.tensor_bytes / MIB,
         vision_compute=vision,
-        cuda_context=card.cuda_context_mib
-        + (0 if projector is None else card.vision_pools_mib)
+        cuda_context=machine.card.cuda_context_mib
+        + (0 if projector is None else machine.card.vision_pools_mib)
         + _dequantised_kv_bytes(model, weights) / MIB,
     )
 
@@ -111,29 +114,53 @@ def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
     return weights.layers * cells * weights.kv_heads * per_cell
 
 
-def compute_bytes(model: Model, weights: WeightsHeader) -> float:
+def compute_bytes(model: Model, weights: WeightsHeader, engine_build: int) -> float:
     """Bytes of the compute buffer: the larger of a layer's and the logits' work.
 
-    Source: measured with builds 9878 and 10524, for 1, 4 and 8 slots, to 0.02 MiB; a CUDA log of
-    September 2026 agrees (104.01 MiB). Since June 2026 llama-server reserves the logits of one
-    token a slot; an embedding server still those of a whole micro-batch. A model with deepstack
-    layers holds the picture's further features beside the hidden state.
+    Measured for 1, 4 and 8 slots, with builds 9878 and 10524 to 0.02 MiB and with 11434 to 0.2.
+    One CUDA log agrees with the former (104.01 MiB), another with the latter (85.01).
+    Since June 2026 llama-server reserves the logits of one token a slot; an embedding server still
+    those of a whole micro-batch.
+
+    Args:
+        model: The operator's wishes, flags included.
+        weights: The header of its weights.
+        engine_build: The build of llama.cpp.
     """
     tokens = micro_batch(model)
+    of_layer = 4 * tokens * _layer_floats(weights, engine_build) + 2 * tokens * slot_cells(model)
+    outputs = model.parallel_slots
+    copied_rows = 0
+    if is_embedding_server(model):
+        outputs = tokens
+        if engine_build > _LAST_SEPARATE_BATCHES:
+            copied_rows = 4 * weights.width * tokens
+    return max(of_layer, 4 * (outputs * (weights.vocabulary + weights.width) + copied_rows))
+
+
+def _layer_floats(weights: WeightsHeader, engine_build: int) -> int:
+    """Floats of one token in a layer; a deepstack model's picture brings further features along.
+
+    Newer builds take tokens and pictures in one batch, whose rows are copied first
+    (`build_inp_embd`); which build began with it between the two is not known. Of deepstack models
+    with a feed-forward width of more than 3.8 widths, none of which is served here, it is at most
+    9 % too much.
+    """
+    width, hidden = weights.width, 3 * weights.feed_forward
+    queries = weights.heads * weights.key_size
+    if engine_build <= _LAST_SEPARATE_BATCHES:
+        return hidden + (6 * width if weights.deepstack_layers else 2 * width + queries)
     if weights.deepstack_layers:
-        floats = 3 * weights.feed_forward + 6 * weights.width
-    else:
-        floats = 3 * weights.feed_forward + 2 * weights.width + weights.heads * weights.key_size
-    of_layer = 4 * tokens * floats + 2 * tokens * slot_cells(model)
-    outputs = tokens if is_embedding_server(model) else model.parallel_slots
-    return max(of_layer, 4 * outputs * (weights.vocabulary + weights.width))
+        return hidden + 24 * width if 5 * hidden > 57 * width else 29 * width
+    keys = weights.kv_heads * weights.key_size
+    return 4 * width + max(hidden, queries + 3 * keys)
 
 
 def micro_batch(model: Model) -> int:
     """Tokens that are computed at once (`-ub`, at most `-b` and the context)."""
     batch = _number(model, "-b", "--batch-size", default=_BATCH)
     ubatch = _number(model, "-ub", "--ubatch-size", default=_UBATCH)
-    return min(batch, ubatch, _rounded_up(model.context))
+    return min(batch, ubatch, model.context)
 
 
 def is_embedding_server(model: Model) -> bool:

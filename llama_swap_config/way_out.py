@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llama_swap_config.card import Card
+from llama_swap_config.card import Machine
 from llama_swap_config.engine_limits import can_quantise_kv
 from llama_swap_config.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.llama_server_flags import switched_on
@@ -18,7 +18,7 @@ _F16 = 2
 
 
 def largest_context(
-    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, card: Card
+    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, machine: Machine
 ) -> int | None:
     """Find the largest context, a multiple of 256, with which a model fits what is free.
 
@@ -34,7 +34,7 @@ def largest_context(
 
     def fits(blocks: int) -> bool:
         changed = replace(model, context=blocks * CELLS)
-        return predict(changed, weights, projector, card).total_mib <= card.free_mib
+        return predict(changed, weights, projector, machine).total_mib <= machine.card.free_mib
 
     if not fits(low):
         return None
@@ -63,7 +63,7 @@ def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
     return replace(projector, tensor_bytes=round(shrunk))
 
 
-def ways_out(locked: LockedModel, card: Card) -> str:
+def ways_out(locked: LockedModel, machine: Machine) -> str:
     """Say what would make a model fit with its context as it is; empty: nothing that is known.
 
     The smallest loss that is enough: a Q8_0 projector or cache, both, and only then a q4_0 cache.
@@ -76,10 +76,11 @@ def ways_out(locked: LockedModel, card: Card) -> str:
 
     def tried(kv: KvCacheType, of: ProjectorHeader | None) -> list[str]:
         changed = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
-        total = predict(changed, weights, of, card).total_mib
+        total = predict(changed, weights, of, machine).total_mib
         words = ["projector Q8_0"] if of is not projector else []
         words += [f"KV cache {kv}"] if kv != same else []
-        return [f"{' with '.join(words)} ({total:.0f} MiB)"] if total <= card.free_mib else []
+        fits = total <= machine.card.free_mib
+        return [f"{' with '.join(words)} ({total:.0f} MiB)"] if fits else []
 
     found = [] if smaller is None else tried(same, smaller)
     if not can_quantise_kv(weights):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from llama_swap_config.budget import Node, check_budget
-from llama_swap_config.card import Card
+from llama_swap_config.card import Card, Machine
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.header import ProjectorHeader
 from llama_swap_config.host_limits import GIB, disk_bytes, host_memory_mib
@@ -101,7 +101,7 @@ def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fi
     together = max([1, *(len(each.models) for each in sets if each.reachable)])
     return Fit(
         card=card,
-        models=tuple(_model(each, card) for each in models),
+        models=tuple(_model(each, node.machine) for each in models),
         sets=sets,
         disk_bytes=disk_bytes(models),
         disk_limit_bytes=node.storage_size_gib * GIB,
@@ -172,8 +172,8 @@ def _assume_model(locked: LockedModel, what_if: WhatIf, lock: Lock) -> LockedMod
     return replace(locked, model=model, projector=projector)
 
 
-def _model(locked: LockedModel, card: Card) -> ModelFit:
-    model, vram = locked.model, resident(locked, card)
+def _model(locked: LockedModel, machine: Machine) -> ModelFit:
+    model, vram = locked.model, resident(locked, machine)
     return ModelFit(
         id=model.id,
         context=model.context,
@@ -182,23 +182,23 @@ def _model(locked: LockedModel, card: Card) -> ModelFit:
         estimated=locked.projector is not None
         and locked.projector.quantisation != model.projector,
         vram=vram,
-        spare_mib=card.free_mib - vram.total_mib,
+        spare_mib=machine.card.free_mib - vram.total_mib,
     )
 
 
 def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> tuple[SetFit, ...]:
     card = node.card
-    totals = totals_mib(models, card)
+    totals = totals_mib(models, node.machine)
     if isinstance(residency, NamedSets):
         known = [each for each in residency.sets if set(each) <= set(totals)]
         return tuple(_set(each, totals, card, reachable=True) for each in known)
     try:
-        found: Sets = resident_sets(models, AsManyAsFit(), card)
+        found: Sets = resident_sets(models, AsManyAsFit(), node.machine)
         reachable = isinstance(residency, AsManyAsFit)
         if reachable and node.front_end == "llama-server":
             # Whichever so many: the largest stand for all of them.
             largest = sorted(totals, key=lambda each: -totals[each])
-            found = (tuple(largest[: models_max(models, residency, card)]),)
+            found = (tuple(largest[: models_max(models, residency, node.machine)]),)
     except ConfigError:
         # Too many models to try all sets; with AsManyAsFit the check above has said so.
         return ()

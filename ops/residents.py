@@ -30,4 +30,4 @@ def production_residents(front_end: FrontEnd, *, say: Callable[[str], None]) -> 
         say(f"{front_end} holds one model at a time: production has {PRODUCTION.front_end}")
         return ONE_RESIDENT
     locked = lock_models(check_registry(REGISTRY), read_lock())
-    return residents(front_end, locked, RESIDENCY, PRODUCTION.gpu)
+    return residents(front_end, locked, RESIDENCY, PRODUCTION.node.machine)

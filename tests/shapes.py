@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from llama_swap_config.card import Card
+from llama_swap_config.card import Card, Machine
 from llama_swap_config.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock import LockedFile, LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
@@ -14,6 +14,16 @@ from llama_swap_config.registry import REGISTRY
 
 LIKELY = Card(cuda_context_mib=125, vision_pools_mib=0)
 """A T4 with what its CUDA context most likely takes, not what a budget allows for it."""
+
+
+def on(card: Card, *, engine_build: int = 10524) -> Machine:
+    """The card under the build of the pinned image."""
+    return Machine(card=card, engine_build=engine_build)
+
+
+LIKELY_T4 = on(LIKELY)
+NEWER_T4 = on(LIKELY, engine_build=11434)
+T4 = on(Card())
 
 _LOCKED = {each.model.id: each for each in lock_models(REGISTRY, read_lock())}
 QWEN3VL_8B, QWEN3VL_4B, MINICPM = (

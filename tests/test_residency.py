@@ -36,6 +36,8 @@ from tests.shapes import (
     QWEN3_8B,
     QWEN3VL_4B,
     QWEN3VL_8B,
+    T4,
+    on,
     text_model,
     with_q8_0_projector,
 )
@@ -71,32 +73,32 @@ def test_the_sets_of_a_shared_t4(
     ids = tuple(each.model.id for each in models)
     for name, expected in fits.items():
         card = CARDS[name]
-        total = sum(totals_mib(models, card).values())
+        total = sum(totals_mib(models, on(card)).values())
         assert total == pytest.approx(mib, abs=1)
         assert (total <= card.free_mib) is expected
         if len(models) > 1:
-            assert resident_sets(models, AsManyAsFit(), card) == ((ids,) if expected else ())
+            assert resident_sets(models, AsManyAsFit(), on(card)) == ((ids,) if expected else ())
 
 
 def test_what_is_spare_is_known_to_the_mebibyte() -> None:
-    pair = sum(totals_mib((TEXT_16K, VISION_4B), LIKELY).values())
+    pair = sum(totals_mib((TEXT_16K, VISION_4B), on(LIKELY)).values())
     assert pair - CARDS["frigate"].free_mib == pytest.approx(75, abs=1)
     assert CARDS["alone"].free_mib - sum(
-        totals_mib((TEXT_16K, VISION_8B), LIKELY).values()
+        totals_mib((TEXT_16K, VISION_8B), on(LIKELY)).values()
     ) == pytest.approx(155, abs=1)
     assert CARDS["spike"].free_mib == 3949
 
 
 def test_the_registry_on_a_t4_of_its_own() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
-    assert resident_sets(models, AsManyAsFit(), Card()) == (
+    assert resident_sets(models, AsManyAsFit(), T4) == (
         ("qwen3vl-8b", "minicpm-v-4-5"),
         ("qwen3vl-8b", "qwen3vl-4b"),
         ("minicpm-v-4-5", "qwen3vl-4b"),
     )
-    assert resident_sets(models, ONE_AT_A_TIME, Card()) == ()
+    assert resident_sets(models, ONE_AT_A_TIME, T4) == ()
     large = Card(product="L4", usable_mib=22_500)
-    assert resident_sets(models, AsManyAsFit(), large) == (
+    assert resident_sets(models, AsManyAsFit(), on(large)) == (
         ("qwen3vl-8b", "minicpm-v-4-5", "qwen3vl-4b"),
     )
 
@@ -104,7 +106,7 @@ def test_the_registry_on_a_t4_of_its_own() -> None:
 def test_named_sets_are_the_operators_own() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     named = NamedSets(sets=(("qwen3vl-4b", "qwen3vl-8b"), ("qwen3vl-8b", "qwen3vl-4b")))
-    assert resident_sets(models, named, Card()) == (("qwen3vl-8b", "qwen3vl-4b"),)
+    assert resident_sets(models, named, T4) == (("qwen3vl-8b", "qwen3vl-4b"),)
 
 
 BAD_SETS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
@@ -127,7 +129,7 @@ BAD_SETS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
 @pytest.mark.parametrize(("sets", "message"), BAD_SETS.values(), ids=BAD_SETS.keys())
 def test_a_bad_set_is_refused_in_one_line(sets: Sets, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        resident_sets((QWEN3VL_8B, MINICPM, QWEN3VL_4B), NamedSets(sets=sets), Card())
+        resident_sets((QWEN3VL_8B, MINICPM, QWEN3VL_4B), NamedSets(sets=sets), T4)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -140,7 +142,7 @@ def many(count: int) -> tuple[LockedModel, ...]:
 
 def test_more_models_than_can_be_tried_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        resident_sets(many(13), AsManyAsFit(), Card())
+        resident_sets(many(13), AsManyAsFit(), T4)
     assert str(caught.value) == (
         "residency: RESIDENCY is 'AsManyAsFit with 13 models'; allowed: at most 12 models, unless "
         "all fit together or no two do; name the sets that matter by NamedSets"
@@ -151,8 +153,8 @@ def test_a_thousand_models_of_which_all_or_none_fit_together_need_no_search() ->
     models = many(1000)
     started = time.perf_counter()
     huge = Card(product="x", usable_mib=10**7)
-    assert len(resident_sets(models, AsManyAsFit(), huge)[0]) == 1000
-    assert resident_sets(models, AsManyAsFit(), Card(product="x", usable_mib=5500)) == ()
+    assert len(resident_sets(models, AsManyAsFit(), on(huge))[0]) == 1000
+    assert resident_sets(models, AsManyAsFit(), on(Card(product="x", usable_mib=5500))) == ()
     assert time.perf_counter() - started < 1
 
 
@@ -165,8 +167,8 @@ def test_every_set_fits_and_none_could_be_larger() -> None:
             for index in range(count)
         )
         card = Card(product="x", usable_mib=draw.randint(2600, 20_000))
-        totals = totals_mib(models, card)
-        found = resident_sets(models, AsManyAsFit(), card)
+        totals = totals_mib(models, on(card))
+        found = resident_sets(models, AsManyAsFit(), on(card))
         fitting = {
             ids
             for size in range(2, count + 1)
@@ -189,7 +191,7 @@ def routing_of(found: Residents) -> Any:
 def test_llama_swap_is_told_the_sets_and_nothing_where_there_are_none() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     assert routing_of(ONE_RESIDENT) is None
-    found = residents("llama-swap", models, AsManyAsFit(), Card())
+    found = residents("llama-swap", models, AsManyAsFit(), T4)
     assert routing_of(found) == {
         "router": {
             "use": "matrix",
@@ -209,21 +211,21 @@ def test_llama_swap_is_told_the_sets_and_nothing_where_there_are_none() -> None:
 
 def test_the_router_is_told_a_number_where_any_so_many_fit() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
-    found = residents("llama-server", models, AsManyAsFit(), Card())
+    found = residents("llama-server", models, AsManyAsFit(), T4)
     assert found == Residents(models_max=2)
     words = router_args(port=1, preset_path="x", models_max=found.models_max)
     assert words[words.index("--models-max") + 1] == "2"
-    assert models_max(models, ONE_AT_A_TIME, Card()) == 1
+    assert models_max(models, ONE_AT_A_TIME, T4) == 1
 
 
 def test_the_router_takes_no_sets() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     named = NamedSets(sets=(("qwen3vl-8b", "qwen3vl-4b"),))
     with pytest.raises(ConfigError, match=r"RESIDENCY is 'NamedSets'; .* \(here any 2\); choose"):
-        residents("llama-server", models, named, Card())
+        residents("llama-server", models, named, T4)
     small = Card(product="x", usable_mib=12_000)
     with pytest.raises(ConfigError) as caught:
-        residents("llama-server", models, AsManyAsFit(), small)
+        residents("llama-server", models, AsManyAsFit(), on(small))
     assert str(caught.value) == (
         "residency: RESIDENCY is 'AsManyAsFit'; allowed: OneAtATime() with the front end "
         "llama-server, or AsManyAsFit() where any two models fit together (qwen3vl-8b 6744 + "

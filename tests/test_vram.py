@@ -8,22 +8,26 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.card import Card
+from llama_swap_config.card import Card, Machine
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.model import KvCacheType, Model
-from llama_swap_config.vram import Vram, kv_cache_bytes, predict, resident, slot_cells
+from llama_swap_config.vision_tower import vision_compute_bytes
+from llama_swap_config.vram import Vram, kv_cache_bytes, micro_batch, predict, resident, slot_cells
 from llama_swap_config.way_out import as_q8_0, largest_context
 from tests.shapes import (
-    LIKELY,
+    LIKELY_T4,
     MINICPM,
+    NEWER_T4,
     PUBLISHED_Q8_0_BYTES,
     QWEN3_4B,
     QWEN3_8B,
     QWEN3VL_4B,
     QWEN3VL_8B,
+    T4,
     changed,
+    on,
     text_model,
     with_projector,
     with_q8_0_projector,
@@ -32,8 +36,8 @@ from tests.shapes import (
 MIB = 2**20
 
 
-def of(weights: WeightsHeader, card: Card = LIKELY, **fields: Any) -> Vram:
-    return resident(text_model("x", weights, **fields), card)
+def of(weights: WeightsHeader, machine: Machine = LIKELY_T4, **fields: Any) -> Vram:
+    return resident(text_model("x", weights, **fields), machine)
 
 
 def kv(kv_type: KvCacheType) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def kv(kv_type: KvCacheType) -> dict[str, Any]:
 # June 2026: the figures of those builds check the other branch of the compute buffer.
 ALL_LOGITS = ("--embedding", "--pooling", "mean")
 FOUR_UNIFIED: dict[str, Any] = {"parallel_slots": 4, "extra_args": ("--kv-unified",)}
-T4_RESIDENT = of(QWEN3_8B, Card(cuda_context_mib=170), context=16384)
+T4_RESIDENT = of(QWEN3_8B, on(Card(cuda_context_mib=170)), context=16384)
 RTX_RESIDENT = of(QWEN3_8B, context=8192)
 
 CUDA = {
@@ -53,8 +57,8 @@ CUDA = {
     "KV cache at 8192": (of(QWEN3_8B, context=8192).kv_cache, 1152),
     "KV cache of a 4B at 8192": (of(QWEN3_4B, context=8192).kv_cache, 1152),
     "compute of an 8B at 8192": (of(QWEN3_8B, context=8192).compute, 104.01),
-    "vision compute at start": (resident(QWEN3VL_8B, LIKELY).vision_compute, 372.08),
-    "projector of the 8B": (resident(QWEN3VL_8B, LIKELY).projector, 1105.32),
+    "vision compute at start": (resident(QWEN3VL_8B, LIKELY_T4).vision_compute, 372.08),
+    "projector of the 8B": (resident(QWEN3VL_8B, LIKELY_T4).projector, 1105.32),
     "resident at 16384 on a T4, context of an RTX": (T4_RESIDENT.total_mib, 6996),
     "resident at 8192 on an RTX, context of a T4": (RTX_RESIDENT.total_mib, 5881),
 }
@@ -111,7 +115,7 @@ PREDICTIONS = {
 
 @pytest.mark.parametrize(("locked", "mib"), PREDICTIONS.values(), ids=PREDICTIONS.keys())
 def test_a_whole_server(locked: LockedModel, mib: int) -> None:
-    assert resident(locked, LIKELY).total_mib == pytest.approx(mib, abs=1)
+    assert resident(locked, LIKELY_T4).total_mib == pytest.approx(mib, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +132,72 @@ def test_the_tower_reserves_its_warm_up_or_the_largest_image(
     locked: LockedModel, tokens: int, mib: float
 ) -> None:
     limited = changed(locked, image_max_tokens=tokens, context=8192)
-    assert resident(limited, LIKELY).vision_compute == pytest.approx(mib, rel=1e-4)
+    assert resident(limited, LIKELY_T4).vision_compute == pytest.approx(mib, rel=1e-4)
+
+
+def test_a_newer_engine_reserves_no_more_than_the_limit() -> None:
+    assert resident(QWEN3VL_8B, NEWER_T4).vision_compute == pytest.approx(180.06, rel=1e-4)
+    large = changed(QWEN3VL_8B, image_max_tokens=4096, context=8192)
+    assert resident(large, NEWER_T4).vision_compute == pytest.approx(720.25, rel=1e-4)
+
+
+def test_a_newer_engine_copies_the_rows_of_an_embedding_server_too() -> None:
+    wanted = replace(QWEN3_8B, width=1024, vocabulary=32000, feed_forward=3072)
+    found = of(wanted, NEWER_T4, context=512, extra_args=ALL_LOGITS)
+    assert found.compute == pytest.approx(72.52, rel=0.001)
+
+
+def test_a_micro_batch_is_no_larger_than_the_context() -> None:
+    models = [text_model("x", QWEN3_8B, context=context).model for context in (100, 300, 3072)]
+    assert [micro_batch(model) for model in models] == [100, 300, 512]
+
+
+@pytest.mark.parametrize(
+    ("shape", "mib"),
+    [
+        ({"output_width": 2048}, 359.68),
+        ({"output_width": 3584}, 359.68),
+        ({"output_width": 4608}, 396.87),
+        ({"deepstack_layers": 0}, 248.10),
+        ({"deepstack_layers": 1}, 285.29),
+        ({"deepstack_layers": 2}, 334.89),
+        ({"feed_forward": 8192}, 475.40),
+        ({"width": 1280, "feed_forward": 5120, "layers": 32, "output_width": 3584}, 396.88),
+        ({"width": 1024, "feed_forward": 4096, "layers": 24, "output_width": 1024}, 322.49),
+        ({"width": 1024, "feed_forward": 4096, "layers": 24, "output_width": 2048}, 322.49),
+    ],
+)
+def test_the_tower_of_other_shapes(shape: dict[str, int], mib: float) -> None:
+    projector = QWEN3VL_8B.projector_header
+    assert projector is not None
+    found = vision_compute_bytes(replace(projector, **shape), 2116)  # type: ignore[arg-type]
+    assert found / MIB == pytest.approx(mib, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mib", "error"),
+    [
+        ({"output_width": 5120}, 417.55, 0.010),
+        ({"width": 768}, 235.70, 0.053),
+        ({"width": 512}, 157.18, 0.10),
+        ({"width": 768, "deepstack_layers": 0}, 161.31, 0.077),
+    ],
+)
+def test_the_tower_of_a_shape_that_is_known_less_well(
+    shape: dict[str, int], mib: float, error: float
+) -> None:
+    projector = QWEN3VL_8B.projector_header
+    assert projector is not None
+    small = {"feed_forward": 4 * shape.get("width", 1076), "output_width": 1024}
+    wanted = replace(projector, **(small | shape))  # type: ignore[arg-type]
+    found = vision_compute_bytes(wanted, 2116)
+    assert found / MIB / mib - 1 == pytest.approx(error, abs=0.006)
+
+
+def test_a_projector_wider_than_any_that_was_measured_is_refused() -> None:
+    wide = with_projector(QWEN3VL_8B, output_width=6144)
+    with pytest.raises(ConfigError, match=r"output_width is 6144; allowed: at most 4.8 times its"):
+        resident(wide, LIKELY_T4)
 
 
 def test_the_context_is_rounded_up_and_shared_by_slots() -> None:
@@ -147,6 +216,24 @@ def test_the_context_is_rounded_up_and_shared_by_slots() -> None:
 
 
 @pytest.mark.parametrize(
+    ("locked", "context", "mib"),
+    [
+        (text_model("x", QWEN3_8B), 8192, 112.01),
+        (text_model("x", QWEN3_8B), 16384, 120.01),
+        (text_model("x", QWEN3_4B), 3072, 80.01),
+        (QWEN3VL_8B, 3072, 234.83),
+        (QWEN3VL_8B, 8192, 239.83),
+        (QWEN3VL_4B, 3072, 147.90),
+        (QWEN3VL_4B, 8192, 152.90),
+    ],
+)
+def test_a_newer_engine_computes_in_more(locked: LockedModel, context: int, mib: float) -> None:
+    at = changed(locked, context=context)
+    assert resident(at, NEWER_T4).compute == pytest.approx(mib, rel=0.001)
+    assert resident(at, LIKELY_T4).compute < mib
+
+
+@pytest.mark.parametrize(
     ("ubatch", "mib"), [("64", 13), ("128", 26), ("256", 52), ("512", 104), ("2048", 416)]
 )
 def test_the_compute_buffer_is_linear_in_the_micro_batch(ubatch: str, mib: int) -> None:
@@ -160,15 +247,15 @@ def test_a_micro_batch_is_no_larger_than_its_batch() -> None:
 
 
 def test_a_projector_off_the_card_takes_nothing_of_it() -> None:
-    off = resident(changed(QWEN3VL_8B, extra_args=("--no-mmproj-offload",)), Card())
+    off = resident(changed(QWEN3VL_8B, extra_args=("--no-mmproj-offload",)), T4)
     assert (off.projector, off.vision_compute, off.cuda_context) == (0, 0, 192)
 
 
 def test_a_budget_allows_more_for_cuda_than_is_likely() -> None:
-    assert resident(QWEN3VL_8B, Card()).cuda_context == 192 + 64
-    assert of(QWEN3_8B, Card()).cuda_context == 192
+    assert resident(QWEN3VL_8B, T4).cuda_context == 192 + 64
+    assert of(QWEN3_8B, T4).cuda_context == 192
     # One layer's keys and values as f16, while a prompt is read.
-    assert of(QWEN3_8B, Card(), context=16384, **kv("q8_0")).cuda_context == 192 + 64
+    assert of(QWEN3_8B, T4, context=16384, **kv("q8_0")).cuda_context == 192 + 64
 
 
 def test_a_flag_that_is_no_number_is_refused() -> None:
@@ -178,7 +265,7 @@ def test_a_flag_that_is_no_number_is_refused() -> None:
 
 def test_a_projector_that_nobody_measured_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"projector_type is 'gemma3'; allowed: qwen3vl_merger"):
-        resident(with_projector(QWEN3VL_8B, projector_type="gemma3"), LIKELY)
+        resident(with_projector(QWEN3VL_8B, projector_type="gemma3"), LIKELY_T4)
 
 
 @pytest.mark.parametrize("locked", [QWEN3VL_8B, QWEN3VL_4B], ids=lambda each: each.model.id)
@@ -221,7 +308,7 @@ def some_model(draw: random.Random) -> tuple[Model, WeightsHeader, ProjectorHead
     model = replace(model, projector="F16", image_max_tokens=image, context=context)
     projector = QWEN3VL_8B.projector_header
     assert projector is not None
-    return model, weights, replace(projector, width=16 * draw.randint(1, 100))
+    return model, weights, replace(projector, width=16 * draw.randint(54, 100))
 
 
 def test_more_context_never_needs_less() -> None:
@@ -229,8 +316,8 @@ def test_more_context_never_needs_less() -> None:
     for _ in range(500):
         model, weights, projector = some_model(draw)
         larger = replace(model, context=model.context + draw.randint(1, 5000))
-        before = predict(model, weights, projector, LIKELY)
-        after = predict(larger, weights, projector, LIKELY)
+        before = predict(model, weights, projector, LIKELY_T4)
+        after = predict(larger, weights, projector, LIKELY_T4)
         assert after.kv_cache >= before.kv_cache
         assert after.compute >= before.compute
         assert after.total_mib >= before.total_mib
@@ -242,16 +329,17 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
     for _ in range(300):
         model, weights, projector = some_model(draw)
         card = Card(product="x", usable_mib=draw.randint(200, 20_000))
-        most = largest_context(model, weights, projector, card)
+        machine = on(card, engine_build=draw.choice((10524, 11434)))
+        most = largest_context(model, weights, projector, machine)
         if most is None:
             continue
         seen += 1
-        fitting = predict(replace(model, context=most), weights, projector, card)
+        fitting = predict(replace(model, context=most), weights, projector, machine)
         assert fitting.total_mib <= card.free_mib
         assert most % 256 == 0
         more = replace(model, context=most + 256)
         trained = weights.train_context * model.parallel_slots
-        needed = predict(more, weights, projector, card).total_mib
+        needed = predict(more, weights, projector, machine).total_mib
         assert (
             needed > card.free_mib or more.context > trained or "--kv-unified" in more.extra_args
         )
