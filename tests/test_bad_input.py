@@ -207,6 +207,8 @@ BAD_REGISTRIES = {
     "a bad field": "REGISTRY = (Model(id='A', repository='o/n', quantisation='Q4_K_M'),)",
     "not in the lock": "REGISTRY = (Model(id='a', repository='o/n', quantisation='Q4_K_M'),)",
     "no model": "REGISTRY = ()",
+    "larger than the card": "REGISTRY = (Model(id='qwen3vl-8b', context=65536, "
+    "repository='Qwen/Qwen3-VL-8B-Instruct-GGUF', quantisation='Q4_K_M'),)",
 }
 
 
