@@ -143,17 +143,17 @@ def _layer_floats(weights: WeightsHeader, engine_build: int) -> int:
 
     Newer builds take tokens and pictures in one batch, whose rows are copied first
     (`build_inp_embd`); which build began with it between the two is not known. Of deepstack models
-    with a feed-forward width of more than 3.8 widths, none of which is served here, it is at most
-    9 % too much.
+    with a feed-forward width of more than 3.8 widths, none of which is served here, it is up to
+    25 % too much and never too little.
     """
     width, hidden = weights.width, 3 * weights.feed_forward
     queries = weights.heads * weights.key_size
     if engine_build <= _LAST_SEPARATE_BATCHES:
         return hidden + (6 * width if weights.deepstack_layers else 2 * width + queries)
     if weights.deepstack_layers:
-        return hidden + 24 * width if 5 * hidden > 57 * width else 29 * width
+        return 29 * width + (hidden if 5 * hidden > 57 * width else 0)
     keys = weights.kv_heads * weights.key_size
-    return 4 * width + max(hidden, queries + 3 * keys)
+    return 4 * width + max(hidden, 2 * queries + 2 * keys)
 
 
 def micro_batch(model: Model) -> int:
