@@ -72,7 +72,16 @@ def command(*options: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], 
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=60)
+        with process:
+            process.wait(60)
+
+
+def rest_of(process: subprocess.Popen[str]) -> str:
+    """What it says until it ends; `communicate` would lose what has been read ahead."""
+    assert process.stdout is not None
+    said = process.stdout.read()
+    process.wait(60)
+    return said
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
@@ -89,7 +98,7 @@ def test_the_command_serves_the_registry_until_it_is_ended(
         assert [each.model for each in answers] == [model.id for model in REGISTRY]
         assert all(each.text.strip() and each.swap_s > 0 for each in answers)
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest = rest_of(process)
     assert process.returncode == 130
     assert "Their weights are random" in rest
     assert f"curl -s {url}/v1/chat/completions" in rest
@@ -115,7 +124,7 @@ def test_weights_of_a_hub_and_a_lock_are_served(llama_server: Path, tmp_path: Pa
         with command(*options, **env) as (process, url):
             assert ids_at(url) == {model.id for model in REGISTRY}
             process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=60)
+            rest = rest_of(process)
     assert (tmp_path / "store" / "qwen3vl-4b" / "model.gguf").is_file()
     assert "random" not in rest
 
