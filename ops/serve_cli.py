@@ -55,6 +55,7 @@ def serve(
     from ops import ask, local_store
     from ops import serve as front_ends
     from ops.signals import ended_by_signals
+    from ops.state_dir import locked
 
     console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -68,12 +69,13 @@ def serve(
             f"one (process {running.pid}), or pass another --state-dir"
         )
     with ended_by_signals():
-        if weights is None:
-            store = local_store.fill_with_tiny_models(state_dir, say=say)
-        else:
-            store = local_store.fill_from_hub(weights, state_dir, lock_path=lock, say=say)
-        try:
+        with locked(state_dir):
+            if weights is None:
+                store = local_store.fill_with_tiny_models(state_dir, say=say)
+            else:
+                store = local_store.fill_from_hub(weights, state_dir, lock_path=lock, say=say)
             served = front_ends.start(store, state_dir, front_end=front_end, port=port, say=say)
+        try:
             console.print(
                 f"\n{served.front_end} serves {', '.join(served.models)} at {served.url}/v1",
                 highlight=False,

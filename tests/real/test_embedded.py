@@ -19,6 +19,7 @@ from ops import control_plane, embedded, postgres
 from ops.embedded import EmbeddedCluster
 from ops.errors import OpsError
 from ops.processes import Processes
+from ops.state_dir import locked
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -177,5 +178,5 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_two_at_once_exclude_each_other(tmp_path: Path) -> None:
-    with embedded._locked(tmp_path), pytest.raises(OpsError, match=r"another command works on"):
+    with locked(tmp_path), pytest.raises(OpsError, match=r"another command works on"):
         embedded.up(tmp_path, say=print)

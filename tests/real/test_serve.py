@@ -27,6 +27,7 @@ from ops.api_key import authorization
 from ops.cli import main
 from ops.errors import OpsError
 from ops.local_hub import HubFile, LocalHub
+from ops.state_dir import locked
 from tests.real.served import served, skip_without, store_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -207,6 +208,28 @@ def test_a_directory_from_which_one_serves_already(
         assert main(["serve", "--state-dir", str(tmp_path)]) == 1
         said = capsys.readouterr().err
         assert f"llama-server serves already from {tmp_path}, at {running.url}; end that" in said
+
+
+def test_a_directory_in_which_another_command_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(tmp_path):
+        assert main(["serve", "--state-dir", str(tmp_path)]) == 1
+    assert f"another command works on {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_directory_that_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["serve", "--state-dir", str(tmp_path / "file" / "state")]) == 1
+    assert "file/state cannot be used (Not a directory)" in capsys.readouterr().err
+
+
+def test_a_directory_with_a_blank_in_its_name(llama_server: Path, tmp_path: Path) -> None:
+    for front_end in FRONT_ENDS if shutil.which("llama-swap") else FRONT_ENDS[1:]:
+        with served(MODELS, tmp_path / f"a {front_end}", front_end) as running:
+            assert len(list(ask.ask_each(running))) == 2
 
 
 def test_a_port_that_is_taken(llama_server: Path, tmp_path: Path) -> None:
