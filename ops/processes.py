@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,23 +48,25 @@ class Processes:
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        try:
-            # Not subprocess.Popen, which holds on to a child that is meant to be left behind.
-            pid = os.posix_spawn(
-                command[0],
-                list(command),
-                os.environ if env is None else dict(env),
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, self.log(name), write, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                ],
-                setsid=True,
-            )
-        except OSError as error:
-            raise OpsError(f"{name} cannot be started ({error}); {command[0]}") from error
-        record = Record(pid=pid, create_time=psutil.Process(pid).create_time())
-        self._path(name).write_text(json.dumps(asdict(record)))
+        with _no_end_between():
+            try:
+                # Not subprocess.Popen, which holds on to a child that is meant to be left behind.
+                pid = os.posix_spawn(
+                    command[0],
+                    list(command),
+                    os.environ if env is None else dict(env),
+                    file_actions=[
+                        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                        (os.POSIX_SPAWN_OPEN, 1, self.log(name), write, 0o600),
+                        (os.POSIX_SPAWN_DUP2, 1, 2),
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                )
+            except OSError as error:
+                raise OpsError(f"{name} cannot be started ({error}); {command[0]}") from error
+            record = Record(pid=pid, create_time=psutil.Process(pid).create_time())
+            self._path(name).write_text(json.dumps(asdict(record)))
 
     def pid(self, name: str) -> int:
         """The number of the process that was started under this name."""
@@ -140,6 +143,18 @@ class Processes:
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
+
+
+@contextmanager
+def _no_end_between() -> Iterator[None]:
+    """Put signals off, so that no server is started without a record by which it is ended."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _started_by(record: Record) -> list[psutil.Process]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pytest
 
 from ops.processes import Processes
 
@@ -75,3 +79,22 @@ def test_a_server_gets_the_environment_it_is_given(tmp_path: Path) -> None:
         assert "HOME" not in processes.last_line("server")
     finally:
         processes.stop("server")
+
+
+def test_a_signal_between_start_and_record_leaves_no_server_unrecorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn = os.posix_spawn
+
+    def spawn_and_be_interrupted(*words: Any, **options: Any) -> int:
+        pid = spawn(*words, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "posix_spawn", spawn_and_be_interrupted)
+    processes = Processes(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        processes.start("server", ["/bin/sleep", "60"])
+    server = psutil.Process(processes.pid("server"))
+    assert processes.stop("server") is True
+    assert not server.is_running()

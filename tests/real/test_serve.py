@@ -42,8 +42,8 @@ def running_in(folder: Path) -> list[str]:
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
-        if any(str(folder) in word for word in words) and "pytest" not in " ".join(words):
-            found.append(" ".join(words)[:200])
+        if any(str(folder) in word for word in words) and process.pid != os.getpid():
+            found.append(" ".join(words))
     return found
 
 
