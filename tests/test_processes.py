@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -53,7 +52,7 @@ def test_what_a_killed_server_left_behind_ends_too(tmp_path: Path) -> None:
     assert not child.is_running()
 
 
-def test_a_stranger_with_a_sessions_number_is_left_alone(tmp_path: Path) -> None:
+def test_a_stranger_with_a_servers_number_is_left_alone(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
@@ -81,20 +80,21 @@ def test_a_server_gets_the_environment_it_is_given(tmp_path: Path) -> None:
         processes.stop("server")
 
 
-def test_a_signal_between_start_and_record_leaves_no_server_unrecorded(
+def test_an_end_between_start_and_record_leaves_no_server_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spawn = os.posix_spawn
+    spawn, pids = os.posix_spawn, []
 
-    def spawn_and_be_interrupted(*words: Any, **options: Any) -> int:
-        pid = spawn(*words, **options)
-        os.kill(os.getpid(), signal.SIGINT)
-        return pid
+    def spawn_and_be_killed(*words: Any, **options: Any) -> int:
+        pids.append(spawn(*words, **options))
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "posix_spawn", spawn_and_be_interrupted)
+    monkeypatch.setattr(os, "posix_spawn", spawn_and_be_killed)
     processes = Processes(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         processes.start("server", ["/bin/sleep", "60"])
-    server = psutil.Process(processes.pid("server"))
-    assert processes.stop("server") is True
+    server = psutil.Process(pids[0])
+    assert Processes(tmp_path).stop("another") is False
+    assert server.is_running()
+    assert Processes(tmp_path).stop("server") is True
     assert not server.is_running()
