@@ -5,8 +5,6 @@ The node is played by kwok, so pods are scheduled and become ready, but no conta
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import secrets
@@ -15,8 +13,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from ops.errors import OpsError
 from ops.ports import free_ports, refusal
 from ops.processes import Processes
 from ops.signals import ended_by_signals
+from ops.state_dir import locked
 
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
 _DEFINITIONS = Path(__file__).parent / "embedded_cluster"
@@ -102,7 +100,7 @@ def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
         OpsError: when a part does not start; what had started is ended again.
     """
     state_dir = state_dir.resolve()
-    with _locked(state_dir):
+    with locked(state_dir):
         found = find(state_dir)
         if found is not None:
             say(f"the embedded cluster runs already, in {state_dir}")
@@ -131,7 +129,7 @@ def down(state_dir: Path, *, say: Say) -> bool:
     state_dir = state_dir.resolve()
     if not state_dir.is_dir():
         return False
-    with _locked(state_dir):
+    with locked(state_dir):
         stopped = _stop(state_dir)
     for name in stopped:
         say(f"ended {name}")
@@ -337,27 +335,6 @@ def _request(
         return body
 
 
-@contextmanager
-def _locked(state_dir: Path) -> Iterator[None]:
-    """Let one command at a time work on a directory; make the directory."""
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / "lock").open("w")
-    except OSError as error:
-        raise _unusable(state_dir, error) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OpsError(
-                f"another command works on {state_dir}; wait for it, or pass --state-dir"
-            ) from error
-        try:
-            yield
-        except OSError as error:
-            raise _unusable(state_dir, error) from error
-
-
 def _check_space(state_dir: Path) -> None:
     """Say so beforehand: on a full disk each server fails in a way of its own."""
     free_mib = shutil.disk_usage(state_dir).free // 2**20
@@ -366,10 +343,3 @@ def _check_space(state_dir: Path) -> None:
             f"the state directory {state_dir} has {free_mib} MiB free; {_NEEDED_MIB} MiB are "
             "needed; free some space, or pass another --state-dir"
         )
-
-
-def _unusable(state_dir: Path, error: OSError) -> OpsError:
-    remedy = "free some space" if error.errno == errno.ENOSPC else "pass another --state-dir"
-    return OpsError(
-        f"the state directory {state_dir} cannot be used ({error.strerror or error}); {remedy}"
-    )

@@ -13,6 +13,9 @@ import psutil
 
 from ops.errors import OpsError
 
+_MARK = "LLAMA_CPP_INFRA_SERVER"
+"""A variable of each server's environment, by which it and its children are known again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -47,12 +50,13 @@ class Processes:
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        marked = dict(os.environ if env is None else env) | {_MARK: self._mark(name)}
         try:
             # Not subprocess.Popen, which holds on to a child that is meant to be left behind.
             pid = os.posix_spawn(
                 command[0],
                 list(command),
-                os.environ if env is None else dict(env),
+                marked,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, self.log(name), write, 0o600),
@@ -86,7 +90,6 @@ class Processes:
         Returns:
             Whether it was running.
         """
-        record = self._record(name)
         process = self._find(name)
         if process is not None:
             try:
@@ -97,7 +100,7 @@ class Processes:
                 process.wait(timeout=timeout_s)
             except psutil.NoSuchProcess:
                 pass
-        orphans = [] if record is None else _started_by(record)
+        orphans = self._marked(name)
         for orphan in orphans:
             with suppress(psutil.NoSuchProcess):
                 orphan.kill()
@@ -121,6 +124,22 @@ class Processes:
             return ""
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
 
+    def _mark(self, name: str) -> str:
+        return f"{self._records.resolve()}:{name}"
+
+    def _marked(self, name: str) -> list[psutil.Process]:
+        """What bears this name's mark: whatever started it, it inherits the environment.
+
+        It finds the children of a server that was killed, and a server whose record a SIGKILL
+        left unwritten.
+        """
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(_MARK) == self._mark(name):
+                    found.append(process)
+        return found
+
     def _path(self, name: str) -> Path:
         return self._records / f"{name}.json"
 
@@ -140,19 +159,3 @@ class Processes:
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
-
-
-def _started_by(record: Record) -> list[psutil.Process]:
-    """What is left of a server's session: a server that was killed leaves its children behind.
-
-    The kernel gives a session's number to nobody else while one of its processes lives.
-    """
-    with suppress(psutil.Error):
-        if abs(psutil.Process(record.pid).create_time() - record.create_time) >= 0.1:
-            return []  # A stranger has the number, so the session is over.
-    found = []
-    for process in psutil.process_iter():
-        with suppress(OSError):
-            if os.getsid(process.pid) == record.pid:
-                found.append(process)
-    return found

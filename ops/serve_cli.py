@@ -56,6 +56,7 @@ def serve(
     from ops import serve as front_ends
     from ops.residents import production_residents
     from ops.signals import ended_by_signals
+    from ops.state_dir import locked
 
     console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -69,12 +70,12 @@ def serve(
             f"one (process {running.pid}), or pass another --state-dir"
         )
     with ended_by_signals():
-        chosen = front_ends.choose(front_end, say)
-        if weights is None:
-            store = local_store.fill_with_tiny_models(state_dir, say=say)
-        else:
-            store = local_store.fill_from_hub(weights, state_dir, lock_path=lock, say=say)
-        try:
+        with locked(state_dir):
+            chosen = front_ends.choose(front_end, say)
+            if weights is None:
+                store = local_store.fill_with_tiny_models(state_dir, say=say)
+            else:
+                store = local_store.fill_from_hub(weights, state_dir, lock_path=lock, say=say)
             served = front_ends.start(
                 store,
                 state_dir,
@@ -83,6 +84,7 @@ def serve(
                 say=say,
                 residents=production_residents(chosen, say=say),
             )
+        try:
             console.print(
                 f"\n{served.front_end} serves {', '.join(served.models)} at {served.url}/v1",
                 highlight=False,

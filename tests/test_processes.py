@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pytest
 
 from ops.processes import Processes
 
@@ -49,7 +52,7 @@ def test_what_a_killed_server_left_behind_ends_too(tmp_path: Path) -> None:
     assert not child.is_running()
 
 
-def test_a_stranger_with_a_sessions_number_is_left_alone(tmp_path: Path) -> None:
+def test_a_stranger_with_a_servers_number_is_left_alone(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
@@ -75,3 +78,23 @@ def test_a_server_gets_the_environment_it_is_given(tmp_path: Path) -> None:
         assert "HOME" not in processes.last_line("server")
     finally:
         processes.stop("server")
+
+
+def test_an_end_between_start_and_record_leaves_no_server_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, pids = os.posix_spawn, []
+
+    def spawn_and_be_killed(*words: Any, **options: Any) -> int:
+        pids.append(spawn(*words, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "posix_spawn", spawn_and_be_killed)
+    processes = Processes(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        processes.start("server", ["/bin/sleep", "60"])
+    server = psutil.Process(pids[0])
+    assert Processes(tmp_path).stop("another") is False
+    assert server.is_running()
+    assert Processes(tmp_path).stop("server") is True
+    assert not server.is_running()

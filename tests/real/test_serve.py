@@ -27,6 +27,7 @@ from ops.api_key import authorization
 from ops.cli import main
 from ops.errors import OpsError
 from ops.local_hub import HubFile, LocalHub
+from ops.state_dir import locked
 from tests.real.served import served, skip_without, store_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,8 +42,8 @@ def running_in(folder: Path) -> list[str]:
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
-        if any(str(folder) in word for word in words) and "pytest" not in " ".join(words):
-            found.append(" ".join(words)[:200])
+        if any(str(folder) in word for word in words) and process.pid != os.getpid():
+            found.append(" ".join(words))
     return found
 
 
@@ -72,7 +73,16 @@ def command(*options: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], 
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=60)
+        with process:
+            process.wait(60)
+
+
+def rest_of(process: subprocess.Popen[str]) -> str:
+    """What it says until it ends; `communicate` would lose what has been read ahead."""
+    assert process.stdout is not None
+    said = process.stdout.read()
+    process.wait(60)
+    return said
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
@@ -89,7 +99,7 @@ def test_the_command_serves_the_registry_until_it_is_ended(
         assert [each.model for each in answers] == [model.id for model in REGISTRY]
         assert all(each.text.strip() and each.swap_s > 0 for each in answers)
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest = rest_of(process)
     assert process.returncode == 130
     assert "Their weights are random" in rest
     assert f"curl -s {url}/v1/chat/completions" in rest
@@ -115,7 +125,7 @@ def test_weights_of_a_hub_and_a_lock_are_served(llama_server: Path, tmp_path: Pa
         with command(*options, **env) as (process, url):
             assert ids_at(url) == {model.id for model in REGISTRY}
             process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=60)
+            rest = rest_of(process)
     assert (tmp_path / "store" / "qwen3vl-4b" / "model.gguf").is_file()
     assert "random" not in rest
 
@@ -198,6 +208,28 @@ def test_a_directory_from_which_one_serves_already(
         assert main(["serve", "--state-dir", str(tmp_path)]) == 1
         said = capsys.readouterr().err
         assert f"llama-server serves already from {tmp_path}, at {running.url}; end that" in said
+
+
+def test_a_directory_in_which_another_command_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(tmp_path):
+        assert main(["serve", "--state-dir", str(tmp_path)]) == 1
+    assert f"another command works on {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_directory_that_cannot_be_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["serve", "--state-dir", str(tmp_path / "file" / "state")]) == 1
+    assert "file/state cannot be used (Not a directory)" in capsys.readouterr().err
+
+
+def test_a_directory_with_a_blank_in_its_name(llama_server: Path, tmp_path: Path) -> None:
+    for front_end in FRONT_ENDS if shutil.which("llama-swap") else FRONT_ENDS[1:]:
+        with served(MODELS, tmp_path / f"a {front_end}", front_end) as running:
+            assert len(list(ask.ask_each(running))) == 2
 
 
 def test_a_port_that_is_taken(llama_server: Path, tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""A directory in which one command at a time works."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops.errors import OpsError
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Let one command at a time work on a directory; make the directory.
+
+    Raises:
+        OpsError: when another one works on it, and for what the file system refuses meanwhile.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("w")
+    except OSError as error:
+        raise _unusable(state_dir, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OpsError(
+                f"another command works on {state_dir}; wait for it, or pass --state-dir"
+            ) from error
+        try:
+            yield
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
+
+
+def _unusable(state_dir: Path, error: OSError) -> OpsError:
+    remedy = "free some space" if error.errno == errno.ENOSPC else "pass another --state-dir"
+    return OpsError(
+        f"the state directory {state_dir} cannot be used ({error.strerror or error}); {remedy}"
+    )
