@@ -18,6 +18,10 @@ from ops.errors import OpsError
 
 VARIABLE = "LLAMA_SERVER"
 _REQUIREMENTS = Path(__file__).parent.parent / "tools" / "llama-server-requirements.txt"
+BUILD = int(re.findall(r"==(\d+)", _REQUIREMENTS.read_text())[0])
+"""The build of llama.cpp that is built here."""
+_CMAKE_ARGS = "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DGGML_RPC=ON"
+"""RPC costs a file of 100 KiB, and lets another process pose as the GPU: see rpc_programs."""
 _JOBS = (os.cpu_count() or 1) + 1
 
 
@@ -46,9 +50,25 @@ def llama_server(say: Say) -> Path:
     return Path(on_path).absolute() if on_path else _built(say) / "llama-server"
 
 
+def rpc_programs(say: Say) -> Path:
+    """Find the directory of a llama-server and its ggml-rpc-server, or build it.
+
+    What is offloaded to ggml-rpc-server is placed and reserved as on a GPU, so llama-server tells
+    what it would take of a card on a machine that has none. Never the operator's own
+    llama-server: few are built with RPC.
+
+    Args:
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when the build fails.
+    """
+    return _built(say)
+
+
 def _built(say: Say) -> Path:
-    requirements = _REQUIREMENTS.read_text()
-    key = hashlib.sha256(f"{requirements} {_processor()}".encode()).hexdigest()[:16]
+    ingredients = f"{_REQUIREMENTS.read_text()} {_CMAKE_ARGS} {_processor()}"
+    key = hashlib.sha256(ingredients.encode()).hexdigest()[:16]
     target = cache_dir() / "llama-server" / key
 
     def build(fresh: Path) -> None:
@@ -68,7 +88,7 @@ def _built(say: Say) -> Path:
             progress=_progress,
             say=say,
             env={
-                "CMAKE_ARGS": "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF",
+                "CMAKE_ARGS": _CMAKE_ARGS,
                 # Without a number, the package starts every compiler at once.
                 "LLAMA_CPP_BUILD_JOBS": str(_JOBS),
             },
