@@ -98,6 +98,10 @@ bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmt
 bench-swap: install ## Time swaps behind both front ends against killing and starting
 	python -m bench.swap $(BENCH)
 
+.PHONY: bench-vram
+bench-vram: install ## Compare the predicted VRAM with llama-server's and gguf-parser-go's
+	python -m bench.vram $(BENCH)
+
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
