@@ -2,9 +2,9 @@
 
     python -m bench.vram --json vram.json
 
-Files have the shapes of Qwen3 and Qwen3-VL, 4B and 8B, and no data. llama-server works out what it
-will reserve before it loads weights, and is then ended; a ggml-rpc-server poses as the card. What
-CUDA takes for itself (its context, cuBLAS) none of the three can see.
+Files have the shapes of Qwen3, Qwen3-VL (4B and 8B) and MiniCPM-V 4.5, and no data. llama-server
+works out what it will reserve before it loads weights, and is then ended; a ggml-rpc-server poses
+as the card. What CUDA takes for itself (its context, cuBLAS) none of the three can see.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gguf import GGMLQuantizationType as Kind
 
-from bench.vram_shapes import TextShape, TowerShape, write_text, write_tower
+from bench.vram_texts import TextShape, write_text
+from bench.vram_towers import ResamplerShape, TowerShape, write_tower
 from llama_swap_config.download_plan import LINK_NAMES
 from llama_swap_config.model import KvCacheType, Model
 
@@ -27,8 +28,10 @@ TEXTS = {
     "qwen3-4b": _4B,
     "qwen3vl-8b": replace(_8B, vision=True, deepstack=3),
     "qwen3vl-4b": replace(_4B, vision=True, deepstack=3),
+    "minicpm-v-4-5": replace(_8B, vocabulary=151748),
 }
 TOWERS = {"qwen3vl-8b": _TOWER_8B, "qwen3vl-4b": _TOWER_4B}
+RESAMPLER = ResamplerShape(layers=27, width=1152, feed_forward=4304, heads=16, output_width=4096)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class Case:
     name: str
     """Of `TEXTS`."""
     model: Model
-    tower: TowerShape | None
+    tower: TowerShape | ResamplerShape | None
 
     @property
     def settings(self) -> str:
@@ -46,7 +49,7 @@ class Case:
         model = self.model
         said = [f"{model.context} ctx", model.kv_cache_type_k, f"np {model.parallel_slots}"]
         if self.tower is not None:
-            said.append(f"mmproj {self.tower.kind.name}, {model.image_max_tokens} tokens")
+            said.append(f"mmproj {model.projector}, {model.image_max_tokens} tokens")
         return ", ".join([*said, " ".join(model.extra_args)]).rstrip(", ")
 
     def write(self, folder: Path) -> None:
@@ -74,6 +77,10 @@ def cases() -> tuple[Case, ...]:
         for context in (3072, 8192, 16384)
     ]
     found += [_vision(name, image=2048, context=8192) for name in TOWERS]
+    found += [
+        replace(_vision("minicpm-v-4-5", context=context), tower=RESAMPLER)
+        for context in (3072, 8192)
+    ]
     return tuple(found)
 
 
@@ -102,4 +109,5 @@ def _vision(name: str, *, kind: Kind = Kind.F16, context: int, image: int = 1024
         projector="Q8_0" if kind is Kind.Q8_0 else "F16",
         image_max_tokens=image, context=context,
     )  # fmt: skip
-    return Case(name=name, model=model, tower=replace(TOWERS[name], kind=kind))
+    tower = replace(TOWERS[name], kind=kind) if name in TOWERS else None
+    return Case(name=name, model=model, tower=tower)

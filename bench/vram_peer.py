@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from bench.vram_engine import Reserved
-from bench.vram_shapes import MERGE, PATCH_PX
+from bench.vram_towers import MERGE, PATCH_PX
 from llama_swap_config.download_plan import LINK_NAMES
 from llama_swap_config.model import Model
 from llama_swap_config.vram import MIB, micro_batch
