@@ -60,11 +60,12 @@ test-fast: install ## Run the tests that need no server
 	python -m pytest --ignore=tests/real
 
 .PHONY: check
-check: install ## Lint, types, import contracts
+check: install ## Lint, types, import contracts, registry against lock
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	python -m ops lock --check
 
 .PHONY: all
 all: check test ## What CI runs
