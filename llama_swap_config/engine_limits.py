@@ -11,13 +11,13 @@ from llama_swap_config.llama_server_flags import switched_on
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.model import Model
 
-FIRST_BUILD = {"qwen3": 9093, "qwen3vl": 9093}
-"""Architecture -> a build of llama.cpp from which on it is known to work.
+FIRST_BUILD = {"qwen3": 10524, "qwen3vl": 10524}
+"""Architecture -> a build of llama.cpp from which on all of it is known to hold.
 
 An older build answers a newer architecture with fluent nonsense and no error (llama.cpp #27164).
-9093 is the oldest whose source was read; these two may be older. Each has the KV cache and the
-compute buffer that llama_swap_config/vram.py predicts: a hybrid with recurrent layers, sliding
-windows or experts has others, and needs its formula there first.
+These two are older than 10524, but the flags that are rendered and the compute buffer that
+llama_swap_config/vram.py predicts are known from there on. A hybrid with recurrent layers, sliding
+windows or experts has another KV cache, and needs its formula there first.
 """
 _BLOCK = 32
 """Elements of a quantised block: a row of the cache is a whole number of them."""

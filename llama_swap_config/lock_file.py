@@ -26,7 +26,7 @@ VERSION = 2
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}|main")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\.gguf", re.ASCII)
+FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\.(?i:gguf)", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _MOST = 2**48
 """Above any true count or number of bytes of a header."""
@@ -36,7 +36,7 @@ _FILE_FIELDS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("repository", "owner/name", lambda v: isinstance(v, str) and v.count("/") == 1),
     ("revision", "40 hex digits, or main", lambda v: _is_text(v, _REVISION)),
     ("role", ", ".join(get_args(Role)), lambda v: v in get_args(Role)),
-    ("name", "one exact .gguf file, no pattern", lambda v: _is_text(v, _FILE_NAME)),
+    ("name", "one exact .gguf file, no pattern", lambda v: _is_text(v, FILE_NAME)),
     ("quantisation", "a quantisation", lambda v: isinstance(v, str) and v != ""),
     ("size_bytes", "a whole number, at least 1", lambda v: type(v) is int and v > 0),
     ("sha256", "64 hex digits", lambda v: _is_text(v, _SHA256)),

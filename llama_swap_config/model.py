@@ -185,6 +185,11 @@ class Model:
                 raise self._error(
                     "env", name, f"any name but {', '.join(_RESERVED_ENV)}", "leave it out"
                 )
+            if name.startswith("LLAMA_ARG_"):
+                raise self._error(
+                    "env", name, "no LLAMA_ARG_..., which llama-server reads as a flag that no "
+                    "check has seen", "say it in extra_args",
+                )  # fmt: skip
             if "${" in value or "\n" in value or "\0" in value:
                 raise self._error(
                     f"env.{name}", value, "one line without '${'", "write the value itself"

@@ -1,7 +1,7 @@
 """What one llama-server takes of the card, term by term, from the headers of its files.
 
 All of it is reserved before the first answer, so it is known before the merge. Sources: the source
-of llama.cpp (builds 9093 to 11434), and buffers measured with build 10524 on files of these
+of llama.cpp (builds 9878 to 11434), and buffers measured with build 10524 on files of these
 shapes. Terms of several processes add up. docs/budget.md compares them with published CUDA logs.
 """
 
@@ -170,10 +170,14 @@ def is_embedding_server(model: Model) -> bool:
 
 
 def _dequantised_kv_bytes(model: Model, weights: WeightsHeader) -> float:
-    """While a prompt is read, CUDA holds one layer's quantised keys and values as f16 too."""
-    if model.kv_cache_type_k in ("f16", "bf16"):
+    """While prompts are read, CUDA holds one layer's keys and values as f16 too, of all slots.
+
+    Source: fattn-common.cuh, which converts every type but f16; not measured.
+    """
+    if model.kv_cache_type_k == "f16":
         return 0
-    return 2 * slot_cells(model) * weights.kv_heads * (weights.key_size + weights.value_size)
+    cells = slot_cells(model) * (1 if _is_unified(model) else model.parallel_slots)
+    return 2 * cells * weights.kv_heads * (weights.key_size + weights.value_size)
 
 
 def _number(model: Model, *flags: str, default: int) -> int:

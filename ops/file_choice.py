@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from llama_swap_config.lock import Role
+from llama_swap_config.lock_file import FILE_NAME
 from ops.errors import OpsError
 from ops.hub_files import HubFile
 
@@ -60,6 +61,8 @@ def choose_file(
             if whole
             else f"{subject}: no file is the {what} in {quantisation}; there are: {names}"
         )
+    if not FILE_NAME.fullmatch(whole[0].name):
+        raise OpsError(f"{subject}: {whole[0].name!r} is no name that a lock can hold")
     if not whole[0].sha256:
         raise OpsError(f"{subject}: the hub states no sha256 of {whole[0].name}")
     return whole[0]

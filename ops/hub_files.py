@@ -72,15 +72,15 @@ def find_revision(repository: str, revision: str) -> HubRevision:
             )
             for each in found.siblings or ()
         )
-    commit = found.sha or ""
-    if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(revision) and commit != revision):
-        raise OpsError(f"{repository}: the hub says that {revision} is the commit {commit!r}")
-    for each in files:
-        if each.sha256 and not (_SHA256.fullmatch(each.sha256) and each.size_bytes > 0):
-            raise OpsError(
-                f"{repository}: the hub says that {each.name} has {each.size_bytes} bytes and "
-                f"the sha256 {each.sha256!r}"
-            )
+        commit = found.sha or ""
+        if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(revision) and commit != revision):
+            raise OpsError(f"{repository}: the hub says that {revision} is the commit {commit!r}")
+        for each in files:
+            if each.sha256 and not (_SHA256.fullmatch(each.sha256) and each.size_bytes > 0):
+                raise OpsError(
+                    f"{repository}: the hub says that {each.name} has {each.size_bytes} bytes and "
+                    f"the sha256 {each.sha256!r}"
+                )
     return HubRevision(repository=repository, commit=commit, files=files)
 
 
@@ -162,7 +162,7 @@ def _one_line(subject: str) -> Iterator[None]:
         offline = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else ""
         reason = offline or " ".join(str(error).split()) or type(error).__name__
         raise OpsError(f"{subject}: {host} cannot be asked ({reason})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OpsError(
             f"{subject}: the hub's answer is not what a hub says ({type(error).__name__})"
         ) from error

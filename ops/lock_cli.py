@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.lock import LOCK_PATH, Lock
-from llama_swap_config.lock_file import write_lock
+from llama_swap_config.lock_file import read_lock, render_lock, write_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from ops.errors import OpsError
@@ -76,9 +76,13 @@ def lock(
     unused = known.unused(registry)
     if check:
         _check(models, lock_models.check_lock(models, known), unused)
+        read_lock(path)  # What no model names has to be readable too.
+        _say(f"registry and lock agree on {len(models)} models")
         return
     outdated = [model for model in models if update or known.problem(model) or files]
-    if not outdated:
+    foreign = [each for each in known.unusable if each not in {model.id for model in registry}]
+    if not outdated and not foreign:
+        read_lock(path)
         _say(f"{path.name} names the files of all {len(models)} models; nothing to do")
         _say_unused(unused)
         return
@@ -95,6 +99,8 @@ def lock(
         after = {model.id: after[model.id] for model in registry if model.id in after}
     else:
         _say_unused(unused)
+    for each in foreign:
+        _say(f"model {each!r} cannot be used, and the registry does not name it: dropped")
     _finish(path, known.entries, after, dry_run=dry_run)
     if found.failures:
         raise OpsError(lock_models.failure_text(found.failures))
@@ -121,14 +127,15 @@ def _check(models: Sequence[Model], problems: Sequence[str], unused: Sequence[st
     _say_unused(unused)
     if problems:
         raise OpsError(disagreement_text(problems, models))
-    _say(f"registry and lock agree on {len(models)} models")
 
 
 def _finish(path: Path, before: Lock, after: Lock, *, dry_run: bool) -> None:
     """Show what changes, and write it."""
     from ops.lock_diff import show_changes
 
-    if not show_changes(_console, before, after):
+    show_changes(_console, before, after)
+    text = path.read_text(encoding="utf-8") if path.exists() else render_lock({})
+    if text == render_lock(after):
         _say("nothing changes")
     elif dry_run:
         _say(f"{path.name} is left as it is: --dry-run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 
 from rich.console import Console
 from rich.table import Table
@@ -16,23 +17,18 @@ _DIGITS = 16
 """Of a commit or a sha256: two of them stand on one line."""
 
 
-def show_changes(console: Console, before: Lock, after: Lock) -> bool:
+def show_changes(console: Console, before: Lock, after: Lock) -> None:
     """Print what differs, model by model.
 
     Args:
         console: Where to.
         before: The lock as it was.
         after: The lock as it will be.
-
-    Returns:
-        Whether anything differs.
     """
-    changed = False
     for model_id in sorted({*before, *after}):
         rows = list(_rows(before.get(model_id, ()), after.get(model_id, ())))
         if not rows:
             continue
-        changed = True
         was, now = model_id in before, model_id in after
         what = "changed" if was and now else "new" if now else "removed"
         console.print(Text(f"\n{model_id} ({what})", style="bold"))
@@ -45,7 +41,6 @@ def show_changes(console: Console, before: Lock, after: Lock) -> bool:
                 Text(new, style="green"),
             )  # fmt: skip
         console.print(table, highlight=False)
-    return changed
 
 
 def _rows(before: Sequence[LockedFile], after: Sequence[LockedFile]) -> Iterator[Row]:
@@ -53,10 +48,9 @@ def _rows(before: Sequence[LockedFile], after: Sequence[LockedFile]) -> Iterator
     yield from _differing(_shared(before), _shared(after))
     roles: tuple[Role, ...] = ("model", "mmproj")
     for role in roles:
-        was, now = (
-            next((file for file in files if file.role == role), None) for files in (before, after)
-        )
-        yield from _differing(_facts(was), _facts(now), prefix=f"{role} ")
+        was, now = ([file for file in files if file.role == role] for files in (before, after))
+        for old, new in zip_longest(was, now):
+            yield from _differing(_facts(old), _facts(new), prefix=f"{role} ")
 
 
 def _differing(

@@ -134,6 +134,7 @@ def resolve(
             ))
             for role, quantisation in wanted
         ]  # fmt: skip
+        _check_named(model.repository, named, [file.name for _, _, file in chosen])
         files: list[LockedFile] = []
         for role, quantisation, file in chosen:
             source = HubSource(
@@ -159,6 +160,15 @@ def resolve(
     except OpsError as error:
         raise OpsError(f"{subject}: {error}") from error
     return tuple(files)
+
+
+def _check_named(repository: str, named: Sequence[str], chosen: Sequence[str]) -> None:
+    for name in named:
+        if name not in chosen:
+            raise OpsError(
+                f"{repository}: --file {name} is none of its files of that quantisation; without "
+                f"it: {', '.join(chosen)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.front_end import FrontEnd
-from llama_swap_config.lock import lock_models
+from llama_swap_config.lock import LOCK_PATH, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.registry import REGISTRY, RESIDENCY
 from llama_swap_config.residency import ONE_RESIDENT, OneAtATime, Residents, residents
 from stacks.settings import PRODUCTION
 
 
-def production_residents(front_end: FrontEnd, *, say: Callable[[str], None]) -> Residents:
+def production_residents(
+    front_end: FrontEnd, *, lock_path: Path = LOCK_PATH, say: Callable[[str], None]
+) -> Residents:
     """Work out what the registry allows on production's card, whatever this machine has.
 
     Args:
         front_end: What serves here. Another one than production's may not know its sets: then one
             model at a time.
+        lock_path: Whose files are served; left out: the repository's lock.
         say: Takes a line for the operator.
 
     Raises:
@@ -29,5 +33,5 @@ def production_residents(front_end: FrontEnd, *, say: Callable[[str], None]) -> 
     if front_end != PRODUCTION.front_end:
         say(f"{front_end} holds one model at a time: production has {PRODUCTION.front_end}")
         return ONE_RESIDENT
-    locked = lock_models(check_registry(REGISTRY), read_lock())
+    locked = lock_models(check_registry(REGISTRY), read_lock(lock_path))
     return residents(front_end, locked, RESIDENCY, PRODUCTION.node.machine)

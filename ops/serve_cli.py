@@ -82,7 +82,9 @@ def serve(
                 front_end=chosen,
                 port=port,
                 say=say,
-                residents=production_residents(chosen, say=say),
+                residents=production_residents(
+                    chosen, lock_path=LOCK_PATH if weights is None else lock, say=say
+                ),
             )
         try:
             console.print(

@@ -73,6 +73,7 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "alias with a space": ({"aliases": ("a b",)}, "aliases is 'a b'"),
     "env name in small letters": ({"env": {"path": "x"}}, "env is 'path'; allowed: names of A-Z"),
     "env name that is reserved": ({"env": {"LLAMA_API_KEY": "x"}}, "any name but"),
+    "flag in env": ({"env": {"LLAMA_ARG_TOOLS": "all"}}, "env is 'LLAMA_ARG_TOOLS'; allowed: no"),
     "macro in env": ({"env": {"A": "${PORT}"}}, "env.A is '${PORT}'"),
     "temperature": ({"sampling": Sampling(temperature=3.0)}, "sampling.temperature is 3.0"),
     "thinking": ({"reasoning": "maybe"}, "reasoning is 'maybe'; allowed: on, off"),

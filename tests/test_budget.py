@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[LockedModel, dict[str, Any], str]] = {
         QWEN3VL_8B,
         {"engine_build": 9000},
         "model 'qwen3vl-8b': architecture is 'qwen3vl'; allowed: what build 9000 of llama.cpp "
-        "knows; this one needs 9093; pin a newer llama_swap_image and its engine_build",
+        "knows; this one needs 10524; pin a newer llama_swap_image and its engine_build",
     ),
     "unknown architecture": (
         with_header(QWEN3VL_8B, architecture="qwen35"),
@@ -247,3 +247,11 @@ def test_the_stack_refuses_a_context_that_does_not_fit(synth: Synth) -> None:
 def test_the_stack_refuses_a_volume_that_is_too_small(synth: Synth) -> None:
     with pytest.raises(ConfigError, match=r"storage_size_gib is 20; allowed: at least 21"):
         synth(storage_size_gib=20)
+
+
+def test_a_cache_in_host_memory_without_a_limit_is_refused() -> None:
+    settings = LlamaSwapSettings(server=ServerSettings(cache_ram_mib=-1))
+    with pytest.raises(
+        ConfigError, match=r"llama_swap\.server\.cache_ram_mib is -1; allowed: a w"
+    ):
+        check_budget((QWEN3VL_8B,), ONE_AT_A_TIME, node(llama_swap=settings))

@@ -341,3 +341,64 @@ def test_a_file_can_be_named_where_several_are_possible(
     assert lock(path, "--model", "reading", "--file", "other-Q8_0.gguf") == 0
     assert lock(path, "--model", "reading", "--update") == 0
     assert read_lock(path)["reading"][0].name == "other-Q8_0.gguf"
+
+
+def test_a_named_file_that_is_not_there_is_refused_and_not_another_taken(
+    hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lock(path) == 0
+    before = path.read_text()
+    assert lock(path, "--model", "reading", "--file", "reading.q8-0.gguf") == 1
+    assert "--file reading.q8-0.gguf is none of its files" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+def test_what_synth_refuses_is_no_agreement_and_is_dropped(
+    hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lock(path) == 0
+    good = path.read_text()
+    document = json.loads(good)
+    document["models"]["gone"] = {"repository": "a/b", "revision": "main", "files": []}
+    path.write_text(json.dumps(document))
+    assert lock(path, "--check") == 1
+    assert "model 'gone'" in capsys.readouterr().err
+    assert lock(path) == 0
+    assert "model 'gone' cannot be used, and the registry does not name it: dropped" in (
+        capsys.readouterr().out
+    )
+    assert path.read_text() == good
+
+
+def test_two_entries_that_contradict_each_other_are_no_agreement(
+    hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lock(path) == 0
+    document = json.loads(path.read_text())
+    twin = json.loads(json.dumps(document["models"]["reading"]))
+    twin["files"][0]["size_bytes"] += 1
+    document["models"]["twin"] = twin
+    path.write_text(json.dumps(document))
+    for options in (("--check",), ()):
+        assert lock(path, *options) == 1
+        assert "size_bytes" in capsys.readouterr().err
+
+
+def test_a_second_projector_that_an_update_drops_is_shown(
+    hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lock(path) == 0
+    good = path.read_text()
+    document = json.loads(good)
+    second = {
+        **document["models"]["seeing"]["files"][1],
+        "quantisation": "Q8_0",
+        "sha256": "a" * 64,
+    }
+    second["name"] = "mmproj-Seeing-Q8_0.gguf"
+    document["models"]["seeing"]["files"].append(second)
+    path.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert lock(path, "--update", "--model", "seeing") == 0
+    assert "mmproj-Seeing-Q8_0.gguf" in capsys.readouterr().out
+    assert path.read_text() == good

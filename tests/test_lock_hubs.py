@@ -122,6 +122,16 @@ class StrangeJson(Answering):
     text = b'{"id": "owner/seeing-GGUF", "sha": "main", "siblings": [{"rfilename": 1}]}'
 
 
+class OddSha(Answering):
+    kind = "application/json"
+    text = b'{"id": "owner/seeing-GGUF", "sha": 5, "siblings": []}'
+
+
+class DeepJson(Answering):
+    kind = "application/json"
+    text = b"[" * 100_000
+
+
 class ListJson(Answering):
     kind = "application/json"
     text = b"[]"
@@ -158,6 +168,8 @@ class CutOff(HubHandler):
         (WebPage, "Seeing-Q4_K_M.gguf: the hub sends a web page in its place"),
         (NotJson, "the hub's answer is not what a hub says"),
         (StrangeJson, "the hub says that main is the commit 'main'"),
+        (OddSha, "the hub's answer is not what a hub says"),
+        (DeepJson, "the hub's answer is not what a hub says"),
         (ListJson, "the hub's answer is not what a hub says"),
         (IgnoringRanges, "Seeing-Q4_K_M.gguf: the hub sends no part of it but all"),
         (AnotherPart, "the hub sends 1 to 10"),

@@ -344,3 +344,12 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
             needed > card.free_mib or more.context > trained or "--kv-unified" in more.extra_args
         )
     assert seen > 50
+
+
+@pytest.mark.parametrize("kv_type", ["bf16", "q8_0"])
+def test_a_cache_that_is_not_f16_is_held_as_f16_too_for_all_slots(kv_type: KvCacheType) -> None:
+    """One layer of it, while prompts are read."""
+    as_f16 = of(QWEN3_8B, context=16384).cuda_context
+    for slots in (1, 4):
+        taken = of(QWEN3_8B, context=16384, parallel_slots=slots, **kv(kv_type)).cuda_context
+        assert taken - as_f16 == 64
