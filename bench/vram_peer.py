@@ -15,8 +15,9 @@ from bench.vram_towers import MERGE, PATCH_PX
 from llama_swap_config.download_plan import LINK_NAMES
 from llama_swap_config.model import Model
 from llama_swap_config.vram import MIB, micro_batch
-from ops.build_cache import Say, built_once, cache_dir, run_build
+from ops.build_cache import built_once, cache_dir, run_build
 from ops.errors import OpsError
+from ops.terminal import Say
 
 _SOURCE = Path(__file__).parent.parent / "tools" / "gguf-parser"
 _PROGRAM = "gguf-parser"

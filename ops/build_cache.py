@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ops.errors import OpsError
-
-Say = Callable[[str], None]
+from ops.terminal import Say
 
 
 def cache_dir() -> Path:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from llama_swap_config.errors import ConfigError
 from ops import fit_cli, lock_cli, serve_cli, smoke_cli, weights_cli
 from ops.errors import OpsError
 from ops.synth import ROOT
+from ops.terminal import CONSOLE, say
 
 app = typer.Typer(
     help="Deploy and operate the vision-LLM endpoint.",
@@ -33,12 +32,6 @@ StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
 ]
 _STATE_DIR = ROOT / ".embedded"
-# A pipe or a CI log has no width of its own.
-_console = Console(width=None if sys.stdout.isatty() else 120)
-
-
-def _say(line: str) -> None:
-    _console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
 
 
 @app.callback()
@@ -60,8 +53,8 @@ def up(state_dir: StateDir = _STATE_DIR) -> None:
     from ops import summary
     from ops.up import up as run
 
-    deployed = run(state_dir, say=_say)
-    summary.show_deployed(_console, deployed)
+    deployed = run(state_dir, say=say)
+    summary.show_deployed(CONSOLE, deployed)
     waiting = [each for each in deployed.workloads if not each.settled]
     if waiting:
         raise OpsError(f"{waiting[0].kind} {waiting[0].name} waits: {waiting[0].reason}")
@@ -84,12 +77,12 @@ def down(
 
     served = serve.stop(state_dir)
     if served:
-        _say("ended the front end and its llama-server")
-    if not embedded.down(state_dir, say=_say) and not served:
-        _say("nothing was running")
+        say("ended the front end and its llama-server")
+    if not embedded.down(state_dir, say=say) and not served:
+        say("nothing was running")
     if delete_data and state_dir.is_dir():
         shutil.rmtree(state_dir)
-        _say(f"deleted {state_dir}")
+        say(f"deleted {state_dir}")
 
 
 @app.command()
@@ -120,10 +113,10 @@ def deploy(
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
-    workloads = run(approved=yes, say=_say)
-    summary.show_workloads(_console, workloads)
+    workloads = run(approved=yes, say=say)
+    summary.show_workloads(CONSOLE, workloads)
     waiting = [each for each in workloads if not each.settled]
-    _say(
+    say(
         f"deployed; {len(waiting)} still wait, for the reasons above"
         if waiting
         else "deployed; everything runs"
@@ -167,7 +160,7 @@ def manifests(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OpsError(f"{out} cannot be written ({error.strerror})") from error
-    _say(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ops.build_cache import Say, built_once, cache_dir, run_build
+from ops.build_cache import built_once, cache_dir, run_build
 from ops.errors import OpsError
+from ops.terminal import Say
 
 TOOLS = Path(__file__).parent.parent / "tools"
 PROGRAMS = ("server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")

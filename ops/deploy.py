@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
 
 from ops import environment
 from ops.errors import OpsError
 from ops.kube import Cluster, Workload
 from ops.synth import ROOT, STACK, Synthesized, node_path, synthesize
+from ops.terminal import Say
 from ops.terraform import NO_CHANGES, Terraform
-
-Say = Callable[[str], None]
 
 
 def namespace_of(synthesized: Synthesized) -> str:

@@ -25,6 +25,7 @@ from ops.ports import free_ports, refusal
 from ops.processes import Processes
 from ops.signals import ended_by_signals
 from ops.state_dir import locked
+from ops.terminal import Say
 
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
 _DEFINITIONS = Path(__file__).parent / "embedded_cluster"
@@ -39,8 +40,6 @@ _ORDER = (
 _READY_TIMEOUT_S = 90
 # A new PostgreSQL takes 39 MiB and etcd 124 MiB (measured); the rest is for logs and growth.
 _NEEDED_MIB = 512
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.lock import LOCK_PATH, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import KvCacheType, ProjectorQuantisation
 from ops.errors import OpsError
+from ops.terminal import CONSOLE
 
 
 def fit(
@@ -80,6 +79,6 @@ def fit(
     elif as_markdown:
         typer.echo(fit_text.as_markdown(found), nl=False)
     else:
-        fit_text.show_fit(Console(width=None if sys.stdout.isatty() else 120), found)
+        fit_text.show_fit(CONSOLE, found)
     if found.problem is not None:
         raise OpsError(found.problem)

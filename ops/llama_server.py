@@ -13,8 +13,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-from ops.build_cache import Say, built_once, cache_dir, run_build
+from ops.build_cache import built_once, cache_dir, run_build
 from ops.errors import OpsError
+from ops.terminal import Say
 
 VARIABLE = "LLAMA_SERVER"
 _REQUIREMENTS = Path(__file__).parent.parent / "tools" / "llama-server-requirements.txt"

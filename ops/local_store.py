@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,9 +30,8 @@ from ops.errors import OpsError
 from ops.gguf_header import read_file_header
 from ops.local_hub import HubFile, LocalHub
 from ops.synth import ROOT
+from ops.terminal import Say
 from ops.weights import VolumeStatus, plan_of, status
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.lock import LOCK_PATH, Lock
@@ -17,12 +14,7 @@ from llama_swap_config.lock_file import read_lock, render_lock, write_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from ops.errors import OpsError
-
-_console = Console(width=None if sys.stdout.isatty() else 120)
-
-
-def _say(line: str) -> None:
-    _console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
+from ops.terminal import CONSOLE, say
 
 
 def lock(
@@ -77,13 +69,13 @@ def lock(
     if check:
         _check(models, lock_models.check_lock(models, known), unused)
         read_lock(path)  # What no model names has to be readable too.
-        _say(f"registry and lock agree on {len(models)} models")
+        say(f"registry and lock agree on {len(models)} models")
         return
     outdated = [model for model in models if update or known.problem(model) or files]
     foreign = [each for each in known.unusable if each not in {model.id for model in registry}]
     if not outdated and not foreign:
         read_lock(path)
-        _say(f"{path.name} names the files of all {len(models)} models; nothing to do")
+        say(f"{path.name} names the files of all {len(models)} models; nothing to do")
         _say_unused(unused)
         return
     found = lock_models.resolve_models(
@@ -92,7 +84,7 @@ def lock(
         registry={model.id for model in registry},
         moving=update,
         named=files or (),
-        say=_say,
+        say=say,
     )
     after = dict(found.lock)
     if update and not ids:
@@ -100,7 +92,7 @@ def lock(
     else:
         _say_unused(unused)
     for each in foreign:
-        _say(f"model {each!r} cannot be used, and the registry does not name it: dropped")
+        say(f"model {each!r} cannot be used, and the registry does not name it: dropped")
     _finish(path, known.entries, after, dry_run=dry_run)
     if found.failures:
         raise OpsError(lock_models.failure_text(found.failures))
@@ -116,14 +108,14 @@ def _chosen(registry: Sequence[Model], ids: Sequence[str] | None) -> tuple[Model
 
 def _say_unused(unused: Sequence[str]) -> None:
     for each in unused:
-        _say(f"{each} is locked, and the registry does not name it; --update drops it")
+        say(f"{each} is locked, and the registry does not name it; --update drops it")
 
 
 def _check(models: Sequence[Model], problems: Sequence[str], unused: Sequence[str]) -> None:
     from ops.lock_models import disagreement_text
 
     for problem in problems:
-        _say(problem)
+        say(problem)
     _say_unused(unused)
     if problems:
         raise OpsError(disagreement_text(problems, models))
@@ -133,12 +125,12 @@ def _finish(path: Path, before: Lock, after: Lock, *, dry_run: bool) -> None:
     """Show what changes, and write it."""
     from ops.lock_diff import show_changes
 
-    show_changes(_console, before, after)
+    show_changes(CONSOLE, before, after)
     text = path.read_text(encoding="utf-8") if path.exists() else render_lock({})
     if text == render_lock(after):
-        _say("nothing changes")
+        say("nothing changes")
     elif dry_run:
-        _say(f"{path.name} is left as it is: --dry-run")
+        say(f"{path.name} is left as it is: --dry-run")
     else:
         write_lock(path, after)
-        _say(f"wrote {path.name}; `python main.py` checks whether it fits")
+        say(f"wrote {path.name}; `python main.py` checks whether it fits")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from llama_swap_config.lock import (
 from llama_swap_config.lock_file import VERSION, read_document, read_entry
 from llama_swap_config.model import Model
 from ops.errors import OpsError
-
-Say = Callable[[str], None]
+from ops.terminal import Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

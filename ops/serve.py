@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ops.llama_server import llama_server
 from ops.local_store import LocalStore
 from ops.ports import free_ports, refusal
 from ops.processes import Processes
+from ops.terminal import Say
 
 # Under its own name the key would be inherited by each llama-server, which then asks for it too.
 _LLAMA_SWAP_KEY_VARIABLE = "ENDPOINT_API_KEY"
@@ -32,8 +33,6 @@ _NAME = "front-end"
 _READY_TIMEOUT_S = 60
 # SIGTERM lets llama-swap answer what it has begun, for 30 s at most.
 _STOP_TIMEOUT_S = 40
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.lock import LOCK_PATH
 from ops.errors import OpsError
 from ops.synth import ROOT
+from ops.terminal import CONSOLE, say
 
 
 def serve(
@@ -58,11 +56,6 @@ def serve(
     from ops.signals import ended_by_signals
     from ops.state_dir import locked
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-
-    def say(line: str) -> None:
-        console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
-
     running = front_ends.find(state_dir)
     if running is not None:
         raise OpsError(
@@ -87,17 +80,17 @@ def serve(
                 ),
             )
         try:
-            console.print(
+            CONSOLE.print(
                 f"\n{served.front_end} serves {', '.join(served.models)} at {served.url}/v1",
                 highlight=False,
                 soft_wrap=True,
             )
             if weights is None:
-                console.print("Their weights are random: what they say means nothing.")
-            console.print(f"Its log: {served.log}", highlight=False, soft_wrap=True)
-            console.print("\nTry, from another terminal:", style="bold")
-            console.print(f"  {ask.curl_command(served)}", highlight=False, soft_wrap=True)
-            console.print("\nCtrl-C ends it.")
+                CONSOLE.print("Their weights are random: what they say means nothing.")
+            CONSOLE.print(f"Its log: {served.log}", highlight=False, soft_wrap=True)
+            CONSOLE.print("\nTry, from another terminal:", style="bold")
+            CONSOLE.print(f"  {ask.curl_command(served)}", highlight=False, soft_wrap=True)
+            CONSOLE.print("\nCtrl-C ends it.")
             while front_ends.find(state_dir) is not None:
                 time.sleep(0.5)
             raise OpsError(f"{served.front_end} has ended; its log is {served.log}")

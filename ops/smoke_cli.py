@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from rich.console import Console
 from llama_swap_config.registry import REGISTRY
 from ops.api_key import api_key
 from ops.errors import OpsError
+from ops.terminal import CONSOLE
 
 if TYPE_CHECKING:
     from llama_swap_config.model import Model
@@ -63,7 +63,6 @@ def smoke(
     from ops.smoke.endpoint import Endpoint
     from ops.smoke.run import run
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
     aside = Console(stderr=True)
     warnings: list[str] = []
 
@@ -87,7 +86,7 @@ def smoke(
     if json_:
         typer.echo(json.dumps(report.to_json(result, warnings), indent=2))
     else:
-        report.show(console, result)
+        report.show(CONSOLE, result)
     if junit is not None:
         try:
             junit.write_text(report.to_junit(result), encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,10 @@ from ops.manifests import Manifest, manifests
 from ops.residents import production_residents
 from ops.serve import Served
 from ops.synth import synthesize
+from ops.terminal import Say
 from ops.terraform import ProviderUnavailableError, Terraform
 
 _SETTLE_TIMEOUT_S = 60
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from in_pod import download
 from llama_swap_config.lock import LOCK_PATH
 from ops.errors import OpsError
+from ops.terminal import CONSOLE
 
 app = typer.Typer(
     help="The models' files: download, compare, verify, prune.",
@@ -42,7 +42,7 @@ Lock = Annotated[
 WaitS = Annotated[float, typer.Option("--wait-s", min=0, help="For another run on the volume.")]
 
 _DEFAULTS = download.Options()
-_console = Console(width=None if sys.stdout.isatty() else 120)
+_console = CONSOLE
 
 
 @contextmanager

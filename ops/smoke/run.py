@@ -13,10 +13,9 @@ from ops.smoke import endpoint_checks, residents
 from ops.smoke.endpoint import Endpoint
 from ops.smoke.model_checks import Asker, checks_of
 from ops.smoke.outcome import Check, CheckError, Ends, Outcome, SkippedError, one_line
+from ops.terminal import Say
 
 _ENDPOINT_TIMEOUT_S = 10
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

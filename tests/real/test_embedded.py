@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
@@ -20,21 +18,9 @@ from ops.embedded import EmbeddedCluster
 from ops.errors import OpsError
 from ops.processes import Processes
 from ops.state_dir import locked
+from tests.real.left_running import running_in
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def started_for(state_dir: Path) -> list[str]:
-    """The processes of this machine that were told to work in a directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-        except psutil.Error:
-            continue
-        if any(str(state_dir) in word for word in words) and process.pid != os.getpid():
-            found.append(words[0])
-    return found
 
 
 def records(cluster: EmbeddedCluster) -> dict[str, str]:
@@ -75,7 +61,7 @@ def test_down_ends_its_own_processes_and_no_stranger(tmp_path: Path) -> None:
         assert embedded.down(tmp_path, say=print) is True
 
         assert stranger.poll() is None
-        assert started_for(tmp_path) == []
+        assert running_in(tmp_path) == []
         assert embedded.down(tmp_path, say=print) is False
     finally:
         stranger.kill()
@@ -101,7 +87,7 @@ def test_a_part_that_ends_at_its_start_leaves_nothing_running(
     ):
         embedded.up(state_dir, say=print)
 
-    assert started_for(state_dir) == []
+    assert running_in(state_dir) == []
     assert not postgres.is_running(state_dir / "postgresql")
 
 
@@ -127,7 +113,7 @@ def test_an_up_that_is_ended_half_way_leaves_nothing_behind(
     if number == signal.SIGKILL:
         # Nobody can clean up after itself here: the next command does.
         embedded.down(tmp_path, say=print)
-    assert started_for(tmp_path) == []
+    assert running_in(tmp_path) == []
     assert not postgres.is_running(tmp_path / "postgresql")
 
 
@@ -139,7 +125,7 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(embedded.PORT_VARIABLE, str(port))
         with pytest.raises(OpsError, match=rf"port {port} on 127\.0\.0\.1 is taken .*unset it"):
             embedded.up(tmp_path, say=print)
-    assert started_for(tmp_path) == []
+    assert running_in(tmp_path) == []
 
 
 def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +157,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     try:
         with pytest.raises(OpsError, match=r"has 0 MiB free; 512 MiB are needed"):
             embedded.up(tmp_path, say=print)
-        assert started_for(tmp_path) == []
+        assert running_in(tmp_path) == []
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 

@@ -28,6 +28,7 @@ from ops.cli import main
 from ops.errors import OpsError
 from ops.local_hub import HubFile, LocalHub
 from ops.state_dir import locked
+from tests.real.left_running import running_in
 from tests.real.served import served, skip_without, store_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,16 +36,6 @@ FRONT_ENDS = get_args(FrontEnd)
 MODELS = tuple(
     Model(id=name, repository="tiny/random", quantisation="F32") for name in ("first", "second")
 )
-
-
-def running_in(folder: Path) -> list[str]:
-    """The programs of this machine that were told to work in a directory."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
-        if any(str(folder) in word for word in words) and process.pid != os.getpid():
-            found.append(" ".join(words))
-    return found
 
 
 def ids_at(url: str, **headers: str) -> set[str]:

@@ -1,0 +1,20 @@
+"""The operator's terminal: one console, and one way to say a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+
+Say = Callable[[str], None]
+"""Takes a line for the operator."""
+
+# A pipe or a CI log has no width of its own.
+CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
+
+
+def say(line: str) -> None:
+    """Show a line of progress."""
+    CONSOLE.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
