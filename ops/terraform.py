@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 
 from ops.errors import OpsError
+from ops.terraform_changes import ResourceChange, read_changes
 
 NO_CHANGES, CHANGES = 0, 2
 _NO_PROVIDER = (
@@ -100,6 +102,28 @@ class Terraform:
             output = (result.stdout or "") + (result.stderr or "")
             raise OpsError(f"terraform plan: {first_error(output)}")
         return result.returncode
+
+    def changes(self, *, lock: bool = True) -> tuple[ResourceChange, ...]:
+        """Plan as `plan` does, and read object by object what an apply would do.
+
+        Args:
+            lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
+
+        Raises:
+            OpsError: when Terraform cannot say.
+        """
+        # The file holds the whole state: it goes with its directory, whatever happens.
+        with tempfile.TemporaryDirectory() as directory:
+            saved = str(Path(directory) / "plan")
+            words = ["plan", "-input=false", "-no-color", f"-out={saved}"]
+            words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
+            result = self._run(*words)
+            if result.returncode:
+                raise OpsError(f"terraform plan: {first_error(result.stdout + result.stderr)}")
+            shown = self._run("show", "-json", saved)
+        if shown.returncode:
+            raise OpsError(f"terraform show: {first_error(shown.stdout + shown.stderr)}")
+        return read_changes(json.loads(shown.stdout))
 
     def apply(self) -> None:
         """Apply the stack without asking.

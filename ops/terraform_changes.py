@@ -1,0 +1,65 @@
+"""What a plan of Terraform's holds, object by object, read from `terraform show -json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Action = Literal["create", "update", "delete", "replace", "no-op"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceChange:
+    """One resource, and what an apply would do to it."""
+
+    address: str
+    """Terraform's own, such as `kubernetes_job_v1.model-download_54A5F2E0`."""
+    type: str
+    namespace: str
+    """Empty for an object of no namespace."""
+    name: str
+    action: Action
+    before: dict[str, Any]
+    """In the state, refreshed; empty for a new one."""
+    after: dict[str, Any]
+    """As declared; empty for one that goes. What is known only later is missing."""
+    replace_paths: tuple[str, ...]
+    """The fields that make it a replacement: `spec.0.template`."""
+
+
+def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
+    """Read what an apply would do; resources that stay as they are included, as `no-op`.
+
+    Its `resource_drift` is left alone: it lists every null that a refresh turned into an empty map.
+
+    Args:
+        plan: The JSON of `terraform show -json PLAN`, format version 1.
+    """
+    return tuple(_change(each) for each in plan.get("resource_changes", ()))
+
+
+def _change(entry: dict[str, Any]) -> ResourceChange:
+    change = entry["change"]
+    before, after = change.get("before") or {}, change.get("after") or {}
+    metadata = ((after or before).get("metadata") or [{}])[0]
+    return ResourceChange(
+        address=entry["address"],
+        type=entry["type"],
+        namespace=metadata.get("namespace") or "",
+        name=metadata.get("name") or entry["name"],
+        action=_action(change["actions"]),
+        before=before,
+        after=after,
+        replace_paths=tuple(
+            ".".join(map(str, path)) for path in change.get("replace_paths") or ()
+        ),
+    )
+
+
+def _action(actions: list[str]) -> Action:
+    if {"create", "delete"} <= set(actions):
+        return "replace"
+    for action in ("create", "update", "delete"):
+        if action in actions:
+            return action
+    return "no-op"
