@@ -30,7 +30,7 @@ class ResourceChange:
 def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
     """Read what an apply would do; resources that stay as they are included, as `no-op`.
 
-    Its `resource_drift` is left alone: it lists every null that a refresh turned into an empty map.
+    Its `resource_drift` is left alone: a null that became an empty map is one to Terraform.
 
     Args:
         plan: The JSON of `terraform show -json PLAN`, format version 1.
