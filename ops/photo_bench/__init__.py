@@ -1,0 +1,1 @@
+"""Which model picks the owner's photos best, measured on the owner's own album."""
