@@ -131,7 +131,8 @@ class Run:
     source: str
     """What the owner typed: a folder, or album NAME of an Immich."""
     provenance: Mapping[str, Any]
-    """Versions, rubric, prompt, grammar, labels and their tokens, resize rule, seed, command."""
+    """Versions, rubric, prompt, grammar, labels and their tokens, resize rule, seed, command; and
+    favourite_share, their share among all photos, where favourites were drawn more often."""
     models: tuple[ModelRun, ...]
     photos: tuple[Photo, ...]
     answers: tuple[Answer, ...]

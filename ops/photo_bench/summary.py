@@ -11,7 +11,7 @@ OwnerMetric = Literal["auc", "average_precision", "precision_at_k", "ndcg_at_k",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A value with its 95 % interval over photos."""
+    """A value with its 95 % interval over photos; of too few photos, all that it can be."""
 
     value: float
     low: float
@@ -92,6 +92,7 @@ class Verdict:
     take: str | None
     """The model to take; None: the run does not say."""
     decided: bool
+    """Whether it says which model to take."""
     equivalent: bool
     """Whether `take` is the fastest of models without a difference that matters."""
     metric: OwnerMetric | None

@@ -1,0 +1,123 @@
+"""What could have come out with other photos of the same album: intervals and comparisons.
+
+Photos are drawn again with replacement, all models' answers to a photo together (so two models
+are compared on the same photos), and photos of one burst together: shots of one scene succeed or
+fail together, and counted one by one they would make every interval too narrow (the cluster
+bootstrap; Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+Floats = NDArray[np.float64]
+
+_BLOCK = 100_000
+"""Photos x draws at once: what stays in a core's cache."""
+
+
+def draws(clusters: NDArray[np.intp], resamples: int, seed: int) -> Iterator[Floats]:
+    """Draw as many clusters as there are, with replacement, again and again.
+
+    Args:
+        clusters: The burst of each photo, numbered from 0 without a gap.
+        resamples: How often.
+        seed: The same seed, the same draws.
+
+    Yields:
+        How often each photo was drawn: photos x draws, a block of draws at a time.
+    """
+    random = np.random.default_rng(seed)
+    count = int(clusters.max()) + 1
+    at_once = max(1, _BLOCK // len(clusters))
+    for start in range(0, resamples, at_once):
+        width = min(at_once, resamples - start)
+        cells = random.integers(0, count, (count, width)) * width + np.arange(width)
+        drawn = np.bincount(cells.ravel(), minlength=count * width).reshape(count, width)
+        yield drawn[clusters].astype(np.float64)
+
+
+def interval(drawn: Floats, size: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Give the expanded percentile interval of a statistic.
+
+    The plain percentile interval is too narrow for few photos: it uses the normal distribution's
+    quantiles where Student's t is due, and a variance over n where n - 1 is. The expanded one
+    takes the percentiles that make up for both (Hesterberg, "What Teachers Should Know About the
+    Bootstrap", The American Statistician 69, 2015).
+
+    Args:
+        drawn: The statistic in each resample; NaN, where it is undefined, is left out.
+        size: How many clusters it rests on: of the rarer kind, where it compares two kinds.
+        confidence: The share of albums for which the interval holds the truth.
+    """
+    tail = _expanded((1 - confidence) / 2, size)
+    low, high = np.quantile(drawn[~np.isnan(drawn)], [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def p_value(drawn: Floats, size: int) -> float:
+    """Give the two-sided probability of so large a difference without any, from its resamples.
+
+    It is where the expanded interval ends at zero, so that interval and p say the same. A
+    resample that shows no difference counts for both sides: of models that answer alike it is 1.
+
+    Args:
+        drawn: The difference in each resample; NaN is left out.
+        size: As for the interval.
+    """
+    known = drawn[~np.isnan(drawn)]
+    fewer = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    quantile = special.ndtri(min(0.5, (fewer + 1) / (len(known) + 1)))
+    return float(2 * stats.t.cdf(quantile * np.sqrt((size - 1) / size), size - 1))
+
+
+def within(drawn: Floats, size: int, margin: float) -> bool:
+    """Tell whether a difference is too small to matter: its 90 % interval is within the margin.
+
+    That is two one-sided tests at 5 % (Schuirmann, "A comparison of the two one-sided tests
+    procedure and the power approach", 1987): one would rarely say so of a larger difference.
+
+    Args:
+        drawn: The difference in each resample.
+        size: As for the interval.
+        margin: What does not matter, on either side.
+    """
+    low, high = interval(drawn, size, confidence=0.90)
+    return -margin < low and high < margin
+
+
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """Correct p values for their number, so that one false decision in all stays as rare.
+
+    Holm, "A simple sequentially rejective multiple test procedure", 1979: the smallest times m,
+    the next times m - 1, and so on, never below the one before it, never above 1.
+    """
+    corrected = [0.0] * len(p)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda each: p[each])):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        corrected[index] = largest
+    return tuple(corrected)
+
+
+def wilson(count: int, of: int) -> tuple[float, float]:
+    """Give the 95 % interval of a share, which holds for shares near 0 and 1 too.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference", 1927. Of
+    nothing it is everything: 0 to 1.
+    """
+    if of == 0:
+        return 0.0, 1.0
+    z = special.ndtri(0.975)
+    middle = (count + z * z / 2) / (of + z * z)
+    half = z / (of + z * z) * np.sqrt(count * (of - count) / of + z * z / 4)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def _expanded(tail: float, size: int) -> float:
+    wider = np.sqrt(size / (size - 1)) * stats.t.ppf(tail, size - 1)
+    return float(special.ndtr(wider))
