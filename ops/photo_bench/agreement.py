@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ops.photo_bench.summary import Agreement
+
 Floats = NDArray[np.float64]
 Matrix = tuple[tuple[float, ...], ...]
+
+
+def agreement_of(
+    models: Sequence[str], common: Floats, scores: Floats, *, top_k: int
+) -> Agreement:
+    """Compare each two models, and all together.
+
+    Args:
+        models: Their ids.
+        common: Models x photos, of photos that all of them answered.
+        scores: Models x all photos; NaN: that model did not answer.
+        top_k: How many photos are the best.
+    """
+    consistency, absolute = icc(common)
+    return Agreement(
+        models=tuple(models),
+        spearman=spearman_matrix(common),
+        tau=tau_matrix(common),
+        top_k=top_k_matrix(common, top_k),
+        icc_consistency=consistency,
+        icc_agreement=absolute,
+        alpha=alpha(scores),
+    )
 
 
 def spearman_matrix(scores: Floats) -> Matrix:
@@ -16,8 +43,8 @@ def spearman_matrix(scores: Floats) -> Matrix:
     Args:
         scores: Models x photos, none of them NaN.
     """
-    ranks = stats.rankdata(scores, axis=1)
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    ranks = np.array([stats.rankdata(each) for each in scores]).reshape(scores.shape)
+    centred = ranks - ranks.sum(axis=1, keepdims=True) / max(1, scores.shape[1])
     length = np.sqrt((centred**2).sum(axis=1))
     below = np.outer(length, length)
     return _matrix(
@@ -50,7 +77,7 @@ def top_k_matrix(scores: Floats, top_k: int) -> Matrix:
         scores: Models x photos, none of them NaN.
         top_k: How many photos are the best.
     """
-    within = np.stack([_chance_of_top(each, top_k) for each in scores])
+    within = np.array([_chance_of_top(each, top_k) for each in scores]).reshape(scores.shape)
     return _matrix(within @ within.T / max(1, min(top_k, scores.shape[1])))
 
 

@@ -16,7 +16,7 @@ from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 100_000
+_BLOCK = 50_000
 """Photos x draws at once: what stays in a core's cache."""
 
 

@@ -41,7 +41,7 @@ def caveats(
 
 
 def _judgement(evidence: Evidence) -> list[str]:
-    if evidence.metric is not None and (evidence.sufficient or not evidence.models):
+    if evidence.sufficient or not evidence.models:
         return []
     return [
         "To learn which model is the best, mark favourites in Immich or in favourites.csv beside "

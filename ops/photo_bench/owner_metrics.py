@@ -61,23 +61,35 @@ def favourite_metrics(
     """
     order = np.argsort(-scores, kind="stable")
     ends = _group_ends(scores[order])
+    ordered = favourite[order, None]
     drawn = weights[order]
-    found = _totals(np.where(favourite[order, None], drawn, 0.0), ends)
-    passed = _totals(np.where(favourite[order, None], 0.0, drawn), ends)
+    found = _totals(np.where(ordered, drawn, 0.0), ends)
+    passed = _totals(np.where(ordered, 0.0, drawn), ends)
     favourites, others = found[-1], passed[-1]
+    rows = np.unique(np.searchsorted(ends, np.flatnonzero(ordered)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        metrics: dict[OwnerMetric, Floats] = {"auc": _auc(found, passed)}
+        before, after = _around(found, rows)
+        others_before, others_after = _around(passed, rows)
+        lost = np.einsum("gr,gr->r", after - before, others_before + others_after) / 2
+        metrics: dict[OwnerMetric, Floats] = {"auc": 1 - lost / (favourites * others)}
         if share is not None:
             size = favourites + others
             found = found * (size * share / favourites)
             passed = passed * (size * (1 - share) / others)
-        metrics["average_precision"] = _average_precision(found, passed)
-        ones = np.ones(top_k)
-        metrics["precision_at_k"] = _of_top(found, passed, ones) / np.minimum(
-            found[-1] + passed[-1], top_k
-        )
-        discounts = 1 / np.log2(np.arange(top_k) + 2)
-        metrics["ndcg_at_k"] = _of_top(found, passed, discounts) / _sum_to(found[-1], discounts)
+        depth = found + passed
+        before, after = _around(found, rows)
+        precision = _ratio(after, depth[rows])
+        metrics["average_precision"] = np.einsum("gr,gr->r", after - before, precision) / found[-1]
+        top = slice(0, int(np.searchsorted(depth.min(axis=1), top_k)) + 1)
+        density = _ratio(_steps(found[top]), _steps(depth[top]))
+        discounts: dict[OwnerMetric, Floats] = {
+            "precision_at_k": np.ones(top_k),
+            "ndcg_at_k": 1 / np.log2(np.arange(top_k) + 2),
+        }
+        for metric, each in discounts.items():
+            gain = np.einsum("gr,gr->r", density, _steps(_sum_to(depth[top], each)))
+            best = depth[-1] if metric == "precision_at_k" else found[-1]
+            metrics[metric] = gain / _sum_to(best, each)
     undefined = (favourites == 0) | (others == 0)
     return {name: np.where(undefined, np.nan, value) for name, value in metrics.items()}
 
@@ -116,12 +128,12 @@ def rating_metrics(
     lower = np.zeros_like(drawn)  # the photos of lower levels than the one in turn
     for each, level_rank in enumerate(level_ranks):
         mine = level == each
-        counts = drawn[mine]
-        together += level_rank * np.einsum("pr,pr->r", counts, ranks[group[mine]])
+        counts, rows = drawn[mine], group[mine]
+        together += level_rank * np.einsum("pr,pr->r", counts, ranks[rows])
         if each:
             below = _totals(lower, ends)
-            balance = (2 * below - _steps(below))[group[mine]] - below[-1]
-            concordance += np.einsum("pr,pr->r", counts, balance)
+            before, after = _around(below, rows)
+            concordance += np.einsum("pr,pr->r", counts, before + after - below[-1])
         lower[mine] = counts
 
     spread = np.einsum("gr,gr,gr->r", sizes, ranks, ranks)
@@ -133,28 +145,6 @@ def rating_metrics(
         "spearman": _ratio(together, np.sqrt(spread * level_spread)),
         "tau": _ratio(concordance, np.sqrt(untied * untied_levels)),
     }
-
-
-def _auc(found: Floats, passed: Floats) -> Floats:
-    before = passed - _steps(passed) / 2
-    lost = np.einsum("gr,gr->r", _steps(found), before)
-    return np.asarray(1 - lost / (found[-1] * passed[-1]))
-
-
-def _average_precision(found: Floats, passed: Floats) -> Floats:
-    depth = found + passed
-    precision = np.divide(found, depth, out=np.zeros_like(depth), where=depth > 0)
-    return np.asarray(np.einsum("gr,gr->r", _steps(found), precision) / found[-1])
-
-
-def _of_top(found: Floats, passed: Floats, discounts: Floats) -> Floats:
-    """Add up the discounts of the favourites among the best, each tie group by its mean."""
-    depth = found + passed
-    rows = slice(0, int(np.searchsorted(depth.min(axis=1), len(discounts))) + 1)
-    depth = depth[rows]
-    favourites, sizes = _steps(found[rows]), _steps(depth)
-    share = np.divide(favourites, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-    return np.asarray((share * _steps(_sum_to(depth, discounts))).sum(axis=0))
 
 
 def _sum_to(depth: Floats, discounts: Floats) -> Floats:
@@ -174,9 +164,18 @@ def _totals(ordered: Floats, ends: NDArray[np.intp]) -> Floats:
     return totals if len(ends) == len(ordered) else totals[ends]
 
 
+def _around(totals: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Give what is before each of some groups, and before or in it."""
+    before = totals[rows - 1]
+    before[rows == 0] = 0.0
+    return before, totals[rows]
+
+
 def _steps(totals: Floats) -> Floats:
     """Undo the adding up."""
-    return np.asarray(np.diff(totals, axis=0, prepend=0.0))
+    steps = totals.copy()
+    steps[1:] -= totals[:-1]
+    return steps
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -44,6 +44,7 @@ def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
         between(evidence, ahead, behind).decided for ahead in group for behind in standing.behind
     )
     gaps = [between(evidence, standing.leader, each) for each in standing.open]
+    lead = f"{_name(standing.leader)} leads {_by_models(evidence, standing, standing.open)}"
     if clear:
         head = (
             f"{_names(group)} are better than {_names(standing.behind)}, but which of them is "
@@ -53,11 +54,10 @@ def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
         head = f"Not decided between {_names(group)}: {_all(evidence, group)}"
         if standing.behind:
             head += f"; {_behind(evidence, standing)}"
-    of = f" between {_names((standing.leader, *standing.open))}" if clear else ""
     chance = ""
     if any(each.difference.low > 0 for each in gaps):
         chance = f", which can still be chance among {len(evidence.differences)} comparisons"
-    return f"{head}; {_gaps(evidence, gaps, of)}{chance}, and about {more} more photos would tell."
+    return f"{head}; {lead}{chance}, and about {more} more photos would tell."
 
 
 def no_judgement(evidence: Evidence) -> str:
@@ -178,27 +178,27 @@ def _scale(evidence: Evidence) -> str:
     return "" if evidence.metric == "auc" else f" ({_RATING_SCALE})"
 
 
-def _gaps(evidence: Evidence, gaps: Sequence[Difference], of: str = "") -> str:
-    each = _and(
+def _gaps(evidence: Evidence, gaps: Sequence[Difference]) -> str:
+    each = _and([_gap(evidence, gap) for gap in gaps])
+    return f"the difference is {each}" if len(gaps) == 1 else f"the differences are {each}"
+
+
+def _gap(evidence: Evidence, gap: Difference) -> str:
+    value = _number(evidence, gap.difference.value)
+    return f"{value} (95 % interval {_ends(evidence, gap.difference)})"
+
+
+def _by_models(evidence: Evidence, standing: Standing, models: Sequence[ModelSummary]) -> str:
+    return _and(
         [
-            f"{_number(evidence, gap.difference.value)} "
-            f"(95 % interval {_ends(evidence, gap.difference)})"
-            for gap in gaps
+            f"{_name(each)} by {_gap(evidence, between(evidence, standing.leader, each))}"
+            for each in models
         ]
     )
-    return f"the difference{of} is {each}" if len(gaps) == 1 else f"the differences are {each}"
 
 
 def _behind(evidence: Evidence, standing: Standing) -> str:
-    gaps = [between(evidence, standing.leader, each) for each in standing.behind]
-    each = _and(
-        [
-            f"{_name(model)} by {_number(evidence, gap.difference.value)} "
-            f"(95 % interval {_ends(evidence, gap.difference)})"
-            for model, gap in zip(standing.behind, gaps, strict=True)
-        ]
-    )
-    return f"behind {_name(standing.leader)} is {each}"
+    return f"{_name(standing.leader)} beats {_by_models(evidence, standing, standing.behind)}"
 
 
 def _price(model: ModelSummary, others: Sequence[ModelSummary]) -> str:

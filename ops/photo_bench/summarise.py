@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ops.photo_bench import agreement
+from ops.photo_bench.agreement import agreement_of
 from ops.photo_bench.bootstrap import wilson
 from ops.photo_bench.caveats import caveats
 from ops.photo_bench.comparison import (
@@ -23,7 +22,7 @@ from ops.photo_bench.results import Run
 from ops.photo_bench.scores import Scores, scores_of
 from ops.photo_bench.speed import speed_of
 from ops.photo_bench.standing import Evidence
-from ops.photo_bench.summary import Agreement, Interval, ModelSummary, OwnerMetric, Summary
+from ops.photo_bench.summary import Interval, ModelSummary, OwnerMetric, Summary
 from ops.photo_bench.verdict import decide
 
 _LOW_MASS = 0.5
@@ -74,7 +73,7 @@ def summarise(
     ids = tuple(run.models[row].id for row in kept)
     metric = main_metric(judgement)
     compared = differences(found[metric], ids, margin=margin) if metric else ()
-    agreed = _agreement(ids, table, scores.values[kept], top_k)
+    agreed = agreement_of(ids, table, scores.values[kept], top_k=top_k)
     evidence = Evidence(
         models=tuple(models[row] for row in kept),
         asked=tuple(each for each in models if each.asked),
@@ -125,32 +124,15 @@ def _model_summary(
         asked=len(answers),
         failures=dict(failures.most_common()),
         failure_rate=Interval(value=failed / max(1, len(answers)), low=low, high=high),
-        low_mass=sum(each.mass is not None and each.mass < _LOW_MASS for each in answers),
+        low_mass=sum(
+            each.score is not None and each.mass is not None and each.mass < _LOW_MASS
+            for each in answers
+        ),
         owner={}
         if place is None
         else {metric: each.interval(place) for metric, each in found.items()},
         worst_case={} if place is None else worst[place],
         speed=speed_of(model, answers),
-    )
-
-
-def _agreement(
-    ids: tuple[str, ...],
-    table: NDArray[np.float64],
-    values: NDArray[np.float64],
-    top_k: int,
-) -> Agreement:
-    if table.size == 0:
-        table = np.zeros((len(ids), 1))  # of no photos: no order agrees with another
-    consistency, absolute = agreement.icc(table)
-    return Agreement(
-        models=ids,
-        spearman=agreement.spearman_matrix(table),
-        tau=agreement.tau_matrix(table),
-        top_k=agreement.top_k_matrix(table, top_k),
-        icc_consistency=consistency,
-        icc_agreement=absolute,
-        alpha=agreement.alpha(values),
     )
 
 

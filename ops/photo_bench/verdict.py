@@ -46,7 +46,7 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
             for each in standing.open
         )
         sentence = sentences.undecided(evidence, standing, more)
-        until = sentences.until_then(standing)
+        until = [] if evidence.random_weights else sentences.until_then(standing)
         return _undecided(evidence, sentence, [*until, *caveats], more)
     take = fastest(standing.group)
     sentence = (
