@@ -103,6 +103,10 @@ bench-swap: install ## Time swaps behind both front ends against killing and sta
 bench-vram: install ## Compare the predicted VRAM with llama-server's and gguf-parser-go's
 	python -m bench.vram $(BENCH)
 
+.PHONY: bench-statistics
+bench-statistics: install ## Time the photo benchmark's statistics against scipy and scikit-learn
+	python -m bench.photo_statistics
+
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

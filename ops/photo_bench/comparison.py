@@ -167,7 +167,8 @@ def worst_case(
         share: Of favourites in the album.
     """
     failed = np.isnan(scores)
-    lowest = np.where(failed, np.inf, scores).min(axis=1, keepdims=True, initial=np.inf) - 1
+    scores = np.where(failed, np.inf, scores)
+    lowest = scores.min(axis=1, keepdims=True, initial=1.0) - 1
     values = _metrics(
         np.where(failed, lowest, scores), judgement, np.ones((scores.shape[1], 1)), top_k, share
     )
