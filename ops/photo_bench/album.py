@@ -105,9 +105,12 @@ def _prepared(
         for number, candidate in enumerate(drawn, start=1):
             entry = done.get(candidate.id)
             if entry is None:
-                entry = _prepare(run_dir, next(originals))
-                log.write(json.dumps({"id": candidate.id, **entry}) + "\n")
-                log.flush()
+                original = next(originals)
+                entry = _prepare(run_dir, original)
+                if original.failure is None:
+                    # What the source did not have this time is asked for again the next time.
+                    log.write(json.dumps({"id": candidate.id, **entry}) + "\n")
+                    log.flush()
             if time.monotonic() - said_at > _PROGRESS_S:
                 said_at = time.monotonic()
                 say(f"prepared {number} of {len(drawn)} photos")
