@@ -72,11 +72,18 @@ class Immich:
     def __init__(self, http: ImmichHttp) -> None:
         """Ask for the version.
 
+        Args:
+            http: The way to it, which is closed with this.
+
         Raises:
             OpsError: when no Immich of a known version answers.
         """
         self._http = http
-        self.version = self._version()
+        try:
+            self.version = self._version()
+        except BaseException:
+            http.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -312,7 +319,8 @@ def _asset(found: object) -> Asset:
     rating = at(found, "exifInfo", "rating")
     return Asset(
         id=asset_id,
-        name=str(at(found, "originalFileName") or asset_id),
+        # JSON can hold half a character, which no file and no page can.
+        name=str(at(found, "originalFileName") or asset_id).encode(errors="replace").decode(),
         checksum=_hex(at(found, "checksum")) or asset_id,
         favourite=at(found, "isFavorite") is True,
         rating=rating if rating in (-1, 1, 2, 3, 4, 5) else None,

@@ -22,7 +22,8 @@ def show_plan(console: Console, planned: Plan) -> None:
         "tag": f"tag {record.label}",
         "album": f"album {record.label}",
     }[record.target]
-    table = Table(title=Text(f"{record.model}'s best into Immich: {one_line(what)}"))
+    console.print(Text(f"{record.model}'s best into Immich: {one_line(what)}"), soft_wrap=True)
+    table = Table()
     table.add_column("Photo", overflow="fold")
     table.add_column("Score", justify="right")
     table.add_column("Before")

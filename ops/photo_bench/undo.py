@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ops.errors import OpsError
@@ -74,12 +75,15 @@ def _ratings(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
 
 def _tag(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
     tags = {tag.value: tag.id for tag in immich.tags()}
-    if record.label in tags:
-        ids = [entry.asset_id for entry in record.entries]
-        refused = immich.remove_tag(tags[record.label], ids)
-        for entry in record.entries:
-            why = refused.get(entry.asset_id)
-            yield entry.name, "untagged" if why is None else f"had no tag any more ({why})"
+    try:
+        if record.label in tags:
+            ids = [entry.asset_id for entry in record.entries]
+            refused = immich.remove_tag(tags[record.label], ids)
+            for entry in record.entries:
+                why = refused.get(entry.asset_id)
+                yield entry.name, "untagged" if why is None else f"had no tag any more ({why})"
+    except GoneError:
+        del tags[record.label]
     for path in sorted(record.created, key=len, reverse=True):
         if path not in tags:
             yield path, "the tag is gone already"
@@ -88,7 +92,10 @@ def _tag(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
         elif next(immich.tagged(tags[path]), None) is not None:
             yield path, "the tag stays: other photos have it"
         else:
-            immich.delete_tag(tags.pop(path))
+            # One that is gone when asked again was deleted by a try whose answer was lost.
+            with suppress(GoneError):
+                immich.delete_tag(tags[path])
+            del tags[path]
             yield path, "deleted the tag"
 
 
