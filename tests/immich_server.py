@@ -341,7 +341,9 @@ class Handler(BaseHTTPRequestHandler):
             tags = wanted.get("tagIds", {}).get("any")
             kind = wanted.get("type", {}).get("eq")
             visibility = wanted.get("visibility", {}).get("eq")
-            trashed = (True,) if wanted.get("trashedAt") == {"ne": None} else (False,)
+            trashed: tuple[bool, ...] = (
+                (True,) if wanted.get("trashedAt") == {"ne": None} else (False,)
+            )
         else:
             albums, tags = body.get("albumIds"), body.get("tagIds")
             kind, visibility = body.get("type"), body.get("visibility")

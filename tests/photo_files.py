@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from functools import cache
 from pathlib import Path
@@ -16,17 +17,22 @@ ORIENTATION, DATE_TIME_ORIGINAL, EXIF_IFD = 0x0112, 0x9003, 0x8769
 @cache
 def installed_photos() -> dict[str, Image.Image]:
     """Real photos that are in the wheels of scikit-image and scikit-learn."""
-    import skimage
-    import sklearn.datasets
-
     found = {}
-    data = Path(skimage.__file__).parent / "data"
-    images = Path(sklearn.datasets.__file__).parent / "images"
+    data = _package("skimage") / "data"
+    images = _package("sklearn") / "datasets" / "images"
     for path in sorted([*data.glob("*.png"), *data.glob("*.jpg"), *images.glob("*.jpg")]):
         with Image.open(path) as image:
             if min(image.size) >= 200 and image.mode in ("RGB", "L", "RGBA"):
                 found[path.stem] = image.convert("RGB")
     return found
+
+
+def _package(name: str) -> Path:
+    """Where an installed package is; it is not imported, which would take seconds."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def jpeg(image: Image.Image, **options: Any) -> bytes:

@@ -122,9 +122,9 @@ def test_an_interrupted_collection_goes_on_where_it_was(tmp_path: Path) -> None:
             collect(tmp_path / "run", source, say=quiet)
         seen += source.read_ids
         assert not (tmp_path / "run" / "photos.jsonl").exists()
-    # A kill in the middle of a line leaves a torn one.
-    with (tmp_path / "run" / "prepared.jsonl").open("a") as log:
-        log.write('{"id": "00')
+        # A kill in the middle of a line leaves a torn one.
+        with (tmp_path / "run" / "prepared.jsonl").open("a") as log:
+            log.write('{"id": "00')
     source = shelf(12)
     assert collect(tmp_path / "run", source, say=quiet) == whole
     assert sorted(seen + source.read_ids) == sorted(source.contents)

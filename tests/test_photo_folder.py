@@ -79,8 +79,8 @@ def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None
         "\\xff\\xfe.jpg",
         "[bold]x.jpg",
     }
-    for name in photos:
-        assert name.encode("utf-8")
+    for text in photos:
+        assert text.encode("utf-8")
     contents = [original.content for original in folder.read(tuple(photos.values()))]
     assert sorted(contents) == sorted(jpeg_photo(number) for number in range(4))
 

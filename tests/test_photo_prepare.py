@@ -182,6 +182,17 @@ def test_a_broken_colour_profile_is_left_out() -> None:
     assert distance(sent(jpeg(image, icc_profile=b"no profile" * 20)), image) < 6
 
 
+def test_broken_metadata_does_not_keep_a_photo_back(recwarn: pytest.WarningsRecorder) -> None:
+    image = photo(4)
+    for exif in (
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12\x01\x03\0\xff",
+        b"Exif\0\0",
+    ):
+        assert distance(sent(jpeg(image, exif=exif)), image) < 6
+    assert list(recwarn) == []
+
+
 def test_transparency_lies_on_white() -> None:
     image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 40, 20))
@@ -189,6 +200,11 @@ def test_transparency_lies_on_white() -> None:
         found = np.asarray(sent(encoded(image, image_format)))
         assert found[35, 20].min() > 245
         assert found[5, 20, 2] > 240
+    for mode, blank in (("RGB", (255, 0, 0)), ("L", 76)):
+        # One colour of the picture is declared to be nothing.
+        opaque = Image.new(mode, (40, 40), blank)
+        found = np.asarray(sent(encoded(opaque, "PNG", transparency=blank)))
+        assert found[20, 20].min() > 245, mode
     palette = image.convert("RGB").convert("P")
     found = np.asarray(sent(encoded(palette, "GIF", transparency=palette.getpixel((5, 35)))))
     assert found[35, 20].min() > 245

@@ -189,7 +189,11 @@ def test_an_album_that_was_there_gets_its_photos_and_keeps_its_own(world: World)
     assert sorted(album.assets) == sorted(asset.id for asset in world.assets)
     world.undo()
     assert album.assets == [world.assets[2].id]
-    assert world.server.album_named("Mine") is album
+    empty = world.server.add_album("Empty")
+    world.publish("album", label="Empty")
+    world.undo()
+    assert world.server.album_named("Empty") is empty
+    assert empty.assets == []
 
 
 def test_what_the_owner_rated_since_is_not_taken_back(newest: World) -> None:

@@ -161,6 +161,7 @@ class Immich:
             "albumIds": {"any": [album_id]},
             "type": {"eq": "IMAGE"},
             "visibility": {"eq": "timeline"},
+            "trashedAt": {"eq": None},
         }
         return self._search(flat, tree)
 
