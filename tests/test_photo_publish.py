@@ -499,6 +499,22 @@ def test_the_commands_show_do_and_take_back(
         command("publish", run_of, "--model", "x", "--immich", newest.server.url)
 
 
+def test_a_photo_of_several_anchors_has_their_mean(
+    newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
+    lines = []
+    for number, scores in enumerate(((3.0, 3.0), (5.0, 0.6), (4.0, 4.0))):
+        for anchor, score in enumerate(scores):
+            key = {"image_sha256": f"{number}", "method": "anchored", "order": f"{anchor}"}
+            lines.append(json.dumps({"model": MODEL, "score": score, "key": key}) + "\n")
+    (run_of / "answers.jsonl").write_text("".join(lines))
+    options = ("--model", MODEL, "--immich", newest.server.url, "--method", "anchored")
+    command("publish", run_of, *options, "--top", 2, "--apply")
+    tagged = [asset.name for asset in newest.assets if newest.server.tags_of(asset)]
+    assert tagged == ["0.jpg", "2.jpg"]
+
+
 def test_a_record_that_is_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "published-1.json").write_text("{}")
     (tmp_path / "published-x.json").write_text("something else")

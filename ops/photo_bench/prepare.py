@@ -177,7 +177,7 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
         try:
             with Image.open(file, formats=_decoded_formats()) as image:
                 if image.width * image.height > LARGEST_PIXELS:
-                    raise _too_large(f"{image.width} x {image.height} pixels")
+                    raise _too_large(f"{image.width} x {image.height} pixels: ")
                 tags = getattr(image, "tag_v2", {})
                 # Pillow would decode the small preview that stands before the raw picture.
                 if image.format == "TIFF" and (
@@ -188,7 +188,7 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
         except PhotoError:
             raise
         except Image.DecompressionBombError as error:
-            raise _too_large("it") from error
+            raise _too_large("") from error
         except Exception as error:
             # Decoders raise what their parsers stumble over: OSError, SyntaxError, ValueError,
             # struct.error, zlib.error, KeyError, and more.
@@ -201,9 +201,9 @@ def _decoded_formats() -> tuple[str, ...]:
     return tuple(each for each in _FORMATS if each in Image.OPEN)
 
 
-def _too_large(what: str) -> PhotoError:
+def _too_large(size: str) -> PhotoError:
     allowed = f"more than {LARGEST_PIXELS // 1_000_000} megapixels are not decoded"
-    return PhotoError("image_too_large", f"{what}: {allowed}; make it smaller")
+    return PhotoError("image_too_large", f"{size}{allowed}; make it smaller")
 
 
 def _camera_raw() -> PhotoError:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ops.errors import OpsError
 from ops.photo_bench.publish_record import Target
-from ops.photo_bench.results import Method
 from ops.terminal import CONSOLE, say
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+
+# Not pairwise: its answers are about two photos, and a score comes of all of them together.
+_Method = Literal["score", "rubric", "anchored"]
 
 RunDir = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
 
@@ -46,7 +50,7 @@ def publish(
             show_default=False,
         ),
     ] = "",
-    method: Annotated[Method, typer.Option("--method", help="Whose scores.")] = "score",
+    method: Annotated[_Method, typer.Option("--method", help="Whose scores.")] = "score",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also change ratings that you gave.")
     ] = False,
@@ -126,27 +130,26 @@ def _immich(url: str) -> Iterator[Immich]:
         yield server
 
 
-def _scores(run_dir: Path, model: str, method: Method) -> dict[str, float]:
-    """Read one model's scores: image sha256 -> score; a later answer replaces an earlier one."""
+def _scores(run_dir: Path, model: str, method: _Method) -> dict[str, float]:
+    """Read one model's scores: image sha256 -> score, the mean where there are several anchors."""
     path = run_dir / "answers.jsonl"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise OpsError(f"{path} cannot be read ({error.strerror}); is {run_dir} a run?") from error
-    found: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = defaultdict(dict)
     models: set[str] = set()
     # A line that is being written has no end yet.
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             answer = json.loads(line)
             models.add(answer["model"])
-            if (answer["model"], answer["key"]["method"]) != (model, method):
-                continue
-            if answer["score"] is not None:
-                found[answer["key"]["image_sha256"]] = float(answer["score"])
+            key = answer["key"]
+            if (answer["model"], key["method"]) == (model, method) and answer["score"] is not None:
+                found[key["image_sha256"]][key.get("order", "")] = float(answer["score"])
         except (ValueError, TypeError, KeyError) as error:
             raise OpsError(f"{path} line {number} is no answer ({error})") from error
     if model not in models:
         there = ", ".join(sorted(models)) or "none"
         raise OpsError(f"--model is {model!r}; models of the run: {there}")
-    return found
+    return {image: fmean(scores.values()) for image, scores in found.items()}
