@@ -18,6 +18,8 @@ Method = Literal["score", "rubric", "anchored", "pairwise"]
 Failure = Literal[
     "image_unreadable",  # the photo cannot be decoded here; nothing is asked
     "image_too_large",  # more pixels than are decoded
+    "image_unsupported",  # HEIC, or a camera's raw file
+    "image_missing",  # deleted in Immich meanwhile, or not to be had from it
     "connection",  # no answer, after one more attempt
     "timeout",
     "http_4xx",

@@ -1,0 +1,202 @@
+"""What all models see: photos drawn, shuffled, prepared once, and kept in the run's directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.errors import OpsError
+from ops.photo_bench.bursts import Shot, number_bursts
+from ops.photo_bench.draw import draw, either, without_duplicates
+from ops.photo_bench.prepare import PhotoError, prepare
+from ops.photo_bench.results import Photo
+from ops.photo_bench.source import Candidate, Original, Source
+from ops.terminal import Say
+
+PHOTOS = "photos.jsonl"
+IMAGES = "images"
+_PREPARED = "prepared.jsonl"
+"""What is done of an unfinished collection, one photo a line; gone when it is finished."""
+_PROGRESS_S = 5.0
+
+
+def collect(
+    run_dir: Path, source: Source, *, sample: int | None = None, seed: int = 1, say: Say
+) -> tuple[Photo, ...]:
+    """Draw the photos of a run and prepare them; what is there is not read again.
+
+    Args:
+        run_dir: The run's directory, which is made.
+        source: A folder or an album.
+        sample: How many are drawn; left out: all.
+        seed: Of what is drawn and of the order.
+        say: Takes lines of progress.
+
+    Returns:
+        The photos in the order in which every model sees them; those that cannot be prepared
+        with their class of failure.
+
+    Raises:
+        OpsError: when there are no photos, none of them can be prepared, or the directory
+            cannot be written.
+    """
+    if (run_dir / PHOTOS).exists():
+        return read_photos(run_dir)
+    candidates, equal = without_duplicates(source.candidates(say))
+    drawn = draw(candidates, sample=sample, seed=seed)
+    random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
+    if equal:
+        say(f"{equal} photos are there twice; each is taken once")
+    say(f"drew {len(drawn)} of {len(candidates)} photos from {source.title}")
+    try:
+        (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
+        shots = tuple(_prepared(run_dir, source, drawn, say))
+        photos = number_bursts(_once(shots))
+        _check_some(photos, source)
+        write_atomically(run_dir / PHOTOS, "".join(map(_line, photos)).encode())
+        (run_dir / _PREPARED).unlink(missing_ok=True)
+    except OSError as error:
+        raise OpsError(f"{run_dir} cannot be written ({error.strerror or error})") from error
+    return photos
+
+
+def read_photos(run_dir: Path) -> tuple[Photo, ...]:
+    """Read the photos of a run, in the order in which every model sees them.
+
+    Raises:
+        OpsError: when there are none, or the file is no list of photos.
+    """
+    path = run_dir / PHOTOS
+    try:
+        return tuple(Photo(**json.loads(line)) for line in path.read_text("utf-8").splitlines())
+    except OSError as error:
+        raise OpsError(f"{path} cannot be read ({error.strerror}); is {run_dir} a run?") from error
+    except (ValueError, TypeError) as error:
+        raise OpsError(f"{path} is no list of photos ({error})") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole or not there, whenever the machine stops."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _prepared(
+    run_dir: Path, source: Source, drawn: Sequence[Candidate], say: Say
+) -> Iterator[Shot]:
+    """Prepare what is not prepared yet, in the order of `drawn`."""
+    done = _read_prepared(run_dir)
+    missing = [each for each in drawn if each.id not in done]
+    originals = iter(source.read(missing))
+    said_at = time.monotonic()
+    with (run_dir / _PREPARED).open("a", encoding="utf-8") as log:
+        for number, candidate in enumerate(drawn, start=1):
+            entry = done.get(candidate.id)
+            if entry is None:
+                original = next(originals)
+                entry = _prepare(run_dir, original)
+                if original.failure is None:
+                    # What the source did not have this time is asked for again the next time.
+                    log.write(json.dumps({"id": candidate.id, **entry}) + "\n")
+                    log.flush()
+            if time.monotonic() - said_at > _PROGRESS_S:
+                said_at = time.monotonic()
+                say(f"prepared {number} of {len(drawn)} photos")
+            look = entry["look"]
+            kept = {key: value for key, value in entry.items() if key not in ("id", "look")}
+            photo = Photo(
+                name=candidate.name,
+                favourite=candidate.favourite,
+                rating=candidate.rating,
+                taken_at=candidate.taken_at,
+                asset_id=candidate.asset_id,
+                **kept,
+            )
+            yield Shot(photo=photo, look=look)
+
+
+def _prepare(run_dir: Path, original: Original) -> dict[str, Any]:
+    """Prepare one photo and keep its image; nothing of it depends on what else is drawn."""
+    entry: dict[str, Any] = {
+        "original_sha256": hashlib.sha256(original.content).hexdigest(),
+        "image_sha256": "",
+        "failure": original.failure,
+        "look": None,
+    }
+    if original.failure is not None:
+        return {**entry, "original_sha256": ""}
+    try:
+        prepared = prepare(original.content)
+    except PhotoError as error:
+        return {**entry, "failure": error.failure}
+    image = run_dir / IMAGES / f"{prepared.image_sha256}.jpg"
+    if not image.exists():
+        write_atomically(image, prepared.content)
+    return {
+        **entry,
+        "image_sha256": prepared.image_sha256,
+        "width": prepared.width,
+        "height": prepared.height,
+        "look": prepared.look,
+    }
+
+
+def _read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """Read what an interrupted collection has done; a torn last line is taken off."""
+    path = run_dir / _PREPARED
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_atomically(path, whole)
+    entries = [json.loads(line) for line in whole.splitlines()]
+    return {
+        each["id"]: each
+        for each in entries
+        if not each["image_sha256"] or (run_dir / IMAGES / f"{each['image_sha256']}.jpg").exists()
+    }
+
+
+def _once(shots: Sequence[Shot]) -> tuple[Shot, ...]:
+    """Take photos of equal sent bytes once: they would be one question."""
+    found: dict[str, Shot] = {}
+    for number, shot in enumerate(shots):
+        key = shot.photo.image_sha256 or f"failure {number}"
+        first = found.get(key)
+        if first is None:
+            found[key] = shot
+            continue
+        photo = dataclasses.replace(
+            first.photo,
+            favourite=either(first.photo.favourite, shot.photo.favourite),
+            rating=first.photo.rating if first.photo.rating is not None else shot.photo.rating,
+        )
+        found[key] = dataclasses.replace(first, photo=photo)
+    return tuple(found.values())
+
+
+def _check_some(photos: Sequence[Photo], source: Source) -> None:
+    failures = Counter(photo.failure for photo in photos if photo.failure is not None)
+    if len(photos) == failures.total():
+        classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
+        raise OpsError(
+            f"none of the photos of {source.title} can be sent ({classes}); HEIC and raw files "
+            "have to be exported as JPEG"
+        )
+
+
+def _line(photo: Photo) -> str:
+    return json.dumps(dataclasses.asdict(photo)) + "\n"

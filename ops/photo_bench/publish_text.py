@@ -1,0 +1,60 @@
+"""What publishing and taking back show on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.photo_bench.publish import Plan
+from ops.photo_bench.publish_record import Entry
+from ops.photo_bench.undo import show
+from ops.smoke.outcome import one_line
+
+
+def show_plan(console: Console, planned: Plan) -> None:
+    """Show each photo before and after."""
+    record = planned.record
+    what = {
+        "rating": "ratings",
+        "tag": f"tag {record.label}",
+        "album": f"album {record.label}",
+    }[record.target]
+    console.print(Text(f"{record.model}'s best into Immich: {one_line(what)}"), soft_wrap=True)
+    table = Table()
+    table.add_column("Photo", overflow="fold")
+    table.add_column("Score", justify="right")
+    table.add_column("Before")
+    table.add_column("After")
+    for entry in record.entries:
+        table.add_row(_name(entry.name), f"{entry.score:.2f}", *_change(planned, entry))
+    for each in planned.untouched:
+        table.add_row(
+            _name(each.pick.name), f"{each.pick.score:.2f}", Text(each.reason), "unchanged"
+        )
+    console.print(table)
+
+
+def show_refused(console: Console, results: Iterable[tuple[Entry, str]]) -> None:
+    """Show what did not work."""
+    for entry, why in results:
+        if why:
+            console.print(Text(f"! {one_line(entry.name)}: {why}"), soft_wrap=True)
+
+
+def show_undone(console: Console, results: Iterable[tuple[str, str]]) -> None:
+    """Show each thing as it is taken back."""
+    for name, what in results:
+        console.print(Text(f"  {one_line(name)}: {what}"), soft_wrap=True)
+
+
+def _name(name: str) -> Text:
+    return Text(one_line(name))
+
+
+def _change(planned: Plan, entry: Entry) -> tuple[str, str]:
+    if planned.record.target == "rating":
+        return show(entry.before), show(entry.after)
+    return ("not tagged", "tagged") if planned.record.target == "tag" else ("not in it", "in it")
