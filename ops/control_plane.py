@@ -30,8 +30,10 @@ def binaries(say: Say) -> Path:
     Raises:
         OpsError: when they cannot be built; the message names the log.
     """
-    pinned = (TOOLS / "go.mod").read_bytes() + (TOOLS / "go.sum").read_bytes()
-    target = cache_dir() / "control-plane" / hashlib.sha256(pinned).hexdigest()[:16]
+    module = (TOOLS / "go.mod").read_text()
+    flags = _linker_flags(module)
+    pinned = f"{module}{(TOOLS / 'go.sum').read_text()}{flags}"
+    target = cache_dir() / "control-plane" / hashlib.sha256(pinned.encode()).hexdigest()[:16]
 
     def build(fresh: Path) -> None:
         go = _go(say)
@@ -39,7 +41,7 @@ def binaries(say: Say) -> Path:
         say(f"once, for all checkouts, into {target}: about 5 minutes on 2 cores")
         run_build(
             "the control plane",
-            [go, "install", "-v", "-ldflags=-s -w", "tool"],
+            [go, "install", "-v", f"-ldflags={flags}", "tool"],
             log=target.parent / "build.log",
             progress=lambda output: f"{output.count(chr(10))} packages",
             say=say,
@@ -48,6 +50,18 @@ def binaries(say: Say) -> Path:
         )
 
     return built_once("the control plane", target, PROGRAMS, build, say=say)
+
+
+def _linker_flags(module: str) -> str:
+    """Leave debug symbols out, and tell the API server its version.
+
+    Without that it calls itself 0.0.0, and Terraform's provider makes no service account there:
+    it looks for a Secret, which Kubernetes made with each of them before 1.24.
+    """
+    version = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", module, re.MULTILINE)
+    if version is None:
+        raise OpsError("tools/go.mod requires no k8s.io/kubernetes; restore it from git")
+    return f"-s -w -X k8s.io/component-base/version.gitVersion={version.group(1)}"
 
 
 def _go(say: Say) -> str:
