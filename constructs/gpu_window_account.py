@@ -59,13 +59,11 @@ class GpuWindowAccount(tf.Construct):
             resource_names=[LEASE],
             verbs=["get", "update", "delete"],
         )
-        # Another endpoint may have its own in a tenant's namespace.
-        role = f"{namespace.name}-{name}"
         self.grants = [
             _Grant(
                 self,
                 "endpoint",
-                name=role,
+                name=name,
                 component=name,
                 namespace=namespace.name,
                 subject=subject,
@@ -82,7 +80,8 @@ class GpuWindowAccount(tf.Construct):
                 _Grant(
                     in_tenants,
                     tenant_namespace,
-                    name=role,
+                    # Another endpoint may have its own there.
+                    name=f"{namespace.name}-{name}",
                     component=name,
                     namespace=tenant_namespace,
                     subject=subject,

@@ -26,7 +26,7 @@ def one(resource_type: str, **fields: Any) -> Json:
 
 def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None:
     objects = manifests(production)
-    assert len(objects) == 12
+    assert len(objects) == 19
     for each in objects:
         kubernetes_validate.validate(each, "1.36", strict=True)
 
@@ -51,10 +51,17 @@ def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None
         "ConfigMap",
         "ConfigMap",
         "ConfigMap",
+        "ConfigMap",
+        "ServiceAccount",
+        "Role",
+        "Role",
+        "RoleBinding",
+        "RoleBinding",
         "NetworkPolicy",
         "NetworkPolicy",
         "Service",
         "Job",
+        "CronJob",
         "CronJob",
         "Deployment",
     ]
