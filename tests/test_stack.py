@@ -68,13 +68,12 @@ def resources(document: Json) -> dict[str, Json]:
 def pods(document: Json) -> dict[str, Json]:
     """The pod of each Deployment, Job and CronJob, by its name."""
     found = {}
-    for name, each in resources(document).items():
-        kind, _, name = name.partition(".")
-        spec = each.get("spec")
-        if kind == "cron_job_v1":
-            spec = spec["job_template"]["spec"]
-        if kind in ("deployment_v1", "job_v1", "cron_job_v1"):
-            found[name] = spec["template"]["spec"]
+    for address, each in resources(document).items():
+        kind, _, name = address.partition(".")
+        if kind in ("deployment_v1", "job_v1"):
+            found[name] = each["spec"]["template"]["spec"]
+        elif kind == "cron_job_v1":
+            found[name] = each["spec"]["job_template"]["spec"]["template"]["spec"]
     assert {"llama-swap", *DOWNLOADS, "gpu-window-restore"} == set(found)
     return found
 

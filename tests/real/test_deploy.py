@@ -77,7 +77,7 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
         text=True,
         check=False,
     )
-    assert "Destroy complete! Resources: 12 destroyed." in destroyed.stdout, destroyed.stderr
+    assert "Destroy complete! Resources: 19 destroyed." in destroyed.stdout, destroyed.stderr
 
 
 def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
@@ -86,7 +86,7 @@ def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
     assert deployed == 0, output.err
-    assert "Apply complete! Resources: 12 added" in output.out
+    assert "Apply complete! Resources: 19 added" in output.out
     assert "deployed; " in output.out
 
     assert main(["plan"]) == NO_CHANGES
