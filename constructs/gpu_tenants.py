@@ -9,7 +9,7 @@ LEASE = "gpu-window"
 ENDPOINT_DEPLOYMENT = "llama-swap"
 """The endpoint's own Deployment, whichever front end runs in it."""
 ENDPOINT_REPLICAS = 1
-"""As declared. A window may leave others running: Terraform sets it once and then lets it be."""
+"""As declared; Terraform sets it once, and then a window may change it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
