@@ -11,7 +11,7 @@ export CHECKPOINT_DISABLE := 1
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; set PYTHON=" if sys.version_info < (3, 11) else 0)'
@@ -47,6 +47,22 @@ synth: install ## Write cdktf.out from the registry and the settings
 plan: install ## Show what a deploy would change (PG_CONN_STR, KUBE_CONFIG_PATH, KUBE_CTX)
 	python -m ops plan
 
+# BASE reaches the shell through the environment alone: what make puts into a recipe's text, a shell runs.
+.PHONY: plan-report
+plan-report: install ## Write plan-report/ for a pull request (BASE; with PG_* and KUBE_* also the real plan)
+	rm -rf plan-report
+	refresh=; if [ -n "$${PG_CONN_STR:-$$PGHOST}" ] && [ -n "$$KUBE_CONFIG_PATH" ]; then refresh=--refresh; fi; \
+	python -m ops plan --report plan-report $${BASE:+--base="$$BASE"} $$refresh || [ $$? -eq 2 ]
+
+# For every night. A source that is merely not named would be passed over, so the two are asked for here.
+.PHONY: drift
+drift: install ## Compare what runs with what is declared, into drift-report/ (PG_*, KUBE_*, DRIFT_URL, DRIFT_VOLUME)
+	@[ -n "$${PG_CONN_STR:-$$PGHOST}" ] || { echo "error: PG_CONN_STR is not set; it says where the state is" >&2; exit 1; }
+	@[ -n "$$KUBE_CONFIG_PATH" ] || { echo "error: KUBE_CONFIG_PATH is not set; it names the kubeconfig" >&2; exit 1; }
+	mkdir -p drift-report
+	python -m ops drift --markdown $${DRIFT_URL:+--url="$$DRIFT_URL"} $${DRIFT_VOLUME:+--volume="$$DRIFT_VOLUME"} \
+		2>&1 | tee drift-report/drift.md; exit $${PIPESTATUS[0]}
+
 .PHONY: deploy
 deploy: install $(CDKTF) ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 	python -m ops deploy
@@ -60,12 +76,16 @@ test-fast: install ## Run the tests that need no server
 	python -m pytest --ignore=tests/real
 
 .PHONY: check
-check: install ## Lint, types, import contracts, registry against lock
+check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	python -m ops lock --check
+
+.PHONY: lint-workflows
+lint-workflows: install ## Lint .github/workflows with actionlint and zizmor
+	python -m ops.lint_workflows
 
 .PHONY: all
 all: check test ## What CI runs
