@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -36,3 +37,10 @@ def account(cluster: EmbeddedCluster, kube: Cluster, name: str, directory: Path)
     path = directory / f"{name}.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return KubeTarget(config_path=path, context=cluster.kube_context)
+
+
+def as_role(conn_str: str, role: str) -> str:
+    """Log in to PostgreSQL as another role."""
+    changed, count = re.subn(r"//[^:@/]+(:[^@/]*)?@", f"//{role}@", conn_str)
+    assert count == 1
+    return changed

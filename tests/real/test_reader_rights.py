@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ops.environment import KubeTarget
 from ops.kube import Cluster
 from ops.kube_api import KubeApi
 from ops.manifests import _KINDS, Manifest, manifests
-from tests.real.reader import DOCS, NAMESPACE, account, create_namespace
+from tests.real.reader import DOCS, NAMESPACE, account, as_role, create_namespace
 
 NAMESPACED = (
     "api/v1 configmaps",
@@ -202,12 +201,6 @@ def plan_reader(
     conn_str = as_role(cluster.pg_conn_str, "plan_reader")
     with psycopg.connect(conn_str, autocommit=True) as connection:
         yield connection
-
-
-def as_role(conn_str: str, role: str) -> str:
-    changed, count = re.subn(r"//[^:@/]+(:[^@/]*)?@", f"//{role}@", conn_str)
-    assert count == 1
-    return changed
 
 
 def test_the_role_reads_the_state_and_what_is_added_later(
