@@ -47,20 +47,26 @@ synth: install ## Write cdktf.out from the registry and the settings
 plan: install ## Show what a deploy would change (PG_CONN_STR, KUBE_CONFIG_PATH, KUBE_CTX)
 	python -m ops plan
 
-# BASE reaches the shell through the environment alone: what make puts into a recipe's text, a shell runs.
+# What comes from outside reaches the shell through the environment alone: what make puts into a recipe, a shell runs.
+# With only one of state and cluster named, the report would silently lack the real plan.
 .PHONY: plan-report
-plan-report: install ## Write plan-report/ for a pull request (BASE; with PG_* and KUBE_* also the real plan)
+plan-report: install ## Write plan-report/ for a pull request (BASE; the real plan too where PG_* and KUBE_* are set)
 	rm -rf plan-report
-	refresh=; if [ -n "$${PG_CONN_STR:-$$PGHOST}" ] && [ -n "$$KUBE_CONFIG_PATH" ]; then refresh=--refresh; fi; \
+	@refresh=; state="$${PG_CONN_STR:-$$PGHOST}"; cluster="$$KUBE_CONFIG_PATH"; \
+	if [ -n "$$state" ] && [ -n "$$cluster" ]; then refresh=--refresh; \
+	elif [ -n "$$state$$cluster" ]; then \
+		echo "error: only one of PG_CONN_STR and KUBE_CONFIG_PATH is set; the real plan needs both" >&2; exit 1; \
+	fi; \
 	python -m ops plan --report plan-report $${BASE:+--base="$$BASE"} $$refresh || [ $$? -eq 2 ]
 
-# For every night. A source that is merely not named would be passed over, so the two are asked for here.
+# For every night. A source that is not named would be passed over, so these two are asked for here.
 .PHONY: drift
-drift: install ## Compare what runs with what is declared, into drift-report/ (PG_*, KUBE_*, DRIFT_URL, DRIFT_VOLUME)
-	@[ -n "$${PG_CONN_STR:-$$PGHOST}" ] || { echo "error: PG_CONN_STR is not set; it says where the state is" >&2; exit 1; }
-	@[ -n "$$KUBE_CONFIG_PATH" ] || { echo "error: KUBE_CONFIG_PATH is not set; it names the kubeconfig" >&2; exit 1; }
+drift: install ## Compare what runs with what is declared, into drift-report/ (also DRIFT_URL, DRIFT_VOLUME)
+	@if [ -z "$${PG_CONN_STR:-$$PGHOST}" ] || [ -z "$$KUBE_CONFIG_PATH" ]; then \
+		echo "error: PG_CONN_STR (where the state is) and KUBE_CONFIG_PATH must both be set" >&2; exit 1; \
+	fi
 	mkdir -p drift-report
-	python -m ops drift --markdown $${DRIFT_URL:+--url="$$DRIFT_URL"} $${DRIFT_VOLUME:+--volume="$$DRIFT_VOLUME"} \
+	@python -m ops drift --markdown $${DRIFT_URL:+--url="$$DRIFT_URL"} $${DRIFT_VOLUME:+--volume="$$DRIFT_VOLUME"} \
 		2>&1 | tee drift-report/drift.md; exit $${PIPESTATUS[0]}
 
 .PHONY: deploy

@@ -32,7 +32,7 @@ def actionlint(say: Say) -> Path:
 
     def build(fresh: Path) -> None:
         go = go_toolchain(say)
-        say(f"building actionlint once, for all checkouts, into {target}: a few seconds")
+        say(f"building actionlint once, for all checkouts, into {target}: up to a minute")
         run_build(
             "actionlint",
             [go, "install", "-v", "-ldflags=-s -w", "tool"],

@@ -32,8 +32,10 @@ ALLOWED = (
     r"install -D /bin/terraform \.terraform-bin/terraform",
     r'export PATH="\$PWD/\.terraform-bin:\$PATH"',
     r"cd /tmp/main",
-    r'git -c "http\.extraHeader=Authorization: token \$FORGE_TOKEN" '
-    r"(fetch --quiet origin main"
+    re.escape(
+        "git -c 'credential.helper=!f() { echo username=ci; echo \"password=$FORGE_TOKEN\"; }; f' "
+    )
+    + r"(fetch --quiet origin main"
     r'|clone --quiet --depth 1 --branch main "\$CI_REPO_CLONE_URL" /tmp/main)',
 )
 
@@ -228,20 +230,22 @@ def test_plan_report_passes_for_changes_and_fails_for_an_error(recipes: dict[str
     assert make("plan-report", recipes, CODE="1")[0] != 0
 
 
-@pytest.mark.parametrize(
-    ("env", "refresh"),
-    [
-        ({"PG_CONN_STR": "postgres://x", "KUBE_CONFIG_PATH": "/k"}, True),
-        ({"PGHOST": "x", "KUBE_CONFIG_PATH": "/k"}, True),
-        ({"PG_CONN_STR": "postgres://x"}, False),
-        ({"KUBE_CONFIG_PATH": "/k"}, False),
-        ({"PG_CONN_STR": "", "PGHOST": "", "KUBE_CONFIG_PATH": "/k"}, False),
-    ],
-)
-def test_plan_report_asks_the_cluster_where_state_and_cluster_are_named(
-    recipes: dict[str, str], env: dict[str, str], refresh: bool
+@pytest.mark.parametrize("state", ["PG_CONN_STR", "PGHOST"])
+def test_plan_report_makes_the_real_plan_where_state_and_cluster_are_named(
+    recipes: dict[str, str], state: str
 ) -> None:
-    assert make("plan-report", recipes, **env) == (0, PLAN + ["--refresh"] * refresh)
+    env = {state: "postgresql.dbaas", "KUBE_CONFIG_PATH": "/k"}
+    assert make("plan-report", recipes, **env) == (0, [*PLAN, "--refresh"])
+
+
+@pytest.mark.parametrize("only", ["PG_CONN_STR", "PGHOST", "KUBE_CONFIG_PATH"])
+def test_plan_report_does_not_leave_the_real_plan_out_for_a_variable_that_went_missing(
+    recipes: dict[str, str], only: str
+) -> None:
+    code, asked = make("plan-report", recipes, **{only: "x", "refresh": "--help"})
+    assert code != 0
+    assert asked == []
+    assert make("plan-report", recipes, refresh="--help") == (0, PLAN)
 
 
 @pytest.mark.parametrize(
