@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+_INTRODUCED = ("repository", "quantisation", "projector", "context")
+
 Models = tuple[dict[str, Any], ...]
 """What `facts_script` says of each model: its fields and its files."""
 
@@ -28,7 +30,7 @@ class ModelChange:
     was: str
     """The id before; equal to `id` where it stays."""
     fields: tuple[ModelField, ...]
-    """None for one that is added or removed."""
+    """Of one that is added those that introduce it, of one that is removed none."""
     size_bytes: int
     """Of all its files."""
 
@@ -74,7 +76,8 @@ def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
         if model_id not in old:
             was = next((each for each in gone if _digests(old[each]) == _digests(model)), "")
             if not was:
-                found.append(_change(model_id, "added", model))
+                fields = _fields({"fields": {}, "files": []}, model, only=_INTRODUCED)
+                found.append(_change(model_id, "added", model, fields=fields))
                 continue
             gone.remove(was)
         fields = _fields(old[was], model)
@@ -119,12 +122,14 @@ def _digests(model: dict[str, Any]) -> set[tuple[str, str]]:
     return {(file["role"], file["sha256"]) for file in model["files"]}
 
 
-def _fields(before: dict[str, Any], after: dict[str, Any]) -> tuple[ModelField, ...]:
+def _fields(
+    before: dict[str, Any], after: dict[str, Any], *, only: tuple[str, ...] = ()
+) -> tuple[ModelField, ...]:
     old, new = _flat(before), _flat(after)
     return tuple(
         ModelField(name=name, before=old.get(name), after=new.get(name))
         for name in {**old, **new}
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and (not only or name in only)
     )
 
 

@@ -1,6 +1,7 @@
 """Takes out of a text what looks like a key or a password, and nothing else.
 
-Digests and commits stay: they are hexadecimal, and no key's shape is.
+Digests and commits stay: they are hexadecimal, and no key's shape is. A repetition behind which a
+match may fail is bounded, or a hostile text of 100 kB would take minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _KEYS = re.compile(
     | \b(?:AKIA|ASIA)[A-Z0-9]{12,}                           # AWS
     | \bxox[a-z]-[\w-]{8,}                                   # Slack
     | \bAIza[\w-]{30,}                                       # Google
-    | \beyJ[\w-]{8,}\.[\w-]+\.[\w-]*                         # JWT
+    | \beyJ[\w-]{8,400}\.[\w-]+\.[\w-]*                      # JWT
     """,
     re.ASCII | re.VERBOSE,
 )
@@ -28,12 +29,17 @@ _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-_LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.ASCII)
+_LOGIN = re.compile(
+    r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s/:@]{0,200}):[^\s/@]{1,500}@", re.ASCII
+)
 _BEARER = re.compile(r"(?i)\b(bearer|basic)([ \t]+)[\w.~+/=-]{8,}")
-_NAME = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private|auth)[_-]?key)"
+_NAME = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|"
+    r"(?:api|access|private|auth)[_-]?key)"
+)
 _ASSIGNED = re.compile(
     rf"""(?ix)
-    ([\w.-]*{_NAME}["'\]]?\s*(?:=>|[:=])\s*|--(?:api-key|hf-token|password|token)[ =])
+    ({_NAME}["'\]]?\s*(?:=>|[:=])\s*|--(?:api-key|hf-token|password|token)[ =])
     (?: "([^"\n]*)" | '([^'\n]*)' | ([^\s"',;&|)}}\]]+) )
     """
 )

@@ -30,15 +30,23 @@ class Disagreement:
     """What differs in the cluster, as Kubernetes spells it; none: the object as a whole."""
 
 
-def real_changes(synthesized: Synthesized) -> tuple[ResourceChange, ...]:
-    """Ask Terraform for the plan of the head, with the state and the cluster of the environment.
+def check_environment() -> None:
+    """Refuse to go on without Terraform, its state and the cluster.
 
     Raises:
-        OpsError: when a check of the environment fails or Terraform cannot plan.
+        OpsError: naming what is missing.
     """
     environment.check_terraform()
     environment.check_postgresql()
     environment.check_cluster()
+
+
+def real_changes(synthesized: Synthesized) -> tuple[ResourceChange, ...]:
+    """Ask Terraform for the plan of the head, with the state and the cluster of the environment.
+
+    Raises:
+        OpsError: when Terraform cannot plan.
+    """
     terraform = Terraform(synthesized.directory)
     terraform.init()
     return terraform.changes(lock=False)

@@ -13,7 +13,7 @@ from ops.plan.as_json import as_json
 from ops.plan.comparison import Comparison, Refreshed, compare
 from ops.plan.document import Document
 from ops.plan.markdown import as_comment, as_markdown
-from ops.plan.refresh import disagreements, real_changes
+from ops.plan.refresh import check_environment, disagreements, real_changes
 from ops.plan.revision import find_base, unpack
 from ops.plan.side import read_side
 
@@ -30,6 +30,8 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
     Raises:
         OpsError: when there is no base, or Terraform cannot say.
     """
+    if refresh:
+        check_environment()
     revision = find_base(root, base)
     with tempfile.TemporaryDirectory(prefix="plan-") as directory:
         work = Path(directory)

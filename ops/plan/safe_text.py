@@ -61,7 +61,9 @@ def inline(text: str) -> str:
 
 def lines(text: str) -> list[str]:
     """The lines of a file: without secrets, each visible and of bounded length."""
-    return [cut(visible(line), MOST_OF_A_LINE) for line in redact(text).split("\n")]
+    return [
+        cut(visible(line), MOST_OF_A_LINE) for line in redact(text).removesuffix("\n").split("\n")
+    ]
 
 
 def fenced(shown: list[str], language: str) -> list[str]:

@@ -81,6 +81,7 @@ def _models(changes: tuple[ModelChange, ...]) -> Table:
         tone = _TONES[change.action]
         if change.action in ("added", "removed"):
             rows.append(Row((*head, ("files",), *_either(change)), tone))
+            head = ((), ())
         elif not change.fields:
             rows.append(Row((*head, (), (), ()), tone))
         for field in change.fields:

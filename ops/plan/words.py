@@ -77,7 +77,7 @@ def _short(value: Any) -> Line:
 
 def _long(value: Any) -> Line:
     if isinstance(value, str) and _is_long(value):
-        return (f"text, {count(len(value.splitlines()), 'line')}",)
+        return (f"text, {count(len(_lines(value)), 'line')}",)
     return _short(value)
 
 
@@ -85,8 +85,13 @@ def _is_long(text: str) -> bool:
     return "\n" in text or len(text) > _LONG
 
 
+def _lines(text: str) -> list[str]:
+    # Not splitlines, which also splits at characters that end no line of a file.
+    return text.removesuffix("\n").split("\n")
+
+
 def _changed_lines(before: str, after: str) -> int:
-    matcher = difflib.SequenceMatcher(a=before.splitlines(), b=after.splitlines())
+    matcher = difflib.SequenceMatcher(a=_lines(before), b=_lines(after))
     return sum(
         max(old_end - old, new_end - new)
         for tag, old, old_end, new, new_end in matcher.get_opcodes()
