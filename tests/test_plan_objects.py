@@ -118,14 +118,23 @@ def test_what_terraform_takes_for_the_same_is_no_change(before: Json, after: Jso
     assert field_changes(before, after) == ()
 
 
+def test_a_text_is_not_taken_for_nothing() -> None:
+    (change,) = field_changes({"cluster_ip": None}, {"cluster_ip": "None"})
+    assert (change.before, change.after) == (None, "None")
+
+
 def test_repeated_blocks_are_told_apart_by_name() -> None:
     before = {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
-    after = {"env": [{"name": "A", "value": "1"}, {"name": "C", "value": "3"}]}
-    assert [each.kubernetes_path for each in field_changes(before, after)] == [
-        "env[B].name",
-        "env[B].value",
-        "env[C].name",
-        "env[C].value",
+    renamed = {"env": [{"name": "A", "value": "1"}, {"name": "C", "value": "3"}]}
+    found = field_changes(before, renamed)
+    assert [(each.kubernetes_path, each.before, each.after) for each in found] == [
+        ("env[B].name", "B", "C"),
+        ("env[B].value", "2", "3"),
+    ]
+    more = {"env": [{"name": "0", "value": "0"}, *before["env"]]}
+    assert [each.kubernetes_path for each in field_changes(before, more)] == [
+        "env[0].name",
+        "env[0].value",
     ]
     (moved,) = field_changes(before, {"env": before["env"][::-1]})
     assert (moved.path, moved.before, moved.after) == ("env", "[A], [B]", "[B], [A]")

@@ -120,7 +120,18 @@ def _items(before: Any, after: Any) -> tuple[dict[str, Any] | None, dict[str, An
     if not all(_is_list(each) for each in lists):
         return None, None
     name = next((each for each in _NAMES if all(_names_all(each, items) for items in lists)), None)
-    return _keyed(before, name), _keyed(after, name)
+    old, new = _keyed(before, name), _keyed(after, name)
+    return old, _under_old_names(old, new)
+
+
+def _under_old_names(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Keep an item's key where it only got another name: Terraform compares by position."""
+    gone = [key for key in old if key not in new]
+    come = [key for key in new if key not in old]
+    if len(gone) != len(come):
+        return new
+    renamed = dict(zip(come, gone, strict=True))
+    return {renamed.get(key, key): item for key, item in new.items()}
 
 
 def _names_all(name: str, items: list[dict[str, Any]]) -> bool:
@@ -136,8 +147,8 @@ def _keyed(value: Any, name: str | None) -> dict[str, Any]:
 
 
 def _same(parts: tuple[str, ...], before: Any, after: Any) -> bool:
-    if not is_given(before) and not is_given(after):
-        return True
+    if not is_given(before) or not is_given(after):
+        return is_given(before) is is_given(after)
     name = next((part for part in reversed(parts) if not part.startswith("[")), "")
     if isinstance(before, list) and isinstance(after, list):
         if name in _SETS:

@@ -14,6 +14,10 @@ _FOLDED_FROM = 12
 """Rows and lines from which a section is folded."""
 
 
+_KEPT_FIRST = 8
+"""Rows and lines of a section that are kept while another one can be shortened."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rendered:
     """A block whose units can be left out from the end."""
@@ -42,10 +46,12 @@ def as_comment(document: Document, most_bytes: int = COMMENT_BYTES) -> str:
         return len(_assemble(document, rendered, kept).encode()) < most_bytes
 
     order = sorted(range(len(rendered)), key=lambda index: document.sections[index].importance)
-    for index in order:
+    # First each keeps its beginning; only if that is too much, some go altogether.
+    for floor, index in ((floor, index) for floor in (_KEPT_FIRST, 0) for index in order):
         if fits():
             break
-        least, most = 0, document.sections[index].length
+        most = kept.get(index, document.sections[index].length)
+        least = min(floor, most)
         while least < most:
             kept[index] = (least + most + 1) // 2
             least, most = (kept[index], most) if fits() else (least, kept[index] - 1)

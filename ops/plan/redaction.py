@@ -14,14 +14,14 @@ MARK = "[redacted]"
 
 _KEYS = re.compile(
     r"""
-      \bsk-[A-Za-z0-9_-]{16,}                                # OpenAI, Anthropic, LiteLLM
-    | \bhf_[A-Za-z0-9]{16,}                                  # Hugging Face
-    | \b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})    # GitHub
-    | \bglpat-[\w-]{16,}                                     # GitLab
-    | \b(?:AKIA|ASIA)[A-Z0-9]{12,}                           # AWS
-    | \bxox[a-z]-[\w-]{8,}                                   # Slack
-    | \bAIza[\w-]{30,}                                       # Google
-    | \beyJ[\w-]{8,400}\.[\w-]+\.[\w-]*                      # JWT
+      (?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}                     # OpenAI, Anthropic, LiteLLM
+    | hf_[A-Za-z0-9]{16,}                                  # Hugging Face
+    | (?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})    # GitHub
+    | glpat-[\w-]{16,}                                     # GitLab
+    | (?:AKIA|ASIA)[A-Z0-9]{12,}                           # AWS
+    | xox[a-z]-[\w-]{8,}                                   # Slack
+    | AIza[\w-]{30,}                                       # Google
+    | eyJ[\w-]{8,400}\.[\w-]+\.[\w-]*                      # JWT
     """,
     re.ASCII | re.VERBOSE,
 )
