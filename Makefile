@@ -44,8 +44,8 @@ synth: install ## Write cdktf.out from the registry and the settings
 	python main.py && echo "cdktf.out/stacks/llama-cpp/cdk.tf.json"
 
 .PHONY: plan
-plan: install ## Show what a deploy would change (PG_CONN_STR, KUBE_CONFIG_PATH, KUBE_CTX)
-	python -m ops plan
+plan: install ## Compare this branch with main: objects, downloads, VRAM (no cluster needed)
+	python -m ops plan $(PLAN) || test $$? -eq 2
 
 # What comes from outside reaches the shell through the environment alone: what make puts into a recipe, a shell runs.
 # With only one of state and cluster named, the report would silently lack the real plan.
