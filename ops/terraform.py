@@ -28,9 +28,16 @@ class ProviderUnavailableError(OpsError):
 class Terraform:
     """Terraform in one stack's directory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Work in a directory that holds cdk.tf.json."""
+    def __init__(self, directory: Path, *, timeout_s: float | None = None) -> None:
+        """Work in a directory.
+
+        Args:
+            directory: Holds cdk.tf.json.
+            timeout_s: Seconds that one run may take before it is ended; left out: any time. Not
+                for an apply: a state that it holds would stay locked.
+        """
         self._directory = directory
+        self._timeout_s = timeout_s
 
     def init(self) -> None:
         """Initialise backend and provider.
@@ -141,15 +148,21 @@ class Terraform:
         self, *words: str, stdin: str | None = None, capture: bool = True
     ) -> subprocess.CompletedProcess[str]:
         env = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
-        return subprocess.run(
-            ["terraform", *words],
-            cwd=self._directory,
-            env=env,
-            input=stdin if stdin is not None else "",
-            capture_output=capture,
-            text=True,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                ["terraform", *words],
+                cwd=self._directory,
+                env=env,
+                input=stdin if stdin is not None else "",
+                capture_output=capture,
+                text=True,
+                check=False,
+                timeout=self._timeout_s,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OpsError(
+                f"terraform {words[0]} has not ended after {self._timeout_s:g} s"
+            ) from error
 
 
 def first_error(output: str) -> str:

@@ -1,0 +1,351 @@
+"""The cluster against what is declared: every object, the ConfigMap by model, pods and Jobs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from constructs.labels import labels, selector
+from constructs.llama_swap import CONFIG_ANNOTATION
+from ops.drift.configuration import UnreadableError, compare, read
+from ops.drift.declared import (
+    DEPLOY,
+    Declared,
+    deploy_remedy,
+    mismatch_finding,
+    of_stack,
+)
+from ops.drift.difference import (
+    ABSENT,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Value,
+    time_text,
+    value_text,
+)
+from ops.drift.look import Look
+from ops.drift.object_fields import ObjectField, compare_objects, epoch, last_writer
+from ops.drift.working_tree import SETTINGS_FILE
+from ops.kube_api import Document, KubeApi
+from ops.manifests import Manifest
+
+WINDOW_LEASE = "gpu-window"
+_WHERE = "in the cluster"
+_FRONT_END = "llama-swap"
+
+
+def look(declared: Declared, api: KubeApi) -> Look:
+    """Compare every declared object with the cluster's, and look at what runs.
+
+    Args:
+        declared: The working tree.
+        api: The cluster. It is only read: the objects, pods, Jobs and one Lease.
+
+    Raises:
+        OpsError: when the API server does not answer or refuses.
+    """
+    findings: list[Finding] = []
+    live: dict[tuple[str, str], Document] = {}
+    for manifest in declared.objects:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        found = api.get(object_path(manifest))
+        if found is not None:
+            live[kind, name] = found
+            findings += _object(declared, manifest, found)
+        elif kind == "Namespace":
+            return Look(findings=(_absent(manifest),))
+        else:
+            findings.append(_absent(manifest))
+    findings = _without_consequences(findings)
+    findings += _undeclared(declared, api)
+    config_map = live.get(("ConfigMap", _FRONT_END))
+    pods = _list(api, f"/api/v1/namespaces/{declared.settings.namespace}/pods", _FRONT_END)
+    for pod in pods:
+        findings += _pod(declared, pod, config_map)
+    jobs, notes = _jobs(declared, api)
+    windows, open_window = _window(declared, api)
+    return Look(findings=(*findings, *jobs, *windows), notes=(*notes, *open_window))
+
+
+def object_path(manifest: Manifest) -> str:
+    """Where the API has an object."""
+    name = manifest["metadata"]["name"]
+    return f"{_collection(manifest)}/{name}"
+
+
+def _collection(manifest: Manifest) -> str:
+    version, kind = manifest["apiVersion"], manifest["kind"].lower()
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    namespace = manifest["metadata"].get("namespace")
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
+
+
+def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
+    chosen = ",".join(f"{key}={value}" for key, value in selector(component).items())
+    found = api.get(f"{collection}?labelSelector={chosen}") or {}
+    items: list[Document] = found.get("items") or []
+    return items
+
+
+def _absent(manifest: Manifest) -> Finding:
+    at = Value(text=ABSENT, where=_WHERE)
+    return Finding(
+        subject=_name(manifest),
+        field=PRESENCE,
+        found=at,
+        declared=of_stack(PRESENT),
+        remedy=f"{DEPLOY} makes it again",
+    )
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest['kind']} {value_text('name', manifest['metadata']['name'])}"
+
+
+def _object(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
+    wanted = {key: value for key, value in manifest.items() if key != "data"}
+    if manifest["kind"] == "Deployment":
+        # Replicas belong to a GPU window, and to whoever freed the card.
+        wanted["spec"] = {
+            key: value for key, value in manifest["spec"].items() if key != "replicas"
+        }
+    for field in compare_objects(found, wanted):
+        yield _field(manifest, found, field)
+    if manifest["kind"] == "ConfigMap":
+        yield from _data(declared, manifest, found)
+
+
+def _field(manifest: Manifest, found: Document, field: ObjectField) -> Finding:
+    who, time_s = last_writer(found, field.path)
+    at = Value(
+        text=value_text(field.name, field.found),
+        where=_WHERE,
+        who=value_text("manager", who) if who else "",
+        time_s=time_s,
+    )
+    wanted = of_stack(value_text(field.name, field.declared), field.name)
+    file = SETTINGS_FILE if field.name.endswith(".image") else "stacks/"
+    return Finding(
+        subject=_name(manifest),
+        field=field.name,
+        found=at,
+        declared=wanted,
+        remedy=deploy_remedy(field.name, at, wanted, file),
+    )
+
+
+def _data(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
+    of_found, of_declared = found.get("data") or {}, manifest["data"]
+    for key in dict.fromkeys((*of_declared, *of_found)):
+        text, wanted = of_found.get(key), of_declared.get(key)
+        if text == wanted:
+            continue
+        if key == declared.program.config_key and text is not None:
+            findings = list(configuration_findings(declared, text, _in_config_map(found, key)))
+            if findings:
+                yield from findings
+                continue
+        yield _field(
+            manifest, found, ObjectField(("data", key), content_text(text), content_text(wanted))
+        )
+
+
+def _in_config_map(found: Document, key: str) -> Value:
+    who, time_s = last_writer(found, ("data", key))
+    who = value_text("manager", who) if who else ""
+    return Value(text="", where="in the ConfigMap", who=who, time_s=time_s)
+
+
+def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator[Finding]:
+    """Compare a front end's file with the declared one, model by model.
+
+    Args:
+        declared: The working tree.
+        text: The file, from wherever it is.
+        at: The place that it is from, with who wrote it and when.
+    """
+
+    def found(value: str) -> Value:
+        return Value(text=value, where=at.where, who=at.who, time_s=at.time_s)
+
+    subject, key = f"ConfigMap {_FRONT_END}", declared.program.config_key
+    try:
+        mismatches = list(compare(read(key, text), declared.configuration))
+    except UnreadableError as error:
+        yield Finding(
+            subject=subject,
+            field=key,
+            found=found(value_text(key, f"not readable ({error})")),
+            declared=of_stack(content_text(declared.program.config)),
+            remedy=f"{DEPLOY} puts it back",
+        )
+        return
+    for mismatch in mismatches:
+        yield mismatch_finding(mismatch, found, subject)
+
+
+def content_text(text: str | None) -> str:
+    """Say a whole file in a word."""
+    if text is None:
+        return ABSENT
+    return f"{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _without_consequences(findings: list[Finding]) -> list[Finding]:
+    """Drop checksums of the pod's template that differ because what they are of does."""
+    of_content = any(
+        each.subject.startswith(("model ", "all models", "ConfigMap ")) for each in findings
+    )
+    return [each for each in findings if not (of_content and is_checksum(each.field))]
+
+
+def is_checksum(field: str) -> bool:
+    """Whether a field is the sha256 of something else that is declared."""
+    return "annotations[checksum/" in field
+
+
+def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
+    known = {(each["kind"], each["metadata"]["name"]) for each in declared.objects}
+    ours = labels("")
+    del ours["app.kubernetes.io/name"]
+    chosen = ",".join(f"{key}={value}" for key, value in ours.items())
+    collections = {
+        _collection(each): each for each in declared.objects if each["metadata"].get("namespace")
+    }
+    for collection, like in collections.items():
+        found = api.get(f"{collection}?labelSelector={chosen}") or {}
+        for item in found.get("items") or ():
+            metadata = item["metadata"]
+            # A Job of a CronJob is labelled alike, and is the CronJob's.
+            if (like["kind"], metadata["name"]) in known or metadata.get("ownerReferences"):
+                continue
+            who, _ = last_writer(item, ("metadata", "labels"))
+            name, namespace = metadata["name"], metadata["namespace"]
+            yield Finding(
+                subject=f"{like['kind']} {name}",
+                field=PRESENCE,
+                found=Value(
+                    text=PRESENT,
+                    where=_WHERE,
+                    who=value_text("manager", who) if who else "",
+                    time_s=epoch(metadata.get("creationTimestamp")),
+                ),
+                declared=of_stack(ABSENT),
+                remedy=f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
+                "if Terraform's state still holds it",
+            )
+
+
+def _pod(declared: Declared, pod: Document, config_map: Document | None) -> Iterator[Finding]:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    if metadata.get("deletionTimestamp") or status.get("phase") not in ("Running", "Pending"):
+        return
+    subject = f"Pod {metadata['name']}"
+    started_s = epoch(status.get("startTime"))
+    key = declared.program.config_key
+    content = ((config_map or {}).get("data") or {}).get(key)
+    checksum = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
+    if config_map is not None and content is not None and checksum is not None:
+        is_now = hashlib.sha256(content.encode()).hexdigest()
+        _, changed_s = last_writer(config_map, ("data", key))
+        restarted = None not in (started_s, changed_s) and (started_s or 0) > (changed_s or 0)
+        if checksum != is_now and not restarted:
+            changed = f", changed {time_text(changed_s)}" if changed_s else ""
+            yield Finding(
+                subject=subject,
+                field="configuration",
+                found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
+                declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
+                remedy="the pod runs with the older one: "
+                f"kubectl -n {metadata['namespace']} rollout restart deployment {_FRONT_END} "
+                f"takes the ConfigMap's, {DEPLOY} the declared one",
+            )
+    yield from _image(declared, status, subject, started_s)
+
+
+def _image(
+    declared: Declared, status: Document, subject: str, started_s: float | None
+) -> Iterator[Finding]:
+    """Compare what the kubelet pulled: an image's digest stands for the engine's build in it."""
+    wanted = declared.settings.llama_swap_image
+    for container in status.get("containerStatuses") or ():
+        _, at, digest = str(container.get("imageID") or "").partition("@")
+        if container.get("name") != _FRONT_END or not at or wanted.endswith(f"@{digest}"):
+            continue
+        build = f"llama.cpp b{declared.settings.engine_build}"
+        yield Finding(
+            subject=subject,
+            field="imageID",
+            found=Value(text=value_text("imageID", digest), where="in the pod", time_s=started_s),
+            declared=of_stack(value_text("imageID", wanted.partition("@")[2]), ".image"),
+            remedy=f"its engine may be another build than {build}: {DEPLOY} puts the image back, "
+            f"or declare image and engine_build in {SETTINGS_FILE}",
+        )
+
+
+def _jobs(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
+    namespace = declared.settings.namespace
+    found: list[Document] = []
+    for component in ("model-download", "model-upkeep"):
+        of_component = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
+        of_component.sort(key=lambda each: each["metadata"].get("creationTimestamp") or "")
+        found += of_component[-1:]
+    findings, notes = [], []
+    for job in found:
+        name, status = job["metadata"]["name"], job.get("status") or {}
+        conditions = {
+            each["type"]: each
+            for each in status.get("conditions") or ()
+            if each["status"] == "True"
+        }
+        failed = conditions.get("Failed")
+        if failed is not None:
+            message = failed.get("message") or failed.get("reason") or "no reason given"
+            findings.append(_failed(namespace, name, message, failed.get("lastTransitionTime")))
+        elif "Complete" not in conditions:
+            notes.append(f"Job {name} is not finished")
+    return findings, notes
+
+
+def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
+    return Finding(
+        subject=f"Job {name}",
+        field="status",
+        found=Value(
+            text=value_text("status", f"Failed: {message}"), where=_WHERE, time_s=epoch(time)
+        ),
+        declared=of_stack("Complete"),
+        remedy=f"kubectl -n {namespace} logs job/{name} says why; after kubectl -n {namespace} "
+        f"delete job {name} {DEPLOY} runs it again",
+    )
+
+
+def _window(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
+    """Look for a GPU window: an open one is as it should be, one past its deadline is not."""
+    namespace = declared.settings.namespace
+    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{WINDOW_LEASE}")
+    spec = (lease or {}).get("spec") or {}
+    begun_s = epoch(spec.get("renewTime") or spec.get("acquireTime"))
+    holder = value_text("holder", spec.get("holderIdentity") or "")
+    if not spec.get("holderIdentity") or begun_s is None:
+        return [], []
+    deadline_s = begun_s + (spec.get("leaseDurationSeconds") or 0)
+    if deadline_s > api.now():
+        return [], [f"a GPU window of {holder} is open until {time_text(deadline_s)}"]
+    return [
+        Finding(
+            subject=f"Lease {WINDOW_LEASE}",
+            field="window",
+            found=Value(
+                text=f"still open, past its deadline {time_text(deadline_s)}",
+                where=_WHERE,
+                who=holder,
+                time_s=begun_s,
+            ),
+            declared=Value(text="closed", where="declared"),
+            remedy="python -m ops window --restore gives the GPU back",
+        )
+    ], []

@@ -1,0 +1,152 @@
+"""Terraform's refreshed state against what is declared: what its plan would change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ops import environment
+from ops.drift.cluster import configuration_findings, content_text, is_checksum
+from ops.drift.declared import Declared, deploy_remedy, of_stack
+from ops.drift.difference import (
+    ABSENT,
+    NOT_SET,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Value,
+    value_text,
+)
+from ops.drift.look import Look
+from ops.drift.object_fields import field_name
+from ops.drift.working_tree import SETTINGS_FILE
+from ops.terraform import Terraform
+from ops.terraform_changes import ResourceChange
+
+_WHERE = "in Terraform's refreshed state"
+_PLURALS = {
+    "container": "containers",
+    "init_container": "initContainers",
+    "volume": "volumes",
+    "volume_mount": "volumeMounts",
+    "toleration": "tolerations",
+    "port": "ports",
+    "rule": "rules",
+    "env": "env",
+}
+"""Blocks of the provider that Kubernetes calls otherwise."""
+
+
+def look(declared: Declared, *, timeout_s: float) -> Look:
+    """Plan against state and cluster without holding the state's lock.
+
+    Args:
+        declared: The working tree.
+        timeout_s: Seconds that one run of Terraform may take.
+
+    Raises:
+        OpsError: when PostgreSQL, the cluster or the provider is not there, or it cannot plan.
+    """
+    environment.check_terraform()
+    environment.check_postgresql()
+    environment.check_cluster()
+    terraform = Terraform(Path(declared.directory), timeout_s=timeout_s)
+    terraform.init()
+    changes = terraform.changes(lock=False)
+    findings = [finding for change in changes for finding in _change(declared, change)]
+    if any(each.subject.startswith(("model ", "all models", "ConfigMap ")) for each in findings):
+        findings = [each for each in findings if not is_checksum(each.field)]
+    return Look(findings=tuple(findings))
+
+
+def _change(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
+    if change.action == "no-op":
+        return
+    subject = f"{kind_of(change.type)} {value_text('name', change.name)}"
+    if change.action in ("create", "delete"):
+        texts = (ABSENT, PRESENT) if change.action == "create" else (PRESENT, ABSENT)
+        yield Finding(
+            subject=subject,
+            field=PRESENCE,
+            found=Value(text=texts[0], where=_WHERE),
+            declared=of_stack(texts[1]),
+            remedy="python -m ops deploy "
+            + ("makes it" if change.action == "create" else "deletes it"),
+        )
+        return
+    for path, before, after in _fields(change.before, change.after):
+        name = field_name(path)
+        if name == "spec.replicas":
+            continue
+        if path[0] == "data" and isinstance(before, str) and isinstance(after, str):
+            if path[-1] == declared.program.config_key:
+                at = Value(text="", where=_WHERE)
+                of_models = list(configuration_findings(declared, before, at))
+                yield from of_models
+                if of_models:
+                    continue
+            before, after = content_text(before), content_text(after)
+        at = Value(text=value_text(name, _text(before)), where=_WHERE)
+        wanted = of_stack(value_text(name, _text(after)), name)
+        file = SETTINGS_FILE if name.endswith(".image") else "stacks/"
+        yield Finding(
+            subject=subject,
+            field=name,
+            found=at,
+            declared=wanted,
+            remedy=deploy_remedy(name, at, wanted, file),
+        )
+
+
+def kind_of(resource_type: str) -> str:
+    """`kubernetes_config_map_v1` is a ConfigMap."""
+    words = re.sub(r"^kubernetes_|_v\d+$", "", resource_type).split("_")
+    return "".join(word.capitalize() for word in words)
+
+
+def _fields(
+    before: Any, after: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """List the fields in which two values of a plan differ; what is not known yet is left out."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        free = bool(path) and path[-1] in ("labels", "annotations", "data", "matchLabels")
+        for key in dict.fromkeys((*after, *before)):
+            if free or key in after:
+                name = key if free else _spelling(key, before.get(key) or after.get(key))
+                yield from _fields(before.get(key), after.get(key), (*path, name))
+    elif _is_blocks(before) and _is_blocks(after):
+        of_before, of_after = _keyed(before), _keyed(after)
+        single = len(before) == len(after) == 1 and not path[-1].endswith("s")
+        for key in dict.fromkeys((*of_after, *of_before)):
+            at = path if single else (*path, f"[{key}]")
+            yield from _fields(of_before.get(key), of_after.get(key), at)
+    elif before != after and (before or after):
+        yield path, before, after
+
+
+def _is_blocks(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _keyed(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    names = [each.get("name") or each.get("mount_path") for each in blocks]
+    if all(names) and len(set(names)) == len(names):
+        return {str(name): each for name, each in zip(names, blocks, strict=True)}
+    return {str(index): each for index, each in enumerate(blocks)}
+
+
+def _spelling(key: str, value: Any) -> str:
+    if _is_blocks(value) and key in _PLURALS:
+        return _PLURALS[key]
+    head, *tail = key.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+def _text(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return NOT_SET
+    if isinstance(value, list) and _is_blocks(value):
+        return PRESENT
+    return PRESENT if isinstance(value, dict) else str(value)
