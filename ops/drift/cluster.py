@@ -8,7 +8,7 @@ from typing import Any
 
 from constructs.labels import labels, selector
 from constructs.llama_swap import CONFIG_ANNOTATION
-from ops.drift.configuration import UnreadableError, compare, read
+from ops.drift.configuration import ALL_MODELS, UnreadableError, compare, read
 from ops.drift.declared import (
     DEPLOY,
     Declared,
@@ -58,7 +58,7 @@ def look(declared: Declared, api: KubeApi) -> Look:
             return Look(findings=(_absent(manifest),))
         else:
             findings.append(_absent(manifest))
-    findings = _without_consequences(findings)
+    findings = without_consequences(findings)
     findings += _undeclared(declared, api)
     config_map = live.get(("ConfigMap", _FRONT_END))
     pods = _list(api, f"/api/v1/namespaces/{declared.settings.namespace}/pods", _FRONT_END)
@@ -194,17 +194,14 @@ def content_text(text: str | None) -> str:
     return f"{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _without_consequences(findings: list[Finding]) -> list[Finding]:
+def without_consequences(findings: list[Finding]) -> list[Finding]:
     """Drop checksums of the pod's template that differ because what they are of does."""
     of_content = any(
-        each.subject.startswith(("model ", "all models", "ConfigMap ")) for each in findings
+        each.subject.startswith(("model ", ALL_MODELS, "ConfigMap "))
+        and not each.field.startswith("metadata")
+        for each in findings
     )
-    return [each for each in findings if not (of_content and is_checksum(each.field))]
-
-
-def is_checksum(field: str) -> bool:
-    """Whether a field is the sha256 of something else that is declared."""
-    return "annotations[checksum/" in field
+    return [each for each in findings if not (of_content and "[checksum/" in each.field)]
 
 
 def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:

@@ -138,12 +138,12 @@ def mismatch_finding(
         subject_of_none: The subject of what is of no model.
     """
     model, field = mismatch.model, mismatch.field
-    file = REGISTRY_FILE if model not in (None, ALL_MODELS) else SETTINGS_FILE
+    file, paths = SETTINGS_FILE, STACK_FILES
+    if model not in (None, ALL_MODELS):
+        file, paths = REGISTRY_FILE, (REGISTRY_FILE,)
     subject = subject_of_none if model is None else subject_of(model)
     at = found(value_text(field, mismatch.found))
-    of_tree = declared_value(
-        value_text(field, mismatch.declared), *({REGISTRY_FILE, file} if model else STACK_FILES)
-    )
+    of_tree = declared_value(value_text(field, mismatch.declared), *paths)
     return Finding(
         subject=subject,
         field=field,

@@ -21,7 +21,9 @@ PRESENCE = "presence"
 NOT_SET = "not set"
 
 _LONGEST = 100
-_SECRET = re.compile(r"api-?_?key|hf-token|token$|secret$|password|passwd", re.IGNORECASE)
+_SECRET = re.compile(
+    r"api[-_]?key|hf-token|_token|secret(?!ref|keyref)|passw(or)?d", re.IGNORECASE
+)
 _LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
 _DIGEST = re.compile(r"(?<=sha256:)([0-9a-f]{12})[0-9a-f]{52}")
 

@@ -21,6 +21,8 @@ _UNITS = {
     **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGT", start=1)},
     **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGT", start=1)},
 }
+_ORDERED = ("command", "args")
+"""Lists of words whose order counts; the provider sorts the others."""
 
 
 class ObjectField(NamedTuple):
@@ -57,6 +59,13 @@ def compare_objects(
     if isinstance(declared, dict) and isinstance(found, dict):
         for key, value in declared.items():
             yield from compare_objects(found.get(key), value, (*path, str(key)))
+    elif isinstance(declared, list) and _is_words(declared) and _is_words(found):
+        ordered = path[-1] in _ORDERED
+        texts = [
+            " ".join(map(str, each if ordered else sorted(each))) for each in (found, declared)
+        ]
+        if texts[0] != texts[1]:
+            yield ObjectField(path, texts[0] or NOT_SET, texts[1] or NOT_SET)
     elif isinstance(declared, list) and isinstance(found, list):
         of_found, of_declared = _keyed(found), _keyed(declared)
         for key in dict.fromkeys((*of_declared, *of_found)):
@@ -72,6 +81,10 @@ def _entry(found: Any, declared: Any, path: tuple[str, ...]) -> Iterator[ObjectF
         yield ObjectField(path, ABSENT if isinstance(declared, dict) else NOT_SET, _text(declared))
     else:
         yield from compare_objects(found, declared, path)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
 
 
 def _keyed(items: list[Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ops import environment
-from ops.drift.cluster import configuration_findings, content_text, is_checksum
-from ops.drift.declared import Declared, deploy_remedy, of_stack
+from ops.drift.cluster import configuration_findings, content_text, without_consequences
+from ops.drift.declared import DEPLOY, Declared, deploy_remedy, of_stack
 from ops.drift.difference import (
     ABSENT,
     NOT_SET,
@@ -36,7 +36,7 @@ _PLURALS = {
     "rule": "rules",
     "env": "env",
 }
-"""Blocks of the provider that Kubernetes calls otherwise."""
+"""Lists of Kubernetes whose blocks the provider may call otherwise; of others it has one."""
 
 
 def look(declared: Declared, *, timeout_s: float) -> Look:
@@ -56,26 +56,35 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     terraform.init()
     changes = terraform.changes(lock=False)
     findings = [finding for change in changes for finding in _change(declared, change)]
-    if any(each.subject.startswith(("model ", "all models", "ConfigMap ")) for each in findings):
-        findings = [each for each in findings if not is_checksum(each.field)]
-    return Look(findings=tuple(findings))
+    return Look(findings=tuple(without_consequences(findings)))
 
 
 def _change(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
     if change.action == "no-op":
         return
-    subject = f"{kind_of(change.type)} {value_text('name', change.name)}"
-    if change.action in ("create", "delete"):
-        texts = (ABSENT, PRESENT) if change.action == "create" else (PRESENT, ABSENT)
-        yield Finding(
-            subject=subject,
-            field=PRESENCE,
-            found=Value(text=texts[0], where=_WHERE),
-            declared=of_stack(texts[1]),
-            remedy="python -m ops deploy "
-            + ("makes it" if change.action == "create" else "deletes it"),
-        )
-        return
+    kind = kind_of(change.type)
+    before_name = (change.before.get("metadata") or [{}])[0].get("name")
+    if change.action == "replace" and before_name != change.name:
+        yield _presence(kind, before_name, PRESENT, ABSENT, "deletes it")
+    if change.action == "delete":
+        yield _presence(kind, change.name, PRESENT, ABSENT, "deletes it")
+    elif change.action == "create" or before_name != change.name:
+        yield _presence(kind, change.name, ABSENT, PRESENT, "makes it")
+    else:
+        yield from _changed_fields(declared, change, f"{kind} {value_text('name', change.name)}")
+
+
+def _presence(kind: str, name: str, found: str, declared: str, remedy: str) -> Finding:
+    return Finding(
+        subject=f"{kind} {value_text('name', name)}",
+        field=PRESENCE,
+        found=Value(text=found, where=_WHERE),
+        declared=of_stack(declared),
+        remedy=f"{DEPLOY} {remedy}",
+    )
+
+
+def _changed_fields(declared: Declared, change: ResourceChange, subject: str) -> Iterator[Finding]:
     for path, before, after in _fields(change.before, change.after):
         name = field_name(path)
         if name == "spec.replicas":
@@ -118,7 +127,7 @@ def _fields(
                 yield from _fields(before.get(key), after.get(key), (*path, name))
     elif _is_blocks(before) and _is_blocks(after):
         of_before, of_after = _keyed(before), _keyed(after)
-        single = len(before) == len(after) == 1 and not path[-1].endswith("s")
+        single = len(before) == len(after) == 1 and path[-1] not in _PLURALS.values()
         for key in dict.fromkeys((*of_after, *of_before)):
             at = path if single else (*path, f"[{key}]")
             yield from _fields(of_before.get(key), of_after.get(key), at)

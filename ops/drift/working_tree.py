@@ -11,7 +11,7 @@ from ops.synth import ROOT
 REGISTRY_FILE = "llama_swap_config/registry.py"
 LOCK_FILE = "llama_swap_config/models.lock.json"
 SETTINGS_FILE = "stacks/settings.py"
-STACK_FILES = ("main.py", "stacks", "constructs", "llama_swap_config", "in_pod")
+STACK_FILES: tuple[str, ...] = ("main.py", "stacks", "constructs", "llama_swap_config", "in_pod")
 """What the objects are made of."""
 
 

@@ -339,7 +339,8 @@ def test_a_download_job_that_failed(system: System) -> None:
     only_line(
         lines,
         rf"Job {name}: status is Failed: exit code 28: the volume is full in the cluster "
-        rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl -n llama-cpp logs job/{name} says why; .*",
+        rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl -n llama-cpp logs "
+        rf"job/{name} says why; .*",
     )
 
 
