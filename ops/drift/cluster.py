@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
-from constructs.labels import labels, selector
-from constructs.llama_swap import CONFIG_ANNOTATION
+from constructs.labels import labels
+from ops.drift import workloads
 from ops.drift.configuration import ALL_MODELS, UnreadableError, compare, read
 from ops.drift.declared import (
     DEPLOY,
@@ -22,18 +21,16 @@ from ops.drift.difference import (
     PRESENT,
     Finding,
     Value,
-    time_text,
     value_text,
 )
 from ops.drift.look import Look
 from ops.drift.object_fields import ObjectField, compare_objects, epoch, last_writer
 from ops.drift.working_tree import SETTINGS_FILE
+from ops.drift.workloads import FRONT_END
 from ops.kube_api import Document, KubeApi
 from ops.manifests import Manifest
 
-WINDOW_LEASE = "gpu-window"
 _WHERE = "in the cluster"
-_FRONT_END = "llama-swap"
 
 
 def look(declared: Declared, api: KubeApi) -> Look:
@@ -60,13 +57,8 @@ def look(declared: Declared, api: KubeApi) -> Look:
             findings.append(_absent(manifest))
     findings = without_consequences(findings)
     findings += _undeclared(declared, api)
-    config_map = live.get(("ConfigMap", _FRONT_END))
-    pods = _list(api, f"/api/v1/namespaces/{declared.settings.namespace}/pods", _FRONT_END)
-    for pod in pods:
-        findings += _pod(declared, pod, config_map)
-    jobs, notes = _jobs(declared, api)
-    windows, open_window = _window(declared, api)
-    return Look(findings=(*findings, *jobs, *windows), notes=(*notes, *open_window))
+    running, notes = workloads.look(declared, api, live.get(("ConfigMap", FRONT_END)))
+    return Look(findings=(*findings, *running), notes=notes)
 
 
 def object_path(manifest: Manifest) -> str:
@@ -81,13 +73,6 @@ def _collection(manifest: Manifest) -> str:
     namespace = manifest["metadata"].get("namespace")
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
-
-
-def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
-    chosen = ",".join(f"{key}={value}" for key, value in selector(component).items())
-    found = api.get(f"{collection}?labelSelector={chosen}") or {}
-    items: list[Document] = found.get("items") or []
-    return items
 
 
 def _absent(manifest: Manifest) -> Finding:
@@ -171,7 +156,7 @@ def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator
     def found(value: str) -> Value:
         return Value(text=value, where=at.where, who=at.who, time_s=at.time_s)
 
-    subject, key = f"ConfigMap {_FRONT_END}", declared.program.config_key
+    subject, key = f"ConfigMap {FRONT_END}", declared.program.config_key
     try:
         mismatches = list(compare(read(key, text), declared.configuration))
     except UnreadableError as error:
@@ -234,115 +219,3 @@ def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
                 remedy=f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
                 "if Terraform's state still holds it",
             )
-
-
-def _pod(declared: Declared, pod: Document, config_map: Document | None) -> Iterator[Finding]:
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    if metadata.get("deletionTimestamp") or status.get("phase") not in ("Running", "Pending"):
-        return
-    subject = f"Pod {metadata['name']}"
-    started_s = epoch(status.get("startTime"))
-    key = declared.program.config_key
-    content = ((config_map or {}).get("data") or {}).get(key)
-    checksum = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
-    if config_map is not None and content is not None and checksum is not None:
-        is_now = hashlib.sha256(content.encode()).hexdigest()
-        _, changed_s = last_writer(config_map, ("data", key))
-        restarted = None not in (started_s, changed_s) and (started_s or 0) > (changed_s or 0)
-        if checksum != is_now and not restarted:
-            changed = f", changed {time_text(changed_s)}" if changed_s else ""
-            yield Finding(
-                subject=subject,
-                field="configuration",
-                found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
-                declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
-                remedy="the pod runs with the older one: "
-                f"kubectl -n {metadata['namespace']} rollout restart deployment {_FRONT_END} "
-                f"takes the ConfigMap's, {DEPLOY} the declared one",
-            )
-    yield from _image(declared, status, subject, started_s)
-
-
-def _image(
-    declared: Declared, status: Document, subject: str, started_s: float | None
-) -> Iterator[Finding]:
-    """Compare what the kubelet pulled: an image's digest stands for the engine's build in it."""
-    wanted = declared.settings.llama_swap_image
-    for container in status.get("containerStatuses") or ():
-        _, at, digest = str(container.get("imageID") or "").partition("@")
-        if container.get("name") != _FRONT_END or not at or wanted.endswith(f"@{digest}"):
-            continue
-        build = f"llama.cpp b{declared.settings.engine_build}"
-        yield Finding(
-            subject=subject,
-            field="imageID",
-            found=Value(text=value_text("imageID", digest), where="in the pod", time_s=started_s),
-            declared=of_stack(value_text("imageID", wanted.partition("@")[2]), ".image"),
-            remedy=f"its engine may be another build than {build}: {DEPLOY} puts the image back, "
-            f"or declare image and engine_build in {SETTINGS_FILE}",
-        )
-
-
-def _jobs(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
-    namespace = declared.settings.namespace
-    found: list[Document] = []
-    for component in ("model-download", "model-upkeep"):
-        of_component = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
-        of_component.sort(key=lambda each: each["metadata"].get("creationTimestamp") or "")
-        found += of_component[-1:]
-    findings, notes = [], []
-    for job in found:
-        name, status = job["metadata"]["name"], job.get("status") or {}
-        conditions = {
-            each["type"]: each
-            for each in status.get("conditions") or ()
-            if each["status"] == "True"
-        }
-        failed = conditions.get("Failed")
-        if failed is not None:
-            message = failed.get("message") or failed.get("reason") or "no reason given"
-            findings.append(_failed(namespace, name, message, failed.get("lastTransitionTime")))
-        elif "Complete" not in conditions:
-            notes.append(f"Job {name} is not finished")
-    return findings, notes
-
-
-def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
-    return Finding(
-        subject=f"Job {name}",
-        field="status",
-        found=Value(
-            text=value_text("status", f"Failed: {message}"), where=_WHERE, time_s=epoch(time)
-        ),
-        declared=of_stack("Complete"),
-        remedy=f"kubectl -n {namespace} logs job/{name} says why; after kubectl -n {namespace} "
-        f"delete job {name} {DEPLOY} runs it again",
-    )
-
-
-def _window(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
-    """Look for a GPU window: an open one is as it should be, one past its deadline is not."""
-    namespace = declared.settings.namespace
-    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{WINDOW_LEASE}")
-    spec = (lease or {}).get("spec") or {}
-    begun_s = epoch(spec.get("renewTime") or spec.get("acquireTime"))
-    holder = value_text("holder", spec.get("holderIdentity") or "")
-    if not spec.get("holderIdentity") or begun_s is None:
-        return [], []
-    deadline_s = begun_s + (spec.get("leaseDurationSeconds") or 0)
-    if deadline_s > api.now():
-        return [], [f"a GPU window of {holder} is open until {time_text(deadline_s)}"]
-    return [
-        Finding(
-            subject=f"Lease {WINDOW_LEASE}",
-            field="window",
-            found=Value(
-                text=f"still open, past its deadline {time_text(deadline_s)}",
-                where=_WHERE,
-                who=holder,
-                time_s=begun_s,
-            ),
-            declared=Value(text="closed", where="declared"),
-            remedy="python -m ops window --restore gives the GPU back",
-        )
-    ], []

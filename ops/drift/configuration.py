@@ -54,7 +54,8 @@ _SPELLING = {word: flag for flag, *others in _SPELLINGS for word in (flag, *othe
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _SWITCH = "on"
 """What a flag without a value is shown as, and what `= true` of an INI is."""
-_LONGEST_COMMAND = 1 << 16
+_LONGEST_TEXT = 1 << 22
+"""More than a ConfigMap can hold: only macros within macros come so far."""
 
 
 class UnreadableError(Exception):
@@ -206,7 +207,7 @@ def _expand(text: str, macros: dict[str, str]) -> str:
     """Put macros in, the last first: a later one may use an earlier one."""
     for name, value in reversed(macros.items()):
         text = text.replace(f"${{{name}}}", value)
-        if len(text) > _LONGEST_COMMAND:
+        if len(text) > _LONGEST_TEXT:
             raise UnreadableError(f"its macro {name[:40]!r} makes a text without end")
     return text
 

@@ -14,6 +14,7 @@ from llama_swap_config.lock import LOCK_PATH, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY, RESIDENCY
+from llama_swap_config.server_command import ServerSettings, shared_options
 from ops.drift.configuration import ALL_MODELS, Configuration, Mismatch, read
 from ops.drift.difference import (
     ABSENT,
@@ -36,6 +37,10 @@ from ops.synth import synthesize
 from stacks.settings import PRODUCTION, Settings
 
 DEPLOY = "python -m ops deploy"
+_OF_SETTINGS = {"program", "cmdStop", "proxy", "checkEndpoint"} | {
+    flag for flag, _ in shared_options(ServerSettings())
+}
+"""Fields of a model that no entry of the registry sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +143,9 @@ def mismatch_finding(
         subject_of_none: The subject of what is of no model.
     """
     model, field = mismatch.model, mismatch.field
-    file, paths = SETTINGS_FILE, STACK_FILES
-    if model not in (None, ALL_MODELS):
-        file, paths = REGISTRY_FILE, (REGISTRY_FILE,)
+    of_registry = model is not None and field not in _OF_SETTINGS
+    file = REGISTRY_FILE if of_registry else SETTINGS_FILE
+    paths = STACK_FILES if model in (None, ALL_MODELS) else (REGISTRY_FILE,)
     subject = subject_of_none if model is None else subject_of(model)
     at = found(value_text(field, mismatch.found))
     of_tree = declared_value(value_text(field, mismatch.declared), *paths)

@@ -7,6 +7,7 @@ been unloaded a moment later.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import PurePosixPath
@@ -118,7 +119,7 @@ class _Server:
         running = at(self._ask("/running", missing_is_none=True), "running")
         if not isinstance(listed, list):
             raise CheckError("/v1/models holds no list: is it an OpenAI-compatible endpoint?")
-        states = any(at(each, "status", "args") for each in listed)
+        states = any(at(each, "status", "value") for each in listed)
         front_end: FrontEnd | None = "llama-swap" if isinstance(running, list) else None
         front_end = front_end or ("llama-server" if states else None)
         findings = list(self._ids(listed))
@@ -199,11 +200,11 @@ class _Server:
             "cluster stands for it"
         )
         for each in running:
-            model, cmd = str(at(each, "model")), str(at(each, "cmd"))
+            model, cmd = str(at(each, "model")), at(each, "cmd")
             wanted = self._declared.configuration.models.get(model)
-            if wanted is None:
+            if wanted is None or not isinstance(cmd, str):
                 continue
-            yield from self._flags(model, command_fields(cmd.split()), dict(wanted))
+            yield from self._flags(model, command_fields(_words(cmd)), wanted)
             ttl, declared_ttl = at(each, "ttl"), wanted.get("ttl")
             if ttl is not None and declared_ttl is not None and str(ttl) != declared_ttl:
                 of_tree = declared_value(declared_ttl, REGISTRY_FILE)
@@ -258,6 +259,13 @@ class _Server:
                 f"python -m ops deploy brings the declared image, or declare engine_build in "
                 f"{SETTINGS_FILE}",
             )
+
+
+def _words(cmd: str) -> list[str]:
+    try:
+        return shlex.split(cmd)
+    except ValueError:
+        return cmd.split()
 
 
 def _flags_of(fields: Fields) -> Fields:

@@ -55,11 +55,12 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     terraform = Terraform(Path(declared.directory), timeout_s=timeout_s)
     terraform.init()
     changes = terraform.changes(lock=False)
-    findings = [finding for change in changes for finding in _change(declared, change)]
+    findings = [each for change in changes for each in change_findings(declared, change)]
     return Look(findings=tuple(without_consequences(findings)))
 
 
-def _change(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
+def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
+    """Say what a plan would change of one object."""
     if change.action == "no-op":
         return
     kind = kind_of(change.type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any, Literal
 
 from rich.console import Console
@@ -12,12 +13,14 @@ from rich.text import Text
 from ops.drift.configuration import ALL_MODELS
 from ops.drift.difference import Difference, Source, Value
 from ops.drift.run import Drift
+from ops.smoke.outcome import one_line
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]
 
 OTHERS = "everything else"
 """The row of what is of no model."""
 _STYLES = {"ok": "green", "differs": "red", "not asked": "dim", "unreachable": "yellow"}
+_LONGEST_LINE = 2000
 _MARKDOWN = "!#&<>`*_[]()|~@\\{}$:/"
 
 
@@ -75,7 +78,7 @@ def show(console: Console, found: Drift) -> None:
     for state in found.sources:
         if state.reason:
             style = _STYLES[state.state]
-            line = f"{state.source}: {state.state}: {state.reason}"
+            line = f"{state.source}: {state.state}: {one_line(state.reason, limit=_LONGEST_LINE)}"
             console.print(Text(line, style=style), soft_wrap=True)
     for note in found.notes:
         console.print(Text(f"note: {note}", style="dim"), soft_wrap=True)
@@ -140,4 +143,7 @@ def as_markdown(found: Drift) -> str:
 
 def plain(text: str) -> str:
     """Make a text stand in Markdown as it is: what could begin something becomes an entity."""
-    return "".join(f"&#{ord(each)};" if each in _MARKDOWN else each for each in text)
+    line = one_line(text, limit=_LONGEST_LINE)
+    entities = "".join(f"&#{ord(each)};" if each in _MARKDOWN else each for each in line)
+    # `www.` begins a link even without a scheme.
+    return re.sub(r"(www)\.", r"\1&#46;", entities, flags=re.IGNORECASE)

@@ -345,15 +345,22 @@ def test_a_download_job_that_failed(system: System) -> None:
 
 
 @contextmanager
-def lease(system: System, ago: timedelta) -> Iterator[None]:
-    begun = (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def lease(system: System, left: timedelta) -> Iterator[None]:
+    def text(moment: datetime) -> str:
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    now = datetime.now(UTC)
+    record = json.dumps({"deadline": text(now + left), "tenants": []})
     body = {
-        "metadata": {"name": "gpu-window"},
+        "metadata": {
+            "name": "gpu-window",
+            "annotations": {"llama-cpp-infra/gpu-window": record},
+        },
         "spec": {
             "holderIdentity": "ann@laptop",
-            "leaseDurationSeconds": 1800,
-            "acquireTime": begun,
-            "renewTime": begun,
+            "leaseDurationSeconds": 60,
+            "acquireTime": text(now),
+            "renewTime": text(now),
         },
     }
     status, document = system.api.request("POST", LEASES, body)
@@ -365,7 +372,7 @@ def lease(system: System, ago: timedelta) -> Iterator[None]:
 
 
 def test_a_window_past_its_deadline(system: System) -> None:
-    with lease(system, timedelta(hours=2)):
+    with lease(system, timedelta(hours=-2)):
         only_line(
             system.lines(),
             r"Lease gpu-window: window is still open, past its deadline \S+ \S+Z in the cluster "
@@ -374,7 +381,7 @@ def test_a_window_past_its_deadline(system: System) -> None:
 
 
 def test_an_open_window_is_a_note(system: System) -> None:
-    with lease(system, timedelta(minutes=1)):
+    with lease(system, timedelta(minutes=10)):
         found = system.drift()
     assert found.differences == ()
     assert any("a GPU window of ann@laptop is open until " in each for each in found.notes)
@@ -561,6 +568,7 @@ def test_a_hostile_config_map_stays_text(
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
         assert "s3cret" not in shown
+        assert "sha256" in shown
         assert len(shown) < 8000
 
 
