@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ops import environment
@@ -26,6 +26,7 @@ from ops.terraform import Terraform
 from ops.terraform_changes import ResourceChange
 
 _WHERE = "in Terraform's refreshed state"
+_MARGIN_S = 2
 _PLURALS = {
     "container": "containers",
     "init_container": "initContainers",
@@ -44,19 +45,24 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
 
     Args:
         declared: The working tree.
-        timeout_s: Seconds that one run of Terraform may take.
+        timeout_s: Seconds for all of it; Terraform is ended a moment earlier, so that it does not
+            outlive whoever waits.
 
     Raises:
         OpsError: when PostgreSQL, the cluster or the provider is not there, or it cannot plan.
     """
+    deadline = time.monotonic() + max(timeout_s - _MARGIN_S, 0.1)
     environment.check_terraform()
     environment.check_postgresql()
     environment.check_cluster()
-    terraform = Terraform(Path(declared.directory), timeout_s=timeout_s)
-    terraform.init()
-    changes = terraform.changes(lock=False)
+    _within(declared, deadline).init()
+    changes = _within(declared, deadline).changes(lock=False)
     findings = [each for change in changes for each in change_findings(declared, change)]
     return Look(findings=tuple(without_consequences(findings)))
+
+
+def _within(declared: Declared, deadline: float) -> Terraform:
+    return Terraform(declared.directory, timeout_s=max(deadline - time.monotonic(), 0.1))
 
 
 def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Finding]:

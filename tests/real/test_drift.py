@@ -561,14 +561,15 @@ def test_a_hostile_config_map_stays_text(
     system: System, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config["models"]["qwen3vl-4b"]["name"] = "`\x1b[31m</code>\n| @everyone " + "x" * 100_000
-    config["models"]["a`b|c\x1b]0;x\x07"] = {"cmd": "llama-server --api-key s3cret"}
+    config["models"]["a`b|c\x1b]0;x\x07"] = {"cmd": "llama-server"}
+    config["models"]["qwen3vl-8b"]["cmd"] += " --api-key s3cret"
     edit(system, config)
     for words in ([], ["--json"], ["--markdown"]):
         assert main(["drift", "--source", "cluster", *words]) == 2
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
         assert "s3cret" not in shown
-        assert "sha256" in shown
+        assert "hidden" in shown
         assert len(shown) < 8000
 
 
