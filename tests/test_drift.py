@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,18 @@ def test_hostile_values_are_harmless_in_markdown(hostile: Drift) -> None:
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} == {5}
     assert len(shown) < 6000
+
+
+def test_a_comment_holds_any_number_of_differences(hostile: Drift) -> None:
+    findings = [
+        finding(f"model {number:05}", "presence", at("present", "there"), at("absent", "declared"))
+        for number in range(5000)
+    ]
+    many = replace(hostile, differences=merge([("cluster", each) for each in findings]))
+    shown = text.as_markdown(many)
+    assert len(shown) < 60_000
+    assert re.search(r"- and \d{4} more, which --json has", shown)
+    assert len(text.as_json(many)["differences"]) == 5000
 
 
 def test_the_names_that_a_program_reads(hostile: Drift) -> None:

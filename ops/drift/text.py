@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from typing import Any, Literal
 
@@ -12,47 +13,49 @@ from rich.text import Text
 
 from ops.drift.configuration import ALL_MODELS
 from ops.drift.difference import Difference, Source, Value
-from ops.drift.run import Drift
+from ops.drift.run import Drift, State
 from ops.smoke.outcome import one_line
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]
 
+_MODEL = "model "
 OTHERS = "everything else"
 """The row of what is of no model."""
 _STYLES = {"ok": "green", "differs": "red", "not asked": "dim", "unreachable": "yellow"}
+_MOST_ROWS = 50
 _LONGEST_LINE = 2000
+_MOST_TOLD = 50_000
+"""Characters of differences: a comment of GitHub's takes 65,536 in all."""
 _MARKDOWN = "!#&<>`*_[]()|~@\\{}$:/"
 
 
 def rows(found: Drift) -> dict[str, dict[Source, Cell]]:
-    """What each source says of each model: the declared ones, then others, then all else."""
-    prefix = "model "
-    strangers = [
-        each.subject.removeprefix(prefix)
-        for each in found.differences
-        if each.subject.startswith(prefix)
-    ]
-    names = dict.fromkeys((*found.models, *strangers, OTHERS))
+    """What each source says of each model: the declared ones, all else, then others."""
+    differing: dict[str, set[Source]] = {name: set() for name in (*found.models, OTHERS)}
+    for difference in found.differences:
+        for name in _rows_of(difference, found):
+            differing.setdefault(name, set()).update(source for source, _ in difference.found)
     return {
-        name: {each.source: _cell(found, name, each.source) for each in found.sources}
-        for name in names
+        name: {
+            each.source: _cell(each.state, differs=each.source in sources)
+            for each in found.sources
+        }
+        for name, sources in differing.items()
     }
 
 
-def _cell(found: Drift, name: str, source: Source) -> Cell:
-    state = next(each.state for each in found.sources if each.source == source)
+def _cell(state: State, *, differs: bool) -> Cell:
     if state != "asked":
         return state
-    of = [each for each in found.differences if source in dict(each.found)]
-    return "differs" if any(_is_of(each, name, found) for each in of) else "ok"
+    return "differs" if differs else "ok"
 
 
-def _is_of(difference: Difference, name: str, found: Drift) -> bool:
+def _rows_of(difference: Difference, found: Drift) -> tuple[str, ...]:
     if difference.subject == ALL_MODELS:
-        return name in found.models
-    if difference.subject.startswith("model "):
-        return difference.subject == f"model {name}"
-    return name == OTHERS
+        return found.models
+    if difference.subject.startswith(_MODEL):
+        return (difference.subject.removeprefix(_MODEL),)
+    return (OTHERS,)
 
 
 def verdict(found: Drift) -> str:
@@ -127,11 +130,18 @@ def as_markdown(found: Drift) -> str:
     lines = [f"### Drift: {plain(verdict(found))}", ""]
     head = ("", "declared", *(each.source for each in found.sources))
     lines += [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for name, cells in rows(found).items():
+    for name, cells in itertools.islice(rows(found).items(), _MOST_ROWS):
         there = "yes" if name in found.models else "" if name == OTHERS else "no"
         lines.append(f"| {' | '.join((plain(name), there, *cells.values()))} |")
     lines.append("")
-    lines += [f"- {plain(each.line)}" for each in found.differences]
+    told = 0
+    for count, each in enumerate(found.differences):
+        line = f"- {plain(each.line)}"
+        told += len(line)
+        if told > _MOST_TOLD:
+            lines.append(f"- and {len(found.differences) - count} more, which --json has")
+            break
+        lines.append(line)
     lines += [
         f"- {each.source}: {each.state}: {plain(each.reason)}"
         for each in found.sources
