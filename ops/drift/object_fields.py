@@ -60,12 +60,11 @@ def compare_objects(
         for key, value in declared.items():
             yield from compare_objects(found.get(key), value, (*path, str(key)))
     elif isinstance(declared, list) and _is_words(declared) and _is_words(found):
-        ordered = path[-1] in _ORDERED
-        texts = [
-            " ".join(map(str, each if ordered else sorted(each))) for each in (found, declared)
-        ]
-        if texts[0] != texts[1]:
-            yield ObjectField(path, texts[0] or NOT_SET, texts[1] or NOT_SET)
+        words = [[str(each) for each in of] for of in (found, declared)]
+        if path[-1] not in _ORDERED:
+            words = [sorted(of) for of in words]
+        if words[0] != words[1]:
+            yield ObjectField(path, *(" ".join(of) or NOT_SET for of in words))
     elif isinstance(declared, list) and isinstance(found, list):
         of_found, of_declared = _keyed(found), _keyed(declared)
         for key in dict.fromkeys((*of_declared, *of_found)):
