@@ -54,8 +54,8 @@ def plan(
     from ops.plan.as_json import as_json as to_json
     from ops.plan.run import plan as run
     from ops.plan.run import write_report
-    from ops.plan.safe_text import one_line
     from ops.plan.sections import document
+    from ops.safe_text import one_line
 
     if as_json and as_markdown:
         raise typer.BadParameter("--json and --markdown exclude each other")

@@ -19,11 +19,11 @@ from ops.plan.comparison import Comparison, compare
 from ops.plan.document import Document
 from ops.plan.markdown import COMMENT_BYTES, as_comment, as_markdown
 from ops.plan.on_terminal import show_plan
-from ops.plan.redaction import MARK, redact
 from ops.plan.revision import Revision
-from ops.plan.safe_text import fenced, inline, lines, one_line, visible
 from ops.plan.sections import document
 from ops.plan.side import Side
+from ops.redaction import MARK, redact
+from ops.safe_text import fenced, inline, lines, one_line, visible
 from ops.synth import Synthesized
 from tests.conftest import ROOT
 

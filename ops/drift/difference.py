@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from ops.redaction import MARK, redact
 from ops.smoke.outcome import one_line
 
 Source = Literal["terraform", "cluster", "volume", "server"]
@@ -24,7 +25,6 @@ _LONGEST = 100
 _SECRET = re.compile(
     r"api[-_]?key|hf-token|_token|secret(?!ref|keyref)|passw(or)?d", re.IGNORECASE
 )
-_LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
 _DIGEST = re.compile(r"(?<=sha256:)([0-9a-f]{12})[0-9a-f]{52}")
 
 
@@ -41,10 +41,12 @@ class Value:
     time_s: float | None = None
     """When, in seconds since 1970; None where that is not known."""
 
-    def __str__(self) -> str:
-        known = [each for each in (self.who, time_text(self.time_s)) if each]
-        place = f"{self.where} ({', '.join(known)})" if known else self.where
-        return f"{self.text} {place}" if self.text else place
+    def told(self, quote: Callable[[str], str]) -> str:
+        """Say it within a sentence; `quote` marks what others wrote."""
+        known = [self.who and quote(self.who), time_text(self.time_s)]
+        in_brackets = ", ".join(each for each in known if each)
+        place = f"{self.where} ({in_brackets})" if in_brackets else self.where
+        return f"{quote(self.text)} {place}" if self.text else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +85,18 @@ class Difference:
     @property
     def line(self) -> str:
         """All of it, as the operator reads it."""
-        found = ", ".join(str(value) for _, value in self.found)
+        return self.told(str)
+
+    def told(self, quote: Callable[[str], str]) -> str:
+        """Say all of it in a line; `quote` marks what others wrote."""
+        found = ", ".join(value.told(quote) for _, value in self.found)
         declared = self.declared
         if self.field == PRESENCE:
             where = "declared" if declared.text == PRESENT else "not declared"
-            what = f"is {found}, {replace(declared, text='', where=where)}"
+            what = f"is {found}, {replace(declared, text='', where=where).told(quote)}"
         else:
-            what = f"{self.field} is {found}, {declared}"
-        return f"{self.subject}: {what}: {newer_text(self.newer)}{self.remedy}"
+            what = f"{quote(self.field)} is {found}, {declared.told(quote)}"
+        return f"{quote(self.subject)}: {what}: {newer_text(self.newer)}{quote(self.remedy)}"
 
 
 def newer_text(newer: str | None) -> str:
@@ -124,9 +130,9 @@ def value_text(field: str, value: object) -> str:
         field: Its name, which says whether it is a secret.
         value: The value.
     """
-    text = _LOGIN.sub("(hidden)@", str(value))
+    text = redact(str(value))
     if _SECRET.search(field) and not text.startswith("${env."):
-        return "(hidden)"
+        return MARK
     line = one_line(text[: 8 * _LONGEST], limit=8 * _LONGEST)
     line = _DIGEST.sub(r"\1", line)
     if len(text) <= 8 * _LONGEST and len(line) <= _LONGEST:

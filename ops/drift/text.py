@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import re
 from typing import Any, Literal
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.text import Text
 from ops.drift.configuration import ALL_MODELS
 from ops.drift.difference import Difference, Source, Value
 from ops.drift.run import Drift, State
+from ops.safe_text import inline
 from ops.smoke.outcome import one_line
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]
@@ -26,7 +26,6 @@ _MOST_ROWS = 50
 _LONGEST_LINE = 2000
 _MOST_TOLD = 50_000
 """Characters of differences: a comment of GitHub's takes 65,536 in all."""
-_MARKDOWN = "!#&<>`*_[]()|~@\\{}$:/"
 
 
 def rows(found: Drift) -> dict[str, dict[Source, Cell]]:
@@ -127,33 +126,33 @@ def _value(value: Value) -> dict[str, str | None]:
 
 def as_markdown(found: Drift) -> str:
     """Write it for a job's summary; no value can leave its place in it."""
-    lines = [f"### Drift: {plain(verdict(found))}", ""]
+    lines = [f"### Drift: {verdict(found)}", ""]
     head = ("", "declared", *(each.source for each in found.sources))
     lines += [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for name, cells in itertools.islice(rows(found).items(), _MOST_ROWS):
         there = "yes" if name in found.models else "" if name == OTHERS else "no"
-        lines.append(f"| {' | '.join((plain(name), there, *cells.values()))} |")
+        lines.append(f"| {' | '.join((_name(name), there, *cells.values()))} |")
     lines.append("")
     told = 0
     for count, each in enumerate(found.differences):
-        line = f"- {plain(each.line)}"
+        line = f"- {each.told(_quoted)}"
         told += len(line)
         if told > _MOST_TOLD:
             lines.append(f"- and {len(found.differences) - count} more, which --json has")
             break
         lines.append(line)
     lines += [
-        f"- {each.source}: {each.state}: {plain(each.reason)}"
+        f"- {each.source}: {each.state}: {_quoted(each.reason)}"
         for each in found.sources
         if each.reason
     ]
-    lines += [f"- note: {plain(note)}" for note in found.notes]
+    lines += [f"- note: {_quoted(note)}" for note in found.notes]
     return "\n".join(lines) + "\n"
 
 
-def plain(text: str) -> str:
-    """Make a text stand in Markdown as it is: what could begin something becomes an entity."""
-    line = one_line(text, limit=_LONGEST_LINE)
-    entities = "".join(f"&#{ord(each)};" if each in _MARKDOWN else each for each in line)
-    # `www.` begins a link even without a scheme.
-    return re.sub(r"(www)\.", r"\1&#46;", entities, flags=re.IGNORECASE)
+def _name(name: str) -> str:
+    return name if name == OTHERS else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return inline(text, _LONGEST_LINE)

@@ -9,9 +9,9 @@ from typing import Any
 from ops.plan.comparison import Comparison
 from ops.plan.document import Line, Value
 from ops.plan.objects import ObjectChange
-from ops.plan.redaction import MARK, redact_all
 from ops.plan.sentence import sentence
 from ops.plan.words import is_kept
+from ops.redaction import MARK, redact_all
 from ops.synth import STACK
 
 Json = dict[str, Any]

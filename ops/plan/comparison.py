@@ -12,8 +12,8 @@ from ops.plan.models import Files, ModelChange, file_changes, model_changes
 from ops.plan.objects import ObjectChange, object_changes, setting_changes, unprotected
 from ops.plan.refresh import Disagreement
 from ops.plan.revision import Revision
-from ops.plan.safe_text import lines
 from ops.plan.side import Side
+from ops.safe_text import lines
 from ops.terraform_changes import ResourceChange
 
 _FRONT_END = "llama-swap"

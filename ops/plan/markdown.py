@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ops.plan.document import Block, Diff, Document, Line, Listing, Section, Table, Value
-from ops.plan.safe_text import fenced, inline
 from ops.plan.words import count
+from ops.safe_text import fenced, inline
 
 COMMENT_BYTES = 60_000
 """GitHub takes 65,536 characters."""

@@ -7,7 +7,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ops.plan.document import Document, Line, Listing, Section, Table, Tone, Value
-from ops.plan.safe_text import MOST_CHARACTERS, one_line
+from ops.safe_text import MOST_CHARACTERS, one_line
 
 _STYLES: dict[Tone, str] = {
     "": "",

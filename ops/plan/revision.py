@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.plan.safe_text import one_line
+from ops.safe_text import one_line
 
 _FETCH = "git fetch --unshallow origin main:refs/remotes/origin/main"
 _TRUNKS = ("refs/heads/main", "refs/remotes/origin/main")

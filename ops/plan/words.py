@@ -10,7 +10,7 @@ from typing import Any
 
 from ops.plan.document import Line, Value
 from ops.plan.fields import is_given
-from ops.plan.redaction import MARK, is_secret_name
+from ops.redaction import MARK, is_secret_name
 
 _LONG = 200
 """Characters above which a text is not shown, but counted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ops.plan.redaction import redact
+from ops.redaction import redact
 
 MOST_CHARACTERS = 200
 """Of one value."""
@@ -44,9 +44,9 @@ def cut(text: str, most: int) -> str:
     return f"{text[: most - 40]}... ({len(text):,} characters)"
 
 
-def inline(text: str) -> str:
+def inline(text: str, most: int = MOST_CHARACTERS) -> str:
     """A value within a sentence, a table or a summary of Markdown: `<code>` of entities."""
-    shown = one_line(text, MOST_CHARACTERS)
+    shown = one_line(text, most)
     inner = {match.start() for match in _INNER_UNDERSCORE.finditer(shown)}
     characters = (
         character
