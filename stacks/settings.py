@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import get_args
 
+from constructs.gpu_tenants import GpuWindow
 from constructs.model_upkeep import Upkeep
 from constructs.pod_resources import Gpu, PodResources
 from constructs.storage import LocalSsdStorage, NfsStorage
@@ -84,6 +85,8 @@ class Settings:
     """The proxy of the download Job, without a password in it; left out: none."""
     upkeep: Upkeep | None = None
     """When the volume is verified and pruned; left out: never."""
+    gpu_window: GpuWindow | None = None
+    """Who else has the card, for `python -m ops window`; left out: nobody."""
     warm_wait_s: int | None = 3600
     """How long a starting pod waits for the download before it serves what is there; None: no
     warm-up at all, models load cold."""
