@@ -1,0 +1,97 @@
+"""A window against SIGKILL: before and after each write, always followed by a restore."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ops.embedded import EmbeddedCluster
+from ops.environment import KubeTarget
+from tests.fake_immich import FakeImmich, Generation
+from tests.real.shared_card import SWAP, Card
+from tests.real.window_process import ML, Mode, Run
+
+
+@pytest.fixture(params=["queues", "jobs"])
+def immich(request: pytest.FixtureRequest) -> Iterator[FakeImmich]:
+    generation: Generation = request.param
+    with FakeImmich(generation) as found:
+        # One was paused before, by whoever runs Immich: it has to stay so.
+        found.paused["ocr"] = True
+        yield found
+
+
+@pytest.fixture
+def run(cluster: EmbeddedCluster, immich: FakeImmich, tmp_path: Path) -> Run:
+    return Run(
+        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
+        log=tmp_path / "log",
+        immich_url=immich.url,
+    )
+
+
+def kills(writes: int) -> list[tuple[int, bool]]:
+    return [(number, after) for number in range(1, writes + 1) for after in (False, True)]
+
+
+def writes_of(said: str) -> int:
+    found = re.search(r"^writes: (\d+)$", said, re.MULTILINE)
+    assert found, said
+    return int(found[1])
+
+
+def assert_as_at_start(card: Card, immich: FakeImmich, before: dict[str, bool]) -> None:
+    """Only llama-swap's pod, which waits for the card, may follow a moment later."""
+    assert card.lease() is None
+    assert (card.replicas(ML), card.replicas(SWAP), card.ready(ML)) == (1, 1, 1), card.picture()
+    assert immich.paused == before
+    card.until(card.as_at_start)
+
+
+def test_a_window_that_is_killed_at_any_write_is_restored(
+    card: Card, immich: FakeImmich, run: Run
+) -> None:
+    before = dict(immich.paused)
+    code, said = run.finish()
+    assert code == 0, said
+    assert_as_at_start(card, immich, before)
+    writes = writes_of(said)
+    assert writes >= 18
+    for number, after in kills(writes):
+        code, said = replace(run, kill_at=number, kill_after=after).finish()
+        assert code == -9, said
+        card.age()
+        code, said = replace(run, mode="restore").finish()
+        assert code == 0, said
+        assert_as_at_start(card, immich, before)
+
+
+@pytest.mark.parametrize("mode", ["restore", "cronjob"])
+def test_a_restore_that_is_killed_at_any_write_is_restored(
+    card: Card, immich: FakeImmich, run: Run, mode: Mode
+) -> None:
+    before = dict(immich.paused)
+    writes = number = 0
+    while number <= 2 * writes:
+        # Killed with the card taken and the command running.
+        window = replace(run, command=("sleep", "60")).start()
+        card.until(lambda: "running sleep" in run.log.read_text())
+        window.kill()
+        window.join()
+        card.age(past_deadline=True)
+        if number:
+            at = {"kill_at": (number + 1) // 2, "kill_after": number % 2 == 0}
+            code, said = replace(run, mode=mode, **at).finish()
+            assert code == -9, said
+            card.age(past_deadline=True)
+        code, said = replace(run, mode=mode).finish()
+        assert code == 0, said
+        assert_as_at_start(card, immich, before)
+        if not number:
+            writes = writes_of(said)
+            assert writes >= 9
+        number += 1
