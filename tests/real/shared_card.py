@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from in_pod.gpu_window import ANNOTATION as RECORD
@@ -115,14 +114,17 @@ class Card:
         ]
         return f"{self.replicas(ML)} {self.replicas(SWAP)} {pods} {self.lease()}"
 
+    def give_back(self) -> None:
+        """Let machine learning have the card, by hand."""
+        self.scale(SWAP, 0)
+        self.until(lambda: not self.pods(SWAP))
+        self.scale(ML, 1)
+        self.until(lambda: self.ready(ML) == 1)
+        self.scale(SWAP, 1)
+
     def reset(self) -> None:
         """Bring it to where every test starts, whatever the one before left."""
-        with suppress(AssertionError):
-            self.api.request("DELETE", LEASE_PATH)
+        self.api.request("DELETE", LEASE_PATH)
         if not self.as_at_start():
-            self.scale(SWAP, 0)
-            self.until(lambda: not self.pods(SWAP))
-            self.scale(ML, 1)
-            self.until(lambda: self.ready(ML) == 1)
-            self.scale(SWAP, 1)
+            self.give_back()
         self.until(self.as_at_start)

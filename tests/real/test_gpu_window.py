@@ -1,0 +1,618 @@
+"""A window on a real control plane: the card goes to llama-swap, and everything comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from in_pod import gpu_window
+from in_pod.gpu_window import Tenant
+from ops.cli import main
+from ops.embedded import EmbeddedCluster
+from ops.environment import KubeTarget
+from ops.processes import Processes
+from stacks import settings
+from tests.fake_immich import FakeImmich
+from tests.real import window_process
+from tests.real.shared_card import LEASE_PATH, SWAP, Card
+from tests.real.window_process import FAST, ML, NAMESPACE, Run
+
+ML_TEXT = "/".join(ML)
+
+
+@pytest.fixture
+def run(cluster: EmbeddedCluster, tmp_path: Path) -> Run:
+    return Run(
+        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
+        log=tmp_path / "log",
+    )
+
+
+@pytest.fixture
+def immich() -> Iterator[FakeImmich]:
+    with FakeImmich() as found:
+        yield found
+
+
+@pytest.fixture
+def endpoint(cluster: EmbeddedCluster) -> Iterator[None]:
+    """Where a port-forward to llama-swap's pod ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = f"hello from {self.path}".encode()
+            self.send_response(200)
+            # A port-forward does not tell the client that the connection was closed.
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", cluster.endpoint_port), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def said_in(run: Run) -> str:
+    return run.log.read_text() if run.log.exists() else ""
+
+
+# ---- What it is for --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("apart", "endpoint")
+def test_a_command_has_the_endpoint_and_its_exit_code_is_passed_on(
+    card: Card, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("IMMICH_API_KEY", raising=False)
+    production = replace(settings.PRODUCTION, gpu_window=window_process.settings(None))
+    monkeypatch.setattr(settings, "PRODUCTION", production)
+    program = (
+        "import os, sys, urllib.request as r; o = r.build_opener(r.ProxyHandler({}));"
+        "print([o.open(os.environ[n] + '/models').read().decode()"
+        " for n in ('LLAMA_SWAP_URL', 'OPENAI_BASE_URL')], sys.stdin.read()); sys.exit(7)"
+    )
+    (read, write), stdin = os.pipe(), os.dup(0)
+    os.write(write, b"through stdin")
+    os.close(write)
+    os.dup2(read, 0)
+    try:
+        code = main(["window", "--for", "60s", "--", sys.executable, "-c", program])
+    finally:
+        os.dup2(stdin, 0)
+        os.close(read)
+        os.close(stdin)
+    out, err = capfd.readouterr()
+    assert code == 7, out + err
+    assert "['hello from /models', 'hello from /v1/models'] through stdin" in out
+    assert "everything is as before" in out
+    card.until(card.as_at_start)
+
+
+def test_llama_swap_has_the_card_meanwhile(card: Card, run: Run) -> None:
+    window = replace(run, command=("sleep", "60")).start()
+    card.until(lambda: "running sleep" in said_in(run))
+    assert (card.replicas(ML), len(card.pods(ML))) == (0, 0)
+    assert card.ready(SWAP) == 1
+    record = card.record()
+    assert record.tenants == (Tenant(namespace=ML[0], deployment=ML[1], replicas=1, ready=1),)
+    # The API server tells the time in whole seconds.
+    assert 0 < record.deadline - card.api.now() <= run.for_s + 1
+    window.terminate()
+    window.join(30)
+    assert window.exitcode == 128 + signal.SIGTERM, said_in(run)
+    assert "ended by signal 15" in said_in(run)
+    card.until(card.as_at_start)
+
+
+def test_immich_is_paused_and_drained_before_its_card_goes(
+    card: Card, run: Run, immich: FakeImmich
+) -> None:
+    immich.active["faceDetection"] = 3
+    immich.active["sidecar"] = 5  # Needs no card, and never ends.
+    immich.paused["ocr"] = True
+    code, said = replace(run, immich_url=immich.url).finish()
+    assert code == 0, said
+    assert immich.calls == [
+        "pause smartSearch",
+        "pause faceDetection",
+        "resume smartSearch",
+        "resume faceDetection",
+    ]
+    assert "waiting for Immich's jobs that run: 2 of faceDetection" in said
+    assert immich.active["faceDetection"] == 0
+    assert immich.paused["ocr"]
+    card.until(card.as_at_start)
+
+
+def test_work_that_does_not_end_keeps_its_card(card: Card, run: Run, immich: FakeImmich) -> None:
+    (before,) = card.pods(ML)
+    immich.active["ocr"] = 10**9
+    code, said = replace(run, immich_url=immich.url, wait_s=1).finish()
+    assert code == 1
+    assert "not open after 1 s, still waiting for Immich's jobs that run: 9999" in said
+    (after,) = card.pods(ML)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert not any(immich.paused.values())
+    card.until(card.as_at_start)
+
+
+def test_without_a_key_it_says_once_what_that_costs(card: Card, run: Run) -> None:
+    code, said = replace(run, immich_url="http://127.0.0.1:9", key=None).finish()
+    assert code == 0, said
+    assert said.count("IMMICH_API_KEY is not set") == 1
+    assert "smartSearch, faceDetection, ocr) will fail" in said
+
+
+# ---- However it ends -------------------------------------------------------------------------
+
+
+def test_a_command_that_outlives_the_deadline_is_ended(
+    card: Card, run: Run, tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    command = ("sh", "-c", f"sleep 60 & echo $! > {child}; wait")
+    code, said = replace(run, command=command, for_s=1).finish()
+    assert code == 124
+    assert "the time is up: SIGTERM to sh" in said
+    number = int(child.read_text())
+    assert not psutil.pid_exists(number) or (
+        psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    )
+    card.until(card.as_at_start)
+
+
+def test_a_command_that_a_signal_ends(card: Card, run: Run) -> None:
+    code, said = replace(run, command=("sh", "-c", "kill -INT $$")).finish()
+    assert code == 128 + signal.SIGINT, said
+    card.until(card.as_at_start)
+
+
+def test_a_window_without_a_command_is_held_until_its_end(card: Card, run: Run) -> None:
+    code, said = replace(run, command=(), for_s=1).finish()
+    assert code == 0, said
+    assert f"{window_process.URL} until " in said
+    assert "the time is up" in said
+    card.until(card.as_at_start)
+
+
+def test_ctrl_c_gives_it_back_and_a_second_one_does_not_stop_that(card: Card, run: Run) -> None:
+    window = replace(run, command=()).start()
+    card.until(lambda: "Ctrl-C gives it back" in said_in(run))
+    assert window.pid is not None
+    os.kill(window.pid, signal.SIGINT)
+    card.until(lambda: "giving the card back" in said_in(run))
+    os.kill(window.pid, signal.SIGINT)
+    os.kill(window.pid, signal.SIGTERM)
+    window.join(30)
+    assert window.exitcode == 0, said_in(run)
+    assert "the card is being given back, which goes on" in said_in(run)
+    card.until(card.as_at_start)
+
+
+@pytest.mark.parametrize(("replicas", "ready"), [(0, 0), (2, 1)])
+def test_it_comes_back_as_it_was_with_none_or_with_one_that_never_fitted(
+    card: Card, run: Run, replicas: int, ready: int
+) -> None:
+    card.scale(SWAP, 0)
+    card.scale(ML, replicas)
+    card.until(lambda: len(card.pods(ML)) == replicas and card.ready(ML) == ready)
+    card.until(
+        lambda: (
+            card.deployment(ML)["status"].get("readyReplicas", 0) == ready and not card.pods(SWAP)
+        )
+    )
+    card.scale(SWAP, 1)
+    code, said = run.finish()
+    assert code == 0, said
+    assert card.lease() is None
+    assert (card.replicas(ML), card.replicas(SWAP)) == (replicas, 1)
+    assert card.ready(ML) == ready
+
+
+def test_a_pod_that_does_not_go_ends_the_attempt(
+    cluster: EmbeddedCluster, card: Card, run: Run
+) -> None:
+    (pod,) = card.pods(ML)
+    kubelet = psutil.Process(Processes(cluster.state_dir).pid("kwok"))
+    kubelet.suspend()
+    try:
+        window = replace(run, wait_s=1).start()
+        card.until(lambda: "giving the card back" in said_in(run))
+    finally:
+        kubelet.resume()
+    window.join(30)
+    assert window.exitcode == 1
+    said = said_in(run)
+    assert f"pod immich/{pod['metadata']['name']} (Terminating since " in said
+    assert "on k8s-node1" in said
+    assert "not open after 1 s, still waiting for pod immich/" in said
+    card.until(card.as_at_start)
+
+
+def test_who_holds_the_card_is_named(card: Card, run: Run) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger", "namespace": "default"},
+        "spec": {
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [
+                {"name": "a", "image": "a", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+            ],
+        },
+    }
+    card.scale(SWAP, 0)
+    card.scale(ML, 0)
+    card.until(lambda: not card.pods(ML) and not card.pods(SWAP))
+    status, answer = card.api.request("POST", "/api/v1/namespaces/default/pods", pod)
+    assert status == 201, answer
+    path = "/api/v1/namespaces/default/pods/stranger"
+    card.until(lambda: (card.api.get(path) or pod)["spec"].get("nodeName"))
+    try:
+        code, said = replace(run, wait_s=3).finish()
+    finally:
+        card.api.request("DELETE", path)
+        card.until(lambda: card.api.get(path) is None)
+    assert code == 1
+    assert "Insufficient nvidia.com/gpu" in said
+    assert "the card is held by default/stranger" in said
+    assert card.replicas(ML) == 0
+
+
+# ---- What is refused -------------------------------------------------------------------------
+
+
+def test_a_deployment_that_is_missing_changes_nothing(card: Card, run: Run) -> None:
+    code, said = replace(run, deployment="immich-ml").finish()
+    assert code == 1
+    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in said
+    assert "writes: 0" in said
+    assert card.as_at_start()
+
+
+def test_immich_that_does_not_answer_takes_no_card(card: Card, run: Run) -> None:
+    timing = replace(FAST, immich_patience_s=0.2)
+    code, said = replace(run, immich_url="http://127.0.0.1:9", timing=timing).finish()
+    assert code == 1
+    assert "error: Immich at http://127.0.0.1:9 does not answer" in said
+    assert card.as_at_start()
+
+
+def test_a_second_window_is_refused_while_the_first_lives(card: Card, run: Run) -> None:
+    first = replace(run, command=("sleep", "60")).start()
+    card.until(lambda: "running sleep" in said_in(run))
+    code, said = replace(run, log=run.log.with_name("second")).finish()
+    assert code == 1
+    assert "has the window since" in said
+    assert "python -m ops window --restore" in said
+    assert "writes: 0" in said
+    assert card.ready(SWAP) == 1
+    first.terminate()
+    first.join(30)
+    card.until(card.as_at_start)
+
+
+def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Run) -> None:
+    timing = replace(FAST, renew_s=0.2)
+    first = replace(run, command=("sleep", "60"), timing=timing).start()
+    card.until(lambda: "running sleep" in said_in(run))
+    code, said = replace(run, mode="restore", log=run.log.with_name("second")).finish()
+    assert code == 1
+    assert "is alive: end the window there, by Ctrl-C" in said
+    code, said = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
+    assert code == 0
+    assert "is left alone" in said
+    assert card.ready(SWAP) == 1
+    first.terminate()
+    first.join(30)
+    card.until(card.as_at_start)
+
+
+# ---- What a dead one left --------------------------------------------------------------------
+
+
+def kill_open(card: Card, run: Run) -> None:
+    window = replace(run, command=("sleep", "60")).start()
+    card.until(lambda: "running sleep" in said_in(run))
+    window.kill()
+    window.join()
+
+
+def test_the_next_window_restores_first_what_a_killed_one_left(card: Card, run: Run) -> None:
+    kill_open(card, run)
+    card.age()
+    code, said = run.finish()
+    assert code == 0, said
+    assert "which was not given back" in said
+    assert said.count("giving the card back to") == 2
+    card.until(card.as_at_start)
+
+
+def test_the_cluster_itself_restores_only_past_the_deadline(card: Card, run: Run) -> None:
+    kill_open(card, run)
+    card.age()
+    code, said = replace(run, mode="cronjob").finish()
+    assert (code, "is left alone" in said) == (0, True)
+    assert card.ready(SWAP) == 1
+    card.age(past_deadline=True)
+    code, said = replace(run, mode="cronjob").finish()
+    assert code == 0, said
+    card.until(card.as_at_start)
+
+
+def test_an_owner_that_lost_the_window_leaves_everything_alone(card: Card, run: Run) -> None:
+    timing = replace(FAST, renew_s=0.2)
+    window = replace(run, command=("sleep", "60"), timing=timing).start()
+    card.until(lambda: "running sleep" in said_in(run))
+    assert window.pid is not None
+    os.kill(window.pid, signal.SIGSTOP)  # A laptop that is closed.
+    card.age(past_deadline=True)
+    code, said = replace(run, mode="cronjob", log=run.log.with_name("second")).finish()
+    assert code == 0, said
+    os.kill(window.pid, signal.SIGCONT)
+    window.join(30)
+    assert window.exitcode == 1
+    assert "the Lease gpu-window is gone: another one restored it" in said_in(run)
+    card.until(card.as_at_start)
+
+
+def test_queues_that_cannot_be_resumed_stay_in_the_record(
+    card: Card, run: Run, immich: FakeImmich
+) -> None:
+    with_immich = replace(run, immich_url=immich.url)
+    kill_open(card, with_immich)
+    card.age()
+    code, said = replace(with_immich, mode="restore", key=None).finish()
+    assert code == 1
+    assert "stay paused: IMMICH_API_KEY is not set" in said
+    assert (card.replicas(ML), card.replicas(SWAP), card.ready(ML)) == (1, 1, 1)
+    assert card.record().queues == ("smartSearch", "faceDetection", "ocr")
+    immich.refusal = 403
+    code, said = replace(with_immich, mode="cronjob").finish()
+    assert "has to be an administrator's, with queue.read and queue.update" in said
+    assert window_process.KEY not in said
+    immich.refusal = None
+    code, said = replace(with_immich, mode="cronjob").finish()
+    assert code == 0, said
+    assert "giving the card back" not in said
+    assert not any(immich.paused.values())
+    card.until(card.as_at_start)
+
+
+def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paused(
+    card: Card, run: Run, immich: FakeImmich
+) -> None:
+    with_immich = replace(run, immich_url=immich.url)
+    kill_open(card, with_immich)
+    card.age()
+    quota: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none", "namespace": ML[0]},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    quotas = f"/api/v1/namespaces/{ML[0]}/resourcequotas"
+    status, answer = card.api.request("POST", quotas, quota)
+    assert status == 201, answer
+    card.until(lambda: (card.api.get(f"{quotas}/none") or {}).get("status", {}).get("hard"))
+    timing = replace(FAST, ready_s=3)
+    try:
+        code, said = replace(with_immich, mode="restore", timing=timing).finish()
+    finally:
+        card.api.request("DELETE", f"{quotas}/none")
+    assert code == 1
+    assert "the replicas are back, but not ready" in said
+    assert "exceeded quota" in said
+    assert (card.replicas(ML), card.replicas(SWAP)) == (1, 1)
+    assert immich.paused["ocr"]
+    assert card.record().given_back
+    card.give_back()
+    code, said = replace(with_immich, mode="restore").finish()
+    assert code == 0, said
+    assert not immich.paused["ocr"]
+    card.until(card.as_at_start)
+
+
+def test_a_damaged_record_is_said_and_nothing_is_touched(card: Card, run: Run) -> None:
+    kill_open(card, run)
+    card.age()
+    broken = {"metadata": {"annotations": {gpu_window.ANNOTATION: '{"tenants": 3}'}}}
+    card.api.request("PATCH", LEASE_PATH, broken)
+    for mode in ("window", "restore", "cronjob"):
+        code, said = replace(run, mode=mode).finish()  # type: ignore[arg-type]
+        assert code == 1
+        assert "error: the Lease gpu-window has no record that can be read" in said
+        assert "writes: 0" in said
+    assert card.ready(SWAP) == 1
+
+
+# ---- The API server goes away ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["open", "giving back"])
+def test_an_api_server_that_goes_away_and_comes_back(
+    cluster: EmbeddedCluster, card: Card, run: Run, when: str, tmp_path: Path
+) -> None:
+    processes = Processes(cluster.state_dir)
+    server = psutil.Process(processes.pid("kube-apiserver"))
+    command, environment = server.cmdline(), server.environ()
+    go = tmp_path / "go"
+    timing = replace(FAST, renew_s=0.2)
+    window = replace(
+        run, command=("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"), timing=timing
+    ).start()
+    card.until(lambda: "running sh" in said_in(run))
+    processes.stop("kube-apiserver")
+    try:
+        if when == "giving back":
+            go.touch()
+        card_said(run, "the API server does not answer")
+    finally:
+        processes.start("kube-apiserver", command, env=environment)
+    card_said(run, "the API server answers again")
+    go.touch()
+    window.join(60)
+    assert window.exitcode == 0, said_in(run)
+    card.until(card.as_at_start)
+
+
+def card_said(run: Run, line: str) -> None:
+    deadline = time.monotonic() + 30
+    while line not in said_in(run):
+        assert time.monotonic() < deadline, said_in(run)
+        time.sleep(0.05)
+
+
+def test_an_api_server_that_stays_away_ends_with_what_brings_it_back(
+    cluster: EmbeddedCluster, card: Card, run: Run
+) -> None:
+    processes = Processes(cluster.state_dir)
+    server = psutil.Process(processes.pid("kube-apiserver"))
+    command, environment = server.cmdline(), server.environ()
+    timing = replace(FAST, patience_s=0.5)
+    window = replace(run, command=("sleep", "2"), timing=timing).start()
+    card.until(lambda: "running sleep" in said_in(run))
+    processes.stop("kube-apiserver")
+    try:
+        window.join(60)
+    finally:
+        processes.start("kube-apiserver", command, env=environment)
+    assert window.exitcode == 1
+    assert f"{ML_TEXT} to be put back by python -m ops window --restore, or by the" in said_in(run)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if card.lease() is not None:
+                break
+        except Exception:
+            time.sleep(0.1)
+    card.age()
+    code, said = replace(run, mode="restore").finish()
+    assert code == 0, said
+    card.until(card.as_at_start)
+
+
+# ---- As the cluster runs it ------------------------------------------------------------------
+
+
+@pytest.fixture
+def service_account(cluster: EmbeddedCluster, card: Card, tmp_path: Path) -> Path:
+    """An account that may do exactly what the program says it does."""
+    import base64
+
+    import yaml
+
+    def create(path: str, document: dict[str, Any]) -> None:
+        status, answer = card.api.request("POST", path, document)
+        assert status in (201, 409), answer
+
+    accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
+    create(accounts, {"metadata": {"name": "window-test"}})
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces"
+    lease = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": [gpu_window.LEASE],
+        "verbs": ["get", "update", "delete"],
+    }
+    for (namespace, name), more in ((SWAP, [lease]), (ML, [])):
+        rules = [
+            {
+                "apiGroups": ["apps"],
+                "resources": ["deployments"],
+                "resourceNames": [name],
+                "verbs": ["get"],
+            },
+            {
+                "apiGroups": ["apps"],
+                "resources": ["deployments/scale"],
+                "resourceNames": [name],
+                "verbs": ["patch"],
+            },
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+            *more,
+        ]
+        create(f"{rbac}/{namespace}/roles", {"metadata": {"name": "window-test"}, "rules": rules})
+        create(
+            f"{rbac}/{namespace}/rolebindings",
+            {
+                "metadata": {"name": "window-test"},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "Role",
+                    "name": "window-test",
+                },
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": "window-test", "namespace": NAMESPACE}
+                ],
+            },
+        )
+    request = {"spec": {"expirationSeconds": 3600}}
+    status, answer = card.api.request("POST", f"{accounts}/window-test/token", request)
+    assert status == 201, answer
+    config = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    (folder / "token").write_text(answer["status"]["token"])
+    ca = config.get("certificate-authority-data")
+    text = base64.b64decode(ca) if ca else Path(config["certificate-authority"]).read_bytes()
+    (folder / "ca.crt").write_bytes(text)
+    return folder
+
+
+@pytest.fixture
+def in_pod(cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, signals: None) -> None:
+    import yaml
+
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    host, port = server.removeprefix("https://").split(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_the_program_restores_with_an_account_that_may_do_nothing_else(
+    card: Card,
+    run: Run,
+    immich: FakeImmich,
+    service_account: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMMICH_URL", immich.url)
+    monkeypatch.setenv("IMMICH_API_KEY", window_process.KEY)
+    arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
+    assert gpu_window.main(arguments) == 0
+    assert capsys.readouterr().out == ""
+    kill_open(card, replace(run, immich_url=immich.url))
+    assert gpu_window.main(arguments) == 0
+    assert "is left alone" in capsys.readouterr().out
+    card.age(past_deadline=True)
+    assert gpu_window.main(arguments, timing=FAST) == 0, capsys.readouterr().out
+    assert not any(immich.paused.values())
+    card.until(card.as_at_start)
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_an_account_without_rights_ends_with_no_access(
+    card: Card, service_account: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (service_account / "token").write_text("nobody's")
+    arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
+    assert gpu_window.main(arguments) == gpu_window.NO_ACCESS
+    assert "error: the API server refuses GET" in capsys.readouterr().out
