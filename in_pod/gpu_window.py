@@ -738,18 +738,20 @@ def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
     if tenants and not record.given_back:
         window.say(f"giving the card back to {', '.join(map(str, tenants))}")
         problems.append(window.scale(window.namespace, DEPLOYMENT, 0))
-        stuck = window.wait(
-            lambda: window.lingering(window.namespace, DEPLOYMENT), window.timing.gone_s
+        stuck = _waited(
+            window,
+            lambda: window.lingering(window.namespace, DEPLOYMENT),
+            window.timing.gone_s,
         )
         if stuck:
-            window.say(f"not waiting any longer for {stuck}")
+            window.say(f"not waiting any longer: {stuck}")
         for each in tenants:
             problems.append(window.scale(each.namespace, each.deployment, each.replicas))
-        waiting = window.wait(unready, window.timing.ready_s)
+        waiting = _waited(window, unready, window.timing.ready_s)
         # Also where they are not ready: their replicas are back, the scheduler sees to the rest.
         problems.append(window.scale(window.namespace, DEPLOYMENT, record.llama_swap_replicas))
     elif record.queues:
-        waiting = window.wait(unready, window.timing.ready_s)
+        waiting = _waited(window, unready, window.timing.ready_s)
     if problems := [each for each in problems if each]:
         window.let_go(record)
         return tuple(problems)
@@ -764,6 +766,16 @@ def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
             return tuple(remains)
     window.delete()
     return tuple(remains)
+
+
+def _waited(window: Window, look: Callable[[], str], limit_s: float) -> str:
+    """Wait, and take a refusal for something that it still waits for: restoring has to go on."""
+    try:
+        return window.wait(look, limit_s)
+    except (LostError, UnansweredError):
+        raise
+    except WindowError as error:
+        return str(error)
 
 
 def _resume(names: tuple[str, ...], immich: Immich | None) -> str:

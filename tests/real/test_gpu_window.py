@@ -26,7 +26,7 @@ from stacks import settings
 from tests.fake_immich import FakeImmich
 from tests.real import window_process
 from tests.real.shared_card import LEASE_PATH, SWAP, Card
-from tests.real.window_process import FAST, ML, NAMESPACE, Run
+from tests.real.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Run
 
 ML_TEXT = "/".join(ML)
 
@@ -67,10 +67,6 @@ def endpoint(cluster: EmbeddedCluster) -> Iterator[None]:
         server.shutdown()
 
 
-def said_in(run: Run) -> str:
-    return run.log.read_text() if run.log.exists() else ""
-
-
 # ---- What it is for --------------------------------------------------------------------------
 
 
@@ -104,8 +100,8 @@ def test_a_command_has_the_endpoint_and_its_exit_code_is_passed_on(
 
 
 def test_llama_swap_has_the_card_meanwhile(card: Card, run: Run) -> None:
-    window = replace(run, command=("sleep", "60")).start()
-    card.until(lambda: "running sleep" in said_in(run))
+    window = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.said())
     assert (card.replicas(ML), len(card.pods(ML))) == (0, 0)
     assert card.ready(SWAP) == 1
     record = card.record()
@@ -114,8 +110,8 @@ def test_llama_swap_has_the_card_meanwhile(card: Card, run: Run) -> None:
     assert 0 < record.deadline - card.api.now() <= run.for_s + 1
     window.terminate()
     window.join(30)
-    assert window.exitcode == 128 + signal.SIGTERM, said_in(run)
-    assert "ended by signal 15" in said_in(run)
+    assert window.exitcode == 128 + signal.SIGTERM, run.said()
+    assert "ended by signal 15" in run.said()
     card.until(card.as_at_start)
 
 
@@ -192,15 +188,15 @@ def test_a_window_without_a_command_is_held_until_its_end(card: Card, run: Run) 
 
 def test_ctrl_c_gives_it_back_and_a_second_one_does_not_stop_that(card: Card, run: Run) -> None:
     window = replace(run, command=()).start()
-    card.until(lambda: "Ctrl-C gives it back" in said_in(run))
+    card.until(lambda: "Ctrl-C gives it back" in run.said())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGINT)
-    card.until(lambda: "giving the card back" in said_in(run))
+    card.until(lambda: "giving the card back" in run.said())
     os.kill(window.pid, signal.SIGINT)
     os.kill(window.pid, signal.SIGTERM)
     window.join(30)
-    assert window.exitcode == 0, said_in(run)
-    assert "the card is being given back, which goes on" in said_in(run)
+    assert window.exitcode == 0, run.said()
+    assert "the card is being given back, which goes on" in run.said()
     card.until(card.as_at_start)
 
 
@@ -232,12 +228,12 @@ def test_a_pod_that_does_not_go_ends_the_attempt(
     kubelet.suspend()
     try:
         window = replace(run, wait_s=1).start()
-        card.until(lambda: "giving the card back" in said_in(run))
+        card.until(lambda: "giving the card back" in run.said())
     finally:
         kubelet.resume()
     window.join(30)
     assert window.exitcode == 1
-    said = said_in(run)
+    said = run.said()
     assert f"pod immich/{pod['metadata']['name']} (Terminating since " in said
     assert "on k8s-node1" in said
     assert "not open after 1 s, still waiting for pod immich/" in said
@@ -294,8 +290,8 @@ def test_immich_that_does_not_answer_takes_no_card(card: Card, run: Run) -> None
 
 
 def test_a_second_window_is_refused_while_the_first_lives(card: Card, run: Run) -> None:
-    first = replace(run, command=("sleep", "60")).start()
-    card.until(lambda: "running sleep" in said_in(run))
+    first = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.said())
     code, said = replace(run, log=run.log.with_name("second")).finish()
     assert code == 1
     assert "has the window since" in said
@@ -309,8 +305,8 @@ def test_a_second_window_is_refused_while_the_first_lives(card: Card, run: Run) 
 
 def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Run) -> None:
     timing = replace(FAST, renew_s=0.2)
-    first = replace(run, command=("sleep", "60"), timing=timing).start()
-    card.until(lambda: "running sleep" in said_in(run))
+    first = replace(run, command=WHILE_OPEN, timing=timing).start()
+    card.until(lambda: "running sh" in run.said())
     code, said = replace(run, mode="restore", log=run.log.with_name("second")).finish()
     assert code == 1
     assert "is alive: end the window there, by Ctrl-C" in said
@@ -327,8 +323,8 @@ def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Ru
 
 
 def kill_open(card: Card, run: Run) -> None:
-    window = replace(run, command=("sleep", "60")).start()
-    card.until(lambda: "running sleep" in said_in(run))
+    window = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.said())
     window.kill()
     window.join()
 
@@ -357,8 +353,8 @@ def test_the_cluster_itself_restores_only_past_the_deadline(card: Card, run: Run
 
 def test_an_owner_that_lost_the_window_leaves_everything_alone(card: Card, run: Run) -> None:
     timing = replace(FAST, renew_s=0.2)
-    window = replace(run, command=("sleep", "60"), timing=timing).start()
-    card.until(lambda: "running sleep" in said_in(run))
+    window = replace(run, command=WHILE_OPEN, timing=timing).start()
+    card.until(lambda: "running sh" in run.said())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGSTOP)  # A laptop that is closed.
     card.age(past_deadline=True)
@@ -367,7 +363,7 @@ def test_an_owner_that_lost_the_window_leaves_everything_alone(card: Card, run: 
     os.kill(window.pid, signal.SIGCONT)
     window.join(30)
     assert window.exitcode == 1
-    assert "the Lease gpu-window is gone: another one restored it" in said_in(run)
+    assert "the Lease gpu-window is gone: another one restored it" in run.said()
     card.until(card.as_at_start)
 
 
@@ -456,7 +452,7 @@ def test_an_api_server_that_goes_away_and_comes_back(
     window = replace(
         run, command=("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"), timing=timing
     ).start()
-    card.until(lambda: "running sh" in said_in(run))
+    card.until(lambda: "running sh" in run.said())
     processes.stop("kube-apiserver")
     try:
         if when == "giving back":
@@ -467,14 +463,14 @@ def test_an_api_server_that_goes_away_and_comes_back(
     card_said(run, "the API server answers again")
     go.touch()
     window.join(60)
-    assert window.exitcode == 0, said_in(run)
+    assert window.exitcode == 0, run.said()
     card.until(card.as_at_start)
 
 
 def card_said(run: Run, line: str) -> None:
     deadline = time.monotonic() + 30
-    while line not in said_in(run):
-        assert time.monotonic() < deadline, said_in(run)
+    while line not in run.said():
+        assert time.monotonic() < deadline, run.said()
         time.sleep(0.05)
 
 
@@ -486,14 +482,14 @@ def test_an_api_server_that_stays_away_ends_with_what_brings_it_back(
     command, environment = server.cmdline(), server.environ()
     timing = replace(FAST, patience_s=0.5)
     window = replace(run, command=("sleep", "2"), timing=timing).start()
-    card.until(lambda: "running sleep" in said_in(run))
+    card.until(lambda: "running sleep" in run.said())
     processes.stop("kube-apiserver")
     try:
         window.join(60)
     finally:
         processes.start("kube-apiserver", command, env=environment)
     assert window.exitcode == 1
-    assert f"{ML_TEXT} to be put back by python -m ops window --restore, or by the" in said_in(run)
+    assert f"{ML_TEXT} to be put back by python -m ops window --restore, or by the" in run.said()
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:

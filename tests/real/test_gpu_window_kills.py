@@ -13,10 +13,10 @@ from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from tests.fake_immich import FakeImmich, Generation
 from tests.real.shared_card import SWAP, Card
-from tests.real.window_process import ML, Mode, Run
+from tests.real.window_process import ML, WHILE_OPEN, Mode, Run
 
 
-@pytest.fixture(params=["queues", "jobs"])
+@pytest.fixture
 def immich(request: pytest.FixtureRequest) -> Iterator[FakeImmich]:
     generation: Generation = request.param
     with FakeImmich(generation) as found:
@@ -52,6 +52,7 @@ def assert_as_at_start(card: Card, immich: FakeImmich, before: dict[str, bool]) 
     card.until(card.as_at_start)
 
 
+@pytest.mark.parametrize("immich", ["queues", "jobs"], indirect=True)
 def test_a_window_that_is_killed_at_any_write_is_restored(
     card: Card, immich: FakeImmich, run: Run
 ) -> None:
@@ -70,7 +71,9 @@ def test_a_window_that_is_killed_at_any_write_is_restored(
         assert_as_at_start(card, immich, before)
 
 
-@pytest.mark.parametrize("mode", ["restore", "cronjob"])
+@pytest.mark.parametrize(
+    ("mode", "immich"), [("restore", "queues"), ("cronjob", "jobs")], indirect=["immich"]
+)
 def test_a_restore_that_is_killed_at_any_write_is_restored(
     card: Card, immich: FakeImmich, run: Run, mode: Mode
 ) -> None:
@@ -78,8 +81,8 @@ def test_a_restore_that_is_killed_at_any_write_is_restored(
     writes = number = 0
     while number <= 2 * writes:
         # Killed with the card taken and the command running.
-        window = replace(run, command=("sleep", "60")).start()
-        card.until(lambda: "running sleep" in run.log.read_text())
+        window = replace(run, command=WHILE_OPEN).start()
+        card.until(lambda: "running sh" in run.said())
         window.kill()
         window.join()
         card.age(past_deadline=True)

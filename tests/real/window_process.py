@@ -23,6 +23,8 @@ from tests.fake_immich import KEY
 NAMESPACE = "llama-cpp"
 ML = ("immich", "immich-machine-learning")
 URL = "http://127.0.0.1:1"
+WHILE_OPEN = ("sh", "-c", "while kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
+"""A command that ends with its window, also where that is killed."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Importing these takes longer than a whole window; a fork has them already.
@@ -56,18 +58,22 @@ class Run:
     deployment: str = ML[1]
 
     def start(self) -> ForkServerProcess:
+        self.log.write_text("")
         process = _CONTEXT.Process(target=_main, args=(self,))
         process.start()
         return process
+
+    def said(self) -> str:
+        return self.log.read_text()
 
     def finish(self) -> tuple[int, str]:
         """Run to its end: exit code (-9 where it killed itself) and what it said."""
         process = self.start()
         process.join(90)
-        assert process.exitcode is not None, self.log.read_text()
+        assert process.exitcode is not None, self.said()
         code = process.exitcode
         process.close()
-        return code, self.log.read_text()
+        return code, self.said()
 
 
 class _Killer:
