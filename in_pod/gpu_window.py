@@ -291,12 +291,15 @@ class Window:
 
     def find(self) -> bool:
         """Read the Lease; False where there is none."""
+        self._lease = self._read()
+        return bool(self._lease)
+
+    def _read(self) -> Document:
         what = f"{self._leases}/{LEASE}"
         status, answer = self._api.request("GET", what)
         if status >= 400 and status != 404:
             raise refused("the API server", f"GET {what}", status, answer)
-        self._lease = {} if status == 404 else answer
-        return bool(self._lease)
+        return {} if status == 404 else cast("Document", answer)
 
     @property
     def holder(self) -> str:
@@ -424,15 +427,19 @@ class Window:
             if status not in (404, 409):
                 raise refused("the API server", "to change the Lease", status, answer)
             # The answer to an earlier request of ours may have been lost; then it is still ours.
-            if not self.find():
+            found = self._read()
+            if not found:
                 raise LostError(
                     f"the Lease {LEASE} is gone: another one restored it, or it was deleted by "
                     "hand; look whether what had the card has its replicas",
                     TRANSIENT,
                 )
-            if self.holder != self._me:
-                break
-        raise LostError(f"{self.holder or 'another one'} has the window now", TRANSIENT)
+            # Where it is not, its version is left unknown here: with it we could change it.
+            other = found["spec"].get("holderIdentity") or ""
+            if other not in (self._me, holder):
+                raise LostError(f"{other or 'another one'} has the window now", TRANSIENT)
+            self._lease = found
+        raise LostError(f"the Lease {LEASE} changes all the time", TRANSIENT)
 
     # The Deployments.
 

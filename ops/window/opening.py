@@ -34,15 +34,8 @@ def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
 
 
 def queues_of(settings: GpuWindow) -> ImmichQueues | None:
-    """Find the Immich whose queues are to be paused.
-
-    Raises:
-        OpsError: when there are several; there is one key.
-    """
-    found = {each.queues for each in settings.tenants if each.queues is not None}
-    if len(found) > 1:
-        raise OpsError("gpu_window.tenants: queues of one Immich at most; there is one key for it")
-    return next(iter(found), None)
+    """Find the Immich whose queues are to be paused; the settings name one at most."""
+    return next((each.queues for each in settings.tenants if each.queues is not None), None)
 
 
 class Opening:

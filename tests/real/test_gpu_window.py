@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import sys
@@ -11,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 import pytest
+import yaml
 
 from in_pod import gpu_window
 from in_pod.gpu_window import Tenant
@@ -23,10 +25,10 @@ from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.processes import Processes
 from stacks import settings
-from tests.fake_immich import FakeImmich
+from tests.fake_immich import KEY, FakeImmich
 from tests.real import window_process
 from tests.real.shared_card import LEASE_PATH, SWAP, Card
-from tests.real.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Run
+from tests.real.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Mode, Run
 
 ML_TEXT = "/".join(ML)
 
@@ -241,7 +243,7 @@ def test_a_pod_that_does_not_go_ends_the_attempt(
 
 
 def test_who_holds_the_card_is_named(card: Card, run: Run) -> None:
-    pod = {
+    pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "stranger", "namespace": "default"},
@@ -381,7 +383,7 @@ def test_queues_that_cannot_be_resumed_stay_in_the_record(
     immich.refusal = 403
     code, said = replace(with_immich, mode="cronjob").finish()
     assert "has to be an administrator's, with queue.read and queue.update" in said
-    assert window_process.KEY not in said
+    assert KEY not in said
     immich.refusal = None
     code, said = replace(with_immich, mode="cronjob").finish()
     assert code == 0, said
@@ -429,8 +431,8 @@ def test_a_damaged_record_is_said_and_nothing_is_touched(card: Card, run: Run) -
     card.age()
     broken = {"metadata": {"annotations": {gpu_window.ANNOTATION: '{"tenants": 3}'}}}
     card.api.request("PATCH", LEASE_PATH, broken)
-    for mode in ("window", "restore", "cronjob"):
-        code, said = replace(run, mode=mode).finish()  # type: ignore[arg-type]
+    for mode in get_args(Mode):
+        code, said = replace(run, mode=mode).finish()
         assert code == 1
         assert "error: the Lease gpu-window has no record that can be read" in said
         assert "writes: 0" in said
@@ -509,9 +511,6 @@ def test_an_api_server_that_stays_away_ends_with_what_brings_it_back(
 @pytest.fixture
 def service_account(cluster: EmbeddedCluster, card: Card, tmp_path: Path) -> Path:
     """An account that may do exactly what the program says it does."""
-    import base64
-
-    import yaml
 
     def create(path: str, document: dict[str, Any]) -> None:
         status, answer = card.api.request("POST", path, document)
@@ -573,8 +572,6 @@ def service_account(cluster: EmbeddedCluster, card: Card, tmp_path: Path) -> Pat
 
 @pytest.fixture
 def in_pod(cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, signals: None) -> None:
-    import yaml
-
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, port = server.removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
@@ -591,7 +588,7 @@ def test_the_program_restores_with_an_account_that_may_do_nothing_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("IMMICH_URL", immich.url)
-    monkeypatch.setenv("IMMICH_API_KEY", window_process.KEY)
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
     arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
     assert gpu_window.main(arguments) == 0
     assert capsys.readouterr().out == ""

@@ -87,8 +87,8 @@ def test_a_restore_that_is_killed_at_any_write_is_restored(
         window.join()
         card.age(past_deadline=True)
         if number:
-            at = {"kill_at": (number + 1) // 2, "kill_after": number % 2 == 0}
-            code, said = replace(run, mode=mode, **at).finish()
+            killed = replace(run, kill_at=(number + 1) // 2, kill_after=number % 2 == 0)
+            code, said = replace(killed, mode=mode).finish()
             assert code == -9, said
             card.age(past_deadline=True)
         code, said = replace(run, mode=mode).finish()

@@ -118,7 +118,7 @@ def _main(run: Run) -> None:
         def ask(immich: gpu_window.Immich, method: str, path: str, body: Any) -> Any:
             return killer.ask(lambda *each: asks(immich, *each), method, path, body)
 
-        gpu_window.Immich._ask = ask  # type: ignore[method-assign]
+        gpu_window.Immich._ask = ask  # type: ignore[method-assign,assignment]
         access = windows.ImmichAccess(url=None, key=run.key)
         code = 0
         with KubeApi(run.target) as connected:
