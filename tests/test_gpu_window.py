@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ import pytest
 
 from in_pod import gpu_window
 from in_pod.gpu_window import (
-    Immich,
     LostError,
     Record,
     Tenant,
@@ -33,8 +29,8 @@ from ops.window import taking
 from ops.window.durations import duration_s, span
 from ops.window.holders import Holders
 from ops.window.opening import DECLARED_REPLICAS
+from ops.window.run import status
 from stacks import settings
-from tests.fake_immich import KEY, FakeImmich
 from tests.lease_server import LeaseServer
 
 TENANT = Tenant(namespace="immich", deployment="immich-machine-learning", replicas=2, ready=1)
@@ -249,6 +245,22 @@ def test_a_second_window_names_the_first_and_the_way_out(
     assert server.writes == []
 
 
+def test_its_status_says_what_it_will_put_back(server: LeaseServer, record: Record) -> None:
+    lines: list[str] = []
+    status(server, namespace="llama-cpp", say=lines.append)
+    server.put(record, holder="me@here/12", renewed_s_ago=61)
+    status(server, namespace="llama-cpp", say=lines.append)
+    assert lines[0] == "no window is open"
+    assert lines[1].startswith("me@here/12, since ")
+    assert lines[2].endswith("(1m left)")
+    assert lines[3:] == [
+        "last heartbeat 1m 1s ago: its owner is gone",
+        "to be put back: immich/immich-machine-learning to 2 replicas, 1 ready",
+        "to be resumed: Immich's queue ocr",
+    ]
+    assert server.writes == []
+
+
 # ---- Servers in trouble ----------------------------------------------------------------------
 
 
@@ -273,82 +285,6 @@ def test_a_refusal_is_not_asked_again(server: LeaseServer, window: Window) -> No
     with pytest.raises(WindowError, match=r"refuses GET .*/leases/gpu-window \(403: ") as caught:
         window.find()
     assert caught.value.code == gpu_window.NO_ACCESS
-
-
-# ---- Immich ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-@pytest.mark.parametrize("generation", ["queues", "jobs"])
-@pytest.mark.parametrize("suffix", ["", "/", "/api"])
-def test_both_of_immichs_interfaces(generation: Any, suffix: str, said: list[str]) -> None:
-    with FakeImmich(generation) as fake:
-        fake.active["ocr"] = 2
-        immich = Immich(fake.url + suffix, KEY, say=said.append, timing=QUICK)
-        immich.set_paused("ocr", True)
-        found = immich.queues()
-        assert found["ocr"].is_paused
-        assert found["ocr"].active == 1
-        assert not found["smartSearch"].is_paused
-        Immich(fake.url, KEY, say=said.append, timing=QUICK).set_paused("ocr", False)
-        assert fake.calls == ["pause ocr", "resume ocr"]
-
-
-def test_a_key_that_immich_refuses_is_not_shown(said: list[str]) -> None:
-    with FakeImmich() as fake:
-        immich = Immich(fake.url, "another-key", say=said.append, timing=QUICK)
-        with pytest.raises(WindowError, match=r"401: Invalid API key.*queue\.update") as caught:
-            immich.queues()
-    assert "another-key" not in str(caught.value)
-
-
-@pytest.mark.parametrize("url", ["immich:2283", "ftp://immich", "http://a@b", "http://a/?b=1", ""])
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(WindowError, match="IMMICH_URL is no address"):
-        Immich(url, KEY, say=print)
-
-
-@pytest.fixture
-def stranger() -> Iterator[tuple[str, list[str]]]:
-    """A web server that is not Immich: its address, and the keys that it was shown."""
-    keys: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            keys.append(self.headers.get("x-api-key", ""))
-            is_redirect = self.path.startswith("/from")
-            self.send_response(302 if is_redirect else 200)
-            if is_redirect:
-                self.send_header("Location", "/to")
-            self.send_header("Content-Length", "6")
-            self.end_headers()
-            self.wfile.write(b"<html>")
-
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", keys
-        server.shutdown()
-
-
-def test_a_key_is_not_taken_along_a_redirect(
-    stranger: tuple[str, list[str]], said: list[str]
-) -> None:
-    url, keys = stranger
-    with pytest.raises(WindowError, match="answers 302"):
-        Immich(f"{url}/from", KEY, say=said.append, timing=QUICK).queues()
-    assert keys == [KEY]
-
-
-def test_what_is_not_immich_is_said(stranger: tuple[str, list[str]], said: list[str]) -> None:
-    with pytest.raises(WindowError, match="answers, but not as Immich does"):
-        Immich(stranger[0], KEY, say=said.append, timing=QUICK).queues()
 
 
 # ---- What is said of pods --------------------------------------------------------------------
