@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def assert_as_at_start(card: Card, immich: FakeImmich, before: dict[str, bool]) 
 
 @pytest.mark.parametrize("immich", ["queues", "jobs"], indirect=True)
 def test_a_window_that_is_killed_at_any_write_is_restored(
-    card: Card, immich: FakeImmich, run: Run
+    card: Card, immich: FakeImmich, run: Run, record_property: Callable[[str, object], None]
 ) -> None:
     before = dict(immich.paused)
     code, said = run.finish()
@@ -62,6 +62,7 @@ def test_a_window_that_is_killed_at_any_write_is_restored(
     assert_as_at_start(card, immich, before)
     writes = writes_of(said)
     assert writes >= 18
+    record_property("writes", writes)
     for number, after in kills(writes):
         code, said = replace(run, kill_at=number, kill_after=after).finish()
         assert code == -9, said
@@ -75,7 +76,11 @@ def test_a_window_that_is_killed_at_any_write_is_restored(
     ("mode", "immich"), [("restore", "queues"), ("cronjob", "jobs")], indirect=["immich"]
 )
 def test_a_restore_that_is_killed_at_any_write_is_restored(
-    card: Card, immich: FakeImmich, run: Run, mode: Mode
+    card: Card,
+    immich: FakeImmich,
+    run: Run,
+    mode: Mode,
+    record_property: Callable[[str, object], None],
 ) -> None:
     before = dict(immich.paused)
     writes = number = 0
@@ -97,4 +102,5 @@ def test_a_restore_that_is_killed_at_any_write_is_restored(
         if not number:
             writes = writes_of(said)
             assert writes >= 9
+            record_property("writes", writes)
         number += 1
