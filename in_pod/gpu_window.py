@@ -491,7 +491,7 @@ class Window:
         return ", ".join(waiting) or f"a pod of {namespace}/{name}"
 
     def _pods(self, namespace: str, deployment: Document) -> list[Document]:
-        query = urlencode({"labelSelector": _selector(deployment["spec"]["selector"])})
+        query = urlencode({"labelSelector": label_selector(deployment["spec"]["selector"])})
         what = f"/api/v1/namespaces/{quote(namespace)}/pods?{query}"
         status, answer = self._api.request("GET", what)
         if status >= 400:
@@ -527,7 +527,8 @@ def _is_observed(deployment: Document) -> bool:
     return bool(observed >= deployment["metadata"]["generation"])
 
 
-def _selector(selector: Document) -> str:
+def label_selector(selector: Document) -> str:
+    """Write a Deployment's selector as a query has it."""
     forms = {
         "In": "{key} in ({values})",
         "NotIn": "{key} notin ({values})",

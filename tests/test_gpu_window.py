@@ -19,6 +19,7 @@ from in_pod.gpu_window import (
     UnansweredError,
     Window,
     WindowError,
+    label_selector,
     parse_record,
     pod_text,
     restore_past_deadline,
@@ -342,6 +343,19 @@ READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]
 )
 def test_what_keeps_a_pod(found: dict[str, Any], text: str) -> None:
     assert pod_text(found) == text
+
+
+def test_pods_are_found_by_every_kind_of_selector() -> None:
+    selector = {
+        "matchLabels": {"app": "ml"},
+        "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["a", "b"]},
+            {"key": "zone", "operator": "NotIn", "values": ["c"]},
+            {"key": "gpu", "operator": "Exists"},
+            {"key": "old", "operator": "DoesNotExist"},
+        ],
+    }
+    assert label_selector(selector) == "app=ml,tier in (a,b),zone notin (c),gpu,!old"
 
 
 def test_an_account_that_may_not_look_everywhere_names_no_holder(server: LeaseServer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def apart(monkeypatch: pytest.MonkeyPatch, cluster: EmbeddedCluster, tmp_path: P
 
 @pytest.fixture(scope="module")
 def shared_card(
-    cluster: EmbeddedCluster, kube: Cluster, production: dict[str, Any]
+    cluster: EmbeddedCluster, kube: Cluster, synth: Callable[..., dict[str, Any]]
 ) -> Iterator[Card]:
     """The stack beside a machine learning that has the card."""
     kube.apply(MACHINE_LEARNING)
@@ -89,7 +89,8 @@ def shared_card(
     with KubeApi(target) as api:
         found = Card(api)
         found.until(lambda: found.ready(ML))
-        kube.apply(manifests(production))
+        # Without the CronJob, which would start a Job amid these tests.
+        kube.apply(manifests(synth(gpu_window=None)))
         found.until(found.as_at_start)
         yield found
 

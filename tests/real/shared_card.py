@@ -22,14 +22,14 @@ MACHINE_LEARNING: tuple[dict[str, Any], ...] = (
         "metadata": {"namespace": ML[0], "name": ML[1]},
         "spec": {
             "replicas": 1,
-            "selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["ml"]}]},
+            "selector": {"matchLabels": {"app.kubernetes.io/name": ML[1]}},
             "template": {
-                "metadata": {"labels": {"app": "ml"}},
+                "metadata": {"labels": {"app.kubernetes.io/name": ML[1]}},
                 "spec": {
                     "tolerations": [{"operator": "Exists"}],
                     "containers": [
                         {
-                            "name": "ml",
+                            "name": "machine-learning",
                             "image": "ghcr.io/immich-app/immich-machine-learning:v3",
                             "resources": {"limits": {"nvidia.com/gpu": "1"}},
                         }

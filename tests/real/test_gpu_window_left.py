@@ -20,6 +20,10 @@ from tests.fake_immich import KEY, FakeImmich
 from tests.real.shared_card import LEASE_PATH, SWAP, Card
 from tests.real.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Mode, Run
 
+DEPLOYMENTS = tuple(
+    f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}" for namespace, name in (SWAP, ML)
+)
+
 
 @pytest.fixture
 def run(cluster: EmbeddedCluster, tmp_path: Path) -> Run:
@@ -215,6 +219,9 @@ def service_account(cluster: EmbeddedCluster, card: Card, tmp_path: Path) -> Pat
     ca = config.get("certificate-authority-data")
     text = base64.b64decode(ca) if ca else Path(config["certificate-authority"]).read_bytes()
     (folder / "ca.crt").write_bytes(text)
+    api = gpu_window.InClusterApi(service_account_dir=folder, url=config["server"])
+    # The API server learns of new Roles by watching itself, a moment later.
+    card.until(lambda: all(api.request("GET", path)[0] != 403 for path in DEPLOYMENTS))
     return folder
 
 
