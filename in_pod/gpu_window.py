@@ -470,10 +470,10 @@ class Window:
         found = self.deployment(namespace, name)
         if found is None:
             return ""
-        pods = [f"pod {namespace}/{pod_text(each)}" for each in self._pods(namespace, found)]
+        pods = self._pods(namespace, found)
         if not pods and not _is_observed(found):
             return f"{namespace}/{name} to be scaled down"
-        return ", ".join(pods)
+        return ", ".join(f"pod {namespace}/{pod_text(each)} to go" for each in pods)
 
     def unready(self, namespace: str, name: str, wanted: int) -> str:
         """Say what so many ready pods of a Deployment wait for."""
@@ -484,7 +484,9 @@ class Window:
         ready = [each for each in pods if is_ready(each)]
         if _is_observed(found) and len(ready) >= wanted:
             return ""
-        waiting = [f"pod {namespace}/{pod_text(each)}" for each in pods if not is_ready(each)]
+        waiting = [
+            f"pod {namespace}/{pod_text(each)} to be ready" for each in pods if not is_ready(each)
+        ]
         failure = _condition(found, "ReplicaFailure")
         if not waiting and failure.get("status") == "True":
             waiting = [f"{namespace}/{name}: {message_of(failure)}"]

@@ -256,7 +256,7 @@ def test_its_status_says_what_it_will_put_back(server: LeaseServer, record: Reco
     assert lines[2].endswith("(1m left)")
     assert lines[3:] == [
         "last heartbeat 1m 1s ago: its owner is gone",
-        "to be put back: immich/immich-machine-learning to 2 replicas, 1 ready",
+        "to be put back: immich/immich-machine-learning, replicas 2, 1 ready",
         "to be resumed: Immich's queue ocr",
     ]
     assert server.writes == []

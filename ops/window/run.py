@@ -72,10 +72,15 @@ def run(
         OpsError: when it cannot be opened, and when something remains to be put back.
     """
     window = Window(api, namespace=namespace, say=say, timing=timing)
-    names, immich = _immich(settings, access, say=say, warn=warn, timing=timing)
+    names, immich = _immich(settings, access, say=say, timing=timing)
     check(window, settings.tenants)
     with ended_once(_NOTE) as ending:
         taking.create(window, immich, deadline_in_s=wait_s + for_s)
+        if names and immich is None:
+            warn(
+                "IMMICH_API_KEY is not set: Immich's queues are not paused, and jobs that arrive "
+                f"meanwhile ({', '.join(names)}) will fail and are not tried again"
+            )
         failure: BaseException | None = None
         code = 0
         try:
@@ -125,7 +130,7 @@ def restore_only(
         say("no window is open: nothing to restore")
         return
     if taking.wait_for_death(window):
-        _, immich = _immich(settings, access, say=say, warn=lambda _: None, timing=timing)
+        _, immich = _immich(settings, access, say=say, timing=timing)
         with ended_once(_NOTE):
             try:
                 taking.finish(window, immich)
@@ -148,7 +153,7 @@ def status(api: Api, *, namespace: str, say: Say) -> None:
     beat = "its owner is gone" if window.is_dead else "its owner is alive"
     say(f"last heartbeat {span(window.silent_s)} ago: {beat}")
     for each in () if record.given_back else record.tenants:
-        say(f"to be put back: {each} to {each.replicas} replicas, {each.ready} ready")
+        say(f"to be put back: {each}, replicas {each.replicas}, {each.ready} ready")
     for name in record.queues:
         say(f"to be resumed: Immich's queue {name}")
 
@@ -165,16 +170,12 @@ def _use(window: Window, command: Sequence[str], url: str, say: Say) -> int:
 
 
 def _immich(
-    settings: GpuWindow, access: ImmichAccess, *, say: Say, warn: Say, timing: Timing | None
+    settings: GpuWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
 ) -> tuple[tuple[str, ...], Immich | None]:
     queues = queues_of(settings)
     if queues is None:
         return (), None
     if not access.key:
-        warn(
-            "IMMICH_API_KEY is not set: Immich's queues are not paused, and jobs that arrive "
-            f"meanwhile ({', '.join(queues.names)}) will fail and are not tried again"
-        )
         return queues.names, None
     return queues.names, Immich(access.url or queues.url, access.key, say=say, timing=timing)
 
