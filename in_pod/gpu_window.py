@@ -37,6 +37,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import quote, urlencode
@@ -748,11 +749,8 @@ def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
     if tenants and not record.given_back:
         window.say(f"giving the card back to {', '.join(map(str, tenants))}")
         problems.append(window.scale(window.namespace, DEPLOYMENT, 0))
-        stuck = _waited(
-            window,
-            lambda: window.lingering(window.namespace, DEPLOYMENT),
-            window.timing.gone_s,
-        )
+        lingering = partial(window.lingering, window.namespace, DEPLOYMENT)
+        stuck = _waited(window, lingering, window.timing.gone_s)
         if stuck:
             window.say(f"not waiting any longer: {stuck}")
         for each in tenants:

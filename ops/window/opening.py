@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from in_pod.gpu_window import DEPLOYMENT, Immich, Record, Tenant, Window
@@ -96,9 +97,7 @@ class Opening:
         for each in tenants:
             self._scale(each.namespace, each.deployment, 0)
         for each in tenants:
-            self._wait(
-                lambda each=each: self._window.lingering(each.namespace, each.deployment)  # type: ignore[misc]
-            )
+            self._wait(partial(self._window.lingering, each.namespace, each.deployment))
 
     def give_card(self) -> None:
         """Scale llama-swap to its declared replicas, and wait until it is ready."""
