@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 
 from llama_swap_config.errors import ConfigError
-from ops import drift_cli, fit_cli, lock_cli, plan_cli, serve_cli, smoke_cli, weights_cli
+from ops import (
+    drift_cli,
+    fit_cli,
+    lock_cli,
+    plan_cli,
+    serve_cli,
+    smoke_cli,
+    weights_cli,
+    window_cli,
+)
 from ops.errors import OpsError
 from ops.synth import ROOT
 from ops.terminal import CONSOLE, say
@@ -29,6 +38,7 @@ app.command("lock")(lock_cli.lock)
 app.command()(fit_cli.fit)
 app.command()(plan_cli.plan)
 app.command()(drift_cli.drift)
+app.command(context_settings={"allow_interspersed_args": False})(window_cli.window)
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")

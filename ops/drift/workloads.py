@@ -9,6 +9,7 @@ from typing import Any
 
 from constructs.labels import selector
 from constructs.llama_swap import CONFIG_ANNOTATION
+from in_pod.gpu_window import ANNOTATION, LEASE
 from ops.drift.declared import DEPLOY, Declared, of_stack
 from ops.drift.difference import Finding, Value, time_text, value_text
 from ops.drift.object_fields import epoch, last_writer
@@ -17,9 +18,6 @@ from ops.kube_api import Document, KubeApi
 
 FRONT_END = "llama-swap"
 """The name of the front end's ConfigMap, Deployment and container, whichever front end it is."""
-WINDOW_LEASE = "gpu-window"
-WINDOW_ANNOTATION = "llama-cpp-infra/gpu-window"
-"""Where a window keeps its record, JSON with its `deadline`."""
 _WHERE = "in the cluster"
 
 
@@ -44,7 +42,7 @@ def look(
     for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", FRONT_END):
         findings += pod_findings(declared, pod, config_map)
     jobs, of_jobs = _jobs(namespace, api)
-    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{WINDOW_LEASE}")
+    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
     windows, of_windows = ([], []) if lease is None else window(lease, api.now())
     return (*findings, *jobs, *windows), (*of_jobs, *of_windows)
 
@@ -162,7 +160,7 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
         until = f"past its deadline {time_text(deadline_s)}"
     return [
         Finding(
-            subject=f"Lease {WINDOW_LEASE}",
+            subject=f"Lease {LEASE}",
             field="window",
             found=Value(
                 text=f"still open, {until}",
@@ -179,6 +177,6 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
 def _deadline(lease: Document) -> float | None:
     annotations = lease["metadata"].get("annotations") or {}
     try:
-        return epoch(json.loads(annotations[WINDOW_ANNOTATION])["deadline"])
+        return epoch(json.loads(annotations[ANNOTATION])["deadline"])
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
