@@ -11,7 +11,7 @@ export CHECKPOINT_DISABLE := 1
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; set PYTHON=" if sys.version_info < (3, 11) else 0)'
@@ -44,8 +44,30 @@ synth: install ## Write cdktf.out from the registry and the settings
 	python main.py && echo "cdktf.out/stacks/llama-cpp/cdk.tf.json"
 
 .PHONY: plan
-plan: install ## Show what a deploy would change (PG_CONN_STR, KUBE_CONFIG_PATH, KUBE_CTX)
-	python -m ops plan
+plan: install ## Compare this branch with main: objects, downloads, VRAM (no cluster needed)
+	python -m ops plan $(PLAN) || test $$? -eq 2
+
+# What comes from outside reaches the shell through the environment alone: what make puts into a recipe, a shell runs.
+# With only one of state and cluster named, the report would silently lack the real plan.
+.PHONY: plan-report
+plan-report: install ## Write plan-report/ for a pull request (BASE; the real plan too where PG_* and KUBE_* are set)
+	rm -rf plan-report
+	@refresh=; state="$${PG_CONN_STR:-$$PGHOST}"; cluster="$$KUBE_CONFIG_PATH"; \
+	if [ -n "$$state" ] && [ -n "$$cluster" ]; then refresh=--refresh; \
+	elif [ -n "$$state$$cluster" ]; then \
+		echo "error: only one of PG_CONN_STR and KUBE_CONFIG_PATH is set; the real plan needs both" >&2; exit 1; \
+	fi; \
+	python -m ops plan --report plan-report $${BASE:+--base="$$BASE"} $$refresh || [ $$? -eq 2 ]
+
+# For every night. A source that is not named would be passed over, so these two are asked for here.
+.PHONY: drift
+drift: install ## Compare what runs with what is declared, into drift-report/ (also DRIFT_URL, DRIFT_VOLUME)
+	@if [ -z "$${PG_CONN_STR:-$$PGHOST}" ] || [ -z "$$KUBE_CONFIG_PATH" ]; then \
+		echo "error: PG_CONN_STR (where the state is) and KUBE_CONFIG_PATH must both be set" >&2; exit 1; \
+	fi
+	mkdir -p drift-report
+	@python -m ops drift --markdown $${DRIFT_URL:+--url="$$DRIFT_URL"} $${DRIFT_VOLUME:+--volume="$$DRIFT_VOLUME"} \
+		2>&1 | tee drift-report/drift.md; exit $${PIPESTATUS[0]}
 
 .PHONY: deploy
 deploy: install $(CDKTF) ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
@@ -60,12 +82,16 @@ test-fast: install ## Run the tests that need no server
 	python -m pytest --ignore=tests/real
 
 .PHONY: check
-check: install ## Lint, types, import contracts, registry against lock
+check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	python -m ops lock --check
+
+.PHONY: lint-workflows
+lint-workflows: install ## Lint .github/workflows with actionlint and zizmor
+	python -m ops.lint_workflows
 
 .PHONY: all
 all: check test ## What CI runs

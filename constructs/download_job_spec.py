@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from constructs import job_pod
 from constructs import terraform as tf
 
 from constructs.labels import selector
@@ -72,17 +73,7 @@ class DownloadJobSpec:
             automount_service_account_token=False,
             enable_service_links=False,
             termination_grace_period_seconds=30,
-            security_context=_JOB.JobV1SpecTemplateSpecSecurityContext(
-                run_as_non_root=True,
-                run_as_user=str(self.run_as_user),
-                run_as_group=str(self.run_as_user),
-                fs_group=str(self.run_as_user),
-                # A volume of models has few files, but NFS answers each chown with an error.
-                fs_group_change_policy="OnRootMismatch",
-                seccomp_profile=_JOB.JobV1SpecTemplateSpecSecurityContextSeccompProfile(
-                    type="RuntimeDefault"
-                ),
-            ),
+            security_context=job_pod.pod_security_context(self.run_as_user),
             toleration=[
                 _JOB.JobV1SpecTemplateSpecToleration(key=self.taint_key, operator="Exists")
             ],
@@ -116,15 +107,7 @@ class DownloadJobSpec:
                 # The program needs 40 MiB; the rest is for pages that NFS has not taken yet.
                 limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
             ),
-            security_context=_JOB.JobV1SpecTemplateSpecContainerSecurityContext(
-                # The provider sends `false` where this is left out, and so overrides the pod's.
-                run_as_non_root=True,
-                allow_privilege_escalation=False,
-                read_only_root_filesystem=True,
-                capabilities=_JOB.JobV1SpecTemplateSpecContainerSecurityContextCapabilities(
-                    drop=["ALL"]
-                ),
-            ),
+            security_context=job_pod.container_security_context(),
             volume_mount=[
                 _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
                     name="models", mount_path="/models"
@@ -136,24 +119,9 @@ class DownloadJobSpec:
         )
 
     def _env(self) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
-        plain = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **self.env}
-        env = [
-            _JOB.JobV1SpecTemplateSpecContainerEnv(name=name, value=value)
-            for name, value in plain.items()
-        ]
+        env = job_pod.python_env(self.env)
         if self.hf_token_secret is not None:
-            env.append(
-                _JOB.JobV1SpecTemplateSpecContainerEnv(
-                    name="HF_TOKEN",
-                    value_from=_JOB.JobV1SpecTemplateSpecContainerEnvValueFrom(
-                        secret_key_ref=(
-                            _JOB.JobV1SpecTemplateSpecContainerEnvValueFromSecretKeyRef(
-                                name=self.hf_token_secret, key="HF_TOKEN"
-                            )
-                        )
-                    ),
-                )
-            )
+            env.append(job_pod.secret_env("HF_TOKEN", self.hf_token_secret))
         return env
 
 

@@ -8,6 +8,7 @@ from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.front_end import CONFIG_DIR, FrontEndProgram
+from constructs.gpu_tenants import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from constructs.labels import labels, selector
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import WARM_UP_ANNOTATION, ModelWarmUp
@@ -19,7 +20,7 @@ _SVC = tf.service_v1
 CONFIG_ANNOTATION = "checksum/config"
 # Whichever front end runs: under a name of its own, the other one's Deployment would be made
 # beside this one, and its pod would wait for the one GPU.
-_NAME = "llama-swap"
+_NAME = ENDPOINT_DEPLOYMENT
 
 
 class LlamaSwap(tf.Construct):
@@ -88,7 +89,7 @@ class LlamaSwap(tf.Construct):
                 name=_NAME, namespace=namespace.name, labels=labels(_NAME)
             ),
             spec=_DEP.DeploymentV1Spec(
-                replicas="1",
+                replicas=str(ENDPOINT_REPLICAS),
                 revision_history_limit=3,
                 progress_deadline_seconds=600 + (0 if warm_up is None else warm_up.wait_s),
                 # Two pods would wait for one GPU: the old one has to go first.
@@ -113,6 +114,8 @@ class LlamaSwap(tf.Construct):
                 ),
             ),
             wait_for_rollout=False,
+            # A GPU window scales it: a deploy meanwhile must not take the card from who has it.
+            lifecycle=tf.ignore_changes("spec[0].replicas"),
             depends_on=[
                 config_map,
                 store.claim,

@@ -28,6 +28,9 @@ from cdktf_cdktf_provider_kubernetes import (
     persistent_volume_claim_v1,
     persistent_volume_v1,
     provider,
+    role_binding_v1,
+    role_v1,
+    service_account_v1,
     service_v1,
 )
 
@@ -41,6 +44,7 @@ __all__ = [
     "config_map_v1",
     "cron_job_v1",
     "deployment_v1",
+    "ignore_changes",
     "job_template_spec",
     "job_v1",
     "namespace_v1",
@@ -49,6 +53,9 @@ __all__ = [
     "persistent_volume_v1",
     "prevent_destroy",
     "provider",
+    "role_binding_v1",
+    "role_v1",
+    "service_account_v1",
     "service_v1",
     "terraform_text",
 ]
@@ -57,6 +64,15 @@ __all__ = [
 def prevent_destroy(wanted: bool) -> TerraformResourceLifecycle | None:
     """Make the lifecycle block under which Terraform refuses to delete a resource."""
     return TerraformResourceLifecycle(prevent_destroy=True) if wanted else None
+
+
+def ignore_changes(*paths: str) -> TerraformResourceLifecycle:
+    """Make the lifecycle block under which Terraform sets fields once and then lets them be.
+
+    Args:
+        paths: In Terraform's spelling, as in `spec[0].replicas`.
+    """
+    return TerraformResourceLifecycle(ignore_changes=list(paths))
 
 
 def terraform_text(text: str) -> str:

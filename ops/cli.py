@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 
 from llama_swap_config.errors import ConfigError
-from ops import fit_cli, lock_cli, serve_cli, smoke_cli, weights_cli
+from ops import (
+    drift_cli,
+    fit_cli,
+    lock_cli,
+    plan_cli,
+    serve_cli,
+    smoke_cli,
+    weights_cli,
+    window_cli,
+)
 from ops.errors import OpsError
 from ops.synth import ROOT
 from ops.terminal import CONSOLE, say
@@ -27,6 +36,9 @@ app.command()(serve_cli.serve)
 app.command()(smoke_cli.smoke)
 app.command("lock")(lock_cli.lock)
 app.command()(fit_cli.fit)
+app.command()(plan_cli.plan)
+app.command()(drift_cli.drift)
+app.command(context_settings={"allow_interspersed_args": False})(window_cli.window)
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
@@ -121,21 +133,6 @@ def deploy(
         if waiting
         else "deployed; everything runs"
     )
-
-
-@app.command()
-def plan(
-    lock: Annotated[
-        bool, typer.Option("--lock/--no-lock", help="Hold the state's lock meanwhile.")
-    ] = True,
-) -> None:
-    """Show what a deploy would change: exit code 0 nothing, 2 something, 1 an error.
-
-    Example: `python -m ops plan --no-lock`
-    """
-    from ops.plan import plan as run
-
-    raise typer.Exit(run(lock=lock))
 
 
 @app.command()

@@ -94,5 +94,5 @@ def verify(terraform: Terraform) -> None:
     if terraform.plan(quiet=True) != NO_CHANGES:
         raise OpsError(
             "the deploy is not complete: a plan after it still finds changes; "
-            "see `python -m ops plan`, then deploy again"
+            "see `python -m ops plan --refresh`, then deploy again"
         )

@@ -9,17 +9,15 @@ import json
 import os
 import secrets
 import shutil
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from ops import control_plane, credentials, postgres
+from ops import control_plane, credentials, embedded_objects, postgres
+from ops.embedded_objects import AdminApi
 from ops.errors import OpsError
 from ops.ports import free_ports, refusal
 from ops.processes import Processes
@@ -28,7 +26,6 @@ from ops.state_dir import locked
 from ops.terminal import Say
 
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
-_DEFINITIONS = Path(__file__).parent / "embedded_cluster"
 # What runs, in the order of starting; `down` goes the other way.
 _ORDER = (
     "etcd",
@@ -178,7 +175,8 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     )
     server = f"https://127.0.0.1:{port}"
     certificate = state_dir / "certs" / "apiserver.crt"
-    _wait_for_api_server(processes, server, token, certificate)
+    api = AdminApi(server=server, token=token, certificate=certificate)
+    _wait_for_api_server(processes, api)
     kubeconfig = credentials.write_kubeconfig(state_dir / "kubeconfig", server, token, certificate)
     say(f"kube-apiserver is ready at {server}")
     processes.start(
@@ -215,8 +213,9 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             f"--config={_kwok_definitions(state_dir, endpoint_port)}",
         ],
     )
-    _register_node(server, token, certificate, kubelet_port)
-    _wait_for_node(processes, server, token, certificate)
+    embedded_objects.register_node(api, kubelet_port)
+    embedded_objects.add_gpu_tenant(api)
+    _wait_for_node(processes, api)
     say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
     stored = {"pg_conn_str": pg_conn_str, "endpoint_port": endpoint_port}
     (state_dir / "cluster.json").write_text(json.dumps(stored))
@@ -249,9 +248,9 @@ def _api_server_port() -> int:
     return int(wanted)
 
 
-def _wait_for_api_server(processes: Processes, server: str, token: str, certificate: Path) -> None:
+def _wait_for_api_server(processes: Processes, api: AdminApi) -> None:
     def ready() -> bool:
-        return certificate.exists() and _request(server, "/readyz", token, certificate) == b"ok"
+        return api.certificate.exists() and api.is_ready()
 
     _wait(processes, "kube-apiserver", ready)
 
@@ -264,25 +263,16 @@ def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
         "metadata": {"name": "endpoint"},
         "spec": {"forwards": [{"target": {"address": "127.0.0.1", "port": endpoint_port}}]},
     }
+    stages = (embedded_objects.DEFINITIONS / "kwok.yaml").read_text()
     path = state_dir / "kwok.yaml"
-    path.write_text(f"{(_DEFINITIONS / 'kwok.yaml').read_text()}---\n{yaml.safe_dump(forward)}")
+    path.write_text(f"{stages}---\n{yaml.safe_dump(forward)}")
     return path
 
 
-def _register_node(server: str, token: str, certificate: Path, kubelet_port: int) -> None:
-    node = yaml.safe_load((_DEFINITIONS / "node.yaml").read_text())
-    node["status"]["addresses"] = [{"type": "InternalIP", "address": "127.0.0.1"}]
-    node["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": kubelet_port}}
-    path = f"/api/v1/nodes/{node['metadata']['name']}?fieldManager=embedded&force=true"
-    _request(server, path, token, certificate, apply=node)
-    status = path.replace("?", "/status?")
-    _request(server, status, token, certificate, apply=node)
-
-
-def _wait_for_node(processes: Processes, server: str, token: str, certificate: Path) -> None:
+def _wait_for_node(processes: Processes, api: AdminApi) -> None:
     def ready() -> bool:
-        node = json.loads(_request(server, "/api/v1/nodes/k8s-node1", token, certificate))
-        conditions = node["status"].get("conditions", ())
+        node = api.get("/api/v1/nodes/k8s-node1") or {}
+        conditions = node.get("status", {}).get("conditions", ())
         return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
     _wait(processes, "kwok", ready)
@@ -311,27 +301,6 @@ def _gone(processes: Processes) -> OpsError:
         f"{name} ended at its start ({processes.last_line(name)}); its log is "
         f"{processes.log(name)}"
     )
-
-
-def _request(
-    server: str, path: str, token: str, certificate: Path, *, apply: object = None
-) -> bytes:
-    context = ssl.create_default_context(cafile=str(certificate))
-    request = urllib.request.Request(  # noqa: S310 - always this machine's API server.
-        f"{server}{path}",
-        data=None if apply is None else json.dumps(apply).encode(),
-        headers={
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/apply-patch+yaml",
-        },
-        method="GET" if apply is None else "PATCH",
-    )
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
-    with opener.open(request, timeout=10) as response:
-        body: bytes = response.read()
-        return body
 
 
 def _check_space(state_dir: Path) -> None:

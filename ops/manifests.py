@@ -7,6 +7,7 @@ error, so nothing is lost on the way.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -20,6 +21,9 @@ _KINDS = {
     "kubernetes_persistent_volume_v1": ("v1", "PersistentVolume"),
     "kubernetes_persistent_volume_claim_v1": ("v1", "PersistentVolumeClaim"),
     "kubernetes_config_map_v1": ("v1", "ConfigMap"),
+    "kubernetes_service_account_v1": ("v1", "ServiceAccount"),
+    "kubernetes_role_v1": ("rbac.authorization.k8s.io/v1", "Role"),
+    "kubernetes_role_binding_v1": ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     "kubernetes_network_policy_v1": ("networking.k8s.io/v1", "NetworkPolicy"),
     "kubernetes_service_v1": ("v1", "Service"),
     "kubernetes_job_v1": ("batch/v1", "Job"),
@@ -54,6 +58,7 @@ _PLURALS = {
     "port": "ports",
     "ports": "ports",
     "rule": "rules",
+    "subject": "subjects",
     "to": "to",
     "toleration": "tolerations",
     "volume": "volumes",
@@ -111,6 +116,29 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
 def to_yaml(objects: tuple[Manifest, ...]) -> str:
     """Write the objects as one file of several YAML documents."""
     return yaml.safe_dump_all(objects, sort_keys=False, width=96, allow_unicode=True)
+
+
+def field_path(parts: Sequence[str]) -> str:
+    """Spell a path into a Terraform resource as Kubernetes spells it.
+
+    Args:
+        parts: Terraform's names; what tells the items of a repeated block apart as `[name]`.
+    """
+    shown = ""
+    in_text_map = False
+    for index, part in enumerate(parts):
+        following = parts[index + 1] if index + 1 < len(parts) else ""
+        if part.startswith("[") or in_text_map:
+            shown += part if part.startswith("[") else f"[{part}]"
+            in_text_map = False
+            continue
+        in_text_map = part in _TEXT_MAPS
+        if part == "persistent_volume_source":
+            continue
+        repeated = following.startswith("[") and part in _PLURALS
+        name = _PLURALS[part] if repeated else _camel(part)
+        shown += f".{name}" if shown else name
+    return shown
 
 
 def _without_terraform(resource: dict[str, Any]) -> dict[str, Any]:

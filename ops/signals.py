@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,57 @@ def ended_by_signals() -> Iterator[None]:
         return
     try:
         yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Ending:
+    """What a signal means: an end while that is possible, afterwards only a word that it waits."""
+
+    def __init__(self, note: str) -> None:
+        self._note = f"{note}\n".encode()
+        self._number = 0
+        self._possible = False
+
+    @contextmanager
+    def possible(self) -> Iterator[None]:
+        """Let the first signal end what runs in the context: SystemExit, or KeyboardInterrupt."""
+        self._possible = True
+        try:
+            if self._number:
+                self._raise()
+            yield
+        finally:
+            self._possible = False
+
+    def receive(self, number: int, _frame: FrameType | None) -> None:
+        """Take a signal."""
+        self._number = number
+        if self._possible:
+            self._raise()
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, self._note)
+
+    def _raise(self) -> None:
+        self._possible = False
+        if self._number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self._number)
+
+
+@contextmanager
+def ended_once(note: str) -> Iterator[Ending]:
+    """Let signals end only what may be ended, while the context lasts.
+
+    Args:
+        note: What is said to whoever signals while nothing may be ended.
+    """
+    ending = Ending(note)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, ending.receive) for number in numbers}
+    try:
+        yield ending
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -31,21 +31,26 @@ def node_path() -> str:
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
-def synthesize() -> Synthesized:
-    """Synthesize the stack into cdktf.out (or $CDKTF_OUTDIR).
+def synthesize(root: Path = ROOT, outdir: Path | None = None) -> Synthesized:
+    """Synthesize the stack.
+
+    Args:
+        root: The tree whose main.py is run; left out: this one.
+        outdir: Where to write; left out: $CDKTF_OUTDIR, or cdktf.out in that tree.
 
     Raises:
         OpsError: with the app's own line, when registry, lock or settings do not hold together.
     """
-    env = os.environ | {"PATH": node_path()}
+    outdir = outdir or Path(os.environ.get("CDKTF_OUTDIR", "cdktf.out"))
+    env = os.environ | {"PATH": node_path(), "CDKTF_OUTDIR": str(outdir)}
     # Without bytecode each synth compiles 1 million lines of bindings again.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     result = subprocess.run(
-        [sys.executable, "main.py"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "main.py"], cwd=root, env=env, capture_output=True, text=True, check=False
     )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no output"]
         raise OpsError(lines[-1].removeprefix("error: "))
-    directory = ROOT / os.environ.get("CDKTF_OUTDIR", "cdktf.out") / "stacks" / STACK
+    directory = root / outdir / "stacks" / STACK
     document = json.loads((directory / "cdk.tf.json").read_text(encoding="utf-8"))
     return Synthesized(directory=directory, document=document)

@@ -13,6 +13,7 @@ from ops.errors import OpsError
 from ops.terraform_changes import ResourceChange, read_changes
 
 NO_CHANGES, CHANGES = 0, 2
+_END_TIMEOUT_S = 2
 _NO_PROVIDER = (
     "could not connect to registry",
     "Failed to query available provider packages",
@@ -28,9 +29,16 @@ class ProviderUnavailableError(OpsError):
 class Terraform:
     """Terraform in one stack's directory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Work in a directory that holds cdk.tf.json."""
+    def __init__(self, directory: Path, *, timeout_s: float | None = None) -> None:
+        """Work in a directory.
+
+        Args:
+            directory: Holds cdk.tf.json.
+            timeout_s: Seconds that one run may take before it is ended; left out: any time. Not
+                for an apply: a state that it holds would stay locked.
+        """
         self._directory = directory
+        self._timeout_s = timeout_s
 
     def init(self) -> None:
         """Initialise backend and provider.
@@ -141,15 +149,39 @@ class Terraform:
         self, *words: str, stdin: str | None = None, capture: bool = True
     ) -> subprocess.CompletedProcess[str]:
         env = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
-        return subprocess.run(
-            ["terraform", *words],
+        command = ["terraform", *words]
+        pipe = subprocess.PIPE if capture else None
+        with subprocess.Popen(
+            command,
             cwd=self._directory,
             env=env,
-            input=stdin if stdin is not None else "",
-            capture_output=capture,
+            stdin=subprocess.PIPE,
+            stdout=pipe,
+            stderr=pipe,
             text=True,
-            check=False,
-        )
+        ) as process:
+            try:
+                output, errors = process.communicate(stdin or "", timeout=self._timeout_s)
+            except subprocess.TimeoutExpired as error:
+                _end(process)
+                raise OpsError(
+                    f"terraform {words[0]} has not ended after {self._timeout_s:.3g} s"
+                ) from error
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a run: at the first signal it waits for its provider, at the second it ends that too."""
+    for end in (process.terminate, process.terminate, process.kill):
+        end()
+        try:
+            process.communicate(timeout=_END_TIMEOUT_S)
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def first_error(output: str) -> str:

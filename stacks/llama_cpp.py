@@ -10,6 +10,7 @@ from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.front_end import front_end_program
+from constructs.gpu_window_restore import GpuWindowRestore
 from constructs.image_egress import ImageEgress
 from constructs.llama_swap import LlamaSwap
 from constructs.model_download import ModelDownload
@@ -151,3 +152,16 @@ class LlamaCppStack(tf.TerraformStack):
             remote_images=settings.remote_images,
             internal_ranges=settings.internal_ranges,
         )
+        window = settings.gpu_window
+        if window is not None and window.restore_schedule is not None:
+            GpuWindowRestore(
+                self,
+                "gpu-window-restore",
+                namespace=namespace,
+                tenants=window.tenants,
+                schedule=window.restore_schedule,
+                program=(IN_POD / "gpu_window.py").read_text(encoding="utf-8"),
+                image=settings.python_image,
+                run_as_user=settings.run_as_user,
+                taint_key=settings.gpu.taint_key,
+            )

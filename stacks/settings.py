@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import get_args
 
+from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from constructs.model_upkeep import Upkeep
 from constructs.pod_resources import Gpu, PodResources
 from constructs.storage import LocalSsdStorage, NfsStorage
@@ -18,11 +19,10 @@ from llama_swap_config.budget import Node
 from llama_swap_config.errors import require_setting
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings
+from stacks.gpu_window_checks import check_gpu_window
+from stacks.patterns import ADDRESS, DNS_LABEL, SCHEDULE
 
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII)
-_SCHEDULE = re.compile(r"[\d*/,-]+( [\d*/,-]+){2}( [\dA-Za-z*/,-]+){2}", re.ASCII)
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -87,16 +87,18 @@ class Settings:
     warm_wait_s: int | None = 3600
     """How long a starting pod waits for the download before it serves what is there; None: no
     warm-up at all, models load cold."""
+    gpu_window: GpuWindow | None = None
+    """Who else uses the card, and how a window takes it from them; left out: nobody does."""
     state_schema: str = "llama-cpp"
     """PostgreSQL schema of the Terraform state; equal to the stack's id."""
 
     def __post_init__(self) -> None:
         for name in ("namespace", "service"):
             value = getattr(self, name)
-            require_setting(bool(_DNS_LABEL.fullmatch(value)), name, value, "a DNS label")
+            require_setting(bool(DNS_LABEL.fullmatch(value)), name, value, "a DNS label")
         for value in self.client_namespaces:
             require_setting(
-                bool(_DNS_LABEL.fullmatch(value)), "client_namespaces", value, "DNS labels"
+                bool(DNS_LABEL.fullmatch(value)), "client_namespaces", value, "DNS labels"
             )
         for value in self.internal_ranges:
             require_setting(
@@ -126,7 +128,7 @@ class Settings:
         for name in ("hf_endpoint", "https_proxy"):
             value = getattr(self, name)
             require_setting(
-                value is None or bool(_ADDRESS.fullmatch(value)),
+                value is None or bool(ADDRESS.fullmatch(value)),
                 name,
                 value,
                 "http(s)://host[:port][/path], without a login",
@@ -139,6 +141,8 @@ class Settings:
         )
         if self.upkeep is not None:
             self._check_upkeep(self.upkeep)
+        if self.gpu_window is not None:
+            check_gpu_window(self.gpu_window, namespace=self.namespace)
         self._check_front_end()
         require_setting(
             bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
@@ -169,7 +173,7 @@ class Settings:
     @staticmethod
     def _check_upkeep(upkeep: Upkeep) -> None:
         require_setting(
-            bool(_SCHEDULE.fullmatch(upkeep.schedule)),
+            bool(SCHEDULE.fullmatch(upkeep.schedule)),
             "upkeep.schedule",
             upkeep.schedule,
             "five fields of cron, as in '17 4 * * 0'",
@@ -207,4 +211,13 @@ def _is_cidr(value: str) -> bool:
 PRODUCTION = Settings(
     storage=NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
     upkeep=Upkeep(),
+    gpu_window=GpuWindow(
+        tenants=(
+            GpuTenant(
+                namespace="immich",
+                deployment="immich-machine-learning",
+                queues=ImmichQueues(url="http://immich-server.immich.svc.cluster.local:2283"),
+            ),
+        )
+    ),
 )

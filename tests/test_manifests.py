@@ -26,7 +26,7 @@ def one(resource_type: str, **fields: Any) -> Json:
 
 def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None:
     objects = manifests(production)
-    assert len(objects) == 12
+    assert len(objects) == 19
     for each in objects:
         kubernetes_validate.validate(each, "1.36", strict=True)
 
@@ -51,10 +51,17 @@ def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None
         "ConfigMap",
         "ConfigMap",
         "ConfigMap",
+        "ConfigMap",
+        "ServiceAccount",
+        "Role",
+        "Role",
+        "RoleBinding",
+        "RoleBinding",
         "NetworkPolicy",
         "NetworkPolicy",
         "Service",
         "Job",
+        "CronJob",
         "CronJob",
         "Deployment",
     ]
@@ -112,6 +119,34 @@ def test_an_argument_of_digits_stays_text() -> None:
 def test_the_keys_of_labels_are_the_operators_own() -> None:
     manifest = one("namespace_v1", metadata={"name": "x", "labels": {"a_b": "c"}})
     assert manifest["metadata"]["labels"] == {"a_b": "c"}
+
+
+def test_a_role_and_its_binding_are_spelled_as_kubernetes_does() -> None:
+    rule = {"api_groups": ["apps"], "resources": ["a/scale"], "resource_names": ["x_y"]}
+    role = one("role_v1", rule=[rule | {"verbs": ["patch"]}])
+    assert (role["apiVersion"], role["kind"]) == ("rbac.authorization.k8s.io/v1", "Role")
+    assert role["rules"] == [
+        {
+            "apiGroups": ["apps"],
+            "resources": ["a/scale"],
+            "resourceNames": ["x_y"],
+            "verbs": ["patch"],
+        }
+    ]
+    binding = one(
+        "role_binding_v1",
+        role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"},
+        subject=[{"kind": "ServiceAccount", "name": "a", "namespace": "b"}],
+    )
+    assert binding["kind"] == "RoleBinding"
+    assert binding["roleRef"]["apiGroup"] == "rbac.authorization.k8s.io"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "a", "namespace": "b"}]
+
+
+def test_whether_an_account_has_tokens_mounted_is_kept() -> None:
+    manifest = one("service_account_v1", automount_service_account_token=False)
+    assert manifest["kind"] == "ServiceAccount"
+    assert manifest["automountServiceAccountToken"] is False
 
 
 def test_a_block_that_is_not_known_is_an_error() -> None:

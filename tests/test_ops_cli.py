@@ -72,14 +72,14 @@ def kubeconfig(tmp_path: Path, server: str) -> Path:
 
 
 def test_no_pg_variable(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "PG_CONN_STR is not set" in fails(capsys, "plan")
+    assert "PG_CONN_STR is not set" in fails(capsys, "plan", "--refresh")
 
 
 def test_a_password_in_the_pg_variable(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PG_CONN_STR", "postgres://tf:s3cret@127.0.0.1/tf")
-    line = fails(capsys, "plan")
+    line = fails(capsys, "plan", "--refresh")
     assert "move it to PGPASSWORD" in line
     assert "s3cret" not in line
 
@@ -88,14 +88,14 @@ def test_postgresql_is_down(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
     monkeypatch.setenv("PG_CONN_STR", f"postgres://tf@127.0.0.1:{closed_port}/tf")
-    line = fails(capsys, "plan")
+    line = fails(capsys, "plan", "--refresh")
     assert "PostgreSQL refuses the connection" in line
     assert "Connection refused" in line
 
 
 @pytest.mark.usefixtures("postgresql_is_fine")
 def test_no_kubeconfig_variable(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "KUBE_CONFIG_PATH is not set" in fails(capsys, "plan")
+    assert "KUBE_CONFIG_PATH is not set" in fails(capsys, "plan", "--refresh")
 
 
 @pytest.mark.usefixtures("postgresql_is_fine")
@@ -103,7 +103,7 @@ def test_a_kubeconfig_that_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(tmp_path / "gone"))
-    assert "gone: no kubeconfig" in fails(capsys, "plan")
+    assert "gone: no kubeconfig" in fails(capsys, "plan", "--refresh")
 
 
 @pytest.mark.usefixtures("postgresql_is_fine")
@@ -111,7 +111,7 @@ def test_no_kube_context(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(kubeconfig(tmp_path, "https://127.0.0.1:1")))
-    line = fails(capsys, "plan")
+    line = fails(capsys, "plan", "--refresh")
     assert "KUBE_CTX is not set" in line
     assert "home" in line
 
@@ -122,7 +122,7 @@ def test_an_unknown_kube_context(
 ) -> None:
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(kubeconfig(tmp_path, "https://127.0.0.1:1")))
     monkeypatch.setenv("KUBE_CTX", "work")
-    assert "KUBE_CTX is 'work'; contexts of" in fails(capsys, "plan")
+    assert "KUBE_CTX is 'work'; contexts of" in fails(capsys, "plan", "--refresh")
 
 
 @pytest.mark.usefixtures("postgresql_is_fine")
@@ -135,14 +135,16 @@ def test_an_api_server_that_does_not_answer(
     path = kubeconfig(tmp_path, f"https://127.0.0.1:{closed_port}")
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(path))
     monkeypatch.setenv("KUBE_CTX", "home")
-    assert "the API server of KUBE_CTX 'home' does not answer" in fails(capsys, "plan")
+    assert "the API server of KUBE_CTX 'home' does not answer" in fails(
+        capsys, "plan", "--refresh"
+    )
 
 
 def test_no_terraform(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "terraform is not on PATH; 1.11.x is needed" in fails(capsys, "plan")
+    assert "terraform is not on PATH; 1.11.x is needed" in fails(capsys, "plan", "--refresh")
 
 
 @pytest.mark.parametrize("version", ["1.10.5", "1.12.0"])
@@ -150,7 +152,7 @@ def test_another_terraform(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, version: str
 ) -> None:
     write_program(tmp_path / "bin" / "terraform", TERRAFORM.format(version=version))
-    assert f"terraform is {version}; 1.11.x is needed" in fails(capsys, "plan")
+    assert f"terraform is {version}; 1.11.x is needed" in fails(capsys, "plan", "--refresh")
 
 
 def test_no_embedded_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_p
 def test_manifests_need_neither_cluster_nor_database(tmp_path: Path) -> None:
     out = tmp_path / "manifests.yaml"
     assert main(["manifests", "--out", str(out)]) == 0
-    assert len(list(yaml.safe_load_all(out.read_text()))) == 12
+    assert len(list(yaml.safe_load_all(out.read_text()))) == 19
 
 
 def test_a_deploy_without_a_terminal_has_to_be_approved(
@@ -185,7 +187,7 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--debug", "plan"]) == 1
+    assert main(["--debug", "plan", "--refresh"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 

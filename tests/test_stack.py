@@ -31,9 +31,11 @@ Synth = Callable[..., dict[str, Any]]
 Json = dict[str, Any]
 IN_POD = Path(__file__).parent.parent / "in_pod"
 RESOURCES = (
+    "config_map_v1.gpu-window-restore",
     "config_map_v1.llama-swap",
     "config_map_v1.model-download",
     "config_map_v1.model-warm-up",
+    "cron_job_v1.gpu-window-restore",
     "cron_job_v1.model-upkeep",
     "deployment_v1.llama-swap",
     "job_v1.model-download",
@@ -42,8 +44,15 @@ RESOURCES = (
     "network_policy_v1.llama-swap-egress",
     "persistent_volume_claim_v1.models",
     "persistent_volume_v1.llama-cpp-models",
+    "role_binding_v1.gpu-window-restore",
+    "role_binding_v1.llama-cpp-gpu-window-restore",
+    "role_v1.gpu-window-restore",
+    "role_v1.llama-cpp-gpu-window-restore",
+    "service_account_v1.gpu-window-restore",
     "service_v1.llama-swap",
 )
+
+DOWNLOADS = ("model-download", "model-upkeep")
 
 
 def resources(document: Json) -> dict[str, Json]:
@@ -56,14 +65,17 @@ def resources(document: Json) -> dict[str, Json]:
     return found
 
 
-def pods(document: Json) -> list[Json]:
-    found = resources(document)
-    specs = [
-        found["deployment_v1.llama-swap"]["spec"],
-        found["job_v1.model-download"]["spec"],
-        found["cron_job_v1.model-upkeep"]["spec"]["job_template"]["spec"],
-    ]
-    return [spec["template"]["spec"] for spec in specs]
+def pods(document: Json) -> dict[str, Json]:
+    """The pod of each Deployment, Job and CronJob, by its name."""
+    found = {}
+    for address, each in resources(document).items():
+        kind, _, name = address.partition(".")
+        if kind in ("deployment_v1", "job_v1"):
+            found[name] = each["spec"]["template"]["spec"]
+        elif kind == "cron_job_v1":
+            found[name] = each["spec"]["job_template"]["spec"]["template"]["spec"]
+    assert {"llama-swap", *DOWNLOADS, "gpu-window-restore"} == set(found)
+    return found
 
 
 def containers(pod: Json) -> list[Json]:
@@ -128,7 +140,7 @@ def test_pods_that_are_not_restricted_are_refused(deployed: dict[str, Json]) -> 
 
 
 def test_every_container_says_itself_that_it_is_restricted(production: Json) -> None:
-    for pod in pods(production):
+    for pod in pods(production).values():
         assert pod["security_context"]["run_as_non_root"] is True
         assert pod["security_context"]["seccomp_profile"]["type"] == "RuntimeDefault"
         for each in containers(pod):
@@ -139,12 +151,20 @@ def test_every_container_says_itself_that_it_is_restricted(production: Json) -> 
             assert context["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_no_pod_has_a_token_of_the_api_server(production: Json) -> None:
-    assert [pod["automount_service_account_token"] for pod in pods(production)] == [False] * 3
+def test_exactly_the_pod_that_restores_a_gpu_window_has_a_token_of_the_api_server(
+    production: Json,
+) -> None:
+    found = pods(production)
+    tokens = {name: pod["automount_service_account_token"] for name, pod in found.items()}
+    assert tokens == {name: name == "gpu-window-restore" for name in found}
+    accounts = {name: pod.get("service_account_name") for name, pod in found.items()}
+    assert {name for name, account in accounts.items() if account} == {"gpu-window-restore"}
+    account = resources(production)["service_account_v1.gpu-window-restore"]
+    assert account["automount_service_account_token"] is False
 
 
 def test_every_image_is_pinned_by_digest(production: Json) -> None:
-    for pod in pods(production):
+    for pod in pods(production).values():
         for each in containers(pod):
             assert re.search(r"@sha256:[0-9a-f]{64}$", each["image"])
             assert each["image_pull_policy"] == "IfNotPresent"
@@ -359,18 +379,20 @@ KEPT = (
 )
 
 
+def guarded(found: dict[str, Json]) -> list[str]:
+    """What Terraform refuses to delete."""
+    return sorted(
+        name for name, each in found.items() if "prevent_destroy" in each.get("lifecycle", {})
+    )
+
+
 def test_terraform_refuses_to_delete_the_models_in_production(deployed: dict[str, Json]) -> None:
-    guarded = [name for name, each in deployed.items() if "lifecycle" in each]
-    assert sorted(guarded) == sorted(KEPT)
+    assert guarded(deployed) == sorted(KEPT)
     assert all(deployed[name]["lifecycle"] == {"prevent_destroy": True} for name in KEPT)
 
 
 def test_the_guard_is_a_setting(synth: Synth) -> None:
-    assert not [
-        name
-        for name, each in resources(synth(prevent_destroy=False)).items()
-        if "lifecycle" in each
-    ]
+    assert guarded(resources(synth(prevent_destroy=False))) == []
 
 
 def test_the_job_is_named_by_its_content(synth: Synth, production: Json) -> None:
@@ -405,8 +427,9 @@ def test_the_job_reads_the_plan_and_the_program_of_this_repository(
 
 def test_the_hub_can_be_a_mirror_behind_a_proxy(synth: Synth) -> None:
     document = synth(hf_endpoint="https://mirror.lan/hf", https_proxy="http://proxy.lan:3128")
-    for pod in pods(document)[1:]:
-        env = {each["name"]: each.get("value") for each in pod["container"][0]["env"]}
+    for name in DOWNLOADS:
+        (container,) = pods(document)[name]["container"]
+        env = {each["name"]: each.get("value") for each in container["env"]}
         assert env["HF_ENDPOINT"] == "https://mirror.lan/hf"
         assert env["HTTPS_PROXY"] == "http://proxy.lan:3128"
 
@@ -505,11 +528,13 @@ def test_secrets_are_named_and_never_held(synth: Synth) -> None:
         api_key_secret="llama-swap-keys",
         llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
     )
-    serving, *downloads = pods(document)
+    found = pods(document)
+    serving = found["llama-swap"]
     assert serving["container"][0]["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
     reference = {"secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}}
-    for pod in downloads:
-        (token,) = [each for each in pod["container"][0]["env"] if each["name"] == "HF_TOKEN"]
+    for name in DOWNLOADS:
+        (container,) = found[name]["container"]
+        (token,) = [each for each in container["env"] if each["name"] == "HF_TOKEN"]
         assert token["value_from"] == reference
     assert "kubernetes_secret_v1" not in document["resource"]
 

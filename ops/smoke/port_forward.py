@@ -34,7 +34,14 @@ is killed; in a session of its own, so that Ctrl-C leaves the way open to the en
 
 
 @contextmanager
-def port_forward(target: KubeTarget, *, namespace: str, service: str, port: int) -> Iterator[str]:
+def port_forward(
+    target: KubeTarget,
+    *,
+    namespace: str,
+    service: str,
+    port: int,
+    otherwise: str = "pass --url where the endpoint is reached otherwise",
+) -> Iterator[str]:
     """Forward a free port of 127.0.0.1 to a Service while the context lasts.
 
     Args:
@@ -42,6 +49,7 @@ def port_forward(target: KubeTarget, *, namespace: str, service: str, port: int)
         namespace: Where the Service is.
         service: Its name.
         port: Its port.
+        otherwise: What to do where it fails; left out: what `smoke` can do.
 
     Yields:
         The address on this machine.
@@ -51,10 +59,7 @@ def port_forward(target: KubeTarget, *, namespace: str, service: str, port: int)
     """
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        raise OpsError(
-            "kubectl is not on PATH; install it, or pass --url with an address that reaches the "
-            "endpoint"
-        )
+        raise OpsError(f"kubectl is not on PATH; install it, or {otherwise}")
     command = [
         kubectl,
         f"--kubeconfig={target.config_path}",
@@ -75,12 +80,14 @@ def port_forward(target: KubeTarget, *, namespace: str, service: str, port: int)
             start_new_session=True,
         )
         try:
-            yield _address(process, output, f"{namespace}/{service}")
+            yield _address(process, output, f"{namespace}/{service}", otherwise)
         finally:
             _end(process)
 
 
-def _address(process: subprocess.Popen[bytes], output: IO[str], service: str) -> str:
+def _address(
+    process: subprocess.Popen[bytes], output: IO[str], service: str, otherwise: str
+) -> str:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while True:
         ended = process.poll() is not None
@@ -93,8 +100,7 @@ def _address(process: subprocess.Popen[bytes], output: IO[str], service: str) ->
             lines = [line for line in text.splitlines() if line.strip()]
             reason = lines[-1] if lines else "it says nothing"
             raise OpsError(
-                f"kubectl port-forward to {service} fails ({one_line(reason)}); pass --url where "
-                "the endpoint is reached otherwise"
+                f"kubectl port-forward to {service} fails ({one_line(reason)}); {otherwise}"
             )
         time.sleep(0.05)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,11 @@ from ops import embedded
 from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.kube import Cluster
+from ops.kube_api import KubeApi
 from ops.llama_server import llama_server as find_llama_server
+from ops.manifests import manifests
+from tests.real.shared_card import Card
+from tests.real.window_process import ML
 
 
 @pytest.fixture
@@ -72,3 +77,26 @@ def apart(monkeypatch: pytest.MonkeyPatch, cluster: EmbeddedCluster, tmp_path: P
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CDKTF_OUTDIR", str(tmp_path / "cdktf.out"))
     return tmp_path / "cdktf.out" / "stacks" / "llama-cpp"
+
+
+@pytest.fixture(scope="module")
+def shared_card(
+    cluster: EmbeddedCluster, kube: Cluster, synth: Callable[..., dict[str, Any]]
+) -> Iterator[Card]:
+    """The stack beside a machine learning that has the card."""
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as api:
+        found = Card(api)
+        found.scale(ML, 1)
+        found.until(lambda: found.ready(ML))
+        # Without the CronJob, which would start a Job amid these tests.
+        kube.apply(manifests(synth(gpu_window=None)))
+        found.until(found.as_at_start)
+        yield found
+
+
+@pytest.fixture
+def card(shared_card: Card) -> Card:
+    """As every test of a window finds it."""
+    shared_card.reset()
+    return shared_card

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ops.embedded import EmbeddedCluster
 from ops.errors import OpsError
 from ops.kube import Cluster, Workload
 from ops.manifests import Manifest, manifests
+from stacks.settings import PRODUCTION
 
 NAMESPACE = "llama-cpp"
 
@@ -28,8 +30,11 @@ def client(cluster: EmbeddedCluster) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def applied(kube: Cluster, production: dict[str, Any]) -> tuple[Manifest, ...]:
-    objects = manifests(production)
+def applied(kube: Cluster, synth: Callable[..., dict[str, Any]]) -> tuple[Manifest, ...]:
+    assert PRODUCTION.gpu_window is not None
+    # Every five minutes it would start a Job amid these tests.
+    yearly = replace(PRODUCTION.gpu_window, restore_schedule="0 0 1 1 *")
+    objects = manifests(synth(gpu_window=yearly))
     kube.apply(objects)
     workloads = kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
     assert [each for each in workloads if not each.settled] == []

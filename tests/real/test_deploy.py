@@ -14,7 +14,7 @@ import pytest
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.deploy import verify
-from ops.terraform import NO_CHANGES, Terraform
+from ops.terraform import CHANGES, NO_CHANGES, Terraform
 
 Synth = Callable[..., dict[str, Any]]
 
@@ -77,7 +77,7 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
         text=True,
         check=False,
     )
-    assert "Destroy complete! Resources: 12 destroyed." in destroyed.stdout, destroyed.stderr
+    assert "Destroy complete! Resources: 19 destroyed." in destroyed.stdout, destroyed.stderr
 
 
 def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
@@ -86,11 +86,13 @@ def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
     assert deployed == 0, output.err
-    assert "Apply complete! Resources: 12 added" in output.out
+    assert "Apply complete! Resources: 19 added" in output.out
     assert "deployed; " in output.out
 
-    assert main(["plan"]) == NO_CHANGES
-    assert "No changes" in capfd.readouterr().out
+    # What is not committed yet is a change to the base, and none to the cluster.
+    assert main(["plan", "--base", "HEAD", "--refresh", "--json"]) in (NO_CHANGES, CHANGES)
+    planned = json.loads(capfd.readouterr().out)
+    assert planned["cluster"]["changes"] == []
 
     refused = subprocess.run(
         ["terraform", "destroy", "-auto-approve", "-input=false", "-no-color"],

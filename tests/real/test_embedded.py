@@ -12,10 +12,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from ops import control_plane, embedded, postgres
 from ops.embedded import EmbeddedCluster
+from ops.embedded_objects import AdminApi, add_gpu_tenant
+from ops.environment import KubeTarget
 from ops.errors import OpsError
+from ops.kube import Cluster
+from ops.kube_api import KubeApi
 from ops.processes import Processes
 from ops.state_dir import locked
 from tests.real.left_running import running_in
@@ -45,6 +50,49 @@ def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedC
 def test_keys_and_tokens_are_for_their_owner_alone(cluster: EmbeddedCluster) -> None:
     for name in ("kubeconfig", "tokens.csv", "service-account.key"):
         assert (cluster.state_dir / name).stat().st_mode & 0o077 == 0
+
+
+def api_of(cluster: EmbeddedCluster) -> KubeApi:
+    return KubeApi(KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context))
+
+
+def test_the_api_server_says_which_kubernetes_it_is(cluster: EmbeddedCluster) -> None:
+    with api_of(cluster) as api:
+        version = (api.get("/version") or {})["gitVersion"]
+    assert f"k8s.io/kubernetes {version}" in (ROOT / "tools" / "go.mod").read_text()
+
+
+def test_somebody_shares_the_gpu_and_keeps_what_a_window_made_of_them(
+    cluster: EmbeddedCluster, kube: Cluster
+) -> None:
+    deployment = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    token = (cluster.state_dir / "tokens.csv").read_text().partition(",")[0]
+    with api_of(cluster) as api:
+        found = api.get(deployment) or {}
+        assert found["spec"]["replicas"] == 0
+        try:
+            api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 2}})
+            deadline = time.monotonic() + 20
+            while "Insufficient nvidia.com/gpu" not in "".join(reasons(kube)):
+                assert time.monotonic() < deadline, reasons(kube)
+                time.sleep(0.2)
+            assert [bool(each) for each in reasons(kube)] == [False, True]
+
+            at_the_next_start = AdminApi(
+                server=config["clusters"][0]["cluster"]["server"],
+                token=token,
+                certificate=cluster.state_dir / "certs" / "apiserver.crt",
+            )
+            add_gpu_tenant(at_the_next_start)
+            assert (api.get(deployment) or {})["spec"]["replicas"] == 2
+        finally:
+            api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 0}})
+
+
+def reasons(kube: Cluster) -> list[str]:
+    """Why each pod of the tenant waits; empty for one that runs."""
+    return sorted(each.reason for each in kube.workloads("immich"))
 
 
 def test_down_ends_its_own_processes_and_no_stranger(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_it_applies_server_side_and_says_why(deployed: Deployed) -> None:
     assert deployed.way.startswith(
         "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
     )
-    assert len(deployed.objects) == 12
+    assert len(deployed.objects) == 19
     assert [each for each in deployed.workloads if not each.settled] == []
 
 

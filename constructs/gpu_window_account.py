@@ -1,0 +1,150 @@
+"""The account with which the cluster itself ends a GPU window, and all that it may do."""
+
+from __future__ import annotations
+
+from constructs import terraform as tf
+
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.gpu_tenants import ENDPOINT_DEPLOYMENT, LEASE, GpuTenant
+from constructs.labels import labels
+
+_ROLE = tf.role_v1
+_BINDING = tf.role_binding_v1
+_ACCOUNT = tf.service_account_v1
+
+
+class GpuWindowAccount(tf.Construct):
+    """Reads and ends one Lease, and scales the Deployments that a window scales.
+
+    A Role in each namespace, none for the cluster: what it does not name, it may not touch. The
+    tenants' namespaces are not ours and must be there.
+    """
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        name: str,
+        namespace: EndpointNamespace,
+        tenants: tuple[GpuTenant, ...],
+    ) -> None:
+        """Declare the account, its Roles and their bindings.
+
+        Args:
+            scope: The restoring construct.
+            id: The construct's id.
+            name: The account's name.
+            namespace: Where it is, with the endpoint's Deployment and the Lease.
+            tenants: Whose Deployments it may scale.
+        """
+        super().__init__(scope, id)
+        self.name = name
+        self.resource = _ACCOUNT.ServiceAccountV1(
+            self,
+            "Resource",
+            metadata=_ACCOUNT.ServiceAccountV1Metadata(
+                name=name, namespace=namespace.name, labels=labels(name)
+            ),
+            # The pod that needs a token asks for it itself.
+            automount_service_account_token=False,
+            depends_on=[namespace.resource],
+        )
+        subject = _BINDING.RoleBindingV1Subject(
+            kind="ServiceAccount", name=name, namespace=namespace.name
+        )
+        lease = _ROLE.RoleV1Rule(
+            api_groups=["coordination.k8s.io"],
+            resources=["leases"],
+            resource_names=[LEASE],
+            verbs=["get", "update", "delete"],
+        )
+        self.grants = [
+            _Grant(
+                self,
+                "endpoint",
+                name=name,
+                component=name,
+                namespace=namespace.name,
+                subject=subject,
+                rules=[lease, *_scaling(ENDPOINT_DEPLOYMENT)],
+                depends_on=[self.resource],
+            )
+        ]
+        in_tenants = tf.Construct(self, "tenants")
+        for tenant_namespace in dict.fromkeys(tenant.namespace for tenant in tenants):
+            deployments = [
+                tenant.deployment for tenant in tenants if tenant.namespace == tenant_namespace
+            ]
+            self.grants.append(
+                _Grant(
+                    in_tenants,
+                    tenant_namespace,
+                    # Another endpoint may have its own there.
+                    name=f"{namespace.name}-{name}",
+                    component=name,
+                    namespace=tenant_namespace,
+                    subject=subject,
+                    rules=_scaling(*deployments),
+                    depends_on=[self.resource],
+                )
+            )
+
+
+class _Grant(tf.Construct):
+    """A Role in one namespace, and its binding."""
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        name: str,
+        component: str,
+        namespace: str,
+        subject: tf.role_binding_v1.RoleBindingV1Subject,
+        rules: list[tf.role_v1.RoleV1Rule],
+        depends_on: list[tf.service_account_v1.ServiceAccountV1],
+    ) -> None:
+        super().__init__(scope, id)
+        role = _ROLE.RoleV1(
+            self,
+            "role",
+            metadata=_ROLE.RoleV1Metadata(
+                name=name, namespace=namespace, labels=labels(component)
+            ),
+            rule=rules,
+            depends_on=depends_on,
+        )
+        self.binding = _BINDING.RoleBindingV1(
+            self,
+            "binding",
+            metadata=_BINDING.RoleBindingV1Metadata(
+                name=name, namespace=namespace, labels=labels(component)
+            ),
+            role_ref=_BINDING.RoleBindingV1RoleRef(
+                api_group="rbac.authorization.k8s.io", kind="Role", name=name
+            ),
+            subject=[subject],
+            depends_on=[role],
+        )
+
+
+def _scaling(*deployments: str) -> list[tf.role_v1.RoleV1Rule]:
+    """Let Deployments be scaled and nothing else of them be changed, and their pods be seen."""
+    return [
+        _ROLE.RoleV1Rule(
+            api_groups=["apps"],
+            resources=["deployments"],
+            resource_names=list(deployments),
+            verbs=["get"],
+        ),
+        _ROLE.RoleV1Rule(
+            api_groups=["apps"],
+            resources=["deployments/scale"],
+            resource_names=list(deployments),
+            verbs=["patch"],
+        ),
+        # A list has no name to be held to.
+        _ROLE.RoleV1Rule(api_groups=[""], resources=["pods"], verbs=["list"]),
+    ]

@@ -1,0 +1,156 @@
+"""The CronJob that ends a GPU window past its deadline, when nobody else does."""
+
+from __future__ import annotations
+
+from constructs import job_pod
+from constructs import terraform as tf
+
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.gpu_tenants import GpuTenant, ImmichQueues
+from constructs.gpu_window_account import GpuWindowAccount
+from constructs.labels import labels, selector
+
+_CRON = tf.cron_job_v1
+_JOB = tf.job_v1
+
+_NAME = "gpu-window-restore"
+_PROGRAM_KEY = "gpu_window.py"
+
+
+class GpuWindowRestore(tf.Construct):
+    """Gives the card back after a window whose owner was killed or lost its network."""
+
+    def __init__(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        namespace: EndpointNamespace,
+        tenants: tuple[GpuTenant, ...],
+        schedule: str,
+        program: str,
+        image: str,
+        run_as_user: int,
+        taint_key: str,
+    ) -> None:
+        """Declare ConfigMap, account and CronJob.
+
+        Args:
+            scope: The stack.
+            id: The construct's id.
+            namespace: The endpoint's namespace, which holds the window's Lease.
+            tenants: Who gets the card back.
+            schedule: Cron, in the time zone of the kube-controller-manager.
+            program: The source of the program.
+            image: An image with Python 3.11 or later, by digest.
+            run_as_user: User and group of the pod.
+            taint_key: The GPU node's taint, tolerated: it may be the only node that is left.
+        """
+        super().__init__(scope, id)
+        config_map = tf.config_map_v1.ConfigMapV1(
+            self,
+            "program",
+            metadata=tf.config_map_v1.ConfigMapV1Metadata(
+                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
+            ),
+            data={_PROGRAM_KEY: tf.terraform_text(program)},
+            depends_on=[namespace.resource],
+        )
+        account = GpuWindowAccount(
+            self, "account", name=_NAME, namespace=namespace, tenants=tenants
+        )
+        queues = next((each.queues for each in tenants if each.queues is not None), None)
+        self.resource = _CRON.CronJobV1(
+            self,
+            "Resource",
+            metadata=_CRON.CronJobV1Metadata(
+                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
+            ),
+            spec=_CRON.CronJobV1Spec(
+                schedule=schedule,
+                concurrency_policy="Forbid",
+                # After a longer outage of the controller the next run is near enough.
+                starting_deadline_seconds=120,
+                successful_jobs_history_limit=1,
+                failed_jobs_history_limit=1,
+                job_template=_CRON.CronJobV1SpecJobTemplate(
+                    metadata=_CRON.CronJobV1SpecJobTemplateMetadata(labels=labels(_NAME)),
+                    spec=tf.job_template_spec(
+                        _JOB.JobV1Spec(
+                            # The next run is the better retry.
+                            backoff_limit=1,
+                            # Holds the wait for a card that frees and a Deployment that comes up.
+                            active_deadline_seconds=15 * 60,
+                            template=_JOB.JobV1SpecTemplate(
+                                metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(_NAME)),
+                                spec=_pod(
+                                    account=account.name,
+                                    container=_container(image, namespace.name, queues),
+                                    run_as_user=run_as_user,
+                                    taint_key=taint_key,
+                                ),
+                            ),
+                        )
+                    ),
+                ),
+            ),
+            depends_on=[config_map, *(grant.binding for grant in account.grants)],
+        )
+
+
+def _pod(
+    *,
+    account: str,
+    container: tf.job_v1.JobV1SpecTemplateSpecContainer,
+    run_as_user: int,
+    taint_key: str,
+) -> tf.job_v1.JobV1SpecTemplateSpec:
+    return _JOB.JobV1SpecTemplateSpec(
+        restart_policy="Never",
+        service_account_name=account,
+        automount_service_account_token=True,
+        enable_service_links=False,
+        termination_grace_period_seconds=30,
+        security_context=job_pod.pod_security_context(run_as_user),
+        toleration=[_JOB.JobV1SpecTemplateSpecToleration(key=taint_key, operator="Exists")],
+        container=[container],
+        volume=[
+            _JOB.JobV1SpecTemplateSpecVolume(
+                name="program",
+                config_map=_JOB.JobV1SpecTemplateSpecVolumeConfigMap(name=_NAME),
+            )
+        ],
+    )
+
+
+def _container(
+    image: str, namespace: str, queues: ImmichQueues | None
+) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
+    return _JOB.JobV1SpecTemplateSpecContainer(
+        name=_NAME,
+        image=image,
+        image_pull_policy="IfNotPresent",
+        command=["python3", f"/gpu-window/{_PROGRAM_KEY}"],
+        args=["--namespace", namespace],
+        env=_env(queues),
+        resources=_JOB.JobV1SpecTemplateSpecContainerResources(
+            requests={"cpu": "50m", "memory": "48Mi", "ephemeral-storage": "16Mi"},
+            limits={"memory": "128Mi", "ephemeral-storage": "64Mi"},
+        ),
+        security_context=job_pod.container_security_context(),
+        volume_mount=[
+            _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
+                name="program", mount_path="/gpu-window", read_only=True
+            )
+        ],
+    )
+
+
+def _env(queues: ImmichQueues | None) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
+    if queues is None:
+        return job_pod.python_env({})
+    env = job_pod.python_env({"IMMICH_URL": queues.url})
+    if queues.api_key_secret is not None:
+        # Without the key the queues stay paused; without the pod the Deployments stay down too.
+        env.append(job_pod.secret_env("IMMICH_API_KEY", queues.api_key_secret, optional=True))
+    return env

@@ -1,0 +1,1 @@
+"""Is what runs still what is declared? Five sources side by side."""

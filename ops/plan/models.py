@@ -1,0 +1,160 @@
+"""The models of two registries, and the files that a merge brings and frees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+_INTRODUCED = ("repository", "quantisation", "projector", "context")
+
+Models = tuple[dict[str, Any], ...]
+"""What `facts_script` says of each model: its fields and its files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelField:
+    """One field of the registry or of the lock that differs."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChange:
+    """One model that a merge touches."""
+
+    id: str
+    action: Literal["added", "changed", "removed", "renamed"]
+    was: str
+    """The id before; equal to `id` where it stays."""
+    fields: tuple[ModelField, ...]
+    """Of one that is added those that introduce it, of one that is removed none."""
+    size_bytes: int
+    """Of all its files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file that only one side names."""
+
+    repository: str
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What the volume gains and loses."""
+
+    download: tuple[FileChange, ...]
+    free: tuple[FileChange, ...]
+
+    @property
+    def download_bytes(self) -> int:
+        """Bytes that the download Job fetches, where the volume holds what the base names."""
+        return sum(each.size_bytes for each in self.download)
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that the upkeep prunes after its grace."""
+        return sum(each.size_bytes for each in self.free)
+
+
+def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
+    """Compare two registries.
+
+    A model under a new id with the same files is a renamed one: nothing is downloaded.
+    """
+    old, new = _by_id(before), _by_id(after)
+    gone = [each for each in old if each not in new]
+    found = []
+    for model_id, model in new.items():
+        was = model_id
+        if model_id not in old:
+            was = next((each for each in gone if _digests(old[each]) == _digests(model)), "")
+            if not was:
+                fields = _fields({"fields": {}, "files": []}, model, only=_INTRODUCED)
+                found.append(_change(model_id, "added", model, fields=fields))
+                continue
+            gone.remove(was)
+        fields = _fields(old[was], model)
+        if was != model_id or fields:
+            action: Literal["changed", "renamed"] = "changed" if was == model_id else "renamed"
+            found.append(_change(model_id, action, model, was=was, fields=fields))
+    found += [_change(each, "removed", old[each]) for each in gone]
+    return tuple(found)
+
+
+def file_changes(before: Models, after: Models) -> Files:
+    """Say which files only one of two registries names."""
+    old, new = _files(before), _files(after)
+    return Files(
+        download=tuple(new[each] for each in new if each not in old),
+        free=tuple(old[each] for each in old if each not in new),
+    )
+
+
+def _change(
+    id: str,
+    action: Literal["added", "changed", "removed", "renamed"],
+    model: dict[str, Any],
+    *,
+    was: str | None = None,
+    fields: tuple[ModelField, ...] = (),
+) -> ModelChange:
+    return ModelChange(
+        id=id,
+        action=action,
+        was=id if was is None else was,
+        fields=fields,
+        size_bytes=sum(file["size_bytes"] for file in model["files"]),
+    )
+
+
+def _by_id(models: Models) -> dict[str, dict[str, Any]]:
+    return {str(each["fields"]["id"]): each for each in models}
+
+
+def _digests(model: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(file["role"], file["sha256"]) for file in model["files"]}
+
+
+def _fields(
+    before: dict[str, Any], after: dict[str, Any], *, only: tuple[str, ...] = ()
+) -> tuple[ModelField, ...]:
+    old, new = _flat(before), _flat(after)
+    return tuple(
+        ModelField(name=name, before=old.get(name), after=new.get(name))
+        for name in {**old, **new}
+        if old.get(name) != new.get(name) and (not only or name in only)
+    )
+
+
+def _flat(model: dict[str, Any]) -> dict[str, Any]:
+    """Write each field under one name: `sampling.top_p`, `mmproj.sha256`; the id is none."""
+    found: dict[str, Any] = {}
+    for name, value in model["fields"].items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": each for inner, each in value.items()}
+        elif name != "id":
+            found[name] = value
+    for file in model["files"]:
+        names = ("name", "revision", "size_bytes", "sha256")
+        found |= {f"{file['role']}.{name}": file[name] for name in names}
+    return found
+
+
+def _files(models: Models) -> dict[str, FileChange]:
+    return {
+        file["sha256"]: FileChange(
+            repository=file["repository"],
+            name=file["name"],
+            sha256=file["sha256"],
+            size_bytes=file["size_bytes"],
+        )
+        for model in models
+        for file in model["files"]
+    }

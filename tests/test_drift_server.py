@@ -1,0 +1,89 @@
+"""Drift asks a server only what loads nothing, and understands what it answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ops.drift.declared import Declared, declared_of
+from ops.drift.server import look
+from ops.smoke.outcome import CheckError
+from stacks.settings import PRODUCTION
+from tests import fake_endpoint as fakes
+from tests.conftest import Synth
+from tests.fake_endpoint import FakeEndpoint, Reply
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+
+
+@pytest.fixture(scope="module")
+def declared(production: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Declared:
+    return declared_of(PRODUCTION, production, directory=tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="module")
+def of_router(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Declared:
+    settings = replace(PRODUCTION, front_end="llama-server")
+    document = synth(front_end="llama-server")
+    return declared_of(settings, document, directory=tmp_path_factory.mktemp("router"))
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
+@pytest.mark.parametrize("loaded", [None, "qwen3vl-4b"])
+def test_nothing_is_asked_that_could_load_a_model(
+    declared: Declared, front_end: str, loaded: str | None
+) -> None:
+    with FakeEndpoint(front_end=front_end, loaded=loaded) as fake:
+        look(declared, fake.url, target=None)
+    assert set(fake.paths) <= {"/v1/models", "/running", "/props"}
+    assert fake.asked == []
+    assert fake.swaps == []
+
+
+@pytest.mark.parametrize(
+    ("info", "found"), [("b10999-0a1b2c3", ["b10999"]), ("b10524-0a1b2c3", []), ("b0-unknown", [])]
+)
+def test_the_routers_build_is_compared(of_router: Declared, info: str, found: list[str]) -> None:
+    props = fakes.always(Reply(body=json.dumps({"role": "router", "build_info": info})))
+    with FakeEndpoint(front_end="llama-server", faults={"/props": props}) as fake:
+        seen = look(of_router, fake.url, target=None)
+    assert [each.found.text for each in seen.findings] == found
+    assert [each.declared.text for each in seen.findings] == ["b10524"] * len(found)
+    assert ("the engine does not say its build" in seen.notes) == (info == "b0-unknown")
+
+
+def test_a_running_models_other_flags_and_ttl(declared: Declared) -> None:
+    cmd = "env -C /models/qwen3vl-4b /app/llama-server --host 0.0.0.0 --port 1 'it''s"
+    entry = {"model": "qwen3vl-4b", "state": "ready", "cmd": cmd, "ttl": 5}
+    running = fakes.always(Reply(body=json.dumps({"running": [entry]})))
+    with FakeEndpoint(faults={"/running": running}) as fake:
+        seen = look(declared, fake.url, target=None)
+    found = {each.field: (each.found.text, each.declared.text) for each in seen.findings}
+    assert found["--host"][1] == "127.0.0.1"
+    assert found["--ctx-size"] == ("not set", "3072")
+    assert found["ttl"] == ("5", "600")
+    assert "--port" not in found
+
+
+@pytest.mark.parametrize(("key", "said"), [("", "asks for a key"), ("wrong", "refuses the key")])
+def test_a_key_that_is_missing_or_wrong(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
+        look(declared, fake.url, target=None)
+
+
+@pytest.mark.parametrize(
+    "reply", [fakes.HTML, Reply(body="[]"), Reply(body='{"data": 3}'), fakes.refuse(500, "no")]
+)
+def test_what_is_no_endpoint_is_an_error(declared: Declared, reply: Reply) -> None:
+    fault = {"/v1/models": fakes.always(reply)}
+    with FakeEndpoint(faults=fault) as fake, pytest.raises(CheckError):
+        look(declared, fake.url, target=None)

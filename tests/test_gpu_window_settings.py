@@ -1,0 +1,103 @@
+"""A GPU window that could not be taken, or not be given back, is refused in the settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.errors import ConfigError
+from stacks.settings import PRODUCTION, Settings
+
+URL = "http://immich-server.immich.svc.cluster.local:2283"
+TENANT = GpuTenant(namespace="immich", deployment="immich-machine-learning")
+
+
+def tenant(**changes: Any) -> GpuWindow:
+    return GpuWindow(tenants=(replace(TENANT, **changes),))
+
+
+def queues(**changes: Any) -> GpuWindow:
+    return tenant(queues=ImmichQueues(**({"url": URL} | changes)))
+
+
+BAD_WINDOWS: dict[str, tuple[GpuWindow, str]] = {
+    "nobody": (GpuWindow(tenants=()), "gpu_window.tenants is (); allowed: at least one, or"),
+    "no namespace": (tenant(namespace=""), "gpu_window.tenants.namespace is ''; allowed: a DNS"),
+    "namespace with a dot": (tenant(namespace="a.b"), "tenants.namespace is 'a.b'"),
+    "own namespace": (tenant(namespace="llama-cpp"), "another namespace than the endpoint's own"),
+    "deployment with capitals": (tenant(deployment="ML"), "tenants.deployment is 'ML'; allowed"),
+    "deployment with a path": (tenant(deployment="a/scale"), "tenants.deployment is 'a/scale'"),
+    "deployment with a wildcard": (tenant(deployment="*"), "tenants.deployment is '*'"),
+    "deployment too long": (tenant(deployment="a" * 254), "tenants.deployment is 'aaa"),
+    "deployment with an empty label": (tenant(deployment="a..b"), "deployment is 'a..b'"),
+    "twice": (
+        GpuWindow(tenants=(TENANT, replace(TENANT, queues=ImmichQueues(url=URL)))),
+        "tenants is 'immich/immich-machine-learning'; allowed: each of them once",
+    ),
+    "two with queues": (
+        GpuWindow(
+            tenants=tuple(
+                replace(TENANT, namespace=name, queues=ImmichQueues(url=URL)) for name in "ab"
+            )
+        ),
+        "tenants.queues is ['a/immich-machine-learning', 'b/immich-machine-learning']; allowed: "
+        "at most one",
+    ),
+    "address without scheme": (queues(url="immich:2283"), "queues.url is 'immich:2283'"),
+    "address with a login": (queues(url="http://a:b@immich"), "without a login"),
+    "address with a query": (queues(url=f"{URL}?key=1"), "queues.url is 'http://immich-server"),
+    "secret": (queues(api_key_secret="Immich Key"), "queues.api_key_secret is 'Immich Key'"),
+    "no queue": (queues(names=()), "queues.names is (); allowed: at least one"),
+    "queue twice": (queues(names=("ocr", "ocr")), "queues.names is ('ocr', 'ocr')"),
+    "queue that is a path": (queues(names=("ocr/../x",)), "queues.names is 'ocr/../x'"),
+    "schedule in words": (
+        GpuWindow(tenants=(TENANT,), restore_schedule="often"),
+        "gpu_window.restore_schedule is 'often'; allowed: five fields of cron",
+    ),
+    "schedule of six fields": (
+        GpuWindow(tenants=(TENANT,), restore_schedule="0 */5 * * * *"),
+        "restore_schedule is '0 */5 * * * *'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("window", "message"), BAD_WINDOWS.values(), ids=BAD_WINDOWS.keys())
+def test_a_bad_window_is_refused_in_one_line(window: GpuWindow, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(PRODUCTION, gpu_window=window)
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith("settings: gpu_window.")
+    assert "\n" not in text
+
+
+def test_the_endpoints_own_namespace_is_the_one_of_the_settings() -> None:
+    window = tenant(namespace="llama-cpp")
+    assert replace(PRODUCTION, namespace="vision", gpu_window=window).gpu_window == window
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        tenant(deployment="ml.v2"),
+        queues(url="https://immich.example/base", api_key_secret="immich-admin", names=("ocr",)),
+        GpuWindow(tenants=(TENANT, replace(TENANT, deployment="other")), restore_schedule=None),
+        GpuWindow(tenants=(TENANT,), restore_schedule="0,30 6-23 * * MON"),
+    ],
+    ids=["dotted name", "all of immich", "two of one namespace, never", "schedule"],
+)
+def test_a_good_window_is_taken_as_it_is(window: GpuWindow) -> None:
+    assert replace(PRODUCTION, gpu_window=window).gpu_window == window
+
+
+def test_there_is_no_window_unless_the_settings_say_so() -> None:
+    assert Settings(storage=PRODUCTION.storage).gpu_window is None
+
+
+def test_production_shares_its_card_with_immich() -> None:
+    assert PRODUCTION.gpu_window == GpuWindow(
+        tenants=(replace(TENANT, queues=ImmichQueues(url=URL)),), restore_schedule="*/5 * * * *"
+    )
