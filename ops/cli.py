@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from llama_swap_config.errors import ConfigError
-from ops import fit_cli, lock_cli, serve_cli, smoke_cli, weights_cli
+from ops import bench_cli, fit_cli, lock_cli, serve_cli, smoke_cli, weights_cli
 from ops.errors import OpsError
 from ops.synth import ROOT
 from ops.terminal import CONSOLE, say
@@ -27,6 +27,7 @@ app.command()(serve_cli.serve)
 app.command()(smoke_cli.smoke)
 app.command("lock")(lock_cli.lock)
 app.command()(fit_cli.fit)
+app.add_typer(bench_cli.app, name="bench")
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")

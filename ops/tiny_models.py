@@ -35,6 +35,14 @@ _SPREAD = 0.3
 _OUTPUT_SPREAD = 2.0
 """The same where a token is chosen: with less, the sampling would choose for the model."""
 
+_FIRST_BYTE = 3
+"""The token of byte 0: <unk>, <s> and </s> come before it."""
+_LABELS = "0123456789ABCDE"
+"""What a model may be asked to judge by."""
+_LABEL_SPREAD = 0.25
+"""Standard deviation of a label's weights where a token is chosen: labels are said only where a
+grammar asks for them, and then one is likelier than another, by the picture."""
+
 _SYLLABLES = tuple(
     f"\u2581{consonant}{vowel}" for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"
 )
@@ -155,6 +163,8 @@ class _Writer(gguf.GGUFWriter):
         """Rows of tokens that are said only where a grammar asks for them, then of others."""
         values = self._random.standard_normal((spoken, width)) * _OUTPUT_SPREAD
         rows = np.concatenate([np.zeros((unspoken, width)), values])
+        labels = [_FIRST_BYTE + ord(label) for label in _LABELS]
+        rows[labels] = self._random.standard_normal((len(labels), width)) * _LABEL_SPREAD
         self.add_tensor(name, rows.astype(np.float32))
 
     def constant(self, name: str, value: float, width: int) -> None:
