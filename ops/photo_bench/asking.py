@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -60,14 +61,23 @@ class Exchange:
 class Asker:
     """Asks one thing at a time over a connection that it keeps."""
 
-    def __init__(self, url: str, *, key: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Connect lazily.
 
         Args:
             url: The endpoint, without `/` at its end.
             key: The API key; empty: none is sent.
             timeout_s: Seconds for one answer, a load included.
+            clock: Of the answers' times; left out: the machine's.
         """
+        self._clock = clock
         self._url = f"{url}{CHAT}"
         headers = {"Content-Type": "application/json"}
         if key:
@@ -87,22 +97,22 @@ class Asker:
     def ask(self, body: bytes) -> Exchange:
         """Ask; a broken connection is tried once more, nothing else is."""
         for attempt in range(1, _ATTEMPTS + 1):
-            begin = time.monotonic()
+            begin = self._clock()
             try:
                 response = self._client.post(self._url, content=body)
             except (httpx2.ConnectTimeout, httpx2.ConnectError) as error:
                 raw = str(error)
             except httpx2.TimeoutException as error:
-                wall_s = time.monotonic() - begin
+                wall_s = self._clock() - begin
                 return Exchange(
                     failure="timeout", raw=_cut(str(error)), wall_s=wall_s, attempt=attempt
                 )
             except httpx2.HTTPError as error:
                 raw = str(error) or type(error).__name__
             else:
-                wall_s = time.monotonic() - begin
+                wall_s = self._clock() - begin
                 return _exchange(response.status_code, response.text, wall_s, attempt)
-        wall_s = time.monotonic() - begin
+        wall_s = self._clock() - begin
         return Exchange(failure="connection", raw=_cut(raw), wall_s=wall_s, attempt=attempt)
 
 
@@ -127,4 +137,5 @@ def _whole(value: Any) -> int | None:
 
 
 def _cut(text: str) -> str:
-    return text[:_RAW]
+    # Half of a pair of surrogates, which JSON may hold, is no text for a file.
+    return text[:_RAW].encode(errors="backslashreplace").decode()

@@ -23,6 +23,7 @@ from ops.photo_bench.progress import Shown
 from ops.photo_bench.results import Answer, Failure, Key, ModelRun
 from ops.photo_bench.schedule import Question, Unit
 from ops.photo_bench.watch import Watch
+from ops.smoke import residents
 from ops.smoke.endpoint import Endpoint, at
 from ops.smoke.outcome import CheckError, one_line
 
@@ -145,15 +146,12 @@ class _Measuring:
         self._forecast_said = False
 
     def run(self) -> Ended:
-        order = list(self._models)
         out_of_time = False
         try:
-            if self._plan.deadline is not None and len(order) > 1:
-                for model in order:
+            if self._plan.deadline is not None and len(self._models) > 1:
+                for model in self._loaded_first():
                     self._ask_model(model, self._calibration())
-                # The last one is loaded.
-                order = [order[-1], *order[:-1]]
-            for model in order:
+            for model in self._loaded_first():
                 self._ask_model(model, None)
         except _TimeUpError:
             out_of_time = True
@@ -164,6 +162,11 @@ class _Measuring:
             skipped=self._skipped,
             out_of_time=out_of_time,
         )
+
+    def _loaded_first(self) -> list[_Model]:
+        """A load less: what is loaded goes on."""
+        loaded = residents.find(self._endpoint, timeout_s=_PROBE_TIMEOUT_S).loaded
+        return sorted(self._models, key=lambda model: model.run.id not in loaded)
 
     def _going_on(self) -> list[_Model]:
         return [model for model in self._models if model.run.id not in self._skipped]

@@ -232,4 +232,5 @@ def prompt_of(method: Method, rubric: Rubric) -> Prompt:
 
 def _raw(answer: Any) -> str:
     text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    return text[:_RAW]
+    # Half of a pair of surrogates, which JSON may hold, is no text for a file.
+    return text[:_RAW].encode(errors="backslashreplace").decode()
