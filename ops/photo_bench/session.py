@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import secrets
 import shlex
 import time
@@ -94,7 +95,7 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
             say(f"going on with {found}, which is not finished; --new begins another run")
             return found
     moment = time.strftime("%Y-%m-%d-%H%M%S")
-    chosen = run_dir or RUNS / moment
+    chosen = run_dir or _unused(moment)
     header = header_of(chosen)
     if header is not None:
         _check_source(chosen, header, settings.source)
@@ -115,6 +116,11 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
         },
     )
     return chosen
+
+
+def _unused(name: str) -> Path:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(RUNS / each for each in names if not (RUNS / each).exists())
 
 
 def _unfinished(settings: Settings) -> Path | None:
