@@ -56,19 +56,20 @@ _TEMPLATE = (
 )
 
 
-def write_weights(path: Path, name: str, *, vision: bool = True) -> None:
+def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _LAYERS) -> None:
     """Write a language model.
 
     Args:
         path: The file, whose directory exists.
         name: Seeds the weights: one name, the same bytes.
         vision: Whether it takes a projector's tokens (architecture qwen3vl) or text alone.
+        layers: Left out: two; more make it slow.
     """
     writer = _Writer(path, "qwen3vl" if vision else "qwen3", name)
     writer.add_name(f"tiny-random-{name}")
     writer.add_context_length(_TRAIN_CONTEXT)
     writer.add_embedding_length(_WIDTH)
-    writer.add_block_count(_LAYERS)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(_FEED_FORWARD)
     writer.add_head_count(_HEADS)
     writer.add_head_count_kv(_KV_HEADS)
@@ -83,7 +84,7 @@ def write_weights(path: Path, name: str, *, vision: bool = True) -> None:
     writer.random("token_embd.weight", unspoken + len(_SYLLABLES), _WIDTH)
     writer.spoken("output.weight", unspoken, len(_SYLLABLES), _WIDTH)
     writer.constant("output_norm.weight", 1, _WIDTH)
-    for layer in range(_LAYERS):
+    for layer in range(layers):
         block = f"blk.{layer}."
         for norm, width in (
             ("attn_norm", _WIDTH),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from ops.errors import OpsError
-from ops.terminal import say
 
-JUDGEMENT_FILE = "favourites.csv"
+_JUDGEMENT_FILE = "favourites.csv"
+"""What `ops bench` looks for beside the photos."""
 _EDGE_PX = 512
 _PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
 _STEPS = 5
@@ -50,7 +49,7 @@ def write_sample_pictures(folder: Path, *, most: int) -> int:
     for name, picture, rating in _pictures(most):
         picture.save(folder / name, "JPEG", quality=92)
         rows.append((name, "yes" if rating >= _FAVOURITE else "no", rating))
-    with (folder / JUDGEMENT_FILE).open("w", newline="", encoding="utf-8") as file:
+    with (folder / _JUDGEMENT_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("name", "favourite", "rating"))
         writer.writerows(rows)
@@ -129,14 +128,3 @@ _LADDERS: dict[str, Ladder] = {
     "compressed": _compressed,
     "tilted": _tilted,
 }
-
-
-def main(arguments: list[str]) -> None:
-    """Write them: `python -m ops.photo_bench.sample_pictures FOLDER [HOW_MANY]`."""
-    folder = Path(arguments[0])
-    count = write_sample_pictures(folder, most=int(arguments[1]) if arguments[1:] else 60)
-    say(f"wrote {count} sample pictures into {folder}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
