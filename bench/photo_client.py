@@ -3,9 +3,8 @@
     python -m bench.photo_client -n 200 --layers 24
 
 A tiny vision model is made slow by its layers, though still faster than a real one on a GPU (3 to
-6 s a photo), so the ratio is an upper bound. llama-server's own time is what its answer says: prompt
-and generation. It does not hold the decoding of the picture, which is the server's work too, and is
-counted against us here.
+6 s a photo), so the ratio is an upper bound. llama-server's own time is what its answer says:
+prompt and generation, without the decoding of the picture, which counts against us here.
 """
 
 from __future__ import annotations
