@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -199,6 +200,10 @@ class _Request(BaseHTTPRequestHandler):
         super().setup()
         self.has_asked = False
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # The client is gone, or was killed.
+            super().handle()
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
 
@@ -237,14 +242,11 @@ class _Request(BaseHTTPRequestHandler):
     def _reply(self, status: int, document: Any) -> None:
         text = document if isinstance(document, str) else json.dumps(document)
         content = text.encode()
-        try:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-        except (BrokenPipeError, ConnectionResetError):  # The client is gone, or was killed.
-            self.close_connection = True
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
 
 _COMMAND = "llama-server --model model.gguf --api-key s3cret --port 5800"
