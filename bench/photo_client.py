@@ -27,8 +27,9 @@ from ops.api_key import api_key
 from ops.photo_bench import schedule
 from ops.photo_bench.answers import Journal, create, read_answers
 from ops.photo_bench.asking import Asker
-from ops.photo_bench.measure import Plan, measure
+from ops.photo_bench.measure import measure
 from ops.photo_bench.methods import prompt_of
+from ops.photo_bench.plan import Plan
 from ops.photo_bench.progress import Shown
 from ops.photo_bench.results import Answer, ModelRun
 from ops.photo_bench.rubric import read_rubric

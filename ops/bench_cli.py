@@ -138,6 +138,14 @@ def run(
     new: Annotated[
         bool, typer.Option("--new", help="Begin a run, even where the last one is unfinished.")
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Also ask again what failed by no photo's fault: timeouts, broken connections, "
+            "refusals by the server.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     export: Export = None,
     no_thumbnails: NoThumbnails = False,
@@ -202,6 +210,7 @@ def run(
             is_method_given=method is not None,
             run_dir=run_dir,
             anew=new,
+            retry_failed=retry_failed,
             rubric=rubric,
             url=url,
             window_s=window,

@@ -265,6 +265,36 @@ def test_a_model_that_fails_is_said_at_the_end_and_the_others_have_a_report(
     assert Counter(each.model for each in load(run_dir).answers) == {A: 12, C: 12}
 
 
+def test_what_failed_is_asked_again_only_when_that_is_asked_for(
+    photos: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    with ScoringServer() as server:
+        assert bench(server, photos, "--run", run_dir, "--model", A) == 0
+        first, second = (each.key.image_sha256 for each in read_answers(run_dir)[:2])
+        server.faults = {f"{B} {first}": "http_5xx", f"{B} {second}": "invalid_answer"}
+        assert bench(server, "--run", run_dir, "--model", B) == 0
+        server.faults, asked = {}, len(server.asked)
+        assert bench(server, "--run", run_dir) == 0
+        assert len(server.asked) == asked
+        assert bench(server, "--run", run_dir, "--retry-failed") == 0
+    failures = [each.failure for each in load(run_dir).answers if each.failure]
+    assert failures == ["invalid_answer"]
+    assert len(load(run_dir).answers) == 24
+
+
+def test_photos_that_were_not_all_prepared_are_prepared_by_the_runs_directory_alone(
+    photos: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    with ScoringServer(models=()) as server:
+        assert bench(server, photos, "--run", run_dir) == 1
+        (run_dir / "photos.jsonl").unlink()
+        server.models = MODELS
+        assert bench(server, "--run", run_dir) == 0
+    assert len(load(run_dir).answers) == 36
+
+
 def test_a_window_gets_the_prepared_run_and_what_was_typed(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

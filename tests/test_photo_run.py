@@ -18,8 +18,9 @@ from ops.photo_bench import schedule
 from ops.photo_bench.answers import Journal, create, load, read_journal
 from ops.photo_bench.asking import Asker
 from ops.photo_bench.forecast import Pace, needed_s, units_that_fit
-from ops.photo_bench.measure import Ended, Plan, measure
+from ops.photo_bench.measure import measure
 from ops.photo_bench.methods import prompt_of
+from ops.photo_bench.plan import Ended, Plan
 from ops.photo_bench.progress import Shown
 from ops.photo_bench.results import Method, ModelRun
 from ops.photo_bench.rubric import as_document, read_rubric, rubric_of

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from ops.errors import OpsError
 from ops.photo_bench.jsonl import Appender, read_lines, write_whole
-from ops.photo_bench.results import Answer, Key, ModelRun, Photo, Run
+from ops.photo_bench.results import NOT_THE_PHOTO, Answer, Key, ModelRun, Photo, Run
 
 _Kind = TypeVar("_Kind", Photo, Key, ModelRun)
 
@@ -19,8 +19,12 @@ _Kind = TypeVar("_Kind", Photo, Key, ModelRun)
 class Journal:
     """The one writer of a run."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, *, retry_failed: bool = False) -> None:
         """Open the run for appending.
+
+        Args:
+            run_dir: The run's directory.
+            retry_failed: Whether what failed by no photo's fault counts as not asked.
 
         Raises:
             OpsError: when another command writes to it.
@@ -31,7 +35,11 @@ class Journal:
             self._stack = stack.pop_all()
         self.earlier = tuple(read_answers(run_dir))
         """Of all sessions before this one."""
-        self.answered = {answer.key for answer in self.earlier}
+        self.answered = {
+            answer.key
+            for answer in self.earlier
+            if not retry_failed or answer.failure not in NOT_THE_PHOTO
+        }
         """What need not be asked any more."""
 
     def __enter__(self) -> Self:
@@ -151,13 +159,16 @@ def load(run_dir: Path) -> Run:
             and prompts.get(answer.key.method) == answer.key.prompt_sha256
         )
         if is_current:
-            unique.setdefault(answer.key, answer)
+            # One that was asked again counts where it was asked last.
+            unique.pop(answer.key, None)
+            unique[answer.key] = answer
     return Run(
         id=header["id"],
         started_at=header["started_at"],
         source=header["source"],
         provenance={
             **sessions[-1]["provenance"],
+            "command": sessions[0]["provenance"].get("command"),
             "settings": header["settings"],
             "favourite_share": albums[0]["favourite_share"] if albums else None,
             "method": sessions[-1]["method"],

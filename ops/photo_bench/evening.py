@@ -20,12 +20,13 @@ from ops.errors import OpsError
 from ops.photo_bench import parts, session
 from ops.photo_bench.answers import Journal, header_of
 from ops.photo_bench.asking import Asker
-from ops.photo_bench.measure import Ended, Plan, measure
+from ops.photo_bench.measure import measure
 from ops.photo_bench.methods import Prompt, prompt_of
 from ops.photo_bench.outputs import Wanted, write_outputs
+from ops.photo_bench.plan import Ended, Plan
 from ops.photo_bench.progress import Shown
 from ops.photo_bench.rubric import Rubric, read_rubric
-from ops.photo_bench.session import Settings
+from ops.photo_bench.session import PhotosFrom, Settings
 from ops.signals import ended_by_signals
 from ops.smoke.endpoint import Endpoint, at
 from ops.smoke.outcome import CheckError, one_line
@@ -45,6 +46,8 @@ class Evening:
     """Else a run that is gone on with keeps its own."""
     run_dir: Path | None
     anew: bool
+    retry_failed: bool
+    """Whether what failed, and not by the photo's fault, is asked once more."""
     rubric: Path | None
     url: str | None
     window_s: int | None
@@ -67,7 +70,7 @@ def go(evening: Evening) -> None:
     shown = Shown(Console(stderr=True))
     run_dir = session.begin(evening.settings, evening.run_dir, anew=evening.anew, say=shown.say)
     with ended_by_signals():
-        with Journal(run_dir) as journal:
+        with Journal(run_dir, retry_failed=evening.retry_failed) as journal:
             rubric = _rubric(evening, run_dir)
             prompt = prompt_of(evening.settings.method, rubric)
             plan = _plan(evening, run_dir, journal, locked, rubric, prompt, shown)
@@ -107,7 +110,7 @@ def _plan(
         rubric=rubric,
         models=models,
         settings=settings,
-        command=sys.argv,
+        command=("python", "-m", "ops", *sys.argv[1:]),
         say=shown.say,
     )
     units = session.units_of(
@@ -185,6 +188,7 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
         arguments += ["--rubric", str(evening.rubric)]
     if outputs.top_k is not None:
         arguments += ["--top-k", str(outputs.top_k)]
+    arguments += ["--retry-failed"] if evening.retry_failed else []
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
     arguments += [] if outputs.thumbnails else ["--no-thumbnails"]
@@ -195,11 +199,12 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
 
 def _as_begun(evening: Evening) -> Evening:
     """Take from a run what is not typed again."""
-    header = None if evening.run_dir is None else header_of(evening.run_dir)
-    if header is None:
+    run_dir = evening.run_dir
+    header = None if run_dir is None else header_of(run_dir)
+    if run_dir is None or header is None:
         if evening.settings.source.text is None:
             raise OpsError(
-                f"--run {evening.run_dir} is no run yet; pass a folder of photos, or --immich and "
+                f"--run {run_dir} is no run yet; pass a folder of photos, or --immich and "
                 "--album, to begin one there"
             )
         return evening
@@ -208,7 +213,8 @@ def _as_begun(evening: Evening) -> Evening:
         evening,
         settings=replace(
             typed,
-            models=typed.models or tuple(kept["models"]),
+            source=typed.source if typed.source.text else PhotosFrom.of(kept["source"]),
+            models=typed.models or session.models_asked(run_dir) or tuple(kept["models"]),
             method=typed.method if evening.is_method_given else kept["method"],
             sample=kept["sample"],
             seed=kept["seed"],

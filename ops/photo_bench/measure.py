@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
 from ops.photo_bench.answers import Journal
 from ops.photo_bench.asking import Asker, Exchange
-from ops.photo_bench.engine import command_of, warm_up_pictures
 from ops.photo_bench.forecast import Pace, needed_s, units_that_fit
-from ops.photo_bench.label_tokens import label_tokens
-from ops.photo_bench.methods import Prompt, Reading
+from ops.photo_bench.methods import Reading
+from ops.photo_bench.plan import Ended, Plan
 from ops.photo_bench.progress import Shown
-from ops.photo_bench.results import Answer, Failure, Key, ModelRun
+from ops.photo_bench.results import NOT_THE_PHOTO, Answer, Key, ModelRun
 from ops.photo_bench.schedule import Question, Unit
+from ops.photo_bench.warm_up import warm_up
 from ops.photo_bench.watch import Watch
 from ops.smoke import residents
-from ops.smoke.endpoint import Endpoint, at
+from ops.smoke.endpoint import Endpoint
 from ops.smoke.outcome import CheckError, one_line
 
 CALIBRATION = 5
@@ -33,34 +31,7 @@ _BLOCK = 20
 """Questions between two looks at what is loaded."""
 _GIVE_UP_AFTER = 10
 """Failures in a row that no photo can be blamed for."""
-_NOT_THE_PHOTO: tuple[Failure, ...] = ("connection", "timeout", "http_4xx", "http_5xx", "cut")
 _PROBE_TIMEOUT_S = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is asked."""
-
-    prompt: Prompt
-    units: tuple[Unit, ...]
-    models: tuple[ModelRun, ...]
-    images: Path
-    """The directory of <image_sha256>.jpg."""
-    deadline: float | None = None
-    """On `time.monotonic`; None: there is time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How it ended."""
-
-    asked: int
-    """Answers and failures of this session."""
-    units: int
-    """Of the schedule, that were asked of all models; fewer than all of it: time was short."""
-    skipped: dict[str, str] = field(default_factory=dict)
-    """Model -> why it was left, in one line."""
-    out_of_time: bool = False
 
 
 class _ModelLeftError(Exception):
@@ -102,7 +73,7 @@ class _Model:
     def __init__(self, run: ModelRun, endpoint: Endpoint) -> None:
         self.run = run
         self.watch = Watch(endpoint, run.id)
-        self.token_ids: dict[str, int] | None = None
+        self.token_ids: Mapping[str, int] | None = None
         """None: it was not warmed up yet."""
         self.load_s = run.cold_load_s
         self.warm_s: list[float] = []
@@ -215,8 +186,10 @@ class _Measuring:
         if not todo:
             return
         total = sum(len(unit) for unit in self._plan.units[:limit])
-        self._shown.begin(model.run.id, done=total - len(todo), total=total)
+        what = "photos" if self._prompt.images == 1 else "answers"
+        self._shown.begin(model.run.id, what, done=total - len(todo), total=total)
         try:
+            self._check_time(model, load_s=model.load_s or 0.0)
             self._warm_up(model)
             self._ask_all(model, todo, bounded=most is not None)
         except _ModelLeftError as left:
@@ -268,7 +241,7 @@ class _Measuring:
         if exchange.document is not None and model.watch.was_swapped(exchange):
             cold = True
         if cold:
-            self._note_load(model, "others", None, cold=True, engine=None)
+            self._note_load(model, "others", None, cold=True)
             self._shown.say(f"{model.run.id} was swapped away by another client")
         elif reading.failure is None:
             model.warm_s.append(exchange.wall_s)
@@ -302,7 +275,7 @@ class _Measuring:
         return self._prompt.read(exchange.document, model.token_ids)
 
     def _count_failures(self, model: _Model, reading: Reading) -> None:
-        is_infrastructure = reading.failure in _NOT_THE_PHOTO
+        is_infrastructure = reading.failure in NOT_THE_PHOTO
         model.failures_in_a_row = model.failures_in_a_row + 1 if is_infrastructure else 0
         if model.failures_in_a_row >= _GIVE_UP_AFTER:
             raise _ModelLeftError(
@@ -311,34 +284,25 @@ class _Measuring:
             )
 
     def _warm_up(self, model: _Model) -> None:
-        """Load the model apart from the photos, and see whether it can say the labels."""
+        """Load the model apart from the photos."""
         was_loaded = model.watch.is_loaded()
         if was_loaded and model.token_ids is not None:
             return
-        body = json.dumps(
-            self._prompt.body(model.run.id, warm_up_pictures(self._prompt.images))
-        ).encode()
-        exchange = self._asker.ask(body)
+        found = warm_up(model.run.id, self._prompt, endpoint=self._endpoint, asker=self._asker)
+        exchange = found.exchange
         if exchange.failure == "connection":
             self._check_reachable()
         if exchange.failure is not None:
             raise _ModelLeftError(
                 f"it does not answer at all ({exchange.failure}): {one_line(exchange.raw)}"
             )
-        model.token_ids = label_tokens(
-            self._endpoint, model.run.id, tuple(self._prompt.values), exchange.document
-        )
-        cold = not was_loaded
-        if cold:
-            model.load_s = exchange.wall_s
-            self._shown.say(f"{model.run.id} answers after {exchange.wall_s:.1f} s, cold")
-        self._note_load(
-            model,
-            "run",
-            exchange.wall_s if cold else None,
-            cold=cold,
-            engine=self._engine(model, exchange),
-        )
+        model.token_ids = found.token_ids
+        if was_loaded:
+            self._note_load(model, "run", None, cold=False, engine=found.engine)
+            return
+        model.load_s = exchange.wall_s
+        self._shown.say(f"{model.run.id} answers after {exchange.wall_s:.1f} s, cold")
+        self._note_load(model, "run", exchange.wall_s, cold=True, engine=found.engine)
 
     def _note_load(
         self,
@@ -347,7 +311,7 @@ class _Measuring:
         seconds: float | None,
         *,
         cold: bool,
-        engine: dict[str, Any] | None,
+        engine: Mapping[str, Any] | None = None,
     ) -> None:
         facts = {} if engine is None else {"engine": engine}
         self._journal.note(
@@ -361,26 +325,16 @@ class _Measuring:
             **facts,
         )
 
-    def _engine(self, model: _Model, exchange: Exchange) -> dict[str, Any]:
-        """What serves the model, as far as the endpoint tells."""
-        return {
-            "system_fingerprint": at(exchange.document, "system_fingerprint"),
-            "label_tokens": model.token_ids,
-            "command": command_of(self._endpoint, model.run.id),
-        }
-
     def _check_reachable(self) -> None:
         try:
             self._endpoint.get("/v1/models", timeout_s=_PROBE_TIMEOUT_S)
         except CheckError as error:
             raise OpsError(f"the endpoint does not answer any more: {error}") from error
 
-    def _check_time(self, model: _Model) -> None:
+    def _check_time(self, model: _Model, *, load_s: float = 0.0) -> None:
         deadline = self._plan.deadline
-        if deadline is None:
-            return
-        needed = statistics.fmean(model.warm_s) if model.warm_s else 0.0
-        if self._clock() + needed > deadline:
+        answer_s = statistics.fmean(model.warm_s) if model.warm_s else 0.0
+        if deadline is not None and self._clock() + load_s + answer_s > deadline:
             raise _TimeUpError
 
     def _fit_to_time(self, model: _Model) -> None:

@@ -105,8 +105,10 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
     process = subprocess.Popen(command)
     try:
         return process.wait()
-    except BaseException:
-        # The window gives the card back before it ends; only then may this command end.
-        process.terminate()
+    except BaseException as ended:
+        # Ctrl-C has reached the window too. It gives the card back before it ends, and only then
+        # may this command end.
+        if not isinstance(ended, KeyboardInterrupt):
+            process.terminate()
         process.wait()
         raise

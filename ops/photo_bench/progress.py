@@ -37,7 +37,7 @@ class Shown:
             transient=True,
         )
         self._task = self._bar.add_task("", total=None, pace="", visible=False)
-        self._model = ""
+        self._model = self._what = ""
         self._done = self._total = 0
         self._times: list[float] = []
         self._said_at = 0.0
@@ -53,9 +53,9 @@ class Shown:
         """Show one line above the bar."""
         self._console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
 
-    def begin(self, model: str, *, done: int, total: int) -> None:
-        """Go on with another model."""
-        self._model, self._done, self._total = model, done, total
+    def begin(self, model: str, what: str, *, done: int, total: int) -> None:
+        """Go on with another model, of which `what` are counted."""
+        self._model, self._what, self._done, self._total = model, what, done, total
         self._times = [self._clock()]
         self._said_at = self._clock()
         self._update()
@@ -81,7 +81,7 @@ class Shown:
             return ""
         per_minute = 60 * (len(self._times) - 1) / passed
         left_s = max(0, self._total - self._done) * 60 / per_minute
-        return f"{per_minute:.1f} answers a minute, {_duration(left_s)} left"
+        return f"{per_minute:.1f} {self._what} a minute, {_duration(left_s)} left"
 
     def _update(self) -> None:
         self._bar.update(

@@ -33,6 +33,9 @@ Failure = Literal[
     "out_of_range",
 ]
 
+NOT_THE_PHOTO: tuple[Failure, ...] = ("connection", "timeout", "http_4xx", "http_5xx", "cut")
+"""Failures that may be the endpoint's: only these can be worth asking again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:

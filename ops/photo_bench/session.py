@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from llama_swap_config.lock import LockedModel
 from ops.errors import OpsError
@@ -45,9 +45,24 @@ class PhotosFrom:
         return None if self.immich is None else f"album {self.album} of {self.immich}"
 
     def as_document(self) -> dict[str, str | None]:
-        """What has to be the same for a run to be of this source."""
-        folder = None if self.folder is None else str(self.folder.resolve())
-        return {"folder": folder, "immich": self.immich, "album": self.album}
+        """Write it as plain data, which `of` reads again."""
+        return {
+            "folder": None if self.folder is None else str(self.folder.resolve()),
+            "judgement": None if self.judgement is None else str(self.judgement.resolve()),
+            "immich": self.immich,
+            "album": self.album,
+        }
+
+    @classmethod
+    def of(cls, document: Mapping[str, str | None]) -> Self:
+        """Read what a run was begun with."""
+        folder, judgement = document["folder"], document["judgement"]
+        return cls(
+            folder=None if folder is None else Path(folder),
+            judgement=None if judgement is None else Path(judgement),
+            immich=document["immich"],
+            album=document["album"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +153,8 @@ def _is_finished(run_dir: Path) -> bool:
 
 
 def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
-    if source.text is not None and source.as_document() != header["settings"]["source"]:
+    typed, begun = source.as_document(), header["settings"]["source"]
+    if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
         raise OpsError(
             f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
             "the photos out, or pass another --run"
@@ -163,6 +179,12 @@ def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, .
         )
         for each in locked
     )
+
+
+def models_asked(run_dir: Path) -> tuple[str, ...]:
+    """List the models that any session of a run was about."""
+    sessions = read_journal(run_dir, "session")
+    return tuple(dict.fromkeys(each["id"] for one in sessions for each in one["models"]))
 
 
 def rubric_of_run(run_dir: Path) -> Rubric | None:
