@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from llama_swap_config.server_command import ServerSettings
@@ -83,6 +85,7 @@ def whole(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = endpoint.loads()
     endpoint.bench(run_dir)
     assert endpoint.loads() - before == 3
+    assert [model.loads for model in load(run_dir).models] == [1, 1, 1]
     return run_dir
 
 
@@ -90,7 +93,6 @@ def test_three_models_are_loaded_once_each_and_answer_every_photo(
     endpoint: Endpoint, whole: Path
 ) -> None:
     run = load(whole)
-    assert [model.loads for model in run.models] == [1, 1, 1]
     assert Counter(each.model for each in run.answers) == dict.fromkeys(
         endpoint.served.models, _PICTURES
     )
@@ -142,8 +144,11 @@ def test_a_run_that_is_killed_again_and_again_has_the_same_table(
 
 
 def table(run_dir: Path) -> dict[tuple[str, str, str], float]:
-    """Every score, as finely as one engine gives it again."""
-    return {key: round(score or 0.0, 9) for key, score in scores(load(run_dir)).items()}
+    """Every photo's score, as finely as one engine gives it again."""
+    run = load(run_dir)
+    asked = [each for each in run.answers if each.key.method == "score"]
+    found = scores(replace(run, answers=tuple(asked)))
+    return {key: round(score or 0.0, 9) for key, score in found.items()}
 
 
 def test_a_finished_run_asks_nothing_and_loads_nothing(endpoint: Endpoint, whole: Path) -> None:
@@ -153,14 +158,18 @@ def test_a_finished_run_asks_nothing_and_loads_nothing(endpoint: Endpoint, whole
     assert (whole / "answers.jsonl").read_bytes() == content
 
 
-def test_each_other_method_is_answered_by_real_models(endpoint: Endpoint, whole: Path) -> None:
+def test_each_other_method_is_answered_by_real_models(
+    endpoint: Endpoint, whole: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole, run_dir)
     for options in (
         ("--method", "rubric"),
         ("--method", "anchored", "--anchors", "2"),
         ("--method", "pairwise", "--shortlist", "5", "--pairs", "2"),
     ):
-        endpoint.bench(whole, *options)
-    run = load(whole)
+        endpoint.bench(run_dir, *options)
+    run = load(run_dir)
     assert [each.failure for each in run.answers if each.failure] == []
     counted = Counter(each.key.method for each in run.answers)
     assert counted == {"score": 90, "rubric": 90, "anchored": 180, "pairwise": 3 * 2 * 5}
@@ -175,3 +184,51 @@ def test_short_time_is_kept(endpoint: Endpoint, tmp_path: Path) -> None:
     assert time.monotonic() - begun < 30
     counted = Counter(each.model for each in load(tmp_path / "run").answers)
     assert counted.total() <= 3 * _PICTURES
+
+
+def test_another_client_that_takes_the_model_away_is_seen(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    first, second, _ = endpoint.served.models
+    run_dir = tmp_path / "run"
+    process = subprocess.Popen(
+        endpoint.command(run_dir, "--model", first),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    path = run_dir / "answers.jsonl"
+    while not path.is_file() or path.read_bytes().count(b"\n") < 8:
+        assert process.poll() is None
+        time.sleep(0.002)
+    body = {"model": second, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
+    url = f"{endpoint.served.url}/v1/chat/completions"
+    assert httpx2.post(url, json=body, timeout=60, trust_env=False).status_code == 200
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0
+    run = load(run_dir)
+    (model,) = run.models
+    assert len(run.answers) == _PICTURES
+    assert sum(each.cold for each in run.answers) == 1
+    assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))
+    assert "was swapped away by another client" in said
+
+
+def test_llama_servers_own_router_gives_the_same_scores(
+    endpoint: Endpoint, whole: Path, tmp_path: Path
+) -> None:
+    settings = ServerSettings(cache_ram_mib=0)
+    served = serve.start(
+        endpoint.store,
+        tmp_path,
+        front_end="llama-server",
+        port=None,
+        say=print,
+        settings=settings,
+    )
+    try:
+        replace(endpoint, served=served).bench(tmp_path / "run")
+    finally:
+        serve.stop(tmp_path)
+    assert table(tmp_path / "run") == table(whole)
