@@ -164,11 +164,12 @@ def test_a_run_is_read_with_the_answers_to_its_last_rubric_and_files(tmp_path: P
         journal.answer(replace(ANSWER, key=replace(KEY, prompt_sha256="earlier"), score=1.0))
         journal.answer(replace(ANSWER, key=replace(KEY, model_sha256="earlier"), score=1.0))
         session(journal)
-        journal.note(
-            "load", model=MODEL.id, model_sha256="m", cold=True, seconds=2.5, engine={"a": 1}
-        )
-        journal.note("load", model=MODEL.id, model_sha256="m", cold=True, seconds=None)
-        journal.note("load", model=MODEL.id, model_sha256="m", cold=False, seconds=None)
+        load_of = {"model": MODEL.id, "model_sha256": "m", "cold": True}
+        journal.note("load", **load_of, by="run", seconds=2.5, engine={"a": 1})
+        journal.note("load", **load_of, by="others", seconds=None)
+        journal.note("load", **load_of, by="run", seconds=9.0)
+        journal.note("load", **(load_of | {"cold": False}), by="run", seconds=None)
+        journal.note("load", **(load_of | {"model_sha256": "n"}), by="run", seconds=1.0)
         journal.answer(ANSWER)
     run = load(run_dir)
     assert run.answers == (ANSWER,)

@@ -183,11 +183,24 @@ def load(run_dir: Path) -> Run:
 
 
 def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
-    """Count a model's loads in a run's notes of kind `load`, and find the first one's time."""
-    own = [each for each in loads if each["model"] == model.id]
-    own = [each for each in own if each["model_sha256"] == model.sha256 and each["cold"]]
-    seconds = [each["seconds"] for each in own if each.get("seconds") is not None]
-    return replace(model, loads=len(own), cold_load_s=seconds[0] if seconds else None)
+    """Tell a model's first cold load, and how often another client caused a further one.
+
+    Args:
+        model: As the registry and the lock have it.
+        loads: A run's notes of kind `load`. Those that the run itself chose, in a later session or
+            after the forecast, count once.
+    """
+    cold = [
+        each
+        for each in loads
+        if each["cold"] and (each["model"], each["model_sha256"]) == (model.id, model.sha256)
+    ]
+    own = [each for each in cold if each["by"] == "run"]
+    return replace(
+        model,
+        loads=min(1, len(own)) + len(cold) - len(own),
+        cold_load_s=own[0]["seconds"] if own else None,
+    )
 
 
 def _built(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:

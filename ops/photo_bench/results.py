@@ -126,7 +126,8 @@ class ModelRun:
     cold_load_s: float | None = None
     """The first answer's time; None: it was never asked."""
     loads: int = 0
-    """How often it was loaded; more than 1: another client swapped it away."""
+    """How often it was loaded, the run's own choice counted once; more than 1: another client
+    swapped it away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,6 +211,7 @@ def test_another_client_that_takes_the_model_away_is_seen(
     (model,) = run.models
     assert len(run.answers) == _PICTURES
     assert sum(each.cold for each in run.answers) == 1
+    assert [each["by"] for each in read_journal(run_dir, "load")] == ["run", "others"]
     assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))
     assert "was swapped away by another client" in said
 
