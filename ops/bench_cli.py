@@ -44,7 +44,10 @@ def _duration(text: str) -> int:
 
 PhotosDir = Annotated[
     Path | None,
-    typer.Argument(help="A folder of photos; left out: --immich, or the photos of --run."),
+    typer.Argument(
+        metavar="PHOTOS_DIR",
+        help="A folder of photos; left out: --immich, or the photos of --run.",
+    ),
 ]
 TopK = Annotated[
     int | None,

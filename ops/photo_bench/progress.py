@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ops.smoke.outcome import one_line
+
+_LONGEST = 1000
 _LINE_EVERY_S = 15.0
 _PACE_OF = 30
 """Answers whose pace is shown."""
@@ -50,8 +53,9 @@ class Shown:
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        """Show one line above the bar."""
-        self._console.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
+        """Show one line above the bar, whatever the text holds."""
+        text = escape(one_line(line, limit=_LONGEST))
+        self._console.print(f"[dim]-[/dim] {text}", highlight=False, soft_wrap=True)
 
     def begin(self, model: str, what: str, *, done: int, total: int) -> None:
         """Go on with another model, of which `what` are counted."""
