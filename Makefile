@@ -39,6 +39,10 @@ down: install ## Stop the embedded cluster and what is served; the data stays
 serve: install ## Serve the registry on this machine until Ctrl-C, by tiny models
 	python -m ops serve
 
+.PHONY: bench-demo
+bench-demo: up ## Choose between the tiny models by sample pictures, as `ops bench` does
+	python -m ops.photo_bench.demo
+
 .PHONY: synth
 synth: install ## Write cdktf.out from the registry and the settings
 	python main.py && echo "cdktf.out/stacks/llama-cpp/cdk.tf.json"
@@ -132,6 +136,10 @@ bench-vram: install ## Compare the predicted VRAM with llama-server's and gguf-p
 .PHONY: bench-statistics
 bench-statistics: install ## Time the photo benchmark's statistics against scipy and scikit-learn
 	python -m bench.photo_statistics
+
+.PHONY: bench-client
+bench-client: install ## Time what `ops bench` itself adds to the server's time
+	python -m bench.photo_client $(BENCH)
 
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)

@@ -12,6 +12,7 @@ import typer
 
 from llama_swap_config.errors import ConfigError
 from ops import (
+    bench_cli,
     drift_cli,
     fit_cli,
     lock_cli,
@@ -39,6 +40,7 @@ app.command()(fit_cli.fit)
 app.command()(plan_cli.plan)
 app.command()(drift_cli.drift)
 app.command(context_settings={"allow_interspersed_args": False})(window_cli.window)
+app.add_typer(bench_cli.app, name="bench")
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")

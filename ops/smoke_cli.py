@@ -72,7 +72,7 @@ def smoke(
 
     with ended_by_signals(), ExitStack() as stack:
         status = stack.enter_context(aside.status("looking for the endpoint"))
-        address = stack.enter_context(_forwarded()) if url is None else url
+        address = stack.enter_context(forwarded()) if url is None else url
         endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         result = run(
             endpoint,
@@ -105,7 +105,7 @@ def _chosen(ids: list[str]) -> tuple[Model, ...]:
     return tuple(model for model in REGISTRY if not ids or model.id in ids)
 
 
-def _forwarded() -> AbstractContextManager[str]:
+def forwarded() -> AbstractContextManager[str]:
     """Open a way to the Service of the cluster that the environment names."""
     from ops.environment import check_cluster
     from ops.smoke.port_forward import port_forward

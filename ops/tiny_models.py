@@ -35,6 +35,14 @@ _SPREAD = 0.3
 _OUTPUT_SPREAD = 2.0
 """The same where a token is chosen: with less, the sampling would choose for the model."""
 
+_FIRST_BYTE = 3
+"""The token of byte 0: <unk>, <s> and </s> come before it."""
+_LABELS = "0123456789ABCDE"
+"""What a model may be asked to judge by."""
+_LABEL_SPREAD = 0.25
+"""Standard deviation of a label's weights where a token is chosen: labels are said only where a
+grammar asks for them, and then one is likelier than another, by the picture."""
+
 _SYLLABLES = tuple(
     f"\u2581{consonant}{vowel}" for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"
 )
@@ -48,19 +56,20 @@ _TEMPLATE = (
 )
 
 
-def write_weights(path: Path, name: str, *, vision: bool = True) -> None:
+def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _LAYERS) -> None:
     """Write a language model.
 
     Args:
         path: The file, whose directory exists.
         name: Seeds the weights: one name, the same bytes.
         vision: Whether it takes a projector's tokens (architecture qwen3vl) or text alone.
+        layers: Left out: two; more make it slow.
     """
     writer = _Writer(path, "qwen3vl" if vision else "qwen3", name)
     writer.add_name(f"tiny-random-{name}")
     writer.add_context_length(_TRAIN_CONTEXT)
     writer.add_embedding_length(_WIDTH)
-    writer.add_block_count(_LAYERS)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(_FEED_FORWARD)
     writer.add_head_count(_HEADS)
     writer.add_head_count_kv(_KV_HEADS)
@@ -75,7 +84,7 @@ def write_weights(path: Path, name: str, *, vision: bool = True) -> None:
     writer.random("token_embd.weight", unspoken + len(_SYLLABLES), _WIDTH)
     writer.spoken("output.weight", unspoken, len(_SYLLABLES), _WIDTH)
     writer.constant("output_norm.weight", 1, _WIDTH)
-    for layer in range(_LAYERS):
+    for layer in range(layers):
         block = f"blk.{layer}."
         for norm, width in (
             ("attn_norm", _WIDTH),
@@ -155,6 +164,8 @@ class _Writer(gguf.GGUFWriter):
         """Rows of tokens that are said only where a grammar asks for them, then of others."""
         values = self._random.standard_normal((spoken, width)) * _OUTPUT_SPREAD
         rows = np.concatenate([np.zeros((unspoken, width)), values])
+        labels = [_FIRST_BYTE + ord(label) for label in _LABELS]
+        rows[labels] = self._random.standard_normal((len(labels), width)) * _LABEL_SPREAD
         self.add_tensor(name, rows.astype(np.float32))
 
     def constant(self, name: str, value: float, width: int) -> None:

@@ -4,6 +4,7 @@
     RUN/photos.jsonl    one photo a line, in the order in which every model sees them
     RUN/images/         the bytes that are sent, <image_sha256>.jpg
     RUN/answers.jsonl   one answer a line, only ever appended
+    RUN/journal.jsonl   what each session asked for, and each load of a model; only ever appended
 
 Deleting the directory deletes everything that the run knows of the photos.
 """
@@ -33,6 +34,9 @@ Failure = Literal[
     "invalid_answer",  # not of the grammar
     "out_of_range",
 ]
+
+NOT_THE_PHOTO: tuple[Failure, ...] = ("connection", "timeout", "http_4xx", "http_5xx", "cut")
+"""Failures that may be the endpoint's: only these can be worth asking again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,8 @@ class Key:
     image_sha256: str
     method: Method
     order: str = ""
-    """The other image's sha256, with its place, for two images; empty for one."""
+    """The other image's sha256, with its place, for two images: `2:SHA256` where it comes second
+    (pairwise), `1:SHA256` where it comes first (an anchor); empty for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +89,17 @@ class Answer:
     model: str
     """The registry's id."""
     score: float | None
-    """On the labels' scale (1 to 5 by default); for pairwise the logit of the first image; None:
-    it failed."""
+    """On the labels' scale (1 to 5 by default); for pairwise the logit of the key's image, which
+    comes first; for anchored that of the key's image, which comes second; None: it failed."""
     failure: Failure | None = None
     spread: float | None = None
     """Standard deviation over the labels."""
     mass: float | None = None
     """Probability of all labels together; below 0.5 the model wanted to say something else."""
     labels: Mapping[str, float] = field(default_factory=dict)
-    """Label -> raw logprob."""
+    """Label -> raw logprob; with the method rubric `criterion=label` -> raw logprob."""
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    """Criterion -> expected score, with the method rubric; their mean is the score."""
     raw: str = ""
     """What it said, at most 2,000 characters: shown where it failed."""
     wall_s: float = 0.0
@@ -121,7 +128,8 @@ class ModelRun:
     cold_load_s: float | None = None
     """The first answer's time; None: it was never asked."""
     loads: int = 0
-    """How often it was loaded; more than 1: another client swapped it away."""
+    """How often it was loaded, the run's own choice counted once; more than 1: another client
+    swapped it away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

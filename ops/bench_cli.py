@@ -1,0 +1,265 @@
+"""The command `bench`: which model picks the owner's photos best, on the owner's own album."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from ops.errors import OpsError
+from ops.photo_bench.results import Method
+
+URL_VARIABLE = "LLAMA_SWAP_URL"
+"""Set by `ops window -- COMMAND`: the endpoint that it opened."""
+
+
+class _Photos(TyperGroup):
+    """`bench PHOTOS_DIR` is short for `bench run PHOTOS_DIR`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the command where only its arguments are."""
+        is_named = bool(args) and args[0] in self.commands
+        return super().parse_args(ctx, args if is_named else ["run", *args])
+
+
+app = typer.Typer(
+    cls=_Photos, help="Which model picks your photos best: a report on your own album."
+)
+
+
+def _duration(text: str) -> int:
+    import re
+
+    found = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    hours, minutes, seconds = (int(each or 0) for each in found.groups()) if found else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 1 <= total <= 24 * 3600:
+        raise typer.BadParameter(f"{text!r}; allowed: 1s to 24h, such as 90s, 30m or 1h30m")
+    return total
+
+
+PhotosDir = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="PHOTOS_DIR",
+        help="A folder of photos; left out: --immich, or the photos of --run.",
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option("--top-k", min=1, help="How many the owner would post; left out: a tenth."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results for a program.")]
+Export = Annotated[
+    Literal["csv"] | None, typer.Option("--export", help="Also write answers.csv into the run.")
+]
+NoThumbnails = Annotated[
+    bool, typer.Option("--no-thumbnails", help="Put no photo into the report.")
+]
+
+
+@app.command()
+def run(
+    photos_dir: PhotosDir = None,
+    immich: Annotated[
+        str | None,
+        typer.Option("--immich", help="An Immich, http://host:2283; key in IMMICH_API_KEY."),
+    ] = None,
+    judgement: Annotated[
+        Path | None,
+        typer.Option(
+            "--judgement",
+            help="Your favourites or ratings, a CSV; left out: favourites.csv in "
+            "the folder, where there is one.",
+        ),
+    ] = None,
+    album: Annotated[str | None, typer.Option("--album", help="The name of its album.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Ask only this one; repeatable.", show_default=False),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            "--method",
+            help="score: each photo, one token. rubric: one label a criterion. anchored: against "
+            "a few fixed photos. pairwise: a shortlist, pair by pair. Left out: score, or that "
+            "of --run.",
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            min=2,
+            help="Draw that many; half of them favourites where only those are known.",
+        ),
+    ] = None,
+    rubric: Annotated[
+        Path | None,
+        typer.Option("--rubric", help="What is asked; left out: ops/photo_bench/rubric.toml."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            envvar=URL_VARIABLE,
+            show_envvar=True,
+            help="The endpoint, http://host:port; left out: by kubectl port-forward to the "
+            "cluster of KUBE_CONFIG_PATH and KUBE_CTX.",
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            parser=_duration,
+            metavar="DURATION",
+            help="Take the GPU for that long, as `ops window` does, and ask no more than fits.",
+        ),
+    ] = None,
+    within: Annotated[
+        int | None,
+        typer.Option(
+            "--within",
+            parser=_duration,
+            metavar="DURATION",
+            help="Ask no more than fits into that time, without a window.",
+        ),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            help="The run's directory, new or to go on with; left out: bench-runs/NOW.",
+        ),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a run, even where the last one is unfinished.")
+    ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Also ask again what failed by no photo's fault: timeouts, broken connections, "
+            "refusals by the server.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    export: Export = None,
+    no_thumbnails: NoThumbnails = False,
+    top_k: TopK = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 1,
+    anchors: Annotated[
+        int, typer.Option("--anchors", min=1, max=8, help="Fixed photos of --method anchored.")
+    ] = 3,
+    shortlist: Annotated[
+        int, typer.Option("--shortlist", min=2, max=200, help="Photos of --method pairwise.")
+    ] = 20,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=1, help="Pairs a photo of --method pairwise.")
+    ] = 5,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", min=0.1, help="For one answer, a cold load included.")
+    ] = 300,
+    random_weights: Annotated[
+        bool,
+        typer.Option("--random-weights", help="The weights are stand-ins: say so everywhere."),
+    ] = False,
+    lock: Annotated[
+        Path | None,
+        typer.Option("--lock", help="Left out: the repository's models.lock.json."),
+    ] = None,
+) -> None:
+    """Ask every model about the same photos, one model after the other, and write a report.
+
+    Each answer is on the disk before the next question: the same command goes on where it was
+    ended, and asks nothing twice. `bench report RUN` writes the report again without asking. The
+    API key is read from LLAMA_API_KEY.
+
+    Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`
+    """
+    from ops.photo_bench.outputs import Wanted
+    from ops.photo_bench.session import PhotosFrom, Settings
+
+    if (immich is None) != (album is None):
+        raise typer.BadParameter("--immich and --album go together")
+    if photos_dir is not None and immich is not None:
+        raise typer.BadParameter("PHOTOS_DIR and --immich exclude each other")
+    if window is not None and (within is not None or url is not None):
+        raise typer.BadParameter("--window excludes --within and --url")
+    source = PhotosFrom(folder=photos_dir, judgement=judgement, immich=immich, album=album)
+    if photos_dir is None and immich is None and run_dir is None:
+        raise typer.BadParameter("pass a folder of photos, --immich and --album, or --run")
+    if photos_dir is not None and not photos_dir.is_dir():
+        raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}, which is no folder")
+    from ops.photo_bench.evening import Evening, go
+
+    go(
+        Evening(
+            settings=Settings(
+                source=source,
+                models=tuple(dict.fromkeys(model or ())),
+                method=method or "score",
+                sample=sample,
+                seed=seed,
+                random_weights=random_weights,
+                lock=None if lock is None else str(lock.resolve()),
+            ),
+            is_method_given=method is not None,
+            run_dir=run_dir,
+            anew=new,
+            retry_failed=retry_failed,
+            rubric=rubric,
+            url=url,
+            window_s=window,
+            within_s=within,
+            timeout_s=timeout_s,
+            anchors=anchors,
+            shortlist=shortlist,
+            pairs_per_photo=pairs,
+            outputs=Wanted(
+                as_json=as_json,
+                export_csv=export == "csv",
+                thumbnails=not no_thumbnails,
+                top_k=top_k,
+                seed=seed,
+            ),
+        )
+    )
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")],
+    as_json: AsJson = False,
+    export: Export = None,
+    no_thumbnails: NoThumbnails = False,
+    top_k: TopK = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the intervals' draws.")] = 1,
+) -> None:
+    """Write a run's report again, without asking anything.
+
+    Example: `python -m ops bench report bench-runs/2026-11-25-201500 --export csv`
+    """
+    from ops.photo_bench.outputs import Wanted, write_outputs
+
+    write_outputs(
+        run_dir,
+        Wanted(
+            as_json=as_json,
+            export_csv=export == "csv",
+            thumbnails=not no_thumbnails,
+            top_k=top_k,
+            seed=seed,
+        ),
+    )
+
+
+if find_spec("ops.photo_bench.publish_cli") is not None:
+    _publishing = import_module("ops.photo_bench.publish_cli").app
+    app.registered_commands += _publishing.registered_commands

@@ -1,0 +1,249 @@
+"""An evening with the benchmark: photos first, then the endpoint, the answers, and the report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.lock import LOCK_PATH, LockedModel, lock_models
+from llama_swap_config.lock_file import read_lock
+from llama_swap_config.registry import REGISTRY
+from ops.api_key import api_key
+from ops.errors import OpsError
+from ops.photo_bench import parts, session
+from ops.photo_bench.answers import Journal, header_of
+from ops.photo_bench.asking import Asker
+from ops.photo_bench.measure import measure
+from ops.photo_bench.methods import Prompt, prompt_of
+from ops.photo_bench.outputs import Wanted, write_outputs
+from ops.photo_bench.plan import Ended, Plan
+from ops.photo_bench.progress import Shown
+from ops.photo_bench.rubric import Rubric, read_rubric
+from ops.photo_bench.session import PhotosFrom, Settings
+from ops.signals import ended_by_signals
+from ops.smoke.endpoint import Endpoint, at
+from ops.smoke.outcome import CheckError, one_line
+from ops.smoke_cli import forwarded
+
+_LIST_TIMEOUT_S = 10
+_WINDOW_RESERVE_S = 30
+"""Of a window, for the report; no answer is begun in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evening:
+    """What is typed."""
+
+    settings: Settings
+    is_method_given: bool
+    """Else a run that is gone on with keeps its own."""
+    run_dir: Path | None
+    anew: bool
+    retry_failed: bool
+    """Whether what failed, and not by the photo's fault, is asked once more."""
+    rubric: Path | None
+    url: str | None
+    window_s: int | None
+    within_s: int | None
+    timeout_s: float
+    anchors: int
+    shortlist: int
+    pairs_per_photo: int
+    outputs: Wanted
+
+
+def go(evening: Evening) -> None:
+    """Ask what is missing and write the report.
+
+    Raises:
+        OpsError: for what the operator can act on; what was answered is kept.
+    """
+    evening = _as_begun(evening)
+    locked = _chosen(evening.settings)
+    shown = Shown(Console(stderr=True))
+    run_dir = session.begin(evening.settings, evening.run_dir, anew=evening.anew, say=shown.say)
+    with ended_by_signals():
+        with Journal(run_dir, retry_failed=evening.retry_failed) as journal:
+            rubric = _rubric(evening, run_dir)
+            prompt = prompt_of(evening.settings.method, rubric)
+            plan = _plan(evening, run_dir, journal, locked, rubric, prompt, shown)
+            ended = None if evening.window_s else _ask(evening, run_dir, journal, plan, shown)
+        if ended is None:
+            _in_window(evening, run_dir)
+            return
+        write_outputs(run_dir, evening.outputs)
+    for model, why in ended.skipped.items():
+        raise OpsError(f"{model} is left: {why}; go on with {_again(run_dir)}")
+
+
+def _plan(
+    evening: Evening,
+    run_dir: Path,
+    journal: Journal,
+    locked: tuple[LockedModel, ...],
+    rubric: Rubric,
+    prompt: Prompt,
+    shown: Shown,
+) -> Plan:
+    """Prepare all that needs no GPU."""
+    settings = evening.settings
+    photos = parts.collect(
+        run_dir,
+        settings.source,
+        journal,
+        sample=settings.sample,
+        seed=settings.seed,
+        say=shown.say,
+    )
+    models = session.models_of(locked, run_dir)
+    session.note_session(
+        journal,
+        run_dir,
+        prompt=prompt,
+        rubric=rubric,
+        models=models,
+        settings=settings,
+        command=("python", "-m", "ops", *sys.argv[1:]),
+        say=shown.say,
+    )
+    units = session.units_of(
+        prompt,
+        photos,
+        run_dir,
+        journal,
+        seed=settings.seed,
+        anchors=evening.anchors,
+        shortlist=evening.shortlist,
+        pairs_per_photo=evening.pairs_per_photo,
+    )
+    return Plan(prompt=prompt, units=units, models=models, images=run_dir / "images")
+
+
+def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown) -> Ended:
+    begun = time.monotonic()
+    within_s = evening.within_s
+    with ExitStack() as stack:
+        url = evening.url or stack.enter_context(forwarded())
+        endpoint = stack.enter_context(Endpoint(url, key=api_key()))
+        asker = stack.enter_context(
+            Asker(endpoint.url, key=endpoint.key, timeout_s=evening.timeout_s)
+        )
+        _check_answers(endpoint, plan)
+        stack.enter_context(shown)
+        try:
+            ended = measure(
+                replace(plan, deadline=begun + within_s if within_s else None),
+                journal,
+                endpoint=endpoint,
+                asker=asker,
+                shown=shown,
+            )
+        except BaseException:
+            if journal.answered:
+                kept = len(journal.answered)
+                shown.say(f"stopped; {kept} answers are kept, go on with {_again(run_dir)}")
+            raise
+    if not journal.answered and ended.skipped:
+        model, why = next(iter(ended.skipped.items()))
+        raise OpsError(f"no model answers; {model}: {why}")
+    if ended.out_of_time or ended.units < len(plan.units) or ended.skipped:
+        shown.say(f"not all is asked yet; go on with {_again(run_dir)}")
+    else:
+        journal.note("finished", at=time.time())
+    return ended
+
+
+def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
+    """Refuse an endpoint that is not there, or does not offer a model, before anything loads."""
+    try:
+        listed = at(endpoint.get("/v1/models", timeout_s=_LIST_TIMEOUT_S).document(), "data")
+    except CheckError as error:
+        raise OpsError(f"the endpoint {endpoint.url} lists no models: {error}") from error
+    offered = [at(each, "id") for each in listed] if isinstance(listed, list) else []
+    for model in plan.models:
+        if model.id not in offered:
+            found = one_line(", ".join(map(str, offered))) or "none"
+            raise OpsError(f"{endpoint.url} does not offer {model.id}; it offers: {found}")
+
+
+def _in_window(evening: Evening, run_dir: Path) -> None:
+    """Ask inside a GPU window, by this command once more, where the endpoint is then."""
+    window_s = evening.window_s or 0
+    within_s = max(1, window_s - _WINDOW_RESERVE_S)
+    outputs = evening.outputs
+    arguments = ["bench", "run", "--run", str(run_dir), "--within", f"{within_s}s"]
+    arguments += ["--method", evening.settings.method, "--timeout-s", str(evening.timeout_s)]
+    arguments += ["--anchors", str(evening.anchors), "--shortlist", str(evening.shortlist)]
+    arguments += ["--pairs", str(evening.pairs_per_photo), "--seed", str(outputs.seed)]
+    for model in evening.settings.models:
+        arguments += ["--model", model]
+    if evening.rubric is not None:
+        arguments += ["--rubric", str(evening.rubric)]
+    if outputs.top_k is not None:
+        arguments += ["--top-k", str(outputs.top_k)]
+    arguments += ["--retry-failed"] if evening.retry_failed else []
+    arguments += ["--json"] if outputs.as_json else []
+    arguments += ["--export", "csv"] if outputs.export_csv else []
+    arguments += [] if outputs.thumbnails else ["--no-thumbnails"]
+    code = parts.in_window(window_s, arguments)
+    if code:
+        raise OpsError(f"the window ended with exit code {code}; go on with {_again(run_dir)}")
+
+
+def _as_begun(evening: Evening) -> Evening:
+    """Take from a run what is not typed again."""
+    run_dir = evening.run_dir
+    header = None if run_dir is None else header_of(run_dir)
+    if run_dir is None or header is None:
+        if evening.settings.source.text is None:
+            raise OpsError(
+                f"--run {run_dir} is no run yet; pass a folder of photos, or --immich and "
+                "--album, to begin one there"
+            )
+        return evening
+    kept, typed = header["settings"], evening.settings
+    return replace(
+        evening,
+        settings=replace(
+            typed,
+            source=typed.source if typed.source.text else PhotosFrom.of(kept["source"]),
+            models=typed.models or session.models_asked(run_dir) or tuple(kept["models"]),
+            method=typed.method if evening.is_method_given else kept["method"],
+            sample=kept["sample"],
+            seed=kept["seed"],
+            random_weights=kept["random_weights"],
+            lock=typed.lock or kept["lock"],
+        ),
+    )
+
+
+def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
+    """Find the models that are asked, with their files; all that see where none is named."""
+    lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
+    seeing = {
+        each.model.id: each
+        for each in lock_models(check_registry(REGISTRY), read_lock(lock))
+        if each.projector is not None
+    }
+    for model in settings.models:
+        if model not in seeing:
+            raise OpsError(f"--model is {model!r}; allowed: {', '.join(seeing)}")
+    return tuple(each for each in seeing.values() if each.model.id in (settings.models or seeing))
+
+
+def _rubric(evening: Evening, run_dir: Path) -> Rubric:
+    """The one that is typed, else the one that the run has asked by, else the repository's."""
+    if evening.rubric is not None:
+        return read_rubric(evening.rubric)
+    return session.rubric_of_run(run_dir) or read_rubric()
+
+
+def _again(run_dir: Path) -> str:
+    return f"`python -m ops bench --run {shlex.quote(str(run_dir))}`"

@@ -1,0 +1,79 @@
+"""What a model is asked before any photo: that loads it, and shows what serves it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from ops.photo_bench.asking import Asker, Exchange
+from ops.photo_bench.label_tokens import label_tokens
+from ops.photo_bench.methods import Prompt
+from ops.smoke.endpoint import Endpoint, at
+from ops.smoke.outcome import CheckError
+
+_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """What came of it."""
+
+    exchange: Exchange
+    token_ids: Mapping[str, int]
+    """Label -> its token in this model; empty: known by their text, or there was no answer."""
+    engine: Mapping[str, Any]
+    """What serves the model, as far as the endpoint tells."""
+
+
+def warm_up(model: str, prompt: Prompt, *, endpoint: Endpoint, asker: Asker) -> WarmUp:
+    """Ask about a picture that is nobody's photo, and see whether the labels can be said.
+
+    Args:
+        model: The registry's id.
+        prompt: What the photos are asked by.
+        endpoint: For looks at what is loaded.
+        asker: For the question.
+
+    Raises:
+        OpsError: when a label is not one token.
+    """
+    pictures = [_picture()] * prompt.images
+    exchange = asker.ask(json.dumps(prompt.body(model, pictures)).encode())
+    if exchange.failure is not None:
+        return WarmUp(exchange=exchange, token_ids={}, engine={})
+    token_ids = label_tokens(endpoint, model, tuple(prompt.values), exchange.document)
+    engine = {
+        "system_fingerprint": at(exchange.document, "system_fingerprint"),
+        "label_tokens": token_ids,
+        "command": _command(endpoint, model),
+    }
+    return WarmUp(exchange=exchange, token_ids=token_ids, engine=engine)
+
+
+def _picture() -> bytes:
+    content = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(content, "JPEG")
+    return content.getvalue()
+
+
+def _command(endpoint: Endpoint, model: str) -> str | None:
+    """Find the command line of a model's llama-server, without its keys; None: not told."""
+    try:
+        running = at(json.loads(endpoint.get("/running", timeout_s=_TIMEOUT_S).text), "running")
+    except (CheckError, ValueError, RecursionError):
+        return None
+    for each in running if isinstance(running, list) else []:
+        words = str(at(each, "cmd") or "").split()
+        if at(each, "model") == model and words:
+            for place, word in enumerate(words):
+                if "key" in word.lower():
+                    words[place] = word.partition("=")[0]
+                    if place + 1 < len(words) and "=" not in word:
+                        words[place + 1] = "***"
+            return " ".join(words)
+    return None
