@@ -42,9 +42,9 @@ def drawn_photo(seed: int, *, width: int = 512, spoiled: int = 0) -> Image.Image
     layers = int(random.integers(3, 6))
     for layer in range(layers):
         depth = (layer + 1) / layers
-        ridge = 0.48 + 0.36 * layer / layers
+        ridge = np.full(width, 0.48 + 0.36 * layer / layers)
         for octave in range(1, 6):
-            ridge = ridge + 0.09 / octave * np.sin(
+            ridge = ridge + 0.055 / octave * np.sin(
                 2 * np.pi * (x * octave * random.uniform(0.6, 1.7) + random.uniform())
             )
         ground = bottom * (1 - depth) * 0.75 + np.array([22, 38, 44]) * depth

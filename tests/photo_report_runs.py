@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
 from ops.photo_bench.results import Answer, Failure, Key, ModelRun, Photo, Run
 from ops.photo_bench.summary import (
@@ -24,6 +24,7 @@ from ops.photo_bench.summary import (
     Verdict,
 )
 
+Floats = NDArray[np.float64]
 STARTED_AT = 1_790_000_000.0
 FAILED: tuple[tuple[Failure, str], ...] = (
     ("no_label", "I cannot rate people in photos, but I can describe the light."),
@@ -47,8 +48,8 @@ class Planted:
 
 
 THREE = (
-    Planted(id="qwen3vl-8b", name="Qwen3-VL 8B", noise=0.75, seconds=5.98),
-    Planted(id="qwen3vl-4b", name="Qwen3-VL 4B", noise=1.1, seconds=3.55, loads=2, contrast=0.6),
+    Planted(id="qwen3vl-8b", name="Qwen3-VL 8B", noise=0.7, seconds=5.98),
+    Planted(id="qwen3vl-4b", name="Qwen3-VL 4B", noise=1.5, seconds=3.55, loads=2, contrast=0.6),
     Planted(
         id="minicpm-v-4-5", name="MiniCPM-V 4.5", noise=2.6, seconds=5.1, failures=4, contrast=1.2
     ),
@@ -75,11 +76,12 @@ def sha256(text: str) -> str:
 
 def photos(
     count: int, *, judged: bool = True, images: Sequence[str] | None = None, seed: int = 7
-) -> tuple[tuple[Photo, ...], np.ndarray]:
+) -> tuple[tuple[Photo, ...], Floats]:
     """Give photos with their true quality; the best ones are mostly the owner's favourites."""
     random = np.random.default_rng(seed)
     quality = random.normal(size=count)
-    liked = quality + random.normal(0, 0.7, count) > np.quantile(quality, 0.6) if count else []
+    wish = quality + random.normal(0, 0.7, count)
+    liked = wish > (np.quantile(wish, 0.6) if count else 0.0)
     return tuple(
         Photo(
             image_sha256=images[place] if images else sha256(f"image {place}"),
@@ -97,7 +99,7 @@ def photos(
 def planted_run(
     planted: Sequence[Planted],
     all_photos: Sequence[Photo],
-    quality: np.ndarray,
+    quality: Floats,
     *,
     random_weights: bool = False,
     seed: int = 3,
@@ -199,7 +201,7 @@ def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] 
     order = sorted(kept, key=lambda each: -auc[each]) if judged else []
     for better, worse in combinations(order, 2):
         found = auc[better] - auc[worse]
-        p = float(2 * stats.norm.sf(found / error))
+        p = math.erfc(found / error / math.sqrt(2))
         corrected = min(1.0, p * len(order) * (len(order) - 1) / 2)
         differences.append(
             Difference(
@@ -238,10 +240,9 @@ def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] 
     )
 
 
-def _auc(scores: np.ndarray, liked: np.ndarray) -> float:
-    ranks = stats.rankdata(scores)
-    n1, n0 = int(liked.sum()), int((~liked).sum())
-    return float((ranks[liked].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+def _auc(scores: Floats, liked: NDArray[np.bool_]) -> float:
+    gaps = scores[liked][:, None] - scores[~liked][None, :]
+    return float(np.mean((gaps > 0) + 0.5 * (gaps == 0)))
 
 
 def _model(run: Run, model: ModelRun, auc: dict[str, float], error: float) -> ModelSummary:
@@ -276,21 +277,32 @@ def _model(run: Run, model: ModelRun, auc: dict[str, float], error: float) -> Mo
     )
 
 
-def _agreement(kept: list[str], scores: list[np.ndarray]) -> Agreement:
-    def matrix(cell: object) -> tuple[tuple[float, ...], ...]:
-        assert callable(cell)
+def _agreement(kept: list[str], scores: list[Floats]) -> Agreement:
+    enough = len(scores) > 1 and len(scores[0]) > 1
+
+    def matrix(cell: Callable[[Floats, Floats], float]) -> tuple[tuple[float, ...], ...]:
         return tuple(
-            tuple(1.0 if one == other else float(cell(one, other)) for other in range(len(kept)))
-            for one in range(len(kept))
+            tuple(1.0 if one is other else cell(one, other) if enough else 0.0 for other in scores)
+            for one in scores
         )
 
-    enough = len(scores) > 1 and len(scores[0]) > 1
     return Agreement(
         models=tuple(kept),
-        spearman=matrix(lambda a, b: stats.spearmanr(scores[a], scores[b])[0] if enough else 0),
-        tau=matrix(lambda a, b: stats.kendalltau(scores[a], scores[b])[0] if enough else 0),
-        top_k=matrix(lambda a, b: 0.5 if enough else 0),
+        spearman=matrix(_spearman),
+        tau=matrix(_tau),
+        top_k=matrix(lambda one, other: (1 + _tau(one, other)) / 2),
         icc_consistency=0.62 if enough else None,
         icc_agreement=0.55 if enough else None,
         alpha=0.53 if enough else None,
     )
+
+
+def _spearman(one: Floats, other: Floats) -> float:
+    ranks = np.array([np.argsort(np.argsort(each)) for each in (one, other)])
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _tau(one: Floats, other: Floats) -> float:
+    pairs = np.triu_indices(len(one), 1)
+    signs = [np.sign(each[:, None] - each[None, :])[pairs] for each in (one, other)]
+    return float(np.mean(signs[0] * signs[1]))

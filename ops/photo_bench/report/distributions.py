@@ -10,7 +10,7 @@ from markupsafe import Markup
 from ops.photo_bench.report import svg
 from ops.photo_bench.report.chart import NARROW, Chart, chart
 from ops.photo_bench.report.standings import Standings
-from ops.photo_bench.report.words import cut, number
+from ops.photo_bench.report.words import MISSING, cut, number
 
 _BINS = 24
 
@@ -65,7 +65,7 @@ def distributions(standings: Standings) -> Chart | str:
             for place in range(_BINS)
             if any(lane.counts[place] for lane in lanes)
         ]
-        + [("Median", *(number(lane.median) if sum(lane.counts) else "–" for lane in lanes))],
+        + [("Median", *(number(lane.median) if sum(lane.counts) else MISSING for lane in lanes))],
     )
 
 

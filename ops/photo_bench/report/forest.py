@@ -42,7 +42,7 @@ def forest(summary: Summary) -> Chart | str:
         columns=("Pair", "Difference", "95 % interval", "p", "p (Holm)", "What it means"),
         rows=[
             (
-                f"{cut(names[each.better], 40)} − {cut(names[each.worse], 40)}",
+                f"{cut(names[each.better], 40)} \u2212 {cut(names[each.worse], 40)}",
                 number(each.difference.value),
                 interval(each.difference),
                 number(each.p, 3),
@@ -114,7 +114,7 @@ def _parts(
         ends_ = each.difference
         value = f"{number(ends_.value)} ({interval(ends_)})"
         if narrow:
-            yield svg.text(left, start + 10, f"{better} − {worse}", "strong")
+            yield svg.text(left, start + 10, f"{better} \u2212 {worse}", "strong")
             yield svg.text(left, start + 24, f"{value}, {_meaning(each)}", "soft")
         else:
             yield svg.marker(marks[each.better], 10, y - 1)
@@ -125,4 +125,6 @@ def _parts(
         yield svg.line(x(ends_.low), y, x(ends_.high), y, f"bar {kind}")
         for end in (ends_.low, ends_.high):
             yield svg.line(x(end), y - 5, x(end), y + 5, f"bar {kind}")
-        yield svg.marker(marks[each.better], x(ends_.value), y, f"{better} − {worse}: {value}")
+        yield svg.marker(
+            marks[each.better], x(ends_.value), y, f"{better} \u2212 {worse}: {value}"
+        )

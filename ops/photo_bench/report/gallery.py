@@ -1,4 +1,4 @@
-"""Which photos are shown: where models disagree most, each one's best and worst, what it missed."""
+"""Which photos are shown: where models disagree, each one's best and worst, what it missed."""
 
 from __future__ import annotations
 

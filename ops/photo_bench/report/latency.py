@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ops.photo_bench.report import svg
 from ops.photo_bench.report.chart import NARROW, Chart, chart
 from ops.photo_bench.report.standings import latest
-from ops.photo_bench.report.words import count, cut, number, seconds
+from ops.photo_bench.report.words import MISSING, count, cut, number, seconds
 from ops.photo_bench.results import Answer, Run
 
 
@@ -65,7 +65,7 @@ def latency(run: Run) -> Chart | str:
             for place, cells in enumerate(
                 zip_longest(
                     *([lane.written(each) for each in range(len(lane.answers))] for lane in lanes),
-                    fillvalue="–",
+                    fillvalue=MISSING,
                 )
             )
         ],
@@ -84,7 +84,7 @@ def took_s(answers: Sequence[Answer]) -> tuple[float, ...]:
     found, before = [], 0.0
     for answer in answers:
         gap = answer.at - before
-        found.append(min(answer.wall_s, gap) if 0 < gap and not answer.cold else answer.wall_s)
+        found.append(min(answer.wall_s, gap) if gap > 0 and not answer.cold else answer.wall_s)
         before = answer.at
     return tuple(found)
 

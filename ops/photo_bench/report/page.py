@@ -88,7 +88,7 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     environment.filters |= {
-        "count": words.count,
+        "breakable": words.breakable,
         "cut": words.cut,
         "interval": words.interval,
         "moment": words.moment,

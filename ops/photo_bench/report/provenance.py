@@ -11,21 +11,23 @@ from typing import Any
 from ops.photo_bench.results import Run
 
 _HIDDEN = "(left out)"
-_SECRET_WORD = r"(?:api[_-]?key|x-api-key|access[_-]?key|password|passwd|secret|token|authorization|credentials?)"
-_SECRET_NAME = re.compile(rf"(?:^|[._-])(?:{_SECRET_WORD}|key)$", re.IGNORECASE)
+_WORDS = r"(?:key|password|passwd|secret|token|authorization|credentials?)"
+_NAME = re.compile(rf"(?:^|[._-]|api|access){_WORDS}$", re.IGNORECASE)
+_VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s&\"',;]+)"
 _SECRETS = (
-    # --api-key VALUE, --api-key=VALUE, IMMICH_API_KEY=VALUE, "x-api-key: VALUE", ?key=VALUE
-    (
-        re.compile(
-            rf"((?:[\w-]*{_SECRET_WORD}|[?&]key)(?:[\"']?\s*[=:]\s*|\s+(?!-)))"
-            r"((?:bearer|basic)\s+)?(\"[^\"]*\"|'[^']*'|[^\s&\"']+)",
-            re.IGNORECASE,
-        ),
-        rf"\1{_HIDDEN}",
+    # --api-key VALUE and --api-key=VALUE
+    re.compile(rf"(--(?:[\w-]+-)?(?:api)?{_WORDS}(?:=|\s+)){_VALUE}", re.IGNORECASE),
+    # IMMICH_API_KEY=VALUE and ?key=VALUE
+    re.compile(rf"((?:\b|[\w-]*[_-]|[?&]){_WORDS}=){_VALUE}", re.IGNORECASE),
+    # x-api-key: VALUE and Authorization: Bearer VALUE, in a header or in JSON
+    re.compile(
+        rf"((?:api[_-]?key|authorization|password)[\"']?\s*:\s*)(?:(?:bearer|basic)\s+)?{_VALUE}",
+        re.IGNORECASE,
     ),
-    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {_HIDDEN}"),
-    (re.compile(r"(\w://)[^/\s@]+@"), rf"\1{_HIDDEN}@"),
-    (re.compile(r"\b(?:sk|hf|ghp|glpat)[-_][\w-]{8,}"), _HIDDEN),
+    re.compile(r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{12,}", re.IGNORECASE),
+    # http://user:password@host
+    re.compile(r"(\w://)[^/\s@]+(?=@)"),
+    re.compile(r"(\b(?:sk|hf|ghp|glpat)[-_])[\w-]{8,}"),
 )
 _LONGEST = 4000
 
@@ -42,10 +44,10 @@ def redacted(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [redacted(each, name) for each in _hide_arguments(value)]
     if isinstance(value, str):
-        if value and _SECRET_NAME.search(name):
+        if value and _NAME.search(name):
             return _HIDDEN
-        for pattern, instead in _SECRETS:
-            value = pattern.sub(instead, value)
+        for pattern in _SECRETS:
+            value = pattern.sub(rf"\1{_HIDDEN}", value)
     return value
 
 
@@ -53,7 +55,7 @@ def _hide_arguments(words: Sequence[Any]) -> Iterator[Any]:
     """Hide the word after `--api-key` in a list of words."""
     before = ""
     for each in words:
-        is_secret = before.startswith("-") and _SECRET_NAME.search(before.lstrip("-"))
+        is_secret = before.startswith("-") and _NAME.search(before.lstrip("-"))
         yield _HIDDEN if is_secret and isinstance(each, str) else each
         before = each if isinstance(each, str) else ""
 

@@ -46,14 +46,14 @@ def element(name: str, *children: str | Markup, **attributes: object) -> Markup:
         attributes: Numbers are cut to a tenth; None is left out.
     """
     written = Markup("").join(
-        Markup(' {}="{}"').format(Markup(key.rstrip("_").replace("_", "-")), _value(value))
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _value(value))
         for key, value in attributes.items()
         if value is not None
     )
     inside = Markup("").join(
         each if isinstance(each, Markup) else escape(clean(each)) for each in children
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inside)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, inside)
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str | None = None) -> Markup:

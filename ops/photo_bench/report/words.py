@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from markupsafe import Markup
 
 from ops.photo_bench.results import Failure
 from ops.photo_bench.summary import Interval, OwnerMetric
@@ -39,7 +42,7 @@ FAILURES: Mapping[Failure, str] = {
     "out_of_range": "the score was outside the scale",
 }
 
-_MISSING = "–"
+MISSING = "\u2013"
 
 
 def clean(text: str) -> str:
@@ -61,10 +64,15 @@ def cut(text: str, most: int = 60) -> str:
     return f"{line[: most - tail - 1].rstrip()}…{line[-tail:].lstrip()}"
 
 
+def breakable(text: str) -> Markup:
+    """Let a name break where its parts meet."""
+    return Markup("<wbr>").join(re.findall(r"[^/_. -]*[/_. -]*", text))
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """Write a number; a dash where there is none."""
     if value is None or not math.isfinite(value):
-        return _MISSING
+        return MISSING
     text = f"{value:.{digits}f}"
     return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "\u2212")
 
@@ -72,14 +80,14 @@ def number(value: float | None, digits: int = 2) -> str:
 def seconds(value: float | None) -> str:
     """Write a time with its unit."""
     if value is None or not math.isfinite(value):
-        return _MISSING
+        return MISSING
     return f"{number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2)} s"
 
 
 def interval(value: Interval | None, digits: int = 2) -> str:
     """Write an interval's ends."""
     if value is None:
-        return _MISSING
+        return MISSING
     return f"{number(value.low, digits)} to {number(value.high, digits)}"
 
 
@@ -98,4 +106,4 @@ def moment(at: float) -> str:
     try:
         return datetime.fromtimestamp(at, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
     except (OverflowError, ValueError, OSError):
-        return _MISSING
+        return MISSING
