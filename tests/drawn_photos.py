@@ -53,7 +53,7 @@ def drawn_photo(seed: int, *, width: int = 512, spoiled: int = 0) -> Image.Image
     image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
     if spoiled:
         image = image.filter(ImageFilter.GaussianBlur(spoiled * 1.6))
-        image = ImageEnhance.Brightness(image).enhance(1 - 0.17 * spoiled)
+        image = ImageEnhance.Brightness(image).enhance(1 - 0.11 * spoiled)
     return image
 
 

@@ -48,8 +48,8 @@ class Planted:
 
 
 THREE = (
-    Planted(id="qwen3vl-8b", name="Qwen3-VL 8B", noise=0.7, seconds=5.98),
-    Planted(id="qwen3vl-4b", name="Qwen3-VL 4B", noise=1.5, seconds=3.55, loads=2, contrast=0.6),
+    Planted(id="qwen3vl-8b", name="Qwen3-VL 8B", noise=0.35, seconds=5.98),
+    Planted(id="qwen3vl-4b", name="Qwen3-VL 4B", noise=1.9, seconds=3.55, loads=2, contrast=0.6),
     Planted(
         id="minicpm-v-4-5", name="MiniCPM-V 4.5", noise=2.6, seconds=5.1, failures=4, contrast=1.2
     ),
@@ -218,7 +218,7 @@ def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] 
         )
     return Summary(
         verdict=Verdict(
-            sentence=sentence or "Nothing is said about these models.",
+            sentence=sentence or _sentence(run, order, auc, differences),
             take=order[0] if differences and differences[0].decided else None,
             decided=bool(differences and differences[0].decided),
             equivalent=False,
@@ -237,6 +237,24 @@ def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] 
         margin=0.05,
         resamples=2000,
         seed=1,
+    )
+
+
+def _sentence(
+    run: Run, order: list[str], auc: dict[str, float], differences: list[Difference]
+) -> str:
+    names = {model.id: model.name for model in run.models}
+    if not differences:
+        return "Which model picks your photos best is not known."
+    first, second, *_ = order
+    gap = differences[0].difference
+    head = (
+        f"Take {names[first]}" if differences[0].decided else f"Not decided: {names[first]} leads"
+    )
+    return (
+        f"{head}. It puts a favourite before another photo in {100 * auc[first]:.0f} of 100 pairs, "
+        f"{names[second]} in {100 * auc[second]:.0f}; the difference is {100 * gap.value:.0f} "
+        f"(95 % interval {100 * gap.low:.0f} to {100 * gap.high:.0f})."
     )
 
 

@@ -48,8 +48,8 @@ def distributions(standings: Standings) -> Chart | str:
         title="How many photos get which score",
         description=(
             "One row a model; a bar is as high as the number of photos of that score"
-            + (", its dark part are your favourites" if known else "")
-            + "; the line through a row is the median. A model that gives most photos one score "
+            + (", its strong part are your favourites" if known else "")
+            + "; the dashed line through a row is the median. A model that gives most photos one score "
             "hardly tells them apart."
         ),
         draw=lambda each: _draw(each, lanes, low, high),
@@ -118,6 +118,12 @@ def _parts(
         yield svg.line(x(tick), 8, x(tick), bottom, "grid")
         yield svg.text(x(tick), bottom + 18, svg.tick_text(tick), "tick", "middle")
     yield svg.text(right, bottom + 36, "score →", "soft", "end")
+    if any(sum(lane.favourites) for lane in lanes):
+        for x_, kind, words in ((left, "fill", "your favourites"), (left + 120, "pale", "others")):
+            yield svg.element(
+                "rect", class_=f"{kind} ink", x=x_, y=bottom + 27, width=10, height=10, rx=2
+            )
+            yield svg.text(x_ + 16, bottom + 36, words, "soft")
     step = (right - left) / _BINS
     for place, lane in enumerate(lanes):
         base = row * (place + 1) - 2.0

@@ -35,7 +35,8 @@ def forest(summary: Summary) -> Chart | str:
         title=f"Differences in {name}, two models on the same photos",
         description=(
             "Each bar is the 95 % interval of a difference. To the right of zero the first model "
-            f"is better; within the shaded band of ±{number(summary.margin)} it does not matter."
+            f"is better; within the shaded band of ±{number(summary.margin)} it does not matter. "
+            "A pair is decided if that holds with all pairs counted (Holm)."
             + ("" if shown is summary.differences else " Drawn are those with the leading model.")
         ),
         draw=lambda width: _draw(width, shown, names, marks, summary.margin),
@@ -67,7 +68,7 @@ def _draw(
     marks: Mapping[str, int],
     margin: float,
 ) -> tuple[float, Iterator[Markup]]:
-    row = 52 if width == NARROW else 40
+    row = 58 if width == NARROW else 40
     bottom = 34.0 + row * len(differences)
     return bottom + 46, _parts(width, row, bottom, differences, names, marks, margin)
 
@@ -82,7 +83,7 @@ def _parts(
     margin: float,
 ) -> Iterator[Markup]:
     narrow = width == NARROW
-    left, right = (10.0, width - 10.0) if narrow else (270.0, width - 170.0)
+    left, right = (10.0, width - 10.0) if narrow else (210.0, width - 170.0)
     ends = [
         *(each.difference.low for each in differences),
         *(each.difference.high for each in differences),
@@ -108,7 +109,7 @@ def _parts(
     yield svg.text(right, bottom + 38, "the first is better →", "soft", "end")
     for place, each in enumerate(differences):
         start = 34.0 + row * place
-        y = start + (36 if narrow else 18)
+        y = start + (40 if narrow else 18)
         kind = svg.colour(marks[each.better])
         better, worse = cut(names[each.better], 20), cut(names[each.worse], 20)
         ends_ = each.difference

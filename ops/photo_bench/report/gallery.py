@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ops.photo_bench.report import svg
 from ops.photo_bench.report.standings import Standings
-from ops.photo_bench.report.thumbnails import MOST, Thumbnail
+from ops.photo_bench.report.thumbnails import Thumbnail
 from ops.photo_bench.report.words import cut, number, rank
 from ops.photo_bench.results import ModelRun, Photo
 
@@ -78,14 +78,15 @@ class Choice:
 def choose(standings: Standings) -> Choice:
     """Choose the photos.
 
-    With few models each one shows a dozen of its best and worst; with many fewer, so that the
-    pictures suffice.
+    Few models show a dozen of their best and worst each, many show fewer: so most of them have a
+    picture.
     """
     spreads = sorted(
         ((standings.spread(index), -index) for index in range(len(standings.photos))), reverse=True
     )
     disagreed = tuple(-index for spread, index in spreads[:_DISAGREED] if spread > 0)
-    each_most = max(3, min(12, (MOST - len(disagreed)) // (2 * max(1, len(standings.models)))))
+    models = len(standings.models)
+    each_most = 12 if models <= 2 else 6 if models <= 4 else 3
     best, worst, missed = {}, {}, {}
     for model in standings.models:
         ranked = standings.ranked(model)

@@ -98,11 +98,16 @@ def _parts(width: int, points: Sequence[_Point], metric: OwnerMetric) -> Iterato
     for place, model, time, quality in points:
         title = f"{cut(model.name or model.id)}: {number(quality)}, {seconds(time)}"
         yield svg.marker(place, x(time), y(quality), title)
-    yield from _labels(width, points, x, y, right)
+    yield from _labels(width, points, metric, x, y, right)
 
 
 def _labels(
-    width: int, points: Sequence[_Point], x: svg.Scale, y: svg.Scale, right: float
+    width: int,
+    points: Sequence[_Point],
+    metric: OwnerMetric,
+    x: svg.Scale,
+    y: svg.Scale,
+    right: float,
 ) -> Iterator[Markup]:
     """Put each name beside its mark, or the next free place above or below."""
     taken: list[tuple[float, float, float, float]] = [
