@@ -252,9 +252,9 @@ def _sentence(
         f"Take {names[first]}" if differences[0].decided else f"Not decided: {names[first]} leads"
     )
     return (
-        f"{head}. It puts a favourite before another photo in {100 * auc[first]:.0f} of 100 pairs, "
-        f"{names[second]} in {100 * auc[second]:.0f}; the difference is {100 * gap.value:.0f} "
-        f"(95 % interval {100 * gap.low:.0f} to {100 * gap.high:.0f})."
+        f"{head}. It puts a favourite before another photo in {100 * auc[first]:.0f} of 100 "
+        f"pairs, {names[second]} in {100 * auc[second]:.0f}; the difference is "
+        f"{100 * gap.value:.0f} (95 % interval {100 * gap.low:.0f} to {100 * gap.high:.0f})."
     )
 
 

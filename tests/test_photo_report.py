@@ -1,4 +1,4 @@
-"""The report as a file: what it holds, what it never holds, and what it says when little is known."""
+"""The report as a file: what it holds, what it never holds, what it says of little."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ops.photo_bench.export import to_csv, to_json
 from ops.photo_bench.report import render
@@ -51,7 +54,10 @@ class _Parsed(HTMLParser):
         self.headings: list[int] = []
         self.charts: list[dict[str, Any]] = []
         self.sections: dict[str, str] = {}
+        self.shown = dict.fromkeys(SECTIONS, 0)
+        """Charts, tables, cards and sentences that say why there are none, of each section."""
         self._section = ""
+        self._is_tick = False
         self.feed(html)
         assert self.open == []
 
@@ -65,14 +71,18 @@ class _Parsed(HTMLParser):
             self.headings.append(int(tag[1]))
         if tag == "section" and (values.get("id") or "") in SECTIONS:
             self._section = values["id"] or ""
+        is_something = tag in ("figure", "table") or values.get("class") in ("absent", "name")
+        if self._section and is_something:
+            self.shown[self._section] += 1
         if tag == "figure":
             self.charts.append({"drawn": [], "table": "", "roles": [], "title": 0, "desc": 0})
         if "figure" in self.open and tag == "svg":
             self.charts[-1]["roles"].append(values.get("role"))
         if "figure" in self.open and tag in ("title", "desc") and self.open[-2] == "svg":
             self.charts[-1][tag] += 1
-        if "figure" in self.open and tag == "text" and values.get("class") != "tick":
+        if "figure" in self.open and tag == "text":
             self.charts[-1]["drawn"].append("")
+            self._is_tick = values.get("class") == "tick"
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -87,7 +97,7 @@ class _Parsed(HTMLParser):
             return
         if "details" in self.open or "figcaption" in self.open:
             self.charts[-1]["table"] += f" {data}"
-        elif self.open[-1] == "text" and self.charts[-1]["drawn"]:
+        elif self.open[-1] == "text" and not self._is_tick:
             self.charts[-1]["drawn"][-1] += data
 
 
@@ -183,7 +193,7 @@ def test_without_thumbnails_no_byte_of_a_picture_is_in_the_file(run: Run, images
     assert "data:image" not in html
     assert "<image" not in html
     assert "<use" not in html
-    assert run.photos[0].name.rsplit("/", 1)[1].split(".")[0].split("_")[1] in html
+    assert "IMG_" in html
 
 
 def test_photos_whose_bytes_are_gone_or_broken_are_shown_by_name(
@@ -340,33 +350,36 @@ def _of_two(agreement: Agreement, two: Sequence[str]) -> Agreement:
 def _says_something(html: str) -> None:
     parsed = _Parsed(html)
     assert list(parsed.sections) == list(SECTIONS)
-    for name, text in parsed.sections.items():
-        words = " ".join(text.split())
-        assert len(words) > 40 or name == "failures", (name, words)
+    for name in SECTIONS:
+        assert parsed.shown[name], f"{name} is empty"
     assert "nan" not in re.sub(r"data:[^\"]*", "", html).lower().split()
 
 
 def test_a_thousand_photos_stay_below_ten_megabytes(tmp_path: Path) -> None:
-    # Noise is what compresses worst; a small set of files stands for all of them.
-    shas = [write_drawn_photo(tmp_path, seed, width=1024, spoiled=2) for seed in range(70)]
-    some, quality = photos(1000)
-    some = tuple(
-        replace(photo, image_sha256=shas[place]) if place < len(shas) else photo
-        for place, photo in enumerate(some)
-    )
-    run = planted_run(THREE, some, quality)
+    """Noise is what compresses worst."""
+    noise = np.random.default_rng(1).integers(0, 256, (768, 1024, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.jpg", "JPEG", quality=85)
+    all_photos, quality = photos(1000)
+    for photo in all_photos:
+        (tmp_path / f"{photo.image_sha256}.jpg").hardlink_to(tmp_path / "noise.jpg")
+    run = planted_run(models(12), all_photos, quality)
     html = render(run, summary_of(run), tmp_path)
-    assert html.count("data:image/webp") > 0
-    without = len(re.sub(r"data:image/webp[^\"]*", "", html))
-    largest = max(map(len, re.findall(r"data:image/webp[^\"]*", html)))
-    assert without + MOST * largest < 10_000_000
+    assert html.count("data:image/webp") == MOST
     assert len(html.encode()) < 10_000_000
+
+
+def test_long_text_takes_no_long_time(run: Run, images: Path) -> None:
+    long = replace(run, provenance={"prompt": "x_-" * 200_000, "command": "--" + "key-" * 100_000})
+    started = time.monotonic()
+    render(long, summary_of(long), images, thumbnails=False)
+    assert time.monotonic() - started < 5
 
 
 SECRETS = {
     "api_key": "hunter2hunter2",
     "nested": {"IMMICH_API_KEY": "hunter2hunter2", "authorization": "Bearer hunter2hunter2"},
-    "command": "IMMICH_API_KEY=hunter2hunter2 ops bench --api-key hunter2hunter2 --key=hunter2hunter2",
+    "command": "IMMICH_API_KEY=hunter2hunter2 ops bench --api-key hunter2hunter2 "
+    "--key=hunter2hunter2",
     "argv": ["llama-server", "--api-key", "hunter2hunter2", "--port", "8080"],
     "url": "http://me:hunter2hunter2@photos.lan/?key=hunter2hunter2&size=preview",
     "header": "x-api-key: hunter2hunter2",

@@ -49,8 +49,8 @@ def distributions(standings: Standings) -> Chart | str:
         description=(
             "One row a model; a bar is as high as the number of photos of that score"
             + (", its strong part are your favourites" if known else "")
-            + "; the dashed line through a row is the median. A model that gives most photos one score "
-            "hardly tells them apart."
+            + "; the dashed line through a row is the median. A model that gives most photos one "
+            "score hardly tells them apart."
         ),
         draw=lambda each: _draw(each, lanes, low, high),
         columns=(

@@ -13,12 +13,12 @@ from ops.photo_bench.results import Run
 _HIDDEN = "(left out)"
 _WORDS = r"(?:key|password|passwd|secret|token|authorization|credentials?)"
 _NAME = re.compile(rf"(?:^|[._-]|api|access){_WORDS}$", re.IGNORECASE)
-_VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s&\"',;]+)"
+_VALUE = r"(?!\(left out)(?:\"[^\"]{0,500}\"|'[^']{0,500}'|[^\s&\"',;]+)"
 _SECRETS = (
     # --api-key VALUE and --api-key=VALUE
-    re.compile(rf"(--(?:[\w-]+-)?(?:api)?{_WORDS}(?:=|\s+)){_VALUE}", re.IGNORECASE),
+    re.compile(rf"(--(?:[\w-]{{1,40}}-)?(?:api)?{_WORDS}(?:=|\s+)){_VALUE}", re.IGNORECASE),
     # IMMICH_API_KEY=VALUE and ?key=VALUE
-    re.compile(rf"((?:\b|[\w-]*[_-]|[?&]){_WORDS}=){_VALUE}", re.IGNORECASE),
+    re.compile(rf"((?:\b|[\w-]{{0,40}}[_-]|[?&]){_WORDS}=){_VALUE}", re.IGNORECASE),
     # x-api-key: VALUE and Authorization: Bearer VALUE, in a header or in JSON
     re.compile(
         rf"((?:api[_-]?key|authorization|password)[\"']?\s*:\s*)(?:(?:bearer|basic)\s+)?{_VALUE}",
@@ -26,7 +26,7 @@ _SECRETS = (
     ),
     re.compile(r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{12,}", re.IGNORECASE),
     # http://user:password@host
-    re.compile(r"(\w://)[^/\s@]+(?=@)"),
+    re.compile(r"(\w://)[^/\s@]{1,200}(?=@)"),
     re.compile(r"(\b(?:sk|hf|ghp|glpat)[-_])[\w-]{8,}"),
 )
 _LONGEST = 4000
