@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from ops.photo_bench.report.svg import element
 
+MOST_NAMED = 6
+"""Models whose names have room in a drawing; of more the marks are explained below it."""
 WIDE, NARROW = 720, 340
 """A drawing's width in pixels: its text keeps its size, on a phone too."""
 
@@ -26,6 +28,8 @@ class Chart:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """The first cell names the row."""
+    legend: tuple[tuple[Markup, str], ...] = ()
+    """Marks and what they are, where the drawing has no room for names."""
 
 
 Draw = Callable[[int], tuple[float, Iterable[Markup]]]
@@ -40,6 +44,7 @@ def chart(
     draw: Draw,
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
+    legend: Iterable[tuple[Markup, str]] = (),
 ) -> Chart:
     """Draw a chart in both widths.
 
@@ -50,6 +55,7 @@ def chart(
         draw: Makes the parts.
         columns: Heads of the table.
         rows: The same numbers.
+        legend: Marks and their names; left out: the drawing names them.
     """
     return Chart(
         id=id,
@@ -61,6 +67,7 @@ def chart(
         ),
         columns=tuple(columns),
         rows=tuple(tuple(row) for row in rows),
+        legend=tuple(legend),
     )
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 from markupsafe import Markup
 
 from ops.photo_bench.report import svg
-from ops.photo_bench.report.chart import NARROW, Chart, chart
+from ops.photo_bench.report.chart import MOST_NAMED, NARROW, Chart, chart
 from ops.photo_bench.report.words import cut, number
 from ops.photo_bench.summary import Summary
 
@@ -46,13 +46,16 @@ def heat_map(summary: Summary) -> Chart | str:
             )
             for one, other in combinations(range(len(rows)), 2)
         ],
+        legend=[(svg.key(mark), cut(name)) for mark, name in rows]
+        if len(rows) > MOST_NAMED
+        else (),
     )
 
 
 def _draw(
     width: int, rows: Sequence[tuple[int, str]], values: Sequence[Sequence[float]]
 ) -> tuple[float, Iterator[Markup]]:
-    left = 120.0 if width == NARROW and len(rows) <= 5 else 62.0 if width == NARROW else 210.0
+    left = 210.0 if width > NARROW else 120.0 if len(rows) <= MOST_NAMED else 28.0
     cell = min(84.0, (width - left - 4) / len(rows))
     tall = min(cell, 48.0)
     return 34 + tall * len(rows), _parts(width, left, cell, tall, rows, values)
@@ -66,11 +69,12 @@ def _parts(
     rows: Sequence[tuple[int, str]],
     values: Sequence[Sequence[float]],
 ) -> Iterator[Markup]:
-    most = 24 if width > NARROW else 12 if left > 100 else 5
+    most = 24 if width > NARROW else 12
     for row, (mark, name) in enumerate(rows):
         y = 28 + tall * (row + 0.5)
         yield svg.marker(mark, 10, y)
-        yield svg.text(24, y + 4, cut(name, most), "strong")
+        if left > 100:
+            yield svg.text(24, y + 4, cut(name, most), "strong")
         yield svg.marker(mark, left + cell * (row + 0.5), 14, cut(name))
         for column, value in enumerate(values[row]):
             x = left + cell * column
@@ -88,5 +92,7 @@ def _parts(
                 height=tall - 2,
                 rx=4,
             )
-            kind = "cell" if cell >= 36 else "cell small"
-            yield svg.text(x + cell / 2, y + 4.5, number(value), kind, "middle")
+            small = cell < 36
+            words = number(value).replace("0.", ".", 1) if small else number(value)
+            kind = "cell small" if small else "cell"
+            yield svg.text(x + cell / 2, y + 4.5, words, kind, "middle")

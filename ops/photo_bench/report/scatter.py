@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from ops.photo_bench.report import svg
-from ops.photo_bench.report.chart import NARROW, Chart, chart
+from ops.photo_bench.report.chart import MOST_NAMED, NARROW, Chart, chart
 from ops.photo_bench.report.words import CHANCE, METRICS, cut, interval, number, seconds
 from ops.photo_bench.summary import ModelSummary, OwnerMetric, Summary
 
@@ -48,6 +48,9 @@ def scatter(summary: Summary) -> Chart | str:
             )
             for _, model, time, quality in points
         ],
+        legend=[(svg.key(place), cut(model.name or model.id)) for place, model, _, _ in points]
+        if len(points) > MOST_NAMED
+        else (),
     )
 
 
@@ -98,7 +101,8 @@ def _parts(width: int, points: Sequence[_Point], metric: OwnerMetric) -> Iterato
     for place, model, time, quality in points:
         title = f"{cut(model.name or model.id)}: {number(quality)}, {seconds(time)}"
         yield svg.marker(place, x(time), y(quality), title)
-    yield from _labels(width, points, metric, x, y, right)
+    if len(points) <= MOST_NAMED:
+        yield from _labels(width, points, metric, x, y, right)
 
 
 def _labels(
