@@ -20,8 +20,9 @@ from PIL import Image
 from ops.photo_bench.export import to_csv, to_json
 from ops.photo_bench.report import render
 from ops.photo_bench.report.provenance import redacted
+from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.report.thumbnails import MOST
-from ops.photo_bench.results import Photo, Run
+from ops.photo_bench.results import Answer, Method, Photo, Run
 from ops.photo_bench.summary import Agreement, Summary
 from tests.drawn_photos import write_drawn_photo
 from tests.photo_report_runs import THREE, models, photos, planted_run, summary_of
@@ -445,6 +446,45 @@ def _contrast(one: str, other: str) -> float:
         linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
         lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
     return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_a_photos_score_is_the_mean_over_its_anchors_if_all_were_answered(run: Run) -> None:
+    three = run.photos[:3]
+    asked = [
+        _asked(run, photo, "anchored", f"1:anchor {anchor}", logit)
+        for photo, logits in zip(three, ((1.0, 2.0), (3.0, None), (0.5, 0.7)), strict=True)
+        for anchor, logit in enumerate(logits)
+    ]
+    assert _first_models_scores(run, three, asked) == pytest.approx([1.5, None, 0.6])
+
+
+def test_a_pair_speaks_for_the_one_photo_and_against_the_other(run: Run) -> None:
+    one, other, never = run.photos[:3]
+    asked = [
+        _asked(run, one, "pairwise", f"2:{other.image_sha256}", 1.5),
+        _asked(run, other, "pairwise", f"2:{one.image_sha256}", -0.5),
+    ]
+    assert _first_models_scores(run, (one, other, never), asked) == [1.0, -1.0, None]
+
+
+def test_of_two_answers_to_one_question_the_later_one_counts(run: Run) -> None:
+    photo = run.photos[0]
+    asked = [_asked(run, photo, "score", "", 2.0), _asked(run, photo, "score", "", 4.0)]
+    assert _first_models_scores(run, (photo,), asked) == [4.0]
+
+
+def _asked(run: Run, photo: Photo, method: Method, order: str, score: float | None) -> Answer:
+    first = run.answers[0]
+    key = replace(first.key, image_sha256=photo.image_sha256, method=method, order=order)
+    return replace(first, key=key, score=score, failure=None if score is not None else "timeout")
+
+
+def _first_models_scores(
+    run: Run, some: tuple[Photo, ...], asked: list[Answer]
+) -> list[float | None]:
+    small = replace(run, photos=some, models=run.models[:1], answers=tuple(asked))
+    standings = standings_of(small, summary_of(small))
+    return [each.score for each in standings.places[run.models[0].id]]
 
 
 def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run) -> None:
