@@ -24,16 +24,15 @@ from rich.console import Console
 from bench.tiny_store import make_store
 from ops import serve, tiny_models
 from ops.api_key import api_key
-from ops.photo_bench import schedule
+from ops.photo_bench.album.sample_pictures import write_sample_pictures
 from ops.photo_bench.answers import Journal, create, read_answers
-from ops.photo_bench.asking import Asker
-from ops.photo_bench.measure import measure
-from ops.photo_bench.methods import prompt_of
-from ops.photo_bench.plan import Plan
-from ops.photo_bench.progress import Shown
+from ops.photo_bench.asking.exchange import Asker, schedule
+from ops.photo_bench.asking.measure import measure
+from ops.photo_bench.asking.methods import prompt_of
+from ops.photo_bench.asking.plan import Plan
+from ops.photo_bench.asking.progress import Shown
+from ops.photo_bench.asking.rubric import read_rubric
 from ops.photo_bench.results import Answer, ModelRun
-from ops.photo_bench.rubric import read_rubric
-from ops.photo_bench.sample_pictures import write_sample_pictures
 from ops.smoke.endpoint import Endpoint
 
 _SIZE_PX = (1024, 768)

@@ -18,7 +18,7 @@ from scipy import stats
 from sklearn import metrics
 
 from ops.photo_bench.results import Answer, Key, ModelRun, Photo, Run
-from ops.photo_bench.summarise import summarise
+from ops.photo_bench.statistics.summarise import summarise
 
 MODELS = {"model-a": 1.0, "model-b": 1.1, "model-c": 1.5}
 """Id -> the error of its scores, in standard deviations of how much a photo is liked."""

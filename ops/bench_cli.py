@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from ops import bench_publish_cli
 from ops.errors import OpsError
 from ops.photo_bench.results import Method
+from ops.window_cli import duration
 
 URL_VARIABLE = "LLAMA_SWAP_URL"
 """Set by `ops window -- COMMAND`: the endpoint that it opened."""
@@ -29,17 +29,6 @@ class _Photos(TyperGroup):
 app = typer.Typer(
     cls=_Photos, help="Which model picks your photos best: a report on your own album."
 )
-
-
-def _duration(text: str) -> int:
-    import re
-
-    found = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
-    hours, minutes, seconds = (int(each or 0) for each in found.groups()) if found else (0, 0, 0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 1 <= total <= 24 * 3600:
-        raise typer.BadParameter(f"{text!r}; allowed: 1s to 24h, such as 90s, 30m or 1h30m")
-    return total
 
 
 PhotosDir = Annotated[
@@ -101,7 +90,7 @@ def run(
     ] = None,
     rubric: Annotated[
         Path | None,
-        typer.Option("--rubric", help="What is asked; left out: ops/photo_bench/rubric.toml."),
+        typer.Option("--rubric", help="What is asked; left out: ops/photo_bench/asking/rubric.toml."),
     ] = None,
     url: Annotated[
         str | None,
@@ -117,7 +106,7 @@ def run(
         int | None,
         typer.Option(
             "--window",
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="Take the GPU for that long, as `ops window` does, and ask no more than fits.",
         ),
@@ -126,7 +115,7 @@ def run(
         int | None,
         typer.Option(
             "--within",
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help="Ask no more than fits into that time, without a window.",
         ),
@@ -260,6 +249,5 @@ def report(
     )
 
 
-if find_spec("ops.photo_bench.publish_cli") is not None:
-    _publishing = import_module("ops.photo_bench.publish_cli").app
-    app.registered_commands += _publishing.registered_commands
+app.command()(bench_publish_cli.publish)
+app.command()(bench_publish_cli.undo)

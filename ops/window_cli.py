@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from constructs.gpu_tenants import GpuWindow
 
 
-def _duration(text: str) -> int:
+def duration(text: str) -> int:
+    """Read an option such as 30m, as click wants its parsers."""
     from ops.window.durations import duration_s
 
     try:
@@ -36,13 +37,13 @@ def window(
     for_: Annotated[
         int,
         typer.Option(
-            "--for", parser=_duration, metavar="DURATION", help="How long: 90s, 30m or 1h30m."
+            "--for", parser=duration, metavar="DURATION", help="How long: 90s, 30m or 1h30m."
         ),
     ] = "30m",  # type: ignore[assignment]  # Read by the parser, as from the command line.
     wait: Annotated[
         int,
         typer.Option(
-            "--wait", parser=_duration, metavar="DURATION", help="For the opening, at most."
+            "--wait", parser=duration, metavar="DURATION", help="For the opening, at most."
         ),
     ] = "15m",  # type: ignore[assignment]
     restore: Annotated[

@@ -59,9 +59,9 @@ def expected_scores(run: Run) -> dict[tuple[str, str, str], float]:
 
 def stand_in_for_missing_parts() -> None:
     """Let small functions take the place of parts that are not there."""
-    if find_spec("ops.photo_bench.album") is None:
+    if find_spec("ops.photo_bench.album.collect") is None:
         parts.collect = _collect  # type: ignore[assignment]
-    if find_spec("ops.photo_bench.summarise") is None:
+    if find_spec("ops.photo_bench.statistics.summarise") is None:
         parts.summarise = _summarise
     if find_spec("ops.photo_bench.report") is None:
         parts.render = lambda run, *_arguments, **_options: f"<p>{len(run.answers)} answers</p>"

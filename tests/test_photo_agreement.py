@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ops.photo_bench.agreement import (
+from ops.photo_bench.statistics.agreement import (
     agreement_of,
     alpha,
     icc,

@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 
 from ops.errors import OpsError
-from ops.photo_bench.album import collect, read_photos
-from ops.photo_bench.bursts import Shot, number_bursts
-from ops.photo_bench.draw import draw, without_duplicates
-from ops.photo_bench.folder import Folder
-from ops.photo_bench.immich import Immich
-from ops.photo_bench.immich_album import ImmichAlbum
-from ops.photo_bench.immich_http import ImmichHttp
+from ops.photo_bench.album.bursts import Shot, number_bursts
+from ops.photo_bench.album.collect import collect, read_photos
+from ops.photo_bench.album.draw import draw, without_duplicates
+from ops.photo_bench.album.folder import Folder
+from ops.photo_bench.album.immich_album import ImmichAlbum
+from ops.photo_bench.album.source import Candidate, Original
+from ops.photo_bench.immich.api import Immich
+from ops.photo_bench.immich.http import ImmichHttp
 from ops.photo_bench.results import Photo
-from ops.photo_bench.source import Candidate, Original
 from ops.terminal import Say
 from tests.immich_server import KEY, FakeAsset, Fault, immich_server
 from tests.photo_files import encoded, installed_photos, jpeg, jpeg_photo, photo

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ops.photo_bench.bootstrap import draws, holm, interval, p_value, wilson, within
-from ops.photo_bench.comparison import (
+from ops.photo_bench.statistics.bootstrap import draws, holm, interval, p_value, wilson, within
+from ops.photo_bench.statistics.comparison import (
     Judgement,
     differences,
     estimates,
@@ -23,7 +23,7 @@ from ops.photo_bench.comparison import (
     main_metric,
     worst_case,
 )
-from ops.photo_bench.owner_metrics import favourite_metrics, rating_metrics
+from ops.photo_bench.statistics.owner_metrics import favourite_metrics, rating_metrics
 from ops.photo_bench.summary import OwnerMetric
 from tests.planted_scores import planted_run
 

@@ -225,7 +225,7 @@ def test_a_label_of_two_tokens_is_one_line(
 ) -> None:
     rubric = tmp_path / "rubric.toml"
     labels = ", ".join(f'{{ label = "{number}" }}' for number in range(1, 11))
-    default = (ROOT / "ops" / "photo_bench" / "rubric.toml").read_text()
+    default = (ROOT / "ops" / "photo_bench" / "asking" / "rubric.toml").read_text()
     rubric.write_text(re.sub(r"labels = \[.*?\n\]", f"labels = [{labels}]", default, flags=re.S))
     with ScoringServer(two_tokens=("10",)) as server:
         line = fails(capsys, photos, "--rubric", rubric, "--url", server.url)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from ops.errors import OpsError
-from ops.photo_bench.folder import Folder
-from ops.photo_bench.source import Candidate
+from ops.photo_bench.album.folder import Folder
+from ops.photo_bench.album.source import Candidate
 from tests.photo_files import DATE_TIME_ORIGINAL, EXIF_IFD, encoded, jpeg, jpeg_photo, photo
 
 

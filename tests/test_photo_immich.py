@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from ops.errors import OpsError
-from ops.photo_bench.immich import READING, Immich
-from ops.photo_bench.immich_album import ImmichAlbum
-from ops.photo_bench.immich_http import ImmichHttp, api_key, server_url
-from ops.photo_bench.source import Candidate, Original
+from ops.photo_bench.album.immich_album import ImmichAlbum
+from ops.photo_bench.album.source import Candidate, Original
+from ops.photo_bench.immich.api import READING, Immich
+from ops.photo_bench.immich.http import ImmichHttp, api_key, server_url
 from tests.immich_server import KEY, FakeAsset, FakeImmich, Fault, immich_server
 from tests.photo_files import encoded, jpeg_photo, photo
 

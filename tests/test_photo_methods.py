@@ -10,11 +10,11 @@ from typing import Any, get_args
 import pytest
 
 from ops.errors import OpsError
-from ops.photo_bench.label_logprobs import expected, label_logprobs
-from ops.photo_bench.methods import Prompt, prompt_of
+from ops.photo_bench.asking.label_logprobs import expected, label_logprobs
+from ops.photo_bench.asking.methods import Prompt, prompt_of
+from ops.photo_bench.asking.rubric import DEFAULT_RUBRIC, as_document, read_rubric, rubric_of
+from ops.photo_bench.asking.schedule import of_anchors, of_pairs
 from ops.photo_bench.results import Failure, Method
-from ops.photo_bench.rubric import DEFAULT_RUBRIC, as_document, read_rubric, rubric_of
-from ops.photo_bench.schedule import of_anchors, of_pairs
 
 RUBRIC = read_rubric()
 SCORE = prompt_of("score", RUBRIC)

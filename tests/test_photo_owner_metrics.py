@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from ops.photo_bench.owner_metrics import favourite_metrics, rating_metrics
+from ops.photo_bench.statistics.owner_metrics import favourite_metrics, rating_metrics
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 
-from ops.photo_bench import prepare as module
-from ops.photo_bench.prepare import (
+from ops.photo_bench.album.collect import prepare as module
+from ops.photo_bench.album.prepare import (
     LONG_EDGE_PX,
     PhotoError,
     Prepared,
@@ -142,7 +142,7 @@ def test_the_same_photo_gives_the_same_bytes_in_another_process(tmp_path: Path) 
     path = tmp_path / "photo.jpg"
     path.write_bytes(jpeg(photo(3, (2500, 1700))))
     program = (
-        "import sys, pathlib; from ops.photo_bench.prepare import prepare;"
+        "import sys, pathlib; from ops.photo_bench.album.prepare import prepare;"
         "print(prepare(pathlib.Path(sys.argv[1]).read_bytes()).image_sha256)"
     )
     digests = [
@@ -263,7 +263,7 @@ def test_a_bomb_in_a_text_chunk_neither_fills_the_memory_nor_ends_the_run(kind: 
     content = flat_png(64, 64, kind + head + bomb)
     program = (
         "import sys, resource;"
-        "from ops.photo_bench.prepare import prepare, PhotoError;"
+        "from ops.photo_bench.album.prepare import prepare, PhotoError;"
         "content = sys.stdin.buffer.read();"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: prepare(content); print('sent')\n"

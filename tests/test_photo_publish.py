@@ -12,15 +12,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from ops.bench_publish_cli import app
 from ops.errors import OpsError
-from ops.photo_bench import publish_text
-from ops.photo_bench.immich import Immich
-from ops.photo_bench.immich_http import ImmichHttp
-from ops.photo_bench.publish import Pick, Plan, best, plan, publish, stars
-from ops.photo_bench.publish_cli import app
-from ops.photo_bench.publish_record import Record, Target, read_records
+from ops.photo_bench.immich.api import Immich
+from ops.photo_bench.immich.http import ImmichHttp
+from ops.photo_bench.publish.record import Record, Target, read_records
+from ops.photo_bench.publish.to_immich import Pick, Plan, best, plan, publish, stars
+from ops.photo_bench.publish.to_immich import text as publish_text
+from ops.photo_bench.publish.undo import choose, undo
 from ops.photo_bench.results import Photo
-from ops.photo_bench.undo import choose, undo
 from tests.immich_server import KEY, FakeAsset, FakeImmich, Fault, immich_server
 
 VERSIONS = [(2, 2, 3), (2, 7, 5), (3, 0, 1), (3, 2, 2)]

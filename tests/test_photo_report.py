@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ops.photo_bench.export import to_csv, to_json
 from ops.photo_bench.report import render
+from ops.photo_bench.report.export import to_csv, to_json
 from ops.photo_bench.report.provenance import redacted
 from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.report.thumbnails import MOST

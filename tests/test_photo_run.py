@@ -14,16 +14,15 @@ import pytest
 from rich.console import Console
 
 from ops.errors import OpsError
-from ops.photo_bench import schedule
 from ops.photo_bench.answers import Journal, create, load, read_journal
-from ops.photo_bench.asking import Asker
-from ops.photo_bench.forecast import Pace, needed_s, units_that_fit
-from ops.photo_bench.measure import measure
-from ops.photo_bench.methods import prompt_of
-from ops.photo_bench.plan import Ended, Plan
-from ops.photo_bench.progress import Shown
+from ops.photo_bench.asking.exchange import Asker, schedule
+from ops.photo_bench.asking.forecast import Pace, needed_s, units_that_fit
+from ops.photo_bench.asking.measure import measure
+from ops.photo_bench.asking.methods import prompt_of
+from ops.photo_bench.asking.plan import Ended, Plan
+from ops.photo_bench.asking.progress import Shown
+from ops.photo_bench.asking.rubric import as_document, read_rubric, rubric_of
 from ops.photo_bench.results import Method, ModelRun
-from ops.photo_bench.rubric import as_document, read_rubric, rubric_of
 from ops.photo_bench.session import PhotosFrom, Settings, note_session
 from ops.smoke.endpoint import Endpoint
 from tests.photo_runs import _collect, expected_scores, photo_folder, scores

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from ops.photo_bench.progress import Shown
-from ops.photo_bench.sample_pictures import write_sample_pictures
+from ops.photo_bench.album.sample_pictures import write_sample_pictures
+from ops.photo_bench.asking.progress import Shown
 from tests.scoring_server import Clock
 
 

@@ -8,10 +8,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from ops.photo_bench.bradley_terry import strengths, without_position_bias
 from ops.photo_bench.results import Answer, Run
-from ops.photo_bench.scores import scores_of
-from ops.photo_bench.speed import speed_of
+from ops.photo_bench.statistics.bradley_terry import strengths, without_position_bias
+from ops.photo_bench.statistics.scores import scores_of
+from ops.photo_bench.statistics.speed import speed_of
 from tests.planted_scores import answer_of, planted_run
 
 

@@ -15,9 +15,9 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from ops.photo_bench.results import Run
-from ops.photo_bench.summarise import summarise
+from ops.photo_bench.statistics.summarise import summarise
+from ops.photo_bench.statistics.verdict import more_photos
 from ops.photo_bench.summary import Difference, Interval, Summary
-from ops.photo_bench.verdict import more_photos
 from tests.planted_scores import planted_run
 
 Floats = NDArray[np.float64]

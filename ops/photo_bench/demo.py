@@ -9,7 +9,7 @@ import sys
 
 from ops import cli, serve
 from ops.errors import OpsError
-from ops.photo_bench.sample_pictures import write_sample_pictures
+from ops.photo_bench.album.sample_pictures import write_sample_pictures
 from ops.photo_bench.session import RUNS
 from ops.synth import ROOT
 from ops.terminal import say

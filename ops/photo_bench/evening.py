@@ -19,13 +19,13 @@ from ops.api_key import api_key
 from ops.errors import OpsError
 from ops.photo_bench import parts, session
 from ops.photo_bench.answers import Journal, header_of
-from ops.photo_bench.asking import Asker
-from ops.photo_bench.measure import measure
-from ops.photo_bench.methods import Prompt, prompt_of
+from ops.photo_bench.asking.exchange import Asker
+from ops.photo_bench.asking.measure import measure
+from ops.photo_bench.asking.methods import Prompt, prompt_of
+from ops.photo_bench.asking.plan import Ended, Plan
+from ops.photo_bench.asking.progress import Shown
+from ops.photo_bench.asking.rubric import Rubric, read_rubric
 from ops.photo_bench.outputs import Wanted, write_outputs
-from ops.photo_bench.plan import Ended, Plan
-from ops.photo_bench.progress import Shown
-from ops.photo_bench.rubric import Rubric, read_rubric
 from ops.photo_bench.session import PhotosFrom, Settings
 from ops.signals import ended_by_signals
 from ops.smoke.endpoint import Endpoint, at

@@ -38,7 +38,7 @@ def collect(
         return kept
     with ExitStack() as stack:
         counted = _Counted(_opened(source, run_dir, stack))
-        collected: tuple[Photo, ...] = import_module("ops.photo_bench.album").collect(
+        collected: tuple[Photo, ...] = import_module("ops.photo_bench.album.collect").collect(
             run_dir, counted, sample=sample, seed=seed, say=say
         )
     if sample is not None:
@@ -48,15 +48,15 @@ def collect(
 
 def _opened(source: PhotosFrom, run_dir: Path, stack: ExitStack) -> Any:
     if source.folder is not None:
-        folder = import_module("ops.photo_bench.folder").Folder
+        folder = import_module("ops.photo_bench.album.folder").Folder
         return folder(path=source.folder, judgement=source.judgement, leave_out=run_dir)
-    http = import_module("ops.photo_bench.immich_http")
+    http = import_module("ops.photo_bench.immich.http")
     server = stack.enter_context(
-        import_module("ops.photo_bench.immich").Immich(
+        import_module("ops.photo_bench.immich.api").Immich(
             http.ImmichHttp(source.immich, key=http.api_key())
         )
     )
-    return import_module("ops.photo_bench.immich_album").ImmichAlbum(server, source.album)
+    return import_module("ops.photo_bench.album.immich_album").ImmichAlbum(server, source.album)
 
 
 class _Counted:
@@ -79,7 +79,7 @@ class _Counted:
 
 def summarise(run: Run, *, top_k: int | None, seed: int) -> Summary:
     """Work out what a run says."""
-    summary: Summary = import_module("ops.photo_bench.summarise").summarise(
+    summary: Summary = import_module("ops.photo_bench.statistics.summarise").summarise(
         run, top_k=top_k, seed=seed
     )
     return summary

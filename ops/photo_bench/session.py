@@ -15,12 +15,12 @@ from typing import Any, Self
 
 from llama_swap_config.lock import LockedModel
 from ops.errors import OpsError
-from ops.photo_bench import schedule
 from ops.photo_bench.answers import Journal, create, header_of, load, read_journal, with_loads
-from ops.photo_bench.methods import TOP_LOGPROBS, Prompt
+from ops.photo_bench.asking.exchange import schedule
+from ops.photo_bench.asking.methods import TOP_LOGPROBS, Prompt
+from ops.photo_bench.asking.rubric import Rubric, as_document, rubric_of
+from ops.photo_bench.asking.schedule import Unit
 from ops.photo_bench.results import Method, ModelRun, Photo
-from ops.photo_bench.rubric import Rubric, as_document, rubric_of
-from ops.photo_bench.schedule import Unit
 from ops.synth import ROOT
 from ops.terminal import Say
 

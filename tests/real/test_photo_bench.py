@@ -23,8 +23,8 @@ import pytest
 from llama_swap_config.server_command import ServerSettings
 from ops import local_store, serve
 from ops.local_store import LocalStore
+from ops.photo_bench.album.sample_pictures import write_sample_pictures
 from ops.photo_bench.answers import load, read_answers, read_journal
-from ops.photo_bench.sample_pictures import write_sample_pictures
 from ops.serve import Served
 from tests.photo_runs import scores
 

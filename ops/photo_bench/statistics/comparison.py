@@ -10,14 +10,14 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.photo_bench import bootstrap
-from ops.photo_bench.owner_metrics import (
+from ops.photo_bench.results import Photo
+from ops.photo_bench.statistics import bootstrap
+from ops.photo_bench.statistics.owner_metrics import (
     FAVOURITE_METRICS,
     RATING_METRICS,
     favourite_metrics,
     rating_metrics,
 )
-from ops.photo_bench.results import Photo
 from ops.photo_bench.summary import Difference, Interval, OwnerMetric
 
 Floats = NDArray[np.float64]

@@ -13,17 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ops.errors import OpsError
-from ops.photo_bench.publish_record import Target
+from ops.photo_bench.publish.record import Target
 from ops.terminal import CONSOLE, say
 
 if TYPE_CHECKING:
-    from ops.photo_bench.immich import Immich
-
-app = typer.Typer(
-    help="A model's best photos back into Immich.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
+    from ops.photo_bench.immich.api import Immich
 
 # Not pairwise: its answers are about two photos, and a score comes of all of them together.
 _Method = Literal["score", "rubric", "anchored"]
@@ -31,7 +25,6 @@ _Method = Literal["score", "rubric", "anchored"]
 RunDir = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
 
 
-@app.command()
 def publish(
     run_dir: RunDir,
     model: Annotated[str, typer.Option("--model", help="Whose choice.", show_default=False)],
@@ -65,9 +58,9 @@ def publish(
 
     Example: `python -m ops bench publish RUN --model qwen3vl-8b --immich https://photos.example`
     """
-    from ops.photo_bench import publish as to_immich
-    from ops.photo_bench import publish_text
-    from ops.photo_bench.album import read_photos
+    from ops.photo_bench.album.collect import read_photos
+    from ops.photo_bench.publish.to_immich import text as publish_text
+    from ops.photo_bench.publish.to_immich import to_immich as to_immich
 
     picks = to_immich.best(read_photos(run_dir), _scores(run_dir, model, method), top=top)
     with _immich(immich) as server:
@@ -93,7 +86,6 @@ def publish(
     say(f"changed {changed} photos; `undo` takes it back")
 
 
-@app.command()
 def undo(
     run_dir: RunDir,
     number: Annotated[
@@ -111,9 +103,9 @@ def undo(
 
     Example: `python -m ops bench undo RUN`
     """
-    from ops.photo_bench import publish_text
-    from ops.photo_bench.undo import choose
-    from ops.photo_bench.undo import undo as take_back
+    from ops.photo_bench.publish.to_immich import text as publish_text
+    from ops.photo_bench.publish.undo import choose
+    from ops.photo_bench.publish.undo import undo as take_back
 
     record = choose(run_dir, number)
     with _immich(immich or record.server) as server:
@@ -123,8 +115,8 @@ def undo(
 
 @contextmanager
 def _immich(url: str) -> Iterator[Immich]:
-    from ops.photo_bench.immich import Immich
-    from ops.photo_bench.immich_http import ImmichHttp, api_key
+    from ops.photo_bench.immich.api import Immich
+    from ops.photo_bench.immich.http import ImmichHttp, api_key
 
     with Immich(ImmichHttp(url, key=api_key())) as server:
         yield server

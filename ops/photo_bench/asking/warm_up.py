@@ -10,9 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from ops.photo_bench.asking import Asker, Exchange
-from ops.photo_bench.label_tokens import label_tokens
-from ops.photo_bench.methods import Prompt
+from ops.photo_bench.asking.exchange import Asker, Exchange
+from ops.photo_bench.asking.label_tokens import label_tokens
+from ops.photo_bench.asking.methods import Prompt
 from ops.smoke.endpoint import Endpoint, at
 from ops.smoke.outcome import CheckError
 

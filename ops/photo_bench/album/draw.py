@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ops.photo_bench.source import Candidate
+from ops.photo_bench.album.source import Candidate
 
 
 def without_duplicates(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:

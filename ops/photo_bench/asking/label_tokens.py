@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ops.errors import OpsError
-from ops.photo_bench.label_logprobs import label_logprobs
+from ops.photo_bench.asking.label_logprobs import label_logprobs
 from ops.smoke.endpoint import Endpoint, at
 from ops.smoke.outcome import CheckError
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ops.errors import OpsError
-from ops.photo_bench.immich import READING, Asset, Immich
-from ops.photo_bench.immich_http import GoneError, ImmichError
-from ops.photo_bench.source import Candidate, Original
+from ops.photo_bench.album.source import Candidate, Original
+from ops.photo_bench.immich.api import READING, Asset, Immich
+from ops.photo_bench.immich.http import GoneError, ImmichError
 from ops.smoke.outcome import one_line
 from ops.terminal import Say
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
-from ops.photo_bench.bursts import Shot, number_bursts
-from ops.photo_bench.draw import draw, either, without_duplicates
-from ops.photo_bench.prepare import PhotoError, prepare
+from ops.photo_bench.album.bursts import Shot, number_bursts
+from ops.photo_bench.album.draw import draw, either, without_duplicates
+from ops.photo_bench.album.prepare import PhotoError, prepare
+from ops.photo_bench.album.source import Candidate, Original, Source
 from ops.photo_bench.results import Photo
-from ops.photo_bench.source import Candidate, Original, Source
 from ops.terminal import Say
 
 PHOTOS = "photos.jsonl"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.photo_bench.methods import Prompt
+from ops.photo_bench.asking.methods import Prompt
+from ops.photo_bench.asking.schedule import Unit
 from ops.photo_bench.results import ModelRun
-from ops.photo_bench.schedule import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import ceil, log10
 from statistics import NormalDist
 
-from ops.photo_bench import sentences
-from ops.photo_bench.standing import Evidence, between, fastest, stand
+from ops.photo_bench.statistics import sentences
+from ops.photo_bench.statistics.standing import Evidence, between, fastest, stand
 from ops.photo_bench.summary import Difference, Verdict
 
 _POWER = 0.8

@@ -12,15 +12,15 @@ from typing import Any
 
 from ops.errors import OpsError
 from ops.photo_bench.answers import Journal
-from ops.photo_bench.asking import Asker, Exchange
-from ops.photo_bench.forecast import Pace, needed_s, units_that_fit
-from ops.photo_bench.methods import Reading
-from ops.photo_bench.plan import Ended, Plan
-from ops.photo_bench.progress import Shown
+from ops.photo_bench.asking.exchange import Asker, Exchange
+from ops.photo_bench.asking.forecast import Pace, needed_s, units_that_fit
+from ops.photo_bench.asking.methods import Reading
+from ops.photo_bench.asking.plan import Ended, Plan
+from ops.photo_bench.asking.progress import Shown
+from ops.photo_bench.asking.schedule import Question, Unit
+from ops.photo_bench.asking.warm_up import warm_up
+from ops.photo_bench.asking.watch import Watch
 from ops.photo_bench.results import NOT_THE_PHOTO, Answer, Key, ModelRun
-from ops.photo_bench.schedule import Question, Unit
-from ops.photo_bench.warm_up import warm_up
-from ops.photo_bench.watch import Watch
 from ops.smoke import residents
 from ops.smoke.endpoint import Endpoint
 from ops.smoke.outcome import CheckError, one_line

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.photo_bench.judgement import JUDGEMENT_FILE, Judgement, read_judgement
-from ops.photo_bench.prepare import looks_like_photo, metadata
-from ops.photo_bench.source import Candidate, Original
+from ops.photo_bench.album.judgement import JUDGEMENT_FILE, Judgement, read_judgement
+from ops.photo_bench.album.prepare import looks_like_photo, metadata
+from ops.photo_bench.album.source import Candidate, Original
 from ops.terminal import Say
 
 _LARGEST_FILE_BYTES = 512 << 20

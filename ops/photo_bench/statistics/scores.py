@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.photo_bench.bradley_terry import strengths, without_position_bias
 from ops.photo_bench.results import Answer, Key, ModelRun, Photo, Run
+from ops.photo_bench.statistics.bradley_terry import strengths, without_position_bias
 
 Floats = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.errors import OpsError
-from ops.photo_bench.label_logprobs import expected, label_logprobs, logit
+from ops.photo_bench.asking.label_logprobs import expected, label_logprobs, logit
+from ops.photo_bench.asking.rubric import Rubric
 from ops.photo_bench.results import Failure, Method
-from ops.photo_bench.rubric import Rubric
 from ops.pictures import data_uri
 
 TOP_LOGPROBS = 400

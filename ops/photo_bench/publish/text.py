@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.photo_bench.publish import Plan
-from ops.photo_bench.publish_record import Entry
-from ops.photo_bench.undo import show
+from ops.photo_bench.publish.record import Entry
+from ops.photo_bench.publish.to_immich import Plan
+from ops.photo_bench.publish.undo import show
 from ops.smoke.outcome import one_line
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.photo_bench.immich import Asset, Immich
-from ops.photo_bench.immich_http import GoneError
-from ops.photo_bench.publish_record import Entry, Record, Target, read_records, write_record
+from ops.photo_bench.immich.api import Asset, Immich
+from ops.photo_bench.immich.http import GoneError
+from ops.photo_bench.publish.record import Entry, Record, Target, read_records, write_record
 from ops.photo_bench.results import Photo
 
 PERMISSIONS: Mapping[Target, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from ops.errors import OpsError
-from ops.photo_bench.immich_http import KEY_VARIABLE, GoneError, ImmichHttp
+from ops.photo_bench.immich.http import KEY_VARIABLE, GoneError, ImmichHttp
 from ops.smoke.endpoint import at
 from ops.smoke.outcome import one_line
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ops.photo_bench.results import Run
-from ops.photo_bench.standing import Evidence
+from ops.photo_bench.statistics.standing import Evidence
 from ops.photo_bench.summary import ModelSummary, OwnerMetric
 
 _NOTABLE = 0.02

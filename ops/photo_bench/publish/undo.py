@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.photo_bench.immich import Immich
-from ops.photo_bench.immich_http import GoneError
-from ops.photo_bench.publish import PERMISSIONS
-from ops.photo_bench.publish_record import Record, read_records, write_record
+from ops.photo_bench.immich.api import Immich
+from ops.photo_bench.immich.http import GoneError
+from ops.photo_bench.publish.record import Record, read_records, write_record
+from ops.photo_bench.publish.to_immich import PERMISSIONS
 
 
 def choose(run_dir: Path, number: int | None) -> Record:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from math import isinf
 
-from ops.photo_bench.comparison import MIN_OF_A_KIND, MIN_PHOTOS, MIN_RATED
-from ops.photo_bench.standing import Evidence, Standing, between, fastest, seconds
+from ops.photo_bench.statistics.comparison import MIN_OF_A_KIND, MIN_PHOTOS, MIN_RATED
+from ops.photo_bench.statistics.standing import Evidence, Standing, between, fastest, seconds
 from ops.photo_bench.summary import Difference, Interval, ModelSummary
 
 _SAME_S = 0.005

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import deque
 
-from ops.photo_bench.asking import Exchange
+from ops.photo_bench.asking.exchange import Exchange
 from ops.smoke import residents
 from ops.smoke.endpoint import Endpoint
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ops.errors import OpsError
-from ops.photo_bench.album import write_atomically
+from ops.photo_bench.album.collect import write_atomically
 
 Target = Literal["rating", "tag", "album"]
 State = Literal["begun", "done", "undone"]

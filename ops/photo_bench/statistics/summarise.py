@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ops.photo_bench.agreement import agreement_of
-from ops.photo_bench.bootstrap import wilson
-from ops.photo_bench.caveats import caveats
-from ops.photo_bench.comparison import (
+from ops.photo_bench.results import Run
+from ops.photo_bench.statistics.agreement import agreement_of
+from ops.photo_bench.statistics.bootstrap import wilson
+from ops.photo_bench.statistics.caveats import caveats
+from ops.photo_bench.statistics.comparison import (
     Estimate,
     differences,
     estimates,
@@ -18,12 +19,11 @@ from ops.photo_bench.comparison import (
     main_metric,
     worst_case,
 )
-from ops.photo_bench.results import Run
-from ops.photo_bench.scores import Scores, scores_of
-from ops.photo_bench.speed import speed_of
-from ops.photo_bench.standing import Evidence
+from ops.photo_bench.statistics.scores import Scores, scores_of
+from ops.photo_bench.statistics.speed import speed_of
+from ops.photo_bench.statistics.standing import Evidence
+from ops.photo_bench.statistics.verdict import decide
 from ops.photo_bench.summary import Interval, ModelSummary, OwnerMetric, Summary
-from ops.photo_bench.verdict import decide
 
 _LOW_MASS = 0.5
 

@@ -1,0 +1,1 @@
+"""Immich's API, as far as the benchmark needs it."""

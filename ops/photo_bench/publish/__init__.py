@@ -1,0 +1,1 @@
+"""A model's best photos into Immich, and out again."""

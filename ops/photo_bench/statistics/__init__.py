@@ -1,0 +1,1 @@
+"""What a run's answers say: numbers, intervals, and one sentence."""
