@@ -26,7 +26,8 @@ from ops import serve, tiny_models
 from ops.api_key import api_key
 from ops.photo_bench.album.sample_pictures import write_sample_pictures
 from ops.photo_bench.answers import Journal, create, read_answers
-from ops.photo_bench.asking.exchange import Asker, schedule
+from ops.photo_bench.asking import schedule
+from ops.photo_bench.asking.exchange import Asker
 from ops.photo_bench.asking.measure import measure
 from ops.photo_bench.asking.methods import prompt_of
 from ops.photo_bench.asking.plan import Plan

@@ -44,7 +44,8 @@ TopK = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results for a program.")]
 Export = Annotated[
-    Literal["csv"] | None, typer.Option("--export", help="Also write answers.csv into the run.")
+    Literal["csv"] | None,
+    typer.Option("--export", help="Also write scores.csv into the run: one line a photo."),
 ]
 NoThumbnails = Annotated[
     bool, typer.Option("--no-thumbnails", help="Put no photo into the report.")
@@ -90,7 +91,9 @@ def run(
     ] = None,
     rubric: Annotated[
         Path | None,
-        typer.Option("--rubric", help="What is asked; left out: ops/photo_bench/asking/rubric.toml."),
+        typer.Option(
+            "--rubric", help="What is asked; left out: ops/photo_bench/asking/rubric.toml."
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -159,6 +162,14 @@ def run(
         bool,
         typer.Option("--random-weights", help="The weights are stand-ins: say so everywhere."),
     ] = False,
+    engine_build: Annotated[
+        str | None,
+        typer.Option(
+            "--engine-build",
+            help="The build of llama.cpp behind --url, kept with the results; left out: for the "
+            "cluster, the one of stacks/settings.py.",
+        ),
+    ] = None,
     lock: Annotated[
         Path | None,
         typer.Option("--lock", help="Left out: the repository's models.lock.json."),
@@ -172,8 +183,9 @@ def run(
 
     Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`
     """
+    from ops.photo_bench.album.photos_from import PhotosFrom
     from ops.photo_bench.outputs import Wanted
-    from ops.photo_bench.session import PhotosFrom, Settings
+    from ops.photo_bench.session import Settings
 
     if (immich is None) != (album is None):
         raise typer.BadParameter("--immich and --album go together")
@@ -205,6 +217,7 @@ def run(
             retry_failed=retry_failed,
             rubric=rubric,
             url=url,
+            engine_build=engine_build,
             window_s=window,
             within_s=within,
             timeout_s=timeout_s,
@@ -225,6 +238,10 @@ def run(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")],
+    method: Annotated[
+        Method | None,
+        typer.Option("--method", help="Whose answers; left out: the last one that was asked."),
+    ] = None,
     as_json: AsJson = False,
     export: Export = None,
     no_thumbnails: NoThumbnails = False,
@@ -240,6 +257,7 @@ def report(
     write_outputs(
         run_dir,
         Wanted(
+            method=method,
             as_json=as_json,
             export_csv=export == "csv",
             thumbnails=not no_thumbnails,

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.errors import OpsError
-from ops.photo_bench.publish.record import Target
+from ops.photo_bench.publish.record import Target, alone
+from ops.photo_bench.results import Method
 from ops.terminal import CONSOLE, say
 
 if TYPE_CHECKING:
     from ops.photo_bench.immich.api import Immich
-
-# Not pairwise: its answers are about two photos, and a score comes of all of them together.
-_Method = Literal["score", "rubric", "anchored"]
+    from ops.photo_bench.results import Run
 
 RunDir = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
 
@@ -43,7 +39,10 @@ def publish(
             show_default=False,
         ),
     ] = "",
-    method: Annotated[_Method, typer.Option("--method", help="Whose scores.")] = "score",
+    method: Annotated[
+        Method | None,
+        typer.Option("--method", help="Whose scores; left out: the last one that was asked."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also change ratings that you gave.")
     ] = False,
@@ -58,12 +57,21 @@ def publish(
 
     Example: `python -m ops bench publish RUN --model qwen3vl-8b --immich https://photos.example`
     """
-    from ops.photo_bench.album.collect import read_photos
-    from ops.photo_bench.publish.to_immich import text as publish_text
-    from ops.photo_bench.publish.to_immich import to_immich as to_immich
+    from dataclasses import replace
 
-    picks = to_immich.best(read_photos(run_dir), _scores(run_dir, model, method), top=top)
-    with _immich(immich) as server:
+    from ops.photo_bench.answers import load
+    from ops.photo_bench.publish import text as publish_text
+    from ops.photo_bench.publish import to_immich
+    from ops.photo_bench.statistics.scores import method_of
+
+    run = replace(load(run_dir), method=method)
+    if target == "rating" and method_of(run) not in ("score", "rubric"):
+        raise OpsError(
+            f"--as is 'rating', but the scores of --method {method_of(run)} are not on a scale "
+            "of 1 to 5; publish as a tag or an album, or by --method score"
+        )
+    picks = to_immich.best(run.photos, _scores(run, model), top=top)
+    with alone(run_dir), _immich(immich) as server:
         planned = to_immich.plan(
             server,
             run_dir,
@@ -103,12 +111,15 @@ def undo(
 
     Example: `python -m ops bench undo RUN`
     """
-    from ops.photo_bench.publish.to_immich import text as publish_text
+    from ops.photo_bench.publish import text as publish_text
     from ops.photo_bench.publish.undo import choose
     from ops.photo_bench.publish.undo import undo as take_back
 
-    record = choose(run_dir, number)
-    with _immich(immich or record.server) as server:
+    if not run_dir.is_dir():
+        raise OpsError(f"{run_dir} is no run")
+    with alone(run_dir), ExitStack() as stack:
+        record = choose(run_dir, number)
+        server = stack.enter_context(_immich(immich or record.server))
         publish_text.show_undone(CONSOLE, take_back(server, run_dir, record))
     say(f"took back publication {record.number} ({record.model} as {record.target})")
 
@@ -122,26 +133,17 @@ def _immich(url: str) -> Iterator[Immich]:
         yield server
 
 
-def _scores(run_dir: Path, model: str, method: _Method) -> dict[str, float]:
-    """Read one model's scores: image sha256 -> score, the mean where there are several anchors."""
-    path = run_dir / "answers.jsonl"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise OpsError(f"{path} cannot be read ({error.strerror}); is {run_dir} a run?") from error
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    models: set[str] = set()
-    # A line that is being written has no end yet.
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        try:
-            answer = json.loads(line)
-            models.add(answer["model"])
-            key = answer["key"]
-            if (answer["model"], key["method"]) == (model, method) and answer["score"] is not None:
-                found[key["image_sha256"]][key.get("order", "")] = float(answer["score"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise OpsError(f"{path} line {number} is no answer ({error})") from error
-    if model not in models:
-        there = ", ".join(sorted(models)) or "none"
-        raise OpsError(f"--model is {model!r}; models of the run: {there}")
-    return {image: fmean(scores.values()) for image, scores in found.items()}
+def _scores(run: Run, model: str) -> dict[str, float]:
+    """Give one model's scores: image sha256 -> score."""
+    from ops.photo_bench.statistics.scores import scores_of
+
+    table = scores_of(run)
+    ids = [each.id for each in table.models]
+    if model not in ids:
+        raise OpsError(f"--model is {model!r}; models of the run: {', '.join(ids) or 'none'}")
+    values = table.values[ids.index(model)].tolist()
+    return {
+        photo.image_sha256: score
+        for photo, score in zip(table.photos, values, strict=True)
+        if score == score
+    }

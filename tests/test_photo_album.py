@@ -16,11 +16,12 @@ from PIL import Image
 
 from ops.errors import OpsError
 from ops.photo_bench.album.bursts import Shot, number_bursts
-from ops.photo_bench.album.collect import collect, read_photos
+from ops.photo_bench.album.collect import collect
 from ops.photo_bench.album.draw import draw, without_duplicates
 from ops.photo_bench.album.folder import Folder
 from ops.photo_bench.album.immich_album import ImmichAlbum
 from ops.photo_bench.album.source import Candidate, Original
+from ops.photo_bench.answers import read_photos
 from ops.photo_bench.immich.api import Immich
 from ops.photo_bench.immich.http import ImmichHttp
 from ops.photo_bench.results import Photo

@@ -18,9 +18,9 @@ import pytest
 
 from ops import bench_cli
 from ops.cli import main
-from ops.photo_bench import parts, session
+from ops.photo_bench import evening, session
 from ops.photo_bench.answers import load, read_answers, read_journal
-from tests.photo_runs import expected_scores, photo_folder, scores, stand_in_for_missing_parts
+from tests.photo_runs import expected_scores, photo_folder, scores
 from tests.scoring_server import MODELS, ScoringServer
 
 A, B, C = MODELS
@@ -32,9 +32,6 @@ def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("LLAMA_API_KEY", "LLAMA_SWAP_URL", "KUBE_CONFIG_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(session, "RUNS", tmp_path / "bench-runs")
-    for name in ("collect", "summarise", "render"):
-        monkeypatch.setattr(parts, name, getattr(parts, name))
-    stand_in_for_missing_parts()
 
 
 @pytest.fixture
@@ -61,7 +58,7 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 def command(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.photo_runs", *map(str, arguments)],
+        [sys.executable, "-m", "ops", "bench", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | (env or {}),
         stdout=subprocess.PIPE,
@@ -156,7 +153,7 @@ def test_json_is_alone_on_stdout_and_csv_is_written(
     assert [model["id"] for model in document["models"]] == list(MODELS)
     assert document["provenance"]["rubric_sha256"]
     (run_dir,) = runs(tmp_path)
-    assert len((run_dir / "answers.csv").read_text().splitlines()) == 37
+    assert len((run_dir / "scores.csv").read_text().splitlines()) == 37
 
 
 def test_a_report_is_written_again_without_an_endpoint(
@@ -168,7 +165,7 @@ def test_a_report_is_written_again_without_an_endpoint(
     (run_dir / "report.html").unlink()
     assert main(["bench", "report", str(run_dir), "--export", "csv"]) == 0
     assert (run_dir / "report.html").is_file()
-    assert (run_dir / "answers.csv").is_file()
+    assert (run_dir / "scores.csv").is_file()
     assert fails(capsys, "report", tmp_path).startswith(f"error: {tmp_path} is no run")
 
 
@@ -308,14 +305,14 @@ def test_a_window_gets_the_prepared_run_and_what_was_typed(
             monkeypatch.setenv("LLAMA_SWAP_URL", server.url)
             return main(list(arguments))
 
-    monkeypatch.setattr(parts, "in_window", in_window)
+    monkeypatch.setattr(evening, "in_window", in_window)
     assert main(["bench", str(photos), "--window", "30m", "--model", B, "--export", "csv"]) == 0
     (run_dir,) = runs(tmp_path)
     ((window_s, arguments),) = opened
     assert window_s == 1800
     assert arguments[:6] == ["bench", "run", "--run", str(run_dir), "--within", "1770s"]
     assert Counter(each.model for each in load(run_dir).answers) == {B: 12}
-    assert (run_dir / "answers.csv").is_file()
+    assert (run_dir / "scores.csv").is_file()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 
-from ops.photo_bench.album.collect import prepare as module
+from ops.photo_bench.album import prepare as module
 from ops.photo_bench.album.prepare import (
     LONG_EDGE_PX,
     PhotoError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ops.bench_publish_cli import app
+from ops.bench_cli import app
 from ops.errors import OpsError
+from ops.photo_bench.answers import Journal, create
 from ops.photo_bench.immich.api import Immich
 from ops.photo_bench.immich.http import ImmichHttp
-from ops.photo_bench.publish.record import Record, Target, read_records
+from ops.photo_bench.publish import text as publish_text
+from ops.photo_bench.publish.record import Record, Target, alone, read_records
 from ops.photo_bench.publish.to_immich import Pick, Plan, best, plan, publish, stars
-from ops.photo_bench.publish.to_immich import text as publish_text
 from ops.photo_bench.publish.undo import choose, undo
-from ops.photo_bench.results import Photo
+from ops.photo_bench.results import Answer, Key, Method, ModelRun, Photo
 from tests.immich_server import KEY, FakeAsset, FakeImmich, Fault, immich_server
 
 VERSIONS = [(2, 2, 3), (2, 7, 5), (3, 0, 1), (3, 2, 2)]
@@ -453,23 +454,54 @@ def test_the_dry_run_shows_each_photo_before_and_after(newest: World) -> None:
     )
 
 
-@pytest.fixture
-def run_of(newest: World) -> Path:
-    """The files of a run, as far as publishing reads them."""
-    run_dir = newest.run_dir
-    photos, answers = [], []
-    for number, (asset, score) in enumerate(zip(newest.assets, SCORES, strict=True)):
-        photo = Photo(
-            image_sha256=f"{number}", original_sha256="", name=asset.name, asset_id=asset.id
+def _answered(model: str, number: int, score: float, method: Method, order: str = "") -> Answer:
+    key = Key(
+        model_sha256=f"sha256 of {model}",
+        prompt_sha256=method,
+        image_sha256=f"{number}",
+        method=method,
+        order=order,
+    )
+    return Answer(key=key, model=model, score=score)
+
+
+def _ask(run_dir: Path, method: Method, answers: Sequence[Answer]) -> None:
+    """Let a session of a run have these answers."""
+    models = [
+        ModelRun(id=each, name=each, sha256=f"sha256 of {each}", context=1, quantisation="F32")
+        for each in ("other", MODEL)
+    ]
+    with Journal(run_dir) as journal:
+        journal.note(
+            "session",
+            at=1.0,
+            method=method,
+            prompt_sha256=method,
+            prompt={},
+            models=[dataclasses.asdict(each) for each in models],
+            provenance={},
         )
-        photos.append(json.dumps(dataclasses.asdict(photo)))
-        for model, value in ((MODEL, score), ("other", 6 - score)):
-            key = {"image_sha256": f"{number}", "method": "score"}
-            answers.append(json.dumps({"model": model, "score": value, "key": key}))
-    failed = {"model": MODEL, "score": None, "key": {"image_sha256": "9", "method": "score"}}
-    answers.append(json.dumps(failed))
-    (run_dir / "photos.jsonl").write_text("".join(f"{line}\n" for line in photos))
-    (run_dir / "answers.jsonl").write_text("".join(f"{line}\n" for line in answers) + '{"mod')
+        for answer in answers:
+            journal.answer(answer)
+
+
+@pytest.fixture
+def run_of(newest: World, tmp_path: Path) -> Path:
+    """A run whose models score an Immich's photos the other way round."""
+    run_dir = tmp_path / "run of models"
+    create(run_dir, {"id": "r", "started_at": 1.0, "source": "album", "settings": {}})
+    answers = []
+    with (run_dir / "photos.jsonl").open("w") as photos:
+        for number, (asset, score) in enumerate(zip(newest.assets, SCORES, strict=True)):
+            photo = Photo(
+                image_sha256=f"{number}", original_sha256="", name=asset.name, asset_id=asset.id
+            )
+            photos.write(json.dumps(dataclasses.asdict(photo)) + "\n")
+            answers.append(_answered(MODEL, number, score, "score"))
+            answers.append(_answered("other", number, 6 - score, "score"))
+    _ask(run_dir, "score", answers)
+    with (run_dir / "answers.jsonl").open("a") as torn:
+        torn.write('{"mod')
     return run_dir
 
 
@@ -503,16 +535,37 @@ def test_a_photo_of_several_anchors_has_their_mean(
     newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMMICH_API_KEY", KEY)
-    lines = []
-    for number, scores in enumerate(((3.0, 3.0), (5.0, 0.6), (4.0, 4.0))):
-        for anchor, score in enumerate(scores):
-            key = {"image_sha256": f"{number}", "method": "anchored", "order": f"{anchor}"}
-            lines.append(json.dumps({"model": MODEL, "score": score, "key": key}) + "\n")
-    (run_of / "answers.jsonl").write_text("".join(lines))
-    options = ("--model", MODEL, "--immich", newest.server.url, "--method", "anchored")
+    logits = ((3.0, 3.0), (5.0, 0.6), (4.0, 4.0))
+    _ask(
+        run_of,
+        "anchored",
+        [
+            _answered(MODEL, number, logit, "anchored", f"1:{anchor}")
+            for number, of_photo in enumerate(logits)
+            for anchor, logit in enumerate(of_photo)
+        ],
+    )
+    options = ("--model", MODEL, "--immich", newest.server.url)
     command("publish", run_of, *options, "--top", 2, "--apply")
     tagged = [asset.name for asset in newest.assets if newest.server.tags_of(asset)]
     assert tagged == ["0.jpg", "2.jpg"]
+    with pytest.raises(OpsError, match="the scores of --method anchored are not on a scale"):
+        command("publish", run_of, *options, "--as", "rating")
+    assert "5 stars" in command("publish", run_of, *options, "--as", "rating", "--method", "score")
+
+
+def test_of_two_that_publish_from_one_run_the_second_is_refused(
+    newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
+    with alone(run_of):
+        for arguments in (
+            ("publish", run_of, "--model", MODEL, "--immich", newest.server.url, "--apply"),
+            ("undo", run_of),
+        ):
+            with pytest.raises(OpsError, match="another command publishes from"):
+                command(*arguments)
+    assert not any(map(newest.server.tags_of, newest.assets))
 
 
 def test_a_record_that_is_broken_is_named(tmp_path: Path) -> None:

@@ -488,7 +488,7 @@ def _first_models_scores(
 
 
 def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run) -> None:
-    names = ["=1+1", "+1", "-1", "@x", " =1", "\t=1", 'a,b\n"c', "\uff1d1", "broken \udcff"]
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", 'a,b\n"c', "\uff1d1", "broken \udcff"]
     hostile = replace(
         run,
         photos=tuple(

@@ -14,8 +14,11 @@ import pytest
 from rich.console import Console
 
 from ops.errors import OpsError
+from ops.photo_bench.album.collect import collect
+from ops.photo_bench.album.photos_from import PhotosFrom
 from ops.photo_bench.answers import Journal, create, load, read_journal
-from ops.photo_bench.asking.exchange import Asker, schedule
+from ops.photo_bench.asking import schedule
+from ops.photo_bench.asking.exchange import Asker
 from ops.photo_bench.asking.forecast import Pace, needed_s, units_that_fit
 from ops.photo_bench.asking.measure import measure
 from ops.photo_bench.asking.methods import prompt_of
@@ -23,9 +26,9 @@ from ops.photo_bench.asking.plan import Ended, Plan
 from ops.photo_bench.asking.progress import Shown
 from ops.photo_bench.asking.rubric import as_document, read_rubric, rubric_of
 from ops.photo_bench.results import Method, ModelRun
-from ops.photo_bench.session import PhotosFrom, Settings, note_session
+from ops.photo_bench.session import Settings, note_session
 from ops.smoke.endpoint import Endpoint
-from tests.photo_runs import _collect, expected_scores, photo_folder, scores
+from tests.photo_runs import expected_scores, photo_folder, scores
 from tests.scoring_server import MODELS, Clock, ScoringServer, planted
 
 A, B, C = MODELS
@@ -59,9 +62,8 @@ class Bench:
         )
         header = {"id": "r", "started_at": 1.0, "source": "photos", "settings": {}}
         create(self.run_dir, header)
-        self.photos = _collect(
-            self.run_dir, self.settings.source, None, sample=None, seed=1, say=print
-        )
+        with self.settings.source.opened(leave_out=self.run_dir) as source:
+            self.photos = collect(self.run_dir, source, say=print)
         self.images = schedule.sent(self.photos)
 
     def model(self, name: str, sha256: str = "") -> ModelRun:
@@ -98,7 +100,7 @@ class Bench:
         ):
             note_session(
                 journal, self.run_dir, prompt=prompt, rubric=rubric, models=models,
-                settings=self.settings, command=["bench"], say=self.said.append,
+                settings=self.settings, engine_build=None, command=["bench"], say=self.said.append,
             )  # fmt: skip
             options = {} if clock is None else {"clock": clock}
             return measure(plan, journal, endpoint=endpoint, asker=asker, shown=shown, **options)

@@ -13,6 +13,9 @@ from ops.errors import OpsError
 from ops.photo_bench.jsonl import Appender, read_lines, write_whole
 from ops.photo_bench.results import NOT_THE_PHOTO, Answer, Key, ModelRun, Photo, Run
 
+PHOTOS = "photos.jsonl"
+ALBUM = "album.json"
+
 _Kind = TypeVar("_Kind", Photo, Key, ModelRun)
 
 
@@ -101,10 +104,22 @@ def header_of(run_dir: Path) -> dict[str, Any] | None:
 
 def read_photos(run_dir: Path) -> tuple[Photo, ...] | None:
     """Read the photos of a run; None: they were never written."""
-    path = run_dir / "photos.jsonl"
+    path = run_dir / PHOTOS
     if not path.is_file():
         return None
     return tuple(_built(Photo, line, path) for line in read_lines(path))
+
+
+def read_album(run_dir: Path) -> dict[str, Any]:
+    """Read what the photos of a run were drawn from, and how they were prepared."""
+    path = run_dir / ALBUM
+    try:
+        album = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+    return album if isinstance(album, dict) else {}
 
 
 def read_answers(run_dir: Path) -> list[Answer]:
@@ -151,7 +166,6 @@ def load(run_dir: Path) -> Run:
         with_loads(_built(ModelRun, entry, run_dir), loads) for entry in entries.values()
     )
     current = {model.id: model.sha256 for model in models}
-    albums = read_journal(run_dir, "album")
     unique: dict[Key, Answer] = {}
     for answer in read_answers(run_dir):
         is_current = (
@@ -170,7 +184,7 @@ def load(run_dir: Path) -> Run:
             **sessions[-1]["provenance"],
             "command": sessions[0]["provenance"].get("command"),
             "settings": header["settings"],
-            "favourite_share": albums[0]["favourite_share"] if albums else None,
+            **read_album(run_dir),
             "method": sessions[-1]["method"],
             "prompts": {each["method"]: each["prompt"] for each in sessions},
             "engines": {each["model"]: each["engine"] for each in loads if "engine" in each},

@@ -17,7 +17,9 @@ from llama_swap_config.lock_file import read_lock
 from llama_swap_config.registry import REGISTRY
 from ops.api_key import api_key
 from ops.errors import OpsError
-from ops.photo_bench import parts, session
+from ops.photo_bench import session
+from ops.photo_bench.album.collect import collect
+from ops.photo_bench.album.photos_from import PhotosFrom
 from ops.photo_bench.answers import Journal, header_of
 from ops.photo_bench.asking.exchange import Asker
 from ops.photo_bench.asking.measure import measure
@@ -25,8 +27,9 @@ from ops.photo_bench.asking.methods import Prompt, prompt_of
 from ops.photo_bench.asking.plan import Ended, Plan
 from ops.photo_bench.asking.progress import Shown
 from ops.photo_bench.asking.rubric import Rubric, read_rubric
+from ops.photo_bench.in_window import in_window
 from ops.photo_bench.outputs import Wanted, write_outputs
-from ops.photo_bench.session import PhotosFrom, Settings
+from ops.photo_bench.session import Settings
 from ops.signals import ended_by_signals
 from ops.smoke.endpoint import Endpoint, at
 from ops.smoke.outcome import CheckError, one_line
@@ -50,6 +53,8 @@ class Evening:
     """Whether what failed, and not by the photo's fault, is asked once more."""
     rubric: Path | None
     url: str | None
+    engine_build: str | None
+    """Of llama.cpp, as the operator has it; None: the settings', where their cluster answers."""
     window_s: int | None
     within_s: int | None
     timeout_s: float
@@ -94,14 +99,10 @@ def _plan(
 ) -> Plan:
     """Prepare all that needs no GPU."""
     settings = evening.settings
-    photos = parts.collect(
-        run_dir,
-        settings.source,
-        journal,
-        sample=settings.sample,
-        seed=settings.seed,
-        say=shown.say,
-    )
+    with settings.source.opened(leave_out=run_dir) as source:
+        photos = collect(
+            run_dir, source, sample=settings.sample, seed=settings.seed, say=shown.say
+        )
     models = session.models_of(locked, run_dir)
     session.note_session(
         journal,
@@ -110,6 +111,7 @@ def _plan(
         rubric=rubric,
         models=models,
         settings=settings,
+        engine_build=_engine_build(evening),
         command=("python", "-m", "ops", *sys.argv[1:]),
         say=shown.say,
     )
@@ -189,10 +191,11 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
     if outputs.top_k is not None:
         arguments += ["--top-k", str(outputs.top_k)]
     arguments += ["--retry-failed"] if evening.retry_failed else []
+    arguments += ["--engine-build", _engine_build(evening) or ""]
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
     arguments += [] if outputs.thumbnails else ["--no-thumbnails"]
-    code = parts.in_window(window_s, arguments)
+    code = in_window(window_s, arguments)
     if code:
         raise OpsError(f"the window ended with exit code {code}; go on with {_again(run_dir)}")
 
@@ -243,6 +246,15 @@ def _rubric(evening: Evening, run_dir: Path) -> Rubric:
     if evening.rubric is not None:
         return read_rubric(evening.rubric)
     return session.rubric_of_run(run_dir) or read_rubric()
+
+
+def _engine_build(evening: Evening) -> str | None:
+    """The build that serves: as typed, else what the settings say of the cluster's image."""
+    if evening.engine_build is not None or evening.url is not None:
+        return evening.engine_build or None
+    from stacks.settings import PRODUCTION
+
+    return f"b{PRODUCTION.engine_build}"
 
 
 def _again(run_dir: Path) -> str:

@@ -93,7 +93,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [document for document in documents if document is not None]
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
@@ -101,8 +101,10 @@ def write_whole(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            if isinstance(content, str):
+                content = content.encode(errors="backslashreplace")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

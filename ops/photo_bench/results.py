@@ -1,6 +1,7 @@
 """What a run keeps: photos, models and answers, as its directory holds them.
 
     RUN/run.json        provenance, written once at the start
+    RUN/album.json      what the photos were drawn from, and how they are prepared
     RUN/photos.jsonl    one photo a line, in the order in which every model sees them
     RUN/images/         the bytes that are sent, <image_sha256>.jpg
     RUN/answers.jsonl   one answer a line, only ever appended
@@ -146,5 +147,7 @@ class Run:
     models: tuple[ModelRun, ...]
     photos: tuple[Photo, ...]
     answers: tuple[Answer, ...]
+    method: Method | None = None
+    """Whose answers count, where the run holds several methods'; None: the last one asked."""
     random_weights: bool = False
     """Whether the models are stand-ins whose answers mean nothing: every output says so."""

@@ -11,12 +11,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from llama_swap_config.lock import LockedModel
 from ops.errors import OpsError
+from ops.photo_bench.album.photos_from import PhotosFrom
 from ops.photo_bench.answers import Journal, create, header_of, load, read_journal, with_loads
-from ops.photo_bench.asking.exchange import schedule
+from ops.photo_bench.asking import schedule
 from ops.photo_bench.asking.methods import TOP_LOGPROBS, Prompt
 from ops.photo_bench.asking.rubric import Rubric, as_document, rubric_of
 from ops.photo_bench.asking.schedule import Unit
@@ -25,44 +26,6 @@ from ops.synth import ROOT
 from ops.terminal import Say
 
 RUNS = ROOT / "bench-runs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhotosFrom:
-    """Where the photos come from: a folder, or an album of an Immich."""
-
-    folder: Path | None = None
-    judgement: Path | None = None
-    """The owner's CSV; None: favourites.csv in the folder, where there is one."""
-    immich: str | None = None
-    album: str | None = None
-
-    @property
-    def text(self) -> str | None:
-        """As a person says it; None: nothing is typed."""
-        if self.folder is not None:
-            return str(self.folder)
-        return None if self.immich is None else f"album {self.album} of {self.immich}"
-
-    def as_document(self) -> dict[str, str | None]:
-        """Write it as plain data, which `of` reads again."""
-        return {
-            "folder": None if self.folder is None else str(self.folder.resolve()),
-            "judgement": None if self.judgement is None else str(self.judgement.resolve()),
-            "immich": self.immich,
-            "album": self.album,
-        }
-
-    @classmethod
-    def of(cls, document: Mapping[str, str | None]) -> Self:
-        """Read what a run was begun with."""
-        folder, judgement = document["folder"], document["judgement"]
-        return cls(
-            folder=None if folder is None else Path(folder),
-            judgement=None if judgement is None else Path(judgement),
-            immich=document["immich"],
-            album=document["album"],
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +166,7 @@ def note_session(
     rubric: Rubric,
     models: Sequence[ModelRun],
     settings: Settings,
+    engine_build: str | None,
     command: Sequence[str],
     say: Say,
 ) -> None:
@@ -231,6 +195,7 @@ def note_session(
             "top_logprobs": TOP_LOGPROBS,
             "sampling": {"temperature": 0, "seed": 1},
             "seed": settings.seed,
+            "engine_build": engine_build,
             "versions": _versions(),
         },
     )

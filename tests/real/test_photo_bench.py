@@ -40,7 +40,7 @@ class Endpoint:
     pictures: Path
 
     def command(self, run_dir: Path, *options: str) -> list[str]:
-        program = [sys.executable, "-m", "tests.photo_runs", str(self.pictures)]
+        program = [sys.executable, "-m", "ops", "bench", str(self.pictures)]
         program += ["--run", str(run_dir), "--url", self.served.url, "--random-weights"]
         return [*program, "--lock", str(self.store.lock_path), *options]
 

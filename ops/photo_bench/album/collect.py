@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import random
 import time
 from collections import Counter
@@ -16,12 +15,13 @@ from typing import Any
 from ops.errors import OpsError
 from ops.photo_bench.album.bursts import Shot, number_bursts
 from ops.photo_bench.album.draw import draw, either, without_duplicates
-from ops.photo_bench.album.prepare import PhotoError, prepare
+from ops.photo_bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.photo_bench.album.source import Candidate, Original, Source
+from ops.photo_bench.answers import ALBUM, PHOTOS, read_photos
+from ops.photo_bench.jsonl import write_whole
 from ops.photo_bench.results import Photo
 from ops.terminal import Say
 
-PHOTOS = "photos.jsonl"
 IMAGES = "images"
 _PREPARED = "prepared.jsonl"
 """What is done of an unfinished collection, one photo a line; gone when it is finished."""
@@ -48,8 +48,9 @@ def collect(
         OpsError: when there are no photos, none of them can be prepared, or the directory
             cannot be written.
     """
-    if (run_dir / PHOTOS).exists():
-        return read_photos(run_dir)
+    kept = read_photos(run_dir)
+    if kept is not None:
+        return kept
     candidates, equal = without_duplicates(source.candidates(say))
     drawn = draw(candidates, sample=sample, seed=seed)
     random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
@@ -61,36 +62,12 @@ def collect(
         shots = tuple(_prepared(run_dir, source, drawn, say))
         photos = number_bursts(_once(shots))
         _check_some(photos, source)
-        write_atomically(run_dir / PHOTOS, "".join(map(_line, photos)).encode())
+        write_whole(run_dir / ALBUM, json.dumps(_album(candidates, drawn), indent=2) + "\n")
+        write_whole(run_dir / PHOTOS, "".join(map(_line, photos)))
         (run_dir / _PREPARED).unlink(missing_ok=True)
     except OSError as error:
         raise OpsError(f"{run_dir} cannot be written ({error.strerror or error})") from error
     return photos
-
-
-def read_photos(run_dir: Path) -> tuple[Photo, ...]:
-    """Read the photos of a run, in the order in which every model sees them.
-
-    Raises:
-        OpsError: when there are none, or the file is no list of photos.
-    """
-    path = run_dir / PHOTOS
-    try:
-        return tuple(Photo(**json.loads(line)) for line in path.read_text("utf-8").splitlines())
-    except OSError as error:
-        raise OpsError(f"{path} cannot be read ({error.strerror}); is {run_dir} a run?") from error
-    except (ValueError, TypeError) as error:
-        raise OpsError(f"{path} is no list of photos ({error})") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or not there, whenever the machine stops."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def _prepared(
@@ -143,7 +120,7 @@ def _prepare(run_dir: Path, original: Original) -> dict[str, Any]:
         return {**entry, "failure": error.failure}
     image = run_dir / IMAGES / f"{prepared.image_sha256}.jpg"
     if not image.exists():
-        write_atomically(image, prepared.content)
+        write_whole(image, prepared.content)
     return {
         **entry,
         "image_sha256": prepared.image_sha256,
@@ -161,7 +138,7 @@ def _read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        write_atomically(path, whole)
+        write_whole(path, whole)
     entries = [json.loads(line) for line in whole.splitlines()]
     return {
         each["id"]: each
@@ -200,3 +177,18 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
 
 def _line(photo: Photo) -> str:
     return json.dumps(dataclasses.asdict(photo)) + "\n"
+
+
+def _album(candidates: Sequence[Candidate], drawn: Sequence[Candidate]) -> dict[str, Any]:
+    """Describe what the photos were drawn from, for the run's provenance.
+
+    The share of favourites among all photos is needed only where they were drawn by it.
+    """
+    known = [each.favourite for each in candidates if each.favourite is not None]
+    is_drawn = len(drawn) < len(candidates) and any(known)
+    return {
+        "album_photos": len(candidates),
+        "drawn": len(drawn),
+        "favourite_share": sum(known) / len(known) if is_drawn else None,
+        "resize": RESIZE_RULE,
+    }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ops.errors import OpsError
-from ops.photo_bench.album.collect import write_atomically
+from ops.photo_bench.jsonl import write_whole
 
 Target = Literal["rating", "tag", "album"]
 State = Literal["begun", "done", "undone"]
@@ -52,6 +55,28 @@ class Record:
     state: State = "begun"
 
 
+@contextmanager
+def alone(run_dir: Path) -> Iterator[None]:
+    """Let one command at a time change Immich for a run: each reads what the other wrote down.
+
+    Raises:
+        OpsError: when another one does, or the directory cannot be written.
+    """
+    path = run_dir / "publish.lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise OpsError(f"{path} cannot be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OpsError(
+                f"another command publishes from {run_dir}, or takes back; wait for its end"
+            ) from error
+        yield
+
+
 def read_records(run_dir: Path) -> tuple[Record, ...]:
     """Read all publications of a run, the earliest first.
 
@@ -80,7 +105,4 @@ def write_record(run_dir: Path, record: Record) -> None:
     """
     path = run_dir / f"published-{record.number}.json"
     text = json.dumps(dataclasses.asdict(record), indent=2) + "\n"
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise OpsError(f"{path} cannot be written ({error.strerror or error})") from error
+    write_whole(path, text)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.photo_bench.report.standings import latest
+from ops.photo_bench.report.standings import Standings
 from ops.photo_bench.report.words import FAILURES, clean, cut
-from ops.photo_bench.results import Failure, Run
+from ops.photo_bench.results import Failure
 
 _EXAMPLES = 5
 _LONGEST = 400
@@ -38,22 +38,22 @@ class FailureClass:
     examples: tuple[Example, ...]
 
 
-def failures_of(run: Run) -> Sequence[FailureClass]:
+def failures_of(standings: Standings) -> Sequence[FailureClass]:
     """Sort a run's failures, the most frequent class first."""
-    names = {photo.image_sha256: photo.name for photo in reversed(run.photos)}
-    answers = latest(run)
+    names = {photo.image_sha256: photo.name for photo in reversed(standings.photos)}
+    answers = standings.answers
     counts = {
         model.id: Counter(each.failure for each in answers[model.id] if each.failure)
-        for model in run.models
+        for model in standings.models
     }
-    photos = Counter(photo.failure for photo in run.photos if photo.failure)
+    photos = Counter(photo.failure for photo in standings.photos if photo.failure)
     examples: dict[Failure, list[Example]] = {}
-    for photo in run.photos:
+    for photo in standings.photos:
         if photo.failure:
             examples.setdefault(photo.failure, []).append(
                 Example(photo=cut(photo.name), model="", raw="")
             )
-    for model in run.models:
+    for model in standings.models:
         for answer in answers[model.id]:
             if answer.failure:
                 examples.setdefault(answer.failure, []).append(
@@ -66,7 +66,7 @@ def failures_of(run: Run) -> Sequence[FailureClass]:
     found = [
         _class(
             failure,
-            [counts[model.id][failure] for model in run.models],
+            [counts[model.id][failure] for model in standings.models],
             photos[failure],
             examples,
         )

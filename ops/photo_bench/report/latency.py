@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from ops.photo_bench.report import svg
 from ops.photo_bench.report.chart import NARROW, Chart, chart
-from ops.photo_bench.report.standings import latest
+from ops.photo_bench.report.standings import Standings
 from ops.photo_bench.report.words import MISSING, count, cut, number, seconds
-from ops.photo_bench.results import Answer, Run
+from ops.photo_bench.results import Answer
+from ops.photo_bench.statistics.speed import took_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,12 @@ class _Lane:
         return ", ".join([number(self.took_s[place]), *notes])
 
 
-def latency(run: Run) -> Chart | str:
+def latency(standings: Standings) -> Chart | str:
     """Draw it; or say why there is none."""
     lanes = [
         _Lane(mark=place, name=model.name or model.id, answers=answers, took_s=took_s(answers))
-        for place, model in enumerate(run.models)
-        if (answers := latest(run)[model.id])
+        for place, model in enumerate(standings.models)
+        if (answers := standings.answers[model.id])
     ]
     if not lanes:
         return "Nothing was asked yet, so nothing took time."
@@ -70,23 +71,6 @@ def latency(run: Run) -> Chart | str:
             )
         ],
     )
-
-
-def took_s(answers: Sequence[Answer]) -> tuple[float, ...]:
-    """Give what each answer took of the model.
-
-    One question waits while another is answered, so an answer's own time is the shorter of its
-    wall time and the time since the answer before it.
-
-    Args:
-        answers: Of one model, in order of time.
-    """
-    found, before = [], 0.0
-    for answer in answers:
-        gap = answer.at - before
-        found.append(min(answer.wall_s, gap) if gap > 0 and not answer.cold else answer.wall_s)
-        before = answer.at
-    return tuple(found)
 
 
 def _draw(width: int, lanes: Sequence[_Lane], ceiling: float) -> tuple[float, Iterator[Markup]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
 
-from ops.photo_bench.results import Answer, Failure, Key, ModelRun, Photo, Run
+import numpy as np
+
+from ops.photo_bench.results import Answer, Failure, ModelRun, Photo, Run
+from ops.photo_bench.statistics.scores import scores_of
 from ops.photo_bench.summary import Summary
 
 
@@ -20,6 +23,8 @@ class Place:
     failure: Failure | None
     rank: float | None
     """1 is the best; photos of one score share their mean place. None: it is not ranked."""
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    """Criterion -> score, where the rubric's criteria were asked one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class Standings:
     photos: tuple[Photo, ...]
     places: Mapping[str, tuple[Place, ...]]
     """Model's id -> one place a photo, in the photos' order."""
+    answers: Mapping[str, tuple[Answer, ...]]
+    """Model's id -> its answers that count, one a question, in order of time."""
 
     def ranked(self, model: ModelRun) -> tuple[int, ...]:
         """Give the indices of the photos that have a place, the best first."""
@@ -56,16 +63,26 @@ def standings_of(run: Run, summary: Summary) -> Standings:
         run: With its answers.
         summary: Says which models are compared, that is, answered enough.
     """
-    answers = latest(run)
-    scores = {model.id: _scores(answers[model.id]) for model in run.models}
-    failures: dict[str, dict[str, Failure]] = {
-        model.id: {
-            each.key.image_sha256: each.failure
-            for each in answers[model.id]
-            if each.failure is not None
-        }
-        for model in run.models
+    table = scores_of(run)
+    answers = {
+        model.id: tuple(sorted(own, key=lambda each: each.at))
+        for model, own in zip(table.models, table.answers, strict=True)
     }
+    scores = {
+        model.id: {
+            photo.image_sha256: float(score)
+            for photo, score in zip(table.photos, row, strict=True)
+            if not np.isnan(score)
+        }
+        for model, row in zip(table.models, table.values, strict=True)
+    }
+    failures: dict[str, dict[str, Failure]] = {}
+    criteria: dict[str, dict[str, Mapping[str, float]]] = {}
+    for model_id, own_answers in answers.items():
+        failures[model_id] = {
+            each.key.image_sha256: each.failure for each in own_answers if each.failure is not None
+        }
+        criteria[model_id] = {each.key.image_sha256: each.criteria for each in own_answers}
     compared = tuple(each for each in run.models if each.id in summary.agreement.models)
     common = [
         index
@@ -85,47 +102,13 @@ def standings_of(run: Run, summary: Summary) -> Standings:
                 if values[index] is None
                 else None,
                 rank=ranks.get(index),
+                criteria=criteria[model.id].get(photo.image_sha256, {}),
             )
             for index, photo in enumerate(run.photos)
         )
-    return Standings(models=run.models, compared=compared, photos=run.photos, places=places)
-
-
-def latest(run: Run) -> Mapping[str, tuple[Answer, ...]]:
-    """Give each model's last answer to each question of the last prompt, in order of time."""
-    found: dict[str, dict[Key, Answer]] = {model.id: {} for model in run.models}
-    current = {model.id: model.sha256 for model in run.models}
-    prompt = run.answers[-1].key.prompt_sha256 if run.answers else ""
-    for answer in run.answers:
-        if (
-            current.get(answer.model) == answer.key.model_sha256
-            and answer.key.prompt_sha256 == prompt
-        ):
-            found[answer.model].pop(answer.key, None)
-            found[answer.model][answer.key] = answer
-    return {
-        model: tuple(sorted(each.values(), key=lambda answer: answer.at))
-        for model, each in found.items()
-    }
-
-
-def _scores(answers: Sequence[Answer]) -> Mapping[str, float]:
-    """Give one score a photo: the mean over its questions, where all of them were answered.
-
-    A pair's logit speaks for the one photo as it speaks against the other.
-    """
-    values: dict[str, list[float | None]] = defaultdict(list)
-    for answer in answers:
-        values[answer.key.image_sha256].append(answer.score)
-        if answer.key.method == "pairwise":
-            other = answer.key.order.partition(":")[2]
-            values[other].append(None if answer.score is None else -answer.score)
-    found = {}
-    for image, several in values.items():
-        known = [each for each in several if each is not None]
-        if known and (len(known) == len(several) or answers[0].key.method == "pairwise"):
-            found[image] = fmean(known)
-    return found
+    return Standings(
+        models=run.models, compared=compared, photos=run.photos, places=places, answers=answers
+    )
 
 
 def _ranks(scores: Mapping[int, float]) -> Mapping[int, float]:

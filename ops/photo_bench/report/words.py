@@ -28,6 +28,8 @@ CHANCE: Mapping[OwnerMetric, float] = {"auc": 0.5, "spearman": 0.0, "tau": 0.0}
 FAILURES: Mapping[Failure, str] = {
     "image_unreadable": "the photo could not be decoded, so nobody was asked",
     "image_too_large": "the photo has more pixels than are decoded, so nobody was asked",
+    "image_unsupported": "HEIC or a camera's raw file, which is not decoded: export it as JPEG",
+    "image_missing": "it was deleted meanwhile, or Immich does not have its picture",
     "connection": "no answer came, after one more attempt",
     "timeout": "the answer took too long",
     "http_4xx": "the server refused the request",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.photo_bench.results import Answer, Key, ModelRun, Photo, Run
+from ops.photo_bench.results import Answer, Key, Method, ModelRun, Photo, Run
 from ops.photo_bench.statistics.bradley_terry import strengths, without_position_bias
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ class Scores:
 
 
 def scores_of(run: Run) -> Scores:
-    """Join a run's answers to one score a photo.
+    """Join a run's answers by one method to one score a photo.
 
     score and rubric ask once. anchored asks once an anchor: the mean, where every anchor was
     answered, for one anchor less would be another scale. pairwise asks about two photos: the
@@ -39,9 +39,10 @@ def scores_of(run: Run) -> Scores:
     """
     photos = tuple(each for each in run.photos if each.failure is None)
     place = {photo.image_sha256: index for index, photo in enumerate(photos)}
-    prompts = [(each.key.method, each.key.prompt_sha256) for each in run.answers]
+    method = method_of(run)
+    of_method = [each for each in run.answers if each.key.method == method]
     current = [
-        each for each, prompt in zip(run.answers, prompts, strict=True) if prompt == prompts[-1]
+        each for each in of_method if each.key.prompt_sha256 == of_method[-1].key.prompt_sha256
     ]
     answers = tuple(_answers_of(model, current, place) for model in run.models)
     values = np.full((len(run.models), len(photos)), np.nan)
@@ -52,6 +53,11 @@ def scores_of(run: Run) -> Scores:
         else:
             values[row], asked[row] = _of_photos(of_model, place)
     return Scores(models=run.models, photos=photos, answers=answers, values=values, asked=asked)
+
+
+def method_of(run: Run) -> Method | None:
+    """Tell by which method the answers that count were asked; None: nothing was asked yet."""
+    return run.method or (run.answers[-1].key.method if run.answers else None)
 
 
 def _answers_of(
