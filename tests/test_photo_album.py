@@ -21,7 +21,7 @@ from ops.photo_bench.album.draw import draw, without_duplicates
 from ops.photo_bench.album.folder import Folder
 from ops.photo_bench.album.immich_album import ImmichAlbum
 from ops.photo_bench.album.source import Candidate, Original
-from ops.photo_bench.answers import read_photos
+from ops.photo_bench.answers import read_album, read_photos
 from ops.photo_bench.immich.api import Immich
 from ops.photo_bench.immich.http import ImmichHttp
 from ops.photo_bench.results import Photo
@@ -83,7 +83,21 @@ def test_a_run_keeps_its_photos_and_exactly_what_is_sent(tmp_path: Path) -> None
     assert read_photos(tmp_path / "run") == photos
     lines = (tmp_path / "run" / "photos.jsonl").read_text().splitlines()
     assert [json.loads(line)["name"] for line in lines] == [each.name for each in photos]
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["images", "photos.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "album.json",
+        "images",
+        "photos.jsonl",
+    ]
+
+
+def test_the_share_of_favourites_is_kept_where_they_are_drawn_by_it(tmp_path: Path) -> None:
+    source = shelf(10)
+    source.judged = {name: {"favourite": name < "002"} for name in source.contents}
+    collect(tmp_path / "some", source, sample=4, say=quiet)
+    collect(tmp_path / "all", source, sample=10, say=quiet)
+    assert read_album(tmp_path / "some")["favourite_share"] == 0.2
+    assert read_album(tmp_path / "all")["favourite_share"] is None
+    assert "LANCZOS" in read_album(tmp_path / "some")["resize"]
 
 
 def test_nobody_else_on_the_machine_sees_the_images(tmp_path: Path) -> None:
@@ -381,8 +395,7 @@ def test_what_immich_failed_with_once_is_asked_for_again(tmp_path: Path) -> None
 
 
 def test_what_is_no_list_of_photos_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match=r"is .* a run"):
-        read_photos(tmp_path)
+    assert read_photos(tmp_path) is None
     (tmp_path / "photos.jsonl").write_text('{"name": 1}\n')
-    with pytest.raises(OpsError, match="no list of photos"):
+    with pytest.raises(OpsError, match=r"photos\.jsonl holds what is no Photo"):
         read_photos(tmp_path)

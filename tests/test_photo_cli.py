@@ -153,7 +153,7 @@ def test_json_is_alone_on_stdout_and_csv_is_written(
     assert [model["id"] for model in document["models"]] == list(MODELS)
     assert document["provenance"]["rubric_sha256"]
     (run_dir,) = runs(tmp_path)
-    assert len((run_dir / "scores.csv").read_text().splitlines()) == 37
+    assert len((run_dir / "scores.csv").read_text().splitlines()) == 13
 
 
 def test_a_report_is_written_again_without_an_endpoint(
