@@ -201,7 +201,7 @@ class _Server:
         namespace = self._declared.settings.namespace
         return (
             "python -m ops deploy; where the ConfigMap is as declared, kubectl -n "
-            f"{namespace} rollout restart deployment llama-swap"
+            f"{namespace} delete pod -l app.kubernetes.io/name=llama-swap"
         )
 
     def _ids(self, listed: list[Any]) -> Iterator[Finding]:
