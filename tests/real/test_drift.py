@@ -569,7 +569,7 @@ def test_a_hostile_config_map_stays_text(
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
         assert "s3cret" not in shown
-        assert "hidden" in shown
+        assert "redacted" in shown
         assert len(shown) < 8000
 
 
