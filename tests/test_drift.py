@@ -14,6 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from constructs.llama_swap import CONFIG_ANNOTATION
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.router_preset import render_router_preset
 from llama_swap_config.server_command import ServerSettings
@@ -21,7 +22,7 @@ from ops.cli import main
 from ops.drift import text, working_tree
 from ops.drift.cluster import configuration_findings
 from ops.drift.configuration import UnreadableError, command_fields, compare, read
-from ops.drift.declared import Declared, declared_of
+from ops.drift.declared import Declared, declared_of, deploy_remedy
 from ops.drift.difference import Finding, Source, Value, merge, value_text
 from ops.drift.object_fields import compare_objects, last_writer
 from ops.drift.run import Ask, Drift, SourceState, drift
@@ -245,6 +246,22 @@ def pod(image_id: str) -> dict[str, Any]:
             "containerStatuses": [{"name": "llama-swap", "imageID": image_id}],
         },
     }
+
+
+def test_an_older_pod_is_restarted_without_a_change_that_would_be_drift_itself(
+    declared: Declared,
+) -> None:
+    older = pod("")
+    older["metadata"]["annotations"] = {CONFIG_ANNOTATION: "0" * 64}
+    config_map = {"metadata": {}, "data": {KEY: declared.program.config}}
+    (found,) = pod_findings(declared, older, config_map)
+    assert "kubectl -n llama-cpp delete pod llama-swap-1 takes the ConfigMap's" in found.remedy
+
+
+def test_what_is_not_declared_is_taken_away(declared: Declared) -> None:
+    there, nothing = Value(text="4", where="here"), Value(text="not set", where="declared")
+    remedy = deploy_remedy("--threads", there, nothing, "registry.py")
+    assert remedy == "python -m ops deploy takes it away, or declare 4 in registry.py"
 
 
 def test_the_image_that_the_kubelet_pulled_stands_for_the_build(declared: Declared) -> None:

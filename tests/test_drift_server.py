@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.drift.declared import Declared, declared_of
-from ops.drift.server import look
+from ops.drift.server import is_service, look, nobody_serves
 from ops.smoke.outcome import CheckError
 from stacks.settings import PRODUCTION
 from tests import fake_endpoint as fakes
@@ -44,6 +44,43 @@ def test_nothing_is_asked_that_could_load_a_model(
     assert set(fake.paths) <= {"/v1/models", "/running", "/props"}
     assert fake.asked == []
     assert fake.swaps == []
+
+
+def scheduled(status: str, message: str) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": status, "message": message}
+    return {"status": {"conditions": [condition]}}
+
+
+WAITING = scheduled("False", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+LOST = scheduled("False", "0/1 nodes are available: 1 node(s) were unschedulable.")
+RUNNING = scheduled("True", "")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "pods", "reason"),
+    [
+        (0, [], "the Deployment llama-swap has 0 replicas"),
+        (1, [WAITING], "the pod waits for the card (0/1 nodes are available: 1 Insufficient"),
+        (1, [LOST], ""),
+        (1, [RUNNING], ""),
+        (1, [RUNNING, WAITING], ""),
+        (1, [], ""),
+        (1, [{"status": {}}], ""),
+    ],
+)
+def test_nobody_has_to_serve_while_the_card_is_somebody_elses(
+    replicas: int, pods: list[dict[str, Any]], reason: str
+) -> None:
+    said = nobody_serves({"spec": {"replicas": replicas}}, pods)
+    assert said.startswith(reason)
+    assert bool(said) == bool(reason)
+
+
+def test_the_clusters_own_service_is_known_by_its_name(declared: Declared) -> None:
+    for host in ("llama-swap.llama-cpp", "llama-swap.llama-cpp.svc.cluster.local:8080"):
+        assert is_service(declared, f"http://{host}")
+    for host in ("127.0.0.1:8080", "gateway.litellm.svc:4000", "llama-swap.example.org"):
+        assert not is_service(declared, f"http://{host}/v1")
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,8 @@ def deploy_remedy(field: str, found: Value, of_tree: Value, file: str) -> str:
             return f"{DEPLOY} removes it, or declare it in {file}"
         return f"{DEPLOY} brings it back, or remove it from {file}"
     wanted, there = _short(of_tree.text), _short(found.text)
+    if wanted == "nothing":
+        return f"{DEPLOY} takes it away, or declare {there} in {file}"
     newer = None not in (found.time_s, of_tree.time_s) and (
         (of_tree.time_s or 0) > (found.time_s or 0)
     )

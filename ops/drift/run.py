@@ -136,7 +136,9 @@ def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look
         return volume.look(declared, ask.volume)
 
     def of_server() -> Look:
-        at = None if ask.url else target()
+        named = bool(os.environ.get("KUBE_CONFIG_PATH"))
+        in_cluster = ask.url is None or (named and server.is_service(declared, ask.url))
+        at = target() if in_cluster else None
         return server.look(declared, ask.url, target=at, insist=bool(ask.sources))
 
     def of_terraform() -> Look:

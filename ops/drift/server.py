@@ -32,9 +32,9 @@ from ops.drift.object_fields import epoch
 from ops.drift.working_tree import REGISTRY_FILE, SETTINGS_FILE
 from ops.environment import KubeTarget
 from ops.errors import OpsError
-from ops.kube_api import KubeApi
-from ops.smoke.endpoint import Endpoint, at
-from ops.smoke.outcome import CheckError
+from ops.kube_api import Document, KubeApi
+from ops.smoke.endpoint import Endpoint, at, base_url
+from ops.smoke.outcome import CheckError, one_line
 
 _TIMEOUT_S = 10
 _WHERE = "in the running server"
@@ -45,13 +45,47 @@ _OF_ROUTER = {"--stop-timeout"}
 _PATHS = {"--model", "--mmproj"}
 
 
+def is_service(declared: Declared, url: str) -> bool:
+    """Whether an address is that of the cluster's own Service: `llama-swap.llama-cpp.svc`.
+
+    Raises:
+        OpsError: for what is no address.
+    """
+    settings = declared.settings
+    host = urlsplit(base_url(url)).hostname or ""
+    return host.split(".")[:2] == [settings.service, settings.namespace]
+
+
+def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
+    """Say why no pod serves where that is as it may be: the card is somebody else's.
+
+    Args:
+        deployment: The front end's; None: there is none.
+        pods: Its pods.
+
+    Returns:
+        The reason; empty where one serves, or should.
+    """
+    if at(deployment, "spec", "replicas") == 0:
+        return "the Deployment llama-swap has 0 replicas"
+    waiting = [
+        str(at(condition, "message"))
+        for pod in pods
+        for condition in at(pod, "status", "conditions") or ()
+        if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
+    ]
+    if waiting and len(waiting) == len(pods) and all("nvidia.com/gpu" in it for it in waiting):
+        return f"the pod waits for the card ({one_line(waiting[0])})"
+    return ""
+
+
 def way_to(
     declared: Declared, target: KubeTarget
 ) -> tuple[AbstractContextManager[str], float | None]:
     """Find the way to the cluster's Service, and since when its pod runs.
 
     Raises:
-        NotAskedError: when the Deployment has no replicas: the GPU is somebody else's.
+        NotAskedError: when nobody serves because the GPU is somebody else's.
         OpsError: when the API server does not answer.
     """
     from ops.smoke.port_forward import port_forward
@@ -60,10 +94,12 @@ def way_to(
     with KubeApi(target) as api:
         namespace = f"namespaces/{settings.namespace}"
         deployment = api.get(f"/apis/apps/v1/{namespace}/deployments/llama-swap")
-        if at(deployment, "spec", "replicas") == 0:
-            raise NotAskedError("the Deployment llama-swap has 0 replicas")
-        pods = api.get(f"/api/v1/{namespace}/pods?labelSelector=app.kubernetes.io/name=llama-swap")
-    started = [epoch(at(pod, "status", "startTime")) for pod in at(pods, "items") or ()]
+        chosen = "labelSelector=app.kubernetes.io/name=llama-swap"
+        found = api.get(f"/api/v1/{namespace}/pods?{chosen}")
+    pods: list[Document] = at(found, "items") or []
+    if reason := nobody_serves(deployment, pods):
+        raise NotAskedError(reason)
+    started = [epoch(at(pod, "status", "startTime")) for pod in pods]
     return (
         port_forward(
             target, namespace=settings.namespace, service=settings.service, port=settings.port
@@ -80,8 +116,8 @@ def look(
     Args:
         declared: The working tree.
         url: The endpoint; None: by port-forward.
-        target: The cluster to forward from.
-        insist: Whether a Deployment without replicas is an error.
+        target: The cluster to forward from, and to see in whether its own Service can answer.
+        insist: Whether it is an error that nobody serves.
 
     Raises:
         OpsError: when it cannot be reached.
@@ -89,17 +125,17 @@ def look(
         NotAskedError: when there is none to ask.
     """
     started_s = None
-    way: AbstractContextManager[str]
-    if url is not None:
-        way = nullcontext(url)
-    elif target is not None:
+    way: AbstractContextManager[str] | None = None
+    if target is not None:
         try:
             way, started_s = way_to(declared, target)
         except NotAskedError as error:
             if insist:
                 raise OpsError(str(error)) from error
             raise
-    else:
+    if url is not None:
+        way = nullcontext(url)
+    if way is None:
         raise OpsError("pass --url, or set KUBE_CONFIG_PATH and KUBE_CTX")
     with way as address, Endpoint(address, key=api_key()) as endpoint:
         return _Server(declared, endpoint, started_s).look()
@@ -165,7 +201,7 @@ class _Server:
         namespace = self._declared.settings.namespace
         return (
             "python -m ops deploy; where the ConfigMap is as declared, kubectl -n "
-            f"{namespace} rollout restart deployment llama-swap"
+            f"{namespace} delete pod -l app.kubernetes.io/name=llama-swap"
         )
 
     def _ids(self, listed: list[Any]) -> Iterator[Finding]:

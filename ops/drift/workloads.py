@@ -78,8 +78,9 @@ def pod_findings(
                 found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
                 declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
                 remedy="the pod runs with the older one: "
-                f"kubectl -n {metadata['namespace']} rollout restart deployment {FRONT_END} "
-                f"takes the ConfigMap's, {DEPLOY} the declared one",
+                # Not `rollout restart`: its annotation in the template would be drift itself.
+                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} takes the "
+                f"ConfigMap's, {DEPLOY} the declared one",
             )
     yield from _image(declared, status, subject, started_s)
 

@@ -235,7 +235,7 @@ def test_a_flag_of_all_models_is_one_line(system: System, config: dict[str, Any]
     only_line(
         system.lines(),
         rf"all models: --threads is 4 in the ConfigMap {EDITED}, not set declared {COMMIT}: "
-        r"(the cluster is newer; )?python -m ops deploy puts nothing back, .*",
+        r"(the cluster is newer; )?python -m ops deploy takes it away, .*",
     )
 
 
@@ -569,7 +569,7 @@ def test_a_hostile_config_map_stays_text(
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
         assert "s3cret" not in shown
-        assert "hidden" in shown
+        assert "redacted" in shown
         assert len(shown) < 8000
 
 

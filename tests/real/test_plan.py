@@ -82,7 +82,7 @@ def near(path: str, other: str) -> bool:
 def deployed(
     synth: Synth, cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    document = synth(prevent_destroy=False)
+    document = synth(prevent_destroy=False, gpu_window=None)
     document["terraform"].pop("backend")
     document["resource"] |= RBAC
     for each in RBAC.values():
@@ -210,7 +210,8 @@ def test_a_smaller_claim_is_replaced_and_a_larger_one_is_not(
 
 
 def test_a_local_disk_for_an_nfs_export(deployed: Deployed, synth: Synth) -> None:
-    local = synth(prevent_destroy=False, storage=LocalSsdStorage(node="k8s-node1", path="/models"))
+    storage = LocalSsdStorage(node="k8s-node1", path="/models")
+    local = synth(prevent_destroy=False, gpu_window=None, storage=storage)
     local["terraform"].pop("backend")
     local["resource"] |= RBAC
     deployed.compare(local)
@@ -273,14 +274,14 @@ def test_what_somebody_else_changed_is_the_one_disagreement(
     deployed: Deployed, changed: Json
 ) -> None:
     other = only(changed, "deployment")
-    other["spec"]["replicas"] = "0"
+    other["spec"]["progress_deadline_seconds"] = 4000
     deployed.write(changed)
     deployed.terraform.apply()
     try:
         deployed.write(deployed.document)
         (found,) = disagreements((), deployed.terraform.changes(lock=False))
         assert found.reason == "differs in the cluster although this branch does not touch it"
-        assert (found.kind, found.fields) == ("Deployment", ("spec.replicas",))
+        assert (found.kind, found.fields) == ("Deployment", ("spec.progressDeadlineSeconds",))
         predicted = object_changes(deployed.document, changed)
         deployed.write(changed)
         (found,) = disagreements(predicted, deployed.terraform.changes(lock=False))
