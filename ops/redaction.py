@@ -39,12 +39,14 @@ _NAME = (
 )
 _ASSIGNED = re.compile(
     rf"""(?ix)
-    ({_NAME}["'\]]?\s*(?:=>|[:=])\s*|--(?:api-key|hf-token|password|token)[ =])
+    ({_NAME}["'\]]?\s*(?:=>|[:=])\s*|--(?:api-key|hf-token|password|token|key)[ =]|[?&]key=)
     (?: "([^"\n]*)" | '([^'\n]*)' | ([^\s"',;&|)}}\]]+) )
     """
 )
-_PLAIN = re.compile(r"(?i)true|false|null|none|\d{1,5}|\$\{.*|\[redacted\]|<.*>|")
-"""What stands after `token:` and is no token: a switch, a number, a variable's name."""
+_OPTION = re.compile(rf"(?i)-[\w-]*(?:{_NAME}|key)")
+"""A word of a command whose next word is a key."""
+_PLAIN = re.compile(r"(?i)true|false|null|none|[a-z]{1,2}|\d{1,5}|\$\{.*|\[redacted\]|<.*>|")
+"""What stands after `token:` and is none: a switch, a number, an article, a variable's name."""
 
 
 def redact(text: str) -> str:
@@ -67,7 +69,11 @@ def redact_all(value: Any) -> Any:
     if isinstance(value, dict):
         return {redact(str(key)): _member(str(key), each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [redact_all(each) for each in value]
+        before = ["", *value]
+        return [
+            MARK if _is_argument(option, each) else redact_all(each)
+            for option, each in zip(before, value, strict=False)
+        ]
     return value
 
 
@@ -79,6 +85,16 @@ def is_secret_name(names: Iterable[str]) -> bool:
 def _member(key: str, value: Any) -> Any:
     kept = isinstance(value, str) and is_secret_name([key]) and not _PLAIN.fullmatch(value)
     return MARK if kept else redact_all(value)
+
+
+def _is_argument(option: Any, value: Any) -> bool:
+    """Whether a word of a command is the key that the word before it announces."""
+    return (
+        isinstance(option, str)
+        and isinstance(value, str)
+        and _OPTION.fullmatch(option) is not None
+        and not _PLAIN.fullmatch(value)
+    )
 
 
 def _assigned(match: re.Match[str]) -> str:

@@ -19,11 +19,11 @@ from PIL import Image
 
 from ops.photo_bench.report import render
 from ops.photo_bench.report.export import to_csv, to_json
-from ops.photo_bench.report.provenance import redacted
 from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.report.thumbnails import MOST
 from ops.photo_bench.results import Answer, Method, Photo, Run
 from ops.photo_bench.summary import Agreement, Summary
+from ops.redaction import redact_all
 from tests.drawn_photos import write_drawn_photo
 from tests.photo_report_runs import THREE, models, photos, planted_run, summary_of
 
@@ -405,7 +405,7 @@ def test_what_is_no_key_stays() -> None:
         "rubric": "Answer with one token: a key moment, its secret is the light.",
         "url": "http://photos.lan:2283/album",
     }
-    assert redacted(plain) == plain
+    assert redact_all(plain) == plain
 
 
 def test_both_colour_schemes_can_be_read() -> None:

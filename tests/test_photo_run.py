@@ -451,6 +451,6 @@ def test_the_engines_command_is_kept_without_its_key(bench: Bench) -> None:
     with ScoringServer() as server:
         bench.measure(server)
     engine = load(bench.run_dir).provenance["engines"][A]
-    assert engine["command"] == "llama-server --model model.gguf --api-key *** --port 5800"
+    assert engine["command"] == "llama-server --model model.gguf --api-key [redacted] --port 5800"
     assert set(engine["label_tokens"]) == set("12345")
     assert [each["by"] for each in read_journal(bench.run_dir, "load")] == ["run"] * 3

@@ -13,6 +13,7 @@ from PIL import Image
 from ops.photo_bench.asking.exchange import Asker, Exchange
 from ops.photo_bench.asking.label_tokens import label_tokens
 from ops.photo_bench.asking.methods import Prompt
+from ops.redaction import redact_all
 from ops.smoke.endpoint import Endpoint, at
 from ops.smoke.outcome import CheckError
 
@@ -70,10 +71,5 @@ def _command(endpoint: Endpoint, model: str) -> str | None:
     for each in running if isinstance(running, list) else []:
         words = str(at(each, "cmd") or "").split()
         if at(each, "model") == model and words:
-            for place, word in enumerate(words):
-                if "key" in word.lower():
-                    words[place] = word.partition("=")[0]
-                    if place + 1 < len(words) and "=" not in word:
-                        words[place + 1] = "***"
-            return " ".join(words)
+            return " ".join(redact_all(words))
     return None

@@ -8,10 +8,10 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from ops.photo_bench.report.provenance import redacted
 from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.results import Run
 from ops.photo_bench.summary import Summary
+from ops.redaction import redact, redact_all
 
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%")
 """A spreadsheet takes text that begins so, behind spaces too, for something to compute."""
@@ -28,7 +28,7 @@ def to_json(run: Run, summary: Summary) -> dict[str, Any]:
     document = {
         "run": run.id,
         "started_at": run.started_at,
-        "source": redacted(run.source),
+        "source": redact(run.source),
         "random_weights": run.random_weights,
         "summary": asdict(summary),
         "models": [asdict(model) for model in run.models],
@@ -45,7 +45,7 @@ def to_json(run: Run, summary: Summary) -> dict[str, Any]:
             }
             for index, photo in enumerate(run.photos)
         ],
-        "provenance": redacted(run.provenance),
+        "provenance": redact_all(dict(run.provenance)),
     }
     plain: dict[str, Any] = _finite(document)
     return plain

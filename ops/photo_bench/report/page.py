@@ -21,6 +21,7 @@ from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.report.thumbnails import make_thumbnails
 from ops.photo_bench.results import Run
 from ops.photo_bench.summary import OwnerMetric, Summary
+from ops.redaction import redact
 
 
 def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True) -> str:
@@ -57,7 +58,7 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
             failures=failures_of(standings),
             facts=provenance.facts(run),
             command=provenance.command(run),
-            source=provenance.redacted(run.source),
+            source=redact(run.source),
         )
     )
 
