@@ -64,6 +64,20 @@ def test_on_main_the_base_is_head(origin: Path) -> None:
     assert find_base(origin, None).commit == git(origin, "rev-parse", "HEAD")
 
 
+def test_on_a_main_that_is_not_pushed_the_base_is_that_of_origin(
+    origin: Path, tmp_path: Path
+) -> None:
+    pushed = git(origin, "rev-parse", "HEAD")
+    git(tmp_path, "clone", "--quiet", str(origin), "clone")
+    clone = tmp_path / "clone"
+    assert find_base(clone, None) == Revision(commit=pushed, name="merge base with main")
+    commit(clone, "not pushed")
+    expected = Revision(commit=pushed, name="merge base with origin/main")
+    assert find_base(clone, None) == expected
+    git(clone, "checkout", "--quiet", "--detach")
+    assert find_base(clone, None) == expected
+
+
 def test_without_a_local_main_that_of_origin_counts(
     branch: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -116,11 +130,22 @@ def test_the_files_are_those_of_the_commit(origin: Path, tmp_path: Path) -> None
     assert (tmp_path / "tree" / "file").read_text() == "one"
 
 
-def test_a_link_out_of_the_tree_is_refused(origin: Path, tmp_path: Path) -> None:
-    (origin / "link").symlink_to("/etc/passwd")
-    git(origin, "add", "link")
-    git(origin, "commit", "--quiet", "--message=link")
+def test_what_is_staged_stays_staged(origin: Path, tmp_path: Path) -> None:
+    (origin / "file").write_text("staged")
+    git(origin, "add", "file")
+    before = git(origin, "status", "--porcelain")
     (tmp_path / "tree").mkdir()
-    head = Revision(commit=git(origin, "rev-parse", "HEAD"), name="HEAD")
-    with pytest.raises(OpsError, match="cannot be unpacked"):
-        unpack(origin, head, tmp_path / "tree")
+    unpack(origin, Revision(commit=git(origin, "rev-parse", "HEAD"), name="x"), tmp_path / "tree")
+    assert git(origin, "status", "--porcelain") == before == "M  file"
+
+
+def test_files_that_git_lacks_are_an_error_that_names_the_remedy(
+    origin: Path, tmp_path: Path
+) -> None:
+    commit_ = git(origin, "rev-parse", "HEAD")
+    for each in (origin / ".git" / "objects").glob("*/*"):
+        if git(origin, "cat-file", "-t", each.parent.name + each.name) == "blob":
+            each.unlink()
+    (tmp_path / "tree").mkdir()
+    with pytest.raises(OpsError, match=r"cannot be unpacked \(.*git fetch --unshallow"):
+        unpack(origin, Revision(commit=commit_, name="x"), tmp_path / "tree")

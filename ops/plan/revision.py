@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def find_base(root: Path, asked: str | None) -> Revision:
     Args:
         root: The working tree.
         asked: A revision; left out: the merge base with `main`, or with `origin/main` where there
-            is no local `main`; on main itself that is HEAD.
+            is no local `main` or it has all of HEAD; where both have, that is HEAD.
 
     Raises:
         OpsError: for a tree without git, a revision that is not here, and a clone that lacks the
@@ -50,13 +51,11 @@ def find_base(root: Path, asked: str | None) -> Revision:
                 f"{remedy}"
             )
         return Revision(commit=commit, name=asked)
-    for trunk in _TRUNKS:
-        if _commit(root, trunk) is None:
-            continue
-        found = _git(root, "merge-base", "HEAD", trunk)
-        if found is not None:
-            short = trunk.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-            return Revision(commit=found, name=f"merge base with {short}")
+    found = [each for trunk in _TRUNKS if (each := _merge_base(root, trunk)) is not None]
+    if found:
+        # On a main with commits that are not pushed HEAD is its own base: they are what is asked.
+        head = _commit(root, "HEAD")
+        return next((each for each in found if each.commit != head), found[0])
     if is_shallow:
         raise OpsError(
             f"this clone is shallow and lacks the merge base with main; run `{_FETCH}`, or name "
@@ -68,6 +67,14 @@ def find_base(root: Path, asked: str | None) -> Revision:
     )
 
 
+def _merge_base(root: Path, trunk: str) -> Revision | None:
+    if _commit(root, trunk) is None:
+        return None
+    found = _git(root, "merge-base", "HEAD", trunk)
+    name = trunk.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+    return None if found is None else Revision(commit=found, name=f"merge base with {name}")
+
+
 def unpack(root: Path, revision: Revision, directory: Path) -> None:
     """Unpack a revision's files.
 
@@ -77,23 +84,24 @@ def unpack(root: Path, revision: Revision, directory: Path) -> None:
         directory: An empty directory.
 
     Raises:
-        OpsError: when git cannot give the files, or one of them leads out of the directory.
+        OpsError: when git cannot give the files.
     """
-    with subprocess.Popen(
-        ["git", "archive", "--format=tar", revision.commit],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                archive.extractall(directory, filter="data")
-        except (tarfile.TarError, OSError) as error:
-            process.kill()
-            raise OpsError(
-                f"base {revision.commit[:12]} cannot be unpacked ({one_line(str(error))}); "
-                f"if this is a partial or shallow clone, run `{_FETCH}`"
-            ) from error
+    with tempfile.TemporaryDirectory() as aside:
+        # An index of its own, so that what is staged stays staged.
+        env = os.environ | {"GIT_INDEX_FILE": str(Path(aside) / "index")}
+        for words in (
+            ("read-tree", revision.commit),
+            ("checkout-index", "--all", f"--prefix={directory}/"),
+        ):
+            result = subprocess.run(
+                ["git", *words], cwd=root, env=env, capture_output=True, text=True, check=False
+            )
+            if result.returncode:
+                raise OpsError(
+                    f"base {revision.commit[:12]} cannot be unpacked "
+                    f"({one_line(result.stderr.strip())}); if this is a partial or shallow clone, "
+                    f"run `{_FETCH}`"
+                )
 
 
 def _commit(root: Path, revision: str) -> str | None:
