@@ -491,6 +491,26 @@ def _first_models_scores(
     return [each.score for each in standings.places[run.models[0].id]]
 
 
+def test_each_criterion_is_shown_where_the_rubric_was_asked(run: Run) -> None:
+    answers = tuple(
+        replace(
+            each,
+            key=replace(each.key, method="rubric"),
+            criteria={} if each.score is None else {"<light>": each.score - 0.5, "=sharp": 4.25},
+        )
+        for each in run.answers
+    )
+    by_rubric = replace(run, answers=answers)
+    html = render(by_rubric, summary_of(by_rubric), Path(), thumbnails=False)
+    assert "criterion by criterion" in html
+    assert '<th scope="row">&lt;light&gt;</th>' in html
+    assert "=sharp 4.2" in html
+    header, *rows = csv.reader(io.StringIO(to_csv(by_rubric, summary_of(by_rubric)), newline=""))
+    column = header.index("qwen3vl-8b =sharp")
+    assert {row[column] for row in rows} == {"4.25"}
+    assert "By criterion" not in render(run, summary_of(run), Path(), thumbnails=False)
+
+
 def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run) -> None:
     names = ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", 'a,b\n"c', "\uff1d1", "broken \udcff"]
     hostile = replace(

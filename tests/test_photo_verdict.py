@@ -352,3 +352,24 @@ def test_with_so_many_more_photos_four_of_five_runs_decide() -> None:
     error = half / stats.norm.ppf(0.975) * np.sqrt(100 / (100 + more))
     one_sided = stats.norm.cdf(0.05 / error - stats.norm.ppf(0.95))
     assert one_sided == pytest.approx(0.8, abs=0.02)
+
+
+def test_of_several_methods_one_is_shown_and_the_others_are_named() -> None:
+    run = planted_run({"a": [1.0, 2.0, 3.0], "b": [3.0, 2.0, 1.0]})
+    first = run.answers[0]
+    constant = tuple(
+        dataclasses.replace(
+            each, score=3.0, key=dataclasses.replace(each.key, method="rubric", prompt_sha256="r")
+        )
+        for each in run.answers
+    )
+    both = dataclasses.replace(run, answers=(*run.answers, *constant))
+    last = " ".join(summarise(both).verdict.caveats)
+    assert "by the method rubric" in last
+    assert "`bench report --method score`" in last
+    assert "gave the score 3 to every photo" in last
+    chosen = " ".join(
+        summarise(dataclasses.replace(both, method=first.key.method)).verdict.caveats
+    )
+    assert "by the method score" in chosen
+    assert "every photo: it tells" not in chosen

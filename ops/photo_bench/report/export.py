@@ -61,10 +61,18 @@ def to_csv(run: Run, summary: Summary) -> str:
     standings = standings_of(run, summary)
     text = io.StringIO()
     writer = csv.writer(text)
-    heads = [f"{model.id} {what}" for model in run.models for what in ("score", "rank", "failure")]
+    criteria = {
+        model.id: list(dict.fromkeys(name for each in places for name in each.criteria))
+        for model, places in zip(run.models, standings.places.values(), strict=True)
+    }
+    heads = [
+        f"{model.id} {what}"
+        for model in run.models
+        for what in ("score", "rank", "failure", *criteria[model.id])
+    ]
     writer.writerow([_cell(each) for each in ("name", "favourite", "rating", *heads)])
     for index, photo in enumerate(run.photos):
-        places = [standings.places[model.id][index] for model in run.models]
+        places = [(model.id, standings.places[model.id][index]) for model in run.models]
         writer.writerow(
             [
                 _cell(photo.name),
@@ -72,8 +80,13 @@ def to_csv(run: Run, summary: Summary) -> str:
                 photo.rating,
                 *(
                     _cell(each)
-                    for place in places
-                    for each in (place.score, place.rank, place.failure)
+                    for model, place in places
+                    for each in (
+                        place.score,
+                        place.rank,
+                        place.failure,
+                        *(place.criteria.get(name) for name in criteria[model]),
+                    )
                 ),
             ]
         )

@@ -24,6 +24,8 @@ class Line:
     key: Markup
     model: str
     words: str
+    criteria: str
+    """Its score by each criterion; empty: it was asked for one score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +162,10 @@ def _dealer(
                     key=svg.key(marks[model.id]),
                     model=cut(model.name or model.id, 24),
                     words=f"{number(place.score)}, place {rank(place.rank)} of {sizes[model.id]}",
+                    criteria=", ".join(
+                        f"{cut(name, 24)} {number(value, 1)}"
+                        for name, value in place.criteria.items()
+                    ),
                 )
             )
             strip.append((marks[model.id], place.rank / max(1, sizes[model.id])))

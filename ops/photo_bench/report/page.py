@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ops.photo_bench.report import provenance, svg, words
+from ops.photo_bench.report.criteria import criteria_of
 from ops.photo_bench.report.distributions import distributions
 from ops.photo_bench.report.failures import failures_of
 from ops.photo_bench.report.forest import forest
@@ -20,6 +21,7 @@ from ops.photo_bench.report.scatter import scatter
 from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.report.thumbnails import make_thumbnails
 from ops.photo_bench.results import Run
+from ops.photo_bench.statistics.scores import method_of
 from ops.photo_bench.summary import OwnerMetric, Summary
 from ops.redaction import redact
 
@@ -51,6 +53,8 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
             scatter=scatter(summary),
             forest=forest(summary),
             distributions=distributions(standings),
+            criteria=criteria_of(standings),
+            method=words.METHODS[method_of(run)],
             agreement=heat_map(summary),
             disagreement=disagreement(standings, choice, pictures),
             extremes=extremes(standings, choice, pictures),

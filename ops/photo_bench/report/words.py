@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from ops.photo_bench.results import Failure
+from ops.photo_bench.results import Failure, Method
 from ops.photo_bench.summary import Interval, OwnerMetric
 
 METRICS: Mapping[OwnerMetric, tuple[str, str]] = {
@@ -43,6 +43,15 @@ FAILURES: Mapping[Failure, str] = {
     "invalid_answer": "the answer was not of the form that was asked for",
     "out_of_range": "the score was outside the scale",
 }
+
+METHODS: Mapping[Method | None, str] = {
+    "score": "one score each",
+    "rubric": "criterion by criterion",
+    "anchored": "against fixed photos",
+    "pairwise": "pair by pair",
+    None: "nothing yet",
+}
+"""Method -> how the photos were asked about."""
 
 MISSING = "\u2013"
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ops.photo_bench.results import Run
+from ops.photo_bench.statistics.scores import method_of
 from ops.photo_bench.statistics.standing import Evidence
 from ops.photo_bench.summary import ModelSummary, OwnerMetric
 
@@ -26,6 +27,7 @@ def caveats(
     """
     return tuple(
         [
+            *_methods(run),
             *_judgement(evidence),
             *_left_out(models, evidence),
             *_failures(evidence),
@@ -38,6 +40,18 @@ def caveats(
             *_sample(evidence, share),
         ]
     )
+
+
+def _methods(run: Run) -> list[str]:
+    """Say what is shown of a run that was asked by several methods."""
+    shown = method_of(run)
+    others = sorted({each.key.method for each in run.answers} - {shown})
+    if not others:
+        return []
+    return [
+        f"All of this is by the method {shown}. The run also holds answers by "
+        f"{' and '.join(others)}: `bench report --method {others[0]}` shows them."
+    ]
 
 
 def _judgement(evidence: Evidence) -> list[str]:
@@ -125,11 +139,14 @@ def _swaps(run: Run) -> list[str]:
 
 def _constant(run: Run) -> list[str]:
     found = []
+    method = method_of(run)
     for model in run.models:
         scores = [
             each.score
             for each in run.answers
-            if each.key.model_sha256 == model.sha256 and each.score is not None
+            if each.key.model_sha256 == model.sha256
+            and each.key.method == method
+            and each.score is not None
         ]
         if len(scores) > 1 and len(set(scores)) == 1:
             found.append(
