@@ -18,8 +18,9 @@ from ops.kube import Cluster
 from ops.kube_api import KubeApi
 from ops.llama_server import llama_server as find_llama_server
 from ops.manifests import manifests
+from tests.fake_immich import FakeImmich
 from tests.real.shared_card import Card
-from tests.real.window_process import ML
+from tests.real.window_process import ML, Run
 
 
 @pytest.fixture
@@ -100,3 +101,19 @@ def card(shared_card: Card) -> Card:
     """As every test of a window finds it."""
     shared_card.reset()
     return shared_card
+
+
+@pytest.fixture
+def run(cluster: EmbeddedCluster, tmp_path: Path) -> Run:
+    """A window of the cluster, in a process of its own."""
+    return Run(
+        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
+        log=tmp_path / "log",
+    )
+
+
+@pytest.fixture
+def immich() -> Iterator[FakeImmich]:
+    """Immich's queues, by the API of now."""
+    with FakeImmich() as found:
+        yield found

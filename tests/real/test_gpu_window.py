@@ -18,7 +18,6 @@ import pytest
 from in_pod.gpu_window import Tenant
 from ops.cli import main
 from ops.embedded import EmbeddedCluster
-from ops.environment import KubeTarget
 from ops.processes import Processes
 from stacks import settings
 from tests.fake_immich import FakeImmich
@@ -27,20 +26,6 @@ from tests.real.shared_card import SWAP, Card
 from tests.real.window_process import FAST, ML, WHILE_OPEN, Run
 
 ML_TEXT = "/".join(ML)
-
-
-@pytest.fixture
-def run(cluster: EmbeddedCluster, tmp_path: Path) -> Run:
-    return Run(
-        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
-        log=tmp_path / "log",
-    )
-
-
-@pytest.fixture
-def immich() -> Iterator[FakeImmich]:
-    with FakeImmich() as found:
-        yield found
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +14,6 @@ import yaml
 
 from in_pod import gpu_window
 from ops.embedded import EmbeddedCluster
-from ops.environment import KubeTarget
 from ops.kube import Cluster
 from ops.manifests import manifests
 from tests.fake_immich import KEY, FakeImmich
@@ -25,20 +24,6 @@ ROLE_KINDS = ("Role", "RoleBinding")
 DEPLOYMENTS = tuple(
     f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}" for namespace, name in (SWAP, ML)
 )
-
-
-@pytest.fixture
-def run(cluster: EmbeddedCluster, tmp_path: Path) -> Run:
-    return Run(
-        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
-        log=tmp_path / "log",
-    )
-
-
-@pytest.fixture
-def immich() -> Iterator[FakeImmich]:
-    with FakeImmich() as found:
-        yield found
 
 
 # ---- What a dead one left --------------------------------------------------------------------

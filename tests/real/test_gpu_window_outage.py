@@ -12,28 +12,12 @@ import psutil
 import pytest
 
 from ops.embedded import EmbeddedCluster
-from ops.environment import KubeTarget
 from ops.errors import OpsError
 from ops.processes import Processes
-from tests.fake_immich import FakeImmich
 from tests.real.shared_card import Card
 from tests.real.window_process import FAST, ML, Run
 
 ML_TEXT = "/".join(ML)
-
-
-@pytest.fixture
-def run(cluster: EmbeddedCluster, tmp_path: Path) -> Run:
-    return Run(
-        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
-        log=tmp_path / "log",
-    )
-
-
-@pytest.fixture
-def immich() -> Iterator[FakeImmich]:
-    with FakeImmich() as found:
-        yield found
 
 
 @contextmanager
