@@ -191,8 +191,9 @@ def test_another_client_that_takes_the_model_away_is_seen(
 ) -> None:
     first, second, _ = endpoint.served.models
     run_dir = tmp_path / "run"
+    # Five questions a photo: the run is not over before the other client is served.
     process = subprocess.Popen(
-        endpoint.command(run_dir, "--model", first),
+        endpoint.command(run_dir, "--model", first, "--method", "anchored", "--anchors", "5"),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -209,7 +210,7 @@ def test_another_client_that_takes_the_model_away_is_seen(
     assert process.returncode == 0
     run = load(run_dir)
     (model,) = run.models
-    assert len(run.answers) == _PICTURES
+    assert len(run.answers) == 5 * _PICTURES
     assert sum(each.cold for each in run.answers) == 1
     assert [each["by"] for each in read_journal(run_dir, "load")] == ["run", "others"]
     assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))

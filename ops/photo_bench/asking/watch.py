@@ -13,7 +13,11 @@ _TIMEOUT_S = 10
 _REMEMBERED = 50
 _TIMES = 3
 _LEAST_S = 0.25
-"""A load takes at least this long: llama-swap looks no sooner whether a model is ready."""
+"""A load takes at least this long behind llama-swap, which looks no sooner whether a model is
+ready."""
+_LEAST_WITHOUT_CACHE_S = 0.05
+"""llama-server's own router knows at once; an emptied cache then tells a load from a busy
+moment."""
 
 
 class Watch:
@@ -43,7 +47,8 @@ class Watch:
         cached = exchange.cached_tokens
         lost_cache = cached == 0 and self._was_cached
         self._was_cached = self._was_cached or bool(cached)
-        is_outlier = usual_s is not None and wait_s > _TIMES * usual_s + _LEAST_S
+        least_s = _LEAST_WITHOUT_CACHE_S if lost_cache else _LEAST_S
+        is_outlier = usual_s is not None and wait_s > _TIMES * usual_s + least_s
         if not is_outlier:
             self._waits.append(wait_s)
             return False
