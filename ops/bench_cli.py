@@ -86,7 +86,8 @@ def run(
         typer.Option(
             "--sample",
             min=2,
-            help="Draw that many; half of them favourites where only those are known.",
+            help="Draw that many; half of them favourites where only those are known. With "
+            "--run: that many together, drawn behind those that it has.",
         ),
     ] = None,
     rubric: Annotated[

@@ -24,6 +24,7 @@ from ops.photo_bench.album.source import Candidate, Original
 from ops.photo_bench.answers import read_album, read_photos
 from ops.photo_bench.immich.api import Immich
 from ops.photo_bench.immich.http import ImmichHttp
+from ops.photo_bench.jsonl import write_whole
 from ops.photo_bench.results import Photo
 from ops.terminal import Say
 from tests.immich_server import KEY, FakeAsset, Fault, immich_server
@@ -87,6 +88,7 @@ def test_a_run_keeps_its_photos_and_exactly_what_is_sent(tmp_path: Path) -> None
         "album.json",
         "images",
         "photos.jsonl",
+        "prepared.jsonl",
     ]
 
 
@@ -125,6 +127,79 @@ def test_a_finished_collection_is_read_and_the_source_not_asked(tmp_path: Path) 
     again = Shelf({})
     assert collect(tmp_path, again, say=quiet) == photos
     assert again.read_ids == []
+
+
+def test_a_larger_sample_is_drawn_behind_the_photos_that_are_there(tmp_path: Path) -> None:
+    source = shelf(30)
+    source.judged = {name: {"favourite": name < "010"} for name in source.contents}
+    few = collect(tmp_path, source, sample=8, say=quiet)
+    source.judged = {}
+    source.read_ids.clear()
+    many = collect(tmp_path, source, sample=20, say=quiet)
+    assert many[:8] == few
+    assert len({each.name for each in many}) == 20
+    assert sorted(source.read_ids) == sorted(each.name for each in many[8:])
+    assert (read_album(tmp_path)["drawn"], read_album(tmp_path)["sample"]) == (20, 20)
+    for smaller in (None, 8, 20):
+        assert collect(tmp_path, Shelf({}), sample=smaller, say=quiet) == many
+
+
+def test_a_larger_sample_of_the_same_album_is_the_one_drawn_at_once(tmp_path: Path) -> None:
+    source = shelf(30)
+    source.judged = {name: {"favourite": name < "010"} for name in source.contents}
+    collect(tmp_path / "grown", source, sample=8, say=quiet)
+    grown = collect(tmp_path / "grown", source, sample=20, say=quiet)
+    at_once = collect(tmp_path / "at once", source, sample=20, say=quiet)
+    assert {each.name for each in grown} == {each.name for each in at_once}
+    assert sum(each.favourite is True for each in grown[8:]) == 6
+    assert read_album(tmp_path / "grown") == read_album(tmp_path / "at once")
+
+
+def test_a_larger_sample_takes_bursts_over_old_and_new_photos(tmp_path: Path) -> None:
+    source = shelf(12)
+    source.judged = {
+        name: {"taken_at": 1000.0 * place} for place, name in enumerate(source.contents)
+    }
+    few = collect(tmp_path, source, sample=4, say=quiet)
+    times = {each.name: each.taken_at for each in few}
+    source.judged = {
+        name: {"taken_at": times.get(name, few[0].taken_at)} for name in source.contents
+    }
+    many = collect(tmp_path, source, sample=12, say=quiet)
+    assert {each.burst for each in many if each.taken_at == few[0].taken_at} == {few[0].burst}
+    assert len({each.burst for each in many}) == 4
+
+
+def test_an_album_that_shrank_takes_nothing_from_a_run(tmp_path: Path) -> None:
+    source = shelf(20)
+    few = collect(tmp_path, source, sample=12, say=quiet)
+    gone = shelf(5)
+    many = collect(tmp_path, gone, sample=15, say=quiet)
+    assert many == few
+
+
+@pytest.mark.parametrize("written", ["photos.jsonl", "album.json"])
+def test_a_larger_sample_that_is_killed_while_it_is_written_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(path: Path, content: str | bytes) -> None:
+        if path.name == written:
+            raise KilledError
+        write_whole(path, content)
+
+    whole = collect(tmp_path / "whole", shelf(20), sample=6, say=quiet)
+    whole = collect(tmp_path / "whole", shelf(20), sample=15, say=quiet)
+    for sample in (6, 15):
+        with monkeypatch.context() as patched:
+            patched.setattr("ops.photo_bench.album.collect.write_whole", killed)
+            with pytest.raises(KilledError):
+                collect(tmp_path / "run", shelf(20), sample=sample, say=quiet)
+        photos = collect(tmp_path / "run", shelf(20), sample=sample, say=quiet)
+    assert photos == whole
+    assert read_album(tmp_path / "run") == read_album(tmp_path / "whole")
 
 
 def test_an_interrupted_collection_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ops import bench_cli
 from ops.cli import main
 from ops.photo_bench import evening, session
 from ops.photo_bench.answers import load, read_answers, read_journal
+from tests.photo_files import jpeg_photo
 from tests.photo_runs import expected_scores, photo_folder, scores
 from tests.scoring_server import MODELS, ScoringServer
 
@@ -122,6 +123,43 @@ def test_a_run_goes_on_by_its_directory_alone(photos: Path, tmp_path: Path) -> N
     assert (len(run.answers), len(run.photos)) == (7, 7)
     assert {answer.key.method for answer in run.answers} == {"rubric"}
     assert run.random_weights
+
+
+def test_a_larger_sample_goes_on_with_a_run_and_asks_nothing_twice(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    with ScoringServer() as server:
+        assert bench(server, photos, "--run", run_dir, "--sample", "5") == 0
+        before = load(run_dir)
+        assert bench(server, "--run", run_dir, "--sample", "9") == 0
+        after = load(run_dir)
+        images = [photo.image_sha256 for photo in after.photos]
+        asked = photo_questions(server, images)
+        line = fails(capsys, "--run", run_dir, "--sample", "4", "--url", server.url)
+    assert after.photos[:5] == before.photos
+    assert asked == {(model, image): 1 for model in MODELS for image in images}
+    assert len(images) == 9
+    assert "--sample is 4" in line
+    assert "was begun with 5 photos, and a run only grows" in line
+
+
+def test_a_run_that_decides_nothing_says_how_to_ask_about_more_photos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(60):
+        (photos / f"{number:03}.jpg").write_bytes(jpeg_photo(number))
+    rows = [f"{number:03}.jpg,{number % 5 + 1}" for number in range(60)]
+    (photos / "favourites.csv").write_text("\n".join(["name,rating", *rows]))
+    run_dir = tmp_path / "mine"
+    models = ("--model", A, "--model", B)
+    with ScoringServer() as server:
+        server.scores = lambda model, image: 1 + int(image[model == A], 16) / 4
+        assert bench(server, photos, "--run", run_dir, "--sample", "35", *models) == 0
+    shown = " ".join(capsys.readouterr().err.split())
+    assert f"`python -m ops bench --run {run_dir} --sample" in shown
 
 
 def test_a_shortlist_is_compared_pair_by_pair_in_the_same_run(

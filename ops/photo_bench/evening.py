@@ -20,7 +20,7 @@ from ops.errors import OpsError
 from ops.photo_bench import session
 from ops.photo_bench.album.collect import collect
 from ops.photo_bench.album.photos_from import PhotosFrom
-from ops.photo_bench.answers import Journal, header_of
+from ops.photo_bench.answers import Journal, header_of, read_album
 from ops.photo_bench.asking.exchange import Asker
 from ops.photo_bench.asking.measure import measure
 from ops.photo_bench.asking.methods import Prompt, prompt_of
@@ -83,7 +83,9 @@ def go(evening: Evening) -> None:
         if ended is None:
             _in_window(evening, run_dir)
             return
-        write_outputs(run_dir, evening.outputs)
+        summary = write_outputs(run_dir, evening.outputs)
+    if _is_whole(ended, plan):
+        _say_how_to_decide(run_dir, summary.verdict.more_photos, shown)
     for model, why in ended.skipped.items():
         raise OpsError(f"{model} is left: {why}; go on with {_again(run_dir)}")
 
@@ -155,11 +157,24 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
     if not journal.answered and ended.skipped:
         model, why = next(iter(ended.skipped.items()))
         raise OpsError(f"no model answers; {model}: {why}")
-    if ended.out_of_time or ended.units < len(plan.units) or ended.skipped:
-        shown.say(f"not all is asked yet; go on with {_again(run_dir)}")
-    else:
+    if _is_whole(ended, plan):
         journal.note("finished", at=time.time())
+    else:
+        shown.say(f"not all is asked yet; go on with {_again(run_dir)}")
     return ended
+
+
+def _is_whole(ended: Ended, plan: Plan) -> bool:
+    return not ended.out_of_time and not ended.skipped and ended.units == len(plan.units)
+
+
+def _say_how_to_decide(run_dir: Path, more: int | None, shown: Shown) -> None:
+    """Say how a run that decided nothing is asked about more photos, where there are more."""
+    album = read_album(run_dir)
+    sample, there = album.get("sample"), album.get("album_photos", 0)
+    if more is not None and sample is not None and sample < there:
+        larger = _again(run_dir, "--sample", str(min(there, sample + more)))
+        shown.say(f"to ask about more photos, and about none of these again: {larger}")
 
 
 def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
@@ -212,6 +227,12 @@ def _as_begun(evening: Evening) -> Evening:
             )
         return evening
     kept, typed = header["settings"], evening.settings
+    if typed.sample is not None and (kept["sample"] is None or typed.sample < kept["sample"]):
+        has = "all photos" if kept["sample"] is None else f"{kept['sample']} photos"
+        raise OpsError(
+            f"--sample is {typed.sample}, but {run_dir} was begun with {has}, and a run only "
+            "grows; leave --sample out, or begin another run"
+        )
     return replace(
         evening,
         settings=replace(
@@ -219,7 +240,7 @@ def _as_begun(evening: Evening) -> Evening:
             source=typed.source if typed.source.text else PhotosFrom.of(kept["source"]),
             models=typed.models or session.models_asked(run_dir) or tuple(kept["models"]),
             method=typed.method if evening.is_method_given else kept["method"],
-            sample=kept["sample"],
+            sample=typed.sample or kept["sample"],
             seed=kept["seed"],
             random_weights=kept["random_weights"],
             lock=typed.lock or kept["lock"],
@@ -257,5 +278,5 @@ def _engine_build(evening: Evening) -> str | None:
     return f"b{PRODUCTION.engine_build}"
 
 
-def _again(run_dir: Path) -> str:
-    return f"`python -m ops bench --run {shlex.quote(str(run_dir))}`"
+def _again(run_dir: Path, *more: str) -> str:
+    return f"`{shlex.join(['python', '-m', 'ops', 'bench', '--run', str(run_dir), *more])}`"

@@ -16,6 +16,7 @@ from ops.photo_bench.report.export import to_csv, to_json
 from ops.photo_bench.report.on_terminal import show
 from ops.photo_bench.results import Method
 from ops.photo_bench.statistics.summarise import summarise
+from ops.photo_bench.summary import Summary
 from ops.terminal import CONSOLE, say
 
 
@@ -33,8 +34,11 @@ class Wanted:
     seed: int = 1
 
 
-def write_outputs(run_dir: Path, wanted: Wanted) -> None:
+def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
     """Summarise a run, write its report, and show the verdict.
+
+    Returns:
+        What was shown.
 
     Raises:
         OpsError: when it is no run, was never asked by the method, or a file cannot be written.
@@ -55,7 +59,8 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> None:
         write_whole(run_dir / "scores.csv", to_csv(run, summary))
     if wanted.as_json:
         typer.echo(json.dumps(to_json(run, summary), indent=2))
-        return
+        return summary
     show(CONSOLE, summary)
     for name in ("report.html", "scores.csv") if wanted.export_csv else ("report.html",):
         say(f"wrote {run_dir / name}")
+    return summary

@@ -3,6 +3,7 @@
     RUN/run.json        provenance, written once at the start
     RUN/album.json      what the photos were drawn from, and how they are prepared
     RUN/photos.jsonl    one photo a line, in the order in which every model sees them
+    RUN/prepared.jsonl  which photos are prepared, and what they look like
     RUN/images/         the bytes that are sent, <image_sha256>.jpg
     RUN/answers.jsonl   one answer a line, only ever appended
     RUN/journal.jsonl   what each session asked for, and each load of a model; only ever appended

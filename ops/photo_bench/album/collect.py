@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from ops.photo_bench.album.bursts import Shot, number_bursts
 from ops.photo_bench.album.draw import draw, either, without_duplicates
 from ops.photo_bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.photo_bench.album.source import Candidate, Original, Source
-from ops.photo_bench.answers import ALBUM, PHOTOS, read_photos
+from ops.photo_bench.answers import ALBUM, PHOTOS, read_album, read_photos
 from ops.photo_bench.jsonl import write_whole
 from ops.photo_bench.results import Photo
 from ops.terminal import Say
 
 IMAGES = "images"
 _PREPARED = "prepared.jsonl"
-"""What is done of an unfinished collection, one photo a line; gone when it is finished."""
+"""What is prepared already and what it looks like, one photo a line."""
 _PROGRESS_S = 5.0
 
 
@@ -36,7 +36,8 @@ def collect(
     Args:
         run_dir: The run's directory, which is made.
         source: A folder or an album.
-        sample: How many are drawn; left out: all.
+        sample: How many are drawn; left out: all. More than a run has asked for are drawn behind
+            those that it has, which keep their order and the owner's judgement.
         seed: Of what is drawn and of the order.
         say: Takes lines of progress.
 
@@ -48,33 +49,66 @@ def collect(
         OpsError: when there are no photos, none of them can be prepared, or the directory
             cannot be written.
     """
-    kept = read_photos(run_dir)
-    if kept is not None:
+    kept = read_photos(run_dir) or ()
+    album = read_album(run_dir) if kept else {}
+    if album and not _is_more(sample, album.get("sample")):
         return kept
+    if not album:
+        # Its description is written last: the collection was ended just before.
+        kept = ()
     candidates, equal = without_duplicates(source.candidates(say))
     drawn = draw(candidates, sample=sample, seed=seed)
     random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
     if equal:
         say(f"{equal} photos are there twice; each is taken once")
-    say(f"drew {len(drawn)} of {len(candidates)} photos from {source.title}")
+    before = album.get("drawn", 0)
+    added = _added(drawn, kept, before)
+    more = "more " if kept else ""
+    say(f"drew {len(added)} {more}of {len(candidates)} photos from {source.title}")
+    about = _album(candidates, sample=sample, drawn=max(before, len(drawn)))
     try:
         (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
-        shots = tuple(_prepared(run_dir, source, drawn, say))
+        done = _read_prepared(run_dir)
+        shots = [Shot(photo=each, look=done.get(_id(each), {}).get("look")) for each in kept]
+        shots += _prepared(run_dir, source, added, done, say)
         photos = number_bursts(_once(shots))
         _check_some(photos, source)
-        write_whole(run_dir / ALBUM, json.dumps(_album(candidates, drawn), indent=2) + "\n")
         write_whole(run_dir / PHOTOS, "".join(map(_line, photos)))
-        (run_dir / _PREPARED).unlink(missing_ok=True)
+        write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
     except OSError as error:
         raise OpsError(f"{run_dir} cannot be written ({error.strerror or error})") from error
     return photos
 
 
+def _is_more(sample: int | None, earlier: int | None) -> bool:
+    return sample is not None and earlier is not None and sample > earlier
+
+
+def _id(photo: Photo) -> str:
+    """The id of the candidate that it was: see the sources."""
+    return photo.asset_id or photo.name
+
+
+def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> list[Candidate]:
+    """Choose from a larger draw what a run does not have yet, up to the larger number.
+
+    Args:
+        drawn: Shuffled. From the same album the same seed draws again what was drawn before.
+        kept: The photos of the run.
+        before: How many were drawn for them.
+    """
+    known = {_id(photo) for photo in kept}
+    return [each for each in drawn if each.id not in known][: max(0, len(drawn) - before)]
+
+
 def _prepared(
-    run_dir: Path, source: Source, drawn: Sequence[Candidate], say: Say
+    run_dir: Path,
+    source: Source,
+    drawn: Sequence[Candidate],
+    done: Mapping[str, Mapping[str, Any]],
+    say: Say,
 ) -> Iterator[Shot]:
     """Prepare what is not prepared yet, in the order of `drawn`."""
-    done = _read_prepared(run_dir)
     missing = [each for each in drawn if each.id not in done]
     originals = iter(source.read(missing))
     said_at = time.monotonic()
@@ -179,16 +213,17 @@ def _line(photo: Photo) -> str:
     return json.dumps(dataclasses.asdict(photo)) + "\n"
 
 
-def _album(candidates: Sequence[Candidate], drawn: Sequence[Candidate]) -> dict[str, Any]:
+def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:
     """Describe what the photos were drawn from, for the run's provenance.
 
     The share of favourites among all photos is needed only where they were drawn by it.
     """
     known = [each.favourite for each in candidates if each.favourite is not None]
-    is_drawn = len(drawn) < len(candidates) and any(known)
+    is_drawn = drawn < len(candidates) and any(known)
     return {
         "album_photos": len(candidates),
-        "drawn": len(drawn),
+        "sample": sample,
+        "drawn": drawn,
         "favourite_share": sum(known) / len(known) if is_drawn else None,
         "resize": RESIZE_RULE,
     }
