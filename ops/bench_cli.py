@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +23,15 @@ class _Photos(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the name of the command where only its arguments are."""
-        is_named = bool(args) and args[0] in self.commands
+        is_named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
         return super().parse_args(ctx, args if is_named else ["run", *args])
 
 
 app = typer.Typer(
-    cls=_Photos, help="Which model picks your photos best: a report on your own album."
+    cls=_Photos,
+    help="Which model picks your photos best: a report on your own album.\n\n"
+    "`bench PHOTOS_DIR` is short for `bench run PHOTOS_DIR`.\n\n"
+    "Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`",
 )
 
 
@@ -47,8 +51,13 @@ Export = Annotated[
     Literal["csv"] | None,
     typer.Option("--export", help="Also write scores.csv into the run: one line a photo."),
 ]
-NoThumbnails = Annotated[
-    bool, typer.Option("--no-thumbnails", help="Put no photo into the report.")
+Thumbnails = Annotated[
+    bool | None,
+    typer.Option(
+        "--thumbnails/--no-thumbnails",
+        help="Whether photos are in the report; left out: as before, at first yes.",
+        show_default=False,
+    ),
 ]
 
 
@@ -144,18 +153,37 @@ def run(
     ] = False,
     as_json: AsJson = False,
     export: Export = None,
-    no_thumbnails: NoThumbnails = False,
+    thumbnails: Thumbnails = None,
     top_k: TopK = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of every draw.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of every draw; left out: 1, or that of --run.")
+    ] = None,
     anchors: Annotated[
-        int, typer.Option("--anchors", min=1, max=8, help="Fixed photos of --method anchored.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--anchors",
+            min=1,
+            max=8,
+            help="Fixed photos of --method anchored; left out: 3, or as --run has it.",
+        ),
+    ] = None,
     shortlist: Annotated[
-        int, typer.Option("--shortlist", min=2, max=200, help="Photos of --method pairwise.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            "--shortlist",
+            min=2,
+            max=200,
+            help="Photos of --method pairwise; left out: 20, or as --run has it.",
+        ),
+    ] = None,
     pairs: Annotated[
-        int, typer.Option("--pairs", min=1, help="Pairs a photo of --method pairwise.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            "--pairs",
+            min=1,
+            help="Pairs a photo of --method pairwise; left out: 5, or as --run has it.",
+        ),
+    ] = None,
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", min=0.1, help="For one answer, a cold load included.")
     ] = 300,
@@ -175,6 +203,9 @@ def run(
         Path | None,
         typer.Option("--lock", help="Left out: the repository's models.lock.json."),
     ] = None,
+    in_window: Annotated[
+        int | None, typer.Option("--in-window", parser=duration, hidden=True)
+    ] = None,
 ) -> None:
     """Ask every model about the same photos, one model after the other, and write a report.
 
@@ -185,6 +216,7 @@ def run(
     Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`
     """
     from ops.photo_bench.album.photos_from import PhotosFrom
+    from ops.photo_bench.immich.http import server_url
     from ops.photo_bench.outputs import Wanted
     from ops.photo_bench.session import Settings
 
@@ -194,25 +226,40 @@ def run(
         raise typer.BadParameter("PHOTOS_DIR and --immich exclude each other")
     if window is not None and (within is not None or url is not None):
         raise typer.BadParameter("--window excludes --within and --url")
-    source = PhotosFrom(folder=photos_dir, judgement=judgement, immich=immich, album=album)
+    if judgement is not None and immich is not None:
+        raise typer.BadParameter("--judgement goes with PHOTOS_DIR; Immich has its own favourites")
+    source = PhotosFrom(
+        folder=photos_dir,
+        judgement=judgement,
+        immich=None if immich is None else server_url(immich),
+        album=album,
+    )
     if photos_dir is None and immich is None and run_dir is None:
         raise typer.BadParameter("pass a folder of photos, --immich and --album, or --run")
     if photos_dir is not None and not photos_dir.is_dir():
         raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}, which is no folder")
     from ops.photo_bench.evening import Evening, go
 
+    chosen = {
+        "method": method,
+        "seed": seed,
+        "anchors": anchors,
+        "shortlist": shortlist,
+        "pairs_per_photo": pairs,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    is_url_typed = url is not None and url != os.environ.get(URL_VARIABLE)
     go(
         Evening(
             settings=Settings(
                 source=source,
                 models=tuple(dict.fromkeys(model or ())),
-                method=method or "score",
                 sample=sample,
-                seed=seed,
                 random_weights=random_weights,
                 lock=None if lock is None else str(lock.resolve()),
+                **given,  # type: ignore[arg-type]
             ),
-            is_method_given=method is not None,
+            given=frozenset(given) | ({"url"} if is_url_typed else set()),
             run_dir=run_dir,
             anew=new,
             retry_failed=retry_failed,
@@ -220,17 +267,15 @@ def run(
             url=url,
             engine_build=engine_build,
             window_s=window,
+            in_window_s=in_window,
             within_s=within,
             timeout_s=timeout_s,
-            anchors=anchors,
-            shortlist=shortlist,
-            pairs_per_photo=pairs,
             outputs=Wanted(
                 as_json=as_json,
                 export_csv=export == "csv",
-                thumbnails=not no_thumbnails,
+                thumbnails=thumbnails,
                 top_k=top_k,
-                seed=seed,
+                seed=seed or 1,
             ),
         )
     )
@@ -243,9 +288,16 @@ def report(
         Method | None,
         typer.Option("--method", help="Whose answers; left out: the last one that was asked."),
     ] = None,
+    judged: Annotated[
+        bool,
+        typer.Option(
+            "--judge-again",
+            help="Read your favourites and ratings again, from where the photos are.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     export: Export = None,
-    no_thumbnails: NoThumbnails = False,
+    thumbnails: Thumbnails = None,
     top_k: TopK = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the intervals' draws.")] = 1,
 ) -> None:
@@ -255,13 +307,20 @@ def report(
     """
     from ops.photo_bench.outputs import Wanted, write_outputs
 
+    if judged:
+        from rich.console import Console
+
+        from ops.photo_bench.asking.progress import Shown
+        from ops.photo_bench.session import judge_again
+
+        judge_again(run_dir, say=Shown(Console(stderr=True)).say)
     write_outputs(
         run_dir,
         Wanted(
             method=method,
             as_json=as_json,
             export_csv=export == "csv",
-            thumbnails=not no_thumbnails,
+            thumbnails=thumbnails,
             top_k=top_k,
             seed=seed,
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ops.errors import OpsError
 from ops.terminal import say
@@ -78,6 +79,9 @@ def window(
     )
     aside = Console(stderr=True)
 
+    def say_aside(line: str) -> None:
+        aside.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
+
     def warn(line: str) -> None:
         aside.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
@@ -104,7 +108,8 @@ def window(
                 command=command or (),
                 for_s=for_,
                 wait_s=wait,
-                say=say,
+                # What the command prints may be read by a program.
+                say=say_aside if command else say,
                 warn=warn,
             )
         except WindowError as error:

@@ -50,6 +50,16 @@ def production(synth: Synth) -> dict[str, Any]:
 
 
 @pytest.fixture
+def bench_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`bench` without anything of this machine: keys, addresses, earlier runs."""
+    from ops.photo_bench import session
+
+    for name in ("LLAMA_API_KEY", "LLAMA_SWAP_URL", "KUBE_CONFIG_PATH", "IMMICH_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(session, "RUNS", tmp_path / "bench-runs")
+
+
+@pytest.fixture
 def models(tmp_path: Path) -> Path:
     """A volume's directory that is not there yet."""
     return tmp_path / "models"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from ops.cli import main
 from ops.photo_bench.results import Run
-from tests.scoring_server import planted
+from tests.scoring_server import ScoringServer, planted
 
 
 def jpeg(number: int) -> bytes:
@@ -41,3 +45,27 @@ def expected_scores(run: Run) -> dict[tuple[str, str, str], float]:
         for model in run.models
         for photo in run.photos
     }
+
+
+def runs(tmp_path: Path) -> list[Path]:
+    """The runs under bench-runs/."""
+    return sorted((tmp_path / "bench-runs").iterdir())
+
+
+def bench(server: ScoringServer, *arguments: str | Path) -> int:
+    """`bench` as it is typed, against an endpoint; return its exit code."""
+    return main(["bench", *map(str, arguments), "--url", server.url])
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Run what has to fail; return its one line."""
+    capsys.readouterr()
+    assert main(["bench", *map(str, arguments)]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def photo_questions(server: ScoringServer, images: Sequence[str]) -> Counter[tuple[str, str]]:
+    """How often each model was asked about each photo."""
+    return Counter((model, each[-1]) for model, each in server.asked if each[-1] in images)

@@ -54,7 +54,7 @@ class ScoringServer:
     load_s: float = 0.0
     models: tuple[str, ...] = MODELS
     two_tokens: tuple[str, ...] = ()
-    """Labels that its tokenizer splits."""
+    """Labels that the tokenizer splits: of all models, or `MODEL LABEL`."""
     has_tokenizer: bool = True
     swapped_after: tuple[int, ...] = ()
     """After so many questions another client takes the model away."""
@@ -157,6 +157,12 @@ class ScoringServer:
             return 500, {"error": {"message": message, "code": 500}}
         if fault == "no_json":
             return 200, "<html>"
+        if fault == "key":
+            return 400, {"error": f"no such thing as {self.key}"}
+        if fault == "drip":
+            return 200, _DRIP
+        if fault in ("204", "302"):
+            return int(fault), ""
         wanted = _wanted(body)
         logprobs = self._logprobs(model, images)
         tokens = [_token(logprobs, _most_likely(logprobs)) for _ in range(wanted)]
@@ -233,8 +239,9 @@ class _Request(BaseHTTPRequestHandler):
             else:
                 self._reply(*reply)
         elif self.path.startswith("/upstream/") and fake.has_tokenizer:
-            text = body["content"]
-            pieces = list(text) if text in fake.two_tokens else [text]
+            text, model = body["content"], self.path.split("/")[2]
+            is_split = {text, f"{model} {text}"} & set(fake.two_tokens)
+            pieces = [text[:1], text[1:]] if is_split else [text]
             self._reply(200, {"tokens": [_TOKENS.get(each, 1) for each in pieces]})
         else:
             self._reply(404, "404 page not found")
@@ -246,9 +253,15 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        for place in range(len(content)) if document is _DRIP else ():
+            self.wfile.write(content[place : place + 1])
+            time.sleep(0.1)
+        if document is not _DRIP:
+            self.wfile.write(content)
 
 
+_DRIP = " " * 100
+"""Comes little by little, for ten seconds."""
 _COMMAND = "llama-server --model model.gguf --api-key s3cret --port 5800"
 
 
@@ -294,6 +307,9 @@ def _spoil(choice: dict[str, Any], fault: str | None) -> None:
     elif fault == "no_label":
         for token in tokens:
             token["top_logprobs"] = [{"id": 1, "token": " The", "logprob": -0.1}]
+    elif fault == "infinite":
+        for each in tokens[0]["top_logprobs"]:
+            each["logprob"] = -math.inf
     elif fault == "truncated":
         tokens.pop()
     elif fault in ("invalid_answer", "out_of_range"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -35,7 +37,9 @@ def session(journal: Journal, **changes: object) -> None:
         "prompt_sha256": "p",
         "prompt": {},
         "models": [asdict(MODEL)],
-        "provenance": {},
+        "settings": {},
+        "thumbnails": True,
+        "provenance": {"command": "bench"},
     }
     journal.note("session", **(facts | changes))
 
@@ -149,6 +153,27 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(os, "fsync", refuse)
         with pytest.raises(OpsError, match=r"cannot be written \(No space left on device\)"):
             appender.append({"n": 1})
+
+
+def test_a_file_that_takes_no_more_is_one_line_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from ops.errors import OpsError; from ops.photo_bench.jsonl import Appender\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try:\n"
+        "    with Appender(Path(sys.argv[1])) as appender:\n"
+        "        for number in range(9): appender.append({'n': number})\n"
+        "except OpsError as error: sys.exit(f'error: {error}')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == f"error: {path} cannot be written (File too large)\n"
+    assert read_lines(path) == [{"n": 0}, {"n": 1}]
+    with Appender(path) as appender:
+        appender.append({"n": 2})
+    assert read_lines(path) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
 def test_a_run_is_read_with_the_answers_to_its_last_rubric_and_files(tmp_path: Path) -> None:

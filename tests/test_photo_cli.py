@@ -18,43 +18,28 @@ import pytest
 
 from ops import bench_cli
 from ops.cli import main
-from ops.photo_bench import evening, session
+from ops.photo_bench import evening
 from ops.photo_bench.answers import load, read_answers, read_journal
-from tests.photo_files import jpeg_photo
-from tests.photo_runs import expected_scores, photo_folder, scores
+from tests.photo_runs import (
+    bench,
+    expected_scores,
+    fails,
+    photo_folder,
+    photo_questions,
+    runs,
+    scores,
+)
 from tests.scoring_server import MODELS, ScoringServer
+
+pytestmark = pytest.mark.usefixtures("bench_apart")
 
 A, B, C = MODELS
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(autouse=True)
-def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("LLAMA_API_KEY", "LLAMA_SWAP_URL", "KUBE_CONFIG_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(session, "RUNS", tmp_path / "bench-runs")
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return photo_folder(tmp_path / "photos", 12)
-
-
-def runs(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "bench-runs").iterdir())
-
-
-def bench(server: ScoringServer, *arguments: str | Path) -> int:
-    return main(["bench", *map(str, arguments), "--url", server.url])
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Run what has to fail; return its one line."""
-    capsys.readouterr()
-    assert main(["bench", *map(str, arguments)]) == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def command(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -73,10 +58,6 @@ def wait_for(server: ScoringServer, count: int) -> None:
     while len(server.asked) < count:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-def photo_questions(server: ScoringServer, images: Sequence[str]) -> Counter[tuple[str, str]]:
-    return Counter((model, each[-1]) for model, each in server.asked if each[-1] in images)
 
 
 def test_one_command_asks_all_models_and_writes_a_report(
@@ -123,43 +104,6 @@ def test_a_run_goes_on_by_its_directory_alone(photos: Path, tmp_path: Path) -> N
     assert (len(run.answers), len(run.photos)) == (7, 7)
     assert {answer.key.method for answer in run.answers} == {"rubric"}
     assert run.random_weights
-
-
-def test_a_larger_sample_goes_on_with_a_run_and_asks_nothing_twice(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_dir = tmp_path / "mine"
-    with ScoringServer() as server:
-        assert bench(server, photos, "--run", run_dir, "--sample", "5") == 0
-        before = load(run_dir)
-        assert bench(server, "--run", run_dir, "--sample", "9") == 0
-        after = load(run_dir)
-        images = [photo.image_sha256 for photo in after.photos]
-        asked = photo_questions(server, images)
-        line = fails(capsys, "--run", run_dir, "--sample", "4", "--url", server.url)
-    assert after.photos[:5] == before.photos
-    assert asked == {(model, image): 1 for model in MODELS for image in images}
-    assert len(images) == 9
-    assert "--sample is 4" in line
-    assert "was begun with 5 photos, and a run only grows" in line
-
-
-def test_a_run_that_decides_nothing_says_how_to_ask_about_more_photos(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number in range(60):
-        (photos / f"{number:03}.jpg").write_bytes(jpeg_photo(number))
-    rows = [f"{number:03}.jpg,{number % 5 + 1}" for number in range(60)]
-    (photos / "favourites.csv").write_text("\n".join(["name,rating", *rows]))
-    run_dir = tmp_path / "mine"
-    models = ("--model", A, "--model", B)
-    with ScoringServer() as server:
-        server.scores = lambda model, image: 1 + int(image[model == A], 16) / 4
-        assert bench(server, photos, "--run", run_dir, "--sample", "35", *models) == 0
-    shown = " ".join(capsys.readouterr().err.split())
-    assert f"`python -m ops bench --run {run_dir} --sample" in shown
 
 
 def test_a_shortlist_is_compared_pair_by_pair_in_the_same_run(
@@ -437,10 +381,17 @@ def test_help_has_an_example_and_every_option(capsys: pytest.CaptureFixture[str]
     assert main(["bench", "--help"]) == 0
     shown = capsys.readouterr().out
     assert "Example:" in shown
+    assert "short for" in shown
+    for name in ("run", "report", "publish", "undo"):
+        assert f" {name} " in shown
+    assert main(["bench", "run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Example:" in shown
     for option in ("--immich", "--album", "--model", "--method", "--sample", "--rubric", "--url"):
         assert option in shown
     for option in ("--window", "--run", "--json", "--export", "--no-thumbnails", "--top-k"):
         assert option in shown
+    assert "--in-window" not in shown
     assert main(["bench", "report", "--help"]) == 0
     assert "without asking anything" in capsys.readouterr().out
     assert "run" in {each.name or "run" for each in bench_cli.app.registered_commands}

@@ -100,7 +100,8 @@ class Bench:
         ):
             note_session(
                 journal, self.run_dir, prompt=prompt, rubric=rubric, models=models,
-                settings=self.settings, engine_build=None, command=["bench"], say=self.said.append,
+                settings=self.settings, thumbnails=None, engine_build=None, command=["bench"],
+                say=self.said.append,
             )  # fmt: skip
             options = {} if clock is None else {"clock": clock}
             return measure(plan, journal, endpoint=endpoint, asker=asker, shown=shown, **options)
@@ -454,3 +455,58 @@ def test_the_engines_command_is_kept_without_its_key(bench: Bench) -> None:
     assert engine["command"] == "llama-server --model model.gguf --api-key [redacted] --port 5800"
     assert set(engine["label_tokens"]) == set("12345")
     assert [each["by"] for each in read_journal(bench.run_dir, "load")] == ["run"] * 3
+
+
+def test_a_model_whose_first_answers_fail_still_gets_its_share_of_the_time(
+    tmp_path: Path,
+) -> None:
+    """Failures take time too: without it the forecast would wait for ever."""
+    bench = Bench(tmp_path, 60)
+    clock = Clock()
+    faults = {f"{B} {image}": "empty" for image in bench.images[:5]}
+    with ScoringServer(answer_s=1, load_s=5, sleep=clock.sleep, faults=faults) as server:
+        ended = bench.measure(server, deadline=100, clock=clock)
+    assert Counter(each.model for each in load(bench.run_dir).answers) == {A: 22, B: 22, C: 22}
+    assert (ended.units, ended.out_of_time) == (22, False)
+
+
+def test_an_answer_that_comes_little_by_little_is_a_timeout(bench: Bench) -> None:
+    begin = time.monotonic()
+    with ScoringServer(faults={bench.images[2]: "drip"}) as server:
+        bench.measure(server, timeout_s=1, models=(bench.model(A),))
+    assert time.monotonic() - begin < 5
+    failures = [each.failure for each in load(bench.run_dir).answers if each.failure]
+    assert failures == ["timeout"]
+
+
+def test_an_answer_that_the_window_ends_is_no_failure_of_its_photo(bench: Bench) -> None:
+    with ScoringServer(faults={bench.images[2]: "drip"}) as server:
+        deadline = time.monotonic() + 2
+        ended = bench.measure(server, deadline=deadline, models=(bench.model(A),))
+        assert time.monotonic() < deadline + 2
+    assert ended.out_of_time
+    assert [each.failure for each in load(bench.run_dir).answers] == [None, None]
+
+
+def test_a_later_models_label_of_two_tokens_leaves_that_model_alone(bench: Bench) -> None:
+    with ScoringServer(two_tokens=(f"{B} 1",)) as server:
+        ended = bench.measure(server)
+    assert ended.skipped[B].startswith(f"label '1' is 2 tokens of {B}")
+    assert Counter(each.model for each in load(bench.run_dir).answers) == {A: 12, C: 12}
+
+
+def test_what_is_no_number_is_no_score(bench: Bench) -> None:
+    faults = {bench.images[1]: "infinite", bench.images[2]: "204", bench.images[3]: "302"}
+    with ScoringServer(faults=faults) as server:
+        bench.measure(server, models=(bench.model(A),))
+    answers = load(bench.run_dir).answers
+    assert [each.failure for each in answers[:5]] == [
+        None,
+        "no_label",
+        "invalid_answer",
+        "invalid_answer",
+        None,
+    ]
+    labels = [{"label": "1", "value": float("nan")}, {"label": "2"}]
+    with pytest.raises(OpsError, match="has value nan"):
+        rubric_of(as_document(RUBRIC) | {"labels": labels}, where="it")

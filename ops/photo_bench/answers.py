@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any, Self, TypeVar
 
 from ops.errors import OpsError
 from ops.photo_bench.jsonl import Appender, read_lines, write_whole
-from ops.photo_bench.results import NOT_THE_PHOTO, Answer, Key, ModelRun, Photo, Run
+from ops.photo_bench.results import NOT_THE_PHOTO, Answer, Key, Method, ModelRun, Photo, Run
 
 PHOTOS = "photos.jsonl"
 ALBUM = "album.json"
+_HEADER = "run.json"
+_JOURNAL = "journal.jsonl"
 
 _Kind = TypeVar("_Kind", Photo, Key, ModelRun)
 
@@ -34,7 +36,7 @@ class Journal:
         """
         with ExitStack() as stack:
             self._answers = stack.enter_context(Appender(run_dir / "answers.jsonl"))
-            self._journal = stack.enter_context(Appender(run_dir / "journal.jsonl"))
+            self._journal = stack.enter_context(Appender(run_dir / _JOURNAL))
             self._stack = stack.pop_all()
         self.earlier = tuple(read_answers(run_dir))
         """Of all sessions before this one."""
@@ -69,11 +71,17 @@ def create(run_dir: Path, header: Mapping[str, Any]) -> None:
         header: `id`, `started_at`, `source`, `random_weights`, `settings`.
 
     Raises:
-        OpsError: when there is something else already, or it cannot be written.
+        OpsError: when there is something else already, another command was faster, or it cannot
+            be written.
     """
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        others = [each.name for each in run_dir.iterdir()]
+        # What a kill left of an earlier try is nobody's.
+        others = [
+            each.name
+            for each in run_dir.iterdir()
+            if not each.name.startswith(f".{_HEADER}.") and each.name != _JOURNAL
+        ]
     except OSError as error:
         raise OpsError(f"--run {run_dir} cannot be made ({error.strerror})") from error
     if others:
@@ -81,7 +89,10 @@ def create(run_dir: Path, header: Mapping[str, Any]) -> None:
             f"--run {run_dir} is not empty and no run (it holds {sorted(others)[0]!r}); pass a "
             "new directory, or one that a run has made"
         )
-    write_whole(run_dir / "run.json", json.dumps(header, indent=2) + "\n")
+    with Appender(run_dir / _JOURNAL):
+        if (run_dir / _HEADER).exists():
+            raise OpsError(f"another command has just begun --run {run_dir}; go on with that one")
+        write_whole(run_dir / _HEADER, json.dumps(header, indent=2) + "\n")
 
 
 def header_of(run_dir: Path) -> dict[str, Any] | None:
@@ -90,7 +101,7 @@ def header_of(run_dir: Path) -> dict[str, Any] | None:
     Raises:
         OpsError: when its run.json cannot be read.
     """
-    path = run_dir / "run.json"
+    path = run_dir / _HEADER
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -115,7 +126,7 @@ def read_album(run_dir: Path) -> dict[str, Any]:
     path = run_dir / ALBUM
     try:
         album = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
@@ -140,7 +151,7 @@ def read_answers(run_dir: Path) -> list[Answer]:
 
 def read_journal(run_dir: Path, what: str) -> list[dict[str, Any]]:
     """Read the notes of one kind, in their order."""
-    return [line for line in read_lines(run_dir / "journal.jsonl") if line.get("what") == what]
+    return [line for line in read_lines(run_dir / _JOURNAL) if line.get("what") == what]
 
 
 def load(run_dir: Path) -> Run:
@@ -182,18 +193,36 @@ def load(run_dir: Path) -> Run:
         source=header["source"],
         provenance={
             **sessions[-1]["provenance"],
-            "command": sessions[0]["provenance"].get("command"),
+            "command": "\n".join(_commands(sessions)),
             "settings": header["settings"],
             **read_album(run_dir),
-            "method": sessions[-1]["method"],
+            "judged_again_at": [each["at"] for each in read_journal(run_dir, "judged again")],
+            "thumbnails": sessions[-1]["thumbnails"],
             "prompts": {each["method"]: each["prompt"] for each in sessions},
             "engines": {each["model"]: each["engine"] for each in loads if "engine" in each},
         },
         models=models,
         photos=read_photos(run_dir) or (),
         answers=tuple(unique.values()),
+        method=_method(sessions, unique),
         random_weights=bool(header.get("random_weights")),
     )
+
+
+def _commands(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """List the commands that asked for something new; not those that went on."""
+    found: dict[str, str] = {}
+    for each in sessions:
+        models = [model["id"] for model in each["models"]]
+        asked = [each["settings"] | {"models": models}, each["prompt_sha256"]]
+        found.setdefault(json.dumps(asked, sort_keys=True), each["provenance"]["command"])
+    return list(found.values())
+
+
+def _method(sessions: Sequence[Mapping[str, Any]], answered: Iterable[Key]) -> Method | None:
+    """Find the method that was asked for last and has answers; None: there are none."""
+    methods = {key.method for key in answered}
+    return next((each["method"] for each in reversed(sessions) if each["method"] in methods), None)
 
 
 def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:

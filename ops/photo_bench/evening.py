@@ -18,7 +18,7 @@ from llama_swap_config.registry import REGISTRY
 from ops.api_key import api_key
 from ops.errors import OpsError
 from ops.photo_bench import session
-from ops.photo_bench.album.collect import collect
+from ops.photo_bench.album.collect import collect, collected
 from ops.photo_bench.album.photos_from import PhotosFrom
 from ops.photo_bench.answers import Journal, header_of, read_album
 from ops.photo_bench.asking.exchange import Asker
@@ -31,9 +31,10 @@ from ops.photo_bench.in_window import in_window
 from ops.photo_bench.outputs import Wanted, write_outputs
 from ops.photo_bench.session import Settings
 from ops.signals import ended_by_signals
-from ops.smoke.endpoint import Endpoint, at
+from ops.smoke.endpoint import Endpoint, at, base_url
 from ops.smoke.outcome import CheckError, one_line
 from ops.smoke_cli import forwarded
+from ops.window.durations import span
 
 _LIST_TIMEOUT_S = 10
 _WINDOW_RESERVE_S = 30
@@ -45,8 +46,8 @@ class Evening:
     """What is typed."""
 
     settings: Settings
-    is_method_given: bool
-    """Else a run that is gone on with keeps its own."""
+    given: frozenset[str]
+    """Names of settings that are typed; of others a run that is gone on with keeps its own."""
     run_dir: Path | None
     anew: bool
     retry_failed: bool
@@ -56,11 +57,10 @@ class Evening:
     engine_build: str | None
     """Of llama.cpp, as the operator has it; None: the settings', where their cluster answers."""
     window_s: int | None
+    in_window_s: int | None
+    """Of the window in which this command was begun by itself; None: in none."""
     within_s: int | None
     timeout_s: float
-    anchors: int
-    shortlist: int
-    pairs_per_photo: int
     outputs: Wanted
 
 
@@ -70,6 +70,8 @@ def go(evening: Evening) -> None:
     Raises:
         OpsError: for what the operator can act on; what was answered is kept.
     """
+    if evening.url is not None:
+        evening = replace(evening, url=base_url(evening.url))
     evening = _as_begun(evening)
     locked = _chosen(evening.settings)
     shown = Shown(Console(stderr=True))
@@ -79,15 +81,27 @@ def go(evening: Evening) -> None:
             rubric = _rubric(evening, run_dir)
             prompt = prompt_of(evening.settings.method, rubric)
             plan = _plan(evening, run_dir, journal, locked, rubric, prompt, shown)
-            ended = None if evening.window_s else _ask(evening, run_dir, journal, plan, shown)
-        if ended is None:
-            _in_window(evening, run_dir)
-            return
-        summary = write_outputs(run_dir, evening.outputs)
-    if _is_whole(ended, plan):
-        _say_how_to_decide(run_dir, summary.verdict.more_photos, shown)
+            if evening.window_s is None:
+                _ask_and_report(evening, run_dir, journal, plan, shown)
+                return
+        _in_window(evening, run_dir)
+
+
+def _ask_and_report(
+    evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown
+) -> None:
+    ended = _ask(evening, run_dir, journal, plan, shown)
+    summary = write_outputs(run_dir, replace(evening.outputs, method=plan.prompt.method))
+    again = _again(evening, run_dir)
     for model, why in ended.skipped.items():
-        raise OpsError(f"{model} is left: {why}; go on with {_again(run_dir)}")
+        again = _again(evening, run_dir, "--retry-failed")
+        raise OpsError(f"{model} is left: {why}; go on with {again}")
+    if ended.out_of_time or ended.units < len(plan.units):
+        shown.say(f"not all is asked yet; go on with {again}")
+        return
+    # Only now: a run without a report is no finished one.
+    journal.note("finished", at=time.time())
+    _say_how_to_decide(evening, run_dir, summary.verdict.more_photos, shown)
 
 
 def _plan(
@@ -101,10 +115,13 @@ def _plan(
 ) -> Plan:
     """Prepare all that needs no GPU."""
     settings = evening.settings
-    with settings.source.opened(leave_out=run_dir) as source:
-        photos = collect(
-            run_dir, source, sample=settings.sample, seed=settings.seed, say=shown.say
-        )
+    # What is here needs no folder, and no Immich that answers.
+    photos = collected(run_dir, sample=settings.sample)
+    if photos is None:
+        with settings.source.opened(leave_out=run_dir) as source:
+            photos = collect(
+                run_dir, source, sample=settings.sample, seed=settings.seed, say=shown.say
+            )
     models = session.models_of(locked, run_dir)
     session.note_session(
         journal,
@@ -113,20 +130,12 @@ def _plan(
         rubric=rubric,
         models=models,
         settings=settings,
+        thumbnails=evening.outputs.thumbnails,
         engine_build=_engine_build(evening),
         command=("python", "-m", "ops", *sys.argv[1:]),
         say=shown.say,
     )
-    units = session.units_of(
-        prompt,
-        photos,
-        run_dir,
-        journal,
-        seed=settings.seed,
-        anchors=evening.anchors,
-        shortlist=evening.shortlist,
-        pairs_per_photo=evening.pairs_per_photo,
-    )
+    units = session.units_of(prompt, photos, run_dir, journal, settings=settings)
     return Plan(prompt=prompt, units=units, models=models, images=run_dir / "images")
 
 
@@ -152,28 +161,21 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
         except BaseException:
             if journal.answered:
                 kept = len(journal.answered)
-                shown.say(f"stopped; {kept} answers are kept, go on with {_again(run_dir)}")
+                again = _again(evening, run_dir)
+                shown.say(f"stopped; {kept} answers are kept, go on with {again}")
             raise
     if not journal.answered and ended.skipped:
         model, why = next(iter(ended.skipped.items()))
         raise OpsError(f"no model answers; {model}: {why}")
-    if _is_whole(ended, plan):
-        journal.note("finished", at=time.time())
-    else:
-        shown.say(f"not all is asked yet; go on with {_again(run_dir)}")
     return ended
 
 
-def _is_whole(ended: Ended, plan: Plan) -> bool:
-    return not ended.out_of_time and not ended.skipped and ended.units == len(plan.units)
-
-
-def _say_how_to_decide(run_dir: Path, more: int | None, shown: Shown) -> None:
+def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown: Shown) -> None:
     """Say how a run that decided nothing is asked about more photos, where there are more."""
     album = read_album(run_dir)
     sample, there = album.get("sample"), album.get("album_photos", 0)
     if more is not None and sample is not None and sample < there:
-        larger = _again(run_dir, "--sample", str(min(there, sample + more)))
+        larger = _again(evening, run_dir, "--sample", str(min(there, sample + more)))
         shown.say(f"to ask about more photos, and about none of these again: {larger}")
 
 
@@ -195,24 +197,21 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
     window_s = evening.window_s or 0
     within_s = max(1, window_s - _WINDOW_RESERVE_S)
     outputs = evening.outputs
+    # The rest is in the run already.
     arguments = ["bench", "run", "--run", str(run_dir), "--within", f"{within_s}s"]
-    arguments += ["--method", evening.settings.method, "--timeout-s", str(evening.timeout_s)]
-    arguments += ["--anchors", str(evening.anchors), "--shortlist", str(evening.shortlist)]
-    arguments += ["--pairs", str(evening.pairs_per_photo), "--seed", str(outputs.seed)]
+    arguments += ["--in-window", f"{window_s}s", "--timeout-s", str(evening.timeout_s)]
     for model in evening.settings.models:
         arguments += ["--model", model]
-    if evening.rubric is not None:
-        arguments += ["--rubric", str(evening.rubric)]
     if outputs.top_k is not None:
         arguments += ["--top-k", str(outputs.top_k)]
     arguments += ["--retry-failed"] if evening.retry_failed else []
     arguments += ["--engine-build", _engine_build(evening) or ""]
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
-    arguments += [] if outputs.thumbnails else ["--no-thumbnails"]
     code = in_window(window_s, arguments)
     if code:
-        raise OpsError(f"the window ended with exit code {code}; go on with {_again(run_dir)}")
+        again = _again(evening, run_dir)
+        raise OpsError(f"the window ended with exit code {code}; go on with {again}")
 
 
 def _as_begun(evening: Evening) -> Evening:
@@ -226,26 +225,33 @@ def _as_begun(evening: Evening) -> Evening:
                 "--album, to begin one there"
             )
         return evening
-    kept, typed = header["settings"], evening.settings
-    if typed.sample is not None and (kept["sample"] is None or typed.sample < kept["sample"]):
-        has = "all photos" if kept["sample"] is None else f"{kept['sample']} photos"
+    typed, begun = evening.settings, header["settings"]
+    kept = session.settings_of(run_dir, header)
+    session.check_source(run_dir, header, typed.source)
+    if typed.sample is not None and (begun["sample"] is None or typed.sample < begun["sample"]):
+        has = "all photos" if begun["sample"] is None else f"{begun['sample']} photos"
         raise OpsError(
             f"--sample is {typed.sample}, but {run_dir} was begun with {has}, and a run only "
             "grows; leave --sample out, or begin another run"
         )
-    return replace(
-        evening,
-        settings=replace(
-            typed,
-            source=typed.source if typed.source.text else PhotosFrom.of(kept["source"]),
-            models=typed.models or session.models_asked(run_dir) or tuple(kept["models"]),
-            method=typed.method if evening.is_method_given else kept["method"],
-            sample=typed.sample or kept["sample"],
-            seed=kept["seed"],
-            random_weights=kept["random_weights"],
-            lock=typed.lock or kept["lock"],
-        ),
+    if "seed" in evening.given and typed.seed != begun["seed"]:
+        raise OpsError(
+            f"--seed is {typed.seed}, but {run_dir} was begun with {begun['seed']}; leave it out, "
+            "or begin another run"
+        )
+    as_before = ("method", "anchors", "shortlist", "pairs_per_photo")
+    settings = replace(
+        typed,
+        source=PhotosFrom.of(begun["source"]),
+        models=typed.models or session.models_asked(run_dir) or tuple(begun["models"]),
+        sample=max(typed.sample, kept["sample"]) if typed.sample else kept["sample"],
+        seed=begun["seed"],
+        random_weights=begun["random_weights"],
+        lock=typed.lock or kept["lock"],
+        **{name: kept[name] for name in as_before if name not in evening.given},
     )
+    outputs = replace(evening.outputs, seed=settings.seed)
+    return replace(evening, settings=settings, outputs=outputs)
 
 
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
@@ -278,5 +284,18 @@ def _engine_build(evening: Evening) -> str | None:
     return f"b{PRODUCTION.engine_build}"
 
 
-def _again(run_dir: Path, *more: str) -> str:
-    return f"`{shlex.join(['python', '-m', 'ops', 'bench', '--run', str(run_dir), *more])}`"
+def _again(evening: Evening, run_dir: Path, *more: str) -> str:
+    """Write the command that goes on: the run keeps all but what concerns this evening."""
+    words = ["python", "-m", "ops", "bench", "--run", str(run_dir)]
+    window_s = evening.window_s or evening.in_window_s
+    if window_s is not None:
+        words += ["--window", _typed(window_s)]
+    elif evening.within_s is not None:
+        words += ["--within", _typed(evening.within_s)]
+    if evening.url is not None and "url" in evening.given:
+        words += ["--url", evening.url]
+    return f"`{shlex.join([*words, *more])}`"
+
+
+def _typed(duration_s: int) -> str:
+    return span(duration_s).replace(" ", "")

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from ops.errors import OpsError
 
@@ -26,7 +26,8 @@ class Appender:
         """
         self._path = path
         try:
-            self._file: BinaryIO = path.open("a+b")
+            # Without a buffer: closing would write once more what the disk did not take.
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise OpsError(f"{path} cannot be written ({error.strerror})") from error
         try:
@@ -54,8 +55,9 @@ class Appender:
         # Escaped to ASCII, a line end or a terminal's control in a name stays within its line.
         line = json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
         try:
-            self._file.write(line.encode("ascii"))
-            self._file.flush()
+            left = memoryview(line.encode("ascii"))
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OpsError(f"{self._path} cannot be written ({error.strerror})") from error

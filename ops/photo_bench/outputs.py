@@ -25,10 +25,11 @@ class Wanted:
     """What a person asked for."""
 
     method: Method | None = None
-    """Whose answers count; None: the last one that was asked."""
+    """Whose answers count; None: the one that was asked for last."""
     as_json: bool = False
     export_csv: bool = False
-    thumbnails: bool = True
+    thumbnails: bool | None = None
+    """None: as the run's last session wanted it."""
     top_k: int | None = None
     """None: the statistics choose."""
     seed: int = 1
@@ -53,7 +54,10 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
                 f"{', '.join(asked) or 'none yet'}"
             )
     summary = summarise(run, top_k=wanted.top_k, seed=wanted.seed)
-    html = render(run, summary, run_dir / "images", thumbnails=wanted.thumbnails)
+    thumbnails = wanted.thumbnails
+    if thumbnails is None:
+        thumbnails = bool(run.provenance["thumbnails"])
+    html = render(run, summary, run_dir / "images", thumbnails=thumbnails)
     write_whole(run_dir / "report.html", html)
     if wanted.export_csv:
         write_whole(run_dir / "scores.csv", to_csv(run, summary))

@@ -67,6 +67,11 @@ class Photo:
     failure: Failure | None = None
     """Why it was never sent; None: it is."""
 
+    @property
+    def source_id(self) -> str:
+        """What its folder or album calls it, in every run."""
+        return self.asset_id or self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:

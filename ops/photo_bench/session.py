@@ -9,12 +9,14 @@ import shlex
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from llama_swap_config.lock import LockedModel
 from ops.errors import OpsError
+from ops.photo_bench.album.judge_again import read_judgement_again
 from ops.photo_bench.album.photos_from import PhotosFrom
 from ops.photo_bench.answers import Journal, create, header_of, load, read_journal, with_loads
 from ops.photo_bench.asking import schedule
@@ -22,6 +24,7 @@ from ops.photo_bench.asking.methods import TOP_LOGPROBS, Prompt
 from ops.photo_bench.asking.rubric import Rubric, as_document, rubric_of
 from ops.photo_bench.asking.schedule import Unit
 from ops.photo_bench.results import Method, ModelRun, Photo
+from ops.redaction import redact_all
 from ops.synth import ROOT
 from ops.terminal import Say
 
@@ -33,13 +36,21 @@ class Settings:
     """What makes a run this run: the same command goes on with one that is not finished."""
 
     source: PhotosFrom
-    models: tuple[str, ...]
-    method: Method
-    sample: int | None
-    seed: int
-    random_weights: bool
+    models: tuple[str, ...] = ()
+    """Empty: all that see."""
+    method: Method = "score"
+    sample: int | None = None
+    """None: all photos."""
+    seed: int = 1
+    random_weights: bool = False
     lock: str | None = None
     """None: the repository's models.lock.json."""
+    anchors: int = 3
+    """How many photos every one is compared with, by the method anchored."""
+    shortlist: int = 20
+    """How many photos are compared pair by pair, by the method pairwise."""
+    pairs_per_photo: int = 5
+    """On average."""
 
     def as_document(self) -> dict[str, Any]:
         """Write it as plain data."""
@@ -51,6 +62,9 @@ class Settings:
             "seed": self.seed,
             "random_weights": self.random_weights,
             "lock": self.lock,
+            "anchors": self.anchors,
+            "shortlist": self.shortlist,
+            "pairs_per_photo": self.pairs_per_photo,
         }
 
 
@@ -74,9 +88,7 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
             return found
     moment = time.strftime("%Y-%m-%d-%H%M%S")
     chosen = run_dir or _unused(moment)
-    header = header_of(chosen)
-    if header is not None:
-        _check_source(chosen, header, settings.source)
+    if header_of(chosen) is not None:
         return chosen
     folder = settings.source.folder
     if folder is not None and chosen.resolve().is_relative_to(folder.resolve()):
@@ -104,9 +116,11 @@ def _unused(name: str) -> Path:
 def _unfinished(settings: Settings) -> Path | None:
     wanted = settings.as_document()
     for path in sorted(RUNS.glob("*/run.json"), reverse=True):
-        header = header_of(path.parent)
-        if header is not None and header["settings"] == wanted:
-            return None if _is_finished(path.parent) else path.parent
+        # One that cannot be read is none of ours.
+        with suppress(OpsError):
+            header = header_of(path.parent)
+            if header is not None and header["settings"] == wanted:
+                return None if _is_finished(path.parent) else path.parent
     return None
 
 
@@ -115,12 +129,34 @@ def _is_finished(run_dir: Path) -> bool:
     return bool(ends and sessions) and ends[-1]["at"] >= sessions[-1]["at"]
 
 
-def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
+def settings_of(run_dir: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read what a run's last session was asked for; before the first: what it was begun with."""
+    sessions = read_journal(run_dir, "session")
+    found: Mapping[str, Any] = sessions[-1]["settings"] if sessions else header["settings"]
+    return found
+
+
+def check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
+    """Refuse other photos, or another judgement of them, than a run was begun with.
+
+    Args:
+        run_dir: The run's directory.
+        header: What it was begun with.
+        source: What is typed; nothing of it: the same.
+
+    Raises:
+        OpsError: when it is not the same.
+    """
     typed, begun = source.as_document(), header["settings"]["source"]
     if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
         raise OpsError(
             f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
             "the photos out, or pass another --run"
+        )
+    if source.judgement is not None and typed["judgement"] != begun["judgement"]:
+        raise OpsError(
+            f"--judgement is {str(source.judgement)!r}, but {run_dir} was begun with "
+            f"{begun['judgement'] or 'none'}; `bench report --judge-again` reads that one again"
         )
 
 
@@ -158,6 +194,23 @@ def rubric_of_run(run_dir: Path) -> Rubric | None:
     return rubric_of(sessions[-1]["provenance"]["rubric"], where=f"the rubric of {run_dir}")
 
 
+def judge_again(run_dir: Path, *, say: Say) -> None:
+    """Read the owner's judgement of a run's photos again, from where they were drawn.
+
+    Raises:
+        OpsError: when it is no run, another command writes to it, or its photos are not reached.
+    """
+    header = header_of(run_dir)
+    if header is None:
+        raise OpsError(f"{run_dir} is no run")
+    with (
+        Journal(run_dir) as journal,
+        PhotosFrom.of(header["settings"]["source"]).opened(leave_out=run_dir) as source,
+    ):
+        read_judgement_again(run_dir, source, say)
+        journal.note("judged again", at=time.time())
+
+
 def note_session(
     journal: Journal,
     run_dir: Path,
@@ -166,12 +219,29 @@ def note_session(
     rubric: Rubric,
     models: Sequence[ModelRun],
     settings: Settings,
+    thumbnails: bool | None,
     engine_build: str | None,
     command: Sequence[str],
     say: Say,
 ) -> None:
-    """Keep what this session asks, and say what it cannot share with the earlier ones."""
-    for earlier in reversed(read_journal(run_dir, "session")):
+    """Keep what this session asks, and say what it cannot share with the earlier ones.
+
+    Args:
+        journal: Of the run.
+        run_dir: The run's directory.
+        prompt: What is asked.
+        rubric: What the prompt was made of.
+        models: Who is asked.
+        settings: What is typed, or as before.
+        thumbnails: Whether the report may show photos; None: as the session before, else yes.
+        engine_build: Of llama.cpp, as far as it is known.
+        command: As it was typed.
+        say: Takes a line for the operator.
+    """
+    sessions = read_journal(run_dir, "session")
+    if thumbnails is None:
+        thumbnails = sessions[-1]["thumbnails"] if sessions else True
+    for earlier in reversed(sessions):
         if earlier["method"] == prompt.method:
             if earlier["prompt_sha256"] != prompt.sha256:
                 say("the rubric is another one than before: every photo is asked again by it")
@@ -187,8 +257,10 @@ def note_session(
         prompt_sha256=prompt.sha256,
         prompt=prompt.as_document(),
         models=[asdict(model) for model in models],
+        settings=settings.as_document(),
+        thumbnails=thumbnails,
         provenance={
-            "command": shlex.join(command),
+            "command": shlex.join(redact_all(list(command))),
             "rubric": as_document(rubric),
             "rubric_sha256": rubric.sha256,
             "prompt_sha256": prompt.sha256,
@@ -206,11 +278,7 @@ def units_of(
     photos: Sequence[Photo],
     run_dir: Path,
     journal: Journal,
-    *,
-    seed: int,
-    anchors: int,
-    shortlist: int,
-    pairs_per_photo: int,
+    settings: Settings,
 ) -> tuple[Unit, ...]:
     """List what every model is asked, in order.
 
@@ -219,27 +287,26 @@ def units_of(
         photos: Of the run.
         run_dir: The run's directory.
         journal: Keeps the shortlist, so that a later session compares the same photos.
-        seed: Of the pairs' draw.
-        anchors: How many photos every one is compared with.
-        shortlist: How many are compared pair by pair: the best by the scores that the run has,
-            else the first.
-        pairs_per_photo: On average.
+        settings: How many anchors and pairs; the shortlist is the best by the scores that the run
+            has, else the first.
 
     Raises:
         OpsError: when there are too few photos.
     """
     images = schedule.sent(photos)
-    least = {"anchored": anchors, "pairwise": 2}.get(prompt.method, 1)
+    least = {"anchored": settings.anchors, "pairwise": 2}.get(prompt.method, 1)
     if len(images) < least:
         raise OpsError(
             f"{len(images)} of {len(photos)} photos can be sent, and {least} are needed at least; "
             "pass a folder or an album with more"
         )
     if prompt.method == "anchored":
-        return schedule.of_anchors(images, images[:anchors])
+        return schedule.of_anchors(images, images[: settings.anchors])
     if prompt.method == "pairwise":
-        chosen = _shortlist(images, run_dir, journal, shortlist)
-        return schedule.of_pairs(chosen, pairs_per_photo=pairs_per_photo, seed=seed)
+        chosen = _shortlist(images, run_dir, journal, settings.shortlist)
+        return schedule.of_pairs(
+            chosen, pairs_per_photo=settings.pairs_per_photo, seed=settings.seed
+        )
     return schedule.of_photos(images)
 
 

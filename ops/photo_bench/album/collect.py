@@ -49,19 +49,18 @@ def collect(
         OpsError: when there are no photos, none of them can be prepared, or the directory
             cannot be written.
     """
-    kept = read_photos(run_dir) or ()
-    album = read_album(run_dir) if kept else {}
-    if album and not _is_more(sample, album.get("sample")):
-        return kept
-    if not album:
-        # Its description is written last: the collection was ended just before.
-        kept = ()
+    there = collected(run_dir, sample=sample)
+    if there is not None:
+        return there
+    # Without its description, which is written last, a collection was ended just before that.
+    album = read_album(run_dir)
+    kept = (read_photos(run_dir) if album else None) or ()
     candidates, equal = without_duplicates(source.candidates(say))
     drawn = draw(candidates, sample=sample, seed=seed)
     random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
     if equal:
         say(f"{equal} photos are there twice; each is taken once")
-    before = album.get("drawn", 0)
+    before = album["drawn"] if kept else 0
     added = _added(drawn, kept, before)
     more = "more " if kept else ""
     say(f"drew {len(added)} {more}of {len(candidates)} photos from {source.title}")
@@ -69,24 +68,37 @@ def collect(
     try:
         (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
         done = _read_prepared(run_dir)
-        shots = [Shot(photo=each, look=done.get(_id(each), {}).get("look")) for each in kept]
+        shots = [Shot(photo=each, look=done.get(each.source_id, {}).get("look")) for each in kept]
         shots += _prepared(run_dir, source, added, done, say)
         photos = number_bursts(_once(shots))
         _check_some(photos, source)
-        write_whole(run_dir / PHOTOS, "".join(map(_line, photos)))
+        write_photos(run_dir, photos)
         write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
     except OSError as error:
         raise OpsError(f"{run_dir} cannot be written ({error.strerror or error})") from error
     return photos
 
 
+def collected(run_dir: Path, *, sample: int | None) -> tuple[Photo, ...] | None:
+    """Read the photos of a run; None: they are not collected yet, or more of them are wanted.
+
+    Args:
+        run_dir: The run's directory.
+        sample: How many are wanted; None: as many as there are.
+    """
+    photos = read_photos(run_dir)
+    album = read_album(run_dir) if photos else {}
+    return None if not album or _is_more(sample, album.get("sample")) else photos
+
+
+def write_photos(run_dir: Path, photos: Sequence[Photo]) -> None:
+    """Write the photos of a run, whole or not at all."""
+    lines = (json.dumps(dataclasses.asdict(photo)) + "\n" for photo in photos)
+    write_whole(run_dir / PHOTOS, "".join(lines))
+
+
 def _is_more(sample: int | None, earlier: int | None) -> bool:
     return sample is not None and earlier is not None and sample > earlier
-
-
-def _id(photo: Photo) -> str:
-    """The id of the candidate that it was: see the sources."""
-    return photo.asset_id or photo.name
 
 
 def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> list[Candidate]:
@@ -97,7 +109,7 @@ def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> li
         kept: The photos of the run.
         before: How many were drawn for them.
     """
-    known = {_id(photo) for photo in kept}
+    known = {photo.source_id for photo in kept}
     return [each for each in drawn if each.id not in known][: max(0, len(drawn) - before)]
 
 
@@ -207,10 +219,6 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
             f"none of the photos of {source.title} can be sent ({classes}); HEIC and raw files "
             "have to be exported as JPEG"
         )
-
-
-def _line(photo: Photo) -> str:
-    return json.dumps(dataclasses.asdict(photo)) + "\n"
 
 
 def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LOW_MASS = 0.5
-"""Below it the model wanted to say something else."""
+from ops.photo_bench.asking.numbers import finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +35,14 @@ def label_logprobs(
         token_ids: Label -> its token in this model; left out: known by its exact text.
 
     Returns:
-        Label -> raw logprob, without those that are not shown.
+        Label -> raw logprob, without those that are not shown, or with no finite number.
     """
     by_text: dict[str, float] = {}
     by_id: dict[int, float] = {}
     shown = token.get("top_logprobs") if isinstance(token, dict) else None
     for each in shown if isinstance(shown, list) else []:
-        if not isinstance(each, dict) or not isinstance(each.get("logprob"), int | float):
-            continue
-        value = float(each["logprob"])
-        if math.isnan(value):
+        value = finite(each.get("logprob")) if isinstance(each, dict) else None
+        if value is None:
             continue
         # Of two tokens with one text the likelier comes first.
         by_text.setdefault(str(each.get("token")), value)

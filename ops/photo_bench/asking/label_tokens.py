@@ -15,6 +15,10 @@ from ops.smoke.outcome import CheckError
 _TIMEOUT_S = 30
 
 
+class LabelError(OpsError):
+    """A label of the rubric is not one token of a model."""
+
+
 def label_tokens(
     endpoint: Endpoint, model: str, labels: Sequence[str], answer: Any
 ) -> dict[str, int]:
@@ -31,7 +35,7 @@ def label_tokens(
         Label -> token id; empty: they are known by their text alone.
 
     Raises:
-        OpsError: when a label is not one token.
+        LabelError: when a label is not one token.
     """
     found: dict[str, int] = {}
     for label in labels:
@@ -40,7 +44,7 @@ def label_tokens(
             _check_shown(model, labels, answer)
             return {}
         if len(tokens) != 1:
-            raise OpsError(
+            raise LabelError(
                 f"label {label!r} is {len(tokens)} tokens of {model}, and has to be one: take "
                 "digits from 0 to 9 or short capitalised words, in the rubric's labels"
             )
@@ -70,7 +74,7 @@ def _check_shown(model: str, labels: Sequence[str], answer: Any) -> None:
     shown = label_logprobs(token, labels)
     missing = next((label for label in labels if label not in shown), None)
     if missing is not None:
-        raise OpsError(
+        raise LabelError(
             f"label {missing!r} is not among the likeliest tokens of {model}, whose tokenizer "
             "cannot be asked through this endpoint: take digits or short capitalised words, in "
             "the rubric's labels"

@@ -21,7 +21,6 @@ TOP_LOGPROBS = 400
 """Tokens that an answer shows: one beyond them has less than 1/400 of the probability."""
 
 FIRST, SECOND = "A", "B"
-_RAW = 2000
 _IMAGE = "image"
 """Stands for a photo among the parts of a question."""
 
@@ -37,6 +36,7 @@ class Reading:
     labels: Mapping[str, float] = field(default_factory=dict)
     criteria: Mapping[str, float] = field(default_factory=dict)
     raw: str = ""
+    """What was said, whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +231,4 @@ def prompt_of(method: Method, rubric: Rubric) -> Prompt:
 
 
 def _raw(answer: Any) -> str:
-    text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    # Half of a pair of surrogates, which JSON may hold, is no text for a file.
-    return text[:_RAW].encode(errors="backslashreplace").decode()
+    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)

@@ -125,7 +125,7 @@ def _labels(where: str, entries: Any) -> tuple[Label, ...]:
             raise OpsError(
                 f"{where}: label {place} is {_shown(text)}; allowed: a digit or one plain word"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e6:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e6:
             raise OpsError(f"{where}: label {text!r} has value {_shown(value)}; allowed: a number")
         meaning = entry.get("meaning", "")
         if meaning:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
-from ops.photo_bench.asking.exchange import Asker, Exchange
+from ops.photo_bench.asking.exchange import Exchange
 from ops.photo_bench.asking.label_tokens import label_tokens
 from ops.photo_bench.asking.methods import Prompt
 from ops.redaction import redact_all
@@ -31,20 +31,22 @@ class WarmUp:
     """What serves the model, as far as the endpoint tells."""
 
 
-def warm_up(model: str, prompt: Prompt, *, endpoint: Endpoint, asker: Asker) -> WarmUp:
+def warm_up(
+    model: str, prompt: Prompt, *, endpoint: Endpoint, ask: Callable[[bytes], Exchange]
+) -> WarmUp:
     """Ask about a picture that is nobody's photo, and see whether the labels can be said.
 
     Args:
         model: The registry's id.
         prompt: What the photos are asked by.
         endpoint: For looks at what is loaded.
-        asker: For the question.
+        ask: Asks it.
 
     Raises:
-        OpsError: when a label is not one token.
+        LabelError: when a label is not one token.
     """
     pictures = [_picture()] * prompt.images
-    exchange = asker.ask(json.dumps(prompt.body(model, pictures)).encode())
+    exchange = ask(json.dumps(prompt.body(model, pictures)).encode())
     if exchange.failure is not None:
         return WarmUp(exchange=exchange, token_ids={}, engine={})
     token_ids = label_tokens(endpoint, model, tuple(prompt.values), exchange.document)

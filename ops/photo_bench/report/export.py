@@ -10,6 +10,7 @@ from typing import Any
 
 from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.results import Run
+from ops.photo_bench.statistics.scores import method_of
 from ops.photo_bench.summary import Summary
 from ops.redaction import redact, redact_all
 
@@ -29,6 +30,7 @@ def to_json(run: Run, summary: Summary) -> dict[str, Any]:
         "run": run.id,
         "started_at": run.started_at,
         "source": redact(run.source),
+        "method": method_of(run),
         "random_weights": run.random_weights,
         "summary": asdict(summary),
         "models": [asdict(model) for model in run.models],
