@@ -60,19 +60,17 @@ def publish(
     from dataclasses import replace
 
     from ops.photo_bench.answers import load
+    from ops.photo_bench.publish import planning, to_immich
     from ops.photo_bench.publish import text as publish_text
-    from ops.photo_bench.publish import to_immich
+    from ops.photo_bench.publish.picks import best, check_scale
     from ops.photo_bench.statistics.scores import method_of
 
     run = replace(load(run_dir), method=method)
-    if target == "rating" and method_of(run) not in ("score", "rubric"):
-        raise OpsError(
-            f"--as is 'rating', but the scores of --method {method_of(run)} are not on a scale "
-            "of 1 to 5; publish as a tag or an album, or by --method score"
-        )
-    picks = to_immich.best(run.photos, _scores(run, model), top=top)
+    picks = best(run.photos, _scores(run, model), top=top)
+    if target == "rating":
+        check_scale(run_dir, method_of(run))
     with alone(run_dir), _immich(immich) as server:
-        planned = to_immich.plan(
+        planned = planning.plan(
             server,
             run_dir,
             picks,
@@ -82,16 +80,12 @@ def publish(
             overwrite=overwrite,
         )
         publish_text.show_plan(CONSOLE, planned)
-        if not planned.record.entries:
-            say("nothing to change")
-            return
-        if not apply:
-            say("nothing is changed yet; --apply does it")
+        if not apply or not (planned.changes or planned.resumed):
+            say(publish_text.outlook(planned))
             return
         results = list(to_immich.publish(server, run_dir, planned))
     publish_text.show_refused(CONSOLE, results)
-    changed = sum(not why for _, why in results)
-    say(f"changed {changed} photos; `undo` takes it back")
+    say(publish_text.outcome(planned, results))
 
 
 def undo(

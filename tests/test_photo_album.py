@@ -251,6 +251,26 @@ def test_nothing_that_can_be_sent_is_an_error_with_the_classes(tmp_path: Path) -
     assert not (tmp_path / "photos.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [
+        ((b"\0\0\0\x18ftypheic" + bytes(64), b"<html>"), "exported as JPEG"),
+        ((b"<html>login</html>", jpeg_photo(1)[:400]), "a whole picture, and no login page?"),
+        ((b"",), "is it still there, and is it shown?"),
+    ],
+    ids=["HEIC", "login pages", "no previews"],
+)
+def test_what_to_do_about_photos_that_cannot_be_sent_goes_by_their_failures(
+    tmp_path: Path, contents: Sequence[bytes], says: str
+) -> None:
+    with immich_server() as server:
+        server.add_album("Trip", *(FakeAsset(f"{n}", each) for n, each in enumerate(contents)))
+        with Immich(ImmichHttp(server.url, key=KEY, pause=lambda _: None)) as immich:
+            with pytest.raises(OpsError) as error:
+                collect(tmp_path, ImmichAlbum(immich, "Trip"), say=quiet)
+    assert str(error.value).endswith(says)
+
+
 def test_a_directory_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OpsError, match=r"file/run cannot be written"):

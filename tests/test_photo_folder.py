@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,81 @@ def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None
         assert text.encode("utf-8")
     contents = [original.content for original in folder.read(tuple(photos.values()))]
     assert sorted(contents) == sorted(jpeg_photo(number) for number in range(4))
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """A folder that is looked at as a user whom permissions stop, as they do not stop root."""
+    is_root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+            for below in filter(Path.is_dir, folder.iterdir()):
+                below.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o300], ids=oct)
+def test_a_folder_below_that_cannot_be_read_is_named_and_not_left_out(
+    as_nobody: Path, mode: int
+) -> None:
+    write(as_nobody / "a.jpg", jpeg_photo(1))
+    locked = write(as_nobody / "lock\ned" / "b.jpg", jpeg_photo(2)).parent
+    folder = Folder(path=as_nobody)
+    drawn = tuple(found(folder)[0].values())
+    locked.chmod(mode)
+    for look in (lambda: found(folder), lambda: list(folder.read(drawn))):
+        with pytest.raises(OpsError) as error:
+            look()
+        assert str(error.value) == (
+            f"{as_nobody}/lock ed cannot be read (Permission denied); make it readable, or move "
+            f"it out of {as_nobody}"
+        )
+
+
+def test_a_link_to_where_nobody_may_look_is_no_photo(as_nobody: Path) -> None:
+    album = write(as_nobody / "album" / "a.jpg", jpeg_photo(1)).parent
+    locked = write(as_nobody / "locked" / "b.jpg", jpeg_photo(2)).parent
+    (album / "b.jpg").symlink_to(locked / "b.jpg")
+    locked.chmod(0)
+    photos, said = found(Folder(path=album))
+    assert list(photos) == ["a.jpg"]
+    assert said == ["left out 1 file that are no photos"]
+
+
+def test_a_folder_of_any_name_is_named_in_one_line(tmp_path: Path) -> None:
+    folder = Folder(path=tmp_path / "two\nlines")
+    assert folder.title == f"{tmp_path}/two lines"
+    with pytest.raises(OpsError, match=r"two lines cannot be read \(No such file"):
+        found(folder)
+    folder.path.mkdir()
+    with pytest.raises(OpsError, match=r"two lines holds no photo \(0 files"):
+        found(folder)
+
+
+def test_a_file_that_went_away_while_the_folder_is_read_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "b.jpg", jpeg_photo(2))
+    folder = Folder(path=tmp_path)
+    walk = Folder._walk
+
+    def walked(folder: Folder) -> tuple[list[Path], int]:
+        result = walk(folder)
+        gone.unlink(missing_ok=True)
+        return result
+
+    monkeypatch.setattr(Folder, "_walk", walked)
+    photos, _ = found(folder)
+    failures = [each.failure for each in folder.read(tuple(photos.values()))]
+    assert failures == ["image_missing", None]
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: None, lambda path: path.write_text("")])

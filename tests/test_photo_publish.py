@@ -18,8 +18,10 @@ from ops.photo_bench.answers import Journal, create
 from ops.photo_bench.immich.api import Immich
 from ops.photo_bench.immich.http import ImmichHttp
 from ops.photo_bench.publish import text as publish_text
+from ops.photo_bench.publish.picks import Pick, best, stars
+from ops.photo_bench.publish.planning import Plan, plan
 from ops.photo_bench.publish.record import Record, Target, alone, read_records
-from ops.photo_bench.publish.to_immich import Pick, Plan, best, plan, publish, stars
+from ops.photo_bench.publish.to_immich import publish
 from ops.photo_bench.publish.undo import choose, undo
 from ops.photo_bench.results import Answer, Key, Method, ModelRun, Photo
 from tests.immich_server import KEY, FakeAsset, FakeImmich, Fault, immich_server
@@ -197,6 +199,35 @@ def test_an_album_that_was_there_gets_its_photos_and_keeps_its_own(world: World)
     assert empty.assets == []
 
 
+@pytest.mark.parametrize(
+    "place", [{"trashed": True}, {"visibility": "archive"}], ids=["in the bin", "archived"]
+)
+def test_an_album_or_a_tag_of_a_photo_that_is_not_shown_stays(
+    world: World, place: dict[str, Any]
+) -> None:
+    """Immich counts no photo of the bin, and 2.x finds no archived one unless told to."""
+    world.publish("album", label="Best")
+    world.publish("tag")
+    other = world.server.add(FakeAsset("other.jpg", b"", **place))
+    album = world.server.album_named("Best")
+    assert album is not None
+    album.assets.append(other.id)
+    tag = next(each for each, value in world.server.tags.items() if value.endswith(MODEL))
+    world.server.tagged[tag].add(other.id)
+    assert world.undo(1)["Best"].startswith("the album stays: ")
+    assert album.assets == [other.id]
+    assert world.undo(2)[f"ai/best/{MODEL}"] == "the tag stays: other photos have it"
+    assert world.server.tags_of(other) == {f"ai/best/{MODEL}"}
+
+
+def test_an_archived_photo_that_was_in_the_album_is_not_taken_out(world: World) -> None:
+    world.assets[2].visibility = "archive"
+    album = world.server.add_album("Mine", world.assets[2])
+    assert "2.jpg" not in world.publish("album", label="Mine")
+    world.undo()
+    assert album.assets == [world.assets[2].id]
+
+
 def test_what_the_owner_rated_since_is_not_taken_back(newest: World) -> None:
     newest.publish("rating")
     newest.assets[0].rating = 2
@@ -270,6 +301,115 @@ def test_an_interrupted_publication_is_finished_by_doing_it_again(
         newest.undo()
         assert newest.state() == before
         (newest.run_dir / "published-1.json").unlink()
+
+
+def test_what_the_owner_rated_since_an_interruption_stays(world: World) -> None:
+    """0.jpg is written and 2.jpg is not; the owner goes on with two of the three."""
+    half_done(world)
+    world.assets[2].rating = 1
+    world.assets[4].rating = 2
+    planned = world.plan("rating")
+    assert [entry.name for entry in planned.written] == ["0.jpg"]
+    assert planned.changes == ()
+    assert {each.pick.name: each.reason for each in planned.untouched} == {
+        "2.jpg": "is 1 stars by now; --overwrite would make it 3",
+        "4.jpg": "is 2 stars by now; --overwrite would make it 1",
+    }
+    world.publish("rating")
+    assert [asset.rating for asset in world.assets] == [5, 4, 1, -1, 2]
+    assert [entry.name for entry in read_records(world.run_dir)[0].entries] == ["0.jpg"]
+    # As publishing would have rated it: still the owner's own.
+    world.assets[2].rating = 3
+    world.undo()
+    assert [asset.rating or None for asset in world.assets] == [None, 4, 3, -1, 2]
+
+
+def test_what_the_owner_rated_since_an_interruption_changes_when_asked_for(newest: World) -> None:
+    half_done(newest)
+    newest.assets[0].rating = 2
+    newest.assets[2].rating = 1
+    newest.publish("rating", overwrite=True)
+    assert [asset.rating for asset in newest.assets] == [5, 4, 3, -1, 1]
+    newest.undo()
+    assert [asset.rating for asset in newest.assets] == [2, 4, 1, -1, None]
+
+
+def test_an_overwriting_publication_is_finished_only_with_overwrite(newest: World) -> None:
+    half_done(newest, overwrite=True)
+    newest.assets[4].rating = 4
+    planned = newest.plan("rating")
+    assert [entry.name for entry in planned.changes] == ["2.jpg"]
+    assert {each.pick.name: each.reason for each in planned.untouched} == {
+        "3.jpg": "keeps your -1; --overwrite would make it 3",
+        "4.jpg": "is 4 stars by now; --overwrite would make it 1",
+    }
+    newest.assets[3].rating = None
+    reasons = {each.pick.name: each.reason for each in newest.plan("rating").untouched}
+    assert reasons["3.jpg"] == "is unrated by now; --overwrite would make it 3"
+    newest.publish("rating", overwrite=True)
+    assert [asset.rating for asset in newest.assets] == [5, 4, 3, 3, 1]
+    newest.undo()
+    assert [asset.rating for asset in newest.assets] == [None, 4, None, None, 4]
+
+
+def test_of_an_interrupted_publication_nothing_may_be_left(newest: World) -> None:
+    half_done(newest)
+    for asset in newest.assets:
+        asset.rating = 2
+    assert newest.publish("rating") == {}
+    assert [asset.rating for asset in newest.assets] == [2] * 5
+    with pytest.raises(OpsError, match="all of it is taken back"):
+        newest.undo()
+
+
+def test_a_photo_that_comes_back_from_the_bin_is_taken_back_too(newest: World) -> None:
+    before = newest.state()
+    half_done(newest)
+    newest.assets[0].trashed = True
+    assert [each.reason for each in newest.plan("rating").untouched] == ["deleted meanwhile"]
+    assert newest.publish("rating") == {"2.jpg": "", "4.jpg": ""}
+    newest.assets[0].trashed = False
+    newest.undo()
+    assert newest.state() == before
+
+
+def test_an_interrupted_publication_is_finished_where_it_was_begun(newest: World) -> None:
+    half_done(newest)
+    with immich_server() as elsewhere:
+        elsewhere.assets = newest.server.assets
+        newest.server, first = elsewhere, newest.server
+        with pytest.raises(OpsError) as error:
+            newest.publish("rating")
+        assert str(error.value) == (
+            f"publication 1 was begun at {first.url}, not at {elsewhere.url}; name that address, "
+            "or undo it"
+        )
+        newest.undo()
+    assert [asset.rating for asset in newest.assets] == list(RATINGS)
+
+
+@pytest.mark.parametrize("target", ["tag", "album"])
+def test_what_was_deleted_since_an_interruption_is_not_filled_again(
+    newest: World, target: Target
+) -> None:
+    interrupt(newest, WHERE[target][1], skip=0, after=False)
+    with pytest.raises(OpsError):
+        newest.publish(target)
+    newest.server.faults = []
+    newest.server.tags = {}
+    newest.server.albums = {}
+    with pytest.raises(OpsError, match=f"the {target} '.*' of publication 1 is gone; undo it"):
+        newest.publish(target)
+    newest.undo()
+    assert newest.publish(target) != {}
+
+
+def half_done(world: World, **options: Any) -> None:
+    """Publish ratings up to the first photo."""
+    interrupt(world, "PUT /assets", skip=1, after=False)
+    with pytest.raises(OpsError):
+        world.publish("rating", **options)
+    world.server.faults = []
 
 
 def interrupt(world: World, match: str, *, skip: int, after: bool) -> None:
@@ -373,6 +513,31 @@ def test_publications_are_taken_back_one_by_one_the_latest_first(newest: World) 
     assert newest.state() == before
 
 
+def test_ratings_that_were_given_again_are_taken_back_the_latest_first(newest: World) -> None:
+    newest.publish("rating")
+    newest.picks = tuple(dataclasses.replace(pick, score=2.0) for pick in newest.picks[:1])
+    newest.publish("rating", overwrite=True)
+    newest.publish("tag")
+    with pytest.raises(OpsError) as error:
+        newest.undo(1)
+    assert str(error.value) == (
+        "--number is 1, but publication 2 rated some of its photos since; undo 2 first"
+    )
+    newest.undo(2)
+    newest.undo(1)
+    assert [asset.rating for asset in newest.assets] == list(RATINGS)
+
+
+def test_ratings_of_other_photos_are_taken_back_in_any_order(newest: World) -> None:
+    picks = newest.picks
+    newest.picks = picks[:1]
+    newest.publish("rating")
+    newest.picks = picks[2:3]
+    newest.publish("rating")
+    newest.undo(1)
+    assert [asset.rating for asset in newest.assets] == [None, 4, 3, -1, None]
+
+
 def test_publishing_twice_changes_nothing_more(newest: World) -> None:
     newest.publish("tag")
     changes = newest.changes()
@@ -465,8 +630,14 @@ def _answered(model: str, number: int, score: float, method: Method, order: str 
     return Answer(key=key, model=model, score=score)
 
 
-def _ask(run_dir: Path, method: Method, answers: Sequence[Answer]) -> None:
-    """Let a session of a run have these answers."""
+def _ask(
+    run_dir: Path,
+    method: Method,
+    answers: Sequence[Answer],
+    *,
+    scale: Sequence[float] = (1, 2, 3, 4, 5),
+) -> None:
+    """Let a session of a run have these answers, by a rubric of this scale."""
     models = [
         ModelRun(id=each, name=each, sha256=f"sha256 of {each}", context=1, quantisation="F32")
         for each in ("other", MODEL)
@@ -479,7 +650,7 @@ def _ask(run_dir: Path, method: Method, answers: Sequence[Answer]) -> None:
             prompt_sha256=method,
             prompt={},
             models=[dataclasses.asdict(each) for each in models],
-            provenance={},
+            provenance={"rubric": {"labels": [{"value": each} for each in scale]}},
         )
         for answer in answers:
             journal.answer(answer)
@@ -552,6 +723,71 @@ def test_a_photo_of_several_anchors_has_their_mean(
     with pytest.raises(OpsError, match="the scores of --method anchored are not on a scale"):
         command("publish", run_of, *options, "--as", "rating")
     assert "5 stars" in command("publish", run_of, *options, "--as", "rating", "--method", "score")
+
+
+@pytest.mark.parametrize("scale", [(1, 2, 3), (0.1, 1.2, 4.5), (0, 5), (-1, 1, 5), (1, 10)])
+def test_scores_of_a_rubric_with_another_scale_are_no_ratings(
+    newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch, scale: Sequence[float]
+) -> None:
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
+    answers = [_answered(MODEL, number, 2.0, "rubric") for number in range(5)]
+    _ask(run_of, "rubric", answers, scale=scale)
+    options = ("publish", run_of, "--model", MODEL, "--immich", newest.server.url, "--as")
+    with pytest.raises(OpsError) as error:
+        command(*options, "rating")
+    assert f"labels count {scale[0]:g} to {scale[-1]:g}; allowed: 1 to 5" in str(error.value)
+    assert str(error.value).endswith("publish as a tag or an album")
+    assert "2.00" in command(*options, "tag")
+    # Each method has the rubric that it was last asked with.
+    assert "5 stars" in command(*options, "rating", "--method", "score")
+    _ask(run_of, "rubric", answers, scale=(1, 2.5, 5))
+    assert "2 stars" in command(*options, "rating")
+
+
+def test_the_dry_run_of_interrupted_ratings_says_where_they_stand(
+    newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
+    options = ("--model", MODEL, "--immich", newest.server.url, "--as", "rating")
+    publishing = ("publish", run_of, *options)
+    assert "nothing is changed yet; --apply does it" in command(*publishing)
+    newest.server.faults = [
+        Fault("PUT /assets", 200, body=b"[]", after=True),
+        Fault("PUT /assets", 400),
+    ]
+    with pytest.raises(OpsError):
+        command(*publishing, "--apply")
+    newest.assets[4].rating = 2
+    state = newest.state()
+    text = command(*publishing)
+    rows = {line.split()[1]: line for line in text.splitlines() if ".jpg" in line}
+    assert "5 stars" in rows["0.jpg"]
+    assert "written already" in rows["0.jpg"]
+    assert "unrated" in rows["2.jpg"]
+    assert "3 stars" in rows["2.jpg"]
+    assert "unchanged" in rows["4.jpg"]
+    assert (
+        "publication 1 was interrupted: 1 photos are written already, 1 would still change, 1 stay"
+        in " ".join(text.split())
+    )
+    assert newest.state() == state
+    assert "changed 1 more photos" in command(*publishing, "--apply")
+    assert [asset.rating for asset in newest.assets] == [5, 4, 3, -1, 2]
+
+
+@pytest.mark.parametrize("target", ["tag", "album"])
+def test_the_dry_run_tells_what_is_tagged_or_in_the_album_already(
+    newest: World, target: Target
+) -> None:
+    interrupt(newest, WHERE[target][1], skip=0, after=True)
+    with pytest.raises(OpsError):
+        newest.publish(target)
+    newest.server.faults = []
+    planned = newest.plan(target)
+    assert (len(planned.written), planned.changes) == (5, ())
+    assert shown(lambda console: publish_text.show_plan(console, planned)).count("written") == 5
+    assert newest.publish(target) == {}
+    assert [record.state for record in read_records(newest.run_dir)] == ["done"]
 
 
 def test_of_two_that_publish_from_one_run_the_second_is_refused(

@@ -19,13 +19,20 @@ from ops.photo_bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.photo_bench.album.source import Candidate, Original, Source
 from ops.photo_bench.answers import ALBUM, PHOTOS, read_album, read_photos
 from ops.photo_bench.jsonl import write_whole
-from ops.photo_bench.results import Photo
+from ops.photo_bench.results import Failure, Photo
 from ops.terminal import Say
 
 IMAGES = "images"
 _PREPARED = "prepared.jsonl"
 """What is prepared already and what it looks like, one photo a line."""
 _PROGRESS_S = 5.0
+_WHAT_TO_DO: Mapping[Failure, str] = {
+    "image_unsupported": "HEIC and raw files have to be exported as JPEG",
+    "image_unreadable": "look at one of them: is it a whole picture, and no login page?",
+    "image_too_large": "make them smaller",
+    "image_missing": "look at one of them: is it still there, and is it shown?",
+}
+"""Where no photo can be sent; of several classes the first one here is told."""
 
 
 def collect(
@@ -215,9 +222,9 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
     failures = Counter(photo.failure for photo in photos if photo.failure is not None)
     if len(photos) == failures.total():
         classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
+        what_to_do = next(hint for name, hint in _WHAT_TO_DO.items() if name in failures)
         raise OpsError(
-            f"none of the photos of {source.title} can be sent ({classes}); HEIC and raw files "
-            "have to be exported as JPEG"
+            f"none of the photos of {source.title} can be sent ({classes}); {what_to_do}"
         )
 
 

@@ -14,10 +14,12 @@ from ops.errors import OpsError
 from ops.photo_bench.album.judgement import JUDGEMENT_FILE, Judgement, read_judgement
 from ops.photo_bench.album.prepare import looks_like_photo, metadata
 from ops.photo_bench.album.source import Candidate, Original
+from ops.smoke.outcome import one_line
 from ops.terminal import Say
 
 _LARGEST_FILE_BYTES = 512 << 20
 _HEAD_BYTES = 32
+_LONGEST_PATH = 4096
 _PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
 )
@@ -36,22 +38,20 @@ class Folder:
 
     @property
     def title(self) -> str:
-        """The folder's path."""
-        return str(self.path)
+        """The folder's path, in one line."""
+        return _shown(self.path)
 
     def candidates(self, say: Say) -> tuple[Candidate, ...]:
         """Find all photos; by their content, whatever they are called.
 
         Raises:
-            OpsError: when the folder cannot be read, holds no photo, or its CSV is wrong.
+            OpsError: when the folder or one below it cannot be read, it holds no photo, or its
+                CSV is wrong.
         """
-        try:
-            paths, other = self._walk()
-            originals = _originals(paths)
-        except OSError as error:
-            raise OpsError(f"{self.path} cannot be read ({error.strerror})") from error
+        paths, other = self._walk()
         if not paths:
-            raise OpsError(f"{self.path} holds no photo ({_files(other)} of other kinds)")
+            raise OpsError(f"{self.title} holds no photo ({_files(other)} of other kinds)")
+        originals = _originals(paths)
         if other:
             say(f"left out {_files(other)} that are no photos")
         names = [_text(path.relative_to(self.path)) for path in paths]
@@ -59,7 +59,7 @@ class Folder:
         judged: Mapping[str, Judgement] = {}
         if self.judgement is not None or csv.is_file():
             judged = read_judgement(csv, names)
-            say(f"took the owner's judgement from {csv}")
+            say(f"took the owner's judgement from {_shown(csv)}")
         found = []
         for path, name, original in zip(paths, names, originals, strict=True):
             said = metadata(path)
@@ -93,7 +93,11 @@ class Folder:
                 yield Original(candidate=candidate, failure="image_unreadable")
 
     def _walk(self) -> tuple[list[Path], int]:
-        """Find photos, in the order of their bytes' paths, and count other files."""
+        """Find photos, in the order of their bytes' paths, and count other files.
+
+        Raises:
+            OpsError: when a folder cannot be read: without it, other photos would be the best.
+        """
         found: list[Path] = []
         other = 0
         leave_out = None if self.leave_out is None else self.leave_out.resolve()
@@ -101,18 +105,25 @@ class Folder:
         waiting = [self.path]
         while waiting:
             folder = waiting.pop()
-            # A link may lead back up, or to a folder that is seen anyway.
-            identity = folder.stat()
-            if (identity.st_dev, identity.st_ino) in seen or folder.resolve() == leave_out:
-                continue
+            try:
+                identity = folder.stat()
+                # A link may lead back up, or to a folder that is seen anyway.
+                if (identity.st_dev, identity.st_ino) in seen or folder.resolve() == leave_out:
+                    continue
+                entries = list(os.scandir(folder))
+            except OSError as error:
+                raise self._unreadable(folder, error) from error
             seen.add((identity.st_dev, identity.st_ino))
-            for entry in os.scandir(folder):
+            for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 path = Path(entry.path)
                 try:
                     mode = entry.stat().st_mode
-                except OSError:
+                except OSError as error:
+                    # All names of a folder can be read without the right to enter it.
+                    if isinstance(error, PermissionError) and not entry.is_symlink():
+                        raise self._unreadable(folder, error) from error
                     other += 1
                     continue
                 if stat.S_ISDIR(mode):
@@ -122,6 +133,12 @@ class Folder:
                 elif path != (self.judgement or self.path / JUDGEMENT_FILE):
                     other += 1
         return sorted(found, key=os.fsencode), other
+
+    def _unreadable(self, folder: Path, error: OSError) -> OpsError:
+        text = f"{_shown(folder)} cannot be read ({error.strerror})"
+        if folder != self.path:
+            text += f"; make it readable, or move it out of {self.title}"
+        return OpsError(text)
 
 
 def _is_photo(path: Path) -> bool:
@@ -136,12 +153,19 @@ def _is_photo(path: Path) -> bool:
 
 def _originals(paths: Sequence[Path]) -> list[str]:
     """Tell equal files; only those of one size are read for it."""
-    sizes = [path.stat().st_size for path in paths]
+    sizes = [_size(path) for path in paths]
     counts = Counter(sizes)
     return [
         _digest(path) if counts[size] > 1 else f"only one of {size} bytes"
         for path, size in zip(paths, sizes, strict=True)
     ]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # It went away just now; reading it will say so.
 
 
 def _digest(path: Path) -> str:
@@ -155,6 +179,10 @@ def _digest(path: Path) -> str:
 def _text(path: Path) -> str:
     """Write a path as valid text: a name's bytes may be anything but a slash."""
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
+def _shown(path: Path) -> str:
+    return one_line(_text(path), limit=_LONGEST_PATH)
 
 
 def _files(number: int) -> str:

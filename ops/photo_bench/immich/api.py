@@ -28,6 +28,7 @@ _PAGE = 500
 _CURSOR_SINCE = (3, 2)
 _NULL_RATING_SINCE = (2, 6)
 _SHOWN_ALBUMS = 12
+_PLACES: tuple[Mapping[str, str], ...] = ({"visibility": "timeline"}, {"visibility": "archive"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Album:
     id: str
     name: str
     asset_count: int
-    """Of all kinds: videos and what is archived too."""
+    """Of all kinds and owners: videos and what is archived too, but not what is in the bin."""
     description: str = ""
 
 
@@ -166,13 +167,12 @@ class Immich:
         return self._search(flat, tree)
 
     def tagged(self, tag_id: str) -> Iterator[Asset]:
-        """All that has a tag or one below it, of any kind, in the bin too."""
-        if self.version >= _CURSOR_SINCE:
-            tree: dict[str, Any] = {"tagIds": {"any": [tag_id]}}
-            yield from self._search({}, tree, any_kind=True)
-            yield from self._search({}, {**tree, "trashedAt": {"ne": None}}, any_kind=True)
-        else:
-            yield from self._search({"tagIds": [tag_id], "withDeleted": True}, {}, any_kind=True)
+        """All that has a tag or one below it, of any kind, in the archive or the bin too."""
+        return self._anything("tagIds", tag_id)
+
+    def in_album(self, album_id: str) -> Iterator[Asset]:
+        """All of an album that is the owner's, of any kind, in the archive or the bin too."""
+        return self._anything("albumIds", album_id)
 
     def asset(self, id: str) -> Asset:
         """Ask for one photo.
@@ -268,6 +268,18 @@ class Immich:
             for each in results
             if at(each, "success") is not True
         }
+
+    def _anything(self, where: str, id: str) -> Iterator[Asset]:
+        if self.version >= _CURSOR_SINCE:
+            tree: dict[str, Any] = {where: {"any": [id]}}
+            yield from self._search({}, tree, any_kind=True)
+            yield from self._search({}, {**tree, "trashedAt": {"ne": None}}, any_kind=True)
+            return
+        flat = {where: [id], "withDeleted": True}
+        # Unless it is told, 3.x looks at both, and 2.x at the timeline alone.
+        places: tuple[Mapping[str, str], ...] = ({},) if self.version >= (3,) else _PLACES
+        for place in places:
+            yield from self._search({**flat, **place}, {}, any_kind=True)
 
     def _search(
         self, flat: Mapping[str, Any], tree: Mapping[str, Any], *, any_kind: bool = False

@@ -102,7 +102,6 @@ class ImmichHttp:
         body: Mapping[str, Any] | None = None,
         *,
         repeatable: bool = True,
-        timeout_s: float | None = None,
     ) -> Reply:
         """Send one request; once more, up to three times, where waiting may help.
 
@@ -111,7 +110,6 @@ class ImmichHttp:
             path: Below /api, beginning with a slash.
             body: The document; left out: none.
             repeatable: Whether doing it twice is the same as once.
-            timeout_s: For the whole answer; left out: the client's.
 
         Raises:
             GoneError: when Immich does not have it.
@@ -122,7 +120,7 @@ class ImmichHttp:
         for attempt in range(1, attempts + 1):
             retry_after_s = 0.0
             try:
-                response, content = self._send(verb, path, body, timeout_s or self._timeout_s)
+                response, content = self._send(verb, path, body)
             except httpx2.HTTPError as error:
                 reason = one_line(str(error)) or type(error).__name__
                 failure = OpsError(f"no whole answer from Immich at {self.url} ({reason})")
@@ -166,15 +164,15 @@ class ImmichHttp:
             ) from error
 
     def _send(
-        self, verb: Verb, path: str, body: Mapping[str, Any] | None, timeout_s: float
+        self, verb: Verb, path: str, body: Mapping[str, Any] | None
     ) -> tuple[httpx2.Response, bytes]:
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self._timeout_s
         with self._client.stream(verb, f"{self.url}/api{path}", json=body) as response:
             content = bytearray()
             for part in response.iter_bytes():
                 content += part
                 if time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout(f"more than {timeout_s:g} s")
+                    raise httpx2.ReadTimeout(f"more than {self._timeout_s:g} s")
                 if len(content) > _LARGEST_ANSWER_BYTES:
                     raise OpsError(
                         f"Immich answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB to {path}"

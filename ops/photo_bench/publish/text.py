@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ops.photo_bench.publish.picks import show
+from ops.photo_bench.publish.planning import Plan
 from ops.photo_bench.publish.record import Entry
-from ops.photo_bench.publish.to_immich import Plan
-from ops.photo_bench.publish.undo import show
 from ops.smoke.outcome import one_line
 
 
@@ -28,13 +28,36 @@ def show_plan(console: Console, planned: Plan) -> None:
     table.add_column("Score", justify="right")
     table.add_column("Before")
     table.add_column("After")
-    for entry in record.entries:
+    for entry in planned.written:
+        now = _change(planned, entry)[1]
+        table.add_row(_name(entry.name), f"{entry.score:.2f}", now, "written already")
+    for entry in planned.changes:
         table.add_row(_name(entry.name), f"{entry.score:.2f}", *_change(planned, entry))
     for each in planned.untouched:
         table.add_row(
             _name(each.pick.name), f"{each.pick.score:.2f}", Text(each.reason), "unchanged"
         )
     console.print(table)
+
+
+def outlook(planned: Plan) -> str:
+    """Say where a publication stands that is not done."""
+    if planned.resumed:
+        return (
+            f"publication {planned.record.number} was interrupted: {len(planned.written)} photos "
+            f"are written already, {len(planned.changes)} would still change, "
+            f"{len(planned.untouched)} stay; --apply finishes it, `undo` takes it back"
+        )
+    return "nothing is changed yet; --apply does it" if planned.changes else "nothing to change"
+
+
+def outcome(planned: Plan, results: Iterable[tuple[Entry, str]]) -> str:
+    """Say what is done."""
+    if not planned.record.entries:
+        return f"nothing is left of publication {planned.record.number}: your ratings stay"
+    more = " more" if planned.resumed else ""
+    changed = sum(not why for _, why in results)
+    return f"changed {changed}{more} photos; `undo` takes it back"
 
 
 def show_refused(console: Console, results: Iterable[tuple[Entry, str]]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ops.errors import OpsError
 from ops.photo_bench.immich.api import Immich
 from ops.photo_bench.immich.http import GoneError
+from ops.photo_bench.publish.picks import show
+from ops.photo_bench.publish.planning import PERMISSIONS, marked_album
 from ops.photo_bench.publish.record import Record, read_records, write_record
-from ops.photo_bench.publish.to_immich import PERMISSIONS
 
 
 def choose(run_dir: Path, number: int | None) -> Record:
@@ -22,7 +23,8 @@ def choose(run_dir: Path, number: int | None) -> Record:
         number: Of the publication; None: the latest that is not taken back.
 
     Raises:
-        OpsError: when there is none.
+        OpsError: when there is none, or a later one rated the same photos: it found the ratings
+            that this one gave, and would bring them back.
     """
     records = read_records(run_dir)
     open_ = [record for record in records if record.state != "undone"]
@@ -32,9 +34,26 @@ def choose(run_dir: Path, number: int | None) -> Record:
         return open_[-1]
     for record in open_:
         if record.number == number:
+            _check_latest(record, open_)
             return record
     numbers = ", ".join(str(record.number) for record in open_) or "none"
     raise OpsError(f"--number is {number}; published and not taken back: {numbers}")
+
+
+def _check_latest(record: Record, open_: Sequence[Record]) -> None:
+    rated = {entry.asset_id for entry in record.entries}
+    later = [
+        each.number
+        for each in open_
+        if record.target == each.target == "rating"
+        and each.number > record.number
+        and any(entry.asset_id in rated for entry in each.entries)
+    ]
+    if later:
+        raise OpsError(
+            f"--number is {record.number}, but publication {later[-1]} rated some of its photos "
+            f"since; undo {later[-1]} first"
+        )
 
 
 def undo(immich: Immich, run_dir: Path, record: Record) -> Iterator[tuple[str, str]]:
@@ -100,11 +119,7 @@ def _tag(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _album(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
-    album_id = record.object_id
-    if not album_id:
-        # It was interrupted between making the album and writing down its id.
-        marked = [album for album in immich.albums() if record.mark in album.description]
-        album_id = marked[0].id if record.mark and marked else ""
+    album_id = record.object_id or marked_album(immich, record)
     try:
         if not album_id:
             raise GoneError(404, "the album was never made")
@@ -112,16 +127,15 @@ def _album(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
         for entry in record.entries:
             why = refused.get(entry.asset_id)
             yield entry.name, "taken out" if why is None else f"was not in it any more ({why})"
+        if not record.created:
+            return
         left = immich.album_by_id(album_id).asset_count
-        if record.created and left == 0:
+        if left:
+            yield record.label, f"the album stays: {left} other photos are in it"
+        elif next(immich.in_album(album_id), None) is not None:
+            yield record.label, "the album stays: other photos of it are in the bin"
+        else:
             immich.delete_album(album_id)
             yield record.label, "deleted the album"
-        elif record.created:
-            yield record.label, f"the album stays: {left} other photos are in it"
     except GoneError:
         yield record.label, "the album is gone already"
-
-
-def show(rating: int | None) -> str:
-    """Write a rating for the owner."""
-    return "unrated" if rating is None else "rejected" if rating == -1 else f"{rating} stars"
