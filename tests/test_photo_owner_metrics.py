@@ -91,6 +91,31 @@ def test_draws_without_one_kind_are_undefined_and_no_warning() -> None:
         assert np.isnan(each).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("share", [None, 0.02, 0.3, 0.9])
+@pytest.mark.parametrize("decimals", [9, 0], ids=["without ties", "with ties"])
+def test_a_draw_is_worth_the_same_whatever_is_drawn_beside_it(
+    share: float | None, decimals: int
+) -> None:
+    random = np.random.default_rng(6)
+    scores = np.round(random.standard_normal(40), decimals)
+    favourite = np.arange(40) < 8
+    weights = random.integers(0, 3, (40, 12)).astype(float)
+    weights[:8, 4] = 0
+    weights[8:, 7] = 0
+    weights[:, 9] = 0
+    together = favourite_metrics(scores, favourite, weights, top_k=6, share=share)
+    for column in range(12):
+        alone = favourite_metrics(scores, favourite, weights[:, [column]], top_k=6, share=share)
+        for name, value in alone.items():
+            assert together[name][column] == pytest.approx(value[0], rel=1e-12, nan_ok=True)
+            assert np.isnan(value[0]) == (column in (4, 7, 9))
+    ratings = random.integers(1, 6, 40).astype(float)
+    by_ratings = rating_metrics(scores, ratings, weights)
+    for column in range(12):
+        for name, value in rating_metrics(scores, ratings, weights[:, [column]]).items():
+            assert by_ratings[name][column] == pytest.approx(value[0], rel=1e-12)
+
+
 def test_photos_weighted_back_to_the_album_are_the_album_written_out() -> None:
     """Each other photo stands for four: the album has so many, all of the same score."""
     random = np.random.default_rng(4)

@@ -74,8 +74,10 @@ def favourite_metrics(
         metrics: dict[OwnerMetric, Floats] = {"auc": 1 - lost / (favourites * others)}
         if share is not None:
             size = favourites + others
-            found = found * (size * share / favourites)
-            passed = passed * (size * (1 - share) / others)
+            # Of a kind that is absent the factor is 0 and not infinite: how far down the best k
+            # reach is looked up over all draws.
+            found = found * _ratio(size * share, favourites)
+            passed = passed * _ratio(size * (1 - share), others)
         depth = found + passed
         before, after = _around(found, rows)
         precision = _ratio(after, depth[rows])
