@@ -149,6 +149,41 @@ def test_of_three_equal_models_none_is_rarely_called_better_in_any_pair() -> Non
     assert decided / 300 <= 0.05 + 2 * 0.0126
 
 
+def test_of_eight_equal_models_none_is_rarely_called_better_in_any_of_28_pairs() -> None:
+    """With so many pairs only a p beyond what resamples can be counted for decides."""
+    random = np.random.default_rng(16)
+    favourite = np.arange(60) < 24
+    decided = 0
+    for seed in range(200):
+        scores = random.standard_normal((8, 60)) + favourite
+        found = estimates(
+            scores, _judgement(favourite), top_k=6, share=None, resamples=RESAMPLES, seed=seed
+        )
+        decided += any(each.decided for each in differences(found["auc"], "abcdefgh", margin=0.05))
+    assert decided / 200 <= 0.05
+
+
+def test_a_perfect_model_is_better_than_seven_that_guess() -> None:
+    """However many pairs there are, 24 favourites before all others are no chance."""
+    random = np.random.default_rng(17)
+    favourite = np.arange(60) < 24
+    scores = random.standard_normal((8, 60))
+    scores[0] += 10 * favourite
+    found = estimates(scores, _judgement(favourite), top_k=6, share=None, resamples=2000, seed=1)[
+        "auc"
+    ]
+    compared = differences(found, "abcdefgh", margin=0.05)
+    assert len(compared) == 28
+    assert [each.decided for each in compared if each.better == "a"] == [True] * 7
+
+
+def test_a_difference_that_never_varies_leaves_a_doubt_that_falls_with_the_photos() -> None:
+    same = np.full(2000, 0.5)
+    assert p_value(same, 5) > 0.02
+    assert p_value(same, 5) > p_value(same, 10) > p_value(same, 24) > 0
+    assert p_value(np.full(2000, 0.001), 1000) > 1e-4, "a thousandth is no certainty"
+
+
 def test_a_difference_as_large_as_the_margin_is_rarely_called_none_that_matters() -> None:
     """5 % of 2,000 estimates, and two standard deviations of 0.0049."""
     random = np.random.default_rng(10)
@@ -206,6 +241,11 @@ def test_p_is_where_the_interval_ends_at_zero() -> None:
     assert low == pytest.approx(0.0, abs=0.02)
     assert p_value(-drawn, 30) == p
     assert 0 < p_value(np.ones(100), 30) < 0.05
+    away = drawn[drawn > 0]
+    beyond = stats.t.cdf(-away.mean() / away.std() * np.sqrt(29 / 30), 29)
+    counted = stats.t.cdf(stats.norm.ppf(1 / (len(away) + 1)) * np.sqrt(29 / 30), 29)
+    assert p_value(away, 30) == pytest.approx(2 * min(beyond, counted))
+    assert p_value(away + 9, 30) < 2 * counted / 1000
 
 
 def test_holm_is_that_of_the_textbook() -> None:

@@ -334,12 +334,13 @@ def test_defaults() -> None:
 def test_with_so_many_more_photos_four_of_five_runs_decide() -> None:
     """The difference that was found is the true one: z = truth / error, and 80 % pass 1.96."""
     half = 0.1
+    p = 2 * stats.norm.cdf(-0.06 / half * stats.norm.ppf(0.975))
     found = Difference(
         better="a",
         worse="b",
         difference=Interval(value=0.06, low=0.06 - half, high=0.06 + half),
-        p=0.3,
-        p_holm=0.3,
+        p=p,
+        p_holm=p,
         decided=False,
         equivalent=False,
     )
@@ -347,11 +348,30 @@ def test_with_so_many_more_photos_four_of_five_runs_decide() -> None:
     error = half / stats.norm.ppf(0.975) * np.sqrt(100 / (100 + more))
     assert stats.norm.cdf(0.06 / error - stats.norm.ppf(0.975)) == pytest.approx(0.8, abs=0.02)
     assert more_photos(found, photos=100, comparisons=3, margin=0.05) > more
-    none = dataclasses.replace(found, difference=Interval(value=0.0, low=-half, high=half))
+    nothing = Interval(value=0.0, low=-half, high=half)
+    none = dataclasses.replace(found, difference=nothing, p=1.0)
     more = more_photos(none, photos=100, comparisons=1, margin=0.05)
     error = half / stats.norm.ppf(0.975) * np.sqrt(100 / (100 + more))
     one_sided = stats.norm.cdf(0.05 / error - stats.norm.ppf(0.95))
     assert one_sided == pytest.approx(0.8, abs=0.02)
+
+
+def test_what_is_not_decided_never_has_photos_enough() -> None:
+    """Of 28 pairs one whose interval is far from zero: its p counts, for that did not decide."""
+    found = Difference(
+        better="a",
+        worse="b",
+        difference=Interval(value=0.55, low=0.385, high=0.707),
+        p=0.0038,
+        p_holm=0.106,
+        decided=False,
+        equivalent=False,
+    )
+    more = more_photos(found, photos=60, comparisons=28, margin=0.05)
+    needed = (stats.norm.ppf(1 - 0.025 / 28) + stats.norm.ppf(0.8)) / stats.norm.isf(0.0019)
+    assert 0 <= more - (60 * needed**2 - 60) < 10
+    at_the_limit = dataclasses.replace(found, p=0.05 / 28, p_holm=0.05)
+    assert more_photos(at_the_limit, photos=60, comparisons=28, margin=0.05) > 20
 
 
 def test_of_several_methods_one_is_shown_and_the_others_are_named() -> None:

@@ -65,6 +65,12 @@ def p_value(drawn: Floats, size: int) -> float:
     It is where the expanded interval ends at zero, so that interval and p say the same. A
     resample that shows no difference counts for both sides: of models that answer alike it is 1.
 
+    Where no resample reaches zero, their number alone would set p, and of many pairs none could
+    ever be decided. The interval then is Student's with the resamples' standard deviation
+    (Hesterberg, as above). That is taken as no less than 1 / size, about the standard error of a
+    share where one more cluster says the opposite: resamples of a difference that never varies
+    would else leave no doubt.
+
     Args:
         drawn: The difference in each resample; NaN is left out.
         size: As for the interval.
@@ -72,6 +78,8 @@ def p_value(drawn: Floats, size: int) -> float:
     known = drawn[~np.isnan(drawn)]
     fewer = min(int((known <= 0).sum()), int((known >= 0).sum()))
     quantile = special.ndtri(min(0.5, (fewer + 1) / (len(known) + 1)))
+    if not fewer:
+        quantile = min(quantile, -abs(known.mean()) / max(known.std(), 1 / size))
     return float(2 * stats.t.cdf(quantile * np.sqrt((size - 1) / size), size - 1))
 
 

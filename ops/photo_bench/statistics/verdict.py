@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, log10
+from math import ceil, inf, log10
 from statistics import NormalDist
 
 from ops.photo_bench.statistics import sentences
@@ -77,7 +77,9 @@ def more_photos(difference: Difference, *, photos: int, comparisons: int, margin
 
     which is either the difference itself (alpha two-sided 5 %, divided by the comparisons), or
     the rest of the margin, for no difference that matters (alpha one-sided 5 %); the smaller N
-    counts. It is rounded up to two digits, and still only a guide: the difference is uncertain.
+    counts. For the difference itself s is the one that its p value stands for, so that what is
+    not decided never has photos enough; for the margin it is the interval's. It is rounded up to
+    two digits, and still only a guide: the difference is uncertain.
 
     Args:
         difference: What is not decided.
@@ -89,10 +91,10 @@ def more_photos(difference: Difference, *, photos: int, comparisons: int, margin
     error = (difference.difference.high - difference.difference.low) / (2 * _QUANTILE(0.975))
     power = _QUANTILE(_POWER)
     ways = [
-        (_QUANTILE(1 - 0.025 / comparisons) + power, found),
-        (_QUANTILE(0.95) + power, margin - found),
+        (_QUANTILE(1 - 0.025 / comparisons) + power, -_QUANTILE(difference.p / 2)),
+        (_QUANTILE(0.95) + power, (margin - found) / error if error else inf),
     ]
-    needed = min((photos * (z * error / show) ** 2 for z, show in ways if show > 0), default=0.0)
+    needed = min((photos * (z / shown) ** 2 for z, shown in ways if shown > 0), default=0.0)
     more = max(10, ceil(needed) - photos)
     unit = 10.0 ** max(1, int(log10(more)) - 1)
     return round(ceil(more / unit) * unit)
