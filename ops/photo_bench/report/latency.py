@@ -13,7 +13,6 @@ from ops.photo_bench.report.chart import NARROW, Chart, chart
 from ops.photo_bench.report.standings import Standings
 from ops.photo_bench.report.words import MISSING, count, cut, number, seconds
 from ops.photo_bench.results import Answer
-from ops.photo_bench.statistics.speed import took_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +20,6 @@ class _Lane:
     mark: int
     name: str
     answers: tuple[Answer, ...]
-    took_s: tuple[float, ...]
 
     @property
     def cold(self) -> int:
@@ -31,25 +29,21 @@ class _Lane:
         """Write one answer's time."""
         answer = self.answers[place]
         notes = [*(["cold"] if answer.cold else []), *([answer.failure] if answer.failure else [])]
-        return ", ".join([number(self.took_s[place]), *notes])
+        return ", ".join([number(answer.wall_s), *notes])
 
 
 def latency(standings: Standings) -> Chart | str:
     """Draw it; or say why there is none."""
     lanes = [
-        _Lane(mark=place, name=model.name or model.id, answers=answers, took_s=took_s(answers))
+        _Lane(mark=place, name=model.name or model.id, answers=answers)
         for place, model in enumerate(standings.models)
         if (answers := standings.answers[model.id])
     ]
     if not lanes:
         return "Nothing was asked yet, so nothing took time."
-    warm = sorted(
-        each
-        for lane in lanes
-        for each, answer in zip(lane.took_s, lane.answers, strict=True)
-        if not answer.cold
-    )
-    ceiling = 1.5 * warm[int(0.98 * (len(warm) - 1))] if warm else max(lanes[0].took_s)
+    warm = sorted(answer.wall_s for lane in lanes for answer in lane.answers if not answer.cold)
+    longest = max(answer.wall_s for answer in lanes[0].answers)
+    ceiling = 1.5 * warm[int(0.98 * (len(warm) - 1))] if warm else longest
     return chart(
         id="latency",
         title="Seconds per answer, in the order of asking",
@@ -110,7 +104,8 @@ def _dots(lane: _Lane, x: svg.Scale, y: svg.Scale, ceiling: float) -> Iterator[M
     """Draw warm answers as one path of dots: a thousand elements would be slow to show."""
     dots, high, crosses = [], [], []
     last_label = -1e9
-    for place, (answer, took) in enumerate(zip(lane.answers, lane.took_s, strict=True), start=1):
+    for place, answer in enumerate(lane.answers, start=1):
+        took = answer.wall_s
         if answer.cold:
             yield svg.element("circle", class_="cold", cx=x(place), cy=y(ceiling), r=4.5)
             if x(place) - last_label > 70:
