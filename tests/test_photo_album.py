@@ -102,6 +102,54 @@ def test_the_share_of_favourites_is_kept_where_they_are_drawn_by_it(tmp_path: Pa
     assert "LANCZOS" in read_album(tmp_path / "some")["resize"]
 
 
+@pytest.mark.parametrize(
+    ("judged", "share"),
+    [
+        ({"favourite": True}, 1.0),
+        ({"favourite": True, "rating": 4}, None),
+        ({"rating": 4}, None),
+        ({}, None),
+        ({"favourite": False}, None),
+    ],
+)
+def test_no_share_of_favourites_is_kept_of_what_was_drawn_by_ratings_or_at_random(
+    tmp_path: Path, judged: dict[str, object], share: float | None
+) -> None:
+    """As many ratings as favourites, and `draw` goes by them."""
+    source = shelf(10)
+    source.judged = dict.fromkeys(source.contents, judged)
+    collect(tmp_path / "run", source, sample=4, say=quiet)
+    assert read_album(tmp_path / "run")["favourite_share"] == share
+
+
+@pytest.mark.parametrize("rated", [0, 1, 2, 19, 20, 21, 60])
+@pytest.mark.parametrize("favourites", [0, 1, 2, 20, 55])
+def test_the_share_of_favourites_is_kept_just_where_draw_went_by_them(
+    tmp_path: Path, favourites: int, rated: int
+) -> None:
+    """With one rating only, `draw` by ratings takes all rated photos that there is room for."""
+    source = shelf(60)
+    names = list(source.contents)
+    source.judged = {
+        name: {
+            "favourite": place < favourites,
+            "rating": 3 if place >= 60 - rated else None,
+        }
+        for place, name in enumerate(names)
+    }
+    photos = collect(tmp_path / "run", source, sample=20, say=quiet)
+    kept = read_album(tmp_path / "run")["favourite_share"]
+    by_favourites = sum(each.favourite is True for each in photos) == max(
+        min(10, favourites), 20 - (60 - favourites)
+    )
+    by_ratings = sum(each.rating is not None for each in photos) == min(20, rated)
+    if kept is None:
+        assert by_ratings
+    else:
+        assert kept == favourites / 60
+        assert by_favourites
+
+
 def test_nobody_else_on_the_machine_sees_the_images(tmp_path: Path) -> None:
     collect(tmp_path / "run", shelf(1), say=quiet)
     assert (tmp_path / "run" / "images").stat().st_mode & 0o077 == 0

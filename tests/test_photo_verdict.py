@@ -275,7 +275,8 @@ def test_what_weakens_a_run_stands_under_the_verdict() -> None:
     assert "Model A was loaded 2 times" in caveats
     assert "Model B gave the score 3 to every photo" in caveats
     assert "80 photos are of 40 bursts" in caveats
-    assert "weighted back to that share" in caveats
+    assert "Favourites are 10 % of the album and 30 % of the photos that are compared" in caveats
+    assert "weighted back to the album's share" in caveats
 
 
 def test_a_sample_with_too_many_favourites_is_weighted_back() -> None:

@@ -231,14 +231,16 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
 def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:
     """Describe what the photos were drawn from, for the run's provenance.
 
-    The share of favourites among all photos is needed only where they were drawn by it.
+    The share of favourites among all photos is needed only where `draw` drew half favourites: not
+    where it drew by ratings, of which there were as many, or took all.
     """
     known = [each.favourite for each in candidates if each.favourite is not None]
-    is_drawn = drawn < len(candidates) and any(known)
+    rated = sum(each.rating is not None for each in candidates)
+    by_favourites = drawn < len(candidates) and any(known) and rated < max(sum(known), 2)
     return {
         "album_photos": len(candidates),
         "sample": sample,
         "drawn": drawn,
-        "favourite_share": sum(known) / len(known) if is_drawn else None,
+        "favourite_share": sum(known) / len(known) if by_favourites else None,
         "resize": RESIZE_RULE,
     }

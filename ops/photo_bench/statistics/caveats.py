@@ -23,7 +23,7 @@ def caveats(
         run: The run.
         models: All of its models.
         evidence: What the verdict rests on.
-        share: Of favourites in the album, where they were drawn more often than they occur.
+        share: Of favourites in the album, where photos were drawn by them.
     """
     return tuple(
         [
@@ -179,7 +179,12 @@ def _bursts(run: Run) -> list[str]:
 def _sample(evidence: Evidence, share: float | None) -> list[str]:
     if share is None or not evidence.favourites:
         return []
+    drawn = evidence.favourites / (evidence.favourites + evidence.others)
     return [
-        f"Favourites were drawn more often than they occur in the album ({100 * share:.0f} %): "
-        "what is said of the best k photos is weighted back to that share."
+        f"Favourites are {_percent(share)} of the album and {_percent(drawn)} of the photos that "
+        "are compared: what is said of the best k photos is weighted back to the album's share."
     ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{0 if share >= 0.01 else 1}f} %"

@@ -54,10 +54,10 @@ def favourite_metrics(
         favourite: One a photo.
         weights: Photos x draws.
         top_k: How many photos are the best.
-        share: The share of favourites in the album, where they were drawn more often than they
-            occur; left out: the sample's own. Each kind is then weighted up or down to it, draw by
-            draw (post-stratification), and the top k are those of as large a sample drawn at
-            random. The AUC needs none of it: it compares within pairs of the two kinds.
+        share: The share of favourites in the album, where photos were drawn by them; left out:
+            the sample's own. Each kind is then weighted up or down to it, draw by draw
+            (post-stratification), and the top k are those of as large a sample drawn at random.
+            The AUC needs none of it: it compares within pairs of the two kinds.
     """
     order = np.argsort(-scores, kind="stable")
     ends = _group_ends(scores[order])

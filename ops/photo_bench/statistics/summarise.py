@@ -137,6 +137,6 @@ def _model_summary(
 
 
 def _favourite_share(run: Run) -> float | None:
-    """Read the share of favourites in the album, kept where they were drawn more often."""
+    """Read the share of favourites in the album, kept where photos were drawn by them."""
     share = run.provenance.get("favourite_share")
     return float(share) if isinstance(share, int | float) and 0 < share < 1 else None
