@@ -232,6 +232,42 @@ def test_a_model_that_mostly_failed_does_not_take_the_photos_from_the_others() -
     )
 
 
+@pytest.mark.parametrize(("answered", "failed"), [(12, 10), (5, 0), (99, 0)])
+def test_a_model_that_was_left_early_does_not_take_the_photos_from_the_others(
+    answered: int, failed: int
+) -> None:
+    """After ten failures in a row, or with the five photos that the forecast is made of."""
+    planted = album(200, {"a": 0.5, "b": 2.0, "c": 1.0})
+    planted.scores["c"][answered : answered + failed] = np.nan
+    run = planted_run(planted.scores, favourite=planted.favourite)
+    asked = {each.image_sha256 for each in run.photos[: answered + failed]}
+    kept = tuple(
+        each for each in run.answers if each.model != "c" or each.key.image_sha256 in asked
+    )
+    summary = said(dataclasses.replace(run, answers=kept))
+    assert (summary.common, summary.agreement.models) == (200, ("a", "b"))
+    assert summary.verdict.take == "a"
+    (left,) = [each for each in summary.verdict.caveats if each.startswith("Model C")]
+    missing = f"{200 - answered - failed} were not asked"
+    reasons = f"{failed} failed, {missing}" if failed else missing
+    assert left == (
+        f"Model C is not compared: it answered {answered} of 200 questions ({reasons}), and half "
+        "of them are needed."
+    )
+
+
+def test_a_model_that_answered_half_is_compared_and_is_said_to_be_unfinished() -> None:
+    planted = album(200, {"a": 0.5, "b": 2.0})
+    run = planted_run(planted.scores, favourite=planted.favourite)
+    first = {each.image_sha256 for each in run.photos[:100]}
+    kept = tuple(
+        each for each in run.answers if each.model == "a" or each.key.image_sha256 in first
+    )
+    summary = said(dataclasses.replace(run, answers=kept))
+    assert (summary.common, summary.agreement.models) == (100, ("a", "b"))
+    assert any("Model B was asked 100 of 200" in each for each in summary.verdict.caveats)
+
+
 def test_rankings_are_of_photos_that_all_answered_and_the_worst_case_of_all() -> None:
     planted = album(100, {"a": 0.5, "b": 0.8})
     planted.scores["a"][:10] = np.nan

@@ -32,7 +32,7 @@ def caveats(
             *_left_out(models, evidence),
             *_failures(evidence),
             *_low_mass(models),
-            *_unfinished(models),
+            *_unfinished(evidence),
             *_swaps(run),
             *_constant(run),
             *_photos(run),
@@ -68,9 +68,10 @@ def _left_out(models: Sequence[ModelSummary], evidence: Evidence) -> list[str]:
     if not evidence.models:
         return []
     compared = {each.id for each in evidence.models}
+    most = max(each.asked for each in models)
     return [
-        f"{each.name or each.id} is not compared: it answered {each.answered} of {each.asked} "
-        "questions, and half of them are needed."
+        f"{each.name or each.id} is not compared: it answered {each.answered} of {most} "
+        f"questions{_missing(each, most)}, and half of them are needed."
         for each in models
         if each.id not in compared and each.asked
     ] + [
@@ -78,6 +79,12 @@ def _left_out(models: Sequence[ModelSummary], evidence: Evidence) -> list[str]:
         for each in models
         if not each.asked
     ]
+
+
+def _missing(model: ModelSummary, most: int) -> str:
+    reasons = [(model.asked - model.answered, "failed"), (most - model.asked, "were not asked")]
+    found = [f"{count} {reason}" for count, reason in reasons if count]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _failures(evidence: Evidence) -> list[str]:
@@ -118,13 +125,13 @@ def _low_mass(models: Sequence[ModelSummary]) -> list[str]:
     ]
 
 
-def _unfinished(models: Sequence[ModelSummary]) -> list[str]:
-    most = max((each.asked for each in models), default=0)
+def _unfinished(evidence: Evidence) -> list[str]:
+    most = max((each.asked for each in evidence.models), default=0)
     return [
         f"{each.name or each.id} was asked {each.asked} of {most} questions: the run is not "
         "finished, and the other models' further photos are not compared."
-        for each in models
-        if 0 < each.asked < most
+        for each in evidence.models
+        if each.asked < most
     ]
 
 

@@ -39,7 +39,8 @@ def summarise(
     """Say what a run says, in numbers and in one sentence.
 
     Models are compared on the photos that all of them answered. A model that answered less than
-    half of what it was asked is not compared: it would leave the others too few photos.
+    half as many as were asked of any is not compared, whether it failed or was left early: it
+    would leave the others too few photos.
 
     Args:
         run: Finished or not.
@@ -50,9 +51,8 @@ def summarise(
     """
     scores = scores_of(run)
     answered = ~np.isnan(scores.values)
-    kept = np.flatnonzero(
-        (2 * answered.sum(axis=1) >= scores.asked.sum(axis=1)) & answered.any(axis=1)
-    )
+    most = scores.asked.sum(axis=1).max(initial=0)
+    kept = np.flatnonzero((2 * answered.sum(axis=1) >= most) & answered.any(axis=1))
     common = np.flatnonzero(answered[kept].all(axis=0) & bool(len(kept)))
     table = scores.values[np.ix_(kept, common)]
     judgement = judgement_of([scores.photos[index] for index in common])
