@@ -65,7 +65,8 @@ def test_a_clearly_better_model_is_taken_at_its_price() -> None:
     )
     assert verdict.sentence.startswith(
         f"Take Model A: it puts a favourite before another photo in {100 * a:.0f} of 100 pairs, "
-        f"Model B in {100 * b:.0f}; the difference is {100 * (a - b):.1f} (95 % interval "
+        f"Model B in {100 * b:.0f} (50 is chance); the difference is {100 * (a - b):.1f} "
+        "(95 % interval "
     )
     assert verdict.sentence.endswith(", at 2.4 s more per photo than Model B.")
     assert summary.models[0].owner["auc"].value == pytest.approx(a)
@@ -266,6 +267,58 @@ def test_a_model_that_answered_half_is_compared_and_is_said_to_be_unfinished() -
     summary = said(dataclasses.replace(run, answers=kept))
     assert (summary.common, summary.agreement.models) == (100, ("a", "b"))
     assert any("Model B was asked 100 of 200" in each for each in summary.verdict.caveats)
+
+
+def test_one_model_that_answered_enough_is_not_said_to_be_the_only_one_that_answered() -> None:
+    planted = album(80, {"a": 0.5, "b": 0.5})
+    run = planted_run(planted.scores, favourite=planted.favourite)
+    summary = said(dataclasses.replace(run, answers=run.answers[:85]))
+    assert summary.verdict.sentence.startswith("Only Model A answered enough, so there is nothing")
+
+
+def test_models_that_tell_nothing_apart_are_not_taken() -> None:
+    kinds = [True, False] * 30
+    constant = said(planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, favourite=kinds)).verdict
+    assert (constant.take, constant.decided) == (None, False)
+    assert constant.sentence.startswith("Neither Model A nor Model B is known to pick better")
+    ratings = [1, 2, 3, 4, 5] * 12
+    rated = said(planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, rating=ratings)).verdict
+    assert (rated.take, rated.metric) == (None, "spearman")
+    assert "is known to pick better than chance" in rated.sentence
+
+
+def test_models_that_answer_the_same_noise_are_not_taken() -> None:
+    random = np.random.default_rng(1)
+    noise = random.standard_normal(400)
+    scores = {"a": noise, "b": noise + 0.01 * random.standard_normal(400)}
+    verdict = said(planted_run(scores, favourite=random.random(400) < 0.3)).verdict
+    assert verdict.take is None
+    assert "is known to pick better than chance" in verdict.sentence
+
+
+def test_a_constant_that_beats_a_bad_model_is_not_taken() -> None:
+    random = np.random.default_rng(1)
+    favourite = random.random(400) < 0.3
+    scores = {"a": np.full(400, 3.0), "b": random.standard_normal(400) - favourite}
+    summary = said(planted_run(scores, favourite=favourite))
+    assert summary.differences[0].decided
+    assert summary.verdict.take is None
+    assert "in 50 and 27 of 100 pairs (50 is chance)" in summary.verdict.sentence
+
+
+def test_a_tiny_gap_that_is_certain_does_not_matter_and_the_faster_is_taken() -> None:
+    """Two models alike but for a few photos that one of them places a little worse, each time."""
+    planted = album(3000, {"a": 0.3})
+    worse = planted.scores["a"] - 0.05 * planted.favourite
+    scores = {"a": planted.scores["a"], "b": worse}
+    run = planted_run(scores, favourite=planted.favourite, seconds={"a": 3.0, "b": 1.0})
+    summary = said(run)
+    (gap,) = summary.differences
+    assert gap.better == "a"
+    assert (gap.decided, gap.equivalent) == (True, True)
+    assert 0.0 < gap.difference.low < gap.difference.high < 0.05
+    assert (summary.verdict.take, summary.verdict.equivalent) == ("b", True)
+    assert summary.verdict.sentence.startswith("Take Model B, faster than Model A by 2.0 s")
 
 
 def test_rankings_are_of_photos_that_all_answered_and_the_worst_case_of_all() -> None:

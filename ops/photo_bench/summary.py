@@ -94,7 +94,7 @@ class Verdict:
     decided: bool
     """Whether it says which model to take."""
     equivalent: bool
-    """Whether `take` is the fastest of models without a difference that matters."""
+    """Whether other models are without a difference that matters to `take`."""
     metric: OwnerMetric | None
     """What decided; None: there is no judgement of the owner's."""
     more_photos: int | None

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from ops.photo_bench.report import svg
 from ops.photo_bench.report.chart import MOST_NAMED, NARROW, Chart, chart
-from ops.photo_bench.report.words import CHANCE, METRICS, cut, interval, number, seconds
+from ops.photo_bench.report.words import METRICS, cut, interval, number, seconds
+from ops.photo_bench.statistics.owner_metrics import CHANCE
 from ops.photo_bench.summary import ModelSummary, OwnerMetric, Summary
 
 _Point = tuple[int, ModelSummary, float, float]

@@ -22,9 +22,6 @@ METRICS: Mapping[OwnerMetric, tuple[str, str]] = {
 }
 """Metric -> its name, and what it means."""
 
-CHANCE: Mapping[OwnerMetric, float] = {"auc": 0.5, "spearman": 0.0, "tau": 0.0}
-"""Metric -> what a model that knows nothing gets, where that does not depend on the album."""
-
 FAILURES: Mapping[Failure, str] = {
     "image_unreadable": "the photo could not be decoded, so nobody was asked",
     "image_too_large": "the photo has more pixels than are decoded, so nobody was asked",

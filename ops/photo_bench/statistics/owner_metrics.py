@@ -28,6 +28,8 @@ FAVOURITE_METRICS: tuple[OwnerMetric, ...] = (
     "ndcg_at_k",
 )
 RATING_METRICS: tuple[OwnerMetric, ...] = ("spearman", "tau")
+CHANCE: Mapping[OwnerMetric, float] = {"auc": 0.5, "spearman": 0.0, "tau": 0.0}
+"""Metric -> what a model that knows nothing gets, where that does not depend on the album."""
 
 
 def favourite_metrics(

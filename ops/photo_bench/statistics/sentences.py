@@ -4,24 +4,46 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from math import isinf
 
+from ops.photo_bench.statistics import costs
 from ops.photo_bench.statistics.comparison import MIN_OF_A_KIND, MIN_PHOTOS, MIN_RATED
-from ops.photo_bench.statistics.standing import Evidence, Standing, between, fastest, seconds
-from ops.photo_bench.summary import Difference, Interval, ModelSummary
+from ops.photo_bench.statistics.standing import (
+    Evidence,
+    Standing,
+    between,
+    fastest,
+    is_better,
+    seconds,
+)
+from ops.photo_bench.statistics.wording import (
+    RATING_SCALE,
+    count_of,
+    ends,
+    listed,
+    margin_of,
+    name_of,
+    names_of,
+    number,
+    scale,
+    seconds_of,
+    value_of,
+)
+from ops.photo_bench.summary import Difference, ModelSummary
 
-_SAME_S = 0.005
-_RATING_SCALE = "1 is the same order, 0 is chance"
+_EQUAL = 1e-9
+"""Of the metric: less is the arithmetic's."""
 
 
 def decided(evidence: Evidence, standing: Standing) -> str:
     """One model is better than each other one."""
     leader = standing.leader
-    others = _and([_by(evidence, each) for each in standing.behind])
+    others = listed([_by(evidence, each) for each in standing.behind])
     gaps = [between(evidence, leader, each) for each in standing.behind]
     return (
-        f"Take {_name(leader)}: {_does(evidence, leader)}, {others}{_scale(evidence)}; "
-        f"{_gaps(evidence, gaps)}{_price(leader, standing.behind)}."
+        f"Take {name_of(leader)}: {_does(evidence, leader)}, {others} ({scale(evidence)}); "
+        f"{_gaps(evidence, gaps)}{costs.price(leader, standing.behind)}."
     )
 
 
@@ -29,11 +51,37 @@ def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> st
     """Several models are as good as each other, and one of them is the fastest."""
     group = standing.group
     rest = [each for each in group if each is not take]
-    behind = f"; {_behind(evidence, standing)}" if standing.behind else ""
+    alike = [each for each in rest if between(evidence, take, each).equivalent]
+    named = [each for each in group if each is take or each in alike]
+    apart = f"with 95 % certainty less than {margin_of(evidence)}"
+    if all(between(evidence, *pair).equivalent for pair in combinations(named, 2)):
+        between_them = f"between {names_of(named)}"
+        apart += " apart"
+    else:
+        between_them = listed([f"between it and {name_of(each)}" for each in alike])
+        apart += f" from {name_of(take)}"
+    worse = [each for each in rest if each not in alike]
+    clauses = [
+        f"{_all(evidence, named)}, {apart}",
+        *costs.slower(evidence, take, rest),
+        *([_beats(evidence, take, worse)] if worse else []),
+        *([_beats(evidence, standing.leader, standing.behind)] if standing.behind else []),
+    ]
     return (
-        f"Take {_name(take)}{_quicker(take, rest)}: no difference that matters between "
-        f"{_names(group)}; {_all(evidence, group)}, with 95 % certainty less than "
-        f"{_margin(evidence)} apart{behind}."
+        f"Take {name_of(take)}{costs.quicker(take, rest)}: no difference that matters "
+        f"{between_them}; {'; '.join(clauses)}."
+    )
+
+
+def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
+    """However they compare, taking one of them could be no better than drawing lots."""
+    assert evidence.metric is not None  # noqa: S101 - for mypy.
+    models = (*standing.group, *standing.behind)
+    intervals = [ends(evidence, each.owner[evidence.metric]) for each in models]
+    head = "Neither" if len(models) == 2 else "None of"
+    return (
+        f"{head} {names_of(models, 'nor' if len(models) == 2 else 'and')} is known to pick better "
+        f"than chance: {_all(evidence, models)}, with 95 % intervals of {listed(intervals)}."
     )
 
 
@@ -41,22 +89,22 @@ def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
     """Of several models none is known to be better; about so many more photos would tell."""
     group = standing.group
     clear = bool(standing.behind) and all(
-        between(evidence, ahead, behind).decided for ahead in group for behind in standing.behind
+        is_better(evidence, ahead, behind) for ahead in group for behind in standing.behind
     )
     gaps = [between(evidence, standing.leader, each) for each in standing.open]
-    lead = f"{_name(standing.leader)} leads {_by_models(evidence, standing, standing.open)}"
     if clear:
         head = (
-            f"{_names(group)} are better than {_names(standing.behind)}, but which of them is "
+            f"{names_of(group)} are better than {names_of(standing.behind)}, but which of them is "
             f"the best is not decided: {_all(evidence, (*group, *standing.behind))}"
         )
     else:
-        head = f"Not decided between {_names(group)}: {_all(evidence, group)}"
+        head = f"Not decided between {names_of(group)}: {_all(evidence, group)}"
         if standing.behind:
-            head += f"; {_behind(evidence, standing)}"
+            head += f"; {_beats(evidence, standing.leader, standing.behind)}"
     chance = ""
     if any(each.difference.low > 0 for each in gaps):
         chance = f", which can still be chance among {len(evidence.differences)} comparisons"
+    lead = f"{name_of(standing.leader)} {_leads(evidence, standing)}"
     return f"{head}; {lead}{chance}, and about {more} more photos would tell."
 
 
@@ -65,11 +113,13 @@ def no_judgement(evidence: Evidence) -> str:
     quickest = fastest(evidence.models)
     speed = ""
     if not isinf(seconds(quickest)):
-        speed = f"; {_name(quickest)} is the fastest with {_s(seconds(quickest))} per photo"
+        speed = (
+            f"; {name_of(quickest)} is the fastest with {seconds_of(seconds(quickest))} per photo"
+        )
     return (
         f"Which model picks your photos best is not known, for {_why_not(evidence)}"
         f"{speed}, and the models' orders of the photos agree by {_agreement(evidence)} "
-        f"({_RATING_SCALE})."
+        f"({RATING_SCALE})."
     )
 
 
@@ -78,11 +128,11 @@ def too_few(evidence: Evidence) -> str:
     kinds = ""
     needed = f"at least {MIN_PHOTOS}"
     if evidence.metric == "auc":
-        kinds = f", {_count(evidence.favourites, 'favourite')} among them"
+        kinds = f", {count_of(evidence.favourites, 'favourite')} among them"
         needed += f" with {MIN_OF_A_KIND} favourites and {MIN_OF_A_KIND} others"
     return (
         "Too few photos to tell the models apart: all of them answered "
-        f"{_count(evidence.photos, 'photo')}{kinds}; {needed} of different moments are needed "
+        f"{count_of(evidence.photos, 'photo')}{kinds}; {needed} of different moments are needed "
         "to say anything, and about 100 to see a large difference."
     )
 
@@ -91,19 +141,19 @@ def only_one(evidence: Evidence) -> str:
     """There is nothing to choose between."""
     (model,) = evidence.models
     head = (
-        f"Only {_name(model)} was asked, so there is nothing to choose between"
+        f"Only {name_of(model)} was asked, so there is nothing to choose between"
         if len(evidence.asked) < 2
-        else f"Only {_name(model)} answered, so there is nothing to compare it with"
+        else f"Only {name_of(model)} answered enough, so there is nothing to compare it with"
     )
-    time = "" if isinf(seconds(model)) else f"; it takes {_s(seconds(model))} per photo"
+    time = "" if isinf(seconds(model)) else f"; it takes {seconds_of(seconds(model))} per photo"
     if evidence.metric is None:
         return f"{head}, and how good it is is not known, for {_why_not(evidence)}{time}."
     interval = model.owner[evidence.metric]
     if not evidence.sufficient:
-        return f"{head}, and {_count(evidence.photos, 'photo')} say little of it{time}."
+        return f"{head}, and {count_of(evidence.photos, 'photo')} say little of it{time}."
     return (
-        f"{head}: {_does(evidence, model)} (95 % interval {_ends(evidence, interval)}; "
-        f"{'50 is chance' if evidence.metric == 'auc' else _RATING_SCALE}){time}."
+        f"{head}: {_does(evidence, model)} (95 % interval {ends(evidence, interval)}; "
+        f"{scale(evidence)}){time}."
     )
 
 
@@ -117,7 +167,7 @@ def none_answered(evidence: Evidence) -> str:
         failures.update(each.failures)
     (name, count), *_ = failures.most_common() or [("no answer", 0)]
     return (
-        f"No model can be taken: of {_count(asked, 'question')} {failures.total()} failed, "
+        f"No model can be taken: of {count_of(asked, 'question')} {failures.total()} failed, "
         f"most often with {name} ({count})."
     )
 
@@ -128,18 +178,6 @@ def of_random_weights(sentence: str) -> str:
         "These weights are random: the numbers show what a report looks like and say nothing "
         f"about any model. With real weights it would read: “{sentence}”"
     )
-
-
-def until_then(standing: Standing) -> list[str]:
-    """Say which of the undecided ones costs the least."""
-    quick, *_ = by_time = sorted(standing.group, key=seconds)
-    if isinf(seconds(by_time[-1])) or seconds(by_time[-1]) - seconds(quick) < _SAME_S:
-        return []
-    others = " and ".join(f"{_s(seconds(each))} of {_name(each)}" for each in by_time[1:])
-    return [
-        f"Until that is decided {_name(quick)} costs the least: {_s(seconds(quick))} per photo "
-        f"against {others}."
-    ]
 
 
 def _why_not(evidence: Evidence) -> str:
@@ -156,71 +194,65 @@ def _why_not(evidence: Evidence) -> str:
 def _does(evidence: Evidence, model: ModelSummary) -> str:
     if evidence.metric == "auc":
         return (
-            f"it puts a favourite before another photo in {_value(evidence, model)} of 100 pairs"
+            f"it puts a favourite before another photo in {value_of(evidence, model)} of 100 pairs"
         )
-    return f"its order of the photos agrees with your ratings by {_value(evidence, model)}"
+    return f"its order of the photos agrees with your ratings by {value_of(evidence, model)}"
 
 
 def _by(evidence: Evidence, model: ModelSummary) -> str:
     if evidence.metric == "auc":
-        return f"{_name(model)} in {_value(evidence, model)}"
-    return f"that of {_name(model)} by {_value(evidence, model)}"
+        return f"{name_of(model)} in {value_of(evidence, model)}"
+    return f"that of {name_of(model)} by {value_of(evidence, model)}"
 
 
 def _all(evidence: Evidence, models: Sequence[ModelSummary]) -> str:
-    values = _and([_value(evidence, each) for each in models])
+    values = listed([value_of(evidence, each) for each in models])
     if evidence.metric == "auc":
-        return f"they put a favourite before another photo in {values} of 100 pairs"
-    return f"their orders of the photos agree with your ratings by {values} ({_RATING_SCALE})"
-
-
-def _scale(evidence: Evidence) -> str:
-    return "" if evidence.metric == "auc" else f" ({_RATING_SCALE})"
+        does = f"they put a favourite before another photo in {values} of 100 pairs"
+    else:
+        does = f"their orders of the photos agree with your ratings by {values}"
+    return f"{does} ({scale(evidence)})"
 
 
 def _gaps(evidence: Evidence, gaps: Sequence[Difference]) -> str:
-    each = _and([_gap(evidence, gap) for gap in gaps])
+    each = listed([_gap(evidence, gap) for gap in gaps])
     return f"the difference is {each}" if len(gaps) == 1 else f"the differences are {each}"
 
 
 def _gap(evidence: Evidence, gap: Difference) -> str:
-    value = _number(evidence, gap.difference.value)
-    return f"{value} (95 % interval {_ends(evidence, gap.difference)})"
+    value = number(evidence, gap.difference.value)
+    return f"{value} ({_interval(evidence, gap)})"
 
 
-def _by_models(evidence: Evidence, standing: Standing, models: Sequence[ModelSummary]) -> str:
-    return _and(
-        [
-            f"{_name(each)} by {_gap(evidence, between(evidence, standing.leader, each))}"
-            for each in models
-        ]
-    )
+def _interval(evidence: Evidence, gap: Difference) -> str:
+    small = ""
+    if gap.decided and gap.difference.low < evidence.margin:
+        small = f": it may be below {margin_of(evidence)}, too small to matter"
+    return f"95 % interval {ends(evidence, gap.difference)}{small}"
 
 
-def _behind(evidence: Evidence, standing: Standing) -> str:
-    return f"{_name(standing.leader)} beats {_by_models(evidence, standing, standing.behind)}"
+def _beats(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummary]) -> str:
+    return f"{name_of(model)} beats {_by_models(evidence, model, others)}"
 
 
-def _price(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
-    """Compare the time of a better model with that of the fastest other one."""
-    other = fastest(others)
-    more_s = seconds(model) - seconds(other)
-    if isinf(seconds(model)) or isinf(seconds(other)):
-        return ""
-    if abs(more_s) < _SAME_S:
-        return ", and it is as fast"
-    if more_s > 0:
-        return f", at {_s(more_s)} more per photo than {_name(other)}"
-    return f", and it is faster than {_name(other)} by {_s(-more_s)} per photo"
+def _leads(evidence: Evidence, standing: Standing) -> str:
+    """Say by how much the first one leads those that are open; some of them are equal to it."""
+    leader = standing.leader
+    gaps = {each.id: between(evidence, leader, each) for each in standing.open}
+    equal = [each for each in standing.open if abs(gaps[each.id].difference.value) < _EQUAL]
+    ahead = [each for each in standing.open if each not in equal]
+    said = [f"leads {_by_models(evidence, leader, ahead)}"] if ahead else []
+    if equal:
+        names = [f"{name_of(each)} ({_interval(evidence, gaps[each.id])})" for each in equal]
+        said.append(f"equals {listed(names)}")
+    return " and ".join(said)
 
 
-def _quicker(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
-    """Compare the time of the fastest of several with that of the next."""
-    other = fastest(others)
-    less_s = seconds(other) - seconds(model)
-    if isinf(seconds(model)) or isinf(seconds(other)) or less_s < _SAME_S:
-        return ""
-    return f", faster than {_name(other)} by {_s(less_s)} per photo"
+def _by_models(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummary]) -> str:
+    gaps = [
+        f"{name_of(each)} by {_gap(evidence, between(evidence, model, each))}" for each in others
+    ]
+    return listed(gaps)
 
 
 def _agreement(evidence: Evidence) -> str:
@@ -229,47 +261,3 @@ def _agreement(evidence: Evidence) -> str:
     if len(values) == 1:
         return f"{values[0]:.2f}"
     return f"{min(values):.2f} to {max(values):.2f}"
-
-
-def _value(evidence: Evidence, model: ModelSummary) -> str:
-    assert evidence.metric is not None  # noqa: S101 - for mypy.
-    value = model.owner[evidence.metric].value
-    return f"{100 * value:.0f}" if evidence.metric == "auc" else f"{value:.2f}"
-
-
-def _margin(evidence: Evidence) -> str:
-    shown = 100 * evidence.margin if evidence.metric == "auc" else evidence.margin
-    return f"{shown:g}"
-
-
-def _ends(evidence: Evidence, interval: Interval) -> str:
-    return f"{_number(evidence, interval.low)} to {_number(evidence, interval.high)}"
-
-
-def _number(evidence: Evidence, value: float) -> str:
-    """Write a difference or an end of an interval, so that its sign is seen."""
-    digits, shown = (1, 100 * value) if evidence.metric == "auc" else (2, value)
-    while shown and digits < 5 and float(f"{shown:.{digits}f}") == 0:
-        digits += 1
-    return f"{shown:.{digits}f}"
-
-
-def _name(model: ModelSummary) -> str:
-    return model.name or model.id
-
-
-def _names(models: Sequence[ModelSummary]) -> str:
-    return _and([_name(each) for each in models])
-
-
-def _and(words: Sequence[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _s(value: float) -> str:
-    return f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"

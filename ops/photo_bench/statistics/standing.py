@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from ops.photo_bench.statistics.owner_metrics import CHANCE
 from ops.photo_bench.summary import Agreement, Difference, ModelSummary, OwnerMetric
 
 
@@ -72,6 +73,43 @@ def between(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> Diffe
     return next(
         each for each in evidence.differences if {each.better, each.worse} == {one.id, other.id}
     )
+
+
+def is_better(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> bool:
+    """Tell whether it is decided that one model is better than another."""
+    difference = between(evidence, one, other)
+    return difference.decided and difference.better == one.id
+
+
+def known_to_pick(evidence: Evidence, model: ModelSummary) -> bool:
+    """Tell whether a model is better than chance: its interval lies above it."""
+    assert evidence.metric is not None  # noqa: S101 - for mypy.
+    return model.owner[evidence.metric].low > CHANCE[evidence.metric]
+
+
+def unsettled(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
+    """Find the models that a model is neither better than nor as good as."""
+    return tuple(
+        each
+        for each in evidence.models
+        if each is not model
+        and not between(evidence, model, each).equivalent
+        and not is_better(evidence, model, each)
+    )
+
+
+def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
+    """Find the fastest model that is better than each other one, or as good.
+
+    A model that is as good as the leader can still be undecided against a third one, which only
+    the leader beats. Where each faster one is, the leader remains.
+    """
+    found = [
+        each
+        for each in (standing.leader, *standing.same)
+        if known_to_pick(evidence, each) and not unsettled(evidence, each)
+    ]
+    return fastest(found or [standing.leader])
 
 
 def fastest(models: Sequence[ModelSummary]) -> ModelSummary:

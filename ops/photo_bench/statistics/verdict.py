@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import ceil, inf, log10
 from statistics import NormalDist
 
-from ops.photo_bench.statistics import sentences
-from ops.photo_bench.statistics.standing import Evidence, between, fastest, stand
+from ops.photo_bench.statistics import costs, sentences
+from ops.photo_bench.statistics.standing import Evidence, between, choose, known_to_pick, stand
 from ops.photo_bench.summary import Difference, Verdict
 
 _POWER = 0.8
@@ -17,10 +17,10 @@ _QUANTILE = NormalDist().inv_cdf
 def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
     """Say what the run says, and no more.
 
-    A model is taken when it is better than each other one with a difference that matters, or
-    when it is the fastest of those without one. Between models of which neither is known, no
-    model is taken, and about how many more photos would tell is estimated. Random weights never
-    lead to a model.
+    A model is taken when it is better than each other one, by however little, or when it is the
+    fastest of those without a difference that matters. Between models of which neither is known,
+    no model is taken, and about how many more photos would tell is estimated. None is taken
+    either where none is known to be better than chance. Random weights never lead to a model.
 
     Args:
         evidence: The numbers.
@@ -46,9 +46,12 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
             for each in standing.open
         )
         sentence = sentences.undecided(evidence, standing, more)
-        until = [] if evidence.random_weights else sentences.until_then(standing)
+        until = [] if evidence.random_weights else costs.until_then(standing)
         return _undecided(evidence, sentence, [*until, *caveats], more)
-    take = fastest(standing.group)
+    if not any(known_to_pick(evidence, each) for each in evidence.models):
+        sentence = sentences.no_better_than_chance(evidence, standing)
+        return _undecided(evidence, sentence, caveats)
+    take = choose(evidence, standing)
     sentence = (
         sentences.equivalent(evidence, standing, take)
         if standing.same
