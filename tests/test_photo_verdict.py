@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Mapping
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ops.photo_bench.results import Run
 from ops.photo_bench.statistics.summarise import summarise
 from ops.photo_bench.statistics.verdict import more_photos
 from ops.photo_bench.summary import Difference, Interval, Summary
-from tests.planted_scores import planted_run
+from tests.planted_scores import answer_of, planted_run
 
 Floats = NDArray[np.float64]
 
@@ -321,6 +322,17 @@ def test_a_tiny_gap_that_is_certain_does_not_matter_and_the_faster_is_taken() ->
     assert summary.verdict.sentence.startswith("Take Model B, faster than Model A by 2.0 s")
 
 
+def test_of_pairs_that_are_all_the_same_that_is_said() -> None:
+    run = planted_run({"a": [1.0] * 4})
+    images = [each.image_sha256 for each in run.photos]
+    answers = tuple(
+        answer_of("a", one, 0.4, order=f"2:{other}", method="pairwise")
+        for one, other in permutations(images, 2)
+    )
+    caveats = summarise(dataclasses.replace(run, answers=answers)).verdict.caveats
+    assert any("Model A gave the score 0.4 to every pair" in each for each in caveats)
+
+
 def test_rankings_are_of_photos_that_all_answered_and_the_worst_case_of_all() -> None:
     planted = album(100, {"a": 0.5, "b": 0.8})
     planted.scores["a"][:10] = np.nan
@@ -364,6 +376,7 @@ def test_what_weakens_a_run_stands_under_the_verdict() -> None:
     assert "Model A was loaded 2 times" in caveats
     assert "Model B gave the score 3 to every photo" in caveats
     assert "80 photos are of 40 bursts" in caveats
+    assert "or the run was resumed" not in caveats, "its own loads are counted once"
     assert "Favourites are 10 % of the album and 30 % of the photos that are compared" in caveats
     assert "weighted back to the album's share" in caveats
 

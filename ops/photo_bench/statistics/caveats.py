@@ -138,7 +138,7 @@ def _unfinished(evidence: Evidence) -> list[str]:
 def _swaps(run: Run) -> list[str]:
     return [
         f"{each.name or each.id} was loaded {each.loads} times: another client took the GPU "
-        "meanwhile, or the run was resumed; answers that waited for it count in no time."
+        "meanwhile, or its engine ended; answers that waited for it are left out of the times."
         for each in run.models
         if each.loads > 1
     ]
@@ -147,6 +147,7 @@ def _swaps(run: Run) -> list[str]:
 def _constant(run: Run) -> list[str]:
     found = []
     method = method_of(run)
+    asked = "pair" if method == "pairwise" else "photo"
     for model in run.models:
         scores = [
             each.score
@@ -157,8 +158,8 @@ def _constant(run: Run) -> list[str]:
         ]
         if len(scores) > 1 and len(set(scores)) == 1:
             found.append(
-                f"{model.name or model.id} gave the score {scores[0]:g} to every photo: it tells "
-                "none of them apart."
+                f"{model.name or model.id} gave the score {scores[0]:g} to every {asked}: it "
+                "tells none of them apart."
             )
     return found
 
