@@ -16,9 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from ops.photo_bench.report import render
+from ops.photo_bench.report.chart import Chart
 from ops.photo_bench.report.export import to_csv, to_json
+from ops.photo_bench.report.forest import forest
+from ops.photo_bench.report.on_terminal import show
 from ops.photo_bench.report.standings import standings_of
 from ops.photo_bench.report.thumbnails import MOST
 from ops.photo_bench.results import Answer, Method, Photo, Run
@@ -55,6 +59,7 @@ class _Parsed(HTMLParser):
         self.headings: list[int] = []
         self.charts: list[dict[str, Any]] = []
         self.sections: dict[str, str] = {}
+        self.texts: list[str] = []
         self.shown = dict.fromkeys(SECTIONS, 0)
         """Charts, tables, cards and sentences that say why there are none, of each section."""
         self._section = ""
@@ -92,6 +97,8 @@ class _Parsed(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.texts.append(data)
         if self._section:
             self.sections[self._section] = self.sections.get(self._section, "") + data
         if not self.charts or "figure" not in self.open:
@@ -353,7 +360,43 @@ def _says_something(html: str) -> None:
     assert list(parsed.sections) == list(SECTIONS)
     for name in SECTIONS:
         assert parsed.shown[name], f"{name} is empty"
-    assert "nan" not in re.sub(r"data:[^\"]*", "", html).lower().split()
+    assert _no_numbers(html) == []
+
+
+def _no_numbers(html: str) -> list[str]:
+    """Find what was written of a number that is none: in text, and in a drawing's attributes.
+
+    In the attributes a letter may follow: the next command of a path.
+    """
+    parsed = _Parsed(html)
+    values = [
+        value
+        for _, attributes in parsed.elements
+        for name, value in attributes.items()
+        if value and name != "href"
+    ]
+    return [
+        *(each for each in parsed.texts if re.search(r"(?<![a-z])(nan|inf)(?![a-z])", each)),
+        *(each for each in values if re.search(r"(?<![a-z])(nan|inf)", each)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<td>nan</td>",
+        "<td>nan to inf</td>",
+        "<svg><text>(-inf)</text></svg>",
+        '<svg><path d="M3 nanL4 5"></path></svg>',
+        '<svg><path d="M1 2M3.0 nanh0"></path></svg>',
+        '<svg><circle cx="inf"></circle></svg>',
+        '<svg><rect style="fill-opacity:nan"></rect></svg>',
+        '<svg><g transform="translate(nan 4)"></g></svg>',
+    ],
+)
+def test_a_number_that_is_none_would_be_seen(html: str) -> None:
+    assert len(_no_numbers(html)) == 1
+    assert _no_numbers(html.replace("nan", "7").replace("inf", "8")) == []
 
 
 def test_a_thousand_photos_stay_below_ten_megabytes(tmp_path: Path) -> None:
@@ -535,6 +578,76 @@ def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run
     failed = [row for row in rows if row["minicpm-v-4-5 failure"]]
     assert len(failed) == 4
     assert all(row["minicpm-v-4-5 score"] == "" for row in failed)
+
+
+@pytest.mark.parametrize("first", ["\t", "\r", "\n"])
+def test_csv_text_that_begins_with_a_tab_or_a_new_line_is_text_too(run: Run, first: str) -> None:
+    """Some spreadsheets drop it and compute what comes behind, which need not begin with =."""
+    photos = tuple(replace(photo, name=f"{first}DDE") for photo in run.photos)
+    named = replace(run, photos=photos)
+    rows = csv.DictReader(io.StringIO(to_csv(named, summary_of(named)), newline=""))
+    assert {row["name"] for row in rows} == {f"'{first}DDE"}
+
+
+def test_the_terminal_shows_a_verdict_to_its_end(run: Run) -> None:
+    """Of eight models it names each one's difference, and ends in how many photos would tell."""
+    sentence = f"Not decided between {'Model A, ' * 200}and about 290 more photos would tell."
+    screen = Console(file=io.StringIO(), width=100)
+    show(screen, summary_of(run, sentence=sentence))
+    assert isinstance(screen.file, io.StringIO)
+    assert sentence in " ".join(screen.file.getvalue().split())
+
+
+def test_the_heat_map_is_explained_by_what_is_seen_in_both_colour_schemes(html: str) -> None:
+    """In the dark a strong colour is a light one, and of opposite orders it is another."""
+    text = _Parsed(html).sections["agree"]
+    assert "darker" not in text
+    assert "The stronger a cell's colour, the further from 0" in text
+    assert "where two orders run against each other it is another colour" in text
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_bar_says_how_many_favourites_it_holds_only_where_they_are_known(
+    tmp_path: Path, judged: bool
+) -> None:
+    run = planted_run(THREE, *photos(30, judged=judged))
+    text = _Parsed(render(run, summary_of(run), tmp_path)).sections["scores"]
+    assert re.search(r"\d photos?", text)
+    assert (re.search(r"\d of them favourites", text) is not None) is judged
+
+
+def test_what_stands_over_a_narrow_forest_stays_within_it() -> None:
+    """Zero is at its left end, where all differences are large; a letter is about 6.4 wide."""
+    run = planted_run(THREE, *photos(100))
+    chart = forest(summary_of(run))
+    assert isinstance(chart, Chart)
+    (middle,) = re.findall(r'<text x="([\d.]+)" y="14"[^>]*>±0.05 does not', chart.drawings[1])
+    half = 6.4 * len("±0.05 does not matter") / 2
+    assert half <= float(middle) <= 340 - half
+
+
+def test_no_line_of_a_narrow_forest_runs_through_its_text() -> None:
+    run = planted_run(THREE, *photos(100))
+    chart = forest(summary_of(run))
+    assert isinstance(chart, Chart)
+    narrow = chart.drawings[1]
+    lines = [
+        (float(top), float(end))
+        for top, end in re.findall(
+            r'd="M[\d.]+ ([\d.]+)L[\d.]+ ([\d.]+)" class="(?:axis|grid)"', narrow
+        )
+    ]
+    texts = [float(y) for y in re.findall(r'<text x="10" y="([\d.]+)"', narrow)]
+    assert len(lines) >= len(texts) == 6
+    assert not [1 for top, end in lines for y in texts if top < y and y - 10 < end]
+
+
+def test_a_probability_that_is_hardly_one_is_not_zero(run: Run, images: Path) -> None:
+    summary = summary_of(run)
+    sure = tuple(replace(each, p=1e-9, p_holm=0.02) for each in summary.differences)
+    html = render(run, replace(summary, differences=sure), images, thumbnails=False)
+    assert "<td>below 0.001</td>" in html
+    assert "<td>0.000</td>" not in html
 
 
 def test_json_is_json_and_ranks_the_highest_score_first(run: Run) -> None:

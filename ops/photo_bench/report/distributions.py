@@ -10,7 +10,7 @@ from markupsafe import Markup
 from ops.photo_bench.report import svg
 from ops.photo_bench.report.chart import NARROW, Chart, chart
 from ops.photo_bench.report.standings import Standings
-from ops.photo_bench.report.words import MISSING, cut, number
+from ops.photo_bench.report.words import MISSING, count, cut, number
 
 _BINS = 24
 
@@ -52,7 +52,7 @@ def distributions(standings: Standings) -> Chart | str:
             + "; the dashed line through a row is the median. A model that gives most photos one "
             "score hardly tells them apart."
         ),
-        draw=lambda each: _draw(each, lanes, low, high),
+        draw=lambda each: _draw(each, lanes, low, high, known=known),
         columns=(
             "Score",
             *(f"{cut(lane.name, 30)}{', of these favourites' if known else ''}" for lane in lanes),
@@ -101,14 +101,14 @@ def _lane(standings: Standings, mark: int, low: float, high: float) -> _Lane:
 
 
 def _draw(
-    width: int, lanes: Sequence[_Lane], low: float, high: float
+    width: int, lanes: Sequence[_Lane], low: float, high: float, *, known: bool
 ) -> tuple[float, Iterator[Markup]]:
     row = 96 if width == NARROW else 84
-    return row * len(lanes) + 40, _parts(width, row, lanes, low, high)
+    return row * len(lanes) + 40, _parts(width, row, lanes, low, high, known=known)
 
 
 def _parts(
-    width: int, row: int, lanes: Sequence[_Lane], low: float, high: float
+    width: int, row: int, lanes: Sequence[_Lane], low: float, high: float, *, known: bool
 ) -> Iterator[Markup]:
     narrow = width == NARROW
     left, right = (8.0, width - 8.0) if narrow else (190.0, width - 12.0)
@@ -139,13 +139,14 @@ def _parts(
             yield svg.text(24, base - 13, median, "soft")
         tallest = max(1, *lane.counts)
         height = row - 34.0 if narrow else row - 18.0
-        for index, count in enumerate(lane.counts):
-            if not count:
+        for index, amount in enumerate(lane.counts):
+            if not amount:
                 continue
-            tall = height * count / tallest
+            tall = height * amount / tallest
             own = height * lane.favourites[index] / tallest
             start = left + step * index + 1
-            title = f"{count}, {lane.favourites[index]} of them favourites"
+            favourites = f", {lane.favourites[index]} of them favourites" if known else ""
+            title = f"{count(amount, 'photo')}{favourites}"
             yield svg.element(
                 "rect",
                 svg.element("title", title),

@@ -46,13 +46,17 @@ def forest(summary: Summary) -> Chart | str:
                 f"{cut(names[each.better], 40)} \u2212 {cut(names[each.worse], 40)}",
                 number(each.difference.value),
                 interval(each.difference),
-                number(each.p, 3),
-                number(each.p_holm, 3),
+                _probability(each.p),
+                _probability(each.p_holm),
                 _meaning(each),
             )
             for each in summary.differences
         ],
     )
+
+
+def _probability(value: float) -> str:
+    return "below 0.001" if value < 0.0005 else number(value, 3)
 
 
 def _meaning(difference: Difference) -> str:
@@ -92,20 +96,29 @@ def _parts(
     ]
     room = 0.06 * (max(ends) - min(ends))
     x = svg.Scale(low=min(ends) - room, high=max(ends) + room, start=left, end=right)
-    top = 24.0
-    yield svg.element(
-        "rect",
-        class_="margin",
-        x=x(-margin),
-        y=top,
-        width=x(margin) - x(-margin),
-        height=bottom - top,
+    # In a narrow drawing each row's text stands above its bar: nothing is drawn through it.
+    spans = (
+        [(62.0 + row * place, 86.0 + row * place) for place in range(len(differences))]
+        if narrow
+        else [(24.0, bottom)]
     )
-    yield svg.text(x(0), 14, f"±{number(margin)} does not matter", "soft", "middle")
+    for top, end in spans:
+        yield svg.element(
+            "rect",
+            class_="margin",
+            x=x(-margin),
+            y=top,
+            width=x(margin) - x(-margin),
+            height=end - top,
+        )
+    words = f"±{number(margin)} does not matter"
+    half = 3.2 * len(words)
+    middle = min(max(x(0), left + half), right - half)
+    yield svg.text(middle, 14, words, "soft", "middle")
     for tick in svg.ticks(x.low, x.high, 4 if narrow else 6):
-        yield svg.line(x(tick), top, x(tick), bottom, "grid")
+        for top, end in spans:
+            yield svg.line(x(tick), top, x(tick), end, "axis" if tick == 0 else "grid")
         yield svg.text(x(tick), bottom + 18, svg.tick_text(tick), "tick", "middle")
-    yield svg.line(x(0), top, x(0), bottom, "axis")
     yield svg.text(right, bottom + 38, "the first is better →", "soft", "end")
     for place, each in enumerate(differences):
         start = 34.0 + row * place

@@ -28,7 +28,8 @@ def heat_map(summary: Summary) -> Chart | str:
         title="Spearman's correlation of the models' rankings",
         description=(
             f"On the {summary.common} photos that all of them answered: 1 is the same order, 0 is "
-            "no relation. The darker a cell, the more two models agree."
+            "no relation. The stronger a cell's colour, the further from 0; where two orders run "
+            "against each other it is another colour."
         ),
         draw=lambda width: _draw(width, rows, agreement.spearman),
         columns=(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,9 +15,8 @@ from ops.smoke.outcome import one_line
 def show(console: Console, summary: Summary) -> None:
     """Show the verdict, what belongs under it, and a table of the models."""
     console.print()
-    console.print(
-        escape(one_line(summary.verdict.sentence, limit=600)), style="bold", highlight=False
-    )
+    sentence = one_line(summary.verdict.sentence, limit=sys.maxsize)
+    console.print(escape(sentence), style="bold", highlight=False)
     for caveat in summary.verdict.caveats:
         console.print(escape(one_line(caveat, limit=600)), style="yellow", highlight=False)
     metric = summary.verdict.metric
