@@ -209,6 +209,7 @@ def test_the_commands_that_repeat_a_run_are_those_that_asked_for_something_new(
         assert bench(server, "--run", run_dir, *rubric) == 0
     assert len(read_journal(run_dir, "session")) == 4
     assert len(load(run_dir).provenance["command"].splitlines()) == 2
+    assert "The commands that repeat it, one after" in (run_dir / "report.html").read_text()
 
 
 def test_photos_that_the_owner_judged_since_are_judged_without_asking_again(
@@ -226,6 +227,7 @@ def test_photos_that_the_owner_judged_since_are_judged_without_asking_again(
     shown = capsys.readouterr()
     assert json.loads(shown.out)["summary"]["favourites"] == 1
     assert "judgement is another one of 11 of 12 photos" in shown.err
+    assert "read again after the models had answered" in (run_dir / "report.html").read_text()
     after = load(run_dir)
     judged = {photo.name: (photo.favourite, photo.rating) for photo in after.photos}
     assert judged["003.jpg"] == (True, 5)

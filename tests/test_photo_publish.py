@@ -650,7 +650,12 @@ def _ask(
             prompt_sha256=method,
             prompt={},
             models=[dataclasses.asdict(each) for each in models],
-            provenance={"rubric": {"labels": [{"value": each} for each in scale]}},
+            settings={},
+            thumbnails=True,
+            provenance={
+                "command": "bench",
+                "rubric": {"labels": [{"value": each} for each in scale]},
+            },
         )
         for answer in answers:
             journal.answer(answer)

@@ -149,7 +149,7 @@ class Run:
     """What the owner typed: a folder, or album NAME of an Immich."""
     provenance: Mapping[str, Any]
     """Versions, rubric, prompt, grammar, labels and their tokens, resize rule, seed, command; and
-    favourite_share, their share among all photos, where favourites were drawn more often."""
+    favourite_share, their share among all photos, where photos were drawn by them."""
     models: tuple[ModelRun, ...]
     photos: tuple[Photo, ...]
     answers: tuple[Answer, ...]

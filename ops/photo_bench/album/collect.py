@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.errors import OpsError
 from ops.photo_bench.album.bursts import Shot, number_bursts
-from ops.photo_bench.album.draw import draw, either, without_duplicates
+from ops.photo_bench.album.draw import draw, either, rule_of, without_duplicates
 from ops.photo_bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.photo_bench.album.source import Candidate, Original, Source
 from ops.photo_bench.answers import ALBUM, PHOTOS, read_album, read_photos
@@ -231,12 +231,10 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
 def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:
     """Describe what the photos were drawn from, for the run's provenance.
 
-    The share of favourites among all photos is needed only where `draw` drew half favourites: not
-    where it drew by ratings, of which there were as many, or took all.
+    The share of favourites among all photos is needed only where photos were drawn by them.
     """
     known = [each.favourite for each in candidates if each.favourite is not None]
-    rated = sum(each.rating is not None for each in candidates)
-    by_favourites = drawn < len(candidates) and any(known) and rated < max(sum(known), 2)
+    by_favourites = drawn < len(candidates) and rule_of(candidates) == "favourites"
     return {
         "album_photos": len(candidates),
         "sample": sample,

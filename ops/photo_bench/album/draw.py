@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 from ops.photo_bench.album.source import Candidate
 
@@ -51,19 +52,27 @@ def draw(candidates: Sequence[Candidate], *, sample: int | None, seed: int) -> l
     shuffled = list(candidates)
     chance.shuffle(shuffled)
     groups: dict[object, list[Candidate]] = defaultdict(list)
-    rated = sum(each.rating is not None for each in candidates)
-    favourites = sum(each.favourite is True for each in candidates)
-    if rated >= max(favourites, 2):
+    rule = rule_of(candidates)
+    if rule == "ratings":
         for each in shuffled:
             groups[each.rating].append(each)
         unrated = groups.pop(None, [])
         drawn = _evenly(list(groups.values()), sample)
         return drawn + unrated[: sample - len(drawn)]
-    if favourites:
+    if rule == "favourites":
         for each in shuffled:
             groups[each.favourite is True].append(each)
         return _evenly([groups[True], groups[False]], sample)
     return shuffled[:sample]
+
+
+def rule_of(candidates: Sequence[Candidate]) -> Literal["ratings", "favourites", "chance"]:
+    """Tell what photos are drawn by; of both judgements, by the one that more of them have."""
+    rated = sum(each.rating is not None for each in candidates)
+    favourites = sum(each.favourite is True for each in candidates)
+    if rated >= max(favourites, 2):
+        return "ratings"
+    return "favourites" if favourites else "chance"
 
 
 def _evenly(groups: list[list[Candidate]], sample: int) -> list[Candidate]:

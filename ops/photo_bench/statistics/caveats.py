@@ -29,6 +29,7 @@ def caveats(
         [
             *_methods(run),
             *_judgement(evidence),
+            *_judged_again(run),
             *_left_out(models, evidence),
             *_failures(evidence),
             *_low_mass(models),
@@ -59,8 +60,18 @@ def _judgement(evidence: Evidence) -> list[str]:
         return []
     return [
         "To learn which model is the best, mark favourites in Immich or in favourites.csv beside "
-        "the photos, without looking at these scores, and repeat the run: about 50 favourites "
-        "among 100 photos, or 100 ratings, show a large difference."
+        "the photos, without looking at these scores; `bench report --judge-again` reads them and "
+        "asks no model anything. About 50 favourites among 100 photos, or 100 ratings, show a "
+        "large difference."
+    ]
+
+
+def _judged_again(run: Run) -> list[str]:
+    if not run.provenance.get("judged_again_at"):
+        return []
+    return [
+        "Your judgement was read again after the models had answered: it counts if you had not "
+        "seen their scores."
     ]
 
 
