@@ -295,3 +295,15 @@ def test_a_foreign_directory_among_the_runs_is_in_nobodys_way(
     (foreign / "run.json").write_text("[1]")
     with ScoringServer() as server:
         assert bench(server, photos) == 0
+
+
+def test_time_that_is_up_before_the_first_answer_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    with ScoringServer(load_s=1.5) as server:
+        line = fails(capsys, photos, "--run", run_dir, "--within", "1s", "--url", server.url)
+    again = f"`python -m ops bench --run {run_dir} --within 1s --url {server.url}`"
+    assert line == (
+        f"error: no model answers; time was up before the first answer; go on with {again}"
+    )

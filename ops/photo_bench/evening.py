@@ -91,11 +91,16 @@ def _ask_and_report(
     evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown
 ) -> None:
     ended = _ask(evening, run_dir, journal, plan, shown)
-    summary = write_outputs(run_dir, replace(evening.outputs, method=plan.prompt.method))
     again = _again(evening, run_dir)
-    for model, why in ended.skipped.items():
+    left = [f"{model} is left: {why}" for model, why in ended.skipped.items()]
+    method = plan.prompt.method
+    if not any(key.method == method for key in journal.answered):
+        why = left[0] if left else "time was up before the first answer"
+        raise OpsError(f"no model answers; {why}; go on with {again}")
+    summary = write_outputs(run_dir, replace(evening.outputs, method=method))
+    if left:
         again = _again(evening, run_dir, "--retry-failed")
-        raise OpsError(f"{model} is left: {why}; go on with {again}")
+        raise OpsError(f"{'; '.join(left)}; go on with {again}")
     if ended.out_of_time or ended.units < len(plan.units):
         shown.say(f"not all is asked yet; go on with {again}")
         return
@@ -151,7 +156,7 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
         _check_answers(endpoint, plan)
         stack.enter_context(shown)
         try:
-            ended = measure(
+            return measure(
                 replace(plan, deadline=begun + within_s if within_s else None),
                 journal,
                 endpoint=endpoint,
@@ -164,10 +169,6 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
                 again = _again(evening, run_dir)
                 shown.say(f"stopped; {kept} answers are kept, go on with {again}")
             raise
-    if not journal.answered and ended.skipped:
-        model, why = next(iter(ended.skipped.items()))
-        raise OpsError(f"no model answers; {model}: {why}")
-    return ended
 
 
 def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown: Shown) -> None:
