@@ -16,6 +16,8 @@ from llama_swap_config.lock import LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
+from tests.immich_server import immich_server
+from tests.immich_world import VERSIONS, World
 from tests.volume import Source
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +59,20 @@ def bench_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("LLAMA_API_KEY", "LLAMA_SWAP_URL", "KUBE_CONFIG_PATH", "IMMICH_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(session, "RUNS", tmp_path / "bench-runs")
+
+
+@pytest.fixture(params=VERSIONS, ids=lambda version: ".".join(map(str, version)))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """An Immich of each version that is known, with photos to publish."""
+    with immich_server(request.param) as server:
+        yield World(server, tmp_path)
+
+
+@pytest.fixture
+def newest(tmp_path: Path) -> Iterator[World]:
+    """The newest of them."""
+    with immich_server() as server:
+        yield World(server, tmp_path)
 
 
 @pytest.fixture
