@@ -238,7 +238,8 @@ def run(
         raise typer.BadParameter("pass a folder of photos, --immich and --album, or --run")
     if photos_dir is not None and not photos_dir.is_dir():
         raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}, which is no folder")
-    from ops.photo_bench.evening import Evening, go
+    from ops.photo_bench.evening import go
+    from ops.photo_bench.typed import Evening
 
     chosen = {
         "method": method,
@@ -275,7 +276,6 @@ def run(
                 export_csv=export == "csv",
                 thumbnails=thumbnails,
                 top_k=top_k,
-                seed=seed or 1,
             ),
         )
     )
@@ -299,7 +299,10 @@ def report(
     export: Export = None,
     thumbnails: Thumbnails = None,
     top_k: TopK = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the intervals' draws.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Of the intervals' draws; left out: that of the run."),
+    ] = None,
 ) -> None:
     """Write a run's report again, without asking anything.
 

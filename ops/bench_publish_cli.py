@@ -65,7 +65,8 @@ def publish(
     from ops.photo_bench.publish.picks import best, check_scale
     from ops.photo_bench.statistics.scores import method_of
 
-    run = replace(load(run_dir), method=method)
+    run = load(run_dir)
+    run = replace(run, method=method or run.method)
     picks = best(run.photos, _scores(run, model), top=top)
     if target == "rating":
         check_scale(run_dir, method_of(run))

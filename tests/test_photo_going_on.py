@@ -15,6 +15,7 @@ from ops.cli import main
 from ops.errors import OpsError
 from ops.photo_bench import evening
 from ops.photo_bench.answers import create, load, read_answers, read_journal
+from ops.photo_bench.asking.rubric import DEFAULT_RUBRIC
 from tests.immich_server import KEY, FakeAsset, immich_server
 from tests.photo_files import jpeg_photo
 from tests.photo_runs import bench, fails, photo_folder, photo_questions, runs
@@ -116,9 +117,10 @@ def test_a_window_that_was_too_short_is_gone_on_with_in_another_window(
     monkeypatch.setattr(evening, "in_window", in_window)
     assert main(["bench", str(photos), "--run", str(run_dir), "--window", "90m"]) == 1
     said = capsys.readouterr().err
-    assert printed(said) == ["bench", "--run", str(run_dir), "--window", "1h30m"]
+    words = ["bench", "--run", str(run_dir), "--window", "1h30m", "--retry-failed"]
+    assert printed(said) == words
     assert "is left" in said
-    assert f"--run {run_dir} --window 1h30m --retry-failed`" in " ".join(said.split())
+    assert said.rstrip().endswith("the command in the window ended with an error, which is above")
 
 
 def test_a_report_that_is_not_written_leaves_the_run_unfinished(
@@ -307,3 +309,110 @@ def test_time_that_is_up_before_the_first_answer_is_one_line(
     assert line == (
         f"error: no model answers; time was up before the first answer; go on with {again}"
     )
+
+
+def test_publishing_takes_the_scores_that_the_report_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
+    with ScoringServer() as server, immich_server() as immich:
+        photos = [immich.add(FakeAsset(f"{n}.jpg", jpeg_photo(n))) for n in range(6)]
+        immich.add_album("Best", *photos)
+        typed = ("--immich", immich.url, "--album", "Best", "--run", run_dir, "--model", A)
+        assert bench(server, *typed) == 0
+        assert bench(server, "--run", run_dir, "--method", "pairwise") == 0
+        assert bench(server, "--run", run_dir, "--method", "score") == 0
+        capsys.readouterr()
+        words = ("--model", A, "--immich", immich.url, "--as", "rating", "--top", "1")
+        assert main(["bench", "publish", str(run_dir), *words]) == 0
+    best = max(each.score or 0 for each in read_answers(run_dir) if each.key.method == "score")
+    assert f"{best:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("marked", ["000.jpg", "zz.jpg"])
+def test_a_judgement_that_did_not_change_is_read_again_as_it_was(
+    photos: Path, tmp_path: Path, marked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (photos / "000.jpg").read_bytes()
+    # The same pixels in another file, which are one photo of the run.
+    (photos / "zz.jpg").write_bytes(content[:2] + b"\xff\xfe\x00\x06abcd" + content[2:])
+    (photos / "favourites.csv").write_text(f"name\n{marked}\n002.jpg\n")
+    with ScoringServer() as server:
+        assert bench(server, photos, "--model", A) == 0
+    (run_dir,) = runs(tmp_path)
+    before = load(run_dir).photos
+    assert sum(photo.favourite is True for photo in before) == 2
+    # An equal file that comes before the one in the run changes nothing either.
+    (photos / "001-a.jpg").write_bytes((photos / "002.jpg").read_bytes())
+    assert main(["bench", "report", str(run_dir), "--judge-again"]) == 0
+    assert load(run_dir).photos == before
+    assert "another one of 0 of 12 photos" in capsys.readouterr().err
+
+
+def test_the_share_of_favourites_is_read_again_with_them(tmp_path: Path) -> None:
+    photos = photo_folder(tmp_path / "photos", 20)
+    names = [f"{number:03}.jpg" for number in range(20)]
+    (photos / "favourites.csv").write_text("\n".join(["name", *names[:2]]))
+    with ScoringServer() as server:
+        assert bench(server, photos, "--model", A, "--sample", "8") == 0
+    (run_dir,) = runs(tmp_path)
+    assert load(run_dir).provenance["favourite_share"] == 0.1
+    (photos / "favourites.csv").write_text("\n".join(["name", *names[:10]]))
+    assert main(["bench", "report", str(run_dir), "--judge-again"]) == 0
+    assert load(run_dir).provenance["favourite_share"] == 0.5
+
+
+def test_a_shortlist_does_not_grow_by_a_larger_sample(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    pairs = ("--method", "pairwise", "--shortlist", "4", "--model", A)
+    with ScoringServer() as server:
+        assert bench(server, photos, "--run", run_dir, "--sample", "6", *pairs) == 0
+        line = fails(capsys, "--run", run_dir, "--sample", "9", "--url", server.url)
+        assert bench(server, "--run", run_dir, "--sample", "9", "--method", "score") == 0
+    assert "--sample is 9, but --method pairwise asks about a shortlist" in line
+    assert len(load(run_dir).photos) == 9
+
+
+def test_another_rubric_without_time_for_an_answer_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text(DEFAULT_RUBRIC.read_text().replace("photo", "picture"))
+    with ScoringServer() as server:
+        assert bench(server, photos, "--run", run_dir, "--model", A) == 0
+    options = ("--run", run_dir, "--rubric", rubric, "--within", "1s")
+    with ScoringServer(load_s=1.5) as server:
+        line = fails(capsys, *options, "--url", server.url)
+    assert line.startswith("error: no model answers; time was up before the first answer; go on")
+
+
+def test_the_engines_build_goes_on_with_its_address(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    build = ("--engine-build", "b1234")
+    with ScoringServer(faults={B: "http_5xx"}) as server:
+        assert bench(server, photos, "--run", run_dir, "--model", A, "--model", B, *build) == 1
+        server.faults = {}
+        assert main(printed(capsys.readouterr().err)) == 0
+    assert load(run_dir).provenance["engine_build"] == "b1234"
+
+
+def test_the_intervals_are_drawn_by_the_runs_own_seed(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "mine"
+    with ScoringServer() as server:
+        url = ["--url", server.url, "--model", A, "--json"]
+        for words in (
+            ["bench", str(photos), "--run", str(run_dir), "--seed", "0", *url],
+            ["bench", "--run", str(run_dir), *url],
+            ["bench", "report", str(run_dir), "--json"],
+        ):
+            capsys.readouterr()
+            assert main(words) == 0
+            assert json.loads(capsys.readouterr().out)["summary"]["seed"] == 0

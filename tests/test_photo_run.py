@@ -510,3 +510,21 @@ def test_what_is_no_number_is_no_score(bench: Bench) -> None:
     labels = [{"label": "1", "value": float("nan")}, {"label": "2"}]
     with pytest.raises(OpsError, match="has value nan"):
         rubric_of(as_document(RUBRIC) | {"labels": labels}, where="it")
+
+
+def test_both_attempts_together_have_the_time_that_is_left(bench: Bench) -> None:
+    def breaks_late(body: dict[str, Any]) -> tuple[int, Any] | None:
+        if len(server.asked) < 3:
+            return chat(body)
+        time.sleep(0.8)
+        server.asked.append((A, ("broken",)))
+        return None
+
+    with ScoringServer() as server:
+        chat = server.chat
+        server.chat = breaks_late  # type: ignore[method-assign]
+        deadline = time.monotonic() + 1.2
+        ended = bench.measure(server, deadline=deadline, models=(bench.model(A),))
+        assert time.monotonic() < deadline + 0.6
+    assert ended.out_of_time
+    assert [each.failure for each in load(bench.run_dir).answers] == [None] * 2

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,8 +19,7 @@ from ops.api_key import api_key
 from ops.errors import OpsError
 from ops.photo_bench import session
 from ops.photo_bench.album.collect import collect, collected
-from ops.photo_bench.album.photos_from import PhotosFrom
-from ops.photo_bench.answers import Journal, header_of, read_album
+from ops.photo_bench.answers import Journal, read_album
 from ops.photo_bench.asking.exchange import Asker
 from ops.photo_bench.asking.measure import measure
 from ops.photo_bench.asking.methods import Prompt, prompt_of
@@ -28,8 +27,9 @@ from ops.photo_bench.asking.plan import Ended, Plan
 from ops.photo_bench.asking.progress import Shown
 from ops.photo_bench.asking.rubric import Rubric, read_rubric
 from ops.photo_bench.in_window import in_window
-from ops.photo_bench.outputs import Wanted, write_outputs
+from ops.photo_bench.outputs import write_outputs
 from ops.photo_bench.session import Settings
+from ops.photo_bench.typed import Evening, as_begun
 from ops.signals import ended_by_signals
 from ops.smoke.endpoint import Endpoint, at, base_url
 from ops.smoke.outcome import CheckError, one_line
@@ -41,29 +41,6 @@ _WINDOW_RESERVE_S = 30
 """Of a window, for the report; no answer is begun in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evening:
-    """What is typed."""
-
-    settings: Settings
-    given: frozenset[str]
-    """Names of settings that are typed; of others a run that is gone on with keeps its own."""
-    run_dir: Path | None
-    anew: bool
-    retry_failed: bool
-    """Whether what failed, and not by the photo's fault, is asked once more."""
-    rubric: Path | None
-    url: str | None
-    engine_build: str | None
-    """Of llama.cpp, as the operator has it; None: the settings', where their cluster answers."""
-    window_s: int | None
-    in_window_s: int | None
-    """Of the window in which this command was begun by itself; None: in none."""
-    within_s: int | None
-    timeout_s: float
-    outputs: Wanted
-
-
 def go(evening: Evening) -> None:
     """Ask what is missing and write the report.
 
@@ -72,7 +49,7 @@ def go(evening: Evening) -> None:
     """
     if evening.url is not None:
         evening = replace(evening, url=base_url(evening.url))
-    evening = _as_begun(evening)
+    evening = as_begun(evening)
     locked = _chosen(evening.settings)
     shown = Shown(Console(stderr=True))
     run_dir = session.begin(evening.settings, evening.run_dir, anew=evening.anew, say=shown.say)
@@ -93,11 +70,11 @@ def _ask_and_report(
     ended = _ask(evening, run_dir, journal, plan, shown)
     again = _again(evening, run_dir)
     left = [f"{model} is left: {why}" for model, why in ended.skipped.items()]
-    method = plan.prompt.method
-    if not any(key.method == method for key in journal.answered):
+    asked = {(plan.prompt.sha256, model.sha256) for model in plan.models}
+    if not any((key.prompt_sha256, key.model_sha256) in asked for key in journal.answered):
         why = left[0] if left else "time was up before the first answer"
         raise OpsError(f"no model answers; {why}; go on with {again}")
-    summary = write_outputs(run_dir, replace(evening.outputs, method=method))
+    summary = write_outputs(run_dir, replace(evening.outputs, method=plan.prompt.method))
     if left:
         again = _again(evening, run_dir, "--retry-failed")
         raise OpsError(f"{'; '.join(left)}; go on with {again}")
@@ -173,6 +150,9 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
 
 def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown: Shown) -> None:
     """Say how a run that decided nothing is asked about more photos, where there are more."""
+    if evening.settings.method == "pairwise":
+        # Its shortlist is what it asks about, however many photos there are.
+        return
     album = read_album(run_dir)
     sample, there = album.get("sample"), album.get("album_photos", 0)
     if more is not None and sample is not None and sample < there:
@@ -210,49 +190,11 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
     code = in_window(window_s, arguments)
+    if code == 1:
+        raise OpsError("the command in the window ended with an error, which is above")
     if code:
         again = _again(evening, run_dir)
         raise OpsError(f"the window ended with exit code {code}; go on with {again}")
-
-
-def _as_begun(evening: Evening) -> Evening:
-    """Take from a run what is not typed again."""
-    run_dir = evening.run_dir
-    header = None if run_dir is None else header_of(run_dir)
-    if run_dir is None or header is None:
-        if evening.settings.source.text is None:
-            raise OpsError(
-                f"--run {run_dir} is no run yet; pass a folder of photos, or --immich and "
-                "--album, to begin one there"
-            )
-        return evening
-    typed, begun = evening.settings, header["settings"]
-    kept = session.settings_of(run_dir, header)
-    session.check_source(run_dir, header, typed.source)
-    if typed.sample is not None and (begun["sample"] is None or typed.sample < begun["sample"]):
-        has = "all photos" if begun["sample"] is None else f"{begun['sample']} photos"
-        raise OpsError(
-            f"--sample is {typed.sample}, but {run_dir} was begun with {has}, and a run only "
-            "grows; leave --sample out, or begin another run"
-        )
-    if "seed" in evening.given and typed.seed != begun["seed"]:
-        raise OpsError(
-            f"--seed is {typed.seed}, but {run_dir} was begun with {begun['seed']}; leave it out, "
-            "or begin another run"
-        )
-    as_before = ("method", "anchors", "shortlist", "pairs_per_photo")
-    settings = replace(
-        typed,
-        source=PhotosFrom.of(begun["source"]),
-        models=typed.models or session.models_asked(run_dir) or tuple(begun["models"]),
-        sample=max(typed.sample, kept["sample"]) if typed.sample else kept["sample"],
-        seed=begun["seed"],
-        random_weights=begun["random_weights"],
-        lock=typed.lock or kept["lock"],
-        **{name: kept[name] for name in as_before if name not in evening.given},
-    )
-    outputs = replace(evening.outputs, seed=settings.seed)
-    return replace(evening, settings=settings, outputs=outputs)
 
 
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
@@ -295,6 +237,7 @@ def _again(evening: Evening, run_dir: Path, *more: str) -> str:
         words += ["--within", _typed(evening.within_s)]
     if evening.url is not None and "url" in evening.given:
         words += ["--url", evening.url]
+        words += ["--engine-build", evening.engine_build] if evening.engine_build else []
     return f"`{shlex.join([*words, *more])}`"
 
 

@@ -32,7 +32,8 @@ class Wanted:
     """None: as the run's last session wanted it."""
     top_k: int | None = None
     """None: the statistics choose."""
-    seed: int = 1
+    seed: int | None = None
+    """None: the run's."""
 
 
 def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
@@ -53,7 +54,8 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
                 f"--method is {wanted.method!r}; {run_dir} was asked by: "
                 f"{', '.join(asked) or 'none yet'}"
             )
-    summary = summarise(run, top_k=wanted.top_k, seed=wanted.seed)
+    seed = run.provenance["settings"].get("seed", 1) if wanted.seed is None else wanted.seed
+    summary = summarise(run, top_k=wanted.top_k, seed=seed)
     thumbnails = wanted.thumbnails
     if thumbnails is None:
         thumbnails = bool(run.provenance["thumbnails"])

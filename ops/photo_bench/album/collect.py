@@ -74,7 +74,7 @@ def collect(
     about = _album(candidates, sample=sample, drawn=max(before, len(drawn)))
     try:
         (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
-        done = _read_prepared(run_dir)
+        done = read_prepared(run_dir)
         shots = [Shot(photo=each, look=done.get(each.source_id, {}).get("look")) for each in kept]
         shots += _prepared(run_dir, source, added, done, say)
         photos = number_bursts(_once(shots))
@@ -183,8 +183,8 @@ def _prepare(run_dir: Path, original: Original) -> dict[str, Any]:
     }
 
 
-def _read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Read what an interrupted collection has done; a torn last line is taken off."""
+def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """Read which photos are prepared, by their id; a torn last line is taken off."""
     path = run_dir / _PREPARED
     if not path.exists():
         return {}
@@ -228,17 +228,22 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
         )
 
 
+def share_of_favourites(candidates: Sequence[Candidate]) -> float | None:
+    """Give their share among the photos of which it is known; None: it is known of none."""
+    known = [each.favourite for each in candidates if each.favourite is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:
     """Describe what the photos were drawn from, for the run's provenance.
 
     The share of favourites among all photos is needed only where photos were drawn by them.
     """
-    known = [each.favourite for each in candidates if each.favourite is not None]
     by_favourites = drawn < len(candidates) and rule_of(candidates) == "favourites"
     return {
         "album_photos": len(candidates),
         "sample": sample,
         "drawn": drawn,
-        "favourite_share": sum(known) / len(known) if by_favourites else None,
+        "favourite_share": share_of_favourites(candidates) if by_favourites else None,
         "resize": RESIZE_RULE,
     }

@@ -20,6 +20,8 @@ CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 10
 _ATTEMPTS = 2
 _LARGEST_ANSWER_BYTES = 8 << 20
+_LEAST_S = 0.1
+"""Of time for an attempt: none at all is none of httpx's limits."""
 _RAW = 2000
 _OWN_PARSER = "does not match the expected"
 """What llama-server says when its parser gives up on an answer that it has generated."""
@@ -101,12 +103,14 @@ class Asker:
 
         Args:
             body: The request.
-            within_s: Seconds that are left for it; the asker's own limit counts too.
+            within_s: Seconds that are left for it, both attempts together; the asker's own limit
+                counts for each.
         """
-        limit_s = min(self._timeout_s, within_s)
+        end = self._clock() + within_s
         raw = ""
         for attempt in range(1, _ATTEMPTS + 1):
             begin = self._clock()
+            limit_s = max(_LEAST_S, min(self._timeout_s, end - begin))
             try:
                 status, content = self._answer(body, limit_s, deadline=begin + limit_s)
             except (httpx2.ConnectTimeout, httpx2.ConnectError) as error:

@@ -30,8 +30,6 @@ _BLOCK = 20
 _GIVE_UP_AFTER = 10
 """Failures in a row that no photo can be blamed for."""
 _PROBE_TIMEOUT_S = 10
-_LEAST_S = 0.1
-"""Of time for an answer: none at all is none of httpx's limits."""
 
 
 class _ModelLeftError(Exception):
@@ -243,8 +241,8 @@ class _Measuring:
         Raises:
             TimeUpError: when that was too little for an answer, which is no failure of a photo.
         """
-        exchange = self._asker.ask(body, within_s=max(_LEAST_S, self._allowance.left_s))
-        if exchange.failure == "timeout" and self._allowance.left_s <= 0:
+        exchange = self._asker.ask(body, within_s=self._allowance.left_s)
+        if exchange.failure in ("timeout", "connection") and self._allowance.left_s <= 0:
             raise TimeUpError
         if exchange.failure == "connection":
             self._check_reachable()

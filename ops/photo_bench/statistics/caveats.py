@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 
 from ops.photo_bench.results import Run
 from ops.photo_bench.statistics.scores import method_of
@@ -67,7 +68,8 @@ def _judgement(evidence: Evidence) -> list[str]:
 
 
 def _judged_again(run: Run) -> list[str]:
-    if not run.provenance.get("judged_again_at"):
+    judged_at = max(run.provenance.get("judged_again_at", ()), default=0.0)
+    if judged_at <= min((each.at for each in run.answers), default=inf):
         return []
     return [
         "Your judgement was read again after the models had answered: it counts if you had not "

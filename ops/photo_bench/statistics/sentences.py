@@ -15,6 +15,7 @@ from ops.photo_bench.statistics.standing import (
     between,
     fastest,
     is_better,
+    known_to_pick,
     seconds,
 )
 from ops.photo_bench.statistics.wording import (
@@ -76,13 +77,17 @@ def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> st
 def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
     """However they compare, taking one of them could be no better than drawing lots."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
-    models = (*standing.group, *standing.behind)
+    every = (*standing.group, *standing.behind)
+    models = [each for each in every if not known_to_pick(evidence, each)]
     intervals = [ends(evidence, each.owner[evidence.metric]) for each in models]
-    head = "Neither" if len(models) == 2 else "None of"
-    return (
-        f"{head} {names_of(models, 'nor' if len(models) == 2 else 'and')} is known to pick better "
-        f"than chance: {_all(evidence, models)}, with 95 % intervals of {listed(intervals)}."
-    )
+    if len(models) < len(every):
+        head = f"Not decided: {names_of(models)} may pick no better"
+    elif len(models) == 2:
+        head = f"Neither {names_of(models, 'nor')} is known to pick better"
+    else:
+        head = f"None of {names_of(models)} is known to pick better"
+    says = f"{_all(evidence, models)}, with 95 % intervals of {listed(intervals)}"
+    return f"{head} than chance: {says}."
 
 
 def undecided(evidence: Evidence, standing: Standing, more: int) -> str:

@@ -19,8 +19,8 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
 
     A model is taken when it is better than each other one, by however little, or when it is the
     fastest of those without a difference that matters. Between models of which neither is known,
-    no model is taken, and about how many more photos would tell is estimated. None is taken
-    either where none is known to be better than chance. Random weights never lead to a model.
+    no model is taken, and about how many more photos would tell is estimated. Nor is one that is
+    not known to be better than chance. Random weights never lead to a model.
 
     Args:
         evidence: The numbers.
@@ -48,10 +48,10 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
         sentence = sentences.undecided(evidence, standing, more)
         until = [] if evidence.random_weights else costs.until_then(standing)
         return _undecided(evidence, sentence, [*until, *caveats], more)
-    if not any(known_to_pick(evidence, each) for each in evidence.models):
+    take = choose(evidence, standing)
+    if not known_to_pick(evidence, take):
         sentence = sentences.no_better_than_chance(evidence, standing)
         return _undecided(evidence, sentence, caveats)
-    take = choose(evidence, standing)
     sentence = (
         sentences.equivalent(evidence, standing, take)
         if standing.same
