@@ -476,6 +476,20 @@ class Window:
             return f"{namespace}/{name} to be scaled down"
         return ", ".join(f"pod {namespace}/{pod_text(each)} to go" for each in pods)
 
+    def staying(self, namespace: str, name: str) -> str:
+        """Say which pods of a Deployment that is scaled to 0 are not told to go yet.
+
+        Scaled up before that, one of them would count as ready, and only then go.
+        """
+        found = self.deployment(namespace, name)
+        if found is None or found["spec"]["replicas"] != 0:
+            return ""
+        pods = self._pods(namespace, found)
+        told = [each for each in pods if "deletionTimestamp" in each["metadata"]]
+        if len(told) == len(pods):
+            return "" if _is_observed(found) else f"{namespace}/{name} to be scaled down"
+        return f"pods of {namespace}/{name} to be told to go"
+
     def unready(self, namespace: str, name: str, wanted: int) -> str:
         """Say what so many ready pods of a Deployment wait for."""
         found = None if wanted == 0 else self.deployment(namespace, name)
@@ -754,6 +768,9 @@ def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
         if stuck:
             window.say(f"not waiting any longer: {stuck}")
         for each in tenants:
+            # Where it ends just when it has scaled them down, that has to come first.
+            staying = partial(window.staying, each.namespace, each.deployment)
+            _waited(window, staying, window.timing.gone_s)
             problems.append(window.scale(each.namespace, each.deployment, each.replicas))
         waiting = _waited(window, unready, window.timing.ready_s)
         # Also where they are not ready: their replicas are back, the scheduler sees to the rest.

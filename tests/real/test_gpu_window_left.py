@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import psutil
 import pytest
 import yaml
 
@@ -16,6 +17,7 @@ from in_pod import gpu_window
 from ops.embedded import EmbeddedCluster
 from ops.kube import Cluster
 from ops.manifests import manifests
+from ops.processes import Processes
 from tests.fake_immich import KEY, FakeImmich
 from tests.real.shared_card import LEASE_PATH, SWAP, Card
 from tests.real.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Mode, Run
@@ -43,6 +45,41 @@ def test_the_next_window_restores_first_what_a_killed_one_left(card: Card, run: 
     assert code == 0, said
     assert "which was not given back" in said
     assert said.count("giving the card back to") == 2
+    card.until(card.as_at_start)
+
+
+def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
+    cluster: EmbeddedCluster, card: Card, run: Run
+) -> None:
+    """Else the pod that is about to go would count as the one that is ready."""
+    number, is_scaled_down = 0, False
+    while not is_scaled_down:
+        number += 1
+        assert replace(run, kill_at=number, kill_after=True).finish()[0] == -9
+        is_scaled_down = card.replicas(ML) == 0
+        card.age()
+        assert replace(run, mode="restore").finish()[0] == 0
+        card.until(card.as_at_start)
+    (before,) = card.pods(ML)
+    assert replace(run, kill_at=number).finish()[0] == -9
+    card.age()
+    card.scale(SWAP, 0)
+    card.until(lambda: not card.pods(SWAP))
+    controllers = psutil.Process(Processes(cluster.state_dir).pid("kube-controller-manager"))
+    restoring = None
+    controllers.suspend()
+    try:
+        card.scale(ML, 0)
+        restoring = replace(run, mode="restore").start()
+        card.until(lambda: "to be told to go" in run.said())
+        assert (card.replicas(ML), card.ready(ML)) == (0, 1)
+    finally:
+        controllers.resume()
+        if restoring is not None:
+            restoring.join(30)
+    assert restoring.exitcode == 0, run.said()
+    assert card.ready(ML) == 1
+    assert before["metadata"]["name"] not in {each["metadata"]["name"] for each in card.pods(ML)}
     card.until(card.as_at_start)
 
 
