@@ -48,6 +48,10 @@ def test_the_next_window_restores_first_what_a_killed_one_left(card: Card, run: 
     card.until(card.as_at_start)
 
 
+def is_observed(deployment: dict[str, Any]) -> bool:
+    return bool(deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"])
+
+
 def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
     cluster: EmbeddedCluster, card: Card, run: Run
 ) -> None:
@@ -64,7 +68,7 @@ def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
     assert replace(run, kill_at=number).finish()[0] == -9
     card.age()
     card.scale(SWAP, 0)
-    card.until(lambda: not card.pods(SWAP))
+    card.until(lambda: not card.pods(SWAP) and is_observed(card.deployment(SWAP)))
     controllers = psutil.Process(Processes(cluster.state_dir).pid("kube-controller-manager"))
     restoring = None
     controllers.suspend()
