@@ -44,6 +44,7 @@ __all__ = [
     "config_map_v1",
     "cron_job_v1",
     "deployment_v1",
+    "forget",
     "ignore_changes",
     "job_template_spec",
     "job_v1",
@@ -73,6 +74,19 @@ def ignore_changes(*paths: str) -> TerraformResourceLifecycle:
         paths: In Terraform's spelling, as in `spec[0].replicas`.
     """
     return TerraformResourceLifecycle(ignore_changes=list(paths))
+
+
+def forget(stack: TerraformStack, *addresses: str) -> None:
+    """Let Terraform drop addresses from its state and leave their objects as they are.
+
+    Without this Terraform destroys what its state holds and the stack does not declare.
+
+    Args:
+        stack: The stack.
+        addresses: Resources or modules; one that the state does not hold changes nothing.
+    """
+    blocks = [{"from": each, "lifecycle": {"destroy": False}} for each in addresses]
+    stack.add_override("removed", blocks)
 
 
 def terraform_text(text: str) -> str:

@@ -117,8 +117,20 @@ def env(state_dir: StateDir = _STATE_DIR) -> None:
 @app.command()
 def deploy(
     yes: Annotated[bool, typer.Option("--yes", help="Apply without asking.")] = False,
+    allow_removal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-removal",
+            metavar="ADDRESS",
+            help="Remove this one although a deploy refuses to; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX, state in PG_CONN_STR.
+    """Show Terraform's plan, then apply that plan to the cluster of KUBE_CONFIG_PATH and KUBE_CTX.
+
+    The state is in PG_CONN_STR. Exit code 3: the plan would remove a namespace, a volume, a claim
+    or what this stack did not make; then nothing is changed.
 
     Example: `python -m ops deploy --yes`
     """
@@ -127,7 +139,12 @@ def deploy(
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
-    workloads = run(approved=yes, say=say)
+    workloads = run(
+        show=summary.show_terraform_plan,
+        approve=lambda: yes or typer.confirm("Apply this plan?"),
+        allow_removal=allow_removal or (),
+        say=say,
+    )
     summary.show_workloads(CONSOLE, workloads)
     waiting = [each for each in workloads if not each.settled]
     say(
@@ -169,7 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: What follows `python -m ops`; left out: the process's own.
 
     Returns:
-        0 done, 1 an error, 2 wrong usage (or changes, for `plan`), 130 interrupted.
+        0 done, 1 an error, 2 wrong usage (or changes, for `plan`), 3 a deploy that was refused,
+        130 interrupted.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
@@ -183,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         typer.echo(f"error: {error}", err=True)
-        return 1
+        return error.exit_code if isinstance(error, OpsError) else 1
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

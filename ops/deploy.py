@@ -1,16 +1,21 @@
-"""Deploy the stack with cdktf, and believe it only when a plan afterwards is empty."""
+"""Deploy the stack with Terraform: the plan that is shown is the plan that is applied."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import shlex
+from collections.abc import Callable, Collection
 
 from ops import environment
-from ops.errors import OpsError
+from ops.errors import OpsError, RefusedError
 from ops.kube import Cluster, Workload
-from ops.synth import ROOT, STACK, Synthesized, node_path, synthesize
+from ops.synth import Synthesized, synthesize
 from ops.terminal import Say
-from ops.terraform import NO_CHANGES, Terraform
+from ops.terraform import SavedPlan, StalePlanError, Terraform
+from ops.terraform_verdict import Verdict, judge
+
+Show = Callable[[SavedPlan, Verdict], None]
+_MOST_PLANS = 5
+"""Plans of one deploy; each further one follows on an apply of somebody else."""
 
 
 def namespace_of(synthesized: Synthesized) -> str:
@@ -21,21 +26,25 @@ def namespace_of(synthesized: Synthesized) -> str:
     return name
 
 
-def deploy(*, approved: bool, say: Say) -> tuple[Workload, ...]:
-    """Check the environment, deploy, verify, and look at what runs.
+def deploy(
+    *, show: Show, approve: Callable[[], bool], allow_removal: Collection[str] = (), say: Say
+) -> tuple[Workload, ...]:
+    """Check the environment, plan, apply that plan, verify, and look at what runs.
 
     Args:
-        approved: Whether cdktf applies without asking.
+        show: Shows each plan that is made, also one that is refused.
+        approve: Says whether to apply the plan that was shown last.
+        allow_removal: Addresses that may be removed although a deploy refuses that.
         say: Takes a line for the operator.
 
     Returns:
         What is in the namespace afterwards; what waits has a reason.
 
     Raises:
-        OpsError: when a check fails, cdktf fails, or the plan after it is not empty.
+        RefusedError: when the plan removes what nobody named; nothing was changed.
+        OpsError: when a check or Terraform fails, or the plan after the apply is not empty.
     """
     environment.check_terraform()
-    cdktf = environment.cdktf()
     environment.check_postgresql()
     target = environment.check_cluster()
     synthesized = synthesize()
@@ -43,55 +52,77 @@ def deploy(*, approved: bool, say: Say) -> tuple[Workload, ...]:
     terraform.init()
     if terraform.push_empty_state():
         say("a new schema: its state starts empty, so no other stack waits for this apply")
-    run_cdktf(cdktf, approved=approved)
+    apply_as_shown(terraform, show=show, approve=approve, allow_removal=allow_removal, say=say)
     verify(terraform)
     with Cluster(target) as cluster:
         return cluster.workloads(namespace_of(synthesized))
 
 
-def run_cdktf(cdktf: str, *, approved: bool) -> None:
-    """Run `cdktf deploy`, its output going straight to the terminal.
+def apply_as_shown(
+    terraform: Terraform,
+    *,
+    show: Show,
+    approve: Callable[[], bool],
+    allow_removal: Collection[str] = (),
+    quiet: bool = False,
+    say: Say,
+) -> None:
+    """Plan, show, and apply that plan; plan again when somebody else applied meanwhile.
 
     Args:
-        cdktf: The program.
-        approved: Whether it applies without asking.
+        terraform: The stack, initialised.
+        show: As for `deploy`.
+        approve: As for `deploy`; not asked where nothing changes.
+        allow_removal: As for `deploy`.
+        quiet: Whether to keep Terraform's progress back.
+        say: Takes a line for the operator.
 
     Raises:
-        OpsError: when it ends with an error.
+        RefusedError: when the plan removes what nobody named; nothing was changed.
+        OpsError: when it is not approved, or Terraform fails.
     """
-    env = os.environ | {
-        "PATH": node_path(),
-        "CHECKPOINT_DISABLE": "1",
-    }
-    # Another stack's lock attempts hold the database's lock for moments: wait them out.
-    for name in ("TF_CLI_ARGS_plan", "TF_CLI_ARGS_apply"):
-        env.setdefault(name, "-lock-timeout=60s")
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [cdktf, "deploy", STACK, "--skip-provider-lock"]
-    if approved:
-        command.append("--auto-approve")
-        env["CI"] = "1"
-    result = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=env,
-        check=False,
-        stdin=subprocess.DEVNULL if approved else None,
+    for _ in range(_MOST_PLANS):
+        with terraform.saved_plan() as plan:
+            verdict = judge(plan.changes, protected=plan.protected, allowed=allow_removal)
+            for address in sorted(set(allow_removal) - {each.address for each in verdict.planned}):
+                say(f"--allow-removal {shlex.quote(address)}: this plan does not touch it")
+            show(plan, verdict)
+            check_refused(verdict)
+            if not verdict.planned:
+                return
+            if not approve():
+                raise OpsError("not approved; nothing was changed")
+            try:
+                plan.apply(quiet=quiet)
+            except StalePlanError as error:
+                say(f"{error}; planning again")
+                continue
+            return
+    raise OpsError(f"others keep applying to this state ({_MOST_PLANS} plans were stale)")
+
+
+def check_refused(verdict: Verdict) -> None:
+    """Refuse a plan that removes what has to be named.
+
+    Raises:
+        RefusedError: with the addresses, and what to do.
+    """
+    if not verdict.refused:
+        return
+    named = ", ".join(f"{each.change.address} ({each.reason})" for each in verdict.refused)
+    raise RefusedError(
+        f"refused, nothing was changed: this deploy would remove {named}. Pass --allow-removal "
+        'ADDRESS for each one that has to go; docs/operating.md, "What a deploy refuses"'
     )
-    if result.returncode:
-        raise OpsError(
-            f"cdktf deploy ended with exit code {result.returncode}; its output is above; "
-            "docs/operating.md lists what fails how"
-        )
 
 
 def verify(terraform: Terraform) -> None:
-    """Require that state, cluster and stack agree; cdktf-cli says 0 when Terraform was killed.
+    """Require that state, cluster and stack agree.
 
     Raises:
         OpsError: when a plan still finds changes.
     """
-    if terraform.plan(quiet=True) != NO_CHANGES:
+    if judge(terraform.changes()).planned:
         raise OpsError(
             "the deploy is not complete: a plan after it still finds changes; "
             "see `python -m ops plan --refresh`, then deploy again"

@@ -16,7 +16,6 @@ from typing import Any
 import yaml
 
 from ops.errors import OpsError
-from ops.synth import ROOT, node_path
 
 _CONNECT_TIMEOUT_S = 5
 
@@ -107,19 +106,6 @@ def check_terraform() -> None:
     version = match.group(1) if match else "unknown"
     if not version.startswith("1.11."):
         raise OpsError(f"terraform is {version}; {allowed}")
-
-
-def cdktf() -> str:
-    """Find cdktf-cli: the one of tools/package.json, or one on PATH.
-
-    Raises:
-        OpsError: when there is none.
-    """
-    ours = ROOT / "tools" / "node_modules" / ".bin" / "cdktf"
-    found = str(ours) if ours.exists() else shutil.which("cdktf", path=node_path())
-    if found is None:
-        raise OpsError("cdktf is not installed; run `make deploy`, which installs it into tools/")
-    return found
 
 
 def _last_line(error: Any) -> str:

@@ -4,4 +4,12 @@ from __future__ import annotations
 
 
 class OpsError(Exception):
-    """What the operator can act on, in one line; the command line prints it and exits with 1."""
+    """What the operator can act on, in one line; the command line prints it."""
+
+    exit_code = 1
+
+
+class RefusedError(OpsError):
+    """A deploy would remove what nobody named; nothing was changed."""
+
+    exit_code = 3

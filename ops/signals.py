@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -16,16 +19,42 @@ def ended_by_signals() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    try:
-        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    except ValueError:  # Not the main thread, which alone may change what signals do.
+    # Python lets only the main thread change what signals do.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    with _handled((signal.SIGTERM, signal.SIGHUP), end):
+        yield
+
+
+@contextmanager
+def passed_on(take: Callable[[], None], note: str) -> Iterator[None]:
+    """Hand SIGINT, SIGTERM and SIGHUP to something else instead of ending.
+
+    Args:
+        take: Called at each signal.
+        note: Written to stderr at each signal.
+    """
+
+    def receive(_number: int, _frame: FrameType | None) -> None:
+        take()
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, f"{note}\n".encode())
+
+    with _handled(_ALL, receive):
+        yield
+
+
+@contextmanager
+def _handled(
+    numbers: tuple[signal.Signals, ...], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 class Ending:
@@ -70,10 +99,5 @@ def ended_once(note: str) -> Iterator[Ending]:
         note: What is said to whoever signals while nothing may be ended.
     """
     ending = Ending(note)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, ending.receive) for number in numbers}
-    try:
+    with _handled(_ALL, ending.receive):
         yield ending
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,6 +18,11 @@ from ops.fit import fit
 from ops.fit_text import node_line
 from ops.kube import Workload
 from ops.manifests import Manifest
+from ops.plan import on_terminal
+from ops.plan.terraform_document import terraform_document
+from ops.terminal import CONSOLE
+from ops.terraform import SavedPlan
+from ops.terraform_verdict import Verdict
 from ops.up import Deployed
 from ops.weights import VolumeStatus
 from stacks.settings import PRODUCTION
@@ -61,6 +66,13 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
 def _here(path: Path) -> Path:
     """Say a path as one types it in this directory."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
+    """Show what an apply would do: Terraform's own text, then the headline and each object."""
+    if verdict.planned and not verdict.refused:
+        plan.show()
+    on_terminal.show_plan(CONSOLE, terraform_document(verdict))
 
 
 def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
+from ops.signals import passed_on
 from ops.terraform_changes import ResourceChange, read_changes
 
-NO_CHANGES, CHANGES = 0, 2
 _END_TIMEOUT_S = 2
+_LOOK_EVERY_S = 0.05
 _NO_PROVIDER = (
     "could not connect to registry",
     "Failed to query available provider packages",
@@ -24,6 +32,41 @@ _NO_PROVIDER = (
 
 class ProviderUnavailableError(OpsError):
     """Terraform cannot get the Kubernetes provider here: no registry, no local mirror."""
+
+
+class StalePlanError(OpsError):
+    """Somebody else applied between a plan and its apply; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan in a file: what is read and shown of it is what its apply does."""
+
+    terraform: Terraform
+    path: Path
+    changes: tuple[ResourceChange, ...]
+    """All resources, those that stay as they are included."""
+    protected: frozenset[str]
+    """The addresses for which `prevent_destroy` made Terraform give up; it cannot be applied."""
+
+    def show(self) -> None:
+        """Write it to stdout, in Terraform's own words."""
+        self.terraform.show(self.path)
+
+    def apply(self, *, quiet: bool = False) -> None:
+        """Do exactly this.
+
+        A signal reaches Terraform as one interrupt, and is waited for: it ends what it is making
+        and writes the state, without which the next deploy would find its own objects in the way.
+
+        Args:
+            quiet: Whether to keep Terraform's progress back.
+
+        Raises:
+            StalePlanError: when the state is no longer the one that was planned with.
+            OpsError: when the apply fails or was interrupted.
+        """
+        self.terraform.apply_plan(self.path, quiet=quiet)
 
 
 class Terraform:
@@ -90,29 +133,8 @@ class Terraform:
             raise OpsError(f"terraform state push: {first_error(result.stdout + result.stderr)}")
         return True
 
-    def plan(self, *, quiet: bool = False, lock: bool = True) -> int:
-        """Compare the stack with state and cluster.
-
-        Args:
-            quiet: Whether to keep the plan's text back.
-            lock: Whether to hold the state's lock meanwhile.
-
-        Returns:
-            NO_CHANGES or CHANGES.
-
-        Raises:
-            OpsError: when Terraform cannot say.
-        """
-        words = ["plan", "-input=false", "-detailed-exitcode"]
-        words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
-        result = self._run(*words, *(("-no-color",) if quiet else ()), capture=quiet)
-        if result.returncode not in (NO_CHANGES, CHANGES):
-            output = (result.stdout or "") + (result.stderr or "")
-            raise OpsError(f"terraform plan: {first_error(output)}")
-        return result.returncode
-
     def changes(self, *, lock: bool = True) -> tuple[ResourceChange, ...]:
-        """Plan as `plan` does, and read object by object what an apply would do.
+        """Plan, and read object by object what an apply would do.
 
         Args:
             lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
@@ -120,41 +142,95 @@ class Terraform:
         Raises:
             OpsError: when Terraform cannot say.
         """
-        # The file holds the whole state: it goes with its directory, whatever happens.
-        with tempfile.TemporaryDirectory() as directory:
-            saved = str(Path(directory) / "plan")
-            words = ["plan", "-input=false", "-no-color", f"-out={saved}"]
-            words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
-            result = self._run(*words)
-            if result.returncode:
-                raise OpsError(f"terraform plan: {first_error(result.stdout + result.stderr)}")
-            shown = self._run("show", "-json", saved)
-        if shown.returncode:
-            raise OpsError(f"terraform show: {first_error(shown.stdout + shown.stderr)}")
-        return read_changes(json.loads(shown.stdout))
+        with self.saved_plan(lock=lock) as plan:
+            return plan.changes
 
-    def apply(self) -> None:
-        """Apply the stack without asking.
+    @contextmanager
+    def saved_plan(self, *, lock: bool = True) -> Iterator[SavedPlan]:
+        """Plan into a file, which goes when the context ends: it holds the whole state.
+
+        Args:
+            lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
 
         Raises:
-            OpsError: when the apply fails, or ends without saying that it is complete.
+            OpsError: when Terraform cannot say.
         """
-        result = self._run(
-            "apply", "-input=false", "-auto-approve", "-no-color", "-lock-timeout=60s"
-        )
-        if result.returncode or "Apply complete!" not in result.stdout:
-            raise OpsError(f"terraform apply: {first_error(result.stdout + result.stderr)}")
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "plan"
+            words = ["plan", "-input=false", "-no-color", f"-out={path}"]
+            words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
+            result = self._run(*words)
+            output = result.stdout + result.stderr
+            protected = _protected(output) if result.returncode else frozenset()
+            if result.returncode and not (protected and path.exists()):
+                raise OpsError(f"terraform plan: {first_error(output)}")
+            shown = self._run("show", "-json", str(path))
+            if shown.returncode:
+                raise OpsError(f"terraform show: {first_error(shown.stdout + shown.stderr)}")
+            changes = read_changes(json.loads(shown.stdout))
+            yield SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
+
+    def show(self, plan: Path) -> None:
+        """Write a saved plan to stdout, in Terraform's own words.
+
+        Raises:
+            OpsError: when Terraform cannot read it.
+        """
+        colour = () if sys.stdout.isatty() else ("-no-color",)
+        sys.stdout.flush()
+        result = self._run("show", *colour, str(plan), capture=False)
+        if result.returncode:
+            raise OpsError(f"terraform show ended with exit code {result.returncode}")
+
+    def apply_plan(self, plan: Path, *, quiet: bool) -> None:
+        """Apply a saved plan, as `SavedPlan.apply` says."""
+        command = ["terraform", "apply", "-input=false", "-lock-timeout=60s"]
+        command += () if sys.stdout.isatty() and not quiet else ("-no-color",)
+        sys.stdout.flush()
+        interrupted = threading.Event()
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            passed_on(interrupted.set, "interrupted; waiting for Terraform to write its state"),
+        ):
+            process = subprocess.Popen(
+                [*command, str(plan)],
+                cwd=self._directory,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if quiet else None,
+                stderr=errors,
+                # A Ctrl-C on the terminal reaches it through this process alone, and once: at a
+                # second one Terraform would leave without writing its state.
+                start_new_session=True,
+            )
+            while process.poll() is None and not interrupted.wait(_LOOK_EVERY_S):
+                pass
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+            errors.seek(0)
+            output = errors.read()
+        if process.returncode == 0:
+            return
+        if "Saved plan is stale" in output:
+            raise StalePlanError("somebody else applied since this plan was made")
+        if not quiet:
+            sys.stderr.write(output)
+        if interrupted.is_set():
+            raise OpsError(
+                "terraform apply was interrupted and has written its state; deploy again to go on"
+            )
+        raise OpsError(f"terraform apply: {first_error(output)}")
 
     def _run(
         self, *words: str, stdin: str | None = None, capture: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        env = os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
         command = ["terraform", *words]
         pipe = subprocess.PIPE if capture else None
         with subprocess.Popen(
             command,
             cwd=self._directory,
-            env=env,
+            env=_environment(),
             stdin=subprocess.PIPE,
             stdout=pipe,
             stderr=pipe,
@@ -173,6 +249,20 @@ class Terraform:
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
+def _environment() -> dict[str, str]:
+    return os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+
+
+def _protected(output: str) -> frozenset[str]:
+    """Read which addresses `prevent_destroy` guards, where that alone is why a plan failed."""
+    lines = _lines(output)
+    errors = {line for line in lines if line.startswith("Error:")}
+    if errors != {"Error: Instance cannot be destroyed"}:
+        return frozenset()
+    guarded = re.findall(r"Resource (\S+) has lifecycle\.prevent_destroy set", " ".join(lines))
+    return frozenset(guarded)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """End a run: at the first signal it waits for its provider, at the second it ends that too."""
     for end in (process.terminate, process.terminate, process.kill):
@@ -186,9 +276,13 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def first_error(output: str) -> str:
     """Pick the first error of Terraform's output, as one line."""
-    lines = [line.strip(" │╷╵") for line in output.splitlines()]
-    lines = [line for line in lines if line]
+    lines = _lines(output)
     for index, line in enumerate(lines):
         if line.startswith("Error:"):
             return " ".join(lines[index : index + 3]).removeprefix("Error: ")[:400]
     return " ".join(lines[-2:])[:400] or "it ended without a word"
+
+
+def _lines(output: str) -> list[str]:
+    lines = (line.strip(" │╷╵") for line in output.splitlines())
+    return [line for line in lines if line]

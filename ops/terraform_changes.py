@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Action = Literal["create", "update", "delete", "replace", "no-op"]
+Action = Literal["create", "update", "replace", "delete", "forget", "no-op"]
+"""`forget`: Terraform drops it from the state, and the object stays."""
+VERBS: dict[Action, str] = {
+    "create": "add",
+    "update": "change",
+    "replace": "replace",
+    "delete": "remove",
+    "forget": "forget",
+}
+"""What an action is called, in the order in which a headline counts them."""
+_SINGLE: tuple[Action, ...] = ("create", "update", "delete", "forget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +36,17 @@ class ResourceChange:
     """As declared; empty for one that goes. What is known only later is missing."""
     replace_paths: tuple[str, ...]
     """The fields that make it a replacement: `spec.0.template`."""
+
+    @property
+    def kind(self) -> str:
+        """The kind as Kubernetes spells it: `ConfigMap`."""
+        return kind_of(self.type)
+
+
+def kind_of(resource_type: str) -> str:
+    """Spell a resource's type as Kubernetes does: `kubernetes_config_map_v1` is a ConfigMap."""
+    words = re.sub(r"^kubernetes_|_v\d+$", "", resource_type).split("_")
+    return "".join(word.capitalize() for word in words)
 
 
 def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
@@ -59,7 +81,7 @@ def _change(entry: dict[str, Any]) -> ResourceChange:
 def _action(actions: list[str]) -> Action:
     if {"create", "delete"} <= set(actions):
         return "replace"
-    for action in ("create", "update", "delete"):
+    for action in _SINGLE:
         if action in actions:
             return action
     return "no-op"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ops import embedded, environment, local_store, serve
 from ops.ask import Answer, ask_each
-from ops.deploy import namespace_of, verify
+from ops.deploy import apply_as_shown, namespace_of, verify
 from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
-from ops.errors import OpsError
+from ops.errors import OpsError, RefusedError
 from ops.kube import Cluster, Workload
 from ops.local_store import LocalStore
 from ops.manifests import Manifest, manifests
@@ -96,14 +96,18 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
         return f"server-side apply, because {error}"
     say("deploying by Terraform, state in PostgreSQL")
     terraform.push_empty_state()
+    begin_anew = (
+        "`python -m ops down --delete-data` deletes the embedded cluster; then start again"
+    )
     try:
-        terraform.apply()
+        apply_as_shown(terraform, show=lambda *_: None, approve=lambda: True, quiet=True, say=say)
+    except RefusedError as error:
+        raise RefusedError(f"{error}. {begin_anew}") from error
     except OpsError as error:
         if "already exists" not in str(error):
             raise
         raise OpsError(
-            f"{error} an earlier `up` made it without Terraform; "
-            "`python -m ops down --delete-data` begins anew"
+            f"{error} an earlier `up` made it without Terraform; {begin_anew}"
         ) from error
     verify(terraform)
     return "Terraform, state in PostgreSQL; a plan afterwards finds no changes"

@@ -27,6 +27,15 @@ from llama_swap_config.residency import ONE_AT_A_TIME, Residency
 from llama_swap_config.warm_plan import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
 
+HAND_WRITTEN = (
+    "kubernetes_config_map.llama_swap_config",
+    "kubernetes_deployment.llama_swap",
+    "kubernetes_job_v1.download_models",
+    "kubernetes_namespace.llama_cpp",
+    "kubernetes_service.llama_swap",
+    "module.nfs_models",
+)
+"""The addresses of the HCL that this stack follows, whose state is in the same schema."""
 IN_POD = Path(__file__).parent.parent / "in_pod"
 
 
@@ -62,6 +71,7 @@ class LlamaCppStack(tf.TerraformStack):
         residents = check_budget(locked, residency, settings.node)
         tf.PgBackend(self, conn_str="", schema_name=settings.state_schema)
         tf.provider.KubernetesProvider(self, "kubernetes")
+        tf.forget(self, *HAND_WRITTEN)
 
         namespace = EndpointNamespace(
             self,

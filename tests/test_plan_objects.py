@@ -69,7 +69,7 @@ def test_a_volume_that_is_no_longer_declared_is_not_guarded(
     after = synth()
     del after["resource"]["kubernetes_persistent_volume_v1"]
     (change,) = object_changes(production, after)
-    assert (change.action, change.was_protected, change.refused) == ("delete", True, False)
+    assert (change.action, change.refused) == ("delete", False)
 
 
 def test_a_guard_that_is_taken_away_is_said(production: Json, synth: Synth) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +23,7 @@ from ops.drift.object_fields import field_name
 from ops.drift.working_tree import SETTINGS_FILE
 from ops.terraform import Terraform
 from ops.terraform_changes import ResourceChange
+from ops.terraform_verdict import refusal
 
 _WHERE = "in Terraform's refreshed state"
 _MARGIN_S = 2
@@ -69,14 +69,17 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     """Say what a plan would change of one object."""
     if change.action == "no-op":
         return
-    kind = kind_of(change.type)
+    kind, refused = change.kind, refusal(change)
+    removal = f"{DEPLOY} deletes it"
+    if refused is not None:
+        removal = f'{refused}: docs/operating.md, "What a deploy refuses"'
     before_name = (change.before.get("metadata") or [{}])[0].get("name")
     if change.action == "replace" and before_name != change.name:
-        yield _presence(kind, before_name, PRESENT, ABSENT, "deletes it")
-    if change.action == "delete":
-        yield _presence(kind, change.name, PRESENT, ABSENT, "deletes it")
+        yield _presence(kind, before_name, PRESENT, ABSENT, removal)
+    if change.action in ("delete", "forget"):
+        yield _presence(kind, change.name, PRESENT, ABSENT, removal)
     elif change.action == "create" or before_name != change.name:
-        yield _presence(kind, change.name, ABSENT, PRESENT, "makes it")
+        yield _presence(kind, change.name, ABSENT, PRESENT, f"{DEPLOY} makes it")
     else:
         yield from _changed_fields(declared, change, f"{kind} {value_text('name', change.name)}")
 
@@ -87,7 +90,7 @@ def _presence(kind: str, name: str, found: str, declared: str, remedy: str) -> F
         field=PRESENCE,
         found=Value(text=found, where=_WHERE),
         declared=of_stack(declared),
-        remedy=f"{DEPLOY} {remedy}",
+        remedy=remedy,
     )
 
 
@@ -114,12 +117,6 @@ def _changed_fields(declared: Declared, change: ResourceChange, subject: str) ->
             declared=wanted,
             remedy=deploy_remedy(name, at, wanted, file),
         )
-
-
-def kind_of(resource_type: str) -> str:
-    """`kubernetes_config_map_v1` is a ConfigMap."""
-    words = re.sub(r"^kubernetes_|_v\d+$", "", resource_type).split("_")
-    return "".join(word.capitalize() for word in words)
 
 
 def _fields(

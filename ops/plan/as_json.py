@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from ops.plan.comparison import Comparison
+from ops.plan.comparison import Comparison, Refreshed
 from ops.plan.document import Line, Value
 from ops.plan.objects import ObjectChange
 from ops.plan.sentence import sentence
+from ops.plan.terraform_document import terraform_document
 from ops.plan.words import is_kept
 from ops.redaction import MARK, redact_all
 from ops.synth import STACK
+from ops.terraform_changes import VERBS
 
 Json = dict[str, Any]
 
@@ -20,9 +22,25 @@ Json = dict[str, Any]
 def as_json(found: Comparison) -> Json:
     """Write a comparison for a program."""
     actions = Counter(each.action for each in found.objects)
+    compared: Json = {
+        "sentence": _text(sentence(found)),
+        "counts": {
+            VERBS[action]: actions[action] for action in ("create", "update", "replace", "delete")
+        },
+    }
+    real = None if found.refreshed is None else found.refreshed.verdict
+    headline = (
+        compared
+        if real is None
+        else {
+            "sentence": _text(terraform_document(real).sentence),
+            "counts": real.counts,
+        }
+    )
     shown: Json = {
         "stack": STACK,
-        "sentence": _text(sentence(found)),
+        **headline,
+        "comparison": compared,
         "changes": found.differs,
         "problem": found.problem,
         "base": {
@@ -30,14 +48,9 @@ def as_json(found: Comparison) -> Json:
             "name": found.base.name,
             "problem": found.base_problem,
         },
-        "counts": {
-            "add": actions["create"],
-            "change": actions["update"],
-            "replace": actions["replace"],
-            "remove": actions["delete"],
-        },
         "pod_restarts": any(each.restarts for each in found.objects),
         "terraform_refuses": bool(found.refused),
+        "deploy_refuses": [each.address for each in found.named_only],
         "objects": [_object(each) for each in found.objects],
         "settings": [_field(each.parts, each.path, each.before, each.after)
                      for each in found.settings],
@@ -66,17 +79,21 @@ def as_json(found: Comparison) -> Json:
         "front_end_diff": list(found.front_end),
         "budget": None if found.budget is None
         else asdict(found.budget) | {"spare_mib": found.budget.spare_mib},
-        "cluster": None if found.refreshed is None else {
-            "changes": [
-                {"address": each.address, "action": each.action}
-                for each in found.refreshed.changes
-                if each.action != "no-op"
-            ],
-            "disagreements": [asdict(each) for each in found.refreshed.disagreements],
-        },
+        "cluster": None if found.refreshed is None else _cluster(found.refreshed),
     }  # fmt: skip
     redacted: Json = redact_all(shown)
     return redacted
+
+
+def _cluster(refreshed: Refreshed) -> Json:
+    verdict = refreshed.verdict
+    return {
+        "refused": [
+            {"address": each.change.address, "reason": each.reason} for each in verdict.refused
+        ],
+        "changes": [{"address": each.address, "action": each.action} for each in verdict.planned],
+        "disagreements": [asdict(each) for each in refreshed.disagreements],
+    }
 
 
 def _object(change: ObjectChange) -> Json:

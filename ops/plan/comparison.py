@@ -14,7 +14,7 @@ from ops.plan.refresh import Disagreement
 from ops.plan.revision import Revision
 from ops.plan.side import Side
 from ops.safe_text import lines
-from ops.terraform_changes import ResourceChange
+from ops.terraform_verdict import NAMED_ONLY, Verdict
 
 _FRONT_END = "llama-swap"
 """The ConfigMap with the front end's configuration."""
@@ -24,7 +24,7 @@ _FRONT_END = "llama-swap"
 class Refreshed:
     """What Terraform itself says, asked with the state and the cluster."""
 
-    changes: tuple[ResourceChange, ...]
+    verdict: Verdict
     disagreements: tuple[Disagreement, ...]
 
 
@@ -56,9 +56,7 @@ class Comparison:
     @property
     def differs(self) -> bool:
         """Whether anything does: objects, settings, models, files or, where asked, the cluster."""
-        real = self.refreshed is not None and any(
-            each.action != "no-op" for each in self.refreshed.changes
-        )
+        real = self.refreshed is not None and bool(self.refreshed.verdict.planned)
         moved = self.files is not None and bool(self.files.download or self.files.free)
         return bool(
             self.objects or self.settings or self.unprotected or self.models or moved or real
@@ -68,6 +66,17 @@ class Comparison:
     def refused(self) -> tuple[ObjectChange, ...]:
         """The objects for which Terraform refuses the whole plan."""
         return tuple(each for each in self.objects if each.refused)
+
+    @property
+    def named_only(self) -> tuple[ObjectChange, ...]:
+        """The objects that Terraform would remove, and `ops deploy` only where they are named."""
+        return tuple(
+            each
+            for each in self.objects
+            if each.kind in NAMED_ONLY
+            and each.action in ("replace", "delete")
+            and not each.refused
+        )
 
 
 def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> Comparison:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ops.plan.fields import FieldChange, field_changes
 from ops.plan.immutable import forces_replacement
+from ops.terraform_changes import kind_of
 
 Action = Literal["create", "update", "replace", "delete"]
 _TEMPLATE = "spec.template"
@@ -30,8 +31,6 @@ class ObjectChange:
     """None for one that comes or goes: all of it does."""
     forced_by: tuple[FieldChange, ...]
     """The fields for which it has to be replaced."""
-    was_protected: bool
-    """Whether the base guards it by `prevent_destroy`."""
     refused: bool
     """Whether `prevent_destroy` makes Terraform refuse the whole plan.
 
@@ -57,7 +56,7 @@ def object_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Objec
 
 
 def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
-    """List what differs beside the objects: backend, provider, versions.
+    """List what differs beside the objects: backend, provider, versions, forgotten addresses.
 
     Args:
         before: The base's cdk.tf.json; empty: it has none, and nothing is listed.
@@ -65,7 +64,7 @@ def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Fiel
     """
     if not before:
         return ()
-    names = ("terraform", "provider", "variable", "output", "data")
+    names = ("terraform", "provider", "variable", "output", "data", "removed")
     old, new = ({name: each[name] for name in names if name in each} for each in (before, after))
     return field_changes(old, new)
 
@@ -116,7 +115,6 @@ def _change(
         action=action,
         fields=fields,
         forced_by=forced_by,
-        was_protected=before is not None and _is_protected(before),
         # Terraform reads the lifecycle of what is declared now.
         refused=action == "replace" and _is_protected(resource),
     )
@@ -137,8 +135,7 @@ def _metadata(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind(address: str) -> str:
-    words = address.split(".")[0].removeprefix("kubernetes_").removesuffix("_v1").split("_")
-    return "".join(word.capitalize() for word in words)
+    return kind_of(address.split(".")[0])
 
 
 def _is_protected(resource: dict[str, Any]) -> bool:

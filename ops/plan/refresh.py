@@ -16,6 +16,7 @@ from ops.plan.objects import ObjectChange
 from ops.synth import Synthesized
 from ops.terraform import Terraform
 from ops.terraform_changes import Action, ResourceChange
+from ops.terraform_verdict import Verdict, judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def check_environment() -> None:
     environment.check_cluster()
 
 
-def real_changes(synthesized: Synthesized) -> tuple[ResourceChange, ...]:
+def real_verdict(synthesized: Synthesized) -> Verdict:
     """Ask Terraform for the plan of the head, with the state and the cluster of the environment.
 
     Raises:
@@ -49,7 +50,8 @@ def real_changes(synthesized: Synthesized) -> tuple[ResourceChange, ...]:
     """
     terraform = Terraform(synthesized.directory)
     terraform.init()
-    return terraform.changes(lock=False)
+    with terraform.saved_plan(lock=False) as plan:
+        return judge(plan.changes, protected=plan.protected)
 
 
 def disagreements(
@@ -105,10 +107,9 @@ def _disagreements(
 
 
 def _disagreement(change: ResourceChange, reason: str, fields: tuple[str, ...]) -> Disagreement:
-    words = change.type.removeprefix("kubernetes_").removesuffix("_v1").split("_")
     return Disagreement(
         address=change.address,
-        kind="".join(word.capitalize() for word in words),
+        kind=change.kind,
         name=change.name,
         reason=reason,
         fields=fields,
@@ -118,7 +119,7 @@ def _disagreement(change: ResourceChange, reason: str, fields: tuple[str, ...]) 
 def _unasked(action: Action) -> str:
     if action == "create":
         return "is missing in the cluster although this branch does not add it"
-    if action == "delete":
+    if action in ("delete", "forget"):
         return "is in the state, and in neither the base nor this branch"
     return "differs in the cluster although this branch does not touch it"
 

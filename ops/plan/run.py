@@ -13,7 +13,7 @@ from ops.plan.as_json import as_json
 from ops.plan.comparison import Comparison, Refreshed, compare
 from ops.plan.document import Document
 from ops.plan.markdown import as_comment, as_markdown
-from ops.plan.refresh import check_environment, disagreements, real_changes
+from ops.plan.refresh import check_environment, disagreements, real_verdict
 from ops.plan.revision import find_base, unpack
 from ops.plan.side import read_side
 
@@ -45,8 +45,10 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
         found = compare(before, after, revision=revision, rate_mb_s=rate_mb_s)
         if not refresh or after.synthesized is None:
             return found
-        real = real_changes(after.synthesized)
-    refreshed = Refreshed(changes=real, disagreements=disagreements(found.objects, real))
+        verdict = real_verdict(after.synthesized)
+    refreshed = Refreshed(
+        verdict=verdict, disagreements=disagreements(found.objects, verdict.changes)
+    )
     return replace(found, refreshed=refreshed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ops.plan.budget import Budget, Extent
 from ops.plan.comparison import Comparison, Refreshed
@@ -20,33 +21,46 @@ from ops.plan.document import (
 )
 from ops.plan.models import FileChange, Files, ModelChange
 from ops.plan.objects import ObjectChange
+from ops.plan.refresh import Disagreement
 from ops.plan.sentence import sentence, title, tone
-from ops.plan.words import before_and_after, count, duration, size
+from ops.plan.terraform_document import TONES, terraform_document
+from ops.plan.words import before_and_after, duration, size
+from ops.terraform_changes import VERBS
 
-_TONES: dict[str, Tone] = {
-    "create": "added",
-    "update": "changed",
-    "replace": "replaced",
-    "delete": "removed",
+_MODEL_TONES: dict[str, Tone] = {
     "added": "added",
     "changed": "changed",
     "renamed": "changed",
     "removed": "removed",
 }
-_WORDS = {"create": "add", "update": "change", "replace": "replace", "delete": "remove"}
 
 
 def document(found: Comparison) -> Document:
     """Write a comparison as a document."""
     base = found.base
     note: Line = ("Compared with ", Value(base.commit[:12]), " (", Value(base.name), ").")
-    return Document(
+    compared = Document(
         title=title(found),
         sentence=sentence(found),
         note=note,
         sections=tuple(_sections(found)),
         tone=tone(found),
     )
+    return compared if found.refreshed is None else _below(found.refreshed, compared)
+
+
+def _below(refreshed: Refreshed, compared: Document) -> Document:
+    """Put a comparison of branches below what Terraform says, which is what a deploy would do."""
+    real = terraform_document(refreshed.verdict)
+    own = Section(
+        title="Comparison of the two branches",
+        blocks=(
+            Listing(lines=(compared.sentence, compared.note)),
+            *_disagreements(refreshed.disagreements),
+        ),
+        importance=6,
+    )
+    return replace(real, sections=(*real.sections, own, *compared.sections))
 
 
 def _sections(found: Comparison) -> Iterator[Section]:
@@ -67,8 +81,6 @@ def _sections(found: Comparison) -> Iterator[Section]:
         yield Section(title="Files", blocks=blocks, importance=2)
     if found.budget is not None and (found.differs or found.problem is not None):
         yield Section(title="Card and volume", blocks=_budget(found.budget), importance=3)
-    if found.refreshed is not None:
-        yield Section(title="Cluster", blocks=tuple(_refreshed(found.refreshed)), importance=6)
 
 
 def _models(changes: tuple[ModelChange, ...]) -> Table:
@@ -78,7 +90,7 @@ def _models(changes: tuple[ModelChange, ...]) -> Table:
         if change.action == "renamed":
             name = (Value(change.was), " is now ", Value(change.id))
         head: tuple[Line, ...] = ((change.action,), name)
-        tone = _TONES[change.action]
+        tone = _MODEL_TONES[change.action]
         if change.action in ("added", "removed"):
             rows.append(Row((*head, ("files",), *_either(change)), tone))
             head = ((), ())
@@ -97,7 +109,7 @@ def _either(change: ModelChange) -> tuple[Line, Line]:
 
 
 def _objects(found: Comparison) -> Iterator[Block]:
-    bad = [
+    bad: list[Line] = [
         (
             f"Terraform refuses this plan: {each.kind} ",
             Value(each.name),
@@ -107,12 +119,13 @@ def _objects(found: Comparison) -> Iterator[Block]:
     ]
     bad += [
         (
-            f"{each.kind} ",
+            f"A deploy refuses to {VERBS[each.action]} {each.kind} ",
             Value(each.name),
-            " is destroyed: prevent_destroy goes with the declaration and does not hold it.",
+            " unless --allow-removal ",
+            Value(each.address),
+            " names it.",
         )
-        for each in found.objects
-        if each.action == "delete" and each.was_protected
+        for each in found.named_only
     ]
     bad += [("prevent_destroy no longer guards ", Value(each), ".") for each in found.unprotected]
     if bad:
@@ -162,8 +175,8 @@ def _joined(names: list[str]) -> Line:
 
 
 def _object_rows(change: ObjectChange) -> Iterator[Row]:
-    tone = _TONES[change.action]
-    head: tuple[Line, ...] = ((_WORDS[change.action],), (f"{change.kind} ", Value(change.name)))
+    tone = TONES[change.action]
+    head: tuple[Line, ...] = ((VERBS[change.action],), (f"{change.kind} ", Value(change.name)))
     if not change.fields:
         yield Row((*head, (), (), ()), tone)
     for field in change.fields:
@@ -234,19 +247,9 @@ def _extent(extent: Extent | None) -> str:
     return f"{size(extent.needed_bytes)} of {size(extent.size_bytes)}"
 
 
-def _refreshed(refreshed: Refreshed) -> Iterator[Block]:
-    planned = [each for each in refreshed.changes if each.action != "no-op"]
-    if not planned:
-        yield Listing(lines=(("Terraform finds no change: the cluster is as declared.",),))
-    else:
-        rows = [
-            Row(((_WORDS[each.action],), (Value(each.address),)), _TONES[each.action])
-            for each in planned
-        ]
-        yield Listing(lines=((f"Terraform would touch {count(len(rows), 'object')}:",),))
-        yield Table(header=("", "by Terraform"), rows=tuple(rows))
-    if not refreshed.disagreements:
-        yield Listing(lines=(("Terraform and the two syntheses agree.",),))
+def _disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Block]:
+    if not disagreements:
+        yield Listing(lines=(("Terraform agrees with it.",),))
         return
     lines = [
         (
@@ -256,6 +259,6 @@ def _refreshed(refreshed: Refreshed) -> Iterator[Block]:
             *((": ", *_joined(list(each.fields))) if each.fields else ()),
             ".",
         )
-        for each in refreshed.disagreements
+        for each in disagreements
     ]
     yield Listing(lines=tuple(lines), tone="bad")

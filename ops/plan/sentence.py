@@ -9,14 +9,15 @@ from ops.plan.document import Line, Tone, Value
 from ops.plan.objects import Action
 from ops.plan.words import count, duration, mib, size
 from ops.synth import STACK
+from ops.terraform_changes import VERBS
 
-_VERBS: tuple[tuple[Action, str, str, str], ...] = (
-    ("create", "add", "is added", "are added"),
-    ("update", "change", "changes", "change"),
-    ("replace", "replace", "is replaced", "are replaced"),
-    ("delete", "remove", "is removed", "are removed"),
+_VERBS: tuple[tuple[Action, str, str], ...] = (
+    ("create", "is added", "are added"),
+    ("update", "changes", "change"),
+    ("replace", "is replaced", "are replaced"),
+    ("delete", "is removed", "are removed"),
 )
-"""Action, its verb in the title, and in the sentence for one object and for several."""
+"""Action, and its verb in the sentence for one object and for several."""
 
 
 def title(found: Comparison) -> str:
@@ -25,13 +26,13 @@ def title(found: Comparison) -> str:
         return f"Plan for {STACK}: it does not synthesize"
     actions = Counter(each.action for each in found.objects)
     return f"Plan for {STACK}: " + ", ".join(
-        f"{actions[action]} to {verb}" for action, verb, _, _ in _VERBS
+        f"{actions[action]} to {VERBS[action]}" for action, _, _ in _VERBS
     )
 
 
 def tone(found: Comparison) -> Tone:
     """How bad it is."""
-    if found.problem is not None or found.refused:
+    if found.problem is not None or found.refused or found.named_only:
         return "bad"
     return "changed" if found.differs else "added"
 
@@ -46,6 +47,9 @@ def sentence(found: Comparison) -> Line:
     if found.refused:
         names = ", ".join(each.kind for each in found.refused)
         parts.append(f"but Terraform refuses it: prevent_destroy guards the {names}")
+    elif found.named_only:
+        names = ", ".join(each.kind for each in found.named_only)
+        parts.append(f"but a deploy refuses to remove the {names} without --allow-removal")
     text = ", ".join(parts)
     if found.base_problem is not None:
         text = f"the base does not synthesize, so all is new: {text}"
@@ -57,7 +61,7 @@ def _objects(found: Comparison) -> list[str]:
         return ["no object changes"]
     actions = Counter(each.action for each in found.objects)
     parts: list[str] = []
-    for action, _, one, many in _VERBS:
+    for action, one, many in _VERBS:
         number = actions[action]
         if number:
             noun = f"{number}" if parts else count(number, "object")

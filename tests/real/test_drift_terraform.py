@@ -22,6 +22,7 @@ from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.kube_api import Document, KubeApi
 from ops.terraform import Terraform
+from tests.real.applied import apply
 
 pytestmark = pytest.mark.usefixtures("provider")
 
@@ -45,7 +46,7 @@ def declared(
         terraform = Terraform(found.directory)
         terraform.init()
         terraform.push_empty_state()
-        terraform.apply()
+        apply(terraform)
         yield found
 
 
@@ -133,7 +134,7 @@ def test_an_object_that_is_gone(declared: Declared, api: KubeApi) -> None:
         rf"declared {COMMIT}: python -m ops deploy makes it again",
         line,
     ), line
-    Terraform(Path(declared.directory)).apply()
+    apply(Terraform(Path(declared.directory)))
 
 
 def test_terraform_that_takes_too_long_is_named_and_ended(

@@ -17,6 +17,7 @@ from ops.errors import OpsError
 from ops.plan.objects import object_changes
 from ops.plan.refresh import disagreements
 from ops.terraform import Terraform
+from tests.real.applied import apply
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
@@ -92,7 +93,7 @@ def deployed(
             patch.setenv(name, value)
         deployed = Deployed(tmp_path_factory.mktemp("plan"), document)
         deployed.terraform.init()
-        deployed.terraform.apply()
+        apply(deployed.terraform)
         yield deployed
 
 
@@ -276,7 +277,7 @@ def test_what_somebody_else_changed_is_the_one_disagreement(
     other = only(changed, "deployment")
     other["spec"]["progress_deadline_seconds"] = 4000
     deployed.write(changed)
-    deployed.terraform.apply()
+    apply(deployed.terraform)
     try:
         deployed.write(deployed.document)
         (found,) = disagreements((), deployed.terraform.changes(lock=False))
@@ -288,7 +289,7 @@ def test_what_somebody_else_changed_is_the_one_disagreement(
         assert found.reason == "this branch changes it, but the cluster already is so"
     finally:
         deployed.write(deployed.document)
-        deployed.terraform.apply()
+        apply(deployed.terraform)
 
 
 @pytest.mark.parametrize(
@@ -345,8 +346,10 @@ def test_prevent_destroy_guards_a_replacement_and_not_what_is_no_longer_declared
 
     guarded = {"lifecycle": {"prevent_destroy": True}, "triggers_replace": "1"}
     write(only=guarded).init()
-    write(only=guarded).apply()
-    with pytest.raises(OpsError, match="prevent_destroy"):
-        write(only=guarded | {"triggers_replace": "2"}).changes(lock=False)
+    apply(write(only=guarded))
+    with write(only=guarded | {"triggers_replace": "2"}).saved_plan(lock=False) as plan:
+        assert plan.protected == {"terraform_data.only"}
+        with pytest.raises(OpsError, match="Cannot apply incomplete plan"):
+            plan.apply(quiet=True)
     (gone,) = write().changes(lock=False)
     assert gone.action == "delete"

