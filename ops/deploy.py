@@ -109,10 +109,13 @@ def check_refused(verdict: Verdict) -> None:
     """
     if not verdict.refused:
         return
-    named = ", ".join(f"{each.change.address} ({each.reason})" for each in verdict.refused)
+    by_reason: dict[str, list[str]] = {}
+    for each in verdict.refused:
+        by_reason.setdefault(each.reason, []).append(each.change.address)
+    listed = "; ".join(f"{', '.join(of)} ({reason})" for reason, of in by_reason.items())
     raise RefusedError(
-        f"refused, nothing was changed: this deploy would remove {named}. Pass --allow-removal "
-        'ADDRESS for each one that has to go; docs/operating.md, "What a deploy refuses"'
+        f"refused, and nothing was changed: this deploy would remove {listed}. Name each one that "
+        'has to go with --allow-removal ADDRESS; see docs/operating.md, "What a deploy refuses"'
     )
 
 

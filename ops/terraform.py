@@ -80,7 +80,7 @@ class Terraform:
             timeout_s: Seconds that one run may take before it is ended; left out: any time. Not
                 for an apply: a state that it holds would stay locked.
         """
-        self._directory = directory
+        self.directory = directory
         self._timeout_s = timeout_s
 
     def init(self) -> None:
@@ -194,7 +194,7 @@ class Terraform:
         ):
             process = subprocess.Popen(
                 [*command, str(plan)],
-                cwd=self._directory,
+                cwd=self.directory,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if quiet else None,
@@ -229,7 +229,7 @@ class Terraform:
         pipe = subprocess.PIPE if capture else None
         with subprocess.Popen(
             command,
-            cwd=self._directory,
+            cwd=self.directory,
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=pipe,

@@ -26,7 +26,7 @@ class Refused:
 
     change: ResourceChange
     reason: str
-    """What stands against it, such as `this stack did not make it`."""
+    """What stands against it, such as `not made by this stack`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def judge(
     for change in changes:
         reason = None if change.address in allowed else refusal(change)
         if change.address in protected:
-            reason = "prevent_destroy guards it, in the settings"
+            reason = "prevent_destroy is true in the settings"
         if reason is not None:
             refused.append(Refused(change=change, reason=reason))
     return Verdict(changes=changes, refused=tuple(refused))
@@ -92,10 +92,10 @@ def refusal(change: ResourceChange) -> str | None:
     """
     if change.action not in ("replace", "delete", "forget"):
         return None
-    if change.kind in NAMED_ONLY:
-        return f"a {change.kind} goes by name only"
     if change.action != "replace" and not _is_ours(change):
-        return "this stack did not make it"
+        return "not made by this stack"
+    if change.kind in NAMED_ONLY:
+        return "a namespace, volume or claim"
     return None
 
 

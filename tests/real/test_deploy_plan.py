@@ -1,0 +1,239 @@
+"""A saved plan and its apply, with real Terraform and PostgreSQL and no provider to install."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ops import postgres
+from ops.deploy import apply_as_shown
+from ops.errors import OpsError, RefusedError
+from ops.terraform import SavedPlan, Terraform
+from ops.terraform_verdict import Verdict
+from tests.conftest import ROOT
+from tests.real.applied import apply, finds_changes
+
+Write = Callable[..., Terraform]
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The connection string of a PostgreSQL."""
+    data = tmp_path_factory.mktemp("state") / "postgresql"
+    yield postgres.start(data)
+    postgres.stop(data)
+
+
+@pytest.fixture
+def write(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a stack of things that Terraform itself provides; the names are the arguments'."""
+    monkeypatch.setenv("PG_CONN_STR", postgresql)
+
+    def stack(schema: str, *names: str, sleep_s: float = 0, **inputs: str) -> Terraform:
+        directory = tmp_path / schema
+        directory.mkdir(exist_ok=True)
+        things: dict[str, Any] = {name: {"input": inputs.get(name, "1")} for name in names}
+        if sleep_s:
+            command = f"touch started; exec sleep {sleep_s}"
+            things["slow"] = {"provisioner": [{"local-exec": {"command": command}}]}
+        document = {
+            "terraform": {"backend": {"pg": {"conn_str": "", "schema_name": schema}}},
+            "resource": {"terraform_data": things} if things else {},
+        }
+        (directory / "cdk.tf.json").write_text(json.dumps(document))
+        terraform = Terraform(directory)
+        if not (directory / ".terraform").exists():
+            terraform.init()
+        return terraform
+
+    return stack
+
+
+def state(postgresql: str, schema: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(postgresql) as connection:
+        return connection.execute(f'select data from "{schema}".states').fetchall()
+
+
+def ids(postgresql: str, schema: str) -> dict[str, str]:
+    """The id of each thing in the state."""
+    ((data,),) = state(postgresql, schema)
+    return {
+        each["name"]: instance["attributes"]["id"]
+        for each in json.loads(data)["resources"]
+        for instance in each["instances"]
+    }
+
+
+def deploy(terraform: Terraform, **changes: Any) -> list[Verdict]:
+    """Deploy without asking; the value is what was shown."""
+    shown: list[Verdict] = []
+
+    def show(_plan: SavedPlan, verdict: Verdict) -> None:
+        shown.append(verdict)
+
+    settings: dict[str, Any] = {
+        "show": show,
+        "approve": lambda: True,
+        "quiet": True,
+        "say": lambda line: None,
+    }
+    apply_as_shown(terraform, **(settings | changes))
+    return shown
+
+
+def test_what_others_made_is_not_destroyed(write: Write, postgresql: str) -> None:
+    apply(write("others", "namespace", "volume"))
+    before = state(postgresql, "others")
+    with pytest.raises(RefusedError) as caught:
+        deploy(write("others", "ours"))
+    assert str(caught.value) == (
+        "refused, and nothing was changed: this deploy would remove terraform_data.namespace, "
+        "terraform_data.volume (not made by this stack). Name each one that has to go with "
+        '--allow-removal ADDRESS; see docs/operating.md, "What a deploy refuses"'
+    )
+    assert caught.value.exit_code == 3
+    assert state(postgresql, "others") == before
+
+
+def test_only_what_is_named_goes(write: Write, postgresql: str) -> None:
+    apply(write("named", "one", "two"))
+    before = state(postgresql, "named")
+    terraform = write("named", "ours")
+    with pytest.raises(RefusedError, match=r"remove terraform_data\.two \(not"):
+        deploy(terraform, allow_removal=("terraform_data.one",))
+    assert state(postgresql, "named") == before
+    deploy(terraform, allow_removal=("terraform_data.one", "terraform_data.two"))
+    assert set(ids(postgresql, "named")) == {"ours"}
+
+
+def test_what_is_applied_is_what_was_shown(write: Write, postgresql: str) -> None:
+    terraform = write("shown", "first")
+
+    def edit(_plan: SavedPlan, _verdict: Verdict) -> None:
+        write("shown", "first", "second", first="2")
+
+    deploy(terraform, show=edit)
+    assert set(ids(postgresql, "shown")) == {"first"}
+    (change,) = (each for each in terraform.changes() if each.action == "update")
+    assert (change.before["input"], change.after["input"]) == ("1", "2")
+
+
+def test_a_stale_plan_is_made_and_shown_again(write: Write, postgresql: str) -> None:
+    apply(write("stale", "ours"))
+    shown: list[Verdict] = []
+    said: list[str] = []
+
+    def show(_plan: SavedPlan, verdict: Verdict) -> None:
+        shown.append(verdict)
+        if len(shown) == 1:
+            apply(write("stale", "ours", "theirs"))
+            write("stale", "ours", ours="2")
+
+    with pytest.raises(RefusedError, match=r"terraform_data\.theirs"):
+        deploy(write("stale", "ours", ours="2"), show=show, say=said.append)
+    assert [each.headline for each in shown] == [
+        "0 to add, 1 to change, 0 to replace, 0 to remove",
+        "1 refused; 0 to add, 1 to change, 0 to replace, 1 to remove",
+    ]
+    assert said == ["somebody else applied since this plan was made; planning again"]
+    assert set(ids(postgresql, "stale")) == {"ours", "theirs"}
+
+
+def test_a_state_that_never_rests_ends_the_deploy(write: Write) -> None:
+    apply(write("busy", "ours"))
+    rounds: list[int] = []
+
+    def show(_plan: SavedPlan, _verdict: Verdict) -> None:
+        rounds.append(len(rounds))
+        apply(write("busy", "ours", ours=f"theirs {len(rounds)}"))
+        write("busy", "ours", ours="mine")
+
+    with pytest.raises(OpsError, match="others keep applying to this state"):
+        deploy(write("busy", "ours", ours="mine"), show=show)
+
+
+def test_a_plan_that_is_not_approved_changes_nothing(write: Write, postgresql: str) -> None:
+    apply(write("asked", "ours"))
+    before = state(postgresql, "asked")
+    with pytest.raises(OpsError, match="not approved; nothing was changed"):
+        deploy(write("asked", "ours", ours="2"), approve=lambda: False)
+    assert state(postgresql, "asked") == before
+
+
+def test_nobody_is_asked_about_a_plan_without_changes(write: Write) -> None:
+    apply(write("same", "ours"))
+    (verdict,) = deploy(
+        write("same", "ours"), approve=lambda: pytest.fail("there is nothing to approve")
+    )
+    assert verdict.planned == ()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_terraform_write_its_state(
+    write: Write, postgresql: str, number: signal.Signals
+) -> None:
+    schema = f"interrupted-{number.name.lower()}"
+    directory = write(schema, "quick", sleep_s=600).directory
+    program = (
+        "import sys; from pathlib import Path; from ops.deploy import apply_as_shown\n"
+        "from ops.terraform import Terraform\n"
+        "apply_as_shown(Terraform(Path(sys.argv[1])), show=lambda *_: None,"
+        " approve=lambda: True, say=print)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(directory)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (directory / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # Whoever sees nothing happen signals again; Terraform gets the first one alone.
+    for each in (number, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(each)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "waiting for Terraform to write its state" in errors
+    assert "terraform apply was interrupted" in errors.splitlines()[-1]
+    # The lock is free, and the state knows what was made and what was only begun.
+    assert set(ids(postgresql, schema)) == {"quick", "slow"}
+    deploy(write(schema, "quick"), allow_removal=("terraform_data.slow",))
+    assert not finds_changes(write(schema, "quick"))
+
+
+def test_an_address_guarded_by_prevent_destroy_is_refused_although_named(
+    write: Write, postgresql: str
+) -> None:
+    terraform = write("guarded", "other")
+    path = terraform.directory / "cdk.tf.json"
+    document = json.loads(path.read_text())
+
+    def guarded(version: str) -> None:
+        thing = {"triggers_replace": version, "lifecycle": {"prevent_destroy": True}}
+        things = {"a_long_name_so_that_the_line_of_the_error_is_wrapped_before_its_end": thing}
+        document["resource"] = {"terraform_data": things}
+        path.write_text(json.dumps(document))
+
+    guarded("1")
+    apply(terraform)
+    before = state(postgresql, "guarded")
+    guarded("2")
+    (address,) = (each.address for each in terraform.changes() if each.action == "replace")
+    with pytest.raises(RefusedError, match="prevent_destroy is true in the settings"):
+        deploy(terraform, allow_removal=(address,))
+    assert state(postgresql, "guarded") == before
