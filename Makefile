@@ -74,8 +74,11 @@ drift: install ## Compare what runs with what is declared, into drift-report/ (a
 		2>&1 | tee drift-report/drift.md; exit $${PIPESTATUS[0]}
 
 .PHONY: deploy
-deploy: install $(CDKTF) ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
+deploy: install ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 	python -m ops deploy
+
+.PHONY: cdktf
+cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy` by hand
 
 .PHONY: test
 test: install $(CDKTF) ## Run every test; what is missing is built once and named where skipped

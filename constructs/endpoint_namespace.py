@@ -33,5 +33,5 @@ class EndpointNamespace(tf.Construct):
                 }
                 | {f"pod-security.kubernetes.io/{level}": "restricted" for level in levels},
             ),
-            lifecycle=tf.prevent_destroy(prevent_destroy),
+            lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
         )

@@ -115,7 +115,7 @@ class LlamaSwap(tf.Construct):
             ),
             wait_for_rollout=False,
             # A GPU window scales it: a deploy meanwhile must not take the card from who has it.
-            lifecycle=tf.ignore_changes("spec[0].replicas"),
+            lifecycle=tf.lifecycle(ignore_changes=("spec[0].replicas",)),
             depends_on=[
                 config_map,
                 store.claim,

@@ -48,7 +48,6 @@ class ModelStore(tf.Construct):
         self.claim_name = claim_name
         # A local volume is on one node, and Kubernetes offers it ReadWriteOnce: to all its pods.
         access_modes = ["ReadWriteMany" if isinstance(storage, NfsStorage) else "ReadWriteOnce"]
-        lifecycle = tf.prevent_destroy(prevent_destroy)
         volume = _PV.PersistentVolumeV1(
             self,
             "volume",
@@ -65,7 +64,7 @@ class ModelStore(tf.Construct):
                     persistent_volume_source=_source(storage),
                 )
             ],
-            lifecycle=lifecycle,
+            lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
         )
         self.claim = _PVC.PersistentVolumeClaimV1(
             self,
@@ -82,7 +81,12 @@ class ModelStore(tf.Construct):
                 ),
             ),
             wait_until_bound=False,
-            lifecycle=lifecycle,
+            # The API server resizes no claim of a volume that was made by hand, and a new claim
+            # would leave the volume Released. The capacity is the volume's.
+            lifecycle=tf.lifecycle(
+                prevent_destroy=prevent_destroy,
+                ignore_changes=("spec[0].resources[0].requests",),
+            ),
             depends_on=[namespace.resource, volume],
         )
 

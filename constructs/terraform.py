@@ -45,14 +45,13 @@ __all__ = [
     "cron_job_v1",
     "deployment_v1",
     "forget",
-    "ignore_changes",
     "job_template_spec",
     "job_v1",
+    "lifecycle",
     "namespace_v1",
     "network_policy_v1",
     "persistent_volume_claim_v1",
     "persistent_volume_v1",
-    "prevent_destroy",
     "provider",
     "role_binding_v1",
     "role_v1",
@@ -62,18 +61,21 @@ __all__ = [
 ]
 
 
-def prevent_destroy(wanted: bool) -> TerraformResourceLifecycle | None:
-    """Make the lifecycle block under which Terraform refuses to delete a resource."""
-    return TerraformResourceLifecycle(prevent_destroy=True) if wanted else None
-
-
-def ignore_changes(*paths: str) -> TerraformResourceLifecycle:
-    """Make the lifecycle block under which Terraform sets fields once and then lets them be.
+def lifecycle(
+    *, prevent_destroy: bool = False, ignore_changes: tuple[str, ...] = ()
+) -> TerraformResourceLifecycle | None:
+    """Make a resource's lifecycle block; None where it would say nothing.
 
     Args:
-        paths: In Terraform's spelling, as in `spec[0].replicas`.
+        prevent_destroy: Whether Terraform refuses to delete the resource.
+        ignore_changes: Fields that Terraform sets once and then lets be, in its own spelling, as
+            in `spec[0].replicas`.
     """
-    return TerraformResourceLifecycle(ignore_changes=list(paths))
+    if not prevent_destroy and not ignore_changes:
+        return None
+    return TerraformResourceLifecycle(
+        prevent_destroy=prevent_destroy or None, ignore_changes=list(ignore_changes) or None
+    )
 
 
 def forget(stack: TerraformStack, *addresses: str) -> None:

@@ -16,7 +16,7 @@ from ops.terraform_changes import VERBS, ResourceChange
 
 NAMED_ONLY = ("Namespace", "PersistentVolume", "PersistentVolumeClaim")
 """The kinds that a deploy removes only by name, ours included."""
-_OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9-]+_[0-9A-F]{8}", re.ASCII)
+_OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCII)
 """cdktf ends each address with eight digits of a hash; nobody writes such a name by hand."""
 
 

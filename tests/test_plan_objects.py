@@ -57,8 +57,19 @@ def test_a_local_disk_replaces_volume_and_claim(production: Json, synth: Synth) 
     assert [each.path for each in claim.forced_by] == ["spec.access_modes"]
 
 
-def test_a_claim_grows_in_place_and_shrinks_by_a_new_one(production: Json, synth: Synth) -> None:
-    larger = synth(storage_size_gib=100)
+def test_the_size_of_the_volume_touches_the_volume_alone(production: Json, synth: Synth) -> None:
+    for size_gib in (25, 100):
+        (change,) = object_changes(production, synth(storage_size_gib=size_gib))
+        assert (change.kind, change.action) == ("PersistentVolume", "update")
+
+
+def test_a_claim_without_its_lifecycle_grows_in_place_and_shrinks_by_a_new_one(
+    synth: Synth,
+) -> None:
+    production, larger = synth(), synth(storage_size_gib=100)
+    for document in (production, larger):
+        (claim,) = document["resource"]["kubernetes_persistent_volume_claim_v1"].values()
+        del claim["lifecycle"]["ignore_changes"]
     assert by_kind(object_changes(production, larger))["PersistentVolumeClaim"].action == "update"
     assert by_kind(object_changes(larger, production))["PersistentVolumeClaim"].action == "replace"
 

@@ -388,7 +388,27 @@ def guarded(found: dict[str, Json]) -> list[str]:
 
 def test_terraform_refuses_to_delete_the_models_in_production(deployed: dict[str, Json]) -> None:
     assert guarded(deployed) == sorted(KEPT)
-    assert all(deployed[name]["lifecycle"] == {"prevent_destroy": True} for name in KEPT)
+    assert all(deployed[name]["lifecycle"]["prevent_destroy"] is True for name in KEPT)
+
+
+def test_terraform_forgets_the_hand_written_endpoint_and_leaves_its_objects(
+    production: Json,
+) -> None:
+    forgotten = {each["from"]: each["lifecycle"] for each in production["removed"]}
+    assert set(forgotten) == {
+        "kubernetes_config_map.llama_swap_config",
+        "kubernetes_deployment.llama_swap",
+        "kubernetes_job_v1.download_models",
+        "kubernetes_namespace.llama_cpp",
+        "kubernetes_service.llama_swap",
+        "module.nfs_models",
+    }
+    assert all(lifecycle == {"destroy": False} for lifecycle in forgotten.values())
+
+
+def test_the_claim_keeps_the_size_it_was_made_with(deployed: dict[str, Json]) -> None:
+    ignored = deployed["persistent_volume_claim_v1.models"]["lifecycle"]["ignore_changes"]
+    assert ignored == ["spec[0].resources[0].requests"]
 
 
 def test_the_guard_is_a_setting(synth: Synth) -> None:

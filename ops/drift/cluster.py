@@ -31,6 +31,12 @@ from ops.kube_api import Document, KubeApi
 from ops.manifests import Manifest
 
 _WHERE = "in the cluster"
+_SET_ONCE = {
+    "Deployment": "replicas",
+    "PersistentVolumeClaim": "resources",
+}
+"""Of a spec, what Terraform sets once and then lets be: replicas belong to a GPU window and to
+whoever freed the card, and a claim keeps the size it was made with."""
 
 
 def look(declared: Declared, api: KubeApi) -> Look:
@@ -92,11 +98,9 @@ def _name(manifest: Manifest) -> str:
 
 def _object(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
     wanted = {key: value for key, value in manifest.items() if key != "data"}
-    if manifest["kind"] == "Deployment":
-        # Replicas belong to a GPU window, and to whoever freed the card.
-        wanted["spec"] = {
-            key: value for key, value in manifest["spec"].items() if key != "replicas"
-        }
+    set_once = _SET_ONCE.get(manifest["kind"])
+    if set_once is not None:
+        wanted["spec"] = {key: value for key, value in manifest["spec"].items() if key != set_once}
     for field in compare_objects(found, wanted):
         yield _field(manifest, found, field)
     if manifest["kind"] == "ConfigMap":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -88,7 +89,12 @@ def _changes(
             action: Action = "delete" if new is None else "create"
             yield _change(address, old, old or new or {}, action)
             continue
-        fields = field_changes(old, new)
+        ignored = _ignored(new)
+        fields = tuple(
+            each
+            for each in field_changes(old, new)
+            if not any(f"{each.path}.".startswith(f"{path}.") for path in ignored)
+        )
         if not fields:
             continue
         resource_type = address.split(".")[0]
@@ -136,6 +142,12 @@ def _metadata(resource: dict[str, Any]) -> dict[str, Any]:
 
 def _kind(address: str) -> str:
     return kind_of(address.split(".")[0])
+
+
+def _ignored(resource: dict[str, Any]) -> tuple[str, ...]:
+    """The paths that Terraform sets once and then lets be, without indexes."""
+    paths = resource.get("lifecycle", {}).get("ignore_changes", ())
+    return tuple(re.sub(r"\[\d+\]", "", path) for path in paths)
 
 
 def _is_protected(resource: dict[str, Any]) -> bool:

@@ -203,11 +203,23 @@ def test_what_the_other_types_replace(deployed: Deployed, changed: Json) -> None
 def test_a_smaller_claim_is_replaced_and_a_larger_one_is_not(
     deployed: Deployed, changed: Json
 ) -> None:
+    claim = only(changed, "persistent_volume_claim")
+    del claim["lifecycle"]
     for size in ("29Gi", "31Gi", "30720Mi"):
-        only(changed, "persistent_volume_claim")["spec"]["resources"]["requests"] = {
-            "storage": size
-        }
+        claim["spec"]["resources"]["requests"] = {"storage": size}
         deployed.compare(changed)
+
+
+def test_a_claim_keeps_the_size_that_it_was_made_with(deployed: Deployed, synth: Synth) -> None:
+    larger = synth(prevent_destroy=False, gpu_window=None, storage_size_gib=100)
+    (volume,) = object_changes(deployed.document, larger | {"resource": larger["resource"] | RBAC})
+    assert (volume.kind, volume.action) == ("PersistentVolume", "update")
+    changed = copy.deepcopy(deployed.document)
+    changed["resource"] |= {
+        kind: larger["resource"][kind]
+        for kind in ("kubernetes_persistent_volume_v1", "kubernetes_persistent_volume_claim_v1")
+    }
+    deployed.compare(changed)
 
 
 def test_a_local_disk_for_an_nfs_export(deployed: Deployed, synth: Synth) -> None:
