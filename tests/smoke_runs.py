@@ -48,6 +48,7 @@ def ask(
             endpoint,
             registry=registry or models,
             models=models,
+            key_declared=False,
             random_weights=False,
             timeout_s=5,
             say=lambda _line: None,
