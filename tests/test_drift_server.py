@@ -20,6 +20,7 @@ from stacks.settings import PRODUCTION
 from tests import fake_endpoint as fakes
 from tests.conftest import Synth
 from tests.fake_endpoint import FakeEndpoint, Reply
+from tests.smoke_runs import KEYED
 
 
 @pytest.fixture(autouse=True)
@@ -125,9 +126,7 @@ def test_a_key_that_is_missing_or_wrong(
 
 @pytest.fixture(scope="module")
 def keyed(declared: Declared) -> Declared:
-    llama_swap = replace(PRODUCTION.llama_swap, api_key_env=("KEY_GATEWAY",))
-    settings = replace(PRODUCTION, llama_swap=llama_swap, api_key_secret="llama-swap-keys")
-    return replace(declared, settings=settings)
+    return replace(declared, settings=KEYED)
 
 
 def of_key(seen: Look) -> list[tuple[str, str]]:

@@ -11,10 +11,9 @@ import pytest
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.smoke import model_checks
-from stacks.settings import PRODUCTION
 from tests import fake_endpoint as fakes
 from tests.fake_endpoint import FakeEndpoint, Fault, Reply
-from tests.smoke_runs import IDS, ask, fails, outcomes, report
+from tests.smoke_runs import IDS, ask, declare_key, fails, outcomes, report
 
 A, B, C = IDS
 ASKED_OF_EACH = [
@@ -190,15 +189,6 @@ def test_a_model_is_missing_and_another_one_extra(capsys: pytest.CaptureFixture[
     assert outcomes(document, B)["text"] == "failed"
     assert outcomes(document, B)["warm"] == "skipped"
     assert set(outcomes(document, C).values()) == {"ok"}
-
-
-def declare_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    keyed = replace(
-        PRODUCTION,
-        llama_swap=replace(PRODUCTION.llama_swap, api_key_env=("KEY_GATEWAY",)),
-        api_key_secret="llama-swap-keys",
-    )
-    monkeypatch.setattr("stacks.settings.PRODUCTION", keyed)
 
 
 NO_KEY = "the endpoint asks for no key; expected one, declared by api_key_env in stacks/"
