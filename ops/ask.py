@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import httpx2
 
-from ops.api_key import authorization
 from ops.errors import OpsError
 from ops.pictures import data_uri, solid_picture
 from ops.serve import Served
@@ -40,6 +39,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
     Raises:
         OpsError: when one does not answer.
     """
+    headers = {} if served.key is None else {"Authorization": f"Bearer {served.key.read()}"}
     for model in served.models:
         started = time.monotonic()
         try:
@@ -47,7 +47,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
             response = httpx2.post(
                 f"{served.url}/v1/chat/completions",
                 json=_request(model),
-                headers=authorization(),
+                headers=headers,
                 timeout=timeout_s,
                 trust_env=False,
             )
@@ -66,8 +66,8 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
 
 
 def curl_command(served: Served) -> str:
-    """Write the same question as a command to try next."""
-    key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if authorization() else ""
+    """Write the same question as a command to try next; it reads the key where that is kept."""
+    key = f' -H "Authorization: Bearer {served.key.in_shell}"' if served.key else ""
     return (
         f"curl -s {served.url}/v1/chat/completions -H 'Content-Type: application/json'{key} "
         f"-d '{json.dumps(_request(served.models[0]))}'"

@@ -103,15 +103,21 @@ def down(
 def env(state_dir: StateDir = _STATE_DIR) -> None:
     """Print the embedded cluster's environment for a shell.
 
+    An API key is printed as where the shell reads it.
+
     Example: `eval "$(python -m ops env)"`
     """
-    from ops import embedded
+    from ops import embedded, serve
+    from ops.api_key import KEY_VARIABLE
 
     cluster = embedded.find(state_dir)
     if cluster is None:
         raise OpsError(f"no embedded cluster runs in {state_dir}; start it with `make up`")
     for name, value in cluster.environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+    served = serve.find(state_dir)
+    if served is not None and served.key is not None:
+        typer.echo(f'export {KEY_VARIABLE}="{served.key.in_shell}"')
 
 
 @app.command()

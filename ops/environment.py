@@ -82,10 +82,10 @@ def check_cluster() -> KubeTarget:
     if context not in contexts:
         raise OpsError(f"KUBE_CTX is {context!r}; {allowed}")
     target = KubeTarget(config_path=path, context=context)
-    from ops import kube
+    from ops.kube_api import KubeApi
 
-    with kube.Cluster(target) as cluster:
-        cluster.check_reachable()
+    with KubeApi(target) as api:
+        api.check_reachable()
     return target
 
 

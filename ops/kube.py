@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ops.errors import OpsError
+from ops.kube_api import DECODING, read_kubeconfig, unusable
 
 if TYPE_CHECKING:
     from ops.environment import KubeTarget
@@ -34,7 +35,11 @@ class Workload:
 
 
 class Cluster:
-    """A connection to one API server."""
+    """A connection to one API server, through lightkube's types.
+
+    A question holds the lock of decoding until its answer is decoded: threads ask one after
+    another here. What is to be asked side by side goes through `ops.kube_api.KubeApi`.
+    """
 
     def __init__(self, target: KubeTarget) -> None:
         """Connect lazily: nothing is asked yet.
@@ -47,42 +52,22 @@ class Cluster:
         from lightkube.core.exceptions import ApiError, ConfigError
 
         self._refusals = (ApiError, httpx2.HTTPError)
+        config = read_kubeconfig(target)
         try:
-            config = lightkube.KubeConfig.from_file(str(target.config_path))
             self._client = lightkube.Client(
-                config=config.get(context_name=target.context),
+                config=config,
                 field_manager=FIELD_MANAGER,
                 timeout=httpx2.Timeout(10, connect=5),
                 trust_env=False,
             )
         except (ConfigError, OSError, ValueError) as error:
-            raise OpsError(
-                f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used "
-                f"({_one_line(error)})"
-            ) from error
-        self._target = target
+            raise unusable(target, error) from error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._client.close()
-
-    def check_reachable(self) -> None:
-        """Ask the API server for something every account may read.
-
-        Raises:
-            OpsError: when it does not answer.
-        """
-        from lightkube.resources.core_v1 import Namespace
-
-        try:
-            self._client.get(Namespace, "default")
-        except self._refusals as error:
-            raise OpsError(
-                f"the API server of KUBE_CTX {self._target.context!r} does not answer "
-                f"({_one_line(error)}); is it up, and is the kubeconfig current"
-            ) from error
 
     def apply(self, manifests: Iterable[Manifest]) -> None:
         """Apply objects server-side, in their order.
@@ -95,7 +80,8 @@ class Cluster:
         for manifest in manifests:
             name = f"{manifest['kind']} {manifest['metadata']['name']}"
             try:
-                self._client.apply(from_dict(manifest), force=True)
+                with DECODING:
+                    self._client.apply(from_dict(manifest), force=True)
             except self._refusals as error:
                 raise OpsError(f"{name} is refused ({_one_line(error)})") from error
 
@@ -110,25 +96,26 @@ class Cluster:
         from lightkube.resources.core_v1 import Event, PersistentVolumeClaim, Pod
 
         try:
-            claims = self._client.list(PersistentVolumeClaim, namespace=namespace)
-            found = [_claim(each) for each in claims]
-            pods = list(self._client.list(Pod, namespace=namespace))
-            found += [_pod(each) for each in pods]
-            found += [_job(each) for each in self._client.list(Job, namespace=namespace)]
-            sets = {
-                each.metadata.name: each
-                for each in self._client.list(ReplicaSet, namespace=namespace)
-                if each.metadata and each.spec and each.spec.replicas
-            }
-            events = list(self._client.list(Event, namespace=namespace))
+            with DECODING:
+                claims = list(self._client.list(PersistentVolumeClaim, namespace=namespace))
+                pods = list(self._client.list(Pod, namespace=namespace))
+                jobs = list(self._client.list(Job, namespace=namespace))
+                sets = list(self._client.list(ReplicaSet, namespace=namespace))
+                events = list(self._client.list(Event, namespace=namespace))
         except self._refusals as error:
             raise OpsError(f"the API server does not answer ({_one_line(error)})") from error
+        found = [*map(_claim, claims), *map(_pod, pods), *map(_job, jobs)]
+        wanted = {
+            each.metadata.name
+            for each in sets
+            if each.metadata and each.spec and each.spec.replicas
+        }
         with_pods = {
             owner.name
             for pod in pods
             for owner in (pod.metadata and pod.metadata.ownerReferences) or ()
         }
-        for name in sorted(set(filter(None, sets)) - with_pods):
+        for name in sorted(set(filter(None, wanted)) - with_pods):
             refusals = [
                 event.message or ""
                 for event in events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -9,9 +10,43 @@ from typing import TYPE_CHECKING, Any, Self
 from ops.errors import OpsError
 
 if TYPE_CHECKING:
+    from lightkube.config.kubeconfig import SingleConfig
+
     from ops.environment import KubeTarget
 
 Document = dict[str, Any]
+DECODING = threading.Lock()
+"""Held by whoever has lightkube decode anything: a kubeconfig, an object, a list.
+
+At the first decode of a type msgspec (0.22) keeps a half-built description of it; a second thread
+that decodes the type meanwhile reads null pointers there and ends the process by SIGSEGV."""
+
+
+def read_kubeconfig(target: KubeTarget) -> SingleConfig:
+    """Read the way to one cluster.
+
+    Raises:
+        OpsError: when the kubeconfig cannot be used.
+    """
+    from lightkube import KubeConfig
+    from lightkube.core.exceptions import ConfigError
+
+    try:
+        with DECODING:
+            config = KubeConfig.from_file(str(target.config_path)).get(target.context)
+        if config is None:
+            raise ConfigError("it names no such context")
+    except (ConfigError, OSError, ValueError) as error:
+        raise unusable(target, error) from error
+    return config
+
+
+def unusable(target: KubeTarget, error: Exception) -> OpsError:
+    """Say in one line why a kubeconfig cannot be used."""
+    reason = " ".join(str(error).split())[:300]
+    return OpsError(
+        f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used ({reason})"
+    )
 
 
 class KubeApi:
@@ -24,21 +59,16 @@ class KubeApi:
             OpsError: when the kubeconfig cannot be used.
         """
         import httpx2
-        from lightkube import KubeConfig
         from lightkube.config.client_adapter import Client, ConnectionParams
         from lightkube.core.exceptions import ConfigError
 
         timeout = httpx2.Timeout(10, connect=5)
+        config = read_kubeconfig(target)
         try:
-            config = KubeConfig.from_file(str(target.config_path)).get(target.context)
-            if config is None:
-                raise ConfigError("it names no such context")
             self._client = Client(config, ConnectionParams(timeout=timeout, trust_env=False))
         except (ConfigError, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise OpsError(
-                f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used ({reason})"
-            ) from error
+            raise unusable(target, error) from error
+        self._target = target
         self._errors = (httpx2.HTTPError, ConfigError)
         self._ahead_s = 0.0
 
@@ -47,6 +77,23 @@ class KubeApi:
 
     def __exit__(self, *_exception: object) -> None:
         self._client.close()
+
+    def check_reachable(self) -> None:
+        """Ask the API server for something every account may read.
+
+        Raises:
+            OpsError: when it does not answer.
+        """
+        try:
+            status, document = self.request("GET", "/api/v1/namespaces/default")
+            reason = _reason(document)
+        except ConnectionError as error:
+            status, reason = 0, str(error)
+        if status != 200:
+            raise OpsError(
+                f"the API server of KUBE_CTX {self._target.context!r} does not answer "
+                f"({reason}); is it up, and is the kubeconfig current"
+            )
 
     def request(
         self, method: str, path: str, body: Document | None = None
@@ -102,6 +149,9 @@ class KubeApi:
         if status == 404:
             return None
         if status >= 400:
-            reason = " ".join(str(document.get("message", "")).split())[:300]
-            raise OpsError(f"the API server refuses GET {path} ({status}: {reason})")
+            raise OpsError(f"the API server refuses GET {path} ({status}: {_reason(document)})")
         return document
+
+
+def _reason(document: Document) -> str:
+    return " ".join(str(document.get("message", "")).split())[:300]

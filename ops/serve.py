@@ -19,12 +19,13 @@ from llama_swap_config.lock import LockedModel
 from llama_swap_config.residency import ONE_RESIDENT, Residents
 from llama_swap_config.router_preset import ROUTER_ENVIRONMENT, render_router_preset, router_args
 from llama_swap_config.server_command import ENVIRONMENT, ServerSettings
-from ops.api_key import KEY_VARIABLE, api_key
+from ops.api_key import KEY_VARIABLE
 from ops.errors import OpsError
 from ops.llama_server import llama_server
 from ops.local_store import LocalStore
 from ops.ports import free_ports, refusal
 from ops.processes import Processes
+from ops.served_keys import ServedKey, served_keys
 from ops.terminal import Say
 
 # Under its own name the key would be inherited by each llama-server, which then asks for it too.
@@ -46,6 +47,8 @@ class Served:
     """The ids, in the registry's order."""
     pid: int
     log: Path
+    key: ServedKey | None
+    """A key that it takes; None: it asks for none."""
 
 
 def start(
@@ -57,6 +60,7 @@ def start(
     say: Say,
     settings: ServerSettings | None = None,
     residents: Residents = ONE_RESIDENT,
+    api_key_env: tuple[str, ...] = (),
 ) -> Served:
     """Start a front end over a store, or find the one that already serves exactly that.
 
@@ -68,6 +72,7 @@ def start(
         say: Takes a line for the operator.
         settings: What every llama-server gets; its program and store are set here.
         residents: What it may hold at once; left out: one model.
+        api_key_env: The variables of its API keys, as the settings declare them (default: none).
 
     Raises:
         OpsError: when a program is missing or does not start; nothing is left running.
@@ -79,15 +84,21 @@ def start(
     )
     folder = state_dir / "serve"
     processes = Processes(folder)
-    wanted = _fingerprint(store.models, chosen, server, port, residents)
+    keys = served_keys(api_key_env, state_dir)
+    wanted = _fingerprint(store.models, chosen, server, port, residents, keys)
     found = find(state_dir)
     if found is not None and _recorded(folder).get("fingerprint") == wanted:
         say(f"{found.front_end} serves already, at {found.url}")
         return found
     stop(state_dir)
+    if keys and not api_key_env:
+        say(
+            f"{KEY_VARIABLE} is set, so the endpoint asks for it; the settings declare no key, "
+            "which smoke and drift report"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     at = _port(port)
-    command, env = _command(chosen, store, server, folder, at, residents)
+    command, env = _command(chosen, store, server, folder, at, residents, keys)
     processes.start(_NAME, command, env=env)
     url = f"http://127.0.0.1:{at}"
     served = Served(
@@ -96,14 +107,15 @@ def start(
         models=tuple(each.model.id for each in store.models),
         pid=processes.pid(_NAME),
         log=processes.log(_NAME),
+        key=keys[0] if keys else None,
     )
     try:
         _wait(processes, served)
     except BaseException:
         stop(state_dir)
         raise
-    record = {**asdict(served), "log": str(served.log), "fingerprint": wanted}
-    (folder / "served.json").write_text(json.dumps(record))
+    record = {**asdict(served), "fingerprint": wanted}
+    (folder / "served.json").write_text(json.dumps(record, default=str))
     return served
 
 
@@ -113,12 +125,15 @@ def find(state_dir: Path) -> Served | None:
     stored = _recorded(folder)
     if not stored or not Processes(folder).is_running(_NAME):
         return None
+    key = stored.get("key")
     return Served(
         url=stored["url"],
         front_end=stored["front_end"],
         models=tuple(stored["models"]),
         pid=stored["pid"],
         log=Path(stored["log"]),
+        key=key
+        and ServedKey(variable=key["variable"], file=Path(key["file"]) if key["file"] else None),
     )
 
 
@@ -170,9 +185,9 @@ def _command(
     folder: Path,
     port: int,
     residents: Residents,
+    keys: tuple[ServedKey, ...],
 ) -> tuple[list[str], dict[str, str]]:
     """Write the configuration; return the command and its environment."""
-    key = api_key()
     env = {**os.environ, **ENVIRONMENT}
     if store.random_weights:
         # Threads that wait for each other take longer than the tiny models' work.
@@ -186,19 +201,24 @@ def _command(
             host="127.0.0.1",
             models_max=residents.models_max,
         )
+        if keys:
+            env[KEY_VARIABLE] = ",".join(key.read() for key in keys)
         return [server.binary, *arguments], env | ROUTER_ENVIRONMENT
     env.pop(KEY_VARIABLE, None)
+    values = {_in_llama_swap(key.variable): key.read() for key in keys}
     settings = LlamaSwapSettings(
         server=server,
         start_port=free_ports(len(store.models)),
-        api_key_env=(_LLAMA_SWAP_KEY_VARIABLE,) if key else (),
+        api_key_env=tuple(values),
     )
     config = folder / "llama-swap.yaml"
     config.write_text(render_llama_swap(store.models, settings, residents), encoding="utf-8")
-    if key:
-        env[_LLAMA_SWAP_KEY_VARIABLE] = key
     program = shutil.which("llama-swap") or "llama-swap"
-    return [program, "-config", str(config), "-listen", f"127.0.0.1:{port}"], env
+    return [program, "-config", str(config), "-listen", f"127.0.0.1:{port}"], env | values
+
+
+def _in_llama_swap(variable: str) -> str:
+    return _LLAMA_SWAP_KEY_VARIABLE if variable == KEY_VARIABLE else variable
 
 
 def _fingerprint(
@@ -207,11 +227,13 @@ def _fingerprint(
     server: ServerSettings,
     port: int | None,
     residents: Residents,
+    keys: tuple[ServedKey, ...],
 ) -> str:
     """What has to be the same for a running front end to be the wanted one."""
     rendered = render_llama_swap(models, LlamaSwapSettings(server=server))
     files = [file.sha256 for each in models for file in each.files]
-    wanted = (front_end, rendered, files, port, residents, api_key())
+    values = [(key.variable, key.read()) for key in keys]
+    wanted = (front_end, rendered, files, port, residents, values)
     return hashlib.sha256(repr(wanted).encode()).hexdigest()
 
 

@@ -46,7 +46,9 @@ def serve(
 ) -> None:
     """Serve the registry on this machine until Ctrl-C: download, warm, front end, llama-server.
 
-    With LLAMA_API_KEY set, the endpoint asks for that key.
+    The endpoint asks for the API keys that the settings declare: the value of a variable that is
+    set, else a generated one in the state directory. It also asks for LLAMA_API_KEY where that is
+    set.
 
     Example: `python -m ops serve --port 8080`
     """
@@ -55,6 +57,7 @@ def serve(
     from ops.residents import production_residents
     from ops.signals import ended_by_signals
     from ops.state_dir import locked
+    from stacks.settings import PRODUCTION
 
     running = front_ends.find(state_dir)
     if running is not None:
@@ -78,6 +81,7 @@ def serve(
                 residents=production_residents(
                     chosen, lock_path=LOCK_PATH if weights is None else lock, say=say
                 ),
+                api_key_env=PRODUCTION.llama_swap.api_key_env,
             )
         try:
             CONSOLE.print(

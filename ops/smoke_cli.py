@@ -51,7 +51,9 @@ def smoke(
     """Ask the running endpoint what it is for: lists, keys, and each model eight things.
 
     Each model is loaded once, which others who use the endpoint notice; afterwards the one is
-    loaded that was before. The API key is read from LLAMA_API_KEY. Exit code 1: something failed.
+    loaded that was before. Any --url is checked against this working tree: its registry, and
+    whether its settings declare an API key, which is read from LLAMA_API_KEY. Exit code 1:
+    something failed.
 
     Example: `python -m ops smoke --url http://127.0.0.1:8080 --model qwen3vl-4b`
     """
@@ -62,6 +64,7 @@ def smoke(
     from ops.smoke import report
     from ops.smoke.endpoint import Endpoint
     from ops.smoke.run import run
+    from stacks.settings import PRODUCTION
 
     aside = Console(stderr=True)
     warnings: list[str] = []
@@ -78,6 +81,7 @@ def smoke(
             endpoint,
             registry=REGISTRY,
             models=models,
+            key_declared=bool(PRODUCTION.llama_swap.api_key_env),
             random_weights=random_weights,
             timeout_s=timeout_s,
             say=status.update,

@@ -13,6 +13,7 @@ from in_pod.download import size_text
 from llama_swap_config.lock import LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.registry import REGISTRY, RESIDENCY
+from ops.api_key import KEY_VARIABLE
 from ops.ask import curl_command
 from ops.fit import fit
 from ops.fit_text import node_line
@@ -43,12 +44,14 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
         "to the pod ends at the front end above.",
         soft_wrap=True,
     )
+    key = deployed.served.key
+    with_key = f'{KEY_VARIABLE}="{key.in_shell}" ' if key else ""
     console.print("\nNext:", style="bold")
     for command, what in (
         ('eval "$(python -m ops env)"', "point kubectl, terraform and cdktf at this cluster"),
         (f"kubectl -n {deployed.namespace} get all", "look around"),
         (
-            f"python -m ops smoke --url {deployed.served.url} --random-weights",
+            f"{with_key}python -m ops smoke --url {deployed.served.url} --random-weights",
             "check all that an endpoint has to do",
         ),
         ("$EDITOR llama_swap_config/registry.py", "change a model"),

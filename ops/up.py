@@ -20,6 +20,7 @@ from ops.serve import Served
 from ops.synth import synthesize
 from ops.terminal import Say
 from ops.terraform import ProviderUnavailableError, Terraform
+from stacks.settings import PRODUCTION
 
 _SETTLE_TIMEOUT_S = 60
 
@@ -72,6 +73,7 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
         port=cluster.endpoint_port,
         say=say,
         residents=production_residents(front_end, say=say),
+        api_key_env=PRODUCTION.llama_swap.api_key_env,
     )
     say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
     return Deployed(

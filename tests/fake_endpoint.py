@@ -180,10 +180,11 @@ class Request(BaseHTTPRequestHandler):
             if fake.front_end != "gateway":
                 for entry in entries:
                     value = "loaded" if entry["id"] == fake.loaded else "unloaded"
-                    entry["status"] = {"value": value}
+                    entry["status"] = {"value": value, "args": []}
             return Reply(body=json.dumps({"data": entries}))
         if self.path == "/running" and fake.front_end == "llama-swap":
-            running = [{"model": fake.loaded, "state": "ready"}] if fake.loaded else []
+            entry = {"model": fake.loaded, "state": "ready", "cmd": ""}
+            running = [entry] if fake.loaded else []
             return Reply(body=json.dumps({"running": running}))
         if self.path.startswith("/api/models/unload") or self.path == "/models/unload":
             if fake.loaded in (self.path.rpartition("/")[2], body.get("model")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,16 @@ from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.smoke.endpoint import Endpoint
 from ops.smoke.run import Result, run
+from stacks.settings import PRODUCTION
 from tests.fake_endpoint import FakeEndpoint
 
 IDS = [model.id for model in REGISTRY]
+KEYED = replace(
+    PRODUCTION,
+    llama_swap=replace(PRODUCTION.llama_swap, api_key_env=("KEY_GATEWAY",)),
+    api_key_secret="llama-swap-keys",
+)
+"""Settings that declare a key."""
 
 
 def fails(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> str:
@@ -33,6 +41,11 @@ def report(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> dic
     return document
 
 
+def declare_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the settings declare a key."""
+    monkeypatch.setattr("stacks.settings.PRODUCTION", KEYED)
+
+
 def outcomes(document: dict[str, Any], model: str | None) -> dict[str, str]:
     checks = [each for each in document["checks"] if each["model"] == model]
     return {each["name"]: each["outcome"] for each in checks}
@@ -48,6 +61,7 @@ def ask(
             endpoint,
             registry=registry or models,
             models=models,
+            key_declared=False,
             random_weights=False,
             timeout_s=5,
             say=lambda _line: None,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops.drift import server
 from ops.drift.declared import Declared, declared_of
+from ops.drift.look import Look
 from ops.drift.server import is_service, look, nobody_serves
+from ops.environment import KubeTarget
 from ops.smoke.outcome import CheckError
 from stacks.settings import PRODUCTION
 from tests import fake_endpoint as fakes
 from tests.conftest import Synth
 from tests.fake_endpoint import FakeEndpoint, Reply
+from tests.smoke_runs import KEYED
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +96,9 @@ def test_the_routers_build_is_compared(of_router: Declared, info: str, found: li
     props = fakes.always(Reply(body=json.dumps({"role": "router", "build_info": info})))
     with FakeEndpoint(front_end="llama-server", faults={"/props": props}) as fake:
         seen = look(of_router, fake.url, target=None)
-    assert [each.found.text for each in seen.findings] == found
-    assert [each.declared.text for each in seen.findings] == ["b10524"] * len(found)
+    builds = [each for each in seen.findings if each.field == "engine build"]
+    assert [each.found.text for each in builds] == found
+    assert [each.declared.text for each in builds] == ["b10524"] * len(found)
     assert ("the engine does not say its build" in seen.notes) == (info == "b0-unknown")
 
 
@@ -115,6 +122,92 @@ def test_a_key_that_is_missing_or_wrong(
     monkeypatch.setenv("LLAMA_API_KEY", key)
     with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
         look(declared, fake.url, target=None)
+
+
+@pytest.fixture(scope="module")
+def keyed(declared: Declared) -> Declared:
+    return replace(declared, settings=KEYED)
+
+
+def of_key(seen: Look) -> list[tuple[str, str]]:
+    return [(each.found.text, each.declared.text) for each in seen.findings if each.field == "key"]
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
+@pytest.mark.parametrize("key", ["", "s3cret"])
+def test_a_declared_key_that_is_not_asked_for_differs(
+    keyed: Declared, monkeypatch: pytest.MonkeyPatch, front_end: str, key: str
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    with FakeEndpoint(front_end=front_end) as fake:
+        assert of_key(look(keyed, fake.url, target=None)) == [("not needed", "needed")]
+
+
+def test_a_declared_key_that_is_asked_for_does_not_differ(
+    keyed: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "right")
+    with FakeEndpoint(key="right") as fake:
+        assert of_key(look(keyed, fake.url, target=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("front_end", "found"),
+    [
+        ("llama-swap", [("needed", "not needed")]),
+        ("llama-server", [("needed", "not needed")]),
+        ("gateway", []),
+    ],
+)
+def test_a_key_that_nothing_declares_differs_unless_it_is_a_gateways(
+    declared: Declared,
+    monkeypatch: pytest.MonkeyPatch,
+    front_end: str,
+    found: list[tuple[str, str]],
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "right")
+    with FakeEndpoint(key="right", front_end=front_end) as fake:
+        assert of_key(look(declared, fake.url, target=None)) == found
+
+
+def test_a_key_that_nothing_declares_is_named_where_none_is_set(declared: Declared) -> None:
+    said = "asks for a key, and stacks/settings.py declares none; set LLAMA_API_KEY"
+    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
+        look(declared, fake.url, target=None)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_only_the_clusters_own_service_has_to_be_a_front_end(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    with FakeEndpoint(front_end="gateway") as fake:
+        if own:
+            monkeypatch.setattr(server, "way_to", lambda *_: (nullcontext(fake.url), None))
+            target = KubeTarget(config_path=Path("unused"), context="unused")
+            seen = look(declared, None, target=target)
+        else:
+            seen = look(declared, fake.url, target=None)
+    found = [(each.field, each.found.text, each.declared.text) for each in seen.findings]
+    assert found == ([("front_end", "neither", "llama-swap")] if own else [])
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
+def test_a_model_whose_flags_are_not_said_is_an_error(
+    declared: Declared, of_router: Declared, front_end: str
+) -> None:
+    model = "qwen3vl-4b"
+    bodies = {
+        "/running": {"running": [{"model": model, "state": "ready"}]},
+        "/v1/models": {"data": [{"id": model, "status": {"value": "loaded"}}]},
+    }
+    path = "/running" if front_end == "llama-swap" else "/v1/models"
+    faults = {path: fakes.always(Reply(body=json.dumps(bodies[path])))}
+    of_tree = declared if front_end == "llama-swap" else of_router
+    with (
+        FakeEndpoint(front_end=front_end, faults=faults) as fake,
+        pytest.raises(CheckError, match="its flags are not known"),
+    ):
+        look(of_tree, fake.url, target=None)
 
 
 @pytest.mark.parametrize(

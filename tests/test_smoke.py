@@ -13,7 +13,7 @@ from ops.cli import main
 from ops.smoke import model_checks
 from tests import fake_endpoint as fakes
 from tests.fake_endpoint import FakeEndpoint, Fault, Reply
-from tests.smoke_runs import IDS, ask, fails, outcomes, report
+from tests.smoke_runs import IDS, ask, declare_key, fails, outcomes, report
 
 A, B, C = IDS
 ASKED_OF_EACH = [
@@ -33,7 +33,7 @@ def test_an_endpoint_that_does_it_all(capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr()
     assert shown.err == ""
     assert f"{fake.url}, llama-swap" in shown.out
-    assert "key           skipped: the endpoint asks for no key" in shown.out
+    assert "key           ok: none is declared, and the endpoint asks for none" in shown.out
     for model in IDS:
         (row,) = [line for line in shown.out.splitlines() if line.startswith(model)]
         assert row.split()[3:] == ["ok"] * 6
@@ -174,7 +174,7 @@ def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     document = report(capsys, url)
     assert outcomes(document, None) == {
-        "reachable": "failed", "models": "skipped", "key": "skipped", "unknown model": "skipped",
+        "reachable": "failed", "key": "skipped", "models": "skipped", "unknown model": "skipped",
     }  # fmt: skip
     assert set(outcomes(document, A).values()) == {"skipped"}
     assert document["warnings"] == []
@@ -191,42 +191,85 @@ def test_a_model_is_missing_and_another_one_extra(capsys: pytest.CaptureFixture[
     assert set(outcomes(document, C).values()) == {"ok"}
 
 
+NO_KEY = "the endpoint asks for no key; expected one, declared by api_key_env in stacks/"
+A_KEY = "the endpoint asks for a key; expected none, because nothing is declared by api_key_env"
+NONE_SET = "the endpoint asks for a key; set LLAMA_API_KEY"
+REFUSED = "the endpoint refuses the key of LLAMA_API_KEY"
+
+
 @pytest.mark.parametrize(
-    ("endpoint_key", "key", "outcome", "reason"),
+    ("declared", "endpoint_key", "key", "reason"),
     [
-        ("s3cret-s3cret", "s3cret-s3cret", "ok", ""),
-        ("s3cret-s3cret", "", "failed", "the endpoint asks for a key; set LLAMA_API_KEY"),
-        ("s3cret-s3cret", "wr0ng", "failed", "the endpoint refuses the key of LLAMA_API_KEY"),
-        ("", "s3cret-s3cret", "skipped", "the endpoint asks for no key"),
+        (True, "s3cret-s3cret", "s3cret-s3cret", ""),
+        (True, "s3cret-s3cret", "", NONE_SET),
+        (True, "s3cret-s3cret", "wr0ng", REFUSED),
+        (True, "", "s3cret-s3cret", NO_KEY),
+        (True, "", "", NO_KEY),
+        (False, "", "", ""),
+        (False, "", "s3cret-s3cret", ""),
+        (False, "s3cret-s3cret", "s3cret-s3cret", A_KEY),
+        (False, "s3cret-s3cret", "", NONE_SET),
     ],
-    ids=["right", "none", "wrong", "not asked for"],
 )
-def test_keys(
+def test_smoke_holds_the_key_against_its_declaration(
+    declared: bool,
     endpoint_key: str,
     key: str,
-    outcome: str,
     reason: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if declared:
+        declare_key(monkeypatch)
     monkeypatch.setenv("LLAMA_API_KEY", key)
     with FakeEndpoint(key=endpoint_key) as fake:
         code = main(["smoke", "--url", fake.url, "--json"])
     shown = capsys.readouterr()
+    assert code == (1 if reason else 0)
     (check,) = [each for each in json.loads(shown.out)["checks"] if each["name"] == "key"]
-    assert check["outcome"] == outcome
+    assert check["outcome"] == ("failed" if reason else "ok")
     assert check["reason"].startswith(reason)
-    assert code == (1 if outcome == "failed" else 0)
-    assert (fake.asked == []) == (outcome == "failed")
+    unusable = reason in (NONE_SET, REFUSED)
+    assert (fake.asked == []) == unusable
     assert "s3cret" not in shown.out + shown.err
     assert "wr0ng" not in shown.out + shown.err
-    if code:
+    if reason:
         assert shown.err.startswith(f"error: endpoint: key: {reason}")
+
+
+def test_a_gateways_own_key_needs_no_declaration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+    with FakeEndpoint(key="s3cret", front_end="gateway") as fake:
+        document = report(capsys, fake.url)
+    assert outcomes(document, None)["key"] == "ok"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502])
+def test_an_answer_that_does_not_tell_of_a_key_is_a_failure(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = fakes.always(fakes.refuse(status, "try again"))
+    with FakeEndpoint(faults={"/v1/chat/completions": busy}) as fake:
+        line = fails(capsys, fake.url)
+    assert line.startswith("error: endpoint: key: whether it takes the key cannot be told: status")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_list_that_the_right_key_does_not_open_is_a_failure(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = fakes.always(fakes.refuse(status, "not for you"))
+    with FakeEndpoint(faults={"/v1/models": refused}) as fake:
+        line = fails(capsys, fake.url)
+    assert line == f"error: endpoint: models: status {status}: not for you"
 
 
 def test_a_key_that_the_endpoint_says_back_is_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    declare_key(monkeypatch)
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
 
     def echo(request: fakes.Request) -> Reply:
@@ -256,7 +299,7 @@ def test_an_endpoint_that_takes_any_key(
 
     with FakeEndpoint(faults={"/v1/chat/completions": any_key}) as fake:
         line = fails(capsys, fake.url)
-    assert line == "error: endpoint: key: a wrong key is answered with status 404, not 401"
+    assert line == "error: endpoint: key: the endpoint takes a wrong key; expected status 401"
 
 
 @pytest.mark.parametrize(

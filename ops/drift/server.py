@@ -138,19 +138,32 @@ def look(
     if way is None:
         raise OpsError("pass --url, or set KUBE_CONFIG_PATH and KUBE_CTX")
     with way as address, Endpoint(address, key=api_key()) as endpoint:
-        return _Server(declared, endpoint, started_s).look()
+        own = url is None or target is not None
+        return _Server(declared, endpoint, started_s, own=own).look()
 
 
 class _Server:
     """One endpoint, asked a few things that it knows without a model."""
 
-    def __init__(self, declared: Declared, endpoint: Endpoint, started_s: float | None) -> None:
+    def __init__(
+        self, declared: Declared, endpoint: Endpoint, started_s: float | None, *, own: bool
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            declared: The working tree.
+            endpoint: What is asked.
+            started_s: Since when its pod runs; None: not known.
+            own: Whether it is the cluster's Service, which nothing else may stand behind.
+        """
         self._declared = declared
         self._endpoint = endpoint
         self._started_s = started_s
+        self._own = own
         self._notes: list[str] = []
 
     def look(self) -> Look:
+        asks_for_key = self._endpoint.get("/v1/models", timeout_s=_TIMEOUT_S, key="").refuses_key
         listed = at(self._ask("/v1/models"), "data")
         running = at(self._ask("/running", missing_is_none=True), "running")
         if not isinstance(listed, list):
@@ -159,10 +172,15 @@ class _Server:
         front_end: FrontEnd | None = "llama-swap" if isinstance(running, list) else None
         front_end = front_end or ("llama-server" if states else None)
         findings = list(self._ids(listed))
-        if front_end is None:
-            self._notes.append("it is neither of the two front ends: only its list is compared")
-            return Look(findings=tuple(findings), notes=tuple(self._notes))
-        if front_end != self._declared.settings.front_end:
+        key_declared = self._key_declared()
+        # The key of a gateway before the front end is no setting of this repository's.
+        if asks_for_key != key_declared and (key_declared or front_end is not None):
+            findings.append(self._key(asks_for_key))
+        if front_end is None and not self._own:
+            self._notes.append(
+                "it is neither of the two front ends: only its list and key are compared"
+            )
+        elif front_end != self._declared.settings.front_end:
             findings.append(self._front_end(front_end))
         elif front_end == "llama-swap":
             findings += self._running(running)
@@ -173,9 +191,10 @@ class _Server:
 
     def _ask(self, path: str, *, missing_is_none: bool = False) -> Any:
         answer = self._endpoint.get(path, timeout_s=_TIMEOUT_S)
-        if answer.status == 401:
+        if answer.refuses_key:
             what = f"refuses the key of {KEY_VARIABLE}" if self._endpoint.key else "asks for a key"
-            raise CheckError(f"the endpoint {what}; set {KEY_VARIABLE}")
+            undeclared = "" if self._key_declared() else f", and {SETTINGS_FILE} declares none"
+            raise CheckError(f"the endpoint {what}{undeclared}; set {KEY_VARIABLE}")
         if missing_is_none and answer.status == 404:
             return None
         return answer.document()
@@ -224,9 +243,16 @@ class _Server:
             wanted = declared_value(ABSENT, REGISTRY_FILE)
             yield self._finding(subject_of(stranger), PRESENCE, PRESENT, wanted)
 
-    def _front_end(self, front_end: FrontEnd) -> Finding:
+    def _key_declared(self) -> bool:
+        return bool(self._declared.settings.llama_swap.api_key_env)
+
+    def _key(self, asks: bool) -> Finding:
+        wanted = declared_value(_needed(self._key_declared()), SETTINGS_FILE)
+        return self._finding("endpoint", "key", _needed(asks), wanted)
+
+    def _front_end(self, front_end: FrontEnd | None) -> Finding:
         wanted = declared_value(self._declared.settings.front_end, SETTINGS_FILE)
-        return self._finding("endpoint", "front_end", front_end, wanted)
+        return self._finding("endpoint", "front_end", front_end or "neither", wanted)
 
     def _running(self, running: list[Any]) -> Iterator[Finding]:
         if not running:
@@ -238,8 +264,10 @@ class _Server:
         for each in running:
             model, cmd = str(at(each, "model")), at(each, "cmd")
             wanted = self._declared.configuration.models.get(model)
-            if wanted is None or not isinstance(cmd, str):
+            if wanted is None:
                 continue
+            if not isinstance(cmd, str):
+                raise CheckError(f"/running says no cmd of {model!r}: its flags are not known")
             yield from self._flags(model, command_fields(_words(cmd)), wanted)
             ttl, declared_ttl = at(each, "ttl"), wanted.get("ttl")
             if ttl is not None and declared_ttl is not None and str(ttl) != declared_ttl:
@@ -255,8 +283,10 @@ class _Server:
             if at(each, "status", "value") in ("loading", "loaded"):
                 loaded.append(model)
             wanted = self._declared.configuration.models.get(model)
-            if wanted is None or not isinstance(args, list):
+            if wanted is None:
                 continue
+            if not isinstance(args, list):
+                raise CheckError(f"/v1/models says no args of {model!r}: its flags are not known")
             found = command_fields([str(word) for word in args])
             yield from self._flags(
                 model,
@@ -295,6 +325,10 @@ class _Server:
                 f"python -m ops deploy brings the declared image, or declare engine_build in "
                 f"{SETTINGS_FILE}",
             )
+
+
+def _needed(asks: bool) -> str:
+    return "needed" if asks else "not needed"
 
 
 def _words(cmd: str) -> list[str]:

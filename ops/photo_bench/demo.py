@@ -5,9 +5,11 @@ python -m ops.photo_bench.demo
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ops import cli, serve
+from ops.api_key import KEY_VARIABLE
 from ops.errors import OpsError
 from ops.photo_bench.album.sample_pictures import write_sample_pictures
 from ops.photo_bench.session import RUNS
@@ -27,6 +29,8 @@ def main() -> int:
     served = serve.find(_STATE_DIR)
     if served is None:
         raise OpsError("nothing is served here; start it with `make up`")
+    if served.key is not None:
+        os.environ[KEY_VARIABLE] = served.key.read()
     pictures = RUNS / "sample-pictures"
     count = write_sample_pictures(pictures, most=_COUNT)
     say(f"wrote {count} sample pictures and a judgement of them into {pictures}")

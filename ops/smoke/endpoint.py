@@ -32,6 +32,17 @@ class Answer:
     media_type: str
     text: str
 
+    @property
+    def refuses_key(self) -> bool:
+        """Whether the key that was sent, or that none was sent, is why nothing was answered.
+
+        Raises:
+            CheckError: when the answer does not tell: the server failed, or has too much to do.
+        """
+        if self.status == 429 or self.status >= 500:
+            raise CheckError(f"whether it takes the key cannot be told: {self.failure()}")
+        return self.status in (401, 403)
+
     def document(self) -> Any:
         """Read the JSON of an answer with status 200.
 
@@ -94,13 +105,19 @@ class Endpoint:
     def __exit__(self, *_exception: object) -> None:
         self._client.close()
 
-    def get(self, path: str, *, timeout_s: float) -> Answer:
+    def get(self, path: str, *, timeout_s: float, key: str | None = None) -> Answer:
         """Ask with GET.
+
+        Args:
+            path: Beginning with a slash.
+            timeout_s: Seconds until the whole answer has to be there.
+            key: Another key than the endpoint's, "" for none (default: the endpoint's).
 
         Raises:
             CheckError: when no whole answer comes within the time.
         """
-        return self._ask("GET", path, None, timeout_s=timeout_s, key=self.key)
+        key = self.key if key is None else key
+        return self._ask("GET", path, None, timeout_s=timeout_s, key=key)
 
     def post(
         self, path: str, body: Mapping[str, Any], *, timeout_s: float, key: str | None = None

@@ -8,11 +8,11 @@ from llama_swap_config.front_end import FrontEnd
 from ops.api_key import KEY_VARIABLE
 from ops.smoke.endpoint import Answer, Endpoint, at, excerpt
 from ops.smoke.model_checks import CHAT
-from ops.smoke.outcome import CheckError, SkippedError
+from ops.smoke.outcome import CheckError
 
 _NO_MODEL = "no-such-model"
 _WRONG_KEY = "smoke-wrong-key"
-_REFUSED = (401, 403)
+_SETTINGS = "api_key_env in stacks/settings.py"
 
 
 def reachable(endpoint: Endpoint, *, timeout_s: float) -> None:
@@ -31,10 +31,7 @@ def models(endpoint: Endpoint, wanted: Collection[str], *, timeout_s: float) -> 
     Raises:
         CheckError: naming what is missing and what is extra.
     """
-    answer = endpoint.get("/v1/models", timeout_s=timeout_s)
-    if answer.status in _REFUSED:
-        raise SkippedError("the endpoint refuses to list them without its key")
-    offered = _offered(answer)
+    offered = _offered(endpoint.get("/v1/models", timeout_s=timeout_s))
     missing = [each for each in wanted if each not in offered]
     extra = [each for each in offered if each not in wanted]
     parts = [
@@ -61,28 +58,49 @@ def _offered(answer: Answer) -> list[str]:
     return names
 
 
-def key(endpoint: Endpoint, *, timeout_s: float) -> None:
-    """An endpoint with keys takes the right one and no other.
+def key(
+    endpoint: Endpoint, front_end: FrontEnd | None, *, declared: bool, timeout_s: float
+) -> str | None:
+    """The endpoint asks for a key exactly when one is declared, and takes the right one alone.
 
     Each question names a model that is not there, so nothing loads whatever the answer.
+
+    Args:
+        endpoint: The endpoint.
+        front_end: What answers; None: a gateway perhaps, whose own key no setting declares.
+        declared: Whether the settings declare a key.
+        timeout_s: Seconds for one answer.
+
+    Returns:
+        What is worth knowing; None where the endpoint asks for a key.
+
+    Raises:
+        CheckError: when it does not, or its answer does not tell.
     """
 
-    def ask(with_key: str) -> int:
+    def refused(with_key: str) -> bool:
         body = {"model": _NO_MODEL, "messages": []}
-        return endpoint.post(CHAT, body, timeout_s=timeout_s, key=with_key).status
+        return endpoint.post(CHAT, body, timeout_s=timeout_s, key=with_key).refuses_key
 
-    if ask("") not in _REFUSED:
-        raise SkippedError("the endpoint asks for no key")
+    if not refused(""):
+        if declared:
+            raise CheckError(
+                f"the endpoint asks for no key; expected one, declared by {_SETTINGS}. Deploy "
+                "the settings, or take the declaration out"
+            )
+        return "none is declared, and the endpoint asks for none"
     if not endpoint.key:
         raise CheckError(f"the endpoint asks for a key; set {KEY_VARIABLE}", ends="endpoint")
-    status = ask(endpoint.key)
-    if status in _REFUSED:
+    if refused(endpoint.key):
+        raise CheckError(f"the endpoint refuses the key of {KEY_VARIABLE}", ends="endpoint")
+    if not refused(_WRONG_KEY):
+        raise CheckError("the endpoint takes a wrong key; expected status 401")
+    if front_end is not None and not declared:
         raise CheckError(
-            f"the endpoint refuses the key of {KEY_VARIABLE} (status {status})", ends="endpoint"
+            f"the endpoint asks for a key; expected none, because nothing is declared by "
+            f"{_SETTINGS}. Declare the key, or deploy the settings"
         )
-    status = ask(_WRONG_KEY)
-    if status != 401:
-        raise CheckError(f"a wrong key is answered with status {status}, not 401")
+    return None
 
 
 def unknown_model(endpoint: Endpoint, front_end: FrontEnd | None, *, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What comes out of one check, and the two ways in which a check ends early."""
+"""What comes out of one check, and how a check fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["ok", "failed", "skipped"]
+"""Only a failure before it can make a check skipped: what cannot be seen is a failure."""
 Ends = Literal["check", "model", "endpoint"]
 """What is over after a failure: this check, all of its model, or everything."""
 
@@ -37,10 +38,6 @@ class CheckError(Exception):
         """
         super().__init__(reason)
         self.ends: Ends = ends
-
-
-class SkippedError(Exception):
-    """There is nothing to check; the text says why."""
 
 
 def one_line(text: str, *, limit: int = 240) -> str:

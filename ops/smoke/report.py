@@ -27,8 +27,8 @@ def show(console: Console, result: Result) -> None:
     for check in result.checks:
         if check.model is None:
             line = Text(f"  {check.name:14}").append(check.outcome, _STYLES[check.outcome])
-            if check.outcome == "skipped":
-                line.append(f": {check.reason}")
+            if said := check.note or (check.outcome == "skipped" and check.reason):
+                line.append(f": {said}")
             console.print(line, soft_wrap=True)
     console.print(_table(result.checks))
     if result.failed:

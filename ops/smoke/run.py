@@ -12,7 +12,7 @@ from llama_swap_config.model import Model
 from ops.smoke import endpoint_checks, residents
 from ops.smoke.endpoint import Endpoint
 from ops.smoke.model_checks import Asker, checks_of
-from ops.smoke.outcome import Check, CheckError, Ends, Outcome, SkippedError, one_line
+from ops.smoke.outcome import Check, CheckError, Ends, Outcome, one_line
 from ops.terminal import Say
 
 _ENDPOINT_TIMEOUT_S = 10
@@ -38,6 +38,7 @@ def run(
     *,
     registry: tuple[Model, ...],
     models: tuple[Model, ...],
+    key_declared: bool,
     random_weights: bool,
     timeout_s: float,
     say: Say,
@@ -49,13 +50,16 @@ def run(
         endpoint: The endpoint.
         registry: The models that it should offer.
         models: Those that are asked, in this order, each until it is done.
+        key_declared: Whether it should ask for an API key.
         random_weights: Whether colours cannot be asked for by name.
         timeout_s: Seconds for one answer of a model, its load included.
         say: Takes what is asked at the moment.
         warn: Takes a line on what could not be left as it was found.
     """
     asking = _Asking(endpoint.key, say)
-    found = _ask_endpoint(asking, endpoint, registry, min(timeout_s, _ENDPOINT_TIMEOUT_S))
+    found = _ask_endpoint(
+        asking, endpoint, registry, key_declared, min(timeout_s, _ENDPOINT_TIMEOUT_S)
+    )
     untouched = bool(asking.over)
     try:
         for number, model in enumerate(models):
@@ -75,15 +79,21 @@ def run(
 
 
 def _ask_endpoint(
-    asking: _Asking, endpoint: Endpoint, registry: tuple[Model, ...], timeout_s: float
+    asking: _Asking,
+    endpoint: Endpoint,
+    registry: tuple[Model, ...],
+    key_declared: bool,
+    timeout_s: float,
 ) -> residents.Residents:
     """Ask the endpoint itself, and see what it is and what is loaded."""
     ask = partial(asking.ask, model=None)
     wanted = [model.id for model in registry]
     ask("reachable", partial(endpoint_checks.reachable, endpoint, timeout_s=timeout_s))
-    ask("models", partial(endpoint_checks.models, endpoint, wanted, timeout_s=timeout_s))
-    ask("key", partial(endpoint_checks.key, endpoint, timeout_s=timeout_s))
     found = residents.Residents() if asking.over else residents.find(endpoint, timeout_s=timeout_s)
+    key = partial(endpoint_checks.key, endpoint, found.front_end, declared=key_declared)
+    # Before the list, which may be refused without the key.
+    ask("key", partial(key, timeout_s=timeout_s))
+    ask("models", partial(endpoint_checks.models, endpoint, wanted, timeout_s=timeout_s))
     unknown_model = partial(endpoint_checks.unknown_model, endpoint, found.front_end)
     ask("unknown model", partial(unknown_model, timeout_s=timeout_s))
     return found
@@ -108,19 +118,17 @@ class _Asking:
         self._say = say
 
     def ask(
-        self, name: str, question: Callable[[], None], *, model: str | None, note: str = ""
+        self, name: str, question: Callable[[], str | None], *, model: str | None, note: str = ""
     ) -> None:
-        """Ask, unless an earlier answer has made that pointless."""
+        """Ask, unless an earlier answer has made that pointless; a question may return a note."""
         begin = time.monotonic()
         outcome: Outcome = "skipped"
         reason = self.over or self._over_for.get(model, "")
         if not reason:
             self._say(f"{model or 'endpoint'}: {name}")
             try:
-                question()
+                note = question() or note
                 outcome = "ok"
-            except SkippedError as skipped:
-                reason = str(skipped)
             except CheckError as failed:
                 outcome = "failed"
                 reason = self.shown(failed)

@@ -59,6 +59,7 @@ def served(
     front_end: FrontEnd,
     *,
     settings: ServerSettings | None = None,
+    api_key_env: tuple[str, ...] = (),
 ) -> Iterator[Served]:
     """Serve tiny models of these names while the context lasts.
 
@@ -67,11 +68,18 @@ def served(
         folder: An empty directory.
         front_end: Which one; a test is skipped where it is not on this machine.
         settings: What every llama-server gets; left out: what production gets.
+        api_key_env: The variables of its API keys (default: none).
     """
     skip_without(front_end)
     store = store_of(models, folder)
     running = serve.start(
-        store, folder, front_end=front_end, port=None, say=print, settings=settings
+        store,
+        folder,
+        front_end=front_end,
+        port=None,
+        say=print,
+        settings=settings,
+        api_key_env=api_key_env,
     )
     try:
         yield running

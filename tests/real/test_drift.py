@@ -32,8 +32,9 @@ from ops.local_store import LocalStore, fill_with_tiny_models
 from ops.serve import Served
 from ops.smoke.endpoint import Endpoint
 from ops.smoke.residents import find as find_residents
-from stacks.settings import PRODUCTION
+from stacks.settings import PRODUCTION, Settings
 from tests.real.served import served, skip_without
+from tests.smoke_runs import KEYED
 
 Synth = Callable[..., dict[str, Any]]
 
@@ -458,8 +459,14 @@ def front_end(request: pytest.FixtureRequest) -> FrontEnd:
     return chosen
 
 
-def server_drift(front_end: FrontEnd, synth: Synth, at: Served, folder: Path) -> Drift:
-    settings = replace(PRODUCTION, front_end=front_end)
+def server_drift(
+    front_end: FrontEnd,
+    synth: Synth,
+    at: Served,
+    folder: Path,
+    settings: Settings = PRODUCTION,
+) -> Drift:
+    settings = replace(settings, front_end=front_end)
     declared = declared_of(settings, synth(front_end=front_end), directory=folder)
     found = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)
     assert found.unreachable == ()
@@ -510,6 +517,33 @@ def test_the_other_front_end(front_end: FrontEnd, synth: Synth, tmp_path: Path) 
             rf"endpoint: front_end is {front_end} in the running server, {wanted} declared "
             rf"{COMMIT}: .*",
         )
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_key_of_a_server_is_held_against_its_declaration(
+    front_end: FrontEnd,
+    declared: bool,
+    asked: bool,
+    synth: Synth,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KEY_GATEWAY", "s3cret")
+    keys = ("KEY_GATEWAY",) if asked else ()
+    with served(REGISTRY, tmp_path, front_end, api_key_env=keys) as at:
+        monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+        settings = KEYED if declared else PRODUCTION
+        found = server_drift(front_end, synth, at, tmp_path, settings)
+    lines = [each.line for each in found.differences]
+    if declared == asked:
+        assert lines == []
+        return
+    words = ["not needed", "needed"] if declared else ["needed", "not needed"]
+    only_line(
+        lines,
+        rf"endpoint: key is {words[0]} in the running server, {words[1]} declared {COMMIT}: .*",
+    )
 
 
 def test_what_is_not_reached_is_named_and_the_rest_is_compared(

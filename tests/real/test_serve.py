@@ -27,6 +27,7 @@ from ops.api_key import authorization
 from ops.cli import main
 from ops.errors import OpsError
 from ops.local_hub import HubFile, LocalHub
+from ops.served_keys import served_keys
 from ops.state_dir import locked
 from tests.real.left_running import running_in
 from tests.real.served import served, skip_without, store_of
@@ -155,6 +156,63 @@ def test_the_key_of_the_environment_is_asked_for(
         arguments = [word for line in running_in(tmp_path) for word in line.split()]
         assert arguments
         assert not [word for word in arguments if "s3cret" in word]
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+@pytest.mark.parametrize("set_", [True, False], ids=["set", "generated"])
+def test_the_declared_keys_are_asked_for(
+    front_end: FrontEnd,
+    set_: bool,
+    llama_server: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+    monkeypatch.delenv("KEY_BATCH", raising=False)
+    if set_:
+        monkeypatch.setenv("KEY_GATEWAY", "s3cret-of-the-gateway")
+    else:
+        monkeypatch.delenv("KEY_GATEWAY", raising=False)
+    declared = ("KEY_GATEWAY", "KEY_BATCH")
+    with served(MODELS, tmp_path, front_end, api_key_env=declared) as running:
+        keys = [key.read() for key in served_keys(declared, tmp_path)]
+        assert ("s3cret-of-the-gateway" in keys) == set_
+        for key in keys:
+            assert ids_at(running.url, Authorization=f"Bearer {key}") == {"first", "second"}
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            refused = httpx2.get(f"{running.url}/v1/models", headers=headers, trust_env=False)
+            assert refused.status_code == 401
+        assert len(list(ask.ask_each(running))) == 2
+        assert serve.find(tmp_path) == running
+        again = serve.start(
+            store_of(MODELS, tmp_path / "again"),
+            tmp_path,
+            front_end=front_end,
+            port=None,
+            say=print,
+            api_key_env=declared,
+        )
+        assert ids_at(again.url, Authorization=f"Bearer {keys[0]}") == {"first", "second"}
+        shown = [*running_in(tmp_path), ask.curl_command(running), repr(running)]
+        written = [
+            path.read_text(errors="replace")
+            for path in (tmp_path / "serve").rglob("*")
+            if path.is_file()
+        ]
+        assert not [text for text in (*shown, *written) if any(key in text for key in keys)]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
+def test_the_printed_curl_command_reads_the_generated_key(
+    llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+    monkeypatch.delenv("KEY_GATEWAY", raising=False)
+    with served(MODELS, tmp_path, "llama-server", api_key_env=("KEY_GATEWAY",)) as running:
+        answer = subprocess.run(
+            ["sh", "-c", ask.curl_command(running)], capture_output=True, text=True, check=True
+        )
+    assert '"finish_reason"' in answer.stdout
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
 from llama_swap_config.registry import REGISTRY
 from ops import embedded, serve
 from ops.cli import main
+from ops.summary import show_deployed
+from ops.terminal import CONSOLE
 from ops.up import Deployed, up
+from tests.smoke_runs import KEYED, declare_key
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +68,44 @@ def test_a_second_up_finds_what_runs(deployed: Deployed) -> None:
     assert f"{again.served.front_end} serves already, at {again.served.url}" in said
 
 
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare_key(monkeypatch)
+    monkeypatch.setattr("ops.up.PRODUCTION", KEYED)
+    monkeypatch.setenv("LLAMA_API_KEY", "")
+    monkeypatch.delenv("KEY_GATEWAY", raising=False)
+    state_dir = deployed.cluster.state_dir
+    again = up(state_dir, say=print)
+    assert [each.model for each in again.answers] == [model.id for model in REGISTRY]
+    refused = httpx2.get(f"{again.served.url}/v1/models", trust_env=False)
+    assert refused.status_code == 401
+
+    show_deployed(CONSOLE, again)
+    assert main(["env", "--state-dir", str(state_dir)]) == 0
+    shown = capsys.readouterr()
+    (line,) = (line for line in shown.out.splitlines() if line.startswith("export LLAMA_API_KEY"))
+    key = subprocess.run(
+        ["sh", "-c", f'{line}; printf %s "$LLAMA_API_KEY"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert key
+    assert key not in shown.out + shown.err
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    assert main(["smoke", "--random-weights"]) == 0
+    shown = capsys.readouterr()
+    assert "key           ok\n" in shown.out
+    assert key not in shown.out + shown.err
+    monkeypatch.setenv("LLAMA_API_KEY", "")
+    assert main(["smoke", "--random-weights"]) == 1
+
+
 def test_down_ends_all_of_it(deployed: Deployed) -> None:
     state_dir = deployed.cluster.state_dir
-    assert serve.find(state_dir) == deployed.served
+    assert serve.find(state_dir) is not None
     assert main(["down", "--state-dir", str(state_dir)]) == 0
     assert serve.find(state_dir) is None
     assert embedded.find(state_dir) is None
