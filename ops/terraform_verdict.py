@@ -36,6 +36,9 @@ class Verdict:
     changes: tuple[ResourceChange, ...]
     """All resources, those that stay as they are included."""
     refused: tuple[Refused, ...]
+    is_whole: bool = True
+    """Whether Terraform planned to the end; at `prevent_destroy` it breaks off, and what depends
+    on the guarded object is missing."""
 
     @property
     def planned(self) -> tuple[ResourceChange, ...]:
@@ -81,7 +84,7 @@ def judge(
             reason = "prevent_destroy is true in the settings"
         if reason is not None:
             refused.append(Refused(change=change, reason=reason))
-    return Verdict(changes=changes, refused=tuple(refused))
+    return Verdict(changes=changes, refused=tuple(refused), is_whole=not protected)
 
 
 def refusal(change: ResourceChange) -> str | None:

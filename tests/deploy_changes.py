@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -72,6 +73,13 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         ),
     }
 )
+
+
+def deployed_before() -> dict[str, Any]:
+    """The stack of 2026-11-27 as it was synthesized; its long texts are left out."""
+    path = ROOT / "tests" / "deployed" / "2026-11-27.tf.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
 
 
 def documented() -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from ops.plan.objects import object_changes
 from ops.terraform_changes import ResourceChange, read_changes
 from ops.terraform_verdict import Verdict, judge
-from tests.deploy_changes import CHANGES, documented
+from tests.deploy_changes import CHANGES, deployed_before, documented
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
@@ -98,6 +98,7 @@ def test_no_allowance_lifts_prevent_destroy() -> None:
         allowed=(address,),
     )
     assert reasons(found) == {address: "prevent_destroy is true in the settings"}
+    assert not found.is_whole
 
 
 def test_the_headline_counts_refused_ones_first_and_they_are_listed_first() -> None:
@@ -163,3 +164,11 @@ def test_a_change_is_answered_as_the_docs_say(name: str, synth: Synth) -> None:
     changes = predicted(before, after)
     assert changes or name == "prevent_destroy off"
     assert {each.change.type for each in judge(changes).refused} == change.refused
+
+
+def test_this_version_over_the_one_before_removes_nothing_that_has_to_be_named(
+    production: Json,
+) -> None:
+    changes = predicted(deployed_before(), production)
+    assert judge(changes).refused == ()
+    assert {each.action for each in changes} <= {"create", "update", "replace"}

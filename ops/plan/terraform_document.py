@@ -50,7 +50,10 @@ def _blocks(verdict: Verdict) -> Iterator[Block]:
         line: Line = (
             "A deploy refuses this plan unless --allow-removal names each refused address.",
         )
-        yield Listing(lines=(line,), tone="bad")
+        broken_off: Line = (
+            "Terraform broke off at prevent_destroy: it may remove more than is listed here.",
+        )
+        yield Listing(lines=(line,) if verdict.is_whole else (line, broken_off), tone="bad")
     rows = []
     for change in verdict.planned:
         reason = reasons.get(change.address)

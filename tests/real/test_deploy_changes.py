@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from ops.deploy import apply_as_shown
 from ops.embedded import EmbeddedCluster
 from ops.errors import RefusedError
 from ops.terraform import Terraform
-from ops.terraform_verdict import Verdict
-from tests.deploy_changes import CHANGES
-from tests.real.applied import finds_changes
+from ops.terraform_changes import kind_of
+from ops.terraform_verdict import NAMED_ONLY
+from tests.deploy_changes import CHANGES, deployed_before
+from tests.real.applied import apply, finds_changes
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
@@ -33,23 +35,26 @@ class Stack:
 
     def declare(self, settings: Mapping[str, Any]) -> None:
         """Write the stack with these settings."""
-        document = self._synth(**settings)
+        self.write(self._synth(**settings))
+
+    def write(self, document: Json) -> None:
+        """Write a synthesized stack."""
         del document["terraform"]["backend"]
         (self._directory / "cdk.tf.json").write_text(json.dumps(document))
 
-    def deploy(self, **arguments: Any) -> Verdict:
-        """Deploy what is written, without asking; the value is what was shown."""
-        shown: list[Verdict] = []
+    def deploy(self) -> None:
+        """Deploy what is written, as `ops deploy --yes` does."""
         apply_as_shown(
             self.terraform,
-            show=lambda _, verdict: shown.append(verdict),
+            show=lambda *_: None,
             approve=lambda: True,
             quiet=True,
             say=print,
-            **arguments,
         )
-        (verdict,) = shown
-        return verdict
+
+    def state(self) -> bytes:
+        """The state, byte for byte; where no backend is named it is a file."""
+        return (self._directory / "terraform.tfstate").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +74,8 @@ def stack(
 def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
     change = CHANGES[name]
     stack.declare(change.before)
-    stack.deploy(allow_removal={each.address for each in stack.terraform.changes()})
-    before = stack.terraform.changes()
+    apply(stack.terraform)
+    before = stack.state()
     stack.declare(change.after)
     if not change.refused:
         stack.deploy()
@@ -78,7 +83,27 @@ def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
         return
     with pytest.raises(RefusedError) as refused:
         stack.deploy()
-    for resource_type in change.refused:
-        assert f"{resource_type}." in str(refused.value)
-    stack.declare(change.before)
-    assert stack.terraform.changes() == before
+    # Terraform breaks off at the first object that prevent_destroy guards: not all are named.
+    named = set(re.findall(r"(kubernetes_\w+)\.", str(refused.value)))
+    assert named
+    assert named <= change.refused
+    assert stack.state() == before
+
+
+def test_this_version_over_the_one_before_keeps_what_has_to_stay(stack: Stack) -> None:
+    stack.write(deployed_before())
+    apply(stack.terraform)
+
+    def uids() -> dict[str, str]:
+        return {
+            each["type"]: each["instances"][0]["attributes"]["metadata"][0]["uid"]
+            for each in json.loads(stack.state())["resources"]
+            if kind_of(each["type"]) in NAMED_ONLY
+        }
+
+    before = uids()
+    assert len(before) == 3
+    stack.declare({})
+    stack.deploy()
+    assert uids() == before
+    assert not finds_changes(stack.terraform)
