@@ -81,13 +81,14 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
     assert "Destroy complete! Resources: 19 destroyed." in destroyed.stdout, destroyed.stderr
 
 
-def test_cdktf_deploy_typed_by_hand_then_plan_and_destroy_refused(
+def test_deploy_then_plan_and_destroy_refused(
     apart: Path, cluster: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
     assert deployed == 0, output.err
     assert "Apply complete! Resources: 19 added" in output.out
+    assert "Plan for llama-cpp: 19 to add, 0 to change, 0 to replace, 0 to remove" in output.out
     assert "deployed; " in output.out
 
     # What is not committed yet is a change to the base, and none to the cluster.

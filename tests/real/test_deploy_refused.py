@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,10 @@ from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.errors import RefusedError
 from ops.kube_api import KubeApi
+from ops.synth import node_path
 from ops.terraform import SavedPlan, Terraform
 from ops.terraform_verdict import Verdict
+from tests.conftest import ROOT
 from tests.real import hand_written
 from tests.real.applied import apply, finds_changes
 
@@ -70,6 +74,11 @@ class World:
             for path in paths
             for each in (self.api.get(path) or {})["items"]
         )
+
+    def put_back(self, data: str) -> None:
+        """Make the state what it was."""
+        with psycopg.connect(self.pg_conn_str) as admin:
+            admin.execute(f'update "{SCHEMA}".states set data = %s', (data,))
 
     def state(self) -> list[tuple[Any, ...]]:
         """The state's row, byte for byte."""
@@ -163,6 +172,37 @@ def test_without_removed_blocks_the_same_plan_would_destroy(
     destroyed = {each.address for each in verdict.changes if each.action == "delete"}
     assert destroyed == hand_written.ADDRESSES
     assert before.state() == state
+
+
+@pytest.fixture
+def cdktf() -> str:
+    program = ROOT / "tools" / "node_modules" / ".bin" / "cdktf"
+    if not program.exists():
+        pytest.skip("cdktf-cli is not installed (make cdktf)")
+    return str(program)
+
+
+@pytest.mark.usefixtures("apart")
+def test_cdktf_deploy_typed_by_hand_destroys_nothing_of_the_hand_written_endpoint(
+    before: World, cdktf: str
+) -> None:
+    uids, names, ((_, data),) = before.uids(), before.names(), before.state()
+    try:
+        result = subprocess.run(
+            [cdktf, "deploy", "llama-cpp", "--auto-approve", "--skip-provider-lock"],
+            cwd=ROOT,
+            env=os.environ | {"PATH": node_path(), "CI": "1", "CHECKPOINT_DISABLE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert result.returncode == 1
+        assert 'namespaces "llama-cpp" already exists' in result.stdout + result.stderr
+        assert before.uids() == uids
+        assert before.names() == names
+    finally:
+        before.put_back(data)
 
 
 @pytest.fixture
