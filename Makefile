@@ -77,13 +77,17 @@ drift: install ## Compare what runs with what is declared, into drift-report/ (a
 deploy: install $(CDKTF) ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 	python -m ops deploy
 
+# A whole suite runs in two processes; a file stays in one, and its servers start once. Files are
+# given out in the order of collection: the long ones of tests/real first.
+WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: install $(CDKTF) ## Run every test; what is missing is built once and named where skipped
-	python -m pytest
+test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once and named where skipped
+	python -m pytest $(or $(FILE),$(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests that need no server
-	python -m pytest --ignore=tests/real
+	python -m pytest $(WORKERS) --ignore=tests/real $(PYTEST)
 
 .PHONY: check
 check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from llama_swap_config.lock import LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
+from ops.ports import RANGE_VARIABLE
 from tests.immich_server import immich_server
 from tests.immich_world import VERSIONS, World
 from tests.volume import Source
@@ -100,6 +103,28 @@ def pytest_configure() -> None:
     # In the background of a shell SIGINT is ignored, and what the tests start would ignore it too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A port that one worker found free must not be taken by another before its server starts.
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        first = 20000 + 3000 * (int(worker.removeprefix("gw")) % 4)
+        os.environ[RANGE_VARIABLE] = f"{first}-{first + 3000}"
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest groups tests by the parameters of their fixtures.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--shuffle`, reorder the files and the tests of each file."""
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    draw = random.Random(seed)
+    files: dict[Path, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        files[item.path].append(item)
+    shuffled = list(files.values())
+    draw.shuffle(shuffled)
+    for tests in shuffled:
+        draw.shuffle(tests)
+    items[:] = [item for tests in shuffled for item in tests]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -114,6 +139,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
     parser.addoption(
         "--update-golden", action="store_true", help="write tests/golden anew, to be reviewed"
     )
