@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from llama_swap_config.lock import LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
+from ops import synth as ops_synth
 from ops.ports import RANGE_VARIABLE
 from tests.immich_server import immich_server
 from tests.immich_world import VERSIONS, World
@@ -31,6 +35,31 @@ Synth = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def locked() -> tuple[LockedModel, ...]:
     return lock_models(REGISTRY, read_lock())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synthesized_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the first test that runs this tree's `main.py` pay for it, and copy what that wrote.
+
+    The program reads the files of its tree alone. Nothing of two workers meets in `cdktf.out`.
+    """
+    folder = tmp_path_factory.mktemp("synth")
+    written = folder / "once"
+    program = subprocess.run
+
+    def run(command: list[str], *, cwd: Path, env: dict[str, str], **how: Any) -> Any:
+        if cwd != ROOT:
+            return program(command, cwd=cwd, env=env, **how)
+        if not written.exists():
+            result = program(command, cwd=cwd, env=env | {"CDKTF_OUTDIR": str(written)}, **how)
+            assert result.returncode == 0, result.stderr
+        shutil.copytree(written, cwd / env["CDKTF_OUTDIR"], dirs_exist_ok=True)
+        return subprocess.CompletedProcess(command, 0, stdout="", stderr="")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CDKTF_OUTDIR", str(folder / "cdktf.out"))
+        patch.setattr(ops_synth, "subprocess", SimpleNamespace(run=run))
+        yield
 
 
 @pytest.fixture(scope="session")
