@@ -18,7 +18,7 @@ SEED = 20261124
 
 def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
     """Each run kills itself before or after a write; at most 64 MiB come again in all."""
-    source = Source(tmp_path / "source", 5 * MIB + 5, 200_000)
+    source = Source(tmp_path / "source", 2 * MIB + 5, 200_000)
     draw = random.Random(SEED)
     kills = fetched = volume = 0
     with hubs.Hub(source.files, hubs.Brisk) as hub:
@@ -30,7 +30,7 @@ def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
                 log=tmp_path / "log",
                 environment=environment(hub.url),
                 # The first writes take the lease and open the files; the last ones publish.
-                kill_at=draw.randint(1, 60),
+                kill_at=draw.randint(1, 45),
                 kill_after=draw.random() < 0.5,
             )
             code = program.finish()
