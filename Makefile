@@ -80,13 +80,17 @@ deploy: install ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 .PHONY: cdktf
 cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy` by hand
 
+# A whole suite runs in two processes; a file stays in one, and its servers start once. Files are
+# given out in the order of collection: the long ones of tests/real first.
+WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: install $(CDKTF) ## Run every test; what is missing is built once and named where skipped
-	python -m pytest
+test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once and named where skipped
+	python -m pytest $(or $(FILE),$(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests that need no server
-	python -m pytest --ignore=tests/real
+	python -m pytest $(WORKERS) --ignore=tests/real $(PYTEST)
 
 .PHONY: check
 check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows

@@ -75,6 +75,8 @@ GROW_S = 0.5
 GROW_ANYWAY_S = 10.0
 """Connections are doubled as long as that makes the whole faster, and every so often to try: on a
 fast link more of them cost time, on a slow one each brings its own share."""
+RETRY_S = 0.5
+"""How long a connection leaves a file alone with which it failed; twice as long each time."""
 SLOW_WINDOW_S = 10.0
 SLOW_SHARE = 0.25
 """A connection below this share of what is usual is opened anew: two thirds of a hub's edges were
@@ -1319,7 +1321,7 @@ class Run:
             )
         if wait_s:
             self._not_before = time.monotonic() + wait_s
-        return min(2.0 ** (failures - 2), 30.0, patience_s / 4) if failures else 0.0
+        return min(RETRY_S * 2.0 ** (failures - 1), 30.0, patience_s / 4) if failures else 0.0
 
     def _address(self, transfer: Transfer) -> Address:
         with transfer.resolving:

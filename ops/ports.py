@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import socket
 
 from ops.errors import OpsError
 
-_RANGE = (20000, 32000)
+RANGE_VARIABLE = "SERVER_PORTS"
+_RANGE = "20000-32000"
 """Below what Linux gives to outgoing connections (32768 and up): a port that is found free here
 stays free until its server starts, minutes later perhaps."""
 
@@ -16,16 +19,30 @@ def free_ports(count: int = 1) -> int:
     """Find this many free ports in a row.
 
     Returns:
-        The first of them.
+        The first of them, within the range `$SERVER_PORTS` (default: 20000-32000). Commands that
+        start servers at the same time need ranges of their own: nothing reserves a port between
+        this answer and the start of its server.
 
     Raises:
-        OpsError: when there are none.
+        OpsError: when there are none, and when the range is malformed or too small.
     """
+    low, high = _range()
+    if high - low < count:
+        raise OpsError(f"{RANGE_VARIABLE} is {low}-{high}; expected at least {count} ports")
     for _ in range(1000):
-        first = random.randrange(_RANGE[0], _RANGE[1] - count)  # noqa: S311 - no secret.
+        first = random.randint(low, high - count)  # noqa: S311 - no secret.
         if all(refusal(port) is None for port in range(first, first + count)):
             return first
     raise OpsError(f"no {count} free ports in a row on 127.0.0.1; end what holds them")
+
+
+def _range() -> tuple[int, int]:
+    """Read the range; its end is the first port that is not in it."""
+    text = os.environ.get(RANGE_VARIABLE, _RANGE)
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if found is None:
+        raise OpsError(f"{RANGE_VARIABLE} is {text!r}; expected two ports, such as {_RANGE}")
+    return int(found[1]), int(found[2])
 
 
 def refusal(port: int) -> str | None:

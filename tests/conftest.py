@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import shutil
 import signal
-from collections import Counter
+import subprocess
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +21,8 @@ from llama_swap_config.lock import LockedModel, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
+from ops import synth as ops_synth
+from ops.ports import RANGE_VARIABLE
 from tests.immich_server import immich_server
 from tests.immich_world import VERSIONS, World
 from tests.volume import Source
@@ -28,6 +35,31 @@ Synth = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def locked() -> tuple[LockedModel, ...]:
     return lock_models(REGISTRY, read_lock())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synthesized_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the first test that runs this tree's `main.py` pay for it, and copy what that wrote.
+
+    The program reads the files of its tree alone. Nothing of two workers meets in `cdktf.out`.
+    """
+    folder = tmp_path_factory.mktemp("synth")
+    written = folder / "once"
+    program = subprocess.run
+
+    def run(command: list[str], *, cwd: Path, env: dict[str, str], **how: Any) -> Any:
+        if cwd != ROOT:
+            return program(command, cwd=cwd, env=env, **how)
+        if not written.exists():
+            result = program(command, cwd=cwd, env=env | {"CDKTF_OUTDIR": str(written)}, **how)
+            assert result.returncode == 0, result.stderr
+        shutil.copytree(written, cwd / env["CDKTF_OUTDIR"], dirs_exist_ok=True)
+        return subprocess.CompletedProcess(command, 0, stdout="", stderr="")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CDKTF_OUTDIR", str(folder / "cdktf.out"))
+        patch.setattr(ops_synth, "subprocess", SimpleNamespace(run=run))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +132,28 @@ def pytest_configure() -> None:
     # In the background of a shell SIGINT is ignored, and what the tests start would ignore it too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A port that one worker found free must not be taken by another before its server starts.
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        first = 20000 + 3000 * (int(worker.removeprefix("gw")) % 4)
+        os.environ[RANGE_VARIABLE] = f"{first}-{first + 3000}"
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest groups tests by the parameters of their fixtures.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--shuffle`, reorder the files and the tests of each file."""
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    draw = random.Random(seed)
+    files: dict[Path, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        files[item.path].append(item)
+    shuffled = list(files.values())
+    draw.shuffle(shuffled)
+    for tests in shuffled:
+        draw.shuffle(tests)
+    items[:] = [item for tests in shuffled for item in tests]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -114,6 +168,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
     parser.addoption(
         "--update-golden", action="store_true", help="write tests/golden anew, to be reviewed"
     )

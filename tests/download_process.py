@@ -13,14 +13,21 @@ from tests.volume import Source
 PROGRAM = Path(download.__file__)
 
 
+def options(source: Source, models: Path, *arguments: str) -> tuple[str, ...]:
+    return (
+        *("--plan", str(source.plan_path), "--models", str(models)),
+        *("--connections=4", "--lease-s=3", "--wait-s=0", *arguments),
+    )
+
+
+def environment(hub_url: str) -> dict[str, str]:
+    return {**os.environ, "HF_ENDPOINT": hub_url, "no_proxy": "127.0.0.1"}
+
+
 def start(source: Source, models: Path, hub_url: str, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "HF_ENDPOINT": hub_url, "no_proxy": "127.0.0.1"}
     return subprocess.Popen(
-        [
-            *(sys.executable, str(PROGRAM), "--plan", str(source.plan_path)),
-            *("--models", str(models), "--connections=4", "--lease-s=3", "--wait-s=0", *arguments),
-        ],
-        env=environment,
+        [sys.executable, str(PROGRAM), *options(source, models, *arguments)],
+        env=environment(hub_url),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

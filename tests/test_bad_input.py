@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+import llama_swap_config
+import main
+from llama_swap_config import registry
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock import LOCK_PATH, lock_models
@@ -214,7 +217,24 @@ BAD_REGISTRIES = {
 
 
 @pytest.mark.parametrize("source", BAD_REGISTRIES.values(), ids=BAD_REGISTRIES.keys())
-def test_the_app_ends_with_one_line_and_exit_code_1(tmp_path: Path, source: str) -> None:
+def test_the_app_ends_with_one_line_and_exit_code_1(
+    tmp_path: Path,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The app imports the edited file in this process, which has loaded cdktf already."""
+    write_registry(tmp_path, source)
+    monkeypatch.setenv("CDKTF_OUTDIR", str(tmp_path / "cdktf.out"))
+    monkeypatch.setattr(llama_swap_config, "registry", registry)  # An import sets it, too.
+    monkeypatch.delitem(sys.modules, registry.__name__)
+    places = [str(tmp_path), *llama_swap_config.__path__]
+    monkeypatch.setattr(llama_swap_config, "__path__", places)
+    assert main.main() == 1
+    assert_one_line(capsys.readouterr().err, tmp_path)
+
+
+def test_the_program_ends_with_one_line_and_exit_code_1(tmp_path: Path) -> None:
     """The operator's own way: the registry file is edited and `python main.py` is run."""
     for name in ("main.py", "constructs", "stacks", "in_pod"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -223,22 +243,30 @@ def test_the_app_ends_with_one_line_and_exit_code_1(tmp_path: Path, source: str)
     for path in (ROOT / "llama_swap_config").iterdir():
         if path.name not in ("registry.py", "__pycache__"):
             (package / path.name).write_bytes(path.read_bytes())
-    (package / "registry.py").write_text(
-        f"from llama_swap_config.model import Model\n\n{source}\nRESIDENCY = None\n"
-    )
+    write_registry(package, BAD_REGISTRIES["a bad field"])
     runner = (
         "import runpy, sys; sys.path.insert(0, ''); runpy.run_path('main.py', None, '__main__')"
     )
     result = subprocess.run(
         [sys.executable, "-c", runner],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "CDKTF_OUTDIR": "cdktf.out"},
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert result.returncode == 1, result.stderr
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    assert not list(tmp_path.glob("cdktf.out/stacks/*"))
+    assert_one_line(result.stderr, tmp_path)
+
+
+def write_registry(folder: Path, source: str) -> None:
+    (folder / "registry.py").write_text(
+        f"from llama_swap_config.model import Model\n\n{source}\nRESIDENCY = None\n"
+    )
+
+
+def assert_one_line(said: str, folder: Path) -> None:
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert not list(folder.glob("cdktf.out/stacks/*"))

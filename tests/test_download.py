@@ -23,6 +23,8 @@ from tests.volume import Source
 KIB = 1024
 pytestmark = pytest.mark.usefixtures("signals")
 
+SOON = "--patience-s=0.5"
+"""For a hub that never gives the bytes: how long that takes to be seen."""
 FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "--wait-s=0.3")
 
 
@@ -32,6 +34,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "SEGMENT_BYTES", 64 * KIB)
     monkeypatch.setattr(download, "CHUNK_BYTES", 16 * KIB)
     monkeypatch.setattr(download, "SLOW_WINDOW_S", 0.3)
+    monkeypatch.setattr(download, "RETRY_S", 0.02)
     for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -113,7 +116,7 @@ def test_nothing_becomes_visible_of(
     handler: type[hubs.Counted], code: int, message: str, run: Run, source: Source, models: Path
 ) -> None:
     with hubs.Hub(source.files, handler) as hub:
-        found, _, error = run(hub)
+        found, _, error = run(hub, SOON)
     assert found == code, error
     assert message in error
     assert not source.is_published(models)
@@ -262,7 +265,7 @@ def test_a_403_of_the_second_host_is_no_refusal_and_its_address_is_not_said(
 ) -> None:
     monkeypatch.setattr(hubs.Signs, "answers", 0)
     for hub, _ in two_hosts(hubs.Signs):
-        code, said, error = run(hub)
+        code, said, error = run(hub, SOON)
         assert code == download.TRANSIENT
         assert "signature=" not in said + error
 
@@ -308,7 +311,7 @@ def test_the_proxy_of_the_environment_is_used(
 def test_no_hub_at_all(run: Run, source: Source) -> None:
     with hubs.Hub(source.files) as hub:
         pass
-    code, _, error = run(hub)
+    code, _, error = run(hub, SOON)
     assert code == download.TRANSIENT
     assert "refused" in error
 

@@ -30,7 +30,7 @@ from tests.planted_scores import planted_run
 Floats = NDArray[np.float64]
 
 ALBUMS = 1000
-RESAMPLES = 400
+RESAMPLES = 200
 LEVELS = np.array([-1.2, -0.4, 0.4, 1.2])
 """Between the owner's five ratings, in standard deviations of how much a photo is liked."""
 
@@ -126,7 +126,7 @@ def test_with_bursts_only_the_interval_over_bursts_holds() -> None:
         for kind, each in (("bursts", clusters), ("photos", np.arange(len(clusters)))):
             drawn = [
                 favourite_metrics(noise + favourite, favourite, weights, top_k=5)["auc"]
-                for weights in draws(each, 300, seed)
+                for weights in draws(each, 150, seed)
             ]
             low, high = interval(np.concatenate(drawn), len(np.unique(each[favourite])))
             held[kind] += low <= truth <= high

@@ -7,11 +7,10 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from ops import bench_cli
 from ops.cli import main
 from ops.photo_bench import evening
 from ops.photo_bench.answers import load, read_answers, read_journal
+from tests.forked_program import Program
 from tests.photo_runs import (
     bench,
     expected_scores,
@@ -42,15 +42,8 @@ def photos(tmp_path: Path) -> Path:
     return photo_folder(tmp_path / "photos", 12)
 
 
-def command(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "ops", "bench", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | (env or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def command(tmp_path: Path, *arguments: str | Path) -> Program:
+    return Program(name="ops", arguments=("bench", *map(str, arguments)), log=tmp_path / "log")
 
 
 def wait_for(server: ScoringServer, count: int) -> None:
@@ -305,11 +298,14 @@ def test_a_signal_ends_it_between_two_answers_and_says_how_to_go_on(
 ) -> None:
     run_dir = tmp_path / "run"
     with ScoringServer(answer_s=0.05) as server:
-        process = command(photos, "--run", run_dir, "--url", server.url)
+        program = command(tmp_path, photos, "--run", run_dir, "--url", server.url)
+        process = program.start()
         wait_for(server, 8)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == code
+        assert process.pid is not None
+        os.kill(process.pid, number)
+        process.join(60)
+        assert process.exitcode == code
+        said = " ".join(program.log.read_text().split())
         assert re.search(r"stopped; \d+ answers are kept, go on with `python -m ops bench", said)
         assert "Traceback" not in said
         assert bench(server, "--run", run_dir) == 0
@@ -324,15 +320,11 @@ def test_a_run_that_is_killed_again_and_again_loses_nothing_and_keeps_no_answer_
     run_dir = tmp_path / "run"
     draw = random.Random(7)
     kept: list[int] = []
-    with ScoringServer(answer_s=0.02) as server:
-        for _ in range(12):
-            process = command(photos, "--run", run_dir, "--url", server.url)
-            try:
-                wait_for(server, len(server.asked) + draw.randint(1, 4))
-                time.sleep(draw.random() * 0.04)
-            finally:
-                process.kill()
-                process.communicate(timeout=60)
+    with ScoringServer() as server:
+        program = command(tmp_path, photos, "--run", run_dir, "--url", server.url)
+        for number in range(12):
+            killed = replace(program, kill_at=draw.randint(1, 24), kill_after=number % 2 == 0)
+            assert killed.finish() == -signal.SIGKILL, program.log.read_text()
             answers = read_answers(run_dir)
             assert len(answers) == len({answer.key for answer in answers})
             kept.append(len(answers))
@@ -352,13 +344,13 @@ def test_a_second_writer_is_refused_in_one_line(
 ) -> None:
     run_dir = tmp_path / "run"
     with ScoringServer(answer_s=0.1) as server:
-        process = command(photos, "--run", run_dir, "--url", server.url)
+        process = command(tmp_path, photos, "--run", run_dir, "--url", server.url).start()
         try:
             wait_for(server, 3)
             line = fails(capsys, "--run", run_dir, "--url", server.url)
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.join(60)
     assert line.startswith(f"error: another command writes to {run_dir}; ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from ops import plan_cli
 from ops.cli import main
+from ops.plan import run
 from ops.plan.comparison import Comparison, compare
 from ops.plan.markdown import as_markdown
 from ops.plan.revision import Revision
@@ -37,15 +39,44 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return Repository(tmp_path_factory.mktemp("plan") / "clone")
 
 
+class Sides:
+    """The sides of the trees that were read; a side follows from the files of its tree."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Side] = {}
+
+    def read(self, root: Path, outdir: Path) -> Side:
+        digest = hashlib.sha256()
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root)
+            if path.is_file() and not {".git", "__pycache__"} & set(name.parts):
+                digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        key = digest.hexdigest()
+        if key not in self._of:
+            self._of[key] = read_side(root, outdir)
+        return self._of[key]
+
+
 @pytest.fixture(scope="module")
-def base(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Side:
+def sides() -> Sides:
+    return Sides()
+
+
+@pytest.fixture
+def read_once(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `plan` synthesize only what no test before has."""
+    monkeypatch.setattr(run, "read_side", sides.read)
+
+
+@pytest.fixture(scope="module")
+def base(repository: Repository, sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Side:
     repository.branch("base")
-    return read_side(repository.root, tmp_path_factory.mktemp("base"))
+    return sides.read(repository.root, tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
 def planned(
-    repository: Repository, base: Side, tmp_path_factory: pytest.TempPathFactory
+    repository: Repository, base: Side, sides: Sides, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Comparison]:
     """Commit an edit on a branch of its own and compare it, once an edit."""
     found: dict[str, Comparison] = {}
@@ -55,7 +86,7 @@ def planned(
             repository.branch(name)
             EDITS[name](repository)
             repository.commit(name)
-            head = read_side(repository.root, tmp_path_factory.mktemp("head"))
+            head = sides.read(repository.root, tmp_path_factory.mktemp("head"))
             found[name] = compare(base, head, revision=BASE, rate_mb_s=50)
         return found[name]
 
@@ -173,6 +204,7 @@ def test_the_markdown_is_the_reviewed_one(
     assert text == path.read_text()
 
 
+@pytest.mark.usefixtures("read_once")
 def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
     clone: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,11 +226,13 @@ def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
 def test_without_a_change_the_exit_code_is_0(
     clone: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Both sides are synthesized here: a document must not follow from its tree's place."""
     assert clone.git("status", "--porcelain") == ""
     assert main(["plan"]) == 0
     assert "No change." in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("read_once")
 def test_a_model_that_does_not_fit_is_an_error_that_the_report_shows(
     clone: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,6 +247,7 @@ def test_a_model_that_does_not_fit_is_an_error_that_the_report_shows(
     assert json.loads((tmp_path / "plan.json").read_text())["problem"].startswith("model 'mini")
 
 
+@pytest.mark.usefixtures("read_once")
 def test_a_base_that_does_not_synthesize_makes_everything_new(
     clone: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,7 +266,7 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
 
 
 def test_what_an_older_base_cannot_say_is_not_known_and_no_error(
-    clone: Repository, tmp_path: Path
+    clone: Repository, sides: Sides, tmp_path: Path
 ) -> None:
     (clone.root / "ops" / "fit_text.py").unlink()
     (clone.root / "llama_swap_config" / "lock_file.py").rename(
@@ -242,7 +277,7 @@ def test_what_an_older_base_cannot_say_is_not_known_and_no_error(
     assert base.problem is None
     assert (base.models, base.fit) == (None, None)
     clone.branch("mine")
-    head = read_side(clone.root, tmp_path / "head")
+    head = sides.read(clone.root, tmp_path / "head")
     found = compare(base, head, revision=BASE, rate_mb_s=50)
     assert (found.models, found.files) == (None, None)
     assert "Models and files are not known of the base." in as_markdown(document(found))

@@ -20,6 +20,7 @@ from ops.llama_server import llama_server as find_llama_server
 from ops.manifests import manifests
 from tests.fake_immich import FakeImmich
 from tests.real.shared_card import Card
+from tests.real.shared_cluster import SharedCluster
 from tests.real.window_process import ML, Run
 
 
@@ -37,11 +38,21 @@ def llama_server() -> Path:
     return find_llama_server(print)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCluster]:
+    """A cluster for all files that a worker runs."""
     state_dir = tmp_path_factory.mktemp("embedded")
-    yield embedded.up(state_dir, say=print)
-    embedded.down(state_dir, say=print)
+    try:
+        yield SharedCluster(embedded.up(state_dir, say=print))
+    finally:
+        embedded.down(state_dir, say=print)
+
+
+@pytest.fixture(scope="module")
+def cluster(shared_cluster: SharedCluster) -> Iterator[EmbeddedCluster]:
+    """The cluster as `up` makes it, for one file."""
+    yield shared_cluster.cluster
+    shared_cluster.empty()
 
 
 @pytest.fixture(scope="module")

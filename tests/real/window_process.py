@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -19,16 +18,13 @@ from ops.errors import OpsError
 from ops.kube_api import KubeApi
 from ops.window import run as windows
 from tests.fake_immich import KEY
+from tests.forked_program import CONTEXT
 
 NAMESPACE = "llama-cpp"
 ML = ("immich", "immich-machine-learning")
 URL = "http://127.0.0.1:1"
 WHILE_OPEN = ("sh", "-c", "while kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
 """A command that ends with its window, also where that is killed."""
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-# Importing these takes longer than a whole window; a fork has them already.
-_CONTEXT.set_forkserver_preload(["tests.real.window_process", "lightkube", "httpx2"])
 
 FAST = gpu_window.Timing(poll_s=0.03, renew_s=3600)
 """No heartbeat but before a change, so that every run writes the same."""
@@ -59,7 +55,7 @@ class Run:
 
     def start(self) -> ForkServerProcess:
         self.log.write_text("")
-        process = _CONTEXT.Process(target=_main, args=(self,))
+        process = CONTEXT.Process(target=_main, args=(self,))
         process.start()
         return process
 
