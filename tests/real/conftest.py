@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,20 @@ def llama_server() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCluster]:
+def open_directory() -> Iterator[Path]:
+    """A directory that PostgreSQL's own user can reach as long as the servers run.
+
+    Each start of pytest closes the directories of all its runs to other users.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(open_directory: Path) -> Iterator[SharedCluster]:
     """A cluster for all files that a worker runs."""
-    state_dir = tmp_path_factory.mktemp("embedded")
+    state_dir = open_directory / "embedded"
     try:
         yield SharedCluster(embedded.up(state_dir, say=print))
     finally:

@@ -27,9 +27,9 @@ Write = Callable[..., Terraform]
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql(open_directory: Path) -> Iterator[str]:
     """The connection string of a PostgreSQL."""
-    data = tmp_path_factory.mktemp("state") / "postgresql"
+    data = open_directory / "without-password"
     yield postgres.start(data)
     postgres.stop(data)
 

