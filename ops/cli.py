@@ -128,7 +128,7 @@ def deploy(
         typer.Option(
             "--allow-removal",
             metavar="ADDRESS",
-            help="Remove this one although a deploy refuses to; repeatable.",
+            help="Allow this deploy to remove ADDRESS (repeatable).",
             show_default=False,
         ),
     ] = None,
@@ -142,15 +142,18 @@ def deploy(
     """
     from ops import summary
     from ops.deploy import deploy as run
+    from ops.signals import ended_by_signals
 
-    if not yes and not sys.stdin.isatty():
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
-    workloads = run(
-        show=summary.show_terraform_plan,
-        approve=lambda: yes or typer.confirm("Apply this plan?"),
-        allow_removal=allow_removal or (),
-        say=say,
-    )
+    # A plan in a file holds the whole state: it has to go, whatever ends this.
+    with ended_by_signals():
+        workloads = run(
+            show=summary.show_terraform_plan,
+            approve=lambda: yes or typer.confirm("Apply this plan?"),
+            allow_removal=allow_removal or (),
+            say=say,
+        )
     summary.show_workloads(CONSOLE, workloads)
     waiting = [each for each in workloads if not each.settled]
     say(

@@ -81,6 +81,7 @@ def apply_as_shown(
         RefusedError: when the plan removes what nobody named; nothing was changed.
         OpsError: when it is not approved, or Terraform fails.
     """
+    terraform.check_state_is_written()
     for _ in range(_MOST_PLANS):
         with terraform.saved_plan() as plan:
             verdict = judge(plan.changes, protected=plan.protected, allowed=allow_removal)
@@ -107,15 +108,20 @@ def check_refused(verdict: Verdict) -> None:
     Raises:
         RefusedError: with the addresses, and what to do.
     """
-    if not verdict.refused:
+    if not verdict.refused and verdict.is_whole:
         return
-    by_reason: dict[str, list[str]] = {}
-    for each in verdict.refused:
-        by_reason.setdefault(each.reason, []).append(each.change.address)
-    listed = "; ".join(f"{', '.join(of)} ({reason})" for reason, of in by_reason.items())
+    groups: dict[str, dict[str, list[str]]] = {}
+    for refused in verdict.refused:
+        verb = "forget" if refused.change.action == "forget" else "remove"
+        addresses = groups.setdefault(f"would {verb}", {}).setdefault(refused.reason, [])
+        addresses.append(refused.change.address)
+    listed = "; ".join(
+        f"{verb} " + ", ".join(f"{', '.join(of)} ({reason})" for reason, of in reasons.items())
+        for verb, reasons in groups.items()
+    )
     raise RefusedError(
-        f"refused, and nothing was changed: this deploy would remove {listed}. Name each one that "
-        'has to go with --allow-removal ADDRESS; see docs/operating.md, "What a deploy refuses"'
+        f"refused, and nothing was changed: this deploy {listed}. {' '.join(verdict.remedies)} "
+        'docs/operating.md, "What a deploy refuses", has the rules'
     )
 
 

@@ -90,11 +90,14 @@ def check_cluster() -> KubeTarget:
 
 
 def check_terraform() -> None:
-    """Refuse another Terraform than 1.11.
+    """Refuse another Terraform than 1.11, and another workspace than the stack's.
 
     Raises:
-        OpsError: when it is missing or of another version.
+        OpsError: when it is missing or of another version, or TF_WORKSPACE names another state.
     """
+    workspace = os.environ.get("TF_WORKSPACE", "default")
+    if workspace != "default":
+        raise OpsError(f"TF_WORKSPACE is {workspace!r}; expected the workspace default. Unset it")
     program = shutil.which("terraform")
     allowed = "1.11.x is needed (1.12 and later break with this provider); install it"
     if program is None:

@@ -56,10 +56,12 @@ def plan(
     from ops.plan.run import write_report
     from ops.plan.sections import document
     from ops.safe_text import one_line
+    from ops.signals import ended_by_signals
 
     if as_json and as_markdown:
         raise typer.BadParameter("--json and --markdown exclude each other")
-    found = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
+    with ended_by_signals():
+        found = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
     shown = document(found)
     if report is not None:
         write_report(report, found, shown)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -38,11 +38,17 @@ def passed_on(take: Callable[[], None], note: str) -> Iterator[None]:
 
     def receive(_number: int, _frame: FrameType | None) -> None:
         take()
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, f"{note}\n".encode())
+        _note(note)
 
     with _handled(_ALL, receive):
         yield
+
+
+def _note(note: str) -> None:
+    """Write a line to stderr from a handler: a print may be what the signal came into."""
+    # The terminal may be gone, and with it the reader: that is one of the signals.
+    with suppress(OSError):
+        os.write(2, f"{note}\n".encode())
 
 
 @contextmanager
@@ -61,7 +67,7 @@ class Ending:
     """What a signal means: an end while that is possible, afterwards only a word that it waits."""
 
     def __init__(self, note: str) -> None:
-        self._note = f"{note}\n".encode()
+        self._note = note
         self._number = 0
         self._possible = False
 
@@ -81,8 +87,7 @@ class Ending:
         self._number = number
         if self._possible:
             self._raise()
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, self._note)
+        _note(self._note)
 
     def _raise(self) -> None:
         self._possible = False

@@ -73,7 +73,7 @@ def _here(path: Path) -> Path:
 
 def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
     """Show what an apply would do: Terraform's own text, then the headline and each object."""
-    if verdict.planned and not verdict.refused:
+    if verdict.planned:
         plan.show()
     on_terminal.show_plan(CONSOLE, terraform_document(verdict))
 

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from ops.terraform_changes import ResourceChange, read_changes
 
 _END_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.05
+_UNWRITTEN = "errored.tfstate"
+"""Where Terraform leaves a state that its backend does not take."""
 _NO_PROVIDER = (
     "could not connect to registry",
     "Failed to query available provider packages",
@@ -36,6 +38,16 @@ class ProviderUnavailableError(OpsError):
 
 class StalePlanError(OpsError):
     """Somebody else applied between a plan and its apply; nothing was changed."""
+
+
+class ApplyInterruptedError(OpsError):
+    """A signal ended an apply, and Terraform has written its state."""
+
+    exit_code = 130
+
+
+class StateNotWrittenError(OpsError):
+    """Terraform has changed objects, and its state does not say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +76,9 @@ class SavedPlan:
 
         Raises:
             StalePlanError: when the state is no longer the one that was planned with.
-            OpsError: when the apply fails or was interrupted.
+            ApplyInterruptedError: when a signal came.
+            StateNotWrittenError: when the state could not be written.
+            OpsError: when the apply fails otherwise.
         """
         self.terraform.apply_plan(self.path, quiet=quiet)
 
@@ -77,8 +91,8 @@ class Terraform:
 
         Args:
             directory: Holds cdk.tf.json.
-            timeout_s: Seconds that one run may take before it is ended; left out: any time. Not
-                for an apply: a state that it holds would stay locked.
+            timeout_s: Seconds after which a run is ended (default: no limit). It does not hold
+                for an apply, which would leave its state unwritten.
         """
         self.directory = directory
         self._timeout_s = timeout_s
@@ -182,6 +196,15 @@ class Terraform:
         if result.returncode:
             raise OpsError(f"terraform show ended with exit code {result.returncode}")
 
+    def check_state_is_written(self) -> None:
+        """Refuse to go on from a state that an earlier apply could not write.
+
+        Raises:
+            StateNotWrittenError: when Terraform left that state in a file.
+        """
+        if (self.directory / _UNWRITTEN).exists():
+            raise StateNotWrittenError(self._unwritten())
+
     def apply_plan(self, plan: Path, *, quiet: bool) -> None:
         """Apply a saved plan, as `SavedPlan.apply` says."""
         command = ["terraform", "apply", "-input=false", "-lock-timeout=60s"]
@@ -197,30 +220,49 @@ class Terraform:
                 cwd=self.directory,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL if quiet else None,
+                # Not our own: where its reader goes away, Terraform would end without its state.
+                stdout=subprocess.PIPE,
                 stderr=errors,
                 # A Ctrl-C on the terminal reaches it through this process alone, and once: at a
                 # second one Terraform would leave without writing its state.
                 start_new_session=True,
             )
+            progress = threading.Thread(target=_pass_on, args=(process, not quiet))
+            progress.start()
             while process.poll() is None and not interrupted.wait(_LOOK_EVERY_S):
                 pass
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
                 process.wait()
+            progress.join()
             errors.seek(0)
             output = errors.read()
-        if process.returncode == 0:
-            return
+        if process.returncode and not quiet:
+            with suppress(OSError):
+                sys.stderr.write(output)
+        if (self.directory / _UNWRITTEN).exists():
+            raise StateNotWrittenError(self._unwritten())
+        if process.returncode < 0:
+            raise StateNotWrittenError(
+                f"terraform apply was ended by signal {-process.returncode}; its state may lack "
+                "what it was making. See `python -m ops plan --refresh`, then deploy again"
+            )
+        if interrupted.is_set():
+            done = "was complete" if process.returncode == 0 else "wrote its state"
+            raise ApplyInterruptedError(
+                f"interrupted; terraform apply {done}. Deploy again to go on"
+            )
         if "Saved plan is stale" in output:
             raise StalePlanError("somebody else applied since this plan was made")
-        if not quiet:
-            sys.stderr.write(output)
-        if interrupted.is_set():
-            raise OpsError(
-                "terraform apply was interrupted and has written its state; deploy again to go on"
-            )
-        raise OpsError(f"terraform apply: {first_error(output)}")
+        if process.returncode:
+            raise OpsError(f"terraform apply: {first_error(output)}")
+
+    def _unwritten(self) -> str:
+        return (
+            f"Terraform could not write its state and left it in {self.directory / _UNWRITTEN}. "
+            f"Before anything else run `terraform state push {_UNWRITTEN}` in that directory, "
+            "then delete the file"
+        )
 
     def _run(
         self, *words: str, stdin: str | None = None, capture: bool = True
@@ -251,6 +293,18 @@ class Terraform:
 
 def _environment() -> dict[str, str]:
     return os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+
+
+def _pass_on(process: subprocess.Popen[bytes], shown: bool) -> None:
+    """Copy a program's output to ours as it comes; where ours is gone, read on all the same."""
+    assert process.stdout is not None  # noqa: S101 - for the type checker.
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        if shown:
+            try:
+                os.write(1, chunk)
+            except OSError:
+                shown = False
+    process.stdout.close()
 
 
 def _protected(output: str) -> frozenset[str]:

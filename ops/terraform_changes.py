@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ops.errors import OpsError
+
 Action = Literal["create", "update", "replace", "delete", "forget", "no-op"]
 """`forget`: Terraform drops it from the state, and the object stays."""
 VERBS: dict[Action, str] = {
@@ -16,7 +18,17 @@ VERBS: dict[Action, str] = {
     "forget": "forget",
 }
 """What an action is called, in the order in which a headline counts them."""
-_SINGLE: tuple[Action, ...] = ("create", "update", "delete", "forget")
+_ACTIONS: dict[tuple[str, ...], Action] = {
+    ("no-op",): "no-op",
+    ("read",): "no-op",
+    ("create",): "create",
+    ("update",): "update",
+    ("delete",): "delete",
+    ("forget",): "forget",
+    ("delete", "create"): "replace",
+    ("create", "delete"): "replace",
+}
+"""What `terraform show -json` says of a resource, in format version 1.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,11 @@ class ResourceChange:
         """The kind as Kubernetes spells it: `ConfigMap`."""
         return kind_of(self.type)
 
+    @property
+    def metadata_before(self) -> dict[str, Any]:
+        """The object's metadata in the state; empty where it has none as Kubernetes has it."""
+        return _metadata(self.before)
+
 
 def kind_of(resource_type: str) -> str:
     """Spell a resource's type as Kubernetes does: `kubernetes_config_map_v1` is a ConfigMap."""
@@ -56,6 +73,9 @@ def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
 
     Args:
         plan: The JSON of `terraform show -json PLAN`, format version 1.
+
+    Raises:
+        OpsError: when it holds an action that is not known here.
     """
     return tuple(_change(each) for each in plan.get("resource_changes", ()))
 
@@ -63,13 +83,13 @@ def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
 def _change(entry: dict[str, Any]) -> ResourceChange:
     change = entry["change"]
     before, after = change.get("before") or {}, change.get("after") or {}
-    metadata = ((after or before).get("metadata") or [{}])[0]
+    metadata = _metadata(after or before)
     return ResourceChange(
         address=entry["address"],
         type=entry["type"],
-        namespace=metadata.get("namespace") or "",
-        name=metadata.get("name") or entry["name"],
-        action=_action(change["actions"]),
+        namespace=_text(metadata.get("namespace")),
+        name=_text(metadata.get("name")) or entry["name"],
+        action=_action(entry["address"], change["actions"]),
         before=before,
         after=after,
         replace_paths=tuple(
@@ -78,10 +98,24 @@ def _change(entry: dict[str, Any]) -> ResourceChange:
     )
 
 
-def _action(actions: list[str]) -> Action:
-    if {"create", "delete"} <= set(actions):
-        return "replace"
-    for action in _SINGLE:
-        if action in actions:
-            return action
-    return "no-op"
+def _action(address: str, actions: list[str]) -> Action:
+    action = _ACTIONS.get(tuple(actions))
+    if action is None:
+        raise OpsError(
+            f"{address}: terraform plans {' and '.join(actions)!r}; expected one of "
+            f"{', '.join('+'.join(known) for known in _ACTIONS)}. Use Terraform 1.11"
+        )
+    return action
+
+
+def _metadata(values: dict[str, Any]) -> dict[str, Any]:
+    """The block `metadata` of a Kubernetes resource; other providers' may be anything."""
+    blocks = values.get("metadata")
+    if isinstance(blocks, list) and blocks and isinstance(blocks[0], dict):
+        metadata: dict[str, Any] = blocks[0]
+        return metadata
+    return {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

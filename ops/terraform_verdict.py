@@ -20,6 +20,11 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 """cdktf ends each address with eight digits of a hash; nobody writes such a name by hand."""
 
 
+_BY_NAME = "Name each one that has to go with --allow-removal ADDRESS."
+_BY_SETTINGS = "Set prevent_destroy to false in stacks/settings.py for this deploy."
+_BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """One removal that a deploy refuses."""
@@ -27,6 +32,8 @@ class Refused:
     change: ResourceChange
     reason: str
     """What stands against it, such as `not made by this stack`."""
+    remedy: str
+    """What to do, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,11 @@ class Verdict:
         }
 
     @property
+    def remedies(self) -> tuple[str, ...]:
+        """What to do about the refusals, each sentence once."""
+        return tuple(dict.fromkeys(each.remedy for each in self.refused))
+
+    @property
     def headline(self) -> str:
         """The counts in one line; what is refused or forgotten only where there is any."""
         refused, *counts = self.counts.items()
@@ -75,15 +87,20 @@ def judge(
         changes: What Terraform plans.
         protected: The addresses for which `prevent_destroy` made Terraform give the plan up; no
             allowance lifts that.
-        allowed: The addresses whose removal the operator named.
+        allowed: The addresses whose removal the operator named. They do not cover what would be
+            forgotten: its object stays, and then nothing knows it.
     """
     refused = []
     for change in changes:
-        reason = None if change.address in allowed else refusal(change)
+        reason, remedy = refusal(change), _BY_NAME
         if change.address in protected:
-            reason = "prevent_destroy is true in the settings"
+            reason, remedy = "prevent_destroy is true in the settings", _BY_SETTINGS
+        elif change.action == "forget":
+            remedy = _BY_HAND
+        elif change.address in allowed:
+            reason = None
         if reason is not None:
-            refused.append(Refused(change=change, reason=reason))
+            refused.append(Refused(change=change, reason=reason, remedy=remedy))
     return Verdict(changes=changes, refused=tuple(refused), is_whole=not protected)
 
 
@@ -104,8 +121,7 @@ def refusal(change: ResourceChange) -> str | None:
 
 def _is_ours(change: ResourceChange) -> bool:
     """Whether a version of this stack made it, by its address and its label in the state."""
-    metadata = (change.before.get("metadata") or [{}])[0]
-    labels = metadata.get("labels") or {}
+    labels = change.metadata_before.get("labels") or {}
     return bool(
         _OUR_ADDRESS.fullmatch(change.address) and labels.get("app.kubernetes.io/part-of") == APP
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ops.deploy import check_refused
+from ops.errors import OpsError, RefusedError
 from ops.plan.objects import object_changes
 from ops.terraform_changes import ResourceChange, read_changes
 from ops.terraform_verdict import Verdict, judge
@@ -88,6 +90,37 @@ def test_what_an_earlier_version_of_this_stack_made_goes() -> None:
     assert reasons(verdict(entry(address, "delete", labels=OURS))) == {}
     job = "kubernetes_job_v1.model-download_2FAC35D3"
     assert reasons(verdict(entry(job, "delete", "create", labels=OURS))) == {}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"name": "x"}, "x", [], [None], ["x"], None, [{"name": 1, "namespace": []}]]
+)
+def test_metadata_of_another_provider_is_read_without_an_error(metadata: Any) -> None:
+    there = entry("helm_release.immich", "delete")
+    there["change"]["before"]["metadata"] = metadata
+    found = verdict(there)
+    assert reasons(found) == {"helm_release.immich": "not made by this stack"}
+    assert found.changes[0].name == ("x" if metadata == [{"name": "x"}] else "immich")
+
+
+@pytest.mark.parametrize("actions", [("annihilate",), ("forget", "create"), ()])
+def test_an_action_that_is_not_known_is_an_error(actions: tuple[str, ...]) -> None:
+    there = entry("kubernetes_namespace_v1.namespace_177341A3", "delete")
+    there["change"]["actions"] = list(actions)
+    with pytest.raises(OpsError, match="expected one of no-op"):
+        verdict(there)
+
+
+def test_no_allowance_lifts_what_would_be_forgotten() -> None:
+    address = "kubernetes_deployment.llama_swap"
+    found = verdict(entry(address, "forget"), allowed=(address,))
+    assert reasons(found) == {address: "not made by this stack"}
+    assert not any("--allow-removal" in remedy for remedy in found.remedies)
+
+
+def test_a_plan_that_broke_off_is_refused_whatever_was_read_of_it() -> None:
+    with pytest.raises(RefusedError):
+        check_refused(verdict(protected=frozenset({"kubernetes_namespace_v1.x"})))
 
 
 def test_no_allowance_lifts_prevent_destroy() -> None:

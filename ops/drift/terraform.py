@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ops import environment
@@ -27,6 +28,7 @@ from ops.terraform_verdict import refusal
 
 _WHERE = "in Terraform's refreshed state"
 _MARGIN_S = 2
+_BROKEN_OFF = "its plan broke off at prevent_destroy; there may be more differences"
 _PLURALS = {
     "container": "containers",
     "init_container": "initContainers",
@@ -56,9 +58,10 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     environment.check_postgresql()
     environment.check_cluster()
     _within(declared, deadline).init()
-    changes = _within(declared, deadline).changes(lock=False)
-    findings = [each for change in changes for each in change_findings(declared, change)]
-    return Look(findings=tuple(without_consequences(findings)))
+    with _within(declared, deadline).saved_plan(lock=False) as plan:
+        findings = [each for change in plan.changes for each in change_findings(declared, change)]
+        notes = (_BROKEN_OFF,) if plan.protected else ()
+    return Look(findings=tuple(without_consequences(findings)), notes=notes)
 
 
 def _within(declared: Declared, deadline: float) -> Terraform:
@@ -69,11 +72,9 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     """Say what a plan would change of one object."""
     if change.action == "no-op":
         return
-    kind, refused = change.kind, refusal(change)
-    removal = f"{DEPLOY} deletes it"
-    if refused is not None:
-        removal = f'{refused}: docs/operating.md, "What a deploy refuses"'
-    before_name = (change.before.get("metadata") or [{}])[0].get("name")
+    kind, refused = change.kind, _refusal(change)
+    removal = refused or f"{DEPLOY} deletes it"
+    before_name = str(change.metadata_before.get("name", change.name))
     if change.action == "replace" and before_name != change.name:
         yield _presence(kind, before_name, PRESENT, ABSENT, removal)
     if change.action in ("delete", "forget"):
@@ -81,7 +82,16 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     elif change.action == "create" or before_name != change.name:
         yield _presence(kind, change.name, ABSENT, PRESENT, f"{DEPLOY} makes it")
     else:
-        yield from _changed_fields(declared, change, f"{kind} {value_text('name', change.name)}")
+        subject = f"{kind} {value_text('name', change.name)}"
+        for finding in _changed_fields(declared, change, subject):
+            yield finding if refused is None else replace(finding, remedy=refused)
+
+
+def _refusal(change: ResourceChange) -> str | None:
+    reason = refusal(change)
+    if reason is None:
+        return None
+    return f'{DEPLOY} refuses that ({reason}); docs/operating.md, "What a deploy refuses"'
 
 
 def _presence(kind: str, name: str, found: str, declared: str, remedy: str) -> Finding:

@@ -27,6 +27,7 @@ def as_json(found: Comparison) -> Json:
         "counts": {
             VERBS[action]: actions[action] for action in ("create", "update", "replace", "delete")
         },
+        "deploy_refuses": [each.address for each in found.named_only],
     }
     real = None if found.refreshed is None else found.refreshed.verdict
     headline = (
@@ -50,7 +51,6 @@ def as_json(found: Comparison) -> Json:
         },
         "pod_restarts": any(each.restarts for each in found.objects),
         "terraform_refuses": bool(found.refused),
-        "deploy_refuses": [each.address for each in found.named_only],
         "objects": [_object(each) for each in found.objects],
         "settings": [_field(each.parts, each.path, each.before, each.after)
                      for each in found.settings],
@@ -88,6 +88,7 @@ def as_json(found: Comparison) -> Json:
 def _cluster(refreshed: Refreshed) -> Json:
     verdict = refreshed.verdict
     return {
+        "is_whole": verdict.is_whole,
         "refused": [
             {"address": each.change.address, "reason": each.reason} for each in verdict.refused
         ],

@@ -47,13 +47,12 @@ def _sections(verdict: Verdict) -> Iterator[Section]:
 def _blocks(verdict: Verdict) -> Iterator[Block]:
     reasons = {each.change.address: each.reason for each in verdict.refused}
     if reasons:
-        line: Line = (
-            "A deploy refuses this plan unless --allow-removal names each refused address.",
-        )
-        broken_off: Line = (
-            "Terraform broke off at prevent_destroy: it may remove more than is listed here.",
-        )
-        yield Listing(lines=(line,) if verdict.is_whole else (line, broken_off), tone="bad")
+        lines: list[Line] = [(f"A deploy refuses this plan. {' '.join(verdict.remedies)}",)]
+        if not verdict.is_whole:
+            lines.append(
+                ("Terraform broke off at prevent_destroy: it may remove more than is listed.",)
+            )
+        yield Listing(lines=tuple(lines), tone="bad")
     rows = []
     for change in verdict.planned:
         reason = reasons.get(change.address)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
 from ops import postgres
 from ops.deploy import apply_as_shown
 from ops.errors import OpsError, RefusedError
-from ops.terraform import SavedPlan, Terraform
+from ops.terraform import SavedPlan, StateNotWrittenError, Terraform
 from ops.terraform_verdict import Verdict
 from tests.conftest import ROOT
 from tests.real.applied import apply, finds_changes
@@ -99,7 +100,7 @@ def test_what_others_made_is_not_destroyed(write: Write, postgresql: str) -> Non
     assert str(caught.value) == (
         "refused, and nothing was changed: this deploy would remove terraform_data.namespace, "
         "terraform_data.volume (not made by this stack). Name each one that has to go with "
-        '--allow-removal ADDRESS; see docs/operating.md, "What a deploy refuses"'
+        '--allow-removal ADDRESS. docs/operating.md, "What a deploy refuses", has the rules'
     )
     assert caught.value.exit_code == 3
     assert state(postgresql, "others") == before
@@ -178,42 +179,128 @@ def test_nobody_is_asked_about_a_plan_without_changes(write: Write) -> None:
     assert verdict.planned == ()
 
 
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(write: Write) -> Iterator[Start]:
+    """Begin a deploy in a process of its own, and come back when it makes something."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def deploy_slowly(schema: str, **streams: Any) -> subprocess.Popen[str]:
+        directory = write(schema, "quick", sleep_s=600).directory
+        program = (
+            "import sys; from pathlib import Path; from ops.deploy import apply_as_shown\n"
+            "from ops.terraform import Terraform\n"
+            "apply_as_shown(Terraform(Path(sys.argv[1])), show=lambda *_: None,"
+            " approve=lambda: True, say=lambda line: None)"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(directory)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+            start_new_session=True,
+            **({"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | streams),
+        )
+        processes.append(process)
+        deadline = time.monotonic() + 60
+        while not (directory / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process
+
+    yield deploy_slowly
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_terraform_write_its_state(
-    write: Write, postgresql: str, number: signal.Signals
+    start: Start, write: Write, postgresql: str, number: signal.Signals
 ) -> None:
     schema = f"interrupted-{number.name.lower()}"
-    directory = write(schema, "quick", sleep_s=600).directory
-    program = (
-        "import sys; from pathlib import Path; from ops.deploy import apply_as_shown\n"
-        "from ops.terraform import Terraform\n"
-        "apply_as_shown(Terraform(Path(sys.argv[1])), show=lambda *_: None,"
-        " approve=lambda: True, say=print)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(directory)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (directory / "started").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = start(schema)
     # Whoever sees nothing happen signals again; Terraform gets the first one alone.
     for each in (number, signal.SIGINT, signal.SIGTERM):
         process.send_signal(each)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
     assert "waiting for Terraform to write its state" in errors
-    assert "terraform apply was interrupted" in errors.splitlines()[-1]
+    assert "interrupted; terraform apply wrote its state" in errors.splitlines()[-1]
     # The lock is free, and the state knows what was made and what was only begun.
     assert set(ids(postgresql, schema)) == {"quick", "slow"}
     deploy(write(schema, "quick"), allow_removal=("terraform_data.slow",))
     assert not finds_changes(write(schema, "quick"))
+
+
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_a_reader_that_leaves_does_not_cost_the_state(
+    start: Start, postgresql: str, streams: tuple[str, ...]
+) -> None:
+    """`ops deploy | tee log` and Ctrl-C, which ends tee first; or a terminal that was closed."""
+    schema = f"left-{'-'.join(streams)}"
+    reader, writer = os.pipe()
+    process = start(schema, **dict.fromkeys(streams, writer))
+    os.close(writer)
+    os.close(reader)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert set(ids(postgresql, schema)) == {"quick", "slow"}
+
+
+def test_a_state_that_cannot_be_written_stops_the_next_deploy_too(
+    start: Start, write: Write, postgresql: str
+) -> None:
+    process = start("unwritten")
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("alter table unwritten.states rename to elsewhere")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("alter table unwritten.elsewhere rename to states")
+    last = errors.splitlines()[-1]
+    assert "Terraform could not write its state" in last
+    assert "terraform state push errored.tfstate" in last
+
+    terraform = write("unwritten", "quick")
+    with pytest.raises(StateNotWrittenError, match=r"errored\.tfstate"):
+        deploy(terraform)
+    unwritten = terraform.directory / "errored.tfstate"
+    subprocess.run(
+        ["terraform", "state", "push", unwritten.name], cwd=terraform.directory, check=True
+    )
+    unwritten.unlink()
+    deploy(terraform, allow_removal=("terraform_data.slow",))
+    assert set(ids(postgresql, "unwritten")) == {"quick"}
+
+
+def test_a_terraform_that_was_killed_is_not_said_to_have_written_its_state(
+    start: Start, write: Write
+) -> None:
+    process = start("killed")
+    (terraform,) = (
+        each for each in psutil.Process(process.pid).children() if each.name() == "terraform"
+    )
+    terraform.kill()
+    _, errors = process.communicate(timeout=60)
+    assert "terraform apply was ended by signal 9" in errors.splitlines()[-1]
+
+
+def test_what_would_be_forgotten_is_refused_although_named(write: Write, postgresql: str) -> None:
+    apply(write("forgotten", "theirs"))
+    before = state(postgresql, "forgotten")
+    terraform = write("forgotten", "ours")
+    path = terraform.directory / "cdk.tf.json"
+    removed = [{"from": "terraform_data.theirs", "lifecycle": {"destroy": False}}]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"removed": removed}))
+    with pytest.raises(RefusedError) as caught:
+        deploy(terraform, allow_removal=("terraform_data.theirs",))
+    assert "would forget terraform_data.theirs (not made by this stack)" in str(caught.value)
+    assert "--allow-removal" not in str(caught.value)
+    assert "Over an endpoint that runs already" in str(caught.value)
+    assert state(postgresql, "forgotten") == before
 
 
 def test_an_address_guarded_by_prevent_destroy_is_refused_although_named(
@@ -234,6 +321,8 @@ def test_an_address_guarded_by_prevent_destroy_is_refused_although_named(
     before = state(postgresql, "guarded")
     guarded("2")
     (address,) = (each.address for each in terraform.changes() if each.action == "replace")
-    with pytest.raises(RefusedError, match="prevent_destroy is true in the settings"):
+    with pytest.raises(RefusedError, match="prevent_destroy is true in the settings") as caught:
         deploy(terraform, allow_removal=(address,))
+    assert "Set prevent_destroy to false" in str(caught.value)
+    assert "--allow-removal" not in str(caught.value)
     assert state(postgresql, "guarded") == before

@@ -117,22 +117,20 @@ def test_deploy_over_hand_written_hcl_changes_nothing(
     assert len(output.err.splitlines()) == 1
     assert all(address in output.err for address in hand_written.ADDRESSES)
     assert "nothing was changed" in output.err
-    assert "--allow-removal ADDRESS" in output.err
+    assert "Over an endpoint that runs already" in output.err
     assert before.uids() == uids
     assert before.names() == names
     assert before.state() == state
 
 
 @pytest.mark.usefixtures("apart")
-def test_deploy_refuses_what_was_not_named_beside_what_was(
+def test_no_allowance_makes_terraform_forget_the_endpoint(
     before: World, capfd: pytest.CaptureFixture[str]
 ) -> None:
     state = before.state()
-    named = "kubernetes_service.llama_swap"
-    assert main(["deploy", "--yes", "--allow-removal", named]) == 3
-    refusal = capfd.readouterr().err
-    assert named not in refusal
-    assert "kubernetes_namespace.llama_cpp" in refusal
+    allowances = [f"--allow-removal={each}" for each in sorted(hand_written.ADDRESSES)]
+    assert main(["deploy", "--yes", *allowances]) == 3
+    assert "kubernetes_namespace.llama_cpp" in capfd.readouterr().err
     assert before.state() == state
 
 
