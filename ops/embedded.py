@@ -141,7 +141,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     say("PostgreSQL is ready")
 
     processes = Processes(state_dir)
-    etcd_port = free_ports(2)
+    etcd_port = free_ports(2, avoid=(port,))
     etcd = f"http://127.0.0.1:{etcd_port}"
     processes.start(
         "etcd",
@@ -199,7 +199,8 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             "--secure-port=0",
         ],
     )
-    kubelet_port, endpoint_port = free_ports(), free_ports()
+    kubelet_port = free_ports(2)
+    endpoint_port = kubelet_port + 1
     processes.start(
         "kwok",
         [

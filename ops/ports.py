@@ -6,6 +6,7 @@ import os
 import random
 import re
 import socket
+from collections.abc import Collection
 
 from ops.errors import OpsError
 
@@ -15,8 +16,12 @@ _RANGE = "20000-32000"
 stays free until its server starts, minutes later perhaps."""
 
 
-def free_ports(count: int = 1) -> int:
+def free_ports(count: int = 1, *, avoid: Collection[int] = ()) -> int:
     """Find this many free ports in a row.
+
+    Args:
+        count: How many.
+        avoid: Ports that another server of the same command will take, which nothing holds yet.
 
     Returns:
         The first of them, within the range `$SERVER_PORTS` (default: 20000-32000). Commands that
@@ -31,7 +36,8 @@ def free_ports(count: int = 1) -> int:
         raise OpsError(f"{RANGE_VARIABLE} is {low}-{high}; expected at least {count} ports")
     for _ in range(1000):
         first = random.randint(low, high - count)  # noqa: S311 - no secret.
-        if all(refusal(port) is None for port in range(first, first + count)):
+        ports = range(first, first + count)
+        if not any(port in avoid or refusal(port) for port in ports):
             return first
     raise OpsError(f"no {count} free ports in a row on 127.0.0.1; end what holds them")
 

@@ -208,7 +208,7 @@ def _command(
     values = {_in_llama_swap(key.variable): key.read() for key in keys}
     settings = LlamaSwapSettings(
         server=server,
-        start_port=free_ports(len(store.models)),
+        start_port=free_ports(len(store.models), avoid=(port,)),
         api_key_env=tuple(values),
     )
     config = folder / "llama-swap.yaml"

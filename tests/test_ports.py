@@ -13,6 +13,13 @@ def test_free_ports_stay_within_the_range(monkeypatch: pytest.MonkeyPatch) -> No
     assert {free_ports(8) for _ in range(100)} <= {20500, 20501, 20502}
 
 
+def test_free_ports_leave_out_what_another_server_will_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(RANGE_VARIABLE, "20500-20510")
+    assert {free_ports(4, avoid=(20505,)) for _ in range(100)} <= {20500, 20501, 20506}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
