@@ -490,6 +490,10 @@ class Window:
             return "" if _is_observed(found) else f"{namespace}/{name} to be scaled down"
         return f"pods of {namespace}/{name} to be told to go"
 
+    def ready_pods(self, namespace: str, deployment: Document) -> int:
+        """Count a Deployment's ready pods, of which its own status says so a moment later."""
+        return sum(is_ready(each) for each in self._pods(namespace, deployment))
+
     def unready(self, namespace: str, name: str, wanted: int) -> str:
         """Say what so many ready pods of a Deployment wait for."""
         found = None if wanted == 0 else self.deployment(namespace, name)

@@ -191,10 +191,10 @@ class Terraform:
             OpsError: when Terraform cannot read it.
         """
         colour = () if sys.stdout.isatty() else ("-no-color",)
-        sys.stdout.flush()
-        result = self._run("show", *colour, str(plan), capture=False)
+        result = self._run("show", *colour, str(plan))
         if result.returncode:
-            raise OpsError(f"terraform show ended with exit code {result.returncode}")
+            raise OpsError(f"terraform show: {first_error(result.stdout + result.stderr)}")
+        sys.stdout.write(result.stdout)
 
     def check_state_is_written(self) -> None:
         """Refuse to go on from a state that an earlier apply could not write.
@@ -203,7 +203,7 @@ class Terraform:
             StateNotWrittenError: when Terraform left that state in a file.
         """
         if (self.directory / _UNWRITTEN).exists():
-            raise StateNotWrittenError(self._unwritten())
+            raise StateNotWrittenError(self._unwritten("an earlier deploy failed"))
 
     def apply_plan(self, plan: Path, *, quiet: bool) -> None:
         """Apply a saved plan, as `SavedPlan.apply` says."""
@@ -241,7 +241,7 @@ class Terraform:
             with suppress(OSError):
                 sys.stderr.write(output)
         if (self.directory / _UNWRITTEN).exists():
-            raise StateNotWrittenError(self._unwritten())
+            raise StateNotWrittenError(self._unwritten(f"terraform apply: {first_error(output)}"))
         if process.returncode < 0:
             raise StateNotWrittenError(
                 f"terraform apply was ended by signal {-process.returncode}; its state may lack "
@@ -257,25 +257,22 @@ class Terraform:
         if process.returncode:
             raise OpsError(f"terraform apply: {first_error(output)}")
 
-    def _unwritten(self) -> str:
+    def _unwritten(self, why: str) -> str:
         return (
-            f"Terraform could not write its state and left it in {self.directory / _UNWRITTEN}. "
-            f"Before anything else run `terraform state push {_UNWRITTEN}` in that directory, "
-            "then delete the file"
+            f"{why}; Terraform could not write its state and left it in "
+            f"{self.directory / _UNWRITTEN}. Before anything else run `terraform state push "
+            f"{_UNWRITTEN}` in that directory, then delete the file"
         )
 
-    def _run(
-        self, *words: str, stdin: str | None = None, capture: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    def _run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         command = ["terraform", *words]
-        pipe = subprocess.PIPE if capture else None
         with subprocess.Popen(
             command,
             cwd=self.directory,
             env=_environment(),
             stdin=subprocess.PIPE,
-            stdout=pipe,
-            stderr=pipe,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         ) as process:
             try:

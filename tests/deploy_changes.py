@@ -25,6 +25,8 @@ class Change:
     after: Mapping[str, Any] = field(default_factory=dict)
     refused: frozenset[str] = field(default_factory=frozenset)
     """Resource types; none: the deploy goes through."""
+    is_applied: bool = False
+    """Whether the API server has a say beside the provider, so that a test applies it for real."""
 
 
 _NAMESPACE = "kubernetes_namespace_v1"
@@ -35,24 +37,25 @@ _KEY = LlamaSwapSettings(api_key_env=("KEY_GATEWAY",))
 CHANGES: Mapping[str, Change] = MappingProxyType(
     {
         "a model is added": Change(before={"models": tuple(_OTHERS)}),
-        "a model is removed": Change(after={"models": tuple(_OTHERS)}),
+        "a model is removed": Change(is_applied=True, after={"models": tuple(_OTHERS)}),
         "a model's context": Change(
             after={"models": (replace(_FIRST, context=4096), *_OTHERS)},
         ),
         "the serving image": Change(after={"llama_swap_image": _IMAGE}),
         "the Python image": Change(after={"python_image": _IMAGE}),
         "the front end": Change(after={"front_end": "llama-server"}),
-        "a larger volume": Change(after={"storage_size_gib": 1000}),
-        "a smaller volume": Change(after={"storage_size_gib": 25}),
+        "a larger volume": Change(is_applied=True, after={"storage_size_gib": 1000}),
+        "a smaller volume": Change(is_applied=True, after={"storage_size_gib": 25}),
         "another NFS server or path": Change(
             after={"storage": NfsStorage(server="192.0.2.1", path="/srv/other")},
             refused=frozenset({_VOLUME}),
         ),
         "from NFS to the node's SSD": Change(
+            is_applied=True,
             after={"storage": LocalSsdStorage(node="k8s-node1", path="/srv/models")},
             refused=frozenset({_VOLUME, _CLAIM}),
         ),
-        "the GPU window off": Change(after={"gpu_window": None}),
+        "the GPU window off": Change(is_applied=True, after={"gpu_window": None}),
         "the GPU window on": Change(before={"gpu_window": None}),
         "the upkeep off": Change(after={"upkeep": None}),
         "the warm-up off": Change(after={"warm_wait_s": None}),
@@ -60,13 +63,15 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         "an API key is declared": Change(
             after={"llama_swap": _KEY, "api_key_secret": "llama-swap-keys"},
         ),
-        "the Service renamed": Change(after={"service": "endpoint"}),
+        "the Service renamed": Change(is_applied=True, after={"service": "endpoint"}),
         "prevent_destroy off": Change(after={"prevent_destroy": False}),
         "the namespace renamed": Change(
+            is_applied=True,
             after={"namespace": "vision"},
             refused=frozenset({_NAMESPACE, _CLAIM}),
         ),
         "the namespace renamed, prevent_destroy off": Change(
+            is_applied=True,
             before={"prevent_destroy": False},
             after={"namespace": "vision", "prevent_destroy": False},
             refused=frozenset({_NAMESPACE, _CLAIM}),

@@ -36,13 +36,15 @@ def queues_of(settings: GpuWindow) -> ImmichQueues | None:
     return next((each.queues for each in settings.tenants if each.queues is not None), None)
 
 
-def as_it_is(tenant: GpuTenant, found: Document) -> Tenant:
+def as_it_is(tenant: GpuTenant, found: Document, ready_pods: int) -> Tenant:
     """Say what a Deployment has, to be put back."""
     replicas: int = found["spec"].get("replicas", 1)
-    # The controller counts a moment later: one that was just scaled down still counts as ready.
-    ready = min(replicas, found.get("status", {}).get("readyReplicas", 0))
     return Tenant(
-        namespace=tenant.namespace, deployment=tenant.deployment, replicas=replicas, ready=ready
+        namespace=tenant.namespace,
+        deployment=tenant.deployment,
+        replicas=replicas,
+        # A pod that was just scaled down is ready until the controller has seen that.
+        ready=min(replicas, ready_pods),
     )
 
 
@@ -77,7 +79,7 @@ class Opening:
         found = self._window.deployment(tenant.namespace, tenant.deployment)
         if found is None:
             raise OpsError(f"Deployment {tenant.namespace}/{tenant.deployment} is gone")
-        return as_it_is(tenant, found)
+        return as_it_is(tenant, found, self._window.ready_pods(tenant.namespace, found))
 
     def pause(self, immich: Immich, names: tuple[str, ...]) -> None:
         """Pause queues, and wait until the jobs that run have ended."""

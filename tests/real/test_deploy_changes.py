@@ -1,4 +1,4 @@
-"""Every change of our own stack, deployed over itself by the real provider."""
+"""Changes of our own stack, deployed over itself by the real provider."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def stack(
 
 # Without a declaration of its own to begin with, a row begins with what another row deployed:
 # tests/test_terraform_verdict.py has each change alone.
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", [name for name, each in CHANGES.items() if each.is_applied])
 def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
     change = CHANGES[name]
     if change.before:
