@@ -98,18 +98,16 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
         return f"server-side apply, because {error}"
     say("deploying by Terraform, state in PostgreSQL")
     terraform.push_empty_state()
-    begin_anew = (
-        "`python -m ops down --delete-data` deletes the embedded cluster; then start again"
-    )
+    start_over = "To start over: `python -m ops down --delete-data`"
     try:
         apply_as_shown(terraform, show=lambda *_: None, approve=lambda: True, quiet=True, say=say)
     except RefusedError as error:
-        raise RefusedError(f"{error}. {begin_anew}") from error
+        raise RefusedError(f"{error}. {start_over}") from error
     except OpsError as error:
         if "already exists" not in str(error):
             raise
         raise OpsError(
-            f"{error} an earlier `up` made it without Terraform; {begin_anew}"
+            f"{error} an earlier `up` made it without Terraform. {start_over}"
         ) from error
     verify(terraform)
     return "Terraform, state in PostgreSQL; a plan afterwards finds no changes"
