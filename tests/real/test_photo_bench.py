@@ -26,6 +26,8 @@ from ops.local_store import LocalStore
 from ops.photo_bench.album.sample_pictures import write_sample_pictures
 from ops.photo_bench.answers import load, read_answers, read_journal
 from ops.serve import Served
+from ops.smoke import endpoint as smoke
+from ops.smoke import residents
 from tests.photo_runs import scores
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,6 +60,12 @@ class Endpoint:
         assert result.returncode == 0, result.stderr
         return result.stderr
 
+    def unload(self) -> None:
+        """Leave the card to nobody, whatever a test before asked."""
+        with smoke.Endpoint(self.served.url) as asked:
+            nobody = replace(residents.find(asked, timeout_s=10), loaded=())
+            residents.bring_back(asked, nobody, self.served.models, timeout_s=10)
+
     def loads(self) -> int:
         """How many projectors were loaded so far: each one is warned about in the log."""
         log = self.served.log.read_text(errors="replace")
@@ -82,6 +90,7 @@ def endpoint(llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def whole(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never ended."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
+    endpoint.unload()
     before = endpoint.loads()
     endpoint.bench(run_dir)
     assert endpoint.loads() - before == 3

@@ -39,6 +39,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             embedded.down(folder / "state", say=print)
 
 
+@pytest.fixture
+def running(deployed: Deployed) -> Deployed:
+    """What `up` finds or starts again, whatever the test before left."""
+    return up(deployed.cluster.state_dir, say=print)
+
+
 def test_it_applies_server_side_and_says_why(deployed: Deployed) -> None:
     assert deployed.way.startswith(
         "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
@@ -55,28 +61,28 @@ def test_each_model_is_downloaded_served_and_asked_about_a_picture(deployed: Dep
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 def test_smoke_reaches_it_by_a_port_forward_to_the_pod(
-    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+    running: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["smoke", "--random-weights"]) == 0
-    assert deployed.served.url not in capsys.readouterr().out
+    assert running.served.url not in capsys.readouterr().out
 
 
-def test_a_second_up_finds_what_runs(deployed: Deployed) -> None:
+def test_a_second_up_finds_what_runs(running: Deployed) -> None:
     said: list[str] = []
-    again = up(deployed.cluster.state_dir, say=said.append)
-    assert again.served == deployed.served
+    again = up(running.cluster.state_dir, say=said.append)
+    assert again.served == running.served
     assert f"{again.served.front_end} serves already, at {again.served.url}" in said
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    running: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declare_key(monkeypatch)
     monkeypatch.setattr("ops.up.PRODUCTION", KEYED)
     monkeypatch.setenv("LLAMA_API_KEY", "")
     monkeypatch.delenv("KEY_GATEWAY", raising=False)
-    state_dir = deployed.cluster.state_dir
+    state_dir = running.cluster.state_dir
     again = up(state_dir, say=print)
     assert [each.model for each in again.answers] == [model.id for model in REGISTRY]
     refused = httpx2.get(f"{again.served.url}/v1/models", trust_env=False)
@@ -103,8 +109,8 @@ def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
     assert main(["smoke", "--random-weights"]) == 1
 
 
-def test_down_ends_all_of_it(deployed: Deployed) -> None:
-    state_dir = deployed.cluster.state_dir
+def test_down_ends_all_of_it(running: Deployed) -> None:
+    state_dir = running.cluster.state_dir
     assert serve.find(state_dir) is not None
     assert main(["down", "--state-dir", str(state_dir)]) == 0
     assert serve.find(state_dir) is None
