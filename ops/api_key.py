@@ -13,6 +13,7 @@ def api_key() -> str:
     return os.environ.get(KEY_VARIABLE, "")
 
 
-def authorization() -> dict[str, str]:
-    """The header that carries it; empty: none is sent."""
-    return {"Authorization": f"Bearer {api_key()}"} if api_key() else {}
+def authorization(key: str | None = None) -> dict[str, str]:
+    """The header that carries a key (default: the environment's); empty without one."""
+    key = api_key() if key is None else key
+    return {"Authorization": f"Bearer {key}"} if key else {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from ops.api_key import authorization
 from ops.errors import OpsError
 from ops.pictures import data_uri, solid_picture
 from ops.serve import Served
@@ -39,7 +40,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
     Raises:
         OpsError: when one does not answer.
     """
-    headers = {} if served.key is None else {"Authorization": f"Bearer {served.key.read()}"}
+    headers = authorization("" if served.key is None else served.key.read())
     for model in served.models:
         started = time.monotonic()
         try:

@@ -173,7 +173,7 @@ class _Server:
         front_end = front_end or ("llama-server" if states else None)
         findings = list(self._ids(listed))
         key_declared = self._key_declared()
-        # The key of a gateway before the front end is no setting of this repository's.
+        # A gateway before the front end may ask for a key that these settings do not declare.
         if asks_for_key != key_declared and (key_declared or front_end is not None):
             findings.append(self._key(asks_for_key))
         if front_end is None and not self._own:

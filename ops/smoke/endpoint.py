@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from ops.api_key import KEY_VARIABLE
+from ops.api_key import KEY_VARIABLE, authorization
 from ops.errors import OpsError
 from ops.smoke.outcome import CheckError, one_line
 
@@ -147,7 +147,7 @@ class Endpoint:
                 method,
                 f"{self.url}{path}",
                 json=body,
-                headers={"Authorization": f"Bearer {key}"} if key else {},
+                headers=authorization(key),
                 timeout=httpx2.Timeout(timeout_s, connect=connect_s),
             ) as response,
         ):
