@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -81,6 +82,15 @@ class Ending:
             yield
         finally:
             self._possible = False
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, and let a signal end it, also one that came before.
+
+        Raised anywhere else, the end could come into the middle of starting a process or of
+        asking after it: the process would be lost, or its lock held for ever.
+        """
+        with self.possible():
+            time.sleep(seconds)
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
         """Take a signal."""

@@ -5,14 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+
+from in_pod.gpu_window import Window
+from ops.signals import ended_once
+from ops.window.command import run_command
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +34,8 @@ window = SimpleNamespace(
     timing=SimpleNamespace(poll_s=0.05),
     beat=lambda patiently: None,
 )
-code = run_command(window, sys.argv[2:], env={"LLAMA_SWAP_URL": "http://there"}, say=print)
+env = {"LLAMA_SWAP_URL": "http://there"}
+code = run_command(window, sys.argv[2:], env=env, say=print, sleep=time.sleep)
 print("exit code", code, "in front" if os.tcgetpgrp(0) == os.getpgrp() else "behind", flush=True)
 print("read", sys.stdin.readline().strip(), flush=True)
 """
@@ -105,3 +113,33 @@ def test_a_command_that_ctrl_z_stopped_ends_at_the_deadline(opened: list[Termina
     terminal.type("\x1a")
     terminal.until("the time is up")
     terminal.until("exit code 124 in front")
+
+
+@pytest.mark.parametrize("moment", ["__init__", "_internal_poll"])
+def test_a_signal_amid_starting_or_asking_ends_the_command(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    interrupted = getattr(subprocess.Popen, moment)
+
+    def interrupt(process: subprocess.Popen[bytes], *arguments: Any, **options: Any) -> Any:
+        answer = interrupted(process, *arguments, **options)
+        if not started:
+            started.append(process)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answer
+
+    monkeypatch.setattr(subprocess.Popen, moment, interrupt)
+    window = cast(
+        "Window",
+        SimpleNamespace(
+            record=SimpleNamespace(deadline=time.time() + 60),
+            now=time.time,
+            timing=SimpleNamespace(poll_s=0.05),
+            beat=lambda patiently: None,
+        ),
+    )
+    with ended_once("a note") as ending, pytest.raises(SystemExit) as ended:
+        run_command(window, ("sleep", "60"), env={}, say=print, sleep=ending.sleep)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert started[0].returncode == -signal.SIGTERM

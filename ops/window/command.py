@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -26,7 +25,12 @@ _SAY_S = 300
 
 
 def run_command(
-    window: Window, command: Sequence[str], *, env: Mapping[str, str], say: Say
+    window: Window,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    say: Say,
+    sleep: Callable[[float], None],
 ) -> int:
     """Run a command until it ends or the window's deadline comes; what it writes is its own.
 
@@ -35,6 +39,7 @@ def run_command(
         command: The program and its arguments.
         env: Added to its environment.
         say: Takes a line for the operator.
+        sleep: Sleeps for so many seconds; what it raises ends the command.
 
     Returns:
         Its exit code, 128 and the signal where one ended it; 124 where the deadline did.
@@ -54,7 +59,7 @@ def run_command(
                     say(f"the time is up: SIGTERM to {command[0]}, SIGKILL {_GRACE_S} s later")
                     return TIME_IS_UP
                 heartbeat.beat()
-                time.sleep(min(window.timing.poll_s, 0.2))
+                sleep(min(window.timing.poll_s, 0.2))
         finally:
             if process.poll() is None:
                 _end(process)
@@ -62,7 +67,7 @@ def run_command(
     return code if code >= 0 else 128 - code
 
 
-def hold(window: Window, *, url: str, say: Say) -> None:
+def hold(window: Window, *, url: str, say: Say, sleep: Callable[[float], None]) -> None:
     """Keep the window open until Ctrl-C or its deadline, showing what is left."""
     heartbeat = _Heartbeat(window, say)
     deadline = window.record.deadline
@@ -76,7 +81,7 @@ def hold(window: Window, *, url: str, say: Say) -> None:
                     said = left_s
                     say(line)
                 heartbeat.beat()
-                time.sleep(min(window.timing.poll_s, 0.5))
+                sleep(min(window.timing.poll_s, 0.5))
             say("the time is up")
         except KeyboardInterrupt:
             say("Ctrl-C")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
 from constructs.gpu_tenants import GpuWindow
@@ -84,16 +84,17 @@ def run(
         failure: BaseException | None = None
         code = 0
         try:
-            with ending.possible():
-                opening = Opening(window, wait_s=wait_s, holders=Holders(api))
-                opening.record(settings.tenants, immich, names)
-                if immich is not None:
-                    opening.pause(immich, names)
-                opening.take_card()
-                opening.give_card()
-                window.renew(replace(window.record, deadline=window.now() + for_s))
-                with forward() as url:
-                    code = _use(window, command, url, say)
+            with ExitStack() as opened:
+                with ending.possible():
+                    opening = Opening(window, wait_s=wait_s, holders=Holders(api))
+                    opening.record(settings.tenants, immich, names)
+                    if immich is not None:
+                        opening.pause(immich, names)
+                    opening.take_card()
+                    opening.give_card()
+                    window.renew(replace(window.record, deadline=window.now() + for_s))
+                    url = opened.enter_context(forward())
+                code = _use(window, command, url, say=say, sleep=ending.sleep)
         except LostError as error:
             raise OpsError(f"{error}; nothing more is done here") from error
         except BaseException as error:
@@ -158,15 +159,22 @@ def status(api: Api, *, namespace: str, say: Say) -> None:
         say(f"to be resumed: Immich's queue {name}")
 
 
-def _use(window: Window, command: Sequence[str], url: str, say: Say) -> int:
+def _use(
+    window: Window,
+    command: Sequence[str],
+    url: str,
+    *,
+    say: Say,
+    sleep: Callable[[float], None],
+) -> int:
     left_s = window.record.deadline - window.now()
     if not command:
         say(f"the endpoint is at {url}; the card is yours for {span(left_s)}")
-        hold(window, url=url, say=say)
+        hold(window, url=url, say=say, sleep=sleep)
         return 0
     say(f"the endpoint is at {url}; running {command[0]} for at most {span(left_s)}")
     env = {"LLAMA_SWAP_URL": url, "OPENAI_BASE_URL": f"{url}/v1"}
-    return run_command(window, command, env=env, say=say)
+    return run_command(window, command, env=env, say=say, sleep=sleep)
 
 
 def _immich(

@@ -92,9 +92,7 @@ def test_llama_swap_has_the_card_meanwhile(card: Card, run: Run) -> None:
     assert record.tenants == (Tenant(namespace=ML[0], deployment=ML[1], replicas=1, ready=1),)
     # The API server tells the time in whole seconds.
     assert 0 < record.deadline - card.api.now() <= run.for_s + 1
-    window.terminate()
-    window.join(30)
-    assert window.exitcode == 128 + signal.SIGTERM, run.said()
+    assert run.end(window) == 128 + signal.SIGTERM, run.said()
     assert "ended by signal 15" in run.said()
     card.until(card.as_at_start)
 
@@ -282,8 +280,7 @@ def test_a_second_window_is_refused_while_the_first_lives(card: Card, run: Run) 
     assert "python -m ops window --restore" in said
     assert "writes: 0" in said
     assert card.ready(SWAP) == 1
-    first.terminate()
-    first.join(30)
+    assert run.end(first) == 128 + signal.SIGTERM, run.said()
     card.until(card.as_at_start)
 
 
@@ -298,6 +295,5 @@ def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Ru
     assert code == 0
     assert "is left alone" in said
     assert card.ready(SWAP) == 1
-    first.terminate()
-    first.join(30)
+    assert run.end(first) == 128 + signal.SIGTERM, run.said()
     card.until(card.as_at_start)

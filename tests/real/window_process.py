@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -62,14 +63,22 @@ class Run:
     def said(self) -> str:
         return self.log.read_text()
 
+    def end(self, process: ForkServerProcess) -> int:
+        """End it as a shell that is closed does, and wait until it has put everything back."""
+        process.terminate()
+        return self._joined(process)
+
     def finish(self) -> tuple[int, str]:
         """Run to its end: exit code (-9 where it killed itself) and what it said."""
-        process = self.start()
+        code = self._joined(self.start())
+        return code, self.said()
+
+    def _joined(self, process: ForkServerProcess) -> int:
         process.join(90)
         assert process.exitcode is not None, self.said()
         code = process.exitcode
         process.close()
-        return code, self.said()
+        return code
 
 
 class _Killer:
@@ -105,6 +114,8 @@ def _main(run: Run) -> None:
     with run.log.open("w", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+        # One that hangs says where, before `finish` and `end` give it up.
+        faulthandler.dump_traceback_later(80, file=log)
 
         def say(line: str) -> None:
             print(line, file=log)
