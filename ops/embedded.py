@@ -207,6 +207,8 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
             str(programs / "kwok"),
             f"--kubeconfig={kubeconfig}",
             "--manage-all-nodes=true",
+            # Without heartbeats a node counts as lost every 50 s, and its pods as not ready.
+            "--node-lease-duration-seconds=40",
             "--node-ip=127.0.0.1",
             f"--node-port={kubelet_port}",
             f"--tls-cert-file={certificate}",

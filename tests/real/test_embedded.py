@@ -62,6 +62,14 @@ def test_the_api_server_says_which_kubernetes_it_is(cluster: EmbeddedCluster) ->
     assert f"k8s.io/kubernetes {version}" in (ROOT / "tools" / "go.mod").read_text()
 
 
+def test_the_node_beats_like_a_kubelet(cluster: EmbeddedCluster) -> None:
+    with api_of(cluster) as api:
+        lease = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/k8s-node1")
+    assert lease is not None
+    # A quarter of it passes between two beats; the node is lost 50 s after the last.
+    assert lease["spec"]["leaseDurationSeconds"] == 40
+
+
 def test_somebody_shares_the_gpu_and_keeps_what_a_window_made_of_them(
     cluster: EmbeddedCluster, kube: Cluster
 ) -> None:
