@@ -20,6 +20,7 @@ from ops.kube_api import KubeApi
 from ops.llama_server import llama_server as find_llama_server
 from ops.manifests import manifests
 from tests.fake_immich import FakeImmich
+from tests.real.running_provider import VARIABLE, running
 from tests.real.shared_card import Card
 from tests.real.shared_cluster import SharedCluster
 from tests.real.window_process import ML, Run
@@ -75,8 +76,8 @@ def kube(cluster: EmbeddedCluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skip where Terraform cannot get the Kubernetes provider."""
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Kubernetes provider's program; skips where Terraform cannot get it."""
     directory = tmp_path_factory.mktemp("provider")
     (directory / "main.tf.json").write_text(
         '{"terraform": {"required_providers": {"kubernetes": '
@@ -92,6 +93,26 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> None:
     )
     if result.returncode:
         pytest.skip("terraform finds no provider hashicorp/kubernetes 2.38.0 (registry or mirror)")
+    (program,) = directory.glob(".terraform/providers/*/*/*/*/*/terraform-provider-*")
+    return program
+
+
+@pytest.fixture(scope="session")
+def provider_address(
+    provider: Path, shared_cluster: SharedCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Where Terraform reaches a provider that serves the shared cluster."""
+    log = tmp_path_factory.mktemp("provider") / "log"
+    with running(provider, log, shared_cluster.cluster.environment()) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def running_provider(provider_address: str) -> Iterator[None]:
+    """Spare Terraform the start of the provider, which costs more than a plan itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, provider_address)
+        yield
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.real.applied import apply, finds_changes
 Json = dict[str, Any]
 Synth = Callable[..., Json]
 
-pytestmark = pytest.mark.usefixtures("provider")
+pytestmark = pytest.mark.usefixtures("running_provider")
 
 
 class Stack:

@@ -23,12 +23,12 @@ from ops.synth import node_path
 from ops.terraform import SavedPlan, Terraform
 from ops.terraform_verdict import Verdict
 from tests.conftest import ROOT
-from tests.real import hand_written
+from tests.real import hand_written, running_provider
 from tests.real.applied import apply, finds_changes
 
 Synth = Callable[..., dict[str, Any]]
 
-pytestmark = pytest.mark.usefixtures("provider")
+pytestmark = pytest.mark.usefixtures("running_provider")
 
 SCHEMA = "llama-cpp"
 NAMESPACE = f"/api/v1/namespaces/{hand_written.NAMESPACE}"
@@ -87,9 +87,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def before(
-    cluster: EmbeddedCluster, provider: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
+def before(cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The hand-written endpoint, deployed with its state in our schema."""
     directory = tmp_path_factory.mktemp("hcl")
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
@@ -182,8 +180,9 @@ def cdktf() -> str:
 
 @pytest.mark.usefixtures("apart")
 def test_cdktf_deploy_typed_by_hand_destroys_nothing_of_the_hand_written_endpoint(
-    before: World, cdktf: str
+    before: World, cdktf: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv(running_provider.VARIABLE)
     uids, names, ((_, data),) = before.uids(), before.names(), before.state()
     try:
         result = subprocess.run(

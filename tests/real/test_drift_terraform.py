@@ -22,9 +22,10 @@ from ops.embedded import EmbeddedCluster
 from ops.environment import KubeTarget
 from ops.kube_api import Document, KubeApi
 from ops.terraform import Terraform
+from tests.real import running_provider
 from tests.real.applied import apply
 
-pytestmark = pytest.mark.usefixtures("provider")
+pytestmark = pytest.mark.usefixtures("running_provider")
 
 NAMESPACE = "llama-cpp"
 CONFIG_MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/llama-swap"
@@ -35,7 +36,7 @@ COMMIT = r"\((commit [0-9a-f]+, [^)]+|not committed)\)"
 
 @pytest.fixture(scope="module")
 def declared(
-    provider: None, cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
+    cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Declared]:
     """The working tree, deployed by Terraform."""
     with pytest.MonkeyPatch.context() as patch:
@@ -140,6 +141,8 @@ def test_an_object_that_is_gone(declared: Declared, api: KubeApi) -> None:
 def test_terraform_that_takes_too_long_is_named_and_ended(
     declared: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # With a provider of its own, which has to be ended too.
+    monkeypatch.delenv(running_provider.VARIABLE)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = yaml.safe_load(Path(os.environ["KUBE_CONFIG_PATH"]).read_text())
         at = f"https://127.0.0.1:{silent.getsockname()[1]}"

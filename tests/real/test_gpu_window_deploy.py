@@ -22,7 +22,7 @@ Synth = Callable[..., dict[str, Any]]
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/llama-cpp/deployments/llama-swap"
 
-pytestmark = pytest.mark.usefixtures("provider")
+pytestmark = pytest.mark.usefixtures("running_provider")
 
 
 @pytest.fixture(scope="module")

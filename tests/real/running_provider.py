@@ -1,0 +1,40 @@
+"""A provider that keeps running: Terraform starts it anew for each command otherwise."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "TF_REATTACH_PROVIDERS"
+
+
+@contextmanager
+def running(program: Path, log: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Run the provider in an environment of its own.
+
+    The value is what `TF_REATTACH_PROVIDERS` has to be. Where it is set, Terraform neither
+    installs nor starts the provider, and the provider does not see Terraform's environment.
+    """
+    with log.open("w") as written:
+        process = subprocess.Popen(
+            [str(program), "-debug"],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=written,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        address = None
+        while address is None:
+            line = process.stdout.readline()
+            assert line, log.read_text()
+            address = re.search(rf"\b{VARIABLE}='(.*)'", line)
+        yield address[1]
+    finally:
+        process.terminate()
+        process.communicate()
