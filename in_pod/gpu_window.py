@@ -863,11 +863,13 @@ def restore_past_deadline(window: Window, immich: Immich | None, *, who: str) ->
     if not window.find():
         return ()
     left_s = window.record.deadline - window.now()
-    if left_s > 0 or not window.is_dead:
+    # One that was let go is anybody's: its deadline is the time of then, by a clock of whole
+    # seconds, which may not be reached yet by this one.
+    if window.holder and (left_s > 0 or not window.is_dead):
         until = (
             f"{left_s:.0f} s left" if left_s > 0 else f"a heartbeat {window.silent_s:.0f} s ago"
         )
-        window.say(f"the window of {window.holder or 'nobody'} is left alone: {until}")
+        window.say(f"the window of {window.holder} is left alone: {until}")
         return ()
     window.say(f"the window of {window.holder or 'nobody'} is past its deadline: restoring")
     if not window.take_over(who):

@@ -207,6 +207,16 @@ def test_what_remains_is_free_for_anybody_at_once(
     assert window.record.deadline == server.clock
 
 
+def test_what_was_let_go_is_restored_although_a_clock_is_a_second_behind(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
+    window.create("me@here", record)
+    window.let_go(replace(record, tenants=(), queues=()))
+    server.clock -= 1  # What the API server says is in whole seconds.
+    assert restore_past_deadline(window, None, who="cronjob@pod") == ()
+    assert server.lease is None
+
+
 @pytest.mark.parametrize(
     ("left_s", "renewed_s_ago", "line"),
     [
