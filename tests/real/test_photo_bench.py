@@ -6,11 +6,8 @@ twice and that nothing is lost do not depend on it.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,9 +25,9 @@ from ops.photo_bench.answers import load, read_answers, read_journal
 from ops.serve import Served
 from ops.smoke import endpoint as smoke
 from ops.smoke import residents
+from tests.forked_program import Program
 from tests.photo_runs import scores
 
-ROOT = Path(__file__).parent.parent.parent
 _PICTURES = 30
 _KILLS = 12
 
@@ -41,24 +38,22 @@ class Endpoint:
     store: LocalStore
     pictures: Path
 
-    def command(self, run_dir: Path, *options: str) -> list[str]:
-        program = [sys.executable, "-m", "ops", "bench", str(self.pictures)]
-        program += ["--run", str(run_dir), "--url", self.served.url, "--random-weights"]
-        return [*program, "--lock", str(self.store.lock_path), *options]
+    def command(self, run_dir: Path, *options: str) -> Program:
+        return Program(
+            name="ops",
+            arguments=(
+                *("bench", str(self.pictures), "--run", str(run_dir), "--random-weights"),
+                *("--url", self.served.url, "--lock", str(self.store.lock_path), *options),
+            ),
+            log=run_dir.with_name("log"),
+        )
 
     def bench(self, run_dir: Path, *options: str) -> str:
         """Run the command to its end; return what it says."""
-        result = subprocess.run(
-            self.command(run_dir, *options),
-            cwd=ROOT,
-            env=os.environ,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stderr
+        program = self.command(run_dir, *options)
+        code, said = program.finish(), program.log.read_text()
+        assert code == 0, said
+        return said
 
     def unload(self) -> None:
         """Leave the card to nobody, whatever a test before asked."""
@@ -125,22 +120,17 @@ def test_a_run_that_is_killed_again_and_again_has_the_same_table(
     draw = random.Random(8)
     kept = 0
     for kill in range(_KILLS):
-        process = subprocess.Popen(
-            endpoint.command(run_dir),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = endpoint.command(run_dir).start()
         wanted = min(3 * _PICTURES - 1, kept + draw.randint(1, 10))
         deadline = time.monotonic() + 120
         path = run_dir / "answers.jsonl"
         while not path.is_file() or path.read_bytes().count(b"\n") < wanted:
-            assert process.poll() is None, f"it ended by itself before kill {kill}"
+            assert process.exitcode is None, f"it ended by itself before kill {kill}"
             assert time.monotonic() < deadline
             time.sleep(0.002)
         time.sleep(draw.random() * 0.1)
         process.kill()
-        process.wait()
+        process.join()
         answers = read_answers(run_dir)
         assert len({answer.key for answer in answers}) == len(answers) >= kept
         kept = len(answers)
@@ -201,29 +191,24 @@ def test_another_client_that_takes_the_model_away_is_seen(
     first, second, _ = endpoint.served.models
     run_dir = tmp_path / "run"
     # Five questions a photo: the run is not over before the other client is served.
-    process = subprocess.Popen(
-        endpoint.command(run_dir, "--model", first, "--method", "anchored", "--anchors", "5"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = endpoint.command(run_dir, "--model", first, "--method", "anchored", "--anchors", "5")
+    process = program.start()
     path = run_dir / "answers.jsonl"
     while not path.is_file() or path.read_bytes().count(b"\n") < 8:
-        assert process.poll() is None
+        assert process.exitcode is None
         time.sleep(0.002)
     body = {"model": second, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
     url = f"{endpoint.served.url}/v1/chat/completions"
     assert httpx2.post(url, json=body, timeout=60, trust_env=False).status_code == 200
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0
+    process.join(120)
+    assert process.exitcode == 0
     run = load(run_dir)
     (model,) = run.models
     assert len(run.answers) == 5 * _PICTURES
     assert sum(each.cold for each in run.answers) == 1
     assert [each["by"] for each in read_journal(run_dir, "load")] == ["run", "others"]
     assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))
-    assert "was swapped away by another client" in said
+    assert "was swapped away by another client" in program.log.read_text()
 
 
 def test_llama_servers_own_router_gives_the_same_scores(
