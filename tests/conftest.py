@@ -132,6 +132,8 @@ def pytest_configure() -> None:
     # In the background of a shell SIGINT is ignored, and what the tests start would ignore it too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Terraform, its provider and the control plane spend a third of their time collecting garbage.
+    os.environ.setdefault("GOGC", "400")
     # A port that one worker found free must not be taken by another before its server starts.
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:

@@ -99,7 +99,8 @@ def test_a_crowd_swaps_less_often_than_it_asks(endpoint: Endpoint) -> None:
     before = endpoint.loads()
     with ThreadPoolExecutor(10) as clients:
         asked = [clients.submit(endpoint.chat, model=model) for model in (EYES, OTHER) * 5]
-        assert [each.result().status_code for each in asked] == [200] * 10
+        answers = [each.result() for each in asked]
+    assert [each.text for each in answers if each.status_code != 200] == []
     assert 2 <= endpoint.loads() - before < 10
 
 
