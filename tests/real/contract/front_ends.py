@@ -38,6 +38,8 @@ class Contract:
     """A header with the right key `{key}` or `{basic}`, and the status of the answer."""
     eleven_at_once: Mapping[int, int]
     """Status -> how many of eleven requests at once to one model."""
+    refused_in_a_crowd: str | None
+    """What a request may get whose model went while it was handed on; None: that cannot be."""
     keeps_connections: bool
     """Whether a connection can be used again after an answer of a model."""
     load_failed: str
@@ -83,6 +85,7 @@ CONTRACTS: Mapping[FrontEnd, Contract] = {
             "Authorization: {key}": 401, _BASIC: 200, "x-api-key: {key}": 200,
         },
         eleven_at_once={200: 10, 429: 1},
+        refused_in_a_crowd=None,
         keeps_connections=True,
         load_failed="upstream command exited prematurely",
         notices_leavers=True,
@@ -122,6 +125,7 @@ CONTRACTS: Mapping[FrontEnd, Contract] = {
             "Authorization: {key}": 200, _BASIC: 401, "x-api-key: {key}": 200,
         },
         eleven_at_once={200: 11},
+        refused_in_a_crowd="is not running",
         keeps_connections=False,
         load_failed="failed to load",
         notices_leavers=False,

@@ -100,7 +100,14 @@ def test_a_crowd_swaps_less_often_than_it_asks(endpoint: Endpoint) -> None:
     with ThreadPoolExecutor(10) as clients:
         asked = [clients.submit(endpoint.chat, model=model) for model in (EYES, OTHER) * 5]
         answers = [each.result() for each in asked]
-    assert [each.text for each in answers if each.status_code != 200] == []
+    refusal = endpoint.contract.refused_in_a_crowd
+    served = [
+        each
+        for each in answers
+        if refusal is None or each.status_code != 400 or refusal not in each.text
+    ]
+    assert [each.status_code for each in served] == [200] * len(served)
+    assert len(served) > 5
     assert 2 <= endpoint.loads() - before < 10
 
 
