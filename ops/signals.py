@@ -28,21 +28,27 @@ def ended_by_signals() -> Iterator[None]:
         yield
 
 
+class Interrupt:
+    """Whether a signal came: a flag alone, as a lock may be what the signal came into."""
+
+    came = False
+
+
 @contextmanager
-def passed_on(take: Callable[[], None], note: str) -> Iterator[None]:
-    """Hand SIGINT, SIGTERM and SIGHUP to something else instead of ending.
+def noted(note: str) -> Iterator[Interrupt]:
+    """Note SIGINT, SIGTERM and SIGHUP instead of ending.
 
     Args:
-        take: Called at each signal.
         note: Written to stderr at each signal.
     """
+    interrupt = Interrupt()
 
     def receive(_number: int, _frame: FrameType | None) -> None:
-        take()
+        interrupt.came = True
         _note(note)
 
     with _handled(_ALL, receive):
-        yield
+        yield interrupt
 
 
 def _note(note: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.signals import passed_on
+from ops.signals import noted
 from ops.terraform_changes import ResourceChange, read_changes
 
 _END_TIMEOUT_S = 2
@@ -210,10 +211,9 @@ class Terraform:
         command = ["terraform", "apply", "-input=false", "-lock-timeout=60s"]
         command += () if sys.stdout.isatty() and not quiet else ("-no-color",)
         sys.stdout.flush()
-        interrupted = threading.Event()
         with (
             tempfile.TemporaryFile("w+") as errors,
-            passed_on(interrupted.set, "interrupted; waiting for Terraform to write its state"),
+            noted("interrupted; waiting for Terraform to write its state") as interrupt,
         ):
             process = subprocess.Popen(
                 [*command, str(plan)],
@@ -229,8 +229,8 @@ class Terraform:
             )
             progress = threading.Thread(target=_pass_on, args=(process, not quiet))
             progress.start()
-            while process.poll() is None and not interrupted.wait(_LOOK_EVERY_S):
-                pass
+            while process.poll() is None and not interrupt.came:
+                time.sleep(_LOOK_EVERY_S)
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
                 process.wait()
@@ -247,7 +247,7 @@ class Terraform:
                 f"terraform apply was ended by signal {-process.returncode}; its state may lack "
                 "what it was making. See `python -m ops plan --refresh`, then deploy again"
             )
-        if interrupted.is_set():
+        if interrupt.came:
             done = "was complete" if process.returncode == 0 else "wrote its state"
             raise ApplyInterruptedError(
                 f"interrupted; terraform apply {done}. Deploy again to go on"
