@@ -24,8 +24,8 @@ from tests.forked_program import CONTEXT
 NAMESPACE = "llama-cpp"
 ML = ("immich", "immich-machine-learning")
 URL = "http://127.0.0.1:1"
-WHILE_OPEN = ("sh", "-c", "while kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
-"""A command that ends with its window, also where that is killed."""
+WHILE_OPEN = ("sh", "-c", "while [ $PPID != 1 ] && kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
+"""A command that ends with its window, also where that is killed before the shell has started."""
 
 FAST = gpu_window.Timing(poll_s=0.03, renew_s=3600)
 """No heartbeat but before a change, so that every run writes the same."""
