@@ -28,29 +28,6 @@ def ended_by_signals() -> Iterator[None]:
         yield
 
 
-class Interrupt:
-    """Whether a signal came: a flag alone, as a lock may be what the signal came into."""
-
-    came = False
-
-
-@contextmanager
-def noted(note: str) -> Iterator[Interrupt]:
-    """Note SIGINT, SIGTERM and SIGHUP instead of ending.
-
-    Args:
-        note: Written to stderr at each signal.
-    """
-    interrupt = Interrupt()
-
-    def receive(_number: int, _frame: FrameType | None) -> None:
-        interrupt.came = True
-        _note(note)
-
-    with _handled(_ALL, receive):
-        yield interrupt
-
-
 def _note(note: str) -> None:
     """Write a line to stderr from a handler: a print may be what the signal came into."""
     # The terminal may be gone, and with it the reader: that is one of the signals.
@@ -98,8 +75,13 @@ class Ending:
         with self.possible():
             time.sleep(seconds)
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether a signal came."""
+        return bool(self._number)
+
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Take a signal: no lock, as the signal may have come into what holds it."""
         self._number = number
         if self._possible:
             self._raise()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.signals import noted
+from ops.signals import ended_once
 from ops.terraform_changes import ResourceChange, read_changes
 
 _END_TIMEOUT_S = 2
@@ -213,7 +213,7 @@ class Terraform:
         sys.stdout.flush()
         with (
             tempfile.TemporaryFile("w+") as errors,
-            noted("interrupted; waiting for Terraform to write its state") as interrupt,
+            ended_once("interrupted; waiting for Terraform to write its state") as ending,
         ):
             process = subprocess.Popen(
                 [*command, str(plan)],
@@ -229,7 +229,7 @@ class Terraform:
             )
             progress = threading.Thread(target=_pass_on, args=(process, not quiet))
             progress.start()
-            while process.poll() is None and not interrupt.came:
+            while process.poll() is None and not ending.is_asked_for:
                 time.sleep(_LOOK_EVERY_S)
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
@@ -247,7 +247,7 @@ class Terraform:
                 f"terraform apply was ended by signal {-process.returncode}; its state may lack "
                 "what it was making. See `python -m ops plan --refresh`, then deploy again"
             )
-        if interrupt.came:
+        if ending.is_asked_for:
             done = "was complete" if process.returncode == 0 else "wrote its state"
             raise ApplyInterruptedError(
                 f"interrupted; terraform apply {done}. Deploy again to go on"
