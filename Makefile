@@ -82,7 +82,7 @@ cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy`
 
 # A whole suite runs in two processes; a file stays in one, and its servers start once. Files are
 # given out in the order of collection: the long ones of tests/real first.
-WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+WORKERS := --numprocesses=3 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
 test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once and named where skipped

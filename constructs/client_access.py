@@ -5,7 +5,7 @@ from __future__ import annotations
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.labels import labels, selector
+from llama_swap_config.cluster.labels import labels, selector
 
 _POLICY = tf.network_policy_v1
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from constructs import job_pod
 from constructs import terraform as tf
 
-from constructs.labels import selector
 from constructs.model_store import ModelStore
+from llama_swap_config.cluster.labels import selector
 
 _JOB = tf.job_v1
 

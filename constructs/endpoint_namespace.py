@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constructs import terraform as tf
 
-from constructs.labels import APP
+from llama_swap_config.cluster.labels import APP
 
 
 class EndpointNamespace(tf.Construct):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.gpu_tenants import ENDPOINT_DEPLOYMENT, LEASE, GpuTenant
-from constructs.labels import labels
+from llama_swap_config.cluster.gpu_tenants import ENDPOINT_DEPLOYMENT, LEASE, GpuTenant
+from llama_swap_config.cluster.labels import labels
 
 _ROLE = tf.role_v1
 _BINDING = tf.role_binding_v1

@@ -6,9 +6,9 @@ from constructs import job_pod
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.gpu_tenants import GpuTenant, ImmichQueues
 from constructs.gpu_window_account import GpuWindowAccount
-from constructs.labels import labels, selector
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
+from llama_swap_config.cluster.labels import labels, selector
 
 _CRON = tf.cron_job_v1
 _JOB = tf.job_v1

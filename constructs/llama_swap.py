@@ -7,17 +7,21 @@ import hashlib
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.front_end import CONFIG_DIR, FrontEndProgram
-from constructs.gpu_tenants import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
-from constructs.labels import labels, selector
 from constructs.model_store import ModelStore
-from constructs.model_warm_up import WARM_UP_ANNOTATION, ModelWarmUp
-from constructs.pod_resources import Gpu, PodResources
+from constructs.model_warm_up import ModelWarmUp
+from llama_swap_config.cluster.gpu_tenants import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from llama_swap_config.cluster.labels import (
+    CONFIG_ANNOTATION,
+    WARM_UP_ANNOTATION,
+    labels,
+    selector,
+)
+from llama_swap_config.cluster.pod_resources import Gpu, PodResources
+from llama_swap_config.front_end_program import CONFIG_DIR, FrontEndProgram
 
 _DEP = tf.deployment_v1
 _SVC = tf.service_v1
 
-CONFIG_ANNOTATION = "checksum/config"
 # Whichever front end runs: under a name of its own, the other one's Deployment would be made
 # beside this one, and its pod would wait for the one GPU.
 _NAME = ENDPOINT_DEPLOYMENT

@@ -10,8 +10,8 @@ from constructs import terraform as tf
 
 from constructs.download_job_spec import PLAN_KEY, PROGRAM_KEY, DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.labels import labels
 from constructs.model_store import ModelStore
+from llama_swap_config.cluster.labels import labels
 
 _NAME = "model-download"
 

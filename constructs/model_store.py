@@ -5,8 +5,8 @@ from __future__ import annotations
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.labels import labels
-from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.labels import labels
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 
 _PV = tf.persistent_volume_v1
 _PVC = tf.persistent_volume_claim_v1

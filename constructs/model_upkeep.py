@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from constructs import terraform as tf
 
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.labels import labels
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
+from llama_swap_config.cluster.labels import labels
+from llama_swap_config.cluster.upkeep import Upkeep
 
 _CRON = tf.cron_job_v1
 _NAME = "model-upkeep"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upkeep:
-    """When and how the volume is looked after."""
-
-    schedule: str = "17 4 * * 0"
-    """Cron, in the time zone of the kube-controller-manager."""
-    verify_rate_mb_s: int = 40
-    """Megabytes a second at most: serving comes first."""
-    quarantine: bool = True
-    """Whether a wrong file is set aside and brought anew; the Job fails either way, to be seen."""
-    prune_grace_h: int = 168
-    """Hours that a file stays after the last registry that named it: a rollback is free."""
 
 
 class ModelUpkeep(tf.Construct):

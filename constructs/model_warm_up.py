@@ -7,11 +7,10 @@ import hashlib
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.labels import labels
+from llama_swap_config.cluster.labels import labels
 
 _DEP = tf.deployment_v1
 
-WARM_UP_ANNOTATION = "checksum/warm-up"
 _NAME = "model-warm-up"
 _PLAN_KEY = "warm-plan.json"
 _PROGRAM_KEY = "warm.py"

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from constructs.labels import APP
+from llama_swap_config.cluster.labels import APP
 from ops.terraform_changes import VERBS, ResourceChange
 
 NAMED_ONLY = ("Namespace", "PersistentVolume", "PersistentVolumeClaim")

@@ -14,7 +14,7 @@ from ops.errors import OpsError
 from ops.terminal import say
 
 if TYPE_CHECKING:
-    from constructs.gpu_tenants import GpuWindow
+    from llama_swap_config.cluster.gpu_tenants import GpuWindow
 
 
 def duration(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from llama_swap_config.errors import require_setting
 from stacks.patterns import ADDRESS, DNS_LABEL, DNS_NAME, SCHEDULE
 

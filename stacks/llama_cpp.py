@@ -9,7 +9,6 @@ from constructs import terraform as tf
 from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.front_end import front_end_program
 from constructs.gpu_window_restore import GpuWindowRestore
 from constructs.image_egress import ImageEgress
 from constructs.llama_swap import LlamaSwap
@@ -20,6 +19,7 @@ from constructs.model_warm_up import ModelWarmUp
 from llama_swap_config.budget import check_budget
 from llama_swap_config.checks import check_registry
 from llama_swap_config.download_plan import render_download_plan
+from llama_swap_config.front_end_program import front_end_program
 from llama_swap_config.lock import LOCK_PATH, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model

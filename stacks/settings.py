@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass, field
 from typing import get_args
 
-from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
-from constructs.model_upkeep import Upkeep
-from constructs.pod_resources import Gpu, PodResources
-from constructs.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.budget import Node
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.pod_resources import Gpu, PodResources
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import require_setting
 from llama_swap_config.front_end import FrontEnd
 from llama_swap_config.llama_swap import LlamaSwapSettings

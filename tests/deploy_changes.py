@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.llama_swap import LlamaSwapSettings
 from llama_swap_config.registry import REGISTRY
 from tests.conftest import ROOT

@@ -241,7 +241,9 @@ def test_the_program_ends_with_one_line_and_exit_code_1(tmp_path: Path) -> None:
     package = tmp_path / "llama_swap_config"
     package.mkdir()
     for path in (ROOT / "llama_swap_config").iterdir():
-        if path.name not in ("registry.py", "__pycache__"):
+        if path.is_dir():
+            (package / path.name).symlink_to(path)
+        elif path.name != "registry.py":
             (package / path.name).write_bytes(path.read_bytes())
     write_registry(package, BAD_REGISTRIES["a bad field"])
     runner = (

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from constructs.llama_swap import CONFIG_ANNOTATION
+from llama_swap_config.cluster.labels import CONFIG_ANNOTATION
 from llama_swap_config.lock import LockedModel
 from llama_swap_config.router_preset import render_router_preset
 from llama_swap_config.server_command import ServerSettings

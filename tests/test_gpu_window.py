@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from constructs import gpu_tenants
 
 from in_pod import gpu_window
 from in_pod.gpu_window import (
@@ -25,6 +24,7 @@ from in_pod.gpu_window import (
     pod_text,
     restore_past_deadline,
 )
+from llama_swap_config.cluster import gpu_tenants
 from ops.cli import main
 from ops.errors import OpsError
 from ops.window import taking

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from constructs.gpu_tenants import (
+from llama_swap_config.cluster.gpu_tenants import (
     ENDPOINT_DEPLOYMENT,
     ENDPOINT_REPLICAS,
     GpuTenant,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from llama_swap_config.errors import ConfigError
 from stacks.settings import PRODUCTION, Settings
 

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from constructs.storage import LocalSsdStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.errors import OpsError
 from ops.manifests import manifests, to_yaml
 

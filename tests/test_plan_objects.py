@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from ops.plan.fields import field_changes
 from ops.plan.immutable import IMMUTABLE, forces_replacement
 from ops.plan.objects import ObjectChange, object_changes, setting_changes, unprotected

@@ -16,8 +16,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from constructs.model_upkeep import Upkeep
-from constructs.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.download_plan import render_download_plan
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.llama_swap import LlamaSwapSettings, render_llama_swap

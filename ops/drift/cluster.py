@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from constructs.labels import labels
+from llama_swap_config.cluster.labels import labels
 from ops.drift import workloads
 from ops.drift.configuration import ALL_MODELS, UnreadableError, compare, read
 from ops.drift.declared import (

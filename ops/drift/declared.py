@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constructs.front_end import FrontEndProgram, front_end_program
 from llama_swap_config.budget import check_budget
 from llama_swap_config.checks import check_registry
+from llama_swap_config.front_end_program import FrontEndProgram, front_end_program
 from llama_swap_config.lock import LOCK_PATH, lock_models
 from llama_swap_config.lock_file import read_lock
 from llama_swap_config.model import Model

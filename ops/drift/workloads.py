@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from constructs.labels import selector
-from constructs.llama_swap import CONFIG_ANNOTATION
 from in_pod.gpu_window import ANNOTATION, LEASE
+from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
 from ops.drift.declared import DEPLOY, Declared, of_stack
 from ops.drift.difference import Finding, Value, time_text, value_text
 from ops.drift.object_fields import epoch, last_writer

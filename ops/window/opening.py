@@ -7,8 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from constructs.gpu_tenants import ENDPOINT_REPLICAS, GpuTenant, GpuWindow, ImmichQueues
 from in_pod.gpu_window import DEPLOYMENT, Document, Immich, Record, Tenant, Window
+from llama_swap_config.cluster.gpu_tenants import (
+    ENDPOINT_REPLICAS,
+    GpuTenant,
+    GpuWindow,
+    ImmichQueues,
+)
 from ops.errors import OpsError
 from ops.window.holders import Holders
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
-from constructs.gpu_tenants import GpuWindow
 from in_pod.gpu_window import Api, Immich, LostError, Timing, UnansweredError, Window, restore
+from llama_swap_config.cluster.gpu_tenants import GpuWindow
 from ops.errors import OpsError
 from ops.signals import ended_once
 from ops.terminal import Say

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from constructs.storage import LocalSsdStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.embedded import EmbeddedCluster
 from ops.errors import OpsError
 from ops.plan.objects import object_changes

@@ -19,7 +19,7 @@ import httpx2
 import psutil
 import pytest
 
-from constructs.front_end import FrontEndProgram, front_end_program
+from llama_swap_config.front_end_program import FrontEndProgram, front_end_program
 from llama_swap_config.llama_server_flags import SWITCHES, TAKES_VALUE
 from llama_swap_config.llama_swap import LlamaSwapSettings
 from llama_swap_config.lock import LockedModel

@@ -12,8 +12,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from constructs.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from in_pod import gpu_window
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from ops.environment import KubeTarget
 from ops.errors import OpsError
 from ops.kube_api import KubeApi

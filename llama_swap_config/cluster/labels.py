@@ -1,8 +1,10 @@
-"""The labels and the security context that every pod of the endpoint shares."""
+"""The labels and annotations by which the objects of the endpoint are known."""
 
 from __future__ import annotations
 
 APP = "llama-cpp"
+CONFIG_ANNOTATION = "checksum/config"
+WARM_UP_ANNOTATION = "checksum/warm-up"
 
 
 def labels(component: str) -> dict[str, str]:

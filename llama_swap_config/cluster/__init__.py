@@ -1,0 +1,1 @@
+"""What constructs are told of a cluster, and commands read without starting CDKTF."""
