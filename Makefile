@@ -80,9 +80,10 @@ deploy: install ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 .PHONY: cdktf
 cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy` by hand
 
-# A whole suite runs in two processes; a file stays in one, and its servers start once. Files are
-# given out in the order of collection: the long ones of tests/real first.
-WORKERS := --numprocesses=3 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+# A whole suite runs in four processes, as half of what it does is waiting; a file stays in one, and
+# its servers start once. Files are given out in the order of collection: the long ones of
+# tests/real first.
+WORKERS := --numprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
 test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once and named where skipped
