@@ -80,18 +80,18 @@ deploy: install ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 .PHONY: cdktf
 cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy` by hand
 
-# A whole suite runs in four processes, as half of what it does is waiting; a file stays in one, and
-# its servers start once. Files are given out in the order of collection: the long ones of
-# tests/real first.
-WORKERS := --numprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+# A whole suite runs in more processes than there are cores, as it waits for a third of its time; a
+# file stays in one process, whose servers start once. Each process has a cluster of its own to start.
+# Files are given out in the order of collection: the long ones of tests/real first.
+WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
 test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once and named where skipped
-	python -m pytest $(or $(FILE),$(WORKERS)) $(PYTEST)
+	python -m pytest $(or $(FILE),--numprocesses=3 $(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests that need no server
-	python -m pytest $(WORKERS) --ignore=tests/real $(PYTEST)
+	python -m pytest --numprocesses=4 $(WORKERS) --ignore=tests/real $(PYTEST)
 
 .PHONY: check
 check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows
