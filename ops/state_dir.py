@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ops.errors import OpsError
+
+_PATIENCE_S = 1.0
+"""A command that is killed while it starts a server leaves the lock to that one until its exec."""
 
 
 @contextmanager
@@ -24,16 +29,25 @@ def locked(state_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise _unusable(state_dir, error) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OpsError(
-                f"another command works on {state_dir}; wait for it, or pass --state-dir"
-            ) from error
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _is_ours(lock):
+            if time.monotonic() > deadline:
+                raise OpsError(
+                    f"another command works on {state_dir}; wait for it, or pass --state-dir"
+                )
+            time.sleep(0.02)
         try:
             yield
         except OSError as error:
             raise _unusable(state_dir, error) from error
+
+
+def _is_ours(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _unusable(state_dir: Path, error: OSError) -> OpsError:
