@@ -41,7 +41,7 @@ serve: install ## Serve the registry on this machine until Ctrl-C, by tiny model
 
 .PHONY: bench-demo
 bench-demo: up ## Choose between the tiny models by sample pictures, as `ops bench` does
-	python -m ops.photo_bench.demo
+	python -m ops.commands.bench.demo
 
 .PHONY: synth
 synth: install ## Write cdktf.out from the registry and the settings
@@ -103,51 +103,51 @@ check: install lint-workflows ## Lint, types, import contracts, registry against
 
 .PHONY: lint-workflows
 lint-workflows: install ## Lint .github/workflows with actionlint and zizmor
-	python -m ops.lint_workflows
+	python -m ci.lint_workflows
 
 .PHONY: all
 all: check test ## What CI runs
 
 .PHONY: bench-synth
 bench-synth: install ## Time a synth against the same program with eager provider bindings
-	python -m bench.synth
+	python -m benchmarks.synth.synth
 
 .PHONY: bench-render
 bench-render: install ## Time checking and rendering 10, 100 and 1000 models
-	python -m bench.render
+	python -m benchmarks.synth.render
 
-$(VENV)/.bench-installed: bench/requirements.txt $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.txt
+$(VENV)/.bench-installed: benchmarks/requirements.txt $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	touch $@
 
 # The peers that are programs (curl, aria2c, vmtouch, libfuse2) run where the machine has them.
 .PHONY: bench-download
 bench-download: $(VENV)/.bench-installed ## Time our download against curl, aria2 and huggingface_hub
-	python -m bench.download $(BENCH)
+	python -m benchmarks.download.compare $(BENCH)
 
 .PHONY: bench-resume
 bench-resume: $(VENV)/.bench-installed ## Count the bytes that each of them fetches again after a kill
-	python -m bench.resume $(BENCH)
+	python -m benchmarks.download.resume $(BENCH)
 
 .PHONY: bench-warm
 bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmtouch
-	python -m bench.warm $(BENCH)
+	python -m benchmarks.download.warm $(BENCH)
 
 .PHONY: bench-swap
 bench-swap: install ## Time swaps behind both front ends against killing and starting
-	python -m bench.swap $(BENCH)
+	python -m benchmarks.swap.compare $(BENCH)
 
 .PHONY: bench-vram
 bench-vram: install ## Compare the predicted VRAM with llama-server's and gguf-parser-go's
-	python -m bench.vram $(BENCH)
+	python -m benchmarks.vram.compare $(BENCH)
 
 .PHONY: bench-statistics
 bench-statistics: install ## Time the photo benchmark's statistics against scipy and scikit-learn
-	python -m bench.photo_statistics
+	python -m benchmarks.photos.statistics
 
 .PHONY: bench-client
 bench-client: install ## Time what `ops bench` itself adds to the server's time
-	python -m bench.photo_client $(BENCH)
+	python -m benchmarks.photos.client $(BENCH)
 
 .PHONY: lock
 lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
@@ -155,4 +155,4 @@ lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
 		--no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate --group bench -c requirements.txt \
-		-o bench/requirements.txt
+		-o benchmarks/requirements.txt

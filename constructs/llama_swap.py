@@ -17,7 +17,7 @@ from llama_swap_config.cluster.labels import (
     selector,
 )
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
-from llama_swap_config.front_end_program import CONFIG_DIR, FrontEndProgram
+from llama_swap_config.front_ends.program import CONFIG_DIR, FrontEndProgram
 
 _DEP = tf.deployment_v1
 _SVC = tf.service_v1

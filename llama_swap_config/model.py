@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from llama_swap_config import llama_server_flags
+from llama_swap_config import flags as llama_server_flags
 from llama_swap_config.errors import ConfigError
 
 Quantisation = Literal[

@@ -11,20 +11,18 @@ from typing import Annotated
 import typer
 
 from llama_swap_config.errors import ConfigError
-from ops import (
-    bench_cli,
-    drift_cli,
-    fit_cli,
-    lock_cli,
-    plan_cli,
-    serve_cli,
-    smoke_cli,
-    weights_cli,
-    window_cli,
-)
+from ops.commands.bench import command as bench_cli
+from ops.commands.drift import command as drift_cli
+from ops.commands.fit import command as fit_cli
+from ops.commands.lock import command as lock_cli
+from ops.commands.plan import command as plan_cli
+from ops.commands.serve import command as serve_cli
+from ops.commands.smoke import command as smoke_cli
+from ops.commands.weights import command as weights_cli
+from ops.commands.window import command as window_cli
 from ops.errors import OpsError
-from ops.synth import ROOT
-from ops.terminal import CONSOLE, say
+from ops.machine.checkout import ROOT
+from ops.report.terminal import CONSOLE, say
 
 app = typer.Typer(
     help="Deploy and operate the vision-LLM endpoint.",
@@ -64,8 +62,8 @@ def up(state_dir: StateDir = _STATE_DIR) -> None:
 
     Example: `python -m ops up`
     """
-    from ops import summary
-    from ops.up import up as run
+    from ops.commands.up import summary
+    from ops.commands.up.run import up as run
 
     deployed = run(state_dir, say=say)
     summary.show_deployed(CONSOLE, deployed)
@@ -87,7 +85,8 @@ def down(
     """
     import shutil
 
-    from ops import embedded, serve
+    from ops.commands.serve import run as serve
+    from ops.embedded import cluster as embedded
 
     served = serve.stop(state_dir)
     if served:
@@ -107,8 +106,9 @@ def env(state_dir: StateDir = _STATE_DIR) -> None:
 
     Example: `eval "$(python -m ops env)"`
     """
-    from ops import embedded, serve
-    from ops.api_key import KEY_VARIABLE
+    from ops.commands.serve import run as serve
+    from ops.embedded import cluster as embedded
+    from ops.endpoint.api_key import KEY_VARIABLE
 
     cluster = embedded.find(state_dir)
     if cluster is None:
@@ -140,9 +140,9 @@ def deploy(
 
     Example: `python -m ops deploy --yes`
     """
-    from ops import summary
-    from ops.deploy import deploy as run
-    from ops.signals import ended_by_signals
+    from ops.commands.deploy.run import deploy as run
+    from ops.commands.up import summary
+    from ops.machine.signals import ended_by_signals
 
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
@@ -173,9 +173,9 @@ def manifests(
 
     Example: `python -m ops manifests | kubectl apply --server-side -f -`
     """
-    from ops.manifests import manifests as convert
-    from ops.manifests import to_yaml
-    from ops.synth import synthesize
+    from ops.terraform.manifests import manifests as convert
+    from ops.terraform.manifests import to_yaml
+    from ops.terraform.synth import synthesize
 
     text = to_yaml(convert(synthesize().document))
     if out is None:

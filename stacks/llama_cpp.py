@@ -16,15 +16,15 @@ from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
-from llama_swap_config.budget import check_budget
 from llama_swap_config.checks import check_registry
-from llama_swap_config.download_plan import render_download_plan
-from llama_swap_config.front_end_program import front_end_program
-from llama_swap_config.lock import LOCK_PATH, lock_models
-from llama_swap_config.lock_file import read_lock
+from llama_swap_config.fit.budget import check_budget
+from llama_swap_config.fit.residency import ONE_AT_A_TIME, Residency
+from llama_swap_config.front_ends.program import front_end_program
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LOCK_PATH, lock_models
 from llama_swap_config.model import Model
-from llama_swap_config.residency import ONE_AT_A_TIME, Residency
-from llama_swap_config.warm_plan import render_warm_plan, warm_memory_mib
+from llama_swap_config.plans.download import render_download_plan
+from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
 
 HAND_WRITTEN = (

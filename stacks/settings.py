@@ -11,14 +11,14 @@ import re
 from dataclasses import dataclass, field
 from typing import get_args
 
-from llama_swap_config.budget import Node
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import require_setting
-from llama_swap_config.front_end import FrontEnd
-from llama_swap_config.llama_swap import LlamaSwapSettings
+from llama_swap_config.fit.budget import Node
+from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from stacks.gpu_window_checks import check_gpu_window
 from stacks.patterns import ADDRESS, DNS_LABEL, SCHEDULE
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.lock import LockedModel, lock_models
-from llama_swap_config.lock_file import read_lock
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LockedModel, lock_models
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
-from ops import synth as ops_synth
-from ops.ports import RANGE_VARIABLE
-from tests.immich_server import immich_server
-from tests.immich_world import VERSIONS, World
-from tests.volume import Source
+from ops.machine.ports import RANGE_VARIABLE
+from ops.terraform import synth as ops_synth
+from tests.fakes.immich_server import immich_server
+from tests.in_pod.download.volume import Source
+from tests.ops.commands.bench.immich_world import VERSIONS, World
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,7 +86,7 @@ def production(synth: Synth) -> dict[str, Any]:
 @pytest.fixture
 def bench_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`bench` without anything of this machine: keys, addresses, earlier runs."""
-    from ops.photo_bench import session
+    from ops.commands.bench import session
 
     for name in ("LLAMA_API_KEY", "LLAMA_SWAP_URL", "KUBE_CONFIG_PATH", "IMMICH_API_KEY"):
         monkeypatch.delenv(name, raising=False)

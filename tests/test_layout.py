@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT
 
 
 def test_our_constructs_folder_does_not_hide_the_package_of_that_name() -> None:

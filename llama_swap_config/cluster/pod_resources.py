@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from llama_swap_config.card import Card
+from llama_swap_config.fit.card import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

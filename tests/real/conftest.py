@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from ops import embedded
-from ops.embedded import EmbeddedCluster
-from ops.environment import KubeTarget
-from ops.kube import Cluster
-from ops.kube_api import KubeApi
-from ops.llama_server import llama_server as find_llama_server
-from ops.manifests import manifests
-from tests.fake_immich import FakeImmich
-from tests.real.running_provider import VARIABLE, running
-from tests.real.shared_card import Card
-from tests.real.shared_cluster import SharedCluster
-from tests.real.window_process import ML, Run
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.cluster.workloads import Cluster
+from ops.embedded import cluster as embedded
+from ops.embedded.cluster import EmbeddedCluster
+from ops.machine.llama_server import llama_server as find_llama_server
+from ops.terraform.manifests import manifests
+from tests.fakes.immich_queues import FakeImmich
+from tests.real.deploy.running_provider import VARIABLE, running
+from tests.real.embedded.shared_cluster import SharedCluster
+from tests.real.window.shared_card import Card
+from tests.real.window.window_process import ML, Run
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import get_args
 import psutil
 import pytest
 
-from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEnd
 from llama_swap_config.model import Model
-from ops.api_key import KEY_VARIABLE
+from ops.endpoint.api_key import KEY_VARIABLE
 from tests.real.contract.endpoint import MODELS, Endpoint
-from tests.real.served import served
+from tests.real.serve.served import served
 
 Serving = Callable[..., AbstractContextManager[Endpoint]]
 

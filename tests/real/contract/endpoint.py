@@ -16,8 +16,8 @@ import openai
 import psutil
 
 from llama_swap_config.model import Model
-from ops.pictures import data_uri
-from ops.serve import Served
+from ops.commands.serve.run import Served
+from ops.endpoint.pictures import data_uri
 from tests.real.contract.front_ends import CONTRACTS, Contract
 
 

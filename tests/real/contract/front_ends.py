@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llama_swap_config.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

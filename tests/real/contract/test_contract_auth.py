@@ -9,10 +9,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from llama_swap_config.front_end import FrontEnd
-from ops.api_key import KEY_VARIABLE
+from llama_swap_config.front_ends.front_end import FrontEnd
+from ops.endpoint.api_key import KEY_VARIABLE
 from tests.real.contract.endpoint import EYES, Endpoint, chat_body, complaint
-from tests.real.served import served
+from tests.real.serve.served import served
 
 KEY = "correct-horse"
 

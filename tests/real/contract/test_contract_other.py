@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llama_swap_config.model import Model
-from ops.pictures import solid_picture
+from ops.endpoint.pictures import solid_picture
 from tests.real.contract.endpoint import EYES, OTHER, Endpoint, complaint, events
 
 VECTORS = Model(

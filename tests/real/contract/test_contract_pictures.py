@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ops.pictures import data_uri, solid_picture
+from ops.endpoint.pictures import data_uri, solid_picture
 from tests.real.contract.endpoint import (
     OTHER,
     WORDS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.pictures import solid_picture
+from ops.endpoint.pictures import solid_picture
 from tests.real.contract.endpoint import EYES, Endpoint, complaint, said, with_pictures
 
 SCHEMA = {

@@ -1,0 +1,133 @@
+"""Our warm-up against cat, dd and vmtouch on a cold file, and where each read takes 1 ms.
+
+    python -m benchmarks.download.warm --folder /var/tmp/bench
+
+Before each run the file's pages are dropped. A share of the page cache below 100 % afterwards
+means that the kernel took pages back meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.download import slow_fuse
+from benchmarks.download.measured import measured
+from benchmarks.download.tools import make_files
+from in_pod.warm import resident_pages
+from ops.machine.checkout import ROOT
+
+_OURS = "warm.py"
+
+
+def commands(volume: Path, blob: Path, folder: Path) -> dict[str, list[str]]:
+    """Name the ways to read a file into memory."""
+    plan = folder / "warm-plan.json"
+    file = {"name": "model.gguf", "sha256": blob.name, "size_bytes": blob.stat().st_size}
+    plan.write_text(json.dumps({"version": 1, "models": [{"id": "m", "files": [file]}]}))
+    program = str(ROOT / "in_pod" / "warm.py")
+    found = {
+        _OURS: [sys.executable, program, "--plan", str(plan), "--models", str(volume)],
+        "cat": ["cat", str(blob)],
+        "dd bs=1M": ["dd", f"if={blob}", "of=/dev/null", "bs=1M", "status=none"],
+        "vmtouch -t": ["vmtouch", "-qt", str(blob)],
+    }
+    if not shutil.which("vmtouch"):
+        print("left out: vmtouch is not on PATH (apt install vmtouch)")
+        del found["vmtouch -t"]
+    return found
+
+
+def drop(path: Path) -> None:
+    """Drop a file's pages."""
+    with path.open("rb") as content:
+        os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def compare(volume: Path, backing: Path, folder: Path, rounds: int) -> None:
+    """Print a row a way.
+
+    Args:
+        volume: The models' directory, as the ways see it.
+        backing: The same file on the disk below.
+        folder: Where to write.
+        rounds: Of each way, in turn.
+    """
+    blob = volume / "blobs" / backing.name
+    size = blob.stat().st_size
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    ways = commands(volume, blob, folder)
+    for _ in range(rounds):
+        for name, words in ways.items():
+            drop(blob)
+            drop(backing)
+            if blob != backing:
+                # Only what the file system above costs is to be seen.
+                subprocess.run(["cat", str(backing)], check=True, stdout=subprocess.DEVNULL)
+            cold = resident_pages(blob)
+            assert cold is not None
+            assert sum(cold) < 0.05 * len(cold), "the file did not become cold"
+            cost = measured(words, {}, synced=False)
+            assert cost.code == 0
+            pages = resident_pages(blob)
+            assert pages is not None
+            share = 100 * sum(pages) / len(pages)
+            found.setdefault(name, []).append((cost.wall_s, cost.cpu_s, share))
+            time.sleep(0.2)
+    print("| way | s, each round | MB/s | CPU s | resident | time |")
+    print("|---|---|---|---|---|---|")
+    walls = {name: statistics.median(each[0] for each in runs) for name, runs in found.items()}
+    for name, runs in found.items():
+        times, cpus, shares = zip(*runs, strict=True)
+        print(
+            f"| {name} | {', '.join(f'{each:.2f}' for each in times)} | "
+            f"{size / 1e6 / walls[name]:.0f} | {statistics.median(cpus):.2f} | "
+            f"{statistics.median(shares):.1f} % | {walls[name] / walls[_OURS]:.2f}x |"
+        )
+    print()
+
+
+def main() -> None:
+    """Print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, help="where to work; left out: a temporary one")
+    parser.add_argument("--gib", type=float, default=4, help="of the file (%(default)s)")
+    parser.add_argument("--slow-gib", type=float, default=1, help="behind FUSE (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of every way (%(default)s)")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        for gib, slow in ((options.gib, False), (options.slow_gib, True)):
+            backing = publish(folder / f"volume-{slow}", int(gib * 2**30))
+            volume = backing.parent.parent
+            if slow:
+                if lacking := slow_fuse.lacking():
+                    print(f"left out: 1 ms a read: {lacking}")
+                    continue
+                volume = stack.enter_context(slow_fuse.mounted(volume, folder / "slow"))
+            print(f"{gib:g} GiB{', 1 ms a read (FUSE)' if slow else ''}\n")
+            compare(volume, backing, folder, options.rounds)
+
+
+def publish(volume: Path, size_bytes: int) -> Path:
+    """Make a volume with one model of random bytes; give its blob."""
+    files = make_files(volume / "blobs", 1, size_bytes)
+    ((name, sha256),) = files.sha256.items()
+    blob = (volume / "blobs" / name).rename(volume / "blobs" / sha256)
+    (volume / "sets" / "s").mkdir(parents=True)
+    (volume / "sets" / "s" / "model.gguf").symlink_to(f"../../blobs/{sha256}")
+    (volume / "m").symlink_to("sets/s")
+    return blob
+
+
+if __name__ == "__main__":
+    main()

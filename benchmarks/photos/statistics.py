@@ -1,0 +1,129 @@
+"""How long a summary of 3 models x 1,000 photos x 2,000 resamples takes.
+
+The peer computes the same metrics by one call of scipy or scikit-learn each, in a loop over
+resamples; a few of them are timed, and the time is taken times what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn import metrics
+
+from ops.commands.bench.results import Answer, Key, ModelRun, Photo, Run
+from ops.commands.bench.statistics.summarise import summarise
+
+MODELS = {"model-a": 1.0, "model-b": 1.1, "model-c": 1.5}
+"""Id -> the error of its scores, in standard deviations of how much a photo is liked."""
+PHOTOS, RESAMPLES, TOP_K = 1000, 2000, 100
+ROUNDS, PEER_RESAMPLES = 5, 20
+
+
+def planted_run(*, favourites: bool, ratings: bool) -> Run:
+    """Write down a run whose scores see what the owner likes, with errors."""
+    random = np.random.default_rng(1)
+    liked = random.standard_normal(PHOTOS)
+    rating = np.digitize(liked, [-1.2, -0.4, 0.4, 1.2]) + 1
+    photos = tuple(
+        Photo(
+            image_sha256=f"{index:064x}",
+            original_sha256=f"{index:064x}",
+            name=f"{index}.jpg",
+            favourite=bool(liked[index] > 1) if favourites else None,
+            rating=int(rating[index]) if ratings else None,
+            burst=index,
+        )
+        for index in range(PHOTOS)
+    )
+    answers = []
+    for model, error in MODELS.items():
+        scores = 3 + liked + error * random.standard_normal(PHOTOS)
+        for photo, score in zip(photos, scores, strict=True):
+            key = Key(
+                model_sha256=model,
+                prompt_sha256="",
+                image_sha256=photo.image_sha256,
+                method="score",
+            )
+            answers.append(Answer(key=key, model=model, score=float(score), wall_s=1.0))
+    return Run(
+        id="planted",
+        started_at=0.0,
+        source="planted",
+        provenance={},
+        models=tuple(
+            ModelRun(id=each, name=each, sha256=each, context=3072, quantisation="Q4_K_M")
+            for each in MODELS
+        ),
+        photos=photos,
+        answers=tuple(answers),
+    )
+
+
+def peer(run: Run, resamples: int) -> None:
+    """Compute what `summarise` resamples, one call a metric, model and resample."""
+    random = np.random.default_rng(1)
+    scores = np.array([each.score for each in run.answers]).reshape(len(MODELS), PHOTOS)
+    favourite = np.array([bool(each.favourite) for each in run.photos])
+    rating = np.array([each.rating or 0 for each in run.photos])
+    for _ in range(resamples):
+        drawn = random.integers(0, PHOTOS, PHOTOS)
+        for each in scores[:, drawn]:
+            if favourite.any():
+                _favourites(favourite[drawn], each)
+            if rating.any():
+                stats.spearmanr(each, rating[drawn])
+                stats.kendalltau(each, rating[drawn])
+
+
+def _favourites(favourite: NDArray[np.bool_], scores: NDArray[Any]) -> None:
+    metrics.roc_auc_score(favourite, scores)
+    metrics.average_precision_score(favourite, scores)
+    metrics.ndcg_score([favourite], [scores], k=TOP_K)
+    favourite[np.argsort(-scores)[:TOP_K]].mean()
+
+
+def cost(work: Callable[[], object]) -> tuple[float, float]:
+    """Give the wall and the CPU time of some work, in seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main() -> None:
+    """Print the time of each judgement, and how many times as long the peer takes."""
+    print(
+        f"{len(MODELS)} models x {PHOTOS} photos x {RESAMPLES} resamples, median of {ROUNDS} "
+        f"(load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)"
+    )
+    for name, favourites, ratings in (
+        ("favourites", True, False),
+        ("ratings", False, True),
+        ("both", True, True),
+    ):
+        run = planted_run(favourites=favourites, ratings=ratings)
+
+        def ours(run: Run = run) -> object:
+            return summarise(run, resamples=RESAMPLES, top_k=TOP_K)
+
+        def theirs(run: Run = run) -> None:
+            peer(run, PEER_RESAMPLES)
+
+        rounds = [cost(ours) for _ in range(ROUNDS)]
+        wall, cpu = (statistics.median(each) for each in zip(*rounds, strict=True))
+        peer_wall, peer_cpu = (each * RESAMPLES / PEER_RESAMPLES for each in cost(theirs))
+        print(
+            f"{name:10s} {wall:5.2f} s wall, {cpu:5.2f} s CPU; scipy and scikit-learn in a loop "
+            f"{peer_wall:6.1f} s wall, {peer_cpu:6.1f} s CPU: {peer_cpu / cpu:4.0f}x"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What was measured, as tables on a terminal and as plain data."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.table import Table
+
+from benchmarks.swap.arms import LIMIT, NAMES
+from benchmarks.swap.scenarios import Busy
+from benchmarks.swap.unload import SETTINGS, Unloads
+from benchmarks.swap.watch import PARTS, Swap
+from llama_swap_config.front_ends.front_end import FrontEnd
+
+TOTAL = "request to first token"
+
+
+def p50(values: Iterable[float]) -> float:
+    """The median."""
+    return statistics.median(values)
+
+
+def p95(values: Iterable[float]) -> float:
+    """The smallest value that 95 % of them do not exceed: with 20, the second largest."""
+    ranked = sorted(values)
+    return ranked[math.ceil(0.95 * len(ranked)) - 1]
+
+
+def totals(swaps: Iterable[Swap]) -> list[float]:
+    """From the request to the first token, in seconds."""
+    return [swap.total_s for swap in swaps]
+
+
+def part(swaps: Iterable[Swap], name: str) -> list[float]:
+    """What one part took, in seconds."""
+    return [swap.parts_s[name] for swap in swaps]
+
+
+def ratios(found: Mapping[str, Sequence[Swap]]) -> dict[str, float]:
+    """Each front end's median total against the limit's, of the same run."""
+    limit_s = p50(totals(found[LIMIT]))
+    return {name: p50(totals(swaps)) / limit_s for name, swaps in found.items() if name != LIMIT}
+
+
+def parts_table(title: str, found: Mapping[str, Sequence[Swap]]) -> Table:
+    """A row a part, a column an arm: p50 and p95 in milliseconds."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("until, ms")
+    for name, swaps in found.items():
+        table.add_column(f"{name}\np50 / p95 of {len(swaps)}", justify="right")
+    for name in PARTS:
+        table.add_row(name, *(_pair(part(swaps, name)) for swaps in found.values()))
+    table.add_section()
+    table.add_row(TOTAL, *(_pair(totals(swaps)) for swaps in found.values()), style="bold")
+    if LIMIT in found:
+        by_arm = ratios(found)
+        row = (f"{by_arm[name]:.2f}x" if name in by_arm else "1.00x" for name in found)
+        table.add_row("p50 against the limit", *row)
+    return table
+
+
+def late_table(found: Mapping[float, Mapping[str, Sequence[Swap]]]) -> Table:
+    """A row a delay, a column an arm: the median total, all of it in seconds."""
+    names = list(next(iter(found.values())))
+    table = Table(
+        title="llama-server starts late: request to first token, s", title_justify="left"
+    )
+    table.add_column("late by, s", justify="right")
+    for name in names:
+        table.add_column(f"{name}\np50 / p95", justify="right")
+    for name in names:
+        if name != LIMIT:
+            table.add_column(f"{name}\nlost to the limit", justify="right")
+    for delay_s, arms in found.items():
+        limit_s = p50(totals(arms[LIMIT]))
+        table.add_row(
+            f"{delay_s:g}",
+            *(f"{p50(totals(arms[name])):.2f} / {p95(totals(arms[name])):.2f}" for name in names),
+            *(f"{p50(totals(arms[name])) - limit_s:.2f}" for name in names if name != LIMIT),
+        )
+    return table
+
+
+def busy_table(found: Mapping[str, Sequence[Busy]], limit_s: float) -> Table:
+    """A row a front end: when the other model's first token came."""
+    table = Table(title="4 clients ask the loaded model in a closed loop", title_justify="left")
+    table.add_column("front end")
+    table.add_column("other model's first token, s", justify="right")
+    table.add_column("clients' answers meanwhile", justify="right")
+    table.add_column("clients' errors", justify="right")
+    for name, rounds in found.items():
+        came = (
+            f"not in {limit_s:g}" if each.came_s is None else f"{each.came_s:.2f}"
+            for each in rounds
+        )
+        table.add_row(
+            name,
+            ", ".join(came),
+            ", ".join(str(each.answered) for each in rounds),
+            ", ".join(str(each.failed) for each in rounds),
+        )
+    return table
+
+
+def unload_table(found: Mapping[FrontEnd, Unloads]) -> Table:
+    """A row a front end: until the process is gone, with our setting and without."""
+    table = Table(title="Unload in the middle of a stream: until gone, s", title_justify="left")
+    table.add_column("front end")
+    table.add_column("setting")
+    for what in ("with it, each", "without, each", "without / with, p50", "worst"):
+        table.add_column(what, justify="right")
+    for name, times in found.items():
+        medians = p50(times.plain_s) / p50(times.ours_s)
+        worst = max(times.plain_s) / max(times.ours_s)
+        table.add_row(
+            NAMES[name],
+            SETTINGS[name],
+            ", ".join(f"{each:.2f}" for each in times.ours_s),
+            ", ".join(f"{each:.2f}" for each in times.plain_s),
+            f"{medians:.1f}x",
+            f"{worst:.1f}x",
+        )
+    return table
+
+
+def summary(found: Mapping[str, Sequence[Swap]]) -> dict[str, object]:
+    """The same figures as `parts_table`, in seconds, with every single one."""
+    return {
+        name: {
+            TOTAL: _figures(totals(swaps)),
+            **{each: _figures(part(swaps, each)) for each in PARTS},
+        }
+        for name, swaps in found.items()
+    }
+
+
+def _figures(values: list[float]) -> dict[str, object]:
+    return {"p50_s": p50(values), "p95_s": p95(values), "each_s": values}
+
+
+def _pair(values_s: Sequence[float]) -> str:
+    return f"{1000 * p50(values_s):.0f} / {1000 * p95(values_s):.0f}"

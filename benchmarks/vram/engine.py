@@ -1,0 +1,161 @@
+"""What a real llama-server says it reserves of a card, on a machine that has none.
+
+A ggml-rpc-server poses as the card: llama.cpp places layers, cache and buffers there as on a GPU,
+and names their sizes in its log. What CUDA takes for itself is not among them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Literal
+
+from llama_swap_config.fit.vram import MIB
+from llama_swap_config.front_ends.server_command import (
+    ServerSettings,
+    model_options,
+    shared_options,
+)
+from llama_swap_config.model import Model
+from llama_swap_config.plans.download import LINK_NAMES
+from ops.errors import OpsError
+from ops.gguf.header import read_file_header
+from ops.machine.ports import free_ports
+
+Stage = Literal["loaded", "promised"]
+"""`loaded`: it could be asked by now. `promised`: what `--fit` works out beforehand without
+weights, so that a model of any size tells it in a second."""
+
+_CARD = r"RPC\d+\[[^]]*\]"
+_LINES = {
+    "weights": re.compile(rf"{_CARD} model buffer size = +([\d.]+) MiB"),
+    "kv_cache": re.compile(r"llama_kv_cache: size = +([\d.]+) MiB"),
+    "compute": re.compile(rf"sched_reserve: +{_CARD} compute buffer size = +([\d.]+) MiB"),
+    "projector": re.compile(r"load_hparams: model size: +([\d.]+) MiB"),
+    "vision_compute": re.compile(
+        rf"reserve_compute_meta: +{_CARD} compute buffer size = +([\d.]+) MiB"
+    ),
+    "promised": re.compile(r"adding ([\d.]+) MiB to fit_params_target for device RPC"),
+}
+"""`promised` is the projector and what it computes in, together."""
+_LISTENS = re.compile(r"llama_server: listening on")
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """MiB of the card, named as in llama_swap_config.fit.vram."""
+
+    weights: float
+    kv_cache: float
+    compute: float
+    projector: float
+    vision_compute: float
+
+    @property
+    def total_mib(self) -> float:
+        """All of them together."""
+        return float(sum(astuple(self)))
+
+
+def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "loaded") -> Reserved:
+    """Start llama-server as the endpoint would, and read what it reserves.
+
+    Args:
+        programs: The directory of llama-server and ggml-rpc-server.
+        model: Its settings.
+        folder: Holds `model.gguf` and, where the model has a projector, `mmproj.gguf`.
+        stage: How far it goes.
+
+    Raises:
+        OpsError: when it ends before it has said it, or takes longer than a minute.
+    """
+    options = [*shared_options(ServerSettings())]
+    options += model_options(model, folder=f"{folder}/", alias=None)
+    words = [word for option in options for word in option if word is not None]
+    first = free_ports(2)
+    command = [str(programs / "llama-server"), "--port", str(first + 1), *words]
+    # Behind the endpoint's own words, because the last one of a kind counts.
+    command += ["--rpc", f"127.0.0.1:{first}", "-lv", "5"]
+    command += ["-fit", "on"] if stage == "promised" else []
+    with _card(programs, first):
+        found = _read(command, stage)
+    projector = found.get("projector", 0.0)
+    if "promised" in found and stage == "promised":
+        header = read_file_header(folder / LINK_NAMES["mmproj"], "mmproj")
+        projector = header.tensor_bytes / MIB
+        found["vision_compute"] = found["promised"] - projector
+    return Reserved(
+        weights=found["weights"],
+        kv_cache=found["kv_cache"],
+        compute=found["compute"],
+        projector=projector,
+        vision_compute=found.get("vision_compute", 0.0),
+    )
+
+
+@contextlib.contextmanager
+def _card(programs: Path, port: int) -> Iterator[None]:
+    """What poses as the card; it serves one llama-server, for it outlives no killed one."""
+    command = [str(programs / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-d", "CPU"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            _wait_for(port, process)
+            yield
+        finally:
+            process.kill()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.005)
+    raise OpsError(f"ggml-rpc-server does not listen on port {port}")
+
+
+def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
+    """Run llama-server until it has said everything, then kill it: its weights are nothing."""
+    found: dict[str, float] = {}
+    last, is_over = "", False
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        end = threading.Timer(_TIMEOUT_S, process.kill)
+        end.start()
+        try:
+            for line in process.stdout or ():
+                last = line.strip() or last
+                for name, pattern in _LINES.items():
+                    match = pattern.search(line)
+                    if match:
+                        found[name] = float(match[1])
+                # Without weights, --fit first names each buffer of theirs as 0.
+                is_over = (
+                    found.get("weights", 0) > 0
+                    if stage == "promised"
+                    else _LISTENS.search(line) is not None
+                )
+                if is_over:
+                    break
+        finally:
+            end.cancel()
+            process.kill()
+    if not is_over or not {"weights", "kv_cache", "compute"} <= set(found):
+        raise OpsError(f"llama-server did not say what it reserves ({last[:300]})")
+    return found

@@ -1,0 +1,81 @@
+"""What gguf-parser-go, a Go library that estimates llama.cpp's memory, says of the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from benchmarks.vram.engine import Reserved
+from benchmarks.vram.towers import MERGE, PATCH_PX
+from llama_swap_config.fit.vram import MIB, micro_batch
+from llama_swap_config.model import Model
+from llama_swap_config.plans.download import LINK_NAMES
+from ops.errors import OpsError
+from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.checkout import TOOLS
+from ops.report.terminal import Say
+
+_SOURCE = TOOLS / "gguf-parser"
+_PROGRAM = "gguf-parser"
+VERSION = re.findall(r"gguf-parser-go (v\S+)", (_SOURCE / "go.mod").read_text())[0]
+"""As tools/gguf-parser/go.mod pins it."""
+
+
+def gguf_parser(say: Say) -> Path:
+    """Find the program that asks the library, or build it.
+
+    Args:
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: without Go, or when the build fails.
+    """
+    go = shutil.which("go")
+    if go is None:
+        raise OpsError("no Go on PATH")
+    files = ("go.mod", "go.sum", "main.go")
+    pinned = b"".join((_SOURCE / name).read_bytes() for name in files)
+    target = cache_dir() / _PROGRAM / hashlib.sha256(pinned).hexdigest()[:16]
+
+    def build(fresh: Path) -> None:
+        run_build(
+            _PROGRAM,
+            [go, "build", "-o", str(fresh / _PROGRAM), "."],
+            log=target.parent / "build.log",
+            progress=lambda _output: "compiling",
+            say=say,
+            env={"GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
+            cwd=_SOURCE,
+        )
+
+    return built_once(_PROGRAM, target, (_PROGRAM,), build, say=say) / _PROGRAM
+
+
+def estimated(program: Path, model: Model, folder: Path) -> Reserved:
+    """Ask it what one llama-server takes of the card, without what CUDA takes for itself.
+
+    Args:
+        program: From `gguf_parser`.
+        model: Its settings.
+        folder: Holds `model.gguf` and, where the model has a projector, `mmproj.gguf`.
+
+    Raises:
+        OpsError: when it cannot read a file.
+    """
+    command = [str(program), "-model", str(folder / LINK_NAMES["model"])]
+    if model.projector is not None:
+        command += ["-mmproj", str(folder / LINK_NAMES["mmproj"])]
+        side_px = math.isqrt(model.image_max_tokens or 0) * PATCH_PX * MERGE
+        command += ["-image-size", str(side_px)]
+    command += ["-ctx-size", str(model.context), "-ubatch-size", str(micro_batch(model))]
+    command += ["-parallel", str(model.parallel_slots), "-cache-type", model.kv_cache_type_k]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise OpsError(f"{_PROGRAM}: {said.stderr.strip()[:300]}")
+    mib = {name: size / MIB for name, size in json.loads(said.stdout).items()}
+    return Reserved(**{"projector": 0.0, "vision_compute": 0.0, **mib})

@@ -1,0 +1,1 @@
+"""What the workflows call; the standard library alone where it runs with a token."""

@@ -1,0 +1,94 @@
+"""Lint .github/workflows with actionlint and zizmor: `python -m ci.lint_workflows [FILE...]`."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.errors import OpsError
+from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.checkout import ROOT, TOOLS
+from ops.machine.go_toolchain import go_toolchain
+from ops.report.terminal import Say, say
+
+_SOURCE = TOOLS / "actionlint"
+_WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def actionlint(say: Say) -> Path:
+    """Find the program, or build it from tools/actionlint.
+
+    Args:
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when it cannot be built; the message names the log.
+    """
+    pinned = (_SOURCE / "go.mod").read_bytes() + (_SOURCE / "go.sum").read_bytes()
+    target = cache_dir() / "actionlint" / hashlib.sha256(pinned).hexdigest()[:16]
+
+    def build(fresh: Path) -> None:
+        go = go_toolchain(say)
+        say(f"building actionlint once, for all checkouts, into {target}: up to a minute")
+        run_build(
+            "actionlint",
+            [go, "install", "-v", "-ldflags=-s -w", "tool"],
+            log=target.parent / "build.log",
+            progress=lambda output: f"{output.count(chr(10))} packages",
+            say=say,
+            env={"GOBIN": str(fresh), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
+            cwd=_SOURCE,
+        )
+
+    return built_once("actionlint", target, ("actionlint",), build, say=say) / "actionlint"
+
+
+def lint(workflows: Sequence[Path], *, say: Say) -> str:
+    """Ask both linters about workflows, without a network and without a token.
+
+    Args:
+        workflows: The files.
+        say: Takes a line for the operator.
+
+    Returns:
+        What they complain about, in their own words; empty when they do not.
+
+    Raises:
+        OpsError: when a linter is missing or cannot be built.
+    """
+    zizmor = Path(sys.executable).parent / "zizmor"
+    if not zizmor.is_file():
+        raise OpsError(f"{zizmor} is not installed; run `make install`")
+    complaints = ""
+    for command in (
+        [str(actionlint(say)), "-no-color"],
+        [str(zizmor), "--offline", "--strict-collection", "--quiet", "--color=never"],
+    ):
+        result = subprocess.run(
+            [*command, *map(str, workflows)], capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            complaints += result.stdout + result.stderr
+    return complaints
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Lint the files named, or all workflows; 0 clean, 1 not."""
+    workflows = [Path(each) for each in arguments] or sorted(_WORKFLOWS.glob("*.y*ml"))
+    if not workflows:
+        raise OpsError(f"{_WORKFLOWS} holds no workflow")
+    complaints = lint(workflows, say=say)
+    sys.stdout.write(complaints)
+    if not complaints:
+        say(f"{len(workflows)} workflows: actionlint and zizmor have no complaint")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except OpsError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,1 @@
+"""Whether models fit a node: card, memory, disk and time."""

@@ -1,0 +1,106 @@
+"""Disk, host memory and time: what the models need of the node beside its card."""
+
+from __future__ import annotations
+
+import math
+
+from llama_swap_config.errors import ConfigError, require_setting
+from llama_swap_config.lock.locked import LockedModel
+
+GIB = 2**30
+PROCESS_MIB = 1024
+"""Host memory of one llama-server beside its files and its cached prompts: the token embedding
+(334 MiB in a model of 8 B), a raw image (25 MiB), CUDA's own. An allowance, not measured."""
+LOAD_BYTES_PER_S = 62.5e6
+"""Half of a 1 Gbit/s line: what a load from NFS gets when another client takes the other half."""
+
+
+def disk_bytes(models: tuple[LockedModel, ...]) -> int:
+    """Bytes on the volume while the largest model is replaced.
+
+    A new version is whole beside the old one before the link moves, and the old one stays until
+    it is pruned.
+    """
+    files = {file.sha256: file.size_bytes for locked in models for file in locked.files}
+    return sum(files.values()) + _largest(models).size_bytes
+
+
+def host_memory_mib(
+    models: tuple[LockedModel, ...], *, cache_ram_mib: int, together: int
+) -> float:
+    """MiB that the serving pod's limit has to hold.
+
+    The files of the model that loads, whose pages count against the pod; and for each llama-server
+    that may run its cached prompts and itself.
+
+    Args:
+        models: The locked registry.
+        cache_ram_mib: `--cache-ram`.
+        together: How many models may be resident at once.
+    """
+    require_setting(
+        type(cache_ram_mib) is int and cache_ram_mib >= 0,
+        "llama_swap.server.cache_ram_mib",
+        cache_ram_mib,
+        "a whole number, at least 0 (llama-server takes -1 as no limit)",
+    )
+    files = _largest(models).size_bytes / 2**20
+    return files + together * (cache_ram_mib + PROCESS_MIB)
+
+
+def check_host(
+    models: tuple[LockedModel, ...],
+    *,
+    storage_size_gib: int,
+    memory_limit_gib: int,
+    cache_ram_mib: int,
+    health_check_timeout_s: int | None,
+    together: int,
+) -> None:
+    """Refuse settings under which a download, a load or the pod would fail.
+
+    Args:
+        models: The locked registry.
+        storage_size_gib: The volume's size.
+        memory_limit_gib: The serving pod's memory limit.
+        cache_ram_mib: `--cache-ram` of each llama-server.
+        health_check_timeout_s: How long the front end waits for a load; None: for ever.
+        together: How many models may be resident at once.
+
+    Raises:
+        ConfigError: naming the setting and what it has to be at least.
+    """
+    largest = _largest(models)
+    disk = disk_bytes(models)
+    if storage_size_gib * GIB < disk:
+        raise _error(
+            "storage_size_gib", storage_size_gib,
+            f"at least {math.ceil(disk / GIB)}: {(disk - largest.size_bytes) / GIB:.1f} GiB of "
+            f"files, and {largest.size_bytes / GIB:.1f} more while {largest.model.id!r} is "
+            "replaced by a new version",
+        )  # fmt: skip
+    memory = host_memory_mib(models, cache_ram_mib=cache_ram_mib, together=together)
+    if memory_limit_gib * 1024 < memory:
+        raise _error(
+            "resources.memory_limit_gib", memory_limit_gib,
+            f"at least {math.ceil(memory / 1024)}: {largest.size_bytes / GIB:.1f} GiB of pages "
+            f"while {largest.model.id!r} loads, and {cache_ram_mib} MiB of prompts and "
+            f"{PROCESS_MIB} of its own for each of {together}",
+        )  # fmt: skip
+    load_s = largest.size_bytes / LOAD_BYTES_PER_S
+    if health_check_timeout_s is not None and health_check_timeout_s < load_s:
+        raise _error(
+            "llama_swap.health_check_timeout_s", health_check_timeout_s,
+            f"at least {math.ceil(load_s)}: {largest.model.id!r} at "
+            f"{LOAD_BYTES_PER_S / 1e6:g} MB/s, half of a 1 Gbit/s line",
+        )  # fmt: skip
+
+
+def _largest(models: tuple[LockedModel, ...]) -> LockedModel:
+    return max(models, key=lambda locked: locked.size_bytes)
+
+
+def _error(setting: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError.of(
+        "settings", setting, value, allowed=allowed, remedy="raise it in stacks/settings.py"
+    )

@@ -1,0 +1,192 @@
+"""What one llama-server takes of the card, term by term, from the headers of its files.
+
+All of it is reserved before the first answer, so it is known before the merge. Sources: the source
+of llama.cpp (builds 9878 to 11434), and buffers measured with build 10524 on files of these
+shapes. Terms of several processes add up. docs/budget.md compares them with published CUDA logs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from llama_swap_config.fit.card import Machine
+from llama_swap_config.fit.vision import image_tokens, vision_compute_bytes
+from llama_swap_config.flags import number_of, switched_on
+from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import KvCacheType, Model
+
+MIB = 2**20
+CELLS = 256
+"""llama.cpp rounds the context, and each slot's part of it, up to a multiple of this."""
+_KV_BYTES: dict[KvCacheType, float] = {"f16": 2, "bf16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
+"""Of one element: a quantised block holds 32 of them and their scale."""
+_LAST_SEPARATE_BATCHES = 10524
+"""The newest build whose compute buffer was measured to be the smaller one."""
+_BATCH = 2048
+_UBATCH = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vram:
+    """Resident MiB of one llama-server."""
+
+    weights: float
+    kv_cache: float
+    compute: float
+    projector: float
+    vision_compute: float
+    cuda_context: float
+
+    @property
+    def total_mib(self) -> float:
+        """All terms together."""
+        return float(sum(astuple(self)))
+
+
+def resident(locked: LockedModel, machine: Machine) -> Vram:
+    """Predict what a locked model takes of a card."""
+    return predict(locked.model, locked.weights_header, locked.projector_header, machine)
+
+
+def predict(
+    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, machine: Machine
+) -> Vram:
+    """Predict what one llama-server takes, all its layers on the card and flash attention on.
+
+    Args:
+        model: The operator's wishes, flags included.
+        weights: The header of its weights.
+        projector: The header of its projector; None: a text model.
+        machine: The engine, and what a CUDA context costs on its card.
+
+    Raises:
+        ConfigError: for a flag whose number is none, and a projector without a formula.
+    """
+    if projector is not None and switched_on(model.extra_args, "--no-mmproj-offload"):
+        projector = None
+    vision = 0.0
+    if projector is not None:
+        tokens = image_tokens(model.image_max_tokens or 0, machine.engine_build)
+        vision = vision_compute_bytes(projector, tokens) / MIB
+    return Vram(
+        weights=weights_bytes(weights) / MIB,
+        kv_cache=kv_cache_bytes(model, weights) / MIB,
+        compute=compute_bytes(model, weights, machine.engine_build) / MIB,
+        projector=0 if projector is None else projector.tensor_bytes / MIB,
+        vision_compute=vision,
+        cuda_context=machine.card.cuda_context_mib
+        + (0 if projector is None else machine.card.vision_pools_mib)
+        + _dequantised_kv_bytes(model, weights) / MIB,
+    )
+
+
+def weights_bytes(weights: WeightsHeader) -> int:
+    """Bytes of the weights on the card.
+
+    The token embedding stays in host memory. Where the output is tied it is that embedding, which
+    is then copied to the card as well. Equal to CUDA logs of an 8B and a 4B: 4455.34, 2375.91 MiB.
+    """
+    if weights.output_tied:
+        return weights.tensor_bytes
+    return weights.tensor_bytes - weights.token_embedding_bytes
+
+
+def slot_cells(model: Model) -> int:
+    """Cells of the cache that one slot can use; with `--kv-unified` all slots share them.
+
+    Source: llama-context.cpp rounds the context up to 256, then each slot's part of it.
+    """
+    total = _rounded_up(model.context)
+    if _is_unified(model):
+        return total
+    return _rounded_up(total // model.parallel_slots)
+
+
+def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
+    """Bytes of the KV cache: slots share the context, they never multiply it.
+
+    Source: llama-kv-cache.cpp; equal to logs with f16, q8_0 and q4_0.
+    """
+    cells = slot_cells(model) * (1 if _is_unified(model) else model.parallel_slots)
+    per_cell = weights.key_size * _KV_BYTES[model.kv_cache_type_k]
+    per_cell += weights.value_size * _KV_BYTES[model.kv_cache_type_v]
+    return weights.layers * cells * weights.kv_heads * per_cell
+
+
+def compute_bytes(model: Model, weights: WeightsHeader, engine_build: int) -> float:
+    """Bytes of the compute buffer: the larger of a layer's and the logits' work.
+
+    Measured for 1, 4 and 8 slots, with builds 9878 and 10524 to 0.02 MiB and with 11434 to 0.2.
+    One CUDA log agrees with the former (104.01 MiB), another with the latter (85.01).
+    Since June 2026 llama-server reserves the logits of one token a slot; an embedding server still
+    those of a whole micro-batch.
+
+    Args:
+        model: The operator's wishes, flags included.
+        weights: The header of its weights.
+        engine_build: The build of llama.cpp.
+    """
+    tokens = micro_batch(model)
+    of_layer = 4 * tokens * _layer_floats(weights, engine_build) + 2 * tokens * slot_cells(model)
+    outputs = model.parallel_slots
+    copied_rows = 0
+    if is_embedding_server(model):
+        outputs = tokens
+        if engine_build > _LAST_SEPARATE_BATCHES:
+            copied_rows = 4 * weights.width * tokens
+    return max(of_layer, 4 * (outputs * (weights.vocabulary + weights.width) + copied_rows))
+
+
+def _layer_floats(weights: WeightsHeader, engine_build: int) -> int:
+    """Floats of one token in a layer; a deepstack model's picture brings further features along.
+
+    Newer builds take tokens and pictures in one batch, whose rows are copied first
+    (`build_inp_embd`); which build began with it between the two is not known. Of deepstack models
+    with a feed-forward width of more than 3.8 widths, none of which is served here, it is up to
+    25 % too much and never too little.
+    """
+    width, hidden = weights.width, 3 * weights.feed_forward
+    queries = weights.heads * weights.key_size
+    if engine_build <= _LAST_SEPARATE_BATCHES:
+        return hidden + (6 * width if weights.deepstack_layers else 2 * width + queries)
+    if weights.deepstack_layers:
+        return 29 * width + (hidden if 5 * hidden > 57 * width else 0)
+    keys = weights.kv_heads * weights.key_size
+    return 4 * width + max(hidden, 2 * queries + 2 * keys)
+
+
+def micro_batch(model: Model) -> int:
+    """Tokens that are computed at once (`-ub`, at most `-b` and the context)."""
+    batch = _number(model, "-b", "--batch-size", default=_BATCH)
+    ubatch = _number(model, "-ub", "--ubatch-size", default=_UBATCH)
+    return min(batch, ubatch, model.context)
+
+
+def is_embedding_server(model: Model) -> bool:
+    """Whether each token of a batch has an output: `--embedding`, `--reranking`."""
+    flags = ("--embedding", "--embeddings", "--reranking", "--rerank")
+    return any(switched_on(model.extra_args, flag) for flag in flags)
+
+
+def _dequantised_kv_bytes(model: Model, weights: WeightsHeader) -> float:
+    """While prompts are read, CUDA holds one layer's keys and values as f16 too, of all slots.
+
+    Source: fattn-common.cuh, which converts every type but f16; not measured.
+    """
+    if model.kv_cache_type_k == "f16":
+        return 0
+    cells = slot_cells(model) * (1 if _is_unified(model) else model.parallel_slots)
+    return 2 * cells * weights.kv_heads * (weights.key_size + weights.value_size)
+
+
+def _number(model: Model, *flags: str, default: int) -> int:
+    return number_of(f"model {model.id!r}", model.extra_args, *flags, default=default)
+
+
+def _is_unified(model: Model) -> bool:
+    return switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
+
+
+def _rounded_up(tokens: int) -> int:
+    return -(-tokens // CELLS) * CELLS

@@ -1,0 +1,1 @@
+"""The two programs that can stand in front of the models."""

@@ -1,0 +1,217 @@
+"""The llama-swap configuration, typed first and then written as YAML.
+
+llama-swap ignores keys that it does not know without a word, so nothing here is written that is
+not a field of one of these classes; their names are llama-swap's own (v250), snake_cased.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any, Literal
+
+import yaml
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.fit.residency import ONE_RESIDENT, Residents
+from llama_swap_config.front_ends.server_command import (
+    ServerSettings,
+    model_args,
+    program,
+    shared_args,
+)
+from llama_swap_config.lock.locked import LockedModel
+
+CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
+"""llama-server hangs at the first SIGTERM while a request is in flight, and with it a swap, an
+unload or a reload for 10 to 30 s; the second signal ends it (measured: 0.35 s). llama-swap starts
+commands without a shell, so this one brings its own."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaSwapSettings:
+    """What the operator may choose of llama-swap itself."""
+
+    server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
+    """What every llama-server gets."""
+    health_check_timeout_s: int = 300
+    """How long a load may take. 6.2 GB from NFS at 1 Gbit/s are 55 s, twice that on a busy line,
+    and the first start of an image without the card's own kernels compiles them for minutes."""
+    unload_timeout_s: int = 10
+    """Seconds between the stop command and SIGKILL when a model is unloaded."""
+    global_ttl_s: int = 600
+    """Idle seconds for a model that names none."""
+    start_port: int = 5800
+    """The first of the loopback ports that its llama-servers get, one each in the order of ids."""
+    api_key_env: tuple[str, ...] = ()
+    """Environment variables of the pod that hold the endpoint's API keys; left out: no key."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapModel:
+    """One entry under `models:`."""
+
+    name: str
+    description: str | None
+    cmd: str
+    cmd_stop: str
+    proxy: str
+    check_endpoint: str
+    ttl: int
+    aliases: tuple[str, ...]
+    env: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapMatrix:
+    """Which models may run together; one that no set names runs alone."""
+
+    sets: dict[str, str]
+    """Name -> ids joined by `&`. A set allows its subsets; of two that cost as much, the first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapRouterSettings:
+    """`routing.router.settings`."""
+
+    matrix: SwapMatrix
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapRouter:
+    """`routing.router`."""
+
+    use: Literal["matrix"]
+    settings: SwapRouterSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapRouting:
+    """`routing`, the canonical place; llama-swap also reads groups and matrix at the top."""
+
+    router: SwapRouter
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SwapConfig:
+    """The whole file; the order of the fields is the order of the keys."""
+
+    health_check_timeout: int
+    unload_timeout: int
+    global_ttl: int = dataclasses.field(metadata={"key": "globalTTL"})
+    log_to_stdout: Literal["proxy", "upstream", "both", "none"]
+    capture_buffer: int
+    start_port: int
+    api_keys: tuple[str, ...]
+    macros: dict[str, str]
+    """Text for what repeats. A later macro may use an earlier one, so their order matters."""
+    models: dict[str, SwapModel]
+    routing: SwapRouting | None
+    """Left out: one model at a time."""
+
+
+def swap_config(
+    models: tuple[LockedModel, ...],
+    settings: LlamaSwapSettings,
+    residents: Residents = ONE_RESIDENT,
+) -> SwapConfig:
+    """Build the configuration of one endpoint.
+
+    Args:
+        models: The locked registry, in the operator's order.
+        settings: What the operator chose of llama-swap.
+        residents: What may be on the card together; left out: one model at a time.
+
+    Raises:
+        ConfigError: when two models share a name.
+    """
+    check_registry(locked.model for locked in models)
+    return SwapConfig(
+        health_check_timeout=settings.health_check_timeout_s,
+        unload_timeout=settings.unload_timeout_s,
+        global_ttl=settings.global_ttl_s,
+        log_to_stdout="both",
+        capture_buffer=0,
+        start_port=settings.start_port,
+        api_keys=tuple(f"${{env.{name}}}" for name in settings.api_key_env),
+        macros={
+            "models_dir": shlex.quote(settings.server.models_dir),
+            "stop_twice": CMD_STOP,
+            "llama_server": " ".join((*program(settings.server), *shared_args(settings.server))),
+        },
+        models={
+            locked.model.id: SwapModel(
+                name=locked.model.name or locked.model.id,
+                description=locked.model.description or None,
+                cmd="${llama_server} " + " ".join(model_args(locked.model)),
+                cmd_stop="${stop_twice}",
+                proxy="http://127.0.0.1:${PORT}",
+                check_endpoint="/health",
+                ttl=locked.model.ttl_s,
+                aliases=locked.model.aliases,
+                env=tuple(f"{name}={value}" for name, value in sorted(locked.model.env.items())),
+            )
+            for locked in models
+        },
+        routing=_routing(residents),
+    )
+
+
+def render_llama_swap(
+    models: tuple[LockedModel, ...],
+    settings: LlamaSwapSettings,
+    residents: Residents = ONE_RESIDENT,
+) -> str:
+    """Render the file that llama-swap reads.
+
+    Args:
+        models: The locked registry, in the operator's order.
+        settings: What the operator chose of llama-swap.
+        residents: What may be on the card together; left out: one model at a time.
+
+    Returns:
+        YAML, byte-stable for equal arguments.
+
+    Raises:
+        ConfigError: when two models share a name.
+    """
+    # PyYAML's C emitter writes the same bytes about six times faster; not every wheel has it.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return yaml.dump(
+        _plain(swap_config(models, settings, residents)),
+        Dumper=dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=96,
+    )
+
+
+def _routing(residents: Residents) -> SwapRouting | None:
+    if not residents.sets:
+        return None
+    sets = {
+        f"together-{number}": " & ".join(ids) for number, ids in enumerate(residents.sets, start=1)
+    }
+    matrix = SwapMatrix(sets=sets)
+    return SwapRouting(router=SwapRouter(use="matrix", settings=SwapRouterSettings(matrix=matrix)))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain = {}
+        for each in dataclasses.fields(value):
+            of_field = getattr(value, each.name)
+            if of_field is not None and of_field != ():
+                plain[each.metadata.get("key", _camel(each.name))] = _plain(of_field)
+        return plain
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)

@@ -1,0 +1,140 @@
+"""What llama-server's own router reads: an INI of all models, and its command line.
+
+The router starts one llama-server per section on demand, as llama-swap does. A section's keys are
+flags without their dashes; one that the router does not know ends it at its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.front_ends.server_command import (
+    Option,
+    ServerSettings,
+    model_options,
+    shared_options,
+)
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Model
+
+_STOP_TIMEOUT_S = 1
+"""llama-server hangs at its first stop while a request is in flight, and with it a swap; the
+router kills it then, by its own default after 10 s."""
+_THREADS_HTTP = 64
+"""A client that waits, for a swap or for another's answer, holds one at the router and one at the
+model, and the kubelet's probes need one too. llama-swap turns the eleventh client of a model away,
+the router lets all wait. (b11434 opens more when these run out: /health took 1 ms behind 30
+clients that waited on 2.)"""
+_OF_ROUTER: tuple[Option, ...] = (
+    ("--threads-http", str(_THREADS_HTTP)),
+    ("--no-ui", None),
+    ("--offline", None),
+)
+ROUTER_ENVIRONMENT = {"LLAMA_CACHE": "/dev/null/none"}
+"""The router lists what its cache holds, and `POST /models` downloads any repository into it,
+`--offline` or not. Under a device no cache can be made."""
+_UNSAYABLE = ";#\r\n"
+"""A comment begins at these wherever they stand, and the file knows no quotes."""
+
+
+def router_args(
+    *,
+    port: int,
+    preset_path: str,
+    host: str = "0.0.0.0",  # noqa: S104 - The Service's clients come from other pods.
+    models_max: int = 1,
+) -> tuple[str, ...]:
+    """List the arguments of the router itself.
+
+    Each model gets them too, and they count more than its section: what is here cannot differ
+    between models, so the INI leaves it out.
+
+    Args:
+        port: Where it listens.
+        preset_path: Where the rendered INI is.
+        host: The address it listens at; left out: all of them.
+        models_max: Models that may be loaded at once, whichever they are; left out: one.
+    """
+    listen: tuple[Option, ...] = (
+        ("--host", host),
+        ("--port", str(port)),
+        ("--models-preset", preset_path),
+        ("--models-max", str(models_max)),
+    )
+    return tuple(word for option in (*listen, *_OF_ROUTER) for word in option if word is not None)
+
+
+def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings) -> str:
+    """Render the INI that the router reads.
+
+    A model's name and description have no key: they are left out.
+
+    Args:
+        models: The locked registry, in the operator's order.
+        server: What every llama-server gets.
+
+    Returns:
+        INI, byte-stable for equal arguments.
+
+    Raises:
+        ConfigError: when two models share a name, and for what the file cannot say: `;`, `#` or
+            blanks around a value, a flag given twice, an environment of one model's own.
+    """
+    check_registry(locked.model for locked in models)
+    by_router = {flag for flag, _ in _OF_ROUTER}
+    shared = [option for option in shared_options(server) if option[0] not in by_router]
+    _check_sayable("settings", "llama_swap.server.models_dir", server.models_dir)
+    sections = [_section("*", [*shared, ("stop-timeout", str(_STOP_TIMEOUT_S))])]
+    for locked in models:
+        model = locked.model
+        options = model_options(
+            model,
+            folder=f"{server.models_dir}/{model.id}/",
+            alias=",".join(model.aliases) or None,
+        )
+        _check_model(model, options)
+        sections.append(_section(model.id, [*options, *_idle(model)]))
+    return "\n".join(sections)
+
+
+def _idle(model: Model) -> tuple[Option, ...]:
+    # Left out it never sleeps; llama-server refuses 0.
+    return (("--sleep-idle-seconds", str(model.ttl_s)),) if model.ttl_s else ()
+
+
+def _check_model(model: Model, options: tuple[Option, ...]) -> None:
+    subject = f"model {model.id!r}"
+    if model.env:
+        raise ConfigError.of(
+            subject, "env", ", ".join(sorted(model.env)),
+            allowed="none with the front end llama-server, whose models share one environment",
+            remedy="say it as a flag in extra_args, or choose the front end llama-swap",
+        )  # fmt: skip
+    seen: set[str] = set()
+    for flag, value in options:
+        if flag in seen:
+            raise ConfigError.of(
+                subject, "extra_args", flag,
+                allowed="each flag once with the front end llama-server, which keeps the last",
+                remedy="join the values by commas where the flag takes several",
+            )  # fmt: skip
+        seen.add(flag)
+        _check_sayable(subject, f"extra_args {flag}", value or "")
+
+
+def _check_sayable(subject: str, field: str, text: str) -> None:
+    if text != text.strip() or any(character in _UNSAYABLE for character in text):
+        raise ConfigError.of(
+            subject, field, text,
+            allowed="no ';' or '#' and no blank at either end with the front end llama-server",
+            remedy="reword it, or choose the front end llama-swap",
+        )  # fmt: skip
+
+
+def _section(name: str, options: Iterable[Option]) -> str:
+    lines = (
+        f"{flag.lstrip('-')} = {'true' if value is None else value}\n" for flag, value in options
+    )
+    return f"[{name}]\n{''.join(lines)}"

@@ -1,0 +1,127 @@
+"""What one llama-server is told, split into what all models share and what one adds.
+
+It is said once, as options. Each front end spells them in its own way: llama-swap as a command
+line, llama-server's router as an INI.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llama_swap_config.flags import TAKES_VALUE
+from llama_swap_config.model import Model
+from llama_swap_config.plans.download import LINK_NAMES
+
+Option = tuple[str, str | None]
+"""A flag of `llama-server --help` and its value; None: a switch."""
+
+ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
+"""What every llama-server inherits. Left out, each draws a marker of its own, and a /completion
+with a picture has to ask /props for it first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What every llama-server of the endpoint gets, whatever its model."""
+
+    binary: str = "/app/llama-server"
+    """The program, as the container image of the legacy layout holds it."""
+    models_dir: str = "/models"
+    """Where the volume is mounted."""
+    gpu_layers: int = 99
+    """Layers on the GPU (`-ngl`); 99 is more than any of these models has: all of them."""
+    cache_ram_mib: int = 512
+    """Host memory for cached prompts (`--cache-ram`); llama-server's own default is 8192."""
+    threads_http: int = 16
+    """HTTP threads. An idle keep-alive connection holds one for 5 s, and llama-server's default
+    of 5 stalls half of ten parallel requests for that long (measured)."""
+
+
+def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
+    """List the options that all models share.
+
+    The flags are valid for llama.cpp b10524 (the image) and b11434 (the tests). `-fa` needs its
+    value; `--load-mode none` keeps a failing NFS mount from ending the server by SIGBUS; `-fit
+    off` lets nothing be re-sized silently.
+    """
+    return (
+        ("-ngl", str(settings.gpu_layers)),
+        ("-fa", "on"),
+        ("-fit", "off"),
+        ("--load-mode", "none"),
+        ("--cache-ram", str(settings.cache_ram_mib)),
+        ("--threads-http", str(settings.threads_http)),
+        ("--metrics", None),
+        ("--no-ui", None),
+        ("--offline", None),
+        ("--jinja", None),
+    )
+
+
+def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Option, ...]:
+    """List the options that one model adds to the shared ones.
+
+    Args:
+        model: The model.
+        folder: What its files' names begin with; empty: it is started where they are.
+        alias: The value of `--alias`; None: it is not said.
+    """
+    options: list[Option] = [("--model", folder + LINK_NAMES["model"])]
+    if model.projector is not None:
+        options.append(("--mmproj", folder + LINK_NAMES["mmproj"]))
+        options.append(("--image-max-tokens", str(model.image_max_tokens)))
+    if alias is not None:
+        options.append(("--alias", alias))
+    options += [
+        ("--ctx-size", str(model.context)),
+        ("-np", str(model.parallel_slots)),
+        ("-ctk", model.kv_cache_type_k),
+        ("-ctv", model.kv_cache_type_v),
+        ("--reasoning", model.reasoning),
+    ]
+    for flag, value in (
+        ("--temp", model.sampling.temperature),
+        ("--top-p", model.sampling.top_p),
+        ("--top-k", model.sampling.top_k),
+        ("--min-p", model.sampling.min_p),
+    ):
+        if value is not None:
+            options.append((flag, f"{value:g}"))
+    words = iter(model.extra_args)
+    options += [(word, next(words) if word in TAKES_VALUE else None) for word in words]
+    return tuple(options)
+
+
+def program(settings: ServerSettings) -> tuple[str, ...]:
+    """List the words before the arguments: llama-server, started in its model's folder.
+
+    The folder is a link that moves when all files of a new version are there. A process keeps the
+    one it started in, so weights and projector, opened minutes apart, are of one version.
+    """
+    return ("env", "-C", "${models_dir}/${MODEL_ID}", shlex.quote(settings.binary))
+
+
+def shared_args(settings: ServerSettings) -> tuple[str, ...]:
+    """List the arguments that all models share, as macros `${...}` of llama-swap where they vary.
+
+    Children listen on loopback only: a port that is reachable bypasses llama-swap's keys.
+    """
+    listen: tuple[Option, ...] = (("--host", "127.0.0.1"), ("--port", "${PORT}"))
+    return _words((*listen, *shared_options(settings)))
+
+
+def model_args(model: Model) -> tuple[str, ...]:
+    """List the arguments that one model adds to the shared ones."""
+    return _words(model_options(model, folder="", alias="${MODEL_ID}"))
+
+
+def _words(options: Iterable[Option]) -> tuple[str, ...]:
+    words = []
+    for flag, value in options:
+        words.append(flag)
+        if value is not None:
+            # llama-swap puts macros in before it splits the line; no value of an operator has one.
+            words.append(value if "${" in value else shlex.quote(value))
+    return tuple(words)

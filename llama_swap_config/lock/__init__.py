@@ -1,0 +1,1 @@
+"""The lock: the exact files behind each model of the registry."""

@@ -1,0 +1,241 @@
+"""models.lock.json, read with a check of each field and written always the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.lock.locked import (
+    LOCK_COMMAND,
+    LOCK_PATH,
+    Lock,
+    LockedFile,
+    Role,
+    check_blobs,
+)
+
+VERSION = 2
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REVISION = re.compile(r"[0-9a-f]{40}|main")
+FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\.(?i:gguf)", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+_MOST = 2**48
+"""Above any true count or number of bytes of a header."""
+_RESTORE = f"restore it from git or run `{LOCK_COMMAND}`"
+
+_FILE_FIELDS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("repository", "owner/name", lambda v: isinstance(v, str) and v.count("/") == 1),
+    ("revision", "40 hex digits, or main", lambda v: _is_text(v, _REVISION)),
+    ("role", ", ".join(get_args(Role)), lambda v: v in get_args(Role)),
+    ("name", "one exact .gguf file, no pattern", lambda v: _is_text(v, FILE_NAME)),
+    ("quantisation", "a quantisation", lambda v: isinstance(v, str) and v != ""),
+    ("size_bytes", "a whole number, at least 1", lambda v: type(v) is int and v > 0),
+    ("sha256", "64 hex digits", lambda v: _is_text(v, _SHA256)),
+    ("header", "an object", lambda v: isinstance(v, dict)),
+    ("source", "where the header's facts come from", lambda v: isinstance(v, str) and v != ""),
+)
+_FILE_NAMES = tuple(name for name, *_ in _FILE_FIELDS)
+
+
+def read_lock(path: Path = LOCK_PATH) -> Lock:
+    """Read and check a lock.
+
+    Args:
+        path: The lock file; left out: the repository's own.
+
+    Returns:
+        Model id -> its files, in the order of the lock.
+
+    Raises:
+        ConfigError: when the file is missing or cut, or an entry lacks or misstates a field.
+    """
+    return _parse(path.name, read_document(path))
+
+
+def _parse(subject: str, document: dict[str, Any]) -> Lock:
+    if document.get("version") != VERSION:
+        raise ConfigError.of(
+            subject, "version", document.get("version"), allowed=str(VERSION),
+            remedy=f"run `{LOCK_COMMAND}`",
+        )  # fmt: skip
+    models = document.get("models")
+    if not isinstance(models, dict):
+        raise ConfigError.of(subject, "models", models, allowed="an object", remedy=_RESTORE)
+    lock = {
+        model_id: read_entry(f"{subject}: model {model_id!r}", entry)
+        for model_id, entry in models.items()
+    }
+    check_blobs(subject, lock)
+    return lock
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read the JSON of a lock of any version, without a check of what is in it.
+
+    Raises:
+        ConfigError: when the file is missing, cut, or no object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name}: cannot be read ({error}); restore it from git") from error
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path.name}: is no complete JSON ({error}); restore it from git"
+        ) from error
+    if not isinstance(document, dict):
+        raise ConfigError.of(path.name, "it", document, allowed="an object", remedy=_RESTORE)
+    return document
+
+
+def render_lock(lock: Lock) -> str:
+    """Write a lock as text: equal locks, equal bytes.
+
+    Args:
+        lock: Model id -> its files, in any order.
+    """
+    models = {model_id: _entry(lock[model_id]) for model_id in sorted(lock)}
+    return json.dumps({"version": VERSION, "models": models}, indent=2) + "\n"
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock file, whole or not at all.
+
+    Raises:
+        ConfigError: when the file cannot be written, or `read_lock` would refuse it.
+    """
+    text = render_lock(lock)
+    _parse(path.name, json.loads(text))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ConfigError(f"{path.name}: cannot be written ({error.strerror})") from error
+
+
+def _entry(files: tuple[LockedFile, ...]) -> dict[str, Any]:
+    shared = {"repository": files[0].repository, "revision": files[0].revision}
+    roles = get_args(Role)
+    return shared | {
+        "files": [
+            {
+                name: value
+                for name, value in _fields(file).items()
+                if name not in shared or value != shared[name]
+            }
+            for file in sorted(files, key=lambda each: (roles.index(each.role), each.name))
+        ]
+    }
+
+
+def _fields(file: LockedFile) -> dict[str, Any]:
+    values = asdict(file)
+    values["source"] = values.pop("header_source")
+    return {name: values[name] for name in _FILE_NAMES}
+
+
+def read_entry(subject: str, entry: Any) -> tuple[LockedFile, ...]:
+    """Check what a lock's document says of one model.
+
+    Args:
+        subject: What an error calls it.
+        entry: The value of the model's id.
+
+    Raises:
+        ConfigError: when it lacks or misstates a field.
+    """
+    if not isinstance(entry, dict) or not isinstance(entry.get("files"), list):
+        raise ConfigError.of(subject, "files", entry, allowed="a list of files", remedy=_RESTORE)
+    shared = {"repository": entry.get("repository"), "revision": entry.get("revision")}
+    files = []
+    for values in entry["files"]:
+        if not isinstance(values, dict):
+            raise ConfigError.of(subject, "files", values, allowed="objects", remedy=_RESTORE)
+        files.append(_read_file(subject, shared | values))
+    if not files:
+        raise ConfigError.of(subject, "files", files, allowed="at least one", remedy=_RESTORE)
+    return tuple(files)
+
+
+def _read_file(subject: str, values: dict[str, Any]) -> LockedFile:
+    file = f"{subject}, {values.get('name', 'a file')}"
+    for name, allowed, is_valid in _FILE_FIELDS:
+        if not is_valid(values.get(name)):
+            raise ConfigError.of(file, name, values.get(name), allowed=allowed, remedy=_RESTORE)
+    _refuse_unknown(file, "a file's field", values, _FILE_NAMES)
+    kind = WeightsHeader if values["role"] == "model" else ProjectorHeader
+    header = _read_header(file, values["header"], kind, values["size_bytes"])
+    plain = {name: values[name] for name in _FILE_NAMES if name not in ("header", "source")}
+    return LockedFile(**plain, header=header, header_source=values["source"])
+
+
+def _read_header(
+    subject: str,
+    values: dict[str, Any],
+    kind: type[WeightsHeader] | type[ProjectorHeader],
+    size_bytes: int,
+) -> WeightsHeader | ProjectorHeader:
+    for field in fields(kind):
+        value = values.get(field.name)
+        least = 0 if field.name == "deepstack_layers" else 1
+        allowed, valid = {
+            "str": ("a word", _is_text(value, _WORD)),
+            "bool": ("true, false", isinstance(value, bool)),
+            "int": (
+                f"a whole number, {least} to 2**48",
+                type(value) is int and least <= value <= _MOST,
+            ),
+        }[str(field.type)]
+        if not valid:
+            raise ConfigError.of(
+                subject, f"header.{field.name}", value, allowed=allowed, remedy=_RESTORE
+            )
+    _refuse_unknown(subject, "a header's field", values, [each.name for each in fields(kind)])
+    header = kind(**values)
+    embedding_bytes = header.token_embedding_bytes if isinstance(header, WeightsHeader) else 0
+    for name, value, most, of in (
+        ("tensor_bytes", header.tensor_bytes, size_bytes, "size_bytes"),
+        ("token_embedding_bytes", embedding_bytes, header.tensor_bytes, "tensor_bytes"),
+    ):
+        if value > most:
+            raise ConfigError.of(
+                subject, f"header.{name}", value, allowed=f"at most the {of}, {most}",
+                remedy=_RESTORE,
+            )  # fmt: skip
+    return header
+
+
+def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _refuse_unknown(
+    subject: str, field: str, values: Iterable[str], allowed: Iterable[str]
+) -> None:
+    unknown = set(values) - set(allowed)
+    if unknown:
+        raise ConfigError.of(
+            subject, field, min(unknown), allowed=", ".join(allowed), remedy="remove it"
+        )

@@ -1,0 +1,1 @@
+"""What the programs in the cluster are told to download and to warm."""

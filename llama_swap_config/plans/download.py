@@ -1,0 +1,55 @@
+"""The download plan: the JSON that the download Job reads, made of file facts only.
+
+A change of context or ttl leaves the plan, and so the Job's name, as it was.
+"""
+
+from __future__ import annotations
+
+import json
+
+from llama_swap_config.lock.locked import LockedModel
+
+LINK_NAMES = {"model": "model.gguf", "mmproj": "mmproj.gguf"}
+"""Role of a file -> the name under which llama-server finds it in the model's folder."""
+
+
+def render_download_plan(models: tuple[LockedModel, ...]) -> str:
+    """Render the plan: each file once, the files of a model together, and each model's links.
+
+    Args:
+        models: The locked registry.
+
+    Returns:
+        JSON, byte-stable for the same files in whatever order the registry names its models.
+    """
+    by_id = sorted(models, key=lambda locked: locked.model.id)
+    files = {file.sha256: file for locked in by_id for file in locked.files}
+    return (
+        json.dumps(
+            {
+                "version": 1,
+                "files": [
+                    {
+                        "repository": file.repository,
+                        "revision": file.revision,
+                        "name": file.name,
+                        "size_bytes": file.size_bytes,
+                        "sha256": file.sha256,
+                    }
+                    for file in files.values()
+                ],
+                "models": [
+                    {
+                        "id": locked.model.id,
+                        "links": [
+                            {"name": LINK_NAMES[file.role], "sha256": file.sha256}
+                            for file in locked.files
+                        ],
+                    }
+                    for locked in by_id
+                ],
+            },
+            indent=2,
+        )
+        + "\n"
+    )

@@ -1,0 +1,52 @@
+"""The warm plan: the JSON that the serving pod's init container reads, and the memory it needs."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.plans.download import LINK_NAMES
+
+_SHARE = 0.9
+"""Of its memory limit, what in_pod/warm.py fills with files."""
+_OWN_MIB = 256
+"""Python, eight buffers of 4 MiB and their pages on the way."""
+
+
+def render_warm_plan(models: tuple[LockedModel, ...]) -> str:
+    """Render the plan: the models in the registry's order, which is their priority.
+
+    Args:
+        models: The locked registry.
+
+    Returns:
+        JSON, byte-stable for the same files and order.
+    """
+    document = {
+        "version": 1,
+        "models": [
+            {
+                "id": locked.model.id,
+                "files": [
+                    {
+                        "name": LINK_NAMES[file.role],
+                        "sha256": file.sha256,
+                        "size_bytes": file.size_bytes,
+                    }
+                    for file in locked.files
+                ],
+            }
+            for locked in models
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def warm_memory_mib(models: tuple[LockedModel, ...]) -> int:
+    """The memory limit under which the largest model can be warmed, in MiB.
+
+    The kernel counts a page against the cgroup that reads it first.
+    """
+    largest = max((locked.size_bytes for locked in models), default=0)
+    return math.ceil(largest / _SHARE / 2**20) + _OWN_MIB

@@ -1,0 +1,157 @@
+"""The Kubernetes API as paths and JSON, for what lightkube's typed client has no words for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from ops.errors import OpsError
+
+if TYPE_CHECKING:
+    from lightkube.config.kubeconfig import SingleConfig
+
+    from ops.cluster.environment import KubeTarget
+
+Document = dict[str, Any]
+DECODING = threading.Lock()
+"""Held by whoever has lightkube decode anything: a kubeconfig, an object, a list.
+
+At the first decode of a type msgspec (0.22) keeps a half-built description of it; a second thread
+that decodes the type meanwhile reads null pointers there and ends the process by SIGSEGV."""
+
+
+def read_kubeconfig(target: KubeTarget) -> SingleConfig:
+    """Read the way to one cluster.
+
+    Raises:
+        OpsError: when the kubeconfig cannot be used.
+    """
+    from lightkube import KubeConfig
+    from lightkube.core.exceptions import ConfigError
+
+    try:
+        with DECODING:
+            config = KubeConfig.from_file(str(target.config_path)).get(target.context)
+        if config is None:
+            raise ConfigError("it names no such context")
+    except (ConfigError, OSError, ValueError) as error:
+        raise unusable(target, error) from error
+    return config
+
+
+def unusable(target: KubeTarget, error: Exception) -> OpsError:
+    """Say in one line why a kubeconfig cannot be used."""
+    reason = " ".join(str(error).split())[:300]
+    return OpsError(
+        f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used ({reason})"
+    )
+
+
+class KubeApi:
+    """A connection to one API server; it asks once, and leaves it to the caller to ask again."""
+
+    def __init__(self, target: KubeTarget) -> None:
+        """Connect lazily: nothing is asked yet.
+
+        Raises:
+            OpsError: when the kubeconfig cannot be used.
+        """
+        import httpx2
+        from lightkube.config.client_adapter import Client, ConnectionParams
+        from lightkube.core.exceptions import ConfigError
+
+        timeout = httpx2.Timeout(10, connect=5)
+        config = read_kubeconfig(target)
+        try:
+            self._client = Client(config, ConnectionParams(timeout=timeout, trust_env=False))
+        except (ConfigError, OSError, ValueError) as error:
+            raise unusable(target, error) from error
+        self._target = target
+        self._errors = (httpx2.HTTPError, ConfigError)
+        self._ahead_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._client.close()
+
+    def check_reachable(self) -> None:
+        """Ask the API server for something every account may read.
+
+        Raises:
+            OpsError: when it does not answer.
+        """
+        try:
+            status, document = self.request("GET", "/api/v1/namespaces/default")
+            reason = _reason(document)
+        except ConnectionError as error:
+            status, reason = 0, str(error)
+        if status != 200:
+            raise OpsError(
+                f"the API server of KUBE_CTX {self._target.context!r} does not answer "
+                f"({reason}); is it up, and is the kubeconfig current"
+            )
+
+    def request(
+        self, method: str, path: str, body: Document | None = None
+    ) -> tuple[int, Document]:
+        """Ask once.
+
+        Args:
+            method: GET, POST, PUT, PATCH (a JSON merge patch) or DELETE.
+            path: From the root, with its query: `/api/v1/namespaces/default`.
+            body: The object or the patch; left out: none.
+
+        Returns:
+            The status and the object; with a status of 400 and above the object is a Status, whose
+            `message` says why.
+
+        Raises:
+            ConnectionError: when no answer comes.
+        """
+        kind = "merge-patch+json" if method == "PATCH" else "json"
+        try:
+            answer = self._client.request(
+                method, path, json=body, headers={"Content-Type": f"application/{kind}"}
+            )
+        except self._errors as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ConnectionError(reason) from error
+        if "date" in answer.headers:
+            server = parsedate_to_datetime(answer.headers["date"]).timestamp()
+            self._ahead_s = server - time.time()
+        try:
+            document = answer.json()
+        except ValueError:
+            document = {"message": " ".join(answer.text.split())[:300]}
+        return answer.status_code, document
+
+    def now(self) -> float:
+        """The API server's clock by its latest answer, in seconds since 1970.
+
+        A laptop's clock may be wrong; what two programs agree on is measured by one clock.
+        """
+        return time.time() + self._ahead_s
+
+    def get(self, path: str) -> Document | None:
+        """Read one object or list; None where there is none.
+
+        Raises:
+            OpsError: when the API server refuses it or does not answer.
+        """
+        try:
+            status, document = self.request("GET", path)
+        except ConnectionError as error:
+            raise OpsError(f"the API server does not answer ({error})") from error
+        if status == 404:
+            return None
+        if status >= 400:
+            raise OpsError(f"the API server refuses GET {path} ({status}: {_reason(document)})")
+        return document
+
+
+def _reason(document: Document) -> str:
+    return " ".join(str(document.get("message", "")).split())[:300]

@@ -1,0 +1,222 @@
+"""The cluster itself: is it there, what runs, what waits and why, and apply without Terraform."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from ops.cluster.api import DECODING, read_kubeconfig, unusable
+from ops.errors import OpsError
+
+if TYPE_CHECKING:
+    from ops.cluster.environment import KubeTarget
+    from ops.terraform.manifests import Manifest
+
+FIELD_MANAGER = "llama-cpp-infra"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One pod, Job or volume claim, as the operator wants to see it."""
+
+    kind: str
+    name: str
+    state: str
+    """`Running on k8s-node1`, `Pending`, `Complete`, ..."""
+    reason: str = ""
+    """Why it is not settled; empty when it is."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not self.reason
+
+
+class Cluster:
+    """A connection to one API server, through lightkube's types.
+
+    A question holds the lock of decoding until its answer is decoded: threads ask one after
+    another here. What is to be asked side by side goes through `ops.cluster.api.KubeApi`.
+    """
+
+    def __init__(self, target: KubeTarget) -> None:
+        """Connect lazily: nothing is asked yet.
+
+        Raises:
+            OpsError: when the kubeconfig cannot be used.
+        """
+        import httpx2
+        import lightkube
+        from lightkube.core.exceptions import ApiError, ConfigError
+
+        self._refusals = (ApiError, httpx2.HTTPError)
+        config = read_kubeconfig(target)
+        try:
+            self._client = lightkube.Client(
+                config=config,
+                field_manager=FIELD_MANAGER,
+                timeout=httpx2.Timeout(10, connect=5),
+                trust_env=False,
+            )
+        except (ConfigError, OSError, ValueError) as error:
+            raise unusable(target, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._client.close()
+
+    def apply(self, manifests: Iterable[Manifest]) -> None:
+        """Apply objects server-side, in their order.
+
+        Raises:
+            OpsError: naming the object that the API server refuses, and why.
+        """
+        from lightkube.codecs import from_dict
+
+        for manifest in manifests:
+            name = f"{manifest['kind']} {manifest['metadata']['name']}"
+            try:
+                with DECODING:
+                    self._client.apply(from_dict(manifest), force=True)
+            except self._refusals as error:
+                raise OpsError(f"{name} is refused ({_one_line(error)})") from error
+
+    def workloads(self, namespace: str) -> tuple[Workload, ...]:
+        """List what runs in a namespace and why the rest does not.
+
+        Raises:
+            OpsError: when the API server does not answer.
+        """
+        from lightkube.resources.apps_v1 import ReplicaSet
+        from lightkube.resources.batch_v1 import Job
+        from lightkube.resources.core_v1 import Event, PersistentVolumeClaim, Pod
+
+        try:
+            with DECODING:
+                claims = list(self._client.list(PersistentVolumeClaim, namespace=namespace))
+                pods = list(self._client.list(Pod, namespace=namespace))
+                jobs = list(self._client.list(Job, namespace=namespace))
+                sets = list(self._client.list(ReplicaSet, namespace=namespace))
+                events = list(self._client.list(Event, namespace=namespace))
+        except self._refusals as error:
+            raise OpsError(f"the API server does not answer ({_one_line(error)})") from error
+        found = [*map(_claim, claims), *map(_pod, pods), *map(_job, jobs)]
+        wanted = {
+            each.metadata.name
+            for each in sets
+            if each.metadata and each.spec and each.spec.replicas
+        }
+        with_pods = {
+            owner.name
+            for pod in pods
+            for owner in (pod.metadata and pod.metadata.ownerReferences) or ()
+        }
+        for name in sorted(set(filter(None, wanted)) - with_pods):
+            refusals = [
+                event.message or ""
+                for event in events
+                if event.reason == "FailedCreate" and event.involvedObject.name == name
+            ]
+            reason = refusals[-1] if refusals else "no pod yet"
+            found.append(
+                Workload(kind="ReplicaSet", name=name, state="no pod", reason=_short(reason))
+            )
+        return tuple(found)
+
+    def wait_until_settled(
+        self, namespace: str, *, timeout_s: float, say: Callable[[str], None]
+    ) -> tuple[Workload, ...]:
+        """Wait until nothing in a namespace waits any more, or the time is up.
+
+        Args:
+            namespace: The namespace.
+            timeout_s: Seconds to wait at most.
+            say: Takes a line on what is waited for, when that changes.
+
+        Returns:
+            What was there at the end, settled or not.
+        """
+        deadline = time.monotonic() + timeout_s
+        said = ""
+        while True:
+            workloads = self.workloads(namespace)
+            kinds = {each.kind for each in workloads}
+            waiting = [each for each in workloads if not each.settled]
+            if {"Pod", "Job"} <= kinds and not waiting:
+                return workloads
+            if time.monotonic() > deadline:
+                return workloads
+            line = ", ".join(f"{each.kind} {each.name}" for each in waiting) or "the pods"
+            if line != said:
+                say(f"waiting for {line}")
+                said = line
+            time.sleep(0.25)
+
+
+def _claim(claim: Any) -> Workload:
+    phase = claim.status.phase or "Pending"
+    reason = "" if phase == "Bound" else "no volume is bound to it"
+    state = f"Bound to {claim.spec.volumeName}" if phase == "Bound" else phase
+    return Workload(
+        kind="PersistentVolumeClaim", name=claim.metadata.name, state=state, reason=reason
+    )
+
+
+def _job(job: Any) -> Workload:
+    conditions = {each.type: each for each in job.status.conditions or () if each.status == "True"}
+    name = job.metadata.name
+    if "Complete" in conditions:
+        return Workload(kind="Job", name=name, state="Complete")
+    if "Failed" in conditions:
+        message = conditions["Failed"].message or "failed"
+        return Workload(kind="Job", name=name, state="Failed", reason=_short(message))
+    failed = job.status.failed or 0
+    reason = "not finished" + (f", {failed} pods failed so far" if failed else "")
+    return Workload(kind="Job", name=name, state="Active", reason=reason)
+
+
+def _pod(pod: Any) -> Workload:
+    phase = pod.status.phase or "Pending"
+    node = pod.spec.nodeName
+    state = f"{phase} on {node}" if node else phase
+    conditions = {each.type: each for each in pod.status.conditions or ()}
+    reason = ""
+    if phase == "Pending":
+        scheduled = conditions.get("PodScheduled")
+        reason = (scheduled and scheduled.status != "True" and scheduled.message) or ""
+        reason = reason or _container_reason(pod) or "starting"
+    elif phase == "Running":
+        ready = conditions.get("Ready")
+        if ready is None or ready.status != "True":
+            reason = _container_reason(pod) or "not ready"
+    elif phase == "Failed":
+        reason = _container_reason(pod) or pod.status.message or "failed"
+    return Workload(kind="Pod", name=pod.metadata.name, state=state, reason=_short(reason))
+
+
+def _container_reason(pod: Any) -> str:
+    for status in pod.status.initContainerStatuses or ():
+        if status.state and status.state.running:
+            return f"{status.name} runs; its log says what it waits for"
+    statuses = [*(pod.status.initContainerStatuses or ()), *(pod.status.containerStatuses or ())]
+    for status in statuses:
+        waiting = status.state and status.state.waiting
+        if waiting and waiting.reason:
+            return f"{status.name}: {waiting.reason} {waiting.message or ''}".strip()
+        ended = status.state and status.state.terminated
+        if ended and ended.exitCode:
+            return f"{status.name}: exit code {ended.exitCode}"
+    return ""
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else f"{line[:297]}..."
+
+
+def _one_line(error: BaseException) -> str:
+    return _short(str(error)) or type(error).__name__

@@ -1,0 +1,71 @@
+"""Photos that count as one draw: taken within seconds of each other, or nearly the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ops.commands.bench.results import Photo
+
+_WITHIN_S = 10.0
+_ALIKE_BITS = 6
+"""Of 64; two photos of different things differ in about 32."""
+_CLOCKLESS = 30
+"""So many photos of one second come from a scanner or an export, not from one moment."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """A photo, and what it looks like."""
+
+    photo: Photo
+    look: int | None
+    """Its 64 bits of `prepare`; None: it could not be prepared."""
+
+
+def number_bursts(shots: Sequence[Shot]) -> tuple[Photo, ...]:
+    """Give photos of one burst one number, in the order in which the bursts appear."""
+    leads = list(range(len(shots)))
+
+    def lead(index: int) -> int:
+        while leads[index] != index:
+            leads[index] = leads[leads[index]]
+            index = leads[index]
+        return index
+
+    for one, other in [*_close_in_time(shots), *_alike(shots)]:
+        leads[max(lead(one), lead(other))] = min(lead(one), lead(other))
+    numbers: dict[int, int] = {}
+    return tuple(
+        dataclasses.replace(shot.photo, burst=numbers.setdefault(lead(index), len(numbers)))
+        for index, shot in enumerate(shots)
+    )
+
+
+def _close_in_time(shots: Sequence[Shot]) -> list[tuple[int, int]]:
+    counts = Counter(shot.photo.taken_at for shot in shots)
+    timed = sorted(
+        (shot.photo.taken_at, index)
+        for index, shot in enumerate(shots)
+        if shot.photo.taken_at is not None and counts[shot.photo.taken_at] <= _CLOCKLESS
+    )
+    return [
+        (one, other)
+        for (earlier, one), (later, other) in pairwise(timed)
+        if later - earlier <= _WITHIN_S
+    ]
+
+
+def _alike(shots: Sequence[Shot]) -> list[tuple[int, int]]:
+    indices = [index for index, shot in enumerate(shots) if shot.look is not None]
+    looks = np.array([shots[index].look for index in indices], dtype=np.uint64)
+    found = []
+    for place in range(len(indices)):
+        distances = np.bitwise_count(looks[place + 1 :] ^ looks[place])
+        for ahead in np.flatnonzero(distances <= _ALIKE_BITS):
+            found.append((indices[place], indices[place + 1 + int(ahead)]))
+    return found

@@ -1,0 +1,249 @@
+"""What all models see: photos drawn, shuffled, prepared once, and kept in the run's directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.commands.bench.album.bursts import Shot, number_bursts
+from ops.commands.bench.album.draw import draw, either, rule_of, without_duplicates
+from ops.commands.bench.album.prepare import RESIZE_RULE, PhotoError, prepare
+from ops.commands.bench.album.source import Candidate, Original, Source
+from ops.commands.bench.answers import ALBUM, PHOTOS, read_album, read_photos
+from ops.commands.bench.jsonl import write_whole
+from ops.commands.bench.results import Failure, Photo
+from ops.errors import OpsError
+from ops.report.terminal import Say
+
+IMAGES = "images"
+_PREPARED = "prepared.jsonl"
+"""What is prepared already and what it looks like, one photo a line."""
+_PROGRESS_S = 5.0
+_WHAT_TO_DO: Mapping[Failure, str] = {
+    "image_unsupported": "HEIC and raw files have to be exported as JPEG",
+    "image_unreadable": "look at one of them: is it a whole picture, and no login page?",
+    "image_too_large": "make them smaller",
+    "image_missing": "look at one of them: is it still there, and is it shown?",
+}
+"""Where no photo can be sent; of several classes the first one here is told."""
+
+
+def collect(
+    run_dir: Path, source: Source, *, sample: int | None = None, seed: int = 1, say: Say
+) -> tuple[Photo, ...]:
+    """Draw the photos of a run and prepare them; what is there is not read again.
+
+    Args:
+        run_dir: The run's directory, which is made.
+        source: A folder or an album.
+        sample: How many are drawn; left out: all. More than a run has asked for are drawn behind
+            those that it has, which keep their order and the owner's judgement.
+        seed: Of what is drawn and of the order.
+        say: Takes lines of progress.
+
+    Returns:
+        The photos in the order in which every model sees them; those that cannot be prepared
+        with their class of failure.
+
+    Raises:
+        OpsError: when there are no photos, none of them can be prepared, or the directory
+            cannot be written.
+    """
+    there = collected(run_dir, sample=sample)
+    if there is not None:
+        return there
+    # Without its description, which is written last, a collection was ended just before that.
+    album = read_album(run_dir)
+    kept = (read_photos(run_dir) if album else None) or ()
+    candidates, equal = without_duplicates(source.candidates(say))
+    drawn = draw(candidates, sample=sample, seed=seed)
+    random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
+    if equal:
+        say(f"{equal} photos are there twice; each is taken once")
+    before = album["drawn"] if kept else 0
+    added = _added(drawn, kept, before)
+    more = "more " if kept else ""
+    say(f"drew {len(added)} {more}of {len(candidates)} photos from {source.title}")
+    about = _album(candidates, sample=sample, drawn=max(before, len(drawn)))
+    try:
+        (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
+        done = read_prepared(run_dir)
+        shots = [Shot(photo=each, look=done.get(each.source_id, {}).get("look")) for each in kept]
+        shots += _prepared(run_dir, source, added, done, say)
+        photos = number_bursts(_once(shots))
+        _check_some(photos, source)
+        write_photos(run_dir, photos)
+        write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
+    except OSError as error:
+        raise OpsError(f"{run_dir} cannot be written ({error.strerror or error})") from error
+    return photos
+
+
+def collected(run_dir: Path, *, sample: int | None) -> tuple[Photo, ...] | None:
+    """Read the photos of a run; None: they are not collected yet, or more of them are wanted.
+
+    Args:
+        run_dir: The run's directory.
+        sample: How many are wanted; None: as many as there are.
+    """
+    photos = read_photos(run_dir)
+    album = read_album(run_dir) if photos else {}
+    return None if not album or _is_more(sample, album.get("sample")) else photos
+
+
+def write_photos(run_dir: Path, photos: Sequence[Photo]) -> None:
+    """Write the photos of a run, whole or not at all."""
+    lines = (json.dumps(dataclasses.asdict(photo)) + "\n" for photo in photos)
+    write_whole(run_dir / PHOTOS, "".join(lines))
+
+
+def _is_more(sample: int | None, earlier: int | None) -> bool:
+    return sample is not None and earlier is not None and sample > earlier
+
+
+def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> list[Candidate]:
+    """Choose from a larger draw what a run does not have yet, up to the larger number.
+
+    Args:
+        drawn: Shuffled. From the same album the same seed draws again what was drawn before.
+        kept: The photos of the run.
+        before: How many were drawn for them.
+    """
+    known = {photo.source_id for photo in kept}
+    return [each for each in drawn if each.id not in known][: max(0, len(drawn) - before)]
+
+
+def _prepared(
+    run_dir: Path,
+    source: Source,
+    drawn: Sequence[Candidate],
+    done: Mapping[str, Mapping[str, Any]],
+    say: Say,
+) -> Iterator[Shot]:
+    """Prepare what is not prepared yet, in the order of `drawn`."""
+    missing = [each for each in drawn if each.id not in done]
+    originals = iter(source.read(missing))
+    said_at = time.monotonic()
+    with (run_dir / _PREPARED).open("a", encoding="utf-8") as log:
+        for number, candidate in enumerate(drawn, start=1):
+            entry = done.get(candidate.id)
+            if entry is None:
+                original = next(originals)
+                entry = _prepare(run_dir, original)
+                if original.failure is None:
+                    # What the source did not have this time is asked for again the next time.
+                    log.write(json.dumps({"id": candidate.id, **entry}) + "\n")
+                    log.flush()
+            if time.monotonic() - said_at > _PROGRESS_S:
+                said_at = time.monotonic()
+                say(f"prepared {number} of {len(drawn)} photos")
+            look = entry["look"]
+            kept = {key: value for key, value in entry.items() if key not in ("id", "look")}
+            photo = Photo(
+                name=candidate.name,
+                favourite=candidate.favourite,
+                rating=candidate.rating,
+                taken_at=candidate.taken_at,
+                asset_id=candidate.asset_id,
+                **kept,
+            )
+            yield Shot(photo=photo, look=look)
+
+
+def _prepare(run_dir: Path, original: Original) -> dict[str, Any]:
+    """Prepare one photo and keep its image; nothing of it depends on what else is drawn."""
+    entry: dict[str, Any] = {
+        "original_sha256": hashlib.sha256(original.content).hexdigest(),
+        "image_sha256": "",
+        "failure": original.failure,
+        "look": None,
+    }
+    if original.failure is not None:
+        return {**entry, "original_sha256": ""}
+    try:
+        prepared = prepare(original.content)
+    except PhotoError as error:
+        return {**entry, "failure": error.failure}
+    image = run_dir / IMAGES / f"{prepared.image_sha256}.jpg"
+    if not image.exists():
+        write_whole(image, prepared.content)
+    return {
+        **entry,
+        "image_sha256": prepared.image_sha256,
+        "width": prepared.width,
+        "height": prepared.height,
+        "look": prepared.look,
+    }
+
+
+def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """Read which photos are prepared, by their id; a torn last line is taken off."""
+    path = run_dir / _PREPARED
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_whole(path, whole)
+    entries = [json.loads(line) for line in whole.splitlines()]
+    return {
+        each["id"]: each
+        for each in entries
+        if not each["image_sha256"] or (run_dir / IMAGES / f"{each['image_sha256']}.jpg").exists()
+    }
+
+
+def _once(shots: Sequence[Shot]) -> tuple[Shot, ...]:
+    """Take photos of equal sent bytes once: they would be one question."""
+    found: dict[str, Shot] = {}
+    for number, shot in enumerate(shots):
+        key = shot.photo.image_sha256 or f"failure {number}"
+        first = found.get(key)
+        if first is None:
+            found[key] = shot
+            continue
+        photo = dataclasses.replace(
+            first.photo,
+            favourite=either(first.photo.favourite, shot.photo.favourite),
+            rating=first.photo.rating if first.photo.rating is not None else shot.photo.rating,
+        )
+        found[key] = dataclasses.replace(first, photo=photo)
+    return tuple(found.values())
+
+
+def _check_some(photos: Sequence[Photo], source: Source) -> None:
+    failures = Counter(photo.failure for photo in photos if photo.failure is not None)
+    if len(photos) == failures.total():
+        classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
+        what_to_do = next(hint for name, hint in _WHAT_TO_DO.items() if name in failures)
+        raise OpsError(
+            f"none of the photos of {source.title} can be sent ({classes}); {what_to_do}"
+        )
+
+
+def share_of_favourites(candidates: Sequence[Candidate]) -> float | None:
+    """Give their share among the photos of which it is known; None: it is known of none."""
+    known = [each.favourite for each in candidates if each.favourite is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:
+    """Describe what the photos were drawn from, for the run's provenance.
+
+    The share of favourites among all photos is needed only where photos were drawn by them.
+    """
+    by_favourites = drawn < len(candidates) and rule_of(candidates) == "favourites"
+    return {
+        "album_photos": len(candidates),
+        "sample": sample,
+        "drawn": drawn,
+        "favourite_share": share_of_favourites(candidates) if by_favourites else None,
+        "resize": RESIZE_RULE,
+    }

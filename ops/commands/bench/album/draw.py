@@ -1,0 +1,83 @@
+"""Which photos are drawn, where not all are taken."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+from ops.commands.bench.album.source import Candidate
+
+
+def without_duplicates(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:
+    """Take equal files once, each with the judgement of all of them.
+
+    Returns:
+        The photos in the order of their ids, and how many were left out.
+    """
+    found: dict[str, Candidate] = {}
+    for candidate in sorted(candidates, key=lambda each: each.id):
+        first = found.setdefault(candidate.original, candidate)
+        found[candidate.original] = dataclasses.replace(
+            first,
+            favourite=either(first.favourite, candidate.favourite),
+            rating=candidate.rating if first.rating is None else first.rating,
+        )
+    return tuple(found.values()), len(candidates) - len(found)
+
+
+def either(one: bool | None, other: bool | None) -> bool | None:
+    """Join what is known of two equal photos: a favourite once is one."""
+    known = [each for each in (one, other) if each is not None]
+    return any(known) if known else None
+
+
+def draw(candidates: Sequence[Candidate], *, sample: int | None, seed: int) -> list[Candidate]:
+    """Draw photos so that few of them say much about the models.
+
+    With ratings, as many of each rating as possible, for a rank correlation lives on their
+    spread; unrated photos only fill up. With favourites alone, half favourites and half others:
+    100 such photos say as much as about 200 drawn at random. Otherwise at random.
+
+    Args:
+        candidates: All photos, in an order that does not change.
+        sample: How many; None: all.
+        seed: The same seed draws the same photos.
+    """
+    if sample is None or sample >= len(candidates):
+        return list(candidates)
+    chance = random.Random(seed)  # noqa: S311 - nothing is kept secret with it.
+    shuffled = list(candidates)
+    chance.shuffle(shuffled)
+    groups: dict[object, list[Candidate]] = defaultdict(list)
+    rule = rule_of(candidates)
+    if rule == "ratings":
+        for each in shuffled:
+            groups[each.rating].append(each)
+        unrated = groups.pop(None, [])
+        drawn = _evenly(list(groups.values()), sample)
+        return drawn + unrated[: sample - len(drawn)]
+    if rule == "favourites":
+        for each in shuffled:
+            groups[each.favourite is True].append(each)
+        return _evenly([groups[True], groups[False]], sample)
+    return shuffled[:sample]
+
+
+def rule_of(candidates: Sequence[Candidate]) -> Literal["ratings", "favourites", "chance"]:
+    """Tell what photos are drawn by; of both judgements, by the one that more of them have."""
+    rated = sum(each.rating is not None for each in candidates)
+    favourites = sum(each.favourite is True for each in candidates)
+    if rated >= max(favourites, 2):
+        return "ratings"
+    return "favourites" if favourites else "chance"
+
+
+def _evenly(groups: list[list[Candidate]], sample: int) -> list[Candidate]:
+    """Take from each group in turn; a small one is taken whole."""
+    drawn: list[Candidate] = []
+    for place in range(max(map(len, groups))):
+        drawn += [group[place] for group in groups if place < len(group)]
+    return drawn[:sample]

@@ -1,0 +1,189 @@
+"""The photos of a folder, and the owner's judgement beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.commands.bench.album.judgement import JUDGEMENT_FILE, Judgement, read_judgement
+from ops.commands.bench.album.prepare import looks_like_photo, metadata
+from ops.commands.bench.album.source import Candidate, Original
+from ops.commands.smoke.outcome import one_line
+from ops.errors import OpsError
+from ops.report.terminal import Say
+
+_LARGEST_FILE_BYTES = 512 << 20
+_HEAD_BYTES = 32
+_LONGEST_PATH = 4096
+_PHOTO_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
+)
+"""A file that is called so and holds something else is a broken photo, not something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder of photos: all below it, without hidden ones."""
+
+    path: Path
+    judgement: Path | None = None
+    """The owner's CSV; None: favourites.csv in the folder, where there is one."""
+    leave_out: Path | None = None
+    """Not a place of photos although it may be below: the runs' own directory."""
+
+    @property
+    def title(self) -> str:
+        """The folder's path, in one line."""
+        return _shown(self.path)
+
+    def candidates(self, say: Say) -> tuple[Candidate, ...]:
+        """Find all photos; by their content, whatever they are called.
+
+        Raises:
+            OpsError: when the folder or one below it cannot be read, it holds no photo, or its
+                CSV is wrong.
+        """
+        paths, other = self._walk()
+        if not paths:
+            raise OpsError(f"{self.title} holds no photo ({_files(other)} of other kinds)")
+        originals = _originals(paths)
+        if other:
+            say(f"left out {_files(other)} that are no photos")
+        names = [_text(path.relative_to(self.path)) for path in paths]
+        csv = self.judgement or self.path / JUDGEMENT_FILE
+        judged: Mapping[str, Judgement] = {}
+        if self.judgement is not None or csv.is_file():
+            judged = read_judgement(csv, names)
+            say(f"took the owner's judgement from {_shown(csv)}")
+        found = []
+        for path, name, original in zip(paths, names, originals, strict=True):
+            said = metadata(path)
+            judgement = judged.get(name)
+            rating = said.rating if judgement is None else judgement.rating
+            found.append(
+                Candidate(
+                    id=name,
+                    name=name,
+                    original=original,
+                    favourite=None if judgement is None else judgement.favourite,
+                    rating=rating,
+                    taken_at=said.taken_at,
+                )
+            )
+        return tuple(found)
+
+    def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
+        """Bring the bytes of some photos, in this order."""
+        paths = {_text(path.relative_to(self.path)): path for path in self._walk()[0]}
+        for candidate in drawn:
+            path = paths.get(candidate.id)
+            try:
+                if path is None:
+                    yield Original(candidate=candidate, failure="image_missing")
+                elif path.stat().st_size > _LARGEST_FILE_BYTES:
+                    yield Original(candidate=candidate, failure="image_too_large")
+                else:
+                    yield Original(candidate=candidate, content=path.read_bytes())
+            except OSError:
+                yield Original(candidate=candidate, failure="image_unreadable")
+
+    def _walk(self) -> tuple[list[Path], int]:
+        """Find photos, in the order of their bytes' paths, and count other files.
+
+        Raises:
+            OpsError: when a folder cannot be read: without it, other photos would be the best.
+        """
+        found: list[Path] = []
+        other = 0
+        leave_out = None if self.leave_out is None else self.leave_out.resolve()
+        seen: set[tuple[int, int]] = set()
+        waiting = [self.path]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                identity = folder.stat()
+                # A link may lead back up, or to a folder that is seen anyway.
+                if (identity.st_dev, identity.st_ino) in seen or folder.resolve() == leave_out:
+                    continue
+                entries = list(os.scandir(folder))
+            except OSError as error:
+                raise self._unreadable(folder, error) from error
+            seen.add((identity.st_dev, identity.st_ino))
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = Path(entry.path)
+                try:
+                    mode = entry.stat().st_mode
+                except OSError as error:
+                    # All names of a folder can be read without the right to enter it.
+                    if isinstance(error, PermissionError) and not entry.is_symlink():
+                        raise self._unreadable(folder, error) from error
+                    other += 1
+                    continue
+                if stat.S_ISDIR(mode):
+                    waiting.append(path)
+                elif stat.S_ISREG(mode) and _is_photo(path):
+                    found.append(path)
+                elif path != (self.judgement or self.path / JUDGEMENT_FILE):
+                    other += 1
+        return sorted(found, key=os.fsencode), other
+
+    def _unreadable(self, folder: Path, error: OSError) -> OpsError:
+        text = f"{_shown(folder)} cannot be read ({error.strerror})"
+        if folder != self.path:
+            text += f"; make it readable, or move it out of {self.title}"
+        return OpsError(text)
+
+
+def _is_photo(path: Path) -> bool:
+    if path.suffix.lower() in _PHOTO_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return looks_like_photo(file.read(_HEAD_BYTES))
+    except OSError:
+        return False
+
+
+def _originals(paths: Sequence[Path]) -> list[str]:
+    """Tell equal files; only those of one size are read for it."""
+    sizes = [_size(path) for path in paths]
+    counts = Counter(sizes)
+    return [
+        _digest(path) if counts[size] > 1 else f"only one of {size} bytes"
+        for path, size in zip(paths, sizes, strict=True)
+    ]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # It went away just now; reading it will say so.
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return f"cannot be read: {os.fsencode(path)!r}"
+
+
+def _text(path: Path) -> str:
+    """Write a path as valid text: a name's bytes may be anything but a slash."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
+def _shown(path: Path) -> str:
+    return one_line(_text(path), limit=_LONGEST_PATH)
+
+
+def _files(number: int) -> str:
+    return f"{number} file" if number == 1 else f"{number} files"

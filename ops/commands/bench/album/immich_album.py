@@ -1,0 +1,95 @@
+"""An Immich album as a source of photos: previews, four at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from ops.commands.bench.album.source import Candidate, Original
+from ops.commands.smoke.outcome import one_line
+from ops.errors import OpsError
+from ops.immich.api import READING, Asset, Immich
+from ops.immich.http import GoneError, ImmichError
+from ops.report.terminal import Say
+
+_AT_ONCE = 4
+_AHEAD = 8
+"""So many previews wait at most for being prepared: memory stays small."""
+
+
+class ImmichAlbum:
+    """An album of Immich, found by its name or id."""
+
+    def __init__(self, immich: Immich, name: str) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            immich: The server.
+            name: The album's name, or its id.
+        """
+        self._immich = immich
+        self._name = name
+        self._assets: dict[str, Asset] = {}
+
+    @property
+    def title(self) -> str:
+        """The album's name and the server's address."""
+        return f"album {self._name!r} of {self._immich.url}"
+
+    def candidates(self, say: Say) -> tuple[Candidate, ...]:
+        """Find all photos of the album, with the owner's favourites and ratings.
+
+        Raises:
+            OpsError: when the key may not, or the album is not there or holds no photo.
+        """
+        self._immich.check_permissions(READING)
+        album = self._immich.album(self._name)
+        version = ".".join(map(str, self._immich.version))
+        say(f"Immich {version}: reading album {one_line(album.name)}")
+        self._assets = {each.id: each for each in self._immich.photos(album_id=album.id)}
+        left_out = album.asset_count - len(self._assets)
+        if not self._assets:
+            raise OpsError(
+                f"{self.title} holds no photo ({left_out} videos, archived, or others')"
+            )
+        if left_out > 0:
+            say(f"left out {left_out} of the album: videos, archived, or others' photos")
+        return tuple(
+            Candidate(
+                id=each.id,
+                name=each.name,
+                original=each.checksum,
+                favourite=each.favourite,
+                rating=each.rating,
+                taken_at=each.taken_at,
+                asset_id=each.id,
+            )
+            for each in self._assets.values()
+        )
+
+    def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
+        """Bring the previews of some photos, in this order."""
+        running: deque[Future[Original]] = deque()
+        waiting = iter(drawn)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="immich") as pool:
+            try:
+                for candidate in waiting:
+                    running.append(pool.submit(self._fetch, candidate))
+                    if len(running) == _AHEAD:
+                        yield running.popleft().result()
+                while running:
+                    yield running.popleft().result()
+            finally:
+                # Whoever reads may stop early: what is not begun is not fetched.
+                pool.shutdown(cancel_futures=True)
+
+    def _fetch(self, candidate: Candidate) -> Original:
+        try:
+            content = self._immich.preview(self._assets[candidate.id])
+        except ImmichError as error:
+            # One photo that Immich has not, or fails with; anything else is about all of them.
+            if not isinstance(error, GoneError) and error.status != 500:
+                raise
+            return Original(candidate=candidate, failure="image_missing")
+        return Original(candidate=candidate, content=content)

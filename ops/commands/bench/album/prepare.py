@@ -1,0 +1,292 @@
+"""One photo's bytes -> what is sent: upright, small, sRGB, and nothing but pixels.
+
+The same bytes go to all models, so that none of them resizes for itself, and the owner's place
+and camera stay here. The same photo gives the same bytes with the same Pillow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import PIL
+from PIL import ExifTags, Image, ImageCms, features
+
+from ops.commands.bench.results import Failure
+
+LONG_EDGE_PX = 1024
+JPEG_QUALITY = 85
+LARGEST_PIXELS = 100_000_000
+"""More are not decoded: 100 megapixels are up to 400 MB of memory."""
+RESIZE_RULE = (
+    f"upright, long edge at most {LONG_EDGE_PX} px (LANCZOS, never enlarged), sRGB, on white, "
+    f"JPEG {JPEG_QUALITY} 4:2:0, no metadata; Pillow {PIL.__version__}, "
+    f"libjpeg {features.version('jpg')}"
+)
+"""For a run's provenance: another Pillow may write other bytes."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
+"""What is decoded at all. Not among them: EPS, which runs a program, and containers of others."""
+_MAGIC = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"\xff\x4f\xff\x51",
+    b"\0\0\0\x0cjP  ",
+)
+_NETPBM = re.compile(rb"P[1-6][\s#]")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_RAW_MAGIC = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb")
+_NEW_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_XMP_RATING = re.compile(rb"xmp:Rating\s*(?:=\s*[\"']|>)\s*(-1|[1-5])(?:\.0*)?\s*[\"'<]")
+_HASH_EDGE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What is sent."""
+
+    content: bytes
+    """A JPEG."""
+    image_sha256: str
+    width: int
+    height: int
+    look: int
+    """64 bits; alike photos differ in few of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What a photo's file says of itself, as far as it matters here."""
+
+    taken_at: float | None = None
+    """Seconds since 1970; without a time zone in the file as if it were UTC."""
+    rating: int | None = None
+    """1 to 5, -1 rejected; None: unrated."""
+
+
+class PhotoError(Exception):
+    """A photo cannot be prepared; the text says why, in one line."""
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        """Say why.
+
+        Args:
+            failure: Its class.
+            reason: One line for the owner.
+        """
+        super().__init__(reason)
+        self.failure: Failure = failure
+
+
+def looks_like_photo(head: bytes) -> bool:
+    """Tell a picture by its first 32 bytes, whatever its file is called."""
+    return (
+        head.startswith((*_MAGIC, *_RAW_MAGIC, b"BM"))
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or _NETPBM.match(head) is not None
+        or (head[4:8] == b"ftyp" and head[8:12] in (*_HEIF_BRANDS, b"avif", b"avis", b"crx "))
+    )
+
+
+def prepare(content: bytes) -> Prepared:
+    """Make what is sent of one photo. Not for several threads at once: Pillow's warnings are off.
+
+    Args:
+        content: The photo's file, of any format.
+
+    Raises:
+        PhotoError: when it is no picture, broken, too large, or of a format that is not decoded.
+    """
+    with _decoding(io.BytesIO(content), content[:32]) as image:
+        size = _sent_size(image.size)
+        # libjpeg decodes to a half, a quarter or an eighth by itself: a third of the time.
+        image.draft(None, size)
+        image.load()
+        pixels = _flat(image)
+        if pixels.size != size:
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        sent = _in_srgb(_on_white(pixels), image.info.get("icc_profile"))
+        # Read only now: a PNG may say it after its pixels, and a TIFF is upright already.
+        turn = _UPRIGHT.get(_exif(image).get(ExifTags.Base.Orientation, 1))
+        if turn is not None:
+            sent = sent.transpose(turn)
+        sent.info.clear()
+        encoded = io.BytesIO()
+        sent.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
+        return Prepared(
+            content=encoded.getvalue(),
+            image_sha256=hashlib.sha256(encoded.getvalue()).hexdigest(),
+            width=sent.width,
+            height=sent.height,
+            look=_look(sent),
+        )
+
+
+def metadata(path: Path) -> Metadata:
+    """Read when a photo was taken and how it is rated; without decoding its pixels.
+
+    Args:
+        path: The photo's file. What cannot be read says nothing.
+    """
+    try:
+        with path.open("rb") as file, _decoding(file, file.read(32)) as image:
+            exif = _exif(image)
+            xmp = image.info.get("xmp", b"")
+            return Metadata(taken_at=_taken_at(exif), rating=_rating(exif, xmp))
+    except (PhotoError, OSError):
+        return Metadata()
+
+
+@contextmanager
+def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
+    """Open a picture, and turn whatever its decoder raises into a class of failure."""
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        raise PhotoError(
+            "image_unsupported",
+            "HEIC is not decoded here; export it as JPEG, or read the album from Immich",
+        )
+    if head.startswith(_RAW_MAGIC) or head[4:12] == b"ftypcrx " or head[8:10] == b"CR":
+        raise _camera_raw()
+    file.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(file, formats=_decoded_formats()) as image:
+                if image.width * image.height > LARGEST_PIXELS:
+                    raise _too_large(f"{image.width} x {image.height} pixels: ")
+                tags = getattr(image, "tag_v2", {})
+                # Pillow would decode the small preview that stands before the raw picture.
+                if image.format == "TIFF" and (
+                    tags.get(_NEW_SUBFILE_TYPE, 0) == 1 or _DNG_VERSION in tags
+                ):
+                    raise _camera_raw()
+                yield image
+        except PhotoError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _too_large("") from error
+        except Exception as error:
+            # Decoders raise what their parsers stumble over: OSError, SyntaxError, ValueError,
+            # struct.error, zlib.error, KeyError, and more.
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise PhotoError("image_unreadable", f"cannot be decoded ({reason})") from error
+
+
+def _decoded_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(each for each in _FORMATS if each in Image.OPEN)
+
+
+def _too_large(size: str) -> PhotoError:
+    allowed = f"more than {LARGEST_PIXELS // 1_000_000} megapixels are not decoded"
+    return PhotoError("image_too_large", f"{size}{allowed}; make it smaller")
+
+
+def _camera_raw() -> PhotoError:
+    return PhotoError(
+        "image_unsupported",
+        "a camera's raw file is not decoded here; export it as JPEG, or read the album from "
+        "Immich",
+    )
+
+
+def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, LONG_EDGE_PX / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Bring a picture into a mode that can be resized: L, RGB, RGBA or CMYK, 8 bits each."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+        # 16 bits by their range; floats by their own, for they have none.
+        top = max(float(values.max()), 1.0) if image.mode == "F" else 65535.0
+        return Image.fromarray((np.clip(values / top, 0, 1) * 255).astype(np.uint8))
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image.convert("RGBA") if "transparency" in image.info else image
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Apply a picture's colour profile; one that is broken or of another mode is left out."""
+    if profile:
+        try:
+            found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "srgb" not in ImageCms.getProfileDescription(found).lower():
+                srgb = ImageCms.createProfile("sRGB")
+                converted = ImageCms.profileToProfile(image, found, srgb, outputMode="RGB")
+                return image.convert("RGB") if converted is None else converted
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+            pass
+    return image.convert("RGB")
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    try:
+        return image.getexif()
+    except Exception:
+        # The picture is there although what is said about it is broken.
+        return Image.Exif()
+
+
+def _taken_at(exif: Image.Exif) -> float | None:
+    try:
+        more: dict[int, Any] = exif.get_ifd(ExifTags.IFD.Exif)
+        text = more.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        zone = str(more.get(ExifTags.Base.OffsetTimeOriginal) or "").strip("\0 ")
+        local = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        if re.fullmatch(r"[+-]\d\d:\d\d", zone):
+            local = datetime.strptime(f"{local:%Y%m%d%H%M%S}{zone}", "%Y%m%d%H%M%S%z")
+        return local.timestamp()
+    except Exception:
+        # Cameras without a clock write blanks, zeros or nothing.
+        return None
+
+
+def _rating(exif: Image.Exif, xmp: bytes | str) -> int | None:
+    match = _XMP_RATING.search(xmp.encode() if isinstance(xmp, str) else xmp)
+    if match is not None:
+        return int(match[1])
+    found = exif.get(ExifTags.Base.Rating)
+    return found if isinstance(found, int) and 1 <= found <= 5 else None
+
+
+def _look(image: Image.Image) -> int:
+    """Describe a picture by where it gets brighter from left to right (a dHash)."""
+    small = image.convert("L").resize((_HASH_EDGE + 1, _HASH_EDGE), Image.Resampling.BOX)
+    grey = np.asarray(small, dtype=np.int16)
+    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
+    return int.from_bytes(bits.tobytes(), "big")

@@ -1,0 +1,254 @@
+"""A run's directory: what was asked, and every answer, so that nothing is asked twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ops.commands.bench.jsonl import Appender, read_lines, write_whole
+from ops.commands.bench.results import NOT_THE_PHOTO, Answer, Key, Method, ModelRun, Photo, Run
+from ops.errors import OpsError
+
+PHOTOS = "photos.jsonl"
+ALBUM = "album.json"
+_HEADER = "run.json"
+_JOURNAL = "journal.jsonl"
+
+_Kind = TypeVar("_Kind", Photo, Key, ModelRun)
+
+
+class Journal:
+    """The one writer of a run."""
+
+    def __init__(self, run_dir: Path, *, retry_failed: bool = False) -> None:
+        """Open the run for appending.
+
+        Args:
+            run_dir: The run's directory.
+            retry_failed: Whether what failed by no photo's fault counts as not asked.
+
+        Raises:
+            OpsError: when another command writes to it.
+        """
+        with ExitStack() as stack:
+            self._answers = stack.enter_context(Appender(run_dir / "answers.jsonl"))
+            self._journal = stack.enter_context(Appender(run_dir / _JOURNAL))
+            self._stack = stack.pop_all()
+        self.earlier = tuple(read_answers(run_dir))
+        """Of all sessions before this one."""
+        self.answered = {
+            answer.key
+            for answer in self.earlier
+            if not retry_failed or answer.failure not in NOT_THE_PHOTO
+        }
+        """What need not be asked any more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stack.close()
+
+    def answer(self, answer: Answer) -> None:
+        """Keep one answer; it is on the disk when this returns."""
+        self._answers.append(asdict(answer))
+        self.answered.add(answer.key)
+
+    def note(self, what: str, **facts: Any) -> None:
+        """Keep what is no answer: a session, a load."""
+        self._journal.append({"what": what, **facts})
+
+
+def create(run_dir: Path, header: Mapping[str, Any]) -> None:
+    """Make a run's directory.
+
+    Args:
+        run_dir: New, or empty.
+        header: `id`, `started_at`, `source`, `random_weights`, `settings`.
+
+    Raises:
+        OpsError: when there is something else already, another command was faster, or it cannot
+            be written.
+    """
+    try:
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What a kill left of an earlier try is nobody's.
+        others = [
+            each.name
+            for each in run_dir.iterdir()
+            if not each.name.startswith(f".{_HEADER}.") and each.name != _JOURNAL
+        ]
+    except OSError as error:
+        raise OpsError(f"--run {run_dir} cannot be made ({error.strerror})") from error
+    if others:
+        raise OpsError(
+            f"--run {run_dir} is not empty and no run (it holds {sorted(others)[0]!r}); pass a "
+            "new directory, or one that a run has made"
+        )
+    with Appender(run_dir / _JOURNAL):
+        if (run_dir / _HEADER).exists():
+            raise OpsError(f"another command has just begun --run {run_dir}; go on with that one")
+        write_whole(run_dir / _HEADER, json.dumps(header, indent=2) + "\n")
+
+
+def header_of(run_dir: Path) -> dict[str, Any] | None:
+    """Read what a run began with; None: it is no run.
+
+    Raises:
+        OpsError: when its run.json cannot be read.
+    """
+    path = run_dir / _HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+    if not isinstance(header, dict) or not {"id", "source", "settings"} <= set(header):
+        raise OpsError(f"{path} is none of ours; pass the directory of a run")
+    return header
+
+
+def read_photos(run_dir: Path) -> tuple[Photo, ...] | None:
+    """Read the photos of a run; None: they were never written."""
+    path = run_dir / PHOTOS
+    if not path.is_file():
+        return None
+    return tuple(_built(Photo, line, path) for line in read_lines(path))
+
+
+def read_album(run_dir: Path) -> dict[str, Any]:
+    """Read what the photos of a run were drawn from, and how they were prepared."""
+    path = run_dir / ALBUM
+    try:
+        album = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+    return album if isinstance(album, dict) else {}
+
+
+def read_answers(run_dir: Path) -> list[Answer]:
+    """Read every answer that the disk has.
+
+    Raises:
+        OpsError: when a line but the last is none.
+    """
+    path = run_dir / "answers.jsonl"
+    answers = []
+    for line in read_lines(path):
+        try:
+            answers.append(Answer(**line | {"key": Key(**line["key"])}))
+        except (TypeError, KeyError) as error:
+            raise OpsError(f"{path} holds a line that is no answer ({error})") from error
+    return answers
+
+
+def read_journal(run_dir: Path, what: str) -> list[dict[str, Any]]:
+    """Read the notes of one kind, in their order."""
+    return [line for line in read_lines(run_dir / _JOURNAL) if line.get("what") == what]
+
+
+def load(run_dir: Path) -> Run:
+    """Read a run back, as its last session sees it.
+
+    Answers to another rubric, or of other files of a model, stay in the directory and are left
+    out here.
+
+    Args:
+        run_dir: The run's directory.
+
+    Raises:
+        OpsError: when it is no run, or holds what is none of its own.
+    """
+    header = header_of(run_dir)
+    sessions = read_journal(run_dir, "session") if header else []
+    if header is None or not sessions:
+        raise OpsError(f"{run_dir} is no run: it has no run.json, or nothing was asked yet")
+    prompts = {each["method"]: each["prompt_sha256"] for each in sessions}
+    entries = {entry["id"]: entry for session in sessions for entry in session["models"]}
+    loads = read_journal(run_dir, "load")
+    models = tuple(
+        with_loads(_built(ModelRun, entry, run_dir), loads) for entry in entries.values()
+    )
+    current = {model.id: model.sha256 for model in models}
+    unique: dict[Key, Answer] = {}
+    for answer in read_answers(run_dir):
+        is_current = (
+            current.get(answer.model) == answer.key.model_sha256
+            and prompts.get(answer.key.method) == answer.key.prompt_sha256
+        )
+        if is_current:
+            # One that was asked again counts where it was asked last.
+            unique.pop(answer.key, None)
+            unique[answer.key] = answer
+    return Run(
+        id=header["id"],
+        started_at=header["started_at"],
+        source=header["source"],
+        provenance={
+            **sessions[-1]["provenance"],
+            "command": "\n".join(_commands(sessions)),
+            "settings": header["settings"],
+            **read_album(run_dir),
+            "judged_again_at": [each["at"] for each in read_journal(run_dir, "judged again")],
+            "thumbnails": sessions[-1]["thumbnails"],
+            "prompts": {each["method"]: each["prompt"] for each in sessions},
+            "engines": {each["model"]: each["engine"] for each in loads if "engine" in each},
+        },
+        models=models,
+        photos=read_photos(run_dir) or (),
+        answers=tuple(unique.values()),
+        method=_method(sessions, unique),
+        random_weights=bool(header.get("random_weights")),
+    )
+
+
+def _commands(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """List the commands that asked for something new; not those that went on."""
+    found: dict[str, str] = {}
+    for each in sessions:
+        models = [model["id"] for model in each["models"]]
+        asked = [each["settings"] | {"models": models}, each["prompt_sha256"]]
+        found.setdefault(json.dumps(asked, sort_keys=True), each["provenance"]["command"])
+    return list(found.values())
+
+
+def _method(sessions: Sequence[Mapping[str, Any]], answered: Iterable[Key]) -> Method | None:
+    """Find the method that was asked for last and has answers; None: there are none."""
+    methods = {key.method for key in answered}
+    return next((each["method"] for each in reversed(sessions) if each["method"] in methods), None)
+
+
+def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
+    """Tell a model's first cold load, and how often another client caused a further one.
+
+    Args:
+        model: As the registry and the lock have it.
+        loads: A run's notes of kind `load`. Those that the run itself chose, in a later session or
+            after the forecast, count once.
+    """
+    cold = [
+        each
+        for each in loads
+        if each["cold"] and (each["model"], each["model_sha256"]) == (model.id, model.sha256)
+    ]
+    own = [each for each in cold if each["by"] == "run"]
+    return replace(
+        model,
+        loads=min(1, len(own)) + len(cold) - len(own),
+        cold_load_s=own[0]["seconds"] if own else None,
+    )
+
+
+def _built(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:
+    known = {each.name for each in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in line.items() if name in known})
+    except TypeError as error:
+        raise OpsError(f"{path} holds what is no {kind.__name__} ({error})") from error

@@ -1,0 +1,177 @@
+"""One question, one whole answer: its time, and what went wrong on the way as a class."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx2
+
+from ops.commands.bench.asking.numbers import finite, whole
+from ops.commands.bench.results import Failure
+from ops.endpoint.client import at
+from ops.report.redaction import MARK, redact
+
+CHAT = "/v1/chat/completions"
+_CONNECT_TIMEOUT_S = 10
+_ATTEMPTS = 2
+_LARGEST_ANSWER_BYTES = 8 << 20
+_LEAST_S = 0.1
+"""Of time for an attempt: none at all is none of httpx's limits."""
+_RAW = 2000
+_OWN_PARSER = "does not match the expected"
+"""What llama-server says when its parser gives up on an answer that it has generated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What came back for one request."""
+
+    document: Any = None
+    """The answer's JSON; None where there is a failure."""
+    failure: Failure | None = None
+    raw: str = ""
+    """What came back instead of an answer."""
+    wall_s: float = 0.0
+    attempt: int = 1
+
+    @property
+    def server_s(self) -> float | None:
+        """Prompt and generation by llama-server's own timings."""
+        prompt_ms = finite(at(self.document, "timings", "prompt_ms"))
+        predicted_ms = finite(at(self.document, "timings", "predicted_ms"))
+        if prompt_ms is None or predicted_ms is None:
+            return None
+        return (prompt_ms + predicted_ms) / 1000
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of text and photos."""
+        return whole(at(self.document, "usage", "prompt_tokens"))
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """Tokens that were generated."""
+        return whole(at(self.document, "usage", "completion_tokens"))
+
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of the prompt that were known already: 0 right after a load."""
+        return whole(at(self.document, "timings", "cache_n"))
+
+
+class Asker:
+    """Asks one thing at a time over a connection that it keeps."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect lazily.
+
+        Args:
+            url: The endpoint, without `/` at its end.
+            key: The API key; empty: none is sent.
+            timeout_s: Seconds for one whole answer, a load included.
+            clock: Of the answers' times; left out: the machine's.
+        """
+        self._clock = clock
+        self._key = key
+        self._timeout_s = timeout_s
+        self._url = f"{url}{CHAT}"
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        self._client = httpx2.Client(trust_env=False, headers=headers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._client.close()
+
+    def ask(self, body: bytes, *, within_s: float = math.inf) -> Exchange:
+        """Ask; a broken connection is tried once more, nothing else is.
+
+        Args:
+            body: The request.
+            within_s: Seconds that are left for it, both attempts together; the asker's own limit
+                counts for each.
+        """
+        end = self._clock() + within_s
+        raw = ""
+        for attempt in range(1, _ATTEMPTS + 1):
+            begin = self._clock()
+            limit_s = max(_LEAST_S, min(self._timeout_s, end - begin))
+            try:
+                status, content = self._answer(body, limit_s, deadline=begin + limit_s)
+            except (httpx2.ConnectTimeout, httpx2.ConnectError) as error:
+                raw = str(error)
+            except httpx2.TimeoutException:
+                return Exchange(
+                    failure="timeout",
+                    raw=f"no whole answer within {limit_s:g} s",
+                    wall_s=self._clock() - begin,
+                    attempt=attempt,
+                )
+            except httpx2.HTTPError as error:
+                raw = str(error) or type(error).__name__
+            else:
+                wall_s = self._clock() - begin
+                return self._exchange(status, content, wall_s, attempt)
+        wall_s = self._clock() - begin
+        return Exchange(failure="connection", raw=self.kept(raw), wall_s=wall_s, attempt=attempt)
+
+    def kept(self, text: str) -> str:
+        """What may be kept of an answer: no key, at most 2,000 characters, and valid text."""
+        if self._key:
+            text = text.replace(self._key, MARK)
+        # Half of a pair of surrogates, which JSON may hold, is no text for a file.
+        text = redact(text[: 2 * _RAW])[:_RAW]
+        return text.encode(errors="backslashreplace").decode()
+
+    def _answer(self, body: bytes, limit_s: float, *, deadline: float) -> tuple[int, bytes]:
+        """Bring status and content of one answer, whole.
+
+        Raises:
+            TimeoutException: when that takes longer than the limit, however little by little.
+        """
+        timeout = httpx2.Timeout(limit_s, connect=min(limit_s, _CONNECT_TIMEOUT_S))
+        with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
+            content = bytearray()
+            for part in response.iter_bytes():
+                content += part
+                if self._clock() > deadline:
+                    raise httpx2.ReadTimeout("the answer goes on and on")
+                if len(content) > _LARGEST_ANSWER_BYTES:
+                    break
+            return response.status_code, bytes(content)
+
+    def _exchange(self, status: int, content: bytes, wall_s: float, attempt: int) -> Exchange:
+        text = content.decode("utf-8", errors="replace")
+        failure: Failure | None = None
+        document: Any = None
+        if status >= 500:
+            failure = "server_500_format" if _OWN_PARSER in text else "http_5xx"
+        elif status >= 400:
+            failure = "http_4xx"
+        elif status != 200 or len(content) > _LARGEST_ANSWER_BYTES:
+            failure = "invalid_answer"
+        else:
+            try:
+                document = json.loads(text)
+            except (ValueError, RecursionError):
+                failure = "invalid_answer"
+        said = text if status == 200 else f"status {status}: {text}"
+        raw = "" if failure is None else self.kept(said)
+        return Exchange(
+            document=document, failure=failure, raw=raw, wall_s=wall_s, attempt=attempt
+        )

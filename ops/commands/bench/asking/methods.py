@@ -1,0 +1,234 @@
+"""The methods: what is sent with the photos, fixed for a run, and how an answer is read.
+
+The fixed text comes first and the photo last, so llama-server computes only the photo anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.commands.bench.asking.label_logprobs import expected, label_logprobs, logit
+from ops.commands.bench.asking.rubric import Rubric
+from ops.commands.bench.results import Failure, Method
+from ops.endpoint.pictures import data_uri
+from ops.errors import OpsError
+
+TOP_LOGPROBS = 400
+"""Tokens that an answer shows: one beyond them has less than 1/400 of the probability."""
+
+FIRST, SECOND = "A", "B"
+_IMAGE = "image"
+"""Stands for a photo among the parts of a question."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one answer says, or how it failed."""
+
+    score: float | None = None
+    failure: Failure | None = None
+    spread: float | None = None
+    mass: float | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    raw: str = ""
+    """What was said, whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """All that is the same in every request of one method."""
+
+    method: Method
+    system: str
+    parts: tuple[str, ...]
+    """The user's message; `image` stands for a photo."""
+    values: Mapping[str, float]
+    """Label -> what it counts."""
+    criteria: tuple[str, ...] = ()
+    """One label each is asked for; empty: one label in all."""
+
+    @property
+    def grammar(self) -> str:
+        """GBNF: nothing but the labels can be said."""
+        labels = " | ".join(json.dumps(label) for label in self.values)
+        return f"root ::= {' '.join(['label'] * self.tokens)}\nlabel ::= {labels}"
+
+    @property
+    def tokens(self) -> int:
+        """How many the answer has."""
+        return max(1, len(self.criteria))
+
+    @property
+    def images(self) -> int:
+        """How many photos a question is about."""
+        return self.parts.count(_IMAGE)
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that is sent beside the photos, and of what is made of the answer."""
+        document = [self.as_document(), self.body("", [b""] * self.images)]
+        return hashlib.sha256(json.dumps(document).encode()).hexdigest()
+
+    def as_document(self) -> dict[str, Any]:
+        """Write it as plain data, for the provenance."""
+        return {
+            "method": self.method,
+            "system": self.system,
+            "user": list(self.parts),
+            "grammar": self.grammar,
+            "labels": dict(self.values),
+            "criteria": list(self.criteria),
+        }
+
+    def body(self, model: str, images: Sequence[bytes]) -> dict[str, Any]:
+        """Write a request.
+
+        Args:
+            model: The registry's id.
+            images: JPEGs, as many as the question is about, in their order.
+        """
+        remaining = iter(images)
+        content: list[dict[str, Any]] = []
+        for part in self.parts:
+            if part == _IMAGE:
+                uri = data_uri(next(remaining), "image/jpeg")
+                content.append({"type": "image_url", "image_url": {"url": uri}})
+            else:
+                content.append({"type": "text", "text": part})
+        return {
+            "model": model,
+            "messages": [
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": content},
+            ],
+            "max_tokens": self.tokens,
+            "temperature": 0,
+            "seed": 1,
+            "grammar": self.grammar,
+            "logprobs": True,
+            "top_logprobs": TOP_LOGPROBS,
+        }
+
+    def read(self, document: Any, token_ids: Mapping[str, int] | None = None) -> Reading:
+        """Read a whole answer with status 200.
+
+        Args:
+            document: The answer's JSON.
+            token_ids: Label -> its token in this model; left out: known by its text.
+        """
+        try:
+            choice = document["choices"][0]
+            text = choice["message"]["content"] or ""
+        except (LookupError, TypeError):
+            return Reading(failure="invalid_answer", raw=_raw(document))
+        if not isinstance(text, str):
+            return Reading(failure="invalid_answer", raw=_raw(document))
+        failure, tokens = self._tokens(choice, text)
+        if failure is not None:
+            return Reading(failure=failure, raw=_raw(text))
+        found = [label_logprobs(token, tuple(self.values), token_ids) for token in tokens]
+        if not all(found):
+            return Reading(failure="no_label", raw=_raw(text))
+        if self.images == 2:
+            return self._pair(found[0], text)
+        return self._scores(found, text)
+
+    def _tokens(self, choice: Mapping[str, Any], text: str) -> tuple[Failure | None, list[Any]]:
+        """Find the tokens of the answer, or why it is none."""
+        ended = choice.get("finish_reason")
+        if not ended:
+            return "cut", []
+        if not text and ended == "stop":
+            return "empty", []
+        logprobs = choice.get("logprobs")
+        tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+        if not isinstance(tokens, list) or not tokens:
+            return "no_logprobs", []
+        if len(tokens) < self.tokens:
+            return "truncated" if ended == "length" else "invalid_answer", []
+        tokens = tokens[: self.tokens]
+        said = [token.get("token") if isinstance(token, dict) else None for token in tokens]
+        for word in said if self.criteria else [text.strip()]:
+            if word not in self.values:
+                is_number = isinstance(word, str) and word.lstrip("-").isdecimal()
+                return "out_of_range" if is_number else "invalid_answer", []
+        return None, tokens
+
+    def _scores(self, found: list[dict[str, float]], text: str) -> Reading:
+        each = [expected(logprobs, self.values) for logprobs in found]
+        labels = found[0]
+        if self.criteria:
+            labels = {
+                f"{criterion}={label}": value
+                for criterion, logprobs in zip(self.criteria, found, strict=True)
+                for label, value in logprobs.items()
+            }
+        return Reading(
+            score=sum(one.score for one in each) / len(each),
+            spread=sum(one.spread for one in each) / len(each),
+            mass=min(one.mass for one in each),
+            labels=labels,
+            criteria={name: one.score for name, one in zip(self.criteria, each, strict=False)},
+            raw=_raw(text),
+        )
+
+    def _pair(self, found: dict[str, float], text: str) -> Reading:
+        if len(found) < 2:
+            return Reading(failure="no_label", labels=found, raw=_raw(text))
+        # An anchor is always the first, and what is scored is the photo after it.
+        of, against = (SECOND, FIRST) if self.method == "anchored" else (FIRST, SECOND)
+        return Reading(
+            score=logit(found, of, against),
+            mass=expected(found, self.values).mass,
+            labels=found,
+            raw=_raw(text),
+        )
+
+
+def prompt_of(method: Method, rubric: Rubric) -> Prompt:
+    """Write the prompt of one method.
+
+    Args:
+        method: How photos are asked about.
+        rubric: What is asked.
+
+    Raises:
+        OpsError: when the rubric lacks what the method needs.
+    """
+    if method in ("anchored", "pairwise"):
+        return Prompt(
+            method=method,
+            system=rubric.system,
+            parts=(f"Photo {FIRST}:", _IMAGE, f"Photo {SECOND}:", _IMAGE, rubric.pair_question),
+            values={FIRST: 0.0, SECOND: 1.0},
+        )
+    scale = "\n".join(
+        f"{each.label}: {each.meaning}" if each.meaning else each.label for each in rubric.labels
+    )
+    system = f"{rubric.system}\n\nThe scale:\n{scale}"
+    values = {each.label: each.value for each in rubric.labels}
+    if method == "score":
+        return Prompt(method=method, system=system, parts=(rubric.question, _IMAGE), values=values)
+    if not rubric.criteria:
+        raise OpsError("--method is 'rubric', but the rubric has no [criteria]; add some")
+    criteria = "\n".join(f"{name}: {meaning}" for name, meaning in rubric.criteria.items())
+    return Prompt(
+        method=method,
+        system=f"{system}\n\nThe criteria:\n{criteria}",
+        parts=(
+            "Rate this photo by each criterion. Answer with one label for each and nothing "
+            f"between them, in this order: {', '.join(rubric.criteria)}.",
+            _IMAGE,
+        ),
+        values=values,
+        criteria=tuple(rubric.criteria),
+    )
+
+
+def _raw(answer: Any) -> str:
+    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)

@@ -1,0 +1,77 @@
+"""What a model is asked before any photo: that loads it, and shows what serves it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from ops.commands.bench.asking.exchange import Exchange
+from ops.commands.bench.asking.label_tokens import label_tokens
+from ops.commands.bench.asking.methods import Prompt
+from ops.commands.smoke.outcome import CheckError
+from ops.endpoint.client import Endpoint, at
+from ops.report.redaction import redact_all
+
+_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """What came of it."""
+
+    exchange: Exchange
+    token_ids: Mapping[str, int]
+    """Label -> its token in this model; empty: known by their text, or there was no answer."""
+    engine: Mapping[str, Any]
+    """What serves the model, as far as the endpoint tells."""
+
+
+def warm_up(
+    model: str, prompt: Prompt, *, endpoint: Endpoint, ask: Callable[[bytes], Exchange]
+) -> WarmUp:
+    """Ask about a picture that is nobody's photo, and see whether the labels can be said.
+
+    Args:
+        model: The registry's id.
+        prompt: What the photos are asked by.
+        endpoint: For looks at what is loaded.
+        ask: Asks it.
+
+    Raises:
+        LabelError: when a label is not one token.
+    """
+    pictures = [_picture()] * prompt.images
+    exchange = ask(json.dumps(prompt.body(model, pictures)).encode())
+    if exchange.failure is not None:
+        return WarmUp(exchange=exchange, token_ids={}, engine={})
+    token_ids = label_tokens(endpoint, model, tuple(prompt.values), exchange.document)
+    engine = {
+        "system_fingerprint": at(exchange.document, "system_fingerprint"),
+        "label_tokens": token_ids,
+        "command": _command(endpoint, model),
+    }
+    return WarmUp(exchange=exchange, token_ids=token_ids, engine=engine)
+
+
+def _picture() -> bytes:
+    content = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(content, "JPEG")
+    return content.getvalue()
+
+
+def _command(endpoint: Endpoint, model: str) -> str | None:
+    """Find the command line of a model's llama-server, without its keys; None: not told."""
+    try:
+        running = at(json.loads(endpoint.get("/running", timeout_s=_TIMEOUT_S).text), "running")
+    except (CheckError, ValueError, RecursionError):
+        return None
+    for each in running if isinstance(running, list) else []:
+        words = str(at(each, "cmd") or "").split()
+        if at(each, "model") == model and words:
+            return " ".join(redact_all(words))
+    return None

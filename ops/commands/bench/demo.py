@@ -1,0 +1,48 @@
+"""A try without an album and without a GPU: sample pictures, and the tiny models of `make up`.
+
+python -m ops.commands.bench.demo
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ops import cli
+from ops.commands.bench.album.sample_pictures import write_sample_pictures
+from ops.commands.bench.session import RUNS
+from ops.commands.serve import run as serve
+from ops.endpoint.api_key import KEY_VARIABLE
+from ops.errors import OpsError
+from ops.machine.checkout import ROOT
+from ops.report.terminal import say
+
+_STATE_DIR = ROOT / ".embedded"
+_COUNT = 60
+
+
+def main() -> int:
+    """Write the pictures and run the command on them; return its exit code.
+
+    Raises:
+        OpsError: when nothing is served by `make up`.
+    """
+    served = serve.find(_STATE_DIR)
+    if served is None:
+        raise OpsError("nothing is served here; start it with `make up`")
+    if served.key is not None:
+        os.environ[KEY_VARIABLE] = served.key.read()
+    pictures = RUNS / "sample-pictures"
+    count = write_sample_pictures(pictures, most=_COUNT)
+    say(f"wrote {count} sample pictures and a judgement of them into {pictures}")
+    lock = _STATE_DIR / "models.lock.json"
+    return cli.main(
+        ["bench", str(pictures), "--url", served.url, "--random-weights", "--lock", str(lock)]
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except OpsError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,245 @@
+"""An evening with the benchmark: photos first, then the endpoint, the answers, and the report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LOCK_PATH, LockedModel, lock_models
+from llama_swap_config.registry import REGISTRY
+from ops.commands.bench import session
+from ops.commands.bench.album.collect import collect, collected
+from ops.commands.bench.answers import Journal, read_album
+from ops.commands.bench.asking.exchange import Asker
+from ops.commands.bench.asking.measure import measure
+from ops.commands.bench.asking.methods import Prompt, prompt_of
+from ops.commands.bench.asking.plan import Ended, Plan
+from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.rubric import Rubric, read_rubric
+from ops.commands.bench.in_window import in_window
+from ops.commands.bench.outputs import write_outputs
+from ops.commands.bench.session import Settings
+from ops.commands.bench.typed import Evening, as_begun
+from ops.commands.smoke.command import forwarded
+from ops.commands.smoke.outcome import CheckError, one_line
+from ops.endpoint.api_key import api_key
+from ops.endpoint.client import Endpoint, at, base_url
+from ops.errors import OpsError
+from ops.machine.signals import ended_by_signals
+from ops.report.durations import span
+
+_LIST_TIMEOUT_S = 10
+_WINDOW_RESERVE_S = 30
+"""Of a window, for the report; no answer is begun in it."""
+
+
+def go(evening: Evening) -> None:
+    """Ask what is missing and write the report.
+
+    Raises:
+        OpsError: for what the operator can act on; what was answered is kept.
+    """
+    if evening.url is not None:
+        evening = replace(evening, url=base_url(evening.url))
+    evening = as_begun(evening)
+    locked = _chosen(evening.settings)
+    shown = Shown(Console(stderr=True))
+    run_dir = session.begin(evening.settings, evening.run_dir, anew=evening.anew, say=shown.say)
+    with ended_by_signals():
+        with Journal(run_dir, retry_failed=evening.retry_failed) as journal:
+            rubric = _rubric(evening, run_dir)
+            prompt = prompt_of(evening.settings.method, rubric)
+            plan = _plan(evening, run_dir, journal, locked, rubric, prompt, shown)
+            if evening.window_s is None:
+                _ask_and_report(evening, run_dir, journal, plan, shown)
+                return
+        _in_window(evening, run_dir)
+
+
+def _ask_and_report(
+    evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown
+) -> None:
+    ended = _ask(evening, run_dir, journal, plan, shown)
+    again = _again(evening, run_dir)
+    left = [f"{model} is left: {why}" for model, why in ended.skipped.items()]
+    asked = {(plan.prompt.sha256, model.sha256) for model in plan.models}
+    if not any((key.prompt_sha256, key.model_sha256) in asked for key in journal.answered):
+        why = left[0] if left else "time was up before the first answer"
+        raise OpsError(f"no model answers; {why}; go on with {again}")
+    summary = write_outputs(run_dir, replace(evening.outputs, method=plan.prompt.method))
+    if left:
+        again = _again(evening, run_dir, "--retry-failed")
+        raise OpsError(f"{'; '.join(left)}; go on with {again}")
+    if ended.out_of_time or ended.units < len(plan.units):
+        shown.say(f"not all is asked yet; go on with {again}")
+        return
+    # Only now: a run without a report is no finished one.
+    journal.note("finished", at=time.time())
+    _say_how_to_decide(evening, run_dir, summary.verdict.more_photos, shown)
+
+
+def _plan(
+    evening: Evening,
+    run_dir: Path,
+    journal: Journal,
+    locked: tuple[LockedModel, ...],
+    rubric: Rubric,
+    prompt: Prompt,
+    shown: Shown,
+) -> Plan:
+    """Prepare all that needs no GPU."""
+    settings = evening.settings
+    # What is here needs no folder, and no Immich that answers.
+    photos = collected(run_dir, sample=settings.sample)
+    if photos is None:
+        with settings.source.opened(leave_out=run_dir) as source:
+            photos = collect(
+                run_dir, source, sample=settings.sample, seed=settings.seed, say=shown.say
+            )
+    models = session.models_of(locked, run_dir)
+    session.note_session(
+        journal,
+        run_dir,
+        prompt=prompt,
+        rubric=rubric,
+        models=models,
+        settings=settings,
+        thumbnails=evening.outputs.thumbnails,
+        engine_build=_engine_build(evening),
+        command=("python", "-m", "ops", *sys.argv[1:]),
+        say=shown.say,
+    )
+    units = session.units_of(prompt, photos, run_dir, journal, settings=settings)
+    return Plan(prompt=prompt, units=units, models=models, images=run_dir / "images")
+
+
+def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown) -> Ended:
+    begun = time.monotonic()
+    within_s = evening.within_s
+    with ExitStack() as stack:
+        url = evening.url or stack.enter_context(forwarded())
+        endpoint = stack.enter_context(Endpoint(url, key=api_key()))
+        asker = stack.enter_context(
+            Asker(endpoint.url, key=endpoint.key, timeout_s=evening.timeout_s)
+        )
+        _check_answers(endpoint, plan)
+        stack.enter_context(shown)
+        try:
+            return measure(
+                replace(plan, deadline=begun + within_s if within_s else None),
+                journal,
+                endpoint=endpoint,
+                asker=asker,
+                shown=shown,
+            )
+        except BaseException:
+            if journal.answered:
+                kept = len(journal.answered)
+                again = _again(evening, run_dir)
+                shown.say(f"stopped; {kept} answers are kept, go on with {again}")
+            raise
+
+
+def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown: Shown) -> None:
+    """Say how a run that decided nothing is asked about more photos, where there are more."""
+    if evening.settings.method == "pairwise":
+        # Its shortlist is what it asks about, however many photos there are.
+        return
+    album = read_album(run_dir)
+    sample, there = album.get("sample"), album.get("album_photos", 0)
+    if more is not None and sample is not None and sample < there:
+        larger = _again(evening, run_dir, "--sample", str(min(there, sample + more)))
+        shown.say(f"to ask about more photos, and about none of these again: {larger}")
+
+
+def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
+    """Refuse an endpoint that is not there, or does not offer a model, before anything loads."""
+    try:
+        listed = at(endpoint.get("/v1/models", timeout_s=_LIST_TIMEOUT_S).document(), "data")
+    except CheckError as error:
+        raise OpsError(f"the endpoint {endpoint.url} lists no models: {error}") from error
+    offered = [at(each, "id") for each in listed] if isinstance(listed, list) else []
+    for model in plan.models:
+        if model.id not in offered:
+            found = one_line(", ".join(map(str, offered))) or "none"
+            raise OpsError(f"{endpoint.url} does not offer {model.id}; it offers: {found}")
+
+
+def _in_window(evening: Evening, run_dir: Path) -> None:
+    """Ask inside a GPU window, by this command once more, where the endpoint is then."""
+    window_s = evening.window_s or 0
+    within_s = max(1, window_s - _WINDOW_RESERVE_S)
+    outputs = evening.outputs
+    # The rest is in the run already.
+    arguments = ["bench", "run", "--run", str(run_dir), "--within", f"{within_s}s"]
+    arguments += ["--in-window", f"{window_s}s", "--timeout-s", str(evening.timeout_s)]
+    for model in evening.settings.models:
+        arguments += ["--model", model]
+    if outputs.top_k is not None:
+        arguments += ["--top-k", str(outputs.top_k)]
+    arguments += ["--retry-failed"] if evening.retry_failed else []
+    arguments += ["--engine-build", _engine_build(evening) or ""]
+    arguments += ["--json"] if outputs.as_json else []
+    arguments += ["--export", "csv"] if outputs.export_csv else []
+    code = in_window(window_s, arguments)
+    if code == 1:
+        raise OpsError("the command in the window ended with an error, which is above")
+    if code:
+        again = _again(evening, run_dir)
+        raise OpsError(f"the window ended with exit code {code}; go on with {again}")
+
+
+def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
+    """Find the models that are asked, with their files; all that see where none is named."""
+    lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
+    seeing = {
+        each.model.id: each
+        for each in lock_models(check_registry(REGISTRY), read_lock(lock))
+        if each.projector is not None
+    }
+    for model in settings.models:
+        if model not in seeing:
+            raise OpsError(f"--model is {model!r}; allowed: {', '.join(seeing)}")
+    return tuple(each for each in seeing.values() if each.model.id in (settings.models or seeing))
+
+
+def _rubric(evening: Evening, run_dir: Path) -> Rubric:
+    """The one that is typed, else the one that the run has asked by, else the repository's."""
+    if evening.rubric is not None:
+        return read_rubric(evening.rubric)
+    return session.rubric_of_run(run_dir) or read_rubric()
+
+
+def _engine_build(evening: Evening) -> str | None:
+    """The build that serves: as typed, else what the settings say of the cluster's image."""
+    if evening.engine_build is not None or evening.url is not None:
+        return evening.engine_build or None
+    from stacks.settings import PRODUCTION
+
+    return f"b{PRODUCTION.engine_build}"
+
+
+def _again(evening: Evening, run_dir: Path, *more: str) -> str:
+    """Write the command that goes on: the run keeps all but what concerns this evening."""
+    words = ["python", "-m", "ops", "bench", "--run", str(run_dir)]
+    window_s = evening.window_s or evening.in_window_s
+    if window_s is not None:
+        words += ["--window", _typed(window_s)]
+    elif evening.within_s is not None:
+        words += ["--within", _typed(evening.within_s)]
+    if evening.url is not None and "url" in evening.given:
+        words += ["--url", evening.url]
+        words += ["--engine-build", evening.engine_build] if evening.engine_build else []
+    return f"`{shlex.join([*words, *more])}`"
+
+
+def _typed(duration_s: int) -> str:
+    return span(duration_s).replace(" ", "")

@@ -1,0 +1,72 @@
+"""What a run is written as: report, JSON, CSV, and a few lines on the terminal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from ops.commands.bench.answers import load
+from ops.commands.bench.jsonl import write_whole
+from ops.commands.bench.report import render
+from ops.commands.bench.report.export import to_csv, to_json
+from ops.commands.bench.report.on_terminal import show
+from ops.commands.bench.results import Method
+from ops.commands.bench.statistics.summarise import summarise
+from ops.commands.bench.summary import Summary
+from ops.errors import OpsError
+from ops.report.terminal import CONSOLE, say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a person asked for."""
+
+    method: Method | None = None
+    """Whose answers count; None: the one that was asked for last."""
+    as_json: bool = False
+    export_csv: bool = False
+    thumbnails: bool | None = None
+    """None: as the run's last session wanted it."""
+    top_k: int | None = None
+    """None: the statistics choose."""
+    seed: int | None = None
+    """None: the run's."""
+
+
+def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
+    """Summarise a run, write its report, and show the verdict.
+
+    Returns:
+        What was shown.
+
+    Raises:
+        OpsError: when it is no run, was never asked by the method, or a file cannot be written.
+    """
+    run = load(run_dir)
+    if wanted.method is not None:
+        run = replace(run, method=wanted.method)
+        asked = sorted({each.key.method for each in run.answers})
+        if wanted.method not in asked:
+            raise OpsError(
+                f"--method is {wanted.method!r}; {run_dir} was asked by: "
+                f"{', '.join(asked) or 'none yet'}"
+            )
+    seed = run.provenance["settings"].get("seed", 1) if wanted.seed is None else wanted.seed
+    summary = summarise(run, top_k=wanted.top_k, seed=seed)
+    thumbnails = wanted.thumbnails
+    if thumbnails is None:
+        thumbnails = bool(run.provenance["thumbnails"])
+    html = render(run, summary, run_dir / "images", thumbnails=thumbnails)
+    write_whole(run_dir / "report.html", html)
+    if wanted.export_csv:
+        write_whole(run_dir / "scores.csv", to_csv(run, summary))
+    if wanted.as_json:
+        typer.echo(json.dumps(to_json(run, summary), indent=2))
+        return summary
+    show(CONSOLE, summary)
+    for name in ("report.html", "scores.csv") if wanted.export_csv else ("report.html",):
+        say(f"wrote {run_dir / name}")
+    return summary

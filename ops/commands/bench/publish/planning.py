@@ -1,0 +1,242 @@
+"""What publishing a model's best photos would change in Immich, as it is now."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.commands.bench.publish.picks import Pick, show, stars
+from ops.commands.bench.publish.record import Entry, Record, Target, read_records
+from ops.commands.smoke.outcome import one_line
+from ops.errors import OpsError
+from ops.immich.api import Asset, Immich
+from ops.immich.http import GoneError
+
+PERMISSIONS: Mapping[Target, tuple[str, ...]] = {
+    "rating": ("asset.read", "asset.update"),
+    "tag": ("asset.read", "tag.read", "tag.create", "tag.asset", "tag.delete"),
+    "album": (
+        "asset.read",
+        "album.read",
+        "album.create",
+        "albumAsset.create",
+        "albumAsset.delete",
+        "album.delete",
+    ),
+}
+"""What each way takes, undoing it too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untouched:
+    """A photo that is not changed."""
+
+    pick: Pick
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What publishing would change."""
+
+    record: Record
+    """Not written yet; of an interrupted publication what stays of it."""
+    changes: tuple[Entry, ...]
+    untouched: tuple[Untouched, ...]
+    written: tuple[Entry, ...] = ()
+    """What an interrupted publication changed already."""
+    resumed: bool = False
+    """Whether it finishes an interrupted publication."""
+
+
+def plan(
+    immich: Immich,
+    run_dir: Path,
+    picks: Sequence[Pick],
+    *,
+    target: Target,
+    model: str,
+    label: str = "",
+    overwrite: bool = False,
+) -> Plan:
+    """Find what publishing changes; changes nothing.
+
+    Args:
+        immich: The server.
+        run_dir: The run's directory, where earlier publications are.
+        picks: The model's best.
+        target: As what.
+        model: The registry's id.
+        label: The tag's path or the album's name; left out: one with the model's id.
+        overwrite: Also change ratings that are there, which are the owner's.
+
+    Raises:
+        OpsError: when the key may not, the label is ambiguous, or an interrupted publication has
+            to be finished or undone first, or cannot be finished here.
+    """
+    immich.check_permissions(PERMISSIONS[target])
+    label = _label(target, model, label)
+    records = read_records(run_dir)
+    for record in records:
+        if record.state == "begun":
+            if (record.target, record.model, record.label) != (target, model, label):
+                raise OpsError(
+                    f"publication {record.number} ({record.model} as {record.target}) was "
+                    "interrupted; run it again as it was, or undo it"
+                )
+            return _resumed(immich, record, overwrite=overwrite)
+    record = Record(
+        number=max((each.number for each in records), default=0) + 1,
+        server=immich.url,
+        target=target,
+        model=model,
+        label=label,
+        entries=(),
+    )
+    inside: frozenset[str] = frozenset()
+    if target == "tag":
+        there = {tag.value for tag in immich.tags()}
+        created = tuple(path for path in _with_parents(label) if path not in there)
+        record = dataclasses.replace(record, created=created)
+    elif target == "album":
+        found = [album for album in immich.albums() if album.name == label]
+        if len(found) > 1:
+            raise OpsError(f"{len(found)} albums are called {label!r}; choose another name")
+        if found:
+            record = dataclasses.replace(record, object_id=found[0].id)
+            inside = frozenset(each.id for each in immich.in_album(found[0].id))
+        else:
+            mark = f"ops-bench-{secrets.token_hex(6)}"
+            record = dataclasses.replace(record, created=(label,), mark=mark)
+    entries, untouched = [], []
+    for pick in picks:
+        try:
+            asset = immich.asset(pick.asset_id)
+        except GoneError:
+            untouched.append(Untouched(pick=pick, reason="deleted meanwhile"))
+            continue
+        after = stars(pick.score) if target == "rating" else None
+        reason = _no_change(asset, after, record, inside, overwrite=overwrite)
+        if reason:
+            untouched.append(Untouched(pick=pick, reason=reason))
+            continue
+        before = asset.rating if target == "rating" else None
+        entries.append(
+            Entry(
+                asset_id=pick.asset_id,
+                name=pick.name,
+                score=pick.score,
+                before=before,
+                after=after,
+            )
+        )
+    record = dataclasses.replace(record, entries=tuple(entries))
+    return Plan(record=record, changes=record.entries, untouched=tuple(untouched))
+
+
+def marked_album(immich: Immich, record: Record) -> str:
+    """Find the album that was made just before its id could be written down; empty: none was."""
+    if not record.mark:
+        return ""
+    return next((each.id for each in immich.albums() if record.mark in each.description), "")
+
+
+def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
+    """Compare an interrupted publication with Immich as it is by now: its owner went on."""
+    if record.server != immich.url:
+        raise OpsError(
+            f"publication {record.number} was begun at {record.server}, not at {immich.url}; "
+            "name that address, or undo it"
+        )
+    inside = _inside(immich, record)
+    kept, changes, written, untouched = [], [], [], []
+    for entry in record.entries:
+        pick = Pick(asset_id=entry.asset_id, name=entry.name, score=entry.score)
+        try:
+            asset = immich.asset(entry.asset_id)
+        except GoneError:
+            # It may have been changed, and may come back out of the bin.
+            kept.append(entry)
+            untouched.append(Untouched(pick=pick, reason="deleted meanwhile"))
+            continue
+        if _no_change(asset, entry.after, record, inside, overwrite=True):
+            kept.append(entry)
+            written.append(entry)
+            continue
+        now = asset.rating if record.target == "rating" else None
+        reason = _no_change(asset, entry.after, record, inside, overwrite=overwrite)
+        if now != entry.before and not overwrite:
+            reason = f"is {show(now)} by now; --overwrite would make it {entry.after}"
+        if reason:
+            untouched.append(Untouched(pick=pick, reason=reason))
+            continue
+        changes.append(dataclasses.replace(entry, before=now))
+        kept.append(changes[-1])
+    return Plan(
+        record=dataclasses.replace(record, entries=tuple(kept)),
+        changes=tuple(changes),
+        untouched=tuple(untouched),
+        written=tuple(written),
+        resumed=True,
+    )
+
+
+def _inside(immich: Immich, record: Record) -> frozenset[str]:
+    """Find what is in the album of an interrupted publication.
+
+    Raises:
+        OpsError: when the album, or the tag, was deleted since.
+    """
+    if record.target == "rating":
+        return frozenset()
+    there = {each.id for each in (immich.tags() if record.target == "tag" else immich.albums())}
+    if record.object_id and record.object_id not in there:
+        raise OpsError(
+            f"the {record.target} {one_line(record.label)!r} of publication {record.number} is "
+            "gone; undo it, and publish anew"
+        )
+    album_id = record.object_id or marked_album(immich, record)
+    if record.target == "tag" or not album_id:
+        return frozenset()
+    return frozenset(each.id for each in immich.in_album(album_id))
+
+
+def _label(target: Target, model: str, label: str) -> str:
+    if target == "rating":
+        if label:
+            raise OpsError("--label goes with tag or album; ratings have no name")
+        return ""
+    if target == "album":
+        return label or f"Best by {model}"
+    path = label or f"ai/best/{model}"
+    if not all(part.strip() for part in path.split("/")):
+        raise OpsError(f"--label is {path!r}; allowed: a tag's path such as ai/best/{model}")
+    return path
+
+
+def _with_parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _no_change(
+    asset: Asset,
+    after: int | None,
+    record: Record,
+    inside: frozenset[str],
+    *,
+    overwrite: bool,
+) -> str:
+    """Say why a photo needs no change, or must not be changed; empty: it is changed."""
+    if record.target == "tag":
+        return "has the tag already" if record.label in asset.tags else ""
+    if record.target == "album":
+        return "is in the album already" if asset.id in inside else ""
+    if asset.rating == after:
+        return f"has {after} already"
+    if asset.rating is not None and not overwrite:
+        return f"keeps your {asset.rating}; --overwrite would make it {after}"
+    return ""

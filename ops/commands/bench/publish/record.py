@@ -1,0 +1,108 @@
+"""What a run changed in Immich, and what was there before: RUN/published-N.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ops.commands.bench.jsonl import write_whole
+from ops.errors import OpsError
+
+Target = Literal["rating", "tag", "album"]
+State = Literal["begun", "done", "undone"]
+
+_NAME = re.compile(r"published-(\d+)\.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One photo that is changed."""
+
+    asset_id: str
+    name: str
+    score: float
+    before: int | None
+    """Its rating; for a tag or an album always None: it was not in it."""
+    after: int | None
+    """Its new rating; for a tag or an album None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One publication; written before anything is changed."""
+
+    number: int
+    server: str
+    """Immich's address."""
+    target: Target
+    model: str
+    label: str
+    """The tag's path or the album's name; empty for ratings."""
+    entries: tuple[Entry, ...]
+    created: tuple[str, ...] = ()
+    """The tags' paths, or the album's name, that are not there before."""
+    object_id: str = ""
+    """Of the tag or the album; empty until it is there."""
+    mark: str = ""
+    """Stands in the description of an album that is made, so that a second try finds it."""
+    state: State = "begun"
+
+
+@contextmanager
+def alone(run_dir: Path) -> Iterator[None]:
+    """Let one command at a time change Immich for a run: each reads what the other wrote down.
+
+    Raises:
+        OpsError: when another one does, or the directory cannot be written.
+    """
+    path = run_dir / "publish.lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise OpsError(f"{path} cannot be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OpsError(
+                f"another command publishes from {run_dir}, or takes back; wait for its end"
+            ) from error
+        yield
+
+
+def read_records(run_dir: Path) -> tuple[Record, ...]:
+    """Read all publications of a run, the earliest first.
+
+    Raises:
+        OpsError: for a file that is none.
+    """
+    found = []
+    for path in run_dir.glob("published-*.json"):
+        if _NAME.fullmatch(path.name) is None:
+            continue
+        try:
+            document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            entries = tuple(Entry(**each) for each in document.pop("entries"))
+            created = tuple(document.pop("created"))
+            found.append(Record(**document, entries=entries, created=created))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise OpsError(f"{path} cannot be read ({error})") from error
+    return tuple(sorted(found, key=lambda record: record.number))
+
+
+def write_record(run_dir: Path, record: Record) -> None:
+    """Write a publication, whole or not at all.
+
+    Raises:
+        OpsError: when it cannot be written; then nothing may be changed.
+    """
+    path = run_dir / f"published-{record.number}.json"
+    text = json.dumps(dataclasses.asdict(record), indent=2) + "\n"
+    write_whole(path, text)

@@ -1,0 +1,83 @@
+"""What publishing and taking back show on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.commands.bench.publish.picks import show
+from ops.commands.bench.publish.planning import Plan
+from ops.commands.bench.publish.record import Entry
+from ops.commands.smoke.outcome import one_line
+
+
+def show_plan(console: Console, planned: Plan) -> None:
+    """Show each photo before and after."""
+    record = planned.record
+    what = {
+        "rating": "ratings",
+        "tag": f"tag {record.label}",
+        "album": f"album {record.label}",
+    }[record.target]
+    console.print(Text(f"{record.model}'s best into Immich: {one_line(what)}"), soft_wrap=True)
+    table = Table()
+    table.add_column("Photo", overflow="fold")
+    table.add_column("Score", justify="right")
+    table.add_column("Before")
+    table.add_column("After")
+    for entry in planned.written:
+        now = _change(planned, entry)[1]
+        table.add_row(_name(entry.name), f"{entry.score:.2f}", now, "written already")
+    for entry in planned.changes:
+        table.add_row(_name(entry.name), f"{entry.score:.2f}", *_change(planned, entry))
+    for each in planned.untouched:
+        table.add_row(
+            _name(each.pick.name), f"{each.pick.score:.2f}", Text(each.reason), "unchanged"
+        )
+    console.print(table)
+
+
+def outlook(planned: Plan) -> str:
+    """Say where a publication stands that is not done."""
+    if planned.resumed:
+        return (
+            f"publication {planned.record.number} was interrupted: {len(planned.written)} photos "
+            f"are written already, {len(planned.changes)} would still change, "
+            f"{len(planned.untouched)} stay; --apply finishes it, `undo` takes it back"
+        )
+    return "nothing is changed yet; --apply does it" if planned.changes else "nothing to change"
+
+
+def outcome(planned: Plan, results: Iterable[tuple[Entry, str]]) -> str:
+    """Say what is done."""
+    if not planned.record.entries:
+        return f"nothing is left of publication {planned.record.number}: your ratings stay"
+    more = " more" if planned.resumed else ""
+    changed = sum(not why for _, why in results)
+    return f"changed {changed}{more} photos; `undo` takes it back"
+
+
+def show_refused(console: Console, results: Iterable[tuple[Entry, str]]) -> None:
+    """Show what did not work."""
+    for entry, why in results:
+        if why:
+            console.print(Text(f"! {one_line(entry.name)}: {why}"), soft_wrap=True)
+
+
+def show_undone(console: Console, results: Iterable[tuple[str, str]]) -> None:
+    """Show each thing as it is taken back."""
+    for name, what in results:
+        console.print(Text(f"  {one_line(name)}: {what}"), soft_wrap=True)
+
+
+def _name(name: str) -> Text:
+    return Text(one_line(name))
+
+
+def _change(planned: Plan, entry: Entry) -> tuple[str, str]:
+    if planned.record.target == "rating":
+        return show(entry.before), show(entry.after)
+    return ("not tagged", "tagged") if planned.record.target == "tag" else ("not in it", "in it")

@@ -1,0 +1,96 @@
+"""What went wrong, by class, in the models' own words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ops.commands.bench.report.standings import Standings
+from ops.commands.bench.report.words import FAILURES, clean, cut
+from ops.commands.bench.results import Failure
+
+_EXAMPLES = 5
+_LONGEST = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One failure."""
+
+    photo: str
+    model: str
+    raw: str
+    """Cut; empty: there was no text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureClass:
+    """All failures of one class."""
+
+    name: Failure
+    meaning: str
+    counts: tuple[int, ...]
+    """One a model."""
+    total: int
+    photos: int
+    """That could not be sent, to any model."""
+    examples: tuple[Example, ...]
+
+
+def failures_of(standings: Standings) -> Sequence[FailureClass]:
+    """Sort a run's failures, the most frequent class first."""
+    names = {photo.image_sha256: photo.name for photo in reversed(standings.photos)}
+    answers = standings.answers
+    counts = {
+        model.id: Counter(each.failure for each in answers[model.id] if each.failure)
+        for model in standings.models
+    }
+    photos = Counter(photo.failure for photo in standings.photos if photo.failure)
+    examples: dict[Failure, list[Example]] = {}
+    for photo in standings.photos:
+        if photo.failure:
+            examples.setdefault(photo.failure, []).append(
+                Example(photo=cut(photo.name), model="", raw="")
+            )
+    for model in standings.models:
+        for answer in answers[model.id]:
+            if answer.failure:
+                examples.setdefault(answer.failure, []).append(
+                    Example(
+                        photo=cut(names.get(answer.key.image_sha256, "")),
+                        model=cut(model.name or model.id),
+                        raw=_raw(answer.raw),
+                    )
+                )
+    found = [
+        _class(
+            failure,
+            [counts[model.id][failure] for model in standings.models],
+            photos[failure],
+            examples,
+        )
+        for failure in examples
+    ]
+    return sorted(found, key=lambda each: -(each.total + each.photos))
+
+
+def _class(
+    failure: Failure,
+    counts: Sequence[int],
+    photos: int,
+    examples: Mapping[Failure, Sequence[Example]],
+) -> FailureClass:
+    return FailureClass(
+        name=failure,
+        meaning=FAILURES.get(failure, ""),
+        counts=tuple(counts),
+        total=sum(counts),
+        photos=photos,
+        examples=tuple(examples[failure][:_EXAMPLES]),
+    )
+
+
+def _raw(text: str) -> str:
+    shown = clean(text[: _LONGEST + 1])
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"

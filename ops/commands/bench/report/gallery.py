@@ -1,0 +1,200 @@
+"""Which photos are shown: where models disagree, each one's best and worst, what it missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from markupsafe import Markup
+
+from ops.commands.bench.report import svg
+from ops.commands.bench.report.standings import Standings
+from ops.commands.bench.report.thumbnails import Thumbnail
+from ops.commands.bench.report.words import cut, number, rank
+from ops.commands.bench.results import ModelRun, Photo
+
+_DISAGREED = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One model's opinion under a photo."""
+
+    key: Markup
+    model: str
+    words: str
+    criteria: str
+    """Its score by each criterion; empty: it was asked for one score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One photo."""
+
+    name: str
+    thumbnail: Thumbnail | None
+    owner: str
+    """The owner's judgement in words; empty: none."""
+    is_favourite: bool
+    lines: tuple[Line, ...]
+    strip: Markup
+    """Its places from first to last; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extremes:
+    """One model's best and worst photos."""
+
+    key: Markup
+    model: str
+    ranked: int
+    """How many photos have a place."""
+    found: int | None
+    """Favourites among the best; None: there are none known."""
+    best: tuple[Card, ...]
+    worst: tuple[Card, ...]
+    missed: tuple[Card, ...]
+    """The owner's favourites that it places in its lower half, the lowest first."""
+    note: str
+    """Why there is nothing; empty: there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The photos' indices."""
+
+    disagreed: tuple[int, ...]
+    best: Mapping[str, tuple[int, ...]]
+    worst: Mapping[str, tuple[int, ...]]
+    missed: Mapping[str, tuple[int, ...]]
+
+    def wanted(self) -> Iterator[int]:
+        """Give them with the most telling ones first, every model in turn."""
+        yield from self.disagreed
+        for kind in (self.best, self.worst, self.missed):
+            for row in zip_longest(*kind.values()):
+                yield from (each for each in row if each is not None)
+
+
+def choose(standings: Standings) -> Choice:
+    """Choose the photos.
+
+    Few models show a dozen of their best and worst each, many show fewer: so most of them have a
+    picture.
+    """
+    spreads = sorted(
+        ((standings.spread(index), -index) for index in range(len(standings.photos))), reverse=True
+    )
+    disagreed = tuple(-index for spread, index in spreads[:_DISAGREED] if spread > 0)
+    models = len(standings.models)
+    each_most = 12 if models <= 2 else 6 if models <= 4 else 3
+    best, worst, missed = {}, {}, {}
+    for model in standings.models:
+        ranked = standings.ranked(model)
+        half = len(ranked) // 2
+        best[model.id] = ranked[: min(each_most, (len(ranked) + 1) // 2)]
+        worst[model.id] = ranked[::-1][: min(each_most, half)]
+        lower = [
+            index
+            for index in ranked[::-1]
+            if standings.photos[index].favourite
+            and (standings.places[model.id][index].rank or 0) > (len(ranked) + 1) / 2
+        ]
+        missed[model.id] = tuple(lower[: max(3, each_most // 2)])
+    return Choice(disagreed=disagreed, best=best, worst=worst, missed=missed)
+
+
+def disagreement(
+    standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
+) -> tuple[Card, ...] | str:
+    """Show where the models disagree most; or say why not."""
+    if len(standings.compared) < 2:
+        return "It takes two models that answered enough to disagree."
+    if not choice.disagreed:
+        return "The models put the photos into the same order."
+    card = _dealer(standings, thumbnails)
+    return tuple(card(index, standings.compared) for index in choice.disagreed)
+
+
+def extremes(
+    standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
+) -> tuple[Extremes, ...]:
+    """Show each model's best and worst."""
+    card = _dealer(standings, thumbnails)
+    known = any(photo.favourite for photo in standings.photos)
+
+    def cards(model: ModelRun, indices: Sequence[int]) -> tuple[Card, ...]:
+        return tuple(card(index, (model,)) for index in indices)
+
+    return tuple(
+        Extremes(
+            key=svg.key(place),
+            model=model.name or model.id,
+            ranked=len(standings.ranked(model)),
+            found=sum(bool(standings.photos[index].favourite) for index in choice.best[model.id])
+            if known
+            else None,
+            best=cards(model, choice.best[model.id]),
+            worst=cards(model, choice.worst[model.id]),
+            missed=cards(model, choice.missed[model.id]),
+            note="" if choice.best[model.id] else "No photo has a place by this model.",
+        )
+        for place, model in enumerate(standings.models)
+    )
+
+
+def _dealer(
+    standings: Standings, thumbnails: Mapping[int, Thumbnail]
+) -> Callable[[int, Sequence[ModelRun]], Card]:
+    marks = {model.id: place for place, model in enumerate(standings.models)}
+    sizes = {model.id: len(standings.ranked(model)) for model in standings.models}
+
+    def card(index: int, models: Sequence[ModelRun]) -> Card:
+        photo = standings.photos[index]
+        lines, strip = [], []
+        for model in models:
+            place = standings.places[model.id][index]
+            if place.rank is None:
+                continue
+            lines.append(
+                Line(
+                    key=svg.key(marks[model.id]),
+                    model=cut(model.name or model.id, 24),
+                    words=f"{number(place.score)}, place {rank(place.rank)} of {sizes[model.id]}",
+                    criteria=", ".join(
+                        f"{cut(name, 24)} {number(value, 1)}"
+                        for name, value in place.criteria.items()
+                    ),
+                )
+            )
+            strip.append((marks[model.id], place.rank / max(1, sizes[model.id])))
+        return Card(
+            name=cut(photo.name),
+            thumbnail=thumbnails.get(index),
+            owner=judgement(photo),
+            is_favourite=bool(photo.favourite),
+            lines=tuple(lines),
+            strip=_strip(strip) if len(strip) > 1 else Markup(""),
+        )
+
+    return card
+
+
+def judgement(photo: Photo) -> str:
+    """Say what the owner thinks of a photo."""
+    words = ["your favourite"] if photo.favourite else []
+    if photo.rating is not None:
+        words.append("you rejected it" if photo.rating < 0 else f"you gave it {photo.rating} of 5")
+    return ", ".join(words)
+
+
+def _strip(places: Sequence[tuple[int, float]]) -> Markup:
+    return svg.element(
+        "svg",
+        svg.line(8, 10, 192, 10, "axis"),
+        *(svg.marker(mark, 8 + 184 * share, 10) for mark, share in places),
+        class_="strip",
+        viewBox="0 0 200 20",
+        aria_hidden="true",
+    )

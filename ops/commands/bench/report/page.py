@@ -1,0 +1,114 @@
+"""The page: sections in the order in which one reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ops.commands.bench.report import provenance, svg, words
+from ops.commands.bench.report.criteria import criteria_of
+from ops.commands.bench.report.distributions import distributions
+from ops.commands.bench.report.failures import failures_of
+from ops.commands.bench.report.forest import forest
+from ops.commands.bench.report.gallery import choose, disagreement, extremes
+from ops.commands.bench.report.heat_map import heat_map
+from ops.commands.bench.report.latency import latency
+from ops.commands.bench.report.scatter import scatter
+from ops.commands.bench.report.standings import standings_of
+from ops.commands.bench.report.thumbnails import make_thumbnails
+from ops.commands.bench.results import Run
+from ops.commands.bench.statistics.scores import method_of
+from ops.commands.bench.summary import OwnerMetric, Summary
+from ops.report.redaction import redact
+
+
+def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True) -> str:
+    """Write the report as one HTML file that loads nothing and runs nothing.
+
+    Args:
+        run: With its answers.
+        summary: What the run says, in numbers.
+        images: The directory of the bytes that were sent, <image_sha256>.jpg.
+        thumbnails: Left out: small pictures are in the file. False: no picture at all.
+    """
+    standings = standings_of(run, summary)
+    choice = choose(standings)
+    pictures = make_thumbnails(run.photos, choice.wanted(), images) if thumbnails else {}
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            summary=summary,
+            style=Markup(_read("report.css")),  # noqa: S704 - a file of this package.
+            pictures=pictures.values(),
+            with_pictures=thumbnails,
+            metrics=_metrics(summary),
+            keys={model.id: svg.key(place) for place, model in enumerate(run.models)},
+            names={model.id: words.cut(model.name or model.id) for model in run.models},
+            scatter=scatter(summary),
+            forest=forest(summary),
+            distributions=distributions(standings),
+            criteria=criteria_of(standings),
+            method=words.METHODS[method_of(run)],
+            agreement=heat_map(summary),
+            disagreement=disagreement(standings, choice, pictures),
+            extremes=extremes(standings, choice, pictures),
+            latency=latency(standings),
+            failures=failures_of(standings),
+            facts=provenance.facts(run),
+            command=provenance.command(run),
+            source=redact(run.source),
+        )
+    )
+
+
+def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
+    """List the metrics that any model has, the one that decides first."""
+    present = [
+        each for each in words.METRICS if any(each in model.owner for model in summary.models)
+    ]
+    present.sort(key=lambda each: each != summary.verdict.metric)
+    return [
+        (
+            each,
+            words.METRICS[each][0].replace(" k", f" {summary.top_k}"),
+            words.METRICS[each][1],
+        )
+        for each in present
+    ]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters |= {
+        "breakable": words.breakable,
+        "cut": words.cut,
+        "interval": words.interval,
+        "moment": words.moment,
+        "number": words.number,
+        "seconds": words.seconds,
+    }
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Clean every text that the template shows."""
+    return (
+        words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    )
+
+
+def _read(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")

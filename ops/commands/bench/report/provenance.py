@@ -1,0 +1,41 @@
+"""What a run was made of, without its secrets, and the command that repeats it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ops.commands.bench.results import Run
+from ops.report.redaction import MARK, redact, redact_all
+
+_LONGEST = 4000
+
+
+def facts(run: Run) -> Sequence[tuple[str, str]]:
+    """Give the provenance as names and values, nested names joined by dots."""
+    rest = {name: each for name, each in run.provenance.items() if name != "command"}
+    return [(name, _text(value)) for name, value in _flat(redact_all(rest))]
+
+
+def command(run: Run) -> str:
+    """Give the command that repeats the run; empty where the run does not say."""
+    value = run.provenance.get("command")
+    if isinstance(value, list | tuple):
+        return shlex.join(str(each) for each in redact_all(value)).replace(f"'{MARK}'", MARK)
+    return redact(value) if isinstance(value, str) else ""
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for each, one in value.items():
+            yield from _flat(one, f"{name}.{each}" if name else each)
+    else:
+        yield name, value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"

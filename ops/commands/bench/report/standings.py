@@ -1,0 +1,118 @@
+"""Each model's score and place of each photo: what galleries, distributions and exports show."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+
+from ops.commands.bench.results import Answer, Failure, ModelRun, Photo, Run
+from ops.commands.bench.statistics.scores import scores_of
+from ops.commands.bench.summary import Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What one model made of one photo."""
+
+    score: float | None
+    """None: it failed, or was not asked."""
+    failure: Failure | None
+    rank: float | None
+    """1 is the best; photos of one score share their mean place. None: it is not ranked."""
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    """Criterion -> score, where the rubric's criteria were asked one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standings:
+    """All photos as all models see them."""
+
+    models: tuple[ModelRun, ...]
+    compared: tuple[ModelRun, ...]
+    """Those whose ranks are of the photos that all of them answered."""
+    photos: tuple[Photo, ...]
+    places: Mapping[str, tuple[Place, ...]]
+    """Model's id -> one place a photo, in the photos' order."""
+    answers: Mapping[str, tuple[Answer, ...]]
+    """Model's id -> its answers that count, one a question, in order of time."""
+
+    def ranked(self, model: ModelRun) -> tuple[int, ...]:
+        """Give the indices of the photos that have a place, the best first."""
+        ranks = [
+            (place.rank, index)
+            for index, place in enumerate(self.places[model.id])
+            if place.rank is not None
+        ]
+        return tuple(index for _, index in sorted(ranks))
+
+    def spread(self, index: int) -> float:
+        """Give the distance between a photo's best and worst place among the compared models."""
+        ranks = [self.places[model.id][index].rank for model in self.compared]
+        known = [each for each in ranks if each is not None]
+        return max(known) - min(known) if len(known) > 1 else 0.0
+
+
+def standings_of(run: Run, summary: Summary) -> Standings:
+    """Rank the photos by each model's scores.
+
+    Args:
+        run: With its answers.
+        summary: Says which models are compared, that is, answered enough.
+    """
+    table = scores_of(run)
+    answers = {
+        model.id: tuple(sorted(own, key=lambda each: each.at))
+        for model, own in zip(table.models, table.answers, strict=True)
+    }
+    scores = {
+        model.id: {
+            photo.image_sha256: float(score)
+            for photo, score in zip(table.photos, row, strict=True)
+            if not np.isnan(score)
+        }
+        for model, row in zip(table.models, table.values, strict=True)
+    }
+    failures: dict[str, dict[str, Failure]] = {}
+    criteria: dict[str, dict[str, Mapping[str, float]]] = {}
+    for model_id, own_answers in answers.items():
+        failures[model_id] = {
+            each.key.image_sha256: each.failure for each in own_answers if each.failure is not None
+        }
+        criteria[model_id] = {each.key.image_sha256: each.criteria for each in own_answers}
+    compared = tuple(each for each in run.models if each.id in summary.agreement.models)
+    common = [
+        index
+        for index, photo in enumerate(run.photos)
+        if compared and all(photo.image_sha256 in scores[each.id] for each in compared)
+    ]
+    places = {}
+    for model in run.models:
+        own = scores[model.id]
+        values = [own.get(photo.image_sha256) for photo in run.photos]
+        base = common if model in compared else range(len(run.photos))
+        ranks = _ranks({index: each for index in base if (each := values[index]) is not None})
+        places[model.id] = tuple(
+            Place(
+                score=values[index],
+                failure=photo.failure or failures[model.id].get(photo.image_sha256)
+                if values[index] is None
+                else None,
+                rank=ranks.get(index),
+                criteria=criteria[model.id].get(photo.image_sha256, {}),
+            )
+            for index, photo in enumerate(run.photos)
+        )
+    return Standings(
+        models=run.models, compared=compared, photos=run.photos, places=places, answers=answers
+    )
+
+
+def _ranks(scores: Mapping[int, float]) -> Mapping[int, float]:
+    places: dict[float, list[int]] = defaultdict(list)
+    for place, (_, score) in enumerate(sorted(scores.items(), key=lambda item: -item[1]), start=1):
+        places[score].append(place)
+    return {index: fmean(places[score]) for index, score in scores.items()}

@@ -1,0 +1,340 @@
+"""One session on a run: a new directory or one to go on with, its photos, and what is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import secrets
+import shlex
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llama_swap_config.lock.locked import LockedModel
+from ops.commands.bench.album.judge_again import read_judgement_again
+from ops.commands.bench.album.photos_from import PhotosFrom
+from ops.commands.bench.answers import Journal, create, header_of, load, read_journal, with_loads
+from ops.commands.bench.asking import schedule
+from ops.commands.bench.asking.methods import TOP_LOGPROBS, Prompt
+from ops.commands.bench.asking.rubric import Rubric, as_document, rubric_of
+from ops.commands.bench.asking.schedule import Unit
+from ops.commands.bench.results import Method, ModelRun, Photo
+from ops.errors import OpsError
+from ops.machine.checkout import ROOT
+from ops.report.redaction import redact_all
+from ops.report.terminal import Say
+
+RUNS = ROOT / "bench-runs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What makes a run this run: the same command goes on with one that is not finished."""
+
+    source: PhotosFrom
+    models: tuple[str, ...] = ()
+    """Empty: all that see."""
+    method: Method = "score"
+    sample: int | None = None
+    """None: all photos."""
+    seed: int = 1
+    random_weights: bool = False
+    lock: str | None = None
+    """None: the repository's models.lock.json."""
+    anchors: int = 3
+    """How many photos every one is compared with, by the method anchored."""
+    shortlist: int = 20
+    """How many photos are compared pair by pair, by the method pairwise."""
+    pairs_per_photo: int = 5
+    """On average."""
+
+    def as_document(self) -> dict[str, Any]:
+        """Write it as plain data."""
+        return {
+            "source": self.source.as_document(),
+            "models": list(self.models),
+            "method": self.method,
+            "sample": self.sample,
+            "seed": self.seed,
+            "random_weights": self.random_weights,
+            "lock": self.lock,
+            "anchors": self.anchors,
+            "shortlist": self.shortlist,
+            "pairs_per_photo": self.pairs_per_photo,
+        }
+
+
+def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> Path:
+    """Find the run to go on with, or make a new one.
+
+    Args:
+        settings: What is typed.
+        run_dir: Where; left out: the last run of the same command that is not finished, else a
+            new one under bench-runs/.
+        anew: Whether an unfinished one is left alone.
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when the directory is of something else, or would be among the photos.
+    """
+    if run_dir is None and not anew:
+        found = _unfinished(settings)
+        if found is not None:
+            say(f"going on with {found}, which is not finished; --new begins another run")
+            return found
+    moment = time.strftime("%Y-%m-%d-%H%M%S")
+    chosen = run_dir or _unused(moment)
+    if header_of(chosen) is not None:
+        return chosen
+    folder = settings.source.folder
+    if folder is not None and chosen.resolve().is_relative_to(folder.resolve()):
+        raise OpsError(
+            f"--run {chosen} is inside the photo folder {folder}; pass a directory outside it"
+        )
+    create(
+        chosen,
+        {
+            "id": f"{moment}-{secrets.token_hex(2)}",
+            "started_at": time.time(),
+            "source": settings.source.text,
+            "random_weights": settings.random_weights,
+            "settings": settings.as_document(),
+        },
+    )
+    return chosen
+
+
+def _unused(name: str) -> Path:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(RUNS / each for each in names if not (RUNS / each).exists())
+
+
+def _unfinished(settings: Settings) -> Path | None:
+    wanted = settings.as_document()
+    for path in sorted(RUNS.glob("*/run.json"), reverse=True):
+        # One that cannot be read is none of ours.
+        with suppress(OpsError):
+            header = header_of(path.parent)
+            if header is not None and header["settings"] == wanted:
+                return None if _is_finished(path.parent) else path.parent
+    return None
+
+
+def _is_finished(run_dir: Path) -> bool:
+    sessions, ends = (read_journal(run_dir, what) for what in ("session", "finished"))
+    return bool(ends and sessions) and ends[-1]["at"] >= sessions[-1]["at"]
+
+
+def settings_of(run_dir: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read what a run's last session was asked for; before the first: what it was begun with."""
+    sessions = read_journal(run_dir, "session")
+    found: Mapping[str, Any] = sessions[-1]["settings"] if sessions else header["settings"]
+    return found
+
+
+def check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
+    """Refuse other photos, or another judgement of them, than a run was begun with.
+
+    Args:
+        run_dir: The run's directory.
+        header: What it was begun with.
+        source: What is typed; nothing of it: the same.
+
+    Raises:
+        OpsError: when it is not the same.
+    """
+    typed, begun = source.as_document(), header["settings"]["source"]
+    if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
+        raise OpsError(
+            f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
+            "the photos out, or pass another --run"
+        )
+    if source.judgement is not None and typed["judgement"] != begun["judgement"]:
+        raise OpsError(
+            f"--judgement is {str(source.judgement)!r}, but {run_dir} was begun with "
+            f"{begun['judgement'] or 'none'}; `bench report --judge-again` reads that one again"
+        )
+
+
+def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, ...]:
+    """Describe the models, with what the run knows of their loads already."""
+    loads = read_journal(run_dir, "load")
+    return tuple(
+        with_loads(
+            ModelRun(
+                id=each.model.id,
+                name=each.model.name or each.model.id,
+                sha256=hashlib.sha256(
+                    " ".join(file.sha256 for file in each.files).encode()
+                ).hexdigest(),
+                context=each.model.context,
+                quantisation=each.model.quantisation,
+            ),
+            loads,
+        )
+        for each in locked
+    )
+
+
+def models_asked(run_dir: Path) -> tuple[str, ...]:
+    """List the models that any session of a run was about."""
+    sessions = read_journal(run_dir, "session")
+    return tuple(dict.fromkeys(each["id"] for one in sessions for each in one["models"]))
+
+
+def rubric_of_run(run_dir: Path) -> Rubric | None:
+    """Find the rubric that a run asked last; None: it asked nothing yet."""
+    sessions = read_journal(run_dir, "session")
+    if not sessions:
+        return None
+    return rubric_of(sessions[-1]["provenance"]["rubric"], where=f"the rubric of {run_dir}")
+
+
+def judge_again(run_dir: Path, *, say: Say) -> None:
+    """Read the owner's judgement of a run's photos again, from where they were drawn.
+
+    Raises:
+        OpsError: when it is no run, another command writes to it, or its photos are not reached.
+    """
+    header = header_of(run_dir)
+    if header is None:
+        raise OpsError(f"{run_dir} is no run")
+    with (
+        Journal(run_dir) as journal,
+        PhotosFrom.of(header["settings"]["source"]).opened(leave_out=run_dir) as source,
+    ):
+        read_judgement_again(run_dir, source, say)
+        journal.note("judged again", at=time.time())
+
+
+def note_session(
+    journal: Journal,
+    run_dir: Path,
+    *,
+    prompt: Prompt,
+    rubric: Rubric,
+    models: Sequence[ModelRun],
+    settings: Settings,
+    thumbnails: bool | None,
+    engine_build: str | None,
+    command: Sequence[str],
+    say: Say,
+) -> None:
+    """Keep what this session asks, and say what it cannot share with the earlier ones.
+
+    Args:
+        journal: Of the run.
+        run_dir: The run's directory.
+        prompt: What is asked.
+        rubric: What the prompt was made of.
+        models: Who is asked.
+        settings: What is typed, or as before.
+        thumbnails: Whether the report may show photos; None: as the session before, else yes.
+        engine_build: Of llama.cpp, as far as it is known.
+        command: As it was typed.
+        say: Takes a line for the operator.
+    """
+    sessions = read_journal(run_dir, "session")
+    if thumbnails is None:
+        thumbnails = sessions[-1]["thumbnails"] if sessions else True
+    for earlier in reversed(sessions):
+        if earlier["method"] == prompt.method:
+            if earlier["prompt_sha256"] != prompt.sha256:
+                say("the rubric is another one than before: every photo is asked again by it")
+            known = {each["id"]: each["sha256"] for each in earlier["models"]}
+            for model in models:
+                if known.get(model.id, model.sha256) != model.sha256:
+                    say(f"the files of {model.id} are others than before: it is asked again")
+            break
+    journal.note(
+        "session",
+        at=time.time(),
+        method=prompt.method,
+        prompt_sha256=prompt.sha256,
+        prompt=prompt.as_document(),
+        models=[asdict(model) for model in models],
+        settings=settings.as_document(),
+        thumbnails=thumbnails,
+        provenance={
+            "command": shlex.join(redact_all(list(command))),
+            "rubric": as_document(rubric),
+            "rubric_sha256": rubric.sha256,
+            "prompt_sha256": prompt.sha256,
+            "top_logprobs": TOP_LOGPROBS,
+            "sampling": {"temperature": 0, "seed": 1},
+            "seed": settings.seed,
+            "engine_build": engine_build,
+            "versions": _versions(),
+        },
+    )
+
+
+def units_of(
+    prompt: Prompt,
+    photos: Sequence[Photo],
+    run_dir: Path,
+    journal: Journal,
+    settings: Settings,
+) -> tuple[Unit, ...]:
+    """List what every model is asked, in order.
+
+    Args:
+        prompt: Of the method.
+        photos: Of the run.
+        run_dir: The run's directory.
+        journal: Keeps the shortlist, so that a later session compares the same photos.
+        settings: How many anchors and pairs; the shortlist is the best by the scores that the run
+            has, else the first.
+
+    Raises:
+        OpsError: when there are too few photos.
+    """
+    images = schedule.sent(photos)
+    least = {"anchored": settings.anchors, "pairwise": 2}.get(prompt.method, 1)
+    if len(images) < least:
+        raise OpsError(
+            f"{len(images)} of {len(photos)} photos can be sent, and {least} are needed at least; "
+            "pass a folder or an album with more"
+        )
+    if prompt.method == "anchored":
+        return schedule.of_anchors(images, images[: settings.anchors])
+    if prompt.method == "pairwise":
+        chosen = _shortlist(images, run_dir, journal, settings.shortlist)
+        return schedule.of_pairs(
+            chosen, pairs_per_photo=settings.pairs_per_photo, seed=settings.seed
+        )
+    return schedule.of_photos(images)
+
+
+def _shortlist(
+    images: Sequence[str], run_dir: Path, journal: Journal, count: int
+) -> tuple[str, ...]:
+    for note in reversed(read_journal(run_dir, "shortlist")):
+        if len(note["images"]) == min(count, len(images)):
+            return tuple(note["images"])
+    places: dict[str, list[float]] = defaultdict(list)
+    scores = [each for each in load(run_dir).answers if each.key.method == "score"]
+    for model in {each.model for each in scores}:
+        of_model = [each for each in scores if each.model == model and each.score is not None]
+        of_model.sort(key=lambda each: (-(each.score or 0.0), each.key.image_sha256))
+        for place, answer in enumerate(of_model):
+            places[answer.key.image_sha256].append(place / len(of_model))
+    ranked = sorted(
+        images,
+        key=lambda image: sum(places[image]) / len(places[image]) if places[image] else 2.0,
+    )
+    chosen = tuple(ranked[:count])
+    journal.note("shortlist", images=list(chosen))
+    return chosen
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+    from platform import python_version
+
+    packages = {name: version(name) for name in ("pillow", "httpx2", "numpy", "scipy")}
+    return {"python": python_version(), **packages}

@@ -1,0 +1,237 @@
+"""The models against the owner's judgement, and against each other by it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.commands.bench.results import Photo
+from ops.commands.bench.statistics import bootstrap
+from ops.commands.bench.statistics.owner_metrics import (
+    FAVOURITE_METRICS,
+    RATING_METRICS,
+    favourite_metrics,
+    rating_metrics,
+)
+from ops.commands.bench.summary import Difference, Interval, OwnerMetric
+
+Floats = NDArray[np.float64]
+
+MIN_PHOTOS = 10
+MIN_OF_A_KIND = 5
+"""Bursts with fewer favourites, or fewer others: resamples say little of what could have been."""
+MIN_RATED = 30
+"""From here ratings decide instead of favourites: they say about twice as much per photo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the owner thinks of some photos."""
+
+    favourite: Floats
+    """1, 0, or NaN: unknown."""
+    rating: Floats
+    """1 to 5, -1, or NaN: unrated."""
+    clusters: NDArray[np.intp]
+    """Bursts, numbered from 0 without a gap."""
+
+    @property
+    def favourites(self) -> int:
+        """How many are favourites."""
+        return int((self.favourite == 1).sum())
+
+    @property
+    def others(self) -> int:
+        """How many are known not to be."""
+        return int((self.favourite == 0).sum())
+
+    @property
+    def rated(self) -> int:
+        """How many are rated."""
+        return int((~np.isnan(self.rating)).sum())
+
+    def size(self, metric: OwnerMetric) -> int:
+        """Count the bursts that a metric rests on; 0: it is undefined."""
+        if metric in RATING_METRICS:
+            rated = ~np.isnan(self.rating)
+            return self._bursts(rated) if len(np.unique(self.rating[rated])) > 1 else 0
+        return min(self._bursts(self.favourite == 1), self._bursts(self.favourite == 0))
+
+    def suffices(self, metric: OwnerMetric) -> bool:
+        """Tell whether an interval can be claimed."""
+        if metric in RATING_METRICS:
+            return self.size(metric) >= MIN_PHOTOS
+        known = self._bursts(~np.isnan(self.favourite))
+        return known >= MIN_PHOTOS and self.size(metric) >= MIN_OF_A_KIND
+
+    def _bursts(self, mask: NDArray[np.bool_]) -> int:
+        return len(np.unique(self.clusters[mask]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One metric of all compared models."""
+
+    values: Floats
+    drawn: Floats
+    """Models x resamples."""
+    size: int
+    """Bursts that it rests on; 0: too few for an interval."""
+    limits: tuple[float, float]
+    """What the metric can be at all."""
+
+    def interval(self, row: int) -> Interval:
+        """Give one model's value; with too few photos all that the metric can be."""
+        low, high = self.limits
+        if self.size:
+            low, high = bootstrap.interval(self.drawn[row], self.size)
+        return Interval(value=float(self.values[row]), low=low, high=high)
+
+
+def judgement_of(photos: Sequence[Photo]) -> Judgement:
+    """Read what the owner thinks of photos."""
+    _, clusters = np.unique([each.burst for each in photos], return_inverse=True)
+    return Judgement(
+        favourite=np.array(
+            [np.nan if each.favourite is None else each.favourite for each in photos], np.float64
+        ),
+        rating=np.array(
+            [np.nan if each.rating is None else each.rating for each in photos], np.float64
+        ),
+        clusters=clusters.astype(np.intp),
+    )
+
+
+def main_metric(judgement: Judgement) -> OwnerMetric | None:
+    """Choose what decides: Spearman where enough photos are rated, else the AUC, else nothing.
+
+    A rating orders all photos, a favourite only tells two kinds apart; so with as many photos the
+    ratings decide earlier. The AUC is preferred among the metrics of favourites, for it takes
+    all photos into account, and neither k nor the share of favourites.
+    """
+    if judgement.rated >= MIN_RATED and judgement.size("spearman"):
+        return "spearman"
+    return "auc" if judgement.size("auc") else None
+
+
+def estimates(
+    scores: Floats,
+    judgement: Judgement,
+    *,
+    top_k: int,
+    share: float | None,
+    resamples: int,
+    seed: int,
+) -> Mapping[OwnerMetric, Estimate]:
+    """Compute each metric that the judgement allows, for each model, with its resamples.
+
+    Args:
+        scores: Models x photos, none of them NaN.
+        judgement: Of the same photos.
+        top_k: How many photos are the best.
+        share: Of favourites in the album; left out: as in these photos.
+        resamples: How often photos are drawn again.
+        seed: Of the draws.
+    """
+    values = _metrics(scores, judgement, np.ones((scores.shape[1], 1)), top_k, share)
+    blocks: dict[OwnerMetric, list[Floats]] = defaultdict(list)
+    if any(judgement.suffices(metric) for metric in values):
+        for weights in bootstrap.draws(judgement.clusters, resamples, seed):
+            for metric, drawn in _metrics(scores, judgement, weights, top_k, share).items():
+                blocks[metric].append(drawn)
+    return {
+        metric: Estimate(
+            values=value[:, 0],
+            drawn=np.concatenate(blocks[metric], axis=1) if blocks else value,
+            size=judgement.size(metric) if judgement.suffices(metric) else 0,
+            limits=(-1.0, 1.0) if metric in RATING_METRICS else (0.0, 1.0),
+        )
+        for metric, value in values.items()
+    }
+
+
+def worst_case(
+    scores: Floats, judgement: Judgement, *, top_k: int, share: float | None
+) -> tuple[Mapping[OwnerMetric, float], ...]:
+    """Compute each model's metrics with each failure as the lowest score.
+
+    Args:
+        scores: Models x photos; NaN: a failure.
+        judgement: Of the same photos.
+        top_k: How many photos are the best.
+        share: Of favourites in the album.
+    """
+    failed = np.isnan(scores)
+    scores = np.where(failed, np.inf, scores)
+    lowest = scores.min(axis=1, keepdims=True, initial=1.0) - 1
+    values = _metrics(
+        np.where(failed, lowest, scores), judgement, np.ones((scores.shape[1], 1)), top_k, share
+    )
+    return tuple(
+        {metric: float(value[row, 0]) for metric, value in values.items()}
+        for row in range(len(scores))
+    )
+
+
+def differences(
+    estimate: Estimate, ids: Sequence[str], *, margin: float
+) -> tuple[Difference, ...]:
+    """Compare each two models on the same photos, the better one first.
+
+    All pairs are corrected for, not only those with the leader: which model leads is itself read
+    off these photos.
+
+    Args:
+        estimate: Of the metric that decides.
+        ids: One a model.
+        margin: What does not matter.
+    """
+    order = sorted(range(len(ids)), key=lambda row: -estimate.values[row])
+    pairs = list(combinations(order, 2))
+    drawn = [estimate.drawn[better] - estimate.drawn[worse] for better, worse in pairs]
+    size, (low, high) = estimate.size, estimate.limits
+    p = [bootstrap.p_value(each, size) if size else 1.0 for each in drawn]
+    found = []
+    for (better, worse), each, one, corrected in zip(
+        pairs, drawn, p, bootstrap.holm(p), strict=True
+    ):
+        ends = bootstrap.interval(each, size) if size else (low - high, high - low)
+        value = float(estimate.values[better] - estimate.values[worse])
+        found.append(
+            Difference(
+                better=ids[better],
+                worse=ids[worse],
+                difference=Interval(value=value, low=ends[0], high=ends[1]),
+                p=one,
+                p_holm=corrected,
+                decided=corrected < 0.05,
+                equivalent=bool(size) and bootstrap.within(each, size, margin),
+            )
+        )
+    return tuple(found)
+
+
+def _metrics(
+    scores: Floats, judgement: Judgement, weights: Floats, top_k: int, share: float | None
+) -> Mapping[OwnerMetric, Floats]:
+    """Give models x draws for each metric that is defined."""
+    found: dict[OwnerMetric, Floats] = {}
+    if judgement.size("auc"):
+        known = np.flatnonzero(~np.isnan(judgement.favourite))
+        of_known, favourite = weights[known], judgement.favourite[known] == 1
+        each = [
+            favourite_metrics(row[known], favourite, of_known, top_k=top_k, share=share)
+            for row in scores
+        ]
+        found |= {name: np.stack([one[name] for one in each]) for name in FAVOURITE_METRICS}
+    if judgement.size("spearman"):
+        known = np.flatnonzero(~np.isnan(judgement.rating))
+        of_known, ratings = weights[known], judgement.rating[known]
+        each = [rating_metrics(row[known], ratings, of_known) for row in scores]
+        found |= {name: np.stack([one[name] for one in each]) for name in RATING_METRICS}
+    return found

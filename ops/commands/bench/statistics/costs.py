@@ -1,0 +1,72 @@
+"""What the models cost in time, as the verdict's sentences have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isinf
+
+from ops.commands.bench.statistics.standing import (
+    Evidence,
+    Standing,
+    fastest,
+    known_to_pick,
+    seconds,
+    unsettled,
+)
+from ops.commands.bench.statistics.wording import name_of, names_of, seconds_of
+from ops.commands.bench.summary import ModelSummary
+
+_SAME_S = 0.005
+
+
+def price(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
+    """Compare the time of a better model with that of the fastest other one."""
+    other = fastest(others)
+    more_s = seconds(model) - seconds(other)
+    if isinf(seconds(model)) or isinf(seconds(other)):
+        return ""
+    if abs(more_s) < _SAME_S:
+        return ", and it is as fast"
+    if more_s > 0:
+        return f", at {seconds_of(more_s)} more per photo than {name_of(other)}"
+    return f", and it is faster than {name_of(other)} by {seconds_of(-more_s)} per photo"
+
+
+def quicker(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
+    """Compare the time of the fastest of several with that of the next."""
+    other = fastest(others)
+    less_s = seconds(other) - seconds(model)
+    if isinf(seconds(model)) or isinf(seconds(other)) or less_s < _SAME_S:
+        return ""
+    return f", faster than {name_of(other)} by {seconds_of(less_s)} per photo"
+
+
+def slower(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummary]) -> list[str]:
+    """Say why faster ones of several are not taken."""
+    said = []
+    for each in others:
+        less_s = seconds(model) - seconds(each)
+        if isinf(seconds(model)) or less_s < _SAME_S:
+            continue
+        better = (
+            f"as good as {names_of(unsettled(evidence, each))}"
+            if known_to_pick(evidence, each)
+            else "better than chance"
+        )
+        said.append(
+            f"{name_of(each)} is faster by {seconds_of(less_s)} per photo, but not known to be "
+            f"{better}"
+        )
+    return said
+
+
+def until_then(standing: Standing) -> list[str]:
+    """Say which of the undecided ones costs the least."""
+    quick, *_ = by_time = sorted(standing.group, key=seconds)
+    if isinf(seconds(by_time[-1])) or seconds(by_time[-1]) - seconds(quick) < _SAME_S:
+        return []
+    others = [f"{seconds_of(seconds(each))} of {name_of(each)}" for each in by_time[1:]]
+    return [
+        f"Until that is decided {name_of(quick)} costs the least: {seconds_of(seconds(quick))} "
+        f"per photo against {' and '.join(others)}."
+    ]

@@ -1,0 +1,36 @@
+"""How long answers take of a warm model, and how many photos fit into half an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ops.commands.bench.results import Answer, ModelRun
+from ops.commands.bench.summary import Speed
+
+WINDOW_S = 1800.0
+
+
+def speed_of(model: ModelRun, answers: Sequence[Answer]) -> Speed:
+    """Sum up one model's times.
+
+    Answers of a model that had to be loaded for them are left out; failures are left out of p50
+    and p95, but they do take time of the window.
+
+    Args:
+        model: What was loaded, and how long that took.
+        answers: Of this model, one a question.
+    """
+    warm = [each for each in answers if not each.cold]
+    answered = [each.wall_s for each in warm if each.score is not None]
+    photos = {each.key.image_sha256 for each in warm}
+    p50, p95 = np.percentile(answered, [50, 95]) if answered else (None, None)
+    warm_s = WINDOW_S - (model.cold_load_s or 0.0)
+    a_photo_s = sum(each.wall_s for each in warm) / len(photos) if photos else 0.0
+    return Speed(
+        warm_p50_s=None if p50 is None else float(p50),
+        warm_p95_s=None if p95 is None else float(p95),
+        cold_load_s=model.cold_load_s,
+        photos_per_30_min=max(0, int(warm_s / a_photo_s)) if a_photo_s > 0 else None,
+    )

@@ -1,0 +1,122 @@
+"""What a verdict rests on, and how the models stand to the one that leads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from ops.commands.bench.statistics.owner_metrics import CHANCE
+from ops.commands.bench.summary import Agreement, Difference, ModelSummary, OwnerMetric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a verdict rests on."""
+
+    models: tuple[ModelSummary, ...]
+    """Those that are compared."""
+    asked: tuple[ModelSummary, ...]
+    """Those that were asked at all."""
+    metric: OwnerMetric | None
+    """What decides; None: there is no judgement of the owner's that could."""
+    differences: tuple[Difference, ...]
+    sufficient: bool
+    """Whether there are photos enough for an interval."""
+    agreement: Agreement
+    photos: int
+    """How many all models answered; of these are the next three."""
+    favourites: int
+    others: int
+    rated: int
+    margin: float
+    random_weights: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The models as seen from the leader."""
+
+    leader: ModelSummary
+    same: tuple[ModelSummary, ...]
+    """Without a difference that matters."""
+    open: tuple[ModelSummary, ...]
+    behind: tuple[ModelSummary, ...]
+
+    @property
+    def group(self) -> tuple[ModelSummary, ...]:
+        """All that may be the best."""
+        return self.leader, *self.same, *self.open
+
+
+def stand(evidence: Evidence) -> Standing:
+    """Sort the models by what is known of each against the leader."""
+    metric = evidence.metric
+    assert metric is not None  # noqa: S101 - for mypy; without one nobody leads.
+    leader, *rest = sorted(
+        evidence.models, key=lambda each: (-each.owner[metric].value, seconds(each))
+    )
+    same, still_open, behind = [], [], []
+    for each in rest:
+        difference = between(evidence, leader, each)
+        if difference.equivalent:
+            same.append(each)
+        elif difference.decided:
+            behind.append(each)
+        else:
+            still_open.append(each)
+    return Standing(leader=leader, same=tuple(same), open=tuple(still_open), behind=tuple(behind))
+
+
+def between(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> Difference:
+    """Find the comparison of two models."""
+    return next(
+        each for each in evidence.differences if {each.better, each.worse} == {one.id, other.id}
+    )
+
+
+def is_better(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> bool:
+    """Tell whether it is decided that one model is better than another."""
+    difference = between(evidence, one, other)
+    return difference.decided and difference.better == one.id
+
+
+def known_to_pick(evidence: Evidence, model: ModelSummary) -> bool:
+    """Tell whether a model is better than chance: its interval lies above it."""
+    assert evidence.metric is not None  # noqa: S101 - for mypy.
+    return model.owner[evidence.metric].low > CHANCE[evidence.metric]
+
+
+def unsettled(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
+    """Find the models that a model is neither better than nor as good as."""
+    return tuple(
+        each
+        for each in evidence.models
+        if each is not model
+        and not between(evidence, model, each).equivalent
+        and not is_better(evidence, model, each)
+    )
+
+
+def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
+    """Find the fastest model that is better than each other one, or as good.
+
+    A model that is as good as the leader can still be undecided against a third one, which only
+    the leader beats. Where each faster one is, the leader remains.
+    """
+    found = [
+        each
+        for each in (standing.leader, *standing.same)
+        if known_to_pick(evidence, each) and not unsettled(evidence, each)
+    ]
+    return fastest(found or [standing.leader])
+
+
+def fastest(models: Sequence[ModelSummary]) -> ModelSummary:
+    """Find the model whose warm answers are quickest; the first, where no time is known."""
+    return min(models, key=seconds)
+
+
+def seconds(model: ModelSummary) -> float:
+    """Give the time of a warm answer; without one it is infinite."""
+    return inf if model.speed.warm_p50_s is None else model.speed.warm_p50_s

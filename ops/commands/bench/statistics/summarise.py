@@ -1,0 +1,142 @@
+"""From a run's answers to what it says: `summarise` is the only entry to the statistics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ops.commands.bench.results import Run
+from ops.commands.bench.statistics.agreement import agreement_of
+from ops.commands.bench.statistics.bootstrap import wilson
+from ops.commands.bench.statistics.caveats import caveats
+from ops.commands.bench.statistics.comparison import (
+    Estimate,
+    differences,
+    estimates,
+    judgement_of,
+    main_metric,
+    worst_case,
+)
+from ops.commands.bench.statistics.scores import Scores, scores_of
+from ops.commands.bench.statistics.speed import speed_of
+from ops.commands.bench.statistics.standing import Evidence
+from ops.commands.bench.statistics.verdict import decide
+from ops.commands.bench.summary import Interval, ModelSummary, OwnerMetric, Summary
+
+_LOW_MASS = 0.5
+
+
+def summarise(
+    run: Run,
+    *,
+    margin: float = 0.05,
+    resamples: int = 2000,
+    seed: int = 1,
+    top_k: int | None = None,
+) -> Summary:
+    """Say what a run says, in numbers and in one sentence.
+
+    Models are compared on the photos that all of them answered. A model that answered less than
+    half as many as were asked of any is not compared, whether it failed or was left early: it
+    would leave the others too few photos.
+
+    Args:
+        run: Finished or not.
+        margin: Of the metric that decides (0 to 1): smaller differences do not matter.
+        resamples: How often photos are drawn again for the intervals.
+        seed: Of those draws: the same run and seed, the same summary.
+        top_k: How many photos the owner would post; left out: a tenth of the common ones.
+    """
+    scores = scores_of(run)
+    answered = ~np.isnan(scores.values)
+    most = scores.asked.sum(axis=1).max(initial=0)
+    kept = np.flatnonzero((2 * answered.sum(axis=1) >= most) & answered.any(axis=1))
+    common = np.flatnonzero(answered[kept].all(axis=0) & bool(len(kept)))
+    table = scores.values[np.ix_(kept, common)]
+    judgement = judgement_of([scores.photos[index] for index in common])
+    top_k = top_k or max(1, round(len(common) / 10))
+    share = _favourite_share(run)
+
+    found = estimates(table, judgement, top_k=top_k, share=share, resamples=resamples, seed=seed)
+    asked_of_all = np.flatnonzero(scores.asked[kept].all(axis=0) & bool(len(kept)))
+    worst = worst_case(
+        scores.values[np.ix_(kept, asked_of_all)],
+        judgement_of([scores.photos[index] for index in asked_of_all]),
+        top_k=top_k,
+        share=share,
+    )
+    models = tuple(
+        _model_summary(scores, row, list(kept), found, worst) for row in range(len(run.models))
+    )
+    ids = tuple(run.models[row].id for row in kept)
+    metric = main_metric(judgement)
+    compared = differences(found[metric], ids, margin=margin) if metric else ()
+    agreed = agreement_of(ids, table, scores.values[kept], top_k=top_k)
+    evidence = Evidence(
+        models=tuple(models[row] for row in kept),
+        asked=tuple(each for each in models if each.asked),
+        metric=metric,
+        differences=compared,
+        sufficient=metric is not None and judgement.suffices(metric),
+        agreement=agreed,
+        photos=len(common),
+        favourites=judgement.favourites,
+        others=judgement.others,
+        rated=judgement.rated,
+        margin=margin,
+        random_weights=run.random_weights,
+    )
+    known = [each.favourite for each in run.photos if each.favourite is not None]
+    return Summary(
+        verdict=decide(evidence, caveats(run, models, evidence, share=share)),
+        models=models,
+        differences=compared,
+        agreement=agreed,
+        photos=len(run.photos),
+        common=len(common),
+        favourites=sum(known) if known else None,
+        rated=sum(each.rating is not None for each in run.photos),
+        top_k=top_k,
+        margin=margin,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _model_summary(
+    scores: Scores,
+    row: int,
+    kept: list[int],
+    found: Mapping[OwnerMetric, Estimate],
+    worst: Sequence[Mapping[OwnerMetric, float]],
+) -> ModelSummary:
+    model, answers = scores.models[row], scores.answers[row]
+    failures = Counter(each.failure for each in answers if each.failure is not None)
+    failed = sum(each.score is None for each in answers)
+    low, high = wilson(failed, len(answers))
+    place = kept.index(row) if row in kept else None
+    return ModelSummary(
+        id=model.id,
+        name=model.name,
+        answered=len(answers) - failed,
+        asked=len(answers),
+        failures=dict(failures.most_common()),
+        failure_rate=Interval(value=failed / max(1, len(answers)), low=low, high=high),
+        low_mass=sum(
+            each.score is not None and each.mass is not None and each.mass < _LOW_MASS
+            for each in answers
+        ),
+        owner={}
+        if place is None
+        else {metric: each.interval(place) for metric, each in found.items()},
+        worst_case={} if place is None else worst[place],
+        speed=speed_of(model, answers),
+    )
+
+
+def _favourite_share(run: Run) -> float | None:
+    """Read the share of favourites in the album, kept where photos were drawn by them."""
+    share = run.provenance.get("favourite_share")
+    return float(share) if isinstance(share, int | float) and 0 < share < 1 else None

@@ -1,0 +1,118 @@
+"""Which model to take, whether that is decided, and how many more photos would decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, inf, log10
+from statistics import NormalDist
+
+from ops.commands.bench.statistics import costs, sentences
+from ops.commands.bench.statistics.standing import Evidence, between, choose, known_to_pick, stand
+from ops.commands.bench.summary import Difference, Verdict
+
+_POWER = 0.8
+_QUANTILE = NormalDist().inv_cdf
+
+
+def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
+    """Say what the run says, and no more.
+
+    A model is taken when it is better than each other one, by however little, or when it is the
+    fastest of those without a difference that matters. Between models of which neither is known,
+    no model is taken, and about how many more photos would tell is estimated. Nor is one that is
+    not known to be better than chance. Random weights never lead to a model.
+
+    Args:
+        evidence: The numbers.
+        caveats: Sentences that belong under the verdict.
+    """
+    if not evidence.models:
+        return _undecided(evidence, sentences.none_answered(evidence), caveats)
+    if len(evidence.models) == 1:
+        return _undecided(evidence, sentences.only_one(evidence), caveats)
+    if evidence.metric is None:
+        return _undecided(evidence, sentences.no_judgement(evidence), caveats)
+    if not evidence.sufficient:
+        return _undecided(evidence, sentences.too_few(evidence), caveats)
+    standing = stand(evidence)
+    if standing.open:
+        more = max(
+            more_photos(
+                between(evidence, standing.leader, each),
+                photos=evidence.photos,
+                comparisons=len(evidence.differences),
+                margin=evidence.margin,
+            )
+            for each in standing.open
+        )
+        sentence = sentences.undecided(evidence, standing, more)
+        until = [] if evidence.random_weights else costs.until_then(standing)
+        return _undecided(evidence, sentence, [*until, *caveats], more)
+    take = choose(evidence, standing)
+    if not known_to_pick(evidence, take):
+        sentence = sentences.no_better_than_chance(evidence, standing)
+        return _undecided(evidence, sentence, caveats)
+    sentence = (
+        sentences.equivalent(evidence, standing, take)
+        if standing.same
+        else sentences.decided(evidence, standing)
+    )
+    if evidence.random_weights:
+        return _undecided(evidence, sentence, caveats)
+    return Verdict(
+        sentence=sentence,
+        take=take.id,
+        decided=True,
+        equivalent=bool(standing.same),
+        metric=evidence.metric,
+        more_photos=None,
+        caveats=tuple(caveats),
+    )
+
+
+def more_photos(difference: Difference, *, photos: int, comparisons: int, margin: float) -> int:
+    """Estimate how many more photos would decide, one way or the other.
+
+    Takes the difference that was found for the true one. Its standard error s falls with the
+    square root of the number of photos, so with 80 % power N photos are needed where
+
+        (z_alpha + z_0.8) s sqrt(n / N) = what is to be shown
+
+    which is either the difference itself (alpha two-sided 5 %, divided by the comparisons), or
+    the rest of the margin, for no difference that matters (alpha one-sided 5 %); the smaller N
+    counts. For the difference itself s is the one that its p value stands for, so that what is
+    not decided never has photos enough; for the margin it is the interval's. It is rounded up to
+    two digits, and still only a guide: the difference is uncertain.
+
+    Args:
+        difference: What is not decided.
+        photos: On how many it rests.
+        comparisons: How many there are together.
+        margin: What does not matter.
+    """
+    found = abs(difference.difference.value)
+    error = (difference.difference.high - difference.difference.low) / (2 * _QUANTILE(0.975))
+    power = _QUANTILE(_POWER)
+    ways = [
+        (_QUANTILE(1 - 0.025 / comparisons) + power, -_QUANTILE(difference.p / 2)),
+        (_QUANTILE(0.95) + power, (margin - found) / error if error else inf),
+    ]
+    needed = min((photos * (z / shown) ** 2 for z, shown in ways if shown > 0), default=0.0)
+    more = max(10, ceil(needed) - photos)
+    unit = 10.0 ** max(1, int(log10(more)) - 1)
+    return round(ceil(more / unit) * unit)
+
+
+def _undecided(
+    evidence: Evidence, sentence: str, caveats: Sequence[str], more: int | None = None
+) -> Verdict:
+    random = evidence.random_weights
+    return Verdict(
+        sentence=sentences.of_random_weights(sentence) if random else sentence,
+        take=None,
+        decided=False,
+        equivalent=False,
+        metric=evidence.metric,
+        more_photos=None if random else more,
+        caveats=tuple(caveats),
+    )

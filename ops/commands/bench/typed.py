@@ -1,0 +1,92 @@
+"""What is typed for an evening, and what a run that is there keeps of an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ops.commands.bench import session
+from ops.commands.bench.album.photos_from import PhotosFrom
+from ops.commands.bench.answers import header_of
+from ops.commands.bench.outputs import Wanted
+from ops.commands.bench.session import Settings
+from ops.errors import OpsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evening:
+    """What is typed."""
+
+    settings: Settings
+    given: frozenset[str]
+    """Names of settings that are typed; of others a run that is gone on with keeps its own."""
+    run_dir: Path | None
+    anew: bool
+    retry_failed: bool
+    """Whether what failed, and not by the photo's fault, is asked once more."""
+    rubric: Path | None
+    url: str | None
+    engine_build: str | None
+    """Of llama.cpp, as the operator has it; None: the settings', where their cluster answers."""
+    window_s: int | None
+    in_window_s: int | None
+    """Of the window in which this command was begun by itself; None: in none."""
+    within_s: int | None
+    timeout_s: float
+    outputs: Wanted
+
+
+def as_begun(evening: Evening) -> Evening:
+    """Take from a run what is not typed again; where there is none, nothing.
+
+    Raises:
+        OpsError: when there is no run and no photos are named, or something is typed that a run
+            cannot change any more.
+    """
+    run_dir = evening.run_dir
+    header = None if run_dir is None else header_of(run_dir)
+    if run_dir is None or header is None:
+        if evening.settings.source.text is None:
+            raise OpsError(
+                f"--run {run_dir} is no run yet; pass a folder of photos, or --immich and "
+                "--album, to begin one there"
+            )
+        return evening
+    typed, begun = evening.settings, header["settings"]
+    kept = session.settings_of(run_dir, header)
+    session.check_source(run_dir, header, typed.source)
+    if typed.sample is not None and (begun["sample"] is None or typed.sample < begun["sample"]):
+        has = "all photos" if begun["sample"] is None else f"{begun['sample']} photos"
+        raise OpsError(
+            f"--sample is {typed.sample}, but {run_dir} was begun with {has}, and a run only "
+            "grows; leave --sample out, or begin another run"
+        )
+    settings = _with_kept(evening, kept)
+    if settings.method == "pairwise" and (typed.sample or 0) > (kept["sample"] or 0):
+        raise OpsError(
+            f"--sample is {typed.sample}, but --method pairwise asks about a shortlist; take "
+            "--shortlist for a longer one, or --method score for more photos"
+        )
+    if "seed" in evening.given and typed.seed != begun["seed"]:
+        raise OpsError(
+            f"--seed is {typed.seed}, but {run_dir} was begun with {begun['seed']}; leave it out, "
+            "or begin another run"
+        )
+    settings = replace(
+        settings,
+        source=PhotosFrom.of(begun["source"]),
+        models=typed.models or session.models_asked(run_dir) or tuple(begun["models"]),
+        sample=max(typed.sample, kept["sample"]) if typed.sample else kept["sample"],
+        seed=begun["seed"],
+        random_weights=begun["random_weights"],
+        lock=typed.lock or kept["lock"],
+    )
+    return replace(evening, settings=settings)
+
+
+def _with_kept(evening: Evening, kept: Mapping[str, Any]) -> Settings:
+    as_before = ("method", "anchors", "shortlist", "pairs_per_photo")
+    changes = {name: kept[name] for name in as_before if name not in evening.given}
+    return replace(evening.settings, **changes)

@@ -1,0 +1,1 @@
+"""`deploy`: the plan that is shown is the plan that is applied."""

@@ -1,0 +1,225 @@
+"""The cluster against what is declared: every object, the ConfigMap by model, pods and Jobs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from llama_swap_config.cluster.labels import labels
+from ops.cluster.api import Document, KubeApi
+from ops.commands.drift import workloads
+from ops.commands.drift.configuration import ALL_MODELS, UnreadableError, compare, read
+from ops.commands.drift.declared import (
+    DEPLOY,
+    Declared,
+    deploy_remedy,
+    mismatch_finding,
+    of_stack,
+)
+from ops.commands.drift.difference import (
+    ABSENT,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Value,
+    value_text,
+)
+from ops.commands.drift.look import Look
+from ops.commands.drift.object_fields import ObjectField, compare_objects, epoch, last_writer
+from ops.commands.drift.working_tree import SETTINGS_FILE
+from ops.commands.drift.workloads import FRONT_END
+from ops.terraform.manifests import Manifest
+
+_WHERE = "in the cluster"
+_SET_ONCE = {
+    "Deployment": "replicas",
+    "PersistentVolumeClaim": "resources",
+}
+"""Of a spec, what Terraform sets once and then lets be: replicas belong to a GPU window and to
+whoever freed the card, and a claim keeps the size it was made with."""
+
+
+def look(declared: Declared, api: KubeApi) -> Look:
+    """Compare every declared object with the cluster's, and look at what runs.
+
+    Args:
+        declared: The working tree.
+        api: The cluster. It is only read: the objects, pods, Jobs and one Lease.
+
+    Raises:
+        OpsError: when the API server does not answer or refuses.
+    """
+    findings: list[Finding] = []
+    live: dict[tuple[str, str], Document] = {}
+    for manifest in declared.objects:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        found = api.get(object_path(manifest))
+        if found is not None:
+            live[kind, name] = found
+            findings += _object(declared, manifest, found)
+        elif kind == "Namespace":
+            return Look(findings=(_absent(manifest),))
+        else:
+            findings.append(_absent(manifest))
+    findings = without_consequences(findings)
+    findings += _undeclared(declared, api)
+    running, notes = workloads.look(declared, api, live.get(("ConfigMap", FRONT_END)))
+    return Look(findings=(*findings, *running), notes=notes)
+
+
+def object_path(manifest: Manifest) -> str:
+    """Where the API has an object."""
+    name = manifest["metadata"]["name"]
+    return f"{_collection(manifest)}/{name}"
+
+
+def _collection(manifest: Manifest) -> str:
+    version, kind = manifest["apiVersion"], manifest["kind"].lower()
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    namespace = manifest["metadata"].get("namespace")
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
+
+
+def _absent(manifest: Manifest) -> Finding:
+    at = Value(text=ABSENT, where=_WHERE)
+    return Finding(
+        subject=_name(manifest),
+        field=PRESENCE,
+        found=at,
+        declared=of_stack(PRESENT),
+        remedy=f"{DEPLOY} makes it again",
+    )
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest['kind']} {value_text('name', manifest['metadata']['name'])}"
+
+
+def _object(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
+    wanted = {key: value for key, value in manifest.items() if key != "data"}
+    set_once = _SET_ONCE.get(manifest["kind"])
+    if set_once is not None:
+        wanted["spec"] = {key: value for key, value in manifest["spec"].items() if key != set_once}
+    for field in compare_objects(found, wanted):
+        yield _field(manifest, found, field)
+    if manifest["kind"] == "ConfigMap":
+        yield from _data(declared, manifest, found)
+
+
+def _field(manifest: Manifest, found: Document, field: ObjectField) -> Finding:
+    who, time_s = last_writer(found, field.path)
+    at = Value(
+        text=value_text(field.name, field.found),
+        where=_WHERE,
+        who=value_text("manager", who) if who else "",
+        time_s=time_s,
+    )
+    wanted = of_stack(value_text(field.name, field.declared), field.name)
+    file = SETTINGS_FILE if field.name.endswith(".image") else "stacks/"
+    return Finding(
+        subject=_name(manifest),
+        field=field.name,
+        found=at,
+        declared=wanted,
+        remedy=deploy_remedy(field.name, at, wanted, file),
+    )
+
+
+def _data(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
+    of_found, of_declared = found.get("data") or {}, manifest["data"]
+    for key in dict.fromkeys((*of_declared, *of_found)):
+        text, wanted = of_found.get(key), of_declared.get(key)
+        if text == wanted:
+            continue
+        if key == declared.program.config_key and text is not None:
+            findings = list(configuration_findings(declared, text, _in_config_map(found, key)))
+            if findings:
+                yield from findings
+                continue
+        yield _field(
+            manifest, found, ObjectField(("data", key), content_text(text), content_text(wanted))
+        )
+
+
+def _in_config_map(found: Document, key: str) -> Value:
+    who, time_s = last_writer(found, ("data", key))
+    who = value_text("manager", who) if who else ""
+    return Value(text="", where="in the ConfigMap", who=who, time_s=time_s)
+
+
+def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator[Finding]:
+    """Compare a front end's file with the declared one, model by model.
+
+    Args:
+        declared: The working tree.
+        text: The file, from wherever it is.
+        at: The place that it is from, with who wrote it and when.
+    """
+
+    def found(value: str) -> Value:
+        return Value(text=value, where=at.where, who=at.who, time_s=at.time_s)
+
+    subject, key = f"ConfigMap {FRONT_END}", declared.program.config_key
+    try:
+        mismatches = list(compare(read(key, text), declared.configuration))
+    except UnreadableError as error:
+        yield Finding(
+            subject=subject,
+            field=key,
+            found=found(value_text(key, f"not readable ({error})")),
+            declared=of_stack(content_text(declared.program.config)),
+            remedy=f"{DEPLOY} puts it back",
+        )
+        return
+    for mismatch in mismatches:
+        yield mismatch_finding(mismatch, found, subject)
+
+
+def content_text(text: str | None) -> str:
+    """Say a whole file in a word."""
+    if text is None:
+        return ABSENT
+    return f"{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def without_consequences(findings: list[Finding]) -> list[Finding]:
+    """Drop checksums of the pod's template that differ because what they are of does."""
+    of_content = any(
+        each.subject.startswith(("model ", ALL_MODELS, "ConfigMap "))
+        and not each.field.startswith("metadata")
+        for each in findings
+    )
+    return [each for each in findings if not (of_content and "[checksum/" in each.field)]
+
+
+def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
+    known = {(each["kind"], each["metadata"]["name"]) for each in declared.objects}
+    ours = labels("")
+    del ours["app.kubernetes.io/name"]
+    chosen = ",".join(f"{key}={value}" for key, value in ours.items())
+    collections = {
+        _collection(each): each for each in declared.objects if each["metadata"].get("namespace")
+    }
+    for collection, like in collections.items():
+        found = api.get(f"{collection}?labelSelector={chosen}") or {}
+        for item in found.get("items") or ():
+            metadata = item["metadata"]
+            # A Job of a CronJob is labelled alike, and is the CronJob's.
+            if (like["kind"], metadata["name"]) in known or metadata.get("ownerReferences"):
+                continue
+            who, _ = last_writer(item, ("metadata", "labels"))
+            name, namespace = metadata["name"], metadata["namespace"]
+            yield Finding(
+                subject=f"{like['kind']} {name}",
+                field=PRESENCE,
+                found=Value(
+                    text=PRESENT,
+                    where=_WHERE,
+                    who=value_text("manager", who) if who else "",
+                    time_s=epoch(metadata.get("creationTimestamp")),
+                ),
+                declared=of_stack(ABSENT),
+                remedy=f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
+                "if Terraform's state still holds it",
+            )

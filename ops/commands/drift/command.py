@@ -1,0 +1,93 @@
+"""The command `drift`: is what runs still what is declared?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from llama_swap_config.lock.locked import LOCK_PATH
+from ops.commands.drift.difference import SOURCES
+from ops.errors import OpsError
+from ops.report.terminal import CONSOLE
+
+
+def drift(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            help="The running server, http://host:port; left out: by kubectl port-forward to the "
+            "cluster of KUBE_CONFIG_PATH and KUBE_CTX.",
+            show_default=False,
+        ),
+    ] = None,
+    volume: Annotated[
+        Path | None,
+        typer.Option(
+            "--volume",
+            help="Where the models' volume is mounted; left out: it is not asked.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="Ask only this one: terraform, cluster, volume or server; repeatable. Left out: "
+            "each that the environment names.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a job's summary.")] = False,
+    lock: Annotated[
+        Path,
+        typer.Option(
+            "--lock",
+            help="Of the volume's files; left out: the repository's models.lock.json.",
+            show_default=False,
+        ),
+    ] = LOCK_PATH,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", min=1, help="For the answer of one source.")
+    ] = 180,
+) -> None:
+    """Compare the working tree with Terraform's state, the cluster, the volume and the server.
+
+    Terraform is asked where PG_CONN_STR or PGHOST is set, the cluster and its server where
+    KUBE_CONFIG_PATH is. Nothing is changed, and nothing that is asked loads a model. The API key
+    is read from LLAMA_API_KEY. Exit code 0: no drift; 2: drift; 1: an error, which is also a
+    source that was not reached.
+
+    Example: `python -m ops drift --volume /mnt/llamacpp`
+    """
+    if as_json and as_markdown:
+        raise typer.BadParameter("--json and --markdown exclude each other")
+    from ops.commands.drift import text
+    from ops.commands.drift.declared import declare
+    from ops.commands.drift.run import Ask
+    from ops.commands.drift.run import drift as run
+    from ops.machine.signals import ended_by_signals
+
+    sources = tuple(each for each in SOURCES if each in (source or ()))
+    for word in source or ():
+        if word not in SOURCES:
+            raise typer.BadParameter(f"--source is {word!r}; allowed: {', '.join(SOURCES)}")
+    ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s)
+    ask.check()
+    with ended_by_signals(), Console(stderr=True).status("rendering what is declared") as status:
+        found = run(declare(lock), ask, say=status.update)
+    if as_json:
+        typer.echo(json.dumps(text.as_json(found), indent=2))
+    elif as_markdown:
+        typer.echo(text.as_markdown(found), nl=False)
+    else:
+        text.show(CONSOLE, found)
+    if found.unreachable:
+        lines = [f"{each.source} ({each.reason})" for each in found.unreachable]
+        raise OpsError(f"not reached: {'; '.join(lines)}")
+    raise typer.Exit(2 if found.differences else 0)

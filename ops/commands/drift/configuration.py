@@ -1,0 +1,247 @@
+"""A front end's configuration, read back into fields by model, from either front end's file.
+
+The declared text goes the same way as the one that is found, so only what differs in meaning
+differs here: not the order of keys, nor a comment, nor the spelling of a flag.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import yaml
+
+from ops.commands.drift.difference import ABSENT, NOT_SET, PRESENCE, PRESENT
+
+Fields = dict[str, str]
+
+ALL_MODELS = "all models"
+
+_SPELLINGS = (
+    ("--ctx-size", "-c"),
+    ("-ngl", "--gpu-layers", "--n-gpu-layers"),
+    ("-fa", "--flash-attn"),
+    ("-fit", "--fit"),
+    ("-np", "--parallel"),
+    ("-ctk", "--cache-type-k"),
+    ("-ctv", "--cache-type-v"),
+    ("--cache-ram", "-cram"),
+    ("--no-ui", "--no-webui"),
+    ("--model", "-m"),
+    ("--mmproj", "-mm"),
+    ("--alias", "-a"),
+    ("--temp", "--temperature"),
+    ("--reasoning", "-rea"),
+    ("--threads", "-t"),
+    ("--threads-batch", "-tb"),
+    ("--batch-size", "-b"),
+    ("--ubatch-size", "-ub"),
+    ("--predict", "-n", "--n-predict"),
+    ("--seed", "-s"),
+    ("--timeout", "-to"),
+    ("--verbosity", "-lv", "--log-verbosity"),
+    ("--main-gpu", "-mg"),
+    ("--split-mode", "-sm"),
+    ("--tensor-split", "-ts"),
+)
+"""One flag a line, as this repository spells it, then llama-server's other words for it."""
+_SPELLING = {word: flag for flag, *others in _SPELLINGS for word in (flag, *others)}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_SWITCH = "on"
+"""What a flag without a value is shown as, and what `= true` of an INI is."""
+_LONGEST_TEXT = 1 << 22
+"""More than a ConfigMap can hold: only macros within macros come so far."""
+
+
+class UnreadableError(Exception):
+    """It is no configuration of this front end; the text says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a front end is told."""
+
+    models: Mapping[str, Fields]
+    """Id -> field -> value; the command's flags are fields of their own."""
+    rest: Fields
+    """What is said of no model: top-level key -> value."""
+
+
+class Mismatch(NamedTuple):
+    """A field that differs."""
+
+    model: str | None
+    """Its id, or ALL_MODELS where all have the same difference; None: of no model."""
+    field: str
+    found: str
+    declared: str
+
+
+def read(key: str, text: str) -> Configuration:
+    """Read a front end's file.
+
+    Args:
+        key: Its name, which says whose it is: `llama-swap.yaml` or `router-preset.ini`.
+        text: Its content, from anywhere.
+
+    Raises:
+        UnreadableError: when it is none.
+    """
+    return _read_ini(text) if key.endswith(".ini") else _read_yaml(text)
+
+
+def compare(found: Configuration, declared: Configuration) -> Iterator[Mismatch]:
+    """List what differs, model by model; what all models differ in alike is told once."""
+    by_model: dict[str, list[Mismatch]] = {}
+    for model in sorted(set(found.models) | set(declared.models)):
+        if model not in found.models:
+            yield Mismatch(model, PRESENCE, ABSENT, PRESENT)
+        elif model not in declared.models:
+            yield Mismatch(model, PRESENCE, PRESENT, ABSENT)
+        else:
+            by_model[model] = list(
+                compare_fields(model, found.models[model], declared.models[model])
+            )
+    lists = [{each._replace(model=ALL_MODELS) for each in of} for of in by_model.values()]
+    shared = set.intersection(*lists) if len(lists) > 1 else set()
+    yield from sorted(shared)
+    for mismatches in by_model.values():
+        yield from (each for each in mismatches if each._replace(model=ALL_MODELS) not in shared)
+    yield from compare_fields(None, found.rest, declared.rest)
+
+
+def compare_fields(model: str | None, found: Fields, declared: Fields) -> Iterator[Mismatch]:
+    """List the fields that differ."""
+    for field in dict.fromkeys((*declared, *found)):
+        values = found.get(field, NOT_SET), declared.get(field, NOT_SET)
+        if values[0] != values[1]:
+            yield Mismatch(model, field, *values)
+
+
+def command_fields(words: list[str]) -> Fields:
+    """Read llama-server's command line: `program`, and each flag with its value.
+
+    The port is left out: each start may have another.
+    """
+    end = next(
+        (
+            at
+            for at, word in enumerate(words, start=1)
+            if PurePosixPath(word).name == "llama-server"
+        ),
+        min(1, len(words)),
+    )
+    fields = {"program": shlex.join(words[:end])}
+    flag = ""
+    values: dict[str, list[str]] = {}
+    for word in words[end:]:
+        if word.startswith("-") and not _NUMBER.fullmatch(word):
+            flag = _SPELLING.get(word, word)
+            values.setdefault(flag, [])
+        else:
+            values.setdefault(flag or "arguments", []).append(word)
+    values.pop("--port", None)
+    return fields | {name: " ".join(each) or _SWITCH for name, each in values.items()}
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Refuses aliases, with which a page of YAML can say more than a memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it uses aliases, which are not followed here")
+        return super().compose_node(parent, index)
+
+
+def _read_yaml(text: str) -> Configuration:
+    try:
+        document = yaml.load(text, Loader=_NoAliases)  # noqa: S506 - a SafeLoader.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"no YAML: {' '.join(str(error).split())[:160]}") from error
+    models = document.get("models") if isinstance(document, dict) else None
+    if not isinstance(models, dict) or not all(isinstance(each, dict) for each in models.values()):
+        raise UnreadableError("it has no models")
+    macros = _mapping(document.get("macros"))
+    return Configuration(
+        models={
+            str(model): _swap_model(str(model), entry, macros) for model, entry in models.items()
+        },
+        rest={
+            str(name): _text(value)
+            for name, value in document.items()
+            if name not in ("models", "macros")
+        },
+    )
+
+
+def _swap_model(model: str, entry: dict[str, Any], macros: dict[str, str]) -> Fields:
+    macros = {"MODEL_ID": model} | macros | _mapping(entry.get("macros"))
+    fields: Fields = {}
+    for name, value in entry.items():
+        if name == "macros":
+            continue
+        text = _expand(_text(value), macros)
+        if name == "cmd":
+            fields |= _command(text)
+        elif name == "env" and isinstance(value, list):
+            pairs = (str(each).partition("=") for each in value)
+            fields |= {f"env.{variable}": content for variable, _, content in pairs}
+        else:
+            fields[str(name)] = text
+    return fields
+
+
+def _command(text: str) -> Fields:
+    try:
+        return command_fields(shlex.split(text))
+    except ValueError as error:
+        raise UnreadableError(f"no command line: {error}") from error
+
+
+def _expand(text: str, macros: dict[str, str]) -> str:
+    """Put macros in, the last first: a later one may use an earlier one."""
+    for name, value in reversed(macros.items()):
+        text = text.replace(f"${{{name}}}", value)
+        if len(text) > _LONGEST_TEXT:
+            raise UnreadableError(f"its macro {name[:40]!r} makes a text without end")
+    return text
+
+
+def _mapping(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {str(name): _text(each) for name, each in value.items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _read_ini(text: str) -> Configuration:
+    sections: dict[str, Fields] = {}
+    section: Fields | None = None
+    for line in text.splitlines():
+        line = re.split(r"[;#]", line, maxsplit=1)[0].strip()
+        if line.startswith("[") and line.endswith("]"):
+            section = sections.setdefault(line[1:-1].strip(), {})
+        elif line:
+            key, equals, value = (part.strip() for part in line.partition("="))
+            if not equals or section is None:
+                raise UnreadableError(f"no key = value of a section: {line[:80]}")
+            section[_flag(key)] = _SWITCH if value == "true" else value
+    shared = sections.pop("*", {})
+    if not sections:
+        raise UnreadableError("it has no models")
+    return Configuration(
+        models={model: shared | fields for model, fields in sections.items()}, rest={}
+    )
+
+
+def _flag(key: str) -> str:
+    short, long = f"-{key}", f"--{key}"
+    return _SPELLING.get(short) or _SPELLING.get(long) or long

@@ -1,0 +1,188 @@
+"""What the working tree declares: registry, lock and settings, rendered as a deploy would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.fit.budget import check_budget
+from llama_swap_config.front_ends.program import FrontEndProgram, front_end_program
+from llama_swap_config.front_ends.server_command import ServerSettings, shared_options
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.model import Model
+from llama_swap_config.registry import REGISTRY, RESIDENCY
+from ops.commands.drift.configuration import ALL_MODELS, Configuration, Mismatch, read
+from ops.commands.drift.difference import (
+    ABSENT,
+    NOT_SET,
+    PRESENCE,
+    Finding,
+    Value,
+    value_text,
+)
+from ops.commands.drift.working_tree import (
+    LOCK_FILE,
+    REGISTRY_FILE,
+    SETTINGS_FILE,
+    STACK_FILES,
+    commit_of,
+    notes,
+)
+from ops.terraform.manifests import Manifest, manifests
+from ops.terraform.synth import synthesize
+from stacks.settings import PRODUCTION, Settings
+
+DEPLOY = "python -m ops deploy"
+_OF_SETTINGS = {"program", "cmdStop", "proxy", "checkEndpoint"} | {
+    flag for flag, _ in shared_options(ServerSettings())
+}
+"""Fields of a model that no entry of the registry sets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """The working tree, as everything else is held against it."""
+
+    settings: Settings
+    models: tuple[Model, ...]
+    program: FrontEndProgram
+    configuration: Configuration
+    """The program's configuration, read back."""
+    objects: tuple[Manifest, ...]
+    directory: Path
+    """Where Terraform runs."""
+    lock_path: Path
+    """What the volume is held against."""
+    notes: tuple[str, ...]
+
+
+def declare(lock_path: Path = LOCK_PATH) -> Declared:
+    """Render what the working tree declares.
+
+    Args:
+        lock_path: The lock of the volume's files; left out: the repository's own, of which the
+            objects are made in any case.
+
+    Raises:
+        ConfigError: when registry, lock and settings do not hold together.
+        OpsError: when the stack cannot be synthesized.
+    """
+    synthesized = synthesize()
+    return declared_of(
+        PRODUCTION, synthesized.document, directory=synthesized.directory, lock_path=lock_path
+    )
+
+
+def declared_of(
+    settings: Settings, document: dict[str, Any], *, directory: Path, lock_path: Path = LOCK_PATH
+) -> Declared:
+    """Render what settings and the registry declare.
+
+    Args:
+        settings: The facts of the cluster.
+        document: The stack, synthesized from them.
+        directory: Where Terraform runs on it.
+        lock_path: As for `declare`.
+
+    Raises:
+        ConfigError: when registry, lock and settings do not hold together.
+    """
+    locked = lock_models(check_registry(REGISTRY), read_lock())
+    program = front_end_program(
+        settings.front_end,
+        models=locked,
+        settings=settings.llama_swap,
+        port=settings.port,
+        residents=check_budget(locked, RESIDENCY, settings.node),
+    )
+    return Declared(
+        settings=settings,
+        models=REGISTRY,
+        program=program,
+        configuration=read(program.config_key, program.config),
+        objects=manifests(document),
+        directory=directory,
+        lock_path=lock_path,
+        notes=tuple(notes()),
+    )
+
+
+def declared_value(text: str, *paths: str) -> Value:
+    """A declared value, with the commit of the files that declare it.
+
+    Args:
+        text: Already fit to be shown.
+        paths: The files, from the repository's root.
+    """
+    who, time_s = commit_of(*paths)
+    return Value(text=text, where="declared", who=who, time_s=time_s)
+
+
+def of_lock(text: str) -> Value:
+    """A value that the lock declares."""
+    return declared_value(text, LOCK_FILE)
+
+
+def of_stack(text: str, field: str = "") -> Value:
+    """A value of an object; an image is of the settings alone."""
+    return declared_value(text, *([SETTINGS_FILE] if field.endswith(".image") else STACK_FILES))
+
+
+def mismatch_finding(
+    mismatch: Mismatch, found: Callable[[str], Value], subject_of_none: str
+) -> Finding:
+    """Say a mismatch of two configurations as a finding that a deploy would mend.
+
+    Args:
+        mismatch: What differs.
+        found: Makes the found text a value of its place.
+        subject_of_none: The subject of what is of no model.
+    """
+    model, field = mismatch.model, mismatch.field
+    of_registry = model is not None and field not in _OF_SETTINGS
+    file = REGISTRY_FILE if of_registry else SETTINGS_FILE
+    paths = STACK_FILES if model in (None, ALL_MODELS) else (REGISTRY_FILE,)
+    subject = subject_of_none if model is None else subject_of(model)
+    at = found(value_text(field, mismatch.found))
+    of_tree = declared_value(value_text(field, mismatch.declared), *paths)
+    return Finding(
+        subject=subject,
+        field=field,
+        found=at,
+        declared=of_tree,
+        remedy=deploy_remedy(field, at, of_tree, file),
+    )
+
+
+def subject_of(model: str) -> str:
+    """How a line names a model of the registry, or of anywhere else."""
+    return ALL_MODELS if model == ALL_MODELS else f"model {value_text('id', model)}"
+
+
+def deploy_remedy(field: str, found: Value, of_tree: Value, file: str) -> str:
+    """Say how a difference is mended: by a deploy, or by declaring what is there."""
+    if field == PRESENCE:
+        if of_tree.text == ABSENT:
+            return f"{DEPLOY} removes it, or declare it in {file}"
+        return f"{DEPLOY} brings it back, or remove it from {file}"
+    wanted, there = _short(of_tree.text), _short(found.text)
+    if wanted == "nothing":
+        return f"{DEPLOY} takes it away, or declare {there} in {file}"
+    newer = None not in (found.time_s, of_tree.time_s) and (
+        (of_tree.time_s or 0) > (found.time_s or 0)
+    )
+    if newer or of_tree.who == "not committed":
+        return f"{DEPLOY} brings {wanted} there"
+    if there == "nothing":
+        return f"{DEPLOY} puts {wanted} back, or take it out of {file}"
+    return f"{DEPLOY} puts {wanted} back, or declare {there} in {file}"
+
+
+def _short(text: str) -> str:
+    if text == NOT_SET:
+        return "nothing"
+    return text if len(text) <= 24 else "it"

@@ -1,0 +1,146 @@
+"""What differs between what is declared and what a source shows, one line a difference."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from ops.commands.smoke.outcome import one_line
+from ops.report.redaction import MARK, redact
+
+Source = Literal["terraform", "cluster", "volume", "server"]
+"""What is held against the working tree."""
+SOURCES: tuple[Source, ...] = get_args(Source)
+
+ABSENT, PRESENT = "absent", "present"
+PRESENCE = "presence"
+"""The field whose value is ABSENT or PRESENT: whether the subject is there at all."""
+NOT_SET = "not set"
+
+_LONGEST = 100
+_SECRET = re.compile(
+    r"api[-_]?key|hf-token|_token|secret(?!ref|keyref)|passw(or)?d", re.IGNORECASE
+)
+_DIGEST = re.compile(r"(?<=sha256:)([0-9a-f]{12})[0-9a-f]{52}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A value as one place has it."""
+
+    text: str
+    """Fit for a terminal: one printable line, not long, no key or password."""
+    where: str
+    """`in the ConfigMap`, `declared`."""
+    who: str = ""
+    """Who wrote it last: a field manager, a commit; empty where that is not known."""
+    time_s: float | None = None
+    """When, in seconds since 1970; None where that is not known."""
+
+    def told(self, quote: Callable[[str], str]) -> str:
+        """Say it within a sentence; `quote` marks what others wrote."""
+        known = [self.who and quote(self.who), time_text(self.time_s)]
+        in_brackets = ", ".join(each for each in known if each)
+        place = f"{self.where} ({in_brackets})" if in_brackets else self.where
+        return f"{quote(self.text)} {place}" if self.text else place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One difference as one source shows it."""
+
+    subject: str
+    """`model qwen3vl-4b`, `Deployment llama-swap`."""
+    field: str
+    """As its own world spells it: `--ctx-size`, `spec.replicas`; or PRESENCE."""
+    found: Value
+    declared: Value
+    remedy: str
+    """What to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One difference, with all sources that show it."""
+
+    subject: str
+    field: str
+    found: tuple[tuple[Source, Value], ...]
+    declared: Value
+    remedy: str
+
+    @property
+    def newer(self) -> Source | Literal["declared"] | None:
+        """Which side was written last; None where that is not known."""
+        newest = [(value.time_s, source) for source, value in self.found if value.time_s]
+        if self.declared.time_s is None or not newest:
+            return None
+        time_s, source = max(newest)
+        return source if time_s > self.declared.time_s else "declared"
+
+    @property
+    def line(self) -> str:
+        """All of it, as the operator reads it."""
+        return self.told(str)
+
+    def told(self, quote: Callable[[str], str]) -> str:
+        """Say all of it in a line; `quote` marks what others wrote."""
+        found = ", ".join(value.told(quote) for _, value in self.found)
+        declared = self.declared
+        if self.field == PRESENCE:
+            where = "declared" if declared.text == PRESENT else "not declared"
+            what = f"is {found}, {replace(declared, text='', where=where).told(quote)}"
+        else:
+            what = f"{quote(self.field)} is {found}, {declared.told(quote)}"
+        return f"{quote(self.subject)}: {what}: {newer_text(self.newer)}{quote(self.remedy)}"
+
+
+def newer_text(newer: str | None) -> str:
+    """Say which side is newer; nothing where that is not known."""
+    if newer is None:
+        return ""
+    return f"the {'working tree' if newer == 'declared' else newer} is newer; "
+
+
+def merge(found: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
+    """Join what several sources show of one field; the first source's remedy counts."""
+    joined: dict[tuple[str, str], list[tuple[Source, Finding]]] = {}
+    for source, finding in found:
+        joined.setdefault((finding.subject, finding.field), []).append((source, finding))
+    return tuple(
+        Difference(
+            subject=subject,
+            field=field,
+            found=tuple((source, finding.found) for source, finding in each),
+            declared=each[0][1].declared,
+            remedy=each[0][1].remedy,
+        )
+        for (subject, field), each in joined.items()
+    )
+
+
+def value_text(field: str, value: object) -> str:
+    """Make a value of any origin fit to be shown.
+
+    Args:
+        field: Its name, which says whether it is a secret.
+        value: The value.
+    """
+    text = redact(str(value))
+    if _SECRET.search(field) and not text.startswith("${env."):
+        return MARK
+    line = one_line(text[: 8 * _LONGEST], limit=8 * _LONGEST)
+    line = _DIGEST.sub(r"\1", line)
+    if len(text) <= 8 * _LONGEST and len(line) <= _LONGEST:
+        return line or "empty"
+    digest = hashlib.sha256(str(value).encode(errors="replace")).hexdigest()[:12]
+    return f"{line[:60]}... ({len(text)} characters, sha256 {digest})"
+
+
+def time_text(time_s: float | None) -> str:
+    """Say a time in UTC, to the minute; empty where it is not known."""
+    return "" if time_s is None else time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(time_s))

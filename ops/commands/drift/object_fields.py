@@ -1,0 +1,161 @@
+"""A declared object against the one in the cluster, field by field.
+
+Only what is declared is compared: the API server adds the rest. Lists are compared whole, since
+it adds to none that this repository declares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ops.commands.drift.difference import ABSENT, NOT_SET, PRESENT
+
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
+_UNITS = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGT", start=1)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGT", start=1)},
+}
+_ORDERED = ("command", "args")
+"""Lists of words whose order counts; the provider sorts the others."""
+
+
+class ObjectField(NamedTuple):
+    """A field that differs."""
+
+    path: tuple[str, ...]
+    """Keys from the root; an entry of a list by its name, `[llama-swap]`, else by its place."""
+    found: str
+    declared: str
+
+    @property
+    def name(self) -> str:
+        """As kubectl spells it: `spec.template.spec.containers[llama-swap].image`."""
+        return field_name(self.path)
+
+
+def field_name(path: tuple[str, ...]) -> str:
+    """Join keys: those of a list or with a dot or slash of their own go into brackets."""
+    text = ""
+    for key in path:
+        if key.startswith("["):
+            text += key
+        elif re.search(r"[./]", key):
+            text += f"[{key}]"
+        else:
+            text += f".{key}" if text else key
+    return text
+
+
+def compare_objects(
+    found: Any, declared: Any, path: tuple[str, ...] = ()
+) -> Iterator[ObjectField]:
+    """List the declared fields that are otherwise in the cluster."""
+    if isinstance(declared, dict) and isinstance(found, dict):
+        for key, value in declared.items():
+            yield from compare_objects(found.get(key), value, (*path, str(key)))
+    elif isinstance(declared, list) and _is_words(declared) and _is_words(found):
+        words = [[str(each) for each in of] for of in (found, declared)]
+        if path[-1] not in _ORDERED:
+            words = [sorted(of) for of in words]
+        if words[0] != words[1]:
+            yield ObjectField(path, *(" ".join(of) or NOT_SET for of in words))
+    elif isinstance(declared, list) and isinstance(found, list):
+        of_found, of_declared = _keyed(found), _keyed(declared)
+        for key in dict.fromkeys((*of_declared, *of_found)):
+            yield from _entry(of_found.get(key), of_declared.get(key), (*path, f"[{key}]"))
+    elif not _same(found, declared):
+        yield ObjectField(path, _text(found), _text(declared))
+
+
+def _entry(found: Any, declared: Any, path: tuple[str, ...]) -> Iterator[ObjectField]:
+    if declared is None:
+        yield ObjectField(path, PRESENT if isinstance(found, dict) else _text(found), NOT_SET)
+    elif found is None:
+        yield ObjectField(path, ABSENT if isinstance(declared, dict) else NOT_SET, _text(declared))
+    else:
+        yield from compare_objects(found, declared, path)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
+
+
+def _keyed(items: list[Any]) -> dict[str, Any]:
+    names = [each.get("name") or each.get("mountPath") for each in items if isinstance(each, dict)]
+    if len(names) == len(items) and all(names) and len(set(names)) == len(names):
+        return {str(name): each for name, each in zip(names, items, strict=True)}
+    return {str(index): each for index, each in enumerate(items)}
+
+
+def _same(found: Any, declared: Any) -> bool:
+    if found == declared or (not found and not declared):
+        return True
+    one, other = _quantity(found), _quantity(declared)
+    return one is not None and one == other
+
+
+def _quantity(value: Any) -> Decimal | None:
+    """Read a quantity: the API server writes `1000m` as `1`."""
+    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int) else None
+    return Decimal(match[1]) * _UNITS[match[2] or ""] if match else None
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return NOT_SET
+    return PRESENT if isinstance(value, dict | list) else str(value)
+
+
+def last_writer(document: dict[str, Any], path: tuple[str, ...]) -> tuple[str, float | None]:
+    """Find who wrote a field last, and when.
+
+    Args:
+        document: The object, with its managedFields.
+        path: The field; a part of it that no entry owns does not count.
+
+    Returns:
+        The field manager and its time in seconds since 1970; an empty text and None where the
+        object does not say.
+    """
+    entries = [
+        each
+        for each in document.get("metadata", {}).get("managedFields") or ()
+        if each.get("subresource") != "status"
+    ]
+    owning = [each for each in entries if _owns(each.get("fieldsV1"), path)]
+    if not owning:
+        return "", None
+    last = max(owning, key=lambda each: each.get("time") or "")
+    return str(last.get("manager") or ""), epoch(last.get("time"))
+
+
+def _owns(fields: Any, path: tuple[str, ...]) -> bool:
+    for key in path:
+        if not isinstance(fields, dict):
+            return False
+        below = fields.get(f"f:{key}")
+        if below is None and key.startswith("["):
+            named = f'"{key[1:-1]}"'
+            below = next(
+                (of for name, of in fields.items() if name[:2] == "k:" and named in name), None
+            )
+        if below is None:
+            return False
+        if below == {}:  # It owns all below.
+            return True
+        fields = below
+    return True
+
+
+def epoch(text: Any) -> float | None:
+    """Read a time of the API; None where it is none."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

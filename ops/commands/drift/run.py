@@ -1,0 +1,187 @@
+"""Ask every source at the same time, each for a limited time, and join what they show."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from llama_swap_config.errors import ConfigError
+from ops.cluster import environment
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.commands.drift import cluster, server, terraform, volume
+from ops.commands.drift.declared import Declared
+from ops.commands.drift.difference import SOURCES, Difference, Source, merge
+from ops.commands.drift.look import Look, NotAskedError
+from ops.commands.smoke.outcome import one_line
+from ops.errors import OpsError
+
+State = Literal["asked", "not asked", "unreachable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """Whether a source was asked, and how that went."""
+
+    source: Source
+    state: State
+    reason: str = ""
+    """Why it was not asked or not reached; empty when it answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """What all sources show together."""
+
+    models: tuple[str, ...]
+    """The declared ids."""
+    sources: tuple[SourceState, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def unreachable(self) -> tuple[SourceState, ...]:
+        """The sources that were asked for and did not answer."""
+        return tuple(each for each in self.sources if each.state == "unreachable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is to be asked, and where."""
+
+    sources: tuple[Source, ...] = ()
+    """Only these, and an error when one cannot be; empty: whatever the environment names."""
+    url: str | None = None
+    volume: Path | None = None
+    timeout_s: float = 180
+    """For each source."""
+
+    def why_not(self, source: Source) -> str:
+        """Why a source is left alone; empty when it is asked."""
+        if self.sources:
+            return "" if source in self.sources else "not named by --source"
+        cluster_named = bool(os.environ.get("KUBE_CONFIG_PATH"))
+        state_named = bool(os.environ.get("PG_CONN_STR") or os.environ.get("PGHOST"))
+        return {
+            "terraform": "" if state_named else "set PG_CONN_STR, or PGHOST",
+            "cluster": "" if cluster_named else "set KUBE_CONFIG_PATH and KUBE_CTX",
+            "volume": "" if self.volume else "pass --volume DIR",
+            "server": "" if self.url or cluster_named else "pass --url, or set KUBE_CONFIG_PATH",
+        }[source]
+
+    def check(self) -> None:
+        """Refuse to begin where nothing would be asked.
+
+        Raises:
+            OpsError: saying how each source is named.
+        """
+        why_not = {source: self.why_not(source) for source in SOURCES}
+        if all(why_not.values()):
+            ways = "; ".join(f"{source}: {why}" for source, why in why_not.items())
+            raise OpsError(f"nothing to hold the working tree against; {ways}")
+
+
+def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
+    """Compare what is declared with every source that is asked for.
+
+    Args:
+        declared: The working tree.
+        ask: What is to be asked, and where.
+        say: Takes a line on what is waited for.
+    """
+    why_not = {source: ask.why_not(source) for source in SOURCES}
+    asked = [source for source in SOURCES if not why_not[source]]
+    answers = _ask_all({source: _question(source, declared, ask) for source in asked}, ask, say)
+    states, found, notes = [], [], list(declared.notes)
+    for source in SOURCES:
+        answer = answers.get(source)
+        if isinstance(answer, Look):
+            states.append(SourceState(source=source, state="asked"))
+            found += [(source, finding) for finding in answer.findings]
+            notes += [f"{source}: {note}" for note in answer.notes]
+        elif isinstance(answer, NotAskedError):
+            states.append(SourceState(source=source, state="not asked", reason=str(answer)))
+        elif answer is not None:
+            reason = _reason(answer)
+            states.append(SourceState(source=source, state="unreachable", reason=reason))
+        else:
+            states.append(SourceState(source=source, state="not asked", reason=why_not[source]))
+    # The cluster says who wrote a thing and when, so its words go first.
+    found.sort(key=lambda each: each[0] != "cluster")
+    return Drift(
+        models=tuple(model.id for model in declared.models),
+        sources=tuple(states),
+        differences=merge(found),
+        notes=tuple(notes),
+    )
+
+
+def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look]:
+    def target() -> KubeTarget:
+        return environment.check_cluster()
+
+    def of_cluster() -> Look:
+        with KubeApi(target()) as api:
+            return cluster.look(declared, api)
+
+    def of_volume() -> Look:
+        if ask.volume is None:
+            raise OpsError("pass --volume DIR, where the volume is mounted")
+        return volume.look(declared, ask.volume)
+
+    def of_server() -> Look:
+        named = bool(os.environ.get("KUBE_CONFIG_PATH"))
+        in_cluster = ask.url is None or (named and server.is_service(declared, ask.url))
+        at = target() if in_cluster else None
+        return server.look(declared, ask.url, target=at, insist=bool(ask.sources))
+
+    def of_terraform() -> Look:
+        return terraform.look(declared, timeout_s=ask.timeout_s)
+
+    questions: dict[Source, Callable[[], Look]] = {
+        "terraform": of_terraform,
+        "cluster": of_cluster,
+        "volume": of_volume,
+        "server": of_server,
+    }
+    return questions[source]
+
+
+def _ask_all(
+    questions: dict[Source, Callable[[], Look]], ask: Ask, say: Callable[[str], None]
+) -> dict[Source, Look | Exception]:
+    done: queue.SimpleQueue[tuple[Source, Look | Exception]] = queue.SimpleQueue()
+
+    def answer(source: Source, question: Callable[[], Look]) -> None:
+        try:
+            done.put((source, question()))
+        except Exception as error:  # Whatever it is, the other sources are shown.
+            done.put((source, error))
+
+    for source, question in questions.items():
+        # A volume that hangs keeps its thread for ever, but not this process.
+        threading.Thread(target=answer, args=(source, question), daemon=True).start()
+    answers: dict[Source, Look | Exception] = {}
+    deadline = time.monotonic() + ask.timeout_s
+    while len(answers) < len(questions):
+        say("asking " + ", ".join(each for each in questions if each not in answers))
+        try:
+            source, came = done.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            late = OpsError(f"no answer within {ask.timeout_s:g} s")
+            return {each: late for each in questions} | answers
+        answers[source] = came
+    return answers
+
+
+def _reason(error: Exception) -> str:
+    text = one_line(str(error), limit=400)
+    if isinstance(error, OpsError | ConfigError) or type(error).__name__ == "CheckError":
+        return text
+    return f"{type(error).__name__}: {text}"

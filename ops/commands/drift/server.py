@@ -1,0 +1,347 @@
+"""The running server against what is declared; nothing that is asked here loads a model.
+
+`/upstream/MODEL/...` loads what it names, and is never asked: a model that is running now may have
+been unloaded a moment later.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.router import router_args
+from ops.cluster.api import Document, KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.commands.drift.configuration import Fields, Mismatch, command_fields, compare_fields
+from ops.commands.drift.declared import Declared, declared_value, subject_of
+from ops.commands.drift.difference import (
+    ABSENT,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Value,
+    value_text,
+)
+from ops.commands.drift.look import Look, NotAskedError
+from ops.commands.drift.object_fields import epoch
+from ops.commands.drift.working_tree import REGISTRY_FILE, SETTINGS_FILE
+from ops.commands.smoke.outcome import CheckError, one_line
+from ops.endpoint.api_key import KEY_VARIABLE, api_key
+from ops.endpoint.client import Endpoint, at, base_url
+from ops.errors import OpsError
+
+_TIMEOUT_S = 10
+_WHERE = "in the running server"
+_OF_START = {"--host", "--port", "--alias", "--log-colors", "--models-preset", "--models-max"}
+"""What the router gives each model itself."""
+_OF_ROUTER = {"--stop-timeout"}
+"""What the router keeps for itself."""
+_PATHS = {"--model", "--mmproj"}
+
+
+def is_service(declared: Declared, url: str) -> bool:
+    """Whether an address is that of the cluster's own Service: `llama-swap.llama-cpp.svc`.
+
+    Raises:
+        OpsError: for what is no address.
+    """
+    settings = declared.settings
+    host = urlsplit(base_url(url)).hostname or ""
+    return host.split(".")[:2] == [settings.service, settings.namespace]
+
+
+def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
+    """Say why no pod serves where that is as it may be: the card is somebody else's.
+
+    Args:
+        deployment: The front end's; None: there is none.
+        pods: Its pods.
+
+    Returns:
+        The reason; empty where one serves, or should.
+    """
+    if at(deployment, "spec", "replicas") == 0:
+        return "the Deployment llama-swap has 0 replicas"
+    waiting = [
+        str(at(condition, "message"))
+        for pod in pods
+        for condition in at(pod, "status", "conditions") or ()
+        if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
+    ]
+    if waiting and len(waiting) == len(pods) and all("nvidia.com/gpu" in it for it in waiting):
+        return f"the pod waits for the card ({one_line(waiting[0])})"
+    return ""
+
+
+def way_to(
+    declared: Declared, target: KubeTarget
+) -> tuple[AbstractContextManager[str], float | None]:
+    """Find the way to the cluster's Service, and since when its pod runs.
+
+    Raises:
+        NotAskedError: when nobody serves because the GPU is somebody else's.
+        OpsError: when the API server does not answer.
+    """
+    from ops.cluster.port_forward import port_forward
+
+    settings = declared.settings
+    with KubeApi(target) as api:
+        namespace = f"namespaces/{settings.namespace}"
+        deployment = api.get(f"/apis/apps/v1/{namespace}/deployments/llama-swap")
+        chosen = "labelSelector=app.kubernetes.io/name=llama-swap"
+        found = api.get(f"/api/v1/{namespace}/pods?{chosen}")
+    pods: list[Document] = at(found, "items") or []
+    if reason := nobody_serves(deployment, pods):
+        raise NotAskedError(reason)
+    started = [epoch(at(pod, "status", "startTime")) for pod in pods]
+    return (
+        port_forward(
+            target, namespace=settings.namespace, service=settings.service, port=settings.port
+        ),
+        started[0] if len(started) == 1 else None,
+    )
+
+
+def look(
+    declared: Declared, url: str | None, *, target: KubeTarget | None, insist: bool = False
+) -> Look:
+    """Compare the model list, the command lines of what is loaded, and the engine's build.
+
+    Args:
+        declared: The working tree.
+        url: The endpoint; None: by port-forward.
+        target: The cluster to forward from, and to see in whether its own Service can answer.
+        insist: Whether it is an error that nobody serves.
+
+    Raises:
+        OpsError: when it cannot be reached.
+        CheckError: when it answers no sense.
+        NotAskedError: when there is none to ask.
+    """
+    started_s = None
+    way: AbstractContextManager[str] | None = None
+    if target is not None:
+        try:
+            way, started_s = way_to(declared, target)
+        except NotAskedError as error:
+            if insist:
+                raise OpsError(str(error)) from error
+            raise
+    if url is not None:
+        way = nullcontext(url)
+    if way is None:
+        raise OpsError("pass --url, or set KUBE_CONFIG_PATH and KUBE_CTX")
+    with way as address, Endpoint(address, key=api_key()) as endpoint:
+        own = url is None or target is not None
+        return _Server(declared, endpoint, started_s, own=own).look()
+
+
+class _Server:
+    """One endpoint, asked a few things that it knows without a model."""
+
+    def __init__(
+        self, declared: Declared, endpoint: Endpoint, started_s: float | None, *, own: bool
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            declared: The working tree.
+            endpoint: What is asked.
+            started_s: Since when its pod runs; None: not known.
+            own: Whether it is the cluster's Service, which nothing else may stand behind.
+        """
+        self._declared = declared
+        self._endpoint = endpoint
+        self._started_s = started_s
+        self._own = own
+        self._notes: list[str] = []
+
+    def look(self) -> Look:
+        asks_for_key = self._endpoint.get("/v1/models", timeout_s=_TIMEOUT_S, key="").refuses_key
+        listed = at(self._ask("/v1/models"), "data")
+        running = at(self._ask("/running", missing_is_none=True), "running")
+        if not isinstance(listed, list):
+            raise CheckError("/v1/models holds no list: is it an OpenAI-compatible endpoint?")
+        states = any(at(each, "status", "value") for each in listed)
+        front_end: FrontEnd | None = "llama-swap" if isinstance(running, list) else None
+        front_end = front_end or ("llama-server" if states else None)
+        findings = list(self._ids(listed))
+        key_declared = self._key_declared()
+        # A gateway before the front end may ask for a key that these settings do not declare.
+        if asks_for_key != key_declared and (key_declared or front_end is not None):
+            findings.append(self._key(asks_for_key))
+        if front_end is None and not self._own:
+            self._notes.append(
+                "it is neither of the two front ends: only its list and key are compared"
+            )
+        elif front_end != self._declared.settings.front_end:
+            findings.append(self._front_end(front_end))
+        elif front_end == "llama-swap":
+            findings += self._running(running)
+        else:
+            findings += self._routed(listed)
+            findings += self._build()
+        return Look(findings=tuple(findings), notes=tuple(self._notes))
+
+    def _ask(self, path: str, *, missing_is_none: bool = False) -> Any:
+        answer = self._endpoint.get(path, timeout_s=_TIMEOUT_S)
+        if answer.refuses_key:
+            what = f"refuses the key of {KEY_VARIABLE}" if self._endpoint.key else "asks for a key"
+            undeclared = "" if self._key_declared() else f", and {SETTINGS_FILE} declares none"
+            raise CheckError(f"the endpoint {what}{undeclared}; set {KEY_VARIABLE}")
+        if missing_is_none and answer.status == 404:
+            return None
+        return answer.document()
+
+    def _value(self, text: str) -> Value:
+        return Value(text=text, where=_WHERE, time_s=self._started_s)
+
+    def _finding(
+        self, subject: str, field: str, found: str, declared: Value, remedy: str = ""
+    ) -> Finding:
+        return Finding(
+            subject=subject,
+            field=field,
+            found=self._value(value_text(field, found)),
+            declared=declared,
+            remedy=remedy or self._restart(),
+        )
+
+    def _restart(self) -> str:
+        host = urlsplit(self._endpoint.url).hostname
+        if self._started_s is None and host in ("127.0.0.1", "localhost"):
+            return "start it again with the declared configuration (python -m ops serve, here)"
+        namespace = self._declared.settings.namespace
+        return (
+            "python -m ops deploy; where the ConfigMap is as declared, kubectl -n "
+            f"{namespace} delete pod -l app.kubernetes.io/name=llama-swap"
+        )
+
+    def _ids(self, listed: list[Any]) -> Iterator[Finding]:
+        found = {str(at(each, "id")): each for each in listed}
+        aliases = {alias for model in self._declared.models for alias in model.aliases}
+        for model in self._declared.models:
+            wanted = declared_value(PRESENT, REGISTRY_FILE)
+            if model.id not in found:
+                yield self._finding(subject_of(model.id), PRESENCE, ABSENT, wanted)
+                continue
+            for field, value in (
+                ("name", model.name or model.id),
+                ("description", model.description),
+            ):
+                said = at(found[model.id], field)
+                if isinstance(said, str) and said != value:
+                    of_tree = declared_value(value_text(field, value), REGISTRY_FILE)
+                    yield self._finding(subject_of(model.id), field, said, of_tree)
+        for stranger in sorted(set(found) - {each.id for each in self._declared.models} - aliases):
+            wanted = declared_value(ABSENT, REGISTRY_FILE)
+            yield self._finding(subject_of(stranger), PRESENCE, PRESENT, wanted)
+
+    def _key_declared(self) -> bool:
+        return bool(self._declared.settings.llama_swap.api_key_env)
+
+    def _key(self, asks: bool) -> Finding:
+        wanted = declared_value(_needed(self._key_declared()), SETTINGS_FILE)
+        return self._finding("endpoint", "key", _needed(asks), wanted)
+
+    def _front_end(self, front_end: FrontEnd | None) -> Finding:
+        wanted = declared_value(self._declared.settings.front_end, SETTINGS_FILE)
+        return self._finding("endpoint", "front_end", front_end or "neither", wanted)
+
+    def _running(self, running: list[Any]) -> Iterator[Finding]:
+        if not running:
+            self._notes.append("no model is loaded: its flags are not known")
+        self._notes.append(
+            "llama-swap does not say the engine's build: the digest of the pod's image in the "
+            "cluster stands for it"
+        )
+        for each in running:
+            model, cmd = str(at(each, "model")), at(each, "cmd")
+            wanted = self._declared.configuration.models.get(model)
+            if wanted is None:
+                continue
+            if not isinstance(cmd, str):
+                raise CheckError(f"/running says no cmd of {model!r}: its flags are not known")
+            yield from self._flags(model, command_fields(_words(cmd)), wanted)
+            ttl, declared_ttl = at(each, "ttl"), wanted.get("ttl")
+            if ttl is not None and declared_ttl is not None and str(ttl) != declared_ttl:
+                of_tree = declared_value(declared_ttl, REGISTRY_FILE)
+                yield self._finding(subject_of(model), "ttl", str(ttl), of_tree)
+
+    def _routed(self, listed: list[Any]) -> Iterator[Finding]:
+        words = list(router_args(port=self._declared.settings.port, preset_path=""))
+        of_router = command_fields(["llama-server", *words])
+        loaded = []
+        for each in listed:
+            model, args = str(at(each, "id")), at(each, "status", "args")
+            if at(each, "status", "value") in ("loading", "loaded"):
+                loaded.append(model)
+            wanted = self._declared.configuration.models.get(model)
+            if wanted is None:
+                continue
+            if not isinstance(args, list):
+                raise CheckError(f"/v1/models says no args of {model!r}: its flags are not known")
+            found = command_fields([str(word) for word in args])
+            yield from self._flags(
+                model,
+                {name: value for name, value in found.items() if name not in _OF_START},
+                {
+                    name: value
+                    for name, value in {**wanted, **of_router}.items()
+                    if name not in _OF_START | _OF_ROUTER
+                },
+            )
+        if not loaded:
+            self._notes.append("no model is loaded: the flags are those that it would start with")
+
+    def _flags(self, model: str, found: Fields, declared: Fields) -> Iterator[Finding]:
+        for mismatch in compare_fields(model, _flags_of(found), _flags_of(declared)):
+            yield self._flag(mismatch)
+
+    def _flag(self, mismatch: Mismatch) -> Finding:
+        field = mismatch.field
+        wanted = declared_value(value_text(field, mismatch.declared), REGISTRY_FILE, SETTINGS_FILE)
+        return self._finding(subject_of(str(mismatch.model)), field, mismatch.found, wanted)
+
+    def _build(self) -> Iterator[Finding]:
+        """Ask the router itself, by no model's name."""
+        info = at(self._ask("/props", missing_is_none=True), "build_info")
+        match = re.match(r"b(\d+)", info) if isinstance(info, str) else None
+        if match is None or match[1] == "0":
+            self._notes.append("the engine does not say its build")
+        elif int(match[1]) != self._declared.settings.engine_build:
+            wanted = declared_value(f"b{self._declared.settings.engine_build}", SETTINGS_FILE)
+            yield self._finding(
+                "endpoint",
+                "engine build",
+                match[0],
+                wanted,
+                f"python -m ops deploy brings the declared image, or declare engine_build in "
+                f"{SETTINGS_FILE}",
+            )
+
+
+def _needed(asks: bool) -> str:
+    return "needed" if asks else "not needed"
+
+
+def _words(cmd: str) -> list[str]:
+    try:
+        return shlex.split(cmd)
+    except ValueError:
+        return cmd.split()
+
+
+def _flags_of(fields: Fields) -> Fields:
+    """Keep the flags; of a path its last two parts, for a store may be anywhere."""
+    return {
+        name: "/".join(PurePosixPath(value).parts[-2:]) if name in _PATHS else value
+        for name, value in fields.items()
+        if name.startswith("-")
+    }

@@ -1,0 +1,175 @@
+"""Terraform's refreshed state against what is declared: what its plan would change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ops.cluster import environment
+from ops.commands.drift.cluster import configuration_findings, content_text, without_consequences
+from ops.commands.drift.declared import DEPLOY, Declared, deploy_remedy, of_stack
+from ops.commands.drift.difference import (
+    ABSENT,
+    NOT_SET,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Value,
+    value_text,
+)
+from ops.commands.drift.look import Look
+from ops.commands.drift.object_fields import field_name
+from ops.commands.drift.working_tree import SETTINGS_FILE
+from ops.terraform.changes import ResourceChange
+from ops.terraform.run import Terraform
+from ops.terraform.verdict import refusal
+
+_WHERE = "in Terraform's refreshed state"
+_MARGIN_S = 2
+_BROKEN_OFF = "its plan broke off at prevent_destroy; there may be more differences"
+_PLURALS = {
+    "container": "containers",
+    "init_container": "initContainers",
+    "volume": "volumes",
+    "volume_mount": "volumeMounts",
+    "toleration": "tolerations",
+    "port": "ports",
+    "rule": "rules",
+    "env": "env",
+}
+"""Lists of Kubernetes whose blocks the provider may call otherwise; of others it has one."""
+
+
+def look(declared: Declared, *, timeout_s: float) -> Look:
+    """Plan against state and cluster without holding the state's lock.
+
+    Args:
+        declared: The working tree.
+        timeout_s: Seconds for all of it; Terraform is ended a moment earlier, so that it does not
+            outlive whoever waits.
+
+    Raises:
+        OpsError: when PostgreSQL, the cluster or the provider is not there, or it cannot plan.
+    """
+    deadline = time.monotonic() + max(timeout_s - _MARGIN_S, 0.1)
+    environment.check_terraform()
+    environment.check_postgresql()
+    environment.check_cluster()
+    _within(declared, deadline).init()
+    with _within(declared, deadline).saved_plan(lock=False) as plan:
+        findings = [each for change in plan.changes for each in change_findings(declared, change)]
+        notes = (_BROKEN_OFF,) if plan.protected else ()
+    return Look(findings=tuple(without_consequences(findings)), notes=notes)
+
+
+def _within(declared: Declared, deadline: float) -> Terraform:
+    return Terraform(declared.directory, timeout_s=max(deadline - time.monotonic(), 0.1))
+
+
+def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
+    """Say what a plan would change of one object."""
+    if change.action == "no-op":
+        return
+    kind, refused = change.kind, _refusal(change)
+    removal = refused or f"{DEPLOY} deletes it"
+    before_name = str(change.metadata_before.get("name", change.name))
+    if change.action == "replace" and before_name != change.name:
+        yield _presence(kind, before_name, PRESENT, ABSENT, removal)
+    if change.action in ("delete", "forget"):
+        yield _presence(kind, change.name, PRESENT, ABSENT, removal)
+    elif change.action == "create" or before_name != change.name:
+        yield _presence(kind, change.name, ABSENT, PRESENT, f"{DEPLOY} makes it")
+    else:
+        subject = f"{kind} {value_text('name', change.name)}"
+        for finding in _changed_fields(declared, change, subject):
+            yield finding if refused is None else replace(finding, remedy=refused)
+
+
+def _refusal(change: ResourceChange) -> str | None:
+    reason = refusal(change)
+    if reason is None:
+        return None
+    return f'{DEPLOY} refuses that ({reason}); docs/operating.md, "What a deploy refuses"'
+
+
+def _presence(kind: str, name: str, found: str, declared: str, remedy: str) -> Finding:
+    return Finding(
+        subject=f"{kind} {value_text('name', name)}",
+        field=PRESENCE,
+        found=Value(text=found, where=_WHERE),
+        declared=of_stack(declared),
+        remedy=remedy,
+    )
+
+
+def _changed_fields(declared: Declared, change: ResourceChange, subject: str) -> Iterator[Finding]:
+    for path, before, after in _fields(change.before, change.after):
+        name = field_name(path)
+        if name == "spec.replicas":
+            continue
+        if path[0] == "data" and isinstance(before, str) and isinstance(after, str):
+            if path[-1] == declared.program.config_key:
+                at = Value(text="", where=_WHERE)
+                of_models = list(configuration_findings(declared, before, at))
+                yield from of_models
+                if of_models:
+                    continue
+            before, after = content_text(before), content_text(after)
+        at = Value(text=value_text(name, _text(before)), where=_WHERE)
+        wanted = of_stack(value_text(name, _text(after)), name)
+        file = SETTINGS_FILE if name.endswith(".image") else "stacks/"
+        yield Finding(
+            subject=subject,
+            field=name,
+            found=at,
+            declared=wanted,
+            remedy=deploy_remedy(name, at, wanted, file),
+        )
+
+
+def _fields(
+    before: Any, after: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """List the fields in which two values of a plan differ; what is not known yet is left out."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        free = bool(path) and path[-1] in ("labels", "annotations", "data", "matchLabels")
+        for key in dict.fromkeys((*after, *before)):
+            if free or key in after:
+                name = key if free else _spelling(key, before.get(key) or after.get(key))
+                yield from _fields(before.get(key), after.get(key), (*path, name))
+    elif _is_blocks(before) and _is_blocks(after):
+        of_before, of_after = _keyed(before), _keyed(after)
+        single = len(before) == len(after) == 1 and path[-1] not in _PLURALS.values()
+        for key in dict.fromkeys((*of_after, *of_before)):
+            at = path if single else (*path, f"[{key}]")
+            yield from _fields(of_before.get(key), of_after.get(key), at)
+    elif before != after and (before or after):
+        yield path, before, after
+
+
+def _is_blocks(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _keyed(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    names = [each.get("name") or each.get("mount_path") for each in blocks]
+    if all(names) and len(set(names)) == len(names):
+        return {str(name): each for name, each in zip(names, blocks, strict=True)}
+    return {str(index): each for index, each in enumerate(blocks)}
+
+
+def _spelling(key: str, value: Any) -> str:
+    if _is_blocks(value) and key in _PLURALS:
+        return _PLURALS[key]
+    head, *tail = key.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+def _text(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return NOT_SET
+    if isinstance(value, list) and _is_blocks(value):
+        return PRESENT
+    return PRESENT if isinstance(value, dict) else str(value)

@@ -1,0 +1,106 @@
+"""The volume against the lock: sizes and links alone, no file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from in_pod import download
+from in_pod.download import size_text
+from ops.commands.drift.declared import Declared, of_lock
+from ops.commands.drift.difference import ABSENT, PRESENCE, PRESENT, Finding, Value, value_text
+from ops.commands.drift.look import Look
+from ops.commands.weights.volume import FileStatus, ModelStatus, plan_of, status
+from ops.errors import OpsError
+
+_WHERE = "on the volume"
+
+
+def look(declared: Declared, volume: Path) -> Look:
+    """Compare a volume with the lock.
+
+    Args:
+        declared: The working tree.
+        volume: Where the volume is mounted.
+
+    Raises:
+        OpsError: when no volume is mounted there, or it cannot be read.
+    """
+    plan = plan_of(declared.lock_path)
+    try:
+        found = status(plan, volume)
+        if not (volume / "blobs").is_dir():
+            raise OpsError(
+                f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
+            )
+        findings = [each for file in found.files for each in _file(volume, file)]
+        incomplete = {finding.subject for finding in findings}
+        for model in found.models:
+            if f"model {model.id}" not in incomplete or "other files" in model.reason:
+                findings += _link(volume, model, plan)
+        findings += [_unnamed(volume, path, size) for path, size in found.unreferenced]
+    except OSError as error:
+        raise OpsError(str(download.volume_error(volume, error))) from error
+    return Look(findings=tuple(findings))
+
+
+def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
+    if file.state == "present":
+        return
+    blob = volume / "blobs" / file.sha256
+    pull = f"python -m ops weights pull {volume}"
+    text, remedy, time_s = "missing", f"{pull} brings it, or the next download Job", None
+    if file.state == "partial":
+        share = 100 * file.done_bytes / file.size_bytes
+        text = f"partial, {share:.0f} %"
+        time_s = _mtime(blob.with_suffix(".partial"))
+        remedy = f"wait for the download that brings it, or {pull} goes on with it"
+    elif file.state == "wrong":
+        text, time_s = f"{blob.stat().st_size} bytes", _mtime(blob)
+        remedy = f"{pull} replaces it"
+    elif file.reason:
+        text = f"missing ({file.reason})"
+    yield Finding(
+        subject=f"model {file.model}",
+        field=f"file {file.name}",
+        found=Value(text=text, where=_WHERE, time_s=time_s),
+        declared=of_lock(f"{file.size_bytes} bytes"),
+        remedy=remedy,
+    )
+
+
+def _link(volume: Path, model: ModelStatus, plan: download.Plan) -> Iterator[Finding]:
+    if model.published:
+        return
+    link = volume / model.id
+    at, time_s = "missing", None
+    if link.is_symlink():
+        at, time_s = str(link.readlink()), link.lstat().st_mtime
+    elif link.exists():
+        at = "no link"
+    yield Finding(
+        subject=f"model {model.id}",
+        field="link",
+        found=Value(text=value_text("link", at), where=_WHERE, time_s=time_s),
+        declared=of_lock(f"sets/{download.set_name(plan.models[model.id])}"),
+        remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the lock's",
+    )
+
+
+def _unnamed(volume: Path, path: str, size_bytes: int) -> Finding:
+    what = f" ({size_text(size_bytes)})" if size_bytes else ""
+    return Finding(
+        subject=f"file {value_text('path', path)}",
+        field=PRESENCE,
+        found=Value(text=f"{PRESENT}{what}", where=_WHERE, time_s=_mtime(volume / path)),
+        declared=of_lock(ABSENT),
+        remedy=f"nothing names it: python -m ops weights prune {volume} removes it, a week after "
+        "it was last needed",
+    )
+
+
+def _mtime(path: Path) -> float | None:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return None

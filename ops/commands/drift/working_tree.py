@@ -1,0 +1,60 @@
+"""What git knows of the working tree: who declared a thing and when; nothing is fetched."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ops.machine.checkout import ROOT
+
+REGISTRY_FILE = "llama_swap_config/registry.py"
+LOCK_FILE = "llama_swap_config/models.lock.json"
+SETTINGS_FILE = "stacks/settings.py"
+STACK_FILES: tuple[str, ...] = ("main.py", "stacks", "constructs", "llama_swap_config", "in_pod")
+"""What the objects are made of."""
+
+
+@lru_cache
+def commit_of(*paths: str) -> tuple[str, float | None]:
+    """Find the last commit of some files.
+
+    Args:
+        paths: From the repository's root.
+
+    Returns:
+        `commit 930f1e8` and when, in seconds since 1970; `not committed` and None where one of
+        them is edited; an empty text and None where git does not know.
+    """
+    edited = _git("status", "--porcelain", "--", *paths)
+    if edited:
+        return "not committed", None
+    said = _git("log", "-1", "--format=%h %ct", "--", *paths)
+    commit, _, time_s = (said or "").partition(" ")
+    return (f"commit {commit}", float(time_s)) if time_s else ("", None)
+
+
+def notes() -> Iterator[str]:
+    """Say what makes a working tree look like drift: edits, and an upstream that is ahead."""
+    edited = _git("status", "--porcelain", "--untracked-files=no")
+    if edited:
+        count = len(edited.splitlines())
+        yield f"the working tree has {count} edited file{'s' * (count > 1)} not committed"
+    behind = _git("rev-list", "--count", "HEAD..@{upstream}")
+    if behind and behind != "0":
+        upstream = _git("rev-parse", "--abbrev-ref", "@{upstream}")
+        yield (
+            f"the working tree is {behind} commit{'s' * (behind != '1')} behind {upstream}: what "
+            "is deployed from there looks like drift here; git pull first"
+        )
+
+
+def _git(*words: str) -> str | None:
+    """What git says; None where it cannot say."""
+    try:
+        result = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

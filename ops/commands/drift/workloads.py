@@ -1,0 +1,182 @@
+"""What runs in the cluster: pods older than their configuration, failed Jobs, a late window."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from in_pod.gpu_window import ANNOTATION, LEASE
+from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
+from ops.cluster.api import Document, KubeApi
+from ops.commands.drift.declared import DEPLOY, Declared, of_stack
+from ops.commands.drift.difference import Finding, Value, time_text, value_text
+from ops.commands.drift.object_fields import epoch, last_writer
+from ops.commands.drift.working_tree import SETTINGS_FILE
+
+FRONT_END = "llama-swap"
+"""The name of the front end's ConfigMap, Deployment and container, whichever front end it is."""
+_WHERE = "in the cluster"
+
+
+def look(
+    declared: Declared, api: KubeApi, config_map: Document | None
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Look at the serving pods, the newest Jobs and the Lease of a GPU window.
+
+    Args:
+        declared: The working tree.
+        api: The cluster.
+        config_map: The front end's, as it is in the cluster; None: there is none.
+
+    Returns:
+        What differs, and what is worth knowing and no drift.
+
+    Raises:
+        OpsError: when the API server does not answer or refuses.
+    """
+    namespace = declared.settings.namespace
+    findings: list[Finding] = []
+    for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", FRONT_END):
+        findings += pod_findings(declared, pod, config_map)
+    jobs, of_jobs = _jobs(namespace, api)
+    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
+    windows, of_windows = ([], []) if lease is None else window(lease, api.now())
+    return (*findings, *jobs, *windows), (*of_jobs, *of_windows)
+
+
+def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
+    chosen = ",".join(f"{key}={value}" for key, value in selector(component).items())
+    found = api.get(f"{collection}?labelSelector={chosen}") or {}
+    items: list[Document] = found.get("items") or []
+    return items
+
+
+def pod_findings(
+    declared: Declared, pod: Document, config_map: Document | None
+) -> Iterator[Finding]:
+    """Compare a serving pod with its ConfigMap and its image with the declared one."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    if metadata.get("deletionTimestamp") or status.get("phase") not in ("Running", "Pending"):
+        return
+    subject = f"Pod {metadata['name']}"
+    started_s = epoch(status.get("startTime"))
+    key = declared.program.config_key
+    content = ((config_map or {}).get("data") or {}).get(key)
+    checksum = (metadata.get("annotations") or {}).get(CONFIG_ANNOTATION)
+    if config_map is not None and content is not None and checksum is not None:
+        is_now = hashlib.sha256(content.encode()).hexdigest()
+        _, changed_s = last_writer(config_map, ("data", key))
+        restarted = None not in (started_s, changed_s) and (started_s or 0) > (changed_s or 0)
+        if checksum != is_now and not restarted:
+            changed = f", changed {time_text(changed_s)}" if changed_s else ""
+            yield Finding(
+                subject=subject,
+                field="configuration",
+                found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
+                declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
+                remedy="the pod runs with the older one: "
+                # Not `rollout restart`: its annotation in the template would be drift itself.
+                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} takes the "
+                f"ConfigMap's, {DEPLOY} the declared one",
+            )
+    yield from _image(declared, status, subject, started_s)
+
+
+def _image(
+    declared: Declared, status: Document, subject: str, started_s: float | None
+) -> Iterator[Finding]:
+    """Compare what the kubelet pulled: an image's digest stands for the engine's build in it."""
+    wanted = declared.settings.llama_swap_image
+    for container in status.get("containerStatuses") or ():
+        _, at, digest = str(container.get("imageID") or "").partition("@")
+        if container.get("name") != FRONT_END or not at or wanted.endswith(f"@{digest}"):
+            continue
+        build = f"llama.cpp b{declared.settings.engine_build}"
+        yield Finding(
+            subject=subject,
+            field="imageID",
+            found=Value(text=value_text("imageID", digest), where="in the pod", time_s=started_s),
+            declared=of_stack(value_text("imageID", wanted.partition("@")[2]), ".image"),
+            remedy=f"its engine may be another build than {build}: {DEPLOY} puts the image back, "
+            f"or declare image and engine_build in {SETTINGS_FILE}",
+        )
+
+
+def _jobs(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
+    found: list[Document] = []
+    for component in ("model-download", "model-upkeep"):
+        of_component = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
+        of_component.sort(key=lambda each: each["metadata"].get("creationTimestamp") or "")
+        found += of_component[-1:]
+    findings, notes = [], []
+    for job in found:
+        name, status = job["metadata"]["name"], job.get("status") or {}
+        conditions = {
+            each["type"]: each
+            for each in status.get("conditions") or ()
+            if each["status"] == "True"
+        }
+        failed = conditions.get("Failed")
+        if failed is not None:
+            message = failed.get("message") or failed.get("reason") or "no reason given"
+            findings.append(_failed(namespace, name, message, failed.get("lastTransitionTime")))
+        elif "Complete" not in conditions:
+            notes.append(f"Job {name} is not finished")
+    return findings, notes
+
+
+def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
+    return Finding(
+        subject=f"Job {name}",
+        field="status",
+        found=Value(
+            text=value_text("status", f"Failed: {message}"), where=_WHERE, time_s=epoch(time)
+        ),
+        declared=of_stack("Complete"),
+        remedy=f"kubectl -n {namespace} logs job/{name} says why; after kubectl -n {namespace} "
+        f"delete job {name} {DEPLOY} runs it again",
+    )
+
+
+def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
+    """Look at a GPU window: an open one is as it should be, one past its deadline is not.
+
+    Args:
+        lease: Its Lease, which is there as long as something is to be put back.
+        now_s: By the API server's clock, in seconds since 1970.
+
+    Returns:
+        What differs, and what is worth knowing and no drift.
+    """
+    spec = lease.get("spec") or {}
+    holder = value_text("holder", spec.get("holderIdentity") or "nobody any more")
+    deadline_s = _deadline(lease)
+    if deadline_s is not None and deadline_s > now_s:
+        return [], [f"a GPU window of {holder} is open until {time_text(deadline_s)}"]
+    until = "without a deadline that can be read"
+    if deadline_s is not None:
+        until = f"past its deadline {time_text(deadline_s)}"
+    return [
+        Finding(
+            subject=f"Lease {LEASE}",
+            field="window",
+            found=Value(
+                text=f"still open, {until}",
+                where=_WHERE,
+                who=holder,
+                time_s=epoch(spec.get("renewTime") or spec.get("acquireTime")),
+            ),
+            declared=Value(text="closed", where="declared"),
+            remedy="python -m ops window --restore gives the GPU back",
+        )
+    ], []
+
+
+def _deadline(lease: Document) -> float | None:
+    annotations = lease["metadata"].get("annotations") or {}
+    try:
+        return epoch(json.loads(annotations[ANNOTATION])["deadline"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None

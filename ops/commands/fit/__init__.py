@@ -1,0 +1,1 @@
+"""`fit`: does the registry fit the card, and what if."""

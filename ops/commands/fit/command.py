@@ -1,0 +1,85 @@
+"""The command `fit`: does the registry fit the card, and what if."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.model import KvCacheType, ProjectorQuantisation
+from ops.errors import OpsError
+from ops.report.terminal import CONSOLE
+
+
+def fit(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="What the next three are about; left out: each model."),
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option("--context", min=1, help="What if: its context, in tokens.")
+    ] = None,
+    kv: Annotated[
+        KvCacheType | None, typer.Option("--kv", help="What if: the type of its KV cache.")
+    ] = None,
+    projector: Annotated[
+        ProjectorQuantisation | None,
+        typer.Option("--projector", help="What if: the quantisation of its projector."),
+    ] = None,
+    usable_mib: Annotated[
+        int | None, typer.Option("--usable-mib", min=1, help="What if: the size of the card.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw it into this SVG file.")
+    ] = None,
+    lock: Annotated[
+        Path,
+        typer.Option(
+            "--lock", help="Left out: the repository's models.lock.json.", show_default=False
+        ),
+    ] = LOCK_PATH,
+) -> None:
+    """Show what each model takes of the card, and which fit together: exit code 0 fits, 1 not.
+
+    Example: `python -m ops fit --model qwen3vl-8b --context 32768 --kv q8_0`
+    """
+    from llama_swap_config.registry import REGISTRY, RESIDENCY
+    from ops.commands.fit import figure as fit_figure
+    from ops.commands.fit import text as fit_text
+    from ops.commands.fit.run import WhatIf, assume
+    from ops.commands.fit.run import fit as run
+    from stacks.settings import PRODUCTION
+
+    if as_json and as_markdown:
+        raise typer.BadParameter("--json and --markdown exclude each other")
+    files = read_lock(lock)
+    what_if = WhatIf(
+        model=model,
+        context=context,
+        kv_cache_type=kv,
+        projector=projector,
+        usable_mib=usable_mib,
+    )
+    locked = lock_models(check_registry(REGISTRY), files)
+    models, node = assume(locked, PRODUCTION.node, what_if, files)
+    found = run(models, RESIDENCY, node)
+    if plot is not None:
+        try:
+            plot.write_text(fit_figure.render(found), encoding="utf-8")
+        except OSError as error:
+            raise OpsError(f"{plot} cannot be written ({error.strerror})") from error
+    if as_json:
+        typer.echo(json.dumps(fit_text.as_json(found), indent=2))
+    elif as_markdown:
+        typer.echo(fit_text.as_markdown(found), nl=False)
+    else:
+        fit_text.show_fit(CONSOLE, found)
+    if found.problem is not None:
+        raise OpsError(found.problem)

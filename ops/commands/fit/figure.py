@@ -1,0 +1,165 @@
+"""The fit as an SVG for light and dark pages, without a plotting library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from xml.sax.saxutils import escape
+
+from llama_swap_config.fit.vram import Vram
+from ops.commands.fit.run import Fit
+from ops.commands.fit.text import TERMS
+
+_WIDTH, _LEFT, _RIGHT = 760, 150, 130
+_TOP, _ROW, _BAR = 100, 40, 22
+_NAME = 18
+_STEPS_MIB = (1024, 2048, 4096, 8192, 16384)
+_STYLE = """
+  text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
+  .head { font-size: 16px; font-weight: 600 }
+  .soft { fill: #59636e; font-size: 12px }
+  .over { fill: #cf222e; font-size: 12px }
+  .grid { stroke: #d1d9e0; stroke-width: 1 }
+  .edge { stroke: #1f2328; stroke-width: 2 }
+  .page, .gap { fill: #fff }
+  .taken { fill: #afb8c1 }
+  .p0 { fill: #0969da } .p1 { fill: #8250df } .p2 { fill: #0c8599 }
+  .p3 { fill: #1a7f37 } .p4 { fill: #9a6700 } .p5 { fill: #6e7781 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 }
+    .soft { fill: #9198a1 }
+    .over { fill: #f85149 }
+    .grid { stroke: #3d444d }
+    .edge { stroke: #e6edf3 }
+    .page, .gap { fill: #0d1117 }
+    .taken { fill: #484f58 }
+    .p0 { fill: #1f6feb } .p1 { fill: #8957e5 } .p2 { fill: #1b98a8 }
+    .p3 { fill: #238636 } .p4 { fill: #9e6a03 } .p5 { fill: #768390 }
+  }
+"""
+
+
+def render(found: Fit) -> str:
+    """Draw a bar a model and a bar a set, the terms one behind the other, up to the card's end.
+
+    Args:
+        found: The fit.
+
+    Returns:
+        A whole SVG document.
+    """
+    rows = _rows(found)
+    widest = max([found.card.usable_mib, *(_end(found, each) for _, each, _ in rows)])
+    scale = (_WIDTH - _LEFT - _RIGHT) / widest
+    bottom = _TOP + _ROW * len(rows)
+    height = bottom + 54
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'width="{_WIDTH}" height="{height}" aria-labelledby="title desc">',
+        '<title id="title">What the models take of the card</title>',
+        f'<desc id="desc">{escape(_description(found))}</desc>',
+        f"<style>{_STYLE}</style>",
+        f'<rect class="page" width="{_WIDTH}" height="{height}" rx="6"/>',
+        _text(16, 28, f"What the models take of {found.card.share}", "head"),
+        *_legend(found),
+        *_grid(found.card.usable_mib, widest, scale, bottom),
+    ]
+    for index, (name, all_vram, spare_mib) in enumerate(rows):
+        lines += _row(found, name, all_vram, spare_mib, _TOP + _ROW * index, scale)
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+_Row = tuple[tuple[str, ...], list[Vram], float]
+
+
+def _rows(found: Fit) -> list[_Row]:
+    vram = {each.id: each.vram for each in found.models}
+    rows: list[_Row] = [((each.id,), [each.vram], each.spare_mib) for each in found.models]
+    for each in found.sets:
+        rows.append((each.models, [vram[one] for one in each.models], each.spare_mib))
+    return rows
+
+
+def _end(found: Fit, all_vram: Sequence[Vram]) -> float:
+    others = found.card.usable_mib - found.card.free_mib
+    return others + sum(each.total_mib for each in all_vram)
+
+
+def _row(
+    found: Fit,
+    names: tuple[str, ...],
+    all_vram: Sequence[Vram],
+    spare_mib: float,
+    top: float,
+    scale: float,
+) -> Iterator[str]:
+    shown = names if len(names) < 3 else (names[0], f"and {len(names) - 1} more")
+    for line, name in enumerate(shown):
+        words = name if line == 0 or len(names) > 2 else f"+ {name}"
+        words = words if len(words) <= _NAME else f"{words[: _NAME - 1]}…"
+        yield _text(16, top + _BAR / 2 + 4 + (line - (len(shown) - 1) / 2) * 15, words, "name")
+    x = float(_LEFT)
+    others = found.card.usable_mib - found.card.free_mib
+    if others:
+        yield _rect("taken", x, top, others * scale, f"others and floor: {others} MiB")
+        x += others * scale
+    for number, vram in enumerate(all_vram):
+        if number:
+            yield f'<rect class="gap" x="{x - 1:.1f}" y="{top}" width="2" height="{_BAR}"/>'
+        for index, (field, name, _) in enumerate(TERMS):
+            mib = getattr(vram, field)
+            if mib:
+                yield _rect(f"p{index}", x, top, mib * scale, f"{name}: {mib:.0f} MiB")
+                x += mib * scale
+    total = sum(each.total_mib for each in all_vram)
+    verdict, style = (
+        (f"{spare_mib:.0f} spare", "soft")
+        if spare_mib >= 0
+        else (f"{-spare_mib:.0f} over", "over")
+    )
+    yield _text(_WIDTH - 16, top + _BAR / 2 - 3, f"{total:.0f}", "name", "end")
+    yield _text(_WIDTH - 16, top + _BAR / 2 + 12, verdict, style, "end")
+
+
+def _legend(found: Fit) -> Iterator[str]:
+    x = 16
+    entries = [(f"p{index}", name) for index, (_, name, _) in enumerate(TERMS)]
+    if found.card.free_mib < found.card.usable_mib:
+        entries.append(("taken", "others and floor"))
+    for style, name in entries:
+        yield f'<rect class="{style}" x="{x}" y="48" width="12" height="12" rx="2"/>'
+        yield _text(x + 18, 59, name, "soft")
+        x += 34 + 7 * len(name)
+
+
+def _grid(usable_mib: int, widest: float, scale: float, bottom: float) -> Iterator[str]:
+    step = next((step for step in _STEPS_MIB if widest / step <= 8), 32768)
+    for mib in range(0, int(widest) + 1, step):
+        x = _LEFT + mib * scale
+        yield f'<path class="grid" d="M{x:.1f} {_TOP - 12}V{bottom}"/>'
+        yield _text(x, bottom + 18, f"{mib // 1024} GiB", "soft", "middle")
+    x = _LEFT + usable_mib * scale
+    yield f'<path class="edge" d="M{x:.1f} {_TOP - 16}V{bottom}"/>'
+    yield _text(x, bottom + 36, f"the card: {usable_mib} MiB", "soft", "middle")
+
+
+def _description(found: Fit) -> str:
+    parts = [
+        f"{' + '.join(names)}: {sum(each.total_mib for each in all_vram):.0f}, "
+        + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} too many.")
+        for names, all_vram, spare in _rows(found)
+    ]
+    return f"Stacked bars in MiB against {found.card.share}. {' '.join(parts)}"
+
+
+def _rect(style: str, x: float, top: float, width: float, title: str) -> str:
+    return (
+        f'<rect class="{style}" x="{x:.1f}" y="{top}" width="{max(width, 0.5):.1f}" '
+        f'height="{_BAR}"><title>{escape(title)}</title></rect>'
+    )
+
+
+def _text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+        f"{escape(words)}</text>"
+    )

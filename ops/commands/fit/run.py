@@ -1,0 +1,214 @@
+"""Whether the registry fits: each model and set against the card, and the node beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.fit.budget import Node, check_budget
+from llama_swap_config.fit.card import Card, Machine
+from llama_swap_config.fit.host import GIB, disk_bytes, host_memory_mib
+from llama_swap_config.fit.remedies import as_q8_0
+from llama_swap_config.fit.residency import (
+    AsManyAsFit,
+    NamedSets,
+    Residency,
+    Sets,
+    models_max,
+    resident_sets,
+    totals_mib,
+)
+from llama_swap_config.fit.vram import Vram, resident
+from llama_swap_config.lock.header import ProjectorHeader
+from llama_swap_config.lock.locked import Lock, LockedModel
+from llama_swap_config.model import KvCacheType, ProjectorQuantisation
+from ops.errors import OpsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """What to assume instead of the registry and the settings; each left out: what they say."""
+
+    model: str | None = None
+    """The one model that the others are about; left out: each model."""
+    context: int | None = None
+    kv_cache_type: KvCacheType | None = None
+    projector: ProjectorQuantisation | None = None
+    usable_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFit:
+    """One model alone on the card."""
+
+    id: str
+    context: int
+    kv_cache_type: KvCacheType
+    projector: ProjectorQuantisation | None
+    estimated: bool
+    """Whether the projector's size is predicted: the lock does not name that file."""
+    vram: Vram
+    spare_mib: float
+    """Below zero: it does not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFit:
+    """Models that are on the card together."""
+
+    models: tuple[str, ...]
+    reachable: bool
+    """Whether RESIDENCY lets it happen; else it only would fit."""
+    total_mib: float
+    spare_mib: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """The whole answer."""
+
+    card: Card
+    models: tuple[ModelFit, ...]
+    sets: tuple[SetFit, ...]
+    disk_bytes: int
+    """With the largest model twice, while it is replaced."""
+    disk_limit_bytes: int
+    host_memory_mib: float
+    host_memory_limit_mib: int
+    problem: str | None
+    """What `make synth` says; None: all of it runs."""
+
+
+def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fit:
+    """Compare what models need with what there is.
+
+    Args:
+        models: The locked registry.
+        residency: Which of them may be on the card together.
+        node: The card, the engine and the node.
+
+    Raises:
+        ConfigError: for a model whose memory cannot be predicted.
+    """
+    card = node.card
+    problem = None
+    try:
+        check_budget(models, residency, node)
+    except ConfigError as error:
+        problem = str(error)
+    sets = _sets(models, residency, node)
+    together = max([1, *(len(each.models) for each in sets if each.reachable)])
+    return Fit(
+        card=card,
+        models=tuple(_model(each, node.machine) for each in models),
+        sets=sets,
+        disk_bytes=disk_bytes(models),
+        disk_limit_bytes=node.storage_size_gib * GIB,
+        host_memory_mib=host_memory_mib(
+            models, cache_ram_mib=node.llama_swap.server.cache_ram_mib, together=together
+        ),
+        host_memory_limit_mib=node.memory_limit_gib * 1024,
+        problem=problem,
+    )
+
+
+def assume(
+    models: tuple[LockedModel, ...], node: Node, what_if: WhatIf, lock: Lock
+) -> tuple[tuple[LockedModel, ...], Node]:
+    """Replace what the operator wants to try.
+
+    Args:
+        models: The locked registry.
+        node: The settings.
+        what_if: What to assume.
+        lock: Where the header of another projector may be.
+
+    Raises:
+        OpsError: for a model or projector that is not there.
+        ConfigError: for a value that the registry would not take either.
+    """
+    ids = [each.model.id for each in models]
+    if what_if.model is not None and what_if.model not in ids:
+        raise OpsError(f"no model is {what_if.model!r}; the registry has {', '.join(ids)}")
+    if what_if.usable_mib is not None:
+        node = replace(node, card=replace(node.card, usable_mib=what_if.usable_mib))
+    changed = tuple(
+        _assume_model(each, what_if, lock) if what_if.model in (None, each.model.id) else each
+        for each in models
+    )
+    return changed, node
+
+
+def _assume_model(locked: LockedModel, what_if: WhatIf, lock: Lock) -> LockedModel:
+    model = locked.model
+    if what_if.context is not None:
+        model = replace(model, context=what_if.context)
+    if what_if.kv_cache_type is not None:
+        kv = what_if.kv_cache_type
+        model = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
+    locked = replace(locked, model=model)
+    if what_if.projector in (None, model.projector):
+        return locked
+    if locked.projector is None:
+        if what_if.model is None:
+            return locked
+        raise OpsError(f"model {model.id!r} has no projector; leave --projector out")
+    model = replace(model, projector=what_if.projector)
+    for file in lock[model.id]:
+        if file.role == "mmproj" and file.quantisation == what_if.projector:
+            return replace(locked, model=model, projector=file)
+    if what_if.projector != "Q8_0" or locked.projector.quantisation not in ("F16", "BF16"):
+        raise OpsError(
+            f"model {model.id!r}: the lock names no {what_if.projector} projector; only Q8_0 is "
+            "estimated, from F16 or BF16; ask for it in the registry and run `python -m ops lock`"
+        )
+    header = locked.projector_header
+    assert isinstance(header, ProjectorHeader)  # noqa: S101 - there is a projector.
+    smaller = as_q8_0(header)
+    size_bytes = locked.projector.size_bytes - header.tensor_bytes + smaller.tensor_bytes
+    # Its quantisation stays that of the file: that is how an estimate is known for one.
+    projector = replace(locked.projector, header=smaller, size_bytes=size_bytes)
+    return replace(locked, model=model, projector=projector)
+
+
+def _model(locked: LockedModel, machine: Machine) -> ModelFit:
+    model, vram = locked.model, resident(locked, machine)
+    return ModelFit(
+        id=model.id,
+        context=model.context,
+        kv_cache_type=model.kv_cache_type_k,
+        projector=model.projector,
+        estimated=locked.projector is not None
+        and locked.projector.quantisation != model.projector,
+        vram=vram,
+        spare_mib=machine.card.free_mib - vram.total_mib,
+    )
+
+
+def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> tuple[SetFit, ...]:
+    card = node.card
+    totals = totals_mib(models, node.machine)
+    if isinstance(residency, NamedSets):
+        known = [each for each in residency.sets if set(each) <= set(totals)]
+        return tuple(_set(each, totals, card, reachable=True) for each in known)
+    try:
+        found: Sets = resident_sets(models, AsManyAsFit(), node.machine)
+        reachable = isinstance(residency, AsManyAsFit)
+        if reachable and node.front_end == "llama-server":
+            # Whichever so many: the largest stand for all of them.
+            largest = sorted(totals, key=lambda each: -totals[each])
+            found = (tuple(largest[: models_max(models, residency, node.machine)]),)
+    except ConfigError:
+        # Too many models to try all sets; with AsManyAsFit the check above has said so.
+        return ()
+    return tuple(_set(each, totals, card, reachable=reachable) for each in found)
+
+
+def _set(
+    ids: tuple[str, ...], totals: Mapping[str, float], card: Card, *, reachable: bool
+) -> SetFit:
+    total = sum(totals[each] for each in ids)
+    return SetFit(
+        models=ids, reachable=reachable, total_mib=total, spare_mib=card.free_mib - total
+    )

@@ -1,0 +1,1 @@
+"""`lock`: models.lock.json follows the registry."""

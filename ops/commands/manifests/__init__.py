@@ -1,0 +1,1 @@
+"""`manifests`: the synthesized objects as Kubernetes YAML."""

@@ -1,0 +1,101 @@
+"""Card and volume before and after: what `ops fit` says of both sides, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Fit = dict[str, Any]
+"""What `ops.commands.fit.text.as_json` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a model, or models that may be resident together, take of the card."""
+
+    models: tuple[str, ...]
+    before_mib: float | None
+    """None: the base does not have it, or is not known."""
+    after_mib: float | None
+    """None: it goes."""
+    spare_mib: float | None
+    """Of the card after the merge; below zero: it does not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What is needed of how much."""
+
+    needed_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Card and volume of both sides."""
+
+    card: str
+    """What the head's models may take of which card, in words."""
+    card_before: str | None
+    """The base's; None: not known."""
+    loads: tuple[Load, ...]
+    volume: Extent
+    volume_before: Extent | None
+    problem: str | None
+    """What does not fit, in the words of the head; None: all of it fits."""
+
+    @property
+    def spare_mib(self) -> float | None:
+        """The least that is spare of the card, over models and the sets that may happen."""
+        spare = [each.spare_mib for each in self.loads if each.spare_mib is not None]
+        return min(spare, default=None)
+
+
+def compare_budgets(before: Fit | None, after: Fit) -> Budget:
+    """Put two fits side by side.
+
+    Args:
+        before: The base's; None: not known.
+        after: The head's.
+    """
+    old = {} if before is None else _totals(before)
+    new = _totals(after)
+    return Budget(
+        card=_card(after),
+        card_before=None if before is None else _card(before),
+        loads=tuple(
+            Load(
+                models=models,
+                before_mib=old.get(models, (None, None))[0],
+                after_mib=new.get(models, (None, None))[0],
+                spare_mib=new.get(models, (None, None))[1],
+            )
+            for models in {**new, **old}
+        ),
+        volume=_volume(after),
+        volume_before=None if before is None else _volume(before),
+        problem=after["problem"],
+    )
+
+
+def _totals(fit: Fit) -> dict[tuple[str, ...], tuple[float, float]]:
+    """Each model alone, then the sets that may happen: MiB taken and spare."""
+    alone = {(each["id"],): (each["total_mib"], each["spare_mib"]) for each in fit["models"]}
+    return alone | {
+        tuple(each["models"]): (each["total_mib"], each["spare_mib"])
+        for each in fit["sets"]
+        if each["reachable"]
+    }
+
+
+def _card(fit: Fit) -> str:
+    card = fit["card"]
+    free, usable = card["free_mib"], card["usable_mib"]
+    share = f"{free} of {usable} MiB" if free != usable else f"{usable} MiB"
+    return f"{card['product']}, {share}"
+
+
+def _volume(fit: Fit) -> Extent:
+    return Extent(
+        needed_bytes=fit["volume"]["needed_bytes"], size_bytes=fit["volume"]["size_bytes"]
+    )

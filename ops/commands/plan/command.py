@@ -1,0 +1,76 @@
+"""The command `plan`: what a merge would do, from two syntheses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.errors import OpsError
+from ops.machine.checkout import ROOT
+from ops.report.terminal import CONSOLE
+
+
+def plan(
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            help="A git revision; left out: the merge base with main or origin/main.",
+            show_default=False,
+        ),
+    ] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Also write plan.md, comment.md (below 60,000 bytes) and plan.json here.",
+            show_default=False,
+        ),
+    ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Also ask Terraform (PG_CONN_STR, KUBE_CONFIG_PATH, KUBE_CTX); takes no lock.",
+        ),
+    ] = False,
+    rate_mb_s: Annotated[
+        float, typer.Option("--rate-mb-s", min=0.1, help="How fast files download, in MB/s.")
+    ] = 50,
+) -> None:
+    """Show what a merge of the working tree would do: exit code 0 nothing, 2 something, 1 error.
+
+    Without --refresh it needs no cluster and no secret: both revisions are synthesized and
+    compared.
+
+    Example: `python -m ops plan --base origin/main --markdown`
+    """
+    from ops.commands.plan.as_json import as_json as to_json
+    from ops.commands.plan.run import plan as run
+    from ops.commands.plan.run import write_report
+    from ops.commands.plan.sections import document
+    from ops.machine.signals import ended_by_signals
+    from ops.report import markdown, on_terminal
+    from ops.report.safe_text import one_line
+
+    if as_json and as_markdown:
+        raise typer.BadParameter("--json and --markdown exclude each other")
+    with ended_by_signals():
+        found = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
+    shown = document(found)
+    if report is not None:
+        write_report(report, found, shown)
+    if as_json:
+        typer.echo(json.dumps(to_json(found), indent=2))
+    elif as_markdown:
+        typer.echo(markdown.as_markdown(shown), nl=False)
+    else:
+        on_terminal.show_plan(CONSOLE, shown)
+    if found.problem is not None:
+        raise OpsError(one_line(found.problem))
+    raise typer.Exit(2 if found.differs else 0)

@@ -1,0 +1,128 @@
+"""Everything that differs between two trees."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from ops.commands.plan.budget import Budget, compare_budgets
+from ops.commands.plan.fields import FieldChange
+from ops.commands.plan.models import Files, ModelChange, file_changes, model_changes
+from ops.commands.plan.objects import ObjectChange, object_changes, setting_changes, unprotected
+from ops.commands.plan.refresh import Disagreement
+from ops.commands.plan.revision import Revision
+from ops.commands.plan.side import Side
+from ops.report.safe_text import lines
+from ops.terraform.verdict import NAMED_ONLY, Verdict
+
+_FRONT_END = "llama-swap"
+"""The ConfigMap with the front end's configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """What Terraform itself says, asked with the state and the cluster."""
+
+    verdict: Verdict
+    disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The whole answer."""
+
+    base: Revision
+    base_problem: str | None
+    """Why the base does not synthesize; None: it does."""
+    problem: str | None
+    """Why the head does not synthesize; None: it does."""
+    objects: tuple[ObjectChange, ...]
+    settings: tuple[FieldChange, ...]
+    """What Terraform itself is told otherwise: backend, provider."""
+    unprotected: tuple[str, ...]
+    models: tuple[ModelChange, ...] | None
+    """None: not known of one of the two."""
+    files: Files | None
+    """None: not known of one of the two."""
+    front_end: tuple[str, ...]
+    """The diff of the front end's configuration, without secrets."""
+    budget: Budget | None
+    """None: not known of the head."""
+    rate_mb_s: float
+    refreshed: Refreshed | None = None
+    """None: Terraform was not asked."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything does: objects, settings, models, files or, where asked, the cluster."""
+        real = self.refreshed is not None and bool(self.refreshed.verdict.planned)
+        moved = self.files is not None and bool(self.files.download or self.files.free)
+        return bool(
+            self.objects or self.settings or self.unprotected or self.models or moved or real
+        )
+
+    @property
+    def refused(self) -> tuple[ObjectChange, ...]:
+        """The objects for which Terraform refuses the whole plan."""
+        return tuple(each for each in self.objects if each.refused)
+
+    @property
+    def named_only(self) -> tuple[ObjectChange, ...]:
+        """The objects that Terraform would remove, and `ops deploy` only where they are named."""
+        return tuple(
+            each
+            for each in self.objects
+            if each.kind in NAMED_ONLY
+            and each.action in ("replace", "delete")
+            and not each.refused
+        )
+
+
+def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> Comparison:
+    """Compare two sides.
+
+    Args:
+        base: What is there; one that does not synthesize has nothing.
+        head: What is to come; of one that does not synthesize only the budget is compared.
+        revision: What the base is.
+        rate_mb_s: Megabytes a second of a download.
+    """
+    old, new = base.document, head.document
+    there = None if base.models is None and old else base.models or ()
+    known = there is not None and head.models is not None
+    return Comparison(
+        base=revision,
+        base_problem=base.problem,
+        problem=head.problem,
+        objects=object_changes(old, new) if new else (),
+        settings=setting_changes(old, new) if new else (),
+        unprotected=unprotected(old, new) if new else (),
+        models=model_changes(there or (), head.models or ()) if known else None,
+        files=file_changes(there or (), head.models or ()) if known else None,
+        front_end=_front_end(old, new) if new else (),
+        budget=None if head.fit is None else compare_budgets(base.fit, head.fit),
+        rate_mb_s=rate_mb_s,
+    )
+
+
+def _front_end(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    old, new = _configuration(before), _configuration(after)
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        was, now = (lines(each[key]) if key in each else [] for each in (old, new))
+        diff = list(difflib.unified_diff(was, now, f"base/{key}", f"head/{key}", lineterm=""))
+        if not diff and old.get(key) != new.get(key):
+            diff = [f"only what is kept secret differs in {key}"]
+        found += diff
+    return tuple(found)
+
+
+def _configuration(document: dict[str, Any]) -> dict[str, str]:
+    for each in document.get("resource", {}).get("kubernetes_config_map_v1", {}).values():
+        if each["metadata"]["name"] == _FRONT_END:
+            data: dict[str, str] = each["data"]
+            return {
+                key: text.replace("$${", "${").replace("%%{", "%{") for key, text in data.items()
+            }
+    return {}

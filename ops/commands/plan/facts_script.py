@@ -1,0 +1,92 @@
+"""Run by path in a process of its own: says in JSON what a tree declares beyond its objects.
+
+It imports the modules of the tree that PYTHONPATH names, which may be older than this file: what
+that tree cannot say is named under `unknown`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+Facts = dict[str, Any]
+
+
+def main() -> None:
+    """Print the facts."""
+    found: Facts = {}
+    unknown: dict[str, str] = {}
+    for name, read in (("models", _models), ("fit", _fit)):
+        try:
+            found[name] = read()
+        except Exception as error:
+            unknown[name] = f"{type(error).__name__}: {error}"
+    json.dump(found | {"unknown": unknown}, sys.stdout)
+
+
+def _models() -> list[Facts]:
+    return [
+        {
+            "fields": _plain(each.model),
+            "files": [
+                {
+                    name: getattr(file, name)
+                    for name in (
+                        "role",
+                        "repository",
+                        "revision",
+                        "name",
+                        "quantisation",
+                        "size_bytes",
+                        "sha256",
+                    )
+                }
+                for file in each.files
+            ],
+        }
+        for each in _locked()
+    ]
+
+
+def _fit() -> Facts:
+    from llama_swap_config.registry import RESIDENCY
+    from stacks.settings import PRODUCTION
+
+    fit = _module("ops.commands.fit.run", "ops.fit").fit(_locked(), RESIDENCY, PRODUCTION.node)
+    as_json = _module("ops.commands.fit.text", "ops.fit_text").as_json
+    return cast(Facts, as_json(fit))
+
+
+def _locked() -> Any:
+    from llama_swap_config.registry import REGISTRY
+
+    lock = _module("llama_swap_config.lock.locked", "llama_swap_config.lock")
+    file = _module("llama_swap_config.lock.file", "llama_swap_config.lock_file")
+    return lock.lock_models(REGISTRY, file.read_lock())
+
+
+def _module(name: str, older_name: str) -> Any:
+    """Import a module by its name here, or by the one that it has in a tree from before."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        return importlib.import_module(older_name)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {field.name: _plain(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Two versions of one Terraform resource, field by field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from ops.terraform.manifests import field_path
+
+_NOT_OF_THE_OBJECT = frozenset({"//", "count", "depends_on", "lifecycle", "provider"})
+_SETS = frozenset({"access_modes", "mount_options", "verbs", "api_groups", "resource_names"})
+"""Lists whose order Terraform does not see."""
+_QUANTITIES = frozenset({"capacity", "limits", "requests"})
+_NAMES = ("name", "key", "mount_path", "type")
+"""What tells the items of a repeated block apart: the first that all have, each another one."""
+
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]i|[kMGTP]|m)?")
+_FACTORS: dict[str | None, Fraction] = {
+    None: Fraction(1),
+    "m": Fraction(1, 1000),
+    **{unit: Fraction(1000 ** (power + 1)) for power, unit in enumerate("kMGTP")},
+    **{f"{unit}i": Fraction(1024 ** (power + 1)) for power, unit in enumerate("KMGTP")},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One field that differs."""
+
+    path: str
+    """Terraform's, without indexes: `spec.template.spec.container.image`."""
+    parts: tuple[str, ...]
+    """The same with what tells repeated blocks and keys apart, each as `[name]`."""
+    before: Any
+    """None: there was none."""
+    after: Any
+    """None: there will be none."""
+    block: str
+    """Path of the outermost block that comes or goes with it; empty: both sides have it."""
+
+    @property
+    def kubernetes_path(self) -> str:
+        """As Kubernetes spells it: `spec.template.spec.containers[llama-swap].image`."""
+        return field_path(self.parts)
+
+
+def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
+    """List what differs between two versions of a resource; what Terraform alone reads is not.
+
+    Args:
+        before: The resource of cdk.tf.json.
+        after: The same one later.
+    """
+    old, new = (
+        {key: value for key, value in each.items() if key not in _NOT_OF_THE_OBJECT}
+        for each in (before, after)
+    )
+    return tuple(_changes(old, new, (), ""))
+
+
+def quantity(value: Any) -> Fraction | None:
+    """Read a quantity of Kubernetes; None where it is none."""
+    match = _QUANTITY.fullmatch(str(value))
+    return None if match is None else Fraction(match[1]) * _FACTORS[match[2]]
+
+
+def is_given(value: Any) -> bool:
+    """Whether there is something: to Terraform null, an empty list and no block are the same."""
+    return value not in (None, [], {})
+
+
+def _changes(before: Any, after: Any, parts: tuple[str, ...], block: str) -> Iterator[FieldChange]:
+    before, after = _block(before), _block(after)
+    old, new = _items(before, after)
+    if old is not None and new is not None:
+        if not block and parts and is_given(before) is not is_given(after):
+            block = _path(parts)
+        for key in {**old, **new}:
+            inner = block
+            if key.startswith("[") and not inner and (key in old) is not (key in new):
+                inner = _path(parts)
+            yield from _changes(old.get(key), new.get(key), (*parts, key), inner)
+        if list(old) != list(new) and set(old) == set(new) and _is_list(before):
+            yield _change(parts, ", ".join(old), ", ".join(new), block)
+    elif not _same(parts, before, after):
+        yield _change(parts, before, after, block)
+
+
+def _change(parts: tuple[str, ...], before: Any, after: Any, block: str) -> FieldChange:
+    return FieldChange(path=_path(parts), parts=parts, before=before, after=after, block=block)
+
+
+def _path(parts: Sequence[str]) -> str:
+    return ".".join(part for part in parts if not part.startswith("["))
+
+
+def _block(value: Any) -> Any:
+    """Take a block for itself that Terraform wraps in a list of one, without a name of its own."""
+    if _is_list(value) and len(value) == 1 and not any(name in value[0] for name in _NAMES):
+        return value[0]
+    return value
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is a repeated block."""
+    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) for e in value)
+
+
+def _items(before: Any, after: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Both sides as members with keys, where they are blocks; one that is missing has none."""
+    present = [each for each in (before, after) if is_given(each)]
+    if not present:
+        return None, None
+    if all(isinstance(each, dict) for each in present):
+        return before or {}, after or {}
+    lists = [[each] if isinstance(each, dict) else each for each in present]
+    if not all(_is_list(each) for each in lists):
+        return None, None
+    name = next((each for each in _NAMES if all(_names_all(each, items) for items in lists)), None)
+    old, new = _keyed(before, name), _keyed(after, name)
+    return old, _under_old_names(old, new)
+
+
+def _under_old_names(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Keep an item's key where it only got another name: Terraform compares by position."""
+    gone = [key for key in old if key not in new]
+    come = [key for key in new if key not in old]
+    if len(gone) != len(come):
+        return new
+    renamed = dict(zip(come, gone, strict=True))
+    return {renamed.get(key, key): item for key, item in new.items()}
+
+
+def _names_all(name: str, items: list[dict[str, Any]]) -> bool:
+    names = [item.get(name) for item in items]
+    return None not in names and len(set(map(str, names))) == len(names)
+
+
+def _keyed(value: Any, name: str | None) -> dict[str, Any]:
+    if not is_given(value):
+        return {}
+    items = [value] if isinstance(value, dict) else value
+    return {f"[{index if name is None else item[name]}]": item for index, item in enumerate(items)}
+
+
+def _same(parts: tuple[str, ...], before: Any, after: Any) -> bool:
+    if not is_given(before) or not is_given(after):
+        return is_given(before) is is_given(after)
+    name = next((part for part in reversed(parts) if not part.startswith("[")), "")
+    if isinstance(before, list) and isinstance(after, list):
+        if name in _SETS:
+            return sorted(map(str, before)) == sorted(map(str, after))
+        return before == after
+    if len(parts) > 1 and parts[-2] in _QUANTITIES:
+        quantities = quantity(before), quantity(after)
+        if None not in quantities:
+            return quantities[0] == quantities[1]
+    return _text(before) == _text(after)
+
+
+def _text(value: Any) -> str:
+    """Terraform turns numbers, switches and texts into each other as the schema asks for."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

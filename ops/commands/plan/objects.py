@@ -1,0 +1,154 @@
+"""The objects of two syntheses, matched by Terraform's address as Terraform matches them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ops.commands.plan.fields import FieldChange, field_changes
+from ops.commands.plan.immutable import forces_replacement
+from ops.terraform.changes import kind_of
+
+Action = Literal["create", "update", "replace", "delete"]
+_TEMPLATE = "spec.template"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange:
+    """One object that a merge touches."""
+
+    address: str
+    """Terraform's: `kubernetes_job_v1.model-download_2FAC35D3`."""
+    kind: str
+    """Of Kubernetes: `Job`."""
+    namespace: str
+    """Empty for an object of no namespace."""
+    name: str
+    """As it will be; of one that goes, as it is."""
+    action: Action
+    fields: tuple[FieldChange, ...]
+    """None for one that comes or goes: all of it does."""
+    forced_by: tuple[FieldChange, ...]
+    """The fields for which it has to be replaced."""
+    refused: bool
+    """Whether `prevent_destroy` makes Terraform refuse the whole plan.
+
+    Of an object that is no longer declared it does not: the guard goes with the declaration.
+    """
+
+    @property
+    def restarts(self) -> tuple[FieldChange, ...]:
+        """What of a Deployment's pods changes, so that they start anew."""
+        if self.kind != "Deployment" or self.action != "update":
+            return ()
+        return tuple(each for each in self.fields if f"{each.path}.".startswith(f"{_TEMPLATE}."))
+
+
+def object_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[ObjectChange, ...]:
+    """List what an apply would do to each object, if the cluster is as the base says.
+
+    Args:
+        before: The base's cdk.tf.json; empty: it has none.
+        after: The head's.
+    """
+    return tuple(_changes(_resources(before), _resources(after)))
+
+
+def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
+    """List what differs beside the objects: backend, provider, versions, forgotten addresses.
+
+    Args:
+        before: The base's cdk.tf.json; empty: it has none, and nothing is listed.
+        after: The head's.
+    """
+    if not before:
+        return ()
+    names = ("terraform", "provider", "variable", "output", "data", "removed")
+    old, new = ({name: each[name] for name in names if name in each} for each in (before, after))
+    return field_changes(old, new)
+
+
+def unprotected(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """Name the objects that `prevent_destroy` protects in the base, and no longer in the head."""
+    old, new = _resources(before), _resources(after)
+    return tuple(
+        f"{_kind(address)} {_metadata(old[address]).get('name', '')}"
+        for address in old
+        if address in new and _is_protected(old[address]) and not _is_protected(new[address])
+    )
+
+
+def _changes(
+    before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]
+) -> Iterator[ObjectChange]:
+    for address in sorted({*before, *after}):
+        old, new = before.get(address), after.get(address)
+        if old is None or new is None:
+            action: Action = "delete" if new is None else "create"
+            yield _change(address, old, old or new or {}, action)
+            continue
+        ignored = _ignored(new)
+        fields = tuple(
+            each
+            for each in field_changes(old, new)
+            if not any(f"{each.path}.".startswith(f"{path}.") for path in ignored)
+        )
+        if not fields:
+            continue
+        resource_type = address.split(".")[0]
+        forced_by = tuple(each for each in fields if forces_replacement(resource_type, each))
+        action = "replace" if forced_by else "update"
+        yield _change(address, old, new, action, fields=fields, forced_by=forced_by)
+
+
+def _change(
+    address: str,
+    before: dict[str, Any] | None,
+    resource: dict[str, Any],
+    action: Action,
+    *,
+    fields: tuple[FieldChange, ...] = (),
+    forced_by: tuple[FieldChange, ...] = (),
+) -> ObjectChange:
+    metadata = _metadata(resource)
+    return ObjectChange(
+        address=address,
+        kind=_kind(address),
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata.get("name", address.partition(".")[2])),
+        action=action,
+        fields=fields,
+        forced_by=forced_by,
+        # Terraform reads the lifecycle of what is declared now.
+        refused=action == "replace" and _is_protected(resource),
+    )
+
+
+def _resources(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{resource_type}.{name}": resource
+        for resource_type, by_name in document.get("resource", {}).items()
+        for name, resource in by_name.items()
+    }
+
+
+def _metadata(resource: dict[str, Any]) -> dict[str, Any]:
+    metadata: Any = resource.get("metadata", {})
+    found: dict[str, Any] = metadata[0] if isinstance(metadata, list) else metadata
+    return found
+
+
+def _kind(address: str) -> str:
+    return kind_of(address.split(".")[0])
+
+
+def _ignored(resource: dict[str, Any]) -> tuple[str, ...]:
+    """The paths that Terraform sets once and then lets be, without indexes."""
+    paths = resource.get("lifecycle", {}).get("ignore_changes", ())
+    return tuple(re.sub(r"\[\d+\]", "", path) for path in paths)
+
+
+def _is_protected(resource: dict[str, Any]) -> bool:
+    return bool(resource.get("lifecycle", {}).get("prevent_destroy"))

@@ -1,0 +1,146 @@
+"""The real plan beside the predicted one: where they disagree, the cluster is not as the base.
+
+Read-only: it takes no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ops.cluster import environment
+from ops.commands.plan.fields import is_given
+from ops.commands.plan.objects import ObjectChange
+from ops.terraform.changes import Action, ResourceChange
+from ops.terraform.manifests import field_path
+from ops.terraform.run import Terraform
+from ops.terraform.synth import Synthesized
+from ops.terraform.verdict import Verdict, judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """One object of which Terraform says something else than the two syntheses."""
+
+    address: str
+    kind: str
+    name: str
+    reason: str
+    fields: tuple[str, ...]
+    """What differs in the cluster, as Kubernetes spells it; none: the object as a whole."""
+
+
+def check_environment() -> None:
+    """Refuse to go on without Terraform, its state and the cluster.
+
+    Raises:
+        OpsError: naming what is missing.
+    """
+    environment.check_terraform()
+    environment.check_postgresql()
+    environment.check_cluster()
+
+
+def real_verdict(synthesized: Synthesized) -> Verdict:
+    """Ask Terraform for the plan of the head, with the state and the cluster of the environment.
+
+    Raises:
+        OpsError: when Terraform cannot plan.
+    """
+    terraform = Terraform(synthesized.directory)
+    terraform.init()
+    with terraform.saved_plan(lock=False) as plan:
+        return judge(plan.changes, protected=plan.protected)
+
+
+def disagreements(
+    predicted: tuple[ObjectChange, ...], real: tuple[ResourceChange, ...]
+) -> tuple[Disagreement, ...]:
+    """Compare what the two syntheses say with what Terraform says, address by address.
+
+    Args:
+        predicted: From the two syntheses.
+        real: From Terraform, those that stay as they are included.
+    """
+    return tuple(_disagreements(predicted, real))
+
+
+def changed_paths(change: ResourceChange) -> dict[str, str]:
+    """The fields that an apply would change: Terraform's path without indexes -> Kubernetes'."""
+    return {
+        ".".join(part for part in parts if not part.startswith("[")): field_path(parts)
+        for parts in _paths(change.before, change.after, ())
+    }
+
+
+def _disagreements(
+    predicted: tuple[ObjectChange, ...], real: tuple[ResourceChange, ...]
+) -> Iterator[Disagreement]:
+    by_address = {each.address: each for each in real if each.action != "no-op"}
+    expected = {each.address: each for each in predicted}
+    for address, change in by_address.items():
+        prediction = expected.get(address)
+        paths = changed_paths(change) if change.action in ("update", "replace") else {}
+        if prediction is None:
+            yield _disagreement(change, _unasked(change.action), tuple(paths.values()))
+            continue
+        known = {each.path for each in prediction.fields}
+        extra = tuple(
+            shown for path, shown in paths.items() if not any(_touch(path, it) for it in known)
+        )
+        if change.action != prediction.action:
+            said = f"this branch would {prediction.action} it, Terraform would {change.action} it"
+            yield _disagreement(change, said, extra)
+        elif extra:
+            said = "also differs in the cluster where this branch does not touch it"
+            yield _disagreement(change, said, extra)
+    for address, prediction in expected.items():
+        if address not in by_address:
+            yield Disagreement(
+                address=address,
+                kind=prediction.kind,
+                name=prediction.name,
+                reason="this branch changes it, but the cluster already is so",
+                fields=(),
+            )
+
+
+def _disagreement(change: ResourceChange, reason: str, fields: tuple[str, ...]) -> Disagreement:
+    return Disagreement(
+        address=change.address,
+        kind=change.kind,
+        name=change.name,
+        reason=reason,
+        fields=fields,
+    )
+
+
+def _unasked(action: Action) -> str:
+    if action == "create":
+        return "is missing in the cluster although this branch does not add it"
+    if action in ("delete", "forget"):
+        return "is in the state, and in neither the base nor this branch"
+    return "differs in the cluster although this branch does not touch it"
+
+
+def _touch(path: str, other: str) -> bool:
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+
+
+def _paths(before: Any, after: Any, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Find the leaves that differ; what is known only after the apply is missing in `after`."""
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) == 1:
+        yield from _paths(before[0], after[0], parts)
+    elif isinstance(before, dict) and isinstance(after, dict):
+        for key, value in after.items():
+            yield from _paths(before.get(key), value, (*parts, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from _paths(*pair, (*parts, f"[{_name(pair[1], index)}]"))
+    elif before != after and (is_given(before) or is_given(after)):
+        yield parts
+
+
+def _name(item: Any, index: int) -> str:
+    return str(item.get("name") or index) if isinstance(item, dict) else str(index)

@@ -1,0 +1,122 @@
+"""A revision of this repository, unpacked beside the working tree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.errors import OpsError
+from ops.report.safe_text import one_line
+
+_FETCH = "git fetch --unshallow origin main:refs/remotes/origin/main"
+_TRUNKS = ("refs/heads/main", "refs/remotes/origin/main")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A commit, and how it was asked for."""
+
+    commit: str
+    name: str
+    """The operator's word, or what the default came from."""
+
+
+def find_base(root: Path, asked: str | None) -> Revision:
+    """Find the commit to compare with.
+
+    Args:
+        root: The working tree.
+        asked: A revision; left out: the merge base with `main`, or with `origin/main` where there
+            is no local `main` or it has all of HEAD; where both have, that is HEAD.
+
+    Raises:
+        OpsError: for a tree without git, a revision that is not here, and a clone that lacks the
+            merge base; the line says which command brings it.
+    """
+    if _git(root, "rev-parse", "--is-inside-work-tree") is None:
+        raise OpsError(
+            f"{root} is no git repository, so there is no base to compare with; "
+            "run this in a clone (`git clone`)"
+        )
+    is_shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
+    if asked is not None:
+        commit = _commit(root, asked)
+        if commit is None:
+            remedy = f"run `{_FETCH}`" if is_shallow else "run `git fetch origin`, or `git log`"
+            raise OpsError(
+                f"--base is {one_line(repr(asked))}; allowed: a revision that is in this clone; "
+                f"{remedy}"
+            )
+        return Revision(commit=commit, name=asked)
+    found = [each for trunk in _TRUNKS if (each := _merge_base(root, trunk)) is not None]
+    if found:
+        # On a main with commits that are not pushed HEAD is its own base: they are what is asked.
+        head = _commit(root, "HEAD")
+        return next((each for each in found if each.commit != head), found[0])
+    if is_shallow:
+        raise OpsError(
+            f"this clone is shallow and lacks the merge base with main; run `{_FETCH}`, or name "
+            "a base that is here (--base HEAD^1)"
+        )
+    raise OpsError(
+        "there is no branch main or origin/main that shares a commit with HEAD; "
+        "run `git fetch origin main:refs/remotes/origin/main`, or pass --base"
+    )
+
+
+def _merge_base(root: Path, trunk: str) -> Revision | None:
+    if _commit(root, trunk) is None:
+        return None
+    found = _git(root, "merge-base", "HEAD", trunk)
+    name = trunk.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+    return None if found is None else Revision(commit=found, name=f"merge base with {name}")
+
+
+def unpack(root: Path, revision: Revision, directory: Path) -> None:
+    """Unpack a revision's files.
+
+    Args:
+        root: The working tree of the repository.
+        revision: What to unpack.
+        directory: An empty directory.
+
+    Raises:
+        OpsError: when git cannot give the files.
+    """
+    with tempfile.TemporaryDirectory() as aside:
+        # An index of its own, so that what is staged stays staged.
+        env = os.environ | {"GIT_INDEX_FILE": str(Path(aside) / "index")}
+        for words in (
+            ("read-tree", revision.commit),
+            ("checkout-index", "--all", f"--prefix={directory}/"),
+        ):
+            result = subprocess.run(
+                ["git", *words], cwd=root, env=env, capture_output=True, text=True, check=False
+            )
+            if result.returncode:
+                raise OpsError(
+                    f"base {revision.commit[:12]} cannot be unpacked "
+                    f"({one_line(result.stderr.strip())}); if this is a partial or shallow clone, "
+                    f"run `{_FETCH}`"
+                )
+
+
+def _commit(root: Path, revision: str) -> str | None:
+    # A revision may begin with a dash, and be no option all the same.
+    words = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return _git(root, "rev-parse", *words)
+
+
+def _git(root: Path, *words: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *words], cwd=root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise OpsError("git is not on PATH; install it") from error
+    except ValueError:
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,0 +1,71 @@
+"""Read both sides and compare them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from ops.commands.plan.as_json import as_json
+from ops.commands.plan.comparison import Comparison, Refreshed, compare
+from ops.commands.plan.refresh import check_environment, disagreements, real_verdict
+from ops.commands.plan.revision import find_base, unpack
+from ops.commands.plan.side import read_side
+from ops.errors import OpsError
+from ops.report.document import Document
+from ops.report.markdown import as_comment, as_markdown
+
+
+def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Comparison:
+    """Compare a revision with the working tree.
+
+    Args:
+        root: The working tree.
+        base: A revision; left out: the merge base with main.
+        rate_mb_s: Megabytes a second of a download.
+        refresh: Whether to ask Terraform too, with the environment's state and cluster.
+
+    Raises:
+        OpsError: when there is no base, or Terraform cannot say.
+    """
+    if refresh:
+        check_environment()
+    revision = find_base(root, base)
+    with tempfile.TemporaryDirectory(prefix="plan-") as directory:
+        work = Path(directory)
+        tree = work / "base"
+        tree.mkdir()
+        unpack(root, revision, tree)
+        with ThreadPoolExecutor() as threads:
+            old = threads.submit(read_side, tree, work / "base.out")
+            new = threads.submit(read_side, root, work / "head.out")
+            before, after = old.result(), new.result()
+        found = compare(before, after, revision=revision, rate_mb_s=rate_mb_s)
+        if not refresh or after.synthesized is None:
+            return found
+        verdict = real_verdict(after.synthesized)
+    refreshed = Refreshed(
+        verdict=verdict, disagreements=disagreements(found.objects, verdict.changes)
+    )
+    return replace(found, refreshed=refreshed)
+
+
+def write_report(directory: Path, found: Comparison, document: Document) -> None:
+    """Write plan.md, whole; comment.md, short enough for one; and plan.json.
+
+    Raises:
+        OpsError: when a file cannot be written.
+    """
+    texts = {
+        "plan.md": as_markdown(document),
+        "comment.md": as_comment(document),
+        "plan.json": json.dumps(as_json(found), indent=2) + "\n",
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OpsError(f"{directory} cannot be written ({error.strerror})") from error

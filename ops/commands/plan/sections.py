@@ -1,0 +1,264 @@
+"""The parts of a plan's document, from the one that matters most for a merge on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ops.commands.deploy.terraform_document import TONES, terraform_document
+from ops.commands.plan.budget import Budget, Extent
+from ops.commands.plan.comparison import Comparison, Refreshed
+from ops.commands.plan.models import FileChange, Files, ModelChange
+from ops.commands.plan.objects import ObjectChange
+from ops.commands.plan.refresh import Disagreement
+from ops.commands.plan.sentence import sentence, title, tone
+from ops.report.document import (
+    Block,
+    Diff,
+    Document,
+    Line,
+    Listing,
+    Row,
+    Section,
+    Table,
+    Tone,
+    Value,
+)
+from ops.report.words import before_and_after, duration, size
+from ops.terraform.changes import VERBS
+
+_MODEL_TONES: dict[str, Tone] = {
+    "added": "added",
+    "changed": "changed",
+    "renamed": "changed",
+    "removed": "removed",
+}
+
+
+def document(found: Comparison) -> Document:
+    """Write a comparison as a document."""
+    base = found.base
+    note: Line = ("Compared with ", Value(base.commit[:12]), " (", Value(base.name), ").")
+    compared = Document(
+        title=title(found),
+        sentence=sentence(found),
+        note=note,
+        sections=tuple(_sections(found)),
+        tone=tone(found),
+    )
+    return compared if found.refreshed is None else _below(found.refreshed, compared)
+
+
+def _below(refreshed: Refreshed, compared: Document) -> Document:
+    """Put a comparison of branches below what Terraform says, which is what a deploy would do."""
+    real = terraform_document(refreshed.verdict)
+    own = Section(
+        title="Comparison of the two branches",
+        blocks=(
+            Listing(lines=(compared.sentence, compared.note)),
+            *_disagreements(refreshed.disagreements),
+        ),
+        importance=6,
+    )
+    return replace(real, sections=(*real.sections, own, *compared.sections))
+
+
+def _sections(found: Comparison) -> Iterator[Section]:
+    if found.base_problem is not None:
+        line: Line = ("The base does not synthesize: ", Value(found.base_problem))
+        yield Section(title="Base", blocks=(Listing(lines=(line,), tone="bad"),), importance=7)
+    if found.models is None and found.problem is None:
+        lines: tuple[Line, ...] = (("Models and files are not known of the base.",),)
+        yield Section(title="Models", blocks=(Listing(lines=lines),), importance=5)
+    elif found.models:
+        yield Section(title="Models", blocks=(_models(found.models),), importance=5)
+    if found.objects or found.settings or found.unprotected:
+        yield Section(title="Objects", blocks=tuple(_objects(found)), importance=4)
+    if found.front_end:
+        yield Section(title="Front end", blocks=(Diff(lines=found.front_end),), importance=1)
+    if found.files is not None and (found.files.download or found.files.free):
+        blocks = _files(found.files, found.rate_mb_s)
+        yield Section(title="Files", blocks=blocks, importance=2)
+    if found.budget is not None and (found.differs or found.problem is not None):
+        yield Section(title="Card and volume", blocks=_budget(found.budget), importance=3)
+
+
+def _models(changes: tuple[ModelChange, ...]) -> Table:
+    rows = []
+    for change in changes:
+        name: Line = (Value(change.id),)
+        if change.action == "renamed":
+            name = (Value(change.was), " is now ", Value(change.id))
+        head: tuple[Line, ...] = ((change.action,), name)
+        tone = _MODEL_TONES[change.action]
+        if change.action in ("added", "removed"):
+            rows.append(Row((*head, ("files",), *_either(change)), tone))
+            head = ((), ())
+        elif not change.fields:
+            rows.append(Row((*head, (), (), ()), tone))
+        for field in change.fields:
+            cells = before_and_after(field.name.split("."), field.before, field.after)
+            rows.append(Row((*head, (Value(field.name),), *cells), tone))
+            head = ((), ())
+    return Table(header=("", "model", "field", "before", "after"), rows=tuple(rows))
+
+
+def _either(change: ModelChange) -> tuple[Line, Line]:
+    shown: Line = (size(change.size_bytes),)
+    return ((), shown) if change.action == "added" else (shown, ())
+
+
+def _objects(found: Comparison) -> Iterator[Block]:
+    bad: list[Line] = [
+        (
+            f"Terraform refuses this plan: {each.kind} ",
+            Value(each.name),
+            " has prevent_destroy and would be replaced.",
+        )
+        for each in found.refused
+    ]
+    bad += [
+        (
+            f"A deploy refuses to {VERBS[each.action]} {each.kind} ",
+            Value(each.name),
+            " unless --allow-removal ",
+            Value(each.address),
+            " names it.",
+        )
+        for each in found.named_only
+    ]
+    bad += [("prevent_destroy no longer guards ", Value(each), ".") for each in found.unprotected]
+    if bad:
+        yield Listing(lines=tuple(bad), tone="bad")
+    notes = [line for each in found.objects for line in _why(each)]
+    if notes:
+        yield Listing(lines=tuple(notes))
+    rows = [row for each in found.objects for row in _object_rows(each)]
+    for index, field in enumerate(found.settings):
+        head: tuple[Line, ...] = (("change",), ("Terraform",)) if index == 0 else ((), ())
+        cells = before_and_after(field.parts, field.before, field.after)
+        rows.append(Row((*head, (Value(field.path),), *cells), "changed"))
+    if rows:
+        yield Table(header=("", "object", "field", "before", "after"), rows=tuple(rows))
+
+
+def _why(change: ObjectChange) -> Iterator[Line]:
+    if change.restarts:
+        yield (
+            f"The pod of {change.kind} ",
+            Value(change.name),
+            " restarts because of ",
+            *_joined([_reason(each.parts, each.kubernetes_path) for each in change.restarts]),
+            ".",
+        )
+    if change.forced_by:
+        yield (
+            f"{change.kind} ",
+            Value(change.name),
+            " is replaced: ",
+            *_joined([each.kubernetes_path for each in change.forced_by]),
+            " cannot be changed in place.",
+        )
+
+
+def _reason(parts: tuple[str, ...], path: str) -> str:
+    return parts[-1] if "annotations" in parts else path
+
+
+def _joined(names: list[str]) -> Line:
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more fields"]
+    found: list[str | Value] = []
+    for index, name in enumerate(shown):
+        found += [", "] if index else []
+        found.append(Value(name) if len(names) <= 4 or index < 3 else name)
+    return tuple(found)
+
+
+def _object_rows(change: ObjectChange) -> Iterator[Row]:
+    tone = TONES[change.action]
+    head: tuple[Line, ...] = ((VERBS[change.action],), (f"{change.kind} ", Value(change.name)))
+    if not change.fields:
+        yield Row((*head, (), (), ()), tone)
+    for field in change.fields:
+        cells = before_and_after(field.parts, field.before, field.after)
+        yield Row((*head, (Value(field.kubernetes_path),), *cells), tone)
+        head = ((), ())
+
+
+def _files(files: Files, rate_mb_s: float) -> tuple[Block, ...]:
+    needed = files.download_bytes
+    lines: list[Line] = []
+    if files.download:
+        time = duration(needed / (rate_mb_s * 1e6))
+        lines.append((f"{size(needed)} to download: {time} at {rate_mb_s:g} MB/s.",))
+    if files.free:
+        lines.append((f"{size(files.free_bytes)} that the upkeep frees after its grace.",))
+    rows = [_file("download", each, "added") for each in files.download]
+    rows += [_file("free", each, "removed") for each in files.free]
+    table = Table(
+        header=("", "file", "repository", "size"), rows=tuple(rows), numbers=frozenset({3})
+    )
+    return (Listing(lines=tuple(lines)), table)
+
+
+def _file(word: str, file: FileChange, tone: Tone) -> Row:
+    cells: tuple[Line, ...] = (
+        (word,),
+        (Value(file.name),),
+        (Value(file.repository),),
+        (size(file.size_bytes),),
+    )
+    return Row(cells, tone)
+
+
+def _budget(budget: Budget) -> tuple[Block, ...]:
+    rows = []
+    for load in budget.loads:
+        names: list[str | Value] = []
+        for index, each in enumerate(load.models):
+            names += [" + ", Value(each)] if index else [Value(each)]
+        numbers = (load.before_mib, load.after_mib, load.spare_mib)
+        is_bad = load.spare_mib is not None and load.spare_mib < 0
+        cells: tuple[Line, ...] = (
+            tuple(names),
+            *(() if each is None else (f"{each:.0f}",) for each in numbers),
+        )
+        rows.append(Row(cells, "bad" if is_bad else ""))
+    table = Table(
+        header=("on the card", "before, MiB", "after, MiB", "spare, MiB"),
+        rows=tuple(rows),
+        numbers=frozenset({1, 2, 3}),
+    )
+    lines: list[Line] = [("Card: ", Value(budget.card), ".")]
+    if budget.card_before is None:
+        lines.append(("The base's budget is not known.",))
+    elif budget.card_before != budget.card:
+        lines.append(("Card before: ", Value(budget.card_before), "."))
+    before, after = _extent(budget.volume_before), _extent(budget.volume)
+    lines.append(
+        (f"Volume: {before} before, {after} after, while the largest model is replaced.",)
+    )
+    return (Listing(lines=tuple(lines)), table)
+
+
+def _extent(extent: Extent | None) -> str:
+    if extent is None:
+        return "not known"
+    return f"{size(extent.needed_bytes)} of {size(extent.size_bytes)}"
+
+
+def _disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Block]:
+    if not disagreements:
+        yield Listing(lines=(("Terraform agrees with it.",),))
+        return
+    lines = [
+        (
+            f"{each.kind} ",
+            Value(each.name),
+            f": {each.reason}",
+            *((": ", *_joined(list(each.fields))) if each.fields else ()),
+            ".",
+        )
+        for each in disagreements
+    ]
+    yield Listing(lines=tuple(lines), tone="bad")

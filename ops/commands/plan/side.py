@@ -1,0 +1,80 @@
+"""One side of a plan: what one tree declares, as far as it can be known."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.errors import OpsError
+from ops.terraform.synth import Synthesized, node_path, synthesize
+
+_SCRIPT = Path(__file__).with_name("facts_script.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What one tree says."""
+
+    synthesized: Synthesized | None
+    """None: it does not synthesize."""
+    problem: str | None
+    """Why it does not, in the tree's own line; None: it does."""
+    models: tuple[dict[str, Any], ...] | None
+    """Fields and files of each model; None: not known of this tree."""
+    fit: dict[str, Any] | None
+    """What `python -m ops fit --json` says there; None: not known of this tree."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of cdk.tf.json; empty where there is none."""
+        return {} if self.synthesized is None else self.synthesized.document
+
+
+def read_side(root: Path, outdir: Path) -> Side:
+    """Synthesize a tree, and ask it for its models and its budget.
+
+    Args:
+        root: The tree.
+        outdir: Where its cdk.tf.json goes.
+    """
+    with ThreadPoolExecutor() as threads:
+        facts = threads.submit(_facts, root)
+        try:
+            synthesized, problem = synthesize(root, outdir), None
+        except OpsError as error:
+            synthesized, problem = None, str(error)
+        except (OSError, ValueError) as error:
+            synthesized, problem = None, f"it wrote no cdk.tf.json ({type(error).__name__})"
+        said = facts.result()
+    models = said.get("models")
+    return Side(
+        synthesized=synthesized,
+        problem=problem,
+        models=None if models is None else tuple(models),
+        fit=said.get("fit"),
+    )
+
+
+def _facts(root: Path) -> dict[str, Any]:
+    env = os.environ | {"PATH": node_path(), "PYTHONPATH": str(root)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    result = subprocess.run(
+        # -P: or this package's own files would be taken for the tree's.
+        [sys.executable, "-P", str(_SCRIPT)],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        found: dict[str, Any] = json.loads(result.stdout)
+    except ValueError:
+        return {}
+    return found

@@ -1,0 +1,1 @@
+"""`serve`: the registry on this machine."""

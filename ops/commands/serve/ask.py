@@ -1,0 +1,96 @@
+"""One picture for each model that is served, and how long the answer and the swap took."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx2
+
+from ops.commands.serve.run import Served
+from ops.endpoint.api_key import authorization
+from ops.endpoint.pictures import data_uri, solid_picture
+from ops.errors import OpsError
+
+_QUESTION = "What is in this picture?"
+_MAX_TOKENS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a model said."""
+
+    model: str
+    text: str
+    swap_s: float
+    """What passed before the model worked: the other one ended, this one loaded."""
+    answer_s: float
+    """What the model itself took, picture and tokens, by its own clock."""
+
+
+def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
+    """Ask each model about a red square, one after the other.
+
+    Args:
+        served: What runs.
+        timeout_s: Seconds for a load and an answer.
+
+    Raises:
+        OpsError: when one does not answer.
+    """
+    headers = authorization("" if served.key is None else served.key.read())
+    for model in served.models:
+        started = time.monotonic()
+        try:
+            # A connection each: llama-server's router may close the one that waited for a load.
+            response = httpx2.post(
+                f"{served.url}/v1/chat/completions",
+                json=_request(model),
+                headers=headers,
+                timeout=timeout_s,
+                trust_env=False,
+            )
+            response.raise_for_status()
+            body = response.json()
+            text = body["choices"][0]["message"]["content"]
+            timings = body["timings"]
+            answer_s = (timings["prompt_ms"] + timings["predicted_ms"]) / 1000
+        except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise OpsError(
+                f"model {model!r} did not answer about a picture ({_one_line(error)}); the log "
+                f"is {served.log}"
+            ) from error
+        elapsed_s = time.monotonic() - started
+        yield Answer(model=model, text=text, swap_s=elapsed_s - answer_s, answer_s=answer_s)
+
+
+def curl_command(served: Served) -> str:
+    """Write the same question as a command to try next; it reads the key where that is kept."""
+    key = f' -H "Authorization: Bearer {served.key.in_shell}"' if served.key else ""
+    return (
+        f"curl -s {served.url}/v1/chat/completions -H 'Content-Type: application/json'{key} "
+        f"-d '{json.dumps(_request(served.models[0]))}'"
+    )
+
+
+def _request(model: str) -> dict[str, object]:
+    picture = {"url": data_uri(solid_picture("red", size_px=32))}
+    return {
+        "model": model,
+        "max_tokens": _MAX_TOKENS,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": _QUESTION},
+                    {"type": "image_url", "image_url": picture},
+                ],
+            }
+        ],
+    }
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

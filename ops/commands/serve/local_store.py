@@ -1,0 +1,169 @@
+"""A store on this machine, filled and warmed by the programs that do it in the cluster.
+
+Either with the lock's own files from the hub, or with tiny random models from a hub on loopback
+that play them, under a lock of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llama_swap_config.checks import check_registry
+from llama_swap_config.lock.file import read_lock, write_lock
+from llama_swap_config.lock.locked import (
+    LOCK_PATH,
+    READ_FROM_FILE,
+    LockedFile,
+    LockedModel,
+    lock_models,
+)
+from llama_swap_config.plans.download import render_download_plan
+from llama_swap_config.plans.warm import render_warm_plan
+from llama_swap_config.registry import REGISTRY
+from ops.commands.weights.volume import VolumeStatus, plan_of, status
+from ops.errors import OpsError
+from ops.gguf import tiny_models
+from ops.gguf.header import read_file_header
+from ops.hub.local_hub import HubFile, LocalHub
+from ops.machine.checkout import ROOT
+from ops.report.terminal import Say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStore:
+    """A filled store, and what it was filled from."""
+
+    volume: Path
+    lock_path: Path
+    """The lock of its files: the repository's, or the tiny models' own."""
+    models: tuple[LockedModel, ...]
+    """The registry with that lock's files."""
+    random_weights: bool
+    """Whether they are the tiny models, whose answers mean nothing."""
+
+    def status(self) -> VolumeStatus:
+        """Compare the store with its lock."""
+        return status(plan_of(self.lock_path), self.volume)
+
+
+def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
+    """Fill a store with tiny random models under the registry's names, and warm them.
+
+    What is there from an earlier run costs no request, as in the cluster.
+
+    Args:
+        state_dir: Where store, hub, lock and plans are kept.
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when a program fails; its own line says why.
+    """
+    locked = lock_models(check_registry(REGISTRY), read_lock())
+    models, hub_files = _tiny_models(locked, state_dir / "hub")
+    lock_path = state_dir / "models.lock.json"
+    write_lock(lock_path, {each.model.id: each.files for each in models})
+    with LocalHub(hub_files) as hub:
+        _fill(state_dir / "models", models, state_dir, {"HF_ENDPOINT": hub.url}, say)
+    return LocalStore(
+        volume=state_dir / "models", lock_path=lock_path, models=models, random_weights=True
+    )
+
+
+def fill_from_hub(
+    volume: Path, state_dir: Path, *, lock_path: Path = LOCK_PATH, say: Say
+) -> LocalStore:
+    """Fill a store with the files of a lock, from the hub of HF_ENDPOINT, and warm them.
+
+    Args:
+        volume: The store's directory.
+        state_dir: Where the plans are kept.
+        lock_path: The lock; left out: the repository's own.
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when a program fails; its own line says why.
+    """
+    models = lock_models(check_registry(REGISTRY), read_lock(lock_path))
+    _fill(volume, models, state_dir, {}, say)
+    return LocalStore(volume=volume, lock_path=lock_path, models=models, random_weights=False)
+
+
+def _fill(
+    volume: Path,
+    models: tuple[LockedModel, ...],
+    state_dir: Path,
+    hub: Mapping[str, str],
+    say: Say,
+) -> None:
+    download_plan = _write(state_dir / "download-plan.json", render_download_plan(models))
+    warm_plan = _write(state_dir / "warm-plan.json", render_warm_plan(models))
+    _run("download.py", "--plan", download_plan, "--models", volume, say=say, hub=hub)
+    _run("warm.py", "--plan", warm_plan, "--models", volume, say=say, hub=hub)
+
+
+def _tiny_models(
+    locked: tuple[LockedModel, ...], folder: Path
+) -> tuple[tuple[LockedModel, ...], dict[tuple[str, str], HubFile]]:
+    """Make a tiny file for each of the lock's, the same in each run."""
+    hub_files: dict[tuple[str, str], HubFile] = {}
+
+    def tiny(file: LockedFile, *, vision: bool) -> LockedFile:
+        path = folder / file.repository / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file.role == "model":
+            tiny_models.write_weights(path, file.name, vision=vision)
+        else:
+            tiny_models.write_projector(path, file.name)
+        found = hub_files[file.repository, file.name] = HubFile.of(path)
+        return replace(
+            file,
+            size_bytes=path.stat().st_size,
+            sha256=found.sha256,
+            header=read_file_header(path, file.role),
+            header_source=READ_FROM_FILE,
+        )
+
+    models = tuple(
+        replace(
+            each,
+            weights=tiny(each.weights, vision=each.projector is not None),
+            projector=None if each.projector is None else tiny(each.projector, vision=True),
+        )
+        for each in locked
+    )
+    return models, hub_files
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _run(program: str, *arguments: str | Path, say: Say, hub: Mapping[str, str]) -> None:
+    """Run a program of in_pod/ as its pod does, and pass on what it says."""
+    env = {**os.environ, **hub}
+    if hub:
+        env["no_proxy"] = "127.0.0.1"
+        env.pop("HF_TOKEN", None)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "in_pod" / program), *map(str, arguments)],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None  # noqa: S101 - for the type checker.
+    line = ""
+    with process:
+        for line in process.stdout:
+            if not line.startswith("{"):  # The warm-up's report, for programs.
+                say(f"{program}: {line.rstrip()}")
+    if process.returncode:
+        raise OpsError(f"{program} ended with exit code {process.returncode} ({line.strip()})")

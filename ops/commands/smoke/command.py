@@ -1,0 +1,123 @@
+"""The command `smoke`: does the endpoint do what we say it does?"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from llama_swap_config.registry import REGISTRY
+from ops.endpoint.api_key import api_key
+from ops.errors import OpsError
+from ops.report.terminal import CONSOLE
+
+if TYPE_CHECKING:
+    from llama_swap_config.model import Model
+
+
+def smoke(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            help="The endpoint, http://host:port; left out: by kubectl port-forward to the "
+            "cluster of KUBE_CONFIG_PATH and KUBE_CTX.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Ask only this one; repeatable.", show_default=False),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights", help="The weights are stand-ins: ask for no colour by name."
+        ),
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", help="Also write JUnit XML here.", show_default=False),
+    ] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout-s", min=0.1, help="For one answer, a cold load included.")
+    ] = 300,
+) -> None:
+    """Ask the running endpoint what it is for: lists, keys, and each model eight things.
+
+    Each model is loaded once, which others who use the endpoint notice; afterwards the one is
+    loaded that was before. Any --url is checked against this working tree: its registry, and
+    whether its settings declare an API key, which is read from LLAMA_API_KEY. Exit code 1:
+    something failed.
+
+    Example: `python -m ops smoke --url http://127.0.0.1:8080 --model qwen3vl-4b`
+    """
+    models = _chosen(model or [])
+    if junit is not None and not junit.parent.is_dir():
+        raise OpsError(f"{junit} cannot be written: {junit.parent} is no directory")
+    from ops.commands.smoke import report
+    from ops.commands.smoke.run import run
+    from ops.endpoint.client import Endpoint
+    from ops.machine.signals import ended_by_signals
+    from stacks.settings import PRODUCTION
+
+    aside = Console(stderr=True)
+    warnings: list[str] = []
+
+    def warn(line: str) -> None:
+        warnings.append(line)
+        aside.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+
+    with ended_by_signals(), ExitStack() as stack:
+        status = stack.enter_context(aside.status("looking for the endpoint"))
+        address = stack.enter_context(forwarded()) if url is None else url
+        endpoint = stack.enter_context(Endpoint(address, key=api_key()))
+        result = run(
+            endpoint,
+            registry=REGISTRY,
+            models=models,
+            key_declared=bool(PRODUCTION.llama_swap.api_key_env),
+            random_weights=random_weights,
+            timeout_s=timeout_s,
+            say=status.update,
+            warn=warn,
+        )
+    if json_:
+        typer.echo(json.dumps(report.to_json(result, warnings), indent=2))
+    else:
+        report.show(CONSOLE, result)
+    if junit is not None:
+        try:
+            junit.write_text(report.to_junit(result), encoding="utf-8")
+        except OSError as error:
+            raise OpsError(f"{junit} cannot be written ({error.strerror})") from error
+    if result.failed:
+        raise OpsError(report.line_of(result.failed[0]))
+
+
+def _chosen(ids: list[str]) -> tuple[Model, ...]:
+    """Find the models of these ids, in the registry's order; all where none is named."""
+    for each in ids:
+        if each not in (model.id for model in REGISTRY):
+            allowed = ", ".join(model.id for model in REGISTRY)
+            raise OpsError(f"--model is {each!r}; allowed: {allowed}")
+    return tuple(model for model in REGISTRY if not ids or model.id in ids)
+
+
+def forwarded() -> AbstractContextManager[str]:
+    """Open a way to the Service of the cluster that the environment names."""
+    from ops.cluster.environment import check_cluster
+    from ops.cluster.port_forward import port_forward
+    from stacks.settings import PRODUCTION
+
+    return port_forward(
+        check_cluster(),
+        namespace=PRODUCTION.namespace,
+        service=PRODUCTION.service,
+        port=PRODUCTION.port,
+    )

@@ -1,0 +1,117 @@
+"""What was found: a table for a person, JSON for a program, JUnit XML for a CI."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.commands.smoke.model_checks import MODEL_CHECKS
+from ops.commands.smoke.outcome import Check
+from ops.commands.smoke.run import Result
+
+_STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
+_TIMED = {"text": "cold (s)", "warm": "warm (s)"}
+"""The two checks whose time is what one wants to know."""
+
+
+def show(console: Console, result: Result) -> None:
+    """Show all checks: the endpoint's, a row a model, and why any failed."""
+    router = {"llama-server": "llama-server's router"}
+    name = result.front_end and f", {router.get(result.front_end, result.front_end)}"
+    console.print(f"\n{result.url}{name or ''}", highlight=False, soft_wrap=True)
+    for check in result.checks:
+        if check.model is None:
+            line = Text(f"  {check.name:14}").append(check.outcome, _STYLES[check.outcome])
+            if said := check.note or (check.outcome == "skipped" and check.reason):
+                line.append(f": {said}")
+            console.print(line, soft_wrap=True)
+    console.print(_table(result.checks))
+    if result.failed:
+        console.print("\nFailed", style="bold")
+    for check in result.failed:
+        console.print(f"  {line_of(check)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def line_of(check: Check) -> str:
+    """Say a check that failed in one line."""
+    return f"{check.model or 'endpoint'}: {check.name}: {check.reason}"
+
+
+def _table(checks: Iterable[Check]) -> Table:
+    table = Table(box=None, pad_edge=False, title_justify="left", title="\nModels")
+    table.add_column("model")
+    for name, _ in MODEL_CHECKS:
+        table.add_column(_TIMED.get(name, name), justify="right" if name in _TIMED else "left")
+    rows: dict[str, dict[str, Text]] = {}
+    for check in checks:
+        if check.model is not None:
+            rows.setdefault(check.model, {})[check.name] = _cell(check)
+    for model, cells in rows.items():
+        table.add_row(model, *(cells.get(name, Text("-")) for name, _ in MODEL_CHECKS))
+    return table
+
+
+def _cell(check: Check) -> Text:
+    if check.outcome == "ok" and check.name in _TIMED:
+        return Text(f"{check.seconds:.2f}" if not check.note else f"loaded, {check.seconds:.2f}")
+    return Text(check.outcome, style=_STYLES[check.outcome])
+
+
+def to_json(result: Result, warnings: Iterable[str]) -> dict[str, Any]:
+    """Write everything down for a program."""
+    return {
+        "url": result.url,
+        "front_end": result.front_end,
+        "ok": not result.failed,
+        "warnings": list(warnings),
+        "checks": [
+            {
+                "model": check.model,
+                "name": check.name,
+                "outcome": check.outcome,
+                "seconds": check.seconds,
+                "reason": check.reason,
+                "note": check.note,
+            }
+            for check in result.checks
+        ],
+    }
+
+
+def to_junit(result: Result) -> str:
+    """Write JUnit XML: a suite for the endpoint and one a model."""
+    root = ET.Element("testsuites", _counts(result.checks), name="smoke")
+    suites: dict[str, list[Check]] = {}
+    for check in result.checks:
+        suites.setdefault(check.model or "endpoint", []).append(check)
+    for name, checks in suites.items():
+        suite = ET.SubElement(root, "testsuite", _counts(checks), name=name)
+        for check in checks:
+            case = ET.SubElement(
+                suite,
+                "testcase",
+                classname=f"smoke.{name}",
+                name=check.name,
+                time=f"{check.seconds:.3f}",
+            )
+            if check.outcome != "ok":
+                kind = "failure" if check.outcome == "failed" else "skipped"
+                ET.SubElement(case, kind, message=check.reason)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _counts(checks: Iterable[Check]) -> dict[str, str]:
+    checks = tuple(checks)
+    outcomes = [check.outcome for check in checks]
+    return {
+        "tests": str(len(checks)),
+        "failures": str(outcomes.count("failed")),
+        "skipped": str(outcomes.count("skipped")),
+        "time": f"{sum(check.seconds for check in checks):.3f}",
+    }

@@ -1,0 +1,1 @@
+"""`up` and `down`: the whole way on this machine."""

@@ -1,0 +1,116 @@
+"""The whole way on this machine: the stack in an embedded cluster, and its models served."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.cluster import environment
+from ops.cluster.environment import KubeTarget
+from ops.cluster.workloads import Cluster, Workload
+from ops.commands.deploy.run import apply_as_shown, namespace_of, verify
+from ops.commands.serve import local_store
+from ops.commands.serve import run as serve
+from ops.commands.serve.ask import Answer, ask_each
+from ops.commands.serve.local_store import LocalStore
+from ops.commands.serve.residents import production_residents
+from ops.commands.serve.run import Served
+from ops.embedded import cluster as embedded
+from ops.embedded.cluster import EmbeddedCluster
+from ops.errors import OpsError, RefusedError
+from ops.report.terminal import Say
+from ops.terraform.manifests import Manifest, manifests
+from ops.terraform.run import ProviderUnavailableError, Terraform
+from ops.terraform.synth import synthesize
+from stacks.settings import PRODUCTION
+
+_SETTLE_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What `up` made."""
+
+    cluster: EmbeddedCluster
+    namespace: str
+    way: str
+    """`Terraform`, or `server-side apply`, and why."""
+    objects: tuple[Manifest, ...]
+    workloads: tuple[Workload, ...]
+    store: LocalStore
+    """What the cluster's download and warm-up would have made, made here of tiny models."""
+    served: Served
+    """What the cluster's serving pod would do, done here over that store."""
+    answers: tuple[Answer, ...]
+    """What each model said about a picture."""
+
+
+def up(state_dir: Path, *, say: Say) -> Deployed:
+    """Start the embedded cluster, deploy the stack into it, serve the registry and ask it.
+
+    Args:
+        state_dir: The cluster's directory.
+        say: Takes a line for the operator.
+
+    Raises:
+        OpsError: when a part does not start, an object is refused, or a model does not answer.
+    """
+    environment.check_terraform()
+    synthesized = synthesize()
+    objects = manifests(synthesized.document)
+    cluster = embedded.up(state_dir, say=say)
+    os.environ |= cluster.environment()
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    namespace = namespace_of(synthesized)
+    with Cluster(target) as kube:
+        way = _deploy(Terraform(synthesized.directory), kube, objects, say)
+        workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
+    say("no container runs there: the same programs fill and warm a store here, and serve it")
+    store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
+    front_end = serve.choose(None, say)
+    served = serve.start(
+        store,
+        cluster.state_dir,
+        front_end=front_end,
+        port=cluster.endpoint_port,
+        say=say,
+        residents=production_residents(front_end, say=say),
+        api_key_env=PRODUCTION.llama_swap.api_key_env,
+    )
+    say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
+    return Deployed(
+        cluster=cluster,
+        namespace=namespace,
+        way=way,
+        objects=objects,
+        workloads=workloads,
+        store=store,
+        served=served,
+        answers=tuple(ask_each(served)),
+    )
+
+
+def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], say: Say) -> str:
+    """Deploy by Terraform where it can be had, and say which way it was."""
+    try:
+        terraform.init()
+    except ProviderUnavailableError as error:
+        say("deploying by server-side apply")
+        kube.apply(objects)
+        return f"server-side apply, because {error}"
+    say("deploying by Terraform, state in PostgreSQL")
+    terraform.push_empty_state()
+    start_over = "To start over: `python -m ops down --delete-data`"
+    try:
+        apply_as_shown(terraform, show=lambda *_: None, approve=lambda: True, quiet=True, say=say)
+    except RefusedError as error:
+        raise RefusedError(f"{error}. {start_over}") from error
+    except OpsError as error:
+        if "already exists" not in str(error):
+            raise
+        raise OpsError(
+            f"{error} an earlier `up` made it without Terraform. {start_over}"
+        ) from error
+    verify(terraform)
+    return "Terraform, state in PostgreSQL; a plan afterwards finds no changes"

@@ -1,0 +1,1 @@
+"""`weights`: a volume against the lock."""

@@ -1,0 +1,185 @@
+"""`python -m ops weights COMMAND`: the models' files on a volume that is mounted here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from in_pod import download
+from llama_swap_config.lock.locked import LOCK_PATH
+from ops.errors import OpsError
+from ops.report.terminal import CONSOLE
+
+app = typer.Typer(
+    help="The models' files: download, compare, verify, prune.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+Volume = Annotated[
+    Path, typer.Argument(help="Where the models' volume is mounted.", show_default=False)
+]
+Publish = Annotated[
+    bool,
+    typer.Option(
+        "--publish/--no-publish",
+        help="Serve them from now on, or only bring the files: before a merge, say.",
+    ),
+]
+Lock = Annotated[
+    Path,
+    typer.Option(
+        "--lock", help="Left out: the repository's models.lock.json.", show_default=False
+    ),
+]
+WaitS = Annotated[float, typer.Option("--wait-s", min=0, help="For another run on the volume.")]
+
+_DEFAULTS = download.Options()
+_console = CONSOLE
+
+
+@contextmanager
+def _one_line(volume: Path) -> Iterator[None]:
+    """Turn the program's errors into this one's."""
+    try:
+        yield
+    except download.DownloadError as error:
+        raise OpsError(str(error)) from error
+    except OSError as error:
+        raise OpsError(str(download.volume_error(volume, error))) from error
+
+
+def _refuse_empty(volume: Path) -> None:
+    """Refuse a directory that holds no models: a mount point without its mount, say."""
+    if not (volume / "blobs").is_dir():
+        raise OpsError(
+            f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
+        )
+
+
+def _refuse_strange_root(volume: Path) -> None:
+    """Refuse to leave root's files on a volume whose owner, the Job, could not change them."""
+    owner = volume.stat().st_uid if volume.exists() else os.geteuid()
+    if os.geteuid() == 0 and owner != 0:
+        raise OpsError(
+            f"{volume} belongs to user {owner}, and root's files there are in its way; run this "
+            f"as that user: sudo -u '#{owner}' {sys.executable} -m ops weights ..."
+        )
+
+
+@app.command()
+def pull(
+    volume: Volume,
+    lock: Lock = LOCK_PATH,
+    publish: Publish = True,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, help="To the hub, in all.")
+    ] = _DEFAULTS.connections,
+    wait_s: WaitS = _DEFAULTS.wait_s,
+) -> None:
+    """Bring what the lock names to a volume, as the download Job does, and publish it.
+
+    What is there already costs no request; a run that was ended goes on where it was. HF_TOKEN,
+    HF_ENDPOINT and HTTPS_PROXY are respected.
+
+    Example: `python -m ops weights pull /mnt/llamacpp --no-publish`
+    """
+    _refuse_strange_root(volume)
+    from ops.commands.weights.download_bar import DownloadBar
+    from ops.commands.weights.volume import plan_of
+
+    plan = plan_of(lock)
+    options = download.Options(connections=connections, wait_s=wait_s)
+    with _one_line(volume):
+        hub = download.Hub.of_environment()
+        if not _console.is_terminal:
+            plain = download.PlainReport()
+            download.pull(plan, volume, hub, publishing=publish, options=options, report=plain)
+            return
+        with DownloadBar(_console) as bar:
+            download.pull(plan, volume, hub, publishing=publish, options=options, report=bar)
+
+
+@app.command()
+def status(
+    volume: Volume,
+    lock: Lock = LOCK_PATH,
+    sha256: Annotated[
+        bool, typer.Option("--sha256", help="Hash every file too; left out: sizes alone.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Compare a volume with the lock: present, partial, wrong, missing, named by nothing.
+
+    Exit code 0: every model can be served; 2: something lacks or is wrong; 1: an error.
+
+    Example: `python -m ops weights status /mnt/llamacpp`
+    """
+    from ops.commands.up import summary
+    from ops.commands.weights import volume as weights
+
+    def say(name: str) -> None:
+        typer.echo(f"hashing {name}", err=True)
+
+    with _one_line(volume):
+        found = weights.status(weights.plan_of(lock), volume, hashing=say if sha256 else None)
+    if json_:
+        typer.echo(json.dumps(weights.to_json(found), indent=2))
+    else:
+        summary.show_weights(_console, found)
+    raise typer.Exit(0 if found.is_whole else 2)
+
+
+@app.command()
+def verify(
+    volume: Volume,
+    rate_mb_s: Annotated[
+        float, typer.Option("--rate-mb-s", min=1, help="Megabytes a second at most.")
+    ] = 100,
+) -> None:
+    """Hash every file of a volume again, past the page cache; exit code 1 where one is wrong.
+
+    Example: `python -m ops weights verify /mnt/llamacpp --rate-mb-s 200`
+    """
+    _refuse_empty(volume)
+    with _one_line(volume):
+        wrong = download.verify(volume, rate_mb_s=rate_mb_s)
+    if wrong:
+        raise OpsError(download.wrong_text(volume, wrong))
+
+
+@app.command()
+def prune(
+    volume: Volume,
+    lock: Lock = LOCK_PATH,
+    grace_h: Annotated[
+        float, typer.Option("--grace-h", min=0, help="Hours that a thing stays unneeded first.")
+    ] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list it.")] = False,
+    wait_s: WaitS = _DEFAULTS.wait_s,
+) -> None:
+    """Remove what neither the lock nor a model's link names, after a grace period.
+
+    Example: `python -m ops weights prune /mnt/llamacpp --dry-run`
+    """
+    from ops.commands.weights.volume import plan_of
+
+    _refuse_empty(volume)
+    if not dry_run:
+        _refuse_strange_root(volume)
+    plan = plan_of(lock)
+    with _one_line(volume):
+        download.prune(
+            volume,
+            plan,
+            grace_s=grace_h * 3600,
+            dry_run=dry_run,
+            options=download.Options(wait_s=wait_s),
+        )

@@ -1,0 +1,1 @@
+"""A cluster on this machine: PostgreSQL, a real control plane, and a node played by kwok."""

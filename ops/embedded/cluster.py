@@ -1,0 +1,317 @@
+"""The embedded cluster: PostgreSQL and a real Kubernetes control plane, all on 127.0.0.1.
+
+The node is played by kwok, so pods are scheduled and become ready, but no container runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ops.embedded import control_plane, credentials, postgres
+from ops.embedded import objects as embedded_objects
+from ops.embedded.objects import AdminApi
+from ops.errors import OpsError
+from ops.machine.ports import free_ports, refusal
+from ops.machine.processes import Processes
+from ops.machine.signals import ended_by_signals
+from ops.machine.state_dir import locked
+from ops.report.terminal import Say
+
+PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
+# What runs, in the order of starting; `down` goes the other way.
+_ORDER = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+)
+_READY_TIMEOUT_S = 90
+# A new PostgreSQL takes 39 MiB and etcd 124 MiB (measured); the rest is for logs and growth.
+_NEEDED_MIB = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedCluster:
+    """A cluster that runs on this machine, and how to reach it."""
+
+    state_dir: Path
+    kubeconfig: Path
+    kube_context: str
+    pg_conn_str: str
+    endpoint_port: int
+    """Where a `kubectl port-forward` to any pod ends on this machine; whoever serves takes it."""
+
+    def environment(self) -> dict[str, str]:
+        """Name the variables with which every command works on this cluster."""
+        return {
+            "PG_CONN_STR": self.pg_conn_str,
+            "KUBE_CONFIG_PATH": str(self.kubeconfig),
+            "KUBE_CTX": self.kube_context,
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+
+
+def find(state_dir: Path) -> EmbeddedCluster | None:
+    """Find the cluster of this directory, if all of it runs."""
+    state_dir = state_dir.resolve()
+    try:
+        stored = json.loads((state_dir / "cluster.json").read_text())
+        pg_conn_str, endpoint_port = stored["pg_conn_str"], stored["endpoint_port"]
+    except (OSError, ValueError, LookupError):
+        return None
+    processes = Processes(state_dir)
+    if not postgres.is_running(state_dir / "postgresql"):
+        return None
+    if not all(processes.is_running(name) for name in _ORDER):
+        return None
+    return EmbeddedCluster(
+        state_dir=state_dir,
+        kubeconfig=state_dir / "kubeconfig",
+        kube_context=credentials.CONTEXT,
+        pg_conn_str=pg_conn_str,
+        endpoint_port=endpoint_port,
+    )
+
+
+def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
+    """Start the cluster, or find the one that runs.
+
+    Args:
+        state_dir: Where its data, logs and records are; made when it does not exist.
+        say: Takes a line for the operator.
+
+    Returns:
+        The cluster, with its API server ready and its GPU node registered.
+
+    Raises:
+        OpsError: when a part does not start; what had started is ended again.
+    """
+    state_dir = state_dir.resolve()
+    with locked(state_dir):
+        found = find(state_dir)
+        if found is not None:
+            say(f"the embedded cluster runs already, in {state_dir}")
+            return found
+        programs = control_plane.binaries(say)
+        _stop(state_dir)
+        _check_space(state_dir)
+        try:
+            with ended_by_signals():
+                return _start(state_dir, programs, say)
+        except BaseException:
+            _stop(state_dir)
+            raise
+
+
+def down(state_dir: Path, *, say: Say) -> bool:
+    """End the processes of this directory's cluster; its data stays.
+
+    Args:
+        state_dir: As given to `up`.
+        say: Takes a line for the operator.
+
+    Returns:
+        Whether anything was running.
+    """
+    state_dir = state_dir.resolve()
+    if not state_dir.is_dir():
+        return False
+    with locked(state_dir):
+        stopped = _stop(state_dir)
+    for name in stopped:
+        say(f"ended {name}")
+    return bool(stopped)
+
+
+def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
+    port = _api_server_port()
+    credentials.write_service_account_keys(state_dir)
+    token = secrets.token_urlsafe(24)
+    credentials.write_private(state_dir / "tokens.csv", f'{token},admin,1,"system:masters"\n')
+    pg_conn_str = postgres.start(state_dir / "postgresql")
+    say("PostgreSQL is ready")
+
+    processes = Processes(state_dir)
+    etcd_port = free_ports(2, avoid=(port,))
+    etcd = f"http://127.0.0.1:{etcd_port}"
+    processes.start(
+        "etcd",
+        [
+            str(programs / "server"),
+            f"--data-dir={state_dir / 'etcd'}",
+            f"--listen-client-urls={etcd}",
+            f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{etcd_port + 1}",
+            # A cluster to try things in may lose its last write when the power fails.
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ],
+    )
+    processes.start(
+        "kube-apiserver",
+        [
+            str(programs / "kube-apiserver"),
+            f"--etcd-servers={etcd}",
+            f"--secure-port={port}",
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={state_dir / 'certs'}",
+            "--service-account-issuer=https://embedded.invalid",
+            f"--service-account-key-file={state_dir / 'service-account.pub'}",
+            f"--service-account-signing-key-file={state_dir / 'service-account.key'}",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={state_dir / 'tokens.csv'}",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--disable-admission-plugins=ServiceAccount",
+        ],
+    )
+    server = f"https://127.0.0.1:{port}"
+    certificate = state_dir / "certs" / "apiserver.crt"
+    api = AdminApi(server=server, token=token, certificate=certificate)
+    _wait_for_api_server(processes, api)
+    kubeconfig = credentials.write_kubeconfig(state_dir / "kubeconfig", server, token, certificate)
+    say(f"kube-apiserver is ready at {server}")
+    processes.start(
+        "kube-controller-manager",
+        [
+            str(programs / "kube-controller-manager"),
+            f"--kubeconfig={kubeconfig}",
+            f"--service-account-private-key-file={state_dir / 'service-account.key'}",
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--pvclaimbinder-sync-period=1s",
+        ],
+    )
+    processes.start(
+        "kube-scheduler",
+        [
+            str(programs / "kube-scheduler"),
+            f"--kubeconfig={kubeconfig}",
+            "--leader-elect=false",
+            "--secure-port=0",
+        ],
+    )
+    kubelet_port = free_ports(2)
+    endpoint_port = kubelet_port + 1
+    processes.start(
+        "kwok",
+        [
+            str(programs / "kwok"),
+            f"--kubeconfig={kubeconfig}",
+            "--manage-all-nodes=true",
+            # Without heartbeats a node counts as lost every 50 s, and its pods as not ready.
+            "--node-lease-duration-seconds=40",
+            "--node-ip=127.0.0.1",
+            f"--node-port={kubelet_port}",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={certificate.with_suffix('.key')}",
+            f"--config={_kwok_definitions(state_dir, endpoint_port)}",
+        ],
+    )
+    embedded_objects.register_node(api, kubelet_port)
+    embedded_objects.add_gpu_tenant(api)
+    _wait_for_node(processes, api)
+    say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
+    stored = {"pg_conn_str": pg_conn_str, "endpoint_port": endpoint_port}
+    (state_dir / "cluster.json").write_text(json.dumps(stored))
+    cluster = find(state_dir)
+    if cluster is None:
+        raise _gone(processes)
+    return cluster
+
+
+def _stop(state_dir: Path) -> list[str]:
+    processes = Processes(state_dir)
+    stopped = [name for name in reversed(_ORDER) if processes.stop(name)]
+    if postgres.stop(state_dir / "postgresql"):
+        stopped.append("PostgreSQL")
+    return stopped
+
+
+def _api_server_port() -> int:
+    wanted = os.environ.get(PORT_VARIABLE)
+    if wanted is None:
+        return free_ports()
+    if not wanted.isdigit() or not 1 <= int(wanted) <= 65535:
+        raise OpsError(f"{PORT_VARIABLE} is {wanted!r}; allowed: 1 to 65535; unset it for any")
+    reason = refusal(int(wanted))
+    if reason is not None:
+        raise OpsError(
+            f"port {wanted} on 127.0.0.1 is taken ({reason}); set {PORT_VARIABLE} to a free one, "
+            "or unset it for any"
+        )
+    return int(wanted)
+
+
+def _wait_for_api_server(processes: Processes, api: AdminApi) -> None:
+    def ready() -> bool:
+        return api.certificate.exists() and api.is_ready()
+
+    _wait(processes, "kube-apiserver", ready)
+
+
+def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
+    """Add where a port-forward ends: no container listens, so it is a port of this machine."""
+    forward = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterPortForward",
+        "metadata": {"name": "endpoint"},
+        "spec": {"forwards": [{"target": {"address": "127.0.0.1", "port": endpoint_port}}]},
+    }
+    stages = (embedded_objects.DEFINITIONS / "kwok.yaml").read_text()
+    path = state_dir / "kwok.yaml"
+    path.write_text(f"{stages}---\n{yaml.safe_dump(forward)}")
+    return path
+
+
+def _wait_for_node(processes: Processes, api: AdminApi) -> None:
+    def ready() -> bool:
+        node = api.get("/api/v1/nodes/k8s-node1") or {}
+        conditions = node.get("status", {}).get("conditions", ())
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    _wait(processes, "kwok", ready)
+
+
+def _wait(processes: Processes, name: str, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not all(processes.is_running(each) for each in processes.names()):
+            raise _gone(processes)
+        try:
+            if ready():
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise OpsError(
+        f"{name} is not ready after {_READY_TIMEOUT_S} s ({processes.last_line(name)}); "
+        f"its log is {processes.log(name)}"
+    )
+
+
+def _gone(processes: Processes) -> OpsError:
+    name = next((each for each in processes.names() if not processes.is_running(each)), "etcd")
+    return OpsError(
+        f"{name} ended at its start ({processes.last_line(name)}); its log is "
+        f"{processes.log(name)}"
+    )
+
+
+def _check_space(state_dir: Path) -> None:
+    """Say so beforehand: on a full disk each server fails in a way of its own."""
+    free_mib = shutil.disk_usage(state_dir).free // 2**20
+    if free_mib < _NEEDED_MIB:
+        raise OpsError(
+            f"the state directory {state_dir} has {free_mib} MiB free; {_NEEDED_MIB} MiB are "
+            "needed; free some space, or pass another --state-dir"
+        )

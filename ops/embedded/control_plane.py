@@ -1,0 +1,62 @@
+"""The control plane's programs, built from tools/go.mod."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from ops.errors import OpsError
+from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.checkout import TOOLS
+from ops.machine.go_toolchain import go_toolchain
+from ops.report.terminal import Say
+
+PROGRAMS = ("server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+"""`server` is etcd: its module calls the command so."""
+
+
+def binaries(say: Say) -> Path:
+    """Find the programs, or build them.
+
+    Args:
+        say: Takes a line for the operator.
+
+    Returns:
+        The directory that holds all of PROGRAMS.
+
+    Raises:
+        OpsError: when they cannot be built; the message names the log.
+    """
+    module = (TOOLS / "go.mod").read_text()
+    flags = _linker_flags(module)
+    pinned = f"{module}{(TOOLS / 'go.sum').read_text()}{flags}"
+    target = cache_dir() / "control-plane" / hashlib.sha256(pinned.encode()).hexdigest()[:16]
+
+    def build(fresh: Path) -> None:
+        go = go_toolchain(say)
+        say("building etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok")
+        say(f"once, for all checkouts, into {target}: about 5 minutes on 2 cores")
+        run_build(
+            "the control plane",
+            [go, "install", "-v", f"-ldflags={flags}", "tool"],
+            log=target.parent / "build.log",
+            progress=lambda output: f"{output.count(chr(10))} packages",
+            say=say,
+            env={"GOBIN": str(fresh), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
+            cwd=TOOLS,
+        )
+
+    return built_once("the control plane", target, PROGRAMS, build, say=say)
+
+
+def _linker_flags(module: str) -> str:
+    """Leave debug symbols out, and tell the API server its version.
+
+    Without that it calls itself 0.0.0, and Terraform's provider makes no service account there:
+    it looks for a Secret, which Kubernetes made with each of them before 1.24.
+    """
+    version = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", module, re.MULTILINE)
+    if version is None:
+        raise OpsError("tools/go.mod requires no k8s.io/kubernetes; restore it from git")
+    return f"-s -w -X k8s.io/component-base/version.gitVersion={version.group(1)}"

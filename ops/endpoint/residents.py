@@ -1,0 +1,114 @@
+"""Which models are loaded, and how to bring that back; asking for it loads nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from llama_swap_config.front_ends.front_end import FrontEnd
+from ops.commands.smoke.model_checks import CHAT
+from ops.commands.smoke.outcome import CheckError
+from ops.endpoint.client import Answer, Endpoint, at
+
+_TIMEOUT_S = 30
+"""An unload may take llama-swap's unloadTimeout, 10 s as this repository sets it."""
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residents:
+    """What stands in front of the models, and which of them are loaded."""
+
+    front_end: FrontEnd | None = None
+    """None: neither is recognised, a gateway perhaps, and what is loaded is not known."""
+    loaded: tuple[str, ...] = ()
+    """Loaded or about to be; a sleeping one holds no memory and does not count."""
+
+
+def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
+    """Tell the front ends apart and see what is loaded.
+
+    Args:
+        endpoint: The endpoint.
+        timeout_s: Seconds for one answer.
+    """
+    try:
+        running = at(_json(endpoint.get("/running", timeout_s=timeout_s)), "running")
+        if isinstance(running, list):
+            found = [(at(each, "model"), at(each, "state")) for each in running]
+            return Residents(
+                front_end="llama-swap", loaded=_in_state(found, ("starting", "ready"))
+            )
+        listed = at(_json(endpoint.get("/models", timeout_s=timeout_s)), "data")
+    except CheckError:  # The next check says so.
+        return Residents()
+    entries = listed if isinstance(listed, list) else []
+    found = [(at(each, "id"), at(each, "status", "value")) for each in entries]
+    if not any(value for _, value in found):
+        return Residents()
+    return Residents(front_end="llama-server", loaded=_in_state(found, ("loading", "loaded")))
+
+
+def bring_back(
+    endpoint: Endpoint, before: Residents, asked: Collection[str], *, timeout_s: float
+) -> None:
+    """Unload what was loaded meanwhile, and load again what had to go.
+
+    A model that was never asked is somebody else's by now and stays.
+
+    Args:
+        endpoint: The endpoint.
+        before: What was found.
+        asked: The models that were asked meanwhile.
+        timeout_s: Seconds for one load.
+
+    Raises:
+        CheckError: when the front end is not recognised, or refuses.
+    """
+    after = find(endpoint, timeout_s=_TIMEOUT_S)
+    if before.front_end is None or after.front_end is None:
+        raise CheckError(
+            "what is loaded cannot be seen: neither llama-swap nor llama-server's router answers"
+        )
+    for model in after.loaded:
+        if model in asked and model not in before.loaded:
+            _unload(endpoint, after.front_end, model)
+    for model in before.loaded:
+        if model not in after.loaded:
+            messages = [{"role": "user", "content": "Hello"}]
+            body = {"model": model, "messages": messages, "max_tokens": 1}
+            _check(endpoint.post(CHAT, body, timeout_s=timeout_s), f"{model} does not load again")
+
+
+def _unload(endpoint: Endpoint, front_end: FrontEnd, model: str) -> None:
+    if front_end == "llama-swap":
+        answer = endpoint.post(f"/api/models/unload/{model}", {}, timeout_s=_TIMEOUT_S)
+    else:
+        answer = endpoint.post("/models/unload", {"model": model}, timeout_s=_TIMEOUT_S)
+    _check(answer, f"{model} is not unloaded")
+    # llama-server's router answers before its model has gone.
+    deadline = time.monotonic() + _TIMEOUT_S
+    while model in find(endpoint, timeout_s=_TIMEOUT_S).loaded:
+        if time.monotonic() > deadline:
+            raise CheckError(f"{model} is still loaded {_TIMEOUT_S} s after its unload")
+        time.sleep(_POLL_S)
+
+
+def _check(answer: Answer, what: str) -> None:
+    if answer.status != 200:
+        raise CheckError(f"{what} ({answer.failure()})")
+
+
+def _in_state(found: list[tuple[Any, Any]], states: Collection[str]) -> tuple[str, ...]:
+    return tuple(str(model) for model, state in found if state in states)
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.text)
+    except (ValueError, RecursionError):
+        return None

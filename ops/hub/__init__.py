@@ -1,0 +1,1 @@
+"""A Hugging Face hub, and one on loopback."""

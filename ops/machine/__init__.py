@@ -1,0 +1,1 @@
+"""This machine: processes, ports, signals, directories, and programs built once."""

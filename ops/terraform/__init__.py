@@ -1,0 +1,1 @@
+"""Terraform and what it reads: synthesized JSON, plans, state."""

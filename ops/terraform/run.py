@@ -1,0 +1,339 @@
+"""Run Terraform on a synthesized stack, and believe only what it says with an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.errors import OpsError
+from ops.machine.signals import ended_once
+from ops.terraform.changes import ResourceChange, read_changes
+
+_END_TIMEOUT_S = 2
+_LOOK_EVERY_S = 0.05
+_UNWRITTEN = "errored.tfstate"
+"""Where Terraform leaves a state that its backend does not take."""
+_NO_PROVIDER = (
+    "could not connect to registry",
+    "Failed to query available provider packages",
+    "provider registry registry.terraform.io does not have",
+    "Failed to install provider",
+)
+
+
+class ProviderUnavailableError(OpsError):
+    """Terraform cannot get the Kubernetes provider here: no registry, no local mirror."""
+
+
+class StalePlanError(OpsError):
+    """Somebody else applied between a plan and its apply; nothing was changed."""
+
+
+class ApplyInterruptedError(OpsError):
+    """A signal ended an apply, and Terraform has written its state."""
+
+    exit_code = 130
+
+
+class StateNotWrittenError(OpsError):
+    """Terraform has changed objects, and its state does not say so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan in a file: what is read and shown of it is what its apply does."""
+
+    terraform: Terraform
+    path: Path
+    changes: tuple[ResourceChange, ...]
+    """All resources, those that stay as they are included."""
+    protected: frozenset[str]
+    """The addresses for which `prevent_destroy` made Terraform give up; it cannot be applied."""
+
+    def show(self) -> None:
+        """Write it to stdout, in Terraform's own words."""
+        self.terraform.show(self.path)
+
+    def apply(self, *, quiet: bool = False) -> None:
+        """Do exactly this.
+
+        A signal reaches Terraform as one interrupt, and is waited for: it ends what it is making
+        and writes the state, without which the next deploy would find its own objects in the way.
+
+        Args:
+            quiet: Whether to keep Terraform's progress back.
+
+        Raises:
+            StalePlanError: when the state is no longer the one that was planned with.
+            ApplyInterruptedError: when a signal came.
+            StateNotWrittenError: when the state could not be written.
+            OpsError: when the apply fails otherwise.
+        """
+        self.terraform.apply_plan(self.path, quiet=quiet)
+
+
+class Terraform:
+    """Terraform in one stack's directory."""
+
+    def __init__(self, directory: Path, *, timeout_s: float | None = None) -> None:
+        """Work in a directory.
+
+        Args:
+            directory: Holds cdk.tf.json.
+            timeout_s: Seconds after which a run is ended (default: no limit). It does not hold
+                for an apply, which would leave its state unwritten.
+        """
+        self.directory = directory
+        self._timeout_s = timeout_s
+
+    def init(self) -> None:
+        """Initialise backend and provider.
+
+        Raises:
+            ProviderUnavailableError: when the provider cannot be had.
+            OpsError: with Terraform's own first error otherwise.
+        """
+        result = self._run("init", "-input=false", "-no-color", "-reconfigure")
+        if result.returncode == 0:
+            return
+        output = result.stdout + result.stderr
+        if any(each in output for each in _NO_PROVIDER):
+            raise ProviderUnavailableError(
+                "terraform cannot get the provider hashicorp/kubernetes 2.38.0 (no registry, no "
+                "local mirror); docs/operating.md says where it is looked for"
+            )
+        raise OpsError(f"terraform init: {first_error(output)}")
+
+    def push_empty_state(self) -> bool:
+        """Give a new schema an empty state.
+
+        Without one the first apply holds a lock of the whole database for its duration, and blocks
+        every other stack in it.
+
+        Returns:
+            Whether there was none yet.
+
+        Raises:
+            OpsError: when PostgreSQL refuses it.
+        """
+        pulled = self._run("state", "pull")
+        if pulled.returncode:
+            raise OpsError(f"terraform state pull: {first_error(pulled.stdout + pulled.stderr)}")
+        # Where there is no state, Terraform shows one that has no lineage yet.
+        if pulled.stdout.strip() and json.loads(pulled.stdout).get("lineage"):
+            return False
+        version = json.loads(self._run("version", "-json").stdout)["terraform_version"]
+        state = {
+            "version": 4,
+            "terraform_version": version,
+            "serial": 1,
+            "lineage": str(uuid.uuid4()),
+            "outputs": {},
+            "resources": [],
+        }
+        result = self._run("state", "push", "-", stdin=json.dumps(state))
+        if result.returncode:
+            raise OpsError(f"terraform state push: {first_error(result.stdout + result.stderr)}")
+        return True
+
+    def changes(self, *, lock: bool = True) -> tuple[ResourceChange, ...]:
+        """Plan, and read object by object what an apply would do.
+
+        Args:
+            lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
+
+        Raises:
+            OpsError: when Terraform cannot say.
+        """
+        with self.saved_plan(lock=lock) as plan:
+            return plan.changes
+
+    @contextmanager
+    def saved_plan(self, *, lock: bool = True) -> Iterator[SavedPlan]:
+        """Plan into a file, which goes when the context ends: it holds the whole state.
+
+        Args:
+            lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
+
+        Raises:
+            OpsError: when Terraform cannot say.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "plan"
+            words = ["plan", "-input=false", "-no-color", f"-out={path}"]
+            words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
+            result = self._run(*words)
+            output = result.stdout + result.stderr
+            protected = _protected(output) if result.returncode else frozenset()
+            if result.returncode and not (protected and path.exists()):
+                raise OpsError(f"terraform plan: {first_error(output)}")
+            shown = self._run("show", "-json", str(path))
+            if shown.returncode:
+                raise OpsError(f"terraform show: {first_error(shown.stdout + shown.stderr)}")
+            changes = read_changes(json.loads(shown.stdout))
+            yield SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
+
+    def show(self, plan: Path) -> None:
+        """Write a saved plan to stdout, in Terraform's own words.
+
+        Raises:
+            OpsError: when Terraform cannot read it.
+        """
+        colour = () if sys.stdout.isatty() else ("-no-color",)
+        result = self._run("show", *colour, str(plan))
+        if result.returncode:
+            raise OpsError(f"terraform show: {first_error(result.stdout + result.stderr)}")
+        sys.stdout.write(result.stdout)
+
+    def check_state_is_written(self) -> None:
+        """Refuse to go on from a state that an earlier apply could not write.
+
+        Raises:
+            StateNotWrittenError: when Terraform left that state in a file.
+        """
+        if (self.directory / _UNWRITTEN).exists():
+            raise StateNotWrittenError(self._unwritten("an earlier deploy failed"))
+
+    def apply_plan(self, plan: Path, *, quiet: bool) -> None:
+        """Apply a saved plan, as `SavedPlan.apply` says."""
+        command = ["terraform", "apply", "-input=false", "-lock-timeout=60s"]
+        command += () if sys.stdout.isatty() and not quiet else ("-no-color",)
+        sys.stdout.flush()
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            ended_once("interrupted; waiting for Terraform to write its state") as ending,
+        ):
+            process = subprocess.Popen(
+                [*command, str(plan)],
+                cwd=self.directory,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                # Not our own: where its reader goes away, Terraform would end without its state.
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                # A Ctrl-C on the terminal reaches it through this process alone, and once: at a
+                # second one Terraform would leave without writing its state.
+                start_new_session=True,
+            )
+            progress = threading.Thread(target=_pass_on, args=(process, not quiet))
+            progress.start()
+            while process.poll() is None and not ending.is_asked_for:
+                time.sleep(_LOOK_EVERY_S)
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+            progress.join()
+            errors.seek(0)
+            output = errors.read()
+        if process.returncode and not quiet:
+            with suppress(OSError):
+                sys.stderr.write(output)
+        if (self.directory / _UNWRITTEN).exists():
+            raise StateNotWrittenError(self._unwritten(f"terraform apply: {first_error(output)}"))
+        if process.returncode < 0:
+            raise StateNotWrittenError(
+                f"terraform apply was ended by signal {-process.returncode}; its state may lack "
+                "what it was making. See `python -m ops plan --refresh`, then deploy again"
+            )
+        if ending.is_asked_for:
+            done = "was complete" if process.returncode == 0 else "wrote its state"
+            raise ApplyInterruptedError(
+                f"interrupted; terraform apply {done}. Deploy again to go on"
+            )
+        if "Saved plan is stale" in output:
+            raise StalePlanError("somebody else applied since this plan was made")
+        if process.returncode:
+            raise OpsError(f"terraform apply: {first_error(output)}")
+
+    def _unwritten(self, why: str) -> str:
+        return (
+            f"{why}; Terraform could not write its state and left it in "
+            f"{self.directory / _UNWRITTEN}. Before anything else run `terraform state push "
+            f"{_UNWRITTEN}` in that directory, then delete the file"
+        )
+
+    def _run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        command = ["terraform", *words]
+        with subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                output, errors = process.communicate(stdin or "", timeout=self._timeout_s)
+            except subprocess.TimeoutExpired as error:
+                _end(process)
+                raise OpsError(
+                    f"terraform {words[0]} has not ended after {self._timeout_s:.3g} s"
+                ) from error
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+
+
+def _pass_on(process: subprocess.Popen[bytes], shown: bool) -> None:
+    """Copy a program's output to ours as it comes; where ours is gone, read on all the same."""
+    assert process.stdout is not None  # noqa: S101 - for the type checker.
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        if shown:
+            try:
+                os.write(1, chunk)
+            except OSError:
+                shown = False
+    process.stdout.close()
+
+
+def _protected(output: str) -> frozenset[str]:
+    """Read which addresses `prevent_destroy` guards, where that alone is why a plan failed."""
+    lines = _lines(output)
+    errors = {line for line in lines if line.startswith("Error:")}
+    if errors != {"Error: Instance cannot be destroyed"}:
+        return frozenset()
+    guarded = re.findall(r"Resource (\S+) has lifecycle\.prevent_destroy set", " ".join(lines))
+    return frozenset(guarded)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a run: at the first signal it waits for its provider, at the second it ends that too."""
+    for end in (process.terminate, process.terminate, process.kill):
+        end()
+        try:
+            process.communicate(timeout=_END_TIMEOUT_S)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def first_error(output: str) -> str:
+    """Pick the first error of Terraform's output, as one line."""
+    lines = _lines(output)
+    for index, line in enumerate(lines):
+        if line.startswith("Error:"):
+            return " ".join(lines[index : index + 3]).removeprefix("Error: ")[:400]
+    return " ".join(lines[-2:])[:400] or "it ended without a word"
+
+
+def _lines(output: str) -> list[str]:
+    lines = (line.strip(" │╷╵") for line in output.splitlines())
+    return [line for line in lines if line]

@@ -1,0 +1,56 @@
+"""Run the CDKTF app and read what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.errors import OpsError
+from ops.machine.checkout import ROOT
+
+STACK = "llama-cpp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synthesized:
+    """One synthesized stack."""
+
+    directory: Path
+    """Where Terraform runs: it holds cdk.tf.json."""
+    document: dict[str, Any]
+    """The content of cdk.tf.json."""
+
+
+def node_path() -> str:
+    """PATH with this Python and its Node before all others: jsii and cdktf-cli start both."""
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+
+
+def synthesize(root: Path = ROOT, outdir: Path | None = None) -> Synthesized:
+    """Synthesize the stack.
+
+    Args:
+        root: The tree whose main.py is run; left out: this one.
+        outdir: Where to write; left out: $CDKTF_OUTDIR, or cdktf.out in that tree.
+
+    Raises:
+        OpsError: with the app's own line, when registry, lock or settings do not hold together.
+    """
+    outdir = outdir or Path(os.environ.get("CDKTF_OUTDIR", "cdktf.out"))
+    env = os.environ | {"PATH": node_path(), "CDKTF_OUTDIR": str(outdir)}
+    # Without bytecode each synth compiles 1 million lines of bindings again.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    result = subprocess.run(
+        [sys.executable, "main.py"], cwd=root, env=env, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no output"]
+        raise OpsError(lines[-1].removeprefix("error: "))
+    directory = root / outdir / "stacks" / STACK
+    document = json.loads((directory / "cdk.tf.json").read_text(encoding="utf-8"))
+    return Synthesized(directory=directory, document=document)

@@ -1,0 +1,167 @@
+"""The same pod with llama-server's own router in front: what differs, and what must not."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.router import render_router_preset
+from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.registry import REGISTRY
+from stacks.settings import PRODUCTION
+from tests.stacks.test_llama_cpp import resources
+
+Json = dict[str, Any]
+Synth = Callable[..., Json]
+
+WITH_KEYS: Json = {
+    "api_key_secret": "llama-swap-keys",
+    "llama_swap": LlamaSwapSettings(api_key_env=("KEY_GATEWAY", "KEY_OWNER")),
+}
+
+
+@pytest.fixture(scope="session")
+def deployed(synth: Synth) -> Json:
+    return resources(synth(front_end="llama-server"))
+
+
+@pytest.fixture
+def container(deployed: Json) -> Json:
+    return container_of(deployed)
+
+
+def container_of(deployed: Json) -> Json:
+    (only,) = deployed["deployment_v1.llama-swap"]["spec"]["template"]["spec"]["container"]
+    found: Json = only
+    return found
+
+
+def test_deployment_snapshot(deployed: Json, snapshot: SnapshotAssertion) -> None:
+    document = json.loads(json.dumps(deployed["deployment_v1.llama-swap"]))
+    metadata = document["spec"]["template"]["metadata"]
+    metadata["annotations"] = dict.fromkeys(metadata["annotations"], "SHA256")
+    assert document == snapshot.use_extension(JSONSnapshotExtension)
+
+
+def test_the_container_runs_the_router_over_the_rendered_file(
+    deployed: Json, container: Json, locked: tuple[LockedModel, ...]
+) -> None:
+    shell, option, script = container["command"]
+    assert (shell, option) == ("/bin/sh", "-c")
+    assert script.startswith("ulimit -c 0; exec /app/llama-server --host 0.0.0.0 --port 8080 ")
+    words = shlex.split(script)
+    assert words[words.index("--models-preset") + 1] == "/config/router-preset.ini"
+    text = render_router_preset(locked, ServerSettings())
+    assert deployed["config_map_v1.llama-swap"]["data"] == {"router-preset.ini": text}
+    assert "llama-swap" not in script + text
+
+
+def test_the_pod_restarts_exactly_when_the_file_changes(
+    deployed: Json, locked: tuple[LockedModel, ...]
+) -> None:
+    template = deployed["deployment_v1.llama-swap"]["spec"]["template"]
+    text = render_router_preset(locked, ServerSettings())
+    checksum = template["metadata"]["annotations"]["checksum/config"]
+    assert checksum == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_probes_ask_what_needs_no_key_and_loads_no_model(container: Json) -> None:
+    for probe in ("startup_probe", "readiness_probe", "liveness_probe"):
+        assert container[probe]["http_get"] == {"path": "/health", "port": "http"}
+
+
+def test_a_change_of_front_end_replaces_the_one_pod(deployed: Json, production: Json) -> None:
+    """Two Deployments would wait for one GPU, so all else in the cluster is the same."""
+    before, after = resources(production), deployed
+    assert list(after) == list(before)
+    differing = [name for name in after if after[name] != before[name]]
+    assert differing == ["config_map_v1.llama-swap", "deployment_v1.llama-swap"]
+    config, deployment = (after[name]["metadata"] for name in differing)
+    assert config == before["config_map_v1.llama-swap"]["metadata"]
+    assert deployment == before["deployment_v1.llama-swap"]["metadata"]
+    assert after["deployment_v1.llama-swap"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_keys_reach_the_router_by_the_environment_alone(synth: Synth) -> None:
+    container = container_of(resources(synth(front_end="llama-server", **WITH_KEYS)))
+    # Terraform reads `$${` as `${`.
+    script = container["command"][2].replace("$${", "${")
+    exported, _, program = script.partition("; exec ")
+    assert exported.endswith('export LLAMA_API_KEY="${KEY_GATEWAY:?},${KEY_OWNER:?}"')
+    assert "$" not in program
+    assert "api-key" not in program
+    assert container["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
+    assert "LLAMA_API_KEY" not in [each["name"] for each in container["env"]]
+
+
+def test_nobody_can_make_the_router_download_a_model(container: Json) -> None:
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env["LLAMA_CACHE"].startswith("/dev/null/")
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
+def test_a_picture_has_one_marker_in_every_model(front_end: str, synth: Synth) -> None:
+    container = container_of(resources(synth(front_end=front_end)))
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env["LLAMA_MEDIA_MARKER"] == "<__media__>"
+
+
+def test_what_only_llama_swap_can_say_is_refused_at_synth(synth: Synth) -> None:
+    models = (dataclasses.replace(REGISTRY[0], env={"OMP_WAIT_POLICY": "passive"}), *REGISTRY[1:])
+    with pytest.raises(ConfigError, match="model 'qwen3vl-8b': env is 'OMP_WAIT_POLICY'"):
+        synth(models=models, front_end="llama-server")
+
+
+def test_llama_swap_is_the_default() -> None:
+    assert PRODUCTION.front_end == "llama-swap"
+
+
+BAD_SETTINGS: dict[str, tuple[Json, str]] = {
+    "unknown front end": (
+        {"front_end": "vllm"},
+        "front_end is 'vllm'; allowed: llama-swap or llama-server",
+    ),
+    "no name of a variable": (
+        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
+        "llama_swap.api_key_env is 'KEY-A'; allowed: names of environment variables",
+    ),
+    "a command": (
+        {
+            "front_end": "llama-server",
+            "api_key_secret": "x",
+            "llama_swap": LlamaSwapSettings(api_key_env=("K$(id)",)),
+        },
+        "llama_swap.api_key_env is 'K$(id)'",
+    ),
+    "a key that llama-swap's children inherit": (
+        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",))},
+        "llama_swap.api_key_env is 'LLAMA_API_KEY'; allowed: another name",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(PRODUCTION, **changes)
+    assert str(caught.value).startswith("settings: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_llama_servers_own_variable_is_the_routers_to_use(synth: Synth) -> None:
+    settings = LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",))
+    found = resources(synth(front_end="llama-server", api_key_secret="x", llama_swap=settings))
+    assert 'LLAMA_API_KEY="$${LLAMA_API_KEY:?}"' in container_of(found)["command"][2]

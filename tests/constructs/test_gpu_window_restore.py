@@ -1,0 +1,220 @@
+"""What the cluster gets to end a GPU window by itself: a program, its account, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from llama_swap_config.cluster.gpu_tenants import (
+    ENDPOINT_DEPLOYMENT,
+    ENDPOINT_REPLICAS,
+    GpuTenant,
+    GpuWindow,
+    ImmichQueues,
+)
+from stacks.settings import PRODUCTION
+from tests.conftest import ROOT
+from tests.stacks.test_llama_cpp import resources
+
+Json = dict[str, Any]
+Synth = Callable[..., Json]
+
+PROGRAM = ROOT / "in_pod" / "gpu_window.py"
+PHOTOS = GpuTenant(namespace="photos", deployment="faces")
+TEXTS = GpuTenant(namespace="photos", deployment="ocr")
+MUSIC = GpuTenant(namespace="music", deployment="tagger")
+
+
+@pytest.fixture(scope="session")
+def deployed(production: Json) -> Json:
+    return resources(production)
+
+
+def job(found: Json) -> Json:
+    """The spec of the CronJob's Job."""
+    template: Json = found["cron_job_v1.gpu-window-restore"]["spec"]["job_template"]
+    spec: Json = template["spec"]
+    return spec
+
+
+def container(found: Json) -> Json:
+    (only,) = job(found)["template"]["spec"]["container"]
+    return dict(only)
+
+
+def env(found: Json) -> Json:
+    return {
+        each["name"]: each.get("value", each.get("value_from")) for each in container(found)["env"]
+    }
+
+
+def allowed(document: Json) -> set[tuple[str, str, str, str]]:
+    """Each verb, resource and name that a Role of the document allows, with its namespace."""
+    found = set()
+    for role in document["resource"]["kubernetes_role_v1"].values():
+        for rule in role["rule"]:
+            (group,) = rule["api_groups"]
+            for verb, resource, name in product(
+                rule["verbs"], rule["resources"], rule.get("resource_names", ["*"])
+            ):
+                what = f"{group}/{resource}".removeprefix("/")
+                found.add((role["metadata"]["namespace"], verb, what, name))
+    return found
+
+
+LEASES = {
+    ("llama-cpp", verb, "coordination.k8s.io/leases", "gpu-window")
+    for verb in ("get", "update", "delete")
+}
+
+
+def scaling(namespace: str, *deployments: str) -> set[tuple[str, str, str, str]]:
+    return {(namespace, "list", "pods", "*")}.union(
+        *(
+            {
+                (namespace, "get", "apps/deployments", name),
+                (namespace, "patch", "apps/deployments/scale", name),
+            }
+            for name in deployments
+        )
+    )
+
+
+def test_the_account_may_do_what_the_program_asks_for_and_nothing_else(production: Json) -> None:
+    assert allowed(production) == (
+        LEASES | scaling("llama-cpp", "llama-swap") | scaling("immich", "immich-machine-learning")
+    )
+
+
+def test_tenants_of_one_namespace_share_a_role_and_those_of_another_have_their_own(
+    synth: Synth,
+) -> None:
+    document = synth(gpu_window=GpuWindow(tenants=(PHOTOS, MUSIC, TEXTS)))
+    assert allowed(document) == (
+        LEASES
+        | scaling("llama-cpp", "llama-swap")
+        | scaling("photos", "faces", "ocr")
+        | scaling("music", "tagger")
+    )
+    assert len(document["resource"]["kubernetes_role_v1"]) == 3
+
+
+def test_each_role_is_bound_to_the_one_account(production: Json) -> None:
+    account = {"kind": "ServiceAccount", "name": "gpu-window-restore", "namespace": "llama-cpp"}
+    roles, bindings = (
+        {
+            (each["metadata"]["namespace"], each["metadata"]["name"]): each
+            for each in production["resource"][kind].values()
+        }
+        for kind in ("kubernetes_role_v1", "kubernetes_role_binding_v1")
+    )
+    assert set(roles) == set(bindings)
+    for (_, name), binding in bindings.items():
+        assert binding["subject"] == [account]
+        assert binding["role_ref"]["kind"] == "Role"
+        assert binding["role_ref"]["name"] == name
+    assert not {kind for kind in production["resource"] if "cluster_role" in kind}
+
+
+def test_the_pod_uses_that_account(deployed: Json) -> None:
+    name = deployed["service_account_v1.gpu-window-restore"]["metadata"]["name"]
+    assert job(deployed)["template"]["spec"]["service_account_name"] == name
+
+
+@pytest.mark.parametrize(
+    "window",
+    [None, GpuWindow(tenants=(PHOTOS,), restore_schedule=None)],
+    ids=["no window", "no schedule"],
+)
+def test_without_it_the_stack_has_no_account_and_all_else_is_the_same(
+    window: GpuWindow | None, synth: Synth, deployed: Json
+) -> None:
+    document = synth(gpu_window=window)
+    assert not {
+        kind for kind in document["resource"] if "role" in kind or "service_account" in kind
+    }
+    assert resources(document) == {
+        name: each for name, each in deployed.items() if "gpu-window" not in name
+    }
+
+
+def test_the_program_is_this_repositorys_and_looks_in_the_endpoints_namespace(
+    synth: Synth,
+) -> None:
+    found = resources(synth(namespace="vision"))
+    data = found["config_map_v1.gpu-window-restore"]["data"]
+    assert data["gpu_window.py"].replace("$${", "${").replace("%%{", "%{") == PROGRAM.read_text()
+    only = container(found)
+    assert only["command"] == ["python3", "/gpu-window/gpu_window.py"]
+    assert only["args"] == ["--namespace", "vision"]
+    (mount,) = only["volume_mount"]
+    assert (mount["mount_path"], mount["read_only"]) == ("/gpu-window", True)
+    (volume,) = job(found)["template"]["spec"]["volume"]
+    assert volume["config_map"]["name"] == "gpu-window-restore"
+    assert only["image"] == PRODUCTION.python_image
+
+
+def test_two_of_them_never_run_at_once_and_none_runs_for_ever(deployed: Json) -> None:
+    spec = deployed["cron_job_v1.gpu-window-restore"]["spec"]
+    assert spec["schedule"] == "*/5 * * * *"
+    assert spec["concurrency_policy"] == "Forbid"
+    assert 10 < spec["starting_deadline_seconds"] < 300
+    assert spec["successful_jobs_history_limit"] == spec["failed_jobs_history_limit"] == 1
+    assert job(deployed)["active_deadline_seconds"] == 900
+    assert job(deployed)["backoff_limit"] == 1
+
+
+def test_it_runs_on_whatever_node_is_left_and_takes_no_gpu(deployed: Json) -> None:
+    pod = job(deployed)["template"]["spec"]
+    assert pod["toleration"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert "node_selector" not in pod
+    resources_of = container(deployed)["resources"]
+    assert resources_of["limits"] == {"memory": "128Mi", "ephemeral-storage": "64Mi"}
+    assert "nvidia.com/gpu" not in resources_of["requests"]
+
+
+@pytest.mark.parametrize(
+    ("queues", "expected"),
+    [
+        pytest.param(None, {}, id="none"),
+        pytest.param(
+            ImmichQueues(url="http://immich:2283"),
+            {"IMMICH_URL": "http://immich:2283"},
+            id="without a key",
+        ),
+        pytest.param(
+            ImmichQueues(url="http://immich:2283", api_key_secret="immich-admin"),
+            {
+                "IMMICH_URL": "http://immich:2283",
+                "IMMICH_API_KEY": {
+                    "secret_key_ref": {
+                        "name": "immich-admin",
+                        "key": "IMMICH_API_KEY",
+                        # A Secret that is missing must not keep the Deployments down.
+                        "optional": True,
+                    }
+                },
+            },
+            id="with a key",
+        ),
+    ],
+)
+def test_it_knows_immich_as_far_as_the_settings_do(
+    queues: ImmichQueues | None, expected: Json, synth: Synth
+) -> None:
+    window = GpuWindow(tenants=(MUSIC, replace(PHOTOS, queues=queues)))
+    found = env(resources(synth(gpu_window=window)))
+    assert {name: value for name, value in found.items() if "IMMICH" in name} == expected
+
+
+def test_terraform_sets_the_endpoints_replicas_once_and_lets_a_window_change_them(
+    deployed: Json,
+) -> None:
+    deployment = deployed["deployment_v1.llama-swap"]
+    assert deployment["metadata"]["name"] == ENDPOINT_DEPLOYMENT
+    assert deployment["spec"]["replicas"] == str(ENDPOINT_REPLICAS) == "1"
+    assert deployment["lifecycle"] == {"ignore_changes": ["spec[0].replicas"]}

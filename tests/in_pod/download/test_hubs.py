@@ -1,0 +1,449 @@
+"""The download program against real local servers that misbehave in the ways that hubs do."""
+
+from __future__ import annotations
+
+import gc
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from in_pod import download
+from tests.fakes import hubs
+from tests.in_pod.download.volume import Source
+
+KIB = 1024
+pytestmark = pytest.mark.usefixtures("signals")
+
+SOON = "--patience-s=0.5"
+"""For a hub that never gives the bytes: how long that takes to be seen."""
+FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "--wait-s=0.3")
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many segments in a small file, and nothing of the machine's own proxy and token."""
+    monkeypatch.setattr(download, "SEGMENT_BYTES", 64 * KIB)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 16 * KIB)
+    monkeypatch.setattr(download, "SLOW_WINDOW_S", 0.3)
+    monkeypatch.setattr(download, "RETRY_S", 0.02)
+    for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return Source(tmp_path / "source", 1024 * KIB + 5, 90 * KIB)
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    source: Source,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the program against a hub: exit code, what it said, and its error."""
+
+    def program(hub: hubs.Hub, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        plan = ("--plan", str(source.plan_path), "--models", str(models))
+        code = download.main([*plan, *FAST, *arguments])
+        said = capsys.readouterr()
+        assert said.err.count("\n") == (0 if code == 0 else 1)
+        return code, said.out, said.err
+
+    return program
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        hubs.Counted,
+        hubs.Cuts,
+        hubs.HangsUp,
+        hubs.StallsAtFirst,
+        hubs.KnowsNoRanges,
+        hubs.ForgetsRanges,
+        hubs.CutsWholeFiles,
+        hubs.FlipsOneByte,
+        hubs.WantsAPause,
+        hubs.HasABadMinute,
+        hubs.HasSlowConnections,
+    ],
+)
+def test_exactly_the_right_bytes_come_from(
+    handler: type[hubs.Counted], run: Run, source: Source, models: Path
+) -> None:
+    with hubs.Hub(source.files, handler) as hub:
+        code, _, error = run(hub, "--patience-s=6")
+    assert (code, error) == (0, "")
+    assert source.is_published(models)
+
+
+@pytest.mark.parametrize(
+    ("handler", "code", "message"),
+    [
+        (hubs.Stalls, download.TRANSIENT, "no byte for"),
+        (hubs.Lies, download.TRANSIENT, "another range than was asked for"),
+        (hubs.SaysNoRange, download.TRANSIENT, "another range than was asked for"),
+        (hubs.SendsAnotherRange, download.TRANSIENT, "another range than was asked for"),
+        (hubs.FlipsAlways, download.BAD_DATA, "wrong bytes twice"),
+        (hubs.WantsALongPause, download.TRANSIENT, "asks for a pause of 600 s"),
+        (hubs.IsDown, download.TRANSIENT, "HTTP 502"),
+        (hubs.WantsALogin, download.NO_ACCESS, "HTTP 401: no access"),
+        (hubs.Forbids, download.NO_ACCESS, "HTTP 403: no access"),
+        (hubs.HasItNot, download.NOT_AS_PLANNED, "not there at revision"),
+        (hubs.ObeysALaw, download.NOT_AS_PLANNED, "HTTP 451"),
+        (hubs.HasItNoMore, download.NOT_AS_PLANNED, "shorter than planned"),
+        (hubs.HasAnother, download.NOT_AS_PLANNED, "the hub has sha256 000"),
+        (hubs.HasALongerOne, download.NOT_AS_PLANNED, "bytes, not"),
+        (hubs.GoesInCircles, download.NOT_AS_PLANNED, "redirects in a circle"),
+    ],
+)
+def test_nothing_becomes_visible_of(
+    handler: type[hubs.Counted], code: int, message: str, run: Run, source: Source, models: Path
+) -> None:
+    with hubs.Hub(source.files, handler) as hub:
+        found, _, error = run(hub, SOON)
+    assert found == code, error
+    assert message in error
+    assert not source.is_published(models)
+    assert list((models / "blobs").glob("[0-9a-f]" * 64)) == []
+
+
+def test_a_segment_is_never_filled_by_two(run: Run, source: Source, models: Path) -> None:
+    """The one that stalled would go on behind the other's end, in bytes that were checked."""
+    with hubs.Hub(source.files, hubs.ForgetsRangesBesideAStall) as hub:
+        assert run(hub, "--timeout-s=5", "--patience-s=10")[0] == 0
+    assert source.is_published(models)
+
+
+def test_a_cut_whole_file_leaves_its_segment_to_one_other(
+    run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "FIRST_CONNECTIONS", 4)
+    for attempt in range(6):
+        volume = tmp_path / f"volume-{attempt}"
+        with hubs.Hub(source.files, hubs.CutsOneWholeFile) as hub:
+            code, said, _ = run(hub, "--models", str(volume))
+            assert hub.sent_bytes < 1.5 * source.size_bytes
+        assert code == 0
+        assert "wrong" not in said
+        assert source.is_published(volume)
+
+
+def test_a_file_that_does_not_come_keeps_no_other_from_coming(
+    run: Run, source: Source, models: Path
+) -> None:
+    with hubs.Hub(source.files, hubs.HasASickFile) as hub:
+        code, _, error = run(hub)
+    assert code == download.TRANSIENT
+    assert "model.gguf: HTTP 503" in error
+    assert (models / "blobs" / source.sha256("mmproj.gguf")).exists()
+    assert not source.is_published(models)
+
+
+def test_a_refusal_is_final_after_one_request(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files, hubs.Forbids) as hub:
+        run(hub)
+        # Both files may have been asked for at once.
+        assert len(hub.requests) <= 2
+
+
+def test_an_older_model_stays_while_its_successor_does_not_come(
+    run: Run, source: Source, models: Path, tmp_path: Path
+) -> None:
+    with hubs.Hub(source.files) as hub:
+        run(hub)
+    newer = Source(tmp_path / "newer", 200 * KIB, 30 * KIB)
+    source.write_plan(newer.plan())
+    with hubs.Hub(newer.files, hubs.FlipsAlways) as hub:
+        assert run(hub)[0] == download.BAD_DATA
+    assert source.is_published(models)
+    with hubs.Hub(newer.files) as hub:
+        assert run(hub)[0] == 0
+    assert newer.is_published(models)
+
+
+def test_a_whole_volume_costs_no_request(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files) as hub:
+        run(hub)
+        hub.requests.clear()
+        assert run(hub)[0] == 0
+        assert hub.requests == []
+
+
+def test_each_byte_comes_once_and_each_file_is_resolved_once(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files) as hub:
+        run(hub)
+        assert hub.sent_bytes == source.size_bytes + len(source.files)
+        resolved = [each for each in hub.requests if each["Range"] == "bytes=0-0"]
+        assert len(resolved) == len(source.files)
+
+
+def test_a_pause_that_the_hub_asks_for_is_kept(run: Run, source: Source) -> None:
+    started = time.monotonic()
+    with hubs.Hub(source.files, hubs.WantsAPause) as hub:
+        assert run(hub, "--patience-s=6")[0] == 0
+    assert time.monotonic() - started > 0.9
+
+
+def test_a_slow_connection_is_opened_anew(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "FIRST_CONNECTIONS", 4)
+    with hubs.Hub(source.files, hubs.HasSlowConnections) as hub:
+        run(hub)
+        # One each to resolve, four that carry, and one for each that was slow.
+        assert hub.good_signatures["connections"] >= len(source.files) + 4 + 2
+
+
+def test_connections_become_more_while_that_helps(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "GROW_S", 0.05)
+    source = Source(source.plan_path.parent, 3 * 1024 * KIB, 90 * KIB)
+    with hubs.Hub(source.files, hubs.Paced) as hub:
+        assert run(hub, "--connections=8")[0] == 0
+        assert hub.most_at_once > 4
+
+
+def test_a_wrong_byte_is_said_and_only_its_file_comes_again(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files, hubs.FlipsOneByte) as hub:
+        _, said, _ = run(hub)
+    assert said.count("the sha256 is wrong; downloading it once more") == 1
+
+
+@pytest.fixture
+def two_hosts(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[type[hubs.Signs]], Iterator[tuple[hubs.Hub, hubs.Hub]]]:
+    """A hub, and the host of another name to which it redirects."""
+
+    def start(handler: type[hubs.Signs]) -> Iterator[tuple[hubs.Hub, hubs.Hub]]:
+        with hubs.Hub(source.files, handler) as hub, hubs.Hub(source.files, hubs.Cdn) as cdn:
+            hub.cdn_url = cdn.url.replace("127.0.0.1", "localhost")
+            monkeypatch.setattr(hubs.Cdn, "hub", hub, raising=False)
+            yield hub, cdn
+
+    return start
+
+
+def test_a_signed_address_serves_all_segments_of_a_file(
+    two_hosts: Any, run: Run, source: Source, models: Path
+) -> None:
+    for hub, cdn in two_hosts(hubs.Signs):
+        assert run(hub)[0] == 0
+        assert len(hub.requests) == len(source.files)
+        assert len(cdn.requests) > len(source.files)
+    assert source.is_published(models)
+
+
+def test_an_expired_address_is_resolved_again(
+    two_hosts: Any, run: Run, source: Source, models: Path
+) -> None:
+    for hub, _ in two_hosts(hubs.SignsForAMoment):
+        assert run(hub)[0] == 0
+        assert len(hub.requests) > len(source.files)
+    assert source.is_published(models)
+
+
+def test_a_403_of_the_second_host_is_no_refusal_and_its_address_is_not_said(
+    two_hosts: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.Signs, "answers", 0)
+    for hub, _ in two_hosts(hubs.Signs):
+        code, said, error = run(hub, SOON)
+        assert code == download.TRANSIENT
+        assert "signature=" not in said + error
+
+
+def test_the_token_goes_to_the_hub_alone_and_is_never_said(
+    two_hosts: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret\n")
+    for hub, cdn in two_hosts(hubs.Signs):
+        code, said, error = run(hub)
+        assert code == 0
+        assert {each["Authorization"] for each in hub.requests} == {"Bearer hf_secret"}
+        assert cdn.requests
+        assert not [each for each in cdn.requests if "Authorization" in each]
+        assert "hf_secret" not in said + error
+
+
+def test_a_token_that_is_none_is_refused_without_saying_it(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret with spaces")
+    with hubs.Hub(source.files) as hub:
+        code, _, error = run(hub)
+    assert code == download.NOT_AS_PLANNED
+    assert "HF_TOKEN" in error
+    assert "secret" not in error
+
+
+def test_the_proxy_of_the_environment_is_used(
+    run: Run, source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hubs.Hub(source.files) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:word@"))
+        monkeypatch.setattr(hubs.Hub, "url", "http://hub.invalid")
+        assert run(proxy)[0] == 0
+        assert {each["path"].partition("/owner")[0] for each in proxy.requests} == {
+            "http://hub.invalid"
+        }
+        assert all(each["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk" for each in proxy.requests)
+    assert source.is_published(models)
+
+
+def test_no_hub_at_all(run: Run, source: Source) -> None:
+    with hubs.Hub(source.files) as hub:
+        pass
+    code, _, error = run(hub, SOON)
+    assert code == download.TRANSIENT
+    assert "refused" in error
+
+
+@pytest.mark.parametrize("endpoint", ["huggingface.co", "https://hub:99999", "ftp://hub"])
+def test_an_endpoint_that_is_no_address(
+    endpoint: str,
+    source: Source,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    code = download.main(["--plan", str(source.plan_path), "--models", str(models)])
+    assert code == download.NOT_AS_PLANNED
+    assert "HF_ENDPOINT" in capsys.readouterr().err
+
+
+def test_redirects_from_host_to_host_are_followed_without_the_token(
+    run: Run, source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with (
+        hubs.Hub(source.files, hubs.Signs) as hub,
+        hubs.Hub(source.files, hubs.Forwards) as mirror,
+        hubs.Hub(source.files) as cdn,
+    ):
+        hub.cdn_url = mirror.url.replace("127.0.0.1", "localhost")
+        monkeypatch.setattr(hubs.Forwards, "next_url", cdn.url, raising=False)
+        assert run(hub)[0] == 0
+        assert cdn.requests
+        assert not [each for each in mirror.requests + cdn.requests if "Authorization" in each]
+    assert source.is_published(models)
+
+
+def test_a_circle_of_redirects_between_hosts_ends(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        hubs.Hub(source.files, hubs.Signs) as hub,
+        hubs.Hub(source.files, hubs.Forwards) as mirror,
+    ):
+        hub.cdn_url = mirror.url.replace("127.0.0.1", "localhost")
+        monkeypatch.setattr(hubs.Forwards, "next_url", hub.cdn_url, raising=False)
+        code, _, error = run(hub, "--patience-s=10")
+    assert code == download.NOT_AS_PLANNED
+    assert "redirects in a circle" in error
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_opens_no_tunnel_is_no_access(
+    status: int, run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.RefusingProxy, "status", status, raising=False)
+    with hubs.Hub(source.files, hubs.RefusingProxy) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        monkeypatch.setattr(hubs.Hub, "url", "https://hub.invalid")
+        code, _, error = run(proxy)
+    assert code == download.NO_ACCESS
+    assert f"hub.invalid: the proxy refuses it (HTTP {status})" in error
+    gc.collect()  # Python 3.11 up to 3.11.6 leaves the proxy's answer open: here, not later.
+
+
+def test_a_proxy_that_is_no_address_is_refused_without_saying_it(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:se/cret@proxy:3128")
+    with hubs.Hub(source.files) as hub:
+        code, _, error = run(hub)
+    assert code == download.NOT_AS_PLANNED
+    assert "HTTPS_PROXY is no http://[login@]host:port" in error
+    assert "cret" not in error
+
+
+def test_a_certificate_that_is_not_trusted_ends_the_run(
+    run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    with hubs.Hub(source.files) as hub:
+        hub.socket = context.wrap_socket(hub.socket, server_side=True)
+        monkeypatch.setattr(hubs.Hub, "url", hub.url.replace("http:", "https:"))
+        code, _, error = run(hub)
+    assert code == download.NOT_AS_PLANNED
+    assert "127.0.0.1: its certificate is not trusted (self-signed certificate)" in error
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate that nobody has signed, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def test_no_space_is_said_before_the_first_byte(run: Run, source: Source) -> None:
+    plan = source.plan()
+    plan["files"][0]["size_bytes"] = 2**60
+    source.write_plan(plan)
+    with hubs.Hub(source.files) as hub:
+        code, _, error = run(hub)
+        assert hub.requests == []
+    assert code == download.NO_SPACE
+    assert "GiB free" in error
+
+
+def test_progress_is_a_line_with_percent_speed_and_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = download.File(
+        repository="o/n", revision="r", name="model.gguf", size_bytes=2**30, sha256="0" * 64
+    )
+    report = download.PlainReport(every_s=0)
+    report(download.Progress(files=((file, 2**28),), rate=2**28))
+    assert capsys.readouterr().out == ("25.0 % of 1.00 GiB, 268.4 MB/s, 3 s left; model.gguf\n")

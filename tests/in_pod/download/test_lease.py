@@ -1,0 +1,137 @@
+"""Two downloads on one volume: one writes, the other waits, leaves, or takes over."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from in_pod import download
+from tests.fakes import hubs
+from tests.in_pod.download.process import run, start
+from tests.in_pod.download.volume import Source, leftovers
+
+
+def test_the_second_run_leaves_with_its_own_code(source: Source, models: Path) -> None:
+    with hubs.Hub(source.files, hubs.Paced) as hub:
+        with start(source, models, hub.url) as first:
+            while not hub.sent_bytes:
+                time.sleep(0.01)
+            code, _, error = run(source, models, hub.url)
+            assert code == download.BUSY
+            assert "writes on the volume" in error
+            first.communicate(timeout=60)
+        assert first.returncode == 0
+    assert source.is_published(models)
+
+
+def test_the_second_run_waits_and_finds_all_there(source: Source, models: Path) -> None:
+    with hubs.Hub(source.files, hubs.Paced) as hub:
+        with start(source, models, hub.url) as first:
+            while not hub.sent_bytes:
+                time.sleep(0.01)
+            assert run(source, models, hub.url, "--wait-s=30")[0] == 0
+            first.communicate(timeout=60)
+        assert hub.sent_bytes == source.size_bytes + len(source.files)
+    assert source.is_published(models)
+
+
+def record(**changes: object) -> bytes:
+    content = {
+        "holder": "other (process 1)",
+        "boot_id": "of another host",
+        "locked": True,
+        "token": "t",
+        "beats": 3,
+    }
+    return json.dumps(content | changes).encode().ljust(512)
+
+
+def test_a_holder_that_died_on_another_host_is_waited_for_and_replaced(
+    source: Source, models: Path
+) -> None:
+    models.mkdir()
+    (models / ".lease").write_bytes(record())
+    with hubs.Hub(source.files) as hub:
+        assert run(source, models, hub.url)[0] == download.BUSY
+        started = time.monotonic()
+        code, said, _ = run(source, models, hub.url, "--wait-s=30", "--lease-s=1")
+    assert code == 0
+    assert time.monotonic() - started > 1
+    assert "took over from other (process 1)" in said
+    assert leftovers(models) == []
+
+
+def test_a_holder_that_died_on_this_host_is_replaced_at_once(source: Source, models: Path) -> None:
+    models.mkdir()
+    (models / ".lease").write_bytes(record(boot_id=download.boot_id()))
+    with hubs.Hub(source.files) as hub:
+        code, said, _ = run(source, models, hub.url, "--lease-s=3600")
+    assert code == 0
+    assert "took over from" in said
+
+
+def test_a_holder_on_another_host_that_lives_is_left_alone(source: Source, models: Path) -> None:
+    models.mkdir()
+    lease = models / ".lease"
+    lease.write_bytes(record())
+    with hubs.Hub(source.files) as hub:
+        with start(source, models, hub.url, "--wait-s=3", "--lease-s=1") as process:
+            beats = 3
+            while process.poll() is None:
+                beats += 1
+                lease.write_bytes(record(beats=beats))
+                time.sleep(0.1)
+            process.communicate()
+        assert process.returncode == download.BUSY
+        assert hub.requests == []
+
+
+def test_a_holder_that_was_paused_writes_nothing_when_it_wakes(models: Path) -> None:
+    models.mkdir()
+    with download.Lease(models, lease_s=0.3, wait_s=0) as lease:
+        (models / ".lease").write_bytes(record())
+        time.sleep(0.4)
+        with pytest.raises(download.DownloadError) as caught:
+            lease.check()
+    assert caught.value.code == download.BUSY
+    assert (models / ".lease").exists()
+
+
+def test_a_lease_is_taken_over_in_place(source: Source, models: Path) -> None:
+    """A client of NFS sees another content at once, and another file of the same name later."""
+    models.mkdir()
+    lease = models / ".lease"
+    lease.write_bytes(record())
+    before = lease.stat().st_ino
+    with download.Lease(models, lease_s=0.3, wait_s=5):
+        assert lease.stat().st_ino == before
+        assert b"of another host" not in lease.read_bytes()
+
+
+def test_a_holder_without_a_flock_is_not_called_dead(source: Source, models: Path) -> None:
+    models.mkdir()
+    (models / ".lease").write_bytes(record(boot_id=download.boot_id(), locked=False))
+    with hubs.Hub(source.files) as hub:
+        assert run(source, models, hub.url, "--lease-s=3600")[0] == download.BUSY
+
+
+def test_a_heartbeat_that_cannot_be_written_ends_the_run(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.mkdir()
+    with download.Lease(models, lease_s=0.3, wait_s=0) as lease:
+
+        def fail(_lease: download.Lease) -> None:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+        monkeypatch.setattr(download.Lease, "_write", fail)
+        time.sleep(0.4)
+        with pytest.raises(
+            download.DownloadError, match=r"heartbeat .*Stale file handle"
+        ) as error:
+            lease.check()
+    assert error.value.code == download.TRANSIENT

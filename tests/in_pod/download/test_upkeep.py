@@ -1,0 +1,229 @@
+"""Verify, quarantine and prune: what is on a volume stays right, and goes when unneeded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from in_pod import download
+from tests.fakes import hubs
+from tests.in_pod.download.limits import tmpfs
+from tests.in_pod.download.process import run
+from tests.in_pod.download.volume import Source, leftovers
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def filled(source: Source, models: Path) -> Iterator[hubs.Hub]:
+    """A hub whose files are all on the volume."""
+    with hubs.Hub(source.files) as hub:
+        assert run(source, models, hub.url)[0] == 0
+        hub.requests.clear()
+        yield hub
+
+
+def flip(blob: Path) -> None:
+    """Change one byte and leave size and time as they were."""
+    times = blob.stat()
+    blob.chmod(0o644)
+    with blob.open("r+b") as content:
+        content.seek(1000)
+        byte = content.read(1)[0]
+        content.seek(1000)
+        content.write(bytes([byte ^ 1]))
+    blob.chmod(0o444)
+    os.utime(blob, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_verify_reports_a_flipped_byte_and_touches_nothing(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    assert run(source, models, filled.url, "--verify")[0] == 0
+    sha256 = source.sha256("model.gguf")
+    flip(models / "blobs" / sha256)
+    code, said, error = run(source, models, filled.url, "--verify")
+    assert code == download.BAD_DATA
+    assert f"blobs/{sha256}: WRONG" in said
+    assert "1 wrong blobs" in error
+    assert filled.requests == []
+    assert (models / "blobs" / sha256).exists()
+
+
+def test_quarantine_brings_the_file_anew_and_says_that_it_was_wrong(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    sha256 = source.sha256("model.gguf")
+    flip(models / "blobs" / sha256)
+    code, _, error = run(source, models, filled.url, "--verify", "--quarantine")
+    assert code == download.BAD_DATA
+    assert "those of the plan were replaced" in error
+    assert source.is_published(models)
+    assert leftovers(models) == [f"blobs/{sha256}.wrong"]
+    assert run(source, models, filled.url, "--verify")[0] == 0
+
+
+def test_verify_keeps_to_its_rate(source: Source, models: Path, filled: hubs.Hub) -> None:
+    started = time.monotonic()
+    assert run(source, models, filled.url, "--verify", "--rate-mb-s=3")[0] == 0
+    assert time.monotonic() - started > source.size_bytes / 3e6
+
+
+def test_prune_removes_after_the_grace_period_what_nothing_names(
+    source: Source, models: Path, filled: hubs.Hub, tmp_path: Path
+) -> None:
+    newer = Source(tmp_path / "newer", 100_000, 50_000)
+    old = {source.sha256(name) for name in ("model.gguf", "mmproj.gguf")}
+    partial = models / "blobs" / f"{'1' * 64}.partial"
+    partial.write_bytes(b"x" * 5000)
+    with hubs.Hub(newer.files) as hub:
+        assert run(newer, models, hub.url)[0] == 0
+
+    def blobs() -> set[str]:
+        return {path.name for path in (models / "blobs").iterdir()}
+
+    before = blobs()
+    code, said, _ = run(newer, models, filled.url, "--prune", "--dry-run", "--grace-h=0")
+    assert (code, blobs()) == (0, before)
+    doomed = {line.partition(":")[0] for line in said.splitlines() if "would be removed" in line}
+    assert {f"blobs/{sha256}" for sha256 in old} <= doomed
+    assert run(newer, models, filled.url, "--prune", "--grace-h=1")[0] == 0
+    assert blobs() == before
+    for note in (models / ".unneeded").iterdir():
+        os.utime(note, (time.time() - 3700, time.time() - 3700))
+    code, said, _ = run(newer, models, filled.url, "--prune", "--grace-h=1")
+    assert code == 0
+    assert "are freed" in said
+    assert blobs() == before - old - {partial.name}
+    assert newer.is_published(models)
+    assert list((models / ".unneeded").iterdir()) == []
+
+
+def test_prune_removes_a_model_that_no_plan_names(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    source.write_plan({"version": 1, "files": [], "models": []})
+    assert run(source, models, filled.url, "--prune", "--grace-h=0")[0] == 0
+    assert not (models / "m").is_symlink()
+    assert list((models / "blobs").iterdir()) == []
+    assert list((models / "sets").iterdir()) == []
+
+
+def test_a_rollback_within_the_grace_period_costs_no_request(
+    source: Source, models: Path, filled: hubs.Hub, tmp_path: Path
+) -> None:
+    newer = Source(tmp_path / "newer", 100_000, 50_000)
+    with hubs.Hub(newer.files) as hub:
+        run(newer, models, hub.url)
+    assert run(newer, models, filled.url, "--prune", "--grace-h=1")[0] == 0
+    assert run(source, models, filled.url)[0] == 0
+    assert filled.requests == []
+    assert source.is_published(models)
+
+
+def test_an_older_versions_folder_of_links_becomes_a_link(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    (models / "m").unlink()
+    (models / "m").mkdir()
+    for name in ("model.gguf", "mmproj.gguf"):
+        (models / "m" / name).symlink_to(f"../blobs/{source.sha256(name)}")
+    assert run(source, models, filled.url)[0] == 0
+    assert source.is_published(models)
+    assert leftovers(models) == []
+    assert filled.requests == []
+
+
+def test_a_folder_of_someone_else_is_left_alone(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    (models / "m").unlink()
+    (models / "m").mkdir()
+    (models / "m" / "notes.txt").write_text("mine")
+    code, _, error = run(source, models, filled.url)
+    assert code == download.NOT_AS_PLANNED
+    assert "move it away" in error
+
+
+def test_a_wrong_file_stays_until_the_right_one_is_there(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    sha256 = source.sha256("model.gguf")
+    flip(models / "blobs" / sha256)
+    with hubs.Hub(source.files, hubs.Forbids) as hub:
+        code, said, _ = run(source, models, hub.url, "--verify", "--quarantine")
+    assert code == download.NO_ACCESS
+    assert f"blobs/{sha256}: WRONG" in said
+    assert (models / "m" / "model.gguf").stat().st_size == 3 * MIB + 5
+
+
+def test_a_wrong_file_is_not_published_while_its_right_one_does_not_come(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    flip(models / "blobs" / source.sha256("model.gguf"))
+    (models / "m").unlink()
+    (models / "blobs" / source.sha256("mmproj.gguf")).unlink()
+    with hubs.Hub(source.files, hubs.HasASickFile) as hub:
+        code, said, _ = run(source, models, hub.url, "--verify", "--quarantine", "--patience-s=2")
+    assert code == download.TRANSIENT
+    assert "mmproj.gguf: complete" in said
+    assert not (models / "m").is_symlink()
+
+
+def test_what_a_killed_run_left_takes_no_space_from_the_next(
+    source: Source, tmp_path: Path
+) -> None:
+    with tmpfs(tmp_path / "volume", 5 * MIB) as models, hubs.Hub(source.files) as hub:
+        assert run(source, models, hub.url)[0] == 0
+        blob = models / "blobs" / source.sha256("model.gguf")
+        blob.with_suffix(".partial").write_bytes(b"x" * (MIB + MIB // 2))
+        (models / "blobs" / source.sha256("mmproj.gguf")).unlink()
+        (models / "other").write_bytes(b"x" * (MIB // 4))
+        code, _, error = run(source, models, hub.url)
+        assert (code, error) == (0, "")
+        assert source.is_published(models)
+
+
+def test_a_set_of_links_that_was_spoilt_is_made_anew(
+    source: Source, models: Path, filled: hubs.Hub
+) -> None:
+    for path in ((models / "m").resolve(), models / "m" / "mmproj.gguf"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert run(source, models, filled.url)[0] == 0
+        assert source.is_published(models)
+        assert leftovers(models) == []
+    assert filled.requests == []
+
+
+def test_what_is_needed_again_starts_its_grace_period_anew(
+    source: Source, models: Path, filled: hubs.Hub, tmp_path: Path
+) -> None:
+    newer = Source(tmp_path / "newer", 100_000, 50_000)
+    with hubs.Hub(newer.files) as hub:
+        assert run(newer, models, hub.url)[0] == 0
+        assert run(newer, models, hub.url, "--prune", "--grace-h=1")[0] == 0
+        for note in (models / ".unneeded").iterdir():
+            os.utime(note, (time.time() - 3700, time.time() - 3700))
+        assert run(source, models, hub.url)[0] == 0  # Back,
+        assert run(newer, models, hub.url)[0] == 0  # and forth.
+        code, said, _ = run(newer, models, hub.url, "--prune", "--grace-h=1")
+    assert code == 0
+    assert f"{source.sha256('model.gguf')}: 3.0 MiB, stays 1.0 h more" in said
+
+
+def test_a_full_volume_can_be_pruned(source: Source, tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "volume", 5 * MIB) as models, hubs.Hub(source.files) as hub:
+        assert run(source, models, hub.url)[0] == 0
+        stray = models / "blobs" / ("1" * 64)
+        with pytest.raises(OSError, match="No space left"):
+            stray.write_bytes(b"x" * 5 * MIB)
+        code, _, error = run(source, models, hub.url, "--prune", "--grace-h=0")
+        assert (code, error) == (0, "")
+        assert not stray.exists()
+        assert leftovers(models) == [".unneeded"]
+        assert source.is_published(models)

@@ -1,0 +1,162 @@
+"""The rendered INI of llama-server's router: what must hold, and a golden file."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.front_ends.router import render_router_preset, router_args
+from llama_swap_config.front_ends.server_command import ServerSettings, model_args, shared_args
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Sampling
+from tests.conftest import ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "router-preset.ini"
+
+
+def read(text: str) -> dict[str, dict[str, str]]:
+    """The INI as the router reads it: a line is a section, a key with its value, or nothing."""
+    sections: dict[str, dict[str, str]] = {}
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = sections[line.strip("[]")] = {}
+        elif line:
+            key, _, value = line.partition(" = ")
+            assert key not in section
+            section[key] = value
+    return sections
+
+
+def changed(locked: tuple[LockedModel, ...], **fields: Any) -> tuple[LockedModel, ...]:
+    first = locked[0]
+    model = dataclasses.replace(first.model, **fields)
+    return (dataclasses.replace(first, model=model), *locked[1:])
+
+
+def rendered(locked: tuple[LockedModel, ...], **fields: Any) -> dict[str, dict[str, str]]:
+    return read(render_router_preset(changed(locked, **fields), ServerSettings()))
+
+
+def test_the_rendered_file_is_the_golden_one(
+    locked: tuple[LockedModel, ...], update_golden: bool
+) -> None:
+    text = render_router_preset(locked, ServerSettings())
+    if update_golden:
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+    assert text == render_router_preset(locked, ServerSettings())
+
+
+def test_a_section_for_all_and_one_for_each_model_in_the_registrys_order(
+    locked: tuple[LockedModel, ...],
+) -> None:
+    assert list(rendered(locked)) == ["*", *(each.model.id for each in locked)]
+
+
+def test_a_model_gets_what_llama_swap_would_give_it(locked: tuple[LockedModel, ...]) -> None:
+    """One source, two spellings: no flag may be told to one front end alone."""
+    fields: dict[str, Any] = {
+        "aliases": ("photos",),
+        "sampling": Sampling(temperature=0.2, top_k=1),
+        "extra_args": ("--no-warmup", "--threads", "4", "--seed", "-1", "--predict", "-1"),
+    }
+    (first, *_) = changed(locked, **fields)
+    words = [*shared_args(ServerSettings()), *model_args(first.model)]
+    flags = {word.lstrip("-") for word in words if word.startswith("-") and word != "-1"}
+    sections = rendered(locked, **fields)
+    told = {*sections["*"], *sections[first.model.id]}
+    arguments = {word.lstrip("-") for word in router_args(port=1, preset_path="x")}
+    by_router = {"host", "port", "threads-http", "no-ui", "offline"}
+    assert told == (flags - by_router) | {"stop-timeout", "sleep-idle-seconds"}
+    assert by_router <= arguments
+    assert not told & arguments
+
+
+def test_the_files_are_named_in_full_for_the_router_starts_a_model_elsewhere(
+    locked: tuple[LockedModel, ...],
+) -> None:
+    for model_id, section in rendered(locked).items():
+        if model_id != "*":
+            assert section["model"] == f"/models/{model_id}/model.gguf"
+            assert section["mmproj"] == f"/models/{model_id}/mmproj.gguf"
+
+
+def test_what_a_model_asks_for_is_rendered(locked: tuple[LockedModel, ...]) -> None:
+    section = rendered(
+        locked,
+        aliases=("photos", "gpt-4o"),
+        ttl_s=60,
+        parallel_slots=2,
+        extra_args=("--no-warmup", "--chat-template-kwargs", '{"a": "b = [c]"}'),
+    )["qwen3vl-8b"]
+    assert section["alias"] == "photos,gpt-4o"
+    assert section["sleep-idle-seconds"] == "60"
+    assert section["np"] == "2"
+    assert section["no-warmup"] == "true"
+    assert section["chat-template-kwargs"] == '{"a": "b = [c]"}'
+
+
+def test_a_model_that_never_unloads_has_no_idle_time(locked: tuple[LockedModel, ...]) -> None:
+    assert "sleep-idle-seconds" not in rendered(locked, ttl_s=0)["qwen3vl-8b"]
+
+
+def test_a_text_model_has_no_projector(locked: tuple[LockedModel, ...]) -> None:
+    section = rendered(locked, projector=None, image_max_tokens=None)["qwen3vl-8b"]
+    assert not {"mmproj", "image-max-tokens"} & set(section)
+
+
+def test_a_model_that_hangs_at_its_stop_is_killed_soon(locked: tuple[LockedModel, ...]) -> None:
+    assert rendered(locked)["*"]["stop-timeout"] == "1"
+
+
+def test_the_router_loads_one_model_at_a_time_from_this_file_alone() -> None:
+    words = router_args(port=8080, preset_path="/config/router-preset.ini")
+    assert words[words.index("--models-max") + 1] == "1"
+    assert words[words.index("--models-preset") + 1] == "/config/router-preset.ini"
+    assert words[words.index("--host") + 1] == "0.0.0.0"
+    assert words[words.index("--port") + 1] == "8080"
+    assert int(words[words.index("--threads-http") + 1]) > ServerSettings().threads_http
+    assert {"--no-ui", "--offline"} <= set(words)
+    assert "--models-dir" not in words
+
+
+UNSAYABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "semicolon": (
+        {"extra_args": ("--chat-template", "a;b")},
+        "model 'qwen3vl-8b': extra_args --chat-template is 'a;b'; allowed: no ';' or '#'",
+    ),
+    "hash": ({"extra_args": ("--chat-template", "a #b")}, "--chat-template is 'a #b'"),
+    "blank in front": ({"extra_args": ("--chat-template", " a")}, "is ' a'; allowed: no"),
+    "blank behind": ({"extra_args": ("--chat-template", "a ")}, "is 'a '; allowed: no"),
+    "a flag twice": (
+        {"extra_args": ("--override-kv", "a=int:1", "--override-kv", "b=int:2")},
+        "model 'qwen3vl-8b': extra_args is '--override-kv'; allowed: each flag once",
+    ),
+    "environment": (
+        {"env": {"B": "1", "A": "2"}},
+        "model 'qwen3vl-8b': env is 'A, B'; allowed: none with the front end llama-server",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), UNSAYABLE.values(), ids=UNSAYABLE.keys())
+def test_what_the_file_cannot_say_is_refused_in_one_line(
+    fields: dict[str, Any], message: str, locked: tuple[LockedModel, ...]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        rendered(locked, **fields)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_the_file_cannot_say_is_refused(locked: tuple[LockedModel, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"settings: llama_swap\.server\.models_dir is '/a#b'"):
+        render_router_preset(locked, ServerSettings(models_dir="/a#b"))
+
+
+def test_two_models_of_one_name_are_refused(locked: tuple[LockedModel, ...]) -> None:
+    with pytest.raises(ConfigError, match="aliases is 'qwen3vl-4b'"):
+        rendered(locked, aliases=("qwen3vl-4b",))

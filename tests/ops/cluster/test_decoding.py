@@ -1,0 +1,24 @@
+"""Threads that decode a Kubernetes type for the first time at once do not end the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("what", ["kubeconfig", "workloads"])
+def test_first_decode_in_many_threads_ends_well(what: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.ops.cluster.decoding_threads", what, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr

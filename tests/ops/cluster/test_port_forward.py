@@ -1,0 +1,150 @@
+"""`smoke` by a port-forward: a kubectl that says one line, and that is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops.cli import main
+from ops.cluster import environment
+from ops.cluster import port_forward as forwards
+from ops.cluster.environment import KubeTarget
+from ops.cluster.port_forward import port_forward
+from ops.errors import OpsError
+from tests.conftest import ROOT
+from tests.fakes.endpoint import FakeEndpoint
+
+TARGET = KubeTarget(config_path=Path("/home/me/.kube/config"), context="home")
+
+FORWARDS = """#!/bin/sh
+echo $$ > "$(dirname "$0")/pid"
+printf '%s\\n' "$@" > "$(dirname "$0")/words"
+echo 'Forwarding from 127.0.0.1:{port} -> 8080'
+exec sleep 60
+"""
+FAILS = """#!/bin/sh
+echo 'a warning of no interest' >&2
+echo 'Error from server (NotFound): services "llama-swap" not found' >&2
+exit 1
+"""
+SILENT = '#!/bin/sh\necho $$ > "$(dirname "$0")/pid"\nexec sleep 60\n'
+DEAF = "#!/bin/sh\ntrap '' TERM\necho 'Forwarding from 127.0.0.1:1 -> 8080'\nsleep 60 & wait\n"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+    return tmp_path
+
+
+def kubectl(programs: Path, text: str) -> None:
+    (programs / "kubectl").write_text(text)
+    (programs / "kubectl").chmod(0o755)
+
+
+def pid(programs: Path) -> int:
+    """The kubectl that was started; waits until it has said so."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if (programs / "pid").exists() and (programs / "pid").read_text().endswith("\n"):
+            return int((programs / "pid").read_text())
+        time.sleep(0.02)
+    raise AssertionError("kubectl was not started")
+
+
+def assert_gone(number: int) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"process {number} still runs")
+
+
+def open_it() -> None:
+    with port_forward(TARGET, namespace="llama-cpp", service="llama-swap", port=8080):
+        raise AssertionError("it was opened")
+
+
+def test_smoke_asks_through_it_and_ends_it(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(environment, "check_cluster", lambda: TARGET)
+    with FakeEndpoint() as fake:
+        kubectl(programs, FORWARDS.format(port=fake.url.rpartition(":")[2]))
+        assert main(["smoke", "--model", "qwen3vl-4b"]) == 0
+        assert f"{fake.url}, llama-swap" in capsys.readouterr().out
+    assert fake.swaps == ["qwen3vl-4b"]
+    assert_gone(pid(programs))
+    words = (programs / "words").read_text().splitlines()
+    assert words[:3] == [
+        "--kubeconfig=/home/me/.kube/config",
+        "--context=home",
+        "--namespace=llama-cpp",
+    ]
+    assert words[-2:] == ["service/llama-swap", ":8080"]
+
+
+def test_no_kubectl(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(OpsError, match=r"^kubectl is not on PATH; install it, or pass --url"):
+        open_it()
+
+
+def test_a_kubectl_that_fails_says_why(programs: Path) -> None:
+    kubectl(programs, FAILS)
+    with pytest.raises(
+        OpsError,
+        match=r"^kubectl port-forward to llama-cpp/llama-swap fails "
+        r'\(Error from server \(NotFound\): services "llama-swap" not found\); pass --url',
+    ):
+        open_it()
+
+
+def test_a_kubectl_that_says_nothing(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl(programs, SILENT)
+    monkeypatch.setattr(forwards, "_READY_TIMEOUT_S", 0.5)
+    with pytest.raises(OpsError, match=r"fails \(it says nothing\)"):
+        open_it()
+    assert_gone(pid(programs))
+
+
+def test_a_kubectl_that_does_not_end_is_killed(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl(programs, DEAF)
+    monkeypatch.setattr(forwards, "_END_TIMEOUT_S", 0.3)
+    with port_forward(TARGET, namespace="a", service="b", port=1):
+        (sh,) = [each for each in psutil.Process().children() if each.name() == "sh"]
+        numbers = [each.pid for each in sh.children(recursive=True)]
+    for number in numbers:
+        assert_gone(number)
+
+
+def test_it_ends_with_a_command_that_is_killed(programs: Path) -> None:
+    kubectl(programs, FORWARDS.format(port=1))
+    program = (
+        "import time; from pathlib import Path; from ops.cluster.environment import KubeTarget;"
+        "from ops.cluster.port_forward import port_forward\n"
+        "with port_forward(KubeTarget(config_path=Path('c'), context='x'), namespace='a',"
+        " service='b', port=1): print('open', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        number = pid(programs)
+        assert psutil.pid_exists(number)
+        process.kill()
+    assert_gone(number)

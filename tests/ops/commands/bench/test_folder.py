@@ -1,0 +1,285 @@
+"""The photos of a folder, whatever its names and files are like."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ops.commands.bench.album.folder import Folder
+from ops.commands.bench.album.source import Candidate
+from ops.errors import OpsError
+from tests.ops.commands.bench.photo_files import (
+    DATE_TIME_ORIGINAL,
+    EXIF_IFD,
+    encoded,
+    jpeg,
+    jpeg_photo,
+    photo,
+)
+
+
+def found(folder: Folder) -> tuple[dict[str, Candidate], list[str]]:
+    said: list[str] = []
+    candidates = folder.candidates(said.append)
+    return {each.name: each for each in candidates}, said
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_photos_are_found_by_their_content_and_the_others_counted(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "deep" / "er" / "b", encoded(photo(2), "PNG"))
+    write(tmp_path / "deep" / "c.WEBP", encoded(photo(3), "WEBP"))
+    write(tmp_path / "notes.txt", b"not a photo")
+    write(tmp_path / "movie.mp4", b"\0\0\0\x18ftypisom" + bytes(100))
+    write(tmp_path / "phone.heic", b"\0\0\0\x18ftypheic" + bytes(100))
+    write(tmp_path / "broken.jpg", b"")
+    photos, said = found(Folder(path=tmp_path))
+    assert list(photos) == ["a.jpg", "broken.jpg", "deep/c.WEBP", "deep/er/b", "phone.heic"]
+    assert said == ["left out 2 files that are no photos"]
+
+
+def test_hidden_files_and_the_runs_are_not_looked_at(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "._a.jpg", b"\0\x05\x16\x07")
+    write(tmp_path / ".thumbnails" / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "runs" / "1" / "images" / "x.jpg", jpeg_photo(2))
+    photos, said = found(Folder(path=tmp_path, leave_out=tmp_path / "runs"))
+    assert list(photos) == ["a.jpg"]
+    assert said == []
+
+
+def test_links_are_followed_once_and_in_no_circle(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    write(album / "in" / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "elsewhere" / "b.jpg", jpeg_photo(2))
+    (album / "up").symlink_to(album)
+    (album / "in" / "up").symlink_to(tmp_path / "album")
+    (album / "out").symlink_to(tmp_path / "elsewhere")
+    (album / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
+    photos, said = found(Folder(path=album))
+    assert sorted(photos) == ["in/a.jpg", "out/b.jpg"]
+    assert said == ["left out 1 file that are no photos"]
+
+
+def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None:
+    names = [
+        b"<script>alert(1)<script>.jpg",
+        b"two\nlines\r.jpg",
+        b"\xff\xfe.jpg",
+        b"[bold]x.jpg",
+    ]
+    for number, name in enumerate(names):
+        (tmp_path / os.fsdecode(name)).write_bytes(jpeg_photo(number))
+    folder = Folder(path=tmp_path)
+    photos, _ = found(folder)
+    assert set(photos) == {
+        "<script>alert(1)<script>.jpg",
+        "two\nlines\r.jpg",
+        "\\xff\\xfe.jpg",
+        "[bold]x.jpg",
+    }
+    for text in photos:
+        assert text.encode("utf-8")
+    contents = [original.content for original in folder.read(tuple(photos.values()))]
+    assert sorted(contents) == sorted(jpeg_photo(number) for number in range(4))
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """A folder that is looked at as a user whom permissions stop, as they do not stop root."""
+    is_root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+            for below in filter(Path.is_dir, folder.iterdir()):
+                below.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o300], ids=oct)
+def test_a_folder_below_that_cannot_be_read_is_named_and_not_left_out(
+    as_nobody: Path, mode: int
+) -> None:
+    write(as_nobody / "a.jpg", jpeg_photo(1))
+    locked = write(as_nobody / "lock\ned" / "b.jpg", jpeg_photo(2)).parent
+    folder = Folder(path=as_nobody)
+    drawn = tuple(found(folder)[0].values())
+    locked.chmod(mode)
+    for look in (lambda: found(folder), lambda: list(folder.read(drawn))):
+        with pytest.raises(OpsError) as error:
+            look()
+        assert str(error.value) == (
+            f"{as_nobody}/lock ed cannot be read (Permission denied); make it readable, or move "
+            f"it out of {as_nobody}"
+        )
+
+
+def test_a_link_to_where_nobody_may_look_is_no_photo(as_nobody: Path) -> None:
+    album = write(as_nobody / "album" / "a.jpg", jpeg_photo(1)).parent
+    locked = write(as_nobody / "locked" / "b.jpg", jpeg_photo(2)).parent
+    (album / "b.jpg").symlink_to(locked / "b.jpg")
+    locked.chmod(0)
+    photos, said = found(Folder(path=album))
+    assert list(photos) == ["a.jpg"]
+    assert said == ["left out 1 file that are no photos"]
+
+
+def test_a_folder_of_any_name_is_named_in_one_line(tmp_path: Path) -> None:
+    folder = Folder(path=tmp_path / "two\nlines")
+    assert folder.title == f"{tmp_path}/two lines"
+    with pytest.raises(OpsError, match=r"two lines cannot be read \(No such file"):
+        found(folder)
+    folder.path.mkdir()
+    with pytest.raises(OpsError, match=r"two lines holds no photo \(0 files"):
+        found(folder)
+
+
+def test_a_file_that_went_away_while_the_folder_is_read_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "b.jpg", jpeg_photo(2))
+    folder = Folder(path=tmp_path)
+    walk = Folder._walk
+
+    def walked(folder: Folder) -> tuple[list[Path], int]:
+        result = walk(folder)
+        gone.unlink(missing_ok=True)
+        return result
+
+    monkeypatch.setattr(Folder, "_walk", walked)
+    photos, _ = found(folder)
+    failures = [each.failure for each in folder.read(tuple(photos.values()))]
+    assert failures == ["image_missing", None]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: None, lambda path: path.write_text("")])
+def test_a_folder_without_photos_is_an_error_that_names_it(tmp_path: Path, make: object) -> None:
+    folder = tmp_path / "album"
+    make(folder)  # type: ignore[operator]
+    with pytest.raises(OpsError, match="album"):
+        found(Folder(path=folder))
+
+
+def test_what_is_no_photo_is_counted_where_there_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", b"x")
+    with pytest.raises(OpsError, match=r"holds no photo \(1 file of other kinds\)"):
+        found(Folder(path=tmp_path))
+
+
+def test_equal_files_have_one_original_and_others_not(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "copy" / "a.jpg", jpeg_photo(1))
+    bitmaps = [encoded(photo(seed), "BMP") for seed in (2, 3)]
+    assert len(bitmaps[0]) == len(bitmaps[1])
+    write(tmp_path / "b.bmp", bitmaps[0])
+    write(tmp_path / "c.bmp", bitmaps[1])
+    photos, _ = found(Folder(path=tmp_path))
+    assert photos["a.jpg"].original == photos["copy/a.jpg"].original
+    assert len({each.original for each in photos.values()}) == 3
+
+
+def test_a_file_that_went_away_or_cannot_be_read_is_a_class_of_failure(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "b.jpg", jpeg_photo(2))
+    folder = Folder(path=tmp_path)
+    photos, _ = found(folder)
+    (tmp_path / "a.jpg").unlink()
+    read = list(folder.read(tuple(photos.values())))
+    assert [each.failure for each in read] == ["image_missing", None]
+    assert read[1].content == jpeg_photo(2)
+
+
+def test_rating_and_time_come_from_the_file_and_the_owners_csv_goes_before(
+    tmp_path: Path,
+) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD)[DATE_TIME_ORIGINAL] = "2026:05:01 10:00:00"
+    content = jpeg(photo(1), exif=exif, xmp=b'xmp:Rating="3"')
+    write(tmp_path / "a.jpg", content)
+    write(tmp_path / "b.jpg", jpeg_photo(2))
+    photos, _ = found(Folder(path=tmp_path))
+    assert (photos["a.jpg"].rating, photos["a.jpg"].taken_at) == (3, 1777629600.0)
+    assert photos["a.jpg"].favourite is None
+    (tmp_path / "favourites.csv").write_text("name,favourite,rating\na.jpg,yes,5\n")
+    photos, said = found(Folder(path=tmp_path))
+    assert (photos["a.jpg"].rating, photos["a.jpg"].favourite) == (5, True)
+    assert (photos["b.jpg"].rating, photos["b.jpg"].favourite) == (None, False)
+    assert said == [f"took the owner's judgement from {tmp_path / 'favourites.csv'}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "favourites", "ratings"),
+    [
+        ("name\na.jpg\nsub/b.jpg\n", {"a.jpg", "sub/b.jpg"}, {}),
+        ("name;favourite\r\nb.jpg;1\r\na.jpg;0\r\n", {"sub/b.jpg"}, {}),
+        ("\ufeffName, Rating\na.jpg,4\nsub/b.jpg,-1\n", None, {"a.jpg": 4, "sub/b.jpg": -1}),
+        ("rating\tname\n2\ta.jpg\n0\tb.jpg\n\n", None, {"a.jpg": 2}),
+        ('name,favourite\n"a.jpg",x\n', {"a.jpg"}, {}),
+        ("name,favourite,rating\na.jpg,no\n", set(), {}),
+    ],
+)
+def test_the_owners_csv_may_be_written_in_many_ways(
+    tmp_path: Path, text: str, favourites: set[str] | None, ratings: dict[str, int]
+) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "sub" / "b.jpg", jpeg_photo(2))
+    csv = tmp_path / "mine.csv"
+    csv.write_text(text, newline="")
+    photos, _ = found(Folder(path=tmp_path, judgement=csv))
+    if favourites is None:
+        assert {each.favourite for each in photos.values()} == {None}
+    else:
+        assert {name for name, each in photos.items() if each.favourite} == favourites
+        assert {each.favourite for each in photos.values()} <= {True, False}
+    rated = {name: each.rating for name, each in photos.items() if each.rating is not None}
+    assert rated == ratings
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "columns of an empty file"),
+        ("file,stars\n", "'file', 'stars'; allowed: name, favourite, rating"),
+        ("name,rating\na.jpg,6\n", "line 2: rating is '6'"),
+        ("name,rating\na.jpg,good\n", "line 2: rating is 'good'"),
+        ("name,favourite\na.jpg,maybe\n", "line 2: favourite is 'maybe'"),
+        ("name\nz.jpg\n", "names 'z.jpg', not among the photos"),
+        ("name\nb.jpg\n", "line 2: 'b.jpg' is the name of several"),
+        ('name\n"a.jpg\n', "no CSV"),
+        ("name\n\udcff.jpg\n", "not UTF-8"),
+    ],
+)
+def test_a_judgement_that_is_not_understood_is_an_error_not_none(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "x" / "b.jpg", jpeg_photo(2))
+    write(tmp_path / "y" / "b.jpg", jpeg_photo(3))
+    (tmp_path / "favourites.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(OpsError) as error:
+        found(Folder(path=tmp_path))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_judgement_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", jpeg_photo(1))
+    with pytest.raises(OpsError, match=r"none\.csv cannot be read"):
+        found(Folder(path=tmp_path, judgement=tmp_path / "none.csv"))

@@ -1,0 +1,349 @@
+"""A model's best photos go into Immich when asked for, and out again as if never there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.commands.bench.publish.picks import best, stars
+from ops.commands.bench.publish.planning import plan
+from ops.commands.bench.publish.record import Record, Target, read_records
+from ops.commands.bench.publish.to_immich import publish
+from ops.commands.bench.results import Photo
+from ops.errors import OpsError
+from tests.fakes.immich_server import KEY, FakeAsset, Fault
+from tests.ops.commands.bench.immich_world import (
+    MODEL,
+    RATINGS,
+    TARGETS,
+    World,
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_planning_changes_nothing_in_immich_and_nothing_here(
+    newest: World, target: Target
+) -> None:
+    planned = newest.plan(target)
+    assert planned.record.entries
+    assert newest.changes() == 0
+    assert list(newest.run_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_published_is_taken_back_without_a_trace(world: World, target: Target) -> None:
+    before = world.state()
+    assert set(world.publish(target).values()) == {""}
+    assert world.state() != before
+    world.undo()
+    if world.server.version < (2, 6):
+        for asset in world.assets:
+            asset.rating = asset.rating or None  # 0 is unrated there.
+    assert world.state() == before
+    assert [record.state for record in read_records(world.run_dir)] == ["undone"]
+    with pytest.raises(OpsError, match="all of it is taken back"):
+        world.undo()
+
+
+def test_ratings_are_the_scores_and_the_owners_own_stay(world: World) -> None:
+    planned = world.plan("rating")
+    world.publish("rating")
+    assert [asset.rating for asset in world.assets] == [5, 4, 3, -1, 1]
+    reasons = {each.pick.name: each.reason for each in planned.untouched}
+    assert reasons == {
+        "1.jpg": "has 4 already",
+        "3.jpg": "keeps your -1; --overwrite would make it 3",
+    }
+
+
+def test_the_owners_ratings_change_when_asked_for_and_come_back(world: World) -> None:
+    world.publish("rating", overwrite=True)
+    assert [asset.rating for asset in world.assets] == [5, 4, 3, 3, 1]
+    world.undo()
+    assert [asset.rating or None for asset in world.assets] == list(RATINGS)
+
+
+def test_a_tag_is_made_with_its_parents_and_goes_with_them(world: World) -> None:
+    world.publish("tag")
+    assert [world.server.tags_of(asset) for asset in world.assets] == [{f"ai/best/{MODEL}"}] * 5
+    assert sorted(world.server.tags.values()) == ["ai", "ai/best", f"ai/best/{MODEL}"]
+    world.undo()
+    assert world.server.tags == {}
+
+
+def test_a_tag_that_was_there_stays_and_so_do_its_photos(world: World) -> None:
+    world.server.tags = {"t1": "ai", "t2": "ai/best"}
+    world.server.tagged = {"t1": set(), "t2": set()}
+    world.publish("tag", label="ai/best")
+    world.undo()
+    assert world.server.tags == {"t1": "ai", "t2": "ai/best"}
+    world.server.tagged["t2"] = {world.assets[0].id}
+    assert "0.jpg" not in world.publish("tag", label="ai/best")
+    world.undo()
+    assert world.server.tagged["t2"] == {world.assets[0].id}
+
+
+def test_a_tag_that_the_owner_uses_since_stays(world: World) -> None:
+    other = world.server.add(FakeAsset("other.jpg", b"", trashed=True))
+    world.publish("tag")
+    tag = next(each for each, value in world.server.tags.items() if value.endswith(MODEL))
+    world.server.tagged[tag].add(other.id)
+    said = world.undo()
+    assert said[f"ai/best/{MODEL}"] == "the tag stays: other photos have it"
+    assert said["ai"] == "the tag stays: there are others below it"
+    assert world.server.tagged[tag] == {other.id}
+
+
+def test_an_album_that_is_made_goes_only_when_nothing_else_is_in_it(world: World) -> None:
+    other = world.server.add(FakeAsset("other.jpg", b""))
+    world.publish("album", label="Best")
+    album = world.server.album_named("Best")
+    assert album is not None
+    assert album.assets == [asset.id for asset in world.assets]
+    album.assets.append(other.id)
+    assert world.undo()["Best"] == "the album stays: 1 other photos are in it"
+    assert album.assets == [other.id]
+
+
+def test_an_album_that_was_there_gets_its_photos_and_keeps_its_own(world: World) -> None:
+    album = world.server.add_album("Mine", world.assets[2])
+    assert "2.jpg" not in world.publish("album", label="Mine")
+    assert sorted(album.assets) == sorted(asset.id for asset in world.assets)
+    world.undo()
+    assert album.assets == [world.assets[2].id]
+    empty = world.server.add_album("Empty")
+    world.publish("album", label="Empty")
+    world.undo()
+    assert world.server.album_named("Empty") is empty
+    assert empty.assets == []
+
+
+@pytest.mark.parametrize(
+    "place", [{"trashed": True}, {"visibility": "archive"}], ids=["in the bin", "archived"]
+)
+def test_an_album_or_a_tag_of_a_photo_that_is_not_shown_stays(
+    world: World, place: dict[str, Any]
+) -> None:
+    """Immich counts no photo of the bin, and 2.x finds no archived one unless told to."""
+    world.publish("album", label="Best")
+    world.publish("tag")
+    other = world.server.add(FakeAsset("other.jpg", b"", **place))
+    album = world.server.album_named("Best")
+    assert album is not None
+    album.assets.append(other.id)
+    tag = next(each for each, value in world.server.tags.items() if value.endswith(MODEL))
+    world.server.tagged[tag].add(other.id)
+    assert world.undo(1)["Best"].startswith("the album stays: ")
+    assert album.assets == [other.id]
+    assert world.undo(2)[f"ai/best/{MODEL}"] == "the tag stays: other photos have it"
+    assert world.server.tags_of(other) == {f"ai/best/{MODEL}"}
+
+
+def test_an_archived_photo_that_was_in_the_album_is_not_taken_out(world: World) -> None:
+    world.assets[2].visibility = "archive"
+    album = world.server.add_album("Mine", world.assets[2])
+    assert "2.jpg" not in world.publish("album", label="Mine")
+    world.undo()
+    assert album.assets == [world.assets[2].id]
+
+
+def test_what_the_owner_rated_since_is_not_taken_back(newest: World) -> None:
+    newest.publish("rating")
+    newest.assets[0].rating = 2
+    newest.assets[2].rating = None
+    said = newest.undo()
+    assert said["0.jpg"] == "left at 2 stars: changed since"
+    assert said["2.jpg"] == "is unrated already"
+    assert [asset.rating for asset in newest.assets] == [2, 4, None, -1, None]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_photos_deleted_before_publishing_are_reported(world: World, target: Target) -> None:
+    world.delete(0)
+    world.assets[2].trashed = True
+    planned = world.plan(target)
+    deleted = [each.pick.name for each in planned.untouched if each.reason == "deleted meanwhile"]
+    assert deleted == ["0.jpg", "2.jpg"]
+    assert set(world.publish(target).values()) == {""}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_photos_deleted_after_planning_or_publishing_are_reported(
+    world: World, target: Target
+) -> None:
+    with world.connect() as immich:
+        planned = plan(immich, world.run_dir, world.picks, target=target, model=MODEL)
+        world.delete(0)
+        results = {e.name: why for e, why in publish(immich, world.run_dir, planned)}
+    assert [name for name, why in results.items() if why] == ["0.jpg"]
+    world.delete(2)
+    world.undo()
+    assert [world.assets[n].rating or None for n in (1, 3, 4)] == [4, -1, None]
+    assert world.server.tags == {}
+    assert [album.name for album in world.server.albums.values()] == ["Trip"]
+
+
+def test_somebody_elses_photo_is_reported_and_the_others_go_on(world: World) -> None:
+    world.assets[0].mine = False
+    results = world.publish("rating")
+    assert results["0.jpg"] == "deleted meanwhile, or not yours"
+    assert results["2.jpg"] == ""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_lost_answer_is_asked_for_again_without_harm(world: World, target: Target) -> None:
+    """Each change is done and its answer lost once; the album's own making is sent once only."""
+    before = world.state()
+    for verb in ("PUT", "DELETE"):
+        world.server.faults.append(Fault(f"^{verb} ", 502, times=1, after=True))
+    world.server.faults.append(Fault("^DELETE /(tags|albums)/[^/]+$", 502, times=1, after=True))
+    world.publish(target)
+    world.undo()
+    for asset in world.assets:
+        asset.rating = asset.rating or None
+    assert world.state() == before
+    assert [record.state for record in read_records(world.run_dir)] == ["undone"]
+
+
+def test_what_was_before_is_written_before_the_first_change(newest: World) -> None:
+    newest.server.faults = [Fault("PUT /assets", 400)]
+    with pytest.raises(OpsError):
+        newest.publish("rating")
+    document = json.loads((newest.run_dir / "published-1.json").read_text())
+    assert [each["before"] for each in document["entries"]] == [None, None, None]
+    assert document["server"] == newest.server.url
+    assert KEY not in json.dumps(document)
+
+
+def test_nothing_is_changed_when_it_cannot_be_written_down(newest: World) -> None:
+    planned = newest.plan("rating")
+    with newest.connect() as immich, pytest.raises(OpsError, match="cannot be written"):
+        list(publish(immich, newest.run_dir / "not there", planned))
+    assert newest.changes() == 0
+
+
+def test_another_publication_waits_for_an_interrupted_one(newest: World) -> None:
+    newest.server.faults = [Fault("PUT /tags", 500, times=4)]
+    with pytest.raises(OpsError):
+        newest.publish("tag")
+    with pytest.raises(OpsError, match=r"publication 1 .*interrupted; run it again as it was"):
+        newest.publish("rating")
+    newest.undo()
+    newest.publish("rating")
+    assert [each.number for each in read_records(newest.run_dir)] == [1, 2]
+
+
+def test_publications_are_taken_back_one_by_one_the_latest_first(newest: World) -> None:
+    before = newest.state()
+    newest.publish("rating")
+    newest.publish("tag")
+    newest.publish("album")
+    with pytest.raises(OpsError, match="--number is 9; published and not taken back: 1, 2, 3"):
+        newest.undo(9)
+    newest.undo(2)
+    assert newest.server.tags == {}
+    newest.undo()
+    assert newest.server.album_named(f"Best by {MODEL}") is None
+    newest.undo()
+    assert newest.state() == before
+
+
+def test_ratings_that_were_given_again_are_taken_back_the_latest_first(newest: World) -> None:
+    newest.publish("rating")
+    newest.picks = tuple(dataclasses.replace(pick, score=2.0) for pick in newest.picks[:1])
+    newest.publish("rating", overwrite=True)
+    newest.publish("tag")
+    with pytest.raises(OpsError) as error:
+        newest.undo(1)
+    assert str(error.value) == (
+        "--number is 1, but publication 2 rated some of its photos since; undo 2 first"
+    )
+    newest.undo(2)
+    newest.undo(1)
+    assert [asset.rating for asset in newest.assets] == list(RATINGS)
+
+
+def test_ratings_of_other_photos_are_taken_back_in_any_order(newest: World) -> None:
+    picks = newest.picks
+    newest.picks = picks[:1]
+    newest.publish("rating")
+    newest.picks = picks[2:3]
+    newest.publish("rating")
+    newest.undo(1)
+    assert [asset.rating for asset in newest.assets] == [None, 4, 3, -1, None]
+
+
+def test_publishing_twice_changes_nothing_more(newest: World) -> None:
+    newest.publish("tag")
+    changes = newest.changes()
+    assert newest.publish("tag") == {}
+    assert newest.changes() == changes
+    assert len(read_records(newest.run_dir)) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "permission"),
+    [("rating", "asset.update"), ("tag", "tag.delete"), ("album", "album.delete")],
+)
+def test_a_key_that_could_not_take_it_back_publishes_nothing(
+    world: World, target: Target, permission: str
+) -> None:
+    world.server.permissions.remove(permission)
+    with pytest.raises(OpsError, match=f"lacks {permission}"):
+        world.publish(target)
+    assert world.changes() == 0
+
+
+def test_an_album_of_an_ambiguous_name_is_refused(newest: World) -> None:
+    newest.server.add_album("Best")
+    newest.server.add_album("Best")
+    with pytest.raises(OpsError, match="2 albums are called 'Best'"):
+        newest.publish("album", label="Best")
+
+
+@pytest.mark.parametrize(
+    ("score", "rating"), [(0.5, 1), (1.0, 1), (1.49, 1), (1.5, 2), (3.5, 4), (4.49, 4), (5.0, 5)]
+)
+def test_a_score_becomes_the_nearest_rating(score: float, rating: int) -> None:
+    assert stars(score) == rating
+
+
+def test_scores_of_another_scale_are_no_ratings() -> None:
+    for score in (-1.2, 0.2, 7.0, float("nan")):
+        with pytest.raises(OpsError, match="publish as a tag or an album"):
+            stars(score)
+
+
+def test_the_best_are_picked_by_score_and_only_those_with_one() -> None:
+    photos = [
+        Photo(image_sha256=f"{n}", original_sha256="", name=f"{n}", asset_id=f"a{n}")
+        for n in range(6)
+    ]
+    photos[5] = dataclasses.replace(photos[5], failure="image_unreadable", image_sha256="")
+    scores = {"0": 2.0, "1": 4.0, "2": 3.0, "3": 4.0}
+    picked = best(photos, scores, top=3)
+    assert [pick.asset_id for pick in picked] == ["a1", "a3", "a2"]
+    with pytest.raises(OpsError, match="no score for any photo"):
+        best(photos, {}, top=3)
+    folder = [dataclasses.replace(photo, asset_id=None) for photo in photos]
+    with pytest.raises(OpsError, match="not from Immich"):
+        best(folder, scores, top=3)
+
+
+def test_a_record_that_is_broken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "published-1.json").write_text("{}")
+    (tmp_path / "published-x.json").write_text("something else")
+    with pytest.raises(OpsError, match=r"published-1\.json cannot be read"):
+        read_records(tmp_path)
+
+
+def test_a_record_is_read_as_it_was_written(newest: World) -> None:
+    newest.publish("album")
+    (record,) = read_records(newest.run_dir)
+    assert isinstance(record, Record)
+    assert record.created == (f"Best by {MODEL}",)
+    assert [entry.name for entry in record.entries] == [f"{n}.jpg" for n in range(5)]

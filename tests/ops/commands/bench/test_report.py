@@ -1,0 +1,663 @@
+"""The report as a file: what it holds, what it never holds, what it says of little."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from ops.commands.bench.report import render
+from ops.commands.bench.report.chart import Chart
+from ops.commands.bench.report.export import to_csv, to_json
+from ops.commands.bench.report.forest import forest
+from ops.commands.bench.report.on_terminal import show
+from ops.commands.bench.report.standings import standings_of
+from ops.commands.bench.report.thumbnails import MOST
+from ops.commands.bench.results import Answer, Method, Photo, Run
+from ops.commands.bench.summary import Agreement, Summary
+from ops.report.redaction import redact_all
+from tests.conftest import ROOT
+from tests.ops.commands.bench.drawn_photos import write_drawn_photo
+from tests.ops.commands.bench.report_runs import THREE, models, photos, planted_run, summary_of
+
+SECTIONS = (
+    "models", "trade-off", "differences", "scores", "agree", "disagree", "best", "time",
+    "failures", "made-of",
+)  # fmt: skip
+VOID = {"meta", "br", "wbr", "img", "input", "link", "hr"}
+HOSTILE = (
+    "<script>alert(1)</script>.jpg",
+    '"><img src=x onerror=alert(1)>.jpg',
+    "line\nbreak\r\x00\x1b[31m.jpg",
+    "\u202egpj.exe\u2066\u200f",
+    "x" * 10_000 + ".jpg",
+    "{{ 7 * 7 }}{% raw %}.jpg",
+    "broken \udcff half.jpg",
+    "",
+    "</style></svg></title>.jpg",
+)
+
+
+class _Parsed(HTMLParser):
+    """A document's elements; fails where one is left open or closed twice."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[int] = []
+        self.charts: list[dict[str, Any]] = []
+        self.sections: dict[str, str] = {}
+        self.texts: list[str] = []
+        self.shown = dict.fromkeys(SECTIONS, 0)
+        """Charts, tables, cards and sentences that say why there are none, of each section."""
+        self._section = ""
+        self._is_tick = False
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.elements.append((tag, values))
+        if tag in VOID:
+            return
+        self.open.append(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "section" and (values.get("id") or "") in SECTIONS:
+            self._section = values["id"] or ""
+        is_something = tag in ("figure", "table") or values.get("class") in ("absent", "name")
+        if self._section and is_something:
+            self.shown[self._section] += 1
+        if tag == "figure":
+            self.charts.append({"drawn": [], "table": "", "roles": [], "title": 0, "desc": 0})
+        if "figure" in self.open and tag == "svg":
+            self.charts[-1]["roles"].append(values.get("role"))
+        if "figure" in self.open and tag in ("title", "desc") and self.open[-2] == "svg":
+            self.charts[-1][tag] += 1
+        if "figure" in self.open and tag == "text":
+            self.charts[-1]["drawn"].append("")
+            self._is_tick = values.get("class") == "tick"
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.texts.append(data)
+        if self._section:
+            self.sections[self._section] = self.sections.get(self._section, "") + data
+        if not self.charts or "figure" not in self.open:
+            return
+        if "details" in self.open or "figcaption" in self.open:
+            self.charts[-1]["table"] += f" {data}"
+        elif self.open[-1] == "text" and not self._is_tick:
+            self.charts[-1]["drawn"][-1] += data
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="module")
+def run(images: Path) -> Run:
+    shas = [write_drawn_photo(images, seed, width=160) for seed in range(40)]
+    return planted_run(THREE, *photos(40, images=shas))
+
+
+@pytest.fixture(scope="module")
+def html(run: Run, images: Path) -> str:
+    return render(run, summary_of(run), images)
+
+
+def test_sections_come_in_the_order_in_which_one_reads_them(html: str) -> None:
+    assert re.findall(r'<section id="([\w-]+)"', html) == list(SECTIONS)
+    parsed = _Parsed(html)
+    assert parsed.headings[0] == 1
+    assert parsed.headings.count(1) == 1
+    steps = zip(parsed.headings, parsed.headings[1:], strict=False)
+    assert all(after <= before + 1 for before, after in steps)
+
+
+def test_the_verdict_comes_first_with_what_weakens_it(run: Run, images: Path) -> None:
+    html = render(run, summary_of(run, sentence="Take <b>it</b>.", caveats=["But & yet."]), images)
+    start = html.index("Take &lt;b&gt;it&lt;/b&gt;.")
+    assert start < html.index("But &amp; yet.") < html.index('<section id="models"')
+
+
+def test_nothing_in_it_runs_or_is_fetched(html: str) -> None:
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
+    assert "<script" not in html
+    for tag, attributes in _Parsed(html).elements:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "form", "base")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("href", "src", "xlink:href", "action", "srcset"):
+                assert (value or "").startswith(("#", "data:image/webp;base64,"))
+    assert not re.search(r"https?:|@import|url\(", html)
+
+
+def test_every_chart_has_a_title_a_description_and_its_numbers_in_a_table(html: str) -> None:
+    charts = _Parsed(html).charts
+    assert len(charts) == 5
+    for chart in charts:
+        assert chart["roles"] == ["img", "img"]
+        assert chart["title"] == chart["desc"] == 2
+        shown = {
+            each for drawn in chart["drawn"] for each in re.findall(r"[\u2212-]?\d+\.\d+", drawn)
+        }
+        in_table = set(re.findall(r"[\u2212-]?\d+\.\d+", chart["table"]))
+        missing = {
+            each
+            for each in shown - in_table
+            # A model's name may hold a number, and a long time is rounded.
+            if each not in ("4.5",) and not any(cell.startswith(each) for cell in in_table)
+        }
+        assert missing == set()
+
+
+def test_tables_name_their_rows_and_columns(html: str) -> None:
+    heads = [attributes for tag, attributes in _Parsed(html).elements if tag == "th"]
+    assert heads
+    assert all(each.get("scope") in ("row", "col") for each in heads)
+
+
+def test_ids_are_unique_and_every_reference_finds_its_own(html: str) -> None:
+    elements = _Parsed(html).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in elements:
+        for name in ("aria-labelledby", "aria-describedby"):
+            if name in attributes:
+                assert attributes[name] in ids
+        if (attributes.get("href") or "").startswith("#"):
+            assert (attributes["href"] or "")[1:] in ids
+
+
+def test_a_picture_is_in_the_file_once_however_often_it_is_shown(html: str) -> None:
+    pictures = re.findall(r"data:image/webp;base64,[\w+/=]+", html)
+    shown = re.findall(r'<use href="#photo-\d+"', html)
+    assert 0 < len(pictures) == len(set(pictures)) <= MOST
+    assert len(shown) > len(set(shown)) == len(pictures)
+
+
+def test_without_thumbnails_no_byte_of_a_picture_is_in_the_file(run: Run, images: Path) -> None:
+    html = render(run, summary_of(run), images, thumbnails=False)
+    assert "data:image" not in html
+    assert "<image" not in html
+    assert "<use" not in html
+    assert "IMG_" in html
+
+
+def test_photos_whose_bytes_are_gone_or_broken_are_shown_by_name(
+    run: Run, images: Path, tmp_path: Path
+) -> None:
+    for place, photo in enumerate(run.photos):
+        content = (images / f"{photo.image_sha256}.jpg").read_bytes()
+        if place % 3:
+            (tmp_path / f"{photo.image_sha256}.jpg").write_bytes(
+                content[: 200 if place % 2 else 0]
+            )
+    html = render(run, summary_of(run), tmp_path)
+    assert "data:image" not in html
+    assert html.count('class="card') > 20
+
+
+def test_a_hostile_name_changes_nothing_but_its_own_text(run: Run, images: Path) -> None:
+    named = [replace(photo, name=f"photo {place}") for place, photo in enumerate(run.photos)]
+    hostile = [
+        replace(photo, name=HOSTILE[place % len(HOSTILE)])
+        for place, photo in enumerate(run.photos)
+    ]
+
+    def elements(all_photos: Sequence[Photo]) -> list[tuple[str, dict[str, str | None]]]:
+        html = render(replace(run, photos=tuple(all_photos)), summary_of(run), images)
+        assert "\u202e" not in html
+        assert "\x1b" not in html
+        assert "x" * 100 not in html
+        assert "alert(1)</script>" not in html
+        html.encode("utf-8")
+        return [
+            (tag, {**attributes, "aria-label": None if tag == "svg" else attributes.get("role")})
+            for tag, attributes in _Parsed(html).elements
+            if tag != "wbr"
+        ]
+
+    assert elements(hostile) == elements(named)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_of_models_answers_and_provenance_is_only_text(
+    run: Run, images: Path, text: str
+) -> None:
+    hostile = replace(
+        run,
+        source=text,
+        provenance={"command": text, text: {text: text}, "list": [text]},
+        models=tuple(replace(each, name=text, quantisation=text) for each in run.models),
+        answers=tuple(replace(each, raw=text) if each.failure else each for each in run.answers),
+    )
+    html = render(hostile, summary_of(hostile, sentence=text, caveats=[text]), images)
+    html.encode("utf-8")
+    assert {tag for tag, _ in _Parsed(html).elements} <= {
+        tag for tag, _ in _Parsed(render(run, summary_of(run, caveats=["x"]), images)).elements
+    }
+
+
+def test_random_weights_are_said_before_anything_else(run: Run, images: Path) -> None:
+    said = render(replace(run, random_weights=True), summary_of(run), images)
+    unsaid = render(run, summary_of(run), images)
+    assert 0 < said.index("The weights are random") < said.index("<h1>")
+    assert "random weights)</title>" in said
+    assert "The weights are random" not in unsaid
+
+
+def test_favourites_are_marked_by_words_and_a_sign_beside_the_colour(html: str) -> None:
+    marked = html.count('class="card favourite"')
+    assert 0 < marked == html.count("★ </span>your favourite")
+
+
+@pytest.mark.parametrize(
+    ("count", "planted", "judged"),
+    [
+        (0, THREE, True),
+        (1, THREE, True),
+        (1, THREE[:1], True),
+        (2, THREE, False),
+        (20, THREE[:1], True),
+        (20, THREE, False),
+        (20, models(12), True),
+        (20, (), True),
+    ],
+)
+def test_each_section_is_there_or_says_why_not(
+    tmp_path: Path, count: int, planted: Sequence[Any], judged: bool
+) -> None:
+    run = planted_run(planted, *photos(count, judged=judged))
+    _says_something(render(run, summary_of(run), tmp_path))
+
+
+def test_a_run_without_an_answer_says_so(tmp_path: Path) -> None:
+    run = replace(planted_run(THREE, *photos(20)), answers=())
+    html = render(run, summary_of(run), tmp_path)
+    _says_something(html)
+    assert "Nothing was asked yet" in html
+
+
+def test_a_run_in_which_all_failed_shows_why(tmp_path: Path) -> None:
+    run = planted_run(THREE, *photos(20))
+    failed = replace(
+        run,
+        answers=tuple(
+            replace(each, score=None, failure="no_label", raw="I am sorry.")
+            for each in run.answers
+        ),
+    )
+    html = render(failed, summary_of(failed), tmp_path)
+    _says_something(html)
+    assert "I am sorry." in html
+    assert "and 55 more" in html
+
+
+def test_photos_that_could_not_be_sent_are_failures_too(tmp_path: Path) -> None:
+    some, quality = photos(12)
+    broken = replace(some[0], image_sha256="", failure="image_unreadable")
+    run = planted_run(THREE, (broken, *some[1:]), quality)
+    parsed = _Parsed(render(run, summary_of(run), tmp_path))
+    assert "could not be decoded" in parsed.sections["failures"]
+
+
+def test_a_model_that_hardly_answered_is_not_ranked_with_the_others(tmp_path: Path) -> None:
+    run = planted_run(THREE, *photos(20))
+    lame = run.models[2].id
+    run = replace(
+        run,
+        answers=tuple(
+            replace(each, score=None, failure="timeout")
+            if each.model == lame and place % 10
+            else each
+            for place, each in enumerate(run.answers)
+        ),
+    )
+    summary = summary_of(run)
+    two = summary.agreement.models[:2]
+    summary = replace(summary, agreement=_of_two(summary.agreement, two))
+    html = render(run, summary, tmp_path)
+    _says_something(html)
+    assert "of 20" in _Parsed(html).sections["disagree"]
+
+
+def _of_two(agreement: Agreement, two: Sequence[str]) -> Agreement:
+    def part(matrix: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        return tuple(row[:2] for row in matrix[:2])
+
+    return replace(
+        agreement,
+        models=tuple(two),
+        spearman=part(agreement.spearman),
+        tau=part(agreement.tau),
+        top_k=part(agreement.top_k),
+    )
+
+
+def _says_something(html: str) -> None:
+    parsed = _Parsed(html)
+    assert list(parsed.sections) == list(SECTIONS)
+    for name in SECTIONS:
+        assert parsed.shown[name], f"{name} is empty"
+    assert _no_numbers(html) == []
+
+
+def _no_numbers(html: str) -> list[str]:
+    """Find what was written of a number that is none: in text, and in a drawing's attributes.
+
+    In the attributes a letter may follow: the next command of a path.
+    """
+    parsed = _Parsed(html)
+    values = [
+        value
+        for _, attributes in parsed.elements
+        for name, value in attributes.items()
+        if value and name != "href"
+    ]
+    return [
+        *(each for each in parsed.texts if re.search(r"(?<![a-z])(nan|inf)(?![a-z])", each)),
+        *(each for each in values if re.search(r"(?<![a-z])(nan|inf)", each)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<td>nan</td>",
+        "<td>nan to inf</td>",
+        "<svg><text>(-inf)</text></svg>",
+        '<svg><path d="M3 nanL4 5"></path></svg>',
+        '<svg><path d="M1 2M3.0 nanh0"></path></svg>',
+        '<svg><circle cx="inf"></circle></svg>',
+        '<svg><rect style="fill-opacity:nan"></rect></svg>',
+        '<svg><g transform="translate(nan 4)"></g></svg>',
+    ],
+)
+def test_a_number_that_is_none_would_be_seen(html: str) -> None:
+    assert len(_no_numbers(html)) == 1
+    assert _no_numbers(html.replace("nan", "7").replace("inf", "8")) == []
+
+
+def test_a_thousand_photos_stay_below_ten_megabytes(tmp_path: Path) -> None:
+    """Noise is what compresses worst."""
+    noise = np.random.default_rng(1).integers(0, 256, (768, 1024, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.jpg", "JPEG", quality=85)
+    all_photos, quality = photos(1000)
+    for photo in all_photos:
+        (tmp_path / f"{photo.image_sha256}.jpg").hardlink_to(tmp_path / "noise.jpg")
+    run = planted_run(models(12), all_photos, quality)
+    html = render(run, summary_of(run), tmp_path)
+    assert html.count("data:image/webp") == MOST
+    assert len(html.encode()) < 10_000_000
+
+
+def test_long_text_takes_no_long_time(run: Run, images: Path) -> None:
+    long = replace(run, provenance={"prompt": "x_-" * 200_000, "command": "--" + "key-" * 100_000})
+    started = time.monotonic()
+    render(long, summary_of(long), images, thumbnails=False)
+    assert time.monotonic() - started < 5
+
+
+SECRETS = {
+    "api_key": "hunter2hunter2",
+    "nested": {"IMMICH_API_KEY": "hunter2hunter2", "authorization": "Bearer hunter2hunter2"},
+    "command": "IMMICH_API_KEY=hunter2hunter2 ops bench --api-key hunter2hunter2 "
+    "--key=hunter2hunter2",
+    "argv": ["llama-server", "--api-key", "hunter2hunter2", "--port", "8080"],
+    "url": "http://me:hunter2hunter2@photos.lan/?key=hunter2hunter2&size=preview",
+    "header": "x-api-key: hunter2hunter2",
+    "json": '{"api_key": "hunter2hunter2"}',
+    "bearer": "curl -H 'Authorization: Bearer hunter2hunter2'",
+}
+
+
+def test_keys_are_left_out_of_everything(run: Run, images: Path) -> None:
+    secret = replace(run, provenance=SECRETS, source="http://me:hunter2hunter2@photos.lan")
+    summary = summary_of(secret)
+    assert "hunter2" not in render(secret, summary, images)
+    assert "hunter2" not in json.dumps(to_json(secret, summary))
+
+
+def test_what_is_no_key_stays() -> None:
+    plain = {
+        "labels": {"1": "one token each"},
+        "tokens": {"1": 16},
+        "top_logprobs": 200,
+        "command": "python -m ops bench album --top-k 10 --window 30m",
+        "rubric": "Answer with one token: a key moment, its secret is the light.",
+        "url": "http://photos.lan:2283/album",
+    }
+    assert redact_all(plain) == plain
+
+
+def test_both_colour_schemes_can_be_read() -> None:
+    css = (ROOT / "ops/commands/bench/report/report.css").read_text()
+    light, dark = (
+        dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6})", each))
+        for each in re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]
+    )
+    for scheme in (light, dark):
+        for paper in ("page", "panel"):
+            for ink in ("ink", "soft", "accent", "m4", "bad"):
+                assert _contrast(scheme[ink], scheme[paper]) >= 4.5
+            for mark in ("m0", "m1", "m2", "m3", "m4", "m5"):
+                assert _contrast(scheme[mark], scheme[paper]) >= 3
+        for ink in ("ink", "soft"):
+            assert _contrast(scheme[ink], scheme["margin"]) >= 4.5
+        assert _contrast(scheme["warn-ink"], scheme["warn-page"]) >= 4.5
+        assert _contrast(scheme["good-ink"], scheme["good-page"]) >= 4.5
+        for heat in ("m0", "m1"):
+            cell = _mixed(scheme[heat], scheme["panel"], 0.5)
+            assert _contrast(scheme["ink"], cell) >= 4.5
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def _mixed(over: str, under: str, share: float) -> str:
+    pairs = zip(_channels(over), _channels(under), strict=True)
+    return "#" + "".join(f"{round(share * one + (1 - share) * two):02x}" for one, two in pairs)
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2.2, "contrast ratio"."""
+    lights = []
+    for colour in (one, other):
+        shares = [each / 255 for each in _channels(colour)]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_a_photos_score_is_the_mean_over_its_anchors_if_all_were_answered(run: Run) -> None:
+    three = run.photos[:3]
+    asked = [
+        _asked(run, photo, "anchored", f"1:anchor {anchor}", logit)
+        for photo, logits in zip(three, ((1.0, 2.0), (3.0, None), (0.5, 0.7)), strict=True)
+        for anchor, logit in enumerate(logits)
+    ]
+    assert _first_models_scores(run, three, asked) == pytest.approx([1.5, None, 0.6])
+
+
+def test_a_pair_speaks_for_the_one_photo_and_against_the_other(run: Run) -> None:
+    one, other, never = run.photos[:3]
+    asked = [
+        _asked(run, one, "pairwise", f"2:{other.image_sha256}", 1.5),
+        _asked(run, other, "pairwise", f"2:{one.image_sha256}", -0.5),
+    ]
+    of_one, of_other, of_never = _first_models_scores(run, (one, other, never), asked)
+    assert of_one is not None
+    assert of_one > 0
+    assert of_other == pytest.approx(-of_one)
+    assert of_never is None
+
+
+def test_of_two_answers_to_one_question_the_later_one_counts(run: Run) -> None:
+    photo = run.photos[0]
+    asked = [_asked(run, photo, "score", "", 2.0), _asked(run, photo, "score", "", 4.0)]
+    assert _first_models_scores(run, (photo,), asked) == [4.0]
+
+
+def _asked(run: Run, photo: Photo, method: Method, order: str, score: float | None) -> Answer:
+    first = run.answers[0]
+    key = replace(first.key, image_sha256=photo.image_sha256, method=method, order=order)
+    return replace(first, key=key, score=score, failure=None if score is not None else "timeout")
+
+
+def _first_models_scores(
+    run: Run, some: tuple[Photo, ...], asked: list[Answer]
+) -> list[float | None]:
+    small = replace(run, photos=some, models=run.models[:1], answers=tuple(asked))
+    standings = standings_of(small, summary_of(small))
+    return [each.score for each in standings.places[run.models[0].id]]
+
+
+def test_each_criterion_is_shown_where_the_rubric_was_asked(run: Run) -> None:
+    answers = tuple(
+        replace(
+            each,
+            key=replace(each.key, method="rubric"),
+            criteria={} if each.score is None else {"<light>": each.score - 0.5, "=sharp": 4.25},
+        )
+        for each in run.answers
+    )
+    by_rubric = replace(run, answers=answers)
+    html = render(by_rubric, summary_of(by_rubric), Path(), thumbnails=False)
+    assert "criterion by criterion" in html
+    assert '<th scope="row">&lt;light&gt;</th>' in html
+    assert "=sharp 4.2" in html
+    header, *rows = csv.reader(io.StringIO(to_csv(by_rubric, summary_of(by_rubric)), newline=""))
+    column = header.index("qwen3vl-8b =sharp")
+    assert {row[column] for row in rows} == {"4.25"}
+    assert "By criterion" not in render(run, summary_of(run), Path(), thumbnails=False)
+
+
+def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run) -> None:
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", 'a,b\n"c', "\uff1d1", "broken \udcff"]
+    hostile = replace(
+        run,
+        photos=tuple(
+            replace(photo, name=names[place % len(names)], rating=-1)
+            for place, photo in enumerate(run.photos)
+        ),
+    )
+    text = to_csv(hostile, summary_of(hostile))
+    text.encode("utf-8")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert len(rows) == len(run.photos)
+    assert [row["name"][0] for row in rows[:8]] == ["'"] * 6 + ["a", "'"]
+    assert rows[6]["name"] == 'a,b\n"c'
+    assert {row["rating"] for row in rows} == {"-1"}
+    first = {each.key.image_sha256: each for each in run.answers if each.model == "qwen3vl-8b"}
+    for row, photo in zip(rows, run.photos, strict=True):
+        assert float(row["qwen3vl-8b score"]) == pytest.approx(
+            first[photo.image_sha256].score, abs=1e-4
+        )
+    failed = [row for row in rows if row["minicpm-v-4-5 failure"]]
+    assert len(failed) == 4
+    assert all(row["minicpm-v-4-5 score"] == "" for row in failed)
+
+
+@pytest.mark.parametrize("first", ["\t", "\r", "\n"])
+def test_csv_text_that_begins_with_a_tab_or_a_new_line_is_text_too(run: Run, first: str) -> None:
+    """Some spreadsheets drop it and compute what comes behind, which need not begin with =."""
+    photos = tuple(replace(photo, name=f"{first}DDE") for photo in run.photos)
+    named = replace(run, photos=photos)
+    rows = csv.DictReader(io.StringIO(to_csv(named, summary_of(named)), newline=""))
+    assert {row["name"] for row in rows} == {f"'{first}DDE"}
+
+
+def test_the_terminal_shows_a_verdict_to_its_end(run: Run) -> None:
+    """Of eight models it names each one's difference, and ends in how many photos would tell."""
+    sentence = f"Not decided between {'Model A, ' * 200}and about 290 more photos would tell."
+    screen = Console(file=io.StringIO(), width=100)
+    show(screen, summary_of(run, sentence=sentence))
+    assert isinstance(screen.file, io.StringIO)
+    assert sentence in " ".join(screen.file.getvalue().split())
+
+
+def test_the_heat_map_is_explained_by_what_is_seen_in_both_colour_schemes(html: str) -> None:
+    """In the dark a strong colour is a light one, and of opposite orders it is another."""
+    text = _Parsed(html).sections["agree"]
+    assert "darker" not in text
+    assert "The stronger a cell's colour, the further from 0" in text
+    assert "where two orders run against each other it is another colour" in text
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_bar_says_how_many_favourites_it_holds_only_where_they_are_known(
+    tmp_path: Path, judged: bool
+) -> None:
+    run = planted_run(THREE, *photos(30, judged=judged))
+    text = _Parsed(render(run, summary_of(run), tmp_path)).sections["scores"]
+    assert re.search(r"\d photos?", text)
+    assert (re.search(r"\d of them favourites", text) is not None) is judged
+
+
+def test_what_stands_over_a_narrow_forest_stays_within_it() -> None:
+    """Zero is at its left end, where all differences are large; a letter is about 6.4 wide."""
+    run = planted_run(THREE, *photos(100))
+    chart = forest(summary_of(run))
+    assert isinstance(chart, Chart)
+    (middle,) = re.findall(r'<text x="([\d.]+)" y="14"[^>]*>±0.05 does not', chart.drawings[1])
+    half = 6.4 * len("±0.05 does not matter") / 2
+    assert half <= float(middle) <= 340 - half
+
+
+def test_no_line_of_a_narrow_forest_runs_through_its_text() -> None:
+    run = planted_run(THREE, *photos(100))
+    chart = forest(summary_of(run))
+    assert isinstance(chart, Chart)
+    narrow = chart.drawings[1]
+    lines = [
+        (float(top), float(end))
+        for top, end in re.findall(
+            r'd="M[\d.]+ ([\d.]+)L[\d.]+ ([\d.]+)" class="(?:axis|grid)"', narrow
+        )
+    ]
+    texts = [float(y) for y in re.findall(r'<text x="10" y="([\d.]+)"', narrow)]
+    assert len(lines) >= len(texts) == 6
+    assert not [1 for top, end in lines for y in texts if top < y and y - 10 < end]
+
+
+def test_a_probability_that_is_hardly_one_is_not_zero(run: Run, images: Path) -> None:
+    summary = summary_of(run)
+    sure = tuple(replace(each, p=1e-9, p_holm=0.02) for each in summary.differences)
+    html = render(run, replace(summary, differences=sure), images, thumbnails=False)
+    assert "<td>below 0.001</td>" in html
+    assert "<td>0.000</td>" not in html
+
+
+def test_json_is_json_and_ranks_the_highest_score_first(run: Run) -> None:
+    summary = summary_of(run)
+    broken: Summary = replace(summary, margin=float("nan"))
+    document = json.loads(json.dumps(to_json(run, broken), allow_nan=False))
+    assert document["summary"]["margin"] is None
+    places = [each["models"]["qwen3vl-8b"] for each in document["photos"]]
+    ranked = sorted((each for each in places if each["rank"]), key=lambda each: each["rank"])
+    scores = [each["score"] for each in ranked]
+    assert scores == sorted(scores, reverse=True)
+    assert ranked[0]["rank"] == 1

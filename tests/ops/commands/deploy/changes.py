@@ -1,0 +1,95 @@
+"""The changes of this stack's settings that docs/operating.md says a deploy's answer to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.registry import REGISTRY
+from tests.conftest import ROOT
+
+_FIRST, *_OTHERS = REGISTRY
+_IMAGE = f"example.org/other/image@sha256:{'ab' * 32}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Two declarations, as arguments of the fixture `synth`, and what is refused."""
+
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+    refused: frozenset[str] = field(default_factory=frozenset)
+    """Resource types; none: the deploy goes through."""
+    is_applied: bool = False
+    """Whether the API server has a say beside the provider, so that a test applies it for real."""
+
+
+_NAMESPACE = "kubernetes_namespace_v1"
+_VOLUME = "kubernetes_persistent_volume_v1"
+_CLAIM = "kubernetes_persistent_volume_claim_v1"
+_KEY = LlamaSwapSettings(api_key_env=("KEY_GATEWAY",))
+
+CHANGES: Mapping[str, Change] = MappingProxyType(
+    {
+        "a model is added": Change(before={"models": tuple(_OTHERS)}),
+        "a model is removed": Change(is_applied=True, after={"models": tuple(_OTHERS)}),
+        "a model's context": Change(
+            after={"models": (replace(_FIRST, context=4096), *_OTHERS)},
+        ),
+        "the serving image": Change(after={"llama_swap_image": _IMAGE}),
+        "the Python image": Change(after={"python_image": _IMAGE}),
+        "the front end": Change(after={"front_end": "llama-server"}),
+        "a larger volume": Change(is_applied=True, after={"storage_size_gib": 1000}),
+        "a smaller volume": Change(is_applied=True, after={"storage_size_gib": 25}),
+        "another NFS server or path": Change(
+            after={"storage": NfsStorage(server="192.0.2.1", path="/srv/other")},
+            refused=frozenset({_VOLUME}),
+        ),
+        "from NFS to the node's SSD": Change(
+            is_applied=True,
+            after={"storage": LocalSsdStorage(node="k8s-node1", path="/srv/models")},
+            refused=frozenset({_VOLUME, _CLAIM}),
+        ),
+        "the GPU window off": Change(is_applied=True, after={"gpu_window": None}),
+        "the GPU window on": Change(before={"gpu_window": None}),
+        "the upkeep off": Change(after={"upkeep": None}),
+        "the warm-up off": Change(after={"warm_wait_s": None}),
+        "the gateway's namespaces": Change(after={"client_namespaces": ("gateway",)}),
+        "an API key is declared": Change(
+            after={"llama_swap": _KEY, "api_key_secret": "llama-swap-keys"},
+        ),
+        "the Service renamed": Change(is_applied=True, after={"service": "endpoint"}),
+        "prevent_destroy off": Change(after={"prevent_destroy": False}),
+        "the namespace renamed": Change(
+            is_applied=True,
+            after={"namespace": "vision"},
+            refused=frozenset({_NAMESPACE, _CLAIM}),
+        ),
+        "the namespace renamed, prevent_destroy off": Change(
+            is_applied=True,
+            before={"prevent_destroy": False},
+            after={"namespace": "vision", "prevent_destroy": False},
+            refused=frozenset({_NAMESPACE, _CLAIM}),
+        ),
+    }
+)
+
+
+def deployed_before() -> dict[str, Any]:
+    """The stack of 2026-11-27 as it was synthesized; its long texts are left out."""
+    path = ROOT / "tests" / "deployed" / "2026-11-27.tf.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def documented() -> dict[str, str]:
+    """Read the table of docs/operating.md: change -> what a deploy does."""
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    table = text.split("| change | a deploy |\n|---|---|\n")[1].split("\n\n")[0]
+    rows = (line.strip("| ").split(" | ") for line in table.splitlines())
+    return {change: outcome for change, outcome in rows}

@@ -1,0 +1,76 @@
+"""A signal to a deploy, wherever it comes: Terraform is told once, and its end is waited for."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from ops.terraform.run import ApplyInterruptedError, Terraform
+
+_TERRAFORM = """#!/bin/sh
+trap 'echo interrupted >> interrupts; exit 0' INT
+touch started
+while :; do sleep 0.01; done
+"""
+
+
+@pytest.fixture
+def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terraform:
+    """A Terraform that applies until it is interrupted."""
+    program = tmp_path / "bin" / "terraform"
+    program.parent.mkdir()
+    program.write_text(_TERRAFORM)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    return Terraform(tmp_path)
+
+
+@pytest.fixture
+def not_for_ever() -> Iterator[None]:
+    """Fail a test that a deadlock would keep."""
+
+    def fail(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError("it neither ended nor interrupted Terraform")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def signal_at(wanted: int, started: Path) -> Any:
+    """Trace the main thread; send SIGTERM at a line, counted from where Terraform has started."""
+    lines, runs = 0, False
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal lines, runs
+        runs = runs or ("progress" in frame.f_locals and started.exists())
+        if runs and event == "line":
+            lines += 1
+            if lines == wanted:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    return trace
+
+
+@pytest.mark.usefixtures("not_for_ever")
+@pytest.mark.parametrize("line", range(1, 41))
+def test_a_signal_at_any_line_interrupts_terraform_once(
+    terraform: Terraform, tmp_path: Path, line: int
+) -> None:
+    before = sys.gettrace()
+    sys.settrace(signal_at(line, tmp_path / "started"))
+    try:
+        with pytest.raises(ApplyInterruptedError):
+            terraform.apply_plan(Path("plan"), quiet=True)
+    finally:
+        sys.settrace(before)
+    assert (tmp_path / "interrupts").read_text() == "interrupted\n"

@@ -1,0 +1,219 @@
+"""Drift asks a server only what loads nothing, and understands what it answers."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.cluster.environment import KubeTarget
+from ops.commands.drift import server
+from ops.commands.drift.declared import Declared, declared_of
+from ops.commands.drift.look import Look
+from ops.commands.drift.server import is_service, look, nobody_serves
+from ops.commands.smoke.outcome import CheckError
+from stacks.settings import PRODUCTION
+from tests.conftest import Synth
+from tests.fakes import endpoint as fakes
+from tests.fakes.endpoint import FakeEndpoint, Reply
+from tests.ops.commands.smoke.smoke_runs import KEYED
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+
+
+@pytest.fixture(scope="module")
+def declared(production: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Declared:
+    return declared_of(PRODUCTION, production, directory=tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="module")
+def of_router(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Declared:
+    settings = replace(PRODUCTION, front_end="llama-server")
+    document = synth(front_end="llama-server")
+    return declared_of(settings, document, directory=tmp_path_factory.mktemp("router"))
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
+@pytest.mark.parametrize("loaded", [None, "qwen3vl-4b"])
+def test_nothing_is_asked_that_could_load_a_model(
+    declared: Declared, front_end: str, loaded: str | None
+) -> None:
+    with FakeEndpoint(front_end=front_end, loaded=loaded) as fake:
+        look(declared, fake.url, target=None)
+    assert set(fake.paths) <= {"/v1/models", "/running", "/props"}
+    assert fake.asked == []
+    assert fake.swaps == []
+
+
+def scheduled(status: str, message: str) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": status, "message": message}
+    return {"status": {"conditions": [condition]}}
+
+
+WAITING = scheduled("False", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+LOST = scheduled("False", "0/1 nodes are available: 1 node(s) were unschedulable.")
+RUNNING = scheduled("True", "")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "pods", "reason"),
+    [
+        (0, [], "the Deployment llama-swap has 0 replicas"),
+        (1, [WAITING], "the pod waits for the card (0/1 nodes are available: 1 Insufficient"),
+        (1, [LOST], ""),
+        (1, [RUNNING], ""),
+        (1, [RUNNING, WAITING], ""),
+        (1, [], ""),
+        (1, [{"status": {}}], ""),
+    ],
+)
+def test_nobody_has_to_serve_while_the_card_is_somebody_elses(
+    replicas: int, pods: list[dict[str, Any]], reason: str
+) -> None:
+    said = nobody_serves({"spec": {"replicas": replicas}}, pods)
+    assert said.startswith(reason)
+    assert bool(said) == bool(reason)
+
+
+def test_the_clusters_own_service_is_known_by_its_name(declared: Declared) -> None:
+    for host in ("llama-swap.llama-cpp", "llama-swap.llama-cpp.svc.cluster.local:8080"):
+        assert is_service(declared, f"http://{host}")
+    for host in ("127.0.0.1:8080", "gateway.litellm.svc:4000", "llama-swap.example.org"):
+        assert not is_service(declared, f"http://{host}/v1")
+
+
+@pytest.mark.parametrize(
+    ("info", "found"), [("b10999-0a1b2c3", ["b10999"]), ("b10524-0a1b2c3", []), ("b0-unknown", [])]
+)
+def test_the_routers_build_is_compared(of_router: Declared, info: str, found: list[str]) -> None:
+    props = fakes.always(Reply(body=json.dumps({"role": "router", "build_info": info})))
+    with FakeEndpoint(front_end="llama-server", faults={"/props": props}) as fake:
+        seen = look(of_router, fake.url, target=None)
+    builds = [each for each in seen.findings if each.field == "engine build"]
+    assert [each.found.text for each in builds] == found
+    assert [each.declared.text for each in builds] == ["b10524"] * len(found)
+    assert ("the engine does not say its build" in seen.notes) == (info == "b0-unknown")
+
+
+def test_a_running_models_other_flags_and_ttl(declared: Declared) -> None:
+    cmd = "env -C /models/qwen3vl-4b /app/llama-server --host 0.0.0.0 --port 1 'it''s"
+    entry = {"model": "qwen3vl-4b", "state": "ready", "cmd": cmd, "ttl": 5}
+    running = fakes.always(Reply(body=json.dumps({"running": [entry]})))
+    with FakeEndpoint(faults={"/running": running}) as fake:
+        seen = look(declared, fake.url, target=None)
+    found = {each.field: (each.found.text, each.declared.text) for each in seen.findings}
+    assert found["--host"][1] == "127.0.0.1"
+    assert found["--ctx-size"] == ("not set", "3072")
+    assert found["ttl"] == ("5", "600")
+    assert "--port" not in found
+
+
+@pytest.mark.parametrize(("key", "said"), [("", "asks for a key"), ("wrong", "refuses the key")])
+def test_a_key_that_is_missing_or_wrong(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
+        look(declared, fake.url, target=None)
+
+
+@pytest.fixture(scope="module")
+def keyed(declared: Declared) -> Declared:
+    return replace(declared, settings=KEYED)
+
+
+def of_key(seen: Look) -> list[tuple[str, str]]:
+    return [(each.found.text, each.declared.text) for each in seen.findings if each.field == "key"]
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
+@pytest.mark.parametrize("key", ["", "s3cret"])
+def test_a_declared_key_that_is_not_asked_for_differs(
+    keyed: Declared, monkeypatch: pytest.MonkeyPatch, front_end: str, key: str
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    with FakeEndpoint(front_end=front_end) as fake:
+        assert of_key(look(keyed, fake.url, target=None)) == [("not needed", "needed")]
+
+
+def test_a_declared_key_that_is_asked_for_does_not_differ(
+    keyed: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "right")
+    with FakeEndpoint(key="right") as fake:
+        assert of_key(look(keyed, fake.url, target=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("front_end", "found"),
+    [
+        ("llama-swap", [("needed", "not needed")]),
+        ("llama-server", [("needed", "not needed")]),
+        ("gateway", []),
+    ],
+)
+def test_a_key_that_nothing_declares_differs_unless_it_is_a_gateways(
+    declared: Declared,
+    monkeypatch: pytest.MonkeyPatch,
+    front_end: str,
+    found: list[tuple[str, str]],
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "right")
+    with FakeEndpoint(key="right", front_end=front_end) as fake:
+        assert of_key(look(declared, fake.url, target=None)) == found
+
+
+def test_a_key_that_nothing_declares_is_named_where_none_is_set(declared: Declared) -> None:
+    said = "asks for a key, and stacks/settings.py declares none; set LLAMA_API_KEY"
+    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
+        look(declared, fake.url, target=None)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_only_the_clusters_own_service_has_to_be_a_front_end(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    with FakeEndpoint(front_end="gateway") as fake:
+        if own:
+            monkeypatch.setattr(server, "way_to", lambda *_: (nullcontext(fake.url), None))
+            target = KubeTarget(config_path=Path("unused"), context="unused")
+            seen = look(declared, None, target=target)
+        else:
+            seen = look(declared, fake.url, target=None)
+    found = [(each.field, each.found.text, each.declared.text) for each in seen.findings]
+    assert found == ([("front_end", "neither", "llama-swap")] if own else [])
+
+
+@pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
+def test_a_model_whose_flags_are_not_said_is_an_error(
+    declared: Declared, of_router: Declared, front_end: str
+) -> None:
+    model = "qwen3vl-4b"
+    bodies = {
+        "/running": {"running": [{"model": model, "state": "ready"}]},
+        "/v1/models": {"data": [{"id": model, "status": {"value": "loaded"}}]},
+    }
+    path = "/running" if front_end == "llama-swap" else "/v1/models"
+    faults = {path: fakes.always(Reply(body=json.dumps(bodies[path])))}
+    of_tree = declared if front_end == "llama-swap" else of_router
+    with (
+        FakeEndpoint(front_end=front_end, faults=faults) as fake,
+        pytest.raises(CheckError, match="its flags are not known"),
+    ):
+        look(of_tree, fake.url, target=None)
+
+
+@pytest.mark.parametrize(
+    "reply", [fakes.HTML, Reply(body="[]"), Reply(body='{"data": 3}'), fakes.refuse(500, "no")]
+)
+def test_what_is_no_endpoint_is_an_error(declared: Declared, reply: Reply) -> None:
+    fault = {"/v1/models": fakes.always(reply)}
+    with FakeEndpoint(faults=fault) as fake, pytest.raises(CheckError):
+        look(declared, fake.url, target=None)

@@ -1,0 +1,147 @@
+"""`python -m ops fit`: the registry against the card, and what if."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from llama_swap_config.fit.card import Card
+from llama_swap_config.fit.residency import ONE_AT_A_TIME, AsManyAsFit, NamedSets
+from llama_swap_config.lock.file import read_lock
+from ops.cli import main
+from ops.commands.fit.figure import render
+from ops.commands.fit.run import WhatIf, assume, fit
+from ops.commands.fit.text import as_markdown
+from ops.commands.up.summary import budget_line
+from stacks.settings import PRODUCTION
+from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
+from tests.llama_swap_config.fit.test_budget import SHARED
+from tests.llama_swap_config.fit.test_residency import many
+
+MODELS = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_the_registry_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"qwen3vl-8b +3072 +4455 +432 +123 +1105 +372 +256 +6744 +8168 ", out)
+    assert "Would fit together" in out
+    assert "Volume: 20.3 of 30 GiB" in out
+
+
+def test_what_if_it_does_not_is_the_line_of_a_synth(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--model", "qwen3vl-8b", "--context", "65536"]) == 1
+    captured = capsys.readouterr()
+    assert "-677" in captured.out
+    assert captured.err.startswith("error: model 'qwen3vl-8b': context is 65536; allowed: at most")
+    assert captured.err.count("\n") == 1
+    words = ["fit", "--model", "qwen3vl-8b", "--context", "65536", "--kv", "q8_0"]
+    assert main(words) == 0
+
+
+def test_for_a_program_all_numbers_have_their_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--json", "--projector", "Q8_0", "--usable-mib", "6200"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["fits"] is False
+    assert document["card"]["usable_mib"] == 6200
+    first = document["models"][0]
+    assert (first["id"], first["projector"], first["projector_estimated"]) == (
+        "qwen3vl-8b",
+        "Q8_0",
+        True,
+    )
+    assert sum(first["vram_mib"].values()) == pytest.approx(first["total_mib"], abs=0.05)
+    assert first["spare_mib"] < 0 < document["models"][2]["spare_mib"]
+
+
+def test_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--markdown"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "It fits. Each model alone on 14912 MiB of Tesla-T4; all in MiB:"
+    assert "| qwen3vl-4b | 3072 | 2376 | 432 | 90 | 797 | 322 | 256 | 4274 | 10638 |" in lines
+    assert "| qwen3vl-8b + qwen3vl-4b | no: RESIDENCY | 11018 | 3894 |" in lines
+
+
+def test_what_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (["--model", "x"], "no model is 'x'; the registry has qwen3vl-8b, "),
+        (["--context", "8"], "model 'qwen3vl-8b': context is 8; allowed: per slot more than"),
+        (["--projector", "BF16"], "the lock names no BF16 projector; only Q8_0 is estimated"),
+        (["--plot", "/nowhere/x.svg"], "/nowhere/x.svg cannot be written"),
+    ):
+        assert main(["fit", *words]) == 1
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ")
+        assert message in captured.err
+        assert captured.err.count("\n") == 1
+
+
+def test_a_projector_that_the_lock_names_is_not_estimated() -> None:
+    projector = QWEN3VL_8B.projector
+    assert projector is not None
+    named = replace(projector, quantisation="Q8_0", name="q8_0.gguf")
+    lock = {**read_lock(), "qwen3vl-8b": (QWEN3VL_8B.weights, projector, named)}
+    what_if = WhatIf(model="qwen3vl-8b", projector="Q8_0")
+    models, node = assume(MODELS, PRODUCTION.node, what_if, lock)
+    found = fit(models, ONE_AT_A_TIME, node)
+    assert [each.estimated for each in found.models] == [False] * 3
+    assert found.models[0].projector == "Q8_0"
+    assert found.models[1].projector == "F16"
+
+
+def test_each_way_of_residency_says_what_is_reachable() -> None:
+    node = PRODUCTION.node
+    pair = ("qwen3vl-8b", "qwen3vl-4b")
+    assert not any(each.reachable for each in fit(MODELS, ONE_AT_A_TIME, node).sets)
+    assert all(each.reachable for each in fit(MODELS, AsManyAsFit(), node).sets)
+    (named,) = fit(MODELS, NamedSets(sets=(pair,)), node).sets
+    assert (named.models, named.reachable) == (pair, True)
+    too_much = fit(MODELS, NamedSets(sets=((*pair, "minicpm-v-4-5"),)), node)
+    assert too_much.sets[0].spare_mib < 0
+    assert too_much.problem is not None
+    assert too_much.problem.startswith("residency: a set is")
+
+
+def test_more_models_than_can_be_tried_are_shown_without_sets() -> None:
+    node = replace(PRODUCTION.node, storage_size_gib=1000)
+    found = fit(many(13), ONE_AT_A_TIME, node)
+    assert found.sets == ()
+    assert found.problem is None
+    assert len(as_markdown(found).splitlines()) > 13
+
+
+def test_the_router_may_hold_its_largest_models_together() -> None:
+    node = replace(PRODUCTION.node, front_end="llama-server")
+    (largest,) = fit(MODELS, AsManyAsFit(), node).sets
+    assert (largest.models, largest.reachable) == (("qwen3vl-8b", "minicpm-v-4-5"), True)
+    small = replace(node, card=Card(product="x", usable_mib=12_000))
+    assert fit(MODELS, AsManyAsFit(), small).problem is not None
+
+
+def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
+    models = (changed(QWEN3VL_8B, context=32768), MINICPM, QWEN3VL_4B)
+    node = replace(PRODUCTION.node, card=SHARED)
+    root = ElementTree.fromstring(render(fit(models, AsManyAsFit(), node)))
+    description = root.findtext(f"{SVG}desc")
+    assert description is not None
+    assert "qwen3vl-8b: 10949, 2214 too many." in description
+    assert "qwen3vl-4b: 4274, 4461 spare." in description
+    assert root.findtext(f"{SVG}title") == "What the models take of the card"
+    assert "prefers-color-scheme: dark" in (root.findtext(f"{SVG}style") or "")
+    path = tmp_path / "fit.svg"
+    assert main(["fit", "--plot", str(path)]) == 0
+    ElementTree.parse(path)
+
+
+def test_the_budget_of_a_deploy_names_card_volume_and_memory() -> None:
+    assert budget_line(MODELS) == (
+        "qwen3vl-8b 6744, minicpm-v-4-5 6349, qwen3vl-4b 4274 MiB of 14912 MiB of Tesla-T4, one "
+        "at a time. Volume: 20.3 of 30 GiB while the largest model is replaced. Host memory: 7.3 "
+        "of 12 GiB while it loads. `python -m ops fit` shows the terms."
+    )

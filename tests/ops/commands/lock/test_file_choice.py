@@ -1,0 +1,81 @@
+"""Which file of a repository a quantisation means."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.commands.lock.file_choice import choose_file
+from ops.errors import OpsError
+from ops.hub.files import HubFile
+
+
+def described(*names: str, sha256: str = "") -> tuple[HubFile, ...]:
+    return tuple(
+        HubFile(name=name, size_bytes=1, sha256=sha256 or f"{number:064x}")
+        for number, name in enumerate(names)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "quantisation", "says_it"),
+    [
+        ("Qwen3VL-4B-Instruct-Q4_K_M.gguf", "Q4_K_M", True),
+        ("ggml-model-q4_k_m.gguf", "Q4_K_M", True),
+        ("model.Q4-K-M.gguf", "Q4_K_M", True),
+        ("Q4_K_M/model-Q4_K_M.GGUF", "Q4_K_M", True),
+        ("model-Q2_K_L.gguf", "Q2_K", False),
+        ("model-Q4_0_4_4.gguf", "Q4_0", False),
+        ("model-IQ4_NL.gguf", "Q4_0", False),
+        ("model-BF16.gguf", "F16", False),
+        ("modelQ8_0.gguf", "Q8_0", False),
+        ("mmproj-model-Q8_0.gguf", "Q8_0", False),
+        ("model-Q8_0.safetensors", "Q8_0", False),
+    ],
+)
+def test_a_quantisation_is_found_as_words_of_a_name(
+    name: str, quantisation: str, says_it: bool
+) -> None:
+    found = described(name)
+    if says_it:
+        assert choose_file("x", found, "model", quantisation).name == name
+        return
+    with pytest.raises(OpsError, match="x: no file is the weights in"):
+        choose_file("x", found, "model", quantisation)
+
+
+def test_several_files_of_one_quantisation_are_listed_and_one_can_be_named() -> None:
+    found = described("a-Q8_0.gguf", "b-Q8_0.gguf")
+    with pytest.raises(
+        OpsError, match=r"x: several .*: a-Q8_0\.gguf, b-Q8_0\.gguf; name one with"
+    ):
+        choose_file("x", found, "model", "Q8_0")
+    assert choose_file("x", found, "model", "Q8_0", named=("b-Q8_0.gguf",)).name == "b-Q8_0.gguf"
+    assert choose_file("x", found, "model", "Q8_0", locked="b-Q8_0.gguf").name == "b-Q8_0.gguf"
+    with pytest.raises(OpsError, match=r"x: several"):
+        choose_file("x", found, "model", "Q8_0", locked="c-Q8_0.gguf")
+
+
+def test_the_files_that_there_are_are_listed_where_none_fits() -> None:
+    found = described("a-Q8_0.gguf", "mmproj-a-F16.gguf", "README.md")
+    with pytest.raises(
+        OpsError, match=r"no file is the weights in Q6_K; there are: a-Q8_0\.gguf$"
+    ):
+        choose_file("x", found, "model", "Q6_K")
+    with pytest.raises(OpsError, match=r"the projector \(mmproj\) in BF16; there are: mmproj-a-F"):
+        choose_file("x", found, "mmproj", "BF16")
+
+
+def test_one_file_under_two_names_is_one_file() -> None:
+    found = described("a-Q8_0.gguf", "b-Q8_0.gguf", sha256="0" * 64)
+    assert choose_file("x", found, "model", "Q8_0").name == "a-Q8_0.gguf"
+
+
+def test_a_split_model_is_refused_and_a_whole_one_beside_it_is_taken() -> None:
+    split = [f"a-Q8_0-0000{number}-of-00002.gguf" for number in (1, 2)]
+    with pytest.raises(
+        OpsError, match=r"a-Q8_0-00001-of-00002\.gguf is one of 2 files of a split"
+    ):
+        choose_file("x", described(*split), "model", "Q8_0")
+    assert (
+        choose_file("x", described(*split, "a-Q8_0.gguf"), "model", "Q8_0").name == "a-Q8_0.gguf"
+    )

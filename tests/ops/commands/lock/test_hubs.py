@@ -1,0 +1,217 @@
+"""`ops lock` and hubs that are not as they should be: one line, and the lock as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from ops.hub.local_hub import HubFile, HubHandler
+from tests.ops.commands.lock.lock_runs import (
+    VISION,
+    Files,
+    lock,
+    make_files,
+    running,
+    surroundings,
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return make_files(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with surroundings(monkeypatch):
+        yield
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "models.lock.json"
+
+
+def failing(
+    path: Path,
+    handler: type[HubHandler],
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """The one line in which a lock from a bad hub ends; nothing is written."""
+    with running(files, handler, monkeypatch):
+        capsys.readouterr()
+        assert lock(path, "--model", "seeing") == 1
+    assert not path.exists()
+    said = capsys.readouterr().err
+    assert said.startswith("error: model 'seeing': ")
+    assert said.count("\n") == 1
+    assert said.endswith("left as it was\n")
+    return said
+
+
+class NoRepository(HubHandler):
+    def answer(self, *, body: bool) -> None:
+        self.refuse(404)
+
+
+class Unauthorised(HubHandler):
+    def answer(self, *, body: bool) -> None:
+        self.refuse(401)
+
+
+class Gated(HubHandler):
+    def answer(self, *, body: bool) -> None:
+        if "/resolve/" in self.path:
+            self.refuse(403, X_Error_Code="GatedRepo")
+        else:
+            super().answer(body=body)
+
+
+class Broken(HubHandler):
+    def answer(self, *, body: bool) -> None:
+        self.refuse(502)
+
+
+class Liar(HubHandler):
+    """Describes files longer than they are."""
+
+    def sibling(self, name: str, file: HubFile) -> dict[str, Any]:
+        told = super().sibling(name, file)
+        return told | {"size": told["size"] + 4096}
+
+
+class NoDigest(HubHandler):
+    def sibling(self, name: str, file: HubFile) -> dict[str, Any]:
+        told = super().sibling(name, file)
+        del told["lfs"]
+        return told
+
+
+class StrangeDigest(HubHandler):
+    def sibling(self, name: str, file: HubFile) -> dict[str, Any]:
+        told = super().sibling(name, file)
+        return told | {"lfs": told["lfs"] | {"sha256": "x"}}
+
+
+class Answering(HubHandler):
+    """Sends one text in place of what was asked for."""
+
+    kind: ClassVar[str] = "text/html; charset=utf-8"
+    text: ClassVar[bytes] = b"<!DOCTYPE html><html>Sign in</html>"
+    where: ClassVar[str] = "/"
+
+    def answer(self, *, body: bool) -> None:
+        if self.where not in self.path:
+            super().answer(body=body)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", self.kind)
+        self.send_header("Content-Length", str(len(self.text)))
+        self.end_headers()
+        self.wfile.write(self.text)
+
+
+class WebPage(Answering):
+    where = "/resolve/"
+
+
+class NotJson(Answering):
+    pass
+
+
+class StrangeJson(Answering):
+    kind = "application/json"
+    text = b'{"id": "owner/seeing-GGUF", "sha": "main", "siblings": [{"rfilename": 1}]}'
+
+
+class OddSha(Answering):
+    kind = "application/json"
+    text = b'{"id": "owner/seeing-GGUF", "sha": 5, "siblings": []}'
+
+
+class DeepJson(Answering):
+    kind = "application/json"
+    text = b"[" * 100_000
+
+
+class ListJson(Answering):
+    kind = "application/json"
+    text = b"[]"
+
+
+class IgnoringRanges(HubHandler):
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        del self.headers["Range"]
+        super().send_file(file, body=body)
+
+
+class AnotherPart(HubHandler):
+    def send_file(self, file: HubFile, *, body: bool) -> None:
+        self.headers.replace_header("Range", "bytes=1-10")
+        super().send_file(file, body=body)
+
+
+class CutOff(HubHandler):
+    def send_bytes(self, file: HubFile, first: int, end: int) -> None:
+        super().send_bytes(file, first, first + 100)
+        self.close_connection = True
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (NoRepository, "owner/seeing-GGUF at main: the hub answers 404 (it does not exist)"),
+        (Unauthorised, "the hub answers 401 (it does not exist, or HF_TOKEN is missing or wrong)"),
+        (Gated, "Seeing-Q4_K_M.gguf: the hub answers 403 (HF_TOKEN may not read it"),
+        (Broken, "the hub answers 502 (the hub's own trouble)"),
+        (Liar, "bytes and sends one of "),
+        (NoDigest, "the hub states no sha256 of Seeing-Q4_K_M.gguf"),
+        (StrangeDigest, "bytes and the sha256 'x'"),
+        (WebPage, "Seeing-Q4_K_M.gguf: the hub sends a web page in its place"),
+        (NotJson, "the hub's answer is not what a hub says"),
+        (StrangeJson, "the hub says that main is the commit 'main'"),
+        (OddSha, "the hub's answer is not what a hub says"),
+        (DeepJson, "the hub's answer is not what a hub says"),
+        (ListJson, "the hub's answer is not what a hub says"),
+        (IgnoringRanges, "Seeing-Q4_K_M.gguf: the hub sends no part of it but all"),
+        (AnotherPart, "the hub sends 1 to 10"),
+        (CutOff, "Seeing-Q4_K_M.gguf: 127.0.0.1 cannot be asked (peer closed connection"),
+    ],
+)
+def test_a_hub_that_is_not_as_it_should_be_is_one_line(
+    handler: type[HubHandler],
+    message: str,
+    files: Files,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert message in failing(path, handler, files, monkeypatch, capsys)
+
+
+def test_a_page_that_calls_itself_a_file_is_refused_by_its_bytes(
+    files: Files, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    page = tmp_path / "Seeing-Q4_K_M.gguf"
+    page.write_text("<html>Please sign in</html>")
+    bad = files | {(VISION.repository, page.name): HubFile.of(page)}
+    said = failing(path, HubHandler, bad, monkeypatch, capsys)
+    assert "Seeing-Q4_K_M.gguf: is no GGUF file but a web page" in said
+
+
+def test_without_a_network_it_is_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert lock(path) == 1
+    said = capsys.readouterr().err
+    assert "owner/seeing-GGUF at main: 127.0.0.1 cannot be asked ([Errno 111]" in said
+    assert "(and 1 more: reading)" in said
+    assert said.count("\n") == 1
+    assert not path.exists()

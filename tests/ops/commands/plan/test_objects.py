@@ -1,0 +1,235 @@
+"""Two syntheses object by object: which fields, what is replaced and why, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from ops.commands.plan.fields import field_changes
+from ops.commands.plan.immutable import IMMUTABLE, forces_replacement
+from ops.commands.plan.objects import ObjectChange, object_changes, setting_changes, unprotected
+from ops.commands.plan.refresh import disagreements
+from ops.terraform.changes import ResourceChange
+
+Json = dict[str, Any]
+Synth = Callable[..., Json]
+CLAIM = "kubernetes_persistent_volume_claim_v1"
+
+
+def by_kind(changes: tuple[ObjectChange, ...]) -> dict[str, ObjectChange]:
+    return {each.kind: each for each in changes}
+
+
+def paths(change: ObjectChange) -> list[str]:
+    return [each.kubernetes_path for each in change.fields]
+
+
+def test_the_same_stack_has_no_change(production: Json, synth: Synth) -> None:
+    assert object_changes(production, synth()) == ()
+
+
+def test_every_type_of_the_stack_has_its_immutable_fields(production: Json) -> None:
+    accounts = {f"kubernetes_{each}_v1" for each in ("service_account", "role", "role_binding")}
+    assert set(production["resource"]) | accounts == set(IMMUTABLE)
+
+
+def test_another_export_replaces_the_volume_and_terraform_refuses(
+    production: Json, synth: Synth
+) -> None:
+    storage = NfsStorage(server="192.168.1.127", path="/srv/elsewhere")
+    (change,) = object_changes(production, synth(storage=storage))
+    assert (change.kind, change.action, change.refused) == ("PersistentVolume", "replace", True)
+    (field,) = change.forced_by
+    assert field.kubernetes_path == "spec.nfs.path"
+    assert (field.before, field.after) == ("/srv/nfs-ssd/llamacpp", "/srv/elsewhere")
+
+
+def test_a_local_disk_replaces_volume_and_claim(production: Json, synth: Synth) -> None:
+    storage = LocalSsdStorage(node="k8s-node1", path="/models")
+    found = by_kind(object_changes(production, synth(storage=storage, prevent_destroy=False)))
+    volume, claim = found["PersistentVolume"], found["PersistentVolumeClaim"]
+    assert (volume.action, claim.action) == ("replace", "replace")
+    assert not volume.refused
+    assert "spec.local.path" in paths(volume)
+    assert [each.path for each in claim.forced_by] == ["spec.access_modes"]
+
+
+def test_the_size_of_the_volume_touches_the_volume_alone(production: Json, synth: Synth) -> None:
+    for size_gib in (25, 100):
+        (change,) = object_changes(production, synth(storage_size_gib=size_gib))
+        assert (change.kind, change.action) == ("PersistentVolume", "update")
+
+
+def test_a_claim_without_its_lifecycle_grows_in_place_and_shrinks_by_a_new_one(
+    synth: Synth,
+) -> None:
+    production, larger = synth(), synth(storage_size_gib=100)
+    for document in (production, larger):
+        (claim,) = document["resource"]["kubernetes_persistent_volume_claim_v1"].values()
+        del claim["lifecycle"]["ignore_changes"]
+    assert by_kind(object_changes(production, larger))["PersistentVolumeClaim"].action == "update"
+    assert by_kind(object_changes(larger, production))["PersistentVolumeClaim"].action == "replace"
+
+
+def test_a_volume_that_is_no_longer_declared_is_not_guarded(
+    production: Json, synth: Synth
+) -> None:
+    after = synth()
+    del after["resource"]["kubernetes_persistent_volume_v1"]
+    (change,) = object_changes(production, after)
+    assert (change.action, change.refused) == ("delete", False)
+
+
+def test_a_guard_that_is_taken_away_is_said(production: Json, synth: Synth) -> None:
+    after = synth(prevent_destroy=False)
+    assert object_changes(production, after) == ()
+    assert set(unprotected(production, after)) == {
+        "Namespace llama-cpp",
+        "PersistentVolume llama-cpp-models",
+        "PersistentVolumeClaim models",
+    }
+
+
+def test_another_namespace_replaces_all_that_is_in_it(production: Json, synth: Synth) -> None:
+    found = object_changes(production, synth(namespace="llama"))
+    assert {each.action for each in found} == {"replace"}
+    assert {each.kind for each in found} >= {"Namespace", "Service", "Deployment", "CronJob"}
+
+
+def test_another_state_schema_is_a_setting_of_terraform(production: Json, synth: Synth) -> None:
+    (change,) = setting_changes(production, synth(state_schema="other"))
+    assert change.path == "terraform.backend.pg.schema_name"
+
+
+def test_a_warm_up_that_goes_restarts_the_pod(production: Json, synth: Synth) -> None:
+    found = by_kind(object_changes(production, synth(warm_wait_s=None)))
+    assert found["ConfigMap"].action == "delete"
+    restarts = {each.kubernetes_path for each in found["Deployment"].restarts}
+    assert "spec.template.metadata.annotations[checksum/warm-up]" in restarts
+    assert "spec.template.spec.initContainers[warm-up].image" in restarts
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"replicas": "1"}, {"replicas": 1}),
+        ({"read_only": True}, {"read_only": "true"}),
+        ({"spec": [{"a": 1}]}, {"spec": {"a": 1}}),
+        ({"requests": {"storage": "30Gi"}}, {"requests": {"storage": "30720Mi"}}),
+        ({"requests": {"cpu": "1"}}, {"requests": {"cpu": "1000m"}}),
+        ({"mount_options": ["hard", "ro"]}, {"mount_options": ["ro", "hard"]}),
+        ({"labels": {}}, {}),
+        ({"depends_on": ["a"], "lifecycle": {}, "//": {}}, {}),
+    ],
+)
+def test_what_terraform_takes_for_the_same_is_no_change(before: Json, after: Json) -> None:
+    assert field_changes(before, after) == ()
+
+
+def test_a_text_is_not_taken_for_nothing() -> None:
+    (change,) = field_changes({"cluster_ip": None}, {"cluster_ip": "None"})
+    assert (change.before, change.after) == (None, "None")
+
+
+def test_repeated_blocks_are_told_apart_by_name() -> None:
+    before = {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
+    renamed = {"env": [{"name": "A", "value": "1"}, {"name": "C", "value": "3"}]}
+    found = field_changes(before, renamed)
+    assert [(each.kubernetes_path, each.before, each.after) for each in found] == [
+        ("env[B].name", "B", "C"),
+        ("env[B].value", "2", "3"),
+    ]
+    more = {"env": [{"name": "0", "value": "0"}, *before["env"]]}
+    assert [each.kubernetes_path for each in field_changes(before, more)] == [
+        "env[0].name",
+        "env[0].value",
+    ]
+    (moved,) = field_changes(before, {"env": before["env"][::-1]})
+    assert (moved.path, moved.before, moved.after) == ("env", "[A], [B]", "[B], [A]")
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "before", "after", "forced"),
+    [
+        (CLAIM, {"requests": {"storage": "30Gi"}}, {"requests": {"storage": "31Gi"}}, False),
+        (CLAIM, {"requests": {"storage": "30Gi"}}, {"requests": {"storage": "29Gi"}}, True),
+        (CLAIM, {}, {"limits": {"storage": "30Gi"}}, True),
+    ],
+)
+def test_a_claims_storage_counts_by_its_direction(
+    resource_type: str, before: Json, after: Json, forced: bool
+) -> None:
+    old, new = ({"spec": {"resources": each}} for each in (before, after))
+    (change,) = field_changes(old, new)
+    assert forces_replacement(resource_type, change) is forced
+
+
+def job(**container: Any) -> Json:
+    pod = {"container": [{"name": "download", "image": "x"} | container]}
+    return {"spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": pod}}}
+
+
+def test_in_a_job_only_the_number_of_mounts_is_immutable() -> None:
+    mount = {"name": "models", "mount_path": "/models"}
+    other = mount | {"mount_path": "/elsewhere"}
+    more = [mount, {"name": "tmp", "mount_path": "/tmp"}]
+    for mounts, forced in (([other], False), (more, True), ([], True)):
+        fields = field_changes(job(volume_mount=[mount]), job(volume_mount=mounts))
+        found = any(forces_replacement("kubernetes_job_v1", each) for each in fields)
+        assert found is forced, mounts
+
+
+def real(action: str, **fields: Any) -> ResourceChange:
+    before: Json = {"metadata": [{"name": "llama-swap", "uid": "1"}], "spec": [{"replicas": "1"}]}
+    after: Json = {"metadata": [{"name": "llama-swap"}], "spec": [{"replicas": "1"}]}
+    after["spec"][0] |= fields
+    return ResourceChange(
+        address="kubernetes_deployment_v1.llama-swap_4C1F0E2A",
+        type="kubernetes_deployment_v1",
+        namespace="llama-cpp",
+        name="llama-swap",
+        action=action,  # type: ignore[arg-type]
+        before=before,
+        after=after,
+        replace_paths=(),
+    )
+
+
+def predicted(before: Json, after: Json) -> tuple[ObjectChange, ...]:
+    metadata = {"name": "llama-swap", "namespace": "llama-cpp"}
+    documents = (
+        {"resource": {"kubernetes_deployment_v1": {"llama-swap_4C1F0E2A": each}}}
+        for each in ({"metadata": metadata, "spec": before}, {"metadata": metadata, "spec": after})
+    )
+    return object_changes(*documents)
+
+
+def test_what_only_terraform_sees_is_drift() -> None:
+    (found,) = disagreements((), (real("update", replicas="0", paused=True),))
+    assert found.reason == "differs in the cluster although this branch does not touch it"
+    assert found.fields == ("spec.replicas", "spec.paused")
+
+
+def test_what_the_branch_changes_too_is_no_drift() -> None:
+    expected = predicted({"replicas": "1"}, {"replicas": "2"})
+    assert disagreements(expected, (real("update", replicas="2"),)) == ()
+    (found,) = disagreements(expected, (real("update", replicas="2", paused=True),))
+    assert found.reason == "also differs in the cluster where this branch does not touch it"
+    assert found.fields == ("spec.paused",)
+
+
+def test_a_cluster_that_is_already_so_is_said() -> None:
+    expected = predicted({"replicas": "1"}, {"replicas": "2"})
+    (found,) = disagreements(expected, (real("no-op"),))
+    assert found.reason == "this branch changes it, but the cluster already is so"
+
+
+def test_another_action_than_predicted_is_said() -> None:
+    expected = predicted({"replicas": "1"}, {"replicas": "2"})
+    (found,) = disagreements(expected, (real("create"),))
+    assert found.reason == "this branch would update it, Terraform would create it"
+    (missing,) = disagreements((), (real("create"),))
+    assert missing.reason == "is missing in the cluster although this branch does not add it"

@@ -1,0 +1,293 @@
+"""`python -m ops plan` on commits of a repository of this tree: what it says, its exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.cli import main
+from ops.commands.plan import command as plan_cli
+from ops.commands.plan import run
+from ops.commands.plan.comparison import Comparison, compare
+from ops.commands.plan.revision import Revision
+from ops.commands.plan.sections import document
+from ops.commands.plan.sentence import sentence
+from ops.commands.plan.side import Side, read_side
+from ops.report.markdown import as_markdown
+from tests.conftest import ROOT
+from tests.ops.commands.plan import repository as edits
+from tests.ops.commands.plan.repository import Repository
+
+GOLDEN = ROOT / "tests" / "golden" / "plan"
+BASE = Revision(commit="0" * 40, name="merge base with main")
+Edit = Callable[[Repository], None]
+EDITS: dict[str, Edit] = {
+    "adds-a-model": edits.add_a_model,
+    "changes-a-context": edits.change_a_context,
+    "changes-an-image": edits.change_an_image,
+    "renames-a-model": edits.rename_a_model,
+    "reformats-the-registry": edits.reformat_the_registry,
+}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    return Repository(tmp_path_factory.mktemp("plan") / "clone")
+
+
+class Sides:
+    """The sides of the trees that were read; a side follows from the files of its tree."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Side] = {}
+
+    def read(self, root: Path, outdir: Path) -> Side:
+        digest = hashlib.sha256()
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root)
+            if path.is_file() and not {".git", "__pycache__"} & set(name.parts):
+                digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        key = digest.hexdigest()
+        if key not in self._of:
+            self._of[key] = read_side(root, outdir)
+        return self._of[key]
+
+
+@pytest.fixture(scope="module")
+def sides() -> Sides:
+    return Sides()
+
+
+@pytest.fixture
+def read_once(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `plan` synthesize only what no test before has."""
+    monkeypatch.setattr(run, "read_side", sides.read)
+
+
+@pytest.fixture(scope="module")
+def base(repository: Repository, sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Side:
+    repository.branch("base")
+    return sides.read(repository.root, tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def planned(
+    repository: Repository, base: Side, sides: Sides, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Comparison]:
+    """Commit an edit on a branch of its own and compare it, once an edit."""
+    found: dict[str, Comparison] = {}
+
+    def plan(name: str) -> Comparison:
+        if name not in found:
+            repository.branch(name)
+            EDITS[name](repository)
+            repository.commit(name)
+            head = sides.read(repository.root, tmp_path_factory.mktemp("head"))
+            found[name] = compare(base, head, revision=BASE, rate_mb_s=50)
+        return found[name]
+
+    return plan
+
+
+@pytest.fixture
+def clone(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    """The repository as the command's own tree, on a branch that nobody else uses."""
+    repository.branch("mine")
+    monkeypatch.setattr(plan_cli, "ROOT", repository.root)
+    yield repository
+    repository.branch("mine")
+
+
+def summary(found: Comparison) -> str:
+    (text,) = sentence(found)
+    assert isinstance(text, str)
+    return text
+
+
+def actions(found: Comparison) -> dict[str, str]:
+    """What happens to each object; the hash of the download's content left out."""
+    return {
+        f"{each.kind} {re.sub('-[0-9a-f]{10}$', '', each.name)}": each.action
+        for each in found.objects
+    }
+
+
+def test_a_new_model_brings_its_files_and_restarts_the_pod(
+    planned: Callable[[str], Comparison],
+) -> None:
+    found = planned("adds-a-model")
+    assert summary(found) == (
+        "4 objects change, 2 are replaced, the pod restarts, 3.1 GiB to download "
+        "(67 s at 50 MB/s), fits with 8.0 GiB to spare."
+    )
+    assert found.models is not None
+    assert [(each.id, each.action) for each in found.models] == [("qwen3vl-4b-thinking", "added")]
+    assert actions(found) == {
+        "ConfigMap llama-swap": "update",
+        "ConfigMap model-download": "replace",
+        "ConfigMap model-warm-up": "update",
+        "CronJob model-upkeep": "update",
+        "Deployment llama-swap": "update",
+        "Job model-download": "replace",
+    }
+    forced = {field.path for each in found.objects for field in each.forced_by}
+    assert "metadata.name" in forced
+    assert found.files is not None
+    assert found.files.free == ()
+
+
+def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison]) -> None:
+    found = planned("changes-a-context")
+    assert summary(found) == (
+        "2 objects change, the pod restarts, nothing to download, fits with 8.0 GiB to spare."
+    )
+    assert found.models is not None
+    (model,) = found.models
+    (field,) = model.fields
+    assert (field.name, field.before, field.after) == ("context", 3072, 4096)
+    (deployment,) = (each for each in found.objects if each.kind == "Deployment")
+    assert [each.parts[-1] for each in deployment.restarts] == ["checksum/config"]
+    changed = [line for line in found.front_end if line[0] in "+-" and line[:3] not in "+++---"]
+    assert len(changed) == 2
+    assert "--ctx-size 4096" in changed[1]
+    assert found.budget is not None
+    (load,) = (each for each in found.budget.loads if each.models == ("qwen3vl-4b",))
+    assert load.before_mib is not None
+    assert load.after_mib is not None
+    assert load.before_mib < load.after_mib
+
+
+def test_a_changed_image_is_one_field_of_one_object(
+    planned: Callable[[str], Comparison],
+) -> None:
+    found = planned("changes-an-image")
+    (change,) = found.objects
+    (field,) = change.fields
+    assert field.kubernetes_path == "spec.template.spec.containers[llama-swap].image"
+    assert field.after.endswith(f"@sha256:{'c' * 64}")
+    assert found.models == ()
+    assert found.front_end == ()
+    assert summary(found).startswith("1 object changes, the pod restarts, nothing to download")
+
+
+def test_a_renamed_model_keeps_its_files(planned: Callable[[str], Comparison]) -> None:
+    found = planned("renames-a-model")
+    assert found.models is not None
+    (model,) = found.models
+    assert (model.action, model.was, model.id) == ("renamed", "qwen3vl-4b", "qwen3vl-small")
+    assert found.files is not None
+    assert found.files.download_bytes == found.files.free_bytes == 0
+    assert "nothing to download" in summary(found)
+
+
+def test_a_reformatted_registry_is_no_change(planned: Callable[[str], Comparison]) -> None:
+    found = planned("reformats-the-registry")
+    assert not found.differs
+    assert summary(found) == "No change."
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_markdown_is_the_reviewed_one(
+    name: str, planned: Callable[[str], Comparison], update_golden: bool
+) -> None:
+    # The digests follow the programs of in_pod/.
+    text = re.sub(r"\b[0-9a-f]{16}\.\.\.", "DIGEST", as_markdown(document(planned(name))))
+    text = re.sub(r"model-download-[0-9a-f]{10}", "model-download-CONTENT", text)
+    path = GOLDEN / f"{name}.md"
+    if update_golden:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.usefixtures("read_once")
+def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
+    clone: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edits.change_a_context(clone)
+    assert main(["plan", "--json", "--report", str(tmp_path / "report")]) == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "report" / "plan.json").read_text())
+    assert printed["counts"] == {"add": 0, "change": 2, "replace": 0, "remove": 0}
+    assert printed["pod_restarts"] is True
+    assert printed["files"]["download_bytes"] == 0
+    assert printed["base"]["name"] == "merge base with main"
+    whole = (tmp_path / "report" / "plan.md").read_text()
+    assert whole.startswith(
+        "## Plan for llama-cpp: 0 to add, 2 to change, 0 to replace, 0 to remove\n"
+    )
+    assert (tmp_path / "report" / "comment.md").read_text() == whole
+
+
+def test_without_a_change_the_exit_code_is_0(
+    clone: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both sides are synthesized here: a document must not follow from its tree's place."""
+    assert clone.git("status", "--porcelain") == ""
+    assert main(["plan"]) == 0
+    assert "No change." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("read_once")
+def test_a_model_that_does_not_fit_is_an_error_that_the_report_shows(
+    clone: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone.registry("image_max_tokens=640,", "image_max_tokens=640,\n        context=131072,")
+    assert main(["plan", "--markdown", "--report", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: model 'minicpm-v-4-5': context is 131072; allowed:")
+    assert captured.err.count("\n") == 1
+    for text in (captured.out, (tmp_path / "comment.md").read_text()):
+        assert "Plan for llama-cpp: it does not synthesize" in text
+        assert "**This cannot be deployed: <code>model &#39;minicpm-v-4-5&#39;" in text
+    assert json.loads((tmp_path / "plan.json").read_text())["problem"].startswith("model 'mini")
+
+
+@pytest.mark.usefixtures("read_once")
+def test_a_base_that_does_not_synthesize_makes_everything_new(
+    clone: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone.registry("image_max_tokens=640,", "image_max_tokens=640,\n        context=1,")
+    broken = clone.commit("broken")
+    clone.git("checkout", "--quiet", "main", "--", "llama_swap_config")
+    assert main(["plan", "--json", "--base", broken]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["base"]["problem"].startswith("model 'minicpm-v-4-5': context is 1;")
+    added = found["counts"]["add"]
+    assert added >= 12
+    assert found["sentence"].startswith(
+        f"The base does not synthesize, so all is new: {added} objects are added"
+    )
+    assert [each["action"] for each in found["models"]] == ["added"] * 3
+
+
+def test_a_base_from_before_the_commands_had_folders_says_what_fits(
+    clone: Repository, sides: Sides, tmp_path: Path
+) -> None:
+    (clone.root / "ops/commands/fit/text.py").rename(clone.root / "ops/fit_text.py")
+    base = read_side(clone.root, tmp_path / "out")
+    clone.branch("mine")
+    assert base.fit == sides.read(clone.root, tmp_path / "head").fit
+    assert base.fit is not None
+
+
+def test_what_an_older_base_cannot_say_is_not_known_and_no_error(
+    clone: Repository, sides: Sides, tmp_path: Path
+) -> None:
+    (clone.root / "ops/commands/fit/text.py").unlink()
+    lock = clone.root / "llama_swap_config" / "lock"
+    (lock / "file.py").rename(lock / "read.py")
+    clone.replace("stacks/llama_cpp.py", "config.lock.file import", "config.lock.read import")
+    base = read_side(clone.root, tmp_path / "out")
+    assert base.problem is None
+    assert (base.models, base.fit) == (None, None)
+    clone.branch("mine")
+    head = sides.read(clone.root, tmp_path / "head")
+    found = compare(base, head, revision=BASE, rate_mb_s=50)
+    assert (found.models, found.files) == (None, None)
+    assert "Models and files are not known of the base." in as_markdown(document(found))

@@ -1,0 +1,70 @@
+"""Runs of `smoke` against a fake endpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llama_swap_config.model import Model
+from llama_swap_config.registry import REGISTRY
+from ops.cli import main
+from ops.commands.smoke.run import Result, run
+from ops.endpoint.client import Endpoint
+from stacks.settings import PRODUCTION
+from tests.fakes.endpoint import FakeEndpoint
+
+IDS = [model.id for model in REGISTRY]
+KEYED = replace(
+    PRODUCTION,
+    llama_swap=replace(PRODUCTION.llama_swap, api_key_env=("KEY_GATEWAY",)),
+    api_key_secret="llama-swap-keys",
+)
+"""Settings that declare a key."""
+
+
+def fails(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> str:
+    """Run a smoke that has to fail, and return its one line."""
+    assert main(["smoke", "--url", url, *arguments]) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    return text.rstrip("\n")
+
+
+def report(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> dict[str, Any]:
+    """Run a smoke and return what it says to a program."""
+    main(["smoke", "--url", url, "--json", *arguments])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def declare_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the settings declare a key."""
+    monkeypatch.setattr("stacks.settings.PRODUCTION", KEYED)
+
+
+def outcomes(document: dict[str, Any], model: str | None) -> dict[str, str]:
+    checks = [each for each in document["checks"] if each["model"] == model]
+    return {each["name"]: each["outcome"] for each in checks}
+
+
+def ask(
+    fake: FakeEndpoint, models: tuple[Model, ...] = REGISTRY, registry: tuple[Model, ...] = ()
+) -> tuple[Result, list[str]]:
+    """Run without the command line; returns the warnings too."""
+    warnings: list[str] = []
+    with Endpoint(fake.url) as endpoint:
+        result = run(
+            endpoint,
+            registry=registry or models,
+            models=models,
+            key_declared=False,
+            random_weights=False,
+            timeout_s=5,
+            say=lambda _line: None,
+            warn=warnings.append,
+        )
+    return result, warnings

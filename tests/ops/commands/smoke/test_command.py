@@ -1,0 +1,104 @@
+"""`smoke` as it is typed: addresses, models, and what is written for a program."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from ops.cli import main
+from ops.commands.smoke import model_checks
+from ops.endpoint.client import base_url
+from tests.fakes import endpoint as fakes
+from tests.fakes.endpoint import FakeEndpoint, Reply
+from tests.ops.commands.smoke.smoke_runs import IDS, fails
+
+A, B, C = IDS
+
+
+@pytest.fixture(autouse=True)
+def no_key_and_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+    monkeypatch.setattr(model_checks, "_AFTER_STREAM_S", 0)
+
+
+def test_only_the_models_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint() as fake:
+        assert main(["smoke", "--url", fake.url, "--model", C, "--model", A, "--model", C]) == 0
+    assert fake.swaps == [A, C]
+    line = fails(capsys, "http://127.0.0.1:1", "--model", "qwen")
+    assert line == f"error: --model is 'qwen'; allowed: {A}, {B}, {C}"
+
+
+def test_json_has_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint() as fake:
+        assert main(["smoke", "--url", f"{fake.url}/v1/", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["url"] == fake.url
+    assert document["front_end"] == "llama-swap"
+    assert document["ok"]
+    assert len(document["checks"]) == 4 + 3 * 8
+    assert set(document["checks"][0]) == {
+        "model", "name", "outcome", "seconds", "reason", "note",
+    }  # fmt: skip
+
+
+def test_junit_has_every_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "smoke.xml"
+    faults = {f"{B} load": fakes.always(Reply(status=500, body='\x00<&"'))}
+    with FakeEndpoint(faults=faults) as fake:
+        fails(capsys, fake.url, "--junit", str(path))
+    root = ET.parse(path).getroot()
+    assert root.attrib | {"time": ""} == {
+        "name": "smoke", "tests": "28", "failures": "1", "skipped": "7", "time": "",
+    }  # fmt: skip
+    assert [suite.get("name") for suite in root] == ["endpoint", *IDS]
+    (failure,) = root.iter("failure")
+    assert failure.get("message") == 'status 500: ?<&"'
+
+
+def test_junit_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint() as fake:
+        line = fails(capsys, fake.url, "--junit", str(tmp_path / "gone" / "smoke.xml"))
+        assert "smoke.xml cannot be written" in line
+        assert fake.paths == []
+        assert "cannot be written (Is a directory)" in fails(
+            capsys, fake.url, "--junit", str(tmp_path)
+        )
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("localhost:8080", "write http://localhost:8080"),
+        ("//host", "write http://host"),
+        ("ftp://host", "allowed: http(s)://host[:port]"),
+        ("http://", "allowed: http(s)://host[:port]"),
+        ("http://host:99999", "Port out of range"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("http://host/?a=b", "allowed: http(s)://host[:port]"),
+        ("http://a b", "allowed: http(s)://host[:port]"),
+        ("http://me:s3cret@host", "the key goes into LLAMA_API_KEY"),
+    ],
+)
+def test_an_address_that_is_none(url: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, url)
+    assert line.startswith("error: --url ")
+    assert said in line
+    assert "s3cret" not in line
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "//"])
+def test_an_address_may_end_as_others_write_it(end: str) -> None:
+    assert base_url(f" https://host:8443{end}") == "https://host:8443"
+    assert base_url(f"http://gateway/llama{end}") == "http://gateway/llama"
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smoke", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Example:" in shown
+    for option in ("--url", "--model", "--random-weights", "--json", "--junit", "--timeout-s"):
+        assert option in shown

@@ -1,0 +1,404 @@
+"""`smoke` against an endpoint with planted faults: each is one line that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+
+import pytest
+
+from llama_swap_config.registry import REGISTRY
+from ops.cli import main
+from ops.commands.smoke import model_checks
+from tests.fakes import endpoint as fakes
+from tests.fakes.endpoint import FakeEndpoint, Fault, Reply
+from tests.ops.commands.smoke.smoke_runs import IDS, ask, declare_key, fails, outcomes, report
+
+A, B, C = IDS
+ASKED_OF_EACH = [
+    "text", "text", "picture", "picture", "stream", "schema", "grammar", "messages", "too long",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_key_and_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+    monkeypatch.setattr(model_checks, "_AFTER_STREAM_S", 0)
+
+
+def test_an_endpoint_that_does_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint() as fake:
+        assert main(["smoke", "--url", fake.url]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert f"{fake.url}, llama-swap" in shown.out
+    assert "key           ok: none is declared, and the endpoint asks for none" in shown.out
+    for model in IDS:
+        (row,) = [line for line in shown.out.splitlines() if line.startswith(model)]
+        assert row.split()[3:] == ["ok"] * 6
+    assert fake.asked == [f"{model} {what}" for model in IDS for what in ASKED_OF_EACH]
+
+
+def test_each_model_is_loaded_once_and_none_is_scraped() -> None:
+    with FakeEndpoint() as fake:
+        assert main(["smoke", "--url", fake.url]) == 0
+    assert fake.swaps == IDS
+    assert fake.loaded is None
+    assert not [path for path in fake.paths if "upstream" in path or "metrics" in path]
+
+
+FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
+    "health": (
+        {"/health": fakes.always(Reply(status=503, body="no"))},
+        "endpoint: reachable: GET /health: status 503: no",
+    ),
+    "list is HTML": (
+        {"/v1/models": fakes.always(fakes.HTML)},
+        "endpoint: models: answers text/html, no JSON: <html> <body>Bad gateway</body></html>",
+    ),
+    "list of another shape": (
+        {"/v1/models": fakes.always(Reply(body='{"data": [{"name": "x"}]}'))},
+        'endpoint: models: answers JSON without data[].id: {"data": [{"name": "x"}]}',
+    ),
+    "any name is answered": (
+        {"unknown": fakes.always(fakes.chat_reply("Hello."))},
+        "endpoint: unknown model: expected 404; status 200: ",
+    ),
+    "empty answer": (
+        {f"{B} text": fakes.always(fakes.chat_reply(" "))},
+        f'{B}: text: the answer is empty (finish_reason stop)',
+    ),
+    "no usage": (
+        {f"{B} text": fakes.always(fakes.chat_reply("Hello.", usage=None))},
+        f"{B}: text: the tokens are not counted: usage is missing",
+    ),
+    "wrong usage": (
+        {"text": fakes.always(fakes.chat_reply("x", usage=fakes.USAGE | {"total_tokens": 9}))},
+        f"{A}: text: the tokens are not counted: usage is ",
+    ),
+    "answer is HTML": (
+        {f"{C} text": fakes.always(fakes.HTML)},
+        f"{C}: text: answers text/html, no JSON: <html>",
+    ),
+    "answer of another shape": (
+        {"text": fakes.always(Reply(body='["hello"]'))},
+        f'{A}: text: answers JSON without choices[0].message.content: ["hello"]',
+    ),
+    "JSON without end": (
+        {"text": fakes.always(Reply(body="[" * 100_000))},
+        f"{A}: text: answers application/json, no JSON: [[[[",
+    ),
+    "blind": (
+        {f"{B} picture": fakes.always(fakes.chat_reply("Green."))},
+        f"{B}: picture: a red and a blue picture are both answered 'Green.'",
+    ),
+    "no mmproj": (
+        {"picture": fakes.always(fakes.refuse(500, fakes.NO_MMPROJ_HINT))},
+        f"{A}: picture: status 500: {fakes.NO_MMPROJ_HINT}",
+    ),
+    "stream without [DONE]": (
+        {f"{C} stream": fakes.always(fakes.stream_reply(reason=None, usage=False, done=False))},
+        f"{C}: stream: the stream ends after 2 chunks without data: [DONE], as one does whose "
+        "llama-server died; its log says why",
+    ),
+    "stream without finish_reason": (
+        {"stream": fakes.always(fakes.stream_reply(reason=None))},
+        f"{A}: stream: no chunk of the stream has a finish_reason",
+    ),
+    "stream without usage": (
+        {"stream": fakes.always(fakes.stream_reply(usage=False))},
+        f"{A}: stream: the tokens are not counted: usage is missing",
+    ),
+    "no stream": (
+        {"stream": fakes.always(fakes.chat_reply("one two"))},
+        f"{A}: stream: answers application/json, no event stream: ",
+    ),
+    "error in the stream": (
+        {"stream": fakes.always(fakes.events('{"error": "it fell"}'))},
+        f"{A}: stream: an error in the stream: it fell",
+    ),
+    "schema broken": (
+        {"schema": fakes.always(fakes.chat_reply('{"colour": "green", "certain": 1}'))},
+        f'{A}: schema: the answer does not keep to the schema: {{"colour": "green", ',
+    ),
+    "schema cut": (
+        {"schema": fakes.always(fakes.chat_reply('{"colour": "blue"'))},
+        f'{A}: schema: the answer is no JSON: {{"colour": "blue"',
+    ),
+    "grammar broken": (
+        {"grammar": fakes.always(Reply(body='{"content": "maybe"}'))},
+        f"{A}: grammar: the grammar allows \"yes\" or \"no\"; answered 'maybe'",
+    ),
+    "no messages": (
+        {"messages": fakes.always(fakes.refuse(404, "404 page not found"))},
+        f"{A}: messages: status 404: 404 page not found",
+    ),
+    "too long is answered": (
+        {"too long": fakes.always(fakes.chat_reply("Hello."))},
+        f"{A}: too long: a prompt of over 6144 tokens is answered; context is 3072",
+    ),
+    "context too small": (
+        {
+            "too long": fakes.always(
+                Reply(
+                    status=400,
+                    body='{"error": {"type": "exceed_context_size_error", "n_ctx": 2048}}',
+                )
+            )
+        },
+        f"{A}: too long: the context is 2048 tokens, in the registry 3072",
+    ),
+    "reset": (
+        {f"{B} grammar": fakes.reset},
+        f"{B}: grammar: the connection broke before the answer (",
+    ),
+    "control characters": (
+        {"text": fakes.always(Reply(body="\x1b[2J\x00 no"))},
+        f"{A}: text: answers application/json, no JSON: ?[2J? no",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    faults, line = FAULTS[name]
+    with FakeEndpoint(faults=faults) as fake:
+        assert fails(capsys, fake.url).startswith(f"error: {line}")
+    assert fake.loaded is None
+
+
+def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    document = report(capsys, url)
+    assert outcomes(document, None) == {
+        "reachable": "failed", "key": "skipped", "models": "skipped", "unknown model": "skipped",
+    }  # fmt: skip
+    assert set(outcomes(document, A).values()) == {"skipped"}
+    assert document["warnings"] == []
+    assert "cannot connect to " in fails(capsys, url)
+
+
+def test_a_model_is_missing_and_another_one_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint(models=(A, C, "stranger")) as fake:
+        document = report(capsys, fake.url)
+        line = fails(capsys, fake.url)
+    assert line == f"error: endpoint: models: missing {B}; not in the registry stranger"
+    assert outcomes(document, B)["text"] == "failed"
+    assert outcomes(document, B)["warm"] == "skipped"
+    assert set(outcomes(document, C).values()) == {"ok"}
+
+
+NO_KEY = "the endpoint asks for no key; expected one, declared by api_key_env in stacks/"
+A_KEY = "the endpoint asks for a key; expected none, because nothing is declared by api_key_env"
+NONE_SET = "the endpoint asks for a key; set LLAMA_API_KEY"
+REFUSED = "the endpoint refuses the key of LLAMA_API_KEY"
+
+
+@pytest.mark.parametrize(
+    ("declared", "endpoint_key", "key", "reason"),
+    [
+        (True, "s3cret-s3cret", "s3cret-s3cret", ""),
+        (True, "s3cret-s3cret", "", NONE_SET),
+        (True, "s3cret-s3cret", "wr0ng", REFUSED),
+        (True, "", "s3cret-s3cret", NO_KEY),
+        (True, "", "", NO_KEY),
+        (False, "", "", ""),
+        (False, "", "s3cret-s3cret", ""),
+        (False, "s3cret-s3cret", "s3cret-s3cret", A_KEY),
+        (False, "s3cret-s3cret", "", NONE_SET),
+    ],
+)
+def test_smoke_holds_the_key_against_its_declaration(
+    declared: bool,
+    endpoint_key: str,
+    key: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if declared:
+        declare_key(monkeypatch)
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    with FakeEndpoint(key=endpoint_key) as fake:
+        code = main(["smoke", "--url", fake.url, "--json"])
+    shown = capsys.readouterr()
+    assert code == (1 if reason else 0)
+    (check,) = [each for each in json.loads(shown.out)["checks"] if each["name"] == "key"]
+    assert check["outcome"] == ("failed" if reason else "ok")
+    assert check["reason"].startswith(reason)
+    unusable = reason in (NONE_SET, REFUSED)
+    assert (fake.asked == []) == unusable
+    assert "s3cret" not in shown.out + shown.err
+    assert "wr0ng" not in shown.out + shown.err
+    if reason:
+        assert shown.err.startswith(f"error: endpoint: key: {reason}")
+
+
+def test_a_gateways_own_key_needs_no_declaration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+    with FakeEndpoint(key="s3cret", front_end="gateway") as fake:
+        document = report(capsys, fake.url)
+    assert outcomes(document, None)["key"] == "ok"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502])
+def test_an_answer_that_does_not_tell_of_a_key_is_a_failure(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = fakes.always(fakes.refuse(status, "try again"))
+    with FakeEndpoint(faults={"/v1/chat/completions": busy}) as fake:
+        line = fails(capsys, fake.url)
+    assert line.startswith("error: endpoint: key: whether it takes the key cannot be told: status")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_list_that_the_right_key_does_not_open_is_a_failure(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = fakes.always(fakes.refuse(status, "not for you"))
+    with FakeEndpoint(faults={"/v1/models": refused}) as fake:
+        line = fails(capsys, fake.url)
+    assert line == f"error: endpoint: models: status {status}: not for you"
+
+
+def test_a_key_that_the_endpoint_says_back_is_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_key(monkeypatch)
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+
+    def echo(request: fakes.Request) -> Reply:
+        return fakes.refuse(500, f"{'x' * 225} {request.headers['Authorization']} and more")
+
+    with FakeEndpoint(key="s3cret", faults={"picture": echo}) as fake:
+        line = fails(capsys, fake.url)
+    assert "s3c" not in line
+
+
+def test_a_key_that_no_header_can_carry(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret\n")
+    line = fails(capsys, "http://127.0.0.1:1")
+    assert "LLAMA_API_KEY holds a blank, a line end" in line
+    assert "s3cret" not in line
+
+
+def test_an_endpoint_that_takes_any_key(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+
+    def any_key(request: fakes.Request) -> Reply:
+        return fakes.refuse(404 if request.headers["Authorization"] else 401, "x")
+
+    with FakeEndpoint(faults={"/v1/chat/completions": any_key}) as fake:
+        line = fails(capsys, fake.url)
+    assert line == "error: endpoint: key: the endpoint takes a wrong key; expected status 401"
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (
+            fakes.always(fakes.refuse(500, "upstream command exited prematurely")),
+            f"{B}: text: status 500: upstream command exited prematurely",
+        ),
+        (fakes.always(Reply(status=502, body="")), f"{B}: text: status 502: an empty answer"),
+        (fakes.hang, f"{B}: text: no whole answer within 0.5 s"),
+        (fakes.reset, f"{B}: text: the connection broke before the answer ("),
+    ],
+    ids=["load failure", "crash", "hang", "reset"],
+)
+def test_a_model_that_does_not_load_is_asked_once(
+    fault: Fault, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeEndpoint(faults={f"{B} load": fault}) as fake:
+        document = report(capsys, fake.url, "--timeout-s", "0.5")
+        assert [each for each in fake.asked if each.startswith(B)] == [f"{B} text"]
+        assert fails(capsys, fake.url, "--timeout-s", "0.5").startswith(f"error: {line}")
+    (warm,) = [each for each in document["checks"] if (each["model"], each["name"]) == (B, "warm")]
+    assert warm["outcome"] == "skipped"
+    assert warm["reason"].startswith("not asked, because 'text' failed: ")
+    assert set(outcomes(document, C).values()) == {"ok"}
+
+
+def test_a_hang_half_way_ends_the_model_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint(faults={f"{B} schema": fakes.hang}) as fake:
+        document = report(capsys, fake.url, "--timeout-s", "0.5")
+    assert [*outcomes(document, B).values()] == ["ok"] * 4 + ["failed"] + ["skipped"] * 3
+    assert set(outcomes(document, C).values()) == {"ok"}
+    assert fake.loaded is None
+
+
+def test_a_health_that_hangs(capsys: pytest.CaptureFixture[str]) -> None:
+    with FakeEndpoint(faults={"/health": fakes.hang}) as fake:
+        line = fails(capsys, fake.url, "--timeout-s", "0.3")
+    assert line == "error: endpoint: reachable: no whole answer within 0.3 s"
+
+
+def test_an_answer_that_goes_on_and_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def drip(request: fakes.Request) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while not request.fake.over.wait(0.05):
+            try:
+                request.wfile.write(b" ")
+            except OSError:
+                return
+
+    with FakeEndpoint(faults={f"{C} text": drip}) as fake:
+        line = fails(capsys, fake.url, "--timeout-s", "0.5")
+    assert line == f"error: {C}: text: no whole answer within 0.5 s"
+
+
+@pytest.mark.parametrize(
+    ("answers", "arguments", "line"),
+    [
+        (["fi", "wi"], ["--random-weights"], ""),
+        (["fi", "fi"], ["--random-weights"], "a red and a blue picture are both answered 'fi'"),
+        (["fi", "wi"], [], "a red picture is answered 'fi'"),
+        (["RED!", "It is blueish"], [], "a blue picture is answered 'It is blueish'"),
+        (["Blue", "Red"], [], "a red picture is answered 'Blue'"),
+    ],
+)
+def test_colours(
+    answers: list[str],
+    arguments: list[str],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = iter(answers)
+    faults: dict[str, Fault] = {"picture": lambda _request: fakes.chat_reply(next(said))}
+    arguments = ["--model", B, *arguments]
+    with FakeEndpoint(faults=faults) as fake:
+        if line:
+            assert fails(capsys, fake.url, *arguments).startswith(f"error: {B}: picture: {line}")
+        else:
+            assert main(["smoke", "--url", fake.url, *arguments]) == 0
+
+
+def test_a_text_model_is_shown_no_picture() -> None:
+    model = replace(REGISTRY[0], projector=None, image_max_tokens=None)
+    with FakeEndpoint(models=(A,)) as fake:
+        result, _ = ask(fake, (model,))
+    assert f"{A} picture" not in fake.asked
+    assert "picture" not in [check.name for check in result.checks]
+
+
+def test_a_model_that_thinks_gets_room_for_it() -> None:
+    model = replace(REGISTRY[0], reasoning="on")
+    limits: list[int] = []
+
+    def thinking(request: fakes.Request) -> Reply:
+        limits.append(request.body["max_tokens"])
+        return fakes.chat_reply("Hello.")
+
+    with FakeEndpoint(models=(A,), faults={"text": thinking}) as fake:
+        ask(fake, (model,))
+    assert min(limits) > 1000

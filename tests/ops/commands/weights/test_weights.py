@@ -1,0 +1,286 @@
+"""`ops weights`: a volume against the lock, filled by the real program from a hub on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.registry import REGISTRY
+from ops.cli import main
+from ops.commands.serve import local_store
+from ops.commands.serve.local_store import LocalStore
+from ops.commands.weights import volume as weights
+from ops.errors import OpsError
+from ops.hub.local_hub import HubFile, LocalHub
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    return local_store.fill_with_tiny_models(tmp_path_factory.mktemp("state"), say=print)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """A store of this test's own."""
+    return local_store.fill_with_tiny_models(tmp_path / "state", say=print)
+
+
+@pytest.fixture
+def hub(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """The hub from which the store was filled."""
+    folder = store.lock_path.with_name("hub")
+    files = {
+        (file.repository, file.name): HubFile.of(folder / file.repository / file.name)
+        for files in read_lock(store.lock_path).values()
+        for file in files
+    }
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with LocalHub(files) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
+
+
+def status(store: LocalStore, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    """What `ops weights status` says to a program; its exit code says the same in short."""
+    capsys.readouterr()
+    arguments = ("weights", "status", str(store.volume), "--lock", str(store.lock_path))
+    code = main([*arguments, "--json", *options])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert code == (0 if found["whole"] else 2)
+    return found
+
+
+def blob(store: LocalStore, name: str) -> Path:
+    (sha256,) = {file.sha256 for file in store.status().files if file.name == name}
+    return store.volume / "blobs" / sha256
+
+
+NAME = "Qwen3VL-4B-Instruct-Q4_K_M.gguf"
+
+
+def state_of(found: dict[str, Any], name: str = NAME) -> tuple[str, str]:
+    (file,) = [each for each in found["files"] if each["name"] == name]
+    return file["state"], file["reason"]
+
+
+def test_the_tiny_models_have_the_names_of_registry_and_lock(filled: LocalStore) -> None:
+    real = read_lock()
+    played = read_lock(filled.lock_path)
+    assert played.keys() == real.keys()
+    for model, files in played.items():
+        assert [file.name for file in files] == [file.name for file in real[model]]
+        assert {file.sha256 for file in files}.isdisjoint(file.sha256 for file in real[model])
+    assert sum(file.size_bytes for files in played.values() for file in files) < 3_000_000
+
+
+def test_a_filled_store_is_whole_and_filling_it_again_downloads_nothing(
+    filled: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert filled.status().is_whole
+    assert {each["state"] for each in status(filled, capsys)["files"]} == {"present"}
+    said: list[str] = []
+    local_store.fill_with_tiny_models(filled.lock_path.parent, say=said.append)
+    assert said[0] == "download.py: all 6 files of 3 models are there"
+
+
+def test_an_empty_volume_lacks_everything(
+    filled: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = weights.status(weights.plan_of(filled.lock_path), tmp_path)
+    assert {each.state for each in found.files} == {"missing"}
+    assert found.missing_bytes == sum(each.size_bytes for each in found.files)
+    assert [(each.id, each.reason) for each in found.models] == [
+        (name, "not there yet") for name in sorted(model.id for model in REGISTRY)
+    ]
+    assert main(["weights", "status", str(tmp_path)]) == 2
+    assert "14.57 GiB to download" in capsys.readouterr().out
+
+
+def test_a_file_that_became_shorter_is_wrong(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = blob(store, NAME)
+    path.chmod(0o644)
+    os.truncate(path, 1000)
+    assert state_of(status(store, capsys)) == ("wrong", "it has 1000 bytes")
+
+
+def test_a_flipped_byte_is_found_by_hashing_alone(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = blob(store, NAME)
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[5] ^= 1
+    path.write_bytes(content)
+    assert state_of(status(store, capsys)) == ("present", "")
+    state, reason = state_of(status(store, capsys, "--sha256"))
+    assert state == "wrong"
+    assert reason.startswith("its sha256 is ")
+    assert main(["weights", "verify", str(store.volume)]) == 1
+    assert "1 wrong blobs" in capsys.readouterr().err
+
+
+def test_a_partial_file_says_how_far_it_is(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from in_pod import download
+
+    path = blob(store, NAME)
+    path.unlink()
+    plan = weights.plan_of(store.lock_path)
+    (file,) = [each for each in plan.files if each.name == NAME]
+    transfer = download.Transfer(file, store.volume / "blobs")
+    transfer.write(0, memoryview(bytes(file.size_bytes // 4)))
+    transfer.close()
+    found = status(store, capsys)
+    assert state_of(found) == ("partial", "")
+    assert found["missing_bytes"] == file.size_bytes - file.size_bytes // 4
+    (model,) = [each for each in found["models"] if not each["published"]]
+    assert model["reason"] == "its link leads to a file that is gone"
+    main(["weights", "status", str(store.volume), "--lock", str(store.lock_path)])
+    assert "partial, 25.0 %" in capsys.readouterr().out
+
+
+def test_another_version_that_is_served_is_said(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(store.lock_path.read_text())
+    document["models"]["qwen3vl-4b"]["files"][0]["sha256"] = "0" * 64
+    store.lock_path.write_text(json.dumps(document))
+    found = status(store, capsys)
+    (model,) = [each for each in found["models"] if not each["published"]]
+    assert (model["id"], model["reason"]) == (
+        "qwen3vl-4b",
+        "other files than the lock's are served",
+    )
+    # The older set is still served, so nothing of it may be pruned.
+    assert found["unreferenced"] == []
+
+
+def test_what_nothing_names_is_listed_and_pruned(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stray = store.volume / "blobs" / ("1" * 64)
+    stray.write_bytes(b"x" * 8192)
+    found = status(store, capsys)
+    assert found["unreferenced"] == [{"path": f"blobs/{'1' * 64}", "size_bytes": 8192}]
+    prune = ["weights", "prune", str(store.volume), "--lock", str(store.lock_path)]
+    assert main([*prune, "--dry-run", "--grace-h", "0"]) == 0
+    assert "would be removed" in capsys.readouterr().out
+    assert stray.exists()
+    assert main([*prune, "--grace-h", "0"]) == 0
+    assert not stray.exists()
+    assert status(store, capsys)["whole"]
+
+
+def test_pull_brings_what_lacks_and_says_how_it_went(
+    store: LocalStore, hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blob(store, NAME).unlink()
+    pull = ["weights", "pull", str(store.volume), "--lock", str(store.lock_path)]
+    assert main(pull) == 0
+    said = capsys.readouterr().out
+    assert "1 files to download, 0.5 MiB" in said
+    assert "all 6 files of 3 models are there" in said
+    assert status(store, capsys, "--sha256")["whole"]
+
+
+def test_pull_into_a_new_directory(
+    store: LocalStore, hub: LocalHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pull = ["weights", "pull", str(tmp_path / "new"), "--lock", str(store.lock_path)]
+    assert main(pull) == 0
+    assert weights.status(weights.plan_of(store.lock_path), tmp_path / "new").is_whole
+
+
+@pytest.mark.usefixtures("hub")
+def test_files_can_come_before_the_merge_that_serves_them(
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = tmp_path / "new"
+    pull = ["weights", "pull", str(volume), "--lock", str(store.lock_path)]
+    assert main([*pull, "--no-publish"]) == 0
+    assert "all 6 files of 3 models are there, and not published" in capsys.readouterr().out
+    found = weights.status(weights.plan_of(store.lock_path), volume)
+    assert {each.state for each in found.files} == {"present"}
+    assert not any(each.published for each in found.models)
+    assert main(pull) == 0
+    assert weights.status(weights.plan_of(store.lock_path), volume).is_whole
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_bar_moves_on_a_terminal(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    from ops.commands.weights import command as weights_cli
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(weights_cli, "_console", screen)
+    blob(store, NAME).unlink()
+    assert main(["weights", "pull", str(store.volume), "--lock", str(store.lock_path)]) == 0
+    assert isinstance(screen.file, io.StringIO)
+    drawn = screen.file.getvalue()
+    assert NAME in drawn
+    assert "100%" in drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["status", "/nowhere"], "/nowhere is no directory; mount the volume there"),
+        (["pull", "/proc/models"], "/proc/models: "),
+        (["verify", "/nowhere"], "/nowhere holds no models (it has no blobs/); is the volume"),
+        (["prune", "/nowhere"], "/nowhere holds no models"),
+        (["status", "/tmp", "--lock", "/nowhere.json"], "nowhere.json: cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", *arguments]) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert message in text
+    assert text.count("\n") == 1
+
+
+def test_root_leaves_no_files_in_the_way_of_the_volumes_owner(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if store.volume.stat().st_uid == 0:
+        os.chown(store.volume, 10001, 10001)
+    assert main(["weights", "pull", str(store.volume)]) == 1
+    assert "run this as that user: sudo -u '#" in capsys.readouterr().err
+
+
+def test_a_hub_that_is_not_there_is_one_line(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
+    blob(store, NAME).unlink()
+    assert main(["weights", "pull", str(store.volume), "--lock", str(store.lock_path)]) == 1
+    assert "HF_ENDPOINT 'huggingface.co' is no http(s) address" in capsys.readouterr().err
+
+
+def test_a_program_that_fails_ends_the_filling(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+    with pytest.raises(OpsError, match=r"download\.py ended with exit code 78 .*File exists"):
+        local_store.fill_with_tiny_models(tmp_path, say=print)
+
+
+@pytest.mark.parametrize("command", ["pull", "status", "verify", "prune"])
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", command, "--help"]) == 0
+    assert "Example:" in capsys.readouterr().out

@@ -1,0 +1,145 @@
+"""A window's command on a terminal: it reads there, and Ctrl-C is for it alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from in_pod.gpu_window import Window
+from ops.commands.window.in_window import run_command
+from ops.machine.signals import ended_once
+from tests.conftest import ROOT
+
+PROGRAM = """
+import os, sys, time
+from types import SimpleNamespace
+from ops.commands.window.in_window import run_command
+
+window = SimpleNamespace(
+    record=SimpleNamespace(deadline=time.time() + float(sys.argv[1])),
+    now=time.time,
+    timing=SimpleNamespace(poll_s=0.05),
+    beat=lambda patiently: None,
+)
+env = {"LLAMA_SWAP_URL": "http://there"}
+code = run_command(window, sys.argv[2:], env=env, say=print, sleep=time.sleep)
+print("exit code", code, "in front" if os.tcgetpgrp(0) == os.getpgrp() else "behind", flush=True)
+print("read", sys.stdin.readline().strip(), flush=True)
+"""
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, deadline_s: float, *command: str) -> None:
+        self.fd, inside = os.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(deadline_s), *command],
+            cwd=ROOT,
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(inside)
+        self.text = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def until(self, line: str) -> None:
+        deadline = time.monotonic() + 20
+        while line not in self.text:
+            assert time.monotonic() < deadline, self.text
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self.fd, 4096).decode()
+                except OSError:  # The terminal's other side is closed.
+                    assert line in self.text, self.text
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.fd)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Terminal]]:
+    terminals: list[Terminal] = []
+    yield terminals
+    for each in terminals:
+        each.close()
+
+
+def shell(opened: list[Terminal], script: str, deadline_s: float = 60) -> Terminal:
+    opened.append(Terminal(deadline_s, "sh", "-c", script))
+    return opened[-1]
+
+
+def test_it_reads_from_the_terminal_which_then_is_ours_again(opened: list[Terminal]) -> None:
+    terminal = shell(opened, 'echo ask; read word; echo "got $word at $LLAMA_SWAP_URL"; exit 3')
+    terminal.until("ask")
+    terminal.type("hello\n")
+    terminal.until("got hello at http://there")
+    terminal.until("exit code 3 in front")
+    terminal.type("again\n")
+    terminal.until("read again")
+
+
+def test_ctrl_c_ends_the_command_and_not_the_window(opened: list[Terminal]) -> None:
+    terminal = shell(opened, "echo up; exec sleep 60")
+    terminal.until("up")
+    terminal.type("\x03")
+    terminal.until("exit code 130 in front")
+
+
+def test_a_command_that_ctrl_z_stopped_ends_at_the_deadline(opened: list[Terminal]) -> None:
+    terminal = shell(opened, "echo up; exec sleep 60", deadline_s=2)
+    terminal.until("up")
+    terminal.type("\x1a")
+    terminal.until("the time is up")
+    terminal.until("exit code 124 in front")
+
+
+@pytest.mark.parametrize("moment", ["__init__", "_internal_poll"])
+def test_a_signal_amid_starting_or_asking_ends_the_command(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("sleep", "60")
+    started: list[subprocess.Popen[bytes]] = []
+    interrupted = getattr(subprocess.Popen, moment)
+
+    def interrupt(process: subprocess.Popen[bytes], *arguments: Any, **options: Any) -> Any:
+        answer = interrupted(process, *arguments, **options)
+        # Python also asks after processes that other tests left, before this one is started.
+        if not started and getattr(process, "args", None) == command:
+            started.append(process)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answer
+
+    monkeypatch.setattr(subprocess.Popen, moment, interrupt)
+    window = cast(
+        "Window",
+        SimpleNamespace(
+            record=SimpleNamespace(deadline=time.time() + 60),
+            now=time.time,
+            timing=SimpleNamespace(poll_s=0.05),
+            beat=lambda patiently: None,
+        ),
+    )
+    with ended_once("a note") as ending, pytest.raises(SystemExit) as ended:
+        run_command(window, command, env={}, say=print, sleep=ending.sleep)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert started[0].returncode == -signal.SIGTERM

@@ -1,0 +1,399 @@
+"""The header of a GGUF file: what is read of it, and what no file can make the reader do."""
+
+from __future__ import annotations
+
+import random
+import struct
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.lock.locked import Role
+from ops.gguf import tiny_models
+from ops.gguf.header import read_file_header, read_header
+from ops.gguf.table import MAX_HEADER_BYTES, GgufError, read_table
+
+ROLES: tuple[Role, ...] = ("model", "mmproj")
+
+
+@dataclass(slots=True, kw_only=True)
+class Bytes:
+    """A file that notes how much of it was asked for."""
+
+    content: bytes
+    size: int | None = None
+    name: str = "x.gguf"
+    asked: list[int] = field(default_factory=list)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content) if self.size is None else self.size
+
+    def read(self, first: int, end: int) -> bytes:
+        self.asked.append(end - first)
+        return self.content[first:end]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_models.write_weights(folder / "model", "a")
+    tiny_models.write_projector(folder / "mmproj", "a")
+    return {name: (folder / name).read_bytes() for name in ROLES}
+
+
+def refusal(content: bytes, role: Role = "model") -> str:
+    with pytest.raises(GgufError) as caught:
+        read_header(Bytes(content=content), role)
+    text = str(caught.value)
+    assert text.startswith("x.gguf: ")
+    assert "\n" not in text
+    assert len(text) < 300
+    return text
+
+
+def test_the_facts_of_tiny_weights(tiny: dict[str, bytes]) -> None:
+    assert read_header(Bytes(content=tiny["model"]), "model") == WeightsHeader(
+        architecture="qwen3vl",
+        layers=2,
+        width=64,
+        feed_forward=128,
+        heads=4,
+        kv_heads=2,
+        key_size=16,
+        value_size=16,
+        vocabulary=344,
+        train_context=4096,
+        deepstack_layers=0,
+        output_tied=False,
+        tensor_bytes=472576,
+        token_embedding_bytes=344 * 64 * 4,
+    )
+
+
+def test_the_facts_of_a_tiny_projector(tiny: dict[str, bytes]) -> None:
+    assert read_header(Bytes(content=tiny["mmproj"]), "mmproj") == ProjectorHeader(
+        projector_type="qwen3vl_merger",
+        output_width=64,
+        layers=2,
+        width=32,
+        feed_forward=64,
+        heads=2,
+        image_px=256,
+        patch_px=16,
+        merge=2,
+        deepstack_layers=0,
+        tensor_bytes=397184,
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_tensors_are_those_that_the_gguf_package_finds(
+    tiny: dict[str, bytes], role: Role, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(tiny[role])
+    reader = gguf.GGUFReader(path)
+    found = read_table(Bytes(content=tiny[role])).tensors
+    assert {name: tensor.size_bytes for name, tensor in found.items()} == {
+        tensor.name: tensor.n_bytes for tensor in reader.tensors
+    }
+    assert read_file_header(path, role).tensor_bytes == sum(t.n_bytes for t in reader.tensors)
+
+
+def test_a_file_of_another_role_is_refused(tiny: dict[str, bytes]) -> None:
+    assert "is a projector" in refusal(tiny["mmproj"], "model")
+    assert "architecture qwen3vl, no projector" in refusal(tiny["model"], "mmproj")
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(GgufError, match=r"gone: cannot be read \(No such file"):
+        read_file_header(tmp_path / "gone", "model")
+
+
+Write = Callable[[gguf.GGUFWriter], None]
+
+
+def written(tmp_path: Path, architecture: str, write: Write) -> bytes:
+    path = tmp_path / "x.gguf"
+    writer = gguf.GGUFWriter(path, architecture)
+    write(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path.read_bytes()
+
+
+def add_shape(writer: gguf.GGUFWriter) -> None:
+    writer.add_context_length(100)
+    writer.add_embedding_length(64)
+    writer.add_block_count(3)
+    writer.add_feed_forward_length(128)
+    writer.add_head_count(8)
+
+
+def test_what_weights_leave_out_is_what_llama_cpp_takes(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        add_shape(writer)
+        writer.add_vocab_size(7)
+        writer.add_tensor("token_embd.weight", np.zeros((7, 64), np.float16))
+
+    header = read_header(Bytes(content=written(tmp_path, "llama", write)), "model")
+    assert isinstance(header, WeightsHeader)
+    assert (header.kv_heads, header.key_size, header.value_size) == (8, 8, 8)
+    assert (header.vocabulary, header.deepstack_layers, header.output_tied) == (7, 0, True)
+    assert header.tensor_bytes == header.token_embedding_bytes == 7 * 64 * 2
+
+
+def test_heads_given_layer_by_layer_must_agree(tmp_path: Path) -> None:
+    def content(heads: list[int]) -> bytes:
+        def write(writer: gguf.GGUFWriter) -> None:
+            add_shape(writer)
+            writer.add_head_count_kv(heads)
+            writer.add_vocab_size(7)
+            writer.add_tensor("token_embd.weight", np.zeros((7, 64), np.float32))
+
+        return written(tmp_path, "llama", write)
+
+    header = read_header(Bytes(content=content([2, 2, 2])), "model")
+    assert isinstance(header, WeightsHeader)
+    assert header.kv_heads == 2
+    assert "llama.attention.head_count_kv is" in refusal(content([2, 0, 2]))
+
+
+def test_quantised_tensors_take_blocks(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        add_shape(writer)
+        writer.add_vocab_size(2)
+        for name, kind, block_bytes in (
+            ("token_embd.weight", gguf.GGMLQuantizationType.Q6_K, 210),
+            ("output.weight", gguf.GGMLQuantizationType.Q4_K, 144),
+        ):
+            rows = np.zeros((2, block_bytes), np.uint8)
+            writer.add_tensor(name, rows, raw_dtype=kind)
+
+    header = read_header(Bytes(content=written(tmp_path, "llama", write)), "model")
+    assert isinstance(header, WeightsHeader)
+    assert not header.output_tied
+    assert header.token_embedding_bytes == 2 * 210
+    assert header.tensor_bytes == 2 * 210 + 2 * 144
+
+
+def add_tower(writer: gguf.GGUFWriter) -> None:
+    writer.add_vision_image_size(448)
+    writer.add_vision_patch_size(14)
+    writer.add_vision_embedding_length(32)
+    writer.add_vision_feed_forward_length(64)
+    writer.add_vision_block_count(3)
+    writer.add_vision_head_count(2)
+
+
+def test_a_projector_of_minicpm_says_its_width_by_its_last_tensor(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        add_tower(writer)
+        writer.add_clip_projector_type("resampler")
+        writer.add_vision_projection_dim(0)
+        writer.add_tensor("resampler.proj.weight", np.zeros((96, 96), np.float16))
+
+    header = read_header(Bytes(content=written(tmp_path, "clip", write)), "mmproj")
+    assert isinstance(header, ProjectorHeader)
+    assert (header.projector_type, header.output_width) == ("resampler", 96)
+    assert (header.merge, header.deepstack_layers) == (1, 0)
+
+
+def test_deepstack_layers_are_counted_and_the_type_may_be_of_one_modality(tmp_path: Path) -> None:
+    def write(writer: gguf.GGUFWriter) -> None:
+        add_tower(writer)
+        writer.add_string("clip.vision.projector_type", "qwen3vl_merger")
+        writer.add_vision_projection_dim(64)
+        writer.add_vision_is_deepstack_layers([False, True, True])
+        writer.add_tensor("v.patch_embd.weight", np.zeros((4, 4), np.float32))
+
+    header = read_header(Bytes(content=written(tmp_path, "clip", write)), "mmproj")
+    assert isinstance(header, ProjectorHeader)
+    assert (header.merge, header.deepstack_layers, header.output_width) == (2, 2, 64)
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "message"),
+    {
+        "clip.projector_type": "lacks the key clip.vision.projector_type",
+        "clip.vision.image_size": "lacks the key clip.vision.image_size",
+        "clip.vision.projection_dim": "lacks the key clip.vision.projection_dim",
+        "clip.vision.attention.head_count": "lacks the key clip.vision.attention.head_count",
+    }.items(),
+)
+def test_a_missing_key_is_named(tiny: dict[str, bytes], leave_out: str, message: str) -> None:
+    renamed = leave_out[:-1] + "_"
+    assert message in refusal(
+        tiny["mmproj"].replace(leave_out.encode(), renamed.encode()), "mmproj"
+    )
+
+
+def preamble(version: int = 3, tensors: int = 0, keys: int = 0) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", version, tensors, keys)
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def key(kind: int, value: bytes, name: str = "k") -> bytes:
+    return preamble(keys=1) + text(name) + struct.pack("<I", kind) + value
+
+
+def tensor(dimensions: tuple[int, ...], kind: int = 0, count: int | None = None) -> bytes:
+    content = struct.pack("<I", len(dimensions) if count is None else count)
+    content += struct.pack(f"<{len(dimensions)}Q", *dimensions) + struct.pack("<IQ", kind, 0)
+    return preamble(tensors=1) + text("t") + content
+
+
+HUGE = struct.pack("<Q", 2**63)
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is cut: its header goes on after its 0 bytes"),
+    "web page": (b"<!DOCTYPE html><html>", "is no GGUF file but a web page"),
+    "LFS pointer": (b"version https://git-lfs", "something that starts with b'vers'"),
+    "cut in the preamble": (preamble()[:10], "is cut"),
+    "version 1": (preamble(version=1), "is GGUF of version 1; allowed: 2, 3"),
+    "version 4": (preamble(version=4), "is GGUF of version 4"),
+    "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "is a big-endian GGUF file"),
+    "many keys": (preamble(keys=2**60), f"claims {2**60} keys; allowed: at most 4096"),
+    "many tensors": (preamble(tensors=2**60), "tensors; allowed: at most 65536"),
+    "cut between keys": (preamble(keys=2) + key(4, b"\0" * 4)[24:], "is cut"),
+    "long key name": (preamble(keys=1) + HUGE, f"claims {2**63} bytes for a key's name"),
+    "key name of no text": (preamble(keys=1) + b"\1" + bytes(7) + b"\xff", "a key's name that is"),
+    "unknown value type": (key(13, b""), "has a value of unknown type 13 at 'k'"),
+    "long string": (key(8, HUGE), f"claims {2**63} items at 'k', with 0 bytes left"),
+    "long array": (key(9, struct.pack("<I", 4) + HUGE), f"claims {2**63} items at 'k'"),
+    "long array of strings": (key(9, struct.pack("<I", 8) + HUGE), f"claims {2**63} items"),
+    "long array of arrays": (key(9, struct.pack("<I", 9) + HUGE), f"claims {2**63} items"),
+    "long string in an array": (key(9, struct.pack("<IQ", 8, 1) + HUGE), f"claims {2**63}"),
+    "deep arrays": (key(9, struct.pack("<IQ", 9, 1) * 9), "nests arrays deeper than 4 at 'k'"),
+    "array of an unknown type": (
+        key(9, struct.pack("<IQ", 99, 1) + bytes(12)),
+        "has a value of unknown type 99",
+    ),
+    "five dimensions": (tensor((1,), count=5), "gives tensor 't' 5 dimensions"),
+    "no elements": (tensor((0, 4)), "gives tensor 't' the dimensions (0, 4)"),
+    "elements without end": (tensor((2**40, 2**40)), "gives tensor 't' the dimensions"),
+    "unknown tensor type": (tensor((32,), kind=77), "has tensor 't' of unknown type 77"),
+    "half a block": (tensor((33,), kind=2), "rows that are no multiple of 32"),
+    "tensors past the end": (tensor((32,)), "is cut: its tensors end at byte 192, the file at 57"),
+    "nothing in it": (preamble(), "lacks the key general.architecture"),
+    "number for a name": (
+        key(4, bytes(4), "general.architecture"),
+        "general.architecture is 0; allowed: a word",
+    ),
+    "strange architecture": (key(8, text("a\nb"), "general.architecture"), "is 'a\\nb'"),
+    "architecture alone": (key(8, text("llama"), "general.architecture"), "lacks the key llama."),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_file_is_one_line(content: bytes, message: str) -> None:
+    assert message in refusal(content)
+
+
+def test_a_key_or_a_tensor_given_twice_is_refused() -> None:
+    one_key = key(4, bytes(4))[24:]
+    assert "has the key 'k' twice" in refusal(preamble(keys=2) + one_key * 2)
+    one_tensor = tensor((1,))[24:]
+    assert "has the tensor 't' twice" in refusal(preamble(tensors=2) + one_tensor * 2)
+
+
+def test_each_cut_of_a_file_is_refused(tiny: dict[str, bytes]) -> None:
+    for role in ROLES:
+        length = len(tiny[role]) - 1
+        while length > 0:
+            assert refusal(tiny[role][:length], role)
+            length = length * 9 // 10
+
+
+def test_a_source_that_sends_less_than_asked_for_is_refused(tiny: dict[str, bytes]) -> None:
+    source = Bytes(content=tiny["model"][:1000], size=len(tiny["model"]))
+    with pytest.raises(GgufError, match="is cut: 1000 bytes came"):
+        read_header(source, "model")
+
+
+def test_a_header_is_read_no_further_than_needed(tiny: dict[str, bytes]) -> None:
+    """The weights themselves, gigabytes of them, are not asked for."""
+    source = Bytes(content=tiny["model"] + bytes(5 * 2**20))
+    read_header(source, "model")
+    assert source.asked == [2**20]
+
+
+def test_a_long_header_is_read_in_growing_pieces_up_to_a_bound() -> None:
+    many = 100 * 2**20
+    source = Bytes(content=key(9, struct.pack("<IQ", 0, many)) + bytes(many))
+    with pytest.raises(GgufError, match=r"claims 104857600 items at 'k', with 67\d+ bytes left"):
+        read_header(source, "model")
+    assert sum(source.asked) == 2**20
+    parts = b"".join(
+        text(f"k{n}") + struct.pack("<IIQ", 9, 0, 2**20) + bytes(2**20) for n in range(99)
+    )
+    source = Bytes(content=preamble(keys=99) + parts)
+    with pytest.raises(GgufError, match=r"has a header of more than 64 MiB|bytes left to read"):
+        read_header(source, "model")
+    assert sum(source.asked) <= MAX_HEADER_BYTES
+    assert len(source.asked) <= 8
+
+
+def test_no_mutation_of_a_file_raises_anything_else_or_takes_memory(
+    tiny: dict[str, bytes],
+) -> None:
+    """Flipped bytes, numbers blown up, parts taken out or put in twice."""
+    said: set[str] = set()
+    chance = random.Random(6)
+    tracemalloc.start()
+    try:
+        for turn in range(600):
+            role = ROLES[turn % 2]
+            content = mutated(tiny[role], chance)
+            source = Bytes(content=content)
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            try:
+                read_header(source, role)
+            except GgufError as error:
+                said.add(str(error))
+            _, peak = tracemalloc.get_traced_memory()
+            assert peak - before < 4 * len(content) + 2**20
+            assert sum(source.asked) <= len(content)
+    finally:
+        tracemalloc.stop()
+    assert len(said) > 100
+    assert not any("\n" in each for each in said)
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """The header is where it hurts: the first 20 KB."""
+    changed = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        place = chance.randrange(min(len(changed), chance.choice((64, 2000, 20_000))))
+        match chance.randrange(5):
+            case 0:
+                changed[place] ^= 1 << chance.randrange(8)
+            case 1:
+                changed[place : place + 8] = struct.pack("<Q", chance.getrandbits(64))
+            case 2:
+                changed[place : place + 8] = struct.pack("<Q", chance.randrange(2**33))
+            case 3:
+                del changed[place : place + chance.randrange(1, 50)]
+            case _:
+                changed[place:place] = changed[place : place + chance.randrange(1, 200)]
+    return bytes(changed)
+
+
+def test_no_random_bytes_after_a_good_preamble_raise_anything_else() -> None:
+    chance = random.Random(7)
+    for _ in range(2000):
+        content = preamble(tensors=chance.randrange(5), keys=chance.randrange(5))
+        content += chance.randbytes(chance.randrange(200))
+        assert refusal(content)

@@ -1,0 +1,37 @@
+"""Where servers listen: within the range of `SERVER_PORTS`, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.errors import OpsError
+from ops.machine.ports import RANGE_VARIABLE, free_ports
+
+
+def test_free_ports_stay_within_the_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RANGE_VARIABLE, "20500-20510")
+    assert {free_ports(8) for _ in range(100)} <= {20500, 20501, 20502}
+
+
+def test_free_ports_leave_out_what_another_server_will_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(RANGE_VARIABLE, "20500-20510")
+    assert {free_ports(4, avoid=(20505,)) for _ in range(100)} <= {20500, 20501, 20506}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("http", "SERVER_PORTS is 'http'; expected two ports, such as 20000-32000"),
+        ("20500", "SERVER_PORTS is '20500'; expected two ports"),
+        ("20500-20507", "SERVER_PORTS is 20500-20507; expected at least 8 ports"),
+        ("20510-20500", "SERVER_PORTS is 20510-20500; expected at least 8 ports"),
+    ],
+)
+def test_a_range_that_cannot_be_used_is_one_line(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RANGE_VARIABLE, text)
+    with pytest.raises(OpsError, match=message):
+        free_ports(8)

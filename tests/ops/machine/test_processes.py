@@ -1,0 +1,100 @@
+"""Servers that outlive the command: what ends with them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ops.machine.processes import Processes
+
+# A server that starts another one in a process group of its own, as llama-swap does.
+PARENT = (
+    "import subprocess, sys, time;"
+    "child = subprocess.Popen(['sleep', '60'], process_group=0);"
+    "print(child.pid, flush=True);"
+    "time.sleep(60)"
+)
+
+
+def started(processes: Processes) -> tuple[psutil.Process, psutil.Process]:
+    processes.start("server", [sys.executable, "-c", PARENT])
+    deadline = time.monotonic() + 10
+    while not processes.last_line("server") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return psutil.Process(processes.pid("server")), psutil.Process(
+        int(processes.last_line("server"))
+    )
+
+
+def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    server, child = started(processes)
+    assert processes.stop("server") is True
+    assert not server.is_running()
+    assert not child.is_running()
+    assert processes.stop("server") is False
+
+
+def test_what_a_killed_server_left_behind_ends_too(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    server, child = started(processes)
+    server.kill()
+    server.wait(10)
+    assert child.is_running()
+    assert processes.stop("server") is True
+    assert not child.is_running()
+
+
+def test_a_stranger_with_a_servers_number_is_left_alone(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        (tmp_path / "processes").mkdir()
+        record = f'{{"pid": {stranger.pid}, "create_time": 1.0}}'
+        (tmp_path / "processes" / "server.json").write_text(record)
+        assert processes.stop("server") is False
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_server_gets_the_environment_it_is_given(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    program = "import os; print(sorted(os.environ), flush=True); import time; time.sleep(60)"
+    processes.start("server", [sys.executable, "-c", program], env={"ONLY": "this"})
+    try:
+        deadline = time.monotonic() + 10
+        while not processes.last_line("server") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "ONLY" in processes.last_line("server")
+        assert "HOME" not in processes.last_line("server")
+    finally:
+        processes.stop("server")
+
+
+def test_an_end_between_start_and_record_leaves_no_server_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, pids = os.posix_spawn, []
+
+    def spawn_and_be_killed(*words: Any, **options: Any) -> int:
+        pids.append(spawn(*words, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "posix_spawn", spawn_and_be_killed)
+    processes = Processes(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        processes.start("server", ["/bin/sleep", "60"])
+    server = psutil.Process(pids[0])
+    assert Processes(tmp_path).stop("another") is False
+    assert server.is_running()
+    assert Processes(tmp_path).stop("server") is True
+    assert not server.is_running()

@@ -1,0 +1,165 @@
+"""Terraform's spelling becomes Kubernetes' own, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from llama_swap_config.cluster.storage import LocalSsdStorage
+from ops.errors import OpsError
+from ops.terraform.manifests import manifests, to_yaml
+
+Synth = Callable[..., dict[str, Any]]
+
+Json = dict[str, Any]
+
+
+def one(resource_type: str, **fields: Any) -> Json:
+    resource = {"metadata": {"name": "x"}} | fields
+    (manifest,) = manifests({"resource": {f"kubernetes_{resource_type}": {"id": resource}}})
+    return manifest
+
+
+def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None:
+    objects = manifests(production)
+    assert len(objects) == 19
+    for each in objects:
+        kubernetes_validate.validate(each, "1.36", strict=True)
+
+
+def test_the_local_volume_is_valid_too(synth: Synth) -> None:
+    for each in manifests(synth(storage=LocalSsdStorage(node="n", path="/srv"))):
+        kubernetes_validate.validate(each, "1.36", strict=True)
+
+
+def test_the_validation_would_catch_a_field_that_was_lost_or_misspelt(production: Json) -> None:
+    deployment = manifests(production)[-1]
+    deployment["spec"]["template"]["spec"]["containers"][0]["image_pull_policy"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError, match="image_pull_policy"):
+        kubernetes_validate.validate(deployment, "1.36", strict=True)
+
+
+def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None:
+    assert [each["kind"] for each in manifests(production)] == [
+        "Namespace",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "ConfigMap",
+        "ConfigMap",
+        "ConfigMap",
+        "ConfigMap",
+        "ServiceAccount",
+        "Role",
+        "Role",
+        "RoleBinding",
+        "RoleBinding",
+        "NetworkPolicy",
+        "NetworkPolicy",
+        "Service",
+        "Job",
+        "CronJob",
+        "CronJob",
+        "Deployment",
+    ]
+
+
+def test_the_yaml_reads_back_as_the_objects(production: Json) -> None:
+    objects = manifests(production)
+    assert list(yaml.safe_load_all(to_yaml(objects))) == list(objects)
+
+
+def test_the_configuration_arrives_as_it_was_rendered(production: Json) -> None:
+    texts = [
+        text
+        for each in manifests(production)
+        if each["kind"] == "ConfigMap"
+        for text in each["data"].values()
+    ]
+    assert any("--port ${PORT}" in text for text in texts)
+    assert not any("$${" in text for text in texts)
+
+
+def test_what_only_terraform_reads_is_left_out() -> None:
+    manifest = one(
+        "deployment_v1",
+        wait_for_rollout=False,
+        depends_on=["x"],
+        lifecycle={"prevent_destroy": True},
+    )
+    assert set(manifest) == {"apiVersion", "kind", "metadata"}
+
+
+def test_the_lifecycle_of_a_container_is_not_terraforms() -> None:
+    container = {"name": "c", "lifecycle": {"pre_stop": [{"exec": {"command": ["/bin/sleep"]}}]}}
+    manifest = one("deployment_v1", spec={"template": {"spec": {"container": [container]}}})
+    assert manifest["spec"]["template"]["spec"]["containers"] == [
+        {"name": "c", "lifecycle": {"preStop": {"exec": {"command": ["/bin/sleep"]}}}}
+    ]
+
+
+def test_numbers_that_terraform_writes_as_text_are_numbers() -> None:
+    spec = {"replicas": "1", "template": {"spec": {"security_context": {"run_as_user": "10001"}}}}
+    manifest = one("deployment_v1", spec=spec)
+    assert manifest["spec"]["replicas"] == 1
+    assert manifest["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 10001
+
+
+def test_an_argument_of_digits_stays_text() -> None:
+    container = {"name": "c", "command": ["/bin/sleep", "5"], "env": [{"name": "A", "value": "1"}]}
+    manifest = one("job_v1", spec={"template": {"spec": {"container": [container]}}})
+    (found,) = manifest["spec"]["template"]["spec"]["containers"]
+    assert found["command"] == ["/bin/sleep", "5"]
+    assert found["env"] == [{"name": "A", "value": "1"}]
+
+
+def test_the_keys_of_labels_are_the_operators_own() -> None:
+    manifest = one("namespace_v1", metadata={"name": "x", "labels": {"a_b": "c"}})
+    assert manifest["metadata"]["labels"] == {"a_b": "c"}
+
+
+def test_a_role_and_its_binding_are_spelled_as_kubernetes_does() -> None:
+    rule = {"api_groups": ["apps"], "resources": ["a/scale"], "resource_names": ["x_y"]}
+    role = one("role_v1", rule=[rule | {"verbs": ["patch"]}])
+    assert (role["apiVersion"], role["kind"]) == ("rbac.authorization.k8s.io/v1", "Role")
+    assert role["rules"] == [
+        {
+            "apiGroups": ["apps"],
+            "resources": ["a/scale"],
+            "resourceNames": ["x_y"],
+            "verbs": ["patch"],
+        }
+    ]
+    binding = one(
+        "role_binding_v1",
+        role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"},
+        subject=[{"kind": "ServiceAccount", "name": "a", "namespace": "b"}],
+    )
+    assert binding["kind"] == "RoleBinding"
+    assert binding["roleRef"]["apiGroup"] == "rbac.authorization.k8s.io"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "a", "namespace": "b"}]
+
+
+def test_whether_an_account_has_tokens_mounted_is_kept() -> None:
+    manifest = one("service_account_v1", automount_service_account_token=False)
+    assert manifest["kind"] == "ServiceAccount"
+    assert manifest["automountServiceAccountToken"] is False
+
+
+def test_a_block_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(OpsError, match=r"Service x\.spec\.new_block: a repeated block"):
+        one("service_v1", spec={"new_block": [{"a": "b"}]})
+
+
+def test_a_resource_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(OpsError, match=r"kubernetes_secret_v1 has no Kubernetes manifest"):
+        manifests({"resource": {"kubernetes_secret_v1": {}}})
+
+
+@pytest.mark.parametrize("text", ["${kubernetes_service_v1.x.id}", "a ${b}", "$$${b}", "%{if x}"])
+def test_an_expression_of_terraform_is_an_error(text: str) -> None:
+    with pytest.raises(OpsError, match=r"refers to another resource"):
+        one("config_map_v1", data={"a": text})

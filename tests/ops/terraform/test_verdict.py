@@ -1,0 +1,207 @@
+"""What of a plan a deploy refuses, without Terraform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ops.commands.deploy.run import check_refused
+from ops.commands.plan.objects import object_changes
+from ops.errors import OpsError, RefusedError
+from ops.terraform.changes import ResourceChange, read_changes
+from ops.terraform.verdict import Verdict, judge
+from tests.ops.commands.deploy.changes import CHANGES, deployed_before, documented
+
+Json = dict[str, Any]
+Synth = Callable[..., Json]
+
+OURS = {"app.kubernetes.io/part-of": "llama-cpp"}
+
+
+def entry(address: str, *actions: str, labels: Json | None = None) -> Json:
+    """One resource of `terraform show -json`."""
+    resource_type, _, name = address.rpartition("/")[2].partition(".")
+    metadata = [{"name": name.lower(), "labels": labels}]
+    there = None if actions == ("create",) else {"metadata": metadata}
+    return {
+        "address": address,
+        "type": resource_type,
+        "name": name,
+        "change": {
+            "actions": list(actions),
+            "before": there,
+            "after": {"metadata": metadata} if "create" in actions else None,
+        },
+    }
+
+
+def verdict(*entries: Json, **arguments: Any) -> Verdict:
+    return judge(read_changes({"resource_changes": list(entries)}), **arguments)
+
+
+def reasons(found: Verdict) -> dict[str, str]:
+    return {each.change.address: each.reason for each in found.refused}
+
+
+@pytest.mark.parametrize(
+    "resource_type",
+    [
+        "kubernetes_namespace",
+        "kubernetes_namespace_v1",
+        "kubernetes_persistent_volume",
+        "kubernetes_persistent_volume_v1",
+        "kubernetes_persistent_volume_claim",
+        "kubernetes_persistent_volume_claim_v1",
+    ],
+)
+@pytest.mark.parametrize("actions", [("delete",), ("delete", "create"), ("create", "delete")])
+def test_a_namespace_a_volume_and_a_claim_are_refused_in_both_spellings(
+    resource_type: str, actions: tuple[str, ...]
+) -> None:
+    address = f"{resource_type}.ours_0123ABCD"
+    assert set(reasons(verdict(entry(address, *actions, labels=OURS)))) == {address}
+    assert reasons(verdict(entry(address, *actions, labels=OURS), allowed=(address,))) == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "labels"),
+    [
+        ("kubernetes_deployment.llama_swap", OURS),
+        ("kubernetes_deployment_v1.llama_swap", OURS),
+        ("kubernetes_job_v1.download_0123ABCD", None),
+        ("kubernetes_job_v1.download_0123ABCD", {"app.kubernetes.io/part-of": "other"}),
+        ("module.x.kubernetes_job_v1.download_0123ABCD", OURS),
+        ("helm_release.immich_0123ABCD", OURS),
+        ("terraform_data.anything", None),
+    ],
+)
+@pytest.mark.parametrize("action", ["delete", "forget"])
+def test_what_this_stack_did_not_make_is_refused(
+    address: str, labels: Json | None, action: str
+) -> None:
+    found = verdict(entry(address, action, labels=labels))
+    assert reasons(found) == {address: "not made by this stack"}
+
+
+def test_what_an_earlier_version_of_this_stack_made_goes() -> None:
+    address = "kubernetes_cron_job_v1.model-upkeep_9D577000"
+    assert reasons(verdict(entry(address, "delete", labels=OURS))) == {}
+    job = "kubernetes_job_v1.model-download_2FAC35D3"
+    assert reasons(verdict(entry(job, "delete", "create", labels=OURS))) == {}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"name": "x"}, "x", [], [None], ["x"], None, [{"name": 1, "namespace": []}]]
+)
+def test_metadata_of_another_provider_is_read_without_an_error(metadata: Any) -> None:
+    there = entry("helm_release.immich", "delete")
+    there["change"]["before"]["metadata"] = metadata
+    found = verdict(there)
+    assert reasons(found) == {"helm_release.immich": "not made by this stack"}
+    assert found.changes[0].name == ("x" if metadata == [{"name": "x"}] else "immich")
+
+
+@pytest.mark.parametrize("actions", [("annihilate",), ("forget", "create"), ()])
+def test_an_action_that_is_not_known_is_an_error(actions: tuple[str, ...]) -> None:
+    there = entry("kubernetes_namespace_v1.namespace_177341A3", "delete")
+    there["change"]["actions"] = list(actions)
+    with pytest.raises(OpsError, match="expected one of no-op"):
+        verdict(there)
+
+
+def test_no_allowance_lifts_what_would_be_forgotten() -> None:
+    address = "kubernetes_deployment.llama_swap"
+    found = verdict(entry(address, "forget"), allowed=(address,))
+    assert reasons(found) == {address: "not made by this stack"}
+    assert not any("--allow-removal" in remedy for remedy in found.remedies)
+
+
+def test_a_plan_that_broke_off_is_refused_whatever_was_read_of_it() -> None:
+    with pytest.raises(RefusedError):
+        check_refused(verdict(protected=frozenset({"kubernetes_namespace_v1.x"})))
+
+
+def test_no_allowance_lifts_prevent_destroy() -> None:
+    address = "kubernetes_namespace_v1.namespace_177341A3"
+    found = verdict(
+        entry(address, "delete", "create", labels=OURS),
+        protected=frozenset({address}),
+        allowed=(address,),
+    )
+    assert reasons(found) == {address: "prevent_destroy is true in the settings"}
+    assert not found.is_whole
+
+
+def test_the_headline_counts_refused_ones_first_and_they_are_listed_first() -> None:
+    entries = (
+        entry("kubernetes_service_v1.a_0123ABCD", "create"),
+        entry("kubernetes_service_v1.b_0123ABCD", "no-op", labels=OURS),
+        entry("kubernetes_deployment_v1.c_0123ABCD", "update", labels=OURS),
+        entry("kubernetes_namespace.llama_cpp", "delete"),
+        entry("kubernetes_service.llama_swap", "forget"),
+    )
+    found = verdict(*entries)
+    assert found.headline == (
+        "2 refused; 1 to add, 1 to change, 0 to replace, 1 to remove, 1 to forget"
+    )
+    assert [each.address for each in found.planned] == [
+        "kubernetes_namespace.llama_cpp",
+        "kubernetes_service.llama_swap",
+        "kubernetes_service_v1.a_0123ABCD",
+        "kubernetes_deployment_v1.c_0123ABCD",
+    ]
+    assert verdict(entries[1]).headline == "0 to add, 0 to change, 0 to replace, 0 to remove"
+
+
+def predicted(before: Json, after: Json) -> tuple[ResourceChange, ...]:
+    """What Terraform would plan, from two syntheses."""
+
+    def resource(document: Json, address: str) -> Json:
+        resource_type, _, name = address.partition(".")
+        found = document["resource"].get(resource_type, {}).get(name, {})
+        return found | {"metadata": [found["metadata"]]} if found else {}
+
+    return tuple(
+        ResourceChange(
+            address=each.address,
+            type=each.address.partition(".")[0],
+            namespace=each.namespace,
+            name=each.name,
+            action=each.action,
+            before=resource(before, each.address),
+            after=resource(after, each.address),
+            replace_paths=(),
+        )
+        for each in object_changes(before, after)
+    )
+
+
+def test_the_table_of_the_docs_has_these_changes_and_outcomes() -> None:
+    table = documented()
+    assert list(table) == list(CHANGES)
+    refused = {change for change, outcome in table.items() if outcome.startswith("is refused")}
+    assert refused == {change for change, each in CHANGES.items() if each.refused}
+    assert all(
+        outcome.startswith("goes through")
+        for change, outcome in table.items()
+        if change not in refused
+    )
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_answered_as_the_docs_say(name: str, synth: Synth) -> None:
+    change = CHANGES[name]
+    before, after = synth(**change.before), synth(**change.after)
+    changes = predicted(before, after)
+    assert changes or name == "prevent_destroy off"
+    assert {each.change.type for each in judge(changes).refused} == change.refused
+
+
+def test_this_version_over_the_one_before_removes_nothing_that_has_to_be_named(
+    production: Json,
+) -> None:
+    changes = predicted(deployed_before(), production)
+    assert judge(changes).refused == ()
+    assert {each.action for each in changes} <= {"create", "update", "replace"}

@@ -1,0 +1,199 @@
+"""The commands from outside: each mistake is one line on stderr, with the exit code that fits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ops.cli import main
+from ops.cluster import environment
+
+TERRAFORM = "#!/bin/sh\necho Terraform v{version}\n"
+
+
+@pytest.fixture(autouse=True)
+def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An operator whose environment names nothing yet, with a Terraform that only says 1.11.4."""
+    for name in ("PG_CONN_STR", "PGHOST", "PGPASSWORD", "KUBE_CONFIG_PATH", "KUBE_CTX"):
+        monkeypatch.delenv(name, raising=False)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    write_program(programs / "terraform", TERRAFORM.format(version="1.11.4"))
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+
+def write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
+    """Run a command that has to fail, and return its one line."""
+    assert main(list(arguments)) == code
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture
+def postgresql_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "check_postgresql", lambda: None)
+
+
+def kubeconfig(tmp_path: Path, server: str) -> Path:
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "home", "cluster": {"server": server}}],
+                "users": [{"name": "me", "user": {"token": "x"}}],
+                "contexts": [{"name": "home", "context": {"cluster": "home", "user": "me"}}],
+            }
+        )
+    )
+    return path
+
+
+def test_no_pg_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "PG_CONN_STR is not set" in fails(capsys, "plan", "--refresh")
+
+
+def test_a_password_in_the_pg_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PG_CONN_STR", "postgres://tf:s3cret@127.0.0.1/tf")
+    line = fails(capsys, "plan", "--refresh")
+    assert "move it to PGPASSWORD" in line
+    assert "s3cret" not in line
+
+
+def test_postgresql_is_down(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("PG_CONN_STR", f"postgres://tf@127.0.0.1:{closed_port}/tf")
+    line = fails(capsys, "plan", "--refresh")
+    assert "PostgreSQL refuses the connection" in line
+    assert "Connection refused" in line
+
+
+@pytest.mark.usefixtures("postgresql_is_fine")
+def test_no_kubeconfig_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "KUBE_CONFIG_PATH is not set" in fails(capsys, "plan", "--refresh")
+
+
+@pytest.mark.usefixtures("postgresql_is_fine")
+def test_a_kubeconfig_that_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBE_CONFIG_PATH", str(tmp_path / "gone"))
+    assert "gone: no kubeconfig" in fails(capsys, "plan", "--refresh")
+
+
+@pytest.mark.usefixtures("postgresql_is_fine")
+def test_no_kube_context(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBE_CONFIG_PATH", str(kubeconfig(tmp_path, "https://127.0.0.1:1")))
+    line = fails(capsys, "plan", "--refresh")
+    assert "KUBE_CTX is not set" in line
+    assert "home" in line
+
+
+@pytest.mark.usefixtures("postgresql_is_fine")
+def test_an_unknown_kube_context(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBE_CONFIG_PATH", str(kubeconfig(tmp_path, "https://127.0.0.1:1")))
+    monkeypatch.setenv("KUBE_CTX", "work")
+    assert "KUBE_CTX is 'work'; contexts of" in fails(capsys, "plan", "--refresh")
+
+
+@pytest.mark.usefixtures("postgresql_is_fine")
+def test_an_api_server_that_does_not_answer(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    closed_port: int,
+) -> None:
+    path = kubeconfig(tmp_path, f"https://127.0.0.1:{closed_port}")
+    monkeypatch.setenv("KUBE_CONFIG_PATH", str(path))
+    monkeypatch.setenv("KUBE_CTX", "home")
+    assert "the API server of KUBE_CTX 'home' does not answer" in fails(
+        capsys, "plan", "--refresh"
+    )
+
+
+def test_no_terraform(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "terraform is not on PATH; 1.11.x is needed" in fails(capsys, "plan", "--refresh")
+
+
+@pytest.mark.parametrize("version", ["1.10.5", "1.12.0"])
+def test_another_terraform(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, version: str
+) -> None:
+    write_program(tmp_path / "bin" / "terraform", TERRAFORM.format(version=version))
+    assert f"terraform is {version}; 1.11.x is needed" in fails(capsys, "plan", "--refresh")
+
+
+def test_no_embedded_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = fails(capsys, "env", "--state-dir", str(tmp_path))
+    assert "no embedded cluster runs in" in line
+    assert "make up" in line
+
+
+def test_down_where_nothing_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["down", "--state-dir", str(tmp_path)]) == 0
+    assert "nothing was running" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "cannot be written" in fails(capsys, "manifests", "--out", str(tmp_path))
+
+
+def test_manifests_need_neither_cluster_nor_database(tmp_path: Path) -> None:
+    out = tmp_path / "manifests.yaml"
+    assert main(["manifests", "--out", str(out)]) == 0
+    assert len(list(yaml.safe_load_all(out.read_text()))) == 19
+
+
+def test_a_deploy_without_a_terminal_has_to_be_approved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "pass --yes" in fails(capsys, "deploy", code=2)
+
+
+def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No such command" in fails(capsys, "depoly", code=2)
+
+
+def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--debug", "plan", "--refresh"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "down", "env", "serve", "deploy", "plan", "manifests"])
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    assert "Example:" in capsys.readouterr().out

@@ -1,0 +1,235 @@
+"""`ops bench` against real llama-servers behind the front end: three tiny models, sample pictures.
+
+What the weights say means nothing; that the same photo is answered alike, that nothing is asked
+twice and that nothing is lost do not depend on it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from llama_swap_config.front_ends.server_command import ServerSettings
+from ops.commands.bench.album.sample_pictures import write_sample_pictures
+from ops.commands.bench.answers import load, read_answers, read_journal
+from ops.commands.serve import local_store
+from ops.commands.serve import run as serve
+from ops.commands.serve.local_store import LocalStore
+from ops.commands.serve.run import Served
+from ops.endpoint import client as smoke
+from ops.endpoint import residents
+from tests.fakes.forked_program import Program
+from tests.ops.commands.bench.photo_runs import scores
+
+_PICTURES = 30
+_KILLS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    served: Served
+    store: LocalStore
+    pictures: Path
+
+    def command(self, run_dir: Path, *options: str) -> Program:
+        return Program(
+            name="ops",
+            arguments=(
+                *("bench", str(self.pictures), "--run", str(run_dir), "--random-weights"),
+                *("--url", self.served.url, "--lock", str(self.store.lock_path), *options),
+            ),
+            log=run_dir.with_name("log"),
+        )
+
+    def bench(self, run_dir: Path, *options: str) -> str:
+        """Run the command to its end; return what it says."""
+        program = self.command(run_dir, *options)
+        code, said = program.finish(), program.log.read_text()
+        assert code == 0, said
+        return said
+
+    def unload(self) -> None:
+        """Leave the card to nobody, whatever a test before asked."""
+        with smoke.Endpoint(self.served.url) as asked:
+            nobody = replace(residents.find(asked, timeout_s=10), loaded=())
+            residents.bring_back(asked, nobody, self.served.models, timeout_s=10)
+
+    def loads(self) -> int:
+        """How many projectors were loaded so far: each one is warned about in the log."""
+        log = self.served.log.read_text(errors="replace")
+        return log.count("load_hparams: Qwen-VL models require")
+
+
+@pytest.fixture(scope="module")
+def endpoint(llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    folder = tmp_path_factory.mktemp("photo-bench")
+    store = local_store.fill_with_tiny_models(folder / "state", say=print)
+    write_sample_pictures(folder / "pictures", most=_PICTURES)
+    # A state that comes back from host memory is computed in other batches than a new one.
+    settings = ServerSettings(cache_ram_mib=0)
+    served = serve.start(
+        store, folder / "state", front_end=None, port=None, say=print, settings=settings
+    )
+    yield Endpoint(served=served, store=store, pictures=folder / "pictures")
+    serve.stop(folder / "state")
+
+
+@pytest.fixture(scope="module")
+def whole(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never ended."""
+    run_dir = tmp_path_factory.mktemp("whole") / "run"
+    endpoint.unload()
+    before = endpoint.loads()
+    begun = time.monotonic()
+    endpoint.bench(run_dir)
+    (run_dir.parent / "wall_s").write_text(str(time.monotonic() - begun))
+    assert endpoint.loads() - before == 3
+    assert [model.loads for model in load(run_dir).models] == [1, 1, 1]
+    return run_dir
+
+
+def test_three_models_are_loaded_once_each_and_answer_every_photo(
+    endpoint: Endpoint, whole: Path
+) -> None:
+    run = load(whole)
+    assert Counter(each.model for each in run.answers) == dict.fromkeys(
+        endpoint.served.models, _PICTURES
+    )
+    assert [each.failure for each in run.answers if each.failure] == []
+    assert not any(each.cold for each in run.answers)
+    for each in run.answers:
+        assert set(each.labels) == set("12345")
+        assert each.server_s is not None
+        assert 0 < each.server_s < each.wall_s
+    for model in run.models:
+        said = {each.score for each in run.answers if each.model == model.id}
+        assert len(said) == _PICTURES
+        assert run.provenance["engines"][model.id]["label_tokens"].keys() == set("12345")
+    assert run.random_weights
+
+
+def test_a_run_that_is_killed_again_and_again_has_the_same_table(
+    endpoint: Endpoint, whole: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    draw = random.Random(8)
+    kept = 0
+    for kill in range(_KILLS):
+        process = endpoint.command(run_dir).start()
+        wanted = min(3 * _PICTURES - 1, kept + draw.randint(1, 10))
+        deadline = time.monotonic() + 120
+        path = run_dir / "answers.jsonl"
+        while not path.is_file() or path.read_bytes().count(b"\n") < wanted:
+            assert process.exitcode is None, f"it ended by itself before kill {kill}"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(draw.random() * 0.1)
+        process.kill()
+        process.join()
+        answers = read_answers(run_dir)
+        assert len({answer.key for answer in answers}) == len(answers) >= kept
+        kept = len(answers)
+    assert kept < 3 * _PICTURES
+    endpoint.bench(run_dir)
+    answers = read_answers(run_dir)
+    assert len({answer.key for answer in answers}) == len(answers) == 3 * _PICTURES
+    assert table(run_dir) == table(whole)
+    assert len(read_journal(run_dir, "session")) == _KILLS + 1
+
+
+def table(run_dir: Path) -> dict[tuple[str, str, str], float]:
+    """Every photo's score, as finely as one engine gives it again."""
+    run = load(run_dir)
+    asked = [each for each in run.answers if each.key.method == "score"]
+    found = scores(replace(run, answers=tuple(asked)))
+    return {key: round(score or 0.0, 9) for key, score in found.items()}
+
+
+def test_a_finished_run_asks_nothing_and_loads_nothing(endpoint: Endpoint, whole: Path) -> None:
+    before, content = endpoint.loads(), (whole / "answers.jsonl").read_bytes()
+    endpoint.bench(whole)
+    assert endpoint.loads() == before
+    assert (whole / "answers.jsonl").read_bytes() == content
+
+
+def test_each_other_method_is_answered_by_real_models(
+    endpoint: Endpoint, whole: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole, run_dir)
+    for options in (
+        ("--method", "rubric"),
+        ("--method", "anchored", "--anchors", "2"),
+        ("--method", "pairwise", "--shortlist", "5", "--pairs", "2"),
+    ):
+        endpoint.bench(run_dir, *options)
+    run = load(run_dir)
+    assert [each.failure for each in run.answers if each.failure] == []
+    counted = Counter(each.key.method for each in run.answers)
+    assert counted == {"score": 90, "rubric": 90, "anchored": 180, "pairwise": 3 * 2 * 5}
+    rubrics = [each for each in run.answers if each.key.method == "rubric"]
+    assert all(len(each.criteria) == 5 and each.answer_tokens == 5 for each in rubrics)
+
+
+def test_short_time_is_kept(endpoint: Endpoint, whole: Path, tmp_path: Path) -> None:
+    # A busy machine needs longer for the photos that a forecast rests on.
+    within_s = max(4, round(0.7 * float((whole.parent / "wall_s").read_text())))
+    begun = time.monotonic()
+    said = endpoint.bench(tmp_path / "run", "--within", f"{within_s}s")
+    assert "forecast: " in said
+    assert time.monotonic() - begun < within_s + 26
+    counted = Counter(each.model for each in load(tmp_path / "run").answers)
+    assert counted.total() <= 3 * _PICTURES
+
+
+def test_another_client_that_takes_the_model_away_is_seen(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    first, second, _ = endpoint.served.models
+    run_dir = tmp_path / "run"
+    # Five questions a photo: the run is not over before the other client is served.
+    program = endpoint.command(run_dir, "--model", first, "--method", "anchored", "--anchors", "5")
+    process = program.start()
+    path = run_dir / "answers.jsonl"
+    while not path.is_file() or path.read_bytes().count(b"\n") < 8:
+        assert process.exitcode is None
+        time.sleep(0.002)
+    body = {"model": second, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
+    url = f"{endpoint.served.url}/v1/chat/completions"
+    assert httpx2.post(url, json=body, timeout=60, trust_env=False).status_code == 200
+    process.join(120)
+    assert process.exitcode == 0
+    run = load(run_dir)
+    (model,) = run.models
+    assert len(run.answers) == 5 * _PICTURES
+    assert sum(each.cold for each in run.answers) == 1
+    assert [each["by"] for each in read_journal(run_dir, "load")] == ["run", "others"]
+    assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))
+    assert "was swapped away by another client" in program.log.read_text()
+
+
+def test_llama_servers_own_router_gives_the_same_scores(
+    endpoint: Endpoint, whole: Path, tmp_path: Path
+) -> None:
+    settings = ServerSettings(cache_ram_mib=0)
+    served = serve.start(
+        endpoint.store,
+        tmp_path,
+        front_end="llama-server",
+        port=None,
+        say=print,
+        settings=settings,
+    )
+    try:
+        replace(endpoint, served=served).bench(tmp_path / "run")
+    finally:
+        serve.stop(tmp_path)
+    assert table(tmp_path / "run") == table(whole)

@@ -1,0 +1,193 @@
+"""The report in a real browser: it loads nothing, and everyone can read it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from PIL import Image
+
+from ops.commands.bench.report import render
+from tests.conftest import ROOT
+from tests.ops.commands.bench.drawn_photos import write_drawn_photo
+from tests.ops.commands.bench.report_runs import THREE, models, photos, planted_run, summary_of
+from tests.real.bench.devtools import Page, chromium
+
+AXE = ROOT / "tools/node_modules/axe-core/axe.min.js"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+WIDE, PHONE = 1100, 390
+NOISY = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium is installed (Debian's package chromium)")
+    with chromium(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    shas = [
+        write_drawn_photo(folder / "images", seed, width=256, spoiled=seed % 5)
+        for seed in range(60)
+    ]
+    run = planted_run(THREE, *photos(60, images=shas))
+    caveats = ["MiniCPM-V 4.5 failed on 4 of 60 questions."]
+    html = render(
+        replace(run, random_weights=True), summary_of(run, caveats=caveats), folder / "images"
+    )
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve models, names that are none, and nobody's judgement."""
+    folder = tmp_path_factory.mktemp("crowded")
+    some, quality = photos(40, judged=False)
+    names = ("<b>\n</b>", "x" * 10_000, "\u202egpj.exe", "")
+    named = tuple(replace(each, name=names[place % len(names)]) for place, each in enumerate(some))
+    run = planted_run(models(12), named, quality)
+    (folder / "report.html").write_text(
+        render(run, summary_of(run), folder, thumbnails=False), encoding="utf-8"
+    )
+    return folder / "report.html"
+
+
+def test_no_request_leaves_the_file_and_nothing_is_complained_of(page: Page, report: Path) -> None:
+    page.show(scheme="light", width=WIDE)
+    page.open(report)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    asked = [each["request"]["url"] for each in page.saw("Network.requestWillBeSent")]
+    assert asked[0] == report.as_uri()
+    assert all(each.startswith("data:image/webp") for each in asked[1:])
+    assert [each for each in page.events if each["method"] in NOISY] == []
+
+
+def test_its_policy_stops_what_a_file_could_still_try(page: Page, report: Path) -> None:
+    page.open(report)
+    reached = page.evaluate(
+        "fetch('data:text/plain,x').then(() => 'reached', () => 'stopped')",
+    )
+    assert reached == "stopped"
+
+
+def test_every_picture_is_drawn(page: Page, report: Path) -> None:
+    page.show(scheme="light", width=WIDE)
+    page.open(report)
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('svg.photo use')].map(use => use.getBBox().width)"
+    )
+    assert len(sizes) > 30
+    assert all(size > 0 for size in sizes)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_axe_finds_nothing(
+    page: Page, report: Path, crowded: Path, scheme: Literal["light", "dark"], width: int
+) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: run `npm ci` in tools/")
+    for path in (report, crowded):
+        page.show(scheme=scheme, width=width)
+        page.open(path)
+        # Closed tables are read too.
+        world = page.isolated_world()
+        page.evaluate(
+            "document.querySelectorAll('details').forEach(each => each.open = true)", world
+        )
+        page.evaluate(AXE.read_text(encoding="utf-8"), world)
+        found: list[dict[str, Any]] = page.evaluate(
+            "axe.run(document).then(found => found.violations.map(each => "
+            "({id: each.id, nodes: each.nodes.map(node => node.html)})))",
+            world,
+        )
+        assert found == []
+        assert page.evaluate("axe.run(document).then(found => found.passes.length)", world) > 15
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE, 320])
+def test_no_width_needs_scrolling_sideways(
+    page: Page, report: Path, crowded: Path, width: int
+) -> None:
+    for path in (report, crowded):
+        page.show(scheme="light", width=width)
+        page.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        shown = page.evaluate(
+            "[...document.querySelectorAll('.drawing')].filter(each => each.checkVisibility())"
+            ".map(each => each.getBoundingClientRect().right)"
+        )
+        assert len(shown) >= 3
+        assert all(right <= width for right in shown)
+
+
+def test_text_of_a_chart_is_large_enough_on_a_phone(page: Page, report: Path) -> None:
+    page.show(scheme="light", width=PHONE)
+    page.open(report)
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.narrow text')].filter(each => each.textContent)"
+        ".map(each => each.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= 11
+
+
+def test_all_that_can_be_worked_can_be_reached_by_keyboard(page: Page, report: Path) -> None:
+    page.show(scheme="light", width=WIDE)
+    page.open(report)
+    expected = page.evaluate(
+        "[...document.querySelectorAll('a[href], summary, [tabindex]')]"
+        ".filter(each => each.checkVisibility({contentVisibilityAuto: true})).length"
+    )
+    reached = 0
+    for _ in range(expected):
+        for kind in ("keyDown", "keyUp"):
+            page.call(
+                "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
+            )
+        reached += page.evaluate("document.activeElement !== document.body")
+    assert expected > 15
+    assert reached == expected
+
+
+def test_light_and_dark_are_two_looks_of_one_page(
+    page: Page, report: Path, tmp_path: Path
+) -> None:
+    lights = []
+    for scheme in SCHEMES:
+        page.show(scheme=scheme, width=WIDE)
+        page.open(report)
+        picture = page.screenshot(tmp_path / f"{scheme}.png", clip=(0, 0, WIDE, 900))
+        with Image.open(picture) as image:
+            lights.append(image.convert("L").resize((1, 1)).getpixel((0, 0)))
+    light, dark = lights
+    assert isinstance(light, int) and isinstance(dark, int)  # noqa: PT018 - for mypy.
+    assert light > 200
+    assert dark < 60
+
+
+def test_print_is_light_whole_and_not_too_long(page: Page, report: Path, tmp_path: Path) -> None:
+    page.show(scheme="dark", width=WIDE)
+    page.open(report)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        hidden = page.evaluate("document.querySelector('nav').checkVisibility()")
+        wide = page.evaluate("document.querySelector('.wide').checkVisibility()")
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")
+    assert background == "rgb(255, 255, 255)"
+    assert hidden is False
+    assert wide is True
+    content = page.pdf(tmp_path / "report.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert 3 <= content.count(b"/Type /Page\n") <= 20

@@ -1,0 +1,17 @@
+"""Terraform for the tests of other things: apply whatever it plans."""
+
+from __future__ import annotations
+
+from ops.terraform.run import Terraform
+from ops.terraform.verdict import judge
+
+
+def apply(terraform: Terraform) -> None:
+    """Plan and apply, whatever the plan removes."""
+    with terraform.saved_plan() as plan:
+        plan.apply(quiet=True)
+
+
+def finds_changes(terraform: Terraform, *, lock: bool = True) -> bool:
+    """Say whether a plan would touch anything."""
+    return bool(judge(terraform.changes(lock=lock)).planned)

@@ -1,0 +1,115 @@
+"""Changes of our own stack, deployed over itself by the real provider."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.commands.deploy.run import apply_as_shown
+from ops.embedded.cluster import EmbeddedCluster
+from ops.errors import RefusedError
+from ops.terraform.changes import kind_of
+from ops.terraform.run import Terraform
+from ops.terraform.verdict import NAMED_ONLY
+from tests.ops.commands.deploy.changes import CHANGES, deployed_before
+from tests.real.deploy.applied import apply, finds_changes
+
+Json = dict[str, Any]
+Synth = Callable[..., Json]
+
+pytestmark = pytest.mark.usefixtures("running_provider")
+
+
+class Stack:
+    """One stack and its state; each test deploys two declarations of it, one over the other."""
+
+    def __init__(self, directory: Path, synth: Synth) -> None:
+        self._directory = directory
+        self._synth = synth
+        self.terraform = Terraform(directory)
+
+    def declare(self, settings: Mapping[str, Any]) -> None:
+        """Write the stack with these settings."""
+        self.write(self._synth(**settings))
+
+    def write(self, document: Json) -> None:
+        """Write a synthesized stack."""
+        del document["terraform"]["backend"]
+        (self._directory / "cdk.tf.json").write_text(json.dumps(document))
+
+    def deploy(self) -> None:
+        """Deploy what is written, as `ops deploy --yes` does."""
+        apply_as_shown(
+            self.terraform,
+            show=lambda *_: None,
+            approve=lambda: True,
+            quiet=True,
+            say=print,
+        )
+
+    def state(self) -> bytes:
+        """The state, byte for byte; where no backend is named it is a file."""
+        return (self._directory / "terraform.tfstate").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def stack(
+    cluster: EmbeddedCluster, synth: Synth, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.environment().items():
+            patch.setenv(name, value)
+        found = Stack(tmp_path_factory.mktemp("stack"), synth)
+        found.declare({})
+        found.terraform.init()
+        apply(found.terraform)
+        yield found
+
+
+# Without a declaration of its own to begin with, a row begins with what another row deployed:
+# tests/ops/terraform/test_verdict.py has each change alone.
+@pytest.mark.parametrize("name", [name for name, each in CHANGES.items() if each.is_applied])
+def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
+    change = CHANGES[name]
+    if change.before:
+        stack.declare(change.before)
+        apply(stack.terraform)
+    before = stack.state()
+    stack.declare(change.after)
+    if not change.refused:
+        stack.deploy()
+        assert not finds_changes(stack.terraform)
+        return
+    with pytest.raises(RefusedError) as refused:
+        stack.deploy()
+    named = set(re.findall(r"(kubernetes_\w+)\.", str(refused.value)))
+    if change.after.get("prevent_destroy") is False:
+        assert named == change.refused
+    # Terraform breaks off at the first object that prevent_destroy guards: not all are named.
+    assert named
+    assert named <= change.refused
+    assert stack.state() == before
+
+
+def test_this_version_over_the_one_before_keeps_what_has_to_stay(stack: Stack) -> None:
+    stack.write(deployed_before())
+    apply(stack.terraform)
+
+    def uids() -> dict[str, str]:
+        return {
+            each["type"]: each["instances"][0]["attributes"]["metadata"][0]["uid"]
+            for each in json.loads(stack.state())["resources"]
+            if kind_of(each["type"]) in NAMED_ONLY
+        }
+
+    before = uids()
+    assert len(before) == 3
+    stack.declare({})
+    stack.deploy()
+    assert uids() == before
+    assert not finds_changes(stack.terraform)

@@ -1,0 +1,106 @@
+"""The whole way by Terraform: apply, an empty plan, one model changed, destroy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llama_swap_config.registry import REGISTRY
+from ops.cli import main
+from ops.commands.deploy.run import verify
+from ops.terraform.run import Terraform
+from tests.real.deploy.applied import apply
+
+Synth = Callable[..., dict[str, Any]]
+
+
+pytestmark = pytest.mark.usefixtures("provider")
+
+
+def changed_types(directory: Path) -> dict[str, list[str]]:
+    """What a plan would do, by resource type."""
+    for words in (["plan", "-input=false", "-out=plan"], ["show", "-json", "plan"]):
+        result = subprocess.run(
+            ["terraform", *words], cwd=directory, capture_output=True, text=True, check=True
+        )
+    changes = json.loads(result.stdout)["resource_changes"]
+    return {
+        f"{each['type']}.{each['name'].split('_')[0]}": each["change"]["actions"]
+        for each in changes
+        if each["change"]["actions"] != ["no-op"]
+    }
+
+
+def write(directory: Path, document: dict[str, Any]) -> None:
+    document["terraform"]["backend"]["pg"]["schema_name"] = "way"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "cdk.tf.json").write_text(json.dumps(document))
+
+
+def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
+    write(apart, synth(prevent_destroy=False))
+    terraform = Terraform(apart)
+    terraform.init()
+    assert terraform.push_empty_state() is True
+    apply(terraform)
+    verify(terraform)
+
+    first, *others = REGISTRY
+    write(apart, synth(models=(replace(first, context=4096), *others), prevent_destroy=False))
+    assert changed_types(apart) == {
+        "kubernetes_config_map_v1.llama-swap": ["update"],
+        "kubernetes_deployment_v1.llama-swap": ["update"],
+    }
+
+    write(apart, synth(models=tuple(others), prevent_destroy=False))
+    assert changed_types(apart) == {
+        "kubernetes_config_map_v1.llama-swap": ["update"],
+        "kubernetes_config_map_v1.model-warm-up": ["update"],
+        "kubernetes_deployment_v1.llama-swap": ["update"],
+        "kubernetes_cron_job_v1.model-upkeep": ["update"],
+        "kubernetes_config_map_v1.model-download": ["delete", "create"],
+        "kubernetes_job_v1.model-download": ["delete", "create"],
+    }
+    apply(terraform)
+    verify(terraform)
+
+    destroyed = subprocess.run(
+        ["terraform", "destroy", "-auto-approve", "-input=false", "-no-color"],
+        cwd=apart,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Destroy complete! Resources: 19 destroyed." in destroyed.stdout, destroyed.stderr
+
+
+def test_deploy_then_plan_and_destroy_refused(
+    apart: Path, cluster: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    deployed = main(["deploy", "--yes"])
+    output = capfd.readouterr()
+    assert deployed == 0, output.err
+    assert "Apply complete! Resources: 19 added" in output.out
+    assert "Plan for llama-cpp: 19 to add, 0 to change, 0 to replace, 0 to remove" in output.out
+    assert "deployed; " in output.out
+
+    # What is not committed yet is a change to the base, and none to the cluster.
+    assert main(["plan", "--base", "HEAD", "--refresh", "--json"]) in (0, 2)
+    planned = json.loads(capfd.readouterr().out)
+    assert planned["cluster"]["changes"] == []
+
+    refused = subprocess.run(
+        ["terraform", "destroy", "-auto-approve", "-input=false", "-no-color"],
+        cwd=apart,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "lifecycle.prevent_destroy" in refused.stderr

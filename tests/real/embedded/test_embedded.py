@@ -1,0 +1,223 @@
+"""The embedded cluster: found again, ended without harm to others, never left half started."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.cluster.workloads import Cluster
+from ops.embedded import cluster as embedded
+from ops.embedded import control_plane, postgres
+from ops.embedded.cluster import EmbeddedCluster
+from ops.embedded.objects import AdminApi, add_gpu_tenant
+from ops.errors import OpsError
+from ops.machine.processes import Processes
+from ops.machine.state_dir import locked
+from tests.conftest import ROOT
+from tests.real.serve.left_running import running_in
+
+
+def records(cluster: EmbeddedCluster) -> dict[str, str]:
+    folder = cluster.state_dir / "processes"
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_second_up_finds_the_first(cluster: EmbeddedCluster) -> None:
+    before = records(cluster)
+    assert len(before) == 5
+    said: list[str] = []
+    assert embedded.up(cluster.state_dir, say=said.append) == cluster
+    assert records(cluster) == before
+    assert said == [f"the embedded cluster runs already, in {cluster.state_dir}"]
+
+
+def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedCluster) -> None:
+    with psycopg.connect(cluster.pg_conn_str) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_keys_and_tokens_are_for_their_owner_alone(cluster: EmbeddedCluster) -> None:
+    for name in ("kubeconfig", "tokens.csv", "service-account.key"):
+        assert (cluster.state_dir / name).stat().st_mode & 0o077 == 0
+
+
+def api_of(cluster: EmbeddedCluster) -> KubeApi:
+    return KubeApi(KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context))
+
+
+def test_the_api_server_says_which_kubernetes_it_is(cluster: EmbeddedCluster) -> None:
+    with api_of(cluster) as api:
+        version = (api.get("/version") or {})["gitVersion"]
+    assert f"k8s.io/kubernetes {version}" in (ROOT / "tools" / "go.mod").read_text()
+
+
+def test_the_node_beats_like_a_kubelet(cluster: EmbeddedCluster) -> None:
+    with api_of(cluster) as api:
+        lease = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/k8s-node1")
+    assert lease is not None
+    # A quarter of it passes between two beats; the node is lost 50 s after the last.
+    assert lease["spec"]["leaseDurationSeconds"] == 40
+
+
+def test_somebody_shares_the_gpu_and_keeps_what_a_window_made_of_them(
+    cluster: EmbeddedCluster, kube: Cluster
+) -> None:
+    deployment = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    token = (cluster.state_dir / "tokens.csv").read_text().partition(",")[0]
+    with api_of(cluster) as api:
+        found = api.get(deployment) or {}
+        assert found["spec"]["replicas"] == 0
+        try:
+            api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 2}})
+            deadline = time.monotonic() + 20
+            while "Insufficient nvidia.com/gpu" not in "".join(reasons(kube)):
+                assert time.monotonic() < deadline, reasons(kube)
+                time.sleep(0.2)
+            assert [bool(each) for each in reasons(kube)] == [False, True]
+
+            at_the_next_start = AdminApi(
+                server=config["clusters"][0]["cluster"]["server"],
+                token=token,
+                certificate=cluster.state_dir / "certs" / "apiserver.crt",
+            )
+            add_gpu_tenant(at_the_next_start)
+            assert (api.get(deployment) or {})["spec"]["replicas"] == 2
+        finally:
+            api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 0}})
+
+
+def reasons(kube: Cluster) -> list[str]:
+    """Why each pod of the tenant waits; empty for one that runs."""
+    return sorted(each.reason for each in kube.workloads("immich"))
+
+
+def test_down_ends_its_own_processes_and_no_stranger(tmp_path: Path) -> None:
+    embedded.up(tmp_path, say=print)
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        # A record whose process has gone, and whose number a stranger has by now.
+        processes = Processes(tmp_path)
+        processes.stop("kwok")
+        forged = {"pid": stranger.pid, "create_time": 1.0}
+        (tmp_path / "processes" / "kwok.json").write_text(json.dumps(forged))
+        assert embedded.find(tmp_path) is None
+
+        assert embedded.down(tmp_path, say=print) is True
+
+        assert stranger.poll() is None
+        assert running_in(tmp_path) == []
+        assert embedded.down(tmp_path, say=print) is False
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_part_that_ends_at_its_start_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = control_plane.binaries(print)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in control_plane.PROGRAMS:
+        (programs / name).symlink_to(real / name)
+    (programs / "kube-scheduler").unlink()
+    (programs / "kube-scheduler").write_text("#!/bin/sh\necho no licence for this\nexit 3\n")
+    (programs / "kube-scheduler").chmod(0o755)
+    monkeypatch.setattr(control_plane, "binaries", lambda say: programs)
+    state_dir = tmp_path / "state"
+
+    with pytest.raises(
+        OpsError, match=r"kube-scheduler ended at its start \(no licence for this\)"
+    ):
+        embedded.up(state_dir, say=print)
+
+    assert running_in(state_dir) == []
+    assert not postgres.is_running(state_dir / "postgresql")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_an_up_that_is_ended_half_way_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    program = (
+        "import sys; from pathlib import Path; from ops import embedded;"
+        "embedded.up(Path(sys.argv[1]), say=lambda line: print(line, flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert "PostgreSQL is ready" in process.stdout.readline()
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "processes" / "etcd.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.stdout.close()
+    process.wait(timeout=60)
+    if number == signal.SIGKILL:
+        # Nobody can clean up after itself here: the next command does.
+        embedded.down(tmp_path, say=print)
+    assert running_in(tmp_path) == []
+    assert not postgres.is_running(tmp_path / "postgresql")
+
+
+def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv(embedded.PORT_VARIABLE, str(port))
+        with pytest.raises(OpsError, match=rf"port {port} on 127\.0\.0\.1 is taken .*unset it"):
+            embedded.up(tmp_path, say=print)
+    assert running_in(tmp_path) == []
+
+
+def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(embedded.PORT_VARIABLE, "http")
+    with pytest.raises(OpsError, match=r"EMBEDDED_API_SERVER_PORT is 'http'; allowed: 1 to 65535"):
+        embedded.up(tmp_path, say=print)
+
+
+def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OpsError, match=r"state directory .*file/state cannot be used \(Not a dir"):
+        embedded.up(tmp_path / "file" / "state", say=print)
+
+
+def test_a_read_only_state_directory() -> None:
+    with pytest.raises(OpsError, match=r"the state directory /proc/state cannot be used"):
+        embedded.up(Path("/proc/state"), say=print)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A file system of 64 KiB, where this machine lets the test mount one."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        with pytest.raises(OpsError, match=r"has 0 MiB free; 512 MiB are needed"):
+            embedded.up(tmp_path, say=print)
+        assert running_in(tmp_path) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_two_at_once_exclude_each_other(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(OpsError, match=r"another command works on"):
+        embedded.up(tmp_path, say=print)

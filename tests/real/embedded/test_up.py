@@ -1,0 +1,118 @@
+"""`up`, on a machine where Terraform cannot get the provider: it says so, the rest is there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from llama_swap_config.registry import REGISTRY
+from ops.cli import main
+from ops.commands.serve import run as serve
+from ops.commands.up.run import Deployed, up
+from ops.commands.up.summary import show_deployed
+from ops.embedded import cluster as embedded
+from ops.report.terminal import CONSOLE
+from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder = tmp_path_factory.mktemp("up")
+    (folder / "mirror").mkdir()
+    config = folder / "terraformrc"
+    config.write_text(
+        f'provider_installation {{ filesystem_mirror {{ path = "{folder / "mirror"}" }} }}\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_CLI_CONFIG_FILE", str(config))
+        patch.setenv("CDKTF_OUTDIR", str(folder / "cdktf.out"))
+        patch.delenv("LLAMA_API_KEY", raising=False)
+        for name in ("PG_CONN_STR", "KUBE_CONFIG_PATH", "KUBE_CTX", "KUBECONFIG"):
+            patch.setenv(name, "")  # `up` sets them; this puts them back afterwards.
+        try:
+            yield up(folder / "state", say=print)
+        finally:
+            serve.stop(folder / "state")
+            embedded.down(folder / "state", say=print)
+
+
+@pytest.fixture
+def running(deployed: Deployed) -> Deployed:
+    """What `up` finds or starts again, whatever the test before left."""
+    return up(deployed.cluster.state_dir, say=print)
+
+
+def test_it_applies_server_side_and_says_why(deployed: Deployed) -> None:
+    assert deployed.way.startswith(
+        "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
+    )
+    assert len(deployed.objects) == 19
+    assert [each for each in deployed.workloads if not each.settled] == []
+
+
+def test_each_model_is_downloaded_served_and_asked_about_a_picture(deployed: Deployed) -> None:
+    assert deployed.store.status().is_whole
+    assert [each.model for each in deployed.answers] == [model.id for model in REGISTRY]
+    assert all(each.text.strip() for each in deployed.answers)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_smoke_reaches_it_by_a_port_forward_to_the_pod(
+    running: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["smoke", "--random-weights"]) == 0
+    assert running.served.url not in capsys.readouterr().out
+
+
+def test_a_second_up_finds_what_runs(running: Deployed) -> None:
+    said: list[str] = []
+    again = up(running.cluster.state_dir, say=said.append)
+    assert again.served == running.served
+    assert f"{again.served.front_end} serves already, at {again.served.url}" in said
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
+    running: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare_key(monkeypatch)
+    monkeypatch.setattr("ops.commands.up.run.PRODUCTION", KEYED)
+    monkeypatch.setenv("LLAMA_API_KEY", "")
+    monkeypatch.delenv("KEY_GATEWAY", raising=False)
+    state_dir = running.cluster.state_dir
+    again = up(state_dir, say=print)
+    assert [each.model for each in again.answers] == [model.id for model in REGISTRY]
+    refused = httpx2.get(f"{again.served.url}/v1/models", trust_env=False)
+    assert refused.status_code == 401
+
+    show_deployed(CONSOLE, again)
+    assert main(["env", "--state-dir", str(state_dir)]) == 0
+    shown = capsys.readouterr()
+    (line,) = (line for line in shown.out.splitlines() if line.startswith("export LLAMA_API_KEY"))
+    key = subprocess.run(
+        ["sh", "-c", f'{line}; printf %s "$LLAMA_API_KEY"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert key
+    assert key not in shown.out + shown.err
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    assert main(["smoke", "--random-weights"]) == 0
+    shown = capsys.readouterr()
+    assert "key           ok\n" in shown.out
+    assert key not in shown.out + shown.err
+    monkeypatch.setenv("LLAMA_API_KEY", "")
+    assert main(["smoke", "--random-weights"]) == 1
+
+
+def test_down_ends_all_of_it(running: Deployed) -> None:
+    state_dir = running.cluster.state_dir
+    assert serve.find(state_dir) is not None
+    assert main(["down", "--state-dir", str(state_dir)]) == 0
+    assert serve.find(state_dir) is None
+    assert embedded.find(state_dir) is None

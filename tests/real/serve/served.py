@@ -1,0 +1,103 @@
+"""Tiny models behind a real front end, for a test; nothing is left running afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.lock.locked import READ_FROM_FILE, LockedFile, LockedModel, Role
+from llama_swap_config.model import Model
+from ops.commands.serve import run as serve
+from ops.commands.serve.local_store import LocalStore
+from ops.commands.serve.run import Served
+from ops.gguf import tiny_models
+from ops.gguf.header import read_file_header
+
+NO_LLAMA_SWAP = "llama-swap is not on PATH (no package registry has it)"
+
+
+def skip_without(front_end: FrontEnd) -> None:
+    if front_end == "llama-swap" and shutil.which("llama-swap") is None:
+        pytest.skip(NO_LLAMA_SWAP)
+
+
+def store_of(models: tuple[Model, ...], folder: Path) -> LocalStore:
+    """Put tiny weights, and a projector where the model has one, where llama-server looks."""
+    locked = []
+    for model in models:
+        home = folder / "models" / model.id
+        home.mkdir(parents=True)
+        vision = model.projector is not None
+        tiny_models.write_weights(home / "model.gguf", model.id, vision=vision)
+        if vision:
+            tiny_models.write_projector(home / "mmproj.gguf", model.id)
+        locked.append(
+            LockedModel(
+                model=model,
+                weights=_locked(model, home / "model.gguf"),
+                projector=_locked(model, home / "mmproj.gguf") if vision else None,
+            )
+        )
+    return LocalStore(
+        volume=folder / "models",
+        lock_path=folder / "models.lock.json",
+        models=tuple(locked),
+        random_weights=True,
+    )
+
+
+@contextmanager
+def served(
+    models: tuple[Model, ...],
+    folder: Path,
+    front_end: FrontEnd,
+    *,
+    settings: ServerSettings | None = None,
+    api_key_env: tuple[str, ...] = (),
+) -> Iterator[Served]:
+    """Serve tiny models of these names while the context lasts.
+
+    Args:
+        models: The registry.
+        folder: An empty directory.
+        front_end: Which one; a test is skipped where it is not on this machine.
+        settings: What every llama-server gets; left out: what production gets.
+        api_key_env: The variables of its API keys (default: none).
+    """
+    skip_without(front_end)
+    store = store_of(models, folder)
+    running = serve.start(
+        store,
+        folder,
+        front_end=front_end,
+        port=None,
+        say=print,
+        settings=settings,
+        api_key_env=api_key_env,
+    )
+    try:
+        yield running
+    finally:
+        serve.stop(folder)
+
+
+def _locked(model: Model, path: Path) -> LockedFile:
+    role: Role = "model" if path.name == "model.gguf" else "mmproj"
+    return LockedFile(
+        repository=model.repository,
+        revision="main",
+        name=path.name,
+        role=role,
+        quantisation=model.quantisation,
+        size_bytes=path.stat().st_size,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        header=read_file_header(path, role),
+        header_source=READ_FROM_FILE,
+    )

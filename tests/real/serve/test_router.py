@@ -1,0 +1,310 @@
+"""llama-server's real router reads the rendered file, and the pod's own command starts it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+
+from llama_swap_config.fit.residency import ONE_RESIDENT
+from llama_swap_config.flags import SWITCHES, TAKES_VALUE
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.program import FrontEndProgram, front_end_program
+from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Model, Sampling
+from ops.commands.serve.run import Served
+from ops.endpoint.pictures import solid_picture
+from tests.real.serve.served import served, store_of
+
+
+def model(name: str, **fields: Any) -> Model:
+    return Model(id=name, repository="tiny/random", quantisation="F32", **fields)
+
+
+MODELS = (
+    model("first", ttl_s=2, aliases=("photos", "gpt-4o:x")),
+    model(
+        "second",
+        ttl_s=0,
+        sampling=Sampling(temperature=0.2),
+        extra_args=("--no-warmup", "--chat-template-kwargs", '{"é": "b  c", "d": [1]}'),
+    ),
+    model("third", projector=None, image_max_tokens=None),
+)
+
+
+@pytest.fixture(scope="module")
+def running(llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(MODELS, tmp_path_factory.mktemp("router"), "llama-server") as found:
+        yield found
+
+
+def chat(url: str, name: str, **headers: str) -> httpx2.Response:
+    body = {"model": name, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+    return httpx2.post(
+        f"{url}/v1/chat/completions", json=body, headers=headers, timeout=30, trust_env=False
+    )
+
+
+def statuses(url: str) -> dict[str, Any]:
+    listed = httpx2.get(f"{url}/models", timeout=5, trust_env=False).json()["data"]
+    return {each["id"]: each["status"] for each in listed}
+
+
+def engine(pid: int) -> list[str]:
+    """The command line of the one model's process."""
+    (only,) = psutil.Process(pid).children()
+    return only.cmdline()
+
+
+def test_each_model_answers_by_its_id_and_its_aliases(running: Served) -> None:
+    for name, answered_by in (
+        *((each.id, each.id) for each in MODELS),
+        ("photos", "first"),
+        ("gpt-4o:x", "first"),
+    ):
+        answer = chat(running.url, name)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model"] == answered_by
+
+
+def test_a_model_runs_alone_with_what_its_section_says(running: Served) -> None:
+    assert chat(running.url, "second").status_code == 200
+    words = engine(running.pid)
+    for flag, value in {
+        "--host": "127.0.0.1",
+        "--alias": "second",
+        "--ctx-size": "3072",
+        "--image-max-tokens": "1024",
+        "--parallel": "1",
+        "--n-gpu-layers": "99",
+        "--flash-attn": "on",
+        "--fit": "off",
+        "--load-mode": "none",
+        "--cache-ram": "512",
+        "--cache-type-k": "f16",
+        "--reasoning": "off",
+        "--temperature": "0.2",
+        "--threads-http": "64",
+        "--chat-template-kwargs": '{"é": "b  c", "d": [1]}',
+    }.items():
+        assert words[words.index(flag) + 1] == value
+    assert words[words.index("--model") + 1].endswith("/second/model.gguf")
+    assert words[words.index("--mmproj") + 1].endswith("/second/mmproj.gguf")
+    assert {"--metrics", "--offline", "--jinja", "--no-warmup"} <= set(words)
+    assert {"--no-ui", "--no-webui"} & set(words)
+    assert "--sleep-idle-seconds" not in words
+
+
+def test_an_idle_model_sleeps_and_answers_again(running: Served) -> None:
+    assert chat(running.url, "first").status_code == 200
+    deadline = time.monotonic() + 20
+    while statuses(running.url)["first"]["value"] != "sleeping":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert chat(running.url, "first").status_code == 200
+
+
+def test_a_picture_has_the_marker_that_the_container_sets(running: Served) -> None:
+    picture = base64.b64encode(solid_picture("red")).decode()
+    prompt = {"prompt_string": "<__media__> what is it", "multimodal_data": [picture]}
+    body = {"model": "first", "prompt": prompt, "n_predict": 2}
+    answer = httpx2.post(f"{running.url}/completion", json=body, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_model_that_is_not_there_is_a_bad_request(running: Served) -> None:
+    assert chat(running.url, "nobody").status_code == 400
+
+
+FLAGS = sorted(SWITCHES | TAKES_VALUE)
+
+
+def test_every_flag_that_a_model_may_add_is_a_key_that_the_router_knows(
+    llama_server: Path, free_port: int, tmp_path: Path
+) -> None:
+    """It does not start over a key that it does not know."""
+    plain = {"projector": None, "image_max_tokens": None}
+    models = [model("plain", **plain)]
+    for number, flag in enumerate(FLAGS):
+        words = (flag,) if flag in SWITCHES else (flag, "1")
+        models.append(model(f"m{number}", extra_args=words, **plain))
+    program = pod_program(tuple(models), llama_server, free_port, tmp_path, weights=False)
+    with pod(program, free_port, tmp_path) as (url, _):
+        told = {name: status["args"] for name, status in statuses(url).items()}
+    for number, flag in enumerate(FLAGS):
+        added = len(told[f"m{number}"]) - len(told["plain"])
+        assert added == (1 if flag in SWITCHES else 2), flag
+        if flag.startswith("--no-"):
+            assert flag in told[f"m{number}"]
+
+
+def pod_program(
+    models: tuple[Model, ...],
+    binary: Path,
+    port: int,
+    folder: Path,
+    *,
+    keys: tuple[str, ...] = (),
+    weights: bool = True,
+) -> FrontEndProgram:
+    """What the container runs, for a store and a program of this machine."""
+    store = store_of(models if weights else (), folder)
+    locked = store.models or tuple(_without_files(each) for each in models)
+    server = ServerSettings(binary=str(binary), models_dir=str(store.volume))
+    settings = LlamaSwapSettings(server=server, api_key_env=keys)
+    return front_end_program(
+        "llama-server", models=locked, settings=settings, port=port, residents=ONE_RESIDENT
+    )
+
+
+def _without_files(wanted: Model) -> LockedModel:
+    some = next(iter(read_lock().values()))[0]
+    return LockedModel(model=wanted, weights=some, projector=None)
+
+
+@contextmanager
+def pod(
+    program: FrontEndProgram, port: int, folder: Path, **env: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the container's script here: its folder of configuration is another, its address too."""
+    process = start(program, folder, **env)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(400):
+            assert process.poll() is None, (folder / "log").read_text()
+            try:
+                httpx2.get(f"{url}/health", timeout=1, trust_env=False).raise_for_status()
+                break
+            except httpx2.HTTPError:
+                time.sleep(0.05)
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def start(program: FrontEndProgram, folder: Path, **env: str) -> subprocess.Popen[str]:
+    (folder / program.config_key).write_text(program.config)
+    script = program.script.replace("/config/", f"{folder}/").replace("0.0.0.0", "127.0.0.1")
+    inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR")}
+    with (folder / "log").open("w") as log:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", script],
+            env={**inherited, "HOME": str(folder / "home"), **program.env, **env},
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+
+
+def test_the_pod_asks_for_each_of_its_keys_and_shows_none(
+    llama_server: Path, free_port: int, tmp_path: Path
+) -> None:
+    keys = ("KEY_GATEWAY", "KEY_OWNER")
+    program = pod_program(MODELS[:1], llama_server, free_port, tmp_path, keys=keys)
+    with pod(program, free_port, tmp_path, KEY_GATEWAY="s3cret", KEY_OWNER="0wner") as found:
+        url, process = found
+        for key, code in (("s3cret", 200), ("0wner", 200), ("s3cret,0wner", 401), ("x", 401)):
+            assert chat(url, "first", Authorization=f"Bearer {key}").status_code == code
+        assert chat(url, "first").status_code == 401
+        for words in (psutil.Process(process.pid).cmdline(), engine(process.pid)):
+            assert "s3cret" not in " ".join(words)
+        assert httpx2.get(f"{url}/health", trust_env=False).status_code == 200
+        assert httpx2.get(f"{url}/models", trust_env=False).status_code == 401
+
+
+@pytest.mark.parametrize("env", [{}, {"KEY_OWNER": ""}], ids=["missing", "empty"])
+def test_a_pod_without_its_key_does_not_start(
+    env: dict[str, str], llama_server: Path, free_port: int, tmp_path: Path
+) -> None:
+    program = pod_program(MODELS[:1], llama_server, free_port, tmp_path, keys=("KEY_OWNER",))
+    assert start(program, tmp_path, **env).wait(timeout=20) != 0
+    assert "KEY_OWNER" in (tmp_path / "log").read_text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hub:
+    url: str
+    asked: list[str]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A hub that has one repository, as llama-server asks for it."""
+    store = store_of((model("theirs", projector=None, image_max_tokens=None),), tmp_path / "hub")
+    content = (store.volume / "theirs" / "model.gguf").read_bytes()
+    sha256 = store.models[0].weights.sha256
+    file = {"type": "file", "path": "x-Q4_K_M.gguf", "size": len(content), "lfs": {"oid": sha256}}
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if self.path.endswith("/refs"):
+                branch = {"name": "main", "targetCommit": "a" * 40}
+                body = json.dumps({"branches": [branch]}).encode()
+            else:
+                body = json.dumps([file]).encode() if "/tree/" in self.path else content
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{sha256}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - The library's name.
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Hub(url=f"http://127.0.0.1:{server.server_address[1]}/", asked=asked)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("changes", "offered"),
+    [
+        pytest.param({}, False, id="as deployed"),
+        pytest.param({"LLAMA_CACHE": ""}, True, id="with a cache"),
+    ],
+)
+def test_a_client_cannot_make_it_download_and_offer_a_model(
+    changes: dict[str, str],
+    offered: bool,
+    hub: Hub,
+    llama_server: Path,
+    free_port: int,
+    tmp_path: Path,
+) -> None:
+    """The second case is llama-server's own way, in spite of `--offline`."""
+    program = pod_program(MODELS[:1], llama_server, free_port, tmp_path / "pod")
+    env = {"HF_ENDPOINT": hub.url, "no_proxy": "127.0.0.1", **changes}
+    with pod(program, free_port, tmp_path / "pod", **env) as (url, _):
+        httpx2.post(f"{url}/models", json={"model": "owner/theirs"}, trust_env=False)
+        deadline = time.monotonic() + 20
+        while not hub.asked or (offered and len(statuses(url)) == 1):
+            assert time.monotonic() < deadline, hub.asked
+            time.sleep(0.1)
+        if not offered:
+            time.sleep(1)  # A download from this hub takes a tenth of that.
+        assert (len(statuses(url)) == 2) is offered

@@ -1,0 +1,104 @@
+"""One card in a real control plane: machine learning has it, llama-swap waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from in_pod.gpu_window import ANNOTATION as RECORD
+from in_pod.gpu_window import LEASE, Record, is_ready, parse_record
+from ops.cluster.api import KubeApi
+from tests.real.window.window_process import ML, NAMESPACE
+
+LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
+SWAP = (NAMESPACE, "llama-swap")
+
+
+class Card:
+    """What the tests see of the cluster, and how they put it back."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self.api = api
+
+    def deployment(self, which: tuple[str, str]) -> dict[str, Any]:
+        path = f"/apis/apps/v1/namespaces/{which[0]}/deployments/{which[1]}"
+        found = self.api.get(path)
+        assert found is not None
+        return found
+
+    def replicas(self, which: tuple[str, str]) -> int:
+        count: int = self.deployment(which)["spec"]["replicas"]
+        return count
+
+    def pods(self, which: tuple[str, str]) -> list[dict[str, Any]]:
+        found = self.api.get(f"/api/v1/namespaces/{which[0]}/pods")
+        assert found is not None
+        name = which[1]
+        return [each for each in found["items"] if each["metadata"]["name"].startswith(name)]
+
+    def ready(self, which: tuple[str, str]) -> int:
+        return sum(is_ready(each) for each in self.pods(which))
+
+    def scale(self, which: tuple[str, str], replicas: int) -> None:
+        path = f"/apis/apps/v1/namespaces/{which[0]}/deployments/{which[1]}"
+        status, _ = self.api.request("PATCH", path, {"spec": {"replicas": replicas}})
+        assert status == 200
+
+    def lease(self) -> dict[str, Any] | None:
+        return self.api.get(LEASE_PATH)
+
+    def record(self) -> Record:
+        lease = self.lease()
+        assert lease is not None
+        return parse_record(lease["metadata"]["annotations"][RECORD])
+
+    def age(self, *, past_deadline: bool = False) -> None:
+        """Let the owner of the Lease, if there is one, be silent for long."""
+        lease = self.lease()
+        if lease is None:
+            return
+        lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+        if past_deadline:
+            annotations = lease["metadata"]["annotations"]
+            annotations[RECORD] = annotations[RECORD].replace('"deadline": "20', '"deadline": "19')
+        status, answer = self.api.request("PUT", LEASE_PATH, lease)
+        assert status == 200, answer
+
+    def until(self, condition: Callable[[], object], timeout_s: float = 20) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, self.picture()
+            time.sleep(0.03)
+
+    def as_at_start(self) -> bool:
+        """Machine learning has the card, llama-swap waits for it, and no window is open."""
+        return (
+            self.lease() is None
+            and (self.replicas(ML), self.replicas(SWAP)) == (1, 1)
+            and (self.ready(ML), self.ready(SWAP)) == (1, 0)
+            and len(self.pods(SWAP)) == 1
+        )
+
+    def picture(self) -> str:
+        pods = [
+            f"{each['metadata']['name']} {each['status'].get('phase')} {is_ready(each)}"
+            for which in (ML, SWAP)
+            for each in self.pods(which)
+        ]
+        return f"{self.replicas(ML)} {self.replicas(SWAP)} {pods} {self.lease()}"
+
+    def give_back(self) -> None:
+        """Let machine learning have the card, by hand."""
+        self.scale(SWAP, 0)
+        self.until(lambda: not self.pods(SWAP))
+        self.scale(ML, 1)
+        self.until(lambda: self.ready(ML) == 1)
+        self.scale(SWAP, 1)
+
+    def reset(self) -> None:
+        """Bring it to where every test starts, whatever the one before left."""
+        self.api.request("DELETE", LEASE_PATH)
+        if not self.as_at_start():
+            self.give_back()
+        self.until(self.as_at_start)

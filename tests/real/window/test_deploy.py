@@ -1,0 +1,68 @@
+"""Terraform beside a GPU window: what the window scaled is no change, and a deploy keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llama_swap_config.registry import REGISTRY
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.commands.deploy.run import verify
+from ops.embedded.cluster import EmbeddedCluster
+from ops.terraform.run import Terraform
+from tests.real.deploy.applied import apply, finds_changes
+
+Synth = Callable[..., dict[str, Any]]
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/llama-cpp/deployments/llama-swap"
+
+pytestmark = pytest.mark.usefixtures("running_provider")
+
+
+@pytest.fixture(scope="module")
+def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as connected:
+        yield connected
+
+
+def replicas(api: KubeApi) -> int:
+    found = api.get(DEPLOYMENT)
+    assert found is not None
+    number: int = found["spec"]["replicas"]
+    return number
+
+
+def write(directory: Path, document: dict[str, Any]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "cdk.tf.json").write_text(json.dumps(document))
+
+
+def test_a_window_is_no_change_and_a_deploy_meanwhile_leaves_the_card_to_it(
+    api: KubeApi, apart: Path, synth: Synth
+) -> None:
+    write(apart, synth())
+    terraform = Terraform(apart)
+    terraform.init()
+    terraform.push_empty_state()
+    apply(terraform)
+    verify(terraform)
+    assert replicas(api) == 1
+
+    status, _ = api.request("PATCH", f"{DEPLOYMENT}/scale", {"spec": {"replicas": 0}})
+    assert status == 200
+    assert not finds_changes(terraform)
+
+    first, *others = REGISTRY
+    write(apart, synth(models=(replace(first, context=4096), *others)))
+    changed = {each.name for each in terraform.changes() if each.action != "no-op"}
+    assert changed == {"llama-swap"}
+    apply(terraform)
+    verify(terraform)
+    assert replicas(api) == 0

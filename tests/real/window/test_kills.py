@@ -1,0 +1,101 @@
+"""A window against SIGKILL: before and after each write, always followed by a restore."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ops.cluster.environment import KubeTarget
+from ops.embedded.cluster import EmbeddedCluster
+from tests.fakes.immich_queues import FakeImmich, Generation
+from tests.real.window.shared_card import SWAP, Card
+from tests.real.window.window_process import ML, WHILE_OPEN, Mode, Run
+
+
+@pytest.fixture
+def immich(request: pytest.FixtureRequest) -> Iterator[FakeImmich]:
+    generation: Generation = request.param
+    with FakeImmich(generation) as found:
+        # One was paused before, by whoever runs Immich: it has to stay so.
+        found.paused["ocr"] = True
+        yield found
+
+
+@pytest.fixture
+def run(cluster: EmbeddedCluster, immich: FakeImmich, tmp_path: Path) -> Run:
+    return Run(
+        target=KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context),
+        log=tmp_path / "log",
+        immich_url=immich.url,
+    )
+
+
+def kills(writes: int) -> list[tuple[int, bool]]:
+    return [(number, after) for number in range(1, writes + 1) for after in (False, True)]
+
+
+def writes_of(said: str) -> int:
+    found = re.search(r"^writes: (\d+)$", said, re.MULTILINE)
+    assert found, said
+    return int(found[1])
+
+
+def assert_as_at_start(card: Card, immich: FakeImmich, before: dict[str, bool]) -> None:
+    """Only llama-swap's pod, which waits for the card, may follow a moment later."""
+    assert card.lease() is None
+    assert (card.replicas(ML), card.replicas(SWAP), card.ready(ML)) == (1, 1, 1), card.picture()
+    assert immich.paused == before
+    card.until(card.as_at_start)
+
+
+@pytest.mark.parametrize("immich", ["queues", "jobs"], indirect=True)
+def test_a_window_that_is_killed_at_any_write_is_restored(
+    card: Card, immich: FakeImmich, run: Run
+) -> None:
+    before = dict(immich.paused)
+    code, said = run.finish()
+    assert code == 0, said
+    assert_as_at_start(card, immich, before)
+    writes = writes_of(said)
+    assert writes == 20
+    for number, after in kills(writes):
+        code, said = replace(run, kill_at=number, kill_after=after).finish()
+        assert code == -9, said
+        card.age()
+        code, said = replace(run, mode="restore").finish()
+        assert code == 0, said
+        assert_as_at_start(card, immich, before)
+
+
+@pytest.mark.parametrize(
+    ("mode", "immich"), [("restore", "queues"), ("cronjob", "jobs")], indirect=["immich"]
+)
+def test_a_restore_that_is_killed_at_any_write_is_restored(
+    card: Card, immich: FakeImmich, run: Run, mode: Mode
+) -> None:
+    before = dict(immich.paused)
+    writes = number = 0
+    while number <= 2 * writes:
+        # Killed with the card taken and the command running.
+        window = replace(run, command=WHILE_OPEN).start()
+        card.until(lambda: "running sh" in run.said())
+        window.kill()
+        window.join()
+        card.age(past_deadline=True)
+        if number:
+            killed = replace(run, kill_at=(number + 1) // 2, kill_after=number % 2 == 0)
+            code, said = replace(killed, mode=mode).finish()
+            assert code == -9, said
+            card.age(past_deadline=True)
+        code, said = replace(run, mode=mode).finish()
+        assert code == 0, said
+        assert_as_at_start(card, immich, before)
+        if not number:
+            writes = writes_of(said)
+            # One more where it learns that Immich has the older interface.
+            assert writes == (10 if immich.generation == "queues" else 11)
+        number += 1

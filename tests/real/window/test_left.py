@@ -1,0 +1,261 @@
+"""What a window left that did not end by itself: who restores it, who does not, and how."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import psutil
+import pytest
+import yaml
+
+from in_pod import gpu_window
+from ops.cluster.workloads import Cluster
+from ops.embedded.cluster import EmbeddedCluster
+from ops.machine.processes import Processes
+from ops.terraform.manifests import manifests
+from tests.fakes.immich_queues import KEY, FakeImmich
+from tests.real.window.shared_card import LEASE_PATH, SWAP, Card
+from tests.real.window.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Mode, Run
+
+ROLE_KINDS = ("Role", "RoleBinding")
+DEPLOYMENTS = tuple(
+    f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}" for namespace, name in (SWAP, ML)
+)
+
+
+# ---- What a dead one left --------------------------------------------------------------------
+
+
+def kill_open(card: Card, run: Run) -> None:
+    window = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.said())
+    window.kill()
+    window.join()
+
+
+def test_the_next_window_restores_first_what_a_killed_one_left(card: Card, run: Run) -> None:
+    kill_open(card, run)
+    card.age()
+    code, said = run.finish()
+    assert code == 0, said
+    assert "which was not given back" in said
+    assert said.count("giving the card back to") == 2
+    card.until(card.as_at_start)
+
+
+def is_observed(deployment: dict[str, Any]) -> bool:
+    return bool(deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"])
+
+
+def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
+    cluster: EmbeddedCluster, card: Card, run: Run
+) -> None:
+    """Else the pod that is about to go would count as the one that is ready."""
+    number, is_scaled_down = 0, False
+    while not is_scaled_down:
+        number += 1
+        assert replace(run, kill_at=number, kill_after=True).finish()[0] == -9
+        is_scaled_down = card.replicas(ML) == 0
+        card.age()
+        assert replace(run, mode="restore").finish()[0] == 0
+        card.until(card.as_at_start)
+    (before,) = card.pods(ML)
+    assert replace(run, kill_at=number).finish()[0] == -9
+    card.age()
+    card.scale(SWAP, 0)
+    card.until(lambda: not card.pods(SWAP) and is_observed(card.deployment(SWAP)))
+    controllers = psutil.Process(Processes(cluster.state_dir).pid("kube-controller-manager"))
+    restoring = None
+    controllers.suspend()
+    try:
+        card.scale(ML, 0)
+        restoring = replace(run, mode="restore").start()
+        card.until(lambda: "to be told to go" in run.said())
+        assert (card.replicas(ML), card.ready(ML)) == (0, 1)
+    finally:
+        controllers.resume()
+        if restoring is not None:
+            restoring.join(30)
+    assert restoring.exitcode == 0, run.said()
+    assert card.ready(ML) == 1
+    assert before["metadata"]["name"] not in {each["metadata"]["name"] for each in card.pods(ML)}
+    card.until(card.as_at_start)
+
+
+def test_the_cluster_itself_restores_only_past_the_deadline(card: Card, run: Run) -> None:
+    kill_open(card, run)
+    card.age()
+    code, said = replace(run, mode="cronjob").finish()
+    assert (code, "is left alone" in said) == (0, True)
+    assert card.ready(SWAP) == 1
+    card.age(past_deadline=True)
+    code, said = replace(run, mode="cronjob").finish()
+    assert code == 0, said
+    card.until(card.as_at_start)
+
+
+def test_an_owner_that_lost_the_window_leaves_everything_alone(card: Card, run: Run) -> None:
+    timing = replace(FAST, renew_s=0.2)
+    window = replace(run, command=WHILE_OPEN, timing=timing).start()
+    card.until(lambda: "running sh" in run.said())
+    assert window.pid is not None
+    os.kill(window.pid, signal.SIGSTOP)  # A laptop that is closed.
+    card.age(past_deadline=True)
+    code, said = replace(run, mode="cronjob", log=run.log.with_name("second")).finish()
+    assert code == 0, said
+    os.kill(window.pid, signal.SIGCONT)
+    window.join(30)
+    assert window.exitcode == 1
+    assert "the Lease gpu-window is gone: another one restored it" in run.said()
+    card.until(card.as_at_start)
+
+
+def test_queues_that_cannot_be_resumed_stay_in_the_record(
+    card: Card, run: Run, immich: FakeImmich
+) -> None:
+    with_immich = replace(run, immich_url=immich.url)
+    kill_open(card, with_immich)
+    card.age()
+    code, said = replace(with_immich, mode="restore", key=None).finish()
+    assert code == 1
+    assert "stay paused: IMMICH_API_KEY is not set" in said
+    assert (card.replicas(ML), card.replicas(SWAP), card.ready(ML)) == (1, 1, 1)
+    assert card.record().queues == ("smartSearch", "faceDetection", "ocr")
+    immich.refusal = 403
+    code, said = replace(with_immich, mode="cronjob").finish()
+    assert "has to be an administrator's, with queue.read and queue.update" in said
+    assert KEY not in said
+    immich.refusal = None
+    code, said = replace(with_immich, mode="cronjob").finish()
+    assert code == 0, said
+    assert "giving the card back" not in said
+    assert not any(immich.paused.values())
+    card.until(card.as_at_start)
+
+
+def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paused(
+    card: Card, run: Run, immich: FakeImmich
+) -> None:
+    with_immich = replace(run, immich_url=immich.url)
+    kill_open(card, with_immich)
+    card.age()
+    quota: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none", "namespace": ML[0]},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    quotas = f"/api/v1/namespaces/{ML[0]}/resourcequotas"
+    status, answer = card.api.request("POST", quotas, quota)
+    assert status == 201, answer
+    card.until(lambda: (card.api.get(f"{quotas}/none") or {}).get("status", {}).get("hard"))
+    timing = replace(FAST, ready_s=3)
+    try:
+        code, said = replace(with_immich, mode="restore", timing=timing).finish()
+    finally:
+        card.api.request("DELETE", f"{quotas}/none")
+    assert code == 1
+    assert "the replicas are back, but not ready" in said
+    assert "exceeded quota" in said
+    assert (card.replicas(ML), card.replicas(SWAP)) == (1, 1)
+    assert immich.paused["ocr"]
+    assert card.record().given_back
+    card.give_back()
+    code, said = replace(with_immich, mode="restore").finish()
+    assert code == 0, said
+    assert not immich.paused["ocr"]
+    card.until(card.as_at_start)
+
+
+def test_a_damaged_record_is_said_and_nothing_is_touched(card: Card, run: Run) -> None:
+    kill_open(card, run)
+    card.age()
+    broken = {"metadata": {"annotations": {gpu_window.ANNOTATION: '{"tenants": 3}'}}}
+    card.api.request("PATCH", LEASE_PATH, broken)
+    for mode in get_args(Mode):
+        code, said = replace(run, mode=mode).finish()
+        assert code == 1
+        assert "error: the Lease gpu-window has no record that can be read" in said
+        assert "writes: 0" in said
+    assert card.ready(SWAP) == 1
+
+
+# ---- As the cluster runs it ------------------------------------------------------------------
+
+
+@pytest.fixture
+def service_account(
+    cluster: EmbeddedCluster,
+    card: Card,
+    kube: Cluster,
+    synth: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> Path:
+    """The account that the stack gives its CronJob, as the kubelet shows it to the pod."""
+    account = [
+        each for each in manifests(synth()) if each["kind"] in ("ServiceAccount", *ROLE_KINDS)
+    ]
+    assert {each["metadata"]["namespace"] for each in account} == {NAMESPACE, ML[0]}
+    kube.apply(account)
+    (name,) = (each["metadata"]["name"] for each in account if each["kind"] == "ServiceAccount")
+    status, answer = card.api.request(
+        "POST",
+        f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{name}/token",
+        {"spec": {"expirationSeconds": 3600}},
+    )
+    assert status == 201, answer
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    (folder / "token").write_text(answer["status"]["token"])
+    (folder / "ca.crt").write_bytes((cluster.state_dir / "certs/apiserver.crt").read_bytes())
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    api = gpu_window.InClusterApi(service_account_dir=folder, url=server)
+    # The API server learns of new Roles by watching itself, a moment later.
+    card.until(lambda: all(api.request("GET", path)[0] != 403 for path in DEPLOYMENTS))
+    return folder
+
+
+@pytest.fixture
+def in_pod(cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, signals: None) -> None:
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    host, port = server.removeprefix("https://").split(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_the_program_restores_with_an_account_that_may_do_nothing_else(
+    card: Card,
+    run: Run,
+    immich: FakeImmich,
+    service_account: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMMICH_URL", immich.url)
+    monkeypatch.setenv("IMMICH_API_KEY", KEY)
+    arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
+    assert gpu_window.main(arguments) == 0
+    assert capsys.readouterr().out == ""
+    kill_open(card, replace(run, immich_url=immich.url))
+    assert gpu_window.main(arguments) == 0
+    assert "is left alone" in capsys.readouterr().out
+    card.age(past_deadline=True)
+    assert gpu_window.main(arguments, timing=FAST) == 0, capsys.readouterr().out
+    assert not any(immich.paused.values())
+    card.until(card.as_at_start)
+
+
+@pytest.mark.usefixtures("in_pod")
+def test_an_account_without_rights_ends_with_no_access(
+    card: Card, service_account: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (service_account / "token").write_text("nobody's")
+    arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
+    assert gpu_window.main(arguments) == gpu_window.NO_ACCESS
+    assert "error: the API server refuses GET" in capsys.readouterr().out

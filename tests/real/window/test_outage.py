@@ -1,0 +1,86 @@
+"""A window whose API server goes away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops.embedded.cluster import EmbeddedCluster
+from ops.errors import OpsError
+from ops.machine.processes import Processes
+from tests.real.window.shared_card import Card
+from tests.real.window.window_process import FAST, ML, Run
+
+ML_TEXT = "/".join(ML)
+
+
+@contextmanager
+def api_server_away(cluster: EmbeddedCluster) -> Iterator[None]:
+    """Kill it, and start it again with what it was started with."""
+    processes = Processes(cluster.state_dir)
+    server = psutil.Process(processes.pid("kube-apiserver"))
+    command, environment = server.cmdline(), server.environ()
+    server.kill()
+    processes.stop("kube-apiserver")
+    try:
+        yield
+    finally:
+        processes.start("kube-apiserver", command, env=environment)
+
+
+@pytest.mark.parametrize("when", ["open", "giving back"])
+def test_an_api_server_that_goes_away_and_comes_back(
+    cluster: EmbeddedCluster, card: Card, run: Run, when: str, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    timing = replace(FAST, renew_s=0.2)
+    window = replace(
+        run, command=("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"), timing=timing
+    ).start()
+    card.until(lambda: "running sh" in run.said())
+    with api_server_away(cluster):
+        if when == "giving back":
+            go.touch()
+        until_said(run, "the API server does not answer")
+    until_said(run, "the API server answers again")
+    go.touch()
+    window.join(60)
+    assert window.exitcode == 0, run.said()
+    card.until(card.as_at_start)
+
+
+def is_back(card: Card) -> bool:
+    try:
+        return card.lease() is not None
+    except OpsError:
+        return False
+
+
+def until_said(run: Run, line: str) -> None:
+    deadline = time.monotonic() + 30
+    while line not in run.said():
+        assert time.monotonic() < deadline, run.said()
+        time.sleep(0.05)
+
+
+def test_an_api_server_that_stays_away_ends_with_what_brings_it_back(
+    cluster: EmbeddedCluster, card: Card, run: Run
+) -> None:
+    timing = replace(FAST, patience_s=0.5)
+    window = replace(run, command=("sleep", "2"), timing=timing).start()
+    card.until(lambda: "running sleep" in run.said())
+    with api_server_away(cluster):
+        window.join(60)
+    assert window.exitcode == 1
+    assert f"{ML_TEXT} to be put back by python -m ops window --restore, or by the" in run.said()
+    card.until(lambda: is_back(card))
+    card.age()
+    code, said = replace(run, mode="restore").finish()
+    assert code == 0, said
+    card.until(card.as_at_start)

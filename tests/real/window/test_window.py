@@ -1,0 +1,299 @@
+"""A window on a real control plane: the card goes to llama-swap, and everything comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from in_pod.gpu_window import Tenant
+from ops.cli import main
+from ops.embedded.cluster import EmbeddedCluster
+from ops.machine.processes import Processes
+from stacks import settings
+from tests.fakes.immich_queues import FakeImmich
+from tests.real.window import window_process
+from tests.real.window.shared_card import SWAP, Card
+from tests.real.window.window_process import FAST, ML, WHILE_OPEN, Run
+
+ML_TEXT = "/".join(ML)
+
+
+@pytest.fixture
+def endpoint(cluster: EmbeddedCluster) -> Iterator[None]:
+    """Where a port-forward to llama-swap's pod ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = f"hello from {self.path}".encode()
+            self.send_response(200)
+            # A port-forward does not tell the client that the connection was closed.
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", cluster.endpoint_port), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield
+        server.shutdown()
+
+
+# ---- What it is for --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("apart", "endpoint")
+def test_a_command_has_the_endpoint_and_its_exit_code_is_passed_on(
+    card: Card, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("IMMICH_API_KEY", raising=False)
+    production = replace(settings.PRODUCTION, gpu_window=window_process.settings(None))
+    monkeypatch.setattr(settings, "PRODUCTION", production)
+    program = (
+        "import os, sys, urllib.request as r; o = r.build_opener(r.ProxyHandler({}));"
+        "print([o.open(os.environ[n] + '/models').read().decode()"
+        " for n in ('LLAMA_SWAP_URL', 'OPENAI_BASE_URL')], sys.stdin.read()); sys.exit(7)"
+    )
+    (read, write), stdin = os.pipe(), os.dup(0)
+    os.write(write, b"through stdin")
+    os.close(write)
+    os.dup2(read, 0)
+    try:
+        code = main(["window", "--for", "60s", "--", sys.executable, "-c", program])
+    finally:
+        os.dup2(stdin, 0)
+        os.close(read)
+        os.close(stdin)
+    out, err = capfd.readouterr()
+    assert code == 7, out + err
+    # A program may read what the command prints.
+    assert out == "['hello from /models', 'hello from /v1/models'] through stdin\n"
+    assert "everything is as before" in err
+    card.until(card.as_at_start)
+
+
+def test_llama_swap_has_the_card_meanwhile(card: Card, run: Run) -> None:
+    window = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.said())
+    assert (card.replicas(ML), len(card.pods(ML))) == (0, 0)
+    assert card.ready(SWAP) == 1
+    record = card.record()
+    assert record.tenants == (Tenant(namespace=ML[0], deployment=ML[1], replicas=1, ready=1),)
+    # The API server tells the time in whole seconds.
+    assert 0 < record.deadline - card.api.now() <= run.for_s + 1
+    assert run.end(window) == 128 + signal.SIGTERM, run.said()
+    assert "ended by signal 15" in run.said()
+    card.until(card.as_at_start)
+
+
+def test_immich_is_paused_and_drained_before_its_card_goes(
+    card: Card, run: Run, immich: FakeImmich
+) -> None:
+    immich.active["faceDetection"] = 3
+    immich.active["sidecar"] = 5  # Needs no card, and never ends.
+    immich.paused["ocr"] = True
+    code, said = replace(run, immich_url=immich.url).finish()
+    assert code == 0, said
+    assert immich.calls == [
+        "pause smartSearch",
+        "pause faceDetection",
+        "resume smartSearch",
+        "resume faceDetection",
+    ]
+    assert "waiting for Immich's jobs that run: 2 of faceDetection" in said
+    assert immich.active["faceDetection"] == 0
+    assert immich.paused["ocr"]
+    card.until(card.as_at_start)
+
+
+def test_work_that_does_not_end_keeps_its_card(card: Card, run: Run, immich: FakeImmich) -> None:
+    (before,) = card.pods(ML)
+    immich.active["ocr"] = 10**9
+    code, said = replace(run, immich_url=immich.url, wait_s=1).finish()
+    assert code == 1
+    assert "not open after 1 s, still waiting for Immich's jobs that run: 9999" in said
+    (after,) = card.pods(ML)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert not any(immich.paused.values())
+    card.until(card.as_at_start)
+
+
+def test_without_a_key_it_says_once_what_that_costs(card: Card, run: Run) -> None:
+    code, said = replace(run, immich_url="http://127.0.0.1:9", key=None).finish()
+    assert code == 0, said
+    assert said.count("IMMICH_API_KEY is not set") == 1
+    assert "smartSearch, faceDetection, ocr) will fail" in said
+
+
+# ---- However it ends -------------------------------------------------------------------------
+
+
+def test_a_command_that_outlives_the_deadline_is_ended(
+    card: Card, run: Run, tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    command = ("sh", "-c", f"sleep 60 & echo $! > {child}; wait")
+    code, said = replace(run, command=command, for_s=1).finish()
+    assert code == 124
+    assert "the time is up: SIGTERM to sh" in said
+    number = int(child.read_text())
+    assert not psutil.pid_exists(number) or (
+        psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    )
+    card.until(card.as_at_start)
+
+
+def test_a_command_that_a_signal_ends(card: Card, run: Run) -> None:
+    code, said = replace(run, command=("sh", "-c", "kill -INT $$")).finish()
+    assert code == 128 + signal.SIGINT, said
+    card.until(card.as_at_start)
+
+
+def test_a_window_without_a_command_is_held_until_its_end(card: Card, run: Run) -> None:
+    code, said = replace(run, command=(), for_s=1).finish()
+    assert code == 0, said
+    assert f"{window_process.URL} until " in said
+    assert "the time is up" in said
+    card.until(card.as_at_start)
+
+
+def test_ctrl_c_gives_it_back_and_a_second_one_does_not_stop_that(card: Card, run: Run) -> None:
+    window = replace(run, command=()).start()
+    card.until(lambda: "Ctrl-C gives it back" in run.said())
+    assert window.pid is not None
+    os.kill(window.pid, signal.SIGINT)
+    card.until(lambda: "giving the card back" in run.said())
+    os.kill(window.pid, signal.SIGINT)
+    os.kill(window.pid, signal.SIGTERM)
+    window.join(30)
+    assert window.exitcode == 0, run.said()
+    assert "the card is being given back, which goes on" in run.said()
+    card.until(card.as_at_start)
+
+
+@pytest.mark.parametrize(("replicas", "ready"), [(0, 0), (2, 1)])
+def test_it_comes_back_as_it_was_with_none_or_with_one_that_never_fitted(
+    card: Card, run: Run, replicas: int, ready: int
+) -> None:
+    card.scale(SWAP, 0)
+    card.scale(ML, replicas)
+    card.until(lambda: len(card.pods(ML)) == replicas and card.ready(ML) == ready)
+    card.until(
+        lambda: (
+            card.deployment(ML)["status"].get("readyReplicas", 0) == ready and not card.pods(SWAP)
+        )
+    )
+    card.scale(SWAP, 1)
+    code, said = run.finish()
+    assert code == 0, said
+    assert card.lease() is None
+    assert (card.replicas(ML), card.replicas(SWAP)) == (replicas, 1)
+    assert card.ready(ML) == ready
+
+
+def test_a_pod_that_does_not_go_ends_the_attempt(
+    cluster: EmbeddedCluster, card: Card, run: Run
+) -> None:
+    (pod,) = card.pods(ML)
+    kubelet = psutil.Process(Processes(cluster.state_dir).pid("kwok"))
+    kubelet.suspend()
+    try:
+        window = replace(run, wait_s=1).start()
+        card.until(lambda: "giving the card back" in run.said())
+    finally:
+        kubelet.resume()
+    window.join(30)
+    assert window.exitcode == 1
+    said = run.said()
+    assert f"pod immich/{pod['metadata']['name']} (Terminating since " in said
+    assert "on k8s-node1" in said
+    assert "not open after 1 s, still waiting for pod immich/" in said
+    card.until(card.as_at_start)
+
+
+def test_who_holds_the_card_is_named(card: Card, run: Run) -> None:
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger", "namespace": "default"},
+        "spec": {
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [
+                {"name": "a", "image": "a", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+            ],
+        },
+    }
+    card.scale(SWAP, 0)
+    card.scale(ML, 0)
+    card.until(lambda: not card.pods(ML) and not card.pods(SWAP))
+    status, answer = card.api.request("POST", "/api/v1/namespaces/default/pods", pod)
+    assert status == 201, answer
+    path = "/api/v1/namespaces/default/pods/stranger"
+    card.until(lambda: (card.api.get(path) or pod)["spec"].get("nodeName"))
+    try:
+        code, said = replace(run, wait_s=3).finish()
+    finally:
+        card.api.request("DELETE", path)
+        card.until(lambda: card.api.get(path) is None)
+    assert code == 1
+    assert "Insufficient nvidia.com/gpu" in said
+    assert "the card is held by default/stranger" in said
+    assert card.replicas(ML) == 0
+
+
+# ---- What is refused -------------------------------------------------------------------------
+
+
+def test_a_deployment_that_is_missing_changes_nothing(card: Card, run: Run) -> None:
+    code, said = replace(run, deployment="immich-ml").finish()
+    assert code == 1
+    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in said
+    assert "writes: 0" in said
+    assert card.as_at_start()
+
+
+def test_immich_that_does_not_answer_takes_no_card(card: Card, run: Run) -> None:
+    timing = replace(FAST, immich_patience_s=0.2)
+    code, said = replace(run, immich_url="http://127.0.0.1:9", timing=timing).finish()
+    assert code == 1
+    assert "error: Immich at http://127.0.0.1:9 does not answer" in said
+    assert card.as_at_start()
+
+
+def test_a_second_window_is_refused_while_the_first_lives(card: Card, run: Run) -> None:
+    first = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.said())
+    code, said = replace(run, log=run.log.with_name("second")).finish()
+    assert code == 1
+    assert "has the window since" in said
+    assert "python -m ops window --restore" in said
+    assert "writes: 0" in said
+    assert card.ready(SWAP) == 1
+    assert run.end(first) == 128 + signal.SIGTERM, run.said()
+    card.until(card.as_at_start)
+
+
+def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Run) -> None:
+    timing = replace(FAST, renew_s=0.2)
+    first = replace(run, command=WHILE_OPEN, timing=timing).start()
+    card.until(lambda: "running sh" in run.said())
+    code, said = replace(run, mode="restore", log=run.log.with_name("second")).finish()
+    assert code == 1
+    assert "is alive: end the window there, by Ctrl-C" in said
+    code, said = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
+    assert code == 0
+    assert "is left alone" in said
+    assert card.ready(SWAP) == 1
+    assert run.end(first) == 128 + signal.SIGTERM, run.said()
+    card.until(card.as_at_start)

@@ -1,0 +1,174 @@
+"""A window, or its restore, in a process of its own, which kills itself at a write if told to."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, Literal
+
+from in_pod import gpu_window
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.commands.window import run as windows
+from ops.errors import OpsError
+from tests.fakes.forked_program import CONTEXT
+from tests.fakes.immich_queues import KEY
+
+NAMESPACE = "llama-cpp"
+ML = ("immich", "immich-machine-learning")
+URL = "http://127.0.0.1:1"
+WHILE_OPEN = ("sh", "-c", "while [ $PPID != 1 ] && kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
+"""A command that ends with its window, also where that is killed before the shell has started."""
+
+FAST = gpu_window.Timing(poll_s=0.03, renew_s=3600)
+"""No heartbeat but before a change, so that every run writes the same."""
+Mode = Literal["window", "restore", "cronjob"]
+
+
+def settings(url: str | None, *, deployment: str = ML[1]) -> GpuWindow:
+    queues = None if url is None else ImmichQueues(url=url)
+    return GpuWindow(tenants=(GpuTenant(namespace=ML[0], deployment=deployment, queues=queues),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    target: KubeTarget
+    log: Path
+    mode: Mode = "window"
+    immich_url: str | None = None
+    key: str | None = KEY
+    command: tuple[str, ...] = ("true",)
+    for_s: float = 60
+    wait_s: float = 60
+    timing: gpu_window.Timing = FAST
+    kill_at: int | None = None
+    """The write at which it kills itself, counted from 1; None: never."""
+    kill_after: bool = False
+    """Whether once the write was answered; False: before it is sent."""
+    deployment: str = ML[1]
+
+    def start(self) -> ForkServerProcess:
+        self.log.write_text("")
+        process = CONTEXT.Process(target=_main, args=(self,))
+        process.start()
+        return process
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def end(self, process: ForkServerProcess) -> int:
+        """End it as a shell that is closed does, and wait until it has put everything back."""
+        process.terminate()
+        return self._joined(process)
+
+    def finish(self) -> tuple[int, str]:
+        """Run to its end: exit code (-9 where it killed itself) and what it said."""
+        code = self._joined(self.start())
+        return code, self.said()
+
+    def _joined(self, process: ForkServerProcess) -> int:
+        process.join(90)
+        assert process.exitcode is not None, self.said()
+        code = process.exitcode
+        process.close()
+        return code
+
+
+class _Killer:
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.writes = 0
+
+    def ask(self, ask: Any, method: str, *arguments: Any) -> Any:
+        if method == "GET":
+            return ask(method, *arguments)
+        self.writes += 1
+        is_now = self.writes == self.run.kill_at
+        if is_now and not self.run.kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = ask(method, *arguments)
+        if is_now:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+
+class _KillingApi:
+    def __init__(self, api: KubeApi, killer: _Killer) -> None:
+        self._api, self._killer = api, killer
+        self.now = api.now
+
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        answer: tuple[int, Any] = self._killer.ask(self._api.request, method, path, body)
+        return answer
+
+
+def _main(run: Run) -> None:
+    killer = _Killer(run)
+    with run.log.open("w", buffering=1) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        # One that hangs says where, before `finish` and `end` give it up.
+        faulthandler.dump_traceback_later(80, file=log)
+
+        def say(line: str) -> None:
+            print(line, file=log)
+
+        asks = gpu_window.Immich._ask
+
+        def ask(immich: gpu_window.Immich, method: str, path: str, body: Any) -> Any:
+            return killer.ask(lambda *each: asks(immich, *each), method, path, body)
+
+        gpu_window.Immich._ask = ask  # type: ignore[method-assign,assignment]
+        access = windows.ImmichAccess(url=None, key=run.key)
+        code = 0
+        with KubeApi(run.target) as connected:
+            api = _KillingApi(connected, killer)
+            try:
+                if run.mode == "window":
+                    code = windows.run(
+                        api,
+                        settings(run.immich_url, deployment=run.deployment),
+                        namespace=NAMESPACE,
+                        access=access,
+                        forward=lambda: nullcontext(URL),
+                        command=run.command,
+                        for_s=run.for_s,
+                        wait_s=run.wait_s,
+                        say=say,
+                        warn=say,
+                        timing=run.timing,
+                    )
+                elif run.mode == "restore":
+                    windows.restore_only(
+                        api,
+                        settings(run.immich_url),
+                        namespace=NAMESPACE,
+                        access=access,
+                        say=say,
+                        timing=run.timing,
+                    )
+                else:
+                    code = _cronjob(run, api, say)
+            except (OpsError, gpu_window.WindowError) as error:
+                say(f"error: {error}")
+                code = 1
+        say(f"writes: {killer.writes}")
+    sys.exit(code)
+
+
+def _cronjob(run: Run, api: Any, say: gpu_window.Say) -> int:
+    immich = None
+    if run.immich_url and run.key:
+        immich = gpu_window.Immich(run.immich_url, run.key, say=say, timing=run.timing)
+    window = gpu_window.Window(api, namespace=NAMESPACE, say=say, timing=run.timing)
+    remains = gpu_window.restore_past_deadline(window, immich, who="cronjob@pod")
+    for line in remains:
+        say(f"error: {line}")
+    return len(remains)

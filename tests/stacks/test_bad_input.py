@@ -1,0 +1,273 @@
+"""Each bad input is one line that names model, field, value, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llama_swap_config
+import main
+from llama_swap_config import registry
+from llama_swap_config.checks import check_registry
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.model import Model, Sampling
+from tests.conftest import ROOT
+
+
+def model(**fields: Any) -> Model:
+    base: dict[str, Any] = {"id": "a", "repository": "owner/name", "quantisation": "Q4_K_M"}
+    return Model(**(base | fields))
+
+
+BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
+    "id with capitals": ({"id": "Qwen3"}, "model 'Qwen3': id is 'Qwen3'; allowed: a DNS label"),
+    "id with a dot": ({"id": "qwen3.5"}, "id is 'qwen3.5'"),
+    "id too long": ({"id": "a" * 64}, "at most 63"),
+    "id of the blob folder": ({"id": "blobs"}, "not 'blobs'"),
+    "no repository owner": ({"repository": "name"}, "repository is 'name'; allowed: owner/name"),
+    "unknown quantisation": (
+        {"quantisation": "Q4_K_XXL"},
+        "quantisation is 'Q4_K_XXL'; allowed: ",
+    ),
+    "unknown projector": ({"projector": "Q4_0"}, "projector is 'Q4_0'; allowed: F16"),
+    "context zero": ({"context": 0}, "context is 0; allowed: a whole number, at least 1"),
+    "context negative": ({"context": -1}, "context is -1"),
+    "context not a number": ({"context": "3072"}, "context is '3072'"),
+    "context at the image limit": (
+        {"context": 1024, "image_max_tokens": 1024},
+        "context is 1024; allowed: per slot more than image_max_tokens (1024)",
+    ),
+    "context of a slot at the image limit": (
+        {"context": 2048, "parallel_slots": 2},
+        "with parallel_slots 2",
+    ),
+    "image limit without projector": ({"projector": None}, "image_max_tokens is 1024"),
+    "projector without image limit": ({"image_max_tokens": None}, "image_max_tokens is None"),
+    "image limit below the models' minimum": ({"image_max_tokens": 4}, "at least 8"),
+    "ttl negative": ({"ttl_s": -1}, "ttl_s is -1; allowed: a whole number, at least 0"),
+    "no slot": ({"parallel_slots": 0}, "parallel_slots is 0"),
+    "reserved flag": (
+        {"extra_args": ("--port", "1")},
+        "extra_args is '--port'; allowed: not --port",
+    ),
+    "reserved flag with its value": ({"extra_args": ("--host=0.0.0.0",)}, "not --host"),
+    "key on the command line": ({"extra_args": ("--api-key", "x")}, "keys come from a Secret"),
+    "removed flag": ({"extra_args": ("--no-mmap",)}, "it was removed from llama-server"),
+    "unknown flag": ({"extra_args": ("--treads", "4")}, "extra_args is '--treads'"),
+    "stray word": ({"extra_args": ("4",)}, "extra_args is '4'"),
+    "flag without its value": ({"extra_args": ("--threads",)}, "allowed: --threads VALUE"),
+    "macro in a value": ({"extra_args": ("--threads", "${PORT}")}, "one line without '${'"),
+    "KV types that differ": (
+        {"kv_cache_type_k": "f16", "kv_cache_type_v": "q8_0"},
+        "kv_cache_type_v is 'q8_0'; allowed: the same as kv_cache_type_k (f16)",
+    ),
+    "unknown KV type": ({"kv_cache_type_k": "q2"}, "kv_cache_type_k is 'q2'"),
+    "macro in the description": ({"description": "${env.HOME}"}, "description is '${env.HOME}'"),
+    "two lines in the name": ({"name": "a\nb"}, "name is 'a\\nb'"),
+    "alias with a space": ({"aliases": ("a b",)}, "aliases is 'a b'"),
+    "env name in small letters": ({"env": {"path": "x"}}, "env is 'path'; allowed: names of A-Z"),
+    "env name that is reserved": ({"env": {"LLAMA_API_KEY": "x"}}, "any name but"),
+    "flag in env": ({"env": {"LLAMA_ARG_TOOLS": "all"}}, "env is 'LLAMA_ARG_TOOLS'; allowed: no"),
+    "macro in env": ({"env": {"A": "${PORT}"}}, "env.A is '${PORT}'"),
+    "temperature": ({"sampling": Sampling(temperature=3.0)}, "sampling.temperature is 3.0"),
+    "thinking": ({"reasoning": "maybe"}, "reasoning is 'maybe'; allowed: on, off"),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), BAD_FIELDS.values(), ids=BAD_FIELDS.keys())
+def test_a_bad_field_is_refused_in_one_line(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        model(**fields)
+
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith("model '")
+    assert "\n" not in text
+
+
+def test_two_models_of_one_id_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'a': id is 'a'; .*rename or remove one"):
+        check_registry((model(), model()))
+
+
+def test_an_alias_of_two_models_is_refused_and_both_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"model 'b': aliases is 'x'; .*model 'a' has it"):
+        check_registry((model(aliases=("x",)), model(id="b", aliases=("x",))))
+
+
+def test_an_alias_that_is_another_models_id_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'a': aliases is 'b'"):
+        check_registry((model(aliases=("b",)), model(id="b")))
+
+
+def test_an_alias_given_twice_to_one_model_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'a' has it"):
+        check_registry((model(aliases=("x", "x")),))
+
+
+def test_an_empty_registry_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"registry: has no model"):
+        check_registry(())
+
+
+def edited_lock(tmp_path: Path, edit: Any) -> Path:
+    document = json.loads(LOCK_PATH.read_text())
+    edit(document["models"])
+    path = tmp_path / "models.lock.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def drop_sha256(models: dict[str, Any]) -> None:
+    del models["qwen3vl-8b"]["files"][0]["sha256"]
+
+
+def second_sha256(models: dict[str, Any]) -> None:
+    models["other"] = json.loads(json.dumps(models["qwen3vl-8b"]))
+    models["other"]["files"][0]["sha256"] = "0" * 64
+
+
+def second_size(models: dict[str, Any]) -> None:
+    models["other"] = json.loads(json.dumps(models["qwen3vl-8b"]))
+    models["other"]["files"][0]["size_bytes"] += 1
+
+
+def pattern(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][0]["name"] = "*Q4_K_M*.gguf"
+
+
+def parent_folder(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][0]["name"] = "../x.gguf"
+
+
+def misspelt(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][0]["sha265"] = "0" * 64
+
+
+def branch(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["revision"] = "dev"
+
+
+BAD_LOCKS = {
+    drop_sha256: r"model 'qwen3vl-8b', Qwen3VL-8B-Instruct-Q4_K_M\.gguf: sha256 is None",
+    second_sha256: r"sha256 is '0{64}'; allowed: the one of its other entry, 67d1659b",
+    second_size: r"size_bytes is 5027784801; allowed: 5027784800",
+    pattern: r"name is '\*Q4_K_M\*\.gguf'; allowed: one exact \.gguf file",
+    parent_folder: r"name is '\.\./x\.gguf'",
+    misspelt: r"a file's field is 'sha265'",
+    branch: r"revision is 'dev'; allowed: 40 hex digits, or main",
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"), BAD_LOCKS.items(), ids=[edit.__name__ for edit in BAD_LOCKS]
+)
+def test_a_bad_lock_is_refused(tmp_path: Path, edit: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_lock(edited_lock(tmp_path, edit))
+
+
+def test_a_lock_cut_in_half_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "models.lock.json"
+    text = LOCK_PATH.read_text()
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(ConfigError, match=r"models\.lock\.json: is no complete JSON .*from git"):
+        read_lock(path)
+
+
+def test_a_lock_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.json: cannot be read"):
+        read_lock(tmp_path / "gone.json")
+
+
+def test_a_model_that_the_lock_does_not_cover_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'a': is not in models\.lock\.json"):
+        lock_models((model(),), read_lock())
+
+
+def test_a_quantisation_that_the_lock_does_not_have_is_refused() -> None:
+    wanted = model(
+        id="qwen3vl-8b", repository="Qwen/Qwen3-VL-8B-Instruct-GGUF", quantisation="Q8_0"
+    )
+    with pytest.raises(ConfigError, match=r"quantisation is 'Q8_0'; .*Q4_K_M \(Qwen3VL-8B"):
+        lock_models((wanted,), read_lock())
+
+
+def test_another_repository_than_the_locked_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'qwen3vl-8b': repository is 'owner/name'"):
+        lock_models((model(id="qwen3vl-8b"),), read_lock())
+
+
+BAD_REGISTRIES = {
+    "a bad field": "REGISTRY = (Model(id='A', repository='o/n', quantisation='Q4_K_M'),)",
+    "not in the lock": "REGISTRY = (Model(id='a', repository='o/n', quantisation='Q4_K_M'),)",
+    "no model": "REGISTRY = ()",
+    "larger than the card": "REGISTRY = (Model(id='qwen3vl-8b', context=65536, "
+    "repository='Qwen/Qwen3-VL-8B-Instruct-GGUF', quantisation='Q4_K_M'),)",
+}
+
+
+@pytest.mark.parametrize("source", BAD_REGISTRIES.values(), ids=BAD_REGISTRIES.keys())
+def test_the_app_ends_with_one_line_and_exit_code_1(
+    tmp_path: Path,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The app imports the edited file in this process, which has loaded cdktf already."""
+    write_registry(tmp_path, source)
+    monkeypatch.setenv("CDKTF_OUTDIR", str(tmp_path / "cdktf.out"))
+    monkeypatch.setattr(llama_swap_config, "registry", registry)  # An import sets it, too.
+    monkeypatch.delitem(sys.modules, registry.__name__)
+    places = [str(tmp_path), *llama_swap_config.__path__]
+    monkeypatch.setattr(llama_swap_config, "__path__", places)
+    assert main.main() == 1
+    assert_one_line(capsys.readouterr().err, tmp_path)
+
+
+def test_the_program_ends_with_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    """The operator's own way: the registry file is edited and `python main.py` is run."""
+    for name in ("main.py", "constructs", "stacks", "in_pod"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    package = tmp_path / "llama_swap_config"
+    package.mkdir()
+    for path in (ROOT / "llama_swap_config").iterdir():
+        if path.is_dir():
+            (package / path.name).symlink_to(path)
+        elif path.name != "registry.py":
+            (package / path.name).write_bytes(path.read_bytes())
+    write_registry(package, BAD_REGISTRIES["a bad field"])
+    runner = (
+        "import runpy, sys; sys.path.insert(0, ''); runpy.run_path('main.py', None, '__main__')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", runner],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "CDKTF_OUTDIR": "cdktf.out"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1, result.stderr
+    assert_one_line(result.stderr, tmp_path)
+
+
+def write_registry(folder: Path, source: str) -> None:
+    (folder / "registry.py").write_text(
+        f"from llama_swap_config.model import Model\n\n{source}\nRESIDENCY = None\n"
+    )
+
+
+def assert_one_line(said: str, folder: Path) -> None:
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert not list(folder.glob("cdktf.out/stacks/*"))
