@@ -41,7 +41,7 @@ serve: install ## Serve the registry on this machine until Ctrl-C, by tiny model
 
 .PHONY: bench-demo
 bench-demo: up ## Choose between the tiny models by sample pictures, as `ops bench` does
-	python -m ops.commands.bench.demo
+	python -m benchmarks.photos.demo
 
 .PHONY: synth
 synth: install ## Write cdktf.out from the registry and the settings

@@ -1,49 +1,74 @@
-"""The command line: `python -m ops COMMAND`."""
+"""The command line: `python -m ops COMMAND`.
+
+A command is imported when it is run, so `--help` costs no more than typer.
+"""
 
 from __future__ import annotations
 
-import shlex
 import sys
 import traceback
-from pathlib import Path
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from llama_swap_config.errors import ConfigError
-from ops.commands.bench import command as bench_cli
-from ops.commands.drift import command as drift_cli
-from ops.commands.fit import command as fit_cli
-from ops.commands.lock import command as lock_cli
-from ops.commands.plan import command as plan_cli
-from ops.commands.serve import command as serve_cli
-from ops.commands.smoke import command as smoke_cli
-from ops.commands.weights import command as weights_cli
-from ops.commands.window import command as window_cli
 from ops.errors import OpsError
-from ops.machine.checkout import ROOT
-from ops.report.terminal import CONSOLE, say
+
+COMMANDS = {
+    "serve": "Serve the registry on this machine until Ctrl-C: download, warm, "
+    "front end, llama-server.",
+    "smoke": "Ask the running endpoint what it is for: lists, keys, and each model eight things.",
+    "lock": "Write into models.lock.json which files the registry's models are, "
+    "down to their headers.",
+    "fit": "Show what each model takes of the card, and which fit together: exit "
+    "code 0 fits, 1 not.",
+    "plan": "Show what a merge of the working tree would do: exit code 0 nothing, "
+    "2 something, 1 error.",
+    "drift": "Compare the working tree with Terraform's state, the cluster, the "
+    "volume and the server.",
+    "window": "Take the GPU from whom it is shared with, for a while or a command, "
+    "and give it back.",
+    "up": "Start an embedded cluster, deploy the stack into it, and serve the registry beside it.",
+    "down": "End the embedded cluster and what is served; the data stays for the next `up`.",
+    "env": "Print the embedded cluster's environment for a shell.",
+    "deploy": "Show Terraform's plan, then apply that plan to the cluster of "
+    "KUBE_CONFIG_PATH and KUBE_CTX.",
+    "manifests": "Write the synthesized objects as Kubernetes YAML; needs no cluster "
+    "and no provider.",
+    "weights": "The models' files: download, compare, verify, prune.",
+    "bench": "Which model picks your photos best: a report on your own album.",
+}
+"""The folders of `ops/commands/`, each with the first line of its help."""
+
+
+class _Commands(TyperGroup):
+    """Lists the commands from the table, and imports the one that is run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, line in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=line))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that the table lists."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and load(str(name)), rest
+
+
+def load(name: str) -> Any:
+    """Import a command."""
+    return typer.main.get_command(import_module(f"ops.commands.{name}.command").app)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Deploy and operate the vision-LLM endpoint.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(weights_cli.app, name="weights")
-app.command()(serve_cli.serve)
-app.command()(smoke_cli.smoke)
-app.command("lock")(lock_cli.lock)
-app.command()(fit_cli.fit)
-app.command()(plan_cli.plan)
-app.command()(drift_cli.drift)
-app.command(context_settings={"allow_interspersed_args": False})(window_cli.window)
-app.add_typer(bench_cli.app, name="bench")
-
-StateDir = Annotated[
-    Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
-]
-_STATE_DIR = ROOT / ".embedded"
 
 
 @app.callback()
@@ -54,138 +79,6 @@ def _options(
 ) -> None:
     """Deploy and operate the vision-LLM endpoint."""
     del debug  # Read from the arguments by main(), which also sees errors in parsing.
-
-
-@app.command()
-def up(state_dir: StateDir = _STATE_DIR) -> None:
-    """Start an embedded cluster, deploy the stack into it, and serve the registry beside it.
-
-    Example: `python -m ops up`
-    """
-    from ops.commands.up import summary
-    from ops.commands.up.run import up as run
-
-    deployed = run(state_dir, say=say)
-    summary.show_deployed(CONSOLE, deployed)
-    waiting = [each for each in deployed.workloads if not each.settled]
-    if waiting:
-        raise OpsError(f"{waiting[0].kind} {waiting[0].name} waits: {waiting[0].reason}")
-
-
-@app.command()
-def down(
-    state_dir: StateDir = _STATE_DIR,
-    delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Also delete the cluster's data and state.")
-    ] = False,
-) -> None:
-    """End the embedded cluster and what is served; the data stays for the next `up`.
-
-    Example: `python -m ops down --delete-data`
-    """
-    import shutil
-
-    from ops.commands.serve import run as serve
-    from ops.embedded import cluster as embedded
-
-    served = serve.stop(state_dir)
-    if served:
-        say("ended the front end and its llama-server")
-    if not embedded.down(state_dir, say=say) and not served:
-        say("nothing was running")
-    if delete_data and state_dir.is_dir():
-        shutil.rmtree(state_dir)
-        say(f"deleted {state_dir}")
-
-
-@app.command()
-def env(state_dir: StateDir = _STATE_DIR) -> None:
-    """Print the embedded cluster's environment for a shell.
-
-    An API key is printed as where the shell reads it.
-
-    Example: `eval "$(python -m ops env)"`
-    """
-    from ops.commands.serve import run as serve
-    from ops.embedded import cluster as embedded
-    from ops.endpoint.api_key import KEY_VARIABLE
-
-    cluster = embedded.find(state_dir)
-    if cluster is None:
-        raise OpsError(f"no embedded cluster runs in {state_dir}; start it with `make up`")
-    for name, value in cluster.environment().items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
-    served = serve.find(state_dir)
-    if served is not None and served.key is not None:
-        typer.echo(f'export {KEY_VARIABLE}="{served.key.in_shell}"')
-
-
-@app.command()
-def deploy(
-    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking.")] = False,
-    allow_removal: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-removal",
-            metavar="ADDRESS",
-            help="Allow this deploy to remove ADDRESS (repeatable).",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Show Terraform's plan, then apply that plan to the cluster of KUBE_CONFIG_PATH and KUBE_CTX.
-
-    The state is in PG_CONN_STR. Exit code 3: the plan would remove a namespace, a volume, a claim
-    or what this stack did not make; then nothing is changed.
-
-    Example: `python -m ops deploy --yes`
-    """
-    from ops.commands.deploy.run import deploy as run
-    from ops.commands.up import summary
-    from ops.machine.signals import ended_by_signals
-
-    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
-        raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
-    # A plan in a file holds the whole state: it has to go, whatever ends this.
-    with ended_by_signals():
-        workloads = run(
-            show=summary.show_terraform_plan,
-            approve=lambda: yes or typer.confirm("Apply this plan?"),
-            allow_removal=allow_removal or (),
-            say=say,
-        )
-    summary.show_workloads(CONSOLE, workloads)
-    waiting = [each for each in workloads if not each.settled]
-    say(
-        f"deployed; {len(waiting)} still wait, for the reasons above"
-        if waiting
-        else "deployed; everything runs"
-    )
-
-
-@app.command()
-def manifests(
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write to this file; left out: to stdout.")
-    ] = None,
-) -> None:
-    """Write the synthesized objects as Kubernetes YAML; needs no cluster and no provider.
-
-    Example: `python -m ops manifests | kubectl apply --server-side -f -`
-    """
-    from ops.terraform.manifests import manifests as convert
-    from ops.terraform.manifests import to_yaml
-    from ops.terraform.synth import synthesize
-
-    text = to_yaml(convert(synthesize().document))
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OpsError(f"{out} cannot be written ({error.strerror})") from error
-    say(f"wrote {out}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,3 +13,10 @@ class RefusedError(OpsError):
     """A deploy would remove what nobody named; nothing was changed."""
 
     exit_code = 3
+
+
+def one_line(text: str, *, limit: int = 240) -> str:
+    """Make any text fit for a terminal, a table and XML: one line, printable, not too long."""
+    line = " ".join(text.split())
+    line = "".join(each if each.isprintable() else "?" for each in line)
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -10,12 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO
 
-from ops.cluster.environment import KubeTarget
-from ops.commands.smoke.outcome import one_line
-from ops.errors import OpsError
+from ops.cluster.environment import KubeTarget, check_cluster
+from ops.errors import OpsError, one_line
 
 _READY_TIMEOUT_S = 40
 _POD_TIMEOUT_S = 30
@@ -31,6 +30,18 @@ wait $child
 """
 """Runs a command until standard input closes, which the kernel does for us even when this process
 is killed; in a session of its own, so that Ctrl-C leaves the way open to the end."""
+
+
+def to_production() -> AbstractContextManager[str]:
+    """Open a way to the Service of the cluster that the environment names."""
+    from stacks.settings import PRODUCTION
+
+    return port_forward(
+        check_cluster(),
+        namespace=PRODUCTION.namespace,
+        service=PRODUCTION.service,
+        port=PRODUCTION.port,
+    )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ops.embedded import objects as embedded_objects
 from ops.embedded.objects import AdminApi
 from ops.errors import OpsError
 from ops.machine.ports import free_ports, refusal
+from ops.machine.private_file import write_private
 from ops.machine.processes import Processes
 from ops.machine.signals import ended_by_signals
 from ops.machine.state_dir import locked
@@ -137,7 +138,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     port = _api_server_port()
     credentials.write_service_account_keys(state_dir)
     token = secrets.token_urlsafe(24)
-    credentials.write_private(state_dir / "tokens.csv", f'{token},admin,1,"system:masters"\n')
+    write_private(state_dir / "tokens.csv", f'{token},admin,1,"system:masters"\n')
     pg_conn_str = postgres.start(state_dir / "postgresql")
     say("PostgreSQL is ready")
 

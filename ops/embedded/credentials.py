@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 
 import yaml
+
+from ops.machine.private_file import write_private
 
 CONTEXT = "embedded"
 """The name of the kubeconfig's one context."""
@@ -59,10 +60,3 @@ def write_kubeconfig(path: Path, server: str, token: str, certificate: Path) -> 
     }
     write_private(path, yaml.safe_dump(document))
     return path
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, in place of one that is there."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from ops.commands.smoke.outcome import CheckError, one_line
 from ops.endpoint.api_key import KEY_VARIABLE, authorization
-from ops.errors import OpsError
+from ops.endpoint.errors import CheckError
+from ops.errors import OpsError, one_line
 
+CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5
 _LARGEST_ANSWER_BYTES = 8 << 20
 _EXCERPT = 4000

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_swap_config.front_ends.front_end import FrontEnd
-from ops.commands.smoke.model_checks import CHAT
-from ops.commands.smoke.outcome import CheckError
-from ops.endpoint.client import Answer, Endpoint, at
+from ops.endpoint.client import CHAT, Answer, Endpoint, at
+from ops.endpoint.errors import CheckError
 
 _TIMEOUT_S = 30
 """An unload may take llama-swap's unloadTimeout, 10 s as this repository sets it."""

@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import quote
 
-from ops.commands.smoke.outcome import one_line
 from ops.endpoint.client import at
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 from ops.immich.http import KEY_VARIABLE, GoneError, ImmichHttp
 
 READING = ("album.read", "asset.read", "asset.view")

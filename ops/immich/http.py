@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from ops.commands.smoke.outcome import one_line
 from ops.endpoint.client import at
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 
 KEY_VARIABLE = "IMMICH_API_KEY"
 """The variable that holds the key; there is no option for it, which would show it to others."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ops.cli import main
+from ops.cli import COMMANDS, load, main
 from ops.cluster import environment
+from tests.conftest import ROOT
 
 TERRAFORM = "#!/bin/sh\necho Terraform v{version}\n"
 
@@ -197,3 +200,25 @@ def test_every_command_has_help_with_an_example(
 ) -> None:
     assert main([command, "--help"]) == 0
     assert "Example:" in capsys.readouterr().out
+
+
+def test_the_table_of_commands_is_what_the_folders_and_their_helps_say() -> None:
+    folders = {path.parent.name for path in (ROOT / "ops/commands").glob("*/command.py")}
+    assert set(COMMANDS) == folders
+    helps = {name: load(name).help.partition("\n\n")[0].replace("\n", " ") for name in COMMANDS}
+    assert helps == COMMANDS
+
+
+def test_help_imports_no_command_no_registry_and_no_cdktf() -> None:
+    program = (
+        "import sys; from ops.cli import main; code = main(['--help']);"
+        "print(*sys.modules, sep='\\n', file=sys.stderr); sys.exit(code)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stderr.split())
+    assert "ops.cli" in loaded
+    unwanted = ("ops.commands", "llama_swap_config.registry", "stacks", "cdktf", "jsii")
+    assert [each for each in loaded if each.startswith(unwanted)] == []
+    assert all(name in result.stdout for name in COMMANDS)

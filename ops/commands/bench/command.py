@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from ops.commands.bench import publish_command as bench_publish_cli
+from ops.commands.bench.publish import command as publishing
 from ops.commands.bench.results import Method
-from ops.commands.window.command import duration
 from ops.errors import OpsError
+from ops.options import command_app, duration
 
 URL_VARIABLE = "LLAMA_SWAP_URL"
 """Set by `ops window -- COMMAND`: the endpoint that it opened."""
@@ -27,7 +27,7 @@ class _Photos(TyperGroup):
         return super().parse_args(ctx, args if is_named else ["run", *args])
 
 
-app = typer.Typer(
+app = command_app(
     cls=_Photos,
     help="Which model picks your photos best: a report on your own album.\n\n"
     "`bench PHOTOS_DIR` is short for `bench run PHOTOS_DIR`.\n\n"
@@ -330,5 +330,5 @@ def report(
     )
 
 
-app.command()(bench_publish_cli.publish)
-app.command()(bench_publish_cli.undo)
+app.command()(publishing.publish)
+app.command()(publishing.undo)

@@ -15,6 +15,7 @@ from llama_swap_config.checks import check_registry
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LOCK_PATH, LockedModel, lock_models
 from llama_swap_config.registry import REGISTRY
+from ops.cluster.port_forward import to_production
 from ops.commands.bench import session
 from ops.commands.bench.album.collect import collect, collected
 from ops.commands.bench.answers import Journal, read_album
@@ -28,11 +29,10 @@ from ops.commands.bench.in_window import in_window
 from ops.commands.bench.outputs import write_outputs
 from ops.commands.bench.session import Settings
 from ops.commands.bench.typed import Evening, as_begun
-from ops.commands.smoke.command import forwarded
-from ops.commands.smoke.outcome import CheckError, one_line
 from ops.endpoint.api_key import api_key
 from ops.endpoint.client import Endpoint, at, base_url
-from ops.errors import OpsError
+from ops.endpoint.errors import CheckError
+from ops.errors import OpsError, one_line
 from ops.machine.signals import ended_by_signals
 from ops.report.durations import span
 
@@ -125,7 +125,7 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
     begun = time.monotonic()
     within_s = evening.within_s
     with ExitStack() as stack:
-        url = evening.url or stack.enter_context(forwarded())
+        url = evening.url or stack.enter_context(to_production())
         endpoint = stack.enter_context(Endpoint(url, key=api_key()))
         asker = stack.enter_context(
             Asker(endpoint.url, key=endpoint.key, timeout_s=evening.timeout_s)

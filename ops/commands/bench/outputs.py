@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import typer
 
 from ops.commands.bench.answers import load
 from ops.commands.bench.jsonl import write_whole
@@ -64,7 +63,7 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
     if wanted.export_csv:
         write_whole(run_dir / "scores.csv", to_csv(run, summary))
     if wanted.as_json:
-        typer.echo(json.dumps(to_json(run, summary), indent=2))
+        sys.stdout.write(f"{json.dumps(to_json(run, summary), indent=2)}\n")
         return summary
     show(CONSOLE, summary)
     for name in ("report.html", "scores.csv") if wanted.export_csv else ("report.html",):

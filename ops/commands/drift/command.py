@@ -12,9 +12,13 @@ from rich.console import Console
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.commands.drift.difference import SOURCES
 from ops.errors import OpsError
+from ops.options import command_app
 from ops.report.terminal import CONSOLE
 
+app = command_app()
 
+
+@app.command()
 def drift(
     url: Annotated[
         str | None,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from ops.commands.smoke.outcome import one_line
+from ops.errors import one_line
 from ops.report.redaction import MARK, redact
 
 Source = Literal["terraform", "cluster", "volume", "server"]

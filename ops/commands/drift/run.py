@@ -19,8 +19,7 @@ from ops.commands.drift import cluster, server, terraform, volume
 from ops.commands.drift.declared import Declared
 from ops.commands.drift.difference import SOURCES, Difference, Source, merge
 from ops.commands.drift.look import Look, NotAskedError
-from ops.commands.smoke.outcome import one_line
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 
 State = Literal["asked", "not asked", "unreachable"]
 

@@ -31,10 +31,10 @@ from ops.commands.drift.difference import (
 from ops.commands.drift.look import Look, NotAskedError
 from ops.commands.drift.object_fields import epoch
 from ops.commands.drift.working_tree import REGISTRY_FILE, SETTINGS_FILE
-from ops.commands.smoke.outcome import CheckError, one_line
 from ops.endpoint.api_key import KEY_VARIABLE, api_key
 from ops.endpoint.client import Endpoint, at, base_url
-from ops.errors import OpsError
+from ops.endpoint.errors import CheckError
+from ops.errors import OpsError, one_line
 
 _TIMEOUT_S = 10
 _WHERE = "in the running server"

@@ -13,7 +13,7 @@ from rich.text import Text
 from ops.commands.drift.configuration import ALL_MODELS
 from ops.commands.drift.difference import Difference, Source, Value
 from ops.commands.drift.run import Drift, State
-from ops.commands.smoke.outcome import one_line
+from ops.errors import one_line
 from ops.report.safe_text import inline
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]

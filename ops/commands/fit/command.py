@@ -13,9 +13,13 @@ from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LOCK_PATH, lock_models
 from llama_swap_config.model import KvCacheType, ProjectorQuantisation
 from ops.errors import OpsError
+from ops.options import command_app
 from ops.report.terminal import CONSOLE
 
+app = command_app()
 
+
+@app.command()
 def fit(
     model: Annotated[
         str | None,

@@ -14,9 +14,13 @@ from llama_swap_config.lock.locked import LOCK_PATH, Lock
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from ops.errors import OpsError
+from ops.options import command_app
 from ops.report.terminal import CONSOLE, say
 
+app = command_app()
 
+
+@app.command()
 def lock(
     ids: Annotated[
         list[str] | None,

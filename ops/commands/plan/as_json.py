@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from ops.commands.deploy.terraform_document import terraform_document
 from ops.commands.plan.comparison import Comparison, Refreshed
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.sentence import sentence
+from ops.commands.plan.values import is_kept
 from ops.report.document import Line, Value
 from ops.report.redaction import MARK, redact_all
-from ops.report.words import is_kept
 from ops.terraform.changes import VERBS
+from ops.terraform.plan_document import terraform_document
 from ops.terraform.synth import STACK
 
 Json = dict[str, Any]

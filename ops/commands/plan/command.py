@@ -10,9 +10,13 @@ import typer
 
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
+from ops.options import command_app
 from ops.report.terminal import CONSOLE
 
+app = command_app()
 
+
+@app.command()
 def plan(
     base: Annotated[
         str | None,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ops.commands.deploy.terraform_document import TONES, terraform_document
 from ops.commands.plan.budget import Budget, Extent
 from ops.commands.plan.comparison import Comparison, Refreshed
 from ops.commands.plan.models import FileChange, Files, ModelChange
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.refresh import Disagreement
 from ops.commands.plan.sentence import sentence, title, tone
+from ops.commands.plan.values import before_and_after
 from ops.report.document import (
     Block,
     Diff,
@@ -24,8 +24,9 @@ from ops.report.document import (
     Tone,
     Value,
 )
-from ops.report.words import before_and_after, duration, size
+from ops.report.words import duration, size
 from ops.terraform.changes import VERBS
+from ops.terraform.plan_document import TONES, terraform_document
 
 _MODEL_TONES: dict[str, Tone] = {
     "added": "added",

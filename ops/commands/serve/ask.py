@@ -11,6 +11,7 @@ import httpx2
 
 from ops.commands.serve.run import Served
 from ops.endpoint.api_key import authorization
+from ops.endpoint.client import CHAT
 from ops.endpoint.pictures import data_uri, solid_picture
 from ops.errors import OpsError
 
@@ -46,7 +47,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
         try:
             # A connection each: llama-server's router may close the one that waited for a load.
             response = httpx2.post(
-                f"{served.url}/v1/chat/completions",
+                f"{served.url}{CHAT}",
                 json=_request(model),
                 headers=headers,
                 timeout=timeout_s,
@@ -70,7 +71,7 @@ def curl_command(served: Served) -> str:
     """Write the same question as a command to try next; it reads the key where that is kept."""
     key = f' -H "Authorization: Bearer {served.key.in_shell}"' if served.key else ""
     return (
-        f"curl -s {served.url}/v1/chat/completions -H 'Content-Type: application/json'{key} "
+        f"curl -s {served.url}{CHAT} -H 'Content-Type: application/json'{key} "
         f"-d '{json.dumps(_request(served.models[0]))}'"
     )
 

@@ -12,9 +12,13 @@ from llama_swap_config.front_ends.front_end import FrontEnd
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
+from ops.options import command_app
 from ops.report.terminal import CONSOLE, say
 
+app = command_app()
 
+
+@app.command()
 def serve(
     weights: Annotated[
         Path | None,

@@ -9,9 +9,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.embedded.credentials import write_private
 from ops.endpoint.api_key import KEY_VARIABLE
 from ops.errors import OpsError
+from ops.machine.private_file import write_private
 
 _KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 """What a header can carry, and no comma: llama-server's router separates its keys by commas."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +13,17 @@ from rich.console import Console
 from llama_swap_config.registry import REGISTRY
 from ops.endpoint.api_key import api_key
 from ops.errors import OpsError
+from ops.options import command_app
 from ops.report.terminal import CONSOLE
 
 if TYPE_CHECKING:
     from llama_swap_config.model import Model
 
 
+app = command_app()
+
+
+@app.command()
 def smoke(
     url: Annotated[
         str | None,
@@ -60,6 +65,7 @@ def smoke(
     models = _chosen(model or [])
     if junit is not None and not junit.parent.is_dir():
         raise OpsError(f"{junit} cannot be written: {junit.parent} is no directory")
+    from ops.cluster.port_forward import to_production
     from ops.commands.smoke import report
     from ops.commands.smoke.run import run
     from ops.endpoint.client import Endpoint
@@ -75,7 +81,7 @@ def smoke(
 
     with ended_by_signals(), ExitStack() as stack:
         status = stack.enter_context(aside.status("looking for the endpoint"))
-        address = stack.enter_context(forwarded()) if url is None else url
+        address = stack.enter_context(to_production()) if url is None else url
         endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         result = run(
             endpoint,
@@ -107,17 +113,3 @@ def _chosen(ids: list[str]) -> tuple[Model, ...]:
             allowed = ", ".join(model.id for model in REGISTRY)
             raise OpsError(f"--model is {each!r}; allowed: {allowed}")
     return tuple(model for model in REGISTRY if not ids or model.id in ids)
-
-
-def forwarded() -> AbstractContextManager[str]:
-    """Open a way to the Service of the cluster that the environment names."""
-    from ops.cluster.environment import check_cluster
-    from ops.cluster.port_forward import port_forward
-    from stacks.settings import PRODUCTION
-
-    return port_forward(
-        check_cluster(),
-        namespace=PRODUCTION.namespace,
-        service=PRODUCTION.service,
-        port=PRODUCTION.port,
-    )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from llama_swap_config.front_ends.front_end import FrontEnd
-from ops.commands.smoke.model_checks import CHAT
-from ops.commands.smoke.outcome import CheckError
 from ops.endpoint.api_key import KEY_VARIABLE
-from ops.endpoint.client import Answer, Endpoint, at, excerpt
+from ops.endpoint.client import CHAT, Answer, Endpoint, at, excerpt
+from ops.endpoint.errors import CheckError
 
 _NO_MODEL = "no-such-model"
 _WRONG_KEY = "smoke-wrong-key"

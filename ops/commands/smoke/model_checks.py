@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_swap_config.model import Model
-from ops.commands.smoke.outcome import CheckError
-from ops.endpoint.client import Answer, Endpoint, at, excerpt
+from ops.endpoint.client import CHAT, Answer, Endpoint, at, excerpt
+from ops.endpoint.errors import CheckError
 from ops.endpoint.pictures import data_uri, solid_picture
-
-CHAT = "/v1/chat/completions"
 
 _QUESTION = "Which colour is this? Answer with one word."
 _COLOURS = ("red", "blue")

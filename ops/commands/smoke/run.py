@@ -11,9 +11,11 @@ from llama_swap_config.front_ends.front_end import FrontEnd
 from llama_swap_config.model import Model
 from ops.commands.smoke import endpoint_checks
 from ops.commands.smoke.model_checks import Asker, checks_of
-from ops.commands.smoke.outcome import Check, CheckError, Ends, Outcome, one_line
+from ops.commands.smoke.outcome import Check, Outcome
 from ops.endpoint import residents
 from ops.endpoint.client import Endpoint
+from ops.endpoint.errors import CheckError, Ends
+from ops.errors import one_line
 from ops.report.terminal import Say
 
 _ENDPOINT_TIMEOUT_S = 10

@@ -9,23 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from in_pod.download import size_text
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LockedModel, lock_models
 from llama_swap_config.registry import REGISTRY, RESIDENCY
-from ops.cluster.workloads import Workload
-from ops.commands.deploy.terraform_document import terraform_document
+from ops.commands.deploy.shown import show_workloads
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
 from ops.commands.serve.ask import curl_command
 from ops.commands.up.run import Deployed
-from ops.commands.weights.volume import VolumeStatus
+from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
-from ops.report import on_terminal
-from ops.report.terminal import CONSOLE
 from ops.terraform.manifests import Manifest
-from ops.terraform.run import SavedPlan
-from ops.terraform.verdict import Verdict
 from stacks.settings import PRODUCTION
 
 
@@ -69,57 +63,6 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
 def _here(path: Path) -> Path:
     """Say a path as one types it in this directory."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
-    """Show what an apply would do: Terraform's own text, then the headline and each object."""
-    if verdict.planned:
-        plan.show()
-    on_terminal.show_plan(CONSOLE, terraform_document(verdict))
-
-
-def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:
-    """Show what runs, and what waits with its reason."""
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nIn the cluster")
-    for column in ("kind", "name", "state", "waits for"):
-        table.add_column(column)
-    for each in workloads:
-        style = "green" if each.settled else "yellow"
-        table.add_row(each.kind, each.name, Text(each.state, style=style), Text(each.reason))
-    console.print(table)
-
-
-_STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong": "red"}
-
-
-def show_weights(console: Console, status: VolumeStatus) -> None:
-    """Show a volume against the lock: each file, each model's link, and what nothing names."""
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nWeights")
-    for column in ("model", "file", "size", "state", ""):
-        table.add_column(column, justify="right" if column == "size" else "left")
-    for file in status.files:
-        share = file.done_bytes / file.size_bytes
-        state = f"partial, {100 * share:.1f} %" if file.state == "partial" else file.state
-        table.add_row(
-            file.model,
-            file.name,
-            size_text(file.size_bytes),
-            Text(state, style=_STYLES[file.state]),
-            Text(file.reason),
-        )
-    console.print(table)
-    for model in status.models:
-        if not model.published:
-            console.print(f"{model.id}: {model.reason}", style="yellow", highlight=False)
-    for path, size_bytes in status.unreferenced:
-        what = size_text(size_bytes) if size_bytes else "a link"
-        console.print(f"nothing names {path} ({what})", highlight=False, soft_wrap=True)
-    console.print(
-        f"{size_text(status.missing_bytes)} to download, {size_text(status.free_bytes)} free on "
-        f"{status.volume}",
-        highlight=False,
-        soft_wrap=True,
-    )
 
 
 def _show_answers(console: Console, deployed: Deployed) -> None:

@@ -15,12 +15,12 @@ import typer
 from in_pod import download
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
+from ops.options import command_app
 from ops.report.terminal import CONSOLE
 
-app = typer.Typer(
+app = command_app(
     help="The models' files: download, compare, verify, prune.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 Volume = Annotated[
@@ -122,8 +122,8 @@ def status(
 
     Example: `python -m ops weights status /mnt/llamacpp`
     """
-    from ops.commands.up import summary
     from ops.commands.weights import volume as weights
+    from ops.commands.weights.shown import show_weights
 
     def say(name: str) -> None:
         typer.echo(f"hashing {name}", err=True)
@@ -133,7 +133,7 @@ def status(
     if json_:
         typer.echo(json.dumps(weights.to_json(found), indent=2))
     else:
-        summary.show_weights(_console, found)
+        show_weights(_console, found)
     raise typer.Exit(0 if found.is_whole else 2)
 
 

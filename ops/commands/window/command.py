@@ -11,22 +11,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from ops.errors import OpsError
+from ops.options import command_app, duration
 from ops.report.terminal import say
 
 if TYPE_CHECKING:
     from llama_swap_config.cluster.gpu_tenants import GpuWindow
 
 
-def duration(text: str) -> int:
-    """Read an option such as 30m, as click wants its parsers."""
-    from ops.report.durations import duration_s
-
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+app = command_app()
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
 def window(
     command: Annotated[
         list[str] | None,

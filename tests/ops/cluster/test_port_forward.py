@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from ops.cli import main
-from ops.cluster import environment
 from ops.cluster import port_forward as forwards
 from ops.cluster.environment import KubeTarget
 from ops.cluster.port_forward import port_forward
@@ -79,7 +78,7 @@ def open_it() -> None:
 def test_smoke_asks_through_it_and_ends_it(
     programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(environment, "check_cluster", lambda: TARGET)
+    monkeypatch.setattr(forwards, "check_cluster", lambda: TARGET)
     with FakeEndpoint() as fake:
         kubectl(programs, FORWARDS.format(port=fake.url.rpartition(":")[2]))
         assert main(["smoke", "--model", "qwen3vl-4b"]) == 0

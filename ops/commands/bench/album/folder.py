@@ -13,8 +13,7 @@ from pathlib import Path
 from ops.commands.bench.album.judgement import JUDGEMENT_FILE, Judgement, read_judgement
 from ops.commands.bench.album.prepare import looks_like_photo, metadata
 from ops.commands.bench.album.source import Candidate, Original
-from ops.commands.smoke.outcome import one_line
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 from ops.report.terminal import Say
 
 _LARGEST_FILE_BYTES = 512 << 20

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ops.commands.bench.album.source import Candidate, Original
-from ops.commands.smoke.outcome import one_line
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 from ops.immich.api import READING, Asset, Immich
 from ops.immich.http import GoneError, ImmichError
 from ops.report.terminal import Say

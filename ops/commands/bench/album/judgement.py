@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ops.commands.smoke.outcome import one_line
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 
 JUDGEMENT_FILE = "favourites.csv"
 """Its name beside the photos."""

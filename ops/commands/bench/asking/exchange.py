@@ -13,10 +13,9 @@ import httpx2
 
 from ops.commands.bench.asking.numbers import finite, whole
 from ops.commands.bench.results import Failure
-from ops.endpoint.client import at
+from ops.endpoint.client import CHAT, at
 from ops.report.redaction import MARK, redact
 
-CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 10
 _ATTEMPTS = 2
 _LARGEST_ANSWER_BYTES = 8 << 20

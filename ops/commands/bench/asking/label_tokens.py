@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ops.commands.bench.asking.label_logprobs import label_logprobs
-from ops.commands.smoke.outcome import CheckError
 from ops.endpoint.client import Endpoint, at
+from ops.endpoint.errors import CheckError
 from ops.errors import OpsError
 
 _TIMEOUT_S = 30

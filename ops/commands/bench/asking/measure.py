@@ -20,10 +20,10 @@ from ops.commands.bench.asking.progress import Shown
 from ops.commands.bench.asking.schedule import Question, Unit
 from ops.commands.bench.asking.warm_up import warm_up
 from ops.commands.bench.results import NOT_THE_PHOTO, Answer, Key
-from ops.commands.smoke.outcome import CheckError, one_line
 from ops.endpoint import residents
 from ops.endpoint.client import Endpoint
-from ops.errors import OpsError
+from ops.endpoint.errors import CheckError
+from ops.errors import OpsError, one_line
 
 _BLOCK = 20
 """Questions between two looks at what is loaded."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ops.commands.smoke.outcome import one_line
+from ops.errors import one_line
 
 _LONGEST = 1000
 _LINE_EVERY_S = 15.0

@@ -13,8 +13,8 @@ from PIL import Image
 from ops.commands.bench.asking.exchange import Exchange
 from ops.commands.bench.asking.label_tokens import label_tokens
 from ops.commands.bench.asking.methods import Prompt
-from ops.commands.smoke.outcome import CheckError
 from ops.endpoint.client import Endpoint, at
+from ops.endpoint.errors import CheckError
 from ops.report.redaction import redact_all
 
 _TIMEOUT_S = 10

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from ops.commands.bench.publish.picks import Pick, show, stars
 from ops.commands.bench.publish.record import Entry, Record, Target, read_records
-from ops.commands.smoke.outcome import one_line
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 from ops.immich.api import Asset, Immich
 from ops.immich.http import GoneError
 

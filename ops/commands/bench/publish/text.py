@@ -11,7 +11,7 @@ from rich.text import Text
 from ops.commands.bench.publish.picks import show
 from ops.commands.bench.publish.planning import Plan
 from ops.commands.bench.publish.record import Entry
-from ops.commands.smoke.outcome import one_line
+from ops.errors import one_line
 
 
 def show_plan(console: Console, planned: Plan) -> None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ops.commands.bench.summary import Interval, ModelSummary, Summary
-from ops.commands.smoke.outcome import one_line
+from ops.errors import one_line
 
 
 def show(console: Console, summary: Summary) -> None:

@@ -15,7 +15,7 @@ from ops.commands.drift import server
 from ops.commands.drift.declared import Declared, declared_of
 from ops.commands.drift.look import Look
 from ops.commands.drift.server import is_service, look, nobody_serves
-from ops.commands.smoke.outcome import CheckError
+from ops.endpoint.errors import CheckError
 from stacks.settings import PRODUCTION
 from tests.conftest import Synth
 from tests.fakes import endpoint as fakes

@@ -1,6 +1,6 @@
 """A try without an album and without a GPU: sample pictures, and the tiny models of `make up`.
 
-python -m ops.commands.bench.demo
+python -m benchmarks.photos.demo
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""`down`: end what `up` started."""

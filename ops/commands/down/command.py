@@ -1,0 +1,38 @@
+"""The command `down`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ops.options import EMBEDDED, EmbeddedDir, command_app
+from ops.report.terminal import say
+
+app = command_app()
+
+
+@app.command()
+def down(
+    state_dir: EmbeddedDir = EMBEDDED,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Also delete the cluster's data and state.")
+    ] = False,
+) -> None:
+    """End the embedded cluster and what is served; the data stays for the next `up`.
+
+    Example: `python -m ops down --delete-data`
+    """
+    import shutil
+
+    from ops.commands.serve import run as serve
+    from ops.embedded import cluster as embedded
+
+    served = serve.stop(state_dir)
+    if served:
+        say("ended the front end and its llama-server")
+    if not embedded.down(state_dir, say=say) and not served:
+        say("nothing was running")
+    if delete_data and state_dir.is_dir():
+        shutil.rmtree(state_dir)
+        say(f"deleted {state_dir}")

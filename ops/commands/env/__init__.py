@@ -1,0 +1,1 @@
+"""`env`: the embedded cluster's environment for a shell."""

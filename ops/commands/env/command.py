@@ -1,0 +1,34 @@
+"""The command `env`."""
+
+from __future__ import annotations
+
+import shlex
+
+import typer
+
+from ops.errors import OpsError
+from ops.options import EMBEDDED, EmbeddedDir, command_app
+
+app = command_app()
+
+
+@app.command()
+def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
+    """Print the embedded cluster's environment for a shell.
+
+    An API key is printed as where the shell reads it.
+
+    Example: `eval "$(python -m ops env)"`
+    """
+    from ops.commands.serve import run as serve
+    from ops.embedded import cluster as embedded
+    from ops.endpoint.api_key import KEY_VARIABLE
+
+    cluster = embedded.find(state_dir)
+    if cluster is None:
+        raise OpsError(f"no embedded cluster runs in {state_dir}; start it with `make up`")
+    for name, value in cluster.environment().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    served = serve.find(state_dir)
+    if served is not None and served.key is not None:
+        typer.echo(f'export {KEY_VARIABLE}="{served.key.in_shell}"')

@@ -1,0 +1,39 @@
+"""The command `manifests`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.errors import OpsError
+from ops.options import command_app
+from ops.report.terminal import say
+
+app = command_app()
+
+
+@app.command()
+def manifests(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write to this file; left out: to stdout.")
+    ] = None,
+) -> None:
+    """Write the synthesized objects as Kubernetes YAML; needs no cluster and no provider.
+
+    Example: `python -m ops manifests | kubectl apply --server-side -f -`
+    """
+    from ops.terraform.manifests import manifests as convert
+    from ops.terraform.manifests import to_yaml
+    from ops.terraform.synth import synthesize
+
+    text = to_yaml(convert(synthesize().document))
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OpsError(f"{out} cannot be written ({error.strerror})") from error
+    say(f"wrote {out}")

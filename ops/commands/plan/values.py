@@ -1,0 +1,74 @@
+"""Two values of a field in words."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ops.commands.plan.fields import is_given
+from ops.report.document import Line, Value
+from ops.report.redaction import MARK, is_secret_name
+from ops.report.words import count
+
+_LONG = 200
+"""Characters above which a text is not shown, but counted."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def is_kept(parts: Sequence[str]) -> bool:
+    """Whether what is at a path is to be kept secret: `env[HF_TOKEN].value`, `data[password]`."""
+    names = parts[-2:-1] if parts[-1:] == ("value",) else parts[-1:]
+    return is_secret_name(name for each in names for name in each.strip("[]").split(".")[-1:])
+
+
+def before_and_after(parts: Sequence[str], before: Any, after: Any) -> tuple[Line, Line]:
+    """Say two values beside each other; of long texts only how much of them differs."""
+    if is_kept(parts):
+        return _kept(before), _kept(after)
+    if any(isinstance(each, str) and _is_long(each) for each in (before, after)):
+        if not isinstance(before, str) or not isinstance(after, str):
+            return _long(before), _long(after)
+        changed = _changed_lines(before, after)
+        return ("text",), (f"text, {count(changed, 'line')} changed",)
+    return _short(before), _short(after)
+
+
+def _kept(value: Any) -> Line:
+    if isinstance(value, bool) or not is_given(value):
+        return _short(value)
+    return (Value(MARK),)
+
+
+def _short(value: Any) -> Line:
+    if not is_given(value) or value == "":
+        return ()
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return (Value(f"{value[:16]}..."),)
+    return (Value(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)),)
+
+
+def _long(value: Any) -> Line:
+    if isinstance(value, str) and _is_long(value):
+        return (f"text, {count(len(_lines(value)), 'line')}",)
+    return _short(value)
+
+
+def _is_long(text: str) -> bool:
+    return "\n" in text or len(text) > _LONG
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines, which also splits at characters that end no line of a file.
+    return text.removesuffix("\n").split("\n")
+
+
+def _changed_lines(before: str, after: str) -> int:
+    matcher = difflib.SequenceMatcher(a=_lines(before), b=_lines(after))
+    return sum(
+        max(old_end - old, new_end - new)
+        for tag, old, old_end, new, new_end in matcher.get_opcodes()
+        if tag != "equal"
+    )

@@ -1,0 +1,25 @@
+"""The command `up`."""
+
+from __future__ import annotations
+
+from ops.errors import OpsError
+from ops.options import EMBEDDED, EmbeddedDir, command_app
+from ops.report.terminal import CONSOLE, say
+
+app = command_app()
+
+
+@app.command()
+def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
+    """Start an embedded cluster, deploy the stack into it, and serve the registry beside it.
+
+    Example: `python -m ops up`
+    """
+    from ops.commands.up import summary
+    from ops.commands.up.run import up as run
+
+    deployed = run(state_dir, say=say)
+    summary.show_deployed(CONSOLE, deployed)
+    waiting = [each for each in deployed.workloads if not each.settled]
+    if waiting:
+        raise OpsError(f"{waiting[0].kind} {waiting[0].name} waits: {waiting[0].reason}")

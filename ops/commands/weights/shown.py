@@ -1,0 +1,42 @@
+"""A volume against the lock, on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from in_pod.download import size_text
+from ops.commands.weights.volume import VolumeStatus
+
+_STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong": "red"}
+
+
+def show_weights(console: Console, status: VolumeStatus) -> None:
+    """Show a volume against the lock: each file, each model's link, and what nothing names."""
+    table = Table(box=None, pad_edge=False, title_justify="left", title="\nWeights")
+    for column in ("model", "file", "size", "state", ""):
+        table.add_column(column, justify="right" if column == "size" else "left")
+    for file in status.files:
+        share = file.done_bytes / file.size_bytes
+        state = f"partial, {100 * share:.1f} %" if file.state == "partial" else file.state
+        table.add_row(
+            file.model,
+            file.name,
+            size_text(file.size_bytes),
+            Text(state, style=_STYLES[file.state]),
+            Text(file.reason),
+        )
+    console.print(table)
+    for model in status.models:
+        if not model.published:
+            console.print(f"{model.id}: {model.reason}", style="yellow", highlight=False)
+    for path, size_bytes in status.unreferenced:
+        what = size_text(size_bytes) if size_bytes else "a link"
+        console.print(f"nothing names {path} ({what})", highlight=False, soft_wrap=True)
+    console.print(
+        f"{size_text(status.missing_bytes)} to download, {size_text(status.free_bytes)} free on "
+        f"{status.volume}",
+        highlight=False,
+        soft_wrap=True,
+    )
