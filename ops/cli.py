@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from llama_swap_config.errors import ConfigError
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 
 COMMANDS = {
     "serve": "Serve the registry on this machine until Ctrl-C: download, warm, "
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        line = " ".join(str(error).split())[:300]
+        line = one_line(str(error), limit=300)
         typer.echo(f"error: {type(error).__name__}: {line}; --debug shows where", err=True)
         return 1
     return code if isinstance(code, int) else 0

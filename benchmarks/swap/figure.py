@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from xml.sax.saxutils import escape
 
 from benchmarks.swap.arms import LIMIT
 from benchmarks.swap.tables import p50, p95, part, ratios, totals
 from benchmarks.swap.watch import PARTS, Swap
+from ops.report.svg import WIDTH, bar, document, text
 
-_WIDTH, _LEFT, _RIGHT = 760, 104, 196
+_LEFT, _RIGHT = 104, 196
 _TOP, _ROW, _BAR = 92, 58, 26
 _STEPS_MS = (10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000)
 _CAPTIONS = {
@@ -51,22 +51,22 @@ def render(found: Mapping[str, Sequence[Swap]], note: str) -> str:
     height = _TOP + _ROW * len(found) + 62
     longest_ms = max(1000 * p95(totals(swaps)) for swaps in found.values())
     step_ms = next((step for step in _STEPS_MS if longest_ms / step <= 6), 10_000)
-    scale = (_WIDTH - _LEFT - _RIGHT) / longest_ms
+    scale = (WIDTH - _LEFT - _RIGHT) / longest_ms
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'width="{_WIDTH}" height="{height}" aria-labelledby="title desc">',
-        '<title id="title">What a swap between two models consists of</title>',
-        f'<desc id="desc">{escape(_description(found))}</desc>',
-        f"<style>{_STYLE}</style>",
-        f'<rect class="page" width="{_WIDTH}" height="{height}" rx="6"/>',
-        _text(16, 28, "Request to first token, through a swap of two tiny models", "head"),
+        text(16, 28, "Request to first token, through a swap of two tiny models", "head"),
         *_legend(),
         *_grid(step_ms, longest_ms, scale, _TOP + _ROW * len(found)),
     ]
     by_arm = ratios(found) if LIMIT in found else {}
     for index, (name, swaps) in enumerate(found.items()):
         lines += _arm(name, swaps, by_arm.get(name), _TOP + _ROW * index, scale)
-    return "\n".join([*lines, _text(16, height - 16, note, "soft"), "</svg>"]) + "\n"
+    return document(
+        [*lines, text(16, height - 16, note, "soft")],
+        height=height,
+        title="What a swap between two models consists of",
+        description=_description(found),
+        style=_STYLE,
+    )
 
 
 def _arm(
@@ -75,17 +75,14 @@ def _arm(
     caption = _CAPTIONS[name].split(" ", 1)
     middle = top + _BAR / 2
     for row, words in enumerate(caption):
-        yield _text(16, middle + 4 + (row - (len(caption) - 1) / 2) * 15, words, "name")
+        yield text(16, middle + 4 + (row - (len(caption) - 1) / 2) * 15, words, "name")
     x = float(_LEFT)
     for index, each in enumerate(PARTS):
         ms = 1000 * p50(part(swaps, each))
         width = ms * scale
-        yield (
-            f'<rect class="p{index}" x="{x:.1f}" y="{top}" width="{max(width, 0.5):.1f}" '
-            f'height="{_BAR}"><title>{escape(each)}: {ms:.0f} ms</title></rect>'
-        )
+        yield bar(f"p{index}", x, top, width, _BAR, f"{each}: {ms:.0f} ms")
         if width > 28:
-            yield _text(x + width / 2, middle + 4, f"{ms:.0f}", "in", "middle")
+            yield text(x + width / 2, middle + 4, f"{ms:.0f}", "in", "middle")
         x += width
     median, high = (1000 * each(totals(swaps)) for each in (p50, p95))
     left, right = _LEFT + median * scale, _LEFT + high * scale
@@ -94,18 +91,18 @@ def _arm(
         f'M{left:.1f} {top + _BAR + 2}v8M{right:.1f} {top + _BAR + 2}v8"/>'
     )
     against = "the limit" if ratio is None else f"{ratio:.2f}x the limit"
-    yield _text(_WIDTH - _RIGHT + 20, middle - 4, f"p50 {median:.0f} ms, p95 {high:.0f}", "name")
-    yield _text(_WIDTH - _RIGHT + 20, middle + 13, against, "soft")
+    yield text(WIDTH - _RIGHT + 20, middle - 4, f"p50 {median:.0f} ms, p95 {high:.0f}", "name")
+    yield text(WIDTH - _RIGHT + 20, middle + 13, against, "soft")
 
 
 def _legend() -> Iterator[str]:
     x = 16
     for index, (each, width) in enumerate(zip(PARTS, (138, 170, 76, 100), strict=True)):
         yield f'<rect class="p{index}" x="{x}" y="46" width="12" height="12" rx="2"/>'
-        yield _text(x + 18, 57, each, "soft")
+        yield text(x + 18, 57, each, "soft")
         x += width
     yield f'<path class="whisker" d="M{x} 52h26m-26 -4v8m26 -8v8"/>'
-    yield _text(x + 34, 57, "total, p50 to p95", "soft")
+    yield text(x + 34, 57, "total, p50 to p95", "soft")
 
 
 def _grid(step_ms: int, longest_ms: float, scale: float, bottom: float) -> Iterator[str]:
@@ -113,7 +110,7 @@ def _grid(step_ms: int, longest_ms: float, scale: float, bottom: float) -> Itera
         x = _LEFT + ms * scale
         yield f'<path class="grid" d="M{x:.1f} {_TOP - 12}V{bottom - 4}"/>'
         label = f"{ms} ms" if ms == 0 else str(ms)
-        yield _text(x, bottom + 12, label, "soft", "middle")
+        yield text(x, bottom + 12, label, "soft", "middle")
 
 
 def _description(found: Mapping[str, Sequence[Swap]]) -> str:
@@ -126,10 +123,3 @@ def _description(found: Mapping[str, Sequence[Swap]]) -> str:
             f"parts: {parts}."
         )
     return "Stacked bars, all in milliseconds. " + " ".join(rows)
-
-
-def _text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
-    return (
-        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
-        f"{escape(words)}</text>"
-    )

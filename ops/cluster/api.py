@@ -7,7 +7,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from ops.errors import OpsError
+from ops.errors import OpsError, reason_of
 
 if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig
@@ -43,9 +43,8 @@ def read_kubeconfig(target: KubeTarget) -> SingleConfig:
 
 def unusable(target: KubeTarget, error: Exception) -> OpsError:
     """Say in one line why a kubeconfig cannot be used."""
-    reason = " ".join(str(error).split())[:300]
     return OpsError(
-        f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used ({reason})"
+        f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used ({reason_of(error)})"
     )
 
 
@@ -118,8 +117,7 @@ class KubeApi:
                 method, path, json=body, headers={"Content-Type": f"application/{kind}"}
             )
         except self._errors as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ConnectionError(reason) from error
+            raise ConnectionError(reason_of(error)) from error
         if "date" in answer.headers:
             server = parsedate_to_datetime(answer.headers["date"]).timestamp()
             self._ahead_s = server - time.time()

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from ops.errors import OpsError
+from ops.errors import OpsError, reason_of
 
 _CONNECT_TIMEOUT_S = 5
 
@@ -73,7 +73,7 @@ def check_cluster() -> KubeTarget:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         contexts = [each["name"] for each in config["contexts"]]
     except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = reason_of(error, limit=160)
         raise OpsError(f"KUBE_CONFIG_PATH is {config_path}: no kubeconfig ({reason})") from error
     context = os.environ.get("KUBE_CTX", "")
     allowed = f"contexts of {config_path}: {', '.join(contexts) or 'none'}"

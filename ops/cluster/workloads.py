@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ops.cluster.api import DECODING, read_kubeconfig, unusable
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line, reason_of
 
 if TYPE_CHECKING:
     from ops.cluster.environment import KubeTarget
@@ -83,7 +83,7 @@ class Cluster:
                 with DECODING:
                     self._client.apply(from_dict(manifest), force=True)
             except self._refusals as error:
-                raise OpsError(f"{name} is refused ({_one_line(error)})") from error
+                raise OpsError(f"{name} is refused ({reason_of(error)})") from error
 
     def workloads(self, namespace: str) -> tuple[Workload, ...]:
         """List what runs in a namespace and why the rest does not.
@@ -103,7 +103,7 @@ class Cluster:
                 sets = list(self._client.list(ReplicaSet, namespace=namespace))
                 events = list(self._client.list(Event, namespace=namespace))
         except self._refusals as error:
-            raise OpsError(f"the API server does not answer ({_one_line(error)})") from error
+            raise OpsError(f"the API server does not answer ({reason_of(error)})") from error
         found = [*map(_claim, claims), *map(_pod, pods), *map(_job, jobs)]
         wanted = {
             each.metadata.name
@@ -123,7 +123,7 @@ class Cluster:
             ]
             reason = refusals[-1] if refusals else "no pod yet"
             found.append(
-                Workload(kind="ReplicaSet", name=name, state="no pod", reason=_short(reason))
+                Workload(kind="ReplicaSet", name=name, state="no pod", reason=one_line(reason))
             )
         return tuple(found)
 
@@ -173,7 +173,7 @@ def _job(job: Any) -> Workload:
         return Workload(kind="Job", name=name, state="Complete")
     if "Failed" in conditions:
         message = conditions["Failed"].message or "failed"
-        return Workload(kind="Job", name=name, state="Failed", reason=_short(message))
+        return Workload(kind="Job", name=name, state="Failed", reason=one_line(message))
     failed = job.status.failed or 0
     reason = "not finished" + (f", {failed} pods failed so far" if failed else "")
     return Workload(kind="Job", name=name, state="Active", reason=reason)
@@ -195,7 +195,7 @@ def _pod(pod: Any) -> Workload:
             reason = _container_reason(pod) or "not ready"
     elif phase == "Failed":
         reason = _container_reason(pod) or pod.status.message or "failed"
-    return Workload(kind="Pod", name=pod.metadata.name, state=state, reason=_short(reason))
+    return Workload(kind="Pod", name=pod.metadata.name, state=state, reason=one_line(reason))
 
 
 def _container_reason(pod: Any) -> str:
@@ -211,12 +211,3 @@ def _container_reason(pod: Any) -> str:
         if ended and ended.exitCode:
             return f"{status.name}: exit code {ended.exitCode}"
     return ""
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 300 else f"{line[:297]}..."
-
-
-def _one_line(error: BaseException) -> str:
-    return _short(str(error)) or type(error).__name__

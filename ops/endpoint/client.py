@@ -15,7 +15,8 @@ import httpx2
 
 from ops.endpoint.api_key import KEY_VARIABLE, authorization
 from ops.endpoint.errors import CheckError
-from ops.errors import OpsError, one_line
+from ops.endpoint.whole_answer import read_whole
+from ops.errors import OpsError, one_line, reason_of
 
 CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5
@@ -152,13 +153,9 @@ class Endpoint:
                 timeout=httpx2.Timeout(timeout_s, connect=connect_s),
             ) as response,
         ):
-            content = bytearray()
-            for part in response.iter_bytes():
-                content += part
-                if time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout("the answer goes on and on")
-                if len(content) > _LARGEST_ANSWER_BYTES:
-                    raise CheckError(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
+            content = read_whole(response, deadline=deadline, most_bytes=_LARGEST_ANSWER_BYTES)
+            if len(content) > _LARGEST_ANSWER_BYTES:
+                raise CheckError(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
             media_type = response.headers.get("content-type", "").partition(";")[0].strip()
             return Answer(
                 status=response.status_code,
@@ -178,7 +175,7 @@ class Endpoint:
         except httpx2.TimeoutException as error:
             raise CheckError(f"no whole answer within {timeout_s:g} s", ends="model") from error
         except httpx2.HTTPError as error:
-            reason = one_line(str(error)) or type(error).__name__
+            reason = reason_of(error, limit=240)
             raise CheckError(f"the connection broke before the answer ({reason})") from error
 
 

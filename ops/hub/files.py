@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ops.errors import OpsError
+from ops.errors import OpsError, reason_of
 
 # Otherwise the library asks the hub for a list of programs and keeps it in the home directory.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -160,7 +160,7 @@ def _one_line(subject: str) -> Iterator[None]:
     except (httpx2.HTTPError, httpx2.InvalidURL, OfflineModeIsEnabled) as error:
         host = urlsplit(_endpoint()).hostname or "HF_ENDPOINT"
         offline = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else ""
-        reason = offline or " ".join(str(error).split()) or type(error).__name__
+        reason = offline or reason_of(error)
         raise OpsError(f"{subject}: {host} cannot be asked ({reason})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OpsError(

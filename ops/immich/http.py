@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ops.endpoint.client import at
-from ops.errors import OpsError, one_line
+from ops.endpoint.whole_answer import read_whole
+from ops.errors import OpsError, one_line, reason_of
 
 KEY_VARIABLE = "IMMICH_API_KEY"
 """The variable that holds the key; there is no option for it, which would show it to others."""
@@ -121,7 +122,7 @@ class ImmichHttp:
             try:
                 response, content = self._send(verb, path, body)
             except httpx2.HTTPError as error:
-                reason = one_line(str(error)) or type(error).__name__
+                reason = reason_of(error, limit=240)
                 failure = OpsError(f"no whole answer from Immich at {self.url} ({reason})")
                 failure.__cause__ = error
             else:
@@ -167,16 +168,17 @@ class ImmichHttp:
     ) -> tuple[httpx2.Response, bytes]:
         deadline = time.monotonic() + self._timeout_s
         with self._client.stream(verb, f"{self.url}/api{path}", json=body) as response:
-            content = bytearray()
-            for part in response.iter_bytes():
-                content += part
-                if time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout(f"more than {self._timeout_s:g} s")
-                if len(content) > _LARGEST_ANSWER_BYTES:
-                    raise OpsError(
-                        f"Immich answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB to {path}"
-                    )
-            return response, bytes(content)
+            content = read_whole(
+                response,
+                deadline=deadline,
+                most_bytes=_LARGEST_ANSWER_BYTES,
+                late=f"more than {self._timeout_s:g} s",
+            )
+            if len(content) > _LARGEST_ANSWER_BYTES:
+                raise OpsError(
+                    f"Immich answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB to {path}"
+                )
+            return response, content
 
     def _refusal(
         self, response: httpx2.Response, content: bytes, verb: Verb, path: str

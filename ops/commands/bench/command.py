@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from ops.commands.bench.publish import command as publishing
 from ops.commands.bench.results import Method
 from ops.errors import OpsError
-from ops.options import command_app, duration
+from ops.options import OnlyModels, command_app, duration
 
 URL_VARIABLE = "LLAMA_SWAP_URL"
 """Set by `ops window -- COMMAND`: the endpoint that it opened."""
@@ -77,10 +77,7 @@ def run(
         ),
     ] = None,
     album: Annotated[str | None, typer.Option("--album", help="The name of its album.")] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", help="Ask only this one; repeatable.", show_default=False),
-    ] = None,
+    model: OnlyModels = None,
     method: Annotated[
         Method | None,
         typer.Option(

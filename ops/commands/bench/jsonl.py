@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ops.errors import OpsError
+from ops.errors import OpsError, writing
 
 
 class Appender:
@@ -25,11 +25,9 @@ class Appender:
             OpsError: when another process appends to it, or it cannot be written.
         """
         self._path = path
-        try:
+        with writing(path):
             # Without a buffer: closing would write once more what the disk did not take.
             self._file = path.open("a+b", buffering=0)
-        except OSError as error:
-            raise OpsError(f"{path} cannot be written ({error.strerror})") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._cut_torn_line()
@@ -54,13 +52,11 @@ class Appender:
         """
         # Escaped to ASCII, a line end or a terminal's control in a name stays within its line.
         line = json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
-        try:
+        with writing(self._path):
             left = memoryview(line.encode("ascii"))
             while left:
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise OpsError(f"{self._path} cannot be written ({error.strerror})") from error
 
     def _cut_torn_line(self) -> None:
         self._file.seek(0)

@@ -12,7 +12,7 @@ from rich.console import Console
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.commands.drift.difference import SOURCES
 from ops.errors import OpsError
-from ops.options import command_app
+from ops.options import AsJson, AsMarkdown, EndpointUrl, LockPath, check_one_format, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -20,15 +20,7 @@ app = command_app()
 
 @app.command()
 def drift(
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url",
-            help="The running server, http://host:port; left out: by kubectl port-forward to the "
-            "cluster of KUBE_CONFIG_PATH and KUBE_CTX.",
-            show_default=False,
-        ),
-    ] = None,
+    url: EndpointUrl = None,
     volume: Annotated[
         Path | None,
         typer.Option(
@@ -46,16 +38,9 @@ def drift(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a job's summary.")] = False,
-    lock: Annotated[
-        Path,
-        typer.Option(
-            "--lock",
-            help="Of the volume's files; left out: the repository's models.lock.json.",
-            show_default=False,
-        ),
-    ] = LOCK_PATH,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+    lock: LockPath = LOCK_PATH,
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", min=1, help="For the answer of one source.")
     ] = 180,
@@ -69,8 +54,7 @@ def drift(
 
     Example: `python -m ops drift --volume /mnt/llamacpp`
     """
-    if as_json and as_markdown:
-        raise typer.BadParameter("--json and --markdown exclude each other")
+    check_one_format(as_json=as_json, as_markdown=as_markdown)
     from ops.commands.drift import text
     from ops.commands.drift.declared import declare
     from ops.commands.drift.run import Ask

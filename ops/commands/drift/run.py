@@ -19,6 +19,7 @@ from ops.commands.drift import cluster, server, terraform, volume
 from ops.commands.drift.declared import Declared
 from ops.commands.drift.difference import SOURCES, Difference, Source, merge
 from ops.commands.drift.look import Look, NotAskedError
+from ops.endpoint.errors import CheckError
 from ops.errors import OpsError, one_line
 
 State = Literal["asked", "not asked", "unreachable"]
@@ -181,6 +182,6 @@ def _ask_all(
 
 def _reason(error: Exception) -> str:
     text = one_line(str(error), limit=400)
-    if isinstance(error, OpsError | ConfigError) or type(error).__name__ == "CheckError":
+    if isinstance(error, OpsError | ConfigError | CheckError):
         return text
     return f"{type(error).__name__}: {text}"

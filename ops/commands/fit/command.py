@@ -12,8 +12,8 @@ from llama_swap_config.checks import check_registry
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LOCK_PATH, lock_models
 from llama_swap_config.model import KvCacheType, ProjectorQuantisation
-from ops.errors import OpsError
-from ops.options import command_app
+from ops.errors import OpsError, writing
+from ops.options import AsJson, AsMarkdown, LockPath, check_one_format, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -38,17 +38,12 @@ def fit(
     usable_mib: Annotated[
         int | None, typer.Option("--usable-mib", min=1, help="What if: the size of the card.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Also draw it into this SVG file.")
     ] = None,
-    lock: Annotated[
-        Path,
-        typer.Option(
-            "--lock", help="Left out: the repository's models.lock.json.", show_default=False
-        ),
-    ] = LOCK_PATH,
+    lock: LockPath = LOCK_PATH,
 ) -> None:
     """Show what each model takes of the card, and which fit together: exit code 0 fits, 1 not.
 
@@ -61,8 +56,7 @@ def fit(
     from ops.commands.fit.run import fit as run
     from stacks.settings import PRODUCTION
 
-    if as_json and as_markdown:
-        raise typer.BadParameter("--json and --markdown exclude each other")
+    check_one_format(as_json=as_json, as_markdown=as_markdown)
     files = read_lock(lock)
     what_if = WhatIf(
         model=model,
@@ -75,10 +69,8 @@ def fit(
     models, node = assume(locked, PRODUCTION.node, what_if, files)
     found = run(models, RESIDENCY, node)
     if plot is not None:
-        try:
+        with writing(plot):
             plot.write_text(fit_figure.render(found), encoding="utf-8")
-        except OSError as error:
-            raise OpsError(f"{plot} cannot be written ({error.strerror})") from error
     if as_json:
         typer.echo(json.dumps(fit_text.as_json(found), indent=2))
     elif as_markdown:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape
 
 from llama_swap_config.fit.vram import Vram
 from ops.commands.fit.run import Fit
 from ops.commands.fit.text import TERMS
+from ops.report.svg import WIDTH, bar, document, text
 
-_WIDTH, _LEFT, _RIGHT = 760, 150, 130
+_LEFT, _RIGHT = 150, 130
 _TOP, _ROW, _BAR = 100, 40, 22
 _NAME = 18
 _STEPS_MIB = (1024, 2048, 4096, 8192, 16384)
@@ -49,23 +49,22 @@ def render(found: Fit) -> str:
     """
     rows = _rows(found)
     widest = max([found.card.usable_mib, *(_end(found, each) for _, each, _ in rows)])
-    scale = (_WIDTH - _LEFT - _RIGHT) / widest
+    scale = (WIDTH - _LEFT - _RIGHT) / widest
     bottom = _TOP + _ROW * len(rows)
-    height = bottom + 54
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'width="{_WIDTH}" height="{height}" aria-labelledby="title desc">',
-        '<title id="title">What the models take of the card</title>',
-        f'<desc id="desc">{escape(_description(found))}</desc>',
-        f"<style>{_STYLE}</style>",
-        f'<rect class="page" width="{_WIDTH}" height="{height}" rx="6"/>',
-        _text(16, 28, f"What the models take of {found.card.share}", "head"),
+        text(16, 28, f"What the models take of {found.card.share}", "head"),
         *_legend(found),
         *_grid(found.card.usable_mib, widest, scale, bottom),
     ]
     for index, (name, all_vram, spare_mib) in enumerate(rows):
         lines += _row(found, name, all_vram, spare_mib, _TOP + _ROW * index, scale)
-    return "\n".join([*lines, "</svg>"]) + "\n"
+    return document(
+        lines,
+        height=bottom + 54,
+        title="What the models take of the card",
+        description=_description(found),
+        style=_STYLE,
+    )
 
 
 _Row = tuple[tuple[str, ...], list[Vram], float]
@@ -96,11 +95,11 @@ def _row(
     for line, name in enumerate(shown):
         words = name if line == 0 or len(names) > 2 else f"+ {name}"
         words = words if len(words) <= _NAME else f"{words[: _NAME - 1]}…"
-        yield _text(16, top + _BAR / 2 + 4 + (line - (len(shown) - 1) / 2) * 15, words, "name")
+        yield text(16, top + _BAR / 2 + 4 + (line - (len(shown) - 1) / 2) * 15, words, "name")
     x = float(_LEFT)
     others = found.card.usable_mib - found.card.free_mib
     if others:
-        yield _rect("taken", x, top, others * scale, f"others and floor: {others} MiB")
+        yield bar("taken", x, top, others * scale, _BAR, f"others and floor: {others} MiB")
         x += others * scale
     for number, vram in enumerate(all_vram):
         if number:
@@ -108,7 +107,7 @@ def _row(
         for index, (field, name, _) in enumerate(TERMS):
             mib = getattr(vram, field)
             if mib:
-                yield _rect(f"p{index}", x, top, mib * scale, f"{name}: {mib:.0f} MiB")
+                yield bar(f"p{index}", x, top, mib * scale, _BAR, f"{name}: {mib:.0f} MiB")
                 x += mib * scale
     total = sum(each.total_mib for each in all_vram)
     verdict, style = (
@@ -116,8 +115,8 @@ def _row(
         if spare_mib >= 0
         else (f"{-spare_mib:.0f} over", "over")
     )
-    yield _text(_WIDTH - 16, top + _BAR / 2 - 3, f"{total:.0f}", "name", "end")
-    yield _text(_WIDTH - 16, top + _BAR / 2 + 12, verdict, style, "end")
+    yield text(WIDTH - 16, top + _BAR / 2 - 3, f"{total:.0f}", "name", "end")
+    yield text(WIDTH - 16, top + _BAR / 2 + 12, verdict, style, "end")
 
 
 def _legend(found: Fit) -> Iterator[str]:
@@ -127,7 +126,7 @@ def _legend(found: Fit) -> Iterator[str]:
         entries.append(("taken", "others and floor"))
     for style, name in entries:
         yield f'<rect class="{style}" x="{x}" y="48" width="12" height="12" rx="2"/>'
-        yield _text(x + 18, 59, name, "soft")
+        yield text(x + 18, 59, name, "soft")
         x += 34 + 7 * len(name)
 
 
@@ -136,10 +135,10 @@ def _grid(usable_mib: int, widest: float, scale: float, bottom: float) -> Iterat
     for mib in range(0, int(widest) + 1, step):
         x = _LEFT + mib * scale
         yield f'<path class="grid" d="M{x:.1f} {_TOP - 12}V{bottom}"/>'
-        yield _text(x, bottom + 18, f"{mib // 1024} GiB", "soft", "middle")
+        yield text(x, bottom + 18, f"{mib // 1024} GiB", "soft", "middle")
     x = _LEFT + usable_mib * scale
     yield f'<path class="edge" d="M{x:.1f} {_TOP - 16}V{bottom}"/>'
-    yield _text(x, bottom + 36, f"the card: {usable_mib} MiB", "soft", "middle")
+    yield text(x, bottom + 36, f"the card: {usable_mib} MiB", "soft", "middle")
 
 
 def _description(found: Fit) -> str:
@@ -149,17 +148,3 @@ def _description(found: Fit) -> str:
         for names, all_vram, spare in _rows(found)
     ]
     return f"Stacked bars in MiB against {found.card.share}. {' '.join(parts)}"
-
-
-def _rect(style: str, x: float, top: float, width: float, title: str) -> str:
-    return (
-        f'<rect class="{style}" x="{x:.1f}" y="{top}" width="{max(width, 0.5):.1f}" '
-        f'height="{_BAR}"><title>{escape(title)}</title></rect>'
-    )
-
-
-def _text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
-    return (
-        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
-        f"{escape(words)}</text>"
-    )

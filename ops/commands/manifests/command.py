@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.errors import OpsError
+from ops.errors import writing
 from ops.options import command_app
 from ops.report.terminal import say
 
@@ -32,8 +32,6 @@ def manifests(
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
+    with writing(out):
         out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OpsError(f"{out} cannot be written ({error.strerror})") from error
     say(f"wrote {out}")

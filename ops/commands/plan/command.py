@@ -10,7 +10,7 @@ import typer
 
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
-from ops.options import command_app
+from ops.options import AsJson, AsMarkdown, check_one_format, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -26,8 +26,8 @@ def plan(
             show_default=False,
         ),
     ] = None,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_markdown: AsMarkdown = False,
+    as_json: AsJson = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -62,8 +62,7 @@ def plan(
     from ops.report import markdown, on_terminal
     from ops.report.safe_text import one_line
 
-    if as_json and as_markdown:
-        raise typer.BadParameter("--json and --markdown exclude each other")
+    check_one_format(as_json=as_json, as_markdown=as_markdown)
     with ended_by_signals():
         found = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
     shown = document(found)

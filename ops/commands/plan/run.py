@@ -13,7 +13,7 @@ from ops.commands.plan.comparison import Comparison, Refreshed, compare
 from ops.commands.plan.refresh import check_environment, disagreements, real_verdict
 from ops.commands.plan.revision import find_base, unpack
 from ops.commands.plan.side import read_side
-from ops.errors import OpsError
+from ops.errors import writing
 from ops.report.document import Document
 from ops.report.markdown import as_comment, as_markdown
 
@@ -63,9 +63,7 @@ def write_report(directory: Path, found: Comparison, document: Document) -> None
         "comment.md": as_comment(document),
         "plan.json": json.dumps(as_json(found), indent=2) + "\n",
     }
-    try:
+    with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (directory / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OpsError(f"{directory} cannot be written ({error.strerror})") from error

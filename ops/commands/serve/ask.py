@@ -13,7 +13,7 @@ from ops.commands.serve.run import Served
 from ops.endpoint.api_key import authorization
 from ops.endpoint.client import CHAT
 from ops.endpoint.pictures import data_uri, solid_picture
-from ops.errors import OpsError
+from ops.errors import OpsError, reason_of
 
 _QUESTION = "What is in this picture?"
 _MAX_TOKENS = 24
@@ -59,9 +59,10 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
             timings = body["timings"]
             answer_s = (timings["prompt_ms"] + timings["predicted_ms"]) / 1000
         except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
+            reason = reason_of(error, limit=200)
             raise OpsError(
-                f"model {model!r} did not answer about a picture ({_one_line(error)}); the log "
-                f"is {served.log}"
+                f"model {model!r} did not answer about a picture ({reason}); the log is "
+                f"{served.log}"
             ) from error
         elapsed_s = time.monotonic() - started
         yield Answer(model=model, text=text, swap_s=elapsed_s - answer_s, answer_s=answer_s)
@@ -91,7 +92,3 @@ def _request(model: str) -> dict[str, object]:
             }
         ],
     }
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

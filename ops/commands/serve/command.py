@@ -12,7 +12,7 @@ from llama_swap_config.front_ends.front_end import FrontEnd
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
-from ops.options import command_app
+from ops.options import LockPath, command_app
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -28,14 +28,7 @@ def serve(
             "models with random weights.",
         ),
     ] = None,
-    lock: Annotated[
-        Path,
-        typer.Option(
-            "--lock",
-            help="The lock of --weights; left out: the repository's models.lock.json.",
-            show_default=False,
-        ),
-    ] = LOCK_PATH,
+    lock: LockPath = LOCK_PATH,
     front_end: Annotated[
         FrontEnd | None,
         typer.Option("--front-end", help="Left out: llama-swap where it is on PATH."),

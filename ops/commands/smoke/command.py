@@ -12,8 +12,8 @@ from rich.console import Console
 
 from llama_swap_config.registry import REGISTRY
 from ops.endpoint.api_key import api_key
-from ops.errors import OpsError
-from ops.options import command_app
+from ops.errors import OpsError, writing
+from ops.options import AsJson, EndpointUrl, OnlyModels, command_app
 from ops.report.terminal import CONSOLE
 
 if TYPE_CHECKING:
@@ -25,26 +25,15 @@ app = command_app()
 
 @app.command()
 def smoke(
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url",
-            help="The endpoint, http://host:port; left out: by kubectl port-forward to the "
-            "cluster of KUBE_CONFIG_PATH and KUBE_CTX.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", help="Ask only this one; repeatable.", show_default=False),
-    ] = None,
+    url: EndpointUrl = None,
+    model: OnlyModels = None,
     random_weights: Annotated[
         bool,
         typer.Option(
             "--random-weights", help="The weights are stand-ins: ask for no colour by name."
         ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    json_: AsJson = False,
     junit: Annotated[
         Path | None,
         typer.Option("--junit", help="Also write JUnit XML here.", show_default=False),
@@ -98,10 +87,8 @@ def smoke(
     else:
         report.show(CONSOLE, result)
     if junit is not None:
-        try:
+        with writing(junit):
             junit.write_text(report.to_junit(result), encoding="utf-8")
-        except OSError as error:
-            raise OpsError(f"{junit} cannot be written ({error.strerror})") from error
     if result.failed:
         raise OpsError(report.line_of(result.failed[0]))
 

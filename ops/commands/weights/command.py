@@ -15,7 +15,7 @@ import typer
 from in_pod import download
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
-from ops.options import command_app
+from ops.options import AsJson, LockPath, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app(
@@ -31,12 +31,6 @@ Publish = Annotated[
     typer.Option(
         "--publish/--no-publish",
         help="Serve them from now on, or only bring the files: before a merge, say.",
-    ),
-]
-Lock = Annotated[
-    Path,
-    typer.Option(
-        "--lock", help="Left out: the repository's models.lock.json.", show_default=False
     ),
 ]
 WaitS = Annotated[float, typer.Option("--wait-s", min=0, help="For another run on the volume.")]
@@ -77,7 +71,7 @@ def _refuse_strange_root(volume: Path) -> None:
 @app.command()
 def pull(
     volume: Volume,
-    lock: Lock = LOCK_PATH,
+    lock: LockPath = LOCK_PATH,
     publish: Publish = True,
     connections: Annotated[
         int, typer.Option("--connections", min=1, help="To the hub, in all.")
@@ -110,11 +104,11 @@ def pull(
 @app.command()
 def status(
     volume: Volume,
-    lock: Lock = LOCK_PATH,
+    lock: LockPath = LOCK_PATH,
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Hash every file too; left out: sizes alone.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    json_: AsJson = False,
 ) -> None:
     """Compare a volume with the lock: present, partial, wrong, missing, named by nothing.
 
@@ -158,7 +152,7 @@ def verify(
 @app.command()
 def prune(
     volume: Volume,
-    lock: Lock = LOCK_PATH,
+    lock: LockPath = LOCK_PATH,
     grace_h: Annotated[
         float, typer.Option("--grace-h", min=0, help="Hours that a thing stays unneeded first.")
     ] = 168,

@@ -12,7 +12,7 @@ from ops.commands.window import taking
 from ops.commands.window.holders import Holders
 from ops.commands.window.in_window import hold, run_command
 from ops.commands.window.opening import Opening, check, queues_of
-from ops.errors import OpsError
+from ops.errors import OpsError, reason_of
 from ops.machine.signals import ended_once
 from ops.report.durations import clock, span
 from ops.report.terminal import Say
@@ -193,7 +193,7 @@ def _why(error: BaseException) -> str:
         return "Ctrl-C"
     if isinstance(error, SystemExit):
         return f"ended by signal {int(str(error)) - 128}"
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return reason_of(error)
 
 
 def _later(window: Window, settings: GpuWindow) -> str:

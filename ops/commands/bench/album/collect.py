@@ -19,7 +19,7 @@ from ops.commands.bench.album.source import Candidate, Original, Source
 from ops.commands.bench.answers import ALBUM, PHOTOS, read_album, read_photos
 from ops.commands.bench.jsonl import write_whole
 from ops.commands.bench.results import Failure, Photo
-from ops.errors import OpsError
+from ops.errors import OpsError, writing
 from ops.report.terminal import Say
 
 IMAGES = "images"
@@ -72,7 +72,7 @@ def collect(
     more = "more " if kept else ""
     say(f"drew {len(added)} {more}of {len(candidates)} photos from {source.title}")
     about = _album(candidates, sample=sample, drawn=max(before, len(drawn)))
-    try:
+    with writing(run_dir):
         (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
         done = read_prepared(run_dir)
         shots = [Shot(photo=each, look=done.get(each.source_id, {}).get("look")) for each in kept]
@@ -81,8 +81,6 @@ def collect(
         _check_some(photos, source)
         write_photos(run_dir, photos)
         write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
-    except OSError as error:
-        raise OpsError(f"{run_dir} cannot be written ({error.strerror or error})") from error
     return photos
 
 

@@ -22,6 +22,7 @@ import PIL
 from PIL import ExifTags, Image, ImageCms, features
 
 from ops.commands.bench.results import Failure
+from ops.errors import reason_of
 
 LONG_EDGE_PX = 1024
 JPEG_QUALITY = 85
@@ -192,7 +193,7 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
         except Exception as error:
             # Decoders raise what their parsers stumble over: OSError, SyntaxError, ValueError,
             # struct.error, zlib.error, KeyError, and more.
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            reason = reason_of(error, limit=160)
             raise PhotoError("image_unreadable", f"cannot be decoded ({reason})") from error
 
 

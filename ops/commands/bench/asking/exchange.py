@@ -14,6 +14,7 @@ import httpx2
 from ops.commands.bench.asking.numbers import finite, whole
 from ops.commands.bench.results import Failure
 from ops.endpoint.client import CHAT, at
+from ops.endpoint.whole_answer import read_whole
 from ops.report.redaction import MARK, redact
 
 _CONNECT_TIMEOUT_S = 10
@@ -145,14 +146,10 @@ class Asker:
         """
         timeout = httpx2.Timeout(limit_s, connect=min(limit_s, _CONNECT_TIMEOUT_S))
         with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
-            content = bytearray()
-            for part in response.iter_bytes():
-                content += part
-                if self._clock() > deadline:
-                    raise httpx2.ReadTimeout("the answer goes on and on")
-                if len(content) > _LARGEST_ANSWER_BYTES:
-                    break
-            return response.status_code, bytes(content)
+            content = read_whole(
+                response, deadline=deadline, most_bytes=_LARGEST_ANSWER_BYTES, clock=self._clock
+            )
+            return response.status_code, content
 
     def _exchange(self, status: int, content: bytes, wall_s: float, attempt: int) -> Exchange:
         text = content.decode("utf-8", errors="replace")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ops.commands.bench.jsonl import write_whole
-from ops.errors import OpsError
+from ops.errors import OpsError, writing
 
 Target = Literal["rating", "tag", "album"]
 State = Literal["begun", "done", "undone"]
@@ -63,10 +63,8 @@ def alone(run_dir: Path) -> Iterator[None]:
         OpsError: when another one does, or the directory cannot be written.
     """
     path = run_dir / "publish.lock"
-    try:
+    with writing(path):
         lock = path.open("w")
-    except OSError as error:
-        raise OpsError(f"{path} cannot be written ({error.strerror})") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
