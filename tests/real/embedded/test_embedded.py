@@ -152,7 +152,7 @@ def test_an_up_that_is_ended_half_way_leaves_nothing_behind(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from ops import embedded;"
+        "import sys; from pathlib import Path; from ops.embedded import cluster as embedded;"
         "embedded.up(Path(sys.argv[1]), say=lambda line: print(line, flush=True))"
     )
     process = subprocess.Popen(
