@@ -8,14 +8,14 @@ from llama_swap_config.errors import ConfigError
 def main() -> int:
     """Synthesize the stack; a bad registry, lock or setting is one line and exit code 1."""
     try:
-        # Imported here because a bad entry of the registry already fails when it is loaded.
+        # Imported here because a bad setting already fails when it is loaded.
         from constructs.terraform import App
-        from llama_swap_config.registry import REGISTRY, RESIDENCY
+        from llama_swap_config.declaration import load
         from stacks.llama_cpp import LlamaCppStack
-        from stacks.settings import PRODUCTION
+        from stacks.production import PRODUCTION
 
         app = App()
-        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, models=REGISTRY, residency=RESIDENCY)
+        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, declaration=load())
         app.synth()
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,12 +18,12 @@ class ConfigError(Exception):
 
 
 def require_setting(condition: bool, name: str, value: object, allowed: str) -> None:
-    """Refuse a value of stacks/settings.py that is not what it allows.
+    """Refuse a value of stacks/production.py that is not what it allows.
 
     Raises:
         ConfigError: when the condition does not hold.
     """
     if not condition:
         raise ConfigError.of(
-            "settings", name, value, allowed=allowed, remedy="correct it in stacks/settings.py"
+            "settings", name, value, allowed=allowed, remedy="correct it in stacks/production.py"
         )

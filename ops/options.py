@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 
 EMBEDDED = ROOT / ".embedded"
@@ -45,6 +47,9 @@ def check_one_format(*, as_json: bool, as_markdown: bool) -> None:
         raise typer.BadParameter("--json and --markdown exclude each other")
 
 
+_Model = TypeVar("_Model")
+
+
 def command_app(**settings: Any) -> typer.Typer:
     """Make the application of one command, as they all are."""
     return typer.Typer(add_completion=False, rich_markup_mode="markdown", **settings)
@@ -58,3 +63,31 @@ def duration(text: str) -> int:
         return duration_s(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def choose(
+    models: Mapping[str, _Model],
+    ids: Iterable[str],
+    *,
+    unknown: str = "--model is {!r}; allowed: {}",
+    error: type[Exception] = OpsError,
+) -> tuple[_Model, ...]:
+    """Find the models that the operator names.
+
+    Args:
+        models: Those that may be named, by id.
+        ids: Those that are; none: all of them.
+        unknown: What is said of an id that is not among them, with the ids that are.
+        error: What is raised then.
+
+    Returns:
+        The models in the registry's order, each once.
+
+    Raises:
+        OpsError: or the error that is passed, for an id that no model has.
+    """
+    wanted = tuple(ids)
+    for each in wanted:
+        if each not in models:
+            raise error(unknown.format(each, ", ".join(models)))
+    return tuple(model for each, model in models.items() if not wanted or each in wanted)

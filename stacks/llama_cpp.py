@@ -16,13 +16,8 @@ from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
-from llama_swap_config.checks import check_registry
-from llama_swap_config.fit.budget import check_budget
-from llama_swap_config.fit.residency import ONE_AT_A_TIME, Residency
+from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends.program import front_end_program
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LOCK_PATH, lock_models
-from llama_swap_config.model import Model
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
@@ -48,9 +43,7 @@ class LlamaCppStack(tf.TerraformStack):
         id: str,
         *,
         settings: Settings,
-        models: tuple[Model, ...],
-        residency: Residency = ONE_AT_A_TIME,
-        lock_path: Path = LOCK_PATH,
+        declaration: Declaration,
     ) -> None:
         """Declare the stack.
 
@@ -58,17 +51,15 @@ class LlamaCppStack(tf.TerraformStack):
             scope: The app.
             id: The stack's id.
             settings: The facts of the cluster.
-            models: The registry.
-            residency: Which of them may be on the card together; left out: one at a time.
-            lock_path: The lock; left out: the repository's own.
+            declaration: The models.
 
         Raises:
-            ConfigError: when the registry, the lock or the settings do not hold together, and
-                when a model does not run on the card, the engine or the node that they name.
+            ConfigError: when a model does not run on the card, the engine or the node that the
+                settings name.
         """
         super().__init__(scope, id)
-        locked = lock_models(check_registry(models), read_lock(lock_path))
-        residents = check_budget(locked, residency, settings.node)
+        locked = declaration.locked
+        residents = declaration.residents(settings.node)
         tf.PgBackend(self, conn_str="", schema_name=settings.state_schema)
         tf.provider.KubernetesProvider(self, "kubernetes")
         tf.forget(self, *HAND_WRITTEN)

@@ -1,7 +1,6 @@
-"""The typed facts of the cluster: every name, size, image, node and address that is deployed.
+"""The types of a cluster's facts, and which values they allow; the values are in production.py.
 
-A value is changed here, or `dataclasses.replace`d for another cluster; constructs read no
-environment and hold no fact of their own.
+Constructs read no environment and hold no fact of their own.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
-from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuWindow
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
@@ -35,25 +34,19 @@ class Settings:
     """
 
     storage: NfsStorage | LocalSsdStorage
-    namespace: str = "llama-cpp"
+    storage_size_gib: int
+    namespace: str
     service: str = "llama-swap"
     port: int = 8080
-    storage_size_gib: int = 30
     prevent_destroy: bool = True
     """Whether Terraform refuses to delete the namespace, the volume or its claim."""
-    llama_swap_image: str = (
-        "ghcr.io/mostlygeek/llama-swap"
-        "@sha256:50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
-    )
-    """The legacy CUDA image: programs in /app, llama-swap v250."""
-    engine_build: int = 10524
+    llama_swap_image: str
+    """Of the legacy layout: its programs are in /app."""
+    engine_build: int
     """The build of llama.cpp in that image, as `llama-server --version` says it."""
-    python_image: str = (
-        "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
-        "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
-    )
+    python_image: str
     """Python for the programs that run in the cluster from a ConfigMap."""
-    gpu: Gpu = field(default_factory=Gpu)
+    gpu: Gpu
     resources: PodResources = field(default_factory=PodResources)
     run_as_user: int = 10001
     """User and group of every pod; the volume must be writable to it."""
@@ -61,8 +54,8 @@ class Settings:
     """Pause before SIGTERM: the Service stops sending before llama-swap stops listening."""
     termination_grace_period_s: int = 50
     """llama-swap drains for up to 30 s and ends at 35 s at the latest, after the pause above."""
-    client_namespaces: tuple[str, ...] = ("litellm", "monitoring")
-    """The namespaces whose pods may reach the endpoint: the gateway's and monitoring."""
+    client_namespaces: tuple[str, ...]
+    """The namespaces whose pods may reach the endpoint."""
     remote_images: bool = True
     """Whether llama-server may fetch an `image_url` from the internet; from the cluster, the node
     and private ranges it never may."""
@@ -89,7 +82,7 @@ class Settings:
     warm-up at all, models load cold."""
     gpu_window: GpuWindow | None = None
     """Who else uses the card, and how a window takes it from them; left out: nobody does."""
-    state_schema: str = "llama-cpp"
+    state_schema: str
     """PostgreSQL schema of the Terraform state; equal to the stack's id."""
 
     def __post_init__(self) -> None:
@@ -208,16 +201,13 @@ def _is_cidr(value: str) -> bool:
         return False
 
 
-PRODUCTION = Settings(
-    storage=NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
-    upkeep=Upkeep(),
-    gpu_window=GpuWindow(
-        tenants=(
-            GpuTenant(
-                namespace="immich",
-                deployment="immich-machine-learning",
-                queues=ImmichQueues(url="http://immich-server.immich.svc.cluster.local:2283"),
-            ),
-        )
-    ),
-)
+if not TYPE_CHECKING:  # Or a type checker would take any name for one of this module.
+
+    def __getattr__(name: str) -> NoReturn:
+        """Say to an import from before where the values are."""
+        if name == "PRODUCTION":
+            raise ImportError(
+                "stacks.settings has no PRODUCTION any more; write "
+                "`from stacks.production import PRODUCTION`"
+            )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

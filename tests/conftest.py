@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LockedModel, lock_models
+from llama_swap_config.declaration import Declaration
+from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
-from llama_swap_config.registry import REGISTRY
 from ops.machine.ports import RANGE_VARIABLE
 from ops.terraform import synth as ops_synth
+from tests.declaration.frozen import DECLARATION, LOCK_PATH
+from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import SETTINGS
 from tests.fakes.immich_server import immich_server
 from tests.in_pod.download.volume import Source
 from tests.ops.commands.bench.immich_world import VERSIONS, World
@@ -34,7 +36,7 @@ Synth = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def locked() -> tuple[LockedModel, ...]:
-    return lock_models(REGISTRY, read_lock())
+    return DECLARATION.locked
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,11 +69,11 @@ def synth() -> Synth:
     """Synthesize the stack with some settings replaced, as the JSON that Terraform reads."""
     from constructs.terraform import App, Testing
     from stacks.llama_cpp import LlamaCppStack
-    from stacks.settings import PRODUCTION
 
     def synthesize(models: tuple[Model, ...] = REGISTRY, **changes: Any) -> dict[str, Any]:
-        settings = replace(PRODUCTION, **changes)
-        stack = LlamaCppStack(App(), "llama-cpp", settings=settings, models=models)
+        settings = replace(SETTINGS, **changes)
+        declaration = Declaration.of(models, lock_path=LOCK_PATH)
+        stack = LlamaCppStack(App(), "llama-cpp", settings=settings, declaration=declaration)
         document: dict[str, Any] = json.loads(Testing.synth(stack))
         return document
 

@@ -8,19 +8,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from llama_swap_config.checks import check_registry
-from llama_swap_config.fit.budget import Node, check_budget
+from llama_swap_config.declaration import Declaration
+from llama_swap_config.fit.budget import Node
 from llama_swap_config.fit.card import Card
-from llama_swap_config.fit.residency import ONE_AT_A_TIME
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock.file import read_lock, render_lock
-from llama_swap_config.lock.locked import LockedFile, lock_models
+from llama_swap_config.lock.locked import LockedFile
 from llama_swap_config.model import Model
 from llama_swap_config.plans.download import render_download_plan
 
 ROUNDS = 5
 NODE = Node(
-    card=Card(),
+    card=Card(product="Tesla-T4"),
     engine_build=10524,
     front_end="llama-swap",
     llama_swap=LlamaSwapSettings(),
@@ -60,10 +59,10 @@ def render_s(count: int, lock: Path) -> float:
         )
         for index in range(count)
     )
-    locked = lock_models(check_registry(models), read_lock(lock))
-    residents = check_budget(locked, ONE_AT_A_TIME, NODE)
-    render_llama_swap(locked, LlamaSwapSettings(), residents)
-    render_download_plan(locked)
+    declaration = Declaration.of(models, lock_path=lock)
+    residents = declaration.residents(NODE)
+    render_llama_swap(declaration.locked, LlamaSwapSettings(), residents)
+    render_download_plan(declaration.locked)
     return time.perf_counter() - started
 
 

@@ -31,7 +31,7 @@ def predicted(model: Model, folder: Path, engine_build: int) -> Reserved:
         projector = read_file_header(folder / LINK_NAMES["mmproj"], "mmproj")
     assert isinstance(weights, WeightsHeader)
     assert projector is None or isinstance(projector, ProjectorHeader)
-    machine = Machine(card=Card(), engine_build=engine_build)
+    machine = Machine(card=Card(product="Tesla-T4"), engine_build=engine_build)
     vram = predict(model, weights, projector, machine)
     return Reserved(
         weights=vram.weights,

@@ -32,7 +32,7 @@ class Card:
             that leave nothing.
     """
 
-    product: str = "Tesla-T4"
+    product: str
     usable_mib: int = -1
     """What CUDA can hand out; left out (-1): what `USABLE_MIB` says of the product."""
     co_tenants: tuple[CoTenant, ...] = ()

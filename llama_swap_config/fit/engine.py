@@ -40,7 +40,7 @@ def check_engine(locked: LockedModel, *, engine_build: int, gpu_layers: int) -> 
         raise _error(
             model, "gpu_layers", gpu_layers,
             f"at least {weights.layers + 1}: all layers and the output on the card",
-            "raise llama_swap.server.gpu_layers in stacks/settings.py",
+            "raise llama_swap.server.gpu_layers in stacks/production.py",
         )  # fmt: skip
     if locked.projector_header is not None:
         _check_projector(model, weights, locked.projector_header)

@@ -102,5 +102,5 @@ def _largest(models: tuple[LockedModel, ...]) -> LockedModel:
 
 def _error(setting: str, value: object, allowed: str) -> ConfigError:
     return ConfigError.of(
-        "settings", setting, value, allowed=allowed, remedy="raise it in stacks/settings.py"
+        "settings", setting, value, allowed=allowed, remedy="raise it in stacks/production.py"
     )

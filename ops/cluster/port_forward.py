@@ -34,7 +34,7 @@ is killed; in a session of its own, so that Ctrl-C leaves the way open to the en
 
 def to_production() -> AbstractContextManager[str]:
     """Open a way to the Service of the cluster that the environment names."""
-    from stacks.settings import PRODUCTION
+    from stacks.production import PRODUCTION
 
     return port_forward(
         check_cluster(),

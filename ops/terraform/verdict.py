@@ -21,7 +21,7 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 
 
 _BY_NAME = "Name each one that has to go with --allow-removal ADDRESS."
-_BY_SETTINGS = "Set prevent_destroy to false in stacks/settings.py for this deploy."
+_BY_SETTINGS = "Set prevent_destroy to false in stacks/production.py for this deploy."
 _BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
 
 

@@ -19,8 +19,8 @@ from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.router import render_router_preset
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import LockedModel
-from llama_swap_config.registry import REGISTRY
-from stacks.settings import PRODUCTION
+from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import SETTINGS
 from tests.stacks.test_llama_cpp import resources
 
 Json = dict[str, Any]
@@ -125,7 +125,7 @@ def test_what_only_llama_swap_can_say_is_refused_at_synth(synth: Synth) -> None:
 
 
 def test_llama_swap_is_the_default() -> None:
-    assert PRODUCTION.front_end == "llama-swap"
+    assert SETTINGS.front_end == "llama-swap"
 
 
 BAD_SETTINGS: dict[str, tuple[Json, str]] = {
@@ -155,7 +155,7 @@ BAD_SETTINGS: dict[str, tuple[Json, str]] = {
 @pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
 def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(PRODUCTION, **changes)
+        replace(SETTINGS, **changes)
     assert str(caught.value).startswith("settings: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -16,8 +16,8 @@ from llama_swap_config.cluster.gpu_tenants import (
     GpuWindow,
     ImmichQueues,
 )
-from stacks.settings import PRODUCTION
 from tests.conftest import ROOT
+from tests.declaration.settings import SETTINGS
 from tests.stacks.test_llama_cpp import resources
 
 Json = dict[str, Any]
@@ -155,7 +155,7 @@ def test_the_program_is_this_repositorys_and_looks_in_the_endpoints_namespace(
     assert (mount["mount_path"], mount["read_only"]) == ("/gpu-window", True)
     (volume,) = job(found)["template"]["spec"]["volume"]
     assert volume["config_map"]["name"] == "gpu-window-restore"
-    assert only["image"] == PRODUCTION.python_image
+    assert only["image"] == SETTINGS.python_image
 
 
 def test_two_of_them_never_run_at_once_and_none_runs_for_ever(deployed: Json) -> None:

@@ -10,8 +10,8 @@ from llama_swap_config.fit.residency import ONE_AT_A_TIME
 from llama_swap_config.lock.locked import LockedModel
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import as_markdown
-from stacks.settings import PRODUCTION
 from tests.conftest import ROOT
+from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import QWEN3VL_8B, changed
 
 TEXT = (ROOT / "docs" / "budget.md").read_text()
@@ -19,7 +19,7 @@ IN_ONE_LINE = " ".join(TEXT.split())
 
 
 def test_the_table_is_that_of_the_registry(locked: tuple[LockedModel, ...]) -> None:
-    found = as_markdown(fit(locked, ONE_AT_A_TIME, PRODUCTION.node))
+    found = as_markdown(fit(locked, ONE_AT_A_TIME, SETTINGS.node))
     rows = [line for line in found.splitlines() if line.startswith("| ")]
     of_models = [row for row in rows if row.count("|") == 11]
     assert len(of_models) == 1 + len(locked)
@@ -29,5 +29,5 @@ def test_the_table_is_that_of_the_registry(locked: tuple[LockedModel, ...]) -> N
 
 def test_the_error_is_the_one_that_is_shown() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_budget((changed(QWEN3VL_8B, context=65536),), ONE_AT_A_TIME, PRODUCTION.node)
+        check_budget((changed(QWEN3VL_8B, context=65536),), ONE_AT_A_TIME, SETTINGS.node)
     assert f"error: {caught.value}" in IN_ONE_LINE

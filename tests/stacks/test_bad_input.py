@@ -17,9 +17,10 @@ from llama_swap_config import registry
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.lock.locked import lock_models
 from llama_swap_config.model import Model, Sampling
 from tests.conftest import ROOT
+from tests.declaration.frozen import DECLARATION, LOCK_PATH
 
 
 def model(**fields: Any) -> Model:
@@ -190,7 +191,7 @@ def test_a_lock_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_that_the_lock_does_not_cover_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"model 'a': is not in models\.lock\.json"):
-        lock_models((model(),), read_lock())
+        lock_models((model(),), DECLARATION.lock)
 
 
 def test_a_quantisation_that_the_lock_does_not_have_is_refused() -> None:
@@ -198,12 +199,12 @@ def test_a_quantisation_that_the_lock_does_not_have_is_refused() -> None:
         id="qwen3vl-8b", repository="Qwen/Qwen3-VL-8B-Instruct-GGUF", quantisation="Q8_0"
     )
     with pytest.raises(ConfigError, match=r"quantisation is 'Q8_0'; .*Q4_K_M \(Qwen3VL-8B"):
-        lock_models((wanted,), read_lock())
+        lock_models((wanted,), DECLARATION.lock)
 
 
 def test_another_repository_than_the_locked_one_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"model 'qwen3vl-8b': repository is 'owner/name'"):
-        lock_models((model(id="qwen3vl-8b"),), read_lock())
+        lock_models((model(id="qwen3vl-8b"),), DECLARATION.lock)
 
 
 BAD_REGISTRIES = {

@@ -9,7 +9,7 @@ import pytest
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from llama_swap_config.errors import ConfigError
-from stacks.settings import PRODUCTION, Settings
+from tests.declaration.settings import BARE, SETTINGS
 
 URL = "http://immich-server.immich.svc.cluster.local:2283"
 TENANT = GpuTenant(namespace="immich", deployment="immich-machine-learning")
@@ -67,7 +67,7 @@ BAD_WINDOWS: dict[str, tuple[GpuWindow, str]] = {
 @pytest.mark.parametrize(("window", "message"), BAD_WINDOWS.values(), ids=BAD_WINDOWS.keys())
 def test_a_bad_window_is_refused_in_one_line(window: GpuWindow, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(PRODUCTION, gpu_window=window)
+        replace(SETTINGS, gpu_window=window)
     text = str(caught.value)
     assert message in text
     assert text.startswith("settings: gpu_window.")
@@ -76,7 +76,7 @@ def test_a_bad_window_is_refused_in_one_line(window: GpuWindow, message: str) ->
 
 def test_the_endpoints_own_namespace_is_the_one_of_the_settings() -> None:
     window = tenant(namespace="llama-cpp")
-    assert replace(PRODUCTION, namespace="vision", gpu_window=window).gpu_window == window
+    assert replace(SETTINGS, namespace="vision", gpu_window=window).gpu_window == window
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_the_endpoints_own_namespace_is_the_one_of_the_settings() -> None:
     ids=["dotted name", "all of immich", "two of one namespace, never", "schedule"],
 )
 def test_a_good_window_is_taken_as_it_is(window: GpuWindow) -> None:
-    assert replace(PRODUCTION, gpu_window=window).gpu_window == window
+    assert replace(SETTINGS, gpu_window=window).gpu_window == window
 
 
 def test_there_is_no_window_unless_the_settings_say_so() -> None:
-    assert Settings(storage=PRODUCTION.storage).gpu_window is None
+    assert BARE.gpu_window is None
 
 
 def test_production_shares_its_card_with_immich() -> None:
-    assert PRODUCTION.gpu_window == GpuWindow(
+    assert SETTINGS.gpu_window == GpuWindow(
         tenants=(replace(TENANT, queues=ImmichQueues(url=URL)),), restore_schedule="*/5 * * * *"
     )

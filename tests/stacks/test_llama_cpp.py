@@ -22,9 +22,9 @@ from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_ll
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan
-from llama_swap_config.registry import REGISTRY
-from stacks.settings import PRODUCTION, Settings
 from tests.conftest import ROOT
+from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import BARE, SETTINGS
 
 Synth = Callable[..., dict[str, Any]]
 
@@ -423,7 +423,7 @@ def test_the_job_is_named_by_its_content(synth: Synth, production: Json) -> None
     another_context = tuple(replace(model, context=4096) for model in REGISTRY)
     assert name(synth(models=another_context)) == name(production)
     assert name(synth(models=REGISTRY[:2])) != name(production)
-    assert name(synth(python_image=PRODUCTION.llama_swap_image)) != name(production)
+    assert name(synth(python_image=SETTINGS.llama_swap_image)) != name(production)
 
 
 def test_the_job_stays_and_stops_at_what_no_retry_heals(deployed: dict[str, Json]) -> None:
@@ -476,7 +476,7 @@ def test_the_volume_is_verified_and_pruned_on_a_schedule_with_the_present_plan(
 
 def test_upkeep_is_off_unless_the_settings_say_so(synth: Synth) -> None:
     assert "cron_job_v1.model-upkeep" not in resources(synth(upkeep=None))
-    assert Settings(storage=PRODUCTION.storage).upkeep is None
+    assert BARE.upkeep is None
 
 
 @pytest.fixture
@@ -539,7 +539,7 @@ def test_the_warm_up_can_be_left_out(synth: Synth) -> None:
 )
 def test_a_wrong_setting_of_weights_fails_at_synth(setting: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=setting):
-        replace(PRODUCTION, **{setting.partition(".")[0]: value})
+        replace(SETTINGS, **{setting.partition(".")[0]: value})
 
 
 def test_secrets_are_named_and_never_held(synth: Synth) -> None:
@@ -561,14 +561,14 @@ def test_secrets_are_named_and_never_held(synth: Synth) -> None:
 
 def test_every_default_of_production() -> None:
     """A default that changes has to be changed here too, knowingly."""
-    assert PRODUCTION.namespace == "llama-cpp"
-    assert PRODUCTION.service == "llama-swap"
-    assert PRODUCTION.port == 8080
-    assert PRODUCTION.storage_size_gib == 30
-    assert PRODUCTION.prevent_destroy is True
-    assert PRODUCTION.gpu.usable_mib == 14912
-    assert PRODUCTION.run_as_user == 10001
-    assert PRODUCTION.api_key_secret is None
+    assert SETTINGS.namespace == "llama-cpp"
+    assert SETTINGS.service == "llama-swap"
+    assert SETTINGS.port == 8080
+    assert SETTINGS.storage_size_gib == 30
+    assert SETTINGS.prevent_destroy is True
+    assert SETTINGS.gpu.usable_mib == 14912
+    assert SETTINGS.run_as_user == 10001
+    assert SETTINGS.api_key_secret is None
     assert [(model.quantisation, model.context, model.ttl_s) for model in REGISTRY] == [
         ("Q4_K_M", 3072, 600)
     ] * 3
@@ -594,7 +594,7 @@ BAD_SETTINGS: dict[str, tuple[Json, str]] = {
 @pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
 def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(PRODUCTION, **changes)
+        replace(SETTINGS, **changes)
     assert message in str(caught.value)
     assert str(caught.value).startswith("settings: ")
 

@@ -193,7 +193,7 @@ def run(
         typer.Option(
             "--engine-build",
             help="The build of llama.cpp behind --url, kept with the results; left out: for the "
-            "cluster, the one of stacks/settings.py.",
+            "cluster, the one of stacks/production.py.",
         ),
     ] = None,
     lock: Annotated[
@@ -237,6 +237,7 @@ def run(
         raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}, which is no folder")
     from ops.commands.bench.evening import go
     from ops.commands.bench.typed import Evening
+    from stacks.production import PRODUCTION
 
     chosen = {
         "method": method,
@@ -247,6 +248,8 @@ def run(
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     is_url_typed = url is not None and url != os.environ.get(URL_VARIABLE)
+    if engine_build is None and url is None:
+        engine_build = f"b{PRODUCTION.engine_build}"
     go(
         Evening(
             settings=Settings(
@@ -263,7 +266,7 @@ def run(
             retry_failed=retry_failed,
             rubric=rubric,
             url=url,
-            engine_build=engine_build,
+            engine_build=engine_build or None,
             window_s=window,
             in_window_s=in_window,
             within_s=within,

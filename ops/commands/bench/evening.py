@@ -11,10 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from llama_swap_config.checks import check_registry
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LOCK_PATH, LockedModel, lock_models
-from llama_swap_config.registry import REGISTRY
+from llama_swap_config.declaration import load
+from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from ops.cluster.port_forward import to_production
 from ops.commands.bench import session
 from ops.commands.bench.album.collect import collect, collected
@@ -34,6 +32,7 @@ from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
 from ops.errors import OpsError, one_line
 from ops.machine.signals import ended_by_signals
+from ops.options import choose
 from ops.report.durations import span
 
 _LIST_TIMEOUT_S = 10
@@ -113,7 +112,7 @@ def _plan(
         models=models,
         settings=settings,
         thumbnails=evening.outputs.thumbnails,
-        engine_build=_engine_build(evening),
+        engine_build=evening.engine_build,
         command=("python", "-m", "ops", *sys.argv[1:]),
         say=shown.say,
     )
@@ -186,7 +185,7 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
     if outputs.top_k is not None:
         arguments += ["--top-k", str(outputs.top_k)]
     arguments += ["--retry-failed"] if evening.retry_failed else []
-    arguments += ["--engine-build", _engine_build(evening) or ""]
+    arguments += ["--engine-build", evening.engine_build or ""]
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
     code = in_window(window_s, arguments)
@@ -200,15 +199,8 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
     """Find the models that are asked, with their files; all that see where none is named."""
     lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
-    seeing = {
-        each.model.id: each
-        for each in lock_models(check_registry(REGISTRY), read_lock(lock))
-        if each.projector is not None
-    }
-    for model in settings.models:
-        if model not in seeing:
-            raise OpsError(f"--model is {model!r}; allowed: {', '.join(seeing)}")
-    return tuple(each for each in seeing.values() if each.model.id in (settings.models or seeing))
+    seeing = {each.model.id: each for each in load(lock).locked if each.projector is not None}
+    return choose(seeing, settings.models)
 
 
 def _rubric(evening: Evening, run_dir: Path) -> Rubric:
@@ -216,15 +208,6 @@ def _rubric(evening: Evening, run_dir: Path) -> Rubric:
     if evening.rubric is not None:
         return read_rubric(evening.rubric)
     return session.rubric_of_run(run_dir) or read_rubric()
-
-
-def _engine_build(evening: Evening) -> str | None:
-    """The build that serves: as typed, else what the settings say of the cluster's image."""
-    if evening.engine_build is not None or evening.url is not None:
-        return evening.engine_build or None
-    from stacks.settings import PRODUCTION
-
-    return f"b{PRODUCTION.engine_build}"
 
 
 def _again(evening: Evening, run_dir: Path, *more: str) -> str:

@@ -29,7 +29,7 @@ class Evening:
     rubric: Path | None
     url: str | None
     engine_build: str | None
-    """Of llama.cpp, as the operator has it; None: the settings', where their cluster answers."""
+    """Of the llama.cpp that serves; None: it is not known."""
     window_s: int | None
     in_window_s: int | None
     """Of the window in which this command was begun by itself; None: in none."""

@@ -60,6 +60,7 @@ def drift(
     from ops.commands.drift.run import Ask
     from ops.commands.drift.run import drift as run
     from ops.machine.signals import ended_by_signals
+    from stacks.production import PRODUCTION
 
     sources = tuple(each for each in SOURCES if each in (source or ()))
     for word in source or ():
@@ -68,7 +69,7 @@ def drift(
     ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s)
     ask.check()
     with ended_by_signals(), Console(stderr=True).status("rendering what is declared") as status:
-        found = run(declare(lock), ask, say=status.update)
+        found = run(declare(PRODUCTION, lock), ask, say=status.update)
     if as_json:
         typer.echo(json.dumps(text.as_json(found), indent=2))
     elif as_markdown:

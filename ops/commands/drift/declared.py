@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llama_swap_config.checks import check_registry
-from llama_swap_config.fit.budget import check_budget
+from llama_swap_config.declaration import Declaration, load
 from llama_swap_config.front_ends.program import FrontEndProgram, front_end_program
 from llama_swap_config.front_ends.server_command import ServerSettings, shared_options
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.model import Model
-from llama_swap_config.registry import REGISTRY, RESIDENCY
 from ops.commands.drift.configuration import ALL_MODELS, Configuration, Mismatch, read
 from ops.commands.drift.difference import (
     ABSENT,
@@ -34,7 +31,7 @@ from ops.commands.drift.working_tree import (
 )
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.synth import synthesize
-from stacks.settings import PRODUCTION, Settings
+from stacks.settings import Settings
 
 DEPLOY = "python -m ops deploy"
 _OF_SETTINGS = {"program", "cmdStop", "proxy", "checkEndpoint"} | {
@@ -60,10 +57,11 @@ class Declared:
     notes: tuple[str, ...]
 
 
-def declare(lock_path: Path = LOCK_PATH) -> Declared:
+def declare(settings: Settings, lock_path: Path = LOCK_PATH) -> Declared:
     """Render what the working tree declares.
 
     Args:
+        settings: The facts of the cluster.
         lock_path: The lock of the volume's files; left out: the repository's own, of which the
             objects are made in any case.
 
@@ -73,35 +71,44 @@ def declare(lock_path: Path = LOCK_PATH) -> Declared:
     """
     synthesized = synthesize()
     return declared_of(
-        PRODUCTION, synthesized.document, directory=synthesized.directory, lock_path=lock_path
+        settings,
+        load(),
+        synthesized.document,
+        directory=synthesized.directory,
+        lock_path=lock_path,
     )
 
 
 def declared_of(
-    settings: Settings, document: dict[str, Any], *, directory: Path, lock_path: Path = LOCK_PATH
+    settings: Settings,
+    declaration: Declaration,
+    document: dict[str, Any],
+    *,
+    directory: Path,
+    lock_path: Path = LOCK_PATH,
 ) -> Declared:
-    """Render what settings and the registry declare.
+    """Render what settings and a declaration declare.
 
     Args:
         settings: The facts of the cluster.
-        document: The stack, synthesized from them.
+        declaration: The models.
+        document: The stack, synthesized from both.
         directory: Where Terraform runs on it.
         lock_path: As for `declare`.
 
     Raises:
-        ConfigError: when registry, lock and settings do not hold together.
+        ConfigError: when a model does not run on what the settings name.
     """
-    locked = lock_models(check_registry(REGISTRY), read_lock())
     program = front_end_program(
         settings.front_end,
-        models=locked,
+        models=declaration.locked,
         settings=settings.llama_swap,
         port=settings.port,
-        residents=check_budget(locked, RESIDENCY, settings.node),
+        residents=declaration.residents(settings.node),
     )
     return Declared(
         settings=settings,
-        models=REGISTRY,
+        models=declaration.models,
         program=program,
         configuration=read(program.config_key, program.config),
         objects=manifests(document),

@@ -10,7 +10,7 @@ from ops.machine.checkout import ROOT
 
 REGISTRY_FILE = "llama_swap_config/registry.py"
 LOCK_FILE = "llama_swap_config/models.lock.json"
-SETTINGS_FILE = "stacks/settings.py"
+SETTINGS_FILE = "stacks/production.py"
 STACK_FILES: tuple[str, ...] = ("main.py", "stacks", "constructs", "llama_swap_config", "in_pod")
 """What the objects are made of."""
 

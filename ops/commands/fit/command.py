@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from llama_swap_config.checks import check_registry
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.declaration import load
+from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.model import KvCacheType, ProjectorQuantisation
 from ops.errors import OpsError, writing
-from ops.options import AsJson, AsMarkdown, LockPath, check_one_format, command_app
+from ops.options import AsJson, AsMarkdown, LockPath, check_one_format, choose, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -49,15 +48,14 @@ def fit(
 
     Example: `python -m ops fit --model qwen3vl-8b --context 32768 --kv q8_0`
     """
-    from llama_swap_config.registry import REGISTRY, RESIDENCY
     from ops.commands.fit import figure as fit_figure
     from ops.commands.fit import text as fit_text
     from ops.commands.fit.run import WhatIf, assume
     from ops.commands.fit.run import fit as run
-    from stacks.settings import PRODUCTION
+    from stacks.production import PRODUCTION
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
-    files = read_lock(lock)
+    declaration = load(lock)
     what_if = WhatIf(
         model=model,
         context=context,
@@ -65,9 +63,14 @@ def fit(
         projector=projector,
         usable_mib=usable_mib,
     )
-    locked = lock_models(check_registry(REGISTRY), files)
-    models, node = assume(locked, PRODUCTION.node, what_if, files)
-    found = run(models, RESIDENCY, node)
+    if model is not None:
+        choose(
+            {each.model.id: each for each in declaration.locked},
+            [model],
+            unknown="no model is {!r}; the registry has {}",
+        )
+    models, node = assume(declaration.locked, PRODUCTION.node, what_if, declaration.lock)
+    found = run(models, declaration.residency, node)
     if plot is not None:
         with writing(plot):
             plot.write_text(fit_figure.render(found), encoding="utf-8")

@@ -125,12 +125,9 @@ def assume(
         lock: Where the header of another projector may be.
 
     Raises:
-        OpsError: for a model or projector that is not there.
+        OpsError: for a projector that is not there.
         ConfigError: for a value that the registry would not take either.
     """
-    ids = [each.model.id for each in models]
-    if what_if.model is not None and what_if.model not in ids:
-        raise OpsError(f"no model is {what_if.model!r}; the registry has {', '.join(ids)}")
     if what_if.usable_mib is not None:
         node = replace(node, card=replace(node.card, usable_mib=what_if.usable_mib))
     changed = tuple(

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from llama_swap_config.checks import check_registry
+from llama_swap_config.declaration import load_registry
 from llama_swap_config.lock.file import read_lock, render_lock, write_lock
 from llama_swap_config.lock.locked import LOCK_PATH, Lock
 from llama_swap_config.model import Model
-from llama_swap_config.registry import REGISTRY
 from ops.errors import OpsError
-from ops.options import command_app
+from ops.options import choose, command_app
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -66,8 +65,13 @@ def lock(
         raise typer.BadParameter("--check writes nothing and asks no hub; use it alone")
     if files and not ids:
         raise typer.BadParameter("--file names a file of one model; say which with --model")
-    registry = check_registry(REGISTRY)
-    models = _chosen(registry, ids)
+    registry = load_registry()
+    models = choose(
+        {model.id: model for model in registry},
+        ids or (),
+        unknown="no model is called {!r}; there are {}",
+        error=typer.BadParameter,
+    )
     known = lock_models.read_known(path)
     unused = known.unused(registry)
     if check:
@@ -100,14 +104,6 @@ def lock(
     _finish(path, known.entries, after, dry_run=dry_run)
     if found.failures:
         raise OpsError(lock_models.failure_text(found.failures))
-
-
-def _chosen(registry: Sequence[Model], ids: Sequence[str] | None) -> tuple[Model, ...]:
-    known = [model.id for model in registry]
-    for each in ids or ():
-        if each not in known:
-            raise typer.BadParameter(f"no model is called {each!r}; there are {', '.join(known)}")
-    return tuple(model for model in registry if not ids or model.id in ids)
 
 
 def _say_unused(unused: Sequence[str]) -> None:

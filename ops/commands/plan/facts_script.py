@@ -54,19 +54,24 @@ def _models() -> list[Facts]:
 
 def _fit() -> Facts:
     from llama_swap_config.registry import RESIDENCY
-    from stacks.settings import PRODUCTION
 
-    fit = _module("ops.commands.fit.run", "ops.fit").fit(_locked(), RESIDENCY, PRODUCTION.node)
+    node = _module("stacks.production", "stacks.settings").PRODUCTION.node
+    fit = _module("ops.commands.fit.run", "ops.fit").fit(_locked(), RESIDENCY, node)
     as_json = _module("ops.commands.fit.text", "ops.fit_text").as_json
     return cast(Facts, as_json(fit))
 
 
 def _locked() -> Any:
-    from llama_swap_config.registry import REGISTRY
+    try:
+        from llama_swap_config.declaration import load
+    except ModuleNotFoundError:
+        from llama_swap_config.checks import check_registry
+        from llama_swap_config.registry import REGISTRY
 
-    lock = _module("llama_swap_config.lock.locked", "llama_swap_config.lock")
-    file = _module("llama_swap_config.lock.file", "llama_swap_config.lock_file")
-    return lock.lock_models(REGISTRY, file.read_lock())
+        lock = _module("llama_swap_config.lock.locked", "llama_swap_config.lock")
+        file = _module("llama_swap_config.lock.file", "llama_swap_config.lock_file")
+        return lock.lock_models(check_registry(REGISTRY), file.read_lock())
+    return load().locked
 
 
 def _module(name: str, older_name: str) -> Any:

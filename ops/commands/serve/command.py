@@ -54,7 +54,7 @@ def serve(
     from ops.commands.serve.residents import production_residents
     from ops.machine.signals import ended_by_signals
     from ops.machine.state_dir import locked
-    from stacks.settings import PRODUCTION
+    from stacks.production import PRODUCTION
 
     running = front_ends.find(state_dir)
     if running is not None:
@@ -76,7 +76,10 @@ def serve(
                 port=port,
                 say=say,
                 residents=production_residents(
-                    chosen, lock_path=LOCK_PATH if weights is None else lock, say=say
+                    PRODUCTION,
+                    chosen,
+                    lock_path=LOCK_PATH if weights is None else lock,
+                    say=say,
                 ),
                 api_key_env=PRODUCTION.llama_swap.api_key_env,
             )

@@ -13,18 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llama_swap_config.checks import check_registry
-from llama_swap_config.lock.file import read_lock, write_lock
-from llama_swap_config.lock.locked import (
-    LOCK_PATH,
-    READ_FROM_FILE,
-    LockedFile,
-    LockedModel,
-    lock_models,
-)
+from llama_swap_config.declaration import load
+from llama_swap_config.lock.file import write_lock
+from llama_swap_config.lock.locked import LOCK_PATH, READ_FROM_FILE, LockedFile, LockedModel
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan
-from llama_swap_config.registry import REGISTRY
 from ops.commands.weights.volume import VolumeStatus, plan_of, status
 from ops.errors import OpsError
 from ops.gguf import tiny_models
@@ -63,8 +56,7 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     Raises:
         OpsError: when a program fails; its own line says why.
     """
-    locked = lock_models(check_registry(REGISTRY), read_lock())
-    models, hub_files = _tiny_models(locked, state_dir / "hub")
+    models, hub_files = _tiny_models(load().locked, state_dir / "hub")
     lock_path = state_dir / "models.lock.json"
     write_lock(lock_path, {each.model.id: each.files for each in models})
     with LocalHub(hub_files) as hub:
@@ -88,7 +80,7 @@ def fill_from_hub(
     Raises:
         OpsError: when a program fails; its own line says why.
     """
-    models = lock_models(check_registry(REGISTRY), read_lock(lock_path))
+    models = load(lock_path).locked
     _fill(volume, models, state_dir, {}, say)
     return LocalStore(volume=volume, lock_path=lock_path, models=models, random_weights=False)
 

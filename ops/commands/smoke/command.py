@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from llama_swap_config.registry import REGISTRY
+from llama_swap_config.declaration import load_registry
 from ops.endpoint.api_key import api_key
 from ops.errors import OpsError, writing
-from ops.options import AsJson, EndpointUrl, OnlyModels, command_app
+from ops.options import AsJson, EndpointUrl, OnlyModels, choose, command_app
 from ops.report.terminal import CONSOLE
-
-if TYPE_CHECKING:
-    from llama_swap_config.model import Model
-
 
 app = command_app()
 
@@ -51,7 +47,8 @@ def smoke(
 
     Example: `python -m ops smoke --url http://127.0.0.1:8080 --model qwen3vl-4b`
     """
-    models = _chosen(model or [])
+    registry = load_registry()
+    models = choose({each.id: each for each in registry}, model or ())
     if junit is not None and not junit.parent.is_dir():
         raise OpsError(f"{junit} cannot be written: {junit.parent} is no directory")
     from ops.cluster.port_forward import to_production
@@ -59,7 +56,7 @@ def smoke(
     from ops.commands.smoke.run import run
     from ops.endpoint.client import Endpoint
     from ops.machine.signals import ended_by_signals
-    from stacks.settings import PRODUCTION
+    from stacks.production import PRODUCTION
 
     aside = Console(stderr=True)
     warnings: list[str] = []
@@ -74,7 +71,7 @@ def smoke(
         endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         result = run(
             endpoint,
-            registry=REGISTRY,
+            registry=registry,
             models=models,
             key_declared=bool(PRODUCTION.llama_swap.api_key_env),
             random_weights=random_weights,
@@ -91,12 +88,3 @@ def smoke(
             junit.write_text(report.to_junit(result), encoding="utf-8")
     if result.failed:
         raise OpsError(report.line_of(result.failed[0]))
-
-
-def _chosen(ids: list[str]) -> tuple[Model, ...]:
-    """Find the models of these ids, in the registry's order; all where none is named."""
-    for each in ids:
-        if each not in (model.id for model in REGISTRY):
-            allowed = ", ".join(model.id for model in REGISTRY)
-            raise OpsError(f"--model is {each!r}; allowed: {allowed}")
-    return tuple(model for model in REGISTRY if not ids or model.id in ids)

@@ -11,7 +11,7 @@ from ops.endpoint.errors import CheckError
 
 _NO_MODEL = "no-such-model"
 _WRONG_KEY = "smoke-wrong-key"
-_SETTINGS = "api_key_env in stacks/settings.py"
+_SETTINGS = "api_key_env in stacks/production.py"
 
 
 def reachable(endpoint: Endpoint, *, timeout_s: float) -> None:

@@ -17,8 +17,9 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
     """
     from ops.commands.up import summary
     from ops.commands.up.run import up as run
+    from stacks.production import PRODUCTION
 
-    deployed = run(state_dir, say=say)
+    deployed = run(state_dir, settings=PRODUCTION, say=say)
     summary.show_deployed(CONSOLE, deployed)
     waiting = [each for each in deployed.workloads if not each.settled]
     if waiting:

@@ -23,7 +23,7 @@ from ops.report.terminal import Say
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
 from ops.terraform.synth import synthesize
-from stacks.settings import PRODUCTION
+from stacks.settings import Settings
 
 _SETTLE_TIMEOUT_S = 60
 
@@ -32,6 +32,8 @@ _SETTLE_TIMEOUT_S = 60
 class Deployed:
     """What `up` made."""
 
+    settings: Settings
+    """What it is a copy of."""
     cluster: EmbeddedCluster
     namespace: str
     way: str
@@ -46,11 +48,12 @@ class Deployed:
     """What each model said about a picture."""
 
 
-def up(state_dir: Path, *, say: Say) -> Deployed:
+def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     """Start the embedded cluster, deploy the stack into it, serve the registry and ask it.
 
     Args:
         state_dir: The cluster's directory.
+        settings: Production's, from which the stack is synthesized.
         say: Takes a line for the operator.
 
     Raises:
@@ -75,11 +78,12 @@ def up(state_dir: Path, *, say: Say) -> Deployed:
         front_end=front_end,
         port=cluster.endpoint_port,
         say=say,
-        residents=production_residents(front_end, say=say),
-        api_key_env=PRODUCTION.llama_swap.api_key_env,
+        residents=production_residents(settings, front_end, say=say),
+        api_key_env=settings.llama_swap.api_key_env,
     )
     say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
     return Deployed(
+        settings=settings,
         cluster=cluster,
         namespace=namespace,
         way=way,

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LockedModel, lock_models
-from llama_swap_config.registry import REGISTRY, RESIDENCY
+from llama_swap_config.declaration import Declaration, load
+from llama_swap_config.fit.budget import Node
 from ops.commands.deploy.shown import show_workloads
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
@@ -20,17 +19,17 @@ from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
 from ops.terraform.manifests import Manifest
-from stacks.settings import PRODUCTION
 
 
 def show_deployed(console: Console, deployed: Deployed) -> None:
     """Show what `up` made."""
     _show_objects(console, deployed.objects)
     show_workloads(console, deployed.workloads)
-    _show_models(console)
+    _show_models(console, load(), deployed.settings.node)
     show_weights(console, deployed.store.status())
     _show_answers(console, deployed)
-    service = f"{PRODUCTION.service}.{deployed.namespace}.svc.cluster.local:{PRODUCTION.port}"
+    settings = deployed.settings
+    service = f"{settings.service}.{deployed.namespace}.svc.cluster.local:{settings.port}"
     console.print(f"\nDeployed by {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
     console.print(
@@ -96,12 +95,11 @@ def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
     console.print(table)
 
 
-def _show_models(console: Console) -> None:
-    locked = lock_models(REGISTRY, read_lock())
+def _show_models(console: Console, declaration: Declaration, node: Node) -> None:
     table = Table(box=None, pad_edge=False, title_justify="left", title="\nModels")
     for column in ("model", "files", "GiB", "context"):
         table.add_column(column, justify="right" if column in ("GiB", "context") else "left")
-    for each in locked:
+    for each in declaration.locked:
         table.add_row(
             each.model.id,
             " + ".join(file.name for file in each.files),
@@ -109,12 +107,12 @@ def _show_models(console: Console) -> None:
             str(each.model.context),
         )
     console.print(table)
-    console.print(f"Budget: {budget_line(locked)}", highlight=False, soft_wrap=True)
+    console.print(f"Budget: {budget_line(declaration, node)}", highlight=False, soft_wrap=True)
 
 
-def budget_line(locked: tuple[LockedModel, ...]) -> str:
+def budget_line(declaration: Declaration, node: Node) -> str:
     """Say what the models take of production's card, volume and memory."""
-    found = fit(locked, RESIDENCY, PRODUCTION.node)
+    found = fit(declaration.locked, declaration.residency, node)
     each = ", ".join(f"{model.id} {model.vram.total_mib:.0f}" for model in found.models)
     sets = [" + ".join(of.models) for of in found.sets if of.reachable]
     how = f"together {' or '.join(sets)}" if sets else "one at a time"

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from in_pod import download
-from llama_swap_config.checks import check_registry
-from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import LOCK_PATH, lock_models
+from llama_swap_config.declaration import load
+from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.plans.download import render_download_plan
-from llama_swap_config.registry import REGISTRY
 from ops.errors import OpsError
 
 State = Literal["present", "partial", "wrong", "missing"]
@@ -80,8 +78,7 @@ def plan_of(lock_path: Path = LOCK_PATH) -> download.Plan:
     Raises:
         ConfigError: when registry and lock do not hold together.
     """
-    locked = lock_models(check_registry(REGISTRY), read_lock(lock_path))
-    return download.parse_plan(render_download_plan(locked), lock_path.name)
+    return download.parse_plan(render_download_plan(load(lock_path).locked), lock_path.name)
 
 
 def status(

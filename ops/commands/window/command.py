@@ -64,7 +64,7 @@ def window(
     from ops.cluster.environment import check_cluster
     from ops.cluster.port_forward import port_forward
     from ops.commands.window import run as windows
-    from stacks.settings import PRODUCTION
+    from stacks.production import PRODUCTION
 
     settings = _settings(PRODUCTION.gpu_window)
     target = check_cluster()
@@ -115,7 +115,7 @@ def window(
 def _settings(found: GpuWindow | None) -> GpuWindow:
     if found is None:
         raise OpsError(
-            "gpu_window is not set in stacks/settings.py; it names the Deployments that share the "
-            "card"
+            "gpu_window is not set in stacks/production.py; it names the Deployments that share "
+            "the card"
         )
     return found

@@ -28,7 +28,7 @@ def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
         if window.deployment(each.namespace, each.deployment) is None:
             raise OpsError(
                 f"gpu_window.tenants names Deployment {each.namespace}/{each.deployment}, which "
-                "does not exist; correct stacks/settings.py, or KUBE_CTX"
+                "does not exist; correct stacks/production.py, or KUBE_CTX"
             )
     if window.deployment(window.namespace, DEPLOYMENT) is None:
         raise OpsError(

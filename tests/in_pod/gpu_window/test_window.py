@@ -32,7 +32,8 @@ from ops.commands.window.opening import as_it_is
 from ops.commands.window.run import status
 from ops.errors import OpsError
 from ops.report.durations import duration_s, span
-from stacks import settings
+from stacks.production import PRODUCTION
+from tests.declaration.settings import SETTINGS
 from tests.fakes.lease_server import LeaseServer
 
 TENANT = Tenant(namespace="immich", deployment="immich-machine-learning", replicas=2, ready=1)
@@ -388,9 +389,8 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) ->
 def test_settings_without_a_window(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    production = replace(settings.PRODUCTION, gpu_window=None)
-    monkeypatch.setattr(settings, "PRODUCTION", production)
-    assert "gpu_window is not set in stacks/settings.py" in fails(capsys)
+    monkeypatch.setattr("stacks.production.PRODUCTION", replace(PRODUCTION, gpu_window=None))
+    assert "gpu_window is not set in stacks/production.py" in fails(capsys)
 
 
 def test_a_command_that_is_not_there(
@@ -427,7 +427,7 @@ def test_the_deployment_that_gets_the_card_is_the_stacks(production: dict[str, A
         (each["metadata"]["namespace"], each["metadata"]["name"]): each["spec"]["replicas"]
         for each in production["resource"]["kubernetes_deployment_v1"].values()
     }
-    key = (settings.PRODUCTION.namespace, gpu_window.DEPLOYMENT)
+    key = (SETTINGS.namespace, gpu_window.DEPLOYMENT)
     assert int(found[key]) == gpu_tenants.ENDPOINT_REPLICAS
 
 

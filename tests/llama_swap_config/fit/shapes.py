@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from llama_swap_config.fit.card import Card, Machine
-from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
-from llama_swap_config.lock.locked import LockedFile, LockedModel, lock_models
+from llama_swap_config.lock.locked import LockedFile, LockedModel
 from llama_swap_config.model import Model
-from llama_swap_config.registry import REGISTRY
+from tests.declaration.frozen import DECLARATION
 
-LIKELY = Card(cuda_context_mib=125, vision_pools_mib=0)
+LIKELY = Card(product="Tesla-T4", cuda_context_mib=125, vision_pools_mib=0)
 """A T4 with what its CUDA context most likely takes, not what a budget allows for it."""
 
 
@@ -23,9 +22,9 @@ def on(card: Card, *, engine_build: int = 10524) -> Machine:
 
 LIKELY_T4 = on(LIKELY)
 NEWER_T4 = on(LIKELY, engine_build=11434)
-T4 = on(Card())
+T4 = on(Card(product="Tesla-T4"))
 
-_LOCKED = {each.model.id: each for each in lock_models(REGISTRY, read_lock())}
+_LOCKED = {each.model.id: each for each in DECLARATION.locked}
 QWEN3VL_8B, QWEN3VL_4B, MINICPM = (
     _LOCKED[each] for each in ("qwen3vl-8b", "qwen3vl-4b", "minicpm-v-4-5")
 )

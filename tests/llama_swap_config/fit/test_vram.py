@@ -55,7 +55,7 @@ def kv(kv_type: KvCacheType) -> dict[str, Any]:
 # June 2026: the figures of those builds check the other branch of the compute buffer.
 ALL_LOGITS = ("--embedding", "--pooling", "mean")
 FOUR_UNIFIED: dict[str, Any] = {"parallel_slots": 4, "extra_args": ("--kv-unified",)}
-T4_RESIDENT = of(QWEN3_8B, on(Card(cuda_context_mib=170)), context=16384)
+T4_RESIDENT = of(QWEN3_8B, on(Card(product="Tesla-T4", cuda_context_mib=170)), context=16384)
 RTX_RESIDENT = of(QWEN3_8B, context=8192)
 
 CUDA = {

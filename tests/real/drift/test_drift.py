@@ -32,7 +32,9 @@ from ops.commands.serve.run import Served
 from ops.embedded.cluster import EmbeddedCluster
 from ops.endpoint.client import Endpoint
 from ops.endpoint.residents import find as find_residents
-from stacks.settings import PRODUCTION, Settings
+from stacks.settings import Settings
+from tests.declaration.frozen import DECLARATION
+from tests.declaration.settings import SETTINGS
 from tests.ops.commands.smoke.smoke_runs import KEYED
 from tests.real.serve.served import served, skip_without
 
@@ -111,7 +113,11 @@ def system(
     folder = tmp_path_factory.mktemp("system")
     store = fill_with_tiny_models(folder, say=print)
     declared = declared_of(
-        PRODUCTION, production, directory=folder / "cdktf.out", lock_path=store.lock_path
+        SETTINGS,
+        DECLARATION,
+        production,
+        directory=folder / "cdktf.out",
+        lock_path=store.lock_path,
     )
     running = serve.start(store, folder, front_end="llama-swap", port=None, say=print)
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
@@ -254,7 +260,7 @@ def test_another_image_in_the_deployment(system: System) -> None:
         rf"Deployment llama-swap: spec\.template\.spec\.containers\[llama-swap\]\.image is "
         rf"\S+@sha256:abababababab in the cluster {EDITED}, \S+@sha256:50c640b15d79 declared "
         rf"{COMMIT}: (the cluster is newer; )?python -m ops deploy puts it back, or declare it in "
-        r"stacks/settings\.py",
+        r"stacks/production\.py",
         image,
     ), image
     assert all(each.startswith(("Deployment ", "Pod ")) for each in lines)
@@ -464,10 +470,11 @@ def server_drift(
     synth: Synth,
     at: Served,
     folder: Path,
-    settings: Settings = PRODUCTION,
+    settings: Settings = SETTINGS,
 ) -> Drift:
     settings = replace(settings, front_end=front_end)
-    declared = declared_of(settings, synth(front_end=front_end), directory=folder)
+    document = synth(front_end=front_end)
+    declared = declared_of(settings, DECLARATION, document, directory=folder)
     found = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)
     assert found.unreachable == ()
     return found
@@ -533,7 +540,7 @@ def test_the_key_of_a_server_is_held_against_its_declaration(
     keys = ("KEY_GATEWAY",) if asked else ()
     with served(REGISTRY, tmp_path, front_end, api_key_env=keys) as at:
         monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
-        settings = KEYED if declared else PRODUCTION
+        settings = KEYED if declared else SETTINGS
         found = server_drift(front_end, synth, at, tmp_path, settings)
     lines = [each.line for each in found.differences]
     if declared == asked:

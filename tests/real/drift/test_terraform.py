@@ -22,6 +22,7 @@ from ops.commands.drift.declared import Declared, declare
 from ops.commands.drift.run import Ask, Drift, drift
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
+from stacks.production import PRODUCTION
 from tests.real.deploy import running_provider
 from tests.real.deploy.applied import apply
 
@@ -43,7 +44,7 @@ def declared(
         for name, value in cluster.environment().items():
             patch.setenv(name, value)
         patch.setenv("CDKTF_OUTDIR", str(tmp_path_factory.mktemp("app") / "cdktf.out"))
-        found = declare()
+        found = declare(PRODUCTION)
         terraform = Terraform(found.directory)
         terraform.init()
         terraform.push_empty_state()

@@ -17,7 +17,7 @@ from ops.cluster.workloads import Cluster, Workload
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
 from ops.terraform.manifests import Manifest, manifests
-from stacks.settings import PRODUCTION
+from tests.declaration.settings import SETTINGS
 
 NAMESPACE = "llama-cpp"
 
@@ -31,9 +31,9 @@ def client(cluster: EmbeddedCluster) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def applied(kube: Cluster, synth: Callable[..., dict[str, Any]]) -> tuple[Manifest, ...]:
-    assert PRODUCTION.gpu_window is not None
+    assert SETTINGS.gpu_window is not None
     # Every five minutes it would start a Job amid these tests.
-    yearly = replace(PRODUCTION.gpu_window, restore_schedule="0 0 1 1 *")
+    yearly = replace(SETTINGS.gpu_window, restore_schedule="0 0 1 1 *")
     objects = manifests(synth(gpu_window=yearly))
     kube.apply(objects)
     workloads = kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)

@@ -16,6 +16,7 @@ from ops.commands.up.run import Deployed, up
 from ops.commands.up.summary import show_deployed
 from ops.embedded import cluster as embedded
 from ops.report.terminal import CONSOLE
+from stacks.production import PRODUCTION
 from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
 
 
@@ -34,7 +35,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         for name in ("PG_CONN_STR", "KUBE_CONFIG_PATH", "KUBE_CTX", "KUBECONFIG"):
             patch.setenv(name, "")  # `up` sets them; this puts them back afterwards.
         try:
-            yield up(folder / "state", say=print)
+            yield up(folder / "state", settings=PRODUCTION, say=print)
         finally:
             serve.stop(folder / "state")
             embedded.down(folder / "state", say=print)
@@ -43,7 +44,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 @pytest.fixture
 def running(deployed: Deployed) -> Deployed:
     """What `up` finds or starts again, whatever the test before left."""
-    return up(deployed.cluster.state_dir, say=print)
+    return up(deployed.cluster.state_dir, settings=PRODUCTION, say=print)
 
 
 def test_it_applies_server_side_and_says_why(deployed: Deployed) -> None:
@@ -70,7 +71,7 @@ def test_smoke_reaches_it_by_a_port_forward_to_the_pod(
 
 def test_a_second_up_finds_what_runs(running: Deployed) -> None:
     said: list[str] = []
-    again = up(running.cluster.state_dir, say=said.append)
+    again = up(running.cluster.state_dir, settings=PRODUCTION, say=said.append)
     assert again.served == running.served
     assert f"{again.served.front_end} serves already, at {again.served.url}" in said
 
@@ -80,11 +81,10 @@ def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
     running: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declare_key(monkeypatch)
-    monkeypatch.setattr("ops.commands.up.run.PRODUCTION", KEYED)
     monkeypatch.setenv("LLAMA_API_KEY", "")
     monkeypatch.delenv("KEY_GATEWAY", raising=False)
     state_dir = running.cluster.state_dir
-    again = up(state_dir, say=print)
+    again = up(state_dir, settings=KEYED, say=print)
     assert [each.model for each in again.answers] == [model.id for model in REGISTRY]
     refused = httpx2.get(f"{again.served.url}/v1/models", trust_env=False)
     assert refused.status_code == 401

@@ -14,13 +14,12 @@ from benchmarks.vram.engine import Reserved, Stage, reserved
 from benchmarks.vram.predict import predicted
 from benchmarks.vram.texts import TextShape, write_text
 from benchmarks.vram.towers import ResamplerShape, TowerShape, write_tower
-from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
-from llama_swap_config.lock.locked import Role, lock_models
+from llama_swap_config.lock.locked import Role
 from llama_swap_config.model import KvCacheType, Model
-from llama_swap_config.registry import REGISTRY
 from ops.gguf.header import read_file_header
 from ops.machine.llama_server import BUILD, rpc_programs
+from tests.declaration.frozen import DECLARATION
 
 _SMALL = TextShape(
     layers=4, width=256, feed_forward=768, heads=8, kv_heads=2, head_size=64, vocabulary=2048
@@ -162,7 +161,7 @@ def check(programs: Path, model: Model, folder: Path, *, stage: Stage = "loaded"
 def test_the_files_without_data_are_as_large_as_the_published(name: str, tmp_path: Path) -> None:
     write_text(tmp_path / "model.gguf", TEXTS[name])
     write_tower(tmp_path / "mmproj.gguf", TOWERS.get(name, RESAMPLER))
-    locked = {each.model.id: each for each in lock_models(REGISTRY, read_lock())}[name]
+    locked = {each.model.id: each for each in DECLARATION.locked}[name]
     headers: dict[Role, WeightsHeader | ProjectorHeader | None] = {
         "model": locked.weights_header,
         "mmproj": locked.projector_header,

@@ -19,7 +19,7 @@ from in_pod.gpu_window import Tenant
 from ops.cli import main
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.processes import Processes
-from stacks import settings
+from stacks.production import PRODUCTION
 from tests.fakes.immich_queues import FakeImmich
 from tests.real.window import window_process
 from tests.real.window.shared_card import SWAP, Card
@@ -58,8 +58,8 @@ def test_a_command_has_the_endpoint_and_its_exit_code_is_passed_on(
     card: Card, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("IMMICH_API_KEY", raising=False)
-    production = replace(settings.PRODUCTION, gpu_window=window_process.settings(None))
-    monkeypatch.setattr(settings, "PRODUCTION", production)
+    production = replace(PRODUCTION, gpu_window=window_process.settings(None))
+    monkeypatch.setattr("stacks.production.PRODUCTION", production)
     program = (
         "import os, sys, urllib.request as r; o = r.build_opener(r.ProxyHandler({}));"
         "print([o.open(os.environ[n] + '/models').read().decode()"

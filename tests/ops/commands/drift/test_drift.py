@@ -30,7 +30,8 @@ from ops.commands.drift.terraform import change_findings
 from ops.commands.drift.workloads import pod_findings, window
 from ops.report.redaction import MARK
 from ops.terraform.changes import read_changes
-from stacks.settings import PRODUCTION
+from tests.declaration.frozen import DECLARATION
+from tests.declaration.settings import SETTINGS
 
 KEY = "llama-swap.yaml"
 HOSTILE = "`\x1b[31m</code>\n| @everyone www.evil.example <script> " + "x" * 100_000
@@ -38,7 +39,7 @@ HOSTILE = "`\x1b[31m</code>\n| @everyone www.evil.example <script> " + "x" * 100
 
 @pytest.fixture(scope="module")
 def declared(production: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Declared:
-    return declared_of(PRODUCTION, production, directory=tmp_path_factory.mktemp("app"))
+    return declared_of(SETTINGS, DECLARATION, production, directory=tmp_path_factory.mktemp("app"))
 
 
 @pytest.fixture

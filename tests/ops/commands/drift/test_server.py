@@ -16,8 +16,9 @@ from ops.commands.drift.declared import Declared, declared_of
 from ops.commands.drift.look import Look
 from ops.commands.drift.server import is_service, look, nobody_serves
 from ops.endpoint.errors import CheckError
-from stacks.settings import PRODUCTION
 from tests.conftest import Synth
+from tests.declaration.frozen import DECLARATION
+from tests.declaration.settings import SETTINGS
 from tests.fakes import endpoint as fakes
 from tests.fakes.endpoint import FakeEndpoint, Reply
 from tests.ops.commands.smoke.smoke_runs import KEYED
@@ -30,14 +31,16 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def declared(production: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Declared:
-    return declared_of(PRODUCTION, production, directory=tmp_path_factory.mktemp("app"))
+    return declared_of(SETTINGS, DECLARATION, production, directory=tmp_path_factory.mktemp("app"))
 
 
 @pytest.fixture(scope="module")
 def of_router(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Declared:
-    settings = replace(PRODUCTION, front_end="llama-server")
+    settings = replace(SETTINGS, front_end="llama-server")
     document = synth(front_end="llama-server")
-    return declared_of(settings, document, directory=tmp_path_factory.mktemp("router"))
+    return declared_of(
+        settings, DECLARATION, document, directory=tmp_path_factory.mktemp("router")
+    )
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
@@ -171,7 +174,7 @@ def test_a_key_that_nothing_declares_differs_unless_it_is_a_gateways(
 
 
 def test_a_key_that_nothing_declares_is_named_where_none_is_set(declared: Declared) -> None:
-    said = "asks for a key, and stacks/settings.py declares none; set LLAMA_API_KEY"
+    said = "asks for a key, and stacks/production.py declares none; set LLAMA_API_KEY"
     with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
         look(declared, fake.url, target=None)
 

@@ -12,13 +12,13 @@ import pytest
 
 from llama_swap_config.fit.card import Card
 from llama_swap_config.fit.residency import ONE_AT_A_TIME, AsManyAsFit, NamedSets
-from llama_swap_config.lock.file import read_lock
 from ops.cli import main
 from ops.commands.fit.figure import render
 from ops.commands.fit.run import WhatIf, assume, fit
 from ops.commands.fit.text import as_markdown
 from ops.commands.up.summary import budget_line
-from stacks.settings import PRODUCTION
+from tests.declaration.frozen import DECLARATION
+from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
 from tests.llama_swap_config.fit.test_budget import SHARED
 from tests.llama_swap_config.fit.test_residency import many
@@ -86,9 +86,9 @@ def test_a_projector_that_the_lock_names_is_not_estimated() -> None:
     projector = QWEN3VL_8B.projector
     assert projector is not None
     named = replace(projector, quantisation="Q8_0", name="q8_0.gguf")
-    lock = {**read_lock(), "qwen3vl-8b": (QWEN3VL_8B.weights, projector, named)}
+    lock = {**DECLARATION.lock, "qwen3vl-8b": (QWEN3VL_8B.weights, projector, named)}
     what_if = WhatIf(model="qwen3vl-8b", projector="Q8_0")
-    models, node = assume(MODELS, PRODUCTION.node, what_if, lock)
+    models, node = assume(MODELS, SETTINGS.node, what_if, lock)
     found = fit(models, ONE_AT_A_TIME, node)
     assert [each.estimated for each in found.models] == [False] * 3
     assert found.models[0].projector == "Q8_0"
@@ -96,7 +96,7 @@ def test_a_projector_that_the_lock_names_is_not_estimated() -> None:
 
 
 def test_each_way_of_residency_says_what_is_reachable() -> None:
-    node = PRODUCTION.node
+    node = SETTINGS.node
     pair = ("qwen3vl-8b", "qwen3vl-4b")
     assert not any(each.reachable for each in fit(MODELS, ONE_AT_A_TIME, node).sets)
     assert all(each.reachable for each in fit(MODELS, AsManyAsFit(), node).sets)
@@ -109,7 +109,7 @@ def test_each_way_of_residency_says_what_is_reachable() -> None:
 
 
 def test_more_models_than_can_be_tried_are_shown_without_sets() -> None:
-    node = replace(PRODUCTION.node, storage_size_gib=1000)
+    node = replace(SETTINGS.node, storage_size_gib=1000)
     found = fit(many(13), ONE_AT_A_TIME, node)
     assert found.sets == ()
     assert found.problem is None
@@ -117,7 +117,7 @@ def test_more_models_than_can_be_tried_are_shown_without_sets() -> None:
 
 
 def test_the_router_may_hold_its_largest_models_together() -> None:
-    node = replace(PRODUCTION.node, front_end="llama-server")
+    node = replace(SETTINGS.node, front_end="llama-server")
     (largest,) = fit(MODELS, AsManyAsFit(), node).sets
     assert (largest.models, largest.reachable) == (("qwen3vl-8b", "minicpm-v-4-5"), True)
     small = replace(node, card=Card(product="x", usable_mib=12_000))
@@ -126,7 +126,7 @@ def test_the_router_may_hold_its_largest_models_together() -> None:
 
 def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
     models = (changed(QWEN3VL_8B, context=32768), MINICPM, QWEN3VL_4B)
-    node = replace(PRODUCTION.node, card=SHARED)
+    node = replace(SETTINGS.node, card=SHARED)
     root = ElementTree.fromstring(render(fit(models, AsManyAsFit(), node)))
     description = root.findtext(f"{SVG}desc")
     assert description is not None
@@ -140,7 +140,7 @@ def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_the_budget_of_a_deploy_names_card_volume_and_memory() -> None:
-    assert budget_line(MODELS) == (
+    assert budget_line(DECLARATION, SETTINGS.node) == (
         "qwen3vl-8b 6744, minicpm-v-4-5 6349, qwen3vl-4b 4274 MiB of 14912 MiB of Tesla-T4, one "
         "at a time. Volume: 20.3 of 30 GiB while the largest model is replaced. Host memory: 7.3 "
         "of 12 GiB while it loads. `python -m ops fit` shows the terms."

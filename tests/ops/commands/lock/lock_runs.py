@@ -10,9 +10,9 @@ from typing import ClassVar
 import huggingface_hub
 import pytest
 
+from llama_swap_config import registry
 from llama_swap_config.model import Model
 from ops.cli import main
-from ops.commands.lock import command as lock_cli
 from ops.gguf import tiny_models
 from ops.hub.local_hub import HubFile, HubHandler, LocalHub
 
@@ -55,7 +55,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The small registry, and no token and no connection of another test."""
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(lock_cli, "REGISTRY", (VISION, TEXT))
+    monkeypatch.setattr(registry, "REGISTRY", (VISION, TEXT))
     try:
         yield
     finally:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from llama_swap_config import registry
 from llama_swap_config.lock.file import read_lock, render_lock, write_lock
 from llama_swap_config.lock.locked import LOCK_PATH, READ_FROM_FILE, lock_models
-from ops.commands.lock import command as lock_cli
 from ops.gguf import tiny_models
 from ops.gguf.header import read_file_header
 from ops.hub.local_hub import HubFile, HubHandler, LocalHub
@@ -100,7 +100,7 @@ def test_another_quantisation_in_the_registry_keeps_the_commit(
 ) -> None:
     assert lock(path) == 0
     hub.commit = SECOND
-    monkeypatch.setattr(lock_cli, "REGISTRY", (replace(VISION, quantisation="Q8_0"), TEXT))
+    monkeypatch.setattr(registry, "REGISTRY", (replace(VISION, quantisation="Q8_0"), TEXT))
     assert lock(path) == 0
     weights, projector = read_lock(path)["seeing"]
     assert weights.name == "Seeing-Q8_0.gguf"
@@ -141,7 +141,7 @@ def test_an_update_of_all_drops_what_no_model_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert lock(path) == 0
-    monkeypatch.setattr(lock_cli, "REGISTRY", (TEXT,))
+    monkeypatch.setattr(registry, "REGISTRY", (TEXT,))
     assert lock(path) == 0
     assert "model 'seeing' is locked, and the registry does not" in capsys.readouterr().out
     assert "seeing" in read_lock(path)
@@ -177,10 +177,10 @@ def test_check_says_where_registry_and_lock_differ(
         (replace(VISION, repository="owner/other"), "repository is 'owner/other'"),
         (replace(VISION, id="other"), "model 'other': is not in"),
     ):
-        monkeypatch.setattr(lock_cli, "REGISTRY", (changed, TEXT))
+        monkeypatch.setattr(registry, "REGISTRY", (changed, TEXT))
         assert message in checked(path, capsys, 1)
     unseeing = replace(VISION, projector=None, image_max_tokens=None)
-    monkeypatch.setattr(lock_cli, "REGISTRY", (unseeing,))
+    monkeypatch.setattr(registry, "REGISTRY", (unseeing,))
     said = checked(path, capsys, 0)
     assert "seeing: mmproj-Seeing-F16.gguf is locked" in said
     assert "model 'reading' is locked" in said

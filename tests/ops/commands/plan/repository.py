@@ -114,7 +114,7 @@ def change_a_context(repository: Repository) -> None:
 
 def change_an_image(repository: Repository) -> None:
     old = "50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
-    repository.replace("stacks/settings.py", old, "c" * 64)
+    repository.replace("stacks/production.py", old, "c" * 64)
 
 
 def rename_a_model(repository: Repository) -> None:

@@ -266,9 +266,23 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
     assert [each["action"] for each in found["models"]] == ["added"] * 3
 
 
+def without_a_declaration(clone: Repository) -> None:
+    """Name the modules of the declaration as no tree does, but for those of an older tree."""
+    for path in ("main.py", "stacks/llama_cpp.py"):
+        clone.replace(path, "llama_swap_config.declaration", "llama_swap_config.unknown")
+    config = clone.root / "llama_swap_config"
+    (config / "declaration.py").rename(config / "unknown.py")
+    clone.replace("stacks/production.py", "stacks.settings", "stacks.unknown")
+    clone.replace("main.py", "stacks.production", "stacks.settings")
+    stacks = clone.root / "stacks"
+    (stacks / "settings.py").rename(stacks / "unknown.py")
+    (stacks / "production.py").rename(stacks / "settings.py")
+
+
 def test_a_base_from_before_the_commands_had_folders_says_what_fits(
     clone: Repository, sides: Sides, tmp_path: Path
 ) -> None:
+    without_a_declaration(clone)
     (clone.root / "ops/commands/fit/text.py").rename(clone.root / "ops/fit_text.py")
     base = read_side(clone.root, tmp_path / "out")
     clone.branch("mine")
@@ -280,9 +294,10 @@ def test_what_an_older_base_cannot_say_is_not_known_and_no_error(
     clone: Repository, sides: Sides, tmp_path: Path
 ) -> None:
     (clone.root / "ops/commands/fit/text.py").unlink()
-    lock = clone.root / "llama_swap_config" / "lock"
-    (lock / "file.py").rename(lock / "read.py")
-    clone.replace("stacks/llama_cpp.py", "config.lock.file import", "config.lock.read import")
+    without_a_declaration(clone)
+    config = clone.root / "llama_swap_config"
+    (config / "lock" / "file.py").rename(config / "lock" / "read.py")
+    clone.replace("llama_swap_config/unknown.py", "config.lock.file", "config.lock.read")
     base = read_side(clone.root, tmp_path / "out")
     assert base.problem is None
     assert (base.models, base.fit) == (None, None)

@@ -13,7 +13,7 @@ from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.commands.smoke.run import Result, run
 from ops.endpoint.client import Endpoint
-from stacks.settings import PRODUCTION
+from stacks.production import PRODUCTION
 from tests.fakes.endpoint import FakeEndpoint
 
 IDS = [model.id for model in REGISTRY]
@@ -43,7 +43,7 @@ def report(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> dic
 
 def declare_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the settings declare a key."""
-    monkeypatch.setattr("stacks.settings.PRODUCTION", KEYED)
+    monkeypatch.setattr("stacks.production.PRODUCTION", KEYED)
 
 
 def outcomes(document: dict[str, Any], model: str | None) -> dict[str, str]:

@@ -1,0 +1,43 @@
+"""This cluster: every name, size, image, node and address that is deployed.
+
+Another cluster edits this file, or `dataclasses.replace`s a value; settings.py says what each
+value means and what it may be.
+"""
+
+from __future__ import annotations
+
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.pod_resources import Gpu
+from llama_swap_config.cluster.storage import NfsStorage
+from llama_swap_config.cluster.upkeep import Upkeep
+from stacks.settings import Settings
+
+PRODUCTION = Settings(
+    namespace="llama-cpp",
+    state_schema="llama-cpp",
+    storage=NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
+    storage_size_gib=30,
+    gpu=Gpu(product="Tesla-T4"),
+    # The legacy CUDA image, with llama-swap v250.
+    llama_swap_image=(
+        "ghcr.io/mostlygeek/llama-swap"
+        "@sha256:50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
+    ),
+    engine_build=10524,
+    python_image=(
+        "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
+        "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
+    ),
+    # The gateway's and monitoring.
+    client_namespaces=("litellm", "monitoring"),
+    upkeep=Upkeep(),
+    gpu_window=GpuWindow(
+        tenants=(
+            GpuTenant(
+                namespace="immich",
+                deployment="immich-machine-learning",
+                queues=ImmichQueues(url="http://immich-server.immich.svc.cluster.local:2283"),
+            ),
+        )
+    ),
+)

@@ -1,0 +1,11 @@
+"""The declaration of the tests: the frozen registry with its lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llama_swap_config.declaration import Declaration
+from tests.declaration.registry import REGISTRY, RESIDENCY
+
+LOCK_PATH = Path(__file__).with_name("models.lock.json")
+DECLARATION = Declaration.of(REGISTRY, RESIDENCY, LOCK_PATH)
