@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from llama_swap_config.registry import REGISTRY
+from tests.declaration.registry import REGISTRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.commands.deploy.run import verify
 from ops.terraform.run import Terraform
+from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply
 
 Synth = Callable[..., dict[str, Any]]

@@ -19,7 +19,6 @@ import yaml
 
 from llama_swap_config.front_ends.front_end import FrontEnd
 from llama_swap_config.model import Model
-from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
@@ -34,6 +33,7 @@ from ops.endpoint.client import Endpoint
 from ops.endpoint.residents import find as find_residents
 from stacks.settings import Settings
 from tests.declaration.frozen import DECLARATION
+from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
 from tests.ops.commands.smoke.smoke_runs import KEYED
 from tests.real.serve.served import served, skip_without

@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from llama_swap_config.registry import REGISTRY
 from ops.cluster import environment
 from ops.cluster.workloads import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
 from ops.terraform.run import Terraform
+from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply, finds_changes
 from tests.real.plan.reader import DOCS, account, as_role
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.registry import REGISTRY
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.run import verify
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
+from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply, finds_changes
 
 Synth = Callable[..., dict[str, Any]]

@@ -10,8 +10,8 @@ from typing import Any
 
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
-from llama_swap_config.registry import REGISTRY
 from tests.conftest import ROOT
+from tests.declaration.registry import REGISTRY
 
 _FIRST, *_OTHERS = REGISTRY
 _IMAGE = f"example.org/other/image@sha256:{'ab' * 32}"

@@ -17,7 +17,8 @@ from ops.commands.fit.figure import render
 from ops.commands.fit.run import WhatIf, assume, fit
 from ops.commands.fit.text import as_markdown
 from ops.commands.up.summary import budget_line
-from tests.declaration.frozen import DECLARATION
+from tests.declaration.frozen import DECLARATION, LOCK_PATH
+from tests.declaration.registry import REGISTRY, RESIDENCY
 from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
 from tests.llama_swap_config.fit.test_budget import SHARED
@@ -27,8 +28,20 @@ MODELS = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@pytest.fixture(autouse=True)
+def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llama_swap_config.registry.REGISTRY", REGISTRY)
+    monkeypatch.setattr("llama_swap_config.registry.RESIDENCY", RESIDENCY)
+    monkeypatch.setattr("stacks.production.PRODUCTION", SETTINGS)
+
+
+def run(*words: str) -> int:
+    """Run the command on the frozen declaration."""
+    return main(["fit", "--lock", str(LOCK_PATH), *words])
+
+
 def test_the_registry_fits(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit"]) == 0
+    assert run() == 0
     out = capsys.readouterr().out
     assert re.search(r"qwen3vl-8b +3072 +4455 +432 +123 +1105 +372 +256 +6744 +8168 ", out)
     assert "Would fit together" in out
@@ -36,17 +49,17 @@ def test_the_registry_fits(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_if_it_does_not_is_the_line_of_a_synth(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--model", "qwen3vl-8b", "--context", "65536"]) == 1
+    assert run("--model", "qwen3vl-8b", "--context", "65536") == 1
     captured = capsys.readouterr()
     assert "-677" in captured.out
     assert captured.err.startswith("error: model 'qwen3vl-8b': context is 65536; allowed: at most")
     assert captured.err.count("\n") == 1
-    words = ["fit", "--model", "qwen3vl-8b", "--context", "65536", "--kv", "q8_0"]
-    assert main(words) == 0
+    words = ["--model", "qwen3vl-8b", "--context", "65536", "--kv", "q8_0"]
+    assert run(*words) == 0
 
 
 def test_for_a_program_all_numbers_have_their_unit(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--json", "--projector", "Q8_0", "--usable-mib", "6200"]) == 1
+    assert run("--json", "--projector", "Q8_0", "--usable-mib", "6200") == 1
     document = json.loads(capsys.readouterr().out)
     assert document["fits"] is False
     assert document["card"]["usable_mib"] == 6200
@@ -61,7 +74,7 @@ def test_for_a_program_all_numbers_have_their_unit(capsys: pytest.CaptureFixture
 
 
 def test_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--markdown"]) == 0
+    assert run("--markdown") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "It fits. Each model alone on 14912 MiB of Tesla-T4; all in MiB:"
     assert "| qwen3vl-4b | 3072 | 2376 | 432 | 90 | 797 | 322 | 256 | 4274 | 10638 |" in lines
@@ -75,7 +88,7 @@ def test_what_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         (["--projector", "BF16"], "the lock names no BF16 projector; only Q8_0 is estimated"),
         (["--plot", "/nowhere/x.svg"], "/nowhere/x.svg cannot be written"),
     ):
-        assert main(["fit", *words]) == 1
+        assert run(*words) == 1
         captured = capsys.readouterr()
         assert captured.err.startswith("error: ")
         assert message in captured.err
@@ -135,7 +148,7 @@ def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
     assert root.findtext(f"{SVG}title") == "What the models take of the card"
     assert "prefers-color-scheme: dark" in (root.findtext(f"{SVG}style") or "")
     path = tmp_path / "fit.svg"
-    assert main(["fit", "--plot", str(path)]) == 0
+    assert run("--plot", str(path)) == 0
     ElementTree.parse(path)
 
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from llama_swap_config.model import Model
-from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.commands.smoke.run import Result, run
 from ops.endpoint.client import Endpoint
-from stacks.production import PRODUCTION
+from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import SETTINGS
 from tests.fakes.endpoint import FakeEndpoint
 
 IDS = [model.id for model in REGISTRY]
 KEYED = replace(
-    PRODUCTION,
-    llama_swap=replace(PRODUCTION.llama_swap, api_key_env=("KEY_GATEWAY",)),
+    SETTINGS,
+    llama_swap=replace(SETTINGS.llama_swap, api_key_env=("KEY_GATEWAY",)),
     api_key_secret="llama-swap-keys",
 )
 """Settings that declare a key."""

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.commands.smoke import model_checks
 from tests.conftest import ROOT
+from tests.declaration.registry import REGISTRY
 from tests.fakes import endpoint as fakes
 from tests.fakes.endpoint import FakeEndpoint, Fault
 from tests.ops.commands.smoke.smoke_runs import IDS, ask, report

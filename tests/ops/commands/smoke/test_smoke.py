@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from ops.commands.smoke import model_checks
+from tests.declaration.registry import REGISTRY
 from tests.fakes import endpoint as fakes
 from tests.fakes.endpoint import FakeEndpoint, Fault, Reply
 from tests.ops.commands.smoke.smoke_runs import IDS, ask, declare_key, fails, outcomes, report
