@@ -9,6 +9,7 @@ from constructs import job_pod
 from constructs import terraform as tf
 
 from constructs.model_store import ModelStore
+from constructs.pod import container_security_context, pod_security_context
 from llama_swap_config.cluster.labels import selector
 
 _JOB = tf.job_v1
@@ -73,7 +74,9 @@ class DownloadJobSpec:
             automount_service_account_token=False,
             enable_service_links=False,
             termination_grace_period_seconds=30,
-            security_context=job_pod.pod_security_context(self.run_as_user),
+            security_context=pod_security_context(
+                _JOB.JobV1SpecTemplateSpecSecurityContext, self.run_as_user
+            ),
             toleration=[
                 _JOB.JobV1SpecTemplateSpecToleration(key=self.taint_key, operator="Exists")
             ],
@@ -107,7 +110,9 @@ class DownloadJobSpec:
                 # The program needs 40 MiB; the rest is for pages that NFS has not taken yet.
                 limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
             ),
-            security_context=job_pod.container_security_context(),
+            security_context=container_security_context(
+                _JOB.JobV1SpecTemplateSpecContainerSecurityContext
+            ),
             volume_mount=[
                 _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
                     name="models", mount_path="/models"

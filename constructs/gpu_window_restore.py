@@ -7,6 +7,7 @@ from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gpu_window_account import GpuWindowAccount
+from constructs.pod import container_security_context, pod_security_context
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.labels import labels, selector
 
@@ -111,7 +112,9 @@ def _pod(
         automount_service_account_token=True,
         enable_service_links=False,
         termination_grace_period_seconds=30,
-        security_context=job_pod.pod_security_context(run_as_user),
+        security_context=pod_security_context(
+            _JOB.JobV1SpecTemplateSpecSecurityContext, run_as_user
+        ),
         toleration=[_JOB.JobV1SpecTemplateSpecToleration(key=taint_key, operator="Exists")],
         container=[container],
         volume=[
@@ -137,7 +140,9 @@ def _container(
             requests={"cpu": "50m", "memory": "48Mi", "ephemeral-storage": "16Mi"},
             limits={"memory": "128Mi", "ephemeral-storage": "64Mi"},
         ),
-        security_context=job_pod.container_security_context(),
+        security_context=container_security_context(
+            _JOB.JobV1SpecTemplateSpecContainerSecurityContext
+        ),
         volume_mount=[
             _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
                 name="program", mount_path="/gpu-window", read_only=True

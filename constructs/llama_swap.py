@@ -9,6 +9,7 @@ from constructs import terraform as tf
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import ModelWarmUp
+from constructs.pod import container_security_context, pod_security_context
 from llama_swap_config.cluster.gpu_tenants import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.labels import (
     CONFIG_ANNOTATION,
@@ -163,15 +164,8 @@ class LlamaSwap(tf.Construct):
             toleration=[
                 _DEP.DeploymentV1SpecTemplateSpecToleration(key=gpu.taint_key, operator="Exists")
             ],
-            security_context=_DEP.DeploymentV1SpecTemplateSpecSecurityContext(
-                run_as_non_root=True,
-                run_as_user=str(run_as_user),
-                run_as_group=str(run_as_user),
-                fs_group=str(run_as_user),
-                fs_group_change_policy="OnRootMismatch",
-                seccomp_profile=_DEP.DeploymentV1SpecTemplateSpecSecurityContextSeccompProfile(
-                    type="RuntimeDefault"
-                ),
+            security_context=pod_security_context(
+                _DEP.DeploymentV1SpecTemplateSpecSecurityContext, run_as_user
             ),
             init_container=None if warm_up is None else [warm_up.init_container],
             container=[container],
@@ -252,14 +246,8 @@ class LlamaSwap(tf.Construct):
                     "nvidia.com/gpu": "1",
                 },
             ),
-            security_context=_DEP.DeploymentV1SpecTemplateSpecContainerSecurityContext(
-                # The provider sends `false` where this is left out, and so overrides the pod's.
-                run_as_non_root=True,
-                allow_privilege_escalation=False,
-                read_only_root_filesystem=True,
-                capabilities=_DEP.DeploymentV1SpecTemplateSpecContainerSecurityContextCapabilities(
-                    drop=["ALL"]
-                ),
+            security_context=container_security_context(
+                _DEP.DeploymentV1SpecTemplateSpecContainerSecurityContext
             ),
             startup_probe=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe(
                 http_get=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbeHttpGet(

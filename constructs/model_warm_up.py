@@ -7,6 +7,7 @@ import hashlib
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.pod import container_security_context
 from llama_swap_config.cluster.labels import labels
 
 _DEP = tf.deployment_v1
@@ -67,7 +68,6 @@ class ModelWarmUp(tf.Construct):
             config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(name=_NAME),
         )
         mount = _DEP.DeploymentV1SpecTemplateSpecInitContainerVolumeMount
-        capabilities = _DEP.DeploymentV1SpecTemplateSpecInitContainerSecurityContextCapabilities
         self.init_container = _DEP.DeploymentV1SpecTemplateSpecInitContainer(
             name="warm-up",
             image=image,
@@ -87,11 +87,8 @@ class ModelWarmUp(tf.Construct):
                 requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "16Mi"},
                 limits={"memory": f"{memory_limit_mib}Mi", "ephemeral-storage": "64Mi"},
             ),
-            security_context=_DEP.DeploymentV1SpecTemplateSpecInitContainerSecurityContext(
-                run_as_non_root=True,
-                allow_privilege_escalation=False,
-                read_only_root_filesystem=True,
-                capabilities=capabilities(drop=["ALL"]),
+            security_context=container_security_context(
+                _DEP.DeploymentV1SpecTemplateSpecInitContainerSecurityContext
             ),
             volume_mount=[
                 mount(name="models", mount_path="/models", read_only=True),
