@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 _Context = TypeVar("_Context")
 
 
-def pod_security_context(struct: type[_Context], run_as_user: int) -> _Context:
+def pod_security_context(struct: Callable[..., _Context], run_as_user: int) -> _Context:
     """Run as one user that is not root.
 
     Args:
@@ -26,7 +27,7 @@ def pod_security_context(struct: type[_Context], run_as_user: int) -> _Context:
     )
 
 
-def container_security_context(struct: type[_Context]) -> _Context:
+def container_security_context(struct: Callable[..., _Context]) -> _Context:
     """Give up every right that neither llama-server nor a program in Python needs.
 
     Args:
@@ -41,7 +42,7 @@ def container_security_context(struct: type[_Context]) -> _Context:
     )
 
 
-def _part(struct: type, field: str, **values: object) -> dict[str, object]:
+def _part(struct: Any, field: str, **values: object) -> dict[str, object]:
     """Build a struct within another: the provider names its class after both."""
     name = struct.__name__ + "".join(word.capitalize() for word in field.split("_"))
     return {field: getattr(sys.modules[struct.__module__], name)(**values)}

@@ -1,75 +1,161 @@
-"""The llama-server flags that an operator may add to a model, and those that he may not.
+"""The flags of llama-server: how each is spelled, what renders it, and who may say it.
 
-The names are those of `llama-server --help` of both builds that this repository uses: b10524 in
-the container image and b11434 in the tests.
+One row a flag. From it come the options of every llama-server (front_ends/server_command.py), what
+`extra_args` may say, and how `ops drift` reads a command line back. The names are those of
+`llama-server --help` of both builds that this repository uses: b10524 in the container image and
+b11434 in the tests.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from llama_swap_config.errors import ConfigError
 
 _RENDERED = "this repository renders it from a field of the registry or the settings"
+_SECRET = "keys come from a Secret, never from an argument"  # noqa: S105 - It is none.
 _UNSAFE = "it opens files, tools or the network to whoever may ask a question"
 _REMOVED = "it was removed from llama-server (builds after b10884)"
 _DOWNLOADS = "files come from the lock, never from the server"
 
-RESERVED: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "-m", "--model", "-mm", "--mmproj", "--host", "--port", "-c", "--ctx-size",
-            "-np", "--parallel", "-fa", "--flash-attn", "--load-mode", "--image-max-tokens",
-            "--image-min-tokens", "--threads-http", "-cram", "--cache-ram", "-fit", "--fit",
-            "--metrics", "--slots", "--no-slots", "--no-ui", "--ui", "--no-webui", "--webui",
-            "-a", "--alias", "-ngl", "--gpu-layers", "--n-gpu-layers", "--offline",
-            "-ctk", "--cache-type-k", "-ctv", "--cache-type-v", "--temp", "--temperature",
-            "--top-p", "--top-k", "--min-p", "-rea", "--reasoning", "--jinja", "--no-jinja",
-        ),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A flag of llama-server."""
+
+    names: tuple[str, ...]
+    """As this repository spells it, then llama-server's other words for it."""
+    takes_value: bool
+    field: str = ""
+    """The field of a model that renders it, such as `sampling.top_k`."""
+    setting: str = ""
+    """The field of ServerSettings that renders it, alike for all models."""
+    always: str | None = None
+    """What every llama-server gets; empty for a switch."""
+    refused: str = ""
+    """Why `extra_args` may not say it although nothing renders it; empty: it may."""
+
+    @property
+    def refusal(self) -> str:
+        """Why `extra_args` may not say it; empty: it may."""
+        rendered = self.field or self.setting or self.always is not None
+        return _RENDERED if rendered else self.refused
+
+
+def _value(*names: str, field: str = "", setting: str = "", always: str | None = None) -> Flag:
+    return Flag(names=names, takes_value=True, field=field, setting=setting, always=always)
+
+
+def _switch(*names: str, always: str | None = None) -> Flag:
+    return Flag(names=names, takes_value=False, always=always)
+
+
+def _refused(why: str, *flags: Flag) -> tuple[Flag, ...]:
+    return tuple(replace(flag, refused=why) for flag in flags)
+
+
+FLAGS = (
+    # What all models share, in the order of the command line.
+    _value("-ngl", "--gpu-layers", "--n-gpu-layers", setting="gpu_layers"),
+    _value("-fa", "--flash-attn", always="on"),
+    # Nothing is re-sized silently.
+    _value("-fit", "--fit", always="off"),
+    # With another mode a failing NFS mount ends the server by SIGBUS.
+    _value("--load-mode", always="none"),
+    _value("--cache-ram", "-cram", setting="cache_ram_mib"),
+    _value("--threads-http", setting="threads_http"),
+    _switch("--metrics", always=""),
+    _switch("--no-ui", "--no-webui", always=""),
+    _switch("--offline", always=""),
+    _switch("--jinja", always=""),
+    # What one model adds.
+    _value("--model", "-m", field="id"),
+    _value("--mmproj", "-mm", field="projector"),
+    _value("--image-max-tokens", field="image_max_tokens"),
+    _value("--alias", "-a", field="aliases"),
+    _value("--ctx-size", "-c", field="context"),
+    _value("-np", "--parallel", field="parallel_slots"),
+    _value("-ctk", "--cache-type-k", field="kv_cache_type_k"),
+    _value("-ctv", "--cache-type-v", field="kv_cache_type_v"),
+    _value("--reasoning", "-rea", field="reasoning"),
+    _value("--temp", "--temperature", field="sampling.temperature"),
+    _value("--top-p", field="sampling.top_p"),
+    _value("--top-k", field="sampling.top_k"),
+    _value("--min-p", field="sampling.min_p"),
+    # What `extra_args` may not say.
+    *_refused(
         _RENDERED,
+        _value("--host"), _value("--port"), _value("--image-min-tokens"), _switch("--slots"),
+        _switch("--no-slots"), _switch("--ui", "--webui"), _switch("--no-jinja"),
     ),
-    **dict.fromkeys(
-        ("--api-key", "--api-key-file"), "keys come from a Secret, never from an argument"
-    ),
-    **dict.fromkeys(
-        ("--media-path", "--path", "--tools", "--agent", "--ssl-key-file", "--ssl-cert-file",
-         "--models-dir", "--models-preset", "--rpc", "--props", "--slot-save-path",
-         "--log-file"),
+    *_refused(_SECRET, _value("--api-key"), _value("--api-key-file")),
+    *_refused(
         _UNSAFE,
+        _value("--media-path"), _value("--path"), _value("--tools"), _switch("--agent"),
+        _value("--ssl-key-file"), _value("--ssl-cert-file"), _value("--models-dir"),
+        _value("--models-preset"), _value("--rpc"), _switch("--props"),
+        _value("--slot-save-path"), _value("--log-file"),
     ),
-    **dict.fromkeys(("--mlock", "--mmap", "--no-mmap", "-dio", "--direct-io"), _REMOVED),
-    **dict.fromkeys(
-        ("-hf", "-hfr", "--hf-repo", "-hff", "--hf-file", "-hft", "--hf-token", "-mu",
-         "--model-url", "-mmu", "--mmproj-url", "--mmproj-auto", "--no-mmproj"),
+    *_refused(
+        _REMOVED,
+        _switch("--mlock"), _switch("--mmap"), _switch("--no-mmap"),
+        _switch("--direct-io", "-dio"),
+    ),
+    *_refused(
         _DOWNLOADS,
+        _value("--hf-repo", "-hf", "-hfr"), _value("--hf-file", "-hff"),
+        _value("--hf-token", "-hft"), _value("--model-url", "-mu"),
+        _value("--mmproj-url", "-mmu"), _switch("--mmproj-auto"), _switch("--no-mmproj"),
     ),
-}  # fmt: skip
-"""Flag -> why the registry does not take it."""
+    # What it may say, with a value and without.
+    *(
+        _value(*names.split())
+        for names in (
+            "--threads -t", "--threads-batch -tb", "--batch-size -b", "--ubatch-size -ub",
+            "--predict -n --n-predict", "--keep", "--seed -s", "--repeat-penalty",
+            "--repeat-last-n", "--presence-penalty", "--frequency-penalty", "--typical",
+            "--mirostat", "--dry-multiplier", "--dry-base", "--dry-allowed-length",
+            "--xtc-probability", "--xtc-threshold", "--rope-scaling", "--rope-scale",
+            "--rope-freq-base", "--rope-freq-scale", "--timeout -to", "--reasoning-budget",
+            "--reasoning-format", "--chat-template", "--chat-template-kwargs",
+            "--verbosity -lv --log-verbosity", "--override-kv", "--main-gpu -mg",
+            "--split-mode -sm", "--tensor-split -ts", "--prio", "--poll", "--pooling",
+            "--ctx-checkpoints", "--cache-reuse",
+        )
+    ),
+    *(
+        _switch(*names.split())
+        for names in (
+            "--no-warmup", "--warmup", "--no-cont-batching", "--cont-batching", "--swa-full",
+            "--no-context-shift", "--context-shift", "--kv-unified", "--no-kv-unified",
+            "--no-kv-offload", "--no-mmproj-offload", "--special", "--log-disable",
+            "--log-prefix", "--log-timestamps", "--embedding --embeddings",
+            "--reranking --rerank", "--no-repack", "--check-tensors", "--no-cache-prompt",
+            "--cache-prompt", "--ignore-eos", "--no-perf", "--prefill-assistant",
+            "--no-prefill-assistant", "--no-host", "--op-offload", "--no-op-offload",
+        )
+    ),
+)  # fmt: skip
+BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 
-TAKES_VALUE = frozenset({
-    "-t", "--threads", "-tb", "--threads-batch", "-b", "--batch-size", "-ub", "--ubatch-size",
-    "-n", "--predict", "--n-predict", "--keep", "-s", "--seed", "--repeat-penalty",
-    "--repeat-last-n", "--presence-penalty", "--frequency-penalty", "--typical", "--mirostat",
-    "--dry-multiplier", "--dry-base", "--dry-allowed-length", "--xtc-probability",
-    "--xtc-threshold", "--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale",
-    "-to", "--timeout", "--reasoning-budget", "--reasoning-format", "--chat-template",
-    "--chat-template-kwargs", "-lv", "--verbosity", "--log-verbosity", "--override-kv",
-    "--main-gpu", "-mg", "--split-mode", "-sm", "--tensor-split", "-ts", "--prio", "--poll",
-    "--pooling", "--ctx-checkpoints", "--cache-reuse",
-})  # fmt: skip
-"""Flags that an operator may add, each with one value behind it."""
+RENDER_NO_FLAG = {
+    "repository": "the lock names the model's files",
+    "quantisation": "the lock names the model's files",
+    "ttl_s": "the front end unloads the model: `ttl`, or the router's `sleep-idle-seconds`",
+    "name": "it is for a list of models",
+    "description": "it is for a list of models",
+    "env": "it is the process's environment",
+    "extra_args": "they are flags themselves",
+}
+"""Fields of a model that no flag has the value of, and why."""
 
-SWITCHES = frozenset({
-    "--no-warmup", "--warmup", "--no-cont-batching", "--cont-batching", "--swa-full",
-    "--no-context-shift", "--context-shift", "--kv-unified", "--no-kv-unified", "--no-kv-offload",
-    "--no-mmproj-offload", "--special", "--log-disable", "--log-prefix",
-    "--log-timestamps", "--embedding", "--embeddings", "--reranking", "--rerank", "--no-repack",
-    "--check-tensors", "--no-cache-prompt", "--cache-prompt", "--ignore-eos", "--no-perf",
-    "--prefill-assistant", "--no-prefill-assistant", "--no-host", "--op-offload",
-    "--no-op-offload",
-})  # fmt: skip
-"""Flags that an operator may add, without a value."""
+
+def spelling(word: str) -> str:
+    """Spell a flag as this repository does; one that it does not know stays as it is."""
+    flag = BY_NAME.get(word)
+    return word if flag is None else flag.names[0]
 
 
 def check_extra_args(subject: str, extra_args: tuple[str, ...]) -> None:
@@ -86,11 +172,12 @@ def check_extra_args(subject: str, extra_args: tuple[str, ...]) -> None:
     words = iter(extra_args)
     for word in words:
         flag, equals, _ = word.partition("=")
-        if flag in RESERVED:
+        known = BY_NAME.get(flag)
+        if known is not None and known.refusal:
             raise ConfigError.of(
-                subject, "extra_args", word, allowed=f"not {flag}", remedy=RESERVED[flag]
+                subject, "extra_args", word, allowed=f"not {flag}", remedy=known.refusal
             )
-        if equals or (flag not in TAKES_VALUE and flag not in SWITCHES):
+        if equals or known is None:
             raise ConfigError.of(
                 subject,
                 "extra_args",
@@ -99,7 +186,7 @@ def check_extra_args(subject: str, extra_args: tuple[str, ...]) -> None:
                 remedy="write flag and value as two words, or add the flag there after reading "
                 "`llama-server --help` of the pinned build",
             )
-        if flag in TAKES_VALUE:
+        if known.takes_value:
             value = next(words, None)
             if value is None or value.startswith("--"):
                 raise ConfigError.of(
@@ -121,13 +208,13 @@ def switched_on(extra_args: Sequence[str], on: str, *, off: str | None = None) -
     return bool(given) and given[-1] == on
 
 
-def number_of(subject: str, extra_args: Sequence[str], *flags: str, default: int) -> int:
+def number_of(subject: str, extra_args: Sequence[str], name: str, *, default: int) -> int:
     """The whole number behind a flag; of several, llama-server takes the last.
 
     Args:
         subject: What the error names, such as `model 'qwen3vl-8b'`.
         extra_args: The words, flags and values in the order of the command line.
-        flags: The flag's names.
+        name: The flag, as this repository spells it.
         default: What llama-server takes where the flag is not given.
 
     Raises:
@@ -135,7 +222,7 @@ def number_of(subject: str, extra_args: Sequence[str], *flags: str, default: int
     """
     found = default
     for flag, text in itertools.pairwise(extra_args):
-        if flag in flags:
+        if spelling(flag) == name:
             if not (text.isascii() and text.isdigit() and int(text[:10]) > 0):
                 raise ConfigError.of(
                     subject, f"extra_args {flag}", text, allowed="a whole number, at least 1",

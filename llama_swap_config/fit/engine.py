@@ -6,7 +6,7 @@ Each check stands for a failure that the engine itself reports late, or not at a
 from __future__ import annotations
 
 from llama_swap_config.errors import ConfigError
-from llama_swap_config.flags import switched_on
+from llama_swap_config.flags import spelling, switched_on
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
@@ -95,8 +95,7 @@ def _check_flags(model: Model) -> None:
             model, "extra_args", "--no-kv-offload", "the KV cache on the card",
             "remove it: attention would run on the CPU; lower context or quantise the cache",
         )  # fmt: skip
-    embedding = "--embedding" in model.extra_args or "--embeddings" in model.extra_args
-    if embedding and "--pooling" not in model.extra_args:
+    if "--embedding" in map(spelling, model.extra_args) and "--pooling" not in model.extra_args:
         raise _error(
             model, "extra_args", "--embedding", "--embedding with --pooling",
             "add --pooling and the kind that the model's card names",

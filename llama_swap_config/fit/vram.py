@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.vision import image_tokens, vision_compute_bytes
-from llama_swap_config.flags import number_of, switched_on
+from llama_swap_config.flags import number_of, spelling, switched_on
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import KvCacheType, Model
@@ -158,15 +158,14 @@ def _layer_floats(weights: WeightsHeader, engine_build: int) -> int:
 
 def micro_batch(model: Model) -> int:
     """Tokens that are computed at once (`-ub`, at most `-b` and the context)."""
-    batch = _number(model, "-b", "--batch-size", default=_BATCH)
-    ubatch = _number(model, "-ub", "--ubatch-size", default=_UBATCH)
+    batch = _number(model, "--batch-size", default=_BATCH)
+    ubatch = _number(model, "--ubatch-size", default=_UBATCH)
     return min(batch, ubatch, model.context)
 
 
 def is_embedding_server(model: Model) -> bool:
     """Whether each token of a batch has an output: `--embedding`, `--reranking`."""
-    flags = ("--embedding", "--embeddings", "--reranking", "--rerank")
-    return any(switched_on(model.extra_args, flag) for flag in flags)
+    return not {"--embedding", "--reranking"}.isdisjoint(map(spelling, model.extra_args))
 
 
 def _dequantised_kv_bytes(model: Model, weights: WeightsHeader) -> float:
@@ -180,8 +179,8 @@ def _dequantised_kv_bytes(model: Model, weights: WeightsHeader) -> float:
     return 2 * cells * weights.kv_heads * (weights.key_size + weights.value_size)
 
 
-def _number(model: Model, *flags: str, default: int) -> int:
-    return number_of(f"model {model.id!r}", model.extra_args, *flags, default=default)
+def _number(model: Model, name: str, *, default: int) -> int:
+    return number_of(f"model {model.id!r}", model.extra_args, name, default=default)
 
 
 def _is_unified(model: Model) -> bool:

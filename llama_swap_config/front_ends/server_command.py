@@ -9,8 +9,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
-from llama_swap_config.flags import TAKES_VALUE
+from llama_swap_config.flags import BY_NAME, FLAGS
 from llama_swap_config.model import Model
 from llama_swap_config.plans.download import LINK_NAMES
 
@@ -40,24 +41,14 @@ class ServerSettings:
 
 
 def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
-    """List the options that all models share.
-
-    The flags are valid for llama.cpp b10524 (the image) and b11434 (the tests). `-fa` needs its
-    value; `--load-mode none` keeps a failing NFS mount from ending the server by SIGBUS; `-fit
-    off` lets nothing be re-sized silently.
-    """
-    return (
-        ("-ngl", str(settings.gpu_layers)),
-        ("-fa", "on"),
-        ("-fit", "off"),
-        ("--load-mode", "none"),
-        ("--cache-ram", str(settings.cache_ram_mib)),
-        ("--threads-http", str(settings.threads_http)),
-        ("--metrics", None),
-        ("--no-ui", None),
-        ("--offline", None),
-        ("--jinja", None),
-    )
+    """List the options that all models share."""
+    options: list[Option] = []
+    for flag in FLAGS:
+        if flag.setting:
+            options.append((flag.names[0], str(getattr(settings, flag.setting))))
+        elif flag.always is not None:
+            options.append((flag.names[0], flag.always or None))
+    return tuple(options)
 
 
 def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Option, ...]:
@@ -68,29 +59,20 @@ def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Opti
         folder: What its files' names begin with; empty: it is started where they are.
         alias: The value of `--alias`; None: it is not said.
     """
-    options: list[Option] = [("--model", folder + LINK_NAMES["model"])]
-    if model.projector is not None:
-        options.append(("--mmproj", folder + LINK_NAMES["mmproj"]))
-        options.append(("--image-max-tokens", str(model.image_max_tokens)))
-    if alias is not None:
-        options.append(("--alias", alias))
-    options += [
-        ("--ctx-size", str(model.context)),
-        ("-np", str(model.parallel_slots)),
-        ("-ctk", model.kv_cache_type_k),
-        ("-ctv", model.kv_cache_type_v),
-        ("--reasoning", model.reasoning),
-    ]
-    for flag, value in (
-        ("--temp", model.sampling.temperature),
-        ("--top-p", model.sampling.top_p),
-        ("--top-k", model.sampling.top_k),
-        ("--min-p", model.sampling.min_p),
-    ):
-        if value is not None:
-            options.append((flag, f"{value:g}"))
+    said = {
+        "id": folder + LINK_NAMES["model"],
+        "projector": None if model.projector is None else folder + LINK_NAMES["mmproj"],
+        "aliases": alias,
+    }
+    options: list[Option] = []
+    for flag in FLAGS:
+        if flag.field:
+            value = said[flag.field] if flag.field in said else attrgetter(flag.field)(model)
+            if value is not None:
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+                options.append((flag.names[0], text))
     words = iter(model.extra_args)
-    options += [(word, next(words) if word in TAKES_VALUE else None) for word in words]
+    options += [(word, next(words) if BY_NAME[word].takes_value else None) for word in words]
     return tuple(options)
 
 

@@ -16,41 +16,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from llama_swap_config.flags import BY_NAME, spelling
 from ops.commands.drift.difference import ABSENT, NOT_SET, PRESENCE, PRESENT
 
 Fields = dict[str, str]
 
 ALL_MODELS = "all models"
 
-_SPELLINGS = (
-    ("--ctx-size", "-c"),
-    ("-ngl", "--gpu-layers", "--n-gpu-layers"),
-    ("-fa", "--flash-attn"),
-    ("-fit", "--fit"),
-    ("-np", "--parallel"),
-    ("-ctk", "--cache-type-k"),
-    ("-ctv", "--cache-type-v"),
-    ("--cache-ram", "-cram"),
-    ("--no-ui", "--no-webui"),
-    ("--model", "-m"),
-    ("--mmproj", "-mm"),
-    ("--alias", "-a"),
-    ("--temp", "--temperature"),
-    ("--reasoning", "-rea"),
-    ("--threads", "-t"),
-    ("--threads-batch", "-tb"),
-    ("--batch-size", "-b"),
-    ("--ubatch-size", "-ub"),
-    ("--predict", "-n", "--n-predict"),
-    ("--seed", "-s"),
-    ("--timeout", "-to"),
-    ("--verbosity", "-lv", "--log-verbosity"),
-    ("--main-gpu", "-mg"),
-    ("--split-mode", "-sm"),
-    ("--tensor-split", "-ts"),
-)
-"""One flag a line, as this repository spells it, then llama-server's other words for it."""
-_SPELLING = {word: flag for flag, *others in _SPELLINGS for word in (flag, *others)}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _SWITCH = "on"
 """What a flag without a value is shown as, and what `= true` of an INI is."""
@@ -141,7 +113,7 @@ def command_fields(words: list[str]) -> Fields:
     values: dict[str, list[str]] = {}
     for word in words[end:]:
         if word.startswith("-") and not _NUMBER.fullmatch(word):
-            flag = _SPELLING.get(word, word)
+            flag = spelling(word)
             values.setdefault(flag, [])
         else:
             values.setdefault(flag or "arguments", []).append(word)
@@ -243,5 +215,4 @@ def _read_ini(text: str) -> Configuration:
 
 
 def _flag(key: str) -> str:
-    short, long = f"-{key}", f"--{key}"
-    return _SPELLING.get(short) or _SPELLING.get(long) or long
+    return spelling(f"-{key}" if f"-{key}" in BY_NAME else f"--{key}")

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from llama_swap_config.fit.residency import ONE_RESIDENT
-from llama_swap_config.flags import SWITCHES, TAKES_VALUE
+from llama_swap_config.flags import BY_NAME
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.program import FrontEndProgram, front_end_program
 from llama_swap_config.front_ends.server_command import ServerSettings
@@ -132,7 +132,7 @@ def test_a_model_that_is_not_there_is_a_bad_request(running: Served) -> None:
     assert chat(running.url, "nobody").status_code == 400
 
 
-FLAGS = sorted(SWITCHES | TAKES_VALUE)
+FLAGS = sorted(name for name, flag in BY_NAME.items() if not flag.refusal)
 
 
 def test_every_flag_that_a_model_may_add_is_a_key_that_the_router_knows(
@@ -142,14 +142,14 @@ def test_every_flag_that_a_model_may_add_is_a_key_that_the_router_knows(
     plain = {"projector": None, "image_max_tokens": None}
     models = [model("plain", **plain)]
     for number, flag in enumerate(FLAGS):
-        words = (flag,) if flag in SWITCHES else (flag, "1")
+        words = (flag, "1") if BY_NAME[flag].takes_value else (flag,)
         models.append(model(f"m{number}", extra_args=words, **plain))
     program = pod_program(tuple(models), llama_server, free_port, tmp_path, weights=False)
     with pod(program, free_port, tmp_path) as (url, _):
         told = {name: status["args"] for name, status in statuses(url).items()}
     for number, flag in enumerate(FLAGS):
         added = len(told[f"m{number}"]) - len(told["plain"])
-        assert added == (1 if flag in SWITCHES else 2), flag
+        assert added == (2 if BY_NAME[flag].takes_value else 1), flag
         if flag.startswith("--no-"):
             assert flag in told[f"m{number}"]
 
