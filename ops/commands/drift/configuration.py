@@ -6,6 +6,7 @@ differs here: not the order of keys, nor a comment, nor the spelling of a flag.
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import shlex
@@ -194,25 +195,36 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 
+class _Preset(configparser.ConfigParser):
+    """The router's file: its section `*` is of all models, and a key is a flag."""
+
+    def __init__(self) -> None:
+        super().__init__(default_section="*", delimiters=("=",), interpolation=None, strict=False)
+
+    def optionxform(self, optionstr: str) -> str:
+        return spelling(f"-{optionstr}" if f"-{optionstr}" in BY_NAME else f"--{optionstr}")
+
+
 def _read_ini(text: str) -> Configuration:
-    sections: dict[str, Fields] = {}
-    section: Fields | None = None
-    for line in text.splitlines():
-        line = re.split(r"[;#]", line, maxsplit=1)[0].strip()
-        if line.startswith("[") and line.endswith("]"):
-            section = sections.setdefault(line[1:-1].strip(), {})
-        elif line:
-            key, equals, value = (part.strip() for part in line.partition("="))
-            if not equals or section is None:
-                raise UnreadableError(f"no key = value of a section: {line[:80]}")
-            section[_flag(key)] = _SWITCH if value == "true" else value
-    shared = sections.pop("*", {})
-    if not sections:
+    # Wherever they stand, the router takes these for a comment; and a blank in front for nothing.
+    lines = [re.split(r"[;#]", line, maxsplit=1)[0].strip() for line in text.splitlines()]
+    preset = _Preset()
+    try:
+        preset.read_string("\n".join(lines))
+    except configparser.MissingSectionHeaderError as error:
+        raise _no_key(lines[error.lineno - 1]) from error
+    except configparser.ParsingError as error:
+        raise _no_key(lines[error.errors[0][0] - 1]) from error
+    if not preset.sections():
         raise UnreadableError("it has no models")
-    return Configuration(
-        models={model: shared | fields for model, fields in sections.items()}, rest={}
-    )
+    models = {
+        model.strip(): {
+            flag: _SWITCH if value == "true" else value for flag, value in preset.items(model)
+        }
+        for model in preset.sections()
+    }
+    return Configuration(models=models, rest={})
 
 
-def _flag(key: str) -> str:
-    return spelling(f"-{key}" if f"-{key}" in BY_NAME else f"--{key}")
+def _no_key(line: str) -> UnreadableError:
+    return UnreadableError(f"no key = value of a section: {line[:80]}")
