@@ -8,16 +8,16 @@ from constructs import terraform as tf
 
 from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
+from constructs.endpoint import Endpoint
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gpu_window_restore import GpuWindowRestore
 from constructs.image_egress import ImageEgress
-from constructs.llama_swap import LlamaSwap
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
 from llama_swap_config.declaration import Declaration
-from llama_swap_config.front_ends.program import front_end_program
+from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
@@ -116,18 +116,14 @@ class LlamaCppStack(tf.TerraformStack):
                 wait_s=settings.warm_wait_s,
                 memory_limit_mib=warm_memory_mib(locked),
             )
-        LlamaSwap(
+        Endpoint(
             self,
             "llama-swap",
             namespace=namespace,
             name=settings.service,
             port=settings.port,
-            program=front_end_program(
-                settings.front_end,
-                models=locked,
-                settings=settings.llama_swap,
-                port=settings.port,
-                residents=residents,
+            program=FRONT_ENDS[settings.front_end].program(
+                locked, settings.llama_swap, port=settings.port, residents=residents
             ),
             image=settings.llama_swap_image,
             store=store,

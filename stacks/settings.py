@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, get_args
+from typing import TYPE_CHECKING, NoReturn
 
 from llama_swap_config.cluster.gpu_tenants import GpuWindow
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
@@ -16,7 +16,8 @@ from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.budget import Node
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from stacks.gpu_window_checks import check_gpu_window
 from stacks.patterns import ADDRESS, DNS_LABEL, SCHEDULE
@@ -61,7 +62,7 @@ class Settings:
     and private ranges it never may."""
     internal_ranges: tuple[str, ...] = ()
     """Public addresses of the operator's own, in CIDR, that it may not reach either."""
-    front_end: FrontEnd = "llama-swap"
+    front_end: FrontEndName = "llama-swap"
     """Which program starts and stops the models; docs/adr/0014 compares them."""
     llama_swap: LlamaSwapSettings = field(default_factory=LlamaSwapSettings)
     """With the front end llama-server, `server` and `api_key_env` count; the rest is llama-swap's
@@ -145,9 +146,8 @@ class Settings:
         )
 
     def _check_front_end(self) -> None:
-        allowed = get_args(FrontEnd)
         require_setting(
-            self.front_end in allowed, "front_end", self.front_end, " or ".join(allowed)
+            self.front_end in FRONT_ENDS, "front_end", self.front_end, " or ".join(FRONT_ENDS)
         )
         for value in self.llama_swap.api_key_env:
             require_setting(
@@ -157,7 +157,7 @@ class Settings:
                 "names of environment variables",
             )
             require_setting(
-                (self.front_end, value) != ("llama-swap", "LLAMA_API_KEY"),
+                value not in FRONT_ENDS[self.front_end].inherited_keys,
                 "llama_swap.api_key_env",
                 value,
                 "another name: each llama-server would inherit it and ask for the key itself",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from benchmarks.swap.ask import Answer
 from benchmarks.swap.watch import PARTS, PERIOD_S, Swap, Watch, is_healthy, swap_of
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.server_command import (
     ENVIRONMENT,
     ServerSettings,
@@ -29,7 +28,7 @@ from ops.commands.serve.run import Served
 from ops.machine.llama_server import llama_server
 from ops.machine.ports import free_ports
 
-NAMES: dict[FrontEnd, str] = {"llama-swap": "llama-swap", "llama-server": "router"}
+NAMES: dict[FrontEndName, str] = {"llama-swap": "llama-swap", "llama-server": "router"}
 LIMIT = "limit"
 LACKING = "llama-swap is not on PATH (no package registry has it)"
 _START_TIMEOUT_S = 60
@@ -135,7 +134,7 @@ class LimitArm:
 
 @contextmanager
 def front_end(
-    name: FrontEnd, store: LocalStore, folder: Path, env: Mapping[str, str] | None = None
+    name: FrontEndName, store: LocalStore, folder: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[FrontEndArm]:
     """Run a front end while the context lasts.
 
@@ -184,11 +183,6 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
-
-
-def available() -> tuple[FrontEnd, ...]:
-    """Name the front ends that this machine has."""
-    return ("llama-swap", "llama-server") if shutil.which("llama-swap") else ("llama-server",)
 
 
 @contextmanager

@@ -29,12 +29,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.swap import scenarios as swap_scenarios
 from benchmarks.swap import tables as swap_tables
 from benchmarks.swap import unload as swap_unload
-from benchmarks.swap.arms import LACKING, Arm, available, front_end, limit
+from benchmarks.swap.arms import LACKING, Arm, front_end, limit
 from benchmarks.swap.ask import RefusedError
 from benchmarks.swap.figure import render
 from benchmarks.swap.scenarios import Step
 from benchmarks.swap.tiny_store import make_store
 from benchmarks.swap.watch import resolution_ms
+from ops.commands.serve.run import available
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 from ops.machine.llama_server import llama_server

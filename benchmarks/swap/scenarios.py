@@ -11,12 +11,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.swap.arms import Arm, FrontEndArm, available, front_end, limit
+from benchmarks.swap.arms import Arm, FrontEndArm, front_end, limit
 from benchmarks.swap.ask import LONG_TOKENS, Answer, Clients, RefusedError
 from benchmarks.swap.delay import LateStart
 from benchmarks.swap.tiny_store import MODELS
 from benchmarks.swap.watch import Swap
 from ops.commands.serve.local_store import LocalStore
+from ops.commands.serve.run import available
 
 Step = Callable[[str], None]
 """Takes what was just done, for a progress bar."""

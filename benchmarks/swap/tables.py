@@ -12,7 +12,7 @@ from benchmarks.swap.arms import LIMIT, NAMES
 from benchmarks.swap.scenarios import Busy
 from benchmarks.swap.unload import SETTINGS, Unloads
 from benchmarks.swap.watch import PARTS, Swap
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 
 TOTAL = "request to first token"
 
@@ -104,7 +104,7 @@ def busy_table(found: Mapping[str, Sequence[Busy]], limit_s: float) -> Table:
     return table
 
 
-def unload_table(found: Mapping[FrontEnd, Unloads]) -> Table:
+def unload_table(found: Mapping[FrontEndName, Unloads]) -> Table:
     """A row a front end: until the process is gone, with our setting and without."""
     table = Table(title="Unload in the middle of a stream: until gone, s", title_justify="left")
     table.add_column("front end")

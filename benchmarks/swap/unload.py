@@ -18,16 +18,18 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.swap.arms import FrontEndArm, available, front_end, uninterrupted
+from benchmarks.swap.arms import FrontEndArm, front_end, uninterrupted
 from benchmarks.swap.ask import LONG_TOKENS, Answer, call
 from benchmarks.swap.scenarios import Step
 from benchmarks.swap.tiny_store import MODELS
 from benchmarks.swap.watch import PERIOD_S, is_healthy, llama_servers
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndName
 from ops.commands.serve.local_store import LocalStore
+from ops.commands.serve.run import available
 from ops.machine.processes import Processes
 
-SETTINGS: Mapping[FrontEnd, str] = {"llama-swap": "cmdStop", "llama-server": "stop-timeout"}
+SETTINGS: Mapping[FrontEndName, str] = {"llama-swap": "cmdStop", "llama-server": "stop-timeout"}
 """What is left out of the configuration of each."""
 _CONFIG_FLAGS = ("-config", "--models-preset")
 _LIMIT_S = 40
@@ -42,7 +44,9 @@ class Unloads:
     """Without the setting: one SIGTERM."""
 
 
-def unloads(store: LocalStore, folder: Path, count: int, step: Step) -> dict[FrontEnd, Unloads]:
+def unloads(
+    store: LocalStore, folder: Path, count: int, step: Step
+) -> dict[FrontEndName, Unloads]:
     """Unload in the middle of a stream, with the setting and without, in turn.
 
     Args:
@@ -51,7 +55,7 @@ def unloads(store: LocalStore, folder: Path, count: int, step: Step) -> dict[Fro
         count: Unloads of each.
         step: Is told after each.
     """
-    found: dict[FrontEnd, Unloads] = {}
+    found: dict[FrontEndName, Unloads] = {}
     for name in available():
         times = found[name] = Unloads(ours_s=[], plain_s=[])
         with ExitStack() as stack:
@@ -80,15 +84,13 @@ def _unload(arm: FrontEndArm) -> float:
 
 
 def _call(arm: FrontEndArm) -> None:
-    if arm.served.front_end == "llama-swap":
-        call("GET", arm.port, "/unload")
-    else:
-        call("POST", arm.port, "/models/unload", {"model": MODELS[0]})
+    path, body = FRONT_ENDS[arm.served.front_end].unload(MODELS[0])
+    call("POST", arm.port, path, body)
 
 
 @contextmanager
 def _without(
-    setting: str, name: FrontEnd, store: LocalStore, folder: Path
+    setting: str, name: FrontEndName, store: LocalStore, folder: Path
 ) -> Iterator[FrontEndArm]:
     """Run a front end whose configuration lacks the lines of one setting."""
     with front_end(name, store, folder / "plain") as arm:

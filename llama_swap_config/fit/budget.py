@@ -9,9 +9,10 @@ from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.engine import check_engine
 from llama_swap_config.fit.host import check_host
 from llama_swap_config.fit.remedies import largest_context, ways_out
-from llama_swap_config.fit.residency import Residency, Residents, residents
+from llama_swap_config.fit.residency import Residency, Residents
 from llama_swap_config.fit.vram import resident
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.lock.locked import LockedModel
 
@@ -23,7 +24,7 @@ class Node:
     card: Card
     engine_build: int
     """The build of llama.cpp in the image."""
-    front_end: FrontEnd
+    front_end: FrontEndName
     llama_swap: LlamaSwapSettings
     storage_size_gib: int
     memory_limit_gib: int
@@ -52,14 +53,16 @@ def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: No
             gpu_layers=node.llama_swap.server.gpu_layers,
         )
         check_fits_alone(locked, node.machine)
-    by_router = node.front_end == "llama-server"
-    found = residents(node.front_end, models, residency, node.machine)
+    front_end = FRONT_ENDS[node.front_end]
+    found = front_end.residents(models, residency, node.machine)
     check_host(
         models,
         storage_size_gib=node.storage_size_gib,
         memory_limit_gib=node.memory_limit_gib,
         cache_ram_mib=node.llama_swap.server.cache_ram_mib,
-        health_check_timeout_s=None if by_router else node.llama_swap.health_check_timeout_s,
+        health_check_timeout_s=(
+            node.llama_swap.health_check_timeout_s if front_end.ends_slow_loads else None
+        ),
         together=found.together,
     )
     return found

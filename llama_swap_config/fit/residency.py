@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.vram import resident
-from llama_swap_config.front_ends.front_end import FrontEnd
 from llama_swap_config.lock.locked import LockedModel
 
 MOST_MODELS = 12
@@ -73,25 +72,6 @@ class Residents:
 
 
 ONE_RESIDENT = Residents()
-
-
-def residents(
-    front_end: FrontEnd, models: tuple[LockedModel, ...], residency: Residency, machine: Machine
-) -> Residents:
-    """Work out what a front end may hold, all of which fits.
-
-    Args:
-        front_end: Which of the two: llama-swap takes sets, the router a number.
-        models: The locked registry, each of which fits alone.
-        residency: The operator's choice.
-        machine: What there is.
-
-    Raises:
-        ConfigError: for what `resident_sets` and `models_max` refuse.
-    """
-    if front_end == "llama-server":
-        return Residents(models_max=models_max(models, residency, machine))
-    return Residents(sets=resident_sets(models, residency, machine))
 
 
 def resident_sets(models: tuple[LockedModel, ...], residency: Residency, machine: Machine) -> Sets:

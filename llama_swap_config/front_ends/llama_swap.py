@@ -1,4 +1,4 @@
-"""The llama-swap configuration, typed first and then written as YAML.
+"""llama-swap: its YAML, typed first and then written, and how it is run and asked.
 
 llama-swap ignores keys that it does not know without a word, so nothing here is written that is
 not a field of one of these classes; their names are llama-swap's own (v250), snake_cased.
@@ -13,8 +13,10 @@ from typing import Any, Literal
 import yaml
 
 from llama_swap_config.checks import check_registry
-from llama_swap_config.fit.residency import ONE_RESIDENT, Residents
+from llama_swap_config.fit.residency import ONE_RESIDENT, Residents, resident_sets
+from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.server_command import (
+    ENVIRONMENT,
     ServerSettings,
     model_args,
     program,
@@ -32,6 +34,8 @@ commands without a shell, so this one brings its own."""
 class LlamaSwapSettings:
     """What the operator may choose of llama-swap itself."""
 
+    binary: str = "/app/llama-swap"
+    """The program, as the container image of the legacy layout holds it."""
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
     """What every llama-server gets."""
     health_check_timeout_s: int = 300
@@ -215,3 +219,59 @@ def _plain(value: Any) -> Any:
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
+
+
+def _command(
+    settings: LlamaSwapSettings, listen: Listen, _residents: Residents
+) -> tuple[str, ...]:
+    address = f"{listen.host}:{listen.port}"
+    return (settings.binary, "-config", listen.config_path, "-listen", address)
+
+
+def _started(answer: object) -> tuple[Started, ...] | None:
+    running = entries(answer, "running")
+    if running is None:
+        return None
+    return tuple(
+        Started(
+            model=str(each.get("model")),
+            words=_words(each.get("cmd")),
+            is_loaded=each.get("state") in ("starting", "ready"),
+            ttl=None if each.get("ttl") is None else str(each["ttl"]),
+        )
+        for each in running
+    )
+
+
+def _words(cmd: object) -> tuple[str, ...] | None:
+    if not isinstance(cmd, str):
+        return None
+    try:
+        return tuple(shlex.split(cmd))
+    except ValueError:
+        return tuple(cmd.split())
+
+
+LLAMA_SWAP = FrontEnd(
+    name="llama-swap",
+    title="llama-swap",
+    on_path="llama-swap",
+    home_page="github.com/mostlygeek/llama-swap",
+    config_key="llama-swap.yaml",
+    config=render_llama_swap,
+    command=_command,
+    env=ENVIRONMENT,
+    inherited_keys=frozenset({"LLAMA_API_KEY"}),
+    residents=lambda models, residency, machine: Residents(
+        sets=resident_sets(models, residency, machine)
+    ),
+    reachable_sets=resident_sets,
+    ends_slow_loads=True,
+    # Unlike /health it logs nothing.
+    health_path="/wol-health",
+    residents_path="/running",
+    started=_started,
+    command_field="cmd",
+    unknown_model_statuses=(404,),
+    unload=lambda model: (f"/api/models/unload/{model}", {}),
+)

@@ -1,4 +1,4 @@
-"""What llama-server's own router reads: an INI of all models, and its command line.
+"""llama-server's own router: its INI of all models, and how it is run and asked.
 
 The router starts one llama-server per section on demand, as llama-swap does. A section's keys are
 flags without their dashes; one that the router does not know ends it at its start.
@@ -7,10 +7,22 @@ flags without their dashes; one that the router does not know ends it at its sta
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import ConfigError
+from llama_swap_config.fit.card import Machine
+from llama_swap_config.fit.residency import (
+    Residency,
+    Residents,
+    Sets,
+    models_max,
+    totals_mib,
+)
+from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import (
+    ENVIRONMENT,
     Option,
     ServerSettings,
     model_options,
@@ -32,9 +44,6 @@ _OF_ROUTER: tuple[Option, ...] = (
     ("--no-ui", None),
     ("--offline", None),
 )
-ROUTER_ENVIRONMENT = {"LLAMA_CACHE": "/dev/null/none"}
-"""The router lists what its cache holds, and `POST /models` downloads any repository into it,
-`--offline` or not. Under a device no cache can be made."""
 _UNSAYABLE = ";#\r\n"
 """A comment begins at these wherever they stand, and the file knows no quotes."""
 
@@ -63,7 +72,11 @@ def router_args(
         ("--models-preset", preset_path),
         ("--models-max", str(models_max)),
     )
-    return tuple(word for option in (*listen, *_OF_ROUTER) for word in option if word is not None)
+    return _words(*listen, *_OF_ROUTER)
+
+
+def _words(*options: Option) -> tuple[str, ...]:
+    return tuple(word for option in options for word in option if word is not None)
 
 
 def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings) -> str:
@@ -138,3 +151,73 @@ def _section(name: str, options: Iterable[Option]) -> str:
         f"{flag.lstrip('-')} = {'true' if value is None else value}\n" for flag, value in options
     )
     return f"[{name}]\n{''.join(lines)}"
+
+
+def _command(settings: LlamaSwapSettings, listen: Listen, residents: Residents) -> tuple[str, ...]:
+    arguments = router_args(
+        host=listen.host,
+        port=listen.port,
+        preset_path=listen.config_path,
+        models_max=residents.models_max,
+    )
+    return (settings.server.binary, *arguments)
+
+
+def _reachable_sets(
+    models: tuple[LockedModel, ...], residency: Residency, machine: Machine
+) -> Sets:
+    # Whichever so many: the largest stand for all of them.
+    totals = totals_mib(models, machine)
+    largest = sorted(totals, key=lambda each: -totals[each])
+    return (tuple(largest[: models_max(models, residency, machine)]),)
+
+
+def _started(answer: object) -> tuple[Started, ...] | None:
+    listed = entries(answer, "data") or []
+    states = [_of_status(each, "value") for each in listed]
+    if not any(states):
+        return None  # A gateway lists models without their state.
+    words = [_of_status(each, "args") for each in listed]
+    return tuple(
+        Started(
+            model=str(each.get("id")),
+            words=tuple(map(str, args)) if isinstance(args, list) else None,
+            is_loaded=state in ("loading", "loaded"),
+        )
+        for each, state, args in zip(listed, states, words, strict=True)
+    )
+
+
+def _of_status(entry: dict[str, Any], key: str) -> Any:
+    status = entry.get("status")
+    return status.get(key) if isinstance(status, dict) else None
+
+
+ROUTER = FrontEnd(
+    name="llama-server",
+    title="llama-server's router",
+    config_key="router-preset.ini",
+    config=lambda models, settings, _: render_router_preset(models, settings.server),
+    command=_command,
+    # The router lists what its cache holds, and `POST /models` downloads any repository into it,
+    # `--offline` or not. Under a device no cache can be made.
+    env={**ENVIRONMENT, "LLAMA_CACHE": "/dev/null/none"},
+    key_variable="LLAMA_API_KEY",
+    residents=lambda models, residency, machine: Residents(
+        models_max=models_max(models, residency, machine)
+    ),
+    reachable_sets=_reachable_sets,
+    ends_slow_loads=False,
+    health_path="/health",
+    residents_path="/v1/models",
+    started=_started,
+    command_field="args",
+    handed_down=_words(*_OF_ROUTER),
+    own_flags=frozenset({
+        "--host", "--port", "--alias", "--log-colors", "--models-preset", "--models-max",
+        "--stop-timeout",
+    }),
+    build_path="/props",
+    unknown_model_statuses=(400, 404),
+    unload=lambda model: ("/models/unload", {"model": model}),
+)  # fmt: skip

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd
-from ops.endpoint.client import CHAT, Answer, Endpoint, at
+from ops.endpoint.client import CHAT, Answer, Endpoint
 from ops.endpoint.errors import CheckError
 
 _TIMEOUT_S = 30
@@ -36,20 +37,14 @@ def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
         timeout_s: Seconds for one answer.
     """
     try:
-        running = at(_json(endpoint.get("/running", timeout_s=timeout_s)), "running")
-        if isinstance(running, list):
-            found = [(at(each, "model"), at(each, "state")) for each in running]
-            return Residents(
-                front_end="llama-swap", loaded=_in_state(found, ("starting", "ready"))
-            )
-        listed = at(_json(endpoint.get("/models", timeout_s=timeout_s)), "data")
+        for front_end in FRONT_ENDS.values():
+            answer = endpoint.get(front_end.residents_path, timeout_s=timeout_s)
+            loaded = front_end.loaded(_json(answer))
+            if loaded is not None:
+                return Residents(front_end=front_end, loaded=loaded)
     except CheckError:  # The next check says so.
-        return Residents()
-    entries = listed if isinstance(listed, list) else []
-    found = [(at(each, "id"), at(each, "status", "value")) for each in entries]
-    if not any(value for _, value in found):
-        return Residents()
-    return Residents(front_end="llama-server", loaded=_in_state(found, ("loading", "loaded")))
+        pass
+    return Residents()
 
 
 def bring_back(
@@ -84,10 +79,8 @@ def bring_back(
 
 
 def _unload(endpoint: Endpoint, front_end: FrontEnd, model: str) -> None:
-    if front_end == "llama-swap":
-        answer = endpoint.post(f"/api/models/unload/{model}", {}, timeout_s=_TIMEOUT_S)
-    else:
-        answer = endpoint.post("/models/unload", {"model": model}, timeout_s=_TIMEOUT_S)
+    path, body = front_end.unload(model)
+    answer = endpoint.post(path, body, timeout_s=_TIMEOUT_S)
     _check(answer, f"{model} is not unloaded")
     # llama-server's router answers before its model has gone.
     deadline = time.monotonic() + _TIMEOUT_S
@@ -100,10 +93,6 @@ def _unload(endpoint: Endpoint, front_end: FrontEnd, model: str) -> None:
 def _check(answer: Answer, what: str) -> None:
     if answer.status != 200:
         raise CheckError(f"{what} ({answer.failure()})")
-
-
-def _in_state(found: list[tuple[Any, Any]], states: Collection[str]) -> tuple[str, ...]:
-    return tuple(str(model) for model, state in found if state in states)
 
 
 def _json(answer: Answer) -> Any:

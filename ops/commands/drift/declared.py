@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llama_swap_config.declaration import Declaration, load
-from llama_swap_config.front_ends.program import FrontEndProgram, front_end_program
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndProgram
 from llama_swap_config.front_ends.server_command import ServerSettings, shared_options
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.model import Model
@@ -99,10 +100,9 @@ def declared_of(
     Raises:
         ConfigError: when a model does not run on what the settings name.
     """
-    program = front_end_program(
-        settings.front_end,
-        models=declaration.locked,
-        settings=settings.llama_swap,
+    program = FRONT_ENDS[settings.front_end].program(
+        declaration.locked,
+        settings.llama_swap,
         port=settings.port,
         residents=declaration.residents(settings.node),
     )

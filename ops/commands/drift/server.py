@@ -7,15 +7,14 @@ been unloaded a moment later.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from llama_swap_config.front_ends.front_end import FrontEnd
-from llama_swap_config.front_ends.router import router_args
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEnd, Started
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.commands.drift.configuration import Fields, Mismatch, command_fields, compare_fields
@@ -38,10 +37,6 @@ from ops.errors import OpsError, one_line
 
 _TIMEOUT_S = 10
 _WHERE = "in the running server"
-_OF_START = {"--host", "--port", "--alias", "--log-colors", "--models-preset", "--models-max"}
-"""What the router gives each model itself."""
-_OF_ROUTER = {"--stop-timeout"}
-"""What the router keeps for itself."""
 _PATHS = {"--model", "--mmproj"}
 
 
@@ -164,13 +159,11 @@ class _Server:
 
     def look(self) -> Look:
         asks_for_key = self._endpoint.get("/v1/models", timeout_s=_TIMEOUT_S, key="").refuses_key
-        listed = at(self._ask("/v1/models"), "data")
-        running = at(self._ask("/running", missing_is_none=True), "running")
+        listing = self._ask("/v1/models")
+        listed = at(listing, "data")
+        front_end, answer = self._which(listing)
         if not isinstance(listed, list):
             raise CheckError("/v1/models holds no list: is it an OpenAI-compatible endpoint?")
-        states = any(at(each, "status", "value") for each in listed)
-        front_end: FrontEnd | None = "llama-swap" if isinstance(running, list) else None
-        front_end = front_end or ("llama-server" if states else None)
         findings = list(self._ids(listed))
         key_declared = self._key_declared()
         # A gateway before the front end may ask for a key that these settings do not declare.
@@ -180,14 +173,21 @@ class _Server:
             self._notes.append(
                 "it is neither of the two front ends: only its list and key are compared"
             )
-        elif front_end != self._declared.settings.front_end:
+        elif front_end is None or front_end.name != self._declared.settings.front_end:
             findings.append(self._front_end(front_end))
-        elif front_end == "llama-swap":
-            findings += self._running(running)
         else:
-            findings += self._routed(listed)
-            findings += self._build()
+            findings += self._started(front_end, front_end.started(answer) or ())
+            findings += self._build(front_end)
         return Look(findings=tuple(findings), notes=tuple(self._notes))
+
+    def _which(self, listing: Any) -> tuple[FrontEnd | None, Any]:
+        """Tell the front ends apart; also the answer in which it tells what it started."""
+        for front_end in FRONT_ENDS.values():
+            path = front_end.residents_path
+            answer = listing if path == "/v1/models" else self._ask(path, missing_is_none=True)
+            if front_end.loaded(answer) is not None:
+                return front_end, answer
+        return None, None
 
     def _ask(self, path: str, *, missing_is_none: bool = False) -> Any:
         answer = self._endpoint.get(path, timeout_s=_TIMEOUT_S)
@@ -252,53 +252,35 @@ class _Server:
 
     def _front_end(self, front_end: FrontEnd | None) -> Finding:
         wanted = declared_value(self._declared.settings.front_end, SETTINGS_FILE)
-        return self._finding("endpoint", "front_end", front_end or "neither", wanted)
-
-    def _running(self, running: list[Any]) -> Iterator[Finding]:
-        if not running:
-            self._notes.append("no model is loaded: its flags are not known")
-        self._notes.append(
-            "llama-swap does not say the engine's build: the digest of the pod's image in the "
-            "cluster stands for it"
+        return self._finding(
+            "endpoint", "front_end", front_end.name if front_end else "neither", wanted
         )
-        for each in running:
-            model, cmd = str(at(each, "model")), at(each, "cmd")
-            wanted = self._declared.configuration.models.get(model)
-            if wanted is None:
-                continue
-            if not isinstance(cmd, str):
-                raise CheckError(f"/running says no cmd of {model!r}: its flags are not known")
-            yield from self._flags(model, command_fields(_words(cmd)), wanted)
-            ttl, declared_ttl = at(each, "ttl"), wanted.get("ttl")
-            if ttl is not None and declared_ttl is not None and str(ttl) != declared_ttl:
-                of_tree = declared_value(declared_ttl, REGISTRY_FILE)
-                yield self._finding(subject_of(model), "ttl", str(ttl), of_tree)
 
-    def _routed(self, listed: list[Any]) -> Iterator[Finding]:
-        words = list(router_args(port=self._declared.settings.port, preset_path=""))
-        of_router = command_fields(["llama-server", *words])
-        loaded = []
-        for each in listed:
-            model, args = str(at(each, "id")), at(each, "status", "args")
-            if at(each, "status", "value") in ("loading", "loaded"):
-                loaded.append(model)
-            wanted = self._declared.configuration.models.get(model)
+    def _started(self, front_end: FrontEnd, started: tuple[Started, ...]) -> Iterator[Finding]:
+        handed_down = command_fields(["llama-server", *front_end.handed_down])
+        for each in started:
+            wanted = self._declared.configuration.models.get(each.model)
             if wanted is None:
                 continue
-            if not isinstance(args, list):
-                raise CheckError(f"/v1/models says no args of {model!r}: its flags are not known")
-            found = command_fields([str(word) for word in args])
+            if each.words is None:
+                raise CheckError(
+                    f"{front_end.residents_path} says no {front_end.command_field} of "
+                    f"{each.model!r}: its flags are not known"
+                )
             yield from self._flags(
-                model,
-                {name: value for name, value in found.items() if name not in _OF_START},
-                {
-                    name: value
-                    for name, value in {**wanted, **of_router}.items()
-                    if name not in _OF_START | _OF_ROUTER
-                },
+                each.model,
+                _without(front_end.own_flags, command_fields(list(each.words))),
+                _without(front_end.own_flags, {**wanted, **handed_down}),
             )
-        if not loaded:
-            self._notes.append("no model is loaded: the flags are those that it would start with")
+            declared_ttl = wanted.get("ttl")
+            if each.ttl is not None and declared_ttl not in (None, each.ttl):
+                of_tree = declared_value(declared_ttl, REGISTRY_FILE)
+                yield self._finding(subject_of(each.model), "ttl", each.ttl, of_tree)
+        if not any(each.is_loaded for each in started):
+            known = "the flags are those that it would start with"
+            self._notes.append(
+                f"no model is loaded: {known if started else 'its flags are not known'}"
+            )
 
     def _flags(self, model: str, found: Fields, declared: Fields) -> Iterator[Finding]:
         for mismatch in compare_fields(model, _flags_of(found), _flags_of(declared)):
@@ -309,9 +291,15 @@ class _Server:
         wanted = declared_value(value_text(field, mismatch.declared), REGISTRY_FILE, SETTINGS_FILE)
         return self._finding(subject_of(str(mismatch.model)), field, mismatch.found, wanted)
 
-    def _build(self) -> Iterator[Finding]:
-        """Ask the router itself, by no model's name."""
-        info = at(self._ask("/props", missing_is_none=True), "build_info")
+    def _build(self, front_end: FrontEnd) -> Iterator[Finding]:
+        """Ask the front end itself, by no model's name."""
+        if not front_end.build_path:
+            self._notes.append(
+                f"{front_end.name} does not say the engine's build: the digest of the pod's image "
+                "in the cluster stands for it"
+            )
+            return
+        info = at(self._ask(front_end.build_path, missing_is_none=True), "build_info")
         match = re.match(r"b(\d+)", info) if isinstance(info, str) else None
         if match is None or match[1] == "0":
             self._notes.append("the engine does not say its build")
@@ -331,11 +319,8 @@ def _needed(asks: bool) -> str:
     return "needed" if asks else "not needed"
 
 
-def _words(cmd: str) -> list[str]:
-    try:
-        return shlex.split(cmd)
-    except ValueError:
-        return cmd.split()
+def _without(flags: Collection[str], fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if name not in flags}
 
 
 def _flags_of(fields: Fields) -> Fields:

@@ -15,11 +15,11 @@ from llama_swap_config.fit.residency import (
     NamedSets,
     Residency,
     Sets,
-    models_max,
     resident_sets,
     totals_mib,
 )
 from llama_swap_config.fit.vram import Vram, resident
+from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.lock.header import ProjectorHeader
 from llama_swap_config.lock.locked import Lock, LockedModel
 from llama_swap_config.model import KvCacheType, ProjectorQuantisation
@@ -192,10 +192,8 @@ def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> 
     try:
         found: Sets = resident_sets(models, AsManyAsFit(), node.machine)
         reachable = isinstance(residency, AsManyAsFit)
-        if reachable and node.front_end == "llama-server":
-            # Whichever so many: the largest stand for all of them.
-            largest = sorted(totals, key=lambda each: -totals[each])
-            found = (tuple(largest[: models_max(models, residency, node.machine)]),)
+        if reachable:
+            found = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
     except ConfigError:
         # Too many models to try all sets; with AsManyAsFit the check above has said so.
         return ()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
@@ -30,7 +30,7 @@ def serve(
     ] = None,
     lock: LockPath = LOCK_PATH,
     front_end: Annotated[
-        FrontEnd | None,
+        FrontEndName | None,
         typer.Option("--front-end", help="Left out: llama-swap where it is on PATH."),
     ] = None,
     port: Annotated[

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llama_swap_config.declaration import load
-from llama_swap_config.fit.residency import ONE_RESIDENT, OneAtATime, Residents, residents
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.fit.residency import ONE_RESIDENT, OneAtATime, Residents
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.lock.locked import LOCK_PATH
 from stacks.settings import Settings
 
 
 def production_residents(
     settings: Settings,
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     *,
     lock_path: Path = LOCK_PATH,
     say: Callable[[str], None],
@@ -37,5 +38,6 @@ def production_residents(
     if front_end != settings.front_end:
         say(f"{front_end} holds one model at a time: production has {settings.front_end}")
         return ONE_RESIDENT
-    machine = settings.node.machine
-    return residents(front_end, declaration.locked, declaration.residency, machine)
+    return FRONT_ENDS[front_end].residents(
+        declaration.locked, declaration.residency, settings.node.machine
+    )

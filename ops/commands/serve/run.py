@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from llama_swap_config.fit.residency import ONE_RESIDENT, Residents
-from llama_swap_config.front_ends.front_end import FrontEnd
-from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
-from llama_swap_config.front_ends.router import (
-    ROUTER_ENVIRONMENT,
-    render_router_preset,
-    router_args,
-)
-from llama_swap_config.front_ends.server_command import ENVIRONMENT, ServerSettings
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndName, Listen
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import LockedModel
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.served_keys import ServedKey, served_keys
@@ -32,8 +28,8 @@ from ops.machine.ports import free_ports, refusal
 from ops.machine.processes import Processes
 from ops.report.terminal import Say
 
-# Under its own name the key would be inherited by each llama-server, which then asks for it too.
-_LLAMA_SWAP_KEY_VARIABLE = "ENDPOINT_API_KEY"
+_OTHER_KEY_VARIABLE = "ENDPOINT_API_KEY"
+"""For a key whose own variable each llama-server would inherit."""
 _NAME = "front-end"
 _READY_TIMEOUT_S = 60
 # SIGTERM lets llama-swap answer what it has begun, for 30 s at most.
@@ -46,7 +42,7 @@ class Served:
 
     url: str
     """`http://127.0.0.1:PORT`."""
-    front_end: FrontEnd
+    front_end: FrontEndName
     models: tuple[str, ...]
     """The ids, in the registry's order."""
     pid: int
@@ -59,7 +55,7 @@ def start(
     store: LocalStore,
     state_dir: Path,
     *,
-    front_end: FrontEnd | None,
+    front_end: FrontEndName | None,
     port: int | None,
     say: Say,
     settings: ServerSettings | None = None,
@@ -153,21 +149,33 @@ def stop(state_dir: Path) -> bool:
     return stopped
 
 
-def choose(front_end: FrontEnd | None, say: Say) -> FrontEnd:
+def choose(front_end: FrontEndName | None, say: Say) -> FrontEndName:
     """Choose the front end: the wanted one, else llama-swap where it is on PATH.
 
     Raises:
         OpsError: when llama-swap is wanted and not there.
     """
-    on_path = shutil.which("llama-swap") is not None
-    if front_end == "llama-swap" and not on_path:
-        raise OpsError(
-            "llama-swap is not on PATH; install it (github.com/mostlygeek/llama-swap), or leave "
-            "the choice out: llama-server's own router then takes its place"
-        )
-    if front_end is None and not on_path:
-        say("llama-swap is not on PATH: llama-server's own router takes its place")
-    return front_end or ("llama-swap" if on_path else "llama-server")
+    here = available()
+    for each in FRONT_ENDS.values():
+        if each.name in here:
+            continue
+        if front_end == each.name:
+            raise OpsError(
+                f"{each.on_path} is not on PATH; install it ({each.home_page}), or leave the "
+                "choice out: llama-server's own router then takes its place"
+            )
+        if front_end is None:
+            say(f"{each.on_path} is not on PATH: llama-server's own router takes its place")
+    return front_end or here[0]
+
+
+def available() -> tuple[FrontEndName, ...]:
+    """Name the front ends that this machine has, the best first."""
+    return tuple(
+        each.name
+        for each in FRONT_ENDS.values()
+        if not each.on_path or shutil.which(each.on_path) is not None
+    )
 
 
 def _port(port: int | None) -> int:
@@ -183,7 +191,7 @@ def _port(port: int | None) -> int:
 
 
 def _command(
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     store: LocalStore,
     server: ServerSettings,
     folder: Path,
@@ -192,52 +200,41 @@ def _command(
     keys: tuple[ServedKey, ...],
 ) -> tuple[list[str], dict[str, str]]:
     """Write the configuration; return the command and its environment."""
-    env = {**os.environ, **ENVIRONMENT}
+    chosen = FRONT_ENDS[front_end]
+    values = {
+        _OTHER_KEY_VARIABLE if key.variable in chosen.inherited_keys else key.variable: key.read()
+        for key in keys
+    }
+    env = {**os.environ, **chosen.env}
+    env.pop(KEY_VARIABLE, None)
     if store.random_weights:
         # Threads that wait for each other take longer than the tiny models' work.
         env["LLAMA_ARG_THREADS"] = "1"
-    if front_end == "llama-server":
-        config = folder / "router-preset.ini"
-        config.write_text(render_router_preset(store.models, server), encoding="utf-8")
-        arguments = router_args(
-            port=port,
-            preset_path=str(config),
-            host="127.0.0.1",
-            models_max=residents.models_max,
-        )
-        if keys:
-            env[KEY_VARIABLE] = ",".join(key.read() for key in keys)
-        return [server.binary, *arguments], env | ROUTER_ENVIRONMENT
-    env.pop(KEY_VARIABLE, None)
-    values = {_in_llama_swap(key.variable): key.read() for key in keys}
     settings = LlamaSwapSettings(
+        binary=shutil.which(chosen.on_path) or chosen.on_path,
         server=server,
         start_port=free_ports(len(store.models), avoid=(port,)),
         api_key_env=tuple(values),
     )
-    config = folder / "llama-swap.yaml"
-    config.write_text(render_llama_swap(store.models, settings, residents), encoding="utf-8")
-    program = shutil.which("llama-swap") or "llama-swap"
-    return [program, "-config", str(config), "-listen", f"127.0.0.1:{port}"], env | values
-
-
-def _in_llama_swap(variable: str) -> str:
-    return _LLAMA_SWAP_KEY_VARIABLE if variable == KEY_VARIABLE else variable
+    config = folder / chosen.config_key
+    config.write_text(chosen.config(store.models, settings, residents), encoding="utf-8")
+    listen = Listen(host="127.0.0.1", port=port, config_path=str(config))
+    return [*chosen.command(settings, listen, residents)], {**env, **chosen.key_env(values)}
 
 
 def _fingerprint(
     models: tuple[LockedModel, ...],
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     server: ServerSettings,
     port: int | None,
     residents: Residents,
     keys: tuple[ServedKey, ...],
 ) -> str:
     """What has to be the same for a running front end to be the wanted one."""
-    rendered = render_llama_swap(models, LlamaSwapSettings(server=server))
+    rendered = FRONT_ENDS[front_end].config(models, LlamaSwapSettings(server=server), residents)
     files = [file.sha256 for each in models for file in each.files]
     values = [(key.variable, key.read()) for key in keys]
-    wanted = (front_end, rendered, files, port, residents, values)
+    wanted = (front_end, rendered, server, files, port, residents, values)
     return hashlib.sha256(repr(wanted).encode()).hexdigest()
 
 
@@ -250,7 +247,7 @@ def _recorded(folder: Path) -> Mapping[str, Any]:
 
 
 def _wait(processes: Processes, served: Served) -> None:
-    path = "/wol-health" if served.front_end == "llama-swap" else "/health"
+    path = FRONT_ENDS[served.front_end].health_path
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:

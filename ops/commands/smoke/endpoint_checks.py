@@ -104,8 +104,7 @@ def key(
 
 def unknown_model(endpoint: Endpoint, front_end: FrontEnd | None, *, timeout_s: float) -> None:
     """A model that is not there is an error of the one who asks."""
-    # llama-server's router answers 400.
-    allowed = (404,) if front_end == "llama-swap" else (400, 404)
+    allowed = (400, 404) if front_end is None else front_end.unknown_model_statuses
     body = {
         "model": _NO_MODEL,
         "messages": [{"role": "user", "content": "Hello"}],

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llama_swap_config.front_ends import FRONT_ENDS
 from ops.commands.smoke.model_checks import MODEL_CHECKS
 from ops.commands.smoke.outcome import Check
 from ops.commands.smoke.run import Result
@@ -21,8 +22,7 @@ _TIMED = {"text": "cold (s)", "warm": "warm (s)"}
 
 def show(console: Console, result: Result) -> None:
     """Show all checks: the endpoint's, a row a model, and why any failed."""
-    router = {"llama-server": "llama-server's router"}
-    name = result.front_end and f", {router.get(result.front_end, result.front_end)}"
+    name = result.front_end and f", {FRONT_ENDS[result.front_end].title}"
     console.print(f"\n{result.url}{name or ''}", highlight=False, soft_wrap=True)
     for check in result.checks:
         if check.model is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.commands.smoke import endpoint_checks
 from ops.commands.smoke.model_checks import Asker, checks_of
@@ -26,7 +26,7 @@ class Result:
     """All that was asked of one endpoint."""
 
     url: str
-    front_end: FrontEnd | None
+    front_end: FrontEndName | None
     """What answers; None: it could not be told."""
     checks: tuple[Check, ...]
 
@@ -78,7 +78,11 @@ def run(
                 residents.bring_back(endpoint, found, asked, timeout_s=timeout_s)
             except CheckError as failed:
                 warn(f"not left as it was found: {asking.shown(failed)}")
-    return Result(url=endpoint.url, front_end=found.front_end, checks=tuple(asking.checks))
+    return Result(
+        url=endpoint.url,
+        front_end=None if found.front_end is None else found.front_end.name,
+        checks=tuple(asking.checks),
+    )
 
 
 def _ask_endpoint(

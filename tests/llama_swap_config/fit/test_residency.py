@@ -23,9 +23,9 @@ from llama_swap_config.fit.residency import (
     any_that_fit,
     models_max,
     resident_sets,
-    residents,
     totals_mib,
 )
+from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.front_ends.router import router_args
 from llama_swap_config.lock.locked import LockedModel
@@ -191,7 +191,7 @@ def routing_of(found: Residents) -> Any:
 def test_llama_swap_is_told_the_sets_and_nothing_where_there_are_none() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     assert routing_of(ONE_RESIDENT) is None
-    found = residents("llama-swap", models, AsManyAsFit(), T4)
+    found = FRONT_ENDS["llama-swap"].residents(models, AsManyAsFit(), T4)
     assert routing_of(found) == {
         "router": {
             "use": "matrix",
@@ -211,7 +211,7 @@ def test_llama_swap_is_told_the_sets_and_nothing_where_there_are_none() -> None:
 
 def test_the_router_is_told_a_number_where_any_so_many_fit() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
-    found = residents("llama-server", models, AsManyAsFit(), T4)
+    found = FRONT_ENDS["llama-server"].residents(models, AsManyAsFit(), T4)
     assert found == Residents(models_max=2)
     words = router_args(port=1, preset_path="x", models_max=found.models_max)
     assert words[words.index("--models-max") + 1] == "2"
@@ -222,10 +222,10 @@ def test_the_router_takes_no_sets() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     named = NamedSets(sets=(("qwen3vl-8b", "qwen3vl-4b"),))
     with pytest.raises(ConfigError, match=r"RESIDENCY is 'NamedSets'; .* \(here any 2\); choose"):
-        residents("llama-server", models, named, T4)
+        FRONT_ENDS["llama-server"].residents(models, named, T4)
     small = Card(product="x", usable_mib=12_000)
     with pytest.raises(ConfigError) as caught:
-        residents("llama-server", models, AsManyAsFit(), on(small))
+        FRONT_ENDS["llama-server"].residents(models, AsManyAsFit(), on(small))
     assert str(caught.value) == (
         "residency: RESIDENCY is 'AsManyAsFit'; allowed: OneAtATime() with the front end "
         "llama-server, or AsManyAsFit() where any two models fit together (qwen3vl-8b 6744 + "

@@ -10,7 +10,7 @@ from typing import get_args
 import psutil
 import pytest
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.endpoint.api_key import KEY_VARIABLE
 from tests.real.contract.endpoint import MODELS, Endpoint
@@ -32,9 +32,9 @@ def nothing_is_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert left == []
 
 
-@pytest.fixture(scope="module", params=get_args(FrontEnd))
-def front_end(request: pytest.FixtureRequest) -> FrontEnd:
-    name: FrontEnd = request.param
+@pytest.fixture(scope="module", params=get_args(FrontEndName))
+def front_end(request: pytest.FixtureRequest) -> FrontEndName:
+    name: FrontEndName = request.param
     return name
 
 
@@ -46,7 +46,7 @@ def models() -> tuple[Model, ...]:
 
 @pytest.fixture(scope="module")
 def endpoint(
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     models: tuple[Model, ...],
     llama_server: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -60,7 +60,7 @@ def endpoint(
 
 @pytest.fixture
 def serving(
-    front_end: FrontEnd, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Serving:
     """An endpoint of a test's own, which it may break."""
     monkeypatch.delenv(KEY_VARIABLE, raising=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Contract:
 
 _BASIC = "Authorization: Basic {basic}"
 
-CONTRACTS: Mapping[FrontEnd, Contract] = {
+CONTRACTS: Mapping[FrontEndName, Contract] = {
     "llama-swap": Contract(
         paths={
             "/health": 200, "/wol-health": 200, "/v1/health": 404, "/v1/models": 200,

@@ -9,7 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from ops.endpoint.api_key import KEY_VARIABLE
 from tests.real.contract.endpoint import EYES, Endpoint, chat_body, complaint
 from tests.real.serve.served import served
@@ -19,7 +19,7 @@ KEY = "correct-horse"
 
 @pytest.fixture(scope="module")
 def endpoint(
-    front_end: FrontEnd, llama_server: Path, tmp_path_factory: pytest.TempPathFactory
+    front_end: FrontEndName, llama_server: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Endpoint]:
     """An endpoint that asks for a key."""
     with pytest.MonkeyPatch.context() as patch:

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 import yaml
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.cli import main
 from ops.cluster.api import Document, KubeApi
@@ -459,14 +459,14 @@ def test_a_file_that_nothing_names(system: System) -> None:
         path.unlink()
 
 
-@pytest.fixture(params=get_args(FrontEnd))
-def front_end(request: pytest.FixtureRequest) -> FrontEnd:
-    chosen: FrontEnd = request.param
+@pytest.fixture(params=get_args(FrontEndName))
+def front_end(request: pytest.FixtureRequest) -> FrontEndName:
+    chosen: FrontEndName = request.param
     return chosen
 
 
 def server_drift(
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     synth: Synth,
     at: Served,
     folder: Path,
@@ -481,7 +481,7 @@ def server_drift(
 
 
 def test_a_server_as_declared_and_nothing_is_loaded(
-    front_end: FrontEnd, synth: Synth, tmp_path: Path
+    front_end: FrontEndName, synth: Synth, tmp_path: Path
 ) -> None:
     with served(REGISTRY, tmp_path, front_end) as at:
         assert server_drift(front_end, synth, at, tmp_path).differences == ()
@@ -492,7 +492,7 @@ def test_a_server_as_declared_and_nothing_is_loaded(
 
 
 def test_a_running_model_with_another_context(
-    front_end: FrontEnd, synth: Synth, tmp_path: Path
+    front_end: FrontEndName, synth: Synth, tmp_path: Path
 ) -> None:
     other: Model = replace(REGISTRY[2], context=2048)
     with served((*REGISTRY[:2], other), tmp_path, front_end) as at:
@@ -504,7 +504,7 @@ def test_a_running_model_with_another_context(
         )
 
 
-def test_a_server_with_another_list(front_end: FrontEnd, synth: Synth, tmp_path: Path) -> None:
+def test_a_server_with_another_list(front_end: FrontEndName, synth: Synth, tmp_path: Path) -> None:
     stranger = replace(REGISTRY[1], id="stranger")
     with served((REGISTRY[0], stranger, REGISTRY[2]), tmp_path, front_end) as at:
         lines = [each.line for each in server_drift(front_end, synth, at, tmp_path).differences]
@@ -516,8 +516,8 @@ def test_a_server_with_another_list(front_end: FrontEnd, synth: Synth, tmp_path:
     assert present.startswith("model stranger: is present in the running server, not declared (")
 
 
-def test_the_other_front_end(front_end: FrontEnd, synth: Synth, tmp_path: Path) -> None:
-    (wanted,) = set(get_args(FrontEnd)) - {front_end}
+def test_the_other_front_end(front_end: FrontEndName, synth: Synth, tmp_path: Path) -> None:
+    (wanted,) = set(get_args(FrontEndName)) - {front_end}
     with served(REGISTRY, tmp_path, front_end) as at:
         only_line(
             [each.line for each in server_drift(wanted, synth, at, tmp_path).differences],
@@ -529,7 +529,7 @@ def test_the_other_front_end(front_end: FrontEnd, synth: Synth, tmp_path: Path) 
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize("asked", [True, False])
 def test_the_key_of_a_server_is_held_against_its_declaration(
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     declared: bool,
     asked: bool,
     synth: Synth,

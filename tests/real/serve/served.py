@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import READ_FROM_FILE, LockedFile, LockedModel, Role
 from llama_swap_config.model import Model
@@ -23,7 +23,7 @@ from ops.gguf.header import read_file_header
 NO_LLAMA_SWAP = "llama-swap is not on PATH (no package registry has it)"
 
 
-def skip_without(front_end: FrontEnd) -> None:
+def skip_without(front_end: FrontEndName) -> None:
     if front_end == "llama-swap" and shutil.which("llama-swap") is None:
         pytest.skip(NO_LLAMA_SWAP)
 
@@ -57,7 +57,7 @@ def store_of(models: tuple[Model, ...], folder: Path) -> LocalStore:
 def served(
     models: tuple[Model, ...],
     folder: Path,
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     *,
     settings: ServerSettings | None = None,
     api_key_env: tuple[str, ...] = (),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llama_swap_config.fit.residency import Residents
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.commands.serve import run as serve
 from tests.real.serve.served import skip_without, store_of
@@ -20,7 +20,7 @@ IDS = ("a", "b-2", "c")
 
 
 @contextmanager
-def serving(folder: Path, front_end: FrontEnd, residents: Residents) -> Iterator[str]:
+def serving(folder: Path, front_end: FrontEndName, residents: Residents) -> Iterator[str]:
     skip_without(front_end)
     models = tuple(
         Model(
@@ -53,7 +53,7 @@ def ask(url: str, model_id: str) -> None:
     urllib.request.urlopen(request, timeout=60).close()
 
 
-def loaded(url: str, front_end: FrontEnd) -> set[str]:
+def loaded(url: str, front_end: FrontEndName) -> set[str]:
     path = "/running" if front_end == "llama-swap" else "/v1/models"
     with urllib.request.urlopen(f"{url}{path}", timeout=10) as response:
         document = json.load(response)
@@ -62,7 +62,7 @@ def loaded(url: str, front_end: FrontEnd) -> set[str]:
     return {each["id"] for each in document["data"] if each["status"]["value"] == "loaded"}
 
 
-def after_each(url: str, front_end: FrontEnd, *asked: str) -> list[set[str]]:
+def after_each(url: str, front_end: FrontEndName, *asked: str) -> list[set[str]]:
     found = []
     for model_id in asked:
         ask(url, model_id)
@@ -92,7 +92,7 @@ def test_llama_swap_ends_only_what_has_to_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
-def test_left_out_there_is_one_model_at_a_time(tmp_path: Path, front_end: FrontEnd) -> None:
+def test_left_out_there_is_one_model_at_a_time(tmp_path: Path, front_end: FrontEndName) -> None:
     with serving(tmp_path, front_end, Residents()) as url:
         assert after_each(url, front_end, "a", "b-2") == [{"a"}, {"b-2"}]
 

@@ -21,8 +21,9 @@ import pytest
 
 from llama_swap_config.fit.residency import ONE_RESIDENT
 from llama_swap_config.flags import BY_NAME
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import FrontEndProgram
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
-from llama_swap_config.front_ends.program import FrontEndProgram, front_end_program
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LockedModel
@@ -168,9 +169,7 @@ def pod_program(
     locked = store.models or tuple(_without_files(each) for each in models)
     server = ServerSettings(binary=str(binary), models_dir=str(store.volume))
     settings = LlamaSwapSettings(server=server, api_key_env=keys)
-    return front_end_program(
-        "llama-server", models=locked, settings=settings, port=port, residents=ONE_RESIDENT
-    )
+    return FRONT_ENDS["llama-server"].program(locked, settings, port=port, residents=ONE_RESIDENT)
 
 
 def _without_files(wanted: Model) -> LockedModel:

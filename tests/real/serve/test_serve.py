@@ -19,7 +19,7 @@ import httpx2
 import psutil
 import pytest
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
@@ -34,7 +34,7 @@ from tests.conftest import ROOT
 from tests.real.serve.left_running import running_in
 from tests.real.serve.served import served, skip_without, store_of
 
-FRONT_ENDS = get_args(FrontEnd)
+FRONT_ENDS = get_args(FrontEndName)
 MODELS = tuple(
     Model(id=name, repository="tiny/random", quantisation="F32") for name in ("first", "second")
 )
@@ -80,7 +80,7 @@ def rest_of(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_the_command_serves_the_registry_until_it_is_ended(
-    front_end: FrontEnd, llama_server: Path, tmp_path: Path
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path
 ) -> None:
     skip_without(front_end)
     options = ("--front-end", front_end, "--state-dir", str(tmp_path))
@@ -145,7 +145,7 @@ def test_the_printed_curl_command_is_answered(llama_server: Path, tmp_path: Path
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_the_key_of_the_environment_is_asked_for(
-    front_end: FrontEnd, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
     with served(MODELS, tmp_path, front_end) as running:
@@ -162,7 +162,7 @@ def test_the_key_of_the_environment_is_asked_for(
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("set_", [True, False], ids=["set", "generated"])
 def test_the_declared_keys_are_asked_for(
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     set_: bool,
     llama_server: Path,
     tmp_path: Path,
@@ -218,7 +218,7 @@ def test_the_printed_curl_command_reads_the_generated_key(
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_what_serves_already_is_found_and_a_changed_registry_replaces_it(
-    front_end: FrontEnd, llama_server: Path, tmp_path: Path
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path
 ) -> None:
     skip_without(front_end)
     store = store_of(MODELS, tmp_path)
@@ -239,7 +239,7 @@ def test_what_serves_already_is_found_and_a_changed_registry_replaces_it(
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_a_killed_front_end_leaves_nothing_that_the_next_stop_does_not_end(
-    front_end: FrontEnd, llama_server: Path, tmp_path: Path
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path
 ) -> None:
     with served(MODELS, tmp_path, front_end) as running:
         list(ask.ask_each(running))

@@ -17,7 +17,7 @@ import httpx2
 import psutil
 import pytest
 
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
@@ -32,14 +32,16 @@ IDS = [model.id for model in REGISTRY]
 A, B, C = IDS
 
 
-@pytest.fixture(scope="module", params=get_args(FrontEnd))
-def front_end(request: pytest.FixtureRequest) -> FrontEnd:
-    chosen: FrontEnd = request.param
+@pytest.fixture(scope="module", params=get_args(FrontEndName))
+def front_end(request: pytest.FixtureRequest) -> FrontEndName:
+    chosen: FrontEndName = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
-def endpoint(front_end: FrontEnd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def endpoint(
+    front_end: FrontEndName, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     """The registry with tiny weights, behind one front end after the other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LLAMA_API_KEY", raising=False)
@@ -80,7 +82,7 @@ def outcomes(capsys: pytest.CaptureFixture[str], url: str, model: str | None) ->
 
 
 def test_the_real_ones_do_it_all(
-    endpoint: Served, front_end: FrontEnd, capsys: pytest.CaptureFixture[str]
+    endpoint: Served, front_end: FrontEndName, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = loaded(endpoint.url)
     assert main(["smoke", "--url", endpoint.url, "--random-weights", "--json"]) == 0
@@ -138,7 +140,7 @@ def test_real_weights_have_to_name_the_colours(
 
 
 def test_a_model_that_the_front_end_was_not_told_of(
-    front_end: FrontEnd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    front_end: FrontEndName, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stranger = replace(REGISTRY[1], id="stranger")
     with served((*REGISTRY[:1], stranger, *REGISTRY[2:]), tmp_path, front_end) as running:
@@ -149,7 +151,7 @@ def test_a_model_that_the_front_end_was_not_told_of(
 
 
 def test_a_declared_key_is_asked_for_and_taken(
-    front_end: FrontEnd,
+    front_end: FrontEndName,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -180,7 +182,7 @@ def test_a_declared_key_that_is_not_asked_for_fails(
 
 
 def test_models_that_are_not_what_the_registry_says(
-    front_end: FrontEnd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    front_end: FrontEndName, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No mmproj, no weights, a smaller context."""
     blind = replace(REGISTRY[0], projector=None, image_max_tokens=None)
@@ -202,7 +204,7 @@ def test_models_that_are_not_what_the_registry_says(
 
 
 def test_a_front_end_that_is_killed_half_way(
-    front_end: FrontEnd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    front_end: FrontEndName, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     warnings: list[str] = []
     with served(REGISTRY, tmp_path, front_end) as running:

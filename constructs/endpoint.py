@@ -18,7 +18,7 @@ from llama_swap_config.cluster.labels import (
     selector,
 )
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
-from llama_swap_config.front_ends.program import CONFIG_DIR, FrontEndProgram
+from llama_swap_config.front_ends.front_end import CONFIG_DIR, FrontEndProgram
 
 _DEP = tf.deployment_v1
 _SVC = tf.service_v1
@@ -28,7 +28,7 @@ _SVC = tf.service_v1
 _NAME = ENDPOINT_DEPLOYMENT
 
 
-class LlamaSwap(tf.Construct):
+class Endpoint(tf.Construct):
     """A front end with its models, one pod on one GPU, behind one Service.
 
     The configuration's sha256 is an annotation of the pod: a change restarts it. A reload would
@@ -63,7 +63,7 @@ class LlamaSwap(tf.Construct):
             namespace: Their namespace.
             name: The Service's name, which is the endpoint's host name.
             port: The port of Service and pod.
-            program: llama-swap, or llama-server's own router.
+            program: The front end, as its container runs it.
             image: The image of llama-swap and llama-server, by digest.
             store: The volume with the models, mounted read-only.
             warm_up: What reads the models into the page cache first; None: they load cold. The
