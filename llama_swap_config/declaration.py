@@ -34,13 +34,8 @@ class Declaration:
     ) -> Declaration:
         """Check models, read a lock, and join the two.
 
-        Args:
-            models: A registry.
-            residency: The operator's choice (default: one model at a time).
-            lock_path: The lock (default: the repository's own).
-
         Raises:
-            ConfigError: when the registry or the lock is wrong, or the lock does not cover it.
+            ConfigError: when models or lock are wrong, or the lock does not cover the models.
         """
         checked = check_registry(models)
         lock = read_lock(lock_path)
@@ -61,15 +56,12 @@ class Declaration:
 
 
 def load(lock_path: Path = LOCK_PATH) -> Declaration:
-    """Load the repository's registry with a lock.
-
-    Args:
-        lock_path: The lock (default: the repository's own).
+    """Load the repository's registry with a lock (default: the repository's own).
 
     Raises:
         ConfigError: as `Declaration.of` does, and for a bad entry of the registry.
     """
-    # Imported here because a bad entry of the registry already fails when it is loaded.
+    # Imported here because a bad entry already fails when the registry is imported.
     from llama_swap_config.registry import REGISTRY, RESIDENCY
 
     return Declaration.of(REGISTRY, RESIDENCY, lock_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -67,27 +67,17 @@ def duration(text: str) -> int:
 
 def choose(
     models: Mapping[str, _Model],
-    ids: Iterable[str],
+    ids: Collection[str],
     *,
     unknown: str = "--model is {!r}; allowed: {}",
     error: type[Exception] = OpsError,
 ) -> tuple[_Model, ...]:
-    """Find the models that the operator names.
-
-    Args:
-        models: Those that may be named, by id.
-        ids: Those that are; none: all of them.
-        unknown: What is said of an id that is not among them, with the ids that are.
-        error: What is raised then.
-
-    Returns:
-        The models in the registry's order, each once.
+    """Find the models of these ids, in the registry's order; all where none is named.
 
     Raises:
-        OpsError: or the error that is passed, for an id that no model has.
+        OpsError: or the error that is passed, with the text that is, for an id of no model.
     """
-    wanted = tuple(ids)
-    for each in wanted:
+    for each in ids:
         if each not in models:
             raise error(unknown.format(each, ", ".join(models)))
-    return tuple(model for each, model in models.items() if not wanted or each in wanted)
+    return tuple(model for each, model in models.items() if not ids or each in ids)
