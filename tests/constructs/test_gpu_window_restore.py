@@ -17,8 +17,8 @@ from llama_swap_config.cluster.gpu_tenants import (
     ImmichQueues,
 )
 from tests.conftest import ROOT
+from tests.constructs.synthesized import resources
 from tests.declaration.settings import SETTINGS
-from tests.stacks.test_llama_cpp import resources
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
@@ -27,11 +27,6 @@ PROGRAM = ROOT / "in_pod" / "gpu_window.py"
 PHOTOS = GpuTenant(namespace="photos", deployment="faces")
 TEXTS = GpuTenant(namespace="photos", deployment="ocr")
 MUSIC = GpuTenant(namespace="music", deployment="tagger")
-
-
-@pytest.fixture(scope="session")
-def deployed(production: Json) -> Json:
-    return resources(production)
 
 
 def job(found: Json) -> Json:

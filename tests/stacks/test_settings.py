@@ -1,12 +1,22 @@
-"""The types of the settings: whose values they hold, and where those are."""
+"""The types of the settings: where their values are, and which they refuse."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.upkeep import Upkeep
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from stacks import settings
+from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import SETTINGS
+
+Json = dict[str, Any]
 
 
 def test_an_import_of_production_from_its_old_place_names_the_new_one() -> None:
@@ -21,3 +31,91 @@ def test_an_import_of_production_from_its_old_place_names_the_new_one() -> None:
 
 def test_another_name_is_not_there_as_in_any_module() -> None:
     assert not hasattr(settings, "STAGING")
+
+
+def test_every_default_of_production() -> None:
+    """A default that changes has to be changed here too, knowingly."""
+    assert SETTINGS.namespace == "llama-cpp"
+    assert SETTINGS.service == "llama-swap"
+    assert SETTINGS.port == 8080
+    assert SETTINGS.storage_size_gib == 30
+    assert SETTINGS.prevent_destroy is True
+    assert SETTINGS.gpu.usable_mib == 14912
+    assert SETTINGS.run_as_user == 10001
+    assert SETTINGS.api_key_secret is None
+    assert [(model.quantisation, model.context, model.ttl_s) for model in REGISTRY] == [
+        ("Q4_K_M", 3072, 600)
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("hf_endpoint", "huggingface.co"),
+        ("https_proxy", "http://user:password@proxy.lan"),
+        ("warm_wait_s", -1),
+        ("upkeep.schedule", Upkeep(schedule="weekly")),
+        ("upkeep.verify_rate_mb_s", Upkeep(verify_rate_mb_s=0)),
+        ("upkeep.prune_grace_h", Upkeep(prune_grace_h=-1)),
+    ],
+)
+def test_a_wrong_setting_of_weights_fails_at_synth(setting: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        replace(SETTINGS, **{setting.partition(".")[0]: value})
+
+
+def test_llama_swap_is_the_default() -> None:
+    assert SETTINGS.front_end == "llama-swap"
+
+
+BAD_SETTINGS: dict[str, tuple[Json, str]] = {
+    "image by tag": ({"llama_swap_image": "ghcr.io/x/y:cuda"}, "llama_swap_image is 'ghcr.io/x"),
+    "port": ({"port": 0}, "port is 0; allowed: 1 to 65535"),
+    "size": ({"storage_size_gib": 0}, "storage_size_gib is 0"),
+    "root": ({"run_as_user": 0}, "run_as_user is 0"),
+    "grace": ({"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
+    "namespace": ({"namespace": "Llama"}, "namespace is 'Llama'; allowed: a DNS label"),
+    "own range": ({"internal_ranges": ("203.0.113.7",)}, "internal_ranges is '203.0.113.7'"),
+    "client": ({"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
+    "secret without keys": ({"api_key_secret": "x"}, "api_key_secret is 'x'"),
+    "keys without secret": (
+        {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},
+        "api_key_secret is None",
+    ),
+    "unknown front end": (
+        {"front_end": "vllm"},
+        "front_end is 'vllm'; allowed: llama-swap or llama-server",
+    ),
+    "no name of a variable": (
+        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
+        "llama_swap.api_key_env is 'KEY-A'; allowed: names of environment variables",
+    ),
+    "a command": (
+        {
+            "front_end": "llama-server",
+            "api_key_secret": "x",
+            "llama_swap": LlamaSwapSettings(api_key_env=("K$(id)",)),
+        },
+        "llama_swap.api_key_env is 'K$(id)'",
+    ),
+    "a key that llama-swap's children inherit": (
+        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",))},
+        "llama_swap.api_key_env is 'LLAMA_API_KEY'; allowed: another name",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(SETTINGS, **changes)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("settings: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.server is 'nas'; allowed: an IP address"):
+        NfsStorage(server="nas", path="/srv")
+    with pytest.raises(ConfigError, match=r"storage\.path is 'srv'"):
+        LocalSsdStorage(node="k8s-node1", path="srv")

@@ -7,7 +7,6 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,9 +18,8 @@ from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.router import render_router_preset
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import LockedModel
+from tests.constructs.synthesized import resources
 from tests.declaration.registry import REGISTRY
-from tests.declaration.settings import SETTINGS
-from tests.stacks.test_llama_cpp import resources
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
@@ -122,43 +120,6 @@ def test_what_only_llama_swap_can_say_is_refused_at_synth(synth: Synth) -> None:
     models = (dataclasses.replace(REGISTRY[0], env={"OMP_WAIT_POLICY": "passive"}), *REGISTRY[1:])
     with pytest.raises(ConfigError, match="model 'qwen3vl-8b': env is 'OMP_WAIT_POLICY'"):
         synth(models=models, front_end="llama-server")
-
-
-def test_llama_swap_is_the_default() -> None:
-    assert SETTINGS.front_end == "llama-swap"
-
-
-BAD_SETTINGS: dict[str, tuple[Json, str]] = {
-    "unknown front end": (
-        {"front_end": "vllm"},
-        "front_end is 'vllm'; allowed: llama-swap or llama-server",
-    ),
-    "no name of a variable": (
-        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
-        "llama_swap.api_key_env is 'KEY-A'; allowed: names of environment variables",
-    ),
-    "a command": (
-        {
-            "front_end": "llama-server",
-            "api_key_secret": "x",
-            "llama_swap": LlamaSwapSettings(api_key_env=("K$(id)",)),
-        },
-        "llama_swap.api_key_env is 'K$(id)'",
-    ),
-    "a key that llama-swap's children inherit": (
-        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",))},
-        "llama_swap.api_key_env is 'LLAMA_API_KEY'; allowed: another name",
-    ),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
-def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        replace(SETTINGS, **changes)
-    assert str(caught.value).startswith("settings: ")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_llama_servers_own_variable_is_the_routers_to_use(synth: Synth) -> None:

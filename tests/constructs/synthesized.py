@@ -1,0 +1,37 @@
+"""The synthesized stack, by resource and by pod."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Json = dict[str, Any]
+
+DOWNLOADS = ("model-download", "model-upkeep")
+
+
+def resources(document: Json) -> dict[str, Json]:
+    """Every resource by kind and name, the content's hash in a name left out."""
+    found = {}
+    for kind, by_id in document["resource"].items():
+        for each in by_id.values():
+            name = re.sub("-[0-9a-f]{10}$", "", each["metadata"]["name"])
+            found[f"{kind.removeprefix('kubernetes_')}.{name}"] = each
+    return found
+
+
+def pods(document: Json) -> dict[str, Json]:
+    """The pod of each Deployment, Job and CronJob, by its name."""
+    found = {}
+    for address, each in resources(document).items():
+        kind, _, name = address.partition(".")
+        if kind in ("deployment_v1", "job_v1"):
+            found[name] = each["spec"]["template"]["spec"]
+        elif kind == "cron_job_v1":
+            found[name] = each["spec"]["job_template"]["spec"]["template"]["spec"]
+    assert {"llama-swap", *DOWNLOADS, "gpu-window-restore"} == set(found)
+    return found
+
+
+def containers(pod: Json) -> list[Json]:
+    return [*pod.get("init_container", []), *pod["container"]]
