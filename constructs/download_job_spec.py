@@ -10,12 +10,11 @@ from constructs import terraform as tf
 
 from constructs.model_store import ModelStore
 from constructs.pod import container_security_context, pod_security_context
+from constructs.pod_program import PodProgram
+from in_pod.download.contract import NO_RETRY_HELPS, PLAN_FILE
 from llama_swap_config.cluster.labels import selector
 
 _JOB = tf.job_v1
-
-PLAN_KEY = "download-plan.json"
-PROGRAM_KEY = "download.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +36,7 @@ class DownloadJobSpec:
         self,
         *,
         component: str,
+        program: PodProgram,
         config_map: str,
         store: ModelStore,
         args: tuple[str, ...] = (),
@@ -47,7 +47,8 @@ class DownloadJobSpec:
 
         Args:
             component: The pod's label.
-            config_map: Name of the ConfigMap with plan and program.
+            program: The download program with its plan.
+            config_map: Name of the ConfigMap that holds them.
             store: The volume.
             args: Further arguments of the program; left out: it downloads.
             active_deadline_s: Seconds after which the Job is ended; left out: never.
@@ -62,12 +63,12 @@ class DownloadJobSpec:
             pod_failure_policy=_failure_policy(),
             template=_JOB.JobV1SpecTemplate(
                 metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(component)),
-                spec=self._pod(config_map, store, args),
+                spec=self._pod(program, config_map, store, args),
             ),
         )
 
     def _pod(
-        self, config_map: str, store: ModelStore, args: tuple[str, ...]
+        self, program: PodProgram, config_map: str, store: ModelStore, args: tuple[str, ...]
     ) -> tf.job_v1.JobV1SpecTemplateSpec:
         return _JOB.JobV1SpecTemplateSpec(
             restart_policy="Never",
@@ -80,7 +81,7 @@ class DownloadJobSpec:
             toleration=[
                 _JOB.JobV1SpecTemplateSpecToleration(key=self.taint_key, operator="Exists")
             ],
-            container=[self._container(args)],
+            container=[self._container(program, args)],
             volume=[
                 _JOB.JobV1SpecTemplateSpecVolume(
                     name="models",
@@ -90,20 +91,20 @@ class DownloadJobSpec:
                         )
                     ),
                 ),
-                _JOB.JobV1SpecTemplateSpecVolume(
-                    name="download",
-                    config_map=_JOB.JobV1SpecTemplateSpecVolumeConfigMap(name=config_map),
-                ),
+                program.job_volume("download", config_map),
             ],
         )
 
-    def _container(self, args: tuple[str, ...]) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
+    def _container(
+        self, program: PodProgram, args: tuple[str, ...]
+    ) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
         return _JOB.JobV1SpecTemplateSpecContainer(
             name="download",
             image=self.image,
             image_pull_policy="IfNotPresent",
-            command=["python3", f"/download/{PROGRAM_KEY}"],
-            args=["--plan", f"/download/{PLAN_KEY}", "--models", "/models", *args],
+            command=program.command,
+            working_dir=program.directory,
+            args=["--plan", f"{program.directory}/{PLAN_FILE}", "--models", "/models", *args],
             env=self._env(),
             resources=_JOB.JobV1SpecTemplateSpecContainerResources(
                 requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
@@ -118,7 +119,7 @@ class DownloadJobSpec:
                     name="models", mount_path="/models"
                 ),
                 _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
-                    name="download", mount_path="/download", read_only=True
+                    name="download", mount_path=program.directory, read_only=True
                 ),
             ],
         )
@@ -131,7 +132,7 @@ class DownloadJobSpec:
 
 
 def _failure_policy() -> tf.job_v1.JobV1SpecPodFailurePolicy:
-    """End the Job at once on what no retry heals; the codes are those of in_pod/download.py."""
+    """End the Job at once on what no retry heals."""
     return _JOB.JobV1SpecPodFailurePolicy(
         rule=[
             _JOB.JobV1SpecPodFailurePolicyRule(
@@ -145,7 +146,7 @@ def _failure_policy() -> tf.job_v1.JobV1SpecPodFailurePolicy:
             _JOB.JobV1SpecPodFailurePolicyRule(
                 action="FailJob",
                 on_exit_codes=_JOB.JobV1SpecPodFailurePolicyRuleOnExitCodes(
-                    container_name="download", operator="In", values=[28, 65, 77, 78]
+                    container_name="download", operator="In", values=list(NO_RETRY_HELPS)
                 ),
             ),
         ]

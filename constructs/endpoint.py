@@ -10,7 +10,7 @@ from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import ModelWarmUp
 from constructs.pod import container_security_context, pod_security_context
-from llama_swap_config.cluster.gpu_tenants import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.labels import (
     CONFIG_ANNOTATION,
     WARM_UP_ANNOTATION,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from llama_swap_config.cluster.gpu_tenants import ENDPOINT_DEPLOYMENT, LEASE, GpuTenant
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, LEASE
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.labels import labels
 
 _ROLE = tf.role_v1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from constructs import job_pod
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gpu_window_account import GpuWindowAccount
 from constructs.pod import container_security_context, pod_security_context
+from constructs.pod_program import PodProgram
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.labels import labels, selector
 
@@ -15,7 +18,6 @@ _CRON = tf.cron_job_v1
 _JOB = tf.job_v1
 
 _NAME = "gpu-window-restore"
-_PROGRAM_KEY = "gpu_window.py"
 
 
 class GpuWindowRestore(tf.Construct):
@@ -29,7 +31,7 @@ class GpuWindowRestore(tf.Construct):
         namespace: EndpointNamespace,
         tenants: tuple[GpuTenant, ...],
         schedule: str,
-        program: str,
+        modules: Mapping[str, str],
         image: str,
         run_as_user: int,
         taint_key: str,
@@ -42,20 +44,15 @@ class GpuWindowRestore(tf.Construct):
             namespace: The endpoint's namespace, which holds the window's Lease.
             tenants: Who gets the card back.
             schedule: Cron, in the time zone of the kube-controller-manager.
-            program: The source of the program.
+            modules: The modules of the program, by file name.
             image: An image with Python 3.11 or later, by digest.
             run_as_user: User and group of the pod.
             taint_key: The GPU node's taint, tolerated: it may be the only node that is left.
         """
         super().__init__(scope, id)
-        config_map = tf.config_map_v1.ConfigMapV1(
-            self,
-            "program",
-            metadata=tf.config_map_v1.ConfigMapV1Metadata(
-                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            data={_PROGRAM_KEY: tf.terraform_text(program)},
-            depends_on=[namespace.resource],
+        program = PodProgram(package="gpu_window", modules=modules, directory="/gpu-window")
+        config_map = program.config_map(
+            self, "program", namespace=namespace, name=_NAME, component=_NAME
         )
         account = GpuWindowAccount(
             self, "account", name=_NAME, namespace=namespace, tenants=tenants
@@ -86,7 +83,8 @@ class GpuWindowRestore(tf.Construct):
                                 metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(_NAME)),
                                 spec=_pod(
                                     account=account.name,
-                                    container=_container(image, namespace.name, queues),
+                                    container=_container(program, image, namespace.name, queues),
+                                    volume=program.job_volume("program", _NAME),
                                     run_as_user=run_as_user,
                                     taint_key=taint_key,
                                 ),
@@ -103,6 +101,7 @@ def _pod(
     *,
     account: str,
     container: tf.job_v1.JobV1SpecTemplateSpecContainer,
+    volume: tf.job_v1.JobV1SpecTemplateSpecVolume,
     run_as_user: int,
     taint_key: str,
 ) -> tf.job_v1.JobV1SpecTemplateSpec:
@@ -117,23 +116,19 @@ def _pod(
         ),
         toleration=[_JOB.JobV1SpecTemplateSpecToleration(key=taint_key, operator="Exists")],
         container=[container],
-        volume=[
-            _JOB.JobV1SpecTemplateSpecVolume(
-                name="program",
-                config_map=_JOB.JobV1SpecTemplateSpecVolumeConfigMap(name=_NAME),
-            )
-        ],
+        volume=[volume],
     )
 
 
 def _container(
-    image: str, namespace: str, queues: ImmichQueues | None
+    program: PodProgram, image: str, namespace: str, queues: ImmichQueues | None
 ) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
     return _JOB.JobV1SpecTemplateSpecContainer(
         name=_NAME,
         image=image,
         image_pull_policy="IfNotPresent",
-        command=["python3", f"/gpu-window/{_PROGRAM_KEY}"],
+        command=program.command,
+        working_dir=program.directory,
         args=["--namespace", namespace],
         env=_env(queues),
         resources=_JOB.JobV1SpecTemplateSpecContainerResources(
@@ -145,7 +140,7 @@ def _container(
         ),
         volume_mount=[
             _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
-                name="program", mount_path="/gpu-window", read_only=True
+                name="program", mount_path=program.directory, read_only=True
             )
         ],
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from constructs import terraform as tf
 
-from constructs.download_job_spec import PLAN_KEY, PROGRAM_KEY, DownloadJobSpec
+from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_store import ModelStore
+from constructs.pod_program import PodProgram
+from in_pod.download.contract import PLAN_FILE
 from llama_swap_config.cluster.labels import labels
 
 _NAME = "model-download"
@@ -31,7 +34,7 @@ class ModelDownload(tf.Construct):
         namespace: EndpointNamespace,
         store: ModelStore,
         plan: str,
-        program: str,
+        modules: Mapping[str, str],
         spec: DownloadJobSpec,
     ) -> None:
         """Declare Job and ConfigMap.
@@ -42,23 +45,17 @@ class ModelDownload(tf.Construct):
             namespace: Their namespace.
             store: The volume to fill.
             plan: The download plan, JSON.
-            program: The source of the download program.
+            modules: The modules of the download program, by file name.
             spec: How the pod runs.
         """
         super().__init__(scope, id)
-        content = json.dumps([plan, program, asdict(spec)])
+        self.program = PodProgram(
+            package="download", modules=modules, directory="/download", files={PLAN_FILE: plan}
+        )
+        content = json.dumps([self.program.data, asdict(spec)])
         self.name = f"{_NAME}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
-        self.config_map = tf.config_map_v1.ConfigMapV1(
-            self,
-            "plan",
-            metadata=tf.config_map_v1.ConfigMapV1Metadata(
-                name=self.name, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            data={
-                PLAN_KEY: tf.terraform_text(plan),
-                PROGRAM_KEY: tf.terraform_text(program),
-            },
-            depends_on=[namespace.resource],
+        self.config_map = self.program.config_map(
+            self, "plan", namespace=namespace, name=self.name, component=_NAME
         )
         self.resource = tf.job_v1.JobV1(
             self,
@@ -66,7 +63,9 @@ class ModelDownload(tf.Construct):
             metadata=tf.job_v1.JobV1Metadata(
                 name=self.name, namespace=namespace.name, labels=labels(_NAME)
             ),
-            spec=spec.build(component=_NAME, config_map=self.name, store=store),
+            spec=spec.build(
+                component=_NAME, program=self.program, config_map=self.name, store=store
+            ),
             wait_for_completion=False,
             depends_on=[self.config_map, store.claim],
         )

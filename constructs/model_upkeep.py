@@ -58,6 +58,7 @@ class ModelUpkeep(tf.Construct):
                     spec=tf.job_template_spec(
                         spec.build(
                             component=_NAME,
+                            program=download.program,
                             config_map=download.name,
                             store=store,
                             # A pod that cannot start, or hangs on the volume, must not keep the

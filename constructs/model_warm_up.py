@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.pod import container_security_context
-from llama_swap_config.cluster.labels import labels
+from constructs.pod_program import PodProgram
+from in_pod.warm.contract import PLAN_FILE
 
 _DEP = tf.deployment_v1
 
 _NAME = "model-warm-up"
-_PLAN_KEY = "warm-plan.json"
-_PROGRAM_KEY = "warm.py"
 
 
 class ModelWarmUp(tf.Construct):
@@ -31,7 +30,7 @@ class ModelWarmUp(tf.Construct):
         *,
         namespace: EndpointNamespace,
         plan: str,
-        program: str,
+        modules: Mapping[str, str],
         image: str,
         wait_s: int,
         memory_limit_mib: int,
@@ -43,38 +42,39 @@ class ModelWarmUp(tf.Construct):
             id: The construct's id.
             namespace: The ConfigMap's namespace.
             plan: The warm plan, JSON.
-            program: The source of the warm program.
+            modules: The modules of the warm program, by file name.
             image: An image with Python 3.11 or later, by digest.
             wait_s: Seconds to wait for the models before the pod starts without them.
             memory_limit_mib: Holds the largest model: its pages count against this container.
         """
         super().__init__(scope, id)
         self.wait_s = wait_s
-        self.checksum = hashlib.sha256((plan + program).encode()).hexdigest()
-        self.config_map = tf.config_map_v1.ConfigMapV1(
-            self,
-            "plan",
-            metadata=tf.config_map_v1.ConfigMapV1Metadata(
-                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            data={
-                _PLAN_KEY: tf.terraform_text(plan),
-                _PROGRAM_KEY: tf.terraform_text(program),
-            },
-            depends_on=[namespace.resource],
+        program = PodProgram(
+            package="warm", modules=modules, directory="/warm-up", files={PLAN_FILE: plan}
+        )
+        self.checksum = program.sha256
+        self.config_map = program.config_map(
+            self, "plan", namespace=namespace, name=_NAME, component=_NAME
         )
         self.volume = _DEP.DeploymentV1SpecTemplateSpecVolume(
             name="warm-up",
-            config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(name=_NAME),
+            config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(
+                name=_NAME,
+                items=[
+                    _DEP.DeploymentV1SpecTemplateSpecVolumeConfigMapItems(key=key, path=path)
+                    for key, path in program.paths.items()
+                ],
+            ),
         )
         mount = _DEP.DeploymentV1SpecTemplateSpecInitContainerVolumeMount
         self.init_container = _DEP.DeploymentV1SpecTemplateSpecInitContainer(
             name="warm-up",
             image=image,
             image_pull_policy="IfNotPresent",
-            command=["python3", f"/warm-up/{_PROGRAM_KEY}"],
+            command=program.command,
+            working_dir=program.directory,
             args=[
-                *("--plan", f"/warm-up/{_PLAN_KEY}"),
+                *("--plan", f"{program.directory}/{PLAN_FILE}"),
                 *("--models", "/models"),
                 *("--wait-s", str(wait_s)),
             ],
@@ -92,6 +92,6 @@ class ModelWarmUp(tf.Construct):
             ),
             volume_mount=[
                 mount(name="models", mount_path="/models", read_only=True),
-                mount(name="warm-up", mount_path="/warm-up", read_only=True),
+                mount(name="warm-up", mount_path=program.directory, read_only=True),
             ],
         )

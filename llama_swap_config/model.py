@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from in_pod.download.contract import BLOBS, SETS
 from llama_swap_config import flags as llama_server_flags
 from llama_swap_config.errors import ConfigError
 
@@ -23,7 +24,7 @@ _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_RESERVED_IDS = ("blobs", "sets")
+_RESERVED_IDS = (BLOBS, SETS)
 _RESERVED_ENV = ("PATH", "LD_LIBRARY_PATH", "LLAMA_API_KEY", "HOME")
 
 

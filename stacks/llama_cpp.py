@@ -34,6 +34,12 @@ HAND_WRITTEN = (
 IN_POD = Path(__file__).parent.parent / "in_pod"
 
 
+def _modules(package: str) -> dict[str, str]:
+    """Read the sources of a program that runs in the cluster, by file name."""
+    paths = sorted((IN_POD / package).glob("*.py"))
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
 class LlamaCppStack(tf.TerraformStack):
     """Several vision models behind one OpenAI-compatible endpoint on one GPU."""
 
@@ -91,7 +97,7 @@ class LlamaCppStack(tf.TerraformStack):
             namespace=namespace,
             store=store,
             plan=render_download_plan(locked),
-            program=(IN_POD / "download.py").read_text(encoding="utf-8"),
+            modules=_modules("download"),
             spec=job,
         )
         if settings.upkeep is not None:
@@ -111,7 +117,7 @@ class LlamaCppStack(tf.TerraformStack):
                 "model-warm-up",
                 namespace=namespace,
                 plan=render_warm_plan(locked),
-                program=(IN_POD / "warm.py").read_text(encoding="utf-8"),
+                modules=_modules("warm"),
                 image=settings.python_image,
                 wait_s=settings.warm_wait_s,
                 memory_limit_mib=warm_memory_mib(locked),
@@ -157,7 +163,7 @@ class LlamaCppStack(tf.TerraformStack):
                 namespace=namespace,
                 tenants=window.tenants,
                 schedule=window.restore_schedule,
-                program=(IN_POD / "gpu_window.py").read_text(encoding="utf-8"),
+                modules=_modules("gpu_window"),
                 image=settings.python_image,
                 run_as_user=settings.run_as_user,
                 taint_key=settings.gpu.taint_key,

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.download.hub_process import REPOSITORY
-from ops.machine.checkout import ROOT
 
 _REVISION = "0123456789abcdef0123456789abcdef01234567"
 _HF = """
@@ -106,8 +105,7 @@ def _ours(url: str, files: Files, target: Path) -> tuple[list[str], dict[str, st
     }
     path = files.folder / "plan.json"
     path.write_text(json.dumps(plan))
-    program = str(ROOT / "in_pod" / "download.py")
-    words = [sys.executable, program, "--plan", str(path), "--models", str(target)]
+    words = [sys.executable, "-m", "in_pod.download", "--plan", str(path), "--models", str(target)]
     return words, {"HF_ENDPOINT": url, "no_proxy": "127.0.0.1"}
 
 
@@ -166,7 +164,7 @@ def _on_path(program: str, package: str) -> str:
 
 _HF_LACKING = "" if importlib.util.find_spec("huggingface_hub") else "not installed in .venv"
 
-OURS = Tool(name="download.py", command=_ours, blobs=True)
+OURS = Tool(name="download", command=_ours, blobs=True)
 CURL = Tool(name="curl --parallel", command=_curl, lacking=_on_path("curl", "curl"))
 CURL_CHECKED = Tool(
     name="curl --parallel, then sha256sum",

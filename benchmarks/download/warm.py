@@ -23,10 +23,9 @@ from pathlib import Path
 from benchmarks.download import slow_fuse
 from benchmarks.download.measured import measured
 from benchmarks.download.tools import make_files
-from in_pod.warm import resident_pages
-from ops.machine.checkout import ROOT
+from in_pod.warm.memory import resident_pages
 
-_OURS = "warm.py"
+_OURS = "warm"
 
 
 def commands(volume: Path, blob: Path, folder: Path) -> dict[str, list[str]]:
@@ -34,9 +33,8 @@ def commands(volume: Path, blob: Path, folder: Path) -> dict[str, list[str]]:
     plan = folder / "warm-plan.json"
     file = {"name": "model.gguf", "sha256": blob.name, "size_bytes": blob.stat().st_size}
     plan.write_text(json.dumps({"version": 1, "models": [{"id": "m", "files": [file]}]}))
-    program = str(ROOT / "in_pod" / "warm.py")
     found = {
-        _OURS: [sys.executable, program, "--plan", str(plan), "--models", str(volume)],
+        _OURS: [sys.executable, "-m", "in_pod.warm", "--plan", str(plan), "--models", str(volume)],
         "cat": ["cat", str(blob)],
         "dd bs=1M": ["dd", f"if={blob}", "of=/dev/null", "bs=1M", "status=none"],
         "vmtouch -t": ["vmtouch", "-qt", str(blob)],

@@ -9,8 +9,8 @@ from gguf import GGMLQuantizationType as Kind
 
 from benchmarks.vram.texts import TextShape, write_text
 from benchmarks.vram.towers import ResamplerShape, TowerShape, write_tower
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.model import KvCacheType, Model
-from llama_swap_config.plans.download import LINK_NAMES
 
 _8B = TextShape(
     layers=36, width=4096, feed_forward=12288, heads=32, kv_heads=8, head_size=128,

@@ -17,6 +17,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.vram import MIB
 from llama_swap_config.front_ends.server_command import (
     ServerSettings,
@@ -24,7 +25,6 @@ from llama_swap_config.front_ends.server_command import (
     shared_options,
 )
 from llama_swap_config.model import Model
-from llama_swap_config.plans.download import LINK_NAMES
 from ops.errors import OpsError
 from ops.gguf.header import read_file_header
 from ops.machine.ports import free_ports

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.vram.engine import Reserved
 from benchmarks.vram.towers import MERGE, PATCH_PX
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.vram import MIB, micro_batch
 from llama_swap_config.model import Model
-from llama_swap_config.plans.download import LINK_NAMES
 from ops.errors import OpsError
 from ops.machine.build_cache import built_once, cache_dir, run_build
 from ops.machine.checkout import TOOLS

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.vram.engine import Reserved
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.vram import predict
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.model import Model
-from llama_swap_config.plans.download import LINK_NAMES
 from ops.gguf.header import read_file_header
 
 

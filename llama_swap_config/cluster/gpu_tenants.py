@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEASE = "gpu-window"
-"""In the endpoint's namespace: who holds the window, until when, and what to restore."""
-ENDPOINT_DEPLOYMENT = "llama-swap"
-"""The endpoint's own Deployment, whichever front end runs in it."""
-ENDPOINT_REPLICAS = 1
-"""As declared; Terraform sets it once, and then a window may change it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImmichQueues:

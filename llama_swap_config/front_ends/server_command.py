@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.flags import BY_NAME, FLAGS
 from llama_swap_config.model import Model
-from llama_swap_config.plans.download import LINK_NAMES
 
 Option = tuple[str, str | None]
 """A flag of `llama-server --help` and its value; None: a switch."""

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.lock.locked import LockedModel
-
-LINK_NAMES = {"model": "model.gguf", "mmproj": "mmproj.gguf"}
-"""Role of a file -> the name under which llama-server finds it in the model's folder."""
 
 
 def render_download_plan(models: tuple[LockedModel, ...]) -> str:

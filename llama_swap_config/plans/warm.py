@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import math
 
+from in_pod.download.contract import LINK_NAMES
+from in_pod.warm.contract import OWN_MIB, SHARE
 from llama_swap_config.lock.locked import LockedModel
-from llama_swap_config.plans.download import LINK_NAMES
-
-_SHARE = 0.9
-"""Of its memory limit, what in_pod/warm.py fills with files."""
-_OWN_MIB = 256
-"""Python, eight buffers of 4 MiB and their pages on the way."""
 
 
 def render_warm_plan(models: tuple[LockedModel, ...]) -> str:
@@ -49,4 +45,4 @@ def warm_memory_mib(models: tuple[LockedModel, ...]) -> int:
     The kernel counts a page against the cgroup that reads it first.
     """
     largest = max((locked.size_bytes for locked in models), default=0)
-    return math.ceil(largest / _SHARE / 2**20) + _OWN_MIB
+    return math.ceil(largest / SHARE / 2**20) + OWN_MIB

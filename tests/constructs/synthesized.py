@@ -5,9 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from tests.conftest import ROOT
+
 Json = dict[str, Any]
 
 DOWNLOADS = ("model-download", "model-upkeep")
+
+
+def modules(package: str) -> dict[str, str]:
+    """The sources of a program that runs in the cluster."""
+    return {path.name: path.read_text() for path in (ROOT / "in_pod" / package).glob("*.py")}
+
+
+def unescaped(data: dict[str, str]) -> dict[str, str]:
+    """A ConfigMap's texts as they are in the cluster."""
+    return {key: text.replace("$${", "${").replace("%%{", "%{") for key, text in data.items()}
 
 
 def resources(document: Json) -> dict[str, Json]:

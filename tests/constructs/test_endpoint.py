@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
 
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.plans.warm import render_warm_plan
-from tests.conftest import ROOT
+from tests.constructs.synthesized import modules
 
 Json = dict[str, Any]
-
-IN_POD = ROOT / "in_pod"
 
 
 def test_the_serving_pod_takes_one_gpu_of_the_gpu_node(deployment: Json, container: Json) -> None:
@@ -45,8 +44,8 @@ def test_the_pod_restarts_exactly_when_its_configuration_changes(
     deployment: Json, locked: tuple[LockedModel, ...]
 ) -> None:
     config = render_llama_swap(locked, LlamaSwapSettings())
-    program = (IN_POD / "warm.py").read_text()
-    warm_up = render_warm_plan(locked) + program
+    files = {"warm-plan.json": render_warm_plan(locked), **modules("warm")}
+    warm_up = json.dumps(files, sort_keys=True)
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {
         "checksum/config": hashlib.sha256(config.encode()).hexdigest(),

@@ -9,21 +9,14 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.cluster.gpu_tenants import (
-    ENDPOINT_DEPLOYMENT,
-    ENDPOINT_REPLICAS,
-    GpuTenant,
-    GpuWindow,
-    ImmichQueues,
-)
-from tests.conftest import ROOT
-from tests.constructs.synthesized import resources
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from tests.constructs.synthesized import modules, resources, unescaped
 from tests.declaration.settings import SETTINGS
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
 
-PROGRAM = ROOT / "in_pod" / "gpu_window.py"
 PHOTOS = GpuTenant(namespace="photos", deployment="faces")
 TEXTS = GpuTenant(namespace="photos", deployment="ocr")
 MUSIC = GpuTenant(namespace="music", deployment="tagger")
@@ -142,9 +135,10 @@ def test_the_program_is_this_repositorys_and_looks_in_the_endpoints_namespace(
 ) -> None:
     found = resources(synth(namespace="vision"))
     data = found["config_map_v1.gpu-window-restore"]["data"]
-    assert data["gpu_window.py"].replace("$${", "${").replace("%%{", "%{") == PROGRAM.read_text()
+    assert unescaped(data) == modules("gpu_window")
     only = container(found)
-    assert only["command"] == ["python3", "/gpu-window/gpu_window.py"]
+    assert only["command"] == ["python3", "-m", "gpu_window"]
+    assert only["working_dir"] == "/gpu-window"
     assert only["args"] == ["--namespace", "vision"]
     (mount,) = only["volume_mount"]
     assert (mount["mount_path"], mount["read_only"]) == ("/gpu-window", True)

@@ -7,14 +7,12 @@ from typing import Any
 
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.plans.download import render_download_plan
-from tests.conftest import ROOT, Synth
-from tests.constructs.synthesized import DOWNLOADS, pods, resources
+from tests.conftest import Synth
+from tests.constructs.synthesized import DOWNLOADS, modules, pods, resources, unescaped
 from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
 
 Json = dict[str, Any]
-
-IN_POD = ROOT / "in_pod"
 
 
 def test_the_job_is_named_by_its_content(synth: Synth, production: Json) -> None:
@@ -42,9 +40,10 @@ def test_the_job_reads_the_plan_and_the_program_of_this_repository(
     deployed: dict[str, Json], locked: tuple[LockedModel, ...]
 ) -> None:
     data = deployed["config_map_v1.model-download"]["data"]
-    program = (IN_POD / "download.py").read_text()
     assert data["download-plan.json"] == render_download_plan(locked)
-    assert data["download.py"].replace("$${", "${").replace("%%{", "%{") == program
+    assert unescaped(data) == {"download-plan.json": data["download-plan.json"]} | modules(
+        "download"
+    )
 
 
 def test_the_hub_can_be_a_mirror_behind_a_proxy(synth: Synth) -> None:

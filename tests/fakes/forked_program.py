@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from in_pod import download
+from in_pod.download.__main__ import main as download_main
 from ops import cli
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -70,7 +70,7 @@ def _main(program: Program) -> None:
         os.dup2(log.fileno(), 2)
         if program.kill_at is not None:
             _kill_at_write(program.kill_at, after=program.kill_after)
-        run = cli.main if program.name == "ops" else download.main
+        run = cli.main if program.name == "ops" else download_main
         sys.exit(run(list(program.arguments)))
 
 

@@ -6,7 +6,12 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from in_pod.gpu_window import ANNOTATION, LEASE, Record
+from in_pod.gpu_window.api import Timing
+from in_pod.gpu_window.contract import ANNOTATION, LEASE
+from in_pod.gpu_window.record import Record, Tenant
+
+TENANT = Tenant(namespace="immich", deployment="immich-machine-learning", replicas=2, ready=1)
+QUICK = Timing(poll_s=0.01, renew_s=0, patience_s=0.1, immich_patience_s=0.1)
 
 
 class LeaseServer:

@@ -15,9 +15,18 @@ from typing import Any
 
 import pytest
 
-from in_pod import download, warm
+from in_pod.download import contract as download
+from in_pod.download import plan as download_plan
+from in_pod.download import publish as publishing
+from in_pod.warm import contract, reading, waiting, warming
+from in_pod.warm.__main__ import main
+from in_pod.warm.contract import SHARE
+from in_pod.warm.memory import limit_bytes
+from in_pod.warm.plan import read_plan
+from in_pod.warm.reading import cold_ranges
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
+from tests.conftest import ROOT
 from tests.in_pod.download.volume import Source
 
 MIB = 1 << 20
@@ -49,12 +58,12 @@ def publish(source: Source, models: Path) -> None:
         with blob.open("rb") as content:
             os.fsync(content.fileno())
             os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    download.publish(models, download.read_plan(source.plan_path))
+    publishing.publish(models, download_plan.read_plan(source.plan_path), say=print)
 
 
 def publish_cold(source: Source, models: Path) -> None:
     publish(source, models)
-    if not warm.cold_ranges((models / "m" / "model.gguf").resolve()):
+    if not cold_ranges((models / "m" / "model.gguf").resolve()):
         pytest.skip("this file system keeps its files in memory")
 
 
@@ -63,7 +72,7 @@ def run(
 ) -> tuple[dict[str, Any], str]:
     """Run the program; it never fails. Its report, and what it said before."""
     arguments = ["--plan", str(plan), "--models", str(models), "--wait-s", str(wait_s)]
-    assert warm.main(arguments) == 0
+    assert main(arguments) == 0
     *said, report = capsys.readouterr().out.splitlines()
     found: dict[str, Any] = json.loads(report)
     return found, "\n".join(said)
@@ -92,7 +101,7 @@ def test_it_waits_for_the_download_and_says_for_what(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(warm, "POLL_S", 0.05)
+    monkeypatch.setattr(waiting, "POLL_S", 0.05)
     (models / "blobs").mkdir(parents=True)
     partial = models / "blobs" / f"{source.sha256('model.gguf')}.partial"
     with partial.open("wb") as content:
@@ -145,8 +154,8 @@ def test_what_does_not_fit_is_left_out_and_what_is_smaller_still_comes(
     large, small = document["models"][0]["files"]
     document["models"] = [{"id": "m", "files": [large]}, {"id": "m", "files": [small]}]
     plan_path.write_text(json.dumps(document))
-    monkeypatch.setattr(warm, "SHARE", 1)
-    monkeypatch.setattr(warm, "limit_bytes", lambda: 4 * MIB)
+    monkeypatch.setattr(warming, "SHARE", 1)
+    monkeypatch.setattr(warming, "limit_bytes", lambda: 4 * MIB)
     report, _ = run(plan_path, models, capsys)
     assert "9.0 MiB do not fit into 4.0 MiB of memory" in report["models"][0]["skipped"]
     assert report["models"][0]["read_bytes"] == 0
@@ -167,7 +176,7 @@ def test_the_limit_is_that_of_the_pods_cgroup(
 ) -> None:
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).write_text(text)
-    assert warm.limit_bytes(tmp_path) == limit
+    assert limit_bytes(tmp_path) == limit
 
 
 def test_what_is_in_memory_already_counts_against_the_node_and_not_against_the_pod(
@@ -185,10 +194,10 @@ def test_what_is_in_memory_already_counts_against_the_node_and_not_against_the_p
     (models / "n").symlink_to((models / "m").readlink())
     # The first model's two files are resident, 4 MiB of the second's first one are not.
     cold: list[list[tuple[int, int]]] = [[], [], [(0, 4 * MIB)], []]
-    monkeypatch.setattr(warm, "cold_ranges", lambda _path: cold.pop(0))
-    monkeypatch.setattr(warm, "SHARE", 1)
-    monkeypatch.setattr(warm, "limit_bytes", lambda: 100 * MIB)
-    monkeypatch.setattr(warm, "available_bytes", lambda: 12 * MIB)
+    monkeypatch.setattr(warming, "cold_ranges", lambda _path: cold.pop(0))
+    monkeypatch.setattr(warming, "SHARE", 1)
+    monkeypatch.setattr(warming, "limit_bytes", lambda: 100 * MIB)
+    monkeypatch.setattr(warming, "available_bytes", lambda: 12 * MIB)
     report, _ = run(plan_path, models, capsys)
     assert [each["read_bytes"] for each in report["models"]] == [0, 0]
     assert "do not fit" in report["models"][1]["skipped"]
@@ -210,8 +219,8 @@ def test_every_page_is_read_twice(
         read.append(real(fd, buffers, offset))
         return read[-1]
 
-    monkeypatch.setattr(warm, "cold_ranges", lambda path: [(0, path.stat().st_size)])
-    monkeypatch.setattr(warm, "READ_BYTES", 16 * MIB)
+    monkeypatch.setattr(warming, "cold_ranges", lambda path: [(0, path.stat().st_size)])
+    monkeypatch.setattr(reading, "READ_BYTES", 16 * MIB)
     monkeypatch.setattr(os, "preadv", counted)
     run(plan_path, models, capsys)
     assert sum(read) == 2 * source.size_bytes
@@ -228,14 +237,14 @@ def test_a_model_that_cannot_be_read_leaves_the_others_theirs(
     document = json.loads(plan_path.read_text())
     document["models"] *= 2
     plan_path.write_text(json.dumps(document))
-    real, failures = warm.cold_ranges, [OSError(errno.ESTALE, "Stale file handle")]
+    real, failures = cold_ranges, [OSError(errno.ESTALE, "Stale file handle")]
 
     def fail_once(path: Path) -> list[tuple[int, int]]:
         if failures:
             raise failures.pop()
         return real(path)
 
-    monkeypatch.setattr(warm, "cold_ranges", fail_once)
+    monkeypatch.setattr(warming, "cold_ranges", fail_once)
     report, _ = run(plan_path, models, capsys)
     assert [each["skipped"] for each in report["models"]] == ["Stale file handle", ""]
 
@@ -246,8 +255,8 @@ def test_it_does_not_wait_where_nobody_downloads(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(warm, "POLL_S", 0.02)
-    monkeypatch.setattr(warm, "STALL_S", 0.3)
+    monkeypatch.setattr(waiting, "POLL_S", 0.02)
+    monkeypatch.setattr(waiting, "STALL_S", 0.3)
     models.mkdir()
     beats = 0
 
@@ -256,7 +265,7 @@ def test_it_does_not_wait_where_nobody_downloads(
         beats += beats < 20
         return str(beats).encode()
 
-    monkeypatch.setattr(warm, "heartbeat", lambda _models: beat())
+    monkeypatch.setattr(waiting, "heartbeat", lambda _models: beat())
     report, said = run(plan_path, models, capsys, wait_s=60)
     assert beats == 20
     assert 0.3 < report["waited_s"] + 0.1 < 20
@@ -267,7 +276,10 @@ def test_a_pod_that_is_deleted_meanwhile_ends_at_once(models: Path, plan_path: P
     models.mkdir()
     words = ["--plan", str(plan_path), "--models", str(models), "--wait-s", "60"]
     process = subprocess.Popen(
-        [sys.executable, warm.__file__, *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "in_pod.warm", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with process:
         assert process.stdout is not None
@@ -308,8 +320,14 @@ def test_the_plan_of_the_registry_is_readable_and_its_largest_model_fits(
 ) -> None:
     path = tmp_path / "plan.json"
     path.write_text(render_warm_plan(locked))
-    plan = warm.read_plan(path)
+    plan = read_plan(path)
     assert [model.id for model in plan] == [each.model.id for each in locked]
     largest = max(model.size_bytes for model in plan)
-    assert largest < warm.SHARE * warm_memory_mib(locked) * MIB
+    assert largest < SHARE * warm_memory_mib(locked) * MIB
     assert warm_memory_mib(()) < 1024
+
+
+def test_both_programs_name_what_is_on_the_volume_alike() -> None:
+    """Each is mounted without the other, so each says it for itself."""
+    for name in ("BLOBS", "PARTIAL", "LEASE_FILE"):
+        assert getattr(contract, name) == getattr(download, name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from in_pod import download
-from in_pod.download import size_text
+from in_pod.download.contract import BLOBS, PARTIAL
+from in_pod.download.plan import Plan
+from in_pod.download.text import size_text
+from in_pod.download.volume import set_target, volume_error
 from ops.commands.drift.declared import Declared, of_lock
 from ops.commands.drift.difference import ABSENT, PRESENCE, PRESENT, Finding, Value, value_text
 from ops.commands.drift.look import Look
@@ -29,7 +31,7 @@ def look(declared: Declared, volume: Path) -> Look:
     plan = plan_of(declared.lock_path)
     try:
         found = status(plan, volume)
-        if not (volume / "blobs").is_dir():
+        if not (volume / BLOBS).is_dir():
             raise OpsError(
                 f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
             )
@@ -40,20 +42,20 @@ def look(declared: Declared, volume: Path) -> Look:
                 findings += _link(volume, model, plan)
         findings += [_unnamed(volume, path, size) for path, size in found.unreferenced]
     except OSError as error:
-        raise OpsError(str(download.volume_error(volume, error))) from error
+        raise OpsError(str(volume_error(volume, error))) from error
     return Look(findings=tuple(findings))
 
 
 def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
     if file.state == "present":
         return
-    blob = volume / "blobs" / file.sha256
+    blob = volume / BLOBS / file.sha256
     pull = f"python -m ops weights pull {volume}"
     text, remedy, time_s = "missing", f"{pull} brings it, or the next download Job", None
     if file.state == "partial":
         share = 100 * file.done_bytes / file.size_bytes
         text = f"partial, {share:.0f} %"
-        time_s = _mtime(blob.with_suffix(".partial"))
+        time_s = _mtime(blob.with_suffix(PARTIAL))
         remedy = f"wait for the download that brings it, or {pull} goes on with it"
     elif file.state == "wrong":
         text, time_s = f"{blob.stat().st_size} bytes", _mtime(blob)
@@ -69,7 +71,7 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
     )
 
 
-def _link(volume: Path, model: ModelStatus, plan: download.Plan) -> Iterator[Finding]:
+def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
     if model.published:
         return
     link = volume / model.id
@@ -82,7 +84,7 @@ def _link(volume: Path, model: ModelStatus, plan: download.Plan) -> Iterator[Fin
         subject=f"model {model.id}",
         field="link",
         found=Value(text=value_text("link", at), where=_WHERE, time_s=time_s),
-        declared=of_lock(f"sets/{download.set_name(plan.models[model.id])}"),
+        declared=of_lock(set_target(plan.models[model.id])),
         remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the lock's",
     )
 

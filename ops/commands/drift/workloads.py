@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from in_pod.gpu_window import ANNOTATION, LEASE
+from in_pod.gpu_window.contract import ANNOTATION, LEASE
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
 from ops.cluster.api import Document, KubeApi
 from ops.commands.drift.declared import DEPLOY, Declared, of_stack

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from in_pod.download import contract as download
+from in_pod.warm import contract as warm
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.file import write_lock
 from llama_swap_config.lock.locked import LOCK_PATH, READ_FROM_FILE, LockedFile, LockedModel
@@ -92,10 +94,10 @@ def _fill(
     hub: Mapping[str, str],
     say: Say,
 ) -> None:
-    download_plan = _write(state_dir / "download-plan.json", render_download_plan(models))
-    warm_plan = _write(state_dir / "warm-plan.json", render_warm_plan(models))
-    _run("download.py", "--plan", download_plan, "--models", volume, say=say, hub=hub)
-    _run("warm.py", "--plan", warm_plan, "--models", volume, say=say, hub=hub)
+    download_plan = _write(state_dir / download.PLAN_FILE, render_download_plan(models))
+    warm_plan = _write(state_dir / warm.PLAN_FILE, render_warm_plan(models))
+    _run("download", "--plan", download_plan, "--models", volume, say=say, hub=hub)
+    _run("warm", "--plan", warm_plan, "--models", volume, say=say, hub=hub)
 
 
 def _tiny_models(
@@ -139,12 +141,12 @@ def _write(path: Path, text: str) -> Path:
 
 def _run(program: str, *arguments: str | Path, say: Say, hub: Mapping[str, str]) -> None:
     """Run a program of in_pod/ as its pod does, and pass on what it says."""
-    env = {**os.environ, **hub}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **hub}
     if hub:
         env["no_proxy"] = "127.0.0.1"
         env.pop("HF_TOKEN", None)
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "in_pod" / program), *map(str, arguments)],
+        [sys.executable, "-P", "-m", f"in_pod.{program}", *map(str, arguments)],
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

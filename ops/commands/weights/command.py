@@ -6,13 +6,20 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from in_pod import download
+from in_pod.download import upkeep
+from in_pod.download.contract import BLOBS
+from in_pod.download.errors import DownloadError
+from in_pod.download.hub import Hub
+from in_pod.download.options import Options
+from in_pod.download.progress import PlainReport
+from in_pod.download.pull import pull as download
+from in_pod.download.volume import volume_error
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.options import AsJson, LockPath, command_app
@@ -35,8 +42,12 @@ Publish = Annotated[
 ]
 WaitS = Annotated[float, typer.Option("--wait-s", min=0, help="For another run on the volume.")]
 
-_DEFAULTS = download.Options()
+_DEFAULTS = Options()
 _console = CONSOLE
+
+
+def _say(line: str) -> None:
+    _console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -44,15 +55,15 @@ def _one_line(volume: Path) -> Iterator[None]:
     """Turn the program's errors into this one's."""
     try:
         yield
-    except download.DownloadError as error:
+    except DownloadError as error:
         raise OpsError(str(error)) from error
     except OSError as error:
-        raise OpsError(str(download.volume_error(volume, error))) from error
+        raise OpsError(str(volume_error(volume, error))) from error
 
 
 def _refuse_empty(volume: Path) -> None:
     """Refuse a directory that holds no models: a mount point without its mount, say."""
-    if not (volume / "blobs").is_dir():
+    if not (volume / BLOBS).is_dir():
         raise OpsError(
             f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
         )
@@ -90,15 +101,14 @@ def pull(
     from ops.commands.weights.volume import plan_of
 
     plan = plan_of(lock)
-    options = download.Options(connections=connections, wait_s=wait_s)
+    options = Options(connections=connections, wait_s=wait_s)
     with _one_line(volume):
-        hub = download.Hub.of_environment()
-        if not _console.is_terminal:
-            plain = download.PlainReport()
-            download.pull(plan, volume, hub, publishing=publish, options=options, report=plain)
-            return
-        with DownloadBar(_console) as bar:
-            download.pull(plan, volume, hub, publishing=publish, options=options, report=bar)
+        hub = Hub.of_environment()
+        bar = DownloadBar(_console) if _console.is_terminal else nullcontext(PlainReport(_say))
+        with bar as report:
+            download(
+                plan, volume, hub, publishing=publish, options=options, report=report, say=_say
+            )
 
 
 @app.command()
@@ -144,9 +154,9 @@ def verify(
     """
     _refuse_empty(volume)
     with _one_line(volume):
-        wrong = download.verify(volume, rate_mb_s=rate_mb_s)
+        wrong = upkeep.verify(volume, rate_mb_s=rate_mb_s, say=_say)
     if wrong:
-        raise OpsError(download.wrong_text(volume, wrong))
+        raise OpsError(upkeep.wrong_text(volume, wrong))
 
 
 @app.command()
@@ -170,10 +180,11 @@ def prune(
         _refuse_strange_root(volume)
     plan = plan_of(lock)
     with _one_line(volume):
-        download.prune(
+        upkeep.prune(
             volume,
             plan,
             grace_s=grace_h * 3600,
             dry_run=dry_run,
-            options=download.Options(wait_s=wait_s),
+            options=Options(wait_s=wait_s),
+            say=_say,
         )

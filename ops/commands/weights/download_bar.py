@@ -14,11 +14,11 @@ from rich.progress import (
     TextColumn,
 )
 
-from in_pod import download
+from in_pod.download import progress as download
 
 
 class DownloadBar:
-    """A `download.Report` that draws; what the program says appears above it."""
+    """A `Report` of the download that draws; what the program says appears above it."""
 
     def __init__(self, console: Console) -> None:
         """Draw on a console, while the context lasts."""

@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from in_pod import download
+from in_pod.download.contract import BLOBS, PARTIAL, WRONG
+from in_pod.download.journal import Journal
+from in_pod.download.plan import File, Link, Plan, parse_plan
+from in_pod.download.upkeep import hash_file, unneeded
+from in_pod.download.volume import is_published
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.plans.download import render_download_plan
@@ -69,7 +73,7 @@ class VolumeStatus:
         return sum(each.size_bytes - each.done_bytes for each in self.files)
 
 
-def plan_of(lock_path: Path = LOCK_PATH) -> download.Plan:
+def plan_of(lock_path: Path = LOCK_PATH) -> Plan:
     """Read the download plan of the registry.
 
     Args:
@@ -78,11 +82,11 @@ def plan_of(lock_path: Path = LOCK_PATH) -> download.Plan:
     Raises:
         ConfigError: when registry and lock do not hold together.
     """
-    return download.parse_plan(render_download_plan(load(lock_path).locked), lock_path.name)
+    return parse_plan(render_download_plan(load(lock_path).locked), lock_path.name)
 
 
 def status(
-    plan: download.Plan, volume: Path, *, hashing: Callable[[str], None] | None = None
+    plan: Plan, volume: Path, *, hashing: Callable[[str], None] | None = None
 ) -> VolumeStatus:
     """Compare a volume with a plan; nothing on the volume is changed.
 
@@ -97,9 +101,7 @@ def status(
     """
     if not volume.is_dir():
         raise OpsError(f"{volume} is no directory; mount the volume there, or pull into it")
-    unreferenced = [
-        (str(path.relative_to(volume)), size) for path, size in download.unneeded(volume, plan)
-    ]
+    unreferenced = [(str(path.relative_to(volume)), size) for path, size in unneeded(volume, plan)]
     return VolumeStatus(
         volume=volume,
         files=tuple(_files(plan, volume, hashing)),
@@ -110,7 +112,7 @@ def status(
 
 
 def _files(
-    plan: download.Plan, volume: Path, hashing: Callable[[str], None] | None
+    plan: Plan, volume: Path, hashing: Callable[[str], None] | None
 ) -> Iterator[FileStatus]:
     for file in plan.files:
         users = [
@@ -121,7 +123,7 @@ def _files(
         state, reason = _state(volume, file, hashing)
         done = file.size_bytes if state == "present" else 0
         if state == "partial":
-            done = download.Journal.bytes_of(volume / "blobs", file)
+            done = Journal.bytes_of(volume / BLOBS, file)
         yield FileStatus(
             model=users[0] if users else "",
             name=file.name,
@@ -133,32 +135,30 @@ def _files(
         )
 
 
-def _state(
-    volume: Path, file: download.File, hashing: Callable[[str], None] | None
-) -> tuple[State, str]:
-    blob = volume / "blobs" / file.sha256
+def _state(volume: Path, file: File, hashing: Callable[[str], None] | None) -> tuple[State, str]:
+    blob = volume / BLOBS / file.sha256
     if not blob.is_file():
-        if blob.with_suffix(".partial").is_file():
+        if blob.with_suffix(PARTIAL).is_file():
             return "partial", ""
-        if blob.with_suffix(".wrong").is_file():
+        if blob.with_suffix(WRONG).is_file():
             return "missing", "a wrong one is set aside"
         return "missing", ""
     if blob.stat().st_size != file.size_bytes:
         return "wrong", f"it has {blob.stat().st_size} bytes"
     if hashing is not None:
         hashing(file.name)
-        found = download.hash_file(blob)
+        found = hash_file(blob)
         if found != file.sha256:
             return "wrong", f"its sha256 is {found}"
     return "present", ""
 
 
-def _model(volume: Path, model: str, links: tuple[download.Link, ...]) -> ModelStatus:
+def _model(volume: Path, model: str, links: tuple[Link, ...]) -> ModelStatus:
     link = volume / model
     reason = ""
     if not link.is_symlink():
         reason = "its name is taken by no link" if link.exists() else "not there yet"
-    elif not download.is_published(volume, model, links):
+    elif not is_published(volume, model, links):
         reason = "other files than the lock's are served"
     elif not all((link / each.name).exists() for each in links):
         reason = "its link leads to a file that is gone"

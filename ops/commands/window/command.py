@@ -59,7 +59,7 @@ def window(
         raise typer.BadParameter("a command, --restore and --status exclude each other")
     if command and shutil.which(command[0]) is None:
         raise OpsError(f"{command[0]} is not on PATH and no program; nothing was changed")
-    from in_pod.gpu_window import WindowError
+    from in_pod.gpu_window.errors import WindowError
     from ops.cluster.api import KubeApi
     from ops.cluster.environment import check_cluster
     from ops.cluster.port_forward import port_forward

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from in_pod.gpu_window import Api, pod_text
+from in_pod.gpu_window.api import Api
+from in_pod.gpu_window.pods import pod_text
 
 _RESOURCE = "nvidia.com/gpu"
 _EVERY_S = 15

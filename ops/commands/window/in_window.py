@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from in_pod.gpu_window import UnansweredError, Window
+from in_pod.gpu_window.errors import UnansweredError
+from in_pod.gpu_window.window import Window
 from ops.report.durations import clock, span
 from ops.report.terminal import CONSOLE, Say
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from in_pod.gpu_window import DEPLOYMENT, Document, Immich, Record, Tenant, Window
-from llama_swap_config.cluster.gpu_tenants import (
-    ENDPOINT_REPLICAS,
-    GpuTenant,
-    GpuWindow,
-    ImmichQueues,
-)
+from in_pod.gpu_window.api import Document
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from in_pod.gpu_window.immich import Immich
+from in_pod.gpu_window.record import Record, Tenant
+from in_pod.gpu_window.window import Window
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from ops.commands.window.holders import Holders
 from ops.errors import OpsError
 
@@ -30,9 +29,9 @@ def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
                 f"gpu_window.tenants names Deployment {each.namespace}/{each.deployment}, which "
                 "does not exist; correct stacks/production.py, or KUBE_CTX"
             )
-    if window.deployment(window.namespace, DEPLOYMENT) is None:
+    if window.deployment(window.namespace, ENDPOINT_DEPLOYMENT) is None:
         raise OpsError(
-            f"Deployment {window.namespace}/{DEPLOYMENT} does not exist; deploy it first"
+            f"Deployment {window.namespace}/{ENDPOINT_DEPLOYMENT} does not exist; deploy it first"
         )
 
 
@@ -111,10 +110,10 @@ class Opening:
     def give_card(self) -> None:
         """Scale llama-swap to its declared replicas, and wait until it is ready."""
         window = self._window
-        self._scale(window.namespace, DEPLOYMENT, ENDPOINT_REPLICAS)
+        self._scale(window.namespace, ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS)
 
         def unready() -> str:
-            reason = window.unready(window.namespace, DEPLOYMENT, ENDPOINT_REPLICAS)
+            reason = window.unready(window.namespace, ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS)
             holders = self._holders.line() if "nvidia.com/gpu" in reason else ""
             return f"{reason}; the card is held by {holders}" if holders else reason
 

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
-from in_pod.gpu_window import Api, Immich, LostError, Timing, UnansweredError, Window, restore
+from in_pod.gpu_window.api import Api, Timing
+from in_pod.gpu_window.errors import LostError, UnansweredError
+from in_pod.gpu_window.immich import Immich
+from in_pod.gpu_window.restore import restore
+from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.gpu_tenants import GpuWindow
 from ops.commands.window import taking
 from ops.commands.window.holders import Holders

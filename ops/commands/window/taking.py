@@ -6,7 +6,11 @@ import getpass
 import socket
 import time
 
-from in_pod.gpu_window import DEAD_S, Immich, Record, Window, restore
+from in_pod.gpu_window.contract import DEAD_S
+from in_pod.gpu_window.immich import Immich
+from in_pod.gpu_window.record import Record
+from in_pod.gpu_window.restore import restore
+from in_pod.gpu_window.window import Window
 from ops.errors import OpsError
 from ops.report.durations import clock, span
 

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from in_pod import download
+from tests.conftest import ROOT
 from tests.in_pod.download.volume import Source
 
-PROGRAM = Path(download.__file__)
+PROGRAM = (sys.executable, "-m", "in_pod.download")
+"""Started where the repository is."""
 
 
 def options(source: Source, models: Path, *arguments: str) -> tuple[str, ...]:
@@ -26,7 +27,8 @@ def environment(hub_url: str) -> dict[str, str]:
 
 def start(source: Source, models: Path, hub_url: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *options(source, models, *arguments)],
+        [*PROGRAM, *options(source, models, *arguments)],
+        cwd=ROOT,
         env=environment(hub_url),
         text=True,
         stdout=subprocess.PIPE,

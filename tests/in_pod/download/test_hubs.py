@@ -16,7 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from in_pod import download
+from in_pod.download import filler, journal, pace, patience, transfer
+from in_pod.download import run as run_module
+from in_pod.download.__main__ import main
+from in_pod.download.contract import BAD_DATA, NO_ACCESS, NO_SPACE, NOT_AS_PLANNED, TRANSIENT
+from in_pod.download.plan import File
+from in_pod.download.progress import PlainReport, Progress
 from tests.fakes import hubs
 from tests.in_pod.download.volume import Source
 
@@ -31,10 +36,11 @@ FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many segments in a small file, and nothing of the machine's own proxy and token."""
-    monkeypatch.setattr(download, "SEGMENT_BYTES", 64 * KIB)
-    monkeypatch.setattr(download, "CHUNK_BYTES", 16 * KIB)
-    monkeypatch.setattr(download, "SLOW_WINDOW_S", 0.3)
-    monkeypatch.setattr(download, "RETRY_S", 0.02)
+    for module in (journal, transfer, filler):
+        monkeypatch.setattr(module, "SEGMENT_BYTES", 64 * KIB)
+    monkeypatch.setattr(filler, "CHUNK_BYTES", 16 * KIB)
+    monkeypatch.setattr(filler, "SLOW_WINDOW_S", 0.3)
+    monkeypatch.setattr(patience, "RETRY_S", 0.02)
     for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -59,7 +65,7 @@ def run(
     def program(hub: hubs.Hub, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         plan = ("--plan", str(source.plan_path), "--models", str(models))
-        code = download.main([*plan, *FAST, *arguments])
+        code = main([*plan, *FAST, *arguments])
         said = capsys.readouterr()
         assert said.err.count("\n") == (0 if code == 0 else 1)
         return code, said.out, said.err
@@ -95,21 +101,21 @@ def test_exactly_the_right_bytes_come_from(
 @pytest.mark.parametrize(
     ("handler", "code", "message"),
     [
-        (hubs.Stalls, download.TRANSIENT, "no byte for"),
-        (hubs.Lies, download.TRANSIENT, "another range than was asked for"),
-        (hubs.SaysNoRange, download.TRANSIENT, "another range than was asked for"),
-        (hubs.SendsAnotherRange, download.TRANSIENT, "another range than was asked for"),
-        (hubs.FlipsAlways, download.BAD_DATA, "wrong bytes twice"),
-        (hubs.WantsALongPause, download.TRANSIENT, "asks for a pause of 600 s"),
-        (hubs.IsDown, download.TRANSIENT, "HTTP 502"),
-        (hubs.WantsALogin, download.NO_ACCESS, "HTTP 401: no access"),
-        (hubs.Forbids, download.NO_ACCESS, "HTTP 403: no access"),
-        (hubs.HasItNot, download.NOT_AS_PLANNED, "not there at revision"),
-        (hubs.ObeysALaw, download.NOT_AS_PLANNED, "HTTP 451"),
-        (hubs.HasItNoMore, download.NOT_AS_PLANNED, "shorter than planned"),
-        (hubs.HasAnother, download.NOT_AS_PLANNED, "the hub has sha256 000"),
-        (hubs.HasALongerOne, download.NOT_AS_PLANNED, "bytes, not"),
-        (hubs.GoesInCircles, download.NOT_AS_PLANNED, "redirects in a circle"),
+        (hubs.Stalls, TRANSIENT, "no byte for"),
+        (hubs.Lies, TRANSIENT, "another range than was asked for"),
+        (hubs.SaysNoRange, TRANSIENT, "another range than was asked for"),
+        (hubs.SendsAnotherRange, TRANSIENT, "another range than was asked for"),
+        (hubs.FlipsAlways, BAD_DATA, "wrong bytes twice"),
+        (hubs.WantsALongPause, TRANSIENT, "asks for a pause of 600 s"),
+        (hubs.IsDown, TRANSIENT, "HTTP 502"),
+        (hubs.WantsALogin, NO_ACCESS, "HTTP 401: no access"),
+        (hubs.Forbids, NO_ACCESS, "HTTP 403: no access"),
+        (hubs.HasItNot, NOT_AS_PLANNED, "not there at revision"),
+        (hubs.ObeysALaw, NOT_AS_PLANNED, "HTTP 451"),
+        (hubs.HasItNoMore, NOT_AS_PLANNED, "shorter than planned"),
+        (hubs.HasAnother, NOT_AS_PLANNED, "the hub has sha256 000"),
+        (hubs.HasALongerOne, NOT_AS_PLANNED, "bytes, not"),
+        (hubs.GoesInCircles, NOT_AS_PLANNED, "redirects in a circle"),
     ],
 )
 def test_nothing_becomes_visible_of(
@@ -133,7 +139,7 @@ def test_a_segment_is_never_filled_by_two(run: Run, source: Source, models: Path
 def test_a_cut_whole_file_leaves_its_segment_to_one_other(
     run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "FIRST_CONNECTIONS", 4)
+    monkeypatch.setattr(run_module, "FIRST_CONNECTIONS", 4)
     for attempt in range(6):
         volume = tmp_path / f"volume-{attempt}"
         with hubs.Hub(source.files, hubs.CutsOneWholeFile) as hub:
@@ -149,7 +155,7 @@ def test_a_file_that_does_not_come_keeps_no_other_from_coming(
 ) -> None:
     with hubs.Hub(source.files, hubs.HasASickFile) as hub:
         code, _, error = run(hub)
-    assert code == download.TRANSIENT
+    assert code == TRANSIENT
     assert "model.gguf: HTTP 503" in error
     assert (models / "blobs" / source.sha256("mmproj.gguf")).exists()
     assert not source.is_published(models)
@@ -170,7 +176,7 @@ def test_an_older_model_stays_while_its_successor_does_not_come(
     newer = Source(tmp_path / "newer", 200 * KIB, 30 * KIB)
     source.write_plan(newer.plan())
     with hubs.Hub(newer.files, hubs.FlipsAlways) as hub:
-        assert run(hub)[0] == download.BAD_DATA
+        assert run(hub)[0] == BAD_DATA
     assert source.is_published(models)
     with hubs.Hub(newer.files) as hub:
         assert run(hub)[0] == 0
@@ -203,7 +209,7 @@ def test_a_pause_that_the_hub_asks_for_is_kept(run: Run, source: Source) -> None
 def test_a_slow_connection_is_opened_anew(
     run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "FIRST_CONNECTIONS", 4)
+    monkeypatch.setattr(run_module, "FIRST_CONNECTIONS", 4)
     with hubs.Hub(source.files, hubs.HasSlowConnections) as hub:
         run(hub)
         # One each to resolve, four that carry, and one for each that was slow.
@@ -213,7 +219,7 @@ def test_a_slow_connection_is_opened_anew(
 def test_connections_become_more_while_that_helps(
     run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "GROW_S", 0.05)
+    monkeypatch.setattr(pace, "GROW_S", 0.05)
     source = Source(source.plan_path.parent, 3 * 1024 * KIB, 90 * KIB)
     with hubs.Hub(source.files, hubs.Paced) as hub:
         assert run(hub, "--connections=8")[0] == 0
@@ -266,7 +272,7 @@ def test_a_403_of_the_second_host_is_no_refusal_and_its_address_is_not_said(
     monkeypatch.setattr(hubs.Signs, "answers", 0)
     for hub, _ in two_hosts(hubs.Signs):
         code, said, error = run(hub, SOON)
-        assert code == download.TRANSIENT
+        assert code == TRANSIENT
         assert "signature=" not in said + error
 
 
@@ -289,7 +295,7 @@ def test_a_token_that_is_none_is_refused_without_saying_it(
     monkeypatch.setenv("HF_TOKEN", "hf_secret with spaces")
     with hubs.Hub(source.files) as hub:
         code, _, error = run(hub)
-    assert code == download.NOT_AS_PLANNED
+    assert code == NOT_AS_PLANNED
     assert "HF_TOKEN" in error
     assert "secret" not in error
 
@@ -312,7 +318,7 @@ def test_no_hub_at_all(run: Run, source: Source) -> None:
     with hubs.Hub(source.files) as hub:
         pass
     code, _, error = run(hub, SOON)
-    assert code == download.TRANSIENT
+    assert code == TRANSIENT
     assert "refused" in error
 
 
@@ -325,8 +331,8 @@ def test_an_endpoint_that_is_no_address(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    code = download.main(["--plan", str(source.plan_path), "--models", str(models)])
-    assert code == download.NOT_AS_PLANNED
+    code = main(["--plan", str(source.plan_path), "--models", str(models)])
+    assert code == NOT_AS_PLANNED
     assert "HF_ENDPOINT" in capsys.readouterr().err
 
 
@@ -357,7 +363,7 @@ def test_a_circle_of_redirects_between_hosts_ends(
         hub.cdn_url = mirror.url.replace("127.0.0.1", "localhost")
         monkeypatch.setattr(hubs.Forwards, "next_url", hub.cdn_url, raising=False)
         code, _, error = run(hub, "--patience-s=10")
-    assert code == download.NOT_AS_PLANNED
+    assert code == NOT_AS_PLANNED
     assert "redirects in a circle" in error
 
 
@@ -371,7 +377,7 @@ def test_a_proxy_that_opens_no_tunnel_is_no_access(
         monkeypatch.setenv("https_proxy", proxy.url)
         monkeypatch.setattr(hubs.Hub, "url", "https://hub.invalid")
         code, _, error = run(proxy)
-    assert code == download.NO_ACCESS
+    assert code == NO_ACCESS
     assert f"hub.invalid: the proxy refuses it (HTTP {status})" in error
     gc.collect()  # Python 3.11 up to 3.11.6 leaves the proxy's answer open: here, not later.
 
@@ -382,7 +388,7 @@ def test_a_proxy_that_is_no_address_is_refused_without_saying_it(
     monkeypatch.setenv("https_proxy", "http://user:se/cret@proxy:3128")
     with hubs.Hub(source.files) as hub:
         code, _, error = run(hub)
-    assert code == download.NOT_AS_PLANNED
+    assert code == NOT_AS_PLANNED
     assert "HTTPS_PROXY is no http://[login@]host:port" in error
     assert "cret" not in error
 
@@ -396,7 +402,7 @@ def test_a_certificate_that_is_not_trusted_ends_the_run(
         hub.socket = context.wrap_socket(hub.socket, server_side=True)
         monkeypatch.setattr(hubs.Hub, "url", hub.url.replace("http:", "https:"))
         code, _, error = run(hub)
-    assert code == download.NOT_AS_PLANNED
+    assert code == NOT_AS_PLANNED
     assert "127.0.0.1: its certificate is not trusted (self-signed certificate)" in error
 
 
@@ -434,16 +440,16 @@ def test_no_space_is_said_before_the_first_byte(run: Run, source: Source) -> Non
     with hubs.Hub(source.files) as hub:
         code, _, error = run(hub)
         assert hub.requests == []
-    assert code == download.NO_SPACE
+    assert code == NO_SPACE
     assert "GiB free" in error
 
 
 def test_progress_is_a_line_with_percent_speed_and_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file = download.File(
+    file = File(
         repository="o/n", revision="r", name="model.gguf", size_bytes=2**30, sha256="0" * 64
     )
-    report = download.PlainReport(every_s=0)
-    report(download.Progress(files=((file, 2**28),), rate=2**28))
+    report = PlainReport(print, every_s=0)
+    report(Progress(files=((file, 2**28),), rate=2**28))
     assert capsys.readouterr().out == ("25.0 % of 1.00 GiB, 268.4 MB/s, 3 s left; model.gguf\n")

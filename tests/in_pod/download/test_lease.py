@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from in_pod import download
+from in_pod.download.contract import BUSY, TRANSIENT
+from in_pod.download.errors import DownloadError
+from in_pod.download.journal import boot_id
+from in_pod.download.lease import Lease
 from tests.fakes import hubs
 from tests.in_pod.download.process import run, start
 from tests.in_pod.download.volume import Source, leftovers
@@ -21,7 +24,7 @@ def test_the_second_run_leaves_with_its_own_code(source: Source, models: Path) -
             while not hub.sent_bytes:
                 time.sleep(0.01)
             code, _, error = run(source, models, hub.url)
-            assert code == download.BUSY
+            assert code == BUSY
             assert "writes on the volume" in error
             first.communicate(timeout=60)
         assert first.returncode == 0
@@ -56,7 +59,7 @@ def test_a_holder_that_died_on_another_host_is_waited_for_and_replaced(
     models.mkdir()
     (models / ".lease").write_bytes(record())
     with hubs.Hub(source.files) as hub:
-        assert run(source, models, hub.url)[0] == download.BUSY
+        assert run(source, models, hub.url)[0] == BUSY
         started = time.monotonic()
         code, said, _ = run(source, models, hub.url, "--wait-s=30", "--lease-s=1")
     assert code == 0
@@ -67,7 +70,7 @@ def test_a_holder_that_died_on_another_host_is_waited_for_and_replaced(
 
 def test_a_holder_that_died_on_this_host_is_replaced_at_once(source: Source, models: Path) -> None:
     models.mkdir()
-    (models / ".lease").write_bytes(record(boot_id=download.boot_id()))
+    (models / ".lease").write_bytes(record(boot_id=boot_id()))
     with hubs.Hub(source.files) as hub:
         code, said, _ = run(source, models, hub.url, "--lease-s=3600")
     assert code == 0
@@ -86,18 +89,18 @@ def test_a_holder_on_another_host_that_lives_is_left_alone(source: Source, model
                 lease.write_bytes(record(beats=beats))
                 time.sleep(0.1)
             process.communicate()
-        assert process.returncode == download.BUSY
+        assert process.returncode == BUSY
         assert hub.requests == []
 
 
 def test_a_holder_that_was_paused_writes_nothing_when_it_wakes(models: Path) -> None:
     models.mkdir()
-    with download.Lease(models, lease_s=0.3, wait_s=0) as lease:
+    with Lease(models, lease_s=0.3, wait_s=0, say=print) as lease:
         (models / ".lease").write_bytes(record())
         time.sleep(0.4)
-        with pytest.raises(download.DownloadError) as caught:
+        with pytest.raises(DownloadError) as caught:
             lease.check()
-    assert caught.value.code == download.BUSY
+    assert caught.value.code == BUSY
     assert (models / ".lease").exists()
 
 
@@ -107,31 +110,29 @@ def test_a_lease_is_taken_over_in_place(source: Source, models: Path) -> None:
     lease = models / ".lease"
     lease.write_bytes(record())
     before = lease.stat().st_ino
-    with download.Lease(models, lease_s=0.3, wait_s=5):
+    with Lease(models, lease_s=0.3, wait_s=5, say=print):
         assert lease.stat().st_ino == before
         assert b"of another host" not in lease.read_bytes()
 
 
 def test_a_holder_without_a_flock_is_not_called_dead(source: Source, models: Path) -> None:
     models.mkdir()
-    (models / ".lease").write_bytes(record(boot_id=download.boot_id(), locked=False))
+    (models / ".lease").write_bytes(record(boot_id=boot_id(), locked=False))
     with hubs.Hub(source.files) as hub:
-        assert run(source, models, hub.url, "--lease-s=3600")[0] == download.BUSY
+        assert run(source, models, hub.url, "--lease-s=3600")[0] == BUSY
 
 
 def test_a_heartbeat_that_cannot_be_written_ends_the_run(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.mkdir()
-    with download.Lease(models, lease_s=0.3, wait_s=0) as lease:
+    with Lease(models, lease_s=0.3, wait_s=0, say=print) as lease:
 
-        def fail(_lease: download.Lease) -> None:
+        def fail(_lease: Lease) -> None:
             raise OSError(errno.ESTALE, "Stale file handle")
 
-        monkeypatch.setattr(download.Lease, "_write", fail)
+        monkeypatch.setattr(Lease, "_write", fail)
         time.sleep(0.4)
-        with pytest.raises(
-            download.DownloadError, match=r"heartbeat .*Stale file handle"
-        ) as error:
+        with pytest.raises(DownloadError, match=r"heartbeat .*Stale file handle") as error:
             lease.check()
-    assert error.value.code == download.TRANSIENT
+    assert error.value.code == TRANSIENT

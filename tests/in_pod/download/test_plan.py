@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from in_pod import download
+from in_pod.download.__main__ import main
+from in_pod.download.contract import BAD_DATA
+from tests.conftest import ROOT
 from tests.in_pod.download.volume import Source
 
 pytestmark = pytest.mark.usefixtures("signals")
@@ -90,9 +92,9 @@ def test_a_plan_that_is_no_json(
 
 def refused(source: Source, models: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Run the program; it has to leave in one line before anything is on the volume."""
-    code = download.main(["--plan", str(source.plan_path), "--models", str(models)])
+    code = main(["--plan", str(source.plan_path), "--models", str(models)])
     error = capsys.readouterr().err
-    assert code == download.BAD_DATA
+    assert code == BAD_DATA
     assert error.count("\n") == 1
     assert not models.exists()
     return error
@@ -103,16 +105,23 @@ def refused(source: Source, models: Path, capsys: pytest.CaptureFixture[str]) ->
 )
 def test_usage(arguments: list[str], source: Source, models: Path) -> None:
     with pytest.raises(SystemExit) as caught:
-        download.main(["--plan", str(source.plan_path), "--models", str(models), *arguments])
+        main(["--plan", str(source.plan_path), "--models", str(models), *arguments])
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("program", sorted(Path(download.__file__).parent.glob("*.py")))
+@pytest.mark.parametrize("program", sorted((ROOT / "in_pod").glob("*/*.py")))
 def test_programs_in_the_pod_import_nothing_but_the_standard_library(program: Path) -> None:
-    imported = {
-        (node.module if isinstance(node, ast.ImportFrom) else alias.name) or ""
+    """And their own package, from itself: it has another name in the pod."""
+    imports = [
+        node
         for node in ast.walk(ast.parse(program.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else alias.name) or ""
+        for node in imports
+        if not getattr(node, "level", 0)
         for alias in node.names
     }
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+    assert {getattr(node, "level", 0) for node in imports} <= {0, 1}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from in_pod import download
+from in_pod.download.contract import BAD_DATA, NO_ACCESS, NOT_AS_PLANNED, TRANSIENT
 from tests.fakes import hubs
 from tests.in_pod.download.limits import tmpfs
 from tests.in_pod.download.process import run
@@ -48,7 +48,7 @@ def test_verify_reports_a_flipped_byte_and_touches_nothing(
     sha256 = source.sha256("model.gguf")
     flip(models / "blobs" / sha256)
     code, said, error = run(source, models, filled.url, "--verify")
-    assert code == download.BAD_DATA
+    assert code == BAD_DATA
     assert f"blobs/{sha256}: WRONG" in said
     assert "1 wrong blobs" in error
     assert filled.requests == []
@@ -61,7 +61,7 @@ def test_quarantine_brings_the_file_anew_and_says_that_it_was_wrong(
     sha256 = source.sha256("model.gguf")
     flip(models / "blobs" / sha256)
     code, _, error = run(source, models, filled.url, "--verify", "--quarantine")
-    assert code == download.BAD_DATA
+    assert code == BAD_DATA
     assert "those of the plan were replaced" in error
     assert source.is_published(models)
     assert leftovers(models) == [f"blobs/{sha256}.wrong"]
@@ -146,7 +146,7 @@ def test_a_folder_of_someone_else_is_left_alone(
     (models / "m").mkdir()
     (models / "m" / "notes.txt").write_text("mine")
     code, _, error = run(source, models, filled.url)
-    assert code == download.NOT_AS_PLANNED
+    assert code == NOT_AS_PLANNED
     assert "move it away" in error
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_file_stays_until_the_right_one_is_there(
     flip(models / "blobs" / sha256)
     with hubs.Hub(source.files, hubs.Forbids) as hub:
         code, said, _ = run(source, models, hub.url, "--verify", "--quarantine")
-    assert code == download.NO_ACCESS
+    assert code == NO_ACCESS
     assert f"blobs/{sha256}: WRONG" in said
     assert (models / "m" / "model.gguf").stat().st_size == 3 * MIB + 5
 
@@ -170,7 +170,7 @@ def test_a_wrong_file_is_not_published_while_its_right_one_does_not_come(
     (models / "blobs" / source.sha256("mmproj.gguf")).unlink()
     with hubs.Hub(source.files, hubs.HasASickFile) as hub:
         code, said, _ = run(source, models, hub.url, "--verify", "--quarantine", "--patience-s=2")
-    assert code == download.TRANSIENT
+    assert code == TRANSIENT
     assert "mmproj.gguf: complete" in said
     assert not (models / "m").is_symlink()
 

@@ -6,14 +6,18 @@ import contextlib
 import errno
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from in_pod import download
+from in_pod.download import journal
+from in_pod.download.contract import NO_SPACE, NOT_AS_PLANNED, TRANSIENT
+from in_pod.download.journal import Journal
+from in_pod.download.plan import read_plan
+from in_pod.download.transfer import Transfer
 from ops.hub.local_hub import LocalHub
+from tests.conftest import ROOT
 from tests.fakes import hubs
 from tests.in_pod.download.limits import disk_that_loses_bytes, memory_cgroup, tmpfs
 from tests.in_pod.download.process import PROGRAM, run, start
@@ -26,21 +30,21 @@ def test_on_another_boot_only_synced_bytes_are_believed(
     source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "blobs").mkdir(parents=True)
-    plan = download.read_plan(source.plan_path)
-    transfer = download.Transfer(plan.files[0], models / "blobs")
+    plan = read_plan(source.plan_path)
+    transfer = Transfer(plan.files[0], models / "blobs")
     transfer.write(0, memoryview(b"x" * 1000))
     transfer.flush()
     transfer.write(0, memoryview(b"y" * 500))
-    there = download.Journal.bytes_of(models / "blobs", plan.files[0])
-    monkeypatch.setattr(download, "boot_id", lambda: "0" * 36)
-    assert (there, download.Journal.bytes_of(models / "blobs", plan.files[0])) == (1500, 1000)
+    there = Journal.bytes_of(models / "blobs", plan.files[0])
+    monkeypatch.setattr(journal, "boot_id", lambda: "0" * 36)
+    assert (there, Journal.bytes_of(models / "blobs", plan.files[0])) == (1500, 1000)
     transfer.close()
 
 
 def test_wrong_bytes_of_an_earlier_run_are_found(source: Source, models: Path) -> None:
     (models / "blobs").mkdir(parents=True)
-    plan = download.read_plan(source.plan_path)
-    transfer = download.Transfer(plan.files[0], models / "blobs")
+    plan = read_plan(source.plan_path)
+    transfer = Transfer(plan.files[0], models / "blobs")
     transfer.write(0, memoryview(b"x" * 1000))
     transfer.close()
     with hubs.Hub(source.files) as hub:
@@ -68,7 +72,7 @@ def test_sigterm_ends_it_with_what_is_there(source: Source, models: Path) -> Non
                 time.sleep(0.01)
             process.terminate()
             _, error = process.communicate(timeout=20)
-        assert process.returncode == download.TRANSIENT
+        assert process.returncode == TRANSIENT
         assert "the next run goes on from here" in error
         assert not (models / ".lease").exists()
         assert run(source, models, hub.url)[0] == 0
@@ -81,7 +85,7 @@ def test_a_volume_that_is_too_small_is_said_before_the_first_byte(
     with tmpfs(tmp_path / "small", 2 * MIB) as models, hubs.Hub(source.files) as hub:
         code, _, error = run(source, models, hub.url)
         assert hub.requests == []
-        assert code == download.NO_SPACE
+        assert code == NO_SPACE
         assert "MiB needed" in error
 
 
@@ -93,7 +97,7 @@ def test_a_volume_that_fills_up_meanwhile(source: Source, tmp_path: Path) -> Non
             with contextlib.suppress(OSError):
                 (models / "other").write_bytes(b"x" * 3 * MIB)
             _, error = process.communicate(timeout=60)
-        assert process.returncode == download.NO_SPACE
+        assert process.returncode == NO_SPACE
         assert "the volume is full" in error
         assert not source.is_published(models)
         (models / "other").unlink()
@@ -106,7 +110,7 @@ def test_a_read_only_volume(source: Source, tmp_path: Path) -> None:
         remount = ["mount", "-o", "remount,ro", str(models)]
         subprocess.run(remount, check=True)
         code, _, error = run(source, models, hub.url)
-        assert code == download.NOT_AS_PLANNED
+        assert code == NOT_AS_PLANNED
         assert "must be a directory, writable to user" in error
 
 
@@ -117,9 +121,10 @@ def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
         join = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
         child = subprocess.Popen(
             [
-                *("sh", "-c", join, "sh", sys.executable, str(PROGRAM)),
+                *("sh", "-c", join, "sh", *PROGRAM),
                 *("--plan", str(source.plan_path), "--models", str(models)),
             ],
+            cwd=ROOT,
             env={**os.environ, "HF_ENDPOINT": hub.url, "no_proxy": "127.0.0.1"},
             stdout=subprocess.DEVNULL,
         )
@@ -141,7 +146,7 @@ def test_bytes_that_the_disk_took_and_lost_are_never_published(tmp_path: Path) -
     with disk_that_loses_bytes(tmp_path) as disk, LocalHub(source.files) as hub:
         models = disk / "models"
         code, _, error = run(source, models, hub.url)
-        assert code == download.NO_SPACE, error
+        assert code == NO_SPACE, error
         assert not source.is_published(models)
         enlarge = ["mount", "-o", "remount,size=400m", str(tmp_path / "below")]
         subprocess.run(enlarge, check=True)
@@ -157,8 +162,8 @@ def test_lost_bytes_are_forgotten_by_the_journal(
     source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "blobs").mkdir(parents=True)
-    file = download.read_plan(source.plan_path).files[0]
-    transfer = download.Transfer(file, models / "blobs")
+    file = read_plan(source.plan_path).files[0]
+    transfer = Transfer(file, models / "blobs")
     transfer.write(0, memoryview(b"x" * 1000))
     transfer.flush()
     transfer.write(0, memoryview(b"y" * 500))
@@ -176,7 +181,7 @@ def test_lost_bytes_are_forgotten_by_the_journal(
     with pytest.raises(OSError, match="Input/output error"):
         transfer.write(0, memoryview(b"z"))
     transfer.close()
-    assert download.Journal.bytes_of(models / "blobs", file) == 1000
+    assert Journal.bytes_of(models / "blobs", file) == 1000
 
 
 def test_a_kill_before_the_rename_leaves_a_file_that_the_next_run_may_write(
@@ -186,8 +191,8 @@ def test_a_kill_before_the_rename_leaves_a_file_that_the_next_run_may_write(
         raise KeyboardInterrupt
 
     (models / "blobs").mkdir(parents=True)
-    file = download.read_plan(source.plan_path).files[0]
-    transfer = download.Transfer(file, models / "blobs")
+    file = read_plan(source.plan_path).files[0]
+    transfer = Transfer(file, models / "blobs")
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from in_pod.gpu_window import Immich, Timing, WindowError
+from in_pod.gpu_window.api import Timing
+from in_pod.gpu_window.errors import WindowError
+from in_pod.gpu_window.immich import Immich
 from tests.fakes.immich_queues import KEY, FakeImmich
 
 QUICK = Timing(poll_s=0.01, immich_patience_s=0.1)

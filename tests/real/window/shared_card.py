@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from in_pod.gpu_window import ANNOTATION as RECORD
-from in_pod.gpu_window import LEASE, Record, is_ready, parse_record
+from in_pod.gpu_window.contract import ANNOTATION as RECORD
+from in_pod.gpu_window.contract import LEASE
+from in_pod.gpu_window.pods import is_ready
+from in_pod.gpu_window.record import Record, parse_record
 from ops.cluster.api import KubeApi
 from tests.real.window.window_process import ML, NAMESPACE
 

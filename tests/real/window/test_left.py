@@ -13,7 +13,9 @@ import psutil
 import pytest
 import yaml
 
-from in_pod import gpu_window
+from in_pod.gpu_window.__main__ import main
+from in_pod.gpu_window.contract import ANNOTATION, NO_ACCESS
+from in_pod.gpu_window.in_cluster import InClusterApi
 from ops.cluster.workloads import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.processes import Processes
@@ -175,7 +177,7 @@ def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paus
 def test_a_damaged_record_is_said_and_nothing_is_touched(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
-    broken = {"metadata": {"annotations": {gpu_window.ANNOTATION: '{"tenants": 3}'}}}
+    broken = {"metadata": {"annotations": {ANNOTATION: '{"tenants": 3}'}}}
     card.api.request("PATCH", LEASE_PATH, broken)
     for mode in get_args(Mode):
         code, said = replace(run, mode=mode).finish()
@@ -214,7 +216,7 @@ def service_account(
     (folder / "token").write_text(answer["status"]["token"])
     (folder / "ca.crt").write_bytes((cluster.state_dir / "certs/apiserver.crt").read_bytes())
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    api = gpu_window.InClusterApi(service_account_dir=folder, url=server)
+    api = InClusterApi(service_account_dir=folder, url=server)
     # The API server learns of new Roles by watching itself, a moment later.
     card.until(lambda: all(api.request("GET", path)[0] != 403 for path in DEPLOYMENTS))
     return folder
@@ -240,13 +242,13 @@ def test_the_program_restores_with_an_account_that_may_do_nothing_else(
     monkeypatch.setenv("IMMICH_URL", immich.url)
     monkeypatch.setenv("IMMICH_API_KEY", KEY)
     arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
-    assert gpu_window.main(arguments) == 0
+    assert main(arguments) == 0
     assert capsys.readouterr().out == ""
     kill_open(card, replace(run, immich_url=immich.url))
-    assert gpu_window.main(arguments) == 0
+    assert main(arguments) == 0
     assert "is left alone" in capsys.readouterr().out
     card.age(past_deadline=True)
-    assert gpu_window.main(arguments, timing=FAST) == 0, capsys.readouterr().out
+    assert main(arguments, timing=FAST) == 0, capsys.readouterr().out
     assert not any(immich.paused.values())
     card.until(card.as_at_start)
 
@@ -257,5 +259,5 @@ def test_an_account_without_rights_ends_with_no_access(
 ) -> None:
     (service_account / "token").write_text("nobody's")
     arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
-    assert gpu_window.main(arguments) == gpu_window.NO_ACCESS
+    assert main(arguments) == NO_ACCESS
     assert "error: the API server refuses GET" in capsys.readouterr().out

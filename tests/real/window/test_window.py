@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from in_pod.gpu_window import Tenant
+from in_pod.gpu_window.record import Tenant
 from ops.cli import main
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.processes import Processes

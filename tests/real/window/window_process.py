@@ -12,7 +12,11 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from in_pod import gpu_window
+from in_pod.gpu_window.api import Say, Timing
+from in_pod.gpu_window.errors import WindowError
+from in_pod.gpu_window.immich import Immich
+from in_pod.gpu_window.restore import restore_past_deadline
+from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
@@ -27,7 +31,7 @@ URL = "http://127.0.0.1:1"
 WHILE_OPEN = ("sh", "-c", "while [ $PPID != 1 ] && kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
 """A command that ends with its window, also where that is killed before the shell has started."""
 
-FAST = gpu_window.Timing(poll_s=0.03, renew_s=3600)
+FAST = Timing(poll_s=0.03, renew_s=3600)
 """No heartbeat but before a change, so that every run writes the same."""
 Mode = Literal["window", "restore", "cronjob"]
 
@@ -47,7 +51,7 @@ class Run:
     command: tuple[str, ...] = ("true",)
     for_s: float = 60
     wait_s: float = 60
-    timing: gpu_window.Timing = FAST
+    timing: Timing = FAST
     kill_at: int | None = None
     """The write at which it kills itself, counted from 1; None: never."""
     kill_after: bool = False
@@ -120,12 +124,12 @@ def _main(run: Run) -> None:
         def say(line: str) -> None:
             print(line, file=log)
 
-        asks = gpu_window.Immich._ask
+        asks = Immich._ask
 
-        def ask(immich: gpu_window.Immich, method: str, path: str, body: Any) -> Any:
+        def ask(immich: Immich, method: str, path: str, body: Any) -> Any:
             return killer.ask(lambda *each: asks(immich, *each), method, path, body)
 
-        gpu_window.Immich._ask = ask  # type: ignore[method-assign,assignment]
+        Immich._ask = ask  # type: ignore[method-assign,assignment]
         access = windows.ImmichAccess(url=None, key=run.key)
         code = 0
         with KubeApi(run.target) as connected:
@@ -156,19 +160,19 @@ def _main(run: Run) -> None:
                     )
                 else:
                     code = _cronjob(run, api, say)
-            except (OpsError, gpu_window.WindowError) as error:
+            except (OpsError, WindowError) as error:
                 say(f"error: {error}")
                 code = 1
         say(f"writes: {killer.writes}")
     sys.exit(code)
 
 
-def _cronjob(run: Run, api: Any, say: gpu_window.Say) -> int:
+def _cronjob(run: Run, api: Any, say: Say) -> int:
     immich = None
     if run.immich_url and run.key:
-        immich = gpu_window.Immich(run.immich_url, run.key, say=say, timing=run.timing)
-    window = gpu_window.Window(api, namespace=NAMESPACE, say=say, timing=run.timing)
-    remains = gpu_window.restore_past_deadline(window, immich, who="cronjob@pod")
+        immich = Immich(run.immich_url, run.key, say=say, timing=run.timing)
+    window = Window(api, namespace=NAMESPACE, say=say, timing=run.timing)
+    remains = restore_past_deadline(window, immich, who="cronjob@pod")
     for line in remains:
         say(f"error: {line}")
     return len(remains)

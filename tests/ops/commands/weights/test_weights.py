@@ -86,7 +86,7 @@ def test_a_filled_store_is_whole_and_filling_it_again_downloads_nothing(
     assert {each["state"] for each in status(filled, capsys)["files"]} == {"present"}
     said: list[str] = []
     local_store.fill_with_tiny_models(filled.lock_path.parent, say=said.append)
-    assert said[0] == "download.py: all 6 files of 3 models are there"
+    assert said[0] == "download: all 6 files of 3 models are there"
 
 
 def test_an_empty_volume_lacks_everything(
@@ -130,13 +130,13 @@ def test_a_flipped_byte_is_found_by_hashing_alone(
 def test_a_partial_file_says_how_far_it_is(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from in_pod import download
+    from in_pod.download.transfer import Transfer
 
     path = blob(store, NAME)
     path.unlink()
     plan = weights.plan_of(store.lock_path)
     (file,) = [each for each in plan.files if each.name == NAME]
-    transfer = download.Transfer(file, store.volume / "blobs")
+    transfer = Transfer(file, store.volume / "blobs")
     transfer.write(0, memoryview(bytes(file.size_bytes // 4)))
     transfer.close()
     found = status(store, capsys)
@@ -274,7 +274,7 @@ def test_a_hub_that_is_not_there_is_one_line(
 
 def test_a_program_that_fails_ends_the_filling(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
-    with pytest.raises(OpsError, match=r"download\.py ended with exit code 78 .*File exists"):
+    with pytest.raises(OpsError, match=r"download ended with exit code 78 .*File exists"):
         local_store.fill_with_tiny_models(tmp_path, say=print)
 
 

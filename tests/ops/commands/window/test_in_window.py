@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from in_pod.gpu_window import Window
+from in_pod.gpu_window.window import Window
 from ops.commands.window.in_window import run_command
 from ops.machine.signals import ended_once
 from tests.conftest import ROOT

@@ -1,0 +1,100 @@
+"""A program of in_pod/ as a pod runs it: one ConfigMap, mounted so that it is a package again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from constructs import terraform as tf
+
+from constructs.endpoint_namespace import EndpointNamespace
+from llama_swap_config.cluster.labels import labels
+
+_JOB = tf.job_v1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodProgram:
+    """The modules of a package and the files it reads.
+
+    A ConfigMap has no folders: the volume's items put each module into the package's, and the
+    container runs `python3 -m` where that is mounted.
+    """
+
+    package: str
+    modules: Mapping[str, str]
+    """File name of each module -> its source."""
+    directory: str
+    """Where the volume is mounted; the container's working directory."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name of each file beside the package -> its content."""
+
+    @property
+    def command(self) -> list[str]:
+        """What the container runs, in `directory`."""
+        return ["python3", "-m", self.package]
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Key in the ConfigMap -> path below `directory`."""
+        modules = {name: f"{self.package}/{name}" for name in self.modules}
+        return {name: name for name in self.files} | modules
+
+    @property
+    def data(self) -> dict[str, str]:
+        """What the ConfigMap holds."""
+        return {**self.files, **self.modules}
+
+    @property
+    def sha256(self) -> str:
+        """Changes with every file and module."""
+        content = json.dumps(self.data, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def config_map(
+        self,
+        scope: tf.Construct,
+        id: str,
+        *,
+        namespace: EndpointNamespace,
+        name: str,
+        component: str,
+    ) -> tf.config_map_v1.ConfigMapV1:
+        """Declare the ConfigMap.
+
+        Args:
+            scope: The construct that it is of.
+            id: Its id.
+            namespace: Its namespace.
+            name: Its name.
+            component: Its label.
+        """
+        return tf.config_map_v1.ConfigMapV1(
+            scope,
+            id,
+            metadata=tf.config_map_v1.ConfigMapV1Metadata(
+                name=name, namespace=namespace.name, labels=labels(component)
+            ),
+            data={key: tf.terraform_text(text) for key, text in self.data.items()},
+            depends_on=[namespace.resource],
+        )
+
+    def job_volume(self, name: str, config_map: str) -> tf.job_v1.JobV1SpecTemplateSpecVolume:
+        """Declare a Job's volume of that ConfigMap.
+
+        Args:
+            name: The volume's name.
+            config_map: The ConfigMap's name.
+        """
+        return _JOB.JobV1SpecTemplateSpecVolume(
+            name=name,
+            config_map=_JOB.JobV1SpecTemplateSpecVolumeConfigMap(
+                name=config_map,
+                items=[
+                    _JOB.JobV1SpecTemplateSpecVolumeConfigMapItems(key=key, path=path)
+                    for key, path in self.paths.items()
+                ],
+            ),
+        )

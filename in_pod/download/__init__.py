@@ -1,0 +1,1 @@
+"""Fill a volume with exactly the GGUF files that a plan names."""

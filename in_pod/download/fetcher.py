@@ -1,0 +1,126 @@
+"""The thread of one connection."""
+
+from __future__ import annotations
+
+import collections
+import time
+from dataclasses import dataclass, field
+
+from .answers import check_status
+from .connection import Connection, Response
+from .contract import NOT_AS_PLANNED
+from .errors import DownloadError, RetryError
+from .filler import Filler
+from .hub import Addresses, Hub
+from .patience import Patience
+from .segments import Segments
+from .transfer import Transfer
+
+
+@dataclass(slots=True, kw_only=True)
+class Fetcher:
+    """Takes one segment after the other, and asks for its bytes."""
+
+    hub: Hub
+    addresses: Addresses
+    segments: Segments
+    patience: Patience
+    filler: Filler
+    _connection: Connection | None = field(default=None, init=False)
+
+    def __call__(self) -> None:
+        """Fetch until nothing is left to do.
+
+        Raises:
+            DownloadError: when the run cannot succeed.
+        """
+        failures: collections.Counter[Transfer] = collections.Counter()
+        put_off: dict[Transfer, float] = {}
+        try:
+            while (item := self.segments.take(put_off)) is not None:
+                transfer, index = item
+                before = transfer.range(index)[0]
+                try:
+                    self._receive(self._connected(transfer), transfer, index)
+                    failures[transfer] = 0
+                except RetryError as error:
+                    self._close()
+                    progress = transfer.range(index)[0] > before
+                    failures[transfer] = 0 if progress else failures[transfer] + 1
+                    pause_s = self.patience.pause_s(
+                        transfer.file.name,
+                        str(error),
+                        failures=failures[transfer],
+                        wait_s=error.wait_s,
+                    )
+                    if error.wait_s:
+                        self.segments.pause(error.wait_s)
+                    put_off[transfer] = time.monotonic() + pause_s
+                self.segments.release(transfer, index)
+        finally:
+            self._close()
+
+    def _connected(self, transfer: Transfer) -> Connection:
+        """Keep the connection where the file's address is the one it leads to."""
+        address = self.addresses.of(transfer.file)
+        if self._connection is None or self._connection.address != address:
+            self._close()
+            self._connection = self.hub.open(address)
+        return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _receive(self, connection: Connection, transfer: Transfer, index: int) -> None:
+        """Fill a segment.
+
+        Raises:
+            DownloadError: when the answer shows that the file is not the planned one.
+            RetryError: when the segment is not full and another connection may fill it.
+        """
+        file, at_hub = transfer.file, connection.address.at_hub
+        first, end = transfer.range(index)
+        if first == end:
+            return
+        response = connection.get(first, end - 1)
+        if response.status in (301, 302, 303, 307, 308) and not at_hub:
+            self.addresses.note(file, self.hub.redirected(file, connection.address, response))
+            raise RetryError(f"HTTP {response.status}")
+        if 300 <= response.status < 400 or (
+            not at_hub and response.status in (400, 401, 403, 404, 410)
+        ):
+            # A signed address that is no longer good, not a refusal: only the hub refuses.
+            self.addresses.forget(file)
+            raise RetryError(f"HTTP {response.status} of a signed address")
+        check_status(file, response, at_hub=at_hub)
+        if response.status == 200:
+            try:
+                self._receive_whole(response, transfer, index)
+            finally:
+                connection.close()
+            return
+        expected = f"bytes {first}-{end - 1}/{file.size_bytes}"
+        found = response.headers.get("Content-Range", "")
+        total = found.rpartition("/")[2]
+        if total.isdecimal() and int(total) != file.size_bytes:
+            raise DownloadError(
+                NOT_AS_PLANNED,
+                f"{file.repository} {file.name}: the hub has {total[:20]} bytes, not "
+                f"{file.size_bytes}; lock it anew",
+            )
+        if found != expected or response.length not in (None, end - first):
+            raise RetryError("another range than was asked for")
+        self.filler.fill(response, transfer, index)
+
+    def _receive_whole(self, response: Response, transfer: Transfer, index: int) -> None:
+        """Take a file from a server that knows no ranges: one connection, from the start."""
+        if response.length not in (None, transfer.file.size_bytes):
+            raise RetryError(f"{response.length} bytes instead of {transfer.file.size_bytes}")
+        ours = self.segments.take_whole(transfer, index)
+        if not ours:
+            return  # Another connection is at it, and this segment comes after it.
+        try:
+            self.filler.fill_all(response, transfer, ours)
+        finally:
+            self.segments.release_whole(transfer, ours)

@@ -1,0 +1,117 @@
+"""The plan: which files the volume has to hold, and under which names."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .contract import BAD_DATA, BLOBS, SETS
+from .errors import DownloadError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+_WORD = r"[A-Za-z0-9][\w.-]*"
+_NAME = re.compile(_WORD, re.ASCII)
+_PATH = re.compile(rf"{_WORD}(/{_WORD})*", re.ASCII)
+_RESERVED_IDS = (BLOBS, SETS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of the hub."""
+
+    repository: str
+    revision: str
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A name under which llama-server looks for a file, in its model's folder."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the volume has to hold: files, and for each model the links it needs together."""
+
+    files: tuple[File, ...]
+    models: dict[str, tuple[Link, ...]]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check the plan.
+
+    Raises:
+        DownloadError: with BAD_DATA when it is no complete plan, contradicts itself or names
+            anything outside the volume.
+    """
+    try:
+        return parse_plan(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DownloadError(BAD_DATA, f"{path} cannot be read ({error})") from error
+
+
+def parse_plan(text: str, subject: str) -> Plan:
+    """Check the text of a plan.
+
+    Args:
+        text: JSON.
+        subject: How an error names it.
+
+    Raises:
+        DownloadError: as `read_plan`.
+    """
+    try:
+        document = json.loads(text)
+        if document["version"] != 1:
+            raise ValueError(f"version is {document['version']!r}, not 1")
+        files = tuple(File(**fields) for fields in document["files"])
+        models = {
+            model["id"]: tuple(Link(**fields) for fields in model["links"])
+            for model in document["models"]
+        }
+        if len(models) != len(document["models"]):
+            raise ValueError("a model is there twice")
+        for file in files:
+            _check_file(file)
+        for model, links in models.items():
+            _check_links(model, links, {file.sha256 for file in files})
+        for what in ("sha256", "name"):
+            keys = [(file.repository, file.revision, file.name) for file in files]
+            values = [file.sha256 for file in files] if what == "sha256" else keys
+            if len(set(values)) != len(values):
+                raise ValueError(f"two files have the same {what}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else error
+        raise DownloadError(BAD_DATA, f"{subject} is no download plan ({reason})") from error
+    return Plan(files=files, models=models)
+
+
+def _check_file(file: File) -> None:
+    for what in ("repository", "revision", "name"):
+        value = getattr(file, what)
+        if not isinstance(value, str) or not _PATH.fullmatch(value):
+            raise ValueError(f"{what} {value!r} is no plain relative path")
+    if type(file.size_bytes) is not int or file.size_bytes < 1:
+        raise ValueError(f"{file.name}: size_bytes is {file.size_bytes!r}, not a positive number")
+    if not isinstance(file.sha256, str) or not SHA256.fullmatch(file.sha256):
+        raise ValueError(f"{file.name}: sha256 is {file.sha256!r}, not 64 hex digits")
+
+
+def _check_links(model: str, links: tuple[Link, ...], known: set[str]) -> None:
+    if not isinstance(model, str) or not _NAME.fullmatch(model) or model in _RESERVED_IDS:
+        raise ValueError(f"model {model!r} is no plain name")
+    names = [link.name for link in links]
+    for link in links:
+        if not isinstance(link.name, str) or not _NAME.fullmatch(link.name):
+            raise ValueError(f"model {model}: link {link.name!r} is no plain name")
+        if link.sha256 not in known:
+            raise ValueError(f"model {model}: {link.name} is of no file in the plan")
+    if not links or len(set(names)) != len(names):
+        raise ValueError(f"model {model}: no link, or the same twice")

@@ -1,0 +1,129 @@
+"""Bring all missing files to the volume at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .contract import BAD_DATA, BLOBS
+from .crew import Crew
+from .errors import DownloadError
+from .fetcher import Fetcher
+from .filler import Filler
+from .flusher import Flusher
+from .hasher import Hasher
+from .hub import Addresses, Hub
+from .lease import Lease
+from .options import Options
+from .pace import Growth, Rates, Speed
+from .patience import Patience
+from .plan import File, Plan
+from .progress import Progress, Report
+from .publish import publish
+from .segments import Segments
+from .text import Say, size_text
+from .transfer import Transfer
+
+FIRST_CONNECTIONS = 2
+
+
+class Run:
+    """Connections fill segments, one thread hashes, one flushes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        missing: list[File],
+        models: Path,
+        hub: Hub,
+        *,
+        publishing: bool,
+        options: Options,
+        lease: Lease,
+        say: Say,
+    ) -> None:
+        """Prepare the transfers of the plan's missing files."""
+        self._plan = plan
+        self._models = models
+        self._hub = hub
+        self._publishing = publishing
+        self._connections = options.connections
+        self._lease = lease
+        self._say = say
+        self._transfers = [Transfer(file, models / BLOBS) for file in missing]
+        self._crew = Crew()
+        self._segments = Segments(self._transfers, self._crew)
+        self._flusher = Flusher(self._transfers, self._crew)
+        self._hasher = Hasher(self._transfers, self._crew, right=self._finish, wrong=self._again)
+        self._addresses = Addresses(hub, missing)
+        self._patience = Patience(options.patience_s)
+        self._rates = Rates()
+
+    def __call__(self, report: Report) -> None:
+        """Bring every file to the volume.
+
+        Raises:
+            DownloadError: when that cannot be done.
+        """
+        crew, limit = self._crew, self._connections
+        done = sum(transfer.done_bytes for transfer in self._transfers)
+        speed, growth = Speed(done), Growth(done)
+        try:
+            crew.start(self._hasher, self._flusher)
+            connections = min(FIRST_CONNECTIONS, limit)
+            crew.start(*self._fetchers(connections))
+            while self._segments.unfinished and crew.error is None:
+                with crew.changed:
+                    crew.changed.wait(0.1)
+                files = tuple((transfer.file, transfer.done_bytes) for transfer in self._transfers)
+                done = sum(count for _, count in files)
+                trouble = self._patience.trouble
+                report(Progress(files=files, rate=speed.at(done), trouble=trouble))
+                if connections < limit and growth.is_due(done):
+                    more = min(connections, limit - connections)
+                    crew.start(*self._fetchers(more))
+                    connections += more
+        finally:
+            if crew.end():
+                for transfer in self._transfers:
+                    transfer.close()
+        if crew.error is not None:
+            raise crew.error
+
+    def _fetchers(self, count: int) -> list[Fetcher]:
+        return [
+            Fetcher(
+                hub=self._hub,
+                addresses=self._addresses,
+                segments=self._segments,
+                patience=self._patience,
+                filler=Filler(
+                    crew=self._crew,
+                    lease=self._lease,
+                    flusher=self._flusher,
+                    patience=self._patience,
+                    rates=self._rates,
+                ),
+            )
+            for _ in range(count)
+        ]
+
+    def _finish(self, transfer: Transfer) -> None:
+        self._lease.check()
+        transfer.finish()
+        file = transfer.file
+        self._say(
+            f"{file.name}: complete, {size_text(file.size_bytes)}, sha256 {file.sha256[:12]}"
+        )
+        if self._publishing:
+            unfinished = (each.file.sha256 for each in self._transfers if not each.finished)
+            publish(self._models, self._plan, say=self._say, but=frozenset(unfinished))
+        self._segments.finish()
+
+    def _again(self, transfer: Transfer) -> None:
+        name = f"{transfer.file.repository} {transfer.file.name}"
+        transfer.start_over()
+        if transfer.wrong == 2:
+            raise DownloadError(BAD_DATA, f"{name}: wrong bytes twice; lock it anew")
+        self._say(f"{name}: the sha256 is wrong; downloading it once more")
+        self._addresses.forget(transfer.file)
+        self._crew.notify()

@@ -1,0 +1,182 @@
+"""One file on its way to the volume."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from .contract import JOURNAL, PARTIAL, WRONG
+from .journal import SEGMENT_BYTES, Journal
+from .plan import File
+from .volume import sync
+
+
+class Transfer:
+    """One file on its way: the bytes on the volume, the journal, and the sha256 that follows."""
+
+    def __init__(self, file: File, blobs: Path) -> None:
+        """Open what an earlier run left, or an empty file of the right length."""
+        self.file = file
+        self.blob = blobs / file.sha256
+        self._partial = self.blob.with_suffix(PARTIAL)
+        self._journal_path = self.blob.with_suffix(JOURNAL)
+        self.journal = Journal(self._journal_path, file)
+        self._fd = _open_writable(self._partial)
+        # A lost write is reported once to each descriptor: the last word on a file needs its own.
+        self._check_fd = os.open(self._partial, os.O_RDONLY)
+        os.ftruncate(self._fd, file.size_bytes)
+        self._flushing = threading.Lock()
+        self._loss: OSError | None = None
+        self._front = self._dropped = 0
+        # Pages that an earlier run's volume refused look written and are not: forget them all.
+        self.flush()
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._sha256 = hashlib.sha256()
+        self.wrong = 0
+        self.finished = False
+
+    def range(self, index: int) -> tuple[int, int]:
+        """First byte that a segment lacks, and the one behind its last."""
+        start = index * SEGMENT_BYTES
+        end = min(start + SEGMENT_BYTES, self.file.size_bytes)
+        return start + self.journal.written[index], end
+
+    def lacking(self) -> Iterator[int]:
+        """The segments that lack bytes."""
+        for index in range(len(self.journal.written)):
+            at, end = self.range(index)
+            if at < end:
+                yield index
+
+    @property
+    def done_bytes(self) -> int:
+        """Bytes on the volume."""
+        return sum(self.journal.written)
+
+    def write(self, index: int, chunk: memoryview) -> None:
+        """Add bytes to a segment: first the bytes, then their counter.
+
+        Raises:
+            OSError: when the volume refuses them, or lost earlier ones.
+        """
+        self._check_loss()
+        at, end = self.range(index)
+        if at + len(chunk) > end:
+            raise AssertionError("a segment has two owners")
+        rest = chunk
+        while rest:
+            count = os.pwrite(self._fd, rest, at)
+            rest, at = rest[count:], at + count
+        self._check_loss()
+        self.journal.written[index] += len(chunk)
+        self.journal.write(index)
+
+    def flush(self) -> None:
+        """Push what is written to the volume, and what is hashed out of memory.
+
+        Raises:
+            OSError: when the volume lost bytes; they are forgotten, so that the next run fetches
+                them again.
+        """
+        with self._flushing:
+            self._check_loss()
+            before = list(self.journal.written)
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                self._loss = error
+                self.journal.roll_back()
+                raise
+            for index, count in enumerate(before):
+                if self.journal.synced[index] != count:
+                    self.journal.synced[index] = count
+                    self.journal.write(index)
+            front = self._front
+            if front > self._dropped:
+                size = front - self._dropped
+                os.posix_fadvise(self._fd, self._dropped, size, os.POSIX_FADV_DONTNEED)
+                self._dropped = front
+
+    def _check_loss(self) -> None:
+        """Say again what the kernel says once: that it lost what was written."""
+        if self._loss is not None:
+            raise OSError(self._loss.errno, self._loss.strerror)
+
+    def hash_front(self, buffer: memoryview, limit: int) -> int:
+        """Hash what is on the volume behind the front, read back from there.
+
+        Args:
+            buffer: Where to read to.
+            limit: Bytes at most.
+
+        Returns:
+            Bytes hashed; 0 when the next ones have not come yet.
+        """
+        hashed = 0
+        while hashed < limit and self._front < self.file.size_bytes:
+            available = self.range(self._front // SEGMENT_BYTES)[0] - self._front
+            if available <= 0:
+                break
+            count = os.preadv(self._fd, [buffer[:available]], self._front)
+            if count == 0:
+                raise OSError(errno.EIO, "the partial file became shorter")
+            self._sha256.update(buffer[:count])
+            self._front += count
+            hashed += count
+        return hashed
+
+    @property
+    def hashed_whole(self) -> bool:
+        """Whether the sha256 is that of the whole file."""
+        return self._front == self.file.size_bytes
+
+    def is_right(self) -> bool:
+        """Whether the bytes on the volume are the ones of the plan."""
+        return self._sha256.hexdigest() == self.file.sha256
+
+    def start_over(self) -> None:
+        """Forget every byte."""
+        with self._flushing:
+            self.journal.start_over()
+            self._front = self._dropped = 0
+        self._sha256 = hashlib.sha256()
+        self.wrong += 1
+
+    def finish(self) -> None:
+        """Give the checked bytes their name; what was found wrong under it is set aside.
+
+        Raises:
+            OSError: when the volume lost bytes.
+        """
+        self.flush()
+        os.fsync(self._check_fd)
+        if self.blob.exists():
+            with contextlib.suppress(FileExistsError):
+                self.blob.with_suffix(WRONG).hardlink_to(self.blob)
+        self._partial.replace(self.blob)
+        sync(self.blob.parent)
+        os.fchmod(self._fd, 0o444)
+        self._journal_path.unlink()
+        self.finished = True
+
+    def close(self) -> None:
+        """Push out what is written and close."""
+        with contextlib.suppress(OSError):
+            self.flush()
+        os.close(self._fd)
+        os.close(self._check_fd)
+        self.journal.close()
+
+
+def _open_writable(path: Path) -> int:
+    """Open a partial file; one of an earlier run may have become read-only."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except PermissionError:
+        path.chmod(0o644)
+        return os.open(path, os.O_RDWR)

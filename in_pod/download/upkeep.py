@@ -1,0 +1,178 @@
+"""Hash what is on the volume again, and remove what nothing names."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import mmap
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .contract import BLOBS, SETS, WRONG
+from .lease import Lease
+from .options import Options
+from .plan import SHA256, Plan
+from .text import Say, size_text
+from .volume import UNNEEDED, remove, set_name
+
+
+def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
+    """Hash every blob again, read from the volume itself and not from memory.
+
+    Args:
+        models: The volume's directory.
+        rate_mb_s: Megabytes a second at most.
+        say: Takes a line for each file.
+
+    Returns:
+        The names, which are the right sha256, of those whose bytes are others.
+    """
+    blobs = _blobs(models)
+    wrong = []
+    for blob in blobs:
+        started = time.monotonic()
+        digest = hash_file(blob, rate_mb_s)
+        seconds = max(time.monotonic() - started, 1e-6)
+        size = blob.stat().st_size
+        right = digest == blob.name
+        say(
+            f"blobs/{blob.name}: {'right' if right else f'WRONG, its sha256 is {digest}'}, "
+            f"{size_text(size)}, {size / 1e6 / seconds:.0f} MB/s"
+        )
+        if not right:
+            wrong.append(blob.name)
+    say(f"{len(blobs)} files are hashed, {len(wrong)} are wrong")
+    return frozenset(wrong)
+
+
+def wrong_text(models: Path, wrong: frozenset[str]) -> str:
+    """Say which blobs are wrong."""
+    names = ", ".join(name[:12] for name in sorted(wrong))
+    return f"{models}: {len(wrong)} wrong blobs ({names})"
+
+
+def _blobs(models: Path) -> list[Path]:
+    found = [path for path in (models / BLOBS).glob("*") if SHA256.fullmatch(path.name)]
+    return sorted(found)
+
+
+def hash_file(path: Path, rate_mb_s: float = math.inf) -> str:
+    """Hash a file at so many MB/s at most, past the page cache: a warm model stays warm."""
+    sha256 = hashlib.sha256()
+    buffer = mmap.mmap(-1, 4 << 20)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    except OSError:
+        fd = os.open(path, os.O_RDONLY)
+    started = time.monotonic()
+    done = 0
+    try:
+        while count := os.preadv(fd, [buffer], done):
+            sha256.update(memoryview(buffer)[:count])
+            done += count
+            time.sleep(max(0.0, done / 1e6 / rate_mb_s - (time.monotonic() - started)))
+    finally:
+        os.close(fd)
+    return sha256.hexdigest()
+
+
+def unneeded(models: Path, plan: Plan) -> Iterator[tuple[Path, int]]:
+    """Find what neither the plan nor a model's link names.
+
+    Yields:
+        A path and the bytes that its removal frees. First models of no plan, then what they held.
+    """
+    planned = {file.sha256 for file in plan.files}
+    sets = {set_name(links) for links in plan.models.values()}
+    for path in sorted(models.glob("*")):
+        if path.is_symlink() and path.name not in plan.models:
+            yield path, 0
+            continue
+        if path.is_symlink():
+            sets.add(path.readlink().name)
+    for folder in sorted((models / SETS).glob("*")):
+        if folder.name not in sets:
+            yield folder, 0
+        else:
+            planned.update(link.readlink().name for link in folder.iterdir())
+    for path in sorted((models / BLOBS).glob("*")):
+        if path.name.partition(".")[0] not in planned or path.suffix == WRONG:
+            yield path, path.stat().st_blocks * 512
+
+
+def prune(
+    models: Path,
+    plan: Plan,
+    *,
+    grace_s: float,
+    dry_run: bool,
+    options: Options | None = None,
+    say: Say,
+) -> None:
+    """Remove what has been unneeded for the whole grace period.
+
+    The period starts when a prune first sees a thing unneeded (a note in `.unneeded`), and is
+    measured by the volume's own clock. A rollback within it costs no download.
+
+    Args:
+        models: The volume's directory.
+        plan: The plan.
+        grace_s: Seconds that a thing stays.
+        dry_run: Whether only to say what would happen.
+        options: How long to wait for another run; left out: the defaults.
+        say: Takes a line for each thing.
+
+    Raises:
+        DownloadError: with BUSY when another run has the volume.
+    """
+    options = options or Options()
+    with contextlib.ExitStack() as stack:
+        if not dry_run:
+            lease = Lease(models, lease_s=options.lease_s, wait_s=options.wait_s, say=say)
+            stack.enter_context(lease)
+        _prune(models, plan, grace_s=grace_s, dry_run=dry_run, say=say)
+
+
+def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool, say: Say) -> None:
+    notes = models / UNNEEDED
+    if not dry_run:
+        notes.mkdir(exist_ok=True)
+    now = _volume_time(models) if not dry_run else time.time()
+    freed = waiting = 0
+    found = list(unneeded(models, plan))
+    for path, size_bytes in found:
+        note = notes / path.name
+        if not note.exists() and not dry_run:
+            note.touch()
+        age_s = max(0.0, now - note.stat().st_mtime) if note.exists() else 0.0
+        size = size_text(size_bytes) if size_bytes else "a link"
+        what = f"{path.relative_to(models)}: {size}"
+        if age_s < grace_s:
+            waiting += size_bytes
+            say(f"{what}, stays {(grace_s - age_s) / 3600:.1f} h more")
+            continue
+        freed += size_bytes
+        say(f"{what}, {'would be removed' if dry_run else 'removed'}")
+        if not dry_run:
+            remove(path)
+            note.unlink()
+    for note in notes.glob("*") if not dry_run else ():
+        if note.name not in {path.name for path, _ in found}:
+            note.unlink()
+    say(
+        f"{size_text(freed)} {'would be' if dry_run else 'are'} freed, "
+        f"{size_text(waiting)} wait for the end of their grace period"
+    )
+
+
+def _volume_time(models: Path) -> float:
+    probe = models / f".clock.{secrets.token_hex(4)}"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink()

@@ -1,0 +1,124 @@
+"""Immich's queues: seen, paused and resumed."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from .api import Document, Say, Timing
+from .asking import ask
+from .contract import NO_ACCESS
+from .errors import WindowError
+from .patient import Patient, message_of
+
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue of Immich's jobs."""
+
+    is_paused: bool
+    active: int
+    """Jobs that run now; pausing lets them end."""
+
+
+class Immich:
+    """Immich's queues, by the API of 2.4 and later or the one before."""
+
+    def __init__(self, url: str, key: str, *, say: Say, timing: Timing | None = None) -> None:
+        """Ask nothing yet.
+
+        Args:
+            url: Where it listens, with or without `/api`.
+            key: An administrator's.
+            say: Takes a line for whoever waits.
+            timing: Left out: what fits a real Immich.
+
+        Raises:
+            WindowError: when the address is none.
+        """
+        if not _ADDRESS.fullmatch(url):
+            raise WindowError("IMMICH_URL is no address, such as http://immich-server:2283")
+        self._url = url.rstrip("/").removesuffix("/api")
+        self._key = key
+        timing = Timing() if timing is None else timing
+        self._api = Patient(
+            self._ask,
+            f"Immich at {self._url}",
+            patience_s=timing.immich_patience_s,
+            poll_s=timing.poll_s,
+            say=say,
+        )
+        self._opener = urllib.request.build_opener(_NoRedirect())
+        self._is_old = False
+
+    def queues(self) -> dict[str, Queue]:
+        """Read every queue.
+
+        Raises:
+            WindowError: when Immich refuses the key, or does not answer.
+        """
+        status, answer = self._api.request("GET", self._paths)
+        if status == 404 and not self._is_old:
+            self._is_old = True
+            status, answer = self._api.request("GET", self._paths)
+        self._check(status, answer)
+        try:
+            if self._is_old:
+                return {
+                    name: Queue(
+                        is_paused=each["queueStatus"]["isPaused"],
+                        active=each["jobCounts"]["active"],
+                    )
+                    for name, each in answer.items()
+                }
+            return {
+                each["name"]: Queue(
+                    is_paused=each["isPaused"], active=each["statistics"]["active"]
+                )
+                for each in answer
+            }
+        except (LookupError, TypeError, AttributeError) as error:
+            raise WindowError(f"{self._url} answers, but not as Immich does") from error
+
+    def set_paused(self, name: str, paused: bool) -> None:
+        """Pause a queue, or resume it; the jobs that run go on."""
+        command = {"command": "pause" if paused else "resume"}
+        body = command if self._is_old else {"isPaused": paused}
+        status, answer = self._api.request("PUT", f"{self._paths}/{quote(name)}", body)
+        if status == 404 and not self._is_old:
+            self._is_old = True
+            self.set_paused(name, paused)
+            return
+        self._check(status, answer)
+
+    @property
+    def _paths(self) -> str:
+        return "/api/jobs" if self._is_old else "/api/queues"
+
+    def _check(self, status: int, answer: object) -> None:
+        if status in (401, 403):
+            needed = "job.read and job.create" if self._is_old else "queue.read and queue.update"
+            raise WindowError(
+                f"Immich at {self._url} refuses IMMICH_API_KEY ({status}: {message_of(answer)}); "
+                f"it has to be an administrator's, with {needed}",
+                NO_ACCESS,
+            )
+        if status >= 300:
+            raise WindowError(f"Immich at {self._url} answers {status}: {message_of(answer)}")
+
+    def _ask(self, method: str, path: str, body: Document | None) -> tuple[int, Any]:
+        headers = {"x-api-key": self._key, "Accept": "application/json"}
+        status, answer, _ = ask(self._opener, method, self._url + path, headers, body)
+        return status, answer
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key goes to the address that was named, and no further."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None

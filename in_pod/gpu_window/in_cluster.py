@@ -1,0 +1,49 @@
+"""The API server as a pod reaches it."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from .api import Document
+from .asking import ask
+
+
+@dataclass(slots=True, kw_only=True)
+class InClusterApi:
+    """The API server as a pod reaches it, with its service account."""
+
+    service_account_dir: Path
+    url: str
+    _ahead_s: float = field(default=0.0, init=False)
+    _opener: urllib.request.OpenerDirector = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = ssl.create_default_context(cafile=str(self.service_account_dir / "ca.crt"))
+        # Since Python 3.13 a CA without a key identifier is refused, and clusters have such CAs.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+
+    def request(
+        self, method: str, path: str, body: Document | None = None
+    ) -> tuple[int, Document]:
+        """Ask; ConnectionError when no answer comes. PATCH is a JSON merge patch."""
+        kind = "merge-patch+json" if method == "PATCH" else "json"
+        # The kubelet renews the token while we run.
+        token = (self.service_account_dir / "token").read_text(encoding="ascii").strip()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": f"application/{kind}"}
+        status, answer, fields = ask(self._opener, method, self.url + path, headers, body)
+        if fields is not None and "date" in fields:
+            server = parsedate_to_datetime(fields["date"]).timestamp()
+            self._ahead_s = server - time.time()
+        return status, answer if isinstance(answer, dict) else {}
+
+    def now(self) -> float:
+        """The API server's clock, in seconds since 1970."""
+        return time.time() + self._ahead_s

@@ -1,0 +1,33 @@
+"""A server in trouble: asked again, not for ever, and not where it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from in_pod.gpu_window.contract import NO_ACCESS, TRANSIENT
+from in_pod.gpu_window.errors import UnansweredError, WindowError
+from in_pod.gpu_window.window import Window
+from tests.fakes.lease_server import LeaseServer
+
+
+def test_a_server_in_trouble_is_asked_again(
+    server: LeaseServer, window: Window, said: list[str]
+) -> None:
+    server.refuses = [503, 429, 500]
+    assert not window.find()
+    assert said[0].startswith("the API server does not answer (503: as the test wants it)")
+    assert said[1:] == ["the API server answers again"]
+
+
+def test_it_is_not_asked_for_ever(server: LeaseServer, window: Window) -> None:
+    server.refuses = [503] * 10_000
+    with pytest.raises(UnansweredError, match="the API server does not answer") as caught:
+        window.find()
+    assert caught.value.code == TRANSIENT
+
+
+def test_a_refusal_is_not_asked_again(server: LeaseServer, window: Window) -> None:
+    server.refuses = [403]
+    with pytest.raises(WindowError, match=r"refuses GET .*/leases/gpu-window \(403: ") as caught:
+        window.find()
+    assert caught.value.code == NO_ACCESS

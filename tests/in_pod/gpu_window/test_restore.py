@@ -1,0 +1,60 @@
+"""What the cluster itself restores, and what it leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from in_pod.gpu_window.__main__ import main
+from in_pod.gpu_window.contract import NO_ACCESS
+from in_pod.gpu_window.record import Record
+from in_pod.gpu_window.restore import restore_past_deadline
+from in_pod.gpu_window.window import Window
+from tests.fakes.lease_server import LeaseServer
+
+
+def test_what_was_let_go_is_restored_although_a_clock_is_a_second_behind(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
+    window.create("me@here", record)
+    window.let_go(replace(record, tenants=(), queues=()))
+    server.clock -= 1  # What the API server says is in whole seconds.
+    assert restore_past_deadline(window, None, who="cronjob@pod") == ()
+    assert server.lease is None
+
+
+@pytest.mark.parametrize(
+    ("left_s", "renewed_s_ago", "line"),
+    [
+        (60, 600, "the window of me@here is left alone: 60 s left"),
+        (-60, 10, "the window of me@here is left alone: a heartbeat 10 s ago"),
+    ],
+)
+def test_the_cluster_leaves_a_window_alone_that_may_go_on(
+    server: LeaseServer,
+    window: Window,
+    said: list[str],
+    record: Record,
+    left_s: float,
+    renewed_s_ago: float,
+    line: str,
+) -> None:
+    late = replace(record, deadline=server.clock + left_s)
+    server.put(late, holder="me@here", renewed_s_ago=renewed_s_ago)
+    assert restore_past_deadline(window, None, who="cronjob@pod") == ()
+    assert said == [line]
+    assert server.writes == []
+
+
+def test_the_cluster_is_silent_where_there_is_no_window(window: Window, said: list[str]) -> None:
+    assert restore_past_deadline(window, None, who="cronjob@pod") == ()
+    assert said == []
+
+
+def test_the_program_outside_of_a_cluster_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signals: None
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert main(["--namespace", "llama-cpp"]) == NO_ACCESS
+    assert "KUBERNETES_SERVICE_HOST is not set" in capsys.readouterr().out

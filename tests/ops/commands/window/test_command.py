@@ -1,0 +1,66 @@
+"""`ops window`: spans, wrong usage, and what is not there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ops.cli import main
+from ops.report.durations import duration_s, span
+from stacks.production import PRODUCTION
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("24h", 86400), ("1s", 1)],
+)
+def test_a_span_is_read_as_a_person_writes_it(text: str, seconds: int) -> None:
+    assert duration_s(text) == seconds
+    assert duration_s(span(seconds).replace(" ", "")) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "-5m", "1.5h", "30 m", "5m2h", "0s", "25h", "3d"])
+def test_what_is_no_span_is_wrong_usage(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["window", "--for", text]) == 2
+    error = capsys.readouterr().err
+    assert "allowed: 1s to 24h, such as 90s, 30m or 1h30m" in error
+    assert error.count("\n") == 1
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
+    assert main(["window", *arguments]) == code
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    return text
+
+
+def test_settings_without_a_window(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.production.PRODUCTION", replace(PRODUCTION, gpu_window=None))
+    assert "gpu_window is not set in stacks/production.py" in fails(capsys)
+
+
+def test_a_command_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}")
+    line = fails(capsys, "--", "bench-it", "--fast")
+    assert "bench-it is not on PATH" in line
+    assert "nothing was changed" in line
+
+
+@pytest.mark.parametrize("arguments", [("--restore", "ls"), ("--restore", "--status")])
+def test_one_thing_at_a_time(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert "exclude each other" in fails(capsys, *arguments, code=2)
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["window", "--help"]) == 0
+    assert "Example: python -m ops window --for 30m -- python bench.py" in capsys.readouterr().out
