@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from in_pod.gpu_window.contract import ANNOTATION, LEASE
+from in_pod.gpu_window.contract import ANNOTATION, ENDPOINT_DEPLOYMENT, LEASE
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
 from ops.cluster.api import Document, KubeApi
 from ops.commands.drift.declared import DEPLOY, Declared, of_stack
@@ -15,7 +15,7 @@ from ops.commands.drift.difference import Finding, Value, time_text, value_text
 from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
 
-FRONT_END = "llama-swap"
+FRONT_END = ENDPOINT_DEPLOYMENT
 """The name of the front end's ConfigMap, Deployment and container, whichever front end it is."""
 _WHERE = "in the cluster"
 

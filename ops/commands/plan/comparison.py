@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from ops.commands.plan.budget import Budget, compare_budgets
 from ops.commands.plan.fields import FieldChange
 from ops.commands.plan.models import Files, ModelChange, file_changes, model_changes
@@ -16,7 +17,7 @@ from ops.commands.plan.side import Side
 from ops.report.safe_text import lines
 from ops.terraform.verdict import NAMED_ONLY, Verdict
 
-_FRONT_END = "llama-swap"
+_FRONT_END = ENDPOINT_DEPLOYMENT
 """The ConfigMap with the front end's configuration."""
 
 
