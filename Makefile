@@ -82,7 +82,6 @@ cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy`
 
 # A whole suite runs in more processes than there are cores, as it waits for a third of its time; a
 # file stays in one process, whose servers start once. Each process has a cluster of its own to start.
-# Files are given out in the order of collection: the long ones of tests/real first.
 WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
