@@ -11,10 +11,12 @@ import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpcore2
 import pytest
 
 from llama_swap_config.declaration import Declaration
@@ -134,6 +136,8 @@ def pytest_configure() -> None:
     # In the background of a shell SIGINT is ignored, and what the tests start would ignore it too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Each HTTP client reads the machine's certificates: 20 ms, and no test's server has TLS.
+    httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
     # Terraform, its provider and the control plane spend a third of their time collecting garbage.
     os.environ.setdefault("GOGC", "400")
     # A port that one worker found free must not be taken by another before its server starts.

@@ -142,11 +142,14 @@ def test_without_a_key_it_says_once_what_that_costs(card: Card, run: Run) -> Non
 def test_a_command_that_outlives_the_deadline_is_ended(
     card: Card, run: Run, tmp_path: Path
 ) -> None:
-    child = tmp_path / "child"
+    child, time_is_up = tmp_path / "child", tmp_path / "time-is-up"
     command = ("sh", "-c", f"sleep 60 & echo $! > {child}; wait")
-    code, said = replace(run, command=command, for_s=1).finish()
-    assert code == 124
-    assert "the time is up: SIGTERM to sh" in said
+    process = replace(run, command=command, time_is_up=time_is_up).start()
+    card.until(lambda: child.exists() and child.read_text().endswith("\n"))
+    time_is_up.touch()
+    process.join(60)
+    assert process.exitcode == 124, run.said()
+    assert "the time is up: SIGTERM to sh" in run.said()
     number = int(child.read_text())
     assert not psutil.pid_exists(number) or (
         psutil.Process(number).status() == psutil.STATUS_ZOMBIE
