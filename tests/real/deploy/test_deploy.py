@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,19 @@ from ops.commands.deploy.run import verify
 from ops.terraform.run import Terraform
 from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply
+from tests.real.embedded.shared_cluster import SharedCluster
 
 Synth = Callable[..., dict[str, Any]]
 
 
 pytestmark = pytest.mark.usefixtures("provider")
+
+
+@pytest.fixture(autouse=True)
+def empty(provider: Path, shared_cluster: SharedCluster) -> Iterator[None]:
+    """Leave nothing to the other test, which deploys the same names with another state."""
+    yield
+    shared_cluster.empty()
 
 
 def changed_types(directory: Path) -> dict[str, list[str]]:
