@@ -91,7 +91,7 @@ class DownloadJobSpec:
                         )
                     ),
                 ),
-                program.job_volume("download", config_map),
+                program.volume(_JOB.JobV1SpecTemplateSpecVolume, "download", config_map),
             ],
         )
 

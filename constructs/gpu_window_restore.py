@@ -84,7 +84,9 @@ class GpuWindowRestore(tf.Construct):
                                 spec=_pod(
                                     account=account.name,
                                     container=_container(program, image, namespace.name, queues),
-                                    volume=program.job_volume("program", _NAME),
+                                    volume=program.volume(
+                                        _JOB.JobV1SpecTemplateSpecVolume, "program", _NAME
+                                    ),
                                     run_as_user=run_as_user,
                                     taint_key=taint_key,
                                 ),

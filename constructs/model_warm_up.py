@@ -56,16 +56,7 @@ class ModelWarmUp(tf.Construct):
         self.config_map = program.config_map(
             self, "plan", namespace=namespace, name=_NAME, component=_NAME
         )
-        self.volume = _DEP.DeploymentV1SpecTemplateSpecVolume(
-            name="warm-up",
-            config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(
-                name=_NAME,
-                items=[
-                    _DEP.DeploymentV1SpecTemplateSpecVolumeConfigMapItems(key=key, path=path)
-                    for key, path in program.paths.items()
-                ],
-            ),
-        )
+        self.volume = program.volume(_DEP.DeploymentV1SpecTemplateSpecVolume, "warm-up", _NAME)
         mount = _DEP.DeploymentV1SpecTemplateSpecInitContainerVolumeMount
         self.init_container = _DEP.DeploymentV1SpecTemplateSpecInitContainer(
             name="warm-up",

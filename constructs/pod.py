@@ -23,7 +23,7 @@ def pod_security_context(struct: Callable[..., _Context], run_as_user: int) -> _
         fs_group=str(run_as_user),
         # A volume of models has few files, but NFS answers each chown with an error.
         fs_group_change_policy="OnRootMismatch",
-        **_part(struct, "seccomp_profile", type="RuntimeDefault"),
+        seccomp_profile=nested(struct, "seccomp_profile")(type="RuntimeDefault"),
     )
 
 
@@ -38,11 +38,11 @@ def container_security_context(struct: Callable[..., _Context]) -> _Context:
         run_as_non_root=True,
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
-        **_part(struct, "capabilities", drop=["ALL"]),
+        capabilities=nested(struct, "capabilities")(drop=["ALL"]),
     )
 
 
-def _part(struct: Any, field: str, **values: object) -> dict[str, object]:
-    """Build a struct within another: the provider names its class after both."""
+def nested(struct: Any, field: str) -> Any:
+    """Find the class of a struct within another: the provider names it after both."""
     name = struct.__name__ + "".join(word.capitalize() for word in field.split("_"))
-    return {field: getattr(sys.modules[struct.__module__], name)(**values)}
+    return getattr(sys.modules[struct.__module__], name)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.pod import nested
 from llama_swap_config.cluster.labels import labels
 
-_JOB = tf.job_v1
+_Volume = TypeVar("_Volume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,20 +83,15 @@ class PodProgram:
             depends_on=[namespace.resource],
         )
 
-    def job_volume(self, name: str, config_map: str) -> tf.job_v1.JobV1SpecTemplateSpecVolume:
-        """Declare a Job's volume of that ConfigMap.
+    def volume(self, struct: Callable[..., _Volume], name: str, config_map: str) -> _Volume:
+        """Declare a pod's volume of that ConfigMap.
 
         Args:
+            struct: The provider's class, of which each kind of pod has one of its own.
             name: The volume's name.
             config_map: The ConfigMap's name.
         """
-        return _JOB.JobV1SpecTemplateSpecVolume(
-            name=name,
-            config_map=_JOB.JobV1SpecTemplateSpecVolumeConfigMap(
-                name=config_map,
-                items=[
-                    _JOB.JobV1SpecTemplateSpecVolumeConfigMapItems(key=key, path=path)
-                    for key, path in self.paths.items()
-                ],
-            ),
-        )
+        source = nested(struct, "config_map")
+        item = nested(source, "items")
+        items = [item(key=key, path=path) for key, path in self.paths.items()]
+        return struct(name=name, config_map=source(name=config_map, items=items))
