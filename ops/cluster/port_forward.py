@@ -11,14 +11,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ops.cluster.environment import KubeTarget, check_cluster
 from ops.errors import OpsError, one_line
 
+if TYPE_CHECKING:
+    from stacks.settings import Settings
+
 _READY_TIMEOUT_S = 40
 _POD_TIMEOUT_S = 30
 _END_TIMEOUT_S = 5
+_OTHERWISE = "pass --url where the endpoint is reached otherwise"
 
 _WATCHED = """
 exec 3<&0
@@ -36,11 +40,19 @@ def to_production() -> AbstractContextManager[str]:
     """Open a way to the Service of the cluster that the environment names."""
     from stacks.production import PRODUCTION
 
+    return to_endpoint(check_cluster(), PRODUCTION)
+
+
+def to_endpoint(
+    target: KubeTarget, settings: Settings, *, otherwise: str = _OTHERWISE
+) -> AbstractContextManager[str]:
+    """Open a way to the Service that settings declare; the arguments are `port_forward`'s."""
     return port_forward(
-        check_cluster(),
-        namespace=PRODUCTION.namespace,
-        service=PRODUCTION.service,
-        port=PRODUCTION.port,
+        target,
+        namespace=settings.namespace,
+        service=settings.service,
+        port=settings.port,
+        otherwise=otherwise,
     )
 
 
@@ -51,7 +63,7 @@ def port_forward(
     namespace: str,
     service: str,
     port: int,
-    otherwise: str = "pass --url where the endpoint is reached otherwise",
+    otherwise: str = _OTHERWISE,
 ) -> Iterator[str]:
     """Forward a free port of 127.0.0.1 to a Service while the context lasts.
 

@@ -83,7 +83,7 @@ def way_to(
         NotAskedError: when nobody serves because the GPU is somebody else's.
         OpsError: when the API server does not answer.
     """
-    from ops.cluster.port_forward import port_forward
+    from ops.cluster.port_forward import to_endpoint
 
     settings = declared.settings
     with KubeApi(target) as api:
@@ -96,9 +96,7 @@ def way_to(
         raise NotAskedError(reason)
     started = [epoch(at(pod, "status", "startTime")) for pod in pods]
     return (
-        port_forward(
-            target, namespace=settings.namespace, service=settings.service, port=settings.port
-        ),
+        to_endpoint(target, settings),
         started[0] if len(started) == 1 else None,
     )
 

@@ -62,7 +62,7 @@ def window(
     from in_pod.gpu_window.errors import WindowError
     from ops.cluster.api import KubeApi
     from ops.cluster.environment import check_cluster
-    from ops.cluster.port_forward import port_forward
+    from ops.cluster.port_forward import to_endpoint
     from ops.commands.window import run as windows
     from stacks.production import PRODUCTION
 
@@ -93,12 +93,8 @@ def window(
                 settings,
                 namespace=namespace,
                 access=access,
-                forward=lambda: port_forward(
-                    target,
-                    namespace=namespace,
-                    service=PRODUCTION.service,
-                    port=PRODUCTION.port,
-                    otherwise="look whether the pod still runs",
+                forward=lambda: to_endpoint(
+                    target, PRODUCTION, otherwise="look whether the pod still runs"
                 ),
                 command=command or (),
                 for_s=for_,
