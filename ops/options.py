@@ -11,6 +11,8 @@ import typer
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 
+_Model = TypeVar("_Model")
+
 EMBEDDED = ROOT / ".embedded"
 """The directory of the embedded cluster that `make up` starts."""
 EmbeddedDir = Annotated[
@@ -45,9 +47,6 @@ def check_one_format(*, as_json: bool, as_markdown: bool) -> None:
     """Refuse --json beside --markdown."""
     if as_json and as_markdown:
         raise typer.BadParameter("--json and --markdown exclude each other")
-
-
-_Model = TypeVar("_Model")
 
 
 def command_app(**settings: Any) -> typer.Typer:

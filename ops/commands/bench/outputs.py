@@ -64,6 +64,7 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
         write_whole(run_dir / "scores.csv", to_csv(run, summary))
     if wanted.as_json:
         sys.stdout.write(f"{json.dumps(to_json(run, summary), indent=2)}\n")
+        sys.stdout.flush()  # A reader that has gone is an error of the command, not of its exit.
         return summary
     show(CONSOLE, summary)
     for name in ("report.html", "scores.csv") if wanted.export_csv else ("report.html",):
