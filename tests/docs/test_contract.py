@@ -1,4 +1,4 @@
-"""docs/endpoints.md says only what a test shows."""
+"""The contract of the endpoint says only what a test shows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from tests.conftest import ROOT
 
-DOCUMENT = (ROOT / "docs" / "endpoints.md").read_text()
+DOCUMENT = (ROOT / "tests" / "real" / "contract" / "README.md").read_text()
 NAMED = re.compile(r"`(test_\w+)`")
 
 
