@@ -2,7 +2,7 @@
 
 All of it is reserved before the first answer, so it is known before the merge. Sources: the source
 of llama.cpp (builds 9878 to 11434), and buffers measured with build 10524 on files of these
-shapes. Terms of several processes add up. docs/budget.md compares them with published CUDA logs.
+shapes. Terms of several processes add up. benchmarks/README.md compares them with published logs.
 """
 
 from __future__ import annotations

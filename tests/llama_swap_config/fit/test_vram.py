@@ -97,7 +97,7 @@ ELSEWHERE = {
     "8B at 4096, Metal": (of(QWEN3_8B, context=4096).compute, 92.0, 0.087),
     "4B at 4096, Metal": (of(QWEN3_4B, context=4096).compute, 76.3, 0.035),
 }  # fmt: skip
-"""Another backend or build: with the error that docs/budget.md states."""
+"""Another backend or build: with the error that benchmarks/README.md states."""
 
 
 @pytest.mark.parametrize(
