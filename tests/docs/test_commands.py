@@ -1,0 +1,86 @@
+"""Every command line that a page shows exists: command, subcommand, options and make targets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.cli import COMMANDS, load
+from tests.conftest import ROOT
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+INVOCATION = re.compile(r"python -m ops ([a-z]+)([^`|#\n]*)")
+MAKE = re.compile(r"(?:^ *\$? *|`)make (?:[A-Z]+=\S+ )*([a-z-]*[a-z])(?![a-z-])", re.MULTILINE)
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def options(command: Any) -> set[str]:
+    return {"--help"} | {
+        name for each in command.params for name in (*each.opts, *each.secondary_opts)
+    }
+
+
+def unknown_words(name: str, arguments: str) -> Iterator[str]:
+    """The subcommand and the options of a command line that its command does not have."""
+    if name not in COMMANDS:
+        yield name
+        return
+    command = load(name)
+    words = arguments.split(" -- ")[0].split()
+    subcommands = getattr(command, "commands", {})
+    if words and words[0] in subcommands:
+        command = subcommands[words.pop(0)]
+    elif "run" in subcommands:  # `bench` alone.
+        command = subcommands["run"]
+    known = options(command)
+    yield from (word for word in words if word.startswith("--") and word not in known)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_line_exists(page: Path) -> None:
+    text = page.read_text()
+    wrong = [
+        (match.group(), word)
+        for match in INVOCATION.finditer(text)
+        for word in unknown_words(*match.groups())
+    ]
+    assert wrong == []
+    assert set(MAKE.findall(text)) - TARGETS == set()
+
+
+def test_a_command_line_that_does_not_exist_is_found() -> None:
+    assert list(unknown_words("fit", " --model a --cntext 1")) == ["--cntext"]
+    assert list(unknown_words("deplyo", "")) == ["deplyo"]
+    assert "mak" not in TARGETS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = [
+        link
+        for link in re.findall(r"\]\(([^)#\s]*(?:#[^)\s]*)?)\)", page.read_text())
+        if "://" not in link and not leads_somewhere(page, link)
+    ]
+    assert broken == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    if not anchor or target.suffix != ".md":
+        return target.exists()
+    headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+    return anchor in {slug(heading) for heading in headings}
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub and Forgejo give a heading."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+    return re.sub(r"[^\w\- ]", "", text).strip().replace(" ", "-")
