@@ -90,7 +90,15 @@ test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once
 
 .PHONY: test-fast
 test-fast: install ## Run the tests that need no server
-	python -m pytest --numprocesses=4 $(WORKERS) --ignore=tests/real $(PYTEST)
+	python -m pytest --numprocesses=4 $(WORKERS) --ignore=tests/real --ignore=tests/live/test_api_server.py $(PYTEST)
+
+.PHONY: snapshot
+snapshot: install ## Renew tests/live/cdk.tf.json after an edit of the registry or the settings
+	python -m pytest -q --update-golden tests/live/test_declaration.py
+
+.PHONY: test-edits
+test-edits: install ## Try six edits of an operator, each in a copy, against tests/live and make check
+	python -m tests.live.edits
 
 .PHONY: check
 check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows

@@ -4,7 +4,7 @@ After an edit, models.lock.json must name the model's exact files: `python -m op
 them; `make synth` says what is missing. docs/add-a-model.md walks through adding a model.
 """
 
-from llama_swap_config.fit.residency import OneAtATime, Residency
+from llama_swap_config.fit.residency import AsManyAsFit, NamedSets, OneAtATime, Residency
 from llama_swap_config.model import Model
 
 REGISTRY: tuple[Model, ...] = (

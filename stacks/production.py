@@ -7,9 +7,11 @@ value means and what it may be.
 from __future__ import annotations
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
-from llama_swap_config.cluster.pod_resources import Gpu
-from llama_swap_config.cluster.storage import NfsStorage
+from llama_swap_config.cluster.pod_resources import Gpu, PodResources
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
+from llama_swap_config.fit.card import CoTenant
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from stacks.settings import Settings
 
 PRODUCTION = Settings(

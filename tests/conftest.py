@@ -8,13 +8,14 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpcore2
 import pytest
@@ -22,6 +23,7 @@ import pytest
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
+from ops.machine import checkout
 from ops.machine.ports import RANGE_VARIABLE
 from ops.terraform import synth as ops_synth
 from tests.declaration.frozen import DECLARATION, LOCK_PATH
@@ -31,7 +33,12 @@ from tests.fakes.immich_server import immich_server
 from tests.in_pod.download.volume import Source
 from tests.ops.commands.bench.immich_world import VERSIONS, World
 
-ROOT = Path(__file__).parent.parent
+if TYPE_CHECKING:
+    from ops.embedded.cluster import EmbeddedCluster
+    from tests.real.embedded.shared_cluster import SharedCluster
+
+ROOT = checkout.ROOT
+"""The copy of the tree that is tested: ../conftest.py makes it."""
 
 Synth = Callable[..., dict[str, Any]]
 
@@ -85,6 +92,38 @@ def synth() -> Synth:
 @pytest.fixture(scope="session")
 def production(synth: Synth) -> dict[str, Any]:
     return synth()
+
+
+@pytest.fixture(scope="session")
+def open_directory() -> Iterator[Path]:
+    """A directory that PostgreSQL's own user can reach as long as the servers run.
+
+    Each start of pytest closes the directories of all its runs to other users.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(open_directory: Path) -> Iterator[SharedCluster]:
+    """A cluster for all files that a worker runs."""
+    # Imported here: a file of tests that needs no server starts without a Kubernetes client.
+    from ops.embedded import cluster as embedded
+    from tests.real.embedded.shared_cluster import SharedCluster
+
+    state_dir = open_directory / "embedded"
+    try:
+        yield SharedCluster(embedded.up(state_dir, say=print))
+    finally:
+        embedded.down(state_dir, say=print)
+
+
+@pytest.fixture(scope="module")
+def cluster(shared_cluster: SharedCluster) -> Iterator[EmbeddedCluster]:
+    """The cluster as `up` makes it, for one file."""
+    yield shared_cluster.cluster
+    shared_cluster.empty()
 
 
 @pytest.fixture

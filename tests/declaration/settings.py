@@ -42,3 +42,6 @@ SETTINGS = replace(
         )
     ),
 )
+
+PRODUCTION = SETTINGS
+"""As programs under test import it: conftest.py puts this file where stacks/production.py is."""

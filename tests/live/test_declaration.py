@@ -1,18 +1,69 @@
-"""This cluster's own declaration is valid, whatever its values are."""
+"""This tree's own registry, lock and settings are valid, whatever their values are.
+
+Programs run here as an operator runs them. All other tests see the frozen declaration of
+tests/declaration/, so an edit of yours changes the result of this folder alone.
+"""
 
 from __future__ import annotations
 
-from llama_swap_config.declaration import load
-from ops.terraform.manifests import manifests
-from ops.terraform.synth import synthesize
-from stacks.production import PRODUCTION
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from llama_swap_config.front_ends import FRONT_ENDS
+from ops.errors import OpsError
+from ops.report.redaction import redact_all
+from tests.live.snapshot import ROOT, SNAPSHOT, snapshot
 
 
-def test_the_registry_is_locked_and_runs_in_production() -> None:
-    load().residents(PRODUCTION.node)
+def test_main_writes_the_stack(refusal_or_stack: OpsError | dict[str, Any]) -> None:
+    if isinstance(refusal_or_stack, OpsError):
+        pytest.fail(f"error: {refusal_or_stack}", pytrace=False)
 
 
-def test_the_stack_is_synthesized_for_the_clusters_namespace() -> None:
-    objects = manifests(synthesize().document)
-    names = [each["metadata"]["name"] for each in objects if each["kind"] == "Namespace"]
-    assert names == [PRODUCTION.namespace]
+def test_the_stack_is_the_one_of_the_snapshot(stack: dict[str, Any], update_golden: bool) -> None:
+    text = snapshot(stack)
+    if update_golden:
+        SNAPSHOT.write_text(text)
+    elif not SNAPSHOT.exists() or SNAPSHOT.read_text() != text:
+        pytest.fail(
+            f"{SNAPSHOT.relative_to(ROOT)} is not what main.py writes; run `make snapshot` and "
+            "review the difference",
+            pytrace=False,
+        )
+
+
+def test_the_stack_holds_no_secret(stack: dict[str, Any]) -> None:
+    shown = json.loads(snapshot(stack))
+    assert redact_all(shown) == shown
+
+
+def test_every_model_that_is_served_is_downloaded_and_warmed(stack: dict[str, Any]) -> None:
+    texts = {
+        key: text
+        for config_map in stack["resource"]["kubernetes_config_map_v1"].values()
+        for key, text in config_map["data"].items()
+    }
+    published = {model["id"] for model in json.loads(texts["download-plan.json"])["models"]}
+    if "warm-plan.json" in texts:  # A setting turns the warm-up off.
+        assert {
+            model["id"] for model in json.loads(texts["warm-plan.json"])["models"]
+        } == published
+    config_keys = {front_end.config_key for front_end in FRONT_ENDS.values()}
+    (config,) = (text for key, text in texts.items() if key in config_keys)
+    assert all(model_id in config for model_id in published)
+
+
+@pytest.mark.parametrize("command", ["fit", "lock --check"])
+def test_a_command_accepts_the_declaration(command: str, stack: dict[str, Any]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "ops", *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr

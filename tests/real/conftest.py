@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.workloads import Cluster
-from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.llama_server import llama_server as find_llama_server
 from ops.terraform.manifests import manifests
@@ -38,34 +36,6 @@ def free_port() -> int:
 def llama_server() -> Path:
     """The real program; built once, where this machine has none."""
     return find_llama_server(print)
-
-
-@pytest.fixture(scope="session")
-def open_directory() -> Iterator[Path]:
-    """A directory that PostgreSQL's own user can reach as long as the servers run.
-
-    Each start of pytest closes the directories of all its runs to other users.
-    """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def shared_cluster(open_directory: Path) -> Iterator[SharedCluster]:
-    """A cluster for all files that a worker runs."""
-    state_dir = open_directory / "embedded"
-    try:
-        yield SharedCluster(embedded.up(state_dir, say=print))
-    finally:
-        embedded.down(state_dir, say=print)
-
-
-@pytest.fixture(scope="module")
-def cluster(shared_cluster: SharedCluster) -> Iterator[EmbeddedCluster]:
-    """The cluster as `up` makes it, for one file."""
-    yield shared_cluster.cluster
-    shared_cluster.empty()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from llama_swap_config.lock.locked import lock_models
 from llama_swap_config.model import Model, Sampling
 from tests.conftest import ROOT
 from tests.declaration.frozen import DECLARATION, LOCK_PATH
-from tests.declaration.settings import SETTINGS
 
 
 def model(**fields: Any) -> Model:
@@ -227,7 +226,6 @@ def test_the_app_ends_with_one_line_and_exit_code_1(
     """The app imports the edited file in this process, which has loaded cdktf already."""
     write_registry(tmp_path, source)
     monkeypatch.setenv("CDKTF_OUTDIR", str(tmp_path / "cdktf.out"))
-    monkeypatch.setattr("stacks.production.PRODUCTION", SETTINGS)
     monkeypatch.setattr(llama_swap_config, "registry", registry)  # An import sets it, too.
     monkeypatch.delitem(sys.modules, registry.__name__)
     places = [str(tmp_path), *llama_swap_config.__path__]

@@ -18,7 +18,6 @@ from ops.commands.fit.run import WhatIf, assume, fit
 from ops.commands.fit.text import as_markdown
 from ops.commands.up.summary import budget_line
 from tests.declaration.frozen import DECLARATION, LOCK_PATH
-from tests.declaration.registry import REGISTRY, RESIDENCY
 from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
 from tests.llama_swap_config.fit.test_budget import SHARED
@@ -26,13 +25,6 @@ from tests.llama_swap_config.fit.test_residency import many
 
 MODELS = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(autouse=True)
-def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llama_swap_config.registry.REGISTRY", REGISTRY)
-    monkeypatch.setattr("llama_swap_config.registry.RESIDENCY", RESIDENCY)
-    monkeypatch.setattr("stacks.production.PRODUCTION", SETTINGS)
 
 
 def run(*words: str) -> int:

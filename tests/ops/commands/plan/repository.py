@@ -33,11 +33,6 @@ class Repository:
             else:
                 unwanted = shutil.ignore_patterns("__pycache__", "definitions")
                 shutil.copytree(source, root / name, ignore=unwanted)
-        frozen, config = ROOT / "tests" / "declaration", root / "llama_swap_config"
-        for name in ("registry.py", "models.lock.json"):
-            shutil.copy(frozen / name, config)
-        settings = (frozen / "settings.py").read_text().replace("SETTINGS =", "PRODUCTION =")
-        (root / "stacks" / "production.py").write_text(settings)
         self.git("init", "--quiet", "--initial-branch=main")
         for name, value in _IDENTITY.items():
             self.git("config", name, value)

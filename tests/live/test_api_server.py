@@ -1,0 +1,25 @@
+"""The real API server accepts every object of this tree's own stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.cluster.environment import KubeTarget
+from ops.cluster.workloads import Cluster
+from ops.embedded.cluster import EmbeddedCluster
+from ops.terraform.manifests import manifests
+
+
+def test_the_api_server_accepts_every_object(
+    stack: dict[str, Any], cluster: EmbeddedCluster
+) -> None:
+    objects = manifests(stack)
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    own = {each["metadata"]["name"] for each in objects if each["kind"] == "Namespace"}
+    tenants = {each["metadata"].get("namespace") for each in objects} - own - {None}
+    with Cluster(target) as kube:
+        kube.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            for name in sorted(tenants)
+        )
+        kube.apply(objects)
