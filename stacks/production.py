@@ -20,9 +20,9 @@ PRODUCTION = Settings(
     storage=NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
     storage_size_gib=30,
     gpu=Gpu(product="Tesla-T4"),
-    # The legacy CUDA image, with llama-swap v250.
+    # The legacy CUDA image, with llama-swap v250: the digest decides, the tag is what it follows.
     llama_swap_image=(
-        "ghcr.io/mostlygeek/llama-swap"
+        "ghcr.io/mostlygeek/llama-swap:cuda"
         "@sha256:50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
     ),
     engine_build=10524,
