@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("signals")
 
 SOON = "--patience-s=0.5"
 """For a hub that never gives the bytes: how long that takes to be seen."""
-FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "--wait-s=0.3")
+FAST = ("--connections=4", "--timeout-s=1", "--patience-s=5", "--lease-s=2", "--wait-s=0.3")
 
 
 @pytest.fixture(autouse=True)
