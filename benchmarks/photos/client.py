@@ -26,7 +26,7 @@ from ops.commands.bench.album.sample_pictures import write_sample_pictures
 from ops.commands.bench.answers import Journal, create, read_answers
 from ops.commands.bench.asking import schedule
 from ops.commands.bench.asking.exchange import Asker
-from ops.commands.bench.asking.measure import measure
+from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import prompt_of
 from ops.commands.bench.asking.plan import Plan
 from ops.commands.bench.asking.progress import Shown
@@ -99,13 +99,14 @@ def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
     served = serve.start(store, folder, front_end=None, port=None, say=console.print)
     try:
         with ExitStack() as stack:
-            measure(
+            measurement = Measurement(
                 plan,
                 stack.enter_context(Journal(run_dir)),
                 endpoint=stack.enter_context(Endpoint(served.url, key=api_key())),
                 asker=stack.enter_context(Asker(served.url, key=api_key(), timeout_s=300)),
                 shown=stack.enter_context(Shown(console)),
             )
+            measurement.run()
     finally:
         serve.stop(folder)
     return overhead(read_answers(run_dir))

@@ -90,5 +90,5 @@ class ImmichAlbum:
             # One photo that Immich has not, or fails with; anything else is about all of them.
             if not isinstance(error, GoneError) and error.status != 500:
                 raise
-            return Original(candidate=candidate, failure="image_missing")
-        return Original(candidate=candidate, content=content)
+            return Original(failure="image_missing")
+        return Original(content=content)

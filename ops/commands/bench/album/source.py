@@ -30,7 +30,6 @@ class Candidate:
 class Original:
     """A photo's bytes as the source has them, or why there are none."""
 
-    candidate: Candidate
     content: bytes = b""
     failure: Failure | None = None
 

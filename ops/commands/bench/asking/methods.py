@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.commands.bench.asking.label_logprobs import expected, label_logprobs, logit
+from ops.commands.bench.asking.label_logprobs import expected, label_logprobs
 from ops.commands.bench.asking.rubric import Rubric
 from ops.commands.bench.results import Failure, Method
 from ops.endpoint.pictures import data_uri
@@ -183,7 +183,7 @@ class Prompt:
         # An anchor is always the first, and what is scored is the photo after it.
         of, against = (SECOND, FIRST) if self.method == "anchored" else (FIRST, SECOND)
         return Reading(
-            score=logit(found, of, against),
+            score=found[of] - found[against],
             mass=expected(found, self.values).mass,
             labels=found,
             raw=_raw(text),

@@ -19,7 +19,6 @@ WIDE, NARROW = 720, 340
 class Chart:
     """One chart."""
 
-    id: str
     title: str
     description: str
     """What is seen, in a sentence, for who does not see it."""
@@ -58,7 +57,6 @@ def chart(
         legend: Marks and their names; left out: the drawing names them.
     """
     return Chart(
-        id=id,
         title=title,
         description=description,
         drawings=tuple(
