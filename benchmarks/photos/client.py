@@ -75,14 +75,7 @@ def overhead(answers: list[Answer]) -> Overhead:
 
 
 def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
-    """Ask a slow tiny model about some photos, as the command does.
-
-    Args:
-        folder: An empty directory.
-        count: How many photos.
-        layers: Of the model.
-        console: Where progress goes.
-    """
+    """Ask a slow tiny model about `count` photos in an empty folder, as the command does."""
     store = make_store(folder / "models")
     name = store.models[0].model.id
     tiny_models.write_weights(folder / "models" / name / "model.gguf", name, layers=layers)

@@ -137,14 +137,7 @@ class LimitArm:
 def front_end(
     name: FrontEndName, store: LocalStore, folder: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[FrontEndArm]:
-    """Run a front end while the context lasts.
-
-    Args:
-        name: Which one.
-        store: What it serves.
-        folder: A directory of its own.
-        env: Variables beside this process's own; left out: none.
-    """
+    """Run a front end in a folder of its own while the context lasts."""
     try:
         with mock.patch.dict(os.environ, env or {}):
             served = serve.start(store, folder, front_end=name, port=None, say=lambda _line: None)

@@ -50,14 +50,7 @@ class Unloads:
 def unloads(
     store: LocalStore, folder: Path, count: int, step: Step
 ) -> dict[FrontEndName, Unloads]:
-    """Unload in the middle of a stream, with the setting and without, in turn.
-
-    Args:
-        store: What is served.
-        folder: A directory of its own.
-        count: Unloads of each.
-        step: Is told after each.
-    """
+    """Unload in the middle of a stream, with the setting and without, in turn."""
     found: dict[FrontEndName, Unloads] = {}
     for name in available():
         times = found[name] = Unloads(ours_s=[], plain_s=[])

@@ -66,12 +66,7 @@ class TextShape:
 
 
 def write_text(path: Path, shape: TextShape) -> None:
-    """Write a language model.
-
-    Args:
-        path: The file.
-        shape: Of its tensors.
-    """
+    """Write a language model."""
     writer = gguf.GGUFWriter(path, "qwen3vl" if shape.vision else "qwen3")
     writer.add_context_length(262144)
     writer.add_embedding_length(shape.width)

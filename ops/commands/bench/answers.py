@@ -148,9 +148,6 @@ def load(run_dir: Path) -> Run:
     Answers to another rubric, or of other files of a model, stay in the directory and are left
     out here.
 
-    Args:
-        run_dir: The run's directory.
-
     Raises:
         OpsError: when it is no run, or holds what is none of its own.
     """

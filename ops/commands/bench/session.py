@@ -173,20 +173,7 @@ def note_session(
     command: Sequence[str],
     say: Say,
 ) -> None:
-    """Keep what this session asks, and say what it cannot share with the earlier ones.
-
-    Args:
-        journal: Of the run.
-        run_dir: The run's directory.
-        prompt: What is asked.
-        rubric: What the prompt was made of.
-        models: Who is asked.
-        settings: What is typed, or as before.
-        thumbnails: Whether the report may show photos; None: as the session before, else yes.
-        engine_build: Of llama.cpp, as far as it is known.
-        command: As it was typed.
-        say: Takes a line for the operator.
-    """
+    """Keep what this session asks, and say what it cannot share with the earlier ones."""
     sessions = read_journal(run_dir, "session")
     if thumbnails is None:
         thumbnails = sessions[-1]["thumbnails"] if sessions else True

@@ -96,11 +96,6 @@ def _with_kept(evening: Evening, kept: Mapping[str, Any]) -> Settings:
 def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
     """Refuse other photos, or another judgement of them, than a run was begun with.
 
-    Args:
-        run_dir: The run's directory.
-        header: What it was begun with.
-        source: What is typed; nothing of it: the same.
-
     Raises:
         OpsError: when it is not the same.
     """

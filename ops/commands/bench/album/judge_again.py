@@ -22,11 +22,6 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
 
     One that is not in the source any more keeps what is known of it.
 
-    Args:
-        run_dir: The run's directory, to which nobody else writes meanwhile.
-        source: The folder or the album that it was drawn from.
-        say: Takes lines of progress.
-
     Raises:
         OpsError: when the run has no photos yet, or they cannot be written.
     """

@@ -110,9 +110,6 @@ def looks_like_photo(head: bytes) -> bool:
 def prepare(content: bytes) -> Prepared:
     """Make what is sent of one photo. Not for several threads at once: Pillow's warnings are off.
 
-    Args:
-        content: The photo's file, of any format.
-
     Raises:
         PhotoError: when it is no picture, broken, too large, or of a format that is not decoded.
     """
@@ -142,11 +139,7 @@ def prepare(content: bytes) -> Prepared:
 
 
 def metadata(path: Path) -> Metadata:
-    """Read when a photo was taken and how it is rated; without decoding its pixels.
-
-    Args:
-        path: The photo's file. What cannot be read says nothing.
-    """
+    """Read a photo's time and rating without decoding its pixels; what cannot be read is None."""
     try:
         with path.open("rb") as file, _decoding(file, file.read(32)) as image:
             exif = _exif(image)

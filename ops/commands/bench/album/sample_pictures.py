@@ -31,11 +31,7 @@ Ladder = Callable[[Image.Image, int], Image.Image]
 
 
 def write_sample_pictures(folder: Path, *, most: int) -> int:
-    """Write photos and a favourites.csv beside them.
-
-    Args:
-        folder: Made where it is missing.
-        most: How many photos at most.
+    """Write at most `most` photos and a favourites.csv beside them; return how many.
 
     Returns:
         How many.

@@ -44,9 +44,6 @@ class Source(Protocol):
     def candidates(self, say: Say) -> tuple[Candidate, ...]:
         """Find all photos, equal ones too.
 
-        Args:
-            say: Takes lines of progress, and what was left out.
-
         Raises:
             OpsError: when there are none.
         """

@@ -119,11 +119,6 @@ class Allowance:
 def units_that_fit(paces: Sequence[Pace], remaining_s: float, *, most: int) -> int:
     """Find the largest number of units that every model can answer in time.
 
-    Args:
-        paces: Of every model of the run.
-        remaining_s: Seconds until the window closes.
-        most: Units of the whole schedule.
-
     Returns:
         The number from the schedule's beginning; at least what all have done already.
     """

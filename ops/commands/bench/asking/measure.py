@@ -49,16 +49,7 @@ class Measurement:
         shown: Shown,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Ask nothing yet.
-
-        Args:
-            plan: What is asked.
-            journal: Where answers go, and what is there already.
-            endpoint: For looks at what is loaded.
-            asker: For the questions.
-            shown: Where progress goes.
-            clock: Of the plan's deadline.
-        """
+        """Ask nothing yet."""
         self._plan = plan
         self._prompt = plan.prompt
         self._prompt_sha256 = plan.prompt.sha256
@@ -127,12 +118,7 @@ class Measurement:
         return model.done
 
     def _ask_model(self, model: AskedModel, most: int | None) -> None:
-        """Ask one model what it has not answered.
-
-        Args:
-            model: The model.
-            most: Units from the schedule's beginning; None: as many as fit.
-        """
+        """Ask one model what is missing of the first `most` units; None: of all that fit."""
         if model.run.id in self._skipped:
             return
         units = self._allowance.units

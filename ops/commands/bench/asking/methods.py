@@ -86,12 +86,7 @@ class Prompt:
         }
 
     def body(self, model: str, images: Sequence[bytes]) -> dict[str, Any]:
-        """Write a request.
-
-        Args:
-            model: The registry's id.
-            images: JPEGs, as many as the question is about, in their order.
-        """
+        """Write a request about as many JPEGs as the question has, in their order."""
         remaining = iter(images)
         content: list[dict[str, Any]] = []
         for part in self.parts:
@@ -192,10 +187,6 @@ class Prompt:
 
 def prompt_of(method: Method, rubric: Rubric) -> Prompt:
     """Write the prompt of one method.
-
-    Args:
-        method: How photos are asked about.
-        rubric: What is asked.
 
     Raises:
         OpsError: when the rubric lacks what the method needs.

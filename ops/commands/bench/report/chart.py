@@ -45,17 +45,7 @@ def chart(
     rows: Iterable[Sequence[str]],
     legend: Iterable[tuple[Markup, str]] = (),
 ) -> Chart:
-    """Draw a chart in both widths.
-
-    Args:
-        id: Unique on the page.
-        title: What it shows.
-        description: What is seen.
-        draw: Makes the parts.
-        columns: Heads of the table.
-        rows: The same numbers.
-        legend: Marks and their names; left out: the drawing names them.
-    """
+    """Draw a chart in both widths."""
     return Chart(
         title=title,
         description=description,

@@ -19,14 +19,7 @@ _NOTABLE = 0.02
 def caveats(
     run: Run, models: Sequence[ModelSummary], evidence: Evidence, *, share: float | None
 ) -> tuple[str, ...]:
-    """Write them, the weightiest first.
-
-    Args:
-        run: The run.
-        models: All of its models.
-        evidence: What the verdict rests on.
-        share: Of favourites in the album, where photos were drawn by them.
-    """
+    """Write them, the weightiest first."""
     return tuple(
         [
             *_methods(run),
