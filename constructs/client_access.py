@@ -5,7 +5,7 @@ from __future__ import annotations
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from llama_swap_config.cluster.labels import labels, selector
+from llama_swap_config.cluster.labels import ENDPOINT, labels, selector
 
 _POLICY = tf.network_policy_v1
 
@@ -48,11 +48,11 @@ class ClientAccess(tf.Construct):
             self,
             "Resource",
             metadata=_POLICY.NetworkPolicyV1Metadata(
-                name="llama-swap-clients", namespace=namespace.name, labels=labels("llama-swap")
+                name=f"{ENDPOINT}-clients", namespace=namespace.name, labels=labels(ENDPOINT)
             ),
             spec=_POLICY.NetworkPolicyV1Spec(
                 pod_selector=_POLICY.NetworkPolicyV1SpecPodSelector(
-                    match_labels=selector("llama-swap")
+                    match_labels=selector(ENDPOINT)
                 ),
                 policy_types=["Ingress"],
                 ingress=[ingress] if client_namespaces else [],

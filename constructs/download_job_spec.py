@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from constructs import job_pod
+from constructs import jobs
 from constructs import terraform as tf
 
 from constructs.model_store import ModelStore
-from constructs.pod import container_security_context, pod_security_context
 from constructs.pod_program import PodProgram
 from in_pod.download.contract import NO_RETRY_HELPS, PLAN_FILE
 from llama_swap_config.cluster.labels import selector
@@ -54,6 +53,9 @@ class DownloadJobSpec:
             active_deadline_s: Seconds after which the Job is ended; left out: never.
             ttl_s_after_finished: Seconds that an ended Job stays; left out: for ever.
         """
+        env = jobs.python_env(self.env)
+        if self.hf_token_secret is not None:
+            env.append(jobs.secret_env("HF_TOKEN", self.hf_token_secret))
         return _JOB.JobV1Spec(
             backoff_limit=10,
             active_deadline_seconds=active_deadline_s,
@@ -63,72 +65,27 @@ class DownloadJobSpec:
             pod_failure_policy=_failure_policy(),
             template=_JOB.JobV1SpecTemplate(
                 metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(component)),
-                spec=self._pod(program, config_map, store, args),
+                spec=jobs.program_pod(
+                    program,
+                    name="download",
+                    volume="download",
+                    config_map=config_map,
+                    image=self.image,
+                    args=[
+                        *("--plan", f"{program.directory}/{PLAN_FILE}"),
+                        *("--models", "/models"),
+                        *args,
+                    ],
+                    env=env,
+                    requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+                    # The program needs 40 MiB; the rest is for pages that NFS has not taken yet.
+                    limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
+                    run_as_user=self.run_as_user,
+                    taint_key=self.taint_key,
+                    store=store,
+                ),
             ),
         )
-
-    def _pod(
-        self, program: PodProgram, config_map: str, store: ModelStore, args: tuple[str, ...]
-    ) -> tf.job_v1.JobV1SpecTemplateSpec:
-        return _JOB.JobV1SpecTemplateSpec(
-            restart_policy="Never",
-            automount_service_account_token=False,
-            enable_service_links=False,
-            termination_grace_period_seconds=30,
-            security_context=pod_security_context(
-                _JOB.JobV1SpecTemplateSpecSecurityContext, self.run_as_user
-            ),
-            toleration=[
-                _JOB.JobV1SpecTemplateSpecToleration(key=self.taint_key, operator="Exists")
-            ],
-            container=[self._container(program, args)],
-            volume=[
-                _JOB.JobV1SpecTemplateSpecVolume(
-                    name="models",
-                    persistent_volume_claim=(
-                        _JOB.JobV1SpecTemplateSpecVolumePersistentVolumeClaim(
-                            claim_name=store.claim_name
-                        )
-                    ),
-                ),
-                program.volume(_JOB.JobV1SpecTemplateSpecVolume, "download", config_map),
-            ],
-        )
-
-    def _container(
-        self, program: PodProgram, args: tuple[str, ...]
-    ) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
-        return _JOB.JobV1SpecTemplateSpecContainer(
-            name="download",
-            image=self.image,
-            image_pull_policy="IfNotPresent",
-            command=program.command,
-            working_dir=program.directory,
-            args=["--plan", f"{program.directory}/{PLAN_FILE}", "--models", "/models", *args],
-            env=self._env(),
-            resources=_JOB.JobV1SpecTemplateSpecContainerResources(
-                requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
-                # The program needs 40 MiB; the rest is for pages that NFS has not taken yet.
-                limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
-            ),
-            security_context=container_security_context(
-                _JOB.JobV1SpecTemplateSpecContainerSecurityContext
-            ),
-            volume_mount=[
-                _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
-                    name="models", mount_path="/models"
-                ),
-                _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
-                    name="download", mount_path=program.directory, read_only=True
-                ),
-            ],
-        )
-
-    def _env(self) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
-        env = job_pod.python_env(self.env)
-        if self.hf_token_secret is not None:
-            env.append(job_pod.secret_env("HF_TOKEN", self.hf_token_secret))
-        return env
 
 
 def _failure_policy() -> tf.job_v1.JobV1SpecPodFailurePolicy:

@@ -87,7 +87,7 @@ class Endpoint(tf.Construct):
             data={program.config_key: tf.terraform_text(program.config)},
             depends_on=[namespace.resource],
         )
-        self.deployment = _DEP.DeploymentV1(
+        _DEP.DeploymentV1(
             self,
             "Resource",
             metadata=_DEP.DeploymentV1Metadata(
@@ -127,7 +127,7 @@ class Endpoint(tf.Construct):
                 *([] if warm_up is None else [warm_up.config_map]),
             ],
         )
-        self.service = _SVC.ServiceV1(
+        _SVC.ServiceV1(
             self,
             "service",
             metadata=_SVC.ServiceV1Metadata(
@@ -175,14 +175,7 @@ class Endpoint(tf.Construct):
                     name="config",
                     config_map=_DEP.DeploymentV1SpecTemplateSpecVolumeConfigMap(name=_NAME),
                 ),
-                _DEP.DeploymentV1SpecTemplateSpecVolume(
-                    name="models",
-                    persistent_volume_claim=(
-                        _DEP.DeploymentV1SpecTemplateSpecVolumePersistentVolumeClaim(
-                            claim_name=store.claim_name
-                        )
-                    ),
-                ),
+                store.volume(_DEP.DeploymentV1SpecTemplateSpecVolume),
                 *(
                     _DEP.DeploymentV1SpecTemplateSpecVolume(
                         name=name,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from constructs import job_pod
+from constructs import jobs
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gpu_window_account import GpuWindowAccount
-from constructs.pod import container_security_context, pod_security_context
 from constructs.pod_program import PodProgram
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
-from llama_swap_config.cluster.labels import labels, selector
+from llama_swap_config.cluster.labels import selector
 
-_CRON = tf.cron_job_v1
 _JOB = tf.job_v1
 
 _NAME = "gpu-window-restore"
@@ -58,40 +56,33 @@ class GpuWindowRestore(tf.Construct):
             self, "account", name=_NAME, namespace=namespace, tenants=tenants
         )
         queues = next((each.queues for each in tenants if each.queues is not None), None)
-        self.resource = _CRON.CronJobV1(
+        jobs.cron_job(
             self,
-            "Resource",
-            metadata=_CRON.CronJobV1Metadata(
-                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            spec=_CRON.CronJobV1Spec(
-                schedule=schedule,
-                concurrency_policy="Forbid",
-                # After a longer outage of the controller the next run is near enough.
-                starting_deadline_seconds=120,
-                successful_jobs_history_limit=1,
-                failed_jobs_history_limit=1,
-                job_template=_CRON.CronJobV1SpecJobTemplate(
-                    metadata=_CRON.CronJobV1SpecJobTemplateMetadata(labels=labels(_NAME)),
-                    spec=tf.job_template_spec(
-                        _JOB.JobV1Spec(
-                            # The next run is the better retry.
-                            backoff_limit=1,
-                            # Holds the wait for a card that frees and a Deployment that comes up.
-                            active_deadline_seconds=15 * 60,
-                            template=_JOB.JobV1SpecTemplate(
-                                metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(_NAME)),
-                                spec=_pod(
-                                    account=account.name,
-                                    container=_container(program, image, namespace.name, queues),
-                                    volume=program.volume(
-                                        _JOB.JobV1SpecTemplateSpecVolume, "program", _NAME
-                                    ),
-                                    run_as_user=run_as_user,
-                                    taint_key=taint_key,
-                                ),
-                            ),
-                        )
+            name=_NAME,
+            namespace=namespace,
+            schedule=schedule,
+            # After a longer outage of the controller the next run is near enough.
+            starting_deadline_s=120,
+            job=_JOB.JobV1Spec(
+                # The next run is the better retry.
+                backoff_limit=1,
+                # Holds the wait for a card that frees and a Deployment that comes up.
+                active_deadline_seconds=15 * 60,
+                template=_JOB.JobV1SpecTemplate(
+                    metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(_NAME)),
+                    spec=jobs.program_pod(
+                        program,
+                        name=_NAME,
+                        volume="program",
+                        config_map=_NAME,
+                        image=image,
+                        args=["--namespace", namespace.name],
+                        env=_env(queues),
+                        requests={"cpu": "50m", "memory": "48Mi", "ephemeral-storage": "16Mi"},
+                        limits={"memory": "128Mi", "ephemeral-storage": "64Mi"},
+                        run_as_user=run_as_user,
+                        taint_key=taint_key,
+                        service_account=account.name,
                     ),
                 ),
             ),
@@ -99,60 +90,11 @@ class GpuWindowRestore(tf.Construct):
         )
 
 
-def _pod(
-    *,
-    account: str,
-    container: tf.job_v1.JobV1SpecTemplateSpecContainer,
-    volume: tf.job_v1.JobV1SpecTemplateSpecVolume,
-    run_as_user: int,
-    taint_key: str,
-) -> tf.job_v1.JobV1SpecTemplateSpec:
-    return _JOB.JobV1SpecTemplateSpec(
-        restart_policy="Never",
-        service_account_name=account,
-        automount_service_account_token=True,
-        enable_service_links=False,
-        termination_grace_period_seconds=30,
-        security_context=pod_security_context(
-            _JOB.JobV1SpecTemplateSpecSecurityContext, run_as_user
-        ),
-        toleration=[_JOB.JobV1SpecTemplateSpecToleration(key=taint_key, operator="Exists")],
-        container=[container],
-        volume=[volume],
-    )
-
-
-def _container(
-    program: PodProgram, image: str, namespace: str, queues: ImmichQueues | None
-) -> tf.job_v1.JobV1SpecTemplateSpecContainer:
-    return _JOB.JobV1SpecTemplateSpecContainer(
-        name=_NAME,
-        image=image,
-        image_pull_policy="IfNotPresent",
-        command=program.command,
-        working_dir=program.directory,
-        args=["--namespace", namespace],
-        env=_env(queues),
-        resources=_JOB.JobV1SpecTemplateSpecContainerResources(
-            requests={"cpu": "50m", "memory": "48Mi", "ephemeral-storage": "16Mi"},
-            limits={"memory": "128Mi", "ephemeral-storage": "64Mi"},
-        ),
-        security_context=container_security_context(
-            _JOB.JobV1SpecTemplateSpecContainerSecurityContext
-        ),
-        volume_mount=[
-            _JOB.JobV1SpecTemplateSpecContainerVolumeMount(
-                name="program", mount_path=program.directory, read_only=True
-            )
-        ],
-    )
-
-
 def _env(queues: ImmichQueues | None) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
     if queues is None:
-        return job_pod.python_env({})
-    env = job_pod.python_env({"IMMICH_URL": queues.url})
+        return jobs.python_env({})
+    env = jobs.python_env({"IMMICH_URL": queues.url})
     if queues.api_key_secret is not None:
         # Without the key the queues stay paused; without the pod the Deployments stay down too.
-        env.append(job_pod.secret_env("IMMICH_API_KEY", queues.api_key_secret, optional=True))
+        env.append(jobs.secret_env("IMMICH_API_KEY", queues.api_key_secret, optional=True))
     return env

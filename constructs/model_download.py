@@ -57,7 +57,7 @@ class ModelDownload(tf.Construct):
         self.config_map = self.program.config_map(
             self, "plan", namespace=namespace, name=self.name, component=_NAME
         )
-        self.resource = tf.job_v1.JobV1(
+        tf.job_v1.JobV1(
             self,
             "Resource",
             metadata=tf.job_v1.JobV1Metadata(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.pod import nested
 from llama_swap_config.cluster.labels import labels
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 
 _PV = tf.persistent_volume_v1
 _PVC = tf.persistent_volume_claim_v1
+
+_VOLUME = "llama-cpp-models"
+"""The PersistentVolume's name, unique in the cluster."""
+_CLAIM = "models"
+
+_Volume = TypeVar("_Volume")
 
 
 class ModelStore(tf.Construct):
@@ -28,8 +38,6 @@ class ModelStore(tf.Construct):
         storage: NfsStorage | LocalSsdStorage,
         size_gib: int,
         prevent_destroy: bool,
-        volume_name: str = "llama-cpp-models",
-        claim_name: str = "models",
     ) -> None:
         """Declare volume and claim.
 
@@ -41,25 +49,24 @@ class ModelStore(tf.Construct):
             size_gib: Capacity in GiB. NFS does not enforce it; the download program checks the
                 free space itself.
             prevent_destroy: Whether Terraform refuses to delete volume and claim.
-            volume_name: The PersistentVolume's name, unique in the cluster.
-            claim_name: The claim's name.
         """
         super().__init__(scope, id)
-        self.claim_name = claim_name
         # A local volume is on one node, and Kubernetes offers it ReadWriteOnce: to all its pods.
         access_modes = ["ReadWriteMany" if isinstance(storage, NfsStorage) else "ReadWriteOnce"]
         volume = _PV.PersistentVolumeV1(
             self,
             "volume",
-            metadata=_PV.PersistentVolumeV1Metadata(name=volume_name, labels=labels("models")),
+            metadata=_PV.PersistentVolumeV1Metadata(name=_VOLUME, labels=labels("models")),
             spec=[
                 _PV.PersistentVolumeV1Spec(
                     capacity={"storage": f"{size_gib}Gi"},
                     access_modes=access_modes,
                     persistent_volume_reclaim_policy="Retain",
-                    storage_class_name=volume_name,
+                    storage_class_name=_VOLUME,
                     volume_mode="Filesystem",
-                    mount_options=_mount_options(storage),
+                    mount_options=(
+                        list(storage.mount_options) if isinstance(storage, NfsStorage) else None
+                    ),
                     node_affinity=_node_affinity(storage),
                     persistent_volume_source=_source(storage),
                 )
@@ -70,12 +77,12 @@ class ModelStore(tf.Construct):
             self,
             "claim",
             metadata=_PVC.PersistentVolumeClaimV1Metadata(
-                name=claim_name, namespace=namespace.name, labels=labels("models")
+                name=_CLAIM, namespace=namespace.name, labels=labels("models")
             ),
             spec=_PVC.PersistentVolumeClaimV1Spec(
                 access_modes=access_modes,
-                storage_class_name=volume_name,
-                volume_name=volume_name,
+                storage_class_name=_VOLUME,
+                volume_name=_VOLUME,
                 resources=_PVC.PersistentVolumeClaimV1SpecResources(
                     requests={"storage": f"{size_gib}Gi"}
                 ),
@@ -90,6 +97,15 @@ class ModelStore(tf.Construct):
             depends_on=[namespace.resource, volume],
         )
 
+    def volume(self, struct: Callable[..., _Volume]) -> _Volume:
+        """Declare a pod's volume of that claim, named `models`.
+
+        Args:
+            struct: The provider's class, of which each kind of pod has one of its own.
+        """
+        claim = nested(struct, "persistent_volume_claim")
+        return struct(name="models", persistent_volume_claim=claim(claim_name=_CLAIM))
+
 
 def _source(
     storage: NfsStorage | LocalSsdStorage,
@@ -103,10 +119,6 @@ def _source(
     return _PV.PersistentVolumeV1SpecPersistentVolumeSource(
         local=_PV.PersistentVolumeV1SpecPersistentVolumeSourceLocal(path=storage.path)
     )
-
-
-def _mount_options(storage: NfsStorage | LocalSsdStorage) -> list[str] | None:
-    return list(storage.mount_options) if isinstance(storage, NfsStorage) else None
 
 
 def _node_affinity(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from constructs import jobs
 from constructs import terraform as tf
 
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
-from llama_swap_config.cluster.labels import labels
 from llama_swap_config.cluster.upkeep import Upkeep
 
-_CRON = tf.cron_job_v1
 _NAME = "model-upkeep"
 
 
@@ -41,39 +40,27 @@ class ModelUpkeep(tf.Construct):
             upkeep: When, and how fast.
         """
         super().__init__(scope, id)
-        self.resource = _CRON.CronJobV1(
+        jobs.cron_job(
             self,
-            "Resource",
-            metadata=_CRON.CronJobV1Metadata(
-                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            spec=_CRON.CronJobV1Spec(
-                schedule=upkeep.schedule,
-                concurrency_policy="Forbid",
-                starting_deadline_seconds=3600,
-                successful_jobs_history_limit=1,
-                failed_jobs_history_limit=1,
-                job_template=_CRON.CronJobV1SpecJobTemplate(
-                    metadata=_CRON.CronJobV1SpecJobTemplateMetadata(labels=labels(_NAME)),
-                    spec=tf.job_template_spec(
-                        spec.build(
-                            component=_NAME,
-                            program=download.program,
-                            config_map=download.name,
-                            store=store,
-                            # A pod that cannot start, or hangs on the volume, must not keep the
-                            # next Job from coming; a failure is to be seen, and then to go.
-                            active_deadline_s=6 * 3600,
-                            ttl_s_after_finished=7 * 24 * 3600,
-                            args=(
-                                "--verify",
-                                *(("--quarantine",) if upkeep.quarantine else ()),
-                                *("--rate-mb-s", str(upkeep.verify_rate_mb_s)),
-                                "--prune",
-                                *("--grace-h", str(upkeep.prune_grace_h)),
-                            ),
-                        )
-                    ),
+            name=_NAME,
+            namespace=namespace,
+            schedule=upkeep.schedule,
+            starting_deadline_s=3600,
+            job=spec.build(
+                component=_NAME,
+                program=download.program,
+                config_map=download.name,
+                store=store,
+                # A pod that cannot start, or hangs on the volume, must not keep the next Job from
+                # coming; a failure is to be seen, and then to go.
+                active_deadline_s=6 * 3600,
+                ttl_s_after_finished=7 * 24 * 3600,
+                args=(
+                    "--verify",
+                    *(("--quarantine",) if upkeep.quarantine else ()),
+                    *("--rate-mb-s", str(upkeep.verify_rate_mb_s)),
+                    "--prune",
+                    *("--grace-h", str(upkeep.prune_grace_h)),
                 ),
             ),
             depends_on=[download.config_map, store.claim],

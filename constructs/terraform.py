@@ -9,7 +9,14 @@ from __future__ import annotations
 import os
 from typing import Any, cast
 
-from cdktf import App, PgBackend, TerraformResourceLifecycle, TerraformStack, Testing
+from cdktf import (
+    App,
+    PgBackend,
+    TerraformResource,
+    TerraformResourceLifecycle,
+    TerraformStack,
+    Testing,
+)
 from constructs import Construct
 
 from constructs.lazy_package import lazy_package
@@ -38,7 +45,7 @@ __all__ = [
     "App",
     "Construct",
     "PgBackend",
-    "TerraformResourceLifecycle",
+    "TerraformResource",
     "TerraformStack",
     "Testing",
     "config_map_v1",

@@ -17,7 +17,7 @@ class ConfigError(Exception):
         return cls(f"{subject}: {field} is {shown}; allowed: {allowed}; {remedy}")
 
 
-def require_setting(condition: bool, name: str, value: object, allowed: str) -> None:
+def require_setting(condition: object, name: str, value: object, allowed: str) -> None:
     """Refuse a value of stacks/production.py that is not what it allows.
 
     Raises:

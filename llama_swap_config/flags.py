@@ -169,37 +169,34 @@ def check_extra_args(subject: str, extra_args: tuple[str, ...]) -> None:
         ConfigError: for a flag that is reserved or unknown, a value that is missing or stray, and
             text that llama-swap or its word splitting would change.
     """
+
+    def refusal(word: str, allowed: str, remedy: str) -> ConfigError:
+        return ConfigError.of(subject, "extra_args", word, allowed=allowed, remedy=remedy)
+
     words = iter(extra_args)
     for word in words:
         flag, equals, _ = word.partition("=")
         known = BY_NAME.get(flag)
         if known is not None and known.refusal:
-            raise ConfigError.of(
-                subject, "extra_args", word, allowed=f"not {flag}", remedy=known.refusal
-            )
+            raise refusal(word, f"not {flag}", known.refusal)
         if equals or known is None:
-            raise ConfigError.of(
-                subject,
-                "extra_args",
+            raise refusal(
                 word,
-                allowed="flags listed in llama_swap_config/flags.py",
-                remedy="write flag and value as two words, or add the flag there after reading "
+                "flags listed in llama_swap_config/flags.py",
+                "write flag and value as two words, or add the flag there after reading "
                 "`llama-server --help` of the pinned build",
             )
         if known.takes_value:
             value = next(words, None)
             if value is None or value.startswith("--"):
-                raise ConfigError.of(
-                    subject, "extra_args", word, allowed=f"{flag} VALUE", remedy="add its value"
-                )
-            if "${" in value or any(ord(character) < 32 for character in value):
-                raise ConfigError.of(
-                    subject,
-                    "extra_args",
-                    value,
-                    allowed="one line without '${'",
-                    remedy="write the value itself",
-                )
+                raise refusal(word, f"{flag} VALUE", "add its value")
+            if not is_one_line(value):
+                raise refusal(value, "one line without '${'", "write the value itself")
+
+
+def is_one_line(text: str) -> bool:
+    """Whether llama-swap takes a text as it is: no macro, no control character."""
+    return "${" not in text and all(ord(character) >= 32 for character in text)
 
 
 def switched_on(extra_args: Sequence[str], on: str, *, off: str | None = None) -> bool:

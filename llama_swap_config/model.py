@@ -94,30 +94,31 @@ class Model:
         self._check_env()
         llama_server_flags.check_extra_args(f"model {self.id!r}", self.extra_args)
 
-    def _error(self, name: str, value: object, allowed: str, remedy: str) -> ConfigError:
+    def error(self, name: str, value: object, allowed: str, remedy: str) -> ConfigError:
+        """Say what is wrong with a field of this model, or with what it is made of."""
         return ConfigError.of(f"model {self.id!r}", name, value, allowed=allowed, remedy=remedy)
 
     def _check_names(self) -> None:
         if not isinstance(self.id, str) or not _ID.fullmatch(self.id) or self.id in _RESERVED_IDS:
-            raise self._error(
+            raise self.error(
                 "id", self.id, "a DNS label: a-z, 0-9 and '-', at most 63, not 'blobs' or 'sets'",
                 "rename the model",
             )  # fmt: skip
         if not _REPOSITORY.fullmatch(self.repository):
-            raise self._error(
+            raise self.error(
                 "repository", self.repository, "owner/name", "copy it from the hub's page"
             )
         for alias in self.aliases:
             if not _ALIAS.fullmatch(alias):
-                raise self._error(
+                raise self.error(
                     "aliases",
                     alias,
                     "letters, digits and '._:/-', at most 128",
                     "rename the alias",
                 )
         for name, text in (("name", self.name), ("description", self.description)):
-            if "${" in text or any(ord(character) < 32 for character in text):
-                raise self._error(
+            if not llama_server_flags.is_one_line(text):
+                raise self.error(
                     name, text, "one line of text without '${' (llama-swap reads it as a macro)",
                     "reword it",
                 )  # fmt: skip
@@ -129,11 +130,11 @@ class Model:
             ("parallel_slots", self.parallel_slots, 1),
         ):
             if type(value) is not int or value < minimum:
-                raise self._error(
+                raise self.error(
                     name, value, f"a whole number, at least {minimum}", "correct the number"
                 )
         if (self.projector is None) != (self.image_max_tokens is None):
-            raise self._error(
+            raise self.error(
                 "image_max_tokens", self.image_max_tokens,
                 "a number with a projector, None without one",
                 "set projector and image_max_tokens together",
@@ -141,12 +142,12 @@ class Model:
         if self.image_max_tokens is None:
             return
         if type(self.image_max_tokens) is not int or self.image_max_tokens < 8:
-            raise self._error(
+            raise self.error(
                 "image_max_tokens", self.image_max_tokens, "a whole number, at least 8",
                 "correct the number",
             )  # fmt: skip
         if self.context // self.parallel_slots <= self.image_max_tokens:
-            raise self._error(
+            raise self.error(
                 "context", self.context,
                 f"per slot more than image_max_tokens ({self.image_max_tokens}) "
                 f"with parallel_slots {self.parallel_slots}",
@@ -163,9 +164,9 @@ class Model:
         )
         for name, value, allowed in choices:
             if value not in allowed:
-                raise self._error(name, value, ", ".join(map(str, allowed)), "choose one of them")
+                raise self.error(name, value, ", ".join(map(str, allowed)), "choose one of them")
         if self.kv_cache_type_k != self.kv_cache_type_v:
-            raise self._error(
+            raise self.error(
                 "kv_cache_type_v", self.kv_cache_type_v,
                 f"the same as kv_cache_type_k ({self.kv_cache_type_k})",
                 "set both alike: a mixed cache falls back to the CPU",
@@ -176,22 +177,22 @@ class Model:
         for name, maximum in bounds.items():
             value = getattr(self.sampling, name)
             if value is not None and not 0 <= value <= maximum:
-                raise self._error(f"sampling.{name}", value, f"0 to {maximum:g}", "correct it")
+                raise self.error(f"sampling.{name}", value, f"0 to {maximum:g}", "correct it")
 
     def _check_env(self) -> None:
         for name, value in self.env.items():
             if not _ENV_NAME.fullmatch(name):
-                raise self._error("env", name, "names of A-Z, 0-9 and '_'", "rename the variable")
+                raise self.error("env", name, "names of A-Z, 0-9 and '_'", "rename the variable")
             if name in _RESERVED_ENV:
-                raise self._error(
+                raise self.error(
                     "env", name, f"any name but {', '.join(_RESERVED_ENV)}", "leave it out"
                 )
             if name.startswith("LLAMA_ARG_"):
-                raise self._error(
+                raise self.error(
                     "env", name, "no LLAMA_ARG_..., which llama-server reads as a flag that no "
                     "check has seen", "say it in extra_args",
                 )  # fmt: skip
             if "${" in value or "\n" in value or "\0" in value:
-                raise self._error(
+                raise self.error(
                     f"env.{name}", value, "one line without '${'", "write the value itself"
                 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from llama_swap_config.cluster.gpu_tenants import GpuWindow
+from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
@@ -19,11 +20,8 @@ from llama_swap_config.fit.budget import Node
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
-from stacks.gpu_window_checks import check_gpu_window
-from stacks.patterns import ADDRESS, DNS_LABEL, SCHEDULE
 
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +87,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("namespace", "service"):
             value = getattr(self, name)
-            require_setting(bool(DNS_LABEL.fullmatch(value)), name, value, "a DNS label")
+            require_setting(DNS_LABEL.fullmatch(value), name, value, "a DNS label")
         for value in self.client_namespaces:
-            require_setting(
-                bool(DNS_LABEL.fullmatch(value)), "client_namespaces", value, "DNS labels"
-            )
+            require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "DNS labels")
         for value in self.internal_ranges:
             require_setting(
                 _is_cidr(value), "internal_ranges", value, "CIDR, as in '203.0.113.0/24'"
@@ -101,7 +97,7 @@ class Settings:
         for name in ("llama_swap_image", "python_image"):
             value = getattr(self, name)
             require_setting(
-                bool(_IMAGE.fullmatch(value)), name, value, "an image pinned by its @sha256 digest"
+                _IMAGE.fullmatch(value), name, value, "an image pinned by its @sha256 digest"
             )
         require_setting(
             self.engine_build >= 1, "engine_build", self.engine_build, "a build of llama.cpp"
@@ -122,7 +118,7 @@ class Settings:
         for name in ("hf_endpoint", "https_proxy"):
             value = getattr(self, name)
             require_setting(
-                value is None or bool(ADDRESS.fullmatch(value)),
+                value is None or ADDRESS.fullmatch(value),
                 name,
                 value,
                 "http(s)://host[:port][/path], without a login",
@@ -133,47 +129,29 @@ class Settings:
             self.warm_wait_s,
             "at least 0, or None for no warm-up",
         )
-        if self.upkeep is not None:
-            self._check_upkeep(self.upkeep)
-        if self.gpu_window is not None:
-            check_gpu_window(self.gpu_window, namespace=self.namespace)
-        self._check_front_end()
-        require_setting(
-            bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
-            "api_key_secret",
-            self.api_key_secret,
-            "a Secret's name exactly when llama_swap.api_key_env names variables",
-        )
-
-    def _check_front_end(self) -> None:
+        for tenant in () if self.gpu_window is None else self.gpu_window.tenants:
+            require_setting(
+                tenant.namespace != self.namespace,
+                "gpu_window.tenants.namespace",
+                tenant.namespace,
+                "another namespace than the endpoint's own",
+            )
         require_setting(
             self.front_end in FRONT_ENDS, "front_end", self.front_end, " or ".join(FRONT_ENDS)
         )
         for value in self.llama_swap.api_key_env:
-            require_setting(
-                bool(_VARIABLE.fullmatch(value)),
-                "llama_swap.api_key_env",
-                value,
-                "names of environment variables",
-            )
             require_setting(
                 value not in FRONT_ENDS[self.front_end].inherited_keys,
                 "llama_swap.api_key_env",
                 value,
                 "another name: each llama-server would inherit it and ask for the key itself",
             )
-
-    @staticmethod
-    def _check_upkeep(upkeep: Upkeep) -> None:
         require_setting(
-            bool(SCHEDULE.fullmatch(upkeep.schedule)),
-            "upkeep.schedule",
-            upkeep.schedule,
-            "five fields of cron, as in '17 4 * * 0'",
+            bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
+            "api_key_secret",
+            self.api_key_secret,
+            "a Secret's name exactly when llama_swap.api_key_env names variables",
         )
-        for name, least in (("verify_rate_mb_s", 1), ("prune_grace_h", 1)):
-            value = getattr(upkeep, name)
-            require_setting(value >= least, f"upkeep.{name}", value, f"at least {least}")
 
     @property
     def node(self) -> Node:

@@ -26,7 +26,7 @@ from ops.commands.bench.album.sample_pictures import write_sample_pictures
 from ops.commands.bench.answers import Journal, create, read_answers
 from ops.commands.bench.asking import schedule
 from ops.commands.bench.asking.exchange import Asker
-from ops.commands.bench.asking.measure import measure
+from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import prompt_of
 from ops.commands.bench.asking.plan import Plan
 from ops.commands.bench.asking.progress import Shown
@@ -75,14 +75,7 @@ def overhead(answers: list[Answer]) -> Overhead:
 
 
 def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
-    """Ask a slow tiny model about some photos, as the command does.
-
-    Args:
-        folder: An empty directory.
-        count: How many photos.
-        layers: Of the model.
-        console: Where progress goes.
-    """
+    """Ask a slow tiny model about `count` photos in an empty folder, as the command does."""
     store = make_store(folder / "models")
     name = store.models[0].model.id
     tiny_models.write_weights(folder / "models" / name / "model.gguf", name, layers=layers)
@@ -99,13 +92,14 @@ def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
     served = serve.start(store, folder, front_end=None, port=None, say=console.print)
     try:
         with ExitStack() as stack:
-            measure(
+            measurement = Measurement(
                 plan,
                 stack.enter_context(Journal(run_dir)),
                 endpoint=stack.enter_context(Endpoint(served.url, key=api_key())),
                 asker=stack.enter_context(Asker(served.url, key=api_key(), timeout_s=300)),
                 shown=stack.enter_context(Shown(console)),
             )
+            measurement.run()
     finally:
         serve.stop(folder)
     return overhead(read_answers(run_dir))

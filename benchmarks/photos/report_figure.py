@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ops.commands.bench.report import render
+from ops.commands.bench.report.page import render
 from tests.ops.commands.bench.drawn_photos import write_drawn_photo
 from tests.ops.commands.bench.report_runs import THREE, photos, planted_run, summary_of
 from tests.real.bench.devtools import Page, chromium

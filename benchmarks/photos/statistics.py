@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics
 
-from ops.commands.bench.results import Answer, Key, ModelRun, Photo, Run
+from ops.commands.bench.results import Run
 from ops.commands.bench.statistics.summarise import summarise
+from tests.ops.commands.bench.planted_scores import planted_run
 
 MODELS = {"model-a": 1.0, "model-b": 1.1, "model-c": 1.5}
 """Id -> the error of its scores, in standard deviations of how much a photo is liked."""
@@ -26,44 +27,18 @@ PHOTOS, RESAMPLES, TOP_K = 1000, 2000, 100
 ROUNDS, PEER_RESAMPLES = 5, 20
 
 
-def planted_run(*, favourites: bool, ratings: bool) -> Run:
-    """Write down a run whose scores see what the owner likes, with errors."""
+def album(*, favourites: bool, ratings: bool) -> Run:
+    """Plant a run whose scores see what the owner likes, with errors."""
     random = np.random.default_rng(1)
     liked = random.standard_normal(PHOTOS)
     rating = np.digitize(liked, [-1.2, -0.4, 0.4, 1.2]) + 1
-    photos = tuple(
-        Photo(
-            image_sha256=f"{index:064x}",
-            original_sha256=f"{index:064x}",
-            name=f"{index}.jpg",
-            favourite=bool(liked[index] > 1) if favourites else None,
-            rating=int(rating[index]) if ratings else None,
-            burst=index,
-        )
-        for index in range(PHOTOS)
-    )
-    answers = []
-    for model, error in MODELS.items():
-        scores = 3 + liked + error * random.standard_normal(PHOTOS)
-        for photo, score in zip(photos, scores, strict=True):
-            key = Key(
-                model_sha256=model,
-                prompt_sha256="",
-                image_sha256=photo.image_sha256,
-                method="score",
-            )
-            answers.append(Answer(key=key, model=model, score=float(score), wall_s=1.0))
-    return Run(
-        id="planted",
-        started_at=0.0,
-        source="planted",
-        provenance={},
-        models=tuple(
-            ModelRun(id=each, name=each, sha256=each, context=3072, quantisation="Q4_K_M")
-            for each in MODELS
-        ),
-        photos=photos,
-        answers=tuple(answers),
+    return planted_run(
+        {
+            model: 3 + liked + error * random.standard_normal(PHOTOS)
+            for model, error in MODELS.items()
+        },
+        favourite=liked > 1 if favourites else None,
+        rating=rating if ratings else None,
     )
 
 
@@ -108,7 +83,7 @@ def main() -> None:
         ("ratings", False, True),
         ("both", True, True),
     ):
-        run = planted_run(favourites=favourites, ratings=ratings)
+        run = album(favourites=favourites, ratings=ratings)
 
         def ours(run: Run = run) -> object:
             return summarise(run, resamples=RESAMPLES, top_k=TOP_K)

@@ -8,10 +8,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from unittest import mock
 
 from benchmarks.swap.ask import Answer
 from benchmarks.swap.watch import PARTS, PERIOD_S, Swap, Watch, is_healthy, swap_of
@@ -136,17 +137,10 @@ class LimitArm:
 def front_end(
     name: FrontEndName, store: LocalStore, folder: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[FrontEndArm]:
-    """Run a front end while the context lasts.
-
-    Args:
-        name: Which one.
-        store: What it serves.
-        folder: A directory of its own.
-        env: Variables beside this process's own; left out: none.
-    """
+    """Run a front end in a folder of its own while the context lasts."""
     try:
-        with _environment(env or {}):
-            served = serve.start(store, folder, front_end=name, port=None, say=_say_nothing)
+        with mock.patch.dict(os.environ, env or {}):
+            served = serve.start(store, folder, front_end=name, port=None, say=lambda _line: None)
         yield FrontEndArm(served)
     finally:
         with uninterrupted():
@@ -183,20 +177,3 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
-
-
-@contextmanager
-def _environment(env: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        for name in env:
-            with suppress(KeyError):
-                del os.environ[name]
-        os.environ.update(before)
-
-
-def _say_nothing(_line: str) -> None:
-    pass

@@ -109,15 +109,6 @@ def _has_token(line: bytes) -> bool:
     return bool(choices[0].get("delta", {}).get("content"))
 
 
-def call(method: str, port: int, path: str, body: object = None, *, timeout_s: float = 60) -> None:
-    """Send a request whose answer does not matter, such as one to unload a model."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        headers = {"Content-Type": "application/json", **authorization()}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        connection.getresponse().read()
-
-
 class Clients:
     """Clients that ask one model again as soon as they have an answer."""
 

@@ -46,12 +46,7 @@ _FIGURE = ROOT / "docs" / "figures" / "swap.svg"
 
 
 def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str, Any]:
-    """Measure, and print a table as soon as its figures are there.
-
-    Args:
-        options: Of the command line.
-        console: Where the tables go.
-        folder: An empty directory.
+    """Measure in an empty folder, and print each table as soon as its figures are there.
 
     Returns:
         Every figure, as plain data.

@@ -25,11 +25,7 @@ class LateStart:
     """Delays each start of the llama-servers that get its environment."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the pipe; it is fed while the context lasts.
-
-        Args:
-            folder: A directory of its own.
-        """
+        """Make the pipe in a new folder; it is fed while the context lasts."""
         folder.mkdir(parents=True)
         self.delay_s = 0.0
         """Seconds from a start until its template is there."""

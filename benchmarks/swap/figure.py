@@ -39,11 +39,7 @@ _STYLE = """
 
 
 def render(found: Mapping[str, Sequence[Swap]], note: str) -> str:
-    """Draw a bar an arm: the medians of its parts, one behind the other.
-
-    Args:
-        found: The swaps of each arm.
-        note: A line below: when, and on what.
+    """Draw one bar per arm: the medians of its parts, stacked, with a note below.
 
     Returns:
         A whole SVG document.

@@ -43,11 +43,6 @@ def interleaved(arms: Sequence[Arm], count: int, step: Step) -> dict[str, list[S
     """Swap so many times in each arm, in turn, so that noise hits all alike.
 
     The very first load of an arm is not counted: nothing was there to be ended.
-
-    Args:
-        arms: Whose swaps to time.
-        count: Swaps of each.
-        step: Is told after each.
     """
     found: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
     for arm in arms:
@@ -62,15 +57,7 @@ def interleaved(arms: Sequence[Arm], count: int, step: Step) -> dict[str, list[S
 def late_starts(
     store: LocalStore, folder: Path, delays_s: Sequence[float], count: int, step: Step
 ) -> dict[float, dict[str, list[Swap]]]:
-    """Swap to llama-servers that start late.
-
-    Args:
-        store: What is served.
-        folder: A directory of its own.
-        delays_s: By how many seconds.
-        count: Swaps of each arm with each delay.
-        step: Is told after each.
-    """
+    """Swap to llama-servers that start late, in a folder of its own."""
     found: dict[float, dict[str, list[Swap]]] = {}
     with ExitStack() as stack:
         late = {
@@ -103,12 +90,6 @@ def busy(
     """Swap while four clients ask the loaded model in a closed loop.
 
     An arm in which the other model did not answer once is not tried again.
-
-    Args:
-        arms: The front ends.
-        count: Swaps of each.
-        limit_s: Seconds until the other model is given up.
-        step: Is told after each.
     """
     found: dict[str, list[Busy]] = {arm.name: [] for arm in arms}
     for _ in range(count):
@@ -134,13 +115,7 @@ def _busy_swap(arm: FrontEndArm, limit_s: float) -> Busy:
 
 
 def after_disconnect(arms: Sequence[FrontEndArm], count: int, step: Step) -> dict[str, list[Swap]]:
-    """Swap right after the only client of the loaded model left in the middle of its stream.
-
-    Args:
-        arms: The front ends.
-        count: Swaps of each.
-        step: Is told after each.
-    """
+    """Swap right after the only client of the loaded model left in the middle of its stream."""
     found: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
     for arm in arms:
         arm.load(MODELS[0])

@@ -16,11 +16,7 @@ MODELS = ("tiny-a", "tiny-b")
 
 
 def make_store(folder: Path) -> LocalStore:
-    """Write both models.
-
-    Args:
-        folder: An empty directory.
-    """
+    """Write both models into an empty folder."""
     locked = []
     for name in MODELS:
         home = folder / name

@@ -7,11 +7,13 @@ configuration without it.
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.swap.arms import FrontEndArm, front_end, uninterrupted
-from benchmarks.swap.ask import LONG_TOKENS, Answer, call
+from benchmarks.swap.ask import LONG_TOKENS, Answer
 from benchmarks.swap.scenarios import Step
 from benchmarks.swap.tiny_store import MODELS
 from benchmarks.swap.watch import PERIOD_S, is_healthy, llama_servers
@@ -27,6 +29,7 @@ from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import available
+from ops.endpoint.api_key import authorization
 from ops.machine.processes import Processes
 
 SETTINGS: Mapping[FrontEndName, str] = {"llama-swap": "cmdStop", "llama-server": "stop-timeout"}
@@ -47,14 +50,7 @@ class Unloads:
 def unloads(
     store: LocalStore, folder: Path, count: int, step: Step
 ) -> dict[FrontEndName, Unloads]:
-    """Unload in the middle of a stream, with the setting and without, in turn.
-
-    Args:
-        store: What is served.
-        folder: A directory of its own.
-        count: Unloads of each.
-        step: Is told after each.
-    """
+    """Unload in the middle of a stream, with the setting and without, in turn."""
     found: dict[FrontEndName, Unloads] = {}
     for name in available():
         times = found[name] = Unloads(ours_s=[], plain_s=[])
@@ -85,7 +81,11 @@ def _unload(arm: FrontEndArm) -> float:
 
 def _call(arm: FrontEndArm) -> None:
     path, body = FRONT_ENDS[arm.served.front_end].unload(MODELS[0])
-    call("POST", arm.port, path, body)
+    connection = http.client.HTTPConnection("127.0.0.1", arm.port, timeout=60)
+    with closing(connection), suppress(OSError, http.client.HTTPException):
+        headers = {"Content-Type": "application/json", **authorization()}
+        connection.request("POST", path, json.dumps(body), headers)
+        connection.getresponse().read()
 
 
 @contextmanager

@@ -51,10 +51,7 @@ def swap_of(started: float, moments: dict[str, float], gaps_s: list[float]) -> S
 
 
 def llama_servers(pid: int) -> dict[int, int]:
-    """Find the models' processes of a front end that have not begun to end.
-
-    Args:
-        pid: The front end's.
+    """Find the models' processes that a front end started and that have not begun to end.
 
     Returns:
         Process id -> port.

@@ -55,13 +55,7 @@ Summary = dict[str, Errors]
 
 
 def measure(programs: Path, engine_build: int, peer: Path | None) -> list[Row]:
-    """Ask all of them about each case.
-
-    Args:
-        programs: The directory of llama-server and ggml-rpc-server.
-        engine_build: Their build of llama.cpp.
-        peer: From `gguf_parser`; None: it cannot be had.
-    """
+    """Collect what each of the three says about each case; without `peer` only two."""
     rows = []
     for case in track(cases(), "asking", transient=True):
         with tempfile.TemporaryDirectory() as name:

@@ -29,9 +29,6 @@ VERSION = re.findall(r"gguf-parser-go (v\S+)", (_SOURCE / "go.mod").read_text())
 def gguf_parser(say: Say) -> Path:
     """Find the program that asks the library, or build it.
 
-    Args:
-        say: Takes a line for the operator.
-
     Raises:
         OpsError: without Go, or when the build fails.
     """

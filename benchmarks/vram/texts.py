@@ -65,16 +65,10 @@ class TextShape:
             yield f"blk.{layer}.{name}.weight", shape, kind
 
 
-def write_text(path: Path, shape: TextShape, *, train_context: int = 262144) -> None:
-    """Write a language model.
-
-    Args:
-        path: The file.
-        shape: Of its tensors.
-        train_context: In tokens.
-    """
+def write_text(path: Path, shape: TextShape) -> None:
+    """Write a language model."""
     writer = gguf.GGUFWriter(path, "qwen3vl" if shape.vision else "qwen3")
-    writer.add_context_length(train_context)
+    writer.add_context_length(262144)
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.feed_forward)

@@ -99,12 +99,7 @@ class ResamplerShape:
 
 
 def write_tower(path: Path, shape: TowerShape | ResamplerShape) -> None:
-    """Write a projector.
-
-    Args:
-        path: The file.
-        shape: Of its tensors.
-    """
+    """Write a projector."""
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type(gguf.GGUFType.MMPROJ)
     writer.add_clip_has_vision_encoder(True)

@@ -28,11 +28,10 @@ from types import FrameType
 from .contract import BAD_DATA, TRANSIENT
 from .errors import DownloadError
 from .hub import Hub
-from .options import Options
 from .plan import read_plan
-from .progress import PlainReport
+from .progress import PlainReport, Say
 from .pull import pull
-from .text import Say
+from .run import Options
 from .upkeep import prune, verify, wrong_text
 from .volume import volume_error
 
@@ -82,7 +81,7 @@ def run(options: argparse.Namespace, say: Say) -> None:
     if options.verify:
         wrong = verify(options.models, rate_mb_s=options.rate_mb_s, say=say)
     if options.quarantine or not (options.prune or options.verify):
-        hub = Hub.of_environment(timeout_s=options.timeout_s)
+        hub = Hub(timeout_s=options.timeout_s)
         report = PlainReport(say)
         pull(plan, options.models, hub, wrong=wrong, options=how, report=report, say=say)
     if wrong:

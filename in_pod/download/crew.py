@@ -1,10 +1,17 @@
-"""The threads of a run."""
+"""The threads of a run: all of them together, the one that flushes and the one that hashes."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+
+from .journal import MIB
+from .transfer import Transfer
+
+FLUSH_BYTES = 32 * MIB
+"""Written pages are pushed out this often: NFS takes them more slowly than the network gives them,
+and the ones that wait count against the pod's memory limit. Twice as many stop the connections."""
 
 
 class Crew:
@@ -49,3 +56,76 @@ class Crew:
                     self.error = error
                 self.ending.set()
                 self.changed.notify_all()
+
+
+class Flusher:
+    """Flushes a file when enough of it waits, and holds connections up while too much does."""
+
+    def __init__(self, transfers: Iterable[Transfer], crew: Crew) -> None:
+        """Nothing waits yet."""
+        self._crew = crew
+        self._unsynced = dict.fromkeys(transfers, 0)
+
+    def add(self, transfer: Transfer, count: int) -> None:
+        """Note that so many bytes were written, and wait while too many are not flushed."""
+        with self._crew.changed:
+            self._unsynced[transfer] += count
+            if self._unsynced[transfer] >= FLUSH_BYTES:
+                self._crew.changed.notify_all()
+            while self._unsynced[transfer] >= 2 * FLUSH_BYTES and not self._crew.ending.is_set():
+                self._crew.changed.wait(0.5)
+
+    def __call__(self) -> None:
+        """Flush until the run ends."""
+        while not self._crew.ending.is_set():
+            with self._crew.changed:
+                full = [item for item in self._unsynced.items() if item[1] >= FLUSH_BYTES]
+                if not full:
+                    self._crew.changed.wait(0.5)
+                    continue
+            for transfer, count in full:
+                transfer.flush()
+                with self._crew.changed:
+                    self._unsynced[transfer] -= count
+                    self._crew.changed.notify_all()
+
+
+class Hasher:
+    """Hashes what has come, read back from the volume, and says of a whole file what it is."""
+
+    def __init__(
+        self,
+        transfers: Sequence[Transfer],
+        crew: Crew,
+        *,
+        right: Callable[[Transfer], None],
+        wrong: Callable[[Transfer], None],
+    ) -> None:
+        """Hash nothing yet.
+
+        Args:
+            transfers: The files.
+            crew: Whose thread it is.
+            right: Takes a file whose sha256 is the planned one.
+            wrong: Takes one with another sha256.
+        """
+        self._transfers = transfers
+        self._crew = crew
+        self._right = right
+        self._wrong = wrong
+        self._buffer = memoryview(bytearray(MIB))
+
+    def __call__(self) -> None:
+        """Hash until the run ends."""
+        while not self._crew.ending.is_set():
+            if not any(self._hash_on(transfer) for transfer in self._transfers):
+                self._crew.ending.wait(0.02)
+
+    def _hash_on(self, transfer: Transfer) -> bool:
+        """Hash what has come of a file; whether anything had."""
+        if transfer.finished:
+            return False
+        hashed = transfer.hash_front(self._buffer, FLUSH_BYTES)
+        if transfer.hashed_whole:
+            (self._right if transfer.is_right() else self._wrong)(transfer)
+        return hashed > 0

@@ -6,13 +6,12 @@ import collections
 import time
 from dataclasses import dataclass, field
 
-from .answers import check_status
 from .connection import Connection, Response
 from .contract import NOT_AS_PLANNED
 from .errors import DownloadError, RetryError
 from .filler import Filler
-from .hub import Addresses, Hub
-from .patience import Patience
+from .hub import Addresses, Hub, check_status
+from .pace import Patience
 from .segments import Segments
 from .transfer import Transfer
 

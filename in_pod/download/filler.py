@@ -8,13 +8,11 @@ import time
 from dataclasses import dataclass, field
 
 from .connection import Response, reason_of
-from .crew import Crew
+from .crew import Crew, Flusher
 from .errors import RetryError
-from .flusher import Flusher
 from .journal import SEGMENT_BYTES
 from .lease import Lease
-from .pace import Rates
-from .patience import Patience
+from .pace import Patience, Rates
 from .transfer import Transfer
 
 CHUNK_BYTES = 1 << 18

@@ -1,48 +1,40 @@
-"""The hub: where it says that a file's bytes are, and what it is told."""
+"""The hub: what it is told, where it says that a file's bytes are, and what its answers mean."""
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import http.client
 import os
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterable
-from typing import Self
 
-from .answers import check_promise, check_status
 from .connection import Address, Connection, Network, is_address
-from .contract import NOT_AS_PLANNED
+from .contract import NO_ACCESS, NOT_AS_PLANNED
 from .errors import DownloadError, RetryError
-from .plan import File
+from .plan import SHA256, File
 
 
 class Hub:
     """Where files come from: a Hugging Face endpoint."""
 
-    def __init__(self, endpoint: str, token: str | None, *, timeout_s: float = 30.0) -> None:
-        """Talk to an endpoint, with a token where one is given.
+    def __init__(self, *, timeout_s: float = 30.0) -> None:
+        """Talk to HF_ENDPOINT, or the public hub, with HF_TOKEN where it is set.
 
         Raises:
             DownloadError: with NOT_AS_PLANNED when endpoint, token or proxy cannot be used.
         """
+        endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
         self._endpoint = endpoint.rstrip("/")
         if not is_address(self._endpoint):
             raise DownloadError(NOT_AS_PLANNED, f"HF_ENDPOINT {endpoint!r} is no http(s) address")
-        token = (token or "").strip()
+        token = os.environ.get("HF_TOKEN", "").strip()
         if not all(33 <= ord(character) < 127 for character in token):
             raise DownloadError(NOT_AS_PLANNED, "HF_TOKEN holds what no token holds; set it anew")
         self._token = token
         self._network = Network(timeout_s=timeout_s)
-
-    @classmethod
-    def of_environment(cls, *, timeout_s: float = 30.0) -> Self:
-        """Talk to HF_ENDPOINT, or the public hub, with HF_TOKEN where it is set.
-
-        Raises:
-            DownloadError: as the constructor.
-        """
-        endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-        return cls(endpoint, os.environ.get("HF_TOKEN"), timeout_s=timeout_s)
 
     def resolve(self, file: File) -> Address:
         """Ask the hub where a file's bytes are; one request, whatever the file's length.
@@ -89,11 +81,9 @@ class Hub:
             raise RetryError("a redirect to no address") from error
         if not is_address(url):
             raise RetryError("a redirect to no address")
-        return Address(url=url, at_hub=self._is_own(url), hops=address.hops + 1)
-
-    def _is_own(self, url: str) -> bool:
-        """Whether an address is of the hub's own origin: only there does the token go."""
-        return _origin(self._endpoint) == _origin(url)
+        # Only to the hub's own origin does the token go.
+        at_hub = _origin(self._endpoint) == _origin(url)
+        return Address(url=url, at_hub=at_hub, hops=address.hops + 1)
 
     def open(self, address: Address) -> Connection:
         """Prepare a connection to an address; the token leaves for the hub alone."""
@@ -140,3 +130,59 @@ def _in_a_circle(file: File) -> DownloadError:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def check_status(file: File, response: http.client.HTTPResponse, *, at_hub: bool) -> None:
+    """Say what a status means; the address is not said, because it may be a signed one.
+
+    Raises:
+        DownloadError: when no other attempt can help.
+        RetryError: when one can.
+    """
+    status = response.status
+    if status in (200, 206):
+        return
+    where = f"{file.repository} {file.name}: HTTP {status}"
+    if status == 407:
+        raise DownloadError(NO_ACCESS, f"{where}: the proxy wants a login; set HTTPS_PROXY")
+    if status == 416:
+        raise DownloadError(
+            NOT_AS_PLANNED, f"{where}: the file is shorter than planned; lock it anew"
+        )
+    if at_hub and status in (401, 403):
+        raise DownloadError(
+            NO_ACCESS,
+            f"{where}: no access, or no such repository; set HF_TOKEN to one that has it",
+        )
+    if at_hub and 400 <= status < 500 and status not in (408, 409, 425, 429):
+        raise DownloadError(
+            NOT_AS_PLANNED, f"{where}: not there at revision {file.revision}; lock it anew"
+        )
+    raise RetryError(f"HTTP {status}", _retry_after_s(response))
+
+
+def check_promise(file: File, headers: http.client.HTTPMessage) -> None:
+    """Compare what the hub says of a file with the plan, before gigabytes say it."""
+    promised = headers.get("X-Linked-Etag", "").strip('W/"')
+    if SHA256.fullmatch(promised) and promised != file.sha256:
+        raise DownloadError(
+            NOT_AS_PLANNED,
+            f"{file.repository} {file.name}: at revision {file.revision} the hub has sha256 "
+            f"{promised}, not {file.sha256}; lock it anew",
+        )
+    size = headers.get("X-Linked-Size", "")
+    if size.isdigit() and int(size) != file.size_bytes:
+        raise DownloadError(
+            NOT_AS_PLANNED,
+            f"{file.repository} {file.name}: the hub has {size} bytes, not {file.size_bytes}; "
+            "lock it anew",
+        )
+
+
+def _retry_after_s(response: http.client.HTTPResponse) -> float:
+    text = response.headers.get("Retry-After", "")
+    if text.isdigit():
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    return 0.0

@@ -17,7 +17,7 @@ from typing import Self
 from .contract import BUSY, LEASE_FILE, TRANSIENT
 from .errors import DownloadError
 from .journal import boot_id
-from .text import Say
+from .progress import Say
 
 
 class Lease:

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""What a person reads of a download: lines, sizes, and how far it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .plan import File
-from .text import Say, size_text
+
+Say = Callable[[str], None]
+"""Takes a line."""
+
+
+def size_text(size_bytes: float) -> str:
+    """Say a number of bytes as a person would."""
+    if size_bytes < 2**30:
+        return f"{size_bytes / 2**20:.1f} MiB"
+    return f"{size_bytes / 2**30:.2f} GiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

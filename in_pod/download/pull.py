@@ -11,13 +11,10 @@ from .errors import DownloadError
 from .hub import Hub
 from .journal import Journal
 from .lease import Lease
-from .options import Options
 from .plan import File, Plan
-from .progress import Report
-from .publish import publish
-from .run import Run
-from .text import Say, size_text
-from .volume import UNNEEDED, is_complete, is_published, remove, set_name
+from .progress import Report, Say, size_text
+from .run import Options, Run
+from .volume import UNNEEDED, is_complete, is_published, publish, remove, set_name
 
 
 def pull(
@@ -27,7 +24,7 @@ def pull(
     *,
     wrong: frozenset[str] = frozenset(),
     publishing: bool = True,
-    options: Options | None = None,
+    options: Options,
     report: Report,
     say: Say,
 ) -> None:
@@ -41,14 +38,13 @@ def pull(
             ones have come, and set aside. Left out: none.
         publishing: Whether each model's link moves when its files are there; when not, what is
             served stays as it is.
-        options: How patient and greedy; left out: the defaults.
+        options: How patient and greedy.
         report: Takes the progress, several times a second.
         say: Takes a line for whoever waits.
 
     Raises:
         DownloadError: when that cannot be done.
     """
-    options = options or Options()
     if wrong or not _is_whole(plan, models):
         models.mkdir(parents=True, exist_ok=True)
         with Lease(models, lease_s=options.lease_s, wait_s=options.wait_s, say=say) as lease:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from .contract import BAD_DATA, BLOBS
-from .crew import Crew
+from .crew import Crew, Flusher, Hasher
 from .errors import DownloadError
 from .fetcher import Fetcher
 from .filler import Filler
-from .flusher import Flusher
-from .hasher import Hasher
 from .hub import Addresses, Hub
 from .lease import Lease
-from .options import Options
-from .pace import Growth, Rates, Speed
-from .patience import Patience
+from .pace import Growth, Patience, Rates, Speed
 from .plan import File, Plan
-from .progress import Progress, Report
-from .publish import publish
+from .progress import Progress, Report, Say, size_text
 from .segments import Segments
-from .text import Say, size_text
 from .transfer import Transfer
+from .volume import publish
 
 FIRST_CONNECTIONS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How patient and how greedy a run is."""
+
+    connections: int = 16
+    """At most, in all."""
+    patience_s: float = 120.0
+    """The run ends when no byte came for so long."""
+    lease_s: float = 60.0
+    wait_s: float = 600.0
+    """How long to wait for another run on the same volume."""
 
 
 class Run:

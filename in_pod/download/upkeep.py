@@ -14,9 +14,9 @@ from pathlib import Path
 
 from .contract import BLOBS, SETS, WRONG
 from .lease import Lease
-from .options import Options
 from .plan import SHA256, Plan
-from .text import Say, size_text
+from .progress import Say, size_text
+from .run import Options
 from .volume import UNNEEDED, remove, set_name
 
 
@@ -31,7 +31,7 @@ def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
     Returns:
         The names, which are the right sha256, of those whose bytes are others.
     """
-    blobs = _blobs(models)
+    blobs = sorted(path for path in (models / BLOBS).glob("*") if SHA256.fullmatch(path.name))
     wrong = []
     for blob in blobs:
         started = time.monotonic()
@@ -53,11 +53,6 @@ def wrong_text(models: Path, wrong: frozenset[str]) -> str:
     """Say which blobs are wrong."""
     names = ", ".join(name[:12] for name in sorted(wrong))
     return f"{models}: {len(wrong)} wrong blobs ({names})"
-
-
-def _blobs(models: Path) -> list[Path]:
-    found = [path for path in (models / BLOBS).glob("*") if SHA256.fullmatch(path.name)]
-    return sorted(found)
 
 
 def hash_file(path: Path, rate_mb_s: float = math.inf) -> str:
@@ -110,7 +105,7 @@ def prune(
     *,
     grace_s: float,
     dry_run: bool,
-    options: Options | None = None,
+    options: Options,
     say: Say,
 ) -> None:
     """Remove what has been unneeded for the whole grace period.
@@ -123,17 +118,14 @@ def prune(
         plan: The plan.
         grace_s: Seconds that a thing stays.
         dry_run: Whether only to say what would happen.
-        options: How long to wait for another run; left out: the defaults.
+        options: How long to wait for another run.
         say: Takes a line for each thing.
 
     Raises:
         DownloadError: with BUSY when another run has the volume.
     """
-    options = options or Options()
-    with contextlib.ExitStack() as stack:
-        if not dry_run:
-            lease = Lease(models, lease_s=options.lease_s, wait_s=options.wait_s, say=say)
-            stack.enter_context(lease)
+    lease = Lease(models, lease_s=options.lease_s, wait_s=options.wait_s, say=say)
+    with contextlib.nullcontext() if dry_run else lease:
         _prune(models, plan, grace_s=grace_s, dry_run=dry_run, say=say)
 
 

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from .api import Document, Say, Timing
-from .asking import ask
+from .asking import Patient, ask, message_of
 from .contract import NO_ACCESS
 from .errors import WindowError
-from .patient import Patient, message_of
 
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
@@ -36,7 +35,7 @@ class Immich:
             url: Where it listens, with or without `/api`.
             key: An administrator's.
             say: Takes a line for whoever waits.
-            timing: Left out: what fits a real Immich.
+            timing: How patient it is; left out: what fits a real Immich.
 
         Raises:
             WindowError: when the address is none.
@@ -45,7 +44,7 @@ class Immich:
             raise WindowError("IMMICH_URL is no address, such as http://immich-server:2283")
         self._url = url.rstrip("/").removesuffix("/api")
         self._key = key
-        timing = Timing() if timing is None else timing
+        timing = timing or Timing()
         self._api = Patient(
             self._ask,
             f"Immich at {self._url}",

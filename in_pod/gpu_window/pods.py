@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from .api import Document
-from .patient import message_of
+from .asking import message_of
 from .record import parse_time
 
 

@@ -11,9 +11,9 @@ from typing import cast
 from urllib.parse import quote, urlencode
 
 from .api import Api, Document, Say, Timing
-from .contract import ANNOTATION, DEAD_S, LEASE, TRANSIENT
-from .errors import LostError
-from .patient import Patient, message_of, refused
+from .asking import Patient, message_of
+from .contract import ANNOTATION, DEAD_S, LEASE, NO_ACCESS, TRANSIENT
+from .errors import LostError, WindowError
 from .pods import condition, is_observed, is_ready, label_selector, pod_text
 from .record import Record, parse_record, parse_time, time_text
 
@@ -36,7 +36,7 @@ class Window:
             say: Takes a line for whoever waits.
             timing: Left out: what fits a real cluster.
         """
-        self.timing = Timing() if timing is None else timing
+        self.timing = timing or Timing()
         self.namespace = namespace
         self.say = say
         self.now = api.now
@@ -60,11 +60,16 @@ class Window:
         return bool(self._lease)
 
     def _read(self) -> Document:
-        what = f"{self._leases}/{LEASE}"
+        return self._get(f"{self._leases}/{LEASE}") or {}
+
+    def _get(self, what: str) -> Document | None:
+        """Read an object; None where there is none."""
         status, answer = self._api.request("GET", what)
-        if status >= 400 and status != 404:
-            raise refused("the API server", f"GET {what}", status, answer)
-        return {} if status == 404 else cast("Document", answer)
+        if status == 404:
+            return None
+        if status >= 400:
+            raise _refused(f"GET {what}", status, answer)
+        return cast("Document", answer)
 
     @property
     def holder(self) -> str:
@@ -119,7 +124,7 @@ class Window:
             # The answer to our own request may have been lost.
             return self.find() and self.holder == self._me
         if status >= 400:
-            raise refused("the API server", "to create the Lease", status, answer)
+            raise _refused("to create the Lease", status, answer)
         self._kept(answer)
         return True
 
@@ -162,7 +167,7 @@ class Window:
         if status == 409:
             raise LostError(f"another one has the Lease {LEASE} now", TRANSIENT)
         if status >= 400 and status != 404:
-            raise refused("the API server", "to delete the Lease", status, answer)
+            raise _refused("to delete the Lease", status, answer)
 
     def _changed(self, holder: str, record: Record) -> Document:
         document = copy.deepcopy(self._lease)
@@ -190,7 +195,7 @@ class Window:
                 self._kept(answer)
                 return
             if status not in (404, 409):
-                raise refused("the API server", "to change the Lease", status, answer)
+                raise _refused("to change the Lease", status, answer)
             # The answer to an earlier request of ours may have been lost; then it is still ours.
             found = self._read()
             if not found:
@@ -210,13 +215,7 @@ class Window:
 
     def deployment(self, namespace: str, name: str) -> Document | None:
         """Read a Deployment; None where there is none."""
-        what = _deployment_path(namespace, name)
-        status, answer = self._api.request("GET", what)
-        if status == 404:
-            return None
-        if status >= 400:
-            raise refused("the API server", f"GET {what}", status, answer)
-        return cast("Document", answer)
+        return self._get(_deployment_path(namespace, name))
 
     def scale(self, namespace: str, name: str, replicas: int) -> str:
         """Scale a Deployment, one that is gone excepted; say why where it is refused."""
@@ -227,7 +226,7 @@ class Window:
         if status == 404:
             self.say(f"{namespace}/{name} does not exist any more: nothing to scale")
         elif status >= 400:
-            return str(refused("the API server", f"PATCH {what}", status, answer))
+            return str(_refused(f"PATCH {what}", status, answer))
         return ""
 
     def lingering(self, namespace: str, name: str) -> str:
@@ -280,7 +279,7 @@ class Window:
         what = f"/api/v1/namespaces/{quote(namespace)}/pods?{query}"
         status, answer = self._api.request("GET", what)
         if status >= 400:
-            raise refused("the API server", f"GET {what}", status, answer)
+            raise _refused(f"GET {what}", status, answer)
         # A pod that ended holds nothing, and may be kept for its log.
         ended = ("Succeeded", "Failed")
         return [each for each in answer["items"] if each["status"].get("phase") not in ended]
@@ -305,3 +304,9 @@ class Window:
 
 def _deployment_path(namespace: str, name: str) -> str:
     return f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments/{quote(name)}"
+
+
+def _refused(what: str, status: int, answer: object) -> WindowError:
+    return WindowError(
+        f"the API server refuses {what} ({status}: {message_of(answer)})", NO_ACCESS
+    )

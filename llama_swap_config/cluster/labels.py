@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 APP = "llama-cpp"
+ENDPOINT = "llama-swap"
+"""The component that serves the models, whichever front end runs."""
 CONFIG_ANNOTATION = "checksum/config"
 WARM_UP_ANNOTATION = "checksum/warm-up"
 
@@ -11,7 +13,7 @@ def labels(component: str) -> dict[str, str]:
     """Label an object of one component with Kubernetes' recommended labels.
 
     Args:
-        component: `llama-swap`, `model-download` or `models`. Selectors match on it, so it never
+        component: `ENDPOINT`, `model-download` or `models`. Selectors match on it, so it never
             changes.
     """
     return {

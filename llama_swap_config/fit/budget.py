@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.engine import check_engine
 from llama_swap_config.fit.host import check_host
@@ -89,6 +88,4 @@ def check_fits_alone(locked: LockedModel, machine: Machine) -> None:
     else:
         allowed = f"at most {most}; {short}"
         remedy = f"lower it, or {ways}" if ways else "lower it"
-    raise ConfigError.of(
-        f"model {model.id!r}", "context", model.context, allowed=allowed, remedy=remedy
-    )
+    raise model.error("context", model.context, allowed, remedy)

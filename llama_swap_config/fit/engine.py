@@ -5,7 +5,7 @@ Each check stands for a failure that the engine itself reports late, or not at a
 
 from __future__ import annotations
 
-from llama_swap_config.errors import ConfigError
+from llama_swap_config.fit.vram import is_unified
 from llama_swap_config.flags import spelling, switched_on
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock.locked import LockedModel
@@ -37,8 +37,8 @@ def check_engine(locked: LockedModel, *, engine_build: int, gpu_layers: int) -> 
     model, weights = locked.model, locked.weights_header
     _check_architecture(model, weights, engine_build)
     if gpu_layers <= weights.layers:
-        raise _error(
-            model, "gpu_layers", gpu_layers,
+        raise model.error(
+            "gpu_layers", gpu_layers,
             f"at least {weights.layers + 1}: all layers and the output on the card",
             "raise llama_swap.server.gpu_layers in stacks/production.py",
         )  # fmt: skip
@@ -52,14 +52,14 @@ def check_engine(locked: LockedModel, *, engine_build: int, gpu_layers: int) -> 
 def _check_architecture(model: Model, weights: WeightsHeader, engine_build: int) -> None:
     first = FIRST_BUILD.get(weights.architecture)
     if first is None:
-        raise _error(
-            model, "architecture", weights.architecture, ", ".join(FIRST_BUILD),
+        raise model.error(
+            "architecture", weights.architecture, ", ".join(FIRST_BUILD),
             "add it with its first build to llama_swap_config/fit/engine.py, after a look at "
             "what its KV cache holds",
         )  # fmt: skip
     if engine_build < first:
-        raise _error(
-            model, "architecture", weights.architecture,
+        raise model.error(
+            "architecture", weights.architecture,
             f"what build {engine_build} of llama.cpp knows; this one needs {first}",
             "pin a newer llama_swap_image and its engine_build",
         )  # fmt: skip
@@ -71,18 +71,17 @@ def _check_projector(model: Model, weights: WeightsHeader, projector: ProjectorH
         ("deepstack layers", projector.deepstack_layers, weights.deepstack_layers),
     ):
         if value != wanted:
-            raise _error(
-                model, f"projector's {name}", value, f"the weights' own, {wanted}",
+            raise model.error(
+                f"projector's {name}", value, f"the weights' own, {wanted}",
                 "lock the projector of the same model",
             )  # fmt: skip
 
 
 def _check_context(model: Model, weights: WeightsHeader) -> None:
-    unified = switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
-    slots = 1 if unified else model.parallel_slots
+    slots = 1 if is_unified(model) else model.parallel_slots
     if model.context // slots > weights.train_context:
-        raise _error(
-            model, "context", model.context,
+        raise model.error(
+            "context", model.context,
             f"at most {weights.train_context * slots}, what the model was trained for "
             f"({weights.train_context}) in each slot: llama-server caps it without a word",
             "lower it",
@@ -91,13 +90,13 @@ def _check_context(model: Model, weights: WeightsHeader) -> None:
 
 def _check_flags(model: Model) -> None:
     if switched_on(model.extra_args, "--no-kv-offload"):
-        raise _error(
-            model, "extra_args", "--no-kv-offload", "the KV cache on the card",
+        raise model.error(
+            "extra_args", "--no-kv-offload", "the KV cache on the card",
             "remove it: attention would run on the CPU; lower context or quantise the cache",
         )  # fmt: skip
     if "--embedding" in map(spelling, model.extra_args) and "--pooling" not in model.extra_args:
-        raise _error(
-            model, "extra_args", "--embedding", "--embedding with --pooling",
+        raise model.error(
+            "extra_args", "--embedding", "--embedding with --pooling",
             "add --pooling and the kind that the model's card names",
         )  # fmt: skip
 
@@ -108,8 +107,8 @@ def _check_kv_cache(model: Model, weights: WeightsHeader) -> None:
         return
     for name, size in (("key", weights.key_size), ("value", weights.value_size)):
         if size % _BLOCK:
-            raise _error(
-                model, f"kv_cache_type_{name[0]}", model.kv_cache_type_k,
+            raise model.error(
+                f"kv_cache_type_{name[0]}", model.kv_cache_type_k,
                 f"f16, bf16: its {name}s have {size} elements a head, no multiple of {_BLOCK}",
                 "choose one of them",
             )  # fmt: skip
@@ -118,7 +117,3 @@ def _check_kv_cache(model: Model, weights: WeightsHeader) -> None:
 def can_quantise_kv(weights: WeightsHeader) -> bool:
     """Whether q8_0 and q4_0 can hold a head of this model."""
     return weights.key_size % _BLOCK == 0 and weights.value_size % _BLOCK == 0
-
-
-def _error(model: Model, field: str, value: object, allowed: str, remedy: str) -> ConfigError:
-    return ConfigError.of(f"model {model.id!r}", field, value, allowed=allowed, remedy=remedy)

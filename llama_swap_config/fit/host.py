@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from llama_swap_config.errors import ConfigError, require_setting
+from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.locked import LockedModel
 
 GIB = 2**30
@@ -38,12 +38,6 @@ def host_memory_mib(
         cache_ram_mib: `--cache-ram`.
         together: How many models may be resident at once.
     """
-    require_setting(
-        type(cache_ram_mib) is int and cache_ram_mib >= 0,
-        "llama_swap.server.cache_ram_mib",
-        cache_ram_mib,
-        "a whole number, at least 0 (llama-server takes -1 as no limit)",
-    )
     files = _largest(models).size_bytes / 2**20
     return files + together * (cache_ram_mib + PROCESS_MIB)
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.engine import can_quantise_kv
-from llama_swap_config.fit.vram import CELLS, predict
-from llama_swap_config.flags import switched_on
+from llama_swap_config.fit.vram import CELLS, is_unified, predict
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import KvCacheType, Model
@@ -26,11 +25,10 @@ def largest_context(
         Tokens; None where not even one image, or 256 tokens in each slot, fit.
     """
     slots = model.parallel_slots
-    unified = switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
     # The model itself refuses a context that one image fills.
     least = ((model.image_max_tokens or 0) + 1) * slots
     low = -(-least // CELLS)
-    high = max(low, weights.train_context * (1 if unified else slots) // CELLS)
+    high = max(low, weights.train_context * (1 if is_unified(model) else slots) // CELLS)
 
     def fits(blocks: int) -> bool:
         changed = replace(model, context=blocks * CELLS)

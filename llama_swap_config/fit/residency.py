@@ -151,7 +151,8 @@ def _named(models: tuple[LockedModel, ...], residency: NamedSets, machine: Machi
                 )  # fmt: skip
         _check_fits(each, totals, machine.card)
     sets = [tuple(sorted(each, key=order.__getitem__)) for each in residency.sets]
-    return tuple(dict.fromkeys(each for each in sets if not _has_larger(each, sets)))
+    largest = [ids for ids in sets if not any(set(ids) < set(other) for other in sets)]
+    return tuple(dict.fromkeys(largest))
 
 
 def _check_fits(ids: tuple[str, ...], totals: Mapping[str, float], card: Card) -> None:
@@ -168,10 +169,6 @@ def _check_fits(ids: tuple[str, ...], totals: Mapping[str, float], card: Card) -
         f"({parts}), {needed - card.free_mib:.0f} too many",
         remedy=f"leave {out!r} out, or lower a context (`python -m ops fit`)",
     )  # fmt: skip
-
-
-def _has_larger(ids: tuple[str, ...], sets: list[tuple[str, ...]]) -> bool:
-    return any(set(ids) < set(other) for other in sets)
 
 
 def _as_many_as_fit(totals: Mapping[str, float], free_mib: float) -> Sets:

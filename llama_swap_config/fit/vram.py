@@ -98,9 +98,13 @@ def slot_cells(model: Model) -> int:
     Source: llama-context.cpp rounds the context up to 256, then each slot's part of it.
     """
     total = _rounded_up(model.context)
-    if _is_unified(model):
+    if is_unified(model):
         return total
     return _rounded_up(total // model.parallel_slots)
+
+
+def _cells(model: Model) -> int:
+    return slot_cells(model) * (1 if is_unified(model) else model.parallel_slots)
 
 
 def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
@@ -108,10 +112,9 @@ def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
 
     Source: llama-kv-cache.cpp; equal to logs with f16, q8_0 and q4_0.
     """
-    cells = slot_cells(model) * (1 if _is_unified(model) else model.parallel_slots)
     per_cell = weights.key_size * _KV_BYTES[model.kv_cache_type_k]
     per_cell += weights.value_size * _KV_BYTES[model.kv_cache_type_v]
-    return weights.layers * cells * weights.kv_heads * per_cell
+    return weights.layers * _cells(model) * weights.kv_heads * per_cell
 
 
 def compute_bytes(model: Model, weights: WeightsHeader, engine_build: int) -> float:
@@ -175,15 +178,15 @@ def _dequantised_kv_bytes(model: Model, weights: WeightsHeader) -> float:
     """
     if model.kv_cache_type_k == "f16":
         return 0
-    cells = slot_cells(model) * (1 if _is_unified(model) else model.parallel_slots)
-    return 2 * cells * weights.kv_heads * (weights.key_size + weights.value_size)
+    return 2 * _cells(model) * weights.kv_heads * (weights.key_size + weights.value_size)
 
 
 def _number(model: Model, name: str, *, default: int) -> int:
     return number_of(f"model {model.id!r}", model.extra_args, name, default=default)
 
 
-def _is_unified(model: Model) -> bool:
+def is_unified(model: Model) -> bool:
+    """Whether all slots share one cache, so that one of them may use the whole context."""
     return switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
 
 

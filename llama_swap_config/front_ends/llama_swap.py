@@ -7,12 +7,14 @@ not a field of one of these classes; their names are llama-swap's own (v250), sn
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from typing import Any, Literal
 
 import yaml
 
 from llama_swap_config.checks import check_registry
+from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.residency import ONE_RESIDENT, Residents, resident_sets
 from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.server_command import (
@@ -28,6 +30,7 @@ CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; 
 """llama-server hangs at the first SIGTERM while a request is in flight, and with it a swap, an
 unload or a reload for 10 to 30 s; the second signal ends it (measured: 0.35 s). llama-swap starts
 commands without a shell, so this one brings its own."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,15 @@ class LlamaSwapSettings:
     """The first of the loopback ports that its llama-servers get, one each in the order of ids."""
     api_key_env: tuple[str, ...] = ()
     """Environment variables of the pod that hold the endpoint's API keys; left out: no key."""
+
+    def __post_init__(self) -> None:
+        for name in self.api_key_env:
+            require_setting(
+                _VARIABLE.fullmatch(name),
+                "llama_swap.api_key_env",
+                name,
+                "names of environment variables",
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,22 +126,9 @@ class SwapConfig:
     """Left out: one model at a time."""
 
 
-def swap_config(
-    models: tuple[LockedModel, ...],
-    settings: LlamaSwapSettings,
-    residents: Residents = ONE_RESIDENT,
+def _swap_config(
+    models: tuple[LockedModel, ...], settings: LlamaSwapSettings, residents: Residents
 ) -> SwapConfig:
-    """Build the configuration of one endpoint.
-
-    Args:
-        models: The locked registry, in the operator's order.
-        settings: What the operator chose of llama-swap.
-        residents: What may be on the card together; left out: one model at a time.
-
-    Raises:
-        ConfigError: when two models share a name.
-    """
-    check_registry(locked.model for locked in models)
     return SwapConfig(
         health_check_timeout=settings.health_check_timeout_s,
         unload_timeout=settings.unload_timeout_s,
@@ -179,10 +178,11 @@ def render_llama_swap(
     Raises:
         ConfigError: when two models share a name.
     """
+    check_registry(locked.model for locked in models)
     # PyYAML's C emitter writes the same bytes about six times faster; not every wheel has it.
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump(
-        _plain(swap_config(models, settings, residents)),
+        _plain(_swap_config(models, settings, residents)),
         Dumper=dumper,
         sort_keys=False,
         allow_unicode=True,

@@ -48,33 +48,6 @@ _UNSAYABLE = ";#\r\n"
 """A comment begins at these wherever they stand, and the file knows no quotes."""
 
 
-def router_args(
-    *,
-    port: int,
-    preset_path: str,
-    host: str = "0.0.0.0",  # noqa: S104 - The Service's clients come from other pods.
-    models_max: int = 1,
-) -> tuple[str, ...]:
-    """List the arguments of the router itself.
-
-    Each model gets them too, and they count more than its section: what is here cannot differ
-    between models, so the INI leaves it out.
-
-    Args:
-        port: Where it listens.
-        preset_path: Where the rendered INI is.
-        host: The address it listens at; left out: all of them.
-        models_max: Models that may be loaded at once, whichever they are; left out: one.
-    """
-    listen: tuple[Option, ...] = (
-        ("--host", host),
-        ("--port", str(port)),
-        ("--models-preset", preset_path),
-        ("--models-max", str(models_max)),
-    )
-    return _words(*listen, *_OF_ROUTER)
-
-
 def _words(*options: Option) -> tuple[str, ...]:
     return tuple(word for option in options for word in option if word is not None)
 
@@ -108,13 +81,10 @@ def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings
             alias=",".join(model.aliases) or None,
         )
         _check_model(model, options)
-        sections.append(_section(model.id, [*options, *_idle(model)]))
+        # Left out it never sleeps; llama-server refuses 0.
+        idle = [("--sleep-idle-seconds", str(model.ttl_s))] if model.ttl_s else []
+        sections.append(_section(model.id, [*options, *idle]))
     return "\n".join(sections)
-
-
-def _idle(model: Model) -> tuple[Option, ...]:
-    # Left out it never sleeps; llama-server refuses 0.
-    return (("--sleep-idle-seconds", str(model.ttl_s)),) if model.ttl_s else ()
 
 
 def _check_model(model: Model, options: tuple[Option, ...]) -> None:
@@ -154,13 +124,15 @@ def _section(name: str, options: Iterable[Option]) -> str:
 
 
 def _command(settings: LlamaSwapSettings, listen: Listen, residents: Residents) -> tuple[str, ...]:
-    arguments = router_args(
-        host=listen.host,
-        port=listen.port,
-        preset_path=listen.config_path,
-        models_max=residents.models_max,
+    # Each model gets these too, and they count more than its section: what is here cannot differ
+    # between models, so the INI leaves it out.
+    own: tuple[Option, ...] = (
+        ("--host", listen.host),
+        ("--port", str(listen.port)),
+        ("--models-preset", listen.config_path),
+        ("--models-max", str(residents.models_max)),
     )
-    return (settings.server.binary, *arguments)
+    return (settings.server.binary, *_words(*own, *_OF_ROUTER))
 
 
 def _reachable_sets(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from in_pod.download.contract import LINK_NAMES
+from llama_swap_config.errors import require_setting
 from llama_swap_config.flags import BY_NAME, FLAGS
 from llama_swap_config.model import Model
 
@@ -38,6 +39,14 @@ class ServerSettings:
     threads_http: int = 16
     """HTTP threads. An idle keep-alive connection holds one for 5 s, and llama-server's default
     of 5 stalls half of ten parallel requests for that long (measured)."""
+
+    def __post_init__(self) -> None:
+        require_setting(
+            type(self.cache_ram_mib) is int and self.cache_ram_mib >= 0,
+            "llama_swap.server.cache_ram_mib",
+            self.cache_ram_mib,
+            "a whole number, at least 0 (llama-server takes -1 as no limit)",
+        )
 
 
 def shared_options(settings: ServerSettings) -> tuple[Option, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llama_swap_config.errors import ConfigError
-from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.lock.header import WORD, ProjectorHeader, WeightsHeader, counts
 from llama_swap_config.lock.locked import (
     LOCK_COMMAND,
     LOCK_PATH,
@@ -27,9 +27,6 @@ VERSION = 2
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}|main")
 FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\.(?i:gguf)", re.ASCII)
-_WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-_MOST = 2**48
-"""Above any true count or number of bytes of a header."""
 _RESTORE = f"restore it from git or run `{LOCK_COMMAND}`"
 
 _FILE_FIELDS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
@@ -199,13 +196,13 @@ def _read_header(
 ) -> WeightsHeader | ProjectorHeader:
     for field in fields(kind):
         value = values.get(field.name)
-        least = 0 if field.name == "deepstack_layers" else 1
+        bounds = counts(field.name)
         allowed, valid = {
-            "str": ("a word", _is_text(value, _WORD)),
+            "str": ("a word", _is_text(value, WORD)),
             "bool": ("true, false", isinstance(value, bool)),
             "int": (
-                f"a whole number, {least} to 2**48",
-                type(value) is int and least <= value <= _MOST,
+                f"a whole number, {bounds.start} to 2**48",
+                type(value) is int and value in bounds,
             ),
         }[str(field.type)]
         if not valid:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+"""What an architecture or a projector's type is called."""
+_MOST = 2**48
+"""Above any true count or number of bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +65,8 @@ class ProjectorHeader:
     """
     deepstack_layers: int
     tensor_bytes: int
+
+
+def counts(field: str) -> range:
+    """The numbers that a field of a header may have."""
+    return range(0 if field == "deepstack_layers" else 1, _MOST + 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ops.errors import OpsError, reason_of
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ops.cluster.environment import KubeTarget
 
 Document = dict[str, Any]
+_Client = TypeVar("_Client")
 DECODING = threading.Lock()
 """Held by whoever has lightkube decode anything: a kubeconfig, an object, a list.
 
@@ -22,8 +24,8 @@ At the first decode of a type msgspec (0.22) keeps a half-built description of i
 that decodes the type meanwhile reads null pointers there and ends the process by SIGSEGV."""
 
 
-def read_kubeconfig(target: KubeTarget) -> SingleConfig:
-    """Read the way to one cluster.
+def connect(target: KubeTarget, client: Callable[[SingleConfig], _Client]) -> _Client:
+    """Make one of lightkube's clients of one cluster.
 
     Raises:
         OpsError: when the kubeconfig cannot be used.
@@ -36,16 +38,12 @@ def read_kubeconfig(target: KubeTarget) -> SingleConfig:
             config = KubeConfig.from_file(str(target.config_path)).get(target.context)
         if config is None:
             raise ConfigError("it names no such context")
+        return client(config)
     except (ConfigError, OSError, ValueError) as error:
-        raise unusable(target, error) from error
-    return config
-
-
-def unusable(target: KubeTarget, error: Exception) -> OpsError:
-    """Say in one line why a kubeconfig cannot be used."""
-    return OpsError(
-        f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used ({reason_of(error)})"
-    )
+        raise OpsError(
+            f"KUBE_CTX {target.context!r} of {target.config_path} cannot be used "
+            f"({reason_of(error)})"
+        ) from error
 
 
 class KubeApi:
@@ -62,11 +60,8 @@ class KubeApi:
         from lightkube.core.exceptions import ConfigError
 
         timeout = httpx2.Timeout(10, connect=5)
-        config = read_kubeconfig(target)
-        try:
-            self._client = Client(config, ConnectionParams(timeout=timeout, trust_env=False))
-        except (ConfigError, OSError, ValueError) as error:
-            raise unusable(target, error) from error
+        parameters = ConnectionParams(timeout=timeout, trust_env=False)
+        self._client = connect(target, lambda config: Client(config, parameters))
         self._target = target
         self._errors = (httpx2.HTTPError, ConfigError)
         self._ahead_s = 0.0

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -52,7 +51,7 @@ def check_postgresql() -> None:
         psycopg.connect(conn_str, connect_timeout=_CONNECT_TIMEOUT_S).close()
     except psycopg.Error as error:
         raise OpsError(
-            f"PostgreSQL refuses the connection ({_last_line(error)}); check PG_CONN_STR, "
+            f"PostgreSQL refuses the connection ({_reason(error)}); check PG_CONN_STR, "
             "PGPASSWORD and PGSSLMODE"
         ) from error
 
@@ -111,7 +110,7 @@ def check_terraform() -> None:
         raise OpsError(f"terraform is {version}; {allowed}")
 
 
-def _last_line(error: Any) -> str:
+def _reason(error: Exception) -> str:
+    """The first line: libpq tries each address, and later ones are hints."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # libpq tries each address; the first line is the reason, later ones are hints.
     return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__

@@ -43,35 +43,15 @@ def to_production() -> AbstractContextManager[str]:
     return to_endpoint(check_cluster(), PRODUCTION)
 
 
+@contextmanager
 def to_endpoint(
     target: KubeTarget, settings: Settings, *, otherwise: str = _OTHERWISE
-) -> AbstractContextManager[str]:
-    """Open a way to the Service that settings declare; the arguments are `port_forward`'s."""
-    return port_forward(
-        target,
-        namespace=settings.namespace,
-        service=settings.service,
-        port=settings.port,
-        otherwise=otherwise,
-    )
-
-
-@contextmanager
-def port_forward(
-    target: KubeTarget,
-    *,
-    namespace: str,
-    service: str,
-    port: int,
-    otherwise: str = _OTHERWISE,
 ) -> Iterator[str]:
-    """Forward a free port of 127.0.0.1 to a Service while the context lasts.
+    """Forward a free port of 127.0.0.1 to the Service that settings declare, meanwhile.
 
     Args:
         target: The cluster.
-        namespace: Where the Service is.
-        service: Its name.
-        port: Its port.
+        settings: Of which the namespace, the Service's name and its port count.
         otherwise: What to do where it fails; left out: what `smoke` can do.
 
     Yields:
@@ -87,12 +67,12 @@ def port_forward(
         kubectl,
         f"--kubeconfig={target.config_path}",
         f"--context={target.context}",
-        f"--namespace={namespace}",
+        f"--namespace={settings.namespace}",
         "port-forward",
         "--address=127.0.0.1",
         f"--pod-running-timeout={_POD_TIMEOUT_S}s",
-        f"service/{service}",
-        f":{port}",
+        f"service/{settings.service}",
+        f":{settings.port}",
     ]
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
@@ -103,7 +83,7 @@ def port_forward(
             start_new_session=True,
         )
         try:
-            yield _address(process, output, f"{namespace}/{service}", otherwise)
+            yield _address(process, output, f"{settings.namespace}/{settings.service}", otherwise)
         finally:
             _end(process)
 

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from ops.cluster.api import DECODING, read_kubeconfig, unusable
+from ops.cluster.api import DECODING, connect
 from ops.errors import OpsError, one_line, reason_of
 
 if TYPE_CHECKING:
     from ops.cluster.environment import KubeTarget
     from ops.terraform.manifests import Manifest
-
-FIELD_MANAGER = "llama-cpp-infra"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +47,18 @@ class Cluster:
         """
         import httpx2
         import lightkube
-        from lightkube.core.exceptions import ApiError, ConfigError
+        from lightkube.core.exceptions import ApiError
 
         self._refusals = (ApiError, httpx2.HTTPError)
-        config = read_kubeconfig(target)
-        try:
-            self._client = lightkube.Client(
+        self._client = connect(
+            target,
+            lambda config: lightkube.Client(
                 config=config,
-                field_manager=FIELD_MANAGER,
+                field_manager="llama-cpp-infra",
                 timeout=httpx2.Timeout(10, connect=5),
                 trust_env=False,
-            )
-        except (ConfigError, OSError, ValueError) as error:
-            raise unusable(target, error) from error
+            ),
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -143,84 +143,74 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     say("PostgreSQL is ready")
 
     processes = Processes(state_dir)
+
+    def start(name: str, *options: str, program: str | None = None) -> None:
+        processes.start(name, [str(programs / (program or name)), *options])
+
     etcd_port = free_ports(2, avoid=(port,))
     etcd = f"http://127.0.0.1:{etcd_port}"
-    processes.start(
+    start(
         "etcd",
-        [
-            str(programs / "server"),
-            f"--data-dir={state_dir / 'etcd'}",
-            f"--listen-client-urls={etcd}",
-            f"--advertise-client-urls={etcd}",
-            f"--listen-peer-urls=http://127.0.0.1:{etcd_port + 1}",
-            # A cluster to try things in may lose its last write when the power fails.
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-        ],
+        f"--data-dir={state_dir / 'etcd'}",
+        f"--listen-client-urls={etcd}",
+        f"--advertise-client-urls={etcd}",
+        f"--listen-peer-urls=http://127.0.0.1:{etcd_port + 1}",
+        # A cluster to try things in may lose its last write when the power fails.
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        program="server",
     )
-    processes.start(
+    start(
         "kube-apiserver",
-        [
-            str(programs / "kube-apiserver"),
-            f"--etcd-servers={etcd}",
-            f"--secure-port={port}",
-            "--bind-address=127.0.0.1",
-            f"--cert-dir={state_dir / 'certs'}",
-            "--service-account-issuer=https://embedded.invalid",
-            f"--service-account-key-file={state_dir / 'service-account.pub'}",
-            f"--service-account-signing-key-file={state_dir / 'service-account.key'}",
-            "--authorization-mode=RBAC",
-            f"--token-auth-file={state_dir / 'tokens.csv'}",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--disable-admission-plugins=ServiceAccount",
-        ],
+        f"--etcd-servers={etcd}",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        f"--cert-dir={state_dir / 'certs'}",
+        "--service-account-issuer=https://embedded.invalid",
+        f"--service-account-key-file={state_dir / 'service-account.pub'}",
+        f"--service-account-signing-key-file={state_dir / 'service-account.key'}",
+        "--authorization-mode=RBAC",
+        f"--token-auth-file={state_dir / 'tokens.csv'}",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--disable-admission-plugins=ServiceAccount",
     )
     server = f"https://127.0.0.1:{port}"
     certificate = state_dir / "certs" / "apiserver.crt"
     api = AdminApi(server=server, token=token, certificate=certificate)
-    _wait_for_api_server(processes, api)
+    _wait(processes, "kube-apiserver", lambda: certificate.exists() and api.is_ready())
     kubeconfig = credentials.write_kubeconfig(state_dir / "kubeconfig", server, token, certificate)
     say(f"kube-apiserver is ready at {server}")
-    processes.start(
+    start(
         "kube-controller-manager",
-        [
-            str(programs / "kube-controller-manager"),
-            f"--kubeconfig={kubeconfig}",
-            f"--service-account-private-key-file={state_dir / 'service-account.key'}",
-            "--leader-elect=false",
-            "--secure-port=0",
-            "--pvclaimbinder-sync-period=1s",
-        ],
+        f"--kubeconfig={kubeconfig}",
+        f"--service-account-private-key-file={state_dir / 'service-account.key'}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--pvclaimbinder-sync-period=1s",
     )
-    processes.start(
+    start(
         "kube-scheduler",
-        [
-            str(programs / "kube-scheduler"),
-            f"--kubeconfig={kubeconfig}",
-            "--leader-elect=false",
-            "--secure-port=0",
-        ],
+        f"--kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+        "--secure-port=0",
     )
     kubelet_port = free_ports(2)
     endpoint_port = kubelet_port + 1
-    processes.start(
+    start(
         "kwok",
-        [
-            str(programs / "kwok"),
-            f"--kubeconfig={kubeconfig}",
-            "--manage-all-nodes=true",
-            # Without heartbeats a node counts as lost every 50 s, and its pods as not ready.
-            "--node-lease-duration-seconds=40",
-            "--node-ip=127.0.0.1",
-            f"--node-port={kubelet_port}",
-            f"--tls-cert-file={certificate}",
-            f"--tls-private-key-file={certificate.with_suffix('.key')}",
-            f"--config={_kwok_definitions(state_dir, endpoint_port)}",
-        ],
+        f"--kubeconfig={kubeconfig}",
+        "--manage-all-nodes=true",
+        # Without heartbeats a node counts as lost every 50 s, and its pods as not ready.
+        "--node-lease-duration-seconds=40",
+        "--node-ip=127.0.0.1",
+        f"--node-port={kubelet_port}",
+        f"--tls-cert-file={certificate}",
+        f"--tls-private-key-file={certificate.with_suffix('.key')}",
+        f"--config={_kwok_definitions(state_dir, endpoint_port)}",
     )
     embedded_objects.register_node(api, kubelet_port)
     embedded_objects.add_gpu_tenant(api)
-    _wait_for_node(processes, api)
+    _wait(processes, "kwok", api.has_ready_node)
     say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
     stored = {"pg_conn_str": pg_conn_str, "endpoint_port": endpoint_port}
     (state_dir / "cluster.json").write_text(json.dumps(stored))
@@ -253,13 +243,6 @@ def _api_server_port() -> int:
     return int(wanted)
 
 
-def _wait_for_api_server(processes: Processes, api: AdminApi) -> None:
-    def ready() -> bool:
-        return api.certificate.exists() and api.is_ready()
-
-    _wait(processes, "kube-apiserver", ready)
-
-
 def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
     """Add where a port-forward ends: no container listens, so it is a port of this machine."""
     forward = {
@@ -272,15 +255,6 @@ def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
     path = state_dir / "kwok.yaml"
     path.write_text(f"{stages}---\n{yaml.safe_dump(forward)}")
     return path
-
-
-def _wait_for_node(processes: Processes, api: AdminApi) -> None:
-    def ready() -> bool:
-        node = api.get("/api/v1/nodes/k8s-node1") or {}
-        conditions = node.get("status", {}).get("conditions", ())
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-    _wait(processes, "kwok", ready)
 
 
 def _wait(processes: Processes, name: str, ready: Callable[[], bool]) -> None:

@@ -31,6 +31,16 @@ class AdminApi:
         """
         return self._ask("GET", "/readyz") == b"ok"
 
+    def has_ready_node(self) -> bool:
+        """Ask whether the node is ready.
+
+        Raises:
+            OSError: when no answer comes, or a refusal.
+        """
+        node = self.get("/api/v1/nodes/k8s-node1") or {}
+        conditions = node.get("status", {}).get("conditions", ())
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
     def get(self, path: str) -> dict[str, Any] | None:
         """Read one object; None where there is none.
 

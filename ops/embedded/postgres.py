@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import subprocess
 import warnings
@@ -68,11 +67,6 @@ def stop(data_dir: Path) -> bool:
     except psutil.TimeoutExpired:
         process.kill()
     return True
-
-
-def delete(data_dir: Path) -> None:
-    """Delete the data of a server that does not run."""
-    shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def _process(data_dir: Path) -> psutil.Process | None:

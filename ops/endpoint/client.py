@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
 
-from ops.endpoint.api_key import KEY_VARIABLE, authorization
+from ops.endpoint.api_key import KEY_VARIABLE, authorization, check_key
 from ops.endpoint.errors import CheckError
 from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
@@ -23,7 +22,6 @@ _CONNECT_TIMEOUT_S = 5
 _LARGEST_ANSWER_BYTES = 8 << 20
 _EXCERPT = 4000
 """More than is shown in the end: a key is taken out before the line is cut."""
-_KEY = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +63,7 @@ class Answer:
 
     def error(self) -> str:
         """The message of an error: a string of llama-swap v250, an object of later ones."""
-        try:
-            found = at(json.loads(self.text), "error")
-        except (ValueError, RecursionError):
-            return ""
+        found = at(parsed(self.text), "error")
         message = found if isinstance(found, str) else at(found, "message")
         return excerpt(message) if isinstance(message, str) else ""
 
@@ -91,12 +86,7 @@ class Endpoint:
             OpsError: for an address or a key that cannot be used; the key is not shown.
         """
         self.url = base_url(url)
-        self.key = key
-        if key and not _KEY.fullmatch(key):
-            raise OpsError(
-                f"{KEY_VARIABLE} holds a blank, a line end or a letter outside ASCII, which no "
-                "header can carry; set it without"
-            )
+        self.key = check_key(key, KEY_VARIABLE) if key else ""
         self._client = httpx2.Client(
             trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0)
         )
@@ -118,7 +108,6 @@ class Endpoint:
         Raises:
             CheckError: when no whole answer comes within the time.
         """
-        key = self.key if key is None else key
         return self._ask("GET", path, None, timeout_s=timeout_s, key=key)
 
     def post(
@@ -135,38 +124,27 @@ class Endpoint:
         Raises:
             CheckError: when no whole answer comes within the time.
         """
-        key = self.key if key is None else key
         return self._ask("POST", path, body, timeout_s=timeout_s, key=key)
 
     def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None, *, timeout_s: float, key: str
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        *,
+        timeout_s: float,
+        key: str | None,
     ) -> Answer:
         deadline = time.monotonic() + timeout_s
-        connect_s = min(timeout_s, _CONNECT_TIMEOUT_S)
-        with (
-            self._one_line(timeout_s),
-            self._client.stream(
+        try:
+            with self._client.stream(
                 method,
                 f"{self.url}{path}",
                 json=body,
-                headers=authorization(key),
-                timeout=httpx2.Timeout(timeout_s, connect=connect_s),
-            ) as response,
-        ):
-            content = read_whole(response, deadline=deadline, most_bytes=_LARGEST_ANSWER_BYTES)
-            if len(content) > _LARGEST_ANSWER_BYTES:
-                raise CheckError(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
-            media_type = response.headers.get("content-type", "").partition(";")[0].strip()
-            return Answer(
-                status=response.status_code,
-                media_type=one_line(media_type),
-                text=content.decode("utf-8", errors="replace"),
-            )
-
-    @contextmanager
-    def _one_line(self, timeout_s: float) -> Iterator[None]:
-        try:
-            yield
+                headers=authorization(self.key if key is None else key),
+                timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
+            ) as response:
+                content = read_whole(response, deadline=deadline, most_bytes=_LARGEST_ANSWER_BYTES)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = one_line(str(error)) or "no answer to the connection"
             raise CheckError(
@@ -177,13 +155,32 @@ class Endpoint:
         except httpx2.HTTPError as error:
             reason = reason_of(error, limit=240)
             raise CheckError(f"the connection broke before the answer ({reason})") from error
+        if len(content) > _LARGEST_ANSWER_BYTES:
+            raise CheckError(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip()
+        return Answer(
+            status=response.status_code,
+            media_type=one_line(media_type),
+            text=content.decode("utf-8", errors="replace"),
+        )
 
 
-def base_url(url: str) -> str:
-    """Check an endpoint's address and bring it into one form.
+def base_url(
+    url: str,
+    *,
+    option: str = "--url",
+    scheme: str = "http",
+    suffix: str = "v1",
+    key_variable: str = KEY_VARIABLE,
+) -> str:
+    """Check a server's address and bring it into one form.
 
     Args:
         url: As typed, such as `http://127.0.0.1:8080/v1/`.
+        option: What it was typed behind (default: `--url`).
+        scheme: What to write before an address without one (default: http).
+        suffix: The path that is taken off at its end (default: v1).
+        key_variable: Where the key goes instead (default: the endpoint's).
 
     Returns:
         `http://127.0.0.1:8080`.
@@ -192,26 +189,31 @@ def base_url(url: str) -> str:
         OpsError: when it has no scheme or no host, or holds a login or a query.
     """
     allowed = "allowed: http(s)://host[:port], without login"
-    try:
-        parts = urlsplit(url.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise OpsError(f"--url is {url!r} ({error}); {allowed}") from error
     if "@" in url:
         # Not shown: what is before the @ may be a password.
-        raise OpsError(f"--url holds a login; {allowed}; the key goes into {KEY_VARIABLE}")
-    if parts.scheme not in ("http", "https") or not host or port == 0:
-        hint = "" if "://" in url else f"; write http://{url.strip().lstrip('/')}"
-        raise OpsError(f"--url is {url!r}; {allowed}{hint}")
-    path = re.sub(r"/+(v1/*)?$", "", parts.path)
-    if parts.query or parts.fragment or re.search(r"\s", parts.netloc + path):
-        raise OpsError(f"--url is {url!r}; {allowed}")
-    base = f"{parts.scheme}://{parts.netloc}{path}"
+        raise OpsError(f"{option} holds a login; {allowed}; the key goes into {key_variable}")
+    typed = one_line(url)
     try:
-        httpx2.URL(base)
+        parts = urlsplit(url.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        path = re.sub(rf"/+({suffix}/*)?$", "", parts.path)
+        base = f"{parts.scheme}://{parts.netloc}{path}"
+        if valid:
+            httpx2.URL(base)
     except (httpx2.InvalidURL, ValueError) as error:
-        raise OpsError(f"--url is {url!r} ({one_line(str(error))}); {allowed}") from error
+        raise OpsError(f"{option} is {typed!r} ({one_line(str(error))}); {allowed}") from error
+    if not valid or parts.query or parts.fragment or re.search(r"\s", parts.netloc + path):
+        hint = "" if "://" in url else f"; write {scheme}://{typed.lstrip('/')}"
+        raise OpsError(f"{option} is {typed!r}; {allowed}{hint}")
     return base
+
+
+def parsed(text: str) -> Any:
+    """Read JSON; None where the text is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def at(document: object, *path: str | int) -> Any:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd
-from ops.endpoint.client import CHAT, Answer, Endpoint
+from ops.endpoint.client import CHAT, Answer, Endpoint, parsed
 from ops.endpoint.errors import CheckError
 
 _TIMEOUT_S = 30
@@ -39,7 +37,7 @@ def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
     try:
         for front_end in FRONT_ENDS.values():
             answer = endpoint.get(front_end.residents_path, timeout_s=timeout_s)
-            loaded = front_end.loaded(_json(answer))
+            loaded = front_end.loaded(parsed(answer.text))
             if loaded is not None:
                 return Residents(front_end=front_end, loaded=loaded)
     except CheckError:  # The next check says so.
@@ -93,10 +91,3 @@ def _unload(endpoint: Endpoint, front_end: FrontEnd, model: str) -> None:
 def _check(answer: Answer, what: str) -> None:
     if answer.status != 200:
         raise CheckError(f"{what} ({answer.failure()})")
-
-
-def _json(answer: Answer) -> Any:
-    try:
-        return json.loads(answer.text)
-    except (ValueError, RecursionError):
-        return None

@@ -5,15 +5,13 @@ What a header leaves out is taken as llama.cpp takes it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.lock.header import WORD, ProjectorHeader, WeightsHeader, counts
 from llama_swap_config.lock.locked import Role
 from ops.gguf.table import FileSource, GgufError, Items, Source, Table, read_table
 
-_WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _MERGES_BY_DEFAULT = {"qwen2vl_merger": 2, "qwen2.5vl_merger": 2, "qwen3vl_merger": 2}
 _VISION = "clip.vision"
 
@@ -32,8 +30,7 @@ def read_header(source: Source, role: Role) -> WeightsHeader | ProjectorHeader:
     header = _weights(facts) if role == "model" else _projector(facts)
     for field in fields(header):
         value = getattr(header, field.name)
-        least = 0 if field.name in ("deepstack_layers", "output_tied") else 1
-        if isinstance(value, int) and not least <= value <= 2**48:
+        if type(value) is int and value not in counts(field.name):
             raise GgufError(f"{source.name}: {field.name} would be {value}")
     return header
 
@@ -130,7 +127,7 @@ class _Facts:
 
     def word(self, key: str) -> str:
         value = self.table.keys.get(key)
-        if not isinstance(value, str) or not _WORD.fullmatch(value):
+        if not isinstance(value, str) or not WORD.fullmatch(value):
             raise self._wrong(key, "a word")
         return value
 

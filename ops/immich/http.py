@@ -9,18 +9,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import httpx2
 
-from ops.endpoint.client import at
+from ops.endpoint.api_key import check_key
+from ops.endpoint.client import at, base_url
 from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
 
 KEY_VARIABLE = "IMMICH_API_KEY"
 """The variable that holds the key; there is no option for it, which would show it to others."""
 
-_KEY = re.compile(r"[\x21-\x7e]+")
 _ATTEMPTS = 4
 _PAUSES_S = (0.5, 1.0, 2.0)
 _LONGEST_PAUSE_S = 30.0
@@ -88,7 +87,7 @@ class ImmichHttp:
         self._client = httpx2.Client(
             trust_env=False,
             timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 10)),
-            headers={"x-api-key": _checked(key), "Accept": "application/json"},
+            headers={"x-api-key": check_key(key, KEY_VARIABLE), "Accept": "application/json"},
         )
 
     def close(self) -> None:
@@ -242,30 +241,9 @@ def server_url(url: str) -> str:
     Raises:
         OpsError: when it has no scheme or no host, or holds a login or a query.
     """
-    allowed = "allowed: http(s)://host[:port], without login"
-    if "@" in url:
-        # Not shown: what is before the @ may be a password.
-        raise OpsError(f"--immich holds a login; {allowed}; the key goes into {KEY_VARIABLE}")
-    try:
-        parts = urlsplit(url.strip())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        httpx2.URL(url.strip())
-    except (ValueError, httpx2.InvalidURL) as error:
-        raise OpsError(f"--immich is {one_line(url)!r} ({error}); {allowed}") from error
-    if not valid or parts.query or parts.fragment or re.search(r"\s", parts.netloc + parts.path):
-        hint = "" if "://" in url else f"; write https://{one_line(url)}"
-        raise OpsError(f"--immich is {one_line(url)!r}; {allowed}{hint}")
-    path = re.sub(r"/+(api/*)?$", "", parts.path)
-    return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise OpsError(
-            f"{KEY_VARIABLE} holds a blank, a line end or a letter outside ASCII, which no "
-            "header can carry; set it without"
-        )
-    return key
+    return base_url(
+        url, option="--immich", scheme="https", suffix="api", key_variable=KEY_VARIABLE
+    )
 
 
 def _seconds(text: str) -> float:

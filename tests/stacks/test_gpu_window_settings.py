@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,22 +24,37 @@ def queues(**changes: Any) -> GpuWindow:
     return tenant(queues=ImmichQueues(**({"url": URL} | changes)))
 
 
-BAD_WINDOWS: dict[str, tuple[GpuWindow, str]] = {
-    "nobody": (GpuWindow(tenants=()), "gpu_window.tenants is (); allowed: at least one, or"),
-    "no namespace": (tenant(namespace=""), "gpu_window.tenants.namespace is ''; allowed: a DNS"),
-    "namespace with a dot": (tenant(namespace="a.b"), "tenants.namespace is 'a.b'"),
-    "own namespace": (tenant(namespace="llama-cpp"), "another namespace than the endpoint's own"),
-    "deployment with capitals": (tenant(deployment="ML"), "tenants.deployment is 'ML'; allowed"),
-    "deployment with a path": (tenant(deployment="a/scale"), "tenants.deployment is 'a/scale'"),
-    "deployment with a wildcard": (tenant(deployment="*"), "tenants.deployment is '*'"),
-    "deployment too long": (tenant(deployment="a" * 254), "tenants.deployment is 'aaa"),
-    "deployment with an empty label": (tenant(deployment="a..b"), "deployment is 'a..b'"),
+BAD_WINDOWS: dict[str, tuple[Callable[[], GpuWindow], str]] = {
+    "nobody": (
+        lambda: GpuWindow(tenants=()),
+        "gpu_window.tenants is (); allowed: at least one, or",
+    ),
+    "no namespace": (
+        lambda: tenant(namespace=""),
+        "gpu_window.tenants.namespace is ''; allowed: a DNS",
+    ),
+    "namespace with a dot": (lambda: tenant(namespace="a.b"), "tenants.namespace is 'a.b'"),
+    "own namespace": (
+        lambda: tenant(namespace="llama-cpp"),
+        "another namespace than the endpoint's own",
+    ),
+    "deployment with capitals": (
+        lambda: tenant(deployment="ML"),
+        "tenants.deployment is 'ML'; allowed",
+    ),
+    "deployment with a path": (
+        lambda: tenant(deployment="a/scale"),
+        "tenants.deployment is 'a/scale'",
+    ),
+    "deployment with a wildcard": (lambda: tenant(deployment="*"), "tenants.deployment is '*'"),
+    "deployment too long": (lambda: tenant(deployment="a" * 254), "tenants.deployment is 'aaa"),
+    "deployment with an empty label": (lambda: tenant(deployment="a..b"), "deployment is 'a..b'"),
     "twice": (
-        GpuWindow(tenants=(TENANT, replace(TENANT, queues=ImmichQueues(url=URL)))),
+        lambda: GpuWindow(tenants=(TENANT, replace(TENANT, queues=ImmichQueues(url=URL)))),
         "tenants is 'immich/immich-machine-learning'; allowed: each of them once",
     ),
     "two with queues": (
-        GpuWindow(
+        lambda: GpuWindow(
             tenants=tuple(
                 replace(TENANT, namespace=name, queues=ImmichQueues(url=URL)) for name in "ab"
             )
@@ -46,28 +62,36 @@ BAD_WINDOWS: dict[str, tuple[GpuWindow, str]] = {
         "tenants.queues is ['a/immich-machine-learning', 'b/immich-machine-learning']; allowed: "
         "at most one",
     ),
-    "address without scheme": (queues(url="immich:2283"), "queues.url is 'immich:2283'"),
-    "address with a login": (queues(url="http://a:b@immich"), "without a login"),
-    "address with a query": (queues(url=f"{URL}?key=1"), "queues.url is 'http://immich-server"),
-    "secret": (queues(api_key_secret="Immich Key"), "queues.api_key_secret is 'Immich Key'"),
-    "no queue": (queues(names=()), "queues.names is (); allowed: at least one"),
-    "queue twice": (queues(names=("ocr", "ocr")), "queues.names is ('ocr', 'ocr')"),
-    "queue that is a path": (queues(names=("ocr/../x",)), "queues.names is 'ocr/../x'"),
+    "address without scheme": (lambda: queues(url="immich:2283"), "queues.url is 'immich:2283'"),
+    "address with a login": (lambda: queues(url="http://a:b@immich"), "without a login"),
+    "address with a query": (
+        lambda: queues(url=f"{URL}?key=1"),
+        "queues.url is 'http://immich-server",
+    ),
+    "secret": (
+        lambda: queues(api_key_secret="Immich Key"),
+        "queues.api_key_secret is 'Immich Key'",
+    ),
+    "no queue": (lambda: queues(names=()), "queues.names is (); allowed: at least one"),
+    "queue twice": (lambda: queues(names=("ocr", "ocr")), "queues.names is ('ocr', 'ocr')"),
+    "queue that is a path": (lambda: queues(names=("ocr/../x",)), "queues.names is 'ocr/../x'"),
     "schedule in words": (
-        GpuWindow(tenants=(TENANT,), restore_schedule="often"),
+        lambda: GpuWindow(tenants=(TENANT,), restore_schedule="often"),
         "gpu_window.restore_schedule is 'often'; allowed: five fields of cron",
     ),
     "schedule of six fields": (
-        GpuWindow(tenants=(TENANT,), restore_schedule="0 */5 * * * *"),
+        lambda: GpuWindow(tenants=(TENANT,), restore_schedule="0 */5 * * * *"),
         "restore_schedule is '0 */5 * * * *'",
     ),
 }
 
 
 @pytest.mark.parametrize(("window", "message"), BAD_WINDOWS.values(), ids=BAD_WINDOWS.keys())
-def test_a_bad_window_is_refused_in_one_line(window: GpuWindow, message: str) -> None:
+def test_a_bad_window_is_refused_in_one_line(
+    window: Callable[[], GpuWindow], message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(SETTINGS, gpu_window=window)
+        replace(SETTINGS, gpu_window=window())
     text = str(caught.value)
     assert message in text
     assert text.startswith("settings: gpu_window.")

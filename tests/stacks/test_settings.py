@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,49 +50,57 @@ def test_every_default_of_production() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("setting", "changes"),
     [
-        ("hf_endpoint", "huggingface.co"),
-        ("https_proxy", "http://user:password@proxy.lan"),
-        ("warm_wait_s", -1),
-        ("upkeep.schedule", Upkeep(schedule="weekly")),
-        ("upkeep.verify_rate_mb_s", Upkeep(verify_rate_mb_s=0)),
-        ("upkeep.prune_grace_h", Upkeep(prune_grace_h=-1)),
+        ("hf_endpoint", lambda: {"hf_endpoint": "huggingface.co"}),
+        ("https_proxy", lambda: {"https_proxy": "http://user:password@proxy.lan"}),
+        ("warm_wait_s", lambda: {"warm_wait_s": -1}),
+        ("upkeep.schedule", lambda: {"upkeep": Upkeep(schedule="weekly")}),
+        ("upkeep.verify_rate_mb_s", lambda: {"upkeep": Upkeep(verify_rate_mb_s=0)}),
+        ("upkeep.prune_grace_h", lambda: {"upkeep": Upkeep(prune_grace_h=-1)}),
     ],
 )
-def test_a_wrong_setting_of_weights_fails_at_synth(setting: str, value: Any) -> None:
+def test_a_wrong_setting_of_weights_fails_at_synth(
+    setting: str, changes: Callable[[], Json]
+) -> None:
     with pytest.raises(ConfigError, match=setting):
-        replace(SETTINGS, **{setting.partition(".")[0]: value})
+        replace(SETTINGS, **changes())
 
 
 def test_llama_swap_is_the_default() -> None:
     assert SETTINGS.front_end == "llama-swap"
 
 
-BAD_SETTINGS: dict[str, tuple[Json, str]] = {
-    "image by tag": ({"llama_swap_image": "ghcr.io/x/y:cuda"}, "llama_swap_image is 'ghcr.io/x"),
-    "port": ({"port": 0}, "port is 0; allowed: 1 to 65535"),
-    "size": ({"storage_size_gib": 0}, "storage_size_gib is 0"),
-    "root": ({"run_as_user": 0}, "run_as_user is 0"),
-    "grace": ({"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
-    "namespace": ({"namespace": "Llama"}, "namespace is 'Llama'; allowed: a DNS label"),
-    "own range": ({"internal_ranges": ("203.0.113.7",)}, "internal_ranges is '203.0.113.7'"),
-    "client": ({"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
-    "secret without keys": ({"api_key_secret": "x"}, "api_key_secret is 'x'"),
+BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
+    "image by tag": (
+        lambda: {"llama_swap_image": "ghcr.io/x/y:cuda"},
+        "llama_swap_image is 'ghcr.io/x",
+    ),
+    "port": (lambda: {"port": 0}, "port is 0; allowed: 1 to 65535"),
+    "size": (lambda: {"storage_size_gib": 0}, "storage_size_gib is 0"),
+    "root": (lambda: {"run_as_user": 0}, "run_as_user is 0"),
+    "grace": (lambda: {"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
+    "namespace": (lambda: {"namespace": "Llama"}, "namespace is 'Llama'; allowed: a DNS label"),
+    "own range": (
+        lambda: {"internal_ranges": ("203.0.113.7",)},
+        "internal_ranges is '203.0.113.7'",
+    ),
+    "client": (lambda: {"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
+    "secret without keys": (lambda: {"api_key_secret": "x"}, "api_key_secret is 'x'"),
     "keys without secret": (
-        {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},
+        lambda: {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},
         "api_key_secret is None",
     ),
     "unknown front end": (
-        {"front_end": "vllm"},
+        lambda: {"front_end": "vllm"},
         "front_end is 'vllm'; allowed: llama-swap or llama-server",
     ),
     "no name of a variable": (
-        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
+        lambda: {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
         "llama_swap.api_key_env is 'KEY-A'; allowed: names of environment variables",
     ),
     "a command": (
-        {
+        lambda: {
             "front_end": "llama-server",
             "api_key_secret": "x",
             "llama_swap": LlamaSwapSettings(api_key_env=("K$(id)",)),
@@ -99,16 +108,19 @@ BAD_SETTINGS: dict[str, tuple[Json, str]] = {
         "llama_swap.api_key_env is 'K$(id)'",
     ),
     "a key that llama-swap's children inherit": (
-        {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",))},
+        lambda: {
+            "api_key_secret": "x",
+            "llama_swap": LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",)),
+        },
         "llama_swap.api_key_env is 'LLAMA_API_KEY'; allowed: another name",
     ),
 }
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
-def test_a_bad_setting_is_refused_in_one_line(changes: Json, message: str) -> None:
+def test_a_bad_setting_is_refused_in_one_line(changes: Callable[[], Json], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(SETTINGS, **changes)
+        replace(SETTINGS, **changes())
     assert message in str(caught.value)
     assert str(caught.value).startswith("settings: ")
     assert "\n" not in str(caught.value)

@@ -102,13 +102,8 @@ def header_of(run_dir: Path) -> dict[str, Any] | None:
         OpsError: when its run.json cannot be read.
     """
     path = run_dir / _HEADER
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
-    if not isinstance(header, dict) or not {"id", "source", "settings"} <= set(header):
+    header = _read_object(path)
+    if header is not None and not {"id", "source", "settings"} <= set(header):
         raise OpsError(f"{path} is none of ours; pass the directory of a run")
     return header
 
@@ -123,14 +118,7 @@ def read_photos(run_dir: Path) -> tuple[Photo, ...] | None:
 
 def read_album(run_dir: Path) -> dict[str, Any]:
     """Read what the photos of a run were drawn from, and how they were prepared."""
-    path = run_dir / ALBUM
-    try:
-        album = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
-    return album if isinstance(album, dict) else {}
+    return _read_object(run_dir / ALBUM) or {}
 
 
 def read_answers(run_dir: Path) -> list[Answer]:
@@ -159,9 +147,6 @@ def load(run_dir: Path) -> Run:
 
     Answers to another rubric, or of other files of a model, stay in the directory and are left
     out here.
-
-    Args:
-        run_dir: The run's directory.
 
     Raises:
         OpsError: when it is no run, or holds what is none of its own.
@@ -244,6 +229,17 @@ def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
         loads=min(1, len(own)) + len(cold) - len(own),
         cold_load_s=own[0]["seconds"] if own else None,
     )
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object, empty for any other document; None: there is no file."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise OpsError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+    return document if isinstance(document, dict) else {}
 
 
 def _built(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +18,13 @@ from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from ops.cluster.port_forward import to_production
 from ops.commands.bench import session
 from ops.commands.bench.album.collect import collect, collected
-from ops.commands.bench.answers import Journal, read_album
+from ops.commands.bench.answers import Journal, read_album, read_journal
 from ops.commands.bench.asking.exchange import Asker
-from ops.commands.bench.asking.measure import measure
+from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import Prompt, prompt_of
 from ops.commands.bench.asking.plan import Ended, Plan
 from ops.commands.bench.asking.progress import Shown
-from ops.commands.bench.asking.rubric import Rubric, read_rubric
-from ops.commands.bench.in_window import in_window
+from ops.commands.bench.asking.rubric import Rubric, read_rubric, rubric_of
 from ops.commands.bench.outputs import write_outputs
 from ops.commands.bench.session import Settings
 from ops.commands.bench.typed import Evening, as_begun
@@ -132,13 +133,13 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
         _check_answers(endpoint, plan)
         stack.enter_context(shown)
         try:
-            return measure(
+            return Measurement(
                 replace(plan, deadline=begun + within_s if within_s else None),
                 journal,
                 endpoint=endpoint,
                 asker=asker,
                 shown=shown,
-            )
+            ).run()
         except BaseException:
             if journal.answered:
                 kept = len(journal.answered)
@@ -196,6 +197,27 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
         raise OpsError(f"the window ended with exit code {code}; go on with {again}")
 
 
+def in_window(window_s: int, arguments: Sequence[str]) -> int:
+    """Run a command of `python -m ops` inside a GPU window, and return its exit code.
+
+    Args:
+        window_s: How long the window is open.
+        arguments: What follows `python -m ops`; it finds the endpoint in LLAMA_SWAP_URL.
+    """
+    ops = [sys.executable, "-m", "ops"]
+    command = [*ops, "window", "--for", f"{window_s}s", "--", *ops, *arguments]
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    except BaseException as ended:
+        # Ctrl-C has reached the window too. It gives the card back before it ends, and only then
+        # may this command end.
+        if not isinstance(ended, KeyboardInterrupt):
+            process.terminate()
+        process.wait()
+        raise
+
+
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
     """Find the models that are asked, with their files; all that see where none is named."""
     lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
@@ -207,7 +229,10 @@ def _rubric(evening: Evening, run_dir: Path) -> Rubric:
     """The one that is typed, else the one that the run has asked by, else the repository's."""
     if evening.rubric is not None:
         return read_rubric(evening.rubric)
-    return session.rubric_of_run(run_dir) or read_rubric()
+    sessions = read_journal(run_dir, "session")
+    if not sessions:
+        return read_rubric()
+    return rubric_of(sessions[-1]["provenance"]["rubric"], where=f"the rubric of {run_dir}")
 
 
 def _again(evening: Evening, run_dir: Path, *more: str) -> str:

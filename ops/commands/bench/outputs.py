@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ops.commands.bench.answers import load
 from ops.commands.bench.jsonl import write_whole
-from ops.commands.bench.report import render
 from ops.commands.bench.report.export import to_csv, to_json
 from ops.commands.bench.report.on_terminal import show
+from ops.commands.bench.report.page import render
 from ops.commands.bench.results import Method
 from ops.commands.bench.statistics.summarise import summarise
 from ops.commands.bench.summary import Summary

@@ -8,10 +8,12 @@ import secrets
 import shlex
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from llama_swap_config.lock.locked import LockedModel
@@ -20,7 +22,7 @@ from ops.commands.bench.album.photos_from import PhotosFrom
 from ops.commands.bench.answers import Journal, create, header_of, load, read_journal, with_loads
 from ops.commands.bench.asking import schedule
 from ops.commands.bench.asking.methods import TOP_LOGPROBS, Prompt
-from ops.commands.bench.asking.rubric import Rubric, as_document, rubric_of
+from ops.commands.bench.asking.rubric import Rubric, as_document
 from ops.commands.bench.asking.schedule import Unit
 from ops.commands.bench.results import Method, ModelRun, Photo
 from ops.errors import OpsError
@@ -54,17 +56,9 @@ class Settings:
 
     def as_document(self) -> dict[str, Any]:
         """Write it as plain data."""
-        return {
+        return asdict(self) | {
             "source": self.source.as_document(),
             "models": list(self.models),
-            "method": self.method,
-            "sample": self.sample,
-            "seed": self.seed,
-            "random_weights": self.random_weights,
-            "lock": self.lock,
-            "anchors": self.anchors,
-            "shortlist": self.shortlist,
-            "pairs_per_photo": self.pairs_per_photo,
         }
 
 
@@ -129,37 +123,6 @@ def _is_finished(run_dir: Path) -> bool:
     return bool(ends and sessions) and ends[-1]["at"] >= sessions[-1]["at"]
 
 
-def settings_of(run_dir: Path, header: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read what a run's last session was asked for; before the first: what it was begun with."""
-    sessions = read_journal(run_dir, "session")
-    found: Mapping[str, Any] = sessions[-1]["settings"] if sessions else header["settings"]
-    return found
-
-
-def check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
-    """Refuse other photos, or another judgement of them, than a run was begun with.
-
-    Args:
-        run_dir: The run's directory.
-        header: What it was begun with.
-        source: What is typed; nothing of it: the same.
-
-    Raises:
-        OpsError: when it is not the same.
-    """
-    typed, begun = source.as_document(), header["settings"]["source"]
-    if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
-        raise OpsError(
-            f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
-            "the photos out, or pass another --run"
-        )
-    if source.judgement is not None and typed["judgement"] != begun["judgement"]:
-        raise OpsError(
-            f"--judgement is {str(source.judgement)!r}, but {run_dir} was begun with "
-            f"{begun['judgement'] or 'none'}; `bench report --judge-again` reads that one again"
-        )
-
-
 def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, ...]:
     """Describe the models, with what the run knows of their loads already."""
     loads = read_journal(run_dir, "load")
@@ -178,20 +141,6 @@ def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, .
         )
         for each in locked
     )
-
-
-def models_asked(run_dir: Path) -> tuple[str, ...]:
-    """List the models that any session of a run was about."""
-    sessions = read_journal(run_dir, "session")
-    return tuple(dict.fromkeys(each["id"] for one in sessions for each in one["models"]))
-
-
-def rubric_of_run(run_dir: Path) -> Rubric | None:
-    """Find the rubric that a run asked last; None: it asked nothing yet."""
-    sessions = read_journal(run_dir, "session")
-    if not sessions:
-        return None
-    return rubric_of(sessions[-1]["provenance"]["rubric"], where=f"the rubric of {run_dir}")
 
 
 def judge_again(run_dir: Path, *, say: Say) -> None:
@@ -224,20 +173,7 @@ def note_session(
     command: Sequence[str],
     say: Say,
 ) -> None:
-    """Keep what this session asks, and say what it cannot share with the earlier ones.
-
-    Args:
-        journal: Of the run.
-        run_dir: The run's directory.
-        prompt: What is asked.
-        rubric: What the prompt was made of.
-        models: Who is asked.
-        settings: What is typed, or as before.
-        thumbnails: Whether the report may show photos; None: as the session before, else yes.
-        engine_build: Of llama.cpp, as far as it is known.
-        command: As it was typed.
-        say: Takes a line for the operator.
-    """
+    """Keep what this session asks, and say what it cannot share with the earlier ones."""
     sessions = read_journal(run_dir, "session")
     if thumbnails is None:
         thumbnails = sessions[-1]["thumbnails"] if sessions else True
@@ -333,8 +269,5 @@ def _shortlist(
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-    from platform import python_version
-
     packages = {name: version(name) for name in ("pillow", "httpx2", "numpy", "scipy")}
     return {"python": python_version(), **packages}

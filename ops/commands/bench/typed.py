@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops.commands.bench import session
 from ops.commands.bench.album.photos_from import PhotosFrom
-from ops.commands.bench.answers import header_of
+from ops.commands.bench.answers import header_of, read_journal
 from ops.commands.bench.outputs import Wanted
 from ops.commands.bench.session import Settings
 from ops.errors import OpsError
@@ -55,8 +54,9 @@ def as_begun(evening: Evening) -> Evening:
             )
         return evening
     typed, begun = evening.settings, header["settings"]
-    kept = session.settings_of(run_dir, header)
-    session.check_source(run_dir, header, typed.source)
+    sessions = read_journal(run_dir, "session")
+    kept = sessions[-1]["settings"] if sessions else begun
+    _check_source(run_dir, header, typed.source)
     if typed.sample is not None and (begun["sample"] is None or typed.sample < begun["sample"]):
         has = "all photos" if begun["sample"] is None else f"{begun['sample']} photos"
         raise OpsError(
@@ -74,10 +74,11 @@ def as_begun(evening: Evening) -> Evening:
             f"--seed is {typed.seed}, but {run_dir} was begun with {begun['seed']}; leave it out, "
             "or begin another run"
         )
+    asked = dict.fromkeys(model["id"] for session in sessions for model in session["models"])
     settings = replace(
         settings,
         source=PhotosFrom.of(begun["source"]),
-        models=typed.models or session.models_asked(run_dir) or tuple(begun["models"]),
+        models=typed.models or tuple(asked or begun["models"]),
         sample=max(typed.sample, kept["sample"]) if typed.sample else kept["sample"],
         seed=begun["seed"],
         random_weights=begun["random_weights"],
@@ -90,3 +91,22 @@ def _with_kept(evening: Evening, kept: Mapping[str, Any]) -> Settings:
     as_before = ("method", "anchors", "shortlist", "pairs_per_photo")
     changes = {name: kept[name] for name in as_before if name not in evening.given}
     return replace(evening.settings, **changes)
+
+
+def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
+    """Refuse other photos, or another judgement of them, than a run was begun with.
+
+    Raises:
+        OpsError: when it is not the same.
+    """
+    typed, begun = source.as_document(), header["settings"]["source"]
+    if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
+        raise OpsError(
+            f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
+            "the photos out, or pass another --run"
+        )
+    if source.judgement is not None and typed["judgement"] != begun["judgement"]:
+        raise OpsError(
+            f"--judgement is {str(source.judgement)!r}, but {run_dir} was begun with "
+            f"{begun['judgement'] or 'none'}; `bench report --judge-again` reads that one again"
+        )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.cluster.workloads import Workload
 from ops.report import on_terminal
-from ops.report.terminal import CONSOLE
+from ops.report.terminal import CONSOLE, titled_table
 from ops.terraform.plan_document import terraform_document
 from ops.terraform.run import SavedPlan
 from ops.terraform.verdict import Verdict
@@ -25,9 +24,7 @@ def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
 
 def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:
     """Show what runs, and what waits with its reason."""
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nIn the cluster")
-    for column in ("kind", "name", "state", "waits for"):
-        table.add_column(column)
+    table = titled_table("In the cluster", "kind", "name", "state", "waits for")
     for each in workloads:
         style = "green" if each.settled else "yellow"
         table.add_row(each.kind, each.name, Text(each.state, style=style), Text(each.reason))

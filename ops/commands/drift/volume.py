@@ -7,7 +7,7 @@ from pathlib import Path
 
 from in_pod.download.contract import BLOBS, PARTIAL
 from in_pod.download.plan import Plan
-from in_pod.download.text import size_text
+from in_pod.download.progress import size_text
 from in_pod.download.volume import set_target, volume_error
 from ops.commands.drift.declared import Declared, of_lock
 from ops.commands.drift.difference import ABSENT, PRESENCE, PRESENT, Finding, Value, value_text

@@ -10,8 +10,7 @@ import typer
 
 from llama_swap_config.declaration import load_registry
 from llama_swap_config.lock.file import read_lock, render_lock, write_lock
-from llama_swap_config.lock.locked import LOCK_PATH, Lock
-from llama_swap_config.model import Model
+from llama_swap_config.lock.locked import LOCK_COMMAND, LOCK_PATH, Lock
 from ops.errors import OpsError
 from ops.options import choose, command_app
 from ops.report.terminal import CONSOLE, say
@@ -75,7 +74,14 @@ def lock(
     known = lock_models.read_known(path)
     unused = known.unused(registry)
     if check:
-        _check(models, lock_models.check_lock(models, known), unused)
+        problems = [problem for model in models if (problem := known.problem(model))]
+        for problem in problems:
+            say(problem)
+        _say_unused(unused)
+        if problems:
+            raise OpsError(
+                f"{len(problems)} of {len(models)} models are not locked; run `{LOCK_COMMAND}`"
+            )
         read_lock(path)  # What no model names has to be readable too.
         say(f"registry and lock agree on {len(models)} models")
         return
@@ -103,22 +109,16 @@ def lock(
         say(f"model {each!r} cannot be used, and the registry does not name it: dropped")
     _finish(path, known.entries, after, dry_run=dry_run)
     if found.failures:
-        raise OpsError(lock_models.failure_text(found.failures))
+        (first, *others) = found.failures.values()
+        more = (
+            f" (and {len(others)} more: {', '.join(list(found.failures)[1:])})" if others else ""
+        )
+        raise OpsError(f"{first}; left as it was{more}")
 
 
 def _say_unused(unused: Sequence[str]) -> None:
     for each in unused:
         say(f"{each} is locked, and the registry does not name it; --update drops it")
-
-
-def _check(models: Sequence[Model], problems: Sequence[str], unused: Sequence[str]) -> None:
-    from ops.commands.lock.resolve import disagreement_text
-
-    for problem in problems:
-        say(problem)
-    _say_unused(unused)
-    if problems:
-        raise OpsError(disagreement_text(problems, models))
 
 
 def _finish(path: Path, before: Lock, after: Lock, *, dry_run: bool) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.file import VERSION, read_document, read_entry
 from llama_swap_config.lock.locked import (
-    LOCK_COMMAND,
     READ_FROM_FILE,
     Lock,
     LockedFile,
@@ -219,24 +218,3 @@ def resolve_models(
             cause = failures.get(model_id, f"{reason}; lock it too")
             raise OpsError(f"{cause}; the lock is left as it was")
     return Resolved(lock=lock, failures=failures)
-
-
-def check_lock(models: Sequence[Model], known: KnownLock) -> tuple[str, ...]:
-    """Compare registry and lock, without a network.
-
-    Returns:
-        A line for each model that is not locked as the registry says; none: they agree.
-    """
-    return tuple(problem for model in models if (problem := known.problem(model)))
-
-
-def failure_text(failures: Mapping[str, str]) -> str:
-    """Say in one line what could not be locked."""
-    (first, *others) = failures.values()
-    more = f" (and {len(others)} more: {', '.join(list(failures)[1:])})" if others else ""
-    return f"{first}; left as it was{more}"
-
-
-def disagreement_text(problems: Sequence[str], models: Sequence[Model]) -> str:
-    """Say in one line that registry and lock do not agree."""
-    return f"{len(problems)} of {len(models)} models are not locked; run `{LOCK_COMMAND}`"

@@ -17,6 +17,8 @@ from ops.errors import OpsError, reason_of
 
 _QUESTION = "What is in this picture?"
 _MAX_TOKENS = 24
+_TIMEOUT_S = 300
+"""For a load and an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +33,11 @@ class Answer:
     """What the model itself took, picture and tokens, by its own clock."""
 
 
-def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
+def ask_each(served: Served) -> Iterator[Answer]:
     """Ask each model about a red square, one after the other.
 
     Args:
         served: What runs.
-        timeout_s: Seconds for a load and an answer.
 
     Raises:
         OpsError: when one does not answer.
@@ -50,7 +51,7 @@ def ask_each(served: Served, *, timeout_s: float = 300) -> Iterator[Answer]:
                 f"{served.url}{CHAT}",
                 json=_request(model),
                 headers=headers,
-                timeout=timeout_s,
+                timeout=_TIMEOUT_S,
                 trust_env=False,
             )
             response.raise_for_status()

@@ -51,7 +51,6 @@ def serve(
     """
     from ops.commands.serve import ask, local_store
     from ops.commands.serve import run as front_ends
-    from ops.commands.serve.residents import production_residents
     from ops.machine.signals import ended_by_signals
     from ops.machine.state_dir import locked
     from stacks.production import PRODUCTION
@@ -75,7 +74,7 @@ def serve(
                 front_end=chosen,
                 port=port,
                 say=say,
-                residents=production_residents(
+                residents=front_ends.production_residents(
                     PRODUCTION,
                     chosen,
                     lock_path=LOCK_PATH if weights is None else lock,

@@ -17,7 +17,7 @@ from in_pod.download import contract as download
 from in_pod.warm import contract as warm
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.file import write_lock
-from llama_swap_config.lock.locked import LOCK_PATH, READ_FROM_FILE, LockedFile, LockedModel
+from llama_swap_config.lock.locked import READ_FROM_FILE, LockedFile, LockedModel
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan
 from ops.commands.weights.volume import VolumeStatus, plan_of, status
@@ -68,15 +68,13 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     )
 
 
-def fill_from_hub(
-    volume: Path, state_dir: Path, *, lock_path: Path = LOCK_PATH, say: Say
-) -> LocalStore:
+def fill_from_hub(volume: Path, state_dir: Path, *, lock_path: Path, say: Say) -> LocalStore:
     """Fill a store with the files of a lock, from the hub of HF_ENDPOINT, and warm them.
 
     Args:
         volume: The store's directory.
         state_dir: Where the plans are kept.
-        lock_path: The lock; left out: the repository's own.
+        lock_path: The lock.
         say: Takes a line for the operator.
 
     Raises:

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llama_swap_config.fit.residency import ONE_RESIDENT, Residents
+from llama_swap_config.declaration import load
+from llama_swap_config.fit.residency import ONE_RESIDENT, OneAtATime, Residents
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName, Listen
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import ServerSettings
-from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.served_keys import ServedKey, served_keys
 from ops.endpoint.api_key import KEY_VARIABLE
@@ -27,6 +28,7 @@ from ops.machine.llama_server import llama_server
 from ops.machine.ports import free_ports, refusal
 from ops.machine.processes import Processes
 from ops.report.terminal import Say
+from stacks.settings import Settings
 
 _OTHER_KEY_VARIABLE = "ENDPOINT_API_KEY"
 """For a key whose own variable each llama-server would inherit."""
@@ -167,6 +169,36 @@ def choose(front_end: FrontEndName | None, say: Say) -> FrontEndName:
         if front_end is None:
             say(f"{each.on_path} is not on PATH: llama-server's own router takes its place")
     return front_end or here[0]
+
+
+def production_residents(
+    settings: Settings,
+    front_end: FrontEndName,
+    *,
+    lock_path: Path = LOCK_PATH,
+    say: Say,
+) -> Residents:
+    """Work out what the registry allows on production's card, whatever this machine has.
+
+    Args:
+        settings: Production's.
+        front_end: What serves here. Another one than production's may not know its sets: then one
+            model at a time.
+        lock_path: Whose files are served; left out: the repository's lock.
+        say: Takes a line for the operator.
+
+    Raises:
+        ConfigError: when registry, lock or residency do not hold together.
+    """
+    declaration = load(lock_path)
+    if isinstance(declaration.residency, OneAtATime):
+        return ONE_RESIDENT
+    if front_end != settings.front_end:
+        say(f"{front_end} holds one model at a time: production has {settings.front_end}")
+        return ONE_RESIDENT
+    return FRONT_ENDS[front_end].residents(
+        declaration.locked, declaration.residency, settings.node.machine
+    )
 
 
 def available() -> tuple[FrontEndName, ...]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from llama_swap_config.declaration import load_registry
 from ops.endpoint.api_key import api_key
 from ops.errors import OpsError, writing
 from ops.options import AsJson, EndpointUrl, OnlyModels, choose, command_app
-from ops.report.terminal import CONSOLE
+from ops.report import terminal
+from ops.report.terminal import ASIDE, CONSOLE
 
 app = command_app()
 
@@ -58,15 +58,14 @@ def smoke(
     from ops.machine.signals import ended_by_signals
     from stacks.production import PRODUCTION
 
-    aside = Console(stderr=True)
     warnings: list[str] = []
 
     def warn(line: str) -> None:
         warnings.append(line)
-        aside.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+        terminal.warn(line)
 
     with ended_by_signals(), ExitStack() as stack:
-        status = stack.enter_context(aside.status("looking for the endpoint"))
+        status = stack.enter_context(ASIDE.status("looking for the endpoint"))
         address = stack.enter_context(to_production()) if url is None else url
         endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         result = run(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_swap_config.model import Model
-from ops.endpoint.client import CHAT, Answer, Endpoint, at, excerpt
+from ops.endpoint.client import CHAT, Answer, Endpoint, at, excerpt, parsed
 from ops.endpoint.errors import CheckError
 from ops.endpoint.pictures import data_uri, solid_picture
 
@@ -49,15 +49,18 @@ class Asker:
     random_weights: bool
     """Whether the weights are stand-ins, which see a picture but cannot name its colour."""
 
+    def most_tokens(self, answer: int = _ANSWER_TOKENS) -> int:
+        """The longest answer in tokens, with what a model that thinks takes before it."""
+        return answer + (_THOUGHT_TOKENS if self.model.reasoning == "on" else 0)
+
     def chat(self, content: object, **fields: object) -> Answer:
         """Ask one question at temperature 0."""
-        thinks = self.model.reasoning == "on"
         return self.post(
             CHAT,
             {
                 "messages": [{"role": "user", "content": content}],
                 "temperature": 0,
-                "max_tokens": _ANSWER_TOKENS + (_THOUGHT_TOKENS if thinks else 0),
+                "max_tokens": self.most_tokens(),
                 **fields,
             },
         )
@@ -140,7 +143,7 @@ def schema(asker: Asker) -> None:
     document = asker.chat(
         "The sky is blue. Give its colour as JSON, and whether you are certain.",
         response_format={"type": "json_schema", "json_schema": named},
-        max_tokens=_JSON_TOKENS + (_THOUGHT_TOKENS if asker.model.reasoning == "on" else 0),
+        max_tokens=asker.most_tokens(_JSON_TOKENS),
     ).document()
     content = _content(document)
     fenced = _FENCE.fullmatch(content)
@@ -176,11 +179,10 @@ def grammar(asker: Asker) -> None:
 
 def messages(asker: Asker) -> None:
     """The endpoint speaks Anthropic's /v1/messages too."""
-    thinks = asker.model.reasoning == "on"
     body: dict[str, object] = {
         "messages": [{"role": "user", "content": "Say hello in one short sentence."}],
         "temperature": 0,
-        "max_tokens": _ANSWER_TOKENS + (_THOUGHT_TOKENS if thinks else 0),
+        "max_tokens": asker.most_tokens(),
     }
     document = asker.post("/v1/messages", body).document()
     if at(document, "type") != "message":
@@ -204,10 +206,7 @@ def too_long(asker: Asker) -> None:
     answer = asker.chat(prompt, max_tokens=1)
     if answer.status == 200:
         raise CheckError(f"a prompt of over {2 * slot} tokens is answered; context is {slot}")
-    try:
-        error = at(json.loads(answer.text), "error")
-    except (ValueError, RecursionError):
-        error = None
+    error = at(parsed(answer.text), "error")
     if answer.status != 400 or at(error, "type") != "exceed_context_size_error":
         raise CheckError(f"expected 400 exceed_context_size_error; {answer.failure()}")
     context = at(error, "n_ctx")

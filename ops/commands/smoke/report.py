@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -12,8 +13,8 @@ from rich.text import Text
 
 from llama_swap_config.front_ends import FRONT_ENDS
 from ops.commands.smoke.model_checks import MODEL_CHECKS
-from ops.commands.smoke.outcome import Check
-from ops.commands.smoke.run import Result
+from ops.commands.smoke.run import Check, Result
+from ops.report.terminal import titled_table
 
 _STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 _TIMED = {"text": "cold (s)", "warm": "warm (s)"}
@@ -43,10 +44,8 @@ def line_of(check: Check) -> str:
 
 
 def _table(checks: Iterable[Check]) -> Table:
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nModels")
-    table.add_column("model")
-    for name, _ in MODEL_CHECKS:
-        table.add_column(_TIMED.get(name, name), justify="right" if name in _TIMED else "left")
+    columns = [_TIMED.get(name, name) for name, _ in MODEL_CHECKS]
+    table = titled_table("Models", "model", *columns, right=_TIMED.values())
     rows: dict[str, dict[str, Text]] = {}
     for check in checks:
         if check.model is not None:
@@ -69,17 +68,7 @@ def to_json(result: Result, warnings: Iterable[str]) -> dict[str, Any]:
         "front_end": result.front_end,
         "ok": not result.failed,
         "warnings": list(warnings),
-        "checks": [
-            {
-                "model": check.model,
-                "name": check.name,
-                "outcome": check.outcome,
-                "seconds": check.seconds,
-                "reason": check.reason,
-                "note": check.note,
-            }
-            for check in result.checks
-        ],
+        "checks": [asdict(check) for check in result.checks],
     }
 
 

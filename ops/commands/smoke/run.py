@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.commands.smoke import endpoint_checks
 from ops.commands.smoke.model_checks import Asker, checks_of
-from ops.commands.smoke.outcome import Check, Outcome
 from ops.endpoint import residents
 from ops.endpoint.client import Endpoint
 from ops.endpoint.errors import CheckError, Ends
@@ -19,6 +19,23 @@ from ops.errors import one_line
 from ops.report.terminal import Say
 
 _ENDPOINT_TIMEOUT_S = 10
+Outcome = Literal["ok", "failed", "skipped"]
+"""Only a failure before it can make a check skipped: what cannot be seen is a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question to the endpoint, and what came of it."""
+
+    model: str | None
+    """The model's id; None: about the endpoint itself."""
+    name: str
+    outcome: Outcome
+    seconds: float = 0.0
+    reason: str = ""
+    """One line, why it failed or was skipped; empty when it is ok."""
+    note: str = ""
+    """What is worth knowing although it is ok."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from ops.commands.serve import local_store
 from ops.commands.serve import run as serve
 from ops.commands.serve.ask import Answer, ask_each
 from ops.commands.serve.local_store import LocalStore
-from ops.commands.serve.residents import production_residents
 from ops.commands.serve.run import Served
 from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
@@ -78,7 +77,7 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
         front_end=front_end,
         port=cluster.endpoint_port,
         say=say,
-        residents=production_residents(settings, front_end, say=say),
+        residents=serve.production_residents(settings, front_end, say=say),
         api_key_env=settings.llama_swap.api_key_env,
     )
     say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from llama_swap_config.declaration import Declaration, load
@@ -18,6 +17,7 @@ from ops.commands.serve.ask import curl_command
 from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
+from ops.report.terminal import titled_table
 from ops.terraform.manifests import Manifest
 
 
@@ -65,10 +65,9 @@ def _here(path: Path) -> Path:
 
 
 def _show_answers(console: Console, deployed: Deployed) -> None:
-    title = f"\nAsked about a picture, through {deployed.served.front_end}"
-    table = Table(box=None, pad_edge=False, title_justify="left", title=title)
-    for column in ("model", "swap", "answer", "says"):
-        table.add_column(column, justify="left" if column in ("model", "says") else "right")
+    title = f"Asked about a picture, through {deployed.served.front_end}"
+    numbers = ("swap", "answer")
+    table = titled_table(title, "model", *numbers, "says", right=numbers)
     for each in deployed.answers:
         table.add_row(
             each.model,
@@ -87,18 +86,15 @@ def _show_answers(console: Console, deployed: Deployed) -> None:
 
 
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nObjects")
-    table.add_column("kind")
-    table.add_column("name")
+    table = titled_table("Objects", "kind", "name")
     for each in objects:
         table.add_row(each["kind"], each["metadata"]["name"])
     console.print(table)
 
 
 def _show_models(console: Console, declaration: Declaration, node: Node) -> None:
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nModels")
-    for column in ("model", "files", "GiB", "context"):
-        table.add_column(column, justify="right" if column in ("GiB", "context") else "left")
+    numbers = ("GiB", "context")
+    table = titled_table("Models", "model", "files", *numbers, right=numbers)
     for each in declaration.locked:
         table.add_row(
             each.model.id,

@@ -16,9 +16,9 @@ from in_pod.download import upkeep
 from in_pod.download.contract import BLOBS
 from in_pod.download.errors import DownloadError
 from in_pod.download.hub import Hub
-from in_pod.download.options import Options
 from in_pod.download.progress import PlainReport
 from in_pod.download.pull import pull as download
+from in_pod.download.run import Options
 from in_pod.download.volume import volume_error
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
@@ -103,7 +103,7 @@ def pull(
     plan = plan_of(lock)
     options = Options(connections=connections, wait_s=wait_s)
     with _one_line(volume):
-        hub = Hub.of_environment()
+        hub = Hub()
         bar = DownloadBar(_console) if _console.is_terminal else nullcontext(PlainReport(_say))
         with bar as report:
             download(

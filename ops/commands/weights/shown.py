@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from in_pod.download.text import size_text
+from in_pod.download.progress import size_text
 from ops.commands.weights.volume import VolumeStatus
 
 _STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong": "red"}

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from ops.errors import OpsError
 from ops.options import command_app, duration
-from ops.report.terminal import say
-
-if TYPE_CHECKING:
-    from llama_swap_config.cluster.gpu_tenants import GpuWindow
-
+from ops.report.terminal import ASIDE, say, warn
 
 app = command_app()
 
@@ -66,20 +61,17 @@ def window(
     from ops.commands.window import run as windows
     from stacks.production import PRODUCTION
 
-    settings = _settings(PRODUCTION.gpu_window)
+    settings = PRODUCTION.gpu_window
+    if settings is None:
+        raise OpsError(
+            "gpu_window is not set in stacks/production.py; it names the Deployments that share "
+            "the card"
+        )
     target = check_cluster()
     namespace = PRODUCTION.namespace
     access = windows.ImmichAccess(
         url=os.environ.get("IMMICH_URL"), key=os.environ.get("IMMICH_API_KEY")
     )
-    aside = Console(stderr=True)
-
-    def say_aside(line: str) -> None:
-        aside.print(f"[dim]-[/dim] {escape(line)}", highlight=False, soft_wrap=True)
-
-    def warn(line: str) -> None:
-        aside.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-
     with KubeApi(target) as api:
         try:
             if status:
@@ -100,18 +92,9 @@ def window(
                 for_s=for_,
                 wait_s=wait,
                 # What the command prints may be read by a program.
-                say=say_aside if command else say,
+                say=partial(say, console=ASIDE) if command else say,
                 warn=warn,
             )
         except WindowError as error:
             raise OpsError(str(error)) from error
     raise typer.Exit(code)
-
-
-def _settings(found: GpuWindow | None) -> GpuWindow:
-    if found is None:
-        raise OpsError(
-            "gpu_window is not set in stacks/production.py; it names the Deployments that share "
-            "the card"
-        )
-    return found

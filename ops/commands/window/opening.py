@@ -12,7 +12,7 @@ from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
-from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from ops.commands.window.holders import Holders
 from ops.errors import OpsError
 
@@ -33,11 +33,6 @@ def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
         raise OpsError(
             f"Deployment {window.namespace}/{ENDPOINT_DEPLOYMENT} does not exist; deploy it first"
         )
-
-
-def queues_of(settings: GpuWindow) -> ImmichQueues | None:
-    """Find the Immich whose queues are to be paused; the settings name one at most."""
-    return next((each.queues for each in settings.tenants if each.queues is not None), None)
 
 
 def as_it_is(tenant: GpuTenant, found: Document, ready_pods: int) -> Tenant:

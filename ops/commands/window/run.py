@@ -15,7 +15,7 @@ from llama_swap_config.cluster.gpu_tenants import GpuWindow
 from ops.commands.window import taking
 from ops.commands.window.holders import Holders
 from ops.commands.window.in_window import hold, run_command
-from ops.commands.window.opening import Opening, check, queues_of
+from ops.commands.window.opening import Opening, check
 from ops.errors import OpsError, reason_of
 from ops.machine.signals import ended_once
 from ops.report.durations import clock, span
@@ -184,7 +184,8 @@ def _use(
 def _immich(
     settings: GpuWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
 ) -> tuple[tuple[str, ...], Immich | None]:
-    queues = queues_of(settings)
+    # The settings name one Immich at most.
+    queues = next((each.queues for each in settings.tenants if each.queues is not None), None)
     if queues is None:
         return (), None
     if not access.key:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from in_pod.download import filler, journal, pace, patience, transfer
+from in_pod.download import filler, journal, pace, transfer
 from in_pod.download import run as run_module
 from in_pod.download.__main__ import main
 from in_pod.download.contract import BAD_DATA, NO_ACCESS, NO_SPACE, NOT_AS_PLANNED, TRANSIENT
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("signals")
 
 SOON = "--patience-s=0.5"
 """For a hub that never gives the bytes: how long that takes to be seen."""
-FAST = ("--connections=4", "--timeout-s=0.4", "--patience-s=2", "--lease-s=2", "--wait-s=0.3")
+FAST = ("--connections=4", "--timeout-s=1", "--patience-s=5", "--lease-s=2", "--wait-s=0.3")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "SEGMENT_BYTES", 64 * KIB)
     monkeypatch.setattr(filler, "CHUNK_BYTES", 16 * KIB)
     monkeypatch.setattr(filler, "SLOW_WINDOW_S", 0.3)
-    monkeypatch.setattr(patience, "RETRY_S", 0.02)
+    monkeypatch.setattr(pace, "RETRY_S", 0.02)
     for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 

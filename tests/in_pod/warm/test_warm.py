@@ -17,7 +17,7 @@ import pytest
 
 from in_pod.download import contract as download
 from in_pod.download import plan as download_plan
-from in_pod.download import publish as publishing
+from in_pod.download import volume as download_volume
 from in_pod.warm import contract, reading, waiting, warming
 from in_pod.warm.__main__ import main
 from in_pod.warm.contract import SHARE
@@ -58,7 +58,7 @@ def publish(source: Source, models: Path) -> None:
         with blob.open("rb") as content:
             os.fsync(content.fileno())
             os.posix_fadvise(content.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    publishing.publish(models, download_plan.read_plan(source.plan_path), say=print)
+    download_volume.publish(models, download_plan.read_plan(source.plan_path), say=print)
 
 
 def publish_cold(source: Source, models: Path) -> None:

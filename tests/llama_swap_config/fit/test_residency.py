@@ -26,8 +26,9 @@ from llama_swap_config.fit.residency import (
     totals_mib,
 )
 from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.front_ends.front_end import Listen
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
-from llama_swap_config.front_ends.router import router_args
+from llama_swap_config.front_ends.router import ROUTER
 from llama_swap_config.lock.locked import LockedModel
 from tests.llama_swap_config.fit.shapes import (
     LIKELY,
@@ -213,7 +214,7 @@ def test_the_router_is_told_a_number_where_any_so_many_fit() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     found = FRONT_ENDS["llama-server"].residents(models, AsManyAsFit(), T4)
     assert found == Residents(models_max=2)
-    words = router_args(port=1, preset_path="x", models_max=found.models_max)
+    words = ROUTER.command(LlamaSwapSettings(), Listen(port=1, config_path="x"), found)
     assert words[words.index("--models-max") + 1] == "2"
     assert models_max(models, ONE_AT_A_TIME, T4) == 1
 

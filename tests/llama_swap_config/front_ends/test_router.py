@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from llama_swap_config.errors import ConfigError
-from llama_swap_config.front_ends.router import render_router_preset, router_args
+from llama_swap_config.fit.residency import ONE_RESIDENT
+from llama_swap_config.front_ends.front_end import Listen
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.router import ROUTER, render_router_preset
 from llama_swap_config.front_ends.server_command import ServerSettings, model_args, shared_args
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Sampling
@@ -40,6 +43,11 @@ def rendered(locked: tuple[LockedModel, ...], **fields: Any) -> dict[str, dict[s
     return read(render_router_preset(changed(locked, **fields), ServerSettings()))
 
 
+def router_command() -> tuple[str, ...]:
+    listen = Listen(port=8080, config_path="/config/router-preset.ini")
+    return ROUTER.command(LlamaSwapSettings(), listen, ONE_RESIDENT)
+
+
 def test_the_rendered_file_is_the_golden_one(
     locked: tuple[LockedModel, ...], update_golden: bool
 ) -> None:
@@ -68,7 +76,7 @@ def test_a_model_gets_what_llama_swap_would_give_it(locked: tuple[LockedModel, .
     flags = {word.lstrip("-") for word in words if word.startswith("-") and word != "-1"}
     sections = rendered(locked, **fields)
     told = {*sections["*"], *sections[first.model.id]}
-    arguments = {word.lstrip("-") for word in router_args(port=1, preset_path="x")}
+    arguments = {word.lstrip("-") for word in router_command()}
     by_router = {"host", "port", "threads-http", "no-ui", "offline"}
     assert told == (flags - by_router) | {"stop-timeout", "sleep-idle-seconds"}
     assert by_router <= arguments
@@ -113,7 +121,7 @@ def test_a_model_that_hangs_at_its_stop_is_killed_soon(locked: tuple[LockedModel
 
 
 def test_the_router_loads_one_model_at_a_time_from_this_file_alone() -> None:
-    words = router_args(port=8080, preset_path="/config/router-preset.ini")
+    words = router_command()
     assert words[words.index("--models-max") + 1] == "1"
     assert words[words.index("--models-preset") + 1] == "/config/router-preset.ini"
     assert words[words.index("--host") + 1] == "0.0.0.0"

@@ -14,9 +14,10 @@ import pytest
 from ops.cli import main
 from ops.cluster import port_forward as forwards
 from ops.cluster.environment import KubeTarget
-from ops.cluster.port_forward import port_forward
+from ops.cluster.port_forward import to_endpoint
 from ops.errors import OpsError
 from tests.conftest import ROOT
+from tests.declaration.settings import SETTINGS
 from tests.fakes.endpoint import FakeEndpoint
 
 TARGET = KubeTarget(config_path=Path("/home/me/.kube/config"), context="home")
@@ -71,7 +72,7 @@ def assert_gone(number: int) -> None:
 
 
 def open_it() -> None:
-    with port_forward(TARGET, namespace="llama-cpp", service="llama-swap", port=8080):
+    with to_endpoint(TARGET, SETTINGS):
         raise AssertionError("it was opened")
 
 
@@ -123,7 +124,7 @@ def test_a_kubectl_that_does_not_end_is_killed(
 ) -> None:
     kubectl(programs, DEAF)
     monkeypatch.setattr(forwards, "_END_TIMEOUT_S", 0.3)
-    with port_forward(TARGET, namespace="a", service="b", port=1):
+    with to_endpoint(TARGET, SETTINGS):
         (sh,) = [each for each in psutil.Process().children() if each.name() == "sh"]
         numbers = [each.pid for each in sh.children(recursive=True)]
     for number in numbers:
@@ -134,9 +135,10 @@ def test_it_ends_with_a_command_that_is_killed(programs: Path) -> None:
     kubectl(programs, FORWARDS.format(port=1))
     program = (
         "import time; from pathlib import Path; from ops.cluster.environment import KubeTarget;"
-        "from ops.cluster.port_forward import port_forward\n"
-        "with port_forward(KubeTarget(config_path=Path('c'), context='x'), namespace='a',"
-        " service='b', port=1): print('open', flush=True); time.sleep(60)"
+        "from ops.cluster.port_forward import to_endpoint\n"
+        "from tests.declaration.settings import SETTINGS\n"
+        "with to_endpoint(KubeTarget(config_path=Path('c'), context='x'), SETTINGS):"
+        " print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from PIL import Image
 
-from ops.commands.bench.report import render
+from ops.commands.bench.report.page import render
 from tests.conftest import ROOT
 from tests.ops.commands.bench.drawn_photos import write_drawn_photo
 from tests.ops.commands.bench.report_runs import THREE, models, photos, planted_run, summary_of

@@ -90,7 +90,7 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
         load_failed="upstream command exited prematurely",
         notices_leavers=True,
         killed=502,
-        after_a_kill=frozenset({200}),
+        after_a_kill=frozenset({200, 502}),
         cut_short="",
         drains=True,
     ),

@@ -7,13 +7,14 @@ import hashlib
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ops.commands.bench.album.bursts import Shot, number_bursts
-from ops.commands.bench.album.draw import draw, either, rule_of, without_duplicates
+from ops.commands.bench.album.draw import draw, rule_of, without_duplicates
+from ops.commands.bench.album.judgement import joined
 from ops.commands.bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.commands.bench.album.source import Candidate, Original, Source
 from ops.commands.bench.answers import ALBUM, PHOTOS, read_album, read_photos
@@ -93,17 +94,15 @@ def collected(run_dir: Path, *, sample: int | None) -> tuple[Photo, ...] | None:
     """
     photos = read_photos(run_dir)
     album = read_album(run_dir) if photos else {}
-    return None if not album or _is_more(sample, album.get("sample")) else photos
+    earlier = album.get("sample")
+    is_more = sample is not None and earlier is not None and sample > earlier
+    return None if not album or is_more else photos
 
 
 def write_photos(run_dir: Path, photos: Sequence[Photo]) -> None:
     """Write the photos of a run, whole or not at all."""
     lines = (json.dumps(dataclasses.asdict(photo)) + "\n" for photo in photos)
     write_whole(run_dir / PHOTOS, "".join(lines))
-
-
-def _is_more(sample: int | None, earlier: int | None) -> bool:
-    return sample is not None and earlier is not None and sample > earlier
 
 
 def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> list[Candidate]:
@@ -200,20 +199,15 @@ def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
 
 def _once(shots: Sequence[Shot]) -> tuple[Shot, ...]:
     """Take photos of equal sent bytes once: they would be one question."""
-    found: dict[str, Shot] = {}
+    equal: dict[str, list[Shot]] = defaultdict(list)
     for number, shot in enumerate(shots):
-        key = shot.photo.image_sha256 or f"failure {number}"
-        first = found.get(key)
-        if first is None:
-            found[key] = shot
-            continue
-        photo = dataclasses.replace(
-            first.photo,
-            favourite=either(first.photo.favourite, shot.photo.favourite),
-            rating=first.photo.rating if first.photo.rating is not None else shot.photo.rating,
-        )
-        found[key] = dataclasses.replace(first, photo=photo)
-    return tuple(found.values())
+        equal[shot.photo.image_sha256 or f"failure {number}"].append(shot)
+    once = []
+    for group in equal.values():
+        judgement = joined([shot.photo for shot in group])
+        photo = dataclasses.replace(group[0].photo, **dataclasses.asdict(judgement))
+        once.append(dataclasses.replace(group[0], photo=photo))
+    return tuple(once)
 
 
 def _check_some(photos: Sequence[Photo], source: Source) -> None:

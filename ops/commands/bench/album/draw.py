@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
+from ops.commands.bench.album.judgement import joined
 from ops.commands.bench.album.source import Candidate
 
 
@@ -17,21 +18,14 @@ def without_duplicates(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate
     Returns:
         The photos in the order of their ids, and how many were left out.
     """
-    found: dict[str, Candidate] = {}
+    equal: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in sorted(candidates, key=lambda each: each.id):
-        first = found.setdefault(candidate.original, candidate)
-        found[candidate.original] = dataclasses.replace(
-            first,
-            favourite=either(first.favourite, candidate.favourite),
-            rating=candidate.rating if first.rating is None else first.rating,
-        )
-    return tuple(found.values()), len(candidates) - len(found)
-
-
-def either(one: bool | None, other: bool | None) -> bool | None:
-    """Join what is known of two equal photos: a favourite once is one."""
-    known = [each for each in (one, other) if each is not None]
-    return any(known) if known else None
+        equal[candidate.original].append(candidate)
+    once = tuple(
+        dataclasses.replace(group[0], **dataclasses.asdict(joined(group)))
+        for group in equal.values()
+    )
+    return once, len(candidates) - len(once)
 
 
 def draw(candidates: Sequence[Candidate], *, sample: int | None, seed: int) -> list[Candidate]:

@@ -15,6 +15,7 @@ from ops.commands.bench.album.prepare import looks_like_photo, metadata
 from ops.commands.bench.album.source import Candidate, Original
 from ops.errors import OpsError, one_line
 from ops.report.terminal import Say
+from ops.report.words import count
 
 _LARGEST_FILE_BYTES = 512 << 20
 _HEAD_BYTES = 32
@@ -49,10 +50,10 @@ class Folder:
         """
         paths, other = self._walk()
         if not paths:
-            raise OpsError(f"{self.title} holds no photo ({_files(other)} of other kinds)")
+            raise OpsError(f"{self.title} holds no photo ({count(other, 'file')} of other kinds)")
         originals = _originals(paths)
         if other:
-            say(f"left out {_files(other)} that are no photos")
+            say(f"left out {count(other, 'file')} that are no photos")
         names = [_text(path.relative_to(self.path)) for path in paths]
         csv = self.judgement or self.path / JUDGEMENT_FILE
         judged: Mapping[str, Judgement] = {}
@@ -83,13 +84,13 @@ class Folder:
             path = paths.get(candidate.id)
             try:
                 if path is None:
-                    yield Original(candidate=candidate, failure="image_missing")
+                    yield Original(failure="image_missing")
                 elif path.stat().st_size > _LARGEST_FILE_BYTES:
-                    yield Original(candidate=candidate, failure="image_too_large")
+                    yield Original(failure="image_too_large")
                 else:
-                    yield Original(candidate=candidate, content=path.read_bytes())
+                    yield Original(content=path.read_bytes())
             except OSError:
-                yield Original(candidate=candidate, failure="image_unreadable")
+                yield Original(failure="image_unreadable")
 
     def _walk(self) -> tuple[list[Path], int]:
         """Find photos, in the order of their bytes' paths, and count other files.
@@ -182,7 +183,3 @@ def _text(path: Path) -> str:
 
 def _shown(path: Path) -> str:
     return one_line(_text(path), limit=_LONGEST_PATH)
-
-
-def _files(number: int) -> str:
-    return f"{number} file" if number == 1 else f"{number} files"

@@ -21,12 +21,7 @@ class ImmichAlbum:
     """An album of Immich, found by its name or id."""
 
     def __init__(self, immich: Immich, name: str) -> None:
-        """Nothing is asked yet.
-
-        Args:
-            immich: The server.
-            name: The album's name, or its id.
-        """
+        """Take the server and the album's name or id; nothing is asked yet."""
         self._immich = immich
         self._name = name
         self._assets: dict[str, Asset] = {}
@@ -90,5 +85,5 @@ class ImmichAlbum:
             # One photo that Immich has not, or fails with; anything else is about all of them.
             if not isinstance(error, GoneError) and error.status != 500:
                 raise
-            return Original(candidate=candidate, failure="image_missing")
-        return Original(candidate=candidate, content=content)
+            return Original(failure="image_missing")
+        return Original(content=content)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 from ops.commands.bench.album.collect import read_prepared, share_of_favourites, write_photos
-from ops.commands.bench.album.draw import either
-from ops.commands.bench.album.judgement import Judgement
-from ops.commands.bench.album.source import Candidate, Source
+from ops.commands.bench.album.draw import without_duplicates
+from ops.commands.bench.album.judgement import joined
+from ops.commands.bench.album.source import Source
 from ops.commands.bench.answers import ALBUM, read_album, read_photos
 from ops.commands.bench.jsonl import write_whole
 from ops.errors import OpsError
@@ -23,11 +22,6 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
 
     One that is not in the source any more keeps what is known of it.
 
-    Args:
-        run_dir: The run's directory, to which nobody else writes meanwhile.
-        source: The folder or the album that it was drawn from.
-        say: Takes lines of progress.
-
     Raises:
         OpsError: when the run has no photos yet, or they cannot be written.
     """
@@ -35,7 +29,8 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
     if kept is None:
         raise OpsError(f"{run_dir} has no photos yet; begin with `python -m ops bench --run`")
     candidates = source.candidates(say)
-    judged = _by_id(candidates)
+    by_original = {each.original: each for each in without_duplicates(candidates)[0]}
+    judged = {each.id: by_original[each.original] for each in candidates}
     # Photos of equal sent bytes are one in the run, with the judgement of all of them.
     alike: dict[str, list[str]] = defaultdict(list)
     for name, entry in read_prepared(run_dir).items():
@@ -45,8 +40,7 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
         names = [photo.source_id, *(alike[photo.image_sha256] if photo.image_sha256 else [])]
         found = [judged[name] for name in dict.fromkeys(names) if name in judged]
         if found:
-            now = _joined(found)
-            photo = dataclasses.replace(photo, favourite=now.favourite, rating=now.rating)
+            photo = dataclasses.replace(photo, **dataclasses.asdict(joined(found)))
         photos.append(photo)
     changed = sum(before != after for before, after in zip(kept, photos, strict=True))
     write_photos(run_dir, photos)
@@ -55,21 +49,3 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
         album["favourite_share"] = share_of_favourites(candidates)
         write_whole(run_dir / ALBUM, json.dumps(album, indent=2) + "\n")
     say(f"the owner's judgement is another one of {changed} of {len(photos)} photos")
-
-
-def _by_id(candidates: Iterable[Candidate]) -> dict[str, Judgement]:
-    """Join what is known of equal files, and give it to each of them."""
-    equal: dict[str, list[Candidate]] = defaultdict(list)
-    for each in sorted(candidates, key=lambda each: each.id):
-        equal[each.original].append(each)
-    return {each.id: _joined(group) for group in equal.values() for each in group}
-
-
-def _joined(known: Iterable[Judgement | Candidate]) -> Judgement:
-    """A favourite once is one; of several ratings the first counts."""
-    favourite: bool | None = None
-    rating: int | None = None
-    for each in known:
-        favourite = either(favourite, each.favourite)
-        rating = each.rating if rating is None else rating
-    return Judgement(favourite=favourite, rating=rating)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ops.commands.bench.album.source import Candidate
+from ops.commands.bench.results import Photo
 from ops.errors import OpsError, one_line
 
 JUDGEMENT_FILE = "favourites.csv"
@@ -26,6 +28,15 @@ class Judgement:
 
     favourite: bool | None = None
     rating: int | None = None
+
+
+def joined(equal: Sequence[Judgement | Candidate | Photo]) -> Judgement:
+    """Join what is known of equal photos: a favourite once is one, the first rating counts."""
+    favourites = [each.favourite for each in equal if each.favourite is not None]
+    return Judgement(
+        favourite=any(favourites) if favourites else None,
+        rating=next((each.rating for each in equal if each.rating is not None), None),
+    )
 
 
 def read_judgement(path: Path, names: Iterable[str]) -> Mapping[str, Judgement]:

@@ -22,7 +22,6 @@ import PIL
 from PIL import ExifTags, Image, ImageCms, features
 
 from ops.commands.bench.results import Failure
-from ops.errors import reason_of
 
 LONG_EDGE_PX = 1024
 JPEG_QUALITY = 85
@@ -90,16 +89,11 @@ class Metadata:
 
 
 class PhotoError(Exception):
-    """A photo cannot be prepared; the text says why, in one line."""
+    """A photo cannot be prepared."""
 
-    def __init__(self, failure: Failure, reason: str) -> None:
-        """Say why.
-
-        Args:
-            failure: Its class.
-            reason: One line for the owner.
-        """
-        super().__init__(reason)
+    def __init__(self, failure: Failure) -> None:
+        """Say why by its class of failure."""
+        super().__init__(failure)
         self.failure: Failure = failure
 
 
@@ -115,9 +109,6 @@ def looks_like_photo(head: bytes) -> bool:
 
 def prepare(content: bytes) -> Prepared:
     """Make what is sent of one photo. Not for several threads at once: Pillow's warnings are off.
-
-    Args:
-        content: The photo's file, of any format.
 
     Raises:
         PhotoError: when it is no picture, broken, too large, or of a format that is not decoded.
@@ -148,11 +139,7 @@ def prepare(content: bytes) -> Prepared:
 
 
 def metadata(path: Path) -> Metadata:
-    """Read when a photo was taken and how it is rated; without decoding its pixels.
-
-    Args:
-        path: The photo's file. What cannot be read says nothing.
-    """
+    """Read a photo's time and rating without decoding its pixels; what cannot be read is None."""
     try:
         with path.open("rb") as file, _decoding(file, file.read(32)) as image:
             exif = _exif(image)
@@ -166,53 +153,36 @@ def metadata(path: Path) -> Metadata:
 def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
     """Open a picture, and turn whatever its decoder raises into a class of failure."""
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        raise PhotoError(
-            "image_unsupported",
-            "HEIC is not decoded here; export it as JPEG, or read the album from Immich",
-        )
+        raise PhotoError("image_unsupported")
     if head.startswith(_RAW_MAGIC) or head[4:12] == b"ftypcrx " or head[8:10] == b"CR":
-        raise _camera_raw()
+        raise PhotoError("image_unsupported")
     file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with Image.open(file, formats=_decoded_formats()) as image:
                 if image.width * image.height > LARGEST_PIXELS:
-                    raise _too_large(f"{image.width} x {image.height} pixels: ")
+                    raise PhotoError("image_too_large")
                 tags = getattr(image, "tag_v2", {})
                 # Pillow would decode the small preview that stands before the raw picture.
                 if image.format == "TIFF" and (
                     tags.get(_NEW_SUBFILE_TYPE, 0) == 1 or _DNG_VERSION in tags
                 ):
-                    raise _camera_raw()
+                    raise PhotoError("image_unsupported")
                 yield image
         except PhotoError:
             raise
         except Image.DecompressionBombError as error:
-            raise _too_large("") from error
+            raise PhotoError("image_too_large") from error
         except Exception as error:
             # Decoders raise what their parsers stumble over: OSError, SyntaxError, ValueError,
             # struct.error, zlib.error, KeyError, and more.
-            reason = reason_of(error, limit=160)
-            raise PhotoError("image_unreadable", f"cannot be decoded ({reason})") from error
+            raise PhotoError("image_unreadable") from error
 
 
 def _decoded_formats() -> tuple[str, ...]:
     Image.init()
     return tuple(each for each in _FORMATS if each in Image.OPEN)
-
-
-def _too_large(size: str) -> PhotoError:
-    allowed = f"more than {LARGEST_PIXELS // 1_000_000} megapixels are not decoded"
-    return PhotoError("image_too_large", f"{size}{allowed}; make it smaller")
-
-
-def _camera_raw() -> PhotoError:
-    return PhotoError(
-        "image_unsupported",
-        "a camera's raw file is not decoded here; export it as JPEG, or read the album from "
-        "Immich",
-    )
 
 
 def _sent_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from ops.commands.bench.album.judgement import JUDGEMENT_FILE
 from ops.errors import OpsError
 
-_JUDGEMENT_FILE = "favourites.csv"
-"""What `ops bench` looks for beside the photos."""
 _EDGE_PX = 512
 _PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
 _STEPS = 5
@@ -32,11 +31,7 @@ Ladder = Callable[[Image.Image, int], Image.Image]
 
 
 def write_sample_pictures(folder: Path, *, most: int) -> int:
-    """Write photos and a favourites.csv beside them.
-
-    Args:
-        folder: Made where it is missing.
-        most: How many photos at most.
+    """Write at most `most` photos and a favourites.csv beside them; return how many.
 
     Returns:
         How many.
@@ -49,7 +44,7 @@ def write_sample_pictures(folder: Path, *, most: int) -> int:
     for name, picture, rating in _pictures(most):
         picture.save(folder / name, "JPEG", quality=92)
         rows.append((name, "yes" if rating >= _FAVOURITE else "no", rating))
-    with (folder / _JUDGEMENT_FILE).open("w", newline="", encoding="utf-8") as file:
+    with (folder / JUDGEMENT_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("name", "favourite", "rating"))
         writer.writerows(rows)

@@ -30,7 +30,6 @@ class Candidate:
 class Original:
     """A photo's bytes as the source has them, or why there are none."""
 
-    candidate: Candidate
     content: bytes = b""
     failure: Failure | None = None
 
@@ -44,9 +43,6 @@ class Source(Protocol):
 
     def candidates(self, say: Say) -> tuple[Candidate, ...]:
         """Find all photos, equal ones too.
-
-        Args:
-            say: Takes lines of progress, and what was left out.
 
         Raises:
             OpsError: when there are none.

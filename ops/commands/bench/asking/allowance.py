@@ -5,19 +5,33 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ops.commands.bench.asking.asked_model import AskedModel
-from ops.commands.bench.asking.forecast import Pace, needed_s, units_that_fit
 from ops.commands.bench.asking.plan import Plan
 from ops.commands.bench.asking.progress import Shown
 
 CALIBRATION = 5
 """Photos of each model that a forecast rests on."""
+_USABLE = 0.95
+"""Of the time that is left: single answers take longer than the mean."""
 _UNIT_WORDS = {"pairwise": "pairs", "anchored": "blocks of photos"}
 
 
 class TimeUpError(Exception):
     """The window closes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """One model's speed so far, and what it has done."""
+
+    load_s: float
+    """What a load takes; 0: it is loaded, or never needed again."""
+    unit_s: float
+    """Mean of its warm answers, for one unit of the schedule."""
+    done: int
+    """Units that are answered, from the schedule's beginning."""
 
 
 class Allowance:
@@ -100,3 +114,25 @@ class Allowance:
             unit_s=statistics.fmean(model.warm_s) * per_unit,
             done=model.done,
         )
+
+
+def units_that_fit(paces: Sequence[Pace], remaining_s: float, *, most: int) -> int:
+    """Find the largest number of units that every model can answer in time.
+
+    Returns:
+        The number from the schedule's beginning; at least what all have done already.
+    """
+    low, high = min((pace.done for pace in paces), default=0), most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if needed_s(paces, middle) <= remaining_s * _USABLE:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def needed_s(paces: Sequence[Pace], units: int) -> float:
+    """Add up the loads and answers until every model has done that many units."""
+    todo = [(pace, units - pace.done) for pace in paces if units > pace.done]
+    return sum(pace.load_s + count * pace.unit_s for pace, count in todo)

@@ -13,6 +13,7 @@ import httpx2
 
 from ops.commands.bench.asking.numbers import finite, whole
 from ops.commands.bench.results import Failure
+from ops.endpoint.api_key import authorization
 from ops.endpoint.client import CHAT, at
 from ops.endpoint.whole_answer import read_whole
 from ops.report.redaction import MARK, redact
@@ -87,9 +88,7 @@ class Asker:
         self._key = key
         self._timeout_s = timeout_s
         self._url = f"{url}{CHAT}"
-        headers = {"Content-Type": "application/json"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
+        headers = {"Content-Type": "application/json", **authorization(key)}
         self._client = httpx2.Client(trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:

@@ -74,8 +74,3 @@ def expected(logprobs: Mapping[str, float], values: Mapping[str, float]) -> Expe
         spread=math.sqrt(variance / total),
         mass=min(1.0, math.exp(min(0.0, highest)) * total),
     )
-
-
-def logit(logprobs: Mapping[str, float], of: str, against: str) -> float:
-    """How much likelier one label is than another: the difference of their logprobs."""
-    return logprobs[of] - logprobs[against]

@@ -36,43 +36,20 @@ class _ModelLeftError(Exception):
     """This model is not asked any more; the text says why."""
 
 
-def measure(
-    plan: Plan,
-    journal: Journal,
-    *,
-    endpoint: Endpoint,
-    asker: Asker,
-    shown: Shown,
-    clock: Callable[[], float] = time.monotonic,
-) -> Ended:
-    """Ask what is missing.
+class Measurement:
+    """One session's questions to all models."""
 
-    Args:
-        plan: What is asked.
-        journal: Where answers go, and what is there already.
-        endpoint: For looks at what is loaded.
-        asker: For the questions.
-        shown: Where progress goes.
-        clock: Of the plan's deadline.
-
-    Raises:
-        LabelError: when a label is not one token of a model, before anything is answered; later
-            such a model is left, like one that does not load.
-        OpsError: when the endpoint is gone.
-    """
-    return _Measuring(plan, journal, endpoint, asker, shown, clock).run()
-
-
-class _Measuring:
     def __init__(
         self,
         plan: Plan,
         journal: Journal,
+        *,
         endpoint: Endpoint,
         asker: Asker,
         shown: Shown,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Ask nothing yet."""
         self._plan = plan
         self._prompt = plan.prompt
         self._prompt_sha256 = plan.prompt.sha256
@@ -91,6 +68,13 @@ class _Measuring:
         self._skipped: dict[str, str] = {}
 
     def run(self) -> Ended:
+        """Ask what is missing.
+
+        Raises:
+            LabelError: when a label is not one token of a model, before anything is answered;
+                later such a model is left, like one that does not load.
+            OpsError: when the endpoint is gone.
+        """
         out_of_time = False
         try:
             if self._allowance.is_limited and len(self._models) > 1:
@@ -134,12 +118,7 @@ class _Measuring:
         return model.done
 
     def _ask_model(self, model: AskedModel, most: int | None) -> None:
-        """Ask one model what it has not answered.
-
-        Args:
-            model: The model.
-            most: Units from the schedule's beginning; None: as many as fit.
-        """
+        """Ask one model what is missing of the first `most` units; None: of all that fit."""
         if model.run.id in self._skipped:
             return
         units = self._allowance.units

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.commands.bench.asking.label_logprobs import expected, label_logprobs, logit
+from ops.commands.bench.asking.label_logprobs import expected, label_logprobs
 from ops.commands.bench.asking.rubric import Rubric
 from ops.commands.bench.results import Failure, Method
 from ops.endpoint.pictures import data_uri
@@ -86,12 +86,7 @@ class Prompt:
         }
 
     def body(self, model: str, images: Sequence[bytes]) -> dict[str, Any]:
-        """Write a request.
-
-        Args:
-            model: The registry's id.
-            images: JPEGs, as many as the question is about, in their order.
-        """
+        """Write a request about as many JPEGs as the question has, in their order."""
         remaining = iter(images)
         content: list[dict[str, Any]] = []
         for part in self.parts:
@@ -183,7 +178,7 @@ class Prompt:
         # An anchor is always the first, and what is scored is the photo after it.
         of, against = (SECOND, FIRST) if self.method == "anchored" else (FIRST, SECOND)
         return Reading(
-            score=logit(found, of, against),
+            score=found[of] - found[against],
             mass=expected(found, self.values).mass,
             labels=found,
             raw=_raw(text),
@@ -192,10 +187,6 @@ class Prompt:
 
 def prompt_of(method: Method, rubric: Rubric) -> Prompt:
     """Write the prompt of one method.
-
-    Args:
-        method: How photos are asked about.
-        rubric: What is asked.
 
     Raises:
         OpsError: when the rubric lacks what the method needs.

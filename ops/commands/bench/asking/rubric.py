@@ -54,10 +54,7 @@ class Rubric:
 
 
 def read_rubric(path: Path = DEFAULT_RUBRIC) -> Rubric:
-    """Read and check a rubric.
-
-    Args:
-        path: The TOML file; left out: the repository's own.
+    """Read and check a rubric (default: the repository's own).
 
     Raises:
         OpsError: when it cannot be read, or a field is outside what it allows.
@@ -72,11 +69,7 @@ def read_rubric(path: Path = DEFAULT_RUBRIC) -> Rubric:
 
 
 def rubric_of(document: Mapping[str, Any], *, where: str) -> Rubric:
-    """Check a rubric's document.
-
-    Args:
-        document: As read from the file, or from a run that used it.
-        where: What an error calls it.
+    """Check a rubric's document, which an error calls `where`.
 
     Raises:
         OpsError: when a field is outside what it allows.

@@ -36,12 +36,6 @@ def warm_up(
 ) -> WarmUp:
     """Ask about a picture that is nobody's photo, and see whether the labels can be said.
 
-    Args:
-        model: The registry's id.
-        prompt: What the photos are asked by.
-        endpoint: For looks at what is loaded.
-        ask: Asks it.
-
     Raises:
         LabelError: when a label is not one token.
     """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,13 +118,11 @@ def undo(
     say(f"took back publication {record.number} ({record.model} as {record.target})")
 
 
-@contextmanager
-def _immich(url: str) -> Iterator[Immich]:
+def _immich(url: str) -> Immich:
     from ops.immich.api import Immich
     from ops.immich.http import ImmichHttp, api_key
 
-    with Immich(ImmichHttp(url, key=api_key())) as server:
-        yield server
+    return Immich(ImmichHttp(url, key=api_key()))
 
 
 def _scores(run: Run, model: str) -> dict[str, float]:

@@ -49,10 +49,6 @@ def best(photos: Sequence[Photo], scores: Mapping[str, float], *, top: int) -> t
 def check_scale(run_dir: Path, method: Method | None) -> None:
     """Refuse scores that are not on a scale from 1 to 5, as stars are.
 
-    Args:
-        run_dir: The run's directory, which knows the rubric of each method.
-        method: By which the scores were asked.
-
     Raises:
         OpsError: when they would be other stars than the models meant.
     """

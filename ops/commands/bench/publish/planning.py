@@ -6,6 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from ops.commands.bench.publish.picks import Pick, show, stars
@@ -98,7 +99,8 @@ def plan(
     inside: frozenset[str] = frozenset()
     if target == "tag":
         there = {tag.value for tag in immich.tags()}
-        created = tuple(path for path in _with_parents(label) if path not in there)
+        parents = accumulate(label.split("/"), lambda parent, part: f"{parent}/{part}")
+        created = tuple(path for path in parents if path not in there)
         record = dataclasses.replace(record, created=created)
     elif target == "album":
         found = [album for album in immich.albums() if album.name == label]
@@ -214,11 +216,6 @@ def _label(target: Target, model: str, label: str) -> str:
     if not all(part.strip() for part in path.split("/")):
         raise OpsError(f"--label is {path!r}; allowed: a tag's path such as ai/best/{model}")
     return path
-
-
-def _with_parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _no_change(

@@ -19,7 +19,6 @@ WIDE, NARROW = 720, 340
 class Chart:
     """One chart."""
 
-    id: str
     title: str
     description: str
     """What is seen, in a sentence, for who does not see it."""
@@ -46,19 +45,8 @@ def chart(
     rows: Iterable[Sequence[str]],
     legend: Iterable[tuple[Markup, str]] = (),
 ) -> Chart:
-    """Draw a chart in both widths.
-
-    Args:
-        id: Unique on the page.
-        title: What it shows.
-        description: What is seen.
-        draw: Makes the parts.
-        columns: Heads of the table.
-        rows: The same numbers.
-        legend: Marks and their names; left out: the drawing names them.
-    """
+    """Draw a chart in both widths."""
     return Chart(
-        id=id,
         title=title,
         description=description,
         drawings=tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from markupsafe import Markup
 
@@ -85,18 +86,12 @@ def _lane(standings: Standings, mark: int, low: float, high: float) -> _Lane:
         counts[index] += 1
         favourites[index] += photo.favourite is True
         scores.append(place.score)
-    scores.sort()
-    middle = len(scores) // 2
     return _Lane(
         mark=mark,
         name=model.name or model.id,
         counts=tuple(counts),
         favourites=tuple(favourites),
-        median=0.0
-        if not scores
-        else (scores[middle] + scores[-middle - 1]) / 2
-        if len(scores) % 2 == 0
-        else scores[middle],
+        median=median(scores) if scores else 0.0,
     )
 
 
@@ -129,14 +124,14 @@ def _parts(
         base = row * (place + 1) - 2.0
         kind = svg.colour(lane.mark)
         total = sum(lane.counts)
-        median = f"median {number(lane.median)}" if total else "no score"
+        middle = f"median {number(lane.median)}" if total else "no score"
         if narrow:
             yield svg.marker(lane.mark, 14, base - row + 16)
-            yield svg.text(28, base - row + 20, f"{cut(lane.name, 24)}, {median}", "strong halo")
+            yield svg.text(28, base - row + 20, f"{cut(lane.name, 24)}, {middle}", "strong halo")
         else:
             yield svg.marker(lane.mark, 10, base - 34)
             yield svg.text(24, base - 30, cut(lane.name, 22), "strong")
-            yield svg.text(24, base - 13, median, "soft")
+            yield svg.text(24, base - 13, middle, "soft")
         tallest = max(1, *lane.counts)
         height = row - 34.0 if narrow else row - 18.0
         for index, amount in enumerate(lane.counts):

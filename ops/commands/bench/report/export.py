@@ -19,12 +19,7 @@ _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%"
 
 
 def to_json(run: Run, summary: Summary) -> dict[str, Any]:
-    """Give the results as plain data; what is no finite number is null.
-
-    Args:
-        run: With its answers.
-        summary: What the run says.
-    """
+    """Give the results as plain data; what is no finite number is null."""
     standings = standings_of(run, summary)
     document = {
         "run": run.id,
@@ -54,12 +49,7 @@ def to_json(run: Run, summary: Summary) -> dict[str, Any]:
 
 
 def to_csv(run: Run, summary: Summary) -> str:
-    """Give one line a photo: the owner's judgement, and each model's score, rank or failure.
-
-    Args:
-        run: With its answers.
-        summary: Says which models are compared.
-    """
+    """Give one line a photo: the owner's judgement, and each model's score, rank or failure."""
     standings = standings_of(run, summary)
     text = io.StringIO()
     writer = csv.writer(text)

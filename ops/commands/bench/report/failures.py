@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.commands.bench.report.standings import Standings
@@ -64,31 +64,17 @@ def failures_of(standings: Standings) -> Sequence[FailureClass]:
                     )
                 )
     found = [
-        _class(
-            failure,
-            [counts[model.id][failure] for model in standings.models],
-            photos[failure],
-            examples,
+        FailureClass(
+            name=failure,
+            meaning=FAILURES.get(failure, ""),
+            counts=tuple(counts[model.id][failure] for model in standings.models),
+            total=sum(counts[model.id][failure] for model in standings.models),
+            photos=photos[failure],
+            examples=tuple(of_class[:_EXAMPLES]),
         )
-        for failure in examples
+        for failure, of_class in examples.items()
     ]
     return sorted(found, key=lambda each: -(each.total + each.photos))
-
-
-def _class(
-    failure: Failure,
-    counts: Sequence[int],
-    photos: int,
-    examples: Mapping[Failure, Sequence[Example]],
-) -> FailureClass:
-    return FailureClass(
-        name=failure,
-        meaning=FAILURES.get(failure, ""),
-        counts=tuple(counts),
-        total=sum(counts),
-        photos=photos,
-        examples=tuple(examples[failure][:_EXAMPLES]),
-    )
 
 
 def _raw(text: str) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.standings import Standings
 from ops.commands.bench.report.thumbnails import Thumbnail
-from ops.commands.bench.report.words import cut, number, rank
+from ops.commands.bench.report.words import cut, number
 from ops.commands.bench.results import ModelRun, Photo
 
 _DISAGREED = 12
@@ -48,8 +48,6 @@ class Extremes:
 
     key: Markup
     model: str
-    ranked: int
-    """How many photos have a place."""
     found: int | None
     """Favourites among the best; None: there are none known."""
     best: tuple[Card, ...]
@@ -131,7 +129,6 @@ def extremes(
         Extremes(
             key=svg.key(place),
             model=model.name or model.id,
-            ranked=len(standings.ranked(model)),
             found=sum(bool(standings.photos[index].favourite) for index in choice.best[model.id])
             if known
             else None,
@@ -161,7 +158,7 @@ def _dealer(
                 Line(
                     key=svg.key(marks[model.id]),
                     model=cut(model.name or model.id, 24),
-                    words=f"{number(place.score)}, place {rank(place.rank)} of {sizes[model.id]}",
+                    words=f"{number(place.score)}, place {place.rank:g} of {sizes[model.id]}",
                     criteria=", ".join(
                         f"{cut(name, 24)} {number(value, 1)}"
                         for name, value in place.criteria.items()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ops.commands.bench.report import provenance, svg, words
-from ops.commands.bench.report.criteria import criteria_of
 from ops.commands.bench.report.distributions import distributions
 from ops.commands.bench.report.failures import failures_of
 from ops.commands.bench.report.forest import forest
@@ -18,7 +19,7 @@ from ops.commands.bench.report.gallery import choose, disagreement, extremes
 from ops.commands.bench.report.heat_map import heat_map
 from ops.commands.bench.report.latency import latency
 from ops.commands.bench.report.scatter import scatter
-from ops.commands.bench.report.standings import standings_of
+from ops.commands.bench.report.standings import Standings, standings_of
 from ops.commands.bench.report.thumbnails import make_thumbnails
 from ops.commands.bench.results import Run
 from ops.commands.bench.statistics.scores import method_of
@@ -38,13 +39,14 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
     standings = standings_of(run, summary)
     choice = choose(standings)
     pictures = make_thumbnails(run.photos, choice.wanted(), images) if thumbnails else {}
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             run=run,
             summary=summary,
-            style=Markup(_read("report.css")),  # noqa: S704 - a file of this package.
+            style=Markup(style),  # noqa: S704 - a file of this package.
             pictures=pictures.values(),
             with_pictures=thumbnails,
             metrics=_metrics(summary),
@@ -53,7 +55,7 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
             scatter=scatter(summary),
             forest=forest(summary),
             distributions=distributions(standings),
-            criteria=criteria_of(standings),
+            criteria=_criteria(standings),
             method=words.METHODS[method_of(run)],
             agreement=heat_map(summary),
             disagreement=disagreement(standings, choice, pictures),
@@ -83,6 +85,19 @@ def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
     ]
 
 
+def _criteria(standings: Standings) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """List each criterion that was asked one by one, with each model's mean over its photos."""
+    means = {}
+    for model in standings.models:
+        values: dict[str, list[float]] = defaultdict(list)
+        for place in standings.places[model.id]:
+            for name, value in place.criteria.items():
+                values[name].append(value)
+        means[model.id] = {name: fmean(each) for name, each in values.items()}
+    names = dict.fromkeys(name for own in means.values() for name in own)
+    return [(name, tuple(words.number(own.get(name)) for own in means.values())) for name in names]
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -108,7 +123,3 @@ def _shown(value: Any) -> Any:
     return (
         words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
     )
-
-
-def _read(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ops.commands.bench.results import Run
-from ops.report.redaction import MARK, redact, redact_all
+from ops.report.redaction import redact, redact_all
 
 _LONGEST = 4000
 
@@ -21,10 +20,7 @@ def facts(run: Run) -> Sequence[tuple[str, str]]:
 
 def command(run: Run) -> str:
     """Give the command that repeats the run; empty where the run does not say."""
-    value = run.provenance.get("command")
-    if isinstance(value, list | tuple):
-        return shlex.join(str(each) for each in redact_all(value)).replace(f"'{MARK}'", MARK)
-    return redact(value) if isinstance(value, str) else ""
+    return redact(run.provenance.get("command", ""))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

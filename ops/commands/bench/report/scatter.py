@@ -37,7 +37,7 @@ def scatter(summary: Summary) -> Chart | str:
             "thin lines to the right: from the median time to the time that 95 % of the answers "
             "keep."
         ),
-        draw=lambda width: _draw(width, points, metric),
+        draw=lambda width: (400, _parts(width, points, metric)),
         columns=("Model", name, "95 % interval", "Median time", "95 % are quicker than"),
         rows=[
             (
@@ -53,12 +53,6 @@ def scatter(summary: Summary) -> Chart | str:
         if len(points) > MOST_NAMED
         else (),
     )
-
-
-def _draw(
-    width: int, points: Sequence[_Point], metric: OwnerMetric
-) -> tuple[float, Iterator[Markup]]:
-    return 400, _parts(width, points, metric)
 
 
 def _parts(width: int, points: Sequence[_Point], metric: OwnerMetric) -> Iterator[Markup]:

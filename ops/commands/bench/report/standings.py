@@ -57,12 +57,7 @@ class Standings:
 
 
 def standings_of(run: Run, summary: Summary) -> Standings:
-    """Rank the photos by each model's scores.
-
-    Args:
-        run: With its answers.
-        summary: Says which models are compared, that is, answered enough.
-    """
+    """Rank the photos by each model's scores; the compared models on their common photos."""
     table = scores_of(run)
     answers = {
         model.id: tuple(sorted(own, key=lambda each: each.at))

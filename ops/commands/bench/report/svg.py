@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -108,11 +108,6 @@ def ticks(low: float, high: float, most: int = 6) -> Sequence[float]:
 def tick_text(value: float) -> str:
     """Write a number of an axis."""
     return f"{value:g}".replace("-", "\u2212")
-
-
-def group(parts: Iterable[Markup], **attributes: object) -> Markup:
-    """Put parts together."""
-    return element("g", *parts, **attributes)
 
 
 def _value(value: object) -> str:

@@ -99,11 +99,6 @@ def interval(value: Interval | None, digits: int = 2) -> str:
     return f"{number(value.low, digits)} to {number(value.high, digits)}"
 
 
-def rank(value: float) -> str:
-    """Write a place; photos of equal score share their mean place."""
-    return f"{value:g}"
-
-
 def count(amount: int, noun: str) -> str:
     """Write a number of things."""
     return f"{amount:,} {noun if amount == 1 else noun + 's'}"

@@ -1,4 +1,7 @@
-"""How far models agree with each other: no owner's judgement is needed, and none is implied."""
+"""How far models agree with each other: no owner's judgement is needed, and none is implied.
+
+Scores are models x photos. Only `alpha` takes a NaN, for a model that did not answer.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +41,7 @@ def agreement_of(
 
 
 def spearman_matrix(scores: Floats) -> Matrix:
-    """Correlate the mid-ranks of each two models; a model whose scores are all equal: 0.
-
-    Args:
-        scores: Models x photos, none of them NaN.
-    """
+    """Correlate the mid-ranks of each two models; a model whose scores are all equal: 0."""
     ranks = np.array([stats.rankdata(each) for each in scores]).reshape(scores.shape)
     centred = ranks - ranks.sum(axis=1, keepdims=True) / max(1, scores.shape[1])
     length = np.sqrt((centred**2).sum(axis=1))
@@ -53,11 +52,7 @@ def spearman_matrix(scores: Floats) -> Matrix:
 
 
 def tau_matrix(scores: Floats) -> Matrix:
-    """Give Kendall's tau-b of each two models; a model whose scores are all equal: 0.
-
-    Args:
-        scores: Models x photos, none of them NaN.
-    """
+    """Give Kendall's tau-b of each two models; a model whose scores are all equal: 0."""
     models, photos = scores.shape
     found = np.zeros((models, models))
     if photos > 1:
@@ -86,9 +81,6 @@ def icc(scores: Floats) -> tuple[float | None, float | None]:
 
     Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", 1979: the
     mean squares of a two-way layout without repetition, photos as targets and models as judges.
-
-    Args:
-        scores: Models x photos, none of them NaN.
 
     Returns:
         None for each that is undefined: fewer than two models or photos, or nothing varies.

@@ -10,6 +10,7 @@ from ops.commands.bench.results import Run
 from ops.commands.bench.statistics.scores import method_of
 from ops.commands.bench.statistics.standing import Evidence
 from ops.commands.bench.summary import ModelSummary, OwnerMetric
+from ops.report.words import count
 
 _NOTABLE = 0.02
 """Of an answer's share, or of a metric: less is not worth a sentence."""
@@ -18,14 +19,7 @@ _NOTABLE = 0.02
 def caveats(
     run: Run, models: Sequence[ModelSummary], evidence: Evidence, *, share: float | None
 ) -> tuple[str, ...]:
-    """Write them, the weightiest first.
-
-    Args:
-        run: The run.
-        models: All of its models.
-        evidence: What the verdict rests on.
-        share: Of favourites in the album, where photos were drawn by them.
-    """
+    """Write them, the weightiest first."""
     return tuple(
         [
             *_methods(run),
@@ -96,7 +90,7 @@ def _left_out(models: Sequence[ModelSummary], evidence: Evidence) -> list[str]:
 
 def _missing(model: ModelSummary, most: int) -> str:
     reasons = [(model.asked - model.answered, "failed"), (most - model.asked, "were not asked")]
-    found = [f"{count} {reason}" for count, reason in reasons if count]
+    found = [f"{number} {reason}" for number, reason in reasons if number]
     return f" ({', '.join(found)})" if found else ""
 
 
@@ -106,7 +100,7 @@ def _failures(evidence: Evidence) -> list[str]:
         failed = each.asked - each.answered
         if not failed:
             continue
-        classes = ", ".join(f"{name} {count}" for name, count in each.failures.items())
+        classes = ", ".join(f"{name} {number}" for name, number in each.failures.items())
         found.append(
             f"{each.name or each.id} failed on {failed} of {each.asked} questions ({classes}); "
             "photos without an answer of every model are not compared."
@@ -181,7 +175,7 @@ def _photos(run: Run) -> list[str]:
     failures = Counter(each.failure for each in run.photos if each.failure is not None)
     if not failures:
         return []
-    classes = ", ".join(f"{name} {count}" for name, count in failures.most_common())
+    classes = ", ".join(f"{name} {number}" for name, number in failures.most_common())
     return [f"{failures.total()} of {len(run.photos)} photos could not be sent ({classes})."]
 
 
@@ -190,10 +184,9 @@ def _bursts(run: Run) -> list[str]:
     bursts = [size for size in sizes.values() if size > 1]
     if not bursts:
         return []
-    several = "1 burst" if len(bursts) == 1 else f"{len(bursts)} bursts"
     return [
-        f"{sum(bursts)} photos are of {several}, which count as one draw each: the intervals are "
-        "as wide as that makes them."
+        f"{sum(bursts)} photos are of {count(len(bursts), 'burst')}, which count as one draw "
+        "each: the intervals are as wide as that makes them."
     ]
 
 

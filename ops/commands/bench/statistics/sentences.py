@@ -20,7 +20,6 @@ from ops.commands.bench.statistics.standing import (
 )
 from ops.commands.bench.statistics.wording import (
     RATING_SCALE,
-    count_of,
     ends,
     listed,
     margin_of,
@@ -32,6 +31,7 @@ from ops.commands.bench.statistics.wording import (
     value_of,
 )
 from ops.commands.bench.summary import Difference, ModelSummary
+from ops.report.words import count
 
 _EQUAL = 1e-9
 """Of the metric: less is the arithmetic's."""
@@ -133,11 +133,11 @@ def too_few(evidence: Evidence) -> str:
     kinds = ""
     needed = f"at least {MIN_PHOTOS}"
     if evidence.metric == "auc":
-        kinds = f", {count_of(evidence.favourites, 'favourite')} among them"
+        kinds = f", {count(evidence.favourites, 'favourite')} among them"
         needed += f" with {MIN_OF_A_KIND} favourites and {MIN_OF_A_KIND} others"
     return (
         "Too few photos to tell the models apart: all of them answered "
-        f"{count_of(evidence.photos, 'photo')}{kinds}; {needed} of different moments are needed "
+        f"{count(evidence.photos, 'photo')}{kinds}; {needed} of different moments are needed "
         "to say anything, and about 100 to see a large difference."
     )
 
@@ -155,7 +155,7 @@ def only_one(evidence: Evidence) -> str:
         return f"{head}, and how good it is is not known, for {_why_not(evidence)}{time}."
     interval = model.owner[evidence.metric]
     if not evidence.sufficient:
-        return f"{head}, and {count_of(evidence.photos, 'photo')} say little of it{time}."
+        return f"{head}, and {count(evidence.photos, 'photo')} say little of it{time}."
     return (
         f"{head}: {_does(evidence, model)} (95 % interval {ends(evidence, interval)}; "
         f"{scale(evidence)}){time}."
@@ -170,10 +170,10 @@ def none_answered(evidence: Evidence) -> str:
     failures: Counter[str] = Counter()
     for each in evidence.asked:
         failures.update(each.failures)
-    (name, count), *_ = failures.most_common() or [("no answer", 0)]
+    (name, times), *_ = failures.most_common() or [("no answer", 0)]
     return (
-        f"No model can be taken: of {count_of(asked, 'question')} {failures.total()} failed, "
-        f"most often with {name} ({count})."
+        f"No model can be taken: of {count(asked, 'question')} {failures.total()} failed, "
+        f"most often with {name} ({times})."
     )
 
 

@@ -17,10 +17,6 @@ def speed_of(model: ModelRun, answers: Sequence[Answer]) -> Speed:
 
     Answers of a model that had to be loaded for them are left out; failures are left out of p50
     and p95, but they do take time of the window.
-
-    Args:
-        model: What was loaded, and how long that took.
-        answers: Of this model, one a question.
     """
     warm = [each for each in answers if not each.cold]
     answered = [each.wall_s for each in warm if each.score is not None]

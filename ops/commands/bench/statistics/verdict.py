@@ -21,10 +21,6 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
     fastest of those without a difference that matters. Between models of which neither is known,
     no model is taken, and about how many more photos would tell is estimated. Nor is one that is
     not known to be better than chance. Random weights never lead to a model.
-
-    Args:
-        evidence: The numbers.
-        caveats: Sentences that belong under the verdict.
     """
     if not evidence.models:
         return _undecided(evidence, sentences.none_answered(evidence), caveats)
@@ -83,12 +79,6 @@ def more_photos(difference: Difference, *, photos: int, comparisons: int, margin
     counts. For the difference itself s is the one that its p value stands for, so that what is
     not decided never has photos enough; for the margin it is the interval's. It is rounded up to
     two digits, and still only a guide: the difference is uncertain.
-
-    Args:
-        difference: What is not decided.
-        photos: On how many it rests.
-        comparisons: How many there are together.
-        margin: What does not matter.
     """
     found = abs(difference.difference.value)
     error = (difference.difference.high - difference.difference.low) / (2 * _QUANTILE(0.975))

@@ -8,12 +8,11 @@ from ops.commands.bench.statistics.standing import Evidence
 from ops.commands.bench.summary import Interval, ModelSummary
 
 RATING_SCALE = "1 is the same order, 0 is chance"
-FAVOURITE_SCALE = "50 is chance"
 
 
 def scale(evidence: Evidence) -> str:
     """Say what the numbers of the metric that decides are to be held against."""
-    return FAVOURITE_SCALE if evidence.metric == "auc" else RATING_SCALE
+    return "50 is chance" if evidence.metric == "auc" else RATING_SCALE
 
 
 def value_of(evidence: Evidence, model: ModelSummary) -> str:
@@ -56,11 +55,6 @@ def listed(words: Sequence[str], joint: str = "and") -> str:
     """Join words as a sentence does."""
     *most, last = words
     return f"{', '.join(most)} {joint} {last}" if most else last
-
-
-def count_of(amount: int, noun: str) -> str:
-    """Write a number of things."""
-    return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
 
 
 def seconds_of(value: float) -> str:

@@ -57,7 +57,7 @@ class Shelf:
             if number == self.stop_after:
                 raise OpsError("the source stops")
             self.read_ids.append(candidate.id)
-            yield Original(candidate=candidate, content=self.contents[candidate.id])
+            yield Original(content=self.contents[candidate.id])
 
 
 def shelf(number: int) -> Shelf:

@@ -18,11 +18,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ops.commands.bench.report import render
 from ops.commands.bench.report.chart import Chart
 from ops.commands.bench.report.export import to_csv, to_json
 from ops.commands.bench.report.forest import forest
 from ops.commands.bench.report.on_terminal import show
+from ops.commands.bench.report.page import render
 from ops.commands.bench.report.standings import standings_of
 from ops.commands.bench.report.thumbnails import MOST
 from ops.commands.bench.results import Answer, Method, Photo, Run

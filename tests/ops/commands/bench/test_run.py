@@ -17,9 +17,9 @@ from ops.commands.bench.album.collect import collect
 from ops.commands.bench.album.photos_from import PhotosFrom
 from ops.commands.bench.answers import Journal, create, load, read_journal
 from ops.commands.bench.asking import schedule
+from ops.commands.bench.asking.allowance import Pace, needed_s, units_that_fit
 from ops.commands.bench.asking.exchange import Asker
-from ops.commands.bench.asking.forecast import Pace, needed_s, units_that_fit
-from ops.commands.bench.asking.measure import measure
+from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import prompt_of
 from ops.commands.bench.asking.plan import Ended, Plan
 from ops.commands.bench.asking.progress import Shown
@@ -104,7 +104,10 @@ class Bench:
                 say=self.said.append,
             )  # fmt: skip
             options = {} if clock is None else {"clock": clock}
-            return measure(plan, journal, endpoint=endpoint, asker=asker, shown=shown, **options)
+            measurement = Measurement(
+                plan, journal, endpoint=endpoint, asker=asker, shown=shown, **options
+            )
+            return measurement.run()
 
 
 @pytest.fixture

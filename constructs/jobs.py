@@ -1,0 +1,156 @@
+"""What the Jobs and CronJobs that run a program of in_pod/ have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from constructs import terraform as tf
+
+from constructs.endpoint_namespace import EndpointNamespace
+from constructs.model_store import ModelStore
+from constructs.pod import container_security_context, pod_security_context
+from constructs.pod_program import PodProgram
+from llama_swap_config.cluster.labels import labels
+
+_CRON = tf.cron_job_v1
+_JOB = tf.job_v1
+
+
+def cron_job(
+    scope: tf.Construct,
+    *,
+    name: str,
+    namespace: EndpointNamespace,
+    schedule: str,
+    starting_deadline_s: int,
+    job: tf.job_v1.JobV1Spec,
+    depends_on: Sequence[tf.TerraformResource],
+) -> None:
+    """Declare a CronJob of which one Job runs at a time.
+
+    Args:
+        scope: The construct that it is the resource of.
+        name: Its name and component.
+        namespace: Its namespace.
+        schedule: Cron, in the time zone of the kube-controller-manager.
+        starting_deadline_s: Seconds after which a start that was missed is left out.
+        job: What it starts.
+        depends_on: What has to be there first.
+    """
+    _CRON.CronJobV1(
+        scope,
+        "Resource",
+        metadata=_CRON.CronJobV1Metadata(name=name, namespace=namespace.name, labels=labels(name)),
+        spec=_CRON.CronJobV1Spec(
+            schedule=schedule,
+            concurrency_policy="Forbid",
+            starting_deadline_seconds=starting_deadline_s,
+            successful_jobs_history_limit=1,
+            failed_jobs_history_limit=1,
+            job_template=_CRON.CronJobV1SpecJobTemplate(
+                metadata=_CRON.CronJobV1SpecJobTemplateMetadata(labels=labels(name)),
+                spec=tf.job_template_spec(job),
+            ),
+        ),
+        depends_on=depends_on,
+    )
+
+
+def program_pod(
+    program: PodProgram,
+    *,
+    name: str,
+    volume: str,
+    config_map: str,
+    image: str,
+    args: list[str],
+    env: list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv],
+    requests: Mapping[str, str],
+    limits: Mapping[str, str],
+    run_as_user: int,
+    taint_key: str,
+    store: ModelStore | None = None,
+    service_account: str | None = None,
+) -> tf.job_v1.JobV1SpecTemplateSpec:
+    """Build the pod of a Job that runs a program, also on the GPU node.
+
+    Args:
+        program: The program.
+        name: Its container's name.
+        volume: The name of the program's volume.
+        config_map: The ConfigMap that the volume is of.
+        image: An image with Python 3.11 or later, by digest.
+        args: The program's arguments.
+        env: Its environment.
+        requests: What it asks of the node.
+        limits: The most that it gets.
+        run_as_user: User and group.
+        taint_key: The GPU node's taint, which it tolerates.
+        store: The models' volume, mounted at /models; left out: none.
+        service_account: Whose token it gets; left out: none.
+    """
+    volume_struct = _JOB.JobV1SpecTemplateSpecVolume
+    mount = _JOB.JobV1SpecTemplateSpecContainerVolumeMount
+    container = _JOB.JobV1SpecTemplateSpecContainer(
+        name=name,
+        image=image,
+        image_pull_policy="IfNotPresent",
+        command=program.command,
+        working_dir=program.directory,
+        args=args,
+        env=env,
+        resources=_JOB.JobV1SpecTemplateSpecContainerResources(requests=requests, limits=limits),
+        security_context=container_security_context(
+            _JOB.JobV1SpecTemplateSpecContainerSecurityContext
+        ),
+        volume_mount=[
+            *([] if store is None else [mount(name="models", mount_path="/models")]),
+            mount(name=volume, mount_path=program.directory, read_only=True),
+        ],
+    )
+    return _JOB.JobV1SpecTemplateSpec(
+        restart_policy="Never",
+        service_account_name=service_account,
+        automount_service_account_token=service_account is not None,
+        enable_service_links=False,
+        termination_grace_period_seconds=30,
+        security_context=pod_security_context(
+            _JOB.JobV1SpecTemplateSpecSecurityContext, run_as_user
+        ),
+        toleration=[_JOB.JobV1SpecTemplateSpecToleration(key=taint_key, operator="Exists")],
+        container=[container],
+        volume=[
+            *([] if store is None else [store.volume(volume_struct)]),
+            program.volume(volume_struct, volume, config_map),
+        ],
+    )
+
+
+def python_env(plain: Mapping[str, str]) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
+    """Name the variables of a Python program, Python's own first."""
+    own = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return [
+        _JOB.JobV1SpecTemplateSpecContainerEnv(name=name, value=value)
+        for name, value in {**own, **plain}.items()
+    ]
+
+
+def secret_env(
+    name: str, secret: str, *, optional: bool | None = None
+) -> tf.job_v1.JobV1SpecTemplateSpecContainerEnv:
+    """Take a variable from the Secret's key of the same name.
+
+    Args:
+        name: Of the variable, and of the key.
+        secret: In the pod's namespace.
+        optional: Whether the pod starts without the variable where the Secret or the key is not
+            there; left out: it waits for them.
+    """
+    return _JOB.JobV1SpecTemplateSpecContainerEnv(
+        name=name,
+        value_from=_JOB.JobV1SpecTemplateSpecContainerEnvValueFrom(
+            secret_key_ref=_JOB.JobV1SpecTemplateSpecContainerEnvValueFromSecretKeyRef(
+                name=secret, key=name, optional=optional
+            )
+        ),
+    )
