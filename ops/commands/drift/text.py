@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import itertools
+from dataclasses import replace
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.commands.drift.configuration import ALL_MODELS
 from ops.commands.drift.difference import Difference, Source, Value
 from ops.commands.drift.run import Drift, State
 from ops.errors import one_line
+from ops.report import document
+from ops.report.markdown import table_lines
+from ops.report.on_terminal import show_table
 from ops.report.safe_text import inline
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]
@@ -67,16 +69,22 @@ def verdict(found: Drift) -> str:
     return said + (f"; not reached: {', '.join(missing)}" if missing else "")
 
 
+def _table(found: Drift) -> document.Table:
+    def row(name: str, cells: dict[Source, Cell]) -> document.Row:
+        declared = "yes" if name in found.models else "" if name == OTHERS else "no"
+        states = ((document.Styled(cell, _STYLES[cell]),) for cell in cells.values())
+        subject = name if name == OTHERS else document.Value(name)
+        return document.Row(((subject,), (declared,), *states))
+
+    return document.Table(
+        header=("", "declared", *(each.source for each in found.sources)),
+        rows=tuple(row(name, cells) for name, cells in rows(found).items()),
+    )
+
+
 def show(console: Console, found: Drift) -> None:
     """Show it on a terminal: sources side by side, then a line for each difference."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "declared", *(each.source for each in found.sources)):
-        table.add_column(column)
-    for name, cells in rows(found).items():
-        there = "yes" if name in found.models else "" if name == OTHERS else "no"
-        texts = [Text(cell, style=_STYLES[cell]) for cell in cells.values()]
-        table.add_row(Text(name), Text(there), *texts)
-    console.print(table)
+    show_table(console, _table(found))
     for state in found.sources:
         if state.reason:
             style = _STYLES[state.state]
@@ -127,12 +135,9 @@ def _value(value: Value) -> dict[str, str | None]:
 def as_markdown(found: Drift) -> str:
     """Write it for a job's summary; no value can leave its place in it."""
     lines = [f"### Drift: {verdict(found)}", ""]
-    head = ("", "declared", *(each.source for each in found.sources))
-    lines += [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for name, cells in itertools.islice(rows(found).items(), _MOST_ROWS):
-        there = "yes" if name in found.models else "" if name == OTHERS else "no"
-        lines.append(f"| {' | '.join((_name(name), there, *cells.values()))} |")
-    lines.append("")
+    table = _table(found)
+    head, _, *cells = table_lines(replace(table, rows=table.rows[:_MOST_ROWS]))
+    lines += [head, f"|{' --- |' * len(table.header)}", *cells, ""]
     told = 0
     for count, each in enumerate(found.differences):
         line = f"- {each.told(_quoted)}"
@@ -148,10 +153,6 @@ def as_markdown(found: Drift) -> str:
     ]
     lines += [f"- note: {_quoted(note)}" for note in found.notes]
     return "\n".join(lines) + "\n"
-
-
-def _name(name: str) -> str:
-    return name if name == OTHERS else _quoted(name)
 
 
 def _quoted(text: str) -> str:
