@@ -165,6 +165,26 @@ def mismatch_finding(
     )
 
 
+def presence_finding(subject: str, at: Value, declared: str, remedy: str) -> Finding:
+    """Say of an object that it is there, or is not, where the stack has it otherwise."""
+    return Finding(
+        subject=subject, field=PRESENCE, found=at, declared=of_stack(declared), remedy=remedy
+    )
+
+
+def field_finding(subject: str, field: str, at: Value, declared: object) -> Finding:
+    """Say of an object's field that it is otherwise than the stack has it."""
+    of_tree = of_stack(value_text(field, declared), field)
+    file = SETTINGS_FILE if field.endswith(".image") else "stacks/"
+    return Finding(
+        subject=subject,
+        field=field,
+        found=at,
+        declared=of_tree,
+        remedy=deploy_remedy(field, at, of_tree, file),
+    )
+
+
 def subject_of(model: str) -> str:
     """How a line names a model of the registry, or of anywhere else."""
     return ALL_MODELS if model == ALL_MODELS else f"model {value_text('id', model)}"

@@ -17,6 +17,7 @@ from ops.report import document
 from ops.report.markdown import table_lines
 from ops.report.on_terminal import show_table
 from ops.report.safe_text import inline
+from ops.report.words import count
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]
 
@@ -61,9 +62,9 @@ def _rows_of(difference: Difference, found: Drift) -> tuple[str, ...]:
 
 def verdict(found: Drift) -> str:
     """All of it in a sentence."""
-    count = len(found.differences)
+    number = len(found.differences)
     asked = [each.source for each in found.sources if each.state == "asked"]
-    what = f"{count} difference{'s' * (count != 1)}" if count else "no drift"
+    what = count(number, "difference") if number else "no drift"
     missing = [each.source for each in found.unreachable]
     said = f"{what} in {', '.join(asked)}" if asked else "nothing could be compared"
     return said + (f"; not reached: {', '.join(missing)}" if missing else "")
@@ -139,11 +140,11 @@ def as_markdown(found: Drift) -> str:
     head, _, *cells = table_lines(replace(table, rows=table.rows[:_MOST_ROWS]))
     lines += [head, f"|{' --- |' * len(table.header)}", *cells, ""]
     told = 0
-    for count, each in enumerate(found.differences):
+    for index, each in enumerate(found.differences):
         line = f"- {each.told(_quoted)}"
         told += len(line)
         if told > _MOST_TOLD:
-            lines.append(f"- and {len(found.differences) - count} more, which --json has")
+            lines.append(f"- and {len(found.differences) - index} more, which --json has")
             break
         lines.append(line)
     lines += [

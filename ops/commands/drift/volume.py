@@ -10,8 +10,15 @@ from in_pod.download.plan import Plan
 from in_pod.download.text import size_text
 from in_pod.download.volume import set_target, volume_error
 from ops.commands.drift.declared import Declared, of_lock
-from ops.commands.drift.difference import ABSENT, PRESENCE, PRESENT, Finding, Value, value_text
-from ops.commands.drift.look import Look
+from ops.commands.drift.difference import (
+    ABSENT,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Look,
+    Value,
+    value_text,
+)
 from ops.commands.weights.volume import FileStatus, ModelStatus, plan_of, status
 from ops.errors import OpsError
 

@@ -28,13 +28,6 @@ from ops.report.words import duration, size
 from ops.terraform.changes import VERBS
 from ops.terraform.plan_document import TONES, terraform_document
 
-_MODEL_TONES: dict[str, Tone] = {
-    "added": "added",
-    "changed": "changed",
-    "renamed": "changed",
-    "removed": "removed",
-}
-
 
 def document(found: Comparison) -> Document:
     """Write a comparison as a document."""
@@ -91,7 +84,7 @@ def _models(changes: tuple[ModelChange, ...]) -> Table:
         if change.action == "renamed":
             name = (Value(change.was), " is now ", Value(change.id))
         head: tuple[Line, ...] = ((change.action,), name)
-        tone = _MODEL_TONES[change.action]
+        tone: Tone = "changed" if change.action == "renamed" else change.action
         if change.action in ("added", "removed"):
             rows.append(Row((*head, ("files",), *_either(change)), tone))
             head = ((), ())

@@ -13,7 +13,7 @@ import pytest
 from ops.cluster.environment import KubeTarget
 from ops.commands.drift import server
 from ops.commands.drift.declared import Declared, declared_of
-from ops.commands.drift.look import Look
+from ops.commands.drift.difference import Look
 from ops.commands.drift.server import is_service, look, nobody_serves
 from ops.endpoint.errors import CheckError
 from tests.conftest import Synth
