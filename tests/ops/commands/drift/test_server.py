@@ -30,11 +30,6 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def declared(production: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Declared:
-    return declared_of(SETTINGS, DECLARATION, production, directory=tmp_path_factory.mktemp("app"))
-
-
-@pytest.fixture(scope="module")
 def of_router(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Declared:
     settings = replace(SETTINGS, front_end="llama-server")
     document = synth(front_end="llama-server")
