@@ -23,7 +23,6 @@ from ops.commands.drift.difference import (
     value_text,
 )
 from ops.commands.drift.working_tree import (
-    LOCK_FILE,
     REGISTRY_FILE,
     SETTINGS_FILE,
     STACK_FILES,
@@ -127,11 +126,6 @@ def declared_value(text: str, *paths: str) -> Value:
     """
     who, time_s = commit_of(*paths)
     return Value(text=text, where="declared", who=who, time_s=time_s)
-
-
-def of_lock(text: str) -> Value:
-    """A value that the lock declares."""
-    return declared_value(text, LOCK_FILE)
 
 
 def of_stack(text: str, field: str = "") -> Value:
