@@ -23,20 +23,6 @@ _MOST_PAGES = 100
 class ForgeError(OpsError):
     """What the forge refuses, or what it cannot be asked, in one line without the token."""
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
-        """Say it.
-
-        Args:
-            message: The line.
-            status: The forge's answer; 0: there was none.
-        """
-        super().__init__(message)
-        self.status = status
-
-
-class PassingForgeError(ForgeError):
-    """What may be gone a little later: a fault of the server, a limit on the rate, no answer."""
-
     def __init__(self, message: str, *, status: int = 0, retry_after_s: float = 0) -> None:
         """Say it.
 
@@ -45,8 +31,13 @@ class PassingForgeError(ForgeError):
             status: The forge's answer; 0: there was none.
             retry_after_s: How long the forge asks to wait; 0: it does not say.
         """
-        super().__init__(message, status=status)
+        super().__init__(message)
+        self.status = status
         self.retry_after_s = retry_after_s
+
+
+class PassingForgeError(ForgeError):
+    """What may be gone a little later: a fault of the server, a limit on the rate, no answer."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

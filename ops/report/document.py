@@ -19,8 +19,22 @@ class Value:
     text: str
 
 
-Line = tuple[str | Value, ...]
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A text of our own that a terminal shows in a style of its own."""
+
+    text: str
+    style: str
+    """As rich spells it: `bold red`."""
+
+
+Line = tuple[str | Value | Styled, ...]
 """A sentence, or a cell."""
+
+
+def plain(part: str | Value | Styled) -> str:
+    """A part of a line as it is, neither harmless nor in its style."""
+    return part if isinstance(part, str) else part.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,8 @@ class Table:
     rows: tuple[Row, ...]
     numbers: frozenset[int] = frozenset()
     """The columns that are set to the right."""
+    whole: frozenset[int] = frozenset()
+    """The columns that are never broken over two lines of a terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ops.report.document import Block, Diff, Document, Line, Listing, Section, Table, Value
+from ops.report.document import (
+    Block,
+    Diff,
+    Document,
+    Line,
+    Listing,
+    Section,
+    Table,
+    Value,
+    plain,
+)
 from ops.report.safe_text import fenced, inline
 from ops.report.words import count
 
@@ -12,8 +22,6 @@ COMMENT_BYTES = 60_000
 """GitHub takes 65,536 characters."""
 _FOLDED_FROM = 12
 """Rows and lines from which a section is folded."""
-
-
 _KEPT_FIRST = 8
 """Rows and lines of a section that are kept while another one can be shortened."""
 
@@ -57,6 +65,12 @@ def as_comment(document: Document, most_bytes: int = COMMENT_BYTES) -> str:
             least, most = (kept[index], most) if fits() else (least, kept[index] - 1)
         kept[index] = least
     return _assemble(document, rendered, kept)
+
+
+def table_lines(table: Table) -> list[str]:
+    """Write a table alone."""
+    rendered = _table(table)
+    return rendered.before + rendered.units
 
 
 def _rendered(document: Document) -> list[list[_Rendered]]:
@@ -107,4 +121,4 @@ def _table(table: Table) -> _Rendered:
 
 
 def _line(line: Line) -> str:
-    return "".join(inline(part.text) if isinstance(part, Value) else part for part in line)
+    return "".join(inline(part.text) if isinstance(part, Value) else plain(part) for part in line)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import Any
+
+from rich.console import Console, OverflowMethod
+from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ops.report.document import Document, Line, Listing, Section, Table, Tone, Value
-from ops.report.safe_text import MOST_CHARACTERS, one_line
+from ops.report.document import (
+    Document,
+    Line,
+    Listing,
+    Section,
+    Styled,
+    Table,
+    Tone,
+    Value,
+    plain,
+)
+from ops.report.safe_text import MOST_CHARACTERS, redacted_line
 
 _STYLES: dict[Tone, str] = {
     "": "",
@@ -28,11 +41,16 @@ def show_plan(console: Console, document: Document) -> None:
         _show_section(console, section)
 
 
+def show_table(console: Console, table: Table, *, title: str = "") -> None:
+    """Print a table, under its title if it has one."""
+    console.print(_table(table, title=escape(title) or None, title_justify="left"))
+
+
 def _show_section(console: Console, section: Section) -> None:
     console.print(Text(f"\n{section.title}", style="bold"))
     for block in section.blocks:
         if isinstance(block, Table):
-            console.print(_table(block))
+            console.print(_table(block, overflow="fold", header_style="dim"))
         elif isinstance(block, Listing):
             for line in block.lines:
                 console.print(_line(line, _STYLES[block.tone]), soft_wrap=True)
@@ -41,20 +59,30 @@ def _show_section(console: Console, section: Section) -> None:
                 console.print(Text(each, style=_diff_style(each)), soft_wrap=True)
 
 
-def _table(table: Table) -> RichTable:
-    shown = RichTable(box=None, pad_edge=False, header_style="dim")
+def _table(table: Table, *, overflow: OverflowMethod = "ellipsis", **how: Any) -> RichTable:
+    shown = RichTable(box=None, pad_edge=False, **how)
     for index, name in enumerate(table.header):
-        right = index in table.numbers
-        shown.add_column(name, justify="right" if right else "left", overflow="fold")
+        shown.add_column(
+            name,
+            justify="right" if index in table.numbers else "left",
+            overflow=overflow,
+            no_wrap=index in table.whole,
+        )
     for row in table.rows:
         shown.add_row(*(_line(cell) for cell in row.cells), style=_STYLES[row.tone])
     return shown
 
 
 def _line(line: Line, style: str = "") -> Text:
+    match line:
+        case (Styled() as whole,):  # The blanks that fill its cell have its style too.
+            return Text(whole.text, style=whole.style)
     text = Text(style=style)
     for part in line:
-        text.append(one_line(part.text, MOST_CHARACTERS) if isinstance(part, Value) else part)
+        if isinstance(part, Value):
+            text.append(redacted_line(part.text, MOST_CHARACTERS))
+        else:
+            text.append(plain(part), part.style if isinstance(part, Styled) else "")
     return text
 
 

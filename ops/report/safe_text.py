@@ -32,7 +32,7 @@ def visible(text: str) -> str:
     return "".join(map(_visible, unicodedata.normalize("NFC", text)))
 
 
-def one_line(text: str, most: int = 400) -> str:
+def redacted_line(text: str, most: int = 400) -> str:
     """A value for an error's line or a terminal: without secrets, visible, of bounded length."""
     return cut(visible(redact(text)), most)
 
@@ -46,7 +46,7 @@ def cut(text: str, most: int) -> str:
 
 def inline(text: str, most: int = MOST_CHARACTERS) -> str:
     """A value within a sentence, a table or a summary of Markdown: `<code>` of entities."""
-    shown = one_line(text, most)
+    shown = redacted_line(text, most)
     inner = {match.start() for match in _INNER_UNDERSCORE.finditer(shown)}
     characters = (
         character

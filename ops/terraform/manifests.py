@@ -33,6 +33,7 @@ _KINDS = {
 """Terraform's resource type -> apiVersion and kind, in the order of applying."""
 
 _OF_TERRAFORM = {
+    "//",
     "count",
     "depends_on",
     "lifecycle",
@@ -105,7 +106,8 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
         )
     for resource_type, (api_version, kind) in _KINDS.items():
         for resource in resources.get(resource_type, {}).values():
-            body = _object(f"{kind} {resource['metadata']['name']}", _without_terraform(resource))
+            fields = {key: each for key, each in resource.items() if key not in _OF_TERRAFORM}
+            body = _object(f"{kind} {resource['metadata']['name']}", fields)
             source = body.get("spec", {}).pop("persistentVolumeSource", None)
             if source is not None:
                 body["spec"] |= source
@@ -141,8 +143,9 @@ def field_path(parts: Sequence[str]) -> str:
     return shown
 
 
-def _without_terraform(resource: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in resource.items() if key not in _OF_TERRAFORM | {"//"}}
+def unescaped(text: str) -> str:
+    """Undo the escapes with which Terraform takes a text as it is."""
+    return text.replace("$${", "${").replace("%%{", "%{")
 
 
 def _object(where: str, block: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +187,7 @@ def _text(where: str, value: Any) -> Any:
         raise OpsError(
             f"{where}: {value[:60]!r} refers to another resource; write the value itself"
         )
-    return value.replace("$${", "${").replace("%%{", "%{")
+    return unescaped(value)
 
 
 def _camel(key: str) -> str:

@@ -63,8 +63,13 @@ class SavedPlan:
     """The addresses for which `prevent_destroy` made Terraform give up; it cannot be applied."""
 
     def show(self) -> None:
-        """Write it to stdout, in Terraform's own words."""
-        self.terraform.show(self.path)
+        """Write it to stdout, in Terraform's own words.
+
+        Raises:
+            OpsError: when Terraform cannot read it.
+        """
+        colour = () if sys.stdout.isatty() else ("-no-color",)
+        sys.stdout.write(_checked("show", self.terraform.run("show", *colour, str(self.path))))
 
     def apply(self, *, quiet: bool = False) -> None:
         """Do exactly this.
@@ -105,16 +110,14 @@ class Terraform:
             ProviderUnavailableError: when the provider cannot be had.
             OpsError: with Terraform's own first error otherwise.
         """
-        result = self._run("init", "-input=false", "-no-color", "-reconfigure")
-        if result.returncode == 0:
-            return
+        result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
-        if any(each in output for each in _NO_PROVIDER):
+        if result.returncode and any(each in output for each in _NO_PROVIDER):
             raise ProviderUnavailableError(
                 "terraform cannot get the provider hashicorp/kubernetes 2.38.0 (no registry, no "
                 "local mirror); docs/operating.md says where it is looked for"
             )
-        raise OpsError(f"terraform init: {first_error(output)}")
+        _checked("init", result)
 
     def push_empty_state(self) -> bool:
         """Give a new schema an empty state.
@@ -128,13 +131,11 @@ class Terraform:
         Raises:
             OpsError: when PostgreSQL refuses it.
         """
-        pulled = self._run("state", "pull")
-        if pulled.returncode:
-            raise OpsError(f"terraform state pull: {first_error(pulled.stdout + pulled.stderr)}")
+        pulled = _checked("state pull", self.run("state", "pull"))
         # Where there is no state, Terraform shows one that has no lineage yet.
-        if pulled.stdout.strip() and json.loads(pulled.stdout).get("lineage"):
+        if pulled.strip() and json.loads(pulled).get("lineage"):
             return False
-        version = json.loads(self._run("version", "-json").stdout)["terraform_version"]
+        version = json.loads(self.run("version", "-json").stdout)["terraform_version"]
         state = {
             "version": 4,
             "terraform_version": version,
@@ -143,9 +144,7 @@ class Terraform:
             "outputs": {},
             "resources": [],
         }
-        result = self._run("state", "push", "-", stdin=json.dumps(state))
-        if result.returncode:
-            raise OpsError(f"terraform state push: {first_error(result.stdout + result.stderr)}")
+        _checked("state push", self.run("state", "push", "-", stdin=json.dumps(state)))
         return True
 
     def changes(self, *, lock: bool = True) -> tuple[ResourceChange, ...]:
@@ -174,28 +173,14 @@ class Terraform:
             path = Path(directory) / "plan"
             words = ["plan", "-input=false", "-no-color", f"-out={path}"]
             words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
-            result = self._run(*words)
+            result = self.run(*words)
             output = result.stdout + result.stderr
             protected = _protected(output) if result.returncode else frozenset()
-            if result.returncode and not (protected and path.exists()):
-                raise OpsError(f"terraform plan: {first_error(output)}")
-            shown = self._run("show", "-json", str(path))
-            if shown.returncode:
-                raise OpsError(f"terraform show: {first_error(shown.stdout + shown.stderr)}")
-            changes = read_changes(json.loads(shown.stdout))
+            if not (protected and path.exists()):
+                _checked("plan", result)
+            shown = _checked("show", self.run("show", "-json", str(path)))
+            changes = read_changes(json.loads(shown))
             yield SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
-
-    def show(self, plan: Path) -> None:
-        """Write a saved plan to stdout, in Terraform's own words.
-
-        Raises:
-            OpsError: when Terraform cannot read it.
-        """
-        colour = () if sys.stdout.isatty() else ("-no-color",)
-        result = self._run("show", *colour, str(plan))
-        if result.returncode:
-            raise OpsError(f"terraform show: {first_error(result.stdout + result.stderr)}")
-        sys.stdout.write(result.stdout)
 
     def check_state_is_written(self) -> None:
         """Refuse to go on from a state that an earlier apply could not write.
@@ -264,7 +249,12 @@ class Terraform:
             f"{_UNWRITTEN}` in that directory, then delete the file"
         )
 
-    def _run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one of its commands to the end.
+
+        Raises:
+            OpsError: when it takes too long.
+        """
         command = ["terraform", *words]
         with subprocess.Popen(
             command,
@@ -286,6 +276,13 @@ class Terraform:
                 process.kill()
                 raise
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _checked(command: str, result: subprocess.CompletedProcess[str]) -> str:
+    """What a run wrote to stdout, or Terraform's own first error where it failed."""
+    if result.returncode:
+        raise OpsError(f"terraform {command}: {first_error(result.stdout + result.stderr)}")
+    return result.stdout
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from llama_swap_config.cluster.labels import labels
 from ops.cluster.api import Document, KubeApi
 from ops.commands.drift import workloads
@@ -12,22 +14,20 @@ from ops.commands.drift.configuration import ALL_MODELS, UnreadableError, compar
 from ops.commands.drift.declared import (
     DEPLOY,
     Declared,
-    deploy_remedy,
+    field_finding,
     mismatch_finding,
     of_stack,
+    presence_finding,
 )
 from ops.commands.drift.difference import (
     ABSENT,
-    PRESENCE,
     PRESENT,
     Finding,
+    Look,
     Value,
     value_text,
 )
-from ops.commands.drift.look import Look
 from ops.commands.drift.object_fields import ObjectField, compare_objects, epoch, last_writer
-from ops.commands.drift.working_tree import SETTINGS_FILE
-from ops.commands.drift.workloads import FRONT_END
 from ops.terraform.manifests import Manifest
 
 _WHERE = "in the cluster"
@@ -63,7 +63,7 @@ def look(declared: Declared, api: KubeApi) -> Look:
             findings.append(_absent(manifest))
     findings = without_consequences(findings)
     findings += _undeclared(declared, api)
-    running, notes = workloads.look(declared, api, live.get(("ConfigMap", FRONT_END)))
+    running, notes = workloads.look(declared, api, live.get(("ConfigMap", ENDPOINT_DEPLOYMENT)))
     return Look(findings=(*findings, *running), notes=notes)
 
 
@@ -83,13 +83,7 @@ def _collection(manifest: Manifest) -> str:
 
 def _absent(manifest: Manifest) -> Finding:
     at = Value(text=ABSENT, where=_WHERE)
-    return Finding(
-        subject=_name(manifest),
-        field=PRESENCE,
-        found=at,
-        declared=of_stack(PRESENT),
-        remedy=f"{DEPLOY} makes it again",
-    )
+    return presence_finding(_name(manifest), at, PRESENT, f"{DEPLOY} makes it again")
 
 
 def _name(manifest: Manifest) -> str:
@@ -108,22 +102,8 @@ def _object(declared: Declared, manifest: Manifest, found: Document) -> Iterator
 
 
 def _field(manifest: Manifest, found: Document, field: ObjectField) -> Finding:
-    who, time_s = last_writer(found, field.path)
-    at = Value(
-        text=value_text(field.name, field.found),
-        where=_WHERE,
-        who=value_text("manager", who) if who else "",
-        time_s=time_s,
-    )
-    wanted = of_stack(value_text(field.name, field.declared), field.name)
-    file = SETTINGS_FILE if field.name.endswith(".image") else "stacks/"
-    return Finding(
-        subject=_name(manifest),
-        field=field.name,
-        found=at,
-        declared=wanted,
-        remedy=deploy_remedy(field.name, at, wanted, file),
-    )
+    at = _written(found, field.path, value_text(field.name, field.found))
+    return field_finding(_name(manifest), field.name, at, field.declared)
 
 
 def _data(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
@@ -133,7 +113,8 @@ def _data(declared: Declared, manifest: Manifest, found: Document) -> Iterator[F
         if text == wanted:
             continue
         if key == declared.program.config_key and text is not None:
-            findings = list(configuration_findings(declared, text, _in_config_map(found, key)))
+            at = replace(_written(found, ("data", key)), where="in the ConfigMap")
+            findings = list(configuration_findings(declared, text, at))
             if findings:
                 yield from findings
                 continue
@@ -142,10 +123,12 @@ def _data(declared: Declared, manifest: Manifest, found: Document) -> Iterator[F
         )
 
 
-def _in_config_map(found: Document, key: str) -> Value:
-    who, time_s = last_writer(found, ("data", key))
-    who = value_text("manager", who) if who else ""
-    return Value(text="", where="in the ConfigMap", who=who, time_s=time_s)
+def _written(found: Document, path: tuple[str, ...], text: str = "") -> Value:
+    """A value of the cluster, with who wrote it last and when."""
+    who, time_s = last_writer(found, path)
+    return Value(
+        text=text, where=_WHERE, who=value_text("manager", who) if who else "", time_s=time_s
+    )
 
 
 def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator[Finding]:
@@ -158,9 +141,9 @@ def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator
     """
 
     def found(value: str) -> Value:
-        return Value(text=value, where=at.where, who=at.who, time_s=at.time_s)
+        return replace(at, text=value)
 
-    subject, key = f"ConfigMap {FRONT_END}", declared.program.config_key
+    subject, key = f"ConfigMap {ENDPOINT_DEPLOYMENT}", declared.program.config_key
     try:
         mismatches = list(compare(read(key, text), declared.configuration))
     except UnreadableError as error:
@@ -208,18 +191,12 @@ def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
             # A Job of a CronJob is labelled alike, and is the CronJob's.
             if (like["kind"], metadata["name"]) in known or metadata.get("ownerReferences"):
                 continue
-            who, _ = last_writer(item, ("metadata", "labels"))
+            created_s = epoch(metadata.get("creationTimestamp"))
             name, namespace = metadata["name"], metadata["namespace"]
-            yield Finding(
-                subject=f"{like['kind']} {name}",
-                field=PRESENCE,
-                found=Value(
-                    text=PRESENT,
-                    where=_WHERE,
-                    who=value_text("manager", who) if who else "",
-                    time_s=epoch(metadata.get("creationTimestamp")),
-                ),
-                declared=of_stack(ABSENT),
-                remedy=f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
+            yield presence_finding(
+                f"{like['kind']} {name}",
+                replace(_written(item, ("metadata", "labels"), PRESENT), time_s=created_s),
+                ABSENT,
+                f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
                 "if Terraform's state still holds it",
             )

@@ -23,7 +23,6 @@ from ops.commands.drift.difference import (
     value_text,
 )
 from ops.commands.drift.working_tree import (
-    LOCK_FILE,
     REGISTRY_FILE,
     SETTINGS_FILE,
     STACK_FILES,
@@ -129,11 +128,6 @@ def declared_value(text: str, *paths: str) -> Value:
     return Value(text=text, where="declared", who=who, time_s=time_s)
 
 
-def of_lock(text: str) -> Value:
-    """A value that the lock declares."""
-    return declared_value(text, LOCK_FILE)
-
-
 def of_stack(text: str, field: str = "") -> Value:
     """A value of an object; an image is of the settings alone."""
     return declared_value(text, *([SETTINGS_FILE] if field.endswith(".image") else STACK_FILES))
@@ -156,6 +150,26 @@ def mismatch_finding(
     subject = subject_of_none if model is None else subject_of(model)
     at = found(value_text(field, mismatch.found))
     of_tree = declared_value(value_text(field, mismatch.declared), *paths)
+    return Finding(
+        subject=subject,
+        field=field,
+        found=at,
+        declared=of_tree,
+        remedy=deploy_remedy(field, at, of_tree, file),
+    )
+
+
+def presence_finding(subject: str, at: Value, declared: str, remedy: str) -> Finding:
+    """Say of an object that it is there, or is not, where the stack has it otherwise."""
+    return Finding(
+        subject=subject, field=PRESENCE, found=at, declared=of_stack(declared), remedy=remedy
+    )
+
+
+def field_finding(subject: str, field: str, at: Value, declared: object) -> Finding:
+    """Say of an object's field that it is otherwise than the stack has it."""
+    of_tree = of_stack(value_text(field, declared), field)
+    file = SETTINGS_FILE if field.endswith(".image") else "stacks/"
     return Finding(
         subject=subject,
         field=field,

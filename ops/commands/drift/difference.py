@@ -64,6 +64,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one source showed when it was asked."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    """What is worth knowing and no drift."""
+
+
+class NotAskedError(Exception):
+    """There is nothing to ask, and that is as it may be; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One difference, with all sources that show it."""
 
@@ -96,14 +109,9 @@ class Difference:
             what = f"is {found}, {replace(declared, text='', where=where).told(quote)}"
         else:
             what = f"{quote(self.field)} is {found}, {declared.told(quote)}"
-        return f"{quote(self.subject)}: {what}: {newer_text(self.newer)}{quote(self.remedy)}"
-
-
-def newer_text(newer: str | None) -> str:
-    """Say which side is newer; nothing where that is not known."""
-    if newer is None:
-        return ""
-    return f"the {'working tree' if newer == 'declared' else newer} is newer; "
+        newer = "working tree" if self.newer == "declared" else self.newer
+        age = f"the {newer} is newer; " if newer else ""
+        return f"{quote(self.subject)}: {what}: {age}{quote(self.remedy)}"
 
 
 def merge(found: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:

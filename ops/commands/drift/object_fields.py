@@ -9,18 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, NamedTuple
 
+from ops.cluster.quantity import quantity
 from ops.commands.drift.difference import ABSENT, NOT_SET, PRESENT
 
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
-_UNITS = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGT", start=1)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGT", start=1)},
-}
 _ORDERED = ("command", "args")
 """Lists of words whose order counts; the provider sorts the others."""
 
@@ -66,7 +59,7 @@ def compare_objects(
         if words[0] != words[1]:
             yield ObjectField(path, *(" ".join(of) or NOT_SET for of in words))
     elif isinstance(declared, list) and isinstance(found, list):
-        of_found, of_declared = _keyed(found), _keyed(declared)
+        of_found, of_declared = keyed(found), keyed(declared)
         for key in dict.fromkeys((*of_declared, *of_found)):
             yield from _entry(of_found.get(key), of_declared.get(key), (*path, f"[{key}]"))
     elif not _same(found, declared):
@@ -86,8 +79,13 @@ def _is_words(value: Any) -> bool:
     return isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
 
 
-def _keyed(items: list[Any]) -> dict[str, Any]:
-    names = [each.get("name") or each.get("mountPath") for each in items if isinstance(each, dict)]
+def keyed(items: list[Any]) -> dict[str, Any]:
+    """Key the entries of a list by what tells them apart, else by their place."""
+    names = [
+        each.get("name") or each.get("mountPath") or each.get("mount_path")
+        for each in items
+        if isinstance(each, dict)
+    ]
     if len(names) == len(items) and all(names) and len(set(names)) == len(names):
         return {str(name): each for name, each in zip(names, items, strict=True)}
     return {str(index): each for index, each in enumerate(items)}
@@ -96,14 +94,8 @@ def _keyed(items: list[Any]) -> dict[str, Any]:
 def _same(found: Any, declared: Any) -> bool:
     if found == declared or (not found and not declared):
         return True
-    one, other = _quantity(found), _quantity(declared)
-    return one is not None and one == other
-
-
-def _quantity(value: Any) -> Decimal | None:
-    """Read a quantity: the API server writes `1000m` as `1`."""
-    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int) else None
-    return Decimal(match[1]) * _UNITS[match[2] or ""] if match else None
+    wanted = quantity(declared)
+    return wanted is not None and wanted == quantity(found)
 
 
 def _text(value: Any) -> str:

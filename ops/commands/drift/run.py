@@ -14,11 +14,16 @@ from typing import Literal
 from llama_swap_config.errors import ConfigError
 from ops.cluster import environment
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.drift import cluster, server, terraform, volume
 from ops.commands.drift.declared import Declared
-from ops.commands.drift.difference import SOURCES, Difference, Source, merge
-from ops.commands.drift.look import Look, NotAskedError
+from ops.commands.drift.difference import (
+    SOURCES,
+    Difference,
+    Look,
+    NotAskedError,
+    Source,
+    merge,
+)
 from ops.endpoint.errors import CheckError
 from ops.errors import OpsError, one_line
 
@@ -123,11 +128,8 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
 
 
 def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look]:
-    def target() -> KubeTarget:
-        return environment.check_cluster()
-
     def of_cluster() -> Look:
-        with KubeApi(target()) as api:
+        with KubeApi(environment.check_cluster()) as api:
             return cluster.look(declared, api)
 
     def of_volume() -> Look:
@@ -138,8 +140,8 @@ def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look
     def of_server() -> Look:
         named = bool(os.environ.get("KUBE_CONFIG_PATH"))
         in_cluster = ask.url is None or (named and server.is_service(declared, ask.url))
-        at = target() if in_cluster else None
-        return server.look(declared, ask.url, target=at, insist=bool(ask.sources))
+        target = environment.check_cluster() if in_cluster else None
+        return server.look(declared, ask.url, target=target, insist=bool(ask.sources))
 
     def of_terraform() -> Look:
         return terraform.look(declared, timeout_s=ask.timeout_s)

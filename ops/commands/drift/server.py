@@ -17,17 +17,18 @@ from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd, Started
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.commands.drift.configuration import Fields, Mismatch, command_fields, compare_fields
+from ops.commands.drift.configuration import Fields, command_fields, compare_fields
 from ops.commands.drift.declared import Declared, declared_value, subject_of
 from ops.commands.drift.difference import (
     ABSENT,
     PRESENCE,
     PRESENT,
     Finding,
+    Look,
+    NotAskedError,
     Value,
     value_text,
 )
-from ops.commands.drift.look import Look, NotAskedError
 from ops.commands.drift.object_fields import epoch
 from ops.commands.drift.working_tree import REGISTRY_FILE, SETTINGS_FILE
 from ops.endpoint.api_key import KEY_VARIABLE, api_key
@@ -281,13 +282,11 @@ class _Server:
             )
 
     def _flags(self, model: str, found: Fields, declared: Fields) -> Iterator[Finding]:
-        for mismatch in compare_fields(model, _flags_of(found), _flags_of(declared)):
-            yield self._flag(mismatch)
-
-    def _flag(self, mismatch: Mismatch) -> Finding:
-        field = mismatch.field
-        wanted = declared_value(value_text(field, mismatch.declared), REGISTRY_FILE, SETTINGS_FILE)
-        return self._finding(subject_of(str(mismatch.model)), field, mismatch.found, wanted)
+        for _, field, text, declared_text in compare_fields(
+            model, _flags_of(found), _flags_of(declared)
+        ):
+            wanted = declared_value(value_text(field, declared_text), REGISTRY_FILE, SETTINGS_FILE)
+            yield self._finding(subject_of(model), field, text, wanted)
 
     def _build(self, front_end: FrontEnd) -> Iterator[Finding]:
         """Ask the front end itself, by no model's name."""

@@ -9,19 +9,17 @@ from typing import Any
 
 from ops.cluster import environment
 from ops.commands.drift.cluster import configuration_findings, content_text, without_consequences
-from ops.commands.drift.declared import DEPLOY, Declared, deploy_remedy, of_stack
+from ops.commands.drift.declared import DEPLOY, Declared, field_finding, presence_finding
 from ops.commands.drift.difference import (
     ABSENT,
     NOT_SET,
-    PRESENCE,
     PRESENT,
     Finding,
+    Look,
     Value,
     value_text,
 )
-from ops.commands.drift.look import Look
-from ops.commands.drift.object_fields import field_name
-from ops.commands.drift.working_tree import SETTINGS_FILE
+from ops.commands.drift.object_fields import field_name, keyed
 from ops.terraform.changes import ResourceChange
 from ops.terraform.run import Terraform
 from ops.terraform.verdict import refusal
@@ -76,11 +74,11 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     removal = refused or f"{DEPLOY} deletes it"
     before_name = str(change.metadata_before.get("name", change.name))
     if change.action == "replace" and before_name != change.name:
-        yield _presence(kind, before_name, PRESENT, ABSENT, removal)
+        yield _presence(kind, before_name, PRESENT, removal)
     if change.action in ("delete", "forget"):
-        yield _presence(kind, change.name, PRESENT, ABSENT, removal)
+        yield _presence(kind, change.name, PRESENT, removal)
     elif change.action == "create" or before_name != change.name:
-        yield _presence(kind, change.name, ABSENT, PRESENT, f"{DEPLOY} makes it")
+        yield _presence(kind, change.name, ABSENT, f"{DEPLOY} makes it")
     else:
         subject = f"{kind} {value_text('name', change.name)}"
         for finding in _changed_fields(declared, change, subject):
@@ -94,14 +92,9 @@ def _refusal(change: ResourceChange) -> str | None:
     return f'{DEPLOY} refuses that ({reason}); docs/operating.md, "What a deploy refuses"'
 
 
-def _presence(kind: str, name: str, found: str, declared: str, remedy: str) -> Finding:
-    return Finding(
-        subject=f"{kind} {value_text('name', name)}",
-        field=PRESENCE,
-        found=Value(text=found, where=_WHERE),
-        declared=of_stack(declared),
-        remedy=remedy,
-    )
+def _presence(kind: str, name: str, found: str, remedy: str) -> Finding:
+    at, declared = Value(text=found, where=_WHERE), ABSENT if found == PRESENT else PRESENT
+    return presence_finding(f"{kind} {value_text('name', name)}", at, declared, remedy)
 
 
 def _changed_fields(declared: Declared, change: ResourceChange, subject: str) -> Iterator[Finding]:
@@ -118,15 +111,7 @@ def _changed_fields(declared: Declared, change: ResourceChange, subject: str) ->
                     continue
             before, after = content_text(before), content_text(after)
         at = Value(text=value_text(name, _text(before)), where=_WHERE)
-        wanted = of_stack(value_text(name, _text(after)), name)
-        file = SETTINGS_FILE if name.endswith(".image") else "stacks/"
-        yield Finding(
-            subject=subject,
-            field=name,
-            found=at,
-            declared=wanted,
-            remedy=deploy_remedy(name, at, wanted, file),
-        )
+        yield field_finding(subject, name, at, _text(after))
 
 
 def _fields(
@@ -140,7 +125,7 @@ def _fields(
                 name = key if free else _spelling(key, before.get(key) or after.get(key))
                 yield from _fields(before.get(key), after.get(key), (*path, name))
     elif _is_blocks(before) and _is_blocks(after):
-        of_before, of_after = _keyed(before), _keyed(after)
+        of_before, of_after = keyed(before), keyed(after)
         single = len(before) == len(after) == 1 and path[-1] not in _PLURALS.values()
         for key in dict.fromkeys((*of_after, *of_before)):
             at = path if single else (*path, f"[{key}]")
@@ -151,13 +136,6 @@ def _fields(
 
 def _is_blocks(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
-
-
-def _keyed(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    names = [each.get("name") or each.get("mount_path") for each in blocks]
-    if all(names) and len(set(names)) == len(names):
-        return {str(name): each for name, each in zip(names, blocks, strict=True)}
-    return {str(index): each for index, each in enumerate(blocks)}
 
 
 def _spelling(key: str, value: Any) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import itertools
+from dataclasses import replace
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ops.commands.drift.configuration import ALL_MODELS
 from ops.commands.drift.difference import Difference, Source, Value
 from ops.commands.drift.run import Drift, State
 from ops.errors import one_line
+from ops.report import document
+from ops.report.markdown import table_lines
+from ops.report.on_terminal import show_table
 from ops.report.safe_text import inline
+from ops.report.words import count
 
 Cell = Literal["ok", "differs", "not asked", "unreachable"]
 
@@ -59,24 +62,30 @@ def _rows_of(difference: Difference, found: Drift) -> tuple[str, ...]:
 
 def verdict(found: Drift) -> str:
     """All of it in a sentence."""
-    count = len(found.differences)
+    number = len(found.differences)
     asked = [each.source for each in found.sources if each.state == "asked"]
-    what = f"{count} difference{'s' * (count != 1)}" if count else "no drift"
+    what = count(number, "difference") if number else "no drift"
     missing = [each.source for each in found.unreachable]
     said = f"{what} in {', '.join(asked)}" if asked else "nothing could be compared"
     return said + (f"; not reached: {', '.join(missing)}" if missing else "")
 
 
+def _table(found: Drift) -> document.Table:
+    def row(name: str, cells: dict[Source, Cell]) -> document.Row:
+        declared = "yes" if name in found.models else "" if name == OTHERS else "no"
+        states = ((document.Styled(cell, _STYLES[cell]),) for cell in cells.values())
+        subject = name if name == OTHERS else document.Value(name)
+        return document.Row(((subject,), (declared,), *states))
+
+    return document.Table(
+        header=("", "declared", *(each.source for each in found.sources)),
+        rows=tuple(row(name, cells) for name, cells in rows(found).items()),
+    )
+
+
 def show(console: Console, found: Drift) -> None:
     """Show it on a terminal: sources side by side, then a line for each difference."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "declared", *(each.source for each in found.sources)):
-        table.add_column(column)
-    for name, cells in rows(found).items():
-        there = "yes" if name in found.models else "" if name == OTHERS else "no"
-        texts = [Text(cell, style=_STYLES[cell]) for cell in cells.values()]
-        table.add_row(Text(name), Text(there), *texts)
-    console.print(table)
+    show_table(console, _table(found))
     for state in found.sources:
         if state.reason:
             style = _STYLES[state.state]
@@ -127,18 +136,15 @@ def _value(value: Value) -> dict[str, str | None]:
 def as_markdown(found: Drift) -> str:
     """Write it for a job's summary; no value can leave its place in it."""
     lines = [f"### Drift: {verdict(found)}", ""]
-    head = ("", "declared", *(each.source for each in found.sources))
-    lines += [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    for name, cells in itertools.islice(rows(found).items(), _MOST_ROWS):
-        there = "yes" if name in found.models else "" if name == OTHERS else "no"
-        lines.append(f"| {' | '.join((_name(name), there, *cells.values()))} |")
-    lines.append("")
+    table = _table(found)
+    head, _, *cells = table_lines(replace(table, rows=table.rows[:_MOST_ROWS]))
+    lines += [head, f"|{' --- |' * len(table.header)}", *cells, ""]
     told = 0
-    for count, each in enumerate(found.differences):
+    for index, each in enumerate(found.differences):
         line = f"- {each.told(_quoted)}"
         told += len(line)
         if told > _MOST_TOLD:
-            lines.append(f"- and {len(found.differences) - count} more, which --json has")
+            lines.append(f"- and {len(found.differences) - index} more, which --json has")
             break
         lines.append(line)
     lines += [
@@ -148,10 +154,6 @@ def as_markdown(found: Drift) -> str:
     ]
     lines += [f"- note: {_quoted(note)}" for note in found.notes]
     return "\n".join(lines) + "\n"
-
-
-def _name(name: str) -> str:
-    return name if name == OTHERS else _quoted(name)
 
 
 def _quoted(text: str) -> str:

@@ -9,9 +9,17 @@ from in_pod.download.contract import BLOBS, PARTIAL
 from in_pod.download.plan import Plan
 from in_pod.download.progress import size_text
 from in_pod.download.volume import set_target, volume_error
-from ops.commands.drift.declared import Declared, of_lock
-from ops.commands.drift.difference import ABSENT, PRESENCE, PRESENT, Finding, Value, value_text
-from ops.commands.drift.look import Look
+from ops.commands.drift.declared import Declared, declared_value
+from ops.commands.drift.difference import (
+    ABSENT,
+    PRESENCE,
+    PRESENT,
+    Finding,
+    Look,
+    Value,
+    value_text,
+)
+from ops.commands.drift.working_tree import LOCK_FILE
 from ops.commands.weights.volume import FileStatus, ModelStatus, plan_of, status
 from ops.errors import OpsError
 
@@ -66,7 +74,7 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
         subject=f"model {file.model}",
         field=f"file {file.name}",
         found=Value(text=text, where=_WHERE, time_s=time_s),
-        declared=of_lock(f"{file.size_bytes} bytes"),
+        declared=declared_value(f"{file.size_bytes} bytes", LOCK_FILE),
         remedy=remedy,
     )
 
@@ -84,7 +92,7 @@ def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
         subject=f"model {model.id}",
         field="link",
         found=Value(text=value_text("link", at), where=_WHERE, time_s=time_s),
-        declared=of_lock(set_target(plan.models[model.id])),
+        declared=declared_value(set_target(plan.models[model.id]), LOCK_FILE),
         remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the lock's",
     )
 
@@ -95,7 +103,7 @@ def _unnamed(volume: Path, path: str, size_bytes: int) -> Finding:
         subject=f"file {value_text('path', path)}",
         field=PRESENCE,
         found=Value(text=f"{PRESENT}{what}", where=_WHERE, time_s=_mtime(volume / path)),
-        declared=of_lock(ABSENT),
+        declared=declared_value(ABSENT, LOCK_FILE),
         remedy=f"nothing names it: python -m ops weights prune {volume} removes it, a week after "
         "it was last needed",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ops.machine.checkout import ROOT
+from ops.report.words import count
 
 REGISTRY_FILE = "llama_swap_config/registry.py"
 LOCK_FILE = "llama_swap_config/models.lock.json"
@@ -38,13 +39,13 @@ def notes() -> Iterator[str]:
     """Say what makes a working tree look like drift: edits, and an upstream that is ahead."""
     edited = _git("status", "--porcelain", "--untracked-files=no")
     if edited:
-        count = len(edited.splitlines())
-        yield f"the working tree has {count} edited file{'s' * (count > 1)} not committed"
+        files = count(len(edited.splitlines()), "edited file")
+        yield f"the working tree has {files} not committed"
     behind = _git("rev-list", "--count", "HEAD..@{upstream}")
     if behind and behind != "0":
         upstream = _git("rev-parse", "--abbrev-ref", "@{upstream}")
         yield (
-            f"the working tree is {behind} commit{'s' * (behind != '1')} behind {upstream}: what "
+            f"the working tree is {count(int(behind), 'commit')} behind {upstream}: what "
             "is deployed from there looks like drift here; git pull first"
         )
 

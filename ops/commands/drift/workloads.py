@@ -15,8 +15,6 @@ from ops.commands.drift.difference import Finding, Value, time_text, value_text
 from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
 
-FRONT_END = ENDPOINT_DEPLOYMENT
-"""The name of the front end's ConfigMap, Deployment and container, whichever front end it is."""
 _WHERE = "in the cluster"
 
 
@@ -38,7 +36,7 @@ def look(
     """
     namespace = declared.settings.namespace
     findings: list[Finding] = []
-    for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", FRONT_END):
+    for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", ENDPOINT_DEPLOYMENT):
         findings += pod_findings(declared, pod, config_map)
     jobs, of_jobs = _jobs(namespace, api)
     lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
@@ -91,7 +89,7 @@ def _image(
     wanted = declared.settings.llama_swap_image
     for container in status.get("containerStatuses") or ():
         _, at, digest = str(container.get("imageID") or "").partition("@")
-        if container.get("name") != FRONT_END or not at or wanted.endswith(f"@{digest}"):
+        if container.get("name") != ENDPOINT_DEPLOYMENT or not at or wanted.endswith(f"@{digest}"):
             continue
         build = f"llama.cpp b{declared.settings.engine_build}"
         yield Finding(

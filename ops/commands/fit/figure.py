@@ -67,15 +67,12 @@ def render(found: Fit) -> str:
     )
 
 
-_Row = tuple[tuple[str, ...], list[Vram], float]
+_Row = tuple[tuple[str, ...], tuple[Vram, ...], float]
 
 
 def _rows(found: Fit) -> list[_Row]:
-    vram = {each.id: each.vram for each in found.models}
-    rows: list[_Row] = [((each.id,), [each.vram], each.spare_mib) for each in found.models]
-    for each in found.sets:
-        rows.append((each.models, [vram[one] for one in each.models], each.spare_mib))
-    return rows
+    alone = [((each.id,), (each.vram,), each.spare_mib) for each in found.models]
+    return alone + [(each.models, each.vram, each.spare_mib) for each in found.sets]
 
 
 def _end(found: Fit, all_vram: Sequence[Vram]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from llama_swap_config.errors import ConfigError
@@ -16,7 +15,6 @@ from llama_swap_config.fit.residency import (
     Residency,
     Sets,
     resident_sets,
-    totals_mib,
 )
 from llama_swap_config.fit.vram import Vram, resident
 from llama_swap_config.front_ends import FRONT_ENDS
@@ -52,6 +50,11 @@ class ModelFit:
     spare_mib: float
     """Below zero: it does not fit."""
 
+    @property
+    def total_mib(self) -> float:
+        """All that it takes."""
+        return self.vram.total_mib
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFit:
@@ -60,8 +63,14 @@ class SetFit:
     models: tuple[str, ...]
     reachable: bool
     """Whether RESIDENCY lets it happen; else it only would fit."""
-    total_mib: float
+    vram: tuple[Vram, ...]
+    """Model by model."""
     spare_mib: float
+
+    @property
+    def total_mib(self) -> float:
+        """All that they take together."""
+        return sum(each.total_mib for each in self.vram)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,26 +193,25 @@ def _model(locked: LockedModel, machine: Machine) -> ModelFit:
 
 
 def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> tuple[SetFit, ...]:
-    card = node.card
-    totals = totals_mib(models, node.machine)
+    vram = {each.model.id: resident(each, node.machine) for each in models}
+    reachable = True
     if isinstance(residency, NamedSets):
-        known = [each for each in residency.sets if set(each) <= set(totals)]
-        return tuple(_set(each, totals, card, reachable=True) for each in known)
-    try:
-        found: Sets = resident_sets(models, AsManyAsFit(), node.machine)
-        reachable = isinstance(residency, AsManyAsFit)
-        if reachable:
-            found = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
-    except ConfigError:
-        # Too many models to try all sets; with AsManyAsFit the check above has said so.
-        return ()
-    return tuple(_set(each, totals, card, reachable=reachable) for each in found)
-
-
-def _set(
-    ids: tuple[str, ...], totals: Mapping[str, float], card: Card, *, reachable: bool
-) -> SetFit:
-    total = sum(totals[each] for each in ids)
-    return SetFit(
-        models=ids, reachable=reachable, total_mib=total, spare_mib=card.free_mib - total
+        found: Sets = tuple(each for each in residency.sets if set(each) <= set(vram))
+    else:
+        try:
+            found = resident_sets(models, AsManyAsFit(), node.machine)
+            reachable = isinstance(residency, AsManyAsFit)
+            if reachable:
+                found = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
+        except ConfigError:
+            # Too many models to try all sets; with AsManyAsFit the check above has said so.
+            return ()
+    return tuple(
+        SetFit(
+            models=ids,
+            reachable=reachable,
+            vram=tuple(vram[each] for each in ids),
+            spare_mib=node.card.free_mib - sum(vram[each].total_mib for each in ids),
+        )
+        for ids in found
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from llama_swap_config.fit.card import Card
 from llama_swap_config.fit.host import GIB
 from llama_swap_config.fit.vram import Vram
 from ops.commands.fit.run import Fit, ModelFit, SetFit
+from ops.report.document import Line, Row, Styled, Table
+from ops.report.markdown import table_lines
+from ops.report.on_terminal import show_table
 
 TERMS = (
     ("weights", "weights", "blue"),
@@ -26,46 +29,66 @@ TERMS = (
 _BAR = 24
 
 
+class _Column(NamedTuple):
+    """One column of a table of models or of sets."""
+
+    name: str
+    cell: Callable[[Any], Line]
+    is_number: bool = True
+
+
+def _term(model: ModelFit, field: str) -> Line:
+    mib = f"{getattr(model.vram, field):.0f}"
+    return (f"~{mib}" if field == "projector" and model.estimated else mib,)
+
+
+def _total(load: ModelFit | SetFit) -> Line:
+    return (f"{load.total_mib:.0f}",)
+
+
+def _spare(load: ModelFit | SetFit) -> Line:
+    return (Styled(f"{load.spare_mib:.0f}", "red" if load.spare_mib < 0 else "green"),)
+
+
+def _names(together: SetFit) -> Line:
+    return (" + ".join(together.models),)
+
+
+_TAKEN = (_Column("total", _total), _Column("spare", _spare))
+_MODEL_COLUMNS = (
+    _Column("model", lambda model: (model.id,), is_number=False),
+    _Column("context", lambda model: (str(model.context),)),
+    *(_Column(name, partial(_term, field=field)) for field, name, _ in TERMS),
+    *_TAKEN,
+)
+"""On a terminal and in Markdown."""
+
+
+def _table(columns: tuple[_Column, ...], loads: Iterable[ModelFit | SetFit]) -> Table:
+    return Table(
+        header=tuple(column.name for column in columns),
+        rows=tuple(Row(tuple(column.cell(load) for column in columns)) for load in loads),
+        numbers=frozenset(index for index, column in enumerate(columns) if column.is_number),
+        whole=frozenset(index for index, column in enumerate(columns) if column.name == "model"),
+    )
+
+
 def show_fit(console: Console, found: Fit) -> None:
     """Show each model and set as a bar against the card, in MiB."""
-    title = f"Each model alone on {found.card.share}; all in MiB"
-    table = Table(box=None, pad_edge=False, title_justify="left", title=title)
-    table.add_column("model", no_wrap=True)
-    for name in ("context", *(name for _, name, _ in TERMS), "total", "spare"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for each in found.models:
-        table.add_row(
-            each.id,
-            str(each.context),
-            *(_term(each, field) for field, _, _ in TERMS),
-            f"{each.vram.total_mib:.0f}",
-            _spare(each.spare_mib),
-            _bar(found, [each.vram]),
-        )
-    console.print(table)
+    bar = _Column("", lambda load: _bar(found.card, load), is_number=False)
+    show_table(
+        console,
+        _table((*_MODEL_COLUMNS, bar), found.models),
+        title=f"Each model alone on {found.card.share}; all in MiB",
+    )
+    columns = (_Column("models", _names, is_number=False), *_TAKEN, bar)
     for reachable, heading in ((True, "Together"), (False, "Would fit together")):
         sets = [each for each in found.sets if each.reachable is reachable]
         if sets:
-            _show_sets(console, found, sets, heading)
+            show_table(console, _table(columns, sets), title=f"\n{heading}")
     console.print(f"\n{node_line(found)}", highlight=False, soft_wrap=True)
     if any(each.estimated for each in found.models):
         console.print("~ estimated: the lock does not name that projector", soft_wrap=True)
-
-
-def _show_sets(console: Console, found: Fit, sets: list[SetFit], heading: str) -> None:
-    table = Table(box=None, pad_edge=False, title_justify="left", title=f"\n{heading}")
-    for column in ("models", "total", "spare", ""):
-        table.add_column(column, justify="right" if column in ("total", "spare") else "left")
-    vram = {each.id: each.vram for each in found.models}
-    for each in sets:
-        table.add_row(
-            " + ".join(each.models),
-            f"{each.total_mib:.0f}",
-            _spare(each.spare_mib),
-            _bar(found, [vram[model_id] for model_id in each.models]),
-        )
-    console.print(table)
 
 
 def node_line(found: Fit) -> str:
@@ -80,33 +103,18 @@ def node_line(found: Fit) -> str:
 def as_markdown(found: Fit) -> str:
     """Write the fit for a pull request."""
     verdict = "It fits." if found.problem is None else f"**Does not fit:** {found.problem}"
-    names = " | ".join(name for _, name, _ in TERMS)
     lines = [
         f"{verdict} Each model alone on {found.card.share}; all in MiB:",
         "",
-        f"| model | context | {names} | total | spare |",
-        f"|---|{'---:|' * (len(TERMS) + 3)}",
-        *(
-            f"| {each.id} | {each.context} | "
-            + " | ".join(_term(each, field) for field, _, _ in TERMS)
-            + f" | {each.vram.total_mib:.0f} | {each.spare_mib:.0f} |"
-            for each in found.models
-        ),
-        *_markdown_sets(found),
-        "",
-        node_line(found),
+        *table_lines(_table(_MODEL_COLUMNS, found.models)),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_sets(found: Fit) -> Iterator[str]:
     if found.sets:
-        yield from ("", "| together | may be | total | spare |", "|---|---|---:|---:|")
-    for each in found.sets:
-        yield (
-            f"| {' + '.join(each.models)} | {'yes' if each.reachable else 'no: RESIDENCY'} | "
-            f"{each.total_mib:.0f} | {each.spare_mib:.0f} |"
+        may_be = _Column(
+            "may be", lambda of: ("yes" if of.reachable else "no: RESIDENCY",), is_number=False
         )
+        columns = (_Column("together", _names, is_number=False), may_be, *_TAKEN)
+        lines += ["", *table_lines(_table(columns, found.sets))]
+    return "\n".join([*lines, "", node_line(found)]) + "\n"
 
 
 def as_json(found: Fit) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def as_json(found: Fit) -> dict[str, Any]:
                 "projector": each.projector,
                 "projector_estimated": each.estimated,
                 "vram_mib": {name: round(mib, 2) for name, mib in asdict(each.vram).items()},
-                "total_mib": round(each.vram.total_mib, 2),
+                "total_mib": round(each.total_mib, 2),
                 "spare_mib": round(each.spare_mib, 2),
             }
             for each in found.models
@@ -151,32 +159,24 @@ def as_json(found: Fit) -> dict[str, Any]:
     }
 
 
-def _term(each: ModelFit, field: str) -> str:
-    mib = f"{getattr(each.vram, field):.0f}"
-    return f"~{mib}" if field == "projector" and each.estimated else mib
-
-
-def _spare(mib: float) -> Text:
-    return Text(f"{mib:.0f}", style="red" if mib < 0 else "green")
-
-
-def _bar(found: Fit, all_vram: list[Vram]) -> Text:
+def _bar(card: Card, load: ModelFit | SetFit) -> Line:
     """Draw the card: who else is on it, then the terms; what is too much is cut off, and red."""
-    card, bar = found.card, Text()
-    taken = 0.0
+    parts: list[Styled] = []
+    drawn, taken = 0, 0.0
 
     def add(mib: float, style: str, character: str = "█") -> None:
-        nonlocal taken
-        cells = round(min(taken + mib, card.usable_mib) / card.usable_mib * _BAR)
-        bar.append(character * (cells - len(bar)), style=style)
+        nonlocal drawn, taken
         taken += mib
+        end = round(min(taken, card.usable_mib) / card.usable_mib * _BAR)
+        parts.append(Styled(character * (end - drawn), style))
+        drawn = max(drawn, end)
 
     add(card.usable_mib - card.free_mib, "dim", "▒")
-    for vram in all_vram:
+    for vram in (load.vram,) if isinstance(load.vram, Vram) else load.vram:
         for field, _, style in TERMS:
             add(getattr(vram, field), style)
     if taken > card.usable_mib:
-        bar.append("▶", style="bold red")
+        parts.append(Styled("▶", "bold red"))
     else:
-        bar.append("·" * (_BAR - len(bar)), style="dim")
-    return bar
+        parts.append(Styled("·" * (_BAR - drawn), "dim"))
+    return tuple(parts)

@@ -10,7 +10,7 @@ from ops.commands.plan.comparison import Comparison, Refreshed
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.sentence import sentence
 from ops.commands.plan.values import is_kept
-from ops.report.document import Line, Value
+from ops.report.document import Line, plain
 from ops.report.redaction import MARK, redact_all
 from ops.terraform.changes import VERBS
 from ops.terraform.plan_document import terraform_document
@@ -123,4 +123,4 @@ def _field(parts: tuple[str, ...] | list[str], path: str, before: Any, after: An
 
 
 def _text(line: Line) -> str:
-    return "".join(part.text if isinstance(part, Value) else part for part in line)
+    return "".join(map(plain, line))

@@ -60,7 +60,7 @@ def plan(
     from ops.commands.plan.sections import document
     from ops.machine.signals import ended_by_signals
     from ops.report import markdown, on_terminal
-    from ops.report.safe_text import one_line
+    from ops.report.safe_text import redacted_line
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
     with ended_by_signals():
@@ -75,5 +75,5 @@ def plan(
     else:
         on_terminal.show_plan(CONSOLE, shown)
     if found.problem is not None:
-        raise OpsError(one_line(found.problem))
+        raise OpsError(redacted_line(found.problem))
     raise typer.Exit(2 if found.differs else 0)

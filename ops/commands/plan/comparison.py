@@ -15,10 +15,8 @@ from ops.commands.plan.refresh import Disagreement
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.side import Side
 from ops.report.safe_text import lines
+from ops.terraform.manifests import unescaped
 from ops.terraform.verdict import NAMED_ONLY, Verdict
-
-_FRONT_END = ENDPOINT_DEPLOYMENT
-"""The ConfigMap with the front end's configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +119,6 @@ def _front_end(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]
 
 def _configuration(document: dict[str, Any]) -> dict[str, str]:
     for each in document.get("resource", {}).get("kubernetes_config_map_v1", {}).values():
-        if each["metadata"]["name"] == _FRONT_END:
-            data: dict[str, str] = each["data"]
-            return {
-                key: text.replace("$${", "${").replace("%%{", "%{") for key, text in data.items()
-            }
+        if each["metadata"]["name"] == ENDPOINT_DEPLOYMENT:
+            return {key: unescaped(text) for key, text in each["data"].items()}
     return {}

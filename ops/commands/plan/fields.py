@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
+from ops.cluster.quantity import quantity
 from ops.terraform.manifests import field_path
 
 _NOT_OF_THE_OBJECT = frozenset({"//", "count", "depends_on", "lifecycle", "provider"})
@@ -16,14 +15,6 @@ _SETS = frozenset({"access_modes", "mount_options", "verbs", "api_groups", "reso
 _QUANTITIES = frozenset({"capacity", "limits", "requests"})
 _NAMES = ("name", "key", "mount_path", "type")
 """What tells the items of a repeated block apart: the first that all have, each another one."""
-
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]i|[kMGTP]|m)?")
-_FACTORS: dict[str | None, Fraction] = {
-    None: Fraction(1),
-    "m": Fraction(1, 1000),
-    **{unit: Fraction(1000 ** (power + 1)) for power, unit in enumerate("kMGTP")},
-    **{f"{unit}i": Fraction(1024 ** (power + 1)) for power, unit in enumerate("KMGTP")},
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +50,6 @@ def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldC
         for each in (before, after)
     )
     return tuple(_changes(old, new, (), ""))
-
-
-def quantity(value: Any) -> Fraction | None:
-    """Read a quantity of Kubernetes; None where it is none."""
-    match = _QUANTITY.fullmatch(str(value))
-    return None if match is None else Fraction(match[1]) * _FACTORS[match[2]]
 
 
 def is_given(value: Any) -> bool:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ops.commands.plan.fields import FieldChange, quantity
+from ops.cluster.quantity import quantity
+from ops.commands.plan.fields import FieldChange
 
 _NAME = ("metadata.name", "metadata.generate_name")
 _NAMESPACED = (*_NAME, "metadata.namespace")

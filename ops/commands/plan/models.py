@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Action = Literal["added", "changed", "removed", "renamed"]
 _INTRODUCED = ("repository", "quantisation", "projector", "context")
 
 Models = tuple[dict[str, Any], ...]
@@ -26,7 +27,7 @@ class ModelChange:
     """One model that a merge touches."""
 
     id: str
-    action: Literal["added", "changed", "removed", "renamed"]
+    action: Action
     was: str
     """The id before; equal to `id` where it stays."""
     fields: tuple[ModelField, ...]
@@ -82,7 +83,7 @@ def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
             gone.remove(was)
         fields = _fields(old[was], model)
         if was != model_id or fields:
-            action: Literal["changed", "renamed"] = "changed" if was == model_id else "renamed"
+            action: Action = "changed" if was == model_id else "renamed"
             found.append(_change(model_id, action, model, was=was, fields=fields))
     found += [_change(each, "removed", old[each]) for each in gone]
     return tuple(found)
@@ -99,7 +100,7 @@ def file_changes(before: Models, after: Models) -> Files:
 
 def _change(
     id: str,
-    action: Literal["added", "changed", "removed", "renamed"],
+    action: Action,
     model: dict[str, Any],
     *,
     was: str | None = None,

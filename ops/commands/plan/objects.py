@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ops.commands.plan.fields import FieldChange, field_changes
 from ops.commands.plan.immutable import forces_replacement
-from ops.terraform.changes import kind_of
+from ops.terraform.changes import Action, kind_of
 
-Action = Literal["create", "update", "replace", "delete"]
 _TEMPLATE = "spec.template"
 
 

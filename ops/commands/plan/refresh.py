@@ -54,18 +54,6 @@ def real_verdict(synthesized: Synthesized) -> Verdict:
         return judge(plan.changes, protected=plan.protected)
 
 
-def disagreements(
-    predicted: tuple[ObjectChange, ...], real: tuple[ResourceChange, ...]
-) -> tuple[Disagreement, ...]:
-    """Compare what the two syntheses say with what Terraform says, address by address.
-
-    Args:
-        predicted: From the two syntheses.
-        real: From Terraform, those that stay as they are included.
-    """
-    return tuple(_disagreements(predicted, real))
-
-
 def changed_paths(change: ResourceChange) -> dict[str, str]:
     """The fields that an apply would change: Terraform's path without indexes -> Kubernetes'."""
     return {
@@ -74,9 +62,15 @@ def changed_paths(change: ResourceChange) -> dict[str, str]:
     }
 
 
-def _disagreements(
+def disagreements(
     predicted: tuple[ObjectChange, ...], real: tuple[ResourceChange, ...]
 ) -> Iterator[Disagreement]:
+    """Compare what the two syntheses say with what Terraform says, address by address.
+
+    Args:
+        predicted: From the two syntheses.
+        real: From Terraform, those that stay as they are included.
+    """
     by_address = {each.address: each for each in real if each.action != "no-op"}
     expected = {each.address: each for each in predicted}
     for address, change in by_address.items():
@@ -97,16 +91,14 @@ def _disagreements(
             yield _disagreement(change, said, extra)
     for address, prediction in expected.items():
         if address not in by_address:
-            yield Disagreement(
-                address=address,
-                kind=prediction.kind,
-                name=prediction.name,
-                reason="this branch changes it, but the cluster already is so",
-                fields=(),
+            yield _disagreement(
+                prediction, "this branch changes it, but the cluster already is so"
             )
 
 
-def _disagreement(change: ResourceChange, reason: str, fields: tuple[str, ...]) -> Disagreement:
+def _disagreement(
+    change: ObjectChange | ResourceChange, reason: str, fields: tuple[str, ...] = ()
+) -> Disagreement:
     return Disagreement(
         address=change.address,
         kind=change.kind,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.report.safe_text import one_line
+from ops.report.safe_text import redacted_line
 
 _FETCH = "git fetch --unshallow origin main:refs/remotes/origin/main"
 _TRUNKS = ("refs/heads/main", "refs/remotes/origin/main")
@@ -47,8 +47,8 @@ def find_base(root: Path, asked: str | None) -> Revision:
         if commit is None:
             remedy = f"run `{_FETCH}`" if is_shallow else "run `git fetch origin`, or `git log`"
             raise OpsError(
-                f"--base is {one_line(repr(asked))}; allowed: a revision that is in this clone; "
-                f"{remedy}"
+                f"--base is {redacted_line(repr(asked))}; allowed: a revision that is in this "
+                f"clone; {remedy}"
             )
         return Revision(commit=commit, name=asked)
     found = [each for trunk in _TRUNKS if (each := _merge_base(root, trunk)) is not None]
@@ -99,8 +99,8 @@ def unpack(root: Path, revision: Revision, directory: Path) -> None:
             if result.returncode:
                 raise OpsError(
                     f"base {revision.commit[:12]} cannot be unpacked "
-                    f"({one_line(result.stderr.strip())}); if this is a partial or shallow clone, "
-                    f"run `{_FETCH}`"
+                    f"({redacted_line(result.stderr.strip())}); if this is a partial or shallow "
+                    f"clone, run `{_FETCH}`"
                 )
 
 

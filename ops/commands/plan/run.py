@@ -46,10 +46,8 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
         if not refresh or after.synthesized is None:
             return found
         verdict = real_verdict(after.synthesized)
-    refreshed = Refreshed(
-        verdict=verdict, disagreements=disagreements(found.objects, verdict.changes)
-    )
-    return replace(found, refreshed=refreshed)
+    differing = tuple(disagreements(found.objects, verdict.changes))
+    return replace(found, refreshed=Refreshed(verdict=verdict, disagreements=differing))
 
 
 def write_report(directory: Path, found: Comparison, document: Document) -> None:

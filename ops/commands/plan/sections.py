@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ops.commands.plan.budget import Budget, Extent
@@ -27,13 +27,6 @@ from ops.report.document import (
 from ops.report.words import duration, size
 from ops.terraform.changes import VERBS
 from ops.terraform.plan_document import TONES, terraform_document
-
-_MODEL_TONES: dict[str, Tone] = {
-    "added": "added",
-    "changed": "changed",
-    "renamed": "changed",
-    "removed": "removed",
-}
 
 
 def document(found: Comparison) -> Document:
@@ -91,7 +84,7 @@ def _models(changes: tuple[ModelChange, ...]) -> Table:
         if change.action == "renamed":
             name = (Value(change.was), " is now ", Value(change.id))
         head: tuple[Line, ...] = ((change.action,), name)
-        tone = _MODEL_TONES[change.action]
+        tone: Tone = "changed" if change.action == "renamed" else change.action
         if change.action in ("added", "removed"):
             rows.append(Row((*head, ("files",), *_either(change)), tone))
             head = ((), ())
@@ -167,12 +160,14 @@ def _reason(parts: tuple[str, ...], path: str) -> str:
 
 
 def _joined(names: list[str]) -> Line:
-    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more fields"]
-    found: list[str | Value] = []
-    for index, name in enumerate(shown):
-        found += [", "] if index else []
-        found.append(Value(name) if len(names) <= 4 or index < 3 else name)
-    return tuple(found)
+    if len(names) <= 4:
+        return _separated(", ", names)
+    return (*_separated(", ", names[:3]), f", {len(names) - 3} more fields")
+
+
+def _separated(separator: str, names: Iterable[str]) -> Line:
+    parts = [part for name in names for part in (separator, Value(name))]
+    return tuple(parts[1:])
 
 
 def _object_rows(change: ObjectChange) -> Iterator[Row]:
@@ -215,13 +210,10 @@ def _file(word: str, file: FileChange, tone: Tone) -> Row:
 def _budget(budget: Budget) -> tuple[Block, ...]:
     rows = []
     for load in budget.loads:
-        names: list[str | Value] = []
-        for index, each in enumerate(load.models):
-            names += [" + ", Value(each)] if index else [Value(each)]
         numbers = (load.before_mib, load.after_mib, load.spare_mib)
         is_bad = load.spare_mib is not None and load.spare_mib < 0
         cells: tuple[Line, ...] = (
-            tuple(names),
+            _separated(" + ", load.models),
             *(() if each is None else (f"{each:.0f}",) for each in numbers),
         )
         rows.append(Row(cells, "bad" if is_bad else ""))

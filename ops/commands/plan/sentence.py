@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from ops.commands.plan.comparison import Comparison
-from ops.commands.plan.objects import Action
 from ops.report.document import Line, Tone, Value
 from ops.report.words import count, duration, mib, size
-from ops.terraform.changes import VERBS
+from ops.terraform.changes import VERBS, Action
 from ops.terraform.synth import STACK
 
 _VERBS: tuple[tuple[Action, str, str], ...] = (

@@ -13,7 +13,7 @@ import pytest
 from ops.cluster.environment import KubeTarget
 from ops.commands.drift import server
 from ops.commands.drift.declared import Declared, declared_of
-from ops.commands.drift.look import Look
+from ops.commands.drift.difference import Look
 from ops.commands.drift.server import is_service, look, nobody_serves
 from ops.endpoint.errors import CheckError
 from tests.conftest import Synth
@@ -27,11 +27,6 @@ from tests.ops.commands.smoke.smoke_runs import KEYED
 @pytest.fixture(autouse=True)
 def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLAMA_API_KEY", raising=False)
-
-
-@pytest.fixture(scope="module")
-def declared(production: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Declared:
-    return declared_of(SETTINGS, DECLARATION, production, directory=tmp_path_factory.mktemp("app"))
 
 
 @pytest.fixture(scope="module")

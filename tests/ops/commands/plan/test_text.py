@@ -23,7 +23,7 @@ from ops.report.document import Document
 from ops.report.markdown import COMMENT_BYTES, as_comment, as_markdown
 from ops.report.on_terminal import show_plan
 from ops.report.redaction import MARK, redact
-from ops.report.safe_text import fenced, inline, lines, one_line, visible
+from ops.report.safe_text import fenced, inline, lines, redacted_line, visible
 from ops.terraform.synth import Synthesized
 from tests.conftest import ROOT
 
@@ -209,7 +209,7 @@ def test_a_terminal_gets_no_control_sequence(text: str, compared: Any) -> None:
     show_plan(console, document(compared(text)))
     assert isinstance(console.file, io.StringIO)
     assert "".join(console.file.getvalue().split("\n")).isprintable()
-    assert one_line(text).isprintable()
+    assert redacted_line(text).isprintable()
 
 
 def test_what_cannot_be_seen_is_written_as_an_escape() -> None:
@@ -246,7 +246,7 @@ def test_no_secret_is_in_any_output(secret: str, compared: Any) -> None:
         as_comment(document(found)),
         json.dumps(as_json(found)),
         console.file.getvalue(),
-        one_line(str(ConfigError(f"model: {secret}"))),
+        redacted_line(str(ConfigError(f"model: {secret}"))),
     )
     for text in texts:
         assert secret not in text

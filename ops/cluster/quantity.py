@@ -1,0 +1,21 @@
+"""Quantities of Kubernetes, of which the API server writes one in another way: `1000m` as `1`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]i|[kMGTP]|m)?", re.ASCII)
+_FACTORS: dict[str | None, Fraction] = {
+    None: Fraction(1),
+    "m": Fraction(1, 1000),
+    **{unit: Fraction(1000 ** (power + 1)) for power, unit in enumerate("kMGTP")},
+    **{f"{unit}i": Fraction(1024 ** (power + 1)) for power, unit in enumerate("KMGTP")},
+}
+
+
+def quantity(value: Any) -> Fraction | None:
+    """Read a quantity; None where it is none."""
+    match = _QUANTITY.fullmatch(str(value))
+    return None if match is None else Fraction(match[1]) * _FACTORS[match[2]]

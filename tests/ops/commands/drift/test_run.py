@@ -1,0 +1,71 @@
+"""Which sources drift asks, and what it does where one does not answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.cli import main
+from ops.commands.drift.declared import Declared
+from ops.commands.drift.run import Ask, drift
+
+
+@pytest.fixture
+def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PG_CONN_STR", "PGHOST", "KUBE_CONFIG_PATH", "KUBE_CTX", "LLAMA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nothing_named")
+def test_nothing_to_ask_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drift"]) == 1
+    said = capsys.readouterr().err
+    for way in ("set PG_CONN_STR", "set KUBE_CONFIG_PATH", "pass --volume DIR", "pass --url"):
+        assert way in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--source", "moon"], "allowed: terraform, cluster, volume, server"),
+        (["--json", "--markdown"], "exclude each other"),
+    ],
+)
+def test_wrong_usage(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drift", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("nothing_named")
+def test_a_source_that_is_named_and_cannot_be_asked_is_unreachable(declared: Declared) -> None:
+    found = drift(
+        declared, Ask(sources=("terraform", "cluster", "volume", "server")), say=lambda _: None
+    )
+    reasons = {each.source: each.reason for each in found.unreachable}
+    assert reasons["terraform"].startswith("PG_CONN_STR is not set")
+    assert reasons["cluster"].startswith("KUBE_CONFIG_PATH is not set")
+    assert reasons["server"].startswith("KUBE_CONFIG_PATH is not set")
+    assert reasons["volume"] == "pass --volume DIR, where the volume is mounted"
+
+
+@pytest.mark.usefixtures("nothing_named")
+def test_a_source_that_hangs_does_not_hold_the_others(
+    declared: Declared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    over = threading.Event()
+
+    def hang(*_arguments: object) -> None:
+        over.wait(30)
+
+    monkeypatch.setattr("ops.commands.drift.volume.look", hang)
+    ask = Ask(volume=tmp_path, url="http://127.0.0.1:1", timeout_s=2)
+    try:
+        found = drift(declared, ask, say=lambda _: None)
+    finally:
+        over.set()
+    reasons = {each.source: each.reason for each in found.unreachable}
+    assert reasons["volume"] == "no answer within 2 s"
+    assert reasons["server"].startswith("cannot connect to http://127.0.0.1:1")

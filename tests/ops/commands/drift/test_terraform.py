@@ -1,0 +1,67 @@
+"""What a plan of Terraform's says of drift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.commands.drift.declared import Declared
+from ops.commands.drift.terraform import change_findings
+from ops.terraform.changes import read_changes
+
+
+def change(actions: list[str], before: Any, after: Any, kind: str) -> dict[str, Any]:
+    return {
+        "address": f"{kind}.x",
+        "type": kind,
+        "name": "x",
+        "change": {"actions": actions, "before": before, "after": after},
+    }
+
+
+def test_a_plan_that_renames_is_one_that_goes_and_one_that_comes(declared: Declared) -> None:
+    plan = [
+        change(
+            ["delete", "create"],
+            {"metadata": [{"name": "old", "namespace": "n"}], "data": {"a": "1"}},
+            {"metadata": [{"name": "new", "namespace": "n"}], "data": {"a": "2"}},
+            "kubernetes_config_map_v1",
+        )
+    ]
+    findings = [
+        (each.subject, each.found.text, each.declared.text)
+        for of in read_changes({"resource_changes": plan})
+        for each in change_findings(declared, of)
+    ]
+    assert findings == [
+        ("ConfigMap old", "present", "absent"),
+        ("ConfigMap new", "absent", "present"),
+    ]
+
+
+def test_a_plans_fields_are_spelled_as_kubernetes_does(declared: Declared) -> None:
+    def deployment(image: str, label: str | None, replicas: str) -> dict[str, Any]:
+        container = {"name": "llama-swap", "image": image, "image_pull_policy": "Always"}
+        template = [{"spec": [{"container": [container], "node_name": None}]}]
+        labels = {"x": label} if label else {}
+        return {
+            "metadata": [{"name": "llama-swap", "labels": labels, "uid": "u"}],
+            "spec": [{"replicas": replicas, "template": template}],
+        }
+
+    after = deployment("i@sha256:" + "a" * 64, None, "1")
+    del after["metadata"][0]["uid"]
+    before = deployment("i@sha256:" + "b" * 64, "y", "0")
+    plan = [change(["update"], before, after, "kubernetes_deployment_v1")]
+    findings = [
+        (each.field, each.found.text, each.declared.text)
+        for of in read_changes({"resource_changes": plan})
+        for each in change_findings(declared, of)
+    ]
+    assert findings == [
+        ("metadata.labels.x", "y", "not set"),
+        (
+            "spec.template.spec.containers[llama-swap].image",
+            "i@sha256:bbbbbbbbbbbb",
+            "i@sha256:aaaaaaaaaaaa",
+        ),
+    ]

@@ -1,0 +1,51 @@
+"""What runs in the cluster: pods, their images, and a GPU window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llama_swap_config.cluster.labels import CONFIG_ANNOTATION
+from ops.commands.drift.declared import Declared
+from ops.commands.drift.workloads import pod_findings, window
+
+
+def pod(image_id: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "llama-swap-1", "namespace": "llama-cpp"},
+        "status": {
+            "phase": "Running",
+            "startTime": "2026-11-24T20:00:00Z",
+            "containerStatuses": [{"name": "llama-swap", "imageID": image_id}],
+        },
+    }
+
+
+def test_an_older_pod_is_restarted_without_a_change_that_would_be_drift_itself(
+    declared: Declared,
+) -> None:
+    older = pod("")
+    older["metadata"]["annotations"] = {CONFIG_ANNOTATION: "0" * 64}
+    config_map = {"metadata": {}, "data": {declared.program.config_key: declared.program.config}}
+    (found,) = pod_findings(declared, older, config_map)
+    assert "kubectl -n llama-cpp delete pod llama-swap-1 takes the ConfigMap's" in found.remedy
+
+
+def test_the_image_that_the_kubelet_pulled_stands_for_the_build(declared: Declared) -> None:
+    right = declared.settings.llama_swap_image.partition("@")[2]
+    for same in (f"ghcr.io/x@{right}", f"docker-pullable://ghcr.io/x@{right}", "sha256:0a", ""):
+        assert list(pod_findings(declared, pod(same), None)) == []
+    (found,) = pod_findings(declared, pod(f"ghcr.io/x@sha256:{'ab' * 32}"), None)
+    assert (found.subject, found.field) == ("Pod llama-swap-1", "imageID")
+    assert found.found.text == "sha256:abababababab"
+    assert "its engine may be another build than llama.cpp b10524" in found.remedy
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", '{"deadline": "soon"}'])
+def test_a_window_whose_record_cannot_be_read_is_told(record: str) -> None:
+    lease = {"metadata": {"annotations": {"llama-cpp-infra/gpu-window": record}}, "spec": {}}
+    (found,), notes = window(lease, 0.0)
+    assert found.found.text == "still open, without a deadline that can be read"
+    assert found.found.who == "nobody any more"
+    assert notes == []

@@ -1,0 +1,172 @@
+"""Drift of the cluster's objects, its Jobs and a GPU window."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from tests.real.drift.system import (
+    COMMIT,
+    DEPLOYMENT,
+    EDITED,
+    NAMESPACE,
+    WRITER,
+    System,
+    only_line,
+)
+
+SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/llama-swap"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+
+
+def test_another_image_in_the_deployment(system: System) -> None:
+    other = f"ghcr.io/mostlygeek/llama-swap@sha256:{'ab' * 32}"
+    containers = (system.api.get(DEPLOYMENT) or {})["spec"]["template"]["spec"]["containers"]
+    containers[0]["image"] = other
+    system.patch(DEPLOYMENT, {"spec": {"template": {"spec": {"containers": containers}}}})
+    try:
+        lines = system.lines(sources=("cluster",))
+    finally:
+        system.restore()
+    image = next(each for each in lines if each.startswith("Deployment "))
+    assert re.fullmatch(
+        rf"Deployment llama-swap: spec\.template\.spec\.containers\[llama-swap\]\.image is "
+        rf"\S+@sha256:abababababab in the cluster {EDITED}, \S+@sha256:50c640b15d79 declared "
+        rf"{COMMIT}: (the cluster is newer; )?python -m ops deploy puts it back, or declare it in "
+        r"stacks/production\.py",
+        image,
+    ), image
+    assert all(each.startswith(("Deployment ", "Pod ")) for each in lines)
+
+
+def test_replicas_are_no_drift(system: System) -> None:
+    system.patch(DEPLOYMENT, {"spec": {"replicas": 0}})
+    try:
+        assert system.lines(sources=("cluster",)) == []
+        found = system.drift(url=None, volume=None)
+        states = {each.source: (each.state, each.reason) for each in found.sources}
+        assert states["server"] == ("not asked", "the Deployment llama-swap has 0 replicas")
+        assert found.unreachable == ()
+    finally:
+        system.restore()
+
+
+def test_a_service_that_is_gone(system: System) -> None:
+    status, _ = system.api.request("DELETE", SERVICE)
+    assert status == 200
+    try:
+        only_line(
+            system.lines(),
+            rf"Service llama-swap: is absent in the cluster, declared {COMMIT}: "
+            r"python -m ops deploy makes it again",
+        )
+    finally:
+        system.restore()
+
+
+def test_an_object_that_nothing_declares(system: System) -> None:
+    labels = {
+        "app.kubernetes.io/part-of": "llama-cpp",
+        "app.kubernetes.io/managed-by": "terraform",
+    }
+    path = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+    body = {"metadata": {"name": "left-over", "labels": labels}, "data": {}}
+    status, _ = system.api.request("POST", f"{path}{WRITER}", body)
+    assert status == 201
+    try:
+        only_line(
+            system.lines(),
+            rf"ConfigMap left-over: is present in the cluster {EDITED}, not declared {COMMIT}: .*"
+            r"kubectl -n llama-cpp delete configmap left-over, .*",
+        )
+    finally:
+        system.api.request("DELETE", f"{path}/left-over")
+
+
+def test_a_download_job_that_failed(system: System) -> None:
+    name = next(
+        each["metadata"]["name"] for each in system.declared.objects if each["kind"] == "Job"
+    )
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    job = next(each for each in system.declared.objects if each["kind"] == "Job")
+    system.api.request("DELETE", f"{JOBS}/{name}?propagationPolicy=Background")
+    suspended = {**job, "spec": {**job["spec"], "suspend": True}}
+    deadline = time.monotonic() + 20
+    while system.api.request("POST", JOBS, suspended)[0] != 201:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    condition = {"status": "True", "lastTransitionTime": now, "reason": "BackoffLimitExceeded"}
+    why = {"message": "exit code 28: the volume is full"}
+    conditions = [
+        {"type": "FailureTarget", **condition, **why},
+        {"type": "Failed", **condition, **why},
+    ]
+    status, document = system.api.request(
+        "PATCH",
+        f"{JOBS}/{name}/status",
+        {"status": {"conditions": conditions, "startTime": now, "failed": 1}},
+    )
+    assert status == 200, document
+    try:
+        lines = system.lines(sources=("cluster",))
+    finally:
+        system.api.request("DELETE", f"{JOBS}/{name}?propagationPolicy=Background")
+        deadline = time.monotonic() + 20
+        while system.api.get(f"{JOBS}/{name}") is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        system.restore()
+    only_line(
+        lines,
+        rf"Job {name}: status is Failed: exit code 28: the volume is full in the cluster "
+        rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl -n llama-cpp logs "
+        rf"job/{name} says why; .*",
+    )
+
+
+@contextmanager
+def lease(system: System, left: timedelta) -> Iterator[None]:
+    def text(moment: datetime) -> str:
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    now = datetime.now(UTC)
+    record = json.dumps({"deadline": text(now + left), "tenants": []})
+    body = {
+        "metadata": {
+            "name": "gpu-window",
+            "annotations": {"llama-cpp-infra/gpu-window": record},
+        },
+        "spec": {
+            "holderIdentity": "ann@laptop",
+            "leaseDurationSeconds": 60,
+            "acquireTime": text(now),
+            "renewTime": text(now),
+        },
+    }
+    status, document = system.api.request("POST", LEASES, body)
+    assert status == 201, document
+    try:
+        yield
+    finally:
+        system.api.request("DELETE", f"{LEASES}/gpu-window")
+
+
+def test_a_window_past_its_deadline(system: System) -> None:
+    with lease(system, timedelta(hours=-2)):
+        only_line(
+            system.lines(),
+            r"Lease gpu-window: window is still open, past its deadline \S+ \S+Z in the cluster "
+            r"\(ann@laptop, [^)]+\), closed declared: python -m ops window --restore .*",
+        )
+
+
+def test_an_open_window_is_a_note(system: System) -> None:
+    with lease(system, timedelta(minutes=10)):
+        found = system.drift()
+    assert found.differences == ()
+    assert any("a GPU window of ann@laptop is open until " in each for each in found.notes)

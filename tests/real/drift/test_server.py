@@ -1,0 +1,123 @@
+"""Drift of a running server, by either front end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from llama_swap_config.front_ends.front_end import FrontEndName
+from llama_swap_config.model import Model
+from ops.commands.drift.declared import declared_of
+from ops.commands.drift.run import Ask, Drift, drift
+from ops.commands.serve.run import Served
+from stacks.settings import Settings
+from tests.conftest import Synth
+from tests.declaration.frozen import DECLARATION
+from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import SETTINGS
+from tests.ops.commands.smoke.smoke_runs import KEYED
+from tests.real.drift.system import COMMIT, load, loaded, only_line
+from tests.real.serve.served import served
+
+
+@pytest.fixture(autouse=True)
+def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LLAMA_API_KEY", "PG_CONN_STR", "PGHOST", "KUBE_CONFIG_PATH", "KUBE_CTX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(params=get_args(FrontEndName))
+def front_end(request: pytest.FixtureRequest) -> FrontEndName:
+    chosen: FrontEndName = request.param
+    return chosen
+
+
+def server_drift(
+    front_end: FrontEndName,
+    synth: Synth,
+    at: Served,
+    folder: Path,
+    settings: Settings = SETTINGS,
+) -> Drift:
+    settings = replace(settings, front_end=front_end)
+    document = synth(front_end=front_end)
+    declared = declared_of(settings, DECLARATION, document, directory=folder)
+    found = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)
+    assert found.unreachable == ()
+    return found
+
+
+def test_a_server_as_declared_and_nothing_is_loaded(
+    front_end: FrontEndName, synth: Synth, tmp_path: Path
+) -> None:
+    with served(REGISTRY, tmp_path, front_end) as at:
+        assert server_drift(front_end, synth, at, tmp_path).differences == ()
+        assert loaded(at.url) == ()
+        load(at.url, REGISTRY[1].id)
+        assert server_drift(front_end, synth, at, tmp_path).differences == ()
+        assert loaded(at.url) == (REGISTRY[1].id,)
+
+
+def test_a_running_model_with_another_context(
+    front_end: FrontEndName, synth: Synth, tmp_path: Path
+) -> None:
+    other: Model = replace(REGISTRY[2], context=2048)
+    with served((*REGISTRY[:2], other), tmp_path, front_end) as at:
+        load(at.url, other.id)
+        only_line(
+            [each.line for each in server_drift(front_end, synth, at, tmp_path).differences],
+            rf"model qwen3vl-4b: --ctx-size is 2048 in the running server, 3072 declared {COMMIT}"
+            r": start it again with the declared configuration .*",
+        )
+
+
+def test_a_server_with_another_list(front_end: FrontEndName, synth: Synth, tmp_path: Path) -> None:
+    stranger = replace(REGISTRY[1], id="stranger")
+    with served((REGISTRY[0], stranger, REGISTRY[2]), tmp_path, front_end) as at:
+        lines = [each.line for each in server_drift(front_end, synth, at, tmp_path).differences]
+        assert loaded(at.url) == ()
+    absent, present = lines
+    assert absent.startswith(
+        "model minicpm-v-4-5: is absent in the running server, declared (commit "
+    ) or absent.startswith("model minicpm-v-4-5: is absent in the running server, declared (not ")
+    assert present.startswith("model stranger: is present in the running server, not declared (")
+
+
+def test_the_other_front_end(front_end: FrontEndName, synth: Synth, tmp_path: Path) -> None:
+    (wanted,) = set(get_args(FrontEndName)) - {front_end}
+    with served(REGISTRY, tmp_path, front_end) as at:
+        only_line(
+            [each.line for each in server_drift(wanted, synth, at, tmp_path).differences],
+            rf"endpoint: front_end is {front_end} in the running server, {wanted} declared "
+            rf"{COMMIT}: .*",
+        )
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_key_of_a_server_is_held_against_its_declaration(
+    front_end: FrontEndName,
+    declared: bool,
+    asked: bool,
+    synth: Synth,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KEY_GATEWAY", "s3cret")
+    keys = ("KEY_GATEWAY",) if asked else ()
+    with served(REGISTRY, tmp_path, front_end, api_key_env=keys) as at:
+        monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+        settings = KEYED if declared else SETTINGS
+        found = server_drift(front_end, synth, at, tmp_path, settings)
+    lines = [each.line for each in found.differences]
+    if declared == asked:
+        assert lines == []
+        return
+    words = ["not needed", "needed"] if declared else ["needed", "not needed"]
+    only_line(
+        lines,
+        rf"endpoint: key is {words[0]} in the running server, {words[1]} declared {COMMIT}: .*",
+    )

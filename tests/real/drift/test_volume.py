@@ -1,0 +1,73 @@
+"""Drift of the models' volume."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.real.drift.system import COMMIT, System, only_line
+
+
+def blob(system: System) -> Path:
+    return (system.store.volume / "qwen3vl-8b" / "model.gguf").resolve()
+
+
+def test_a_file_that_the_volume_lacks(system: System) -> None:
+    path = blob(system)
+    path.rename(away := path.with_name("away"))
+    shutil.move(away, system.store.volume.parent / "away")
+    try:
+        only_line(
+            system.lines(),
+            rf"model qwen3vl-8b: file \S+\.gguf is missing on the volume, \d+ bytes declared "
+            rf"{COMMIT}: python -m ops weights pull \S+ brings it, .*",
+        )
+    finally:
+        shutil.move(system.store.volume.parent / "away", path)
+
+
+def test_a_file_of_another_size(system: System) -> None:
+    path = blob(system)
+    content = path.read_bytes()
+    path.write_bytes(content[:1000])
+    try:
+        only_line(
+            system.lines(),
+            rf"model qwen3vl-8b: file \S+\.gguf is 1000 bytes on the volume \([^)]+Z\), "
+            rf"{len(content)} bytes declared {COMMIT}: (the volume is newer; )?python -m ops "
+            r"weights pull \S+ replaces it",
+        )
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_link_that_leads_to_other_files(system: System) -> None:
+    link = system.store.volume / "qwen3vl-8b"
+    right = link.readlink()
+    other = (system.store.volume / "qwen3vl-4b").readlink()
+    link.unlink()
+    link.symlink_to(other)
+    try:
+        lines = system.lines()
+    finally:
+        link.unlink()
+        link.symlink_to(right)
+    of_link = [each for each in lines if each.startswith("model ")]
+    only_line(
+        of_link,
+        rf"model qwen3vl-8b: link is {other} on the volume \([^)]+Z\), {right} declared {COMMIT}: "
+        r"(the volume is newer; )?other files than the lock's are served: .*",
+    )
+
+
+def test_a_file_that_nothing_names(system: System) -> None:
+    path = system.store.volume / "blobs" / ("0" * 64)
+    path.write_bytes(b"x" * 4096)
+    try:
+        only_line(
+            system.lines(),
+            rf"file blobs/0+: is present \(\S+ \S+\) on the volume \([^)]+Z\), not declared "
+            rf"{COMMIT}: (the volume is newer; )?nothing names it: python -m ops weights prune .*",
+        )
+    finally:
+        path.unlink()
