@@ -19,7 +19,7 @@ from ops.errors import OpsError, one_line
 COMMANDS = {
     "serve": "Serve the registry on this machine until Ctrl-C: download, warm, "
     "front end, llama-server.",
-    "smoke": "Ask the running endpoint what it is for: lists, keys, and each model eight things.",
+    "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
     "lock": "Write into models.lock.json which files the registry's models are, "
     "down to their headers.",
     "fit": "Show what each model takes of the card, and which fit together: exit "
