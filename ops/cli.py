@@ -28,8 +28,7 @@ COMMANDS = {
     "2 something, 1 error.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "
     "volume and the server.",
-    "window": "Take the GPU from whom it is shared with, for a while or a command, "
-    "and give it back.",
+    "window": "Borrow the GPU from its other users while a command runs, then restore them.",
     "up": "Start an embedded cluster, deploy the stack into it, and serve the registry beside it.",
     "down": "End the embedded cluster and what is served; the data stays for the next `up`.",
     "env": "Print the embedded cluster's environment for a shell.",

@@ -44,7 +44,7 @@ def write(directory: Path, document: dict[str, Any]) -> None:
     (directory / "cdk.tf.json").write_text(json.dumps(document))
 
 
-def test_a_window_is_no_change_and_a_deploy_meanwhile_leaves_the_card_to_it(
+def test_window_is_no_change_and_a_deploy_keeps_its_scale(
     api: KubeApi, apart: Path, synth: Synth
 ) -> None:
     write(apart, synth())

@@ -40,12 +40,12 @@ def kill_open(card: Card, run: Run) -> None:
     window.join()
 
 
-def test_the_next_window_restores_first_what_a_killed_one_left(card: Card, run: Run) -> None:
+def test_next_window_first_restores_a_killed_one(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
     code, said = run.finish()
     assert code == 0, said
-    assert "which was not given back" in said
+    assert "restoring what the window of" in said
     assert said.count("giving the card back to") == 2
     card.until(card.as_at_start)
 
@@ -54,7 +54,7 @@ def is_observed(deployment: dict[str, Any]) -> bool:
     return bool(deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"])
 
 
-def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
+def test_restore_waits_for_a_scale_down_in_progress(
     cluster: EmbeddedCluster, card: Card, run: Run
 ) -> None:
     """Else the pod that is about to go would count as the one that is ready."""
@@ -89,7 +89,7 @@ def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
     card.until(card.as_at_start)
 
 
-def test_the_cluster_itself_restores_only_past_the_deadline(card: Card, run: Run) -> None:
+def test_cron_job_restores_only_past_the_deadline(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
     code, said = replace(run, mode="cronjob").finish()
@@ -101,7 +101,7 @@ def test_the_cluster_itself_restores_only_past_the_deadline(card: Card, run: Run
     card.until(card.as_at_start)
 
 
-def test_an_owner_that_lost_the_window_leaves_everything_alone(card: Card, run: Run) -> None:
+def test_holder_that_lost_the_window_changes_nothing(card: Card, run: Run) -> None:
     timing = replace(FAST, renew_s=0.2)
     window = replace(run, command=WHILE_OPEN, timing=timing).start()
     card.until(lambda: "running sh" in run.said())
@@ -140,7 +140,7 @@ def test_queues_that_cannot_be_resumed_stay_in_the_record(
     card.until(card.as_at_start)
 
 
-def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paused(
+def test_tenant_that_is_not_ready_keeps_its_replicas_and_paused_queues(
     card: Card, run: Run, immich: FakeImmich
 ) -> None:
     with_immich = replace(run, immich_url=immich.url)
@@ -174,7 +174,7 @@ def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paus
     card.until(card.as_at_start)
 
 
-def test_a_damaged_record_is_said_and_nothing_is_touched(card: Card, run: Run) -> None:
+def test_damaged_record_is_reported_and_changes_nothing(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
     broken = {"metadata": {"annotations": {ANNOTATION: '{"tenants": 3}'}}}
@@ -231,7 +231,7 @@ def in_pod(cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, signals: N
 
 
 @pytest.mark.usefixtures("in_pod")
-def test_the_program_restores_with_an_account_that_may_do_nothing_else(
+def test_program_restores_with_the_restricted_account(
     card: Card,
     run: Run,
     immich: FakeImmich,
