@@ -57,7 +57,7 @@ def window(
     paused during the window; IMMICH_URL replaces the address from the settings if this machine
     does not reach it.
 
-    Example: `python -m ops window --for 30m -- python bench.py`
+    Example: `python -m ops window --for 30m -- python -m ops smoke`
     """
     if sum((bool(command), restore, status)) > 1:
         raise typer.BadParameter("a command, --restore and --status exclude each other")
@@ -95,7 +95,7 @@ def window(
                 namespace=namespace,
                 access=access,
                 forward=lambda: to_endpoint(
-                    target, PRODUCTION, otherwise="check that the pod still runs"
+                    target, PRODUCTION, remedy="check that the pod still runs"
                 ),
                 command=command or (),
                 for_s=for_,

@@ -249,7 +249,7 @@ def test_a_state_of_which_half_is_foreign_is_refused_whole(
         allow_removal=("kubernetes_config_map_v1.notes", "kubernetes_config_map_v1.none"),
         say=said.append,
     )
-    assert said == ["--allow-removal kubernetes_config_map_v1.none: this plan does not touch it"]
+    assert said == ["--allow-removal kubernetes_config_map_v1.none: the plan does not change it"]
     assert not finds_changes(terraform)
 
 

@@ -238,5 +238,5 @@ def test_an_apply_that_was_killed_is_a_failure(stack: Callable[..., Path]) -> No
     terraform.init()
     terraform.push_empty_state()
     end(begin_apply(directory))
-    with pytest.raises(OpsError, match=r"the deploy is not complete"):
+    with pytest.raises(OpsError, match=r"the deploy is incomplete"):
         verify(terraform)

@@ -39,7 +39,7 @@ def test_a_second_up_finds_the_first(cluster: EmbeddedCluster) -> None:
     said: list[str] = []
     assert embedded.up(cluster.state_dir, say=said.append) == cluster
     assert records(cluster) == before
-    assert said == [f"the embedded cluster runs already, in {cluster.state_dir}"]
+    assert said == [f"the embedded cluster already runs in {cluster.state_dir}"]
 
 
 def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedCluster) -> None:
@@ -139,7 +139,7 @@ def test_a_part_that_ends_at_its_start_leaves_nothing_running(
     state_dir = tmp_path / "state"
 
     with pytest.raises(
-        OpsError, match=r"kube-scheduler ended at its start \(no licence for this\)"
+        OpsError, match=r"kube-scheduler ended at start-up \(no licence for this\)"
     ):
         embedded.up(state_dir, say=print)
 
@@ -179,14 +179,16 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         taken.listen()
         port = taken.getsockname()[1]
         monkeypatch.setenv(embedded.PORT_VARIABLE, str(port))
-        with pytest.raises(OpsError, match=rf"port {port} on 127\.0\.0\.1 is taken .*unset it"):
+        with pytest.raises(
+            OpsError, match=rf"port {port} on 127\.0\.0\.1 is not available .*unset it"
+        ):
             embedded.up(tmp_path, say=print)
     assert running_in(tmp_path) == []
 
 
 def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(embedded.PORT_VARIABLE, "http")
-    with pytest.raises(OpsError, match=r"EMBEDDED_API_SERVER_PORT is 'http'; allowed: 1 to 65535"):
+    with pytest.raises(OpsError, match=r"EMBEDDED_API_SERVER_PORT is 'http'; expected 1 to 65535"):
         embedded.up(tmp_path, say=print)
 
 
@@ -211,7 +213,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:
-        with pytest.raises(OpsError, match=r"has 0 MiB free; 512 MiB are needed"):
+        with pytest.raises(OpsError, match=r"has 0 MiB free; expected at least 512 MiB"):
             embedded.up(tmp_path, say=print)
         assert running_in(tmp_path) == []
     finally:

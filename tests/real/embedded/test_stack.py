@@ -119,7 +119,7 @@ def test_a_pod_that_is_not_restricted_is_refused(
 ) -> None:
     unrestricted = pod("unrestricted", applied)
     unrestricted["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = False
-    with pytest.raises(OpsError, match=r"Pod unrestricted is refused .*PodSecurity .restricted"):
+    with pytest.raises(OpsError, match=r"refuses Pod unrestricted .*PodSecurity .restricted"):
         kube.apply([unrestricted])
 
 

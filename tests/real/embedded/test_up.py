@@ -73,7 +73,7 @@ def test_a_second_up_finds_what_runs(running: Deployed) -> None:
     said: list[str] = []
     again = up(running.cluster.state_dir, settings=PRODUCTION, say=said.append)
     assert again.served == running.served
-    assert f"{again.served.front_end} serves already, at {again.served.url}" in said
+    assert f"{again.served.front_end} already serves at {again.served.url}" in said
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")

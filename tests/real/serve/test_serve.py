@@ -228,7 +228,7 @@ def test_what_serves_already_is_found_and_a_changed_registry_replaces_it(
         first = serve.start(store, tmp_path, front_end=front_end, port=None, say=print)
         again = serve.start(store, tmp_path, front_end=front_end, port=None, say=said.append)
         assert again == first
-        assert said == [f"{front_end} serves already, at {first.url}"]
+        assert said == [f"{front_end} already serves at {first.url}"]
         changed = serve.start(only, tmp_path, front_end=front_end, port=None, say=print)
         assert changed.pid != first.pid
         assert ids_at(changed.url) == {"first"}
@@ -257,7 +257,7 @@ def test_a_directory_from_which_one_serves_already(
     with served(MODELS, tmp_path, "llama-server") as running:
         assert main(["serve", "--state-dir", str(tmp_path)]) == 1
         said = capsys.readouterr().err
-        assert f"llama-server serves already from {tmp_path}, at {running.url}; end that" in said
+        assert f"llama-server already serves from {tmp_path} at {running.url}; stop it" in said
 
 
 def test_a_directory_in_which_another_command_works(
@@ -286,7 +286,9 @@ def test_a_port_that_is_taken(llama_server: Path, tmp_path: Path) -> None:
     store = store_of(MODELS, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OpsError, match=rf"port {port} on 127\.0\.0\.1 cannot be had \(Addr"):
+        with pytest.raises(
+            OpsError, match=rf"port {port} on 127\.0\.0\.1 is not available \(Addr"
+        ):
             serve.start(store, tmp_path, front_end="llama-server", port=port, say=print)
     assert running_in(tmp_path) == []
 
@@ -297,13 +299,13 @@ def test_llama_swap_is_asked_for_and_is_not_there(
     monkeypatch.setenv("LLAMA_SERVER", str(llama_server))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     store = store_of(MODELS, tmp_path)
-    with pytest.raises(OpsError, match=r"llama-swap is not on PATH; install it .* router then"):
+    with pytest.raises(OpsError, match=r"llama-swap is not on PATH; install it .* own router"):
         serve.start(store, tmp_path, front_end="llama-swap", port=None, say=print)
     said: list[str] = []
     try:
         running = serve.start(store, tmp_path, front_end=None, port=None, say=said.append)
         assert running.front_end == "llama-server"
-        assert said == ["llama-swap is not on PATH: llama-server's own router takes its place"]
+        assert said == ["llama-swap is not on PATH; using llama-server's own router"]
     finally:
         serve.stop(tmp_path)
 
@@ -315,7 +317,7 @@ def test_a_program_that_ends_at_its_start(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("LLAMA_SERVER", str(broken))
     store = store_of(MODELS, tmp_path)
     with pytest.raises(
-        OpsError, match=r"llama-server ended at its start \(error while loading shared libraries\)"
+        OpsError, match=r"llama-server ended at start-up \(error while loading shared libraries\)"
     ):
         serve.start(store, tmp_path, front_end="llama-server", port=None, say=print)
 

@@ -63,4 +63,6 @@ def test_command_restore_and_status_exclude_each_other(
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["window", "--help"]) == 0
-    assert "Example: python -m ops window --for 30m -- python bench.py" in capsys.readouterr().out
+    assert (
+        "Example: python -m ops window --for 30m -- python -m ops smoke" in capsys.readouterr().out
+    )
