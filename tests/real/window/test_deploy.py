@@ -33,9 +33,9 @@ def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
 
 
 def replicas(api: KubeApi) -> int:
-    found = api.get(DEPLOYMENT)
-    assert found is not None
-    number: int = found["spec"]["replicas"]
+    deployment = api.get(DEPLOYMENT)
+    assert deployment is not None
+    number: int = deployment["spec"]["replicas"]
     return number
 
 
@@ -61,7 +61,7 @@ def test_window_is_no_change_and_a_deploy_keeps_its_scale(
 
     first, *others = REGISTRY
     write(apart, synth(models=(replace(first, context=4096), *others)))
-    changed = {each.name for each in terraform.changes() if each.action != "no-op"}
+    changed = {change.name for change in terraform.changes() if change.action != "no-op"}
     assert changed == {"llama-swap"}
     apply(terraform)
     verify(terraform)

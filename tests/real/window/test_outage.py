@@ -43,7 +43,7 @@ def test_window_survives_an_api_server_outage(
     window = replace(
         run, command=("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"), timing=timing
     ).start()
-    card.until(lambda: "running sh" in run.said())
+    card.until(lambda: "running sh" in run.output())
     with api_server_away(cluster):
         if when == "giving back":
             go.touch()
@@ -51,7 +51,7 @@ def test_window_survives_an_api_server_outage(
     until_said(run, "the API server answers again")
     go.touch()
     window.join(60)
-    assert window.exitcode == 0, run.said()
+    assert window.exitcode == 0, run.output()
     card.until(card.as_at_start)
 
 
@@ -64,8 +64,8 @@ def is_back(card: Card) -> bool:
 
 def until_said(run: Run, line: str) -> None:
     deadline = time.monotonic() + 30
-    while line not in run.said():
-        assert time.monotonic() < deadline, run.said()
+    while line not in run.output():
+        assert time.monotonic() < deadline, run.output()
         time.sleep(0.05)
 
 
@@ -74,13 +74,13 @@ def test_lasting_outage_names_what_restores_the_tenants(
 ) -> None:
     timing = replace(FAST, patience_s=0.5)
     window = replace(run, command=("sleep", "2"), timing=timing).start()
-    card.until(lambda: "running sleep" in run.said())
+    card.until(lambda: "running sleep" in run.output())
     with api_server_away(cluster):
         window.join(60)
     assert window.exitcode == 1
-    assert f"not restored: {ML_TEXT}. Run python -m ops window --restore, or wait" in run.said()
+    assert f"not restored: {ML_TEXT}. Run python -m ops window --restore, or wait" in run.output()
     card.until(lambda: is_back(card))
     card.age()
-    code, said = replace(run, mode="restore").finish()
-    assert code == 0, said
+    code, output = replace(run, mode="restore").finish()
+    assert code == 0, output
     card.until(card.as_at_start)

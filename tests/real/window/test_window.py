@@ -85,15 +85,15 @@ def test_command_gets_the_endpoint_and_passes_on_its_exit_code(
 
 def test_llama_swap_has_the_card_during_the_window(card: Card, run: Run) -> None:
     window = replace(run, command=WHILE_OPEN).start()
-    card.until(lambda: "running sh" in run.said())
+    card.until(lambda: "running sh" in run.output())
     assert (card.replicas(ML), len(card.pods(ML))) == (0, 0)
     assert card.ready(SWAP) == 1
     record = card.record()
     assert record.tenants == (Tenant(namespace=ML[0], deployment=ML[1], replicas=1, ready=1),)
     # The API server tells the time in whole seconds.
     assert 0 < record.deadline - card.api.now() <= run.for_s + 1
-    assert run.end(window) == 128 + signal.SIGTERM, run.said()
-    assert "ended by signal 15" in run.said()
+    assert run.end(window) == 128 + signal.SIGTERM, run.output()
+    assert "ended by signal 15" in run.output()
     card.until(card.as_at_start)
 
 
@@ -103,15 +103,15 @@ def test_immich_is_paused_and_drained_before_it_loses_the_card(
     immich.active["faceDetection"] = 3
     immich.active["sidecar"] = 5  # Needs no card, and never ends.
     immich.paused["ocr"] = True
-    code, said = replace(run, immich_url=immich.url).finish()
-    assert code == 0, said
+    code, output = replace(run, immich_url=immich.url).finish()
+    assert code == 0, output
     assert immich.calls == [
         "pause smartSearch",
         "pause faceDetection",
         "resume smartSearch",
         "resume faceDetection",
     ]
-    assert "waiting for Immich's running jobs: 2 of faceDetection" in said
+    assert "waiting for Immich's running jobs: 2 of faceDetection" in output
     assert immich.active["faceDetection"] == 0
     assert immich.paused["ocr"]
     card.until(card.as_at_start)
@@ -120,9 +120,9 @@ def test_immich_is_paused_and_drained_before_it_loses_the_card(
 def test_tenant_with_endless_jobs_keeps_the_card(card: Card, run: Run, immich: FakeImmich) -> None:
     (before,) = card.pods(ML)
     immich.active["ocr"] = 10**9
-    code, said = replace(run, immich_url=immich.url, wait_s=1).finish()
+    code, output = replace(run, immich_url=immich.url, wait_s=1).finish()
     assert code == 1
-    assert "not open after 1 s: waiting for Immich's running jobs: 9999" in said
+    assert "not open after 1 s: waiting for Immich's running jobs: 9999" in output
     (after,) = card.pods(ML)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert not any(immich.paused.values())
@@ -130,10 +130,10 @@ def test_tenant_with_endless_jobs_keeps_the_card(card: Card, run: Run, immich: F
 
 
 def test_missing_immich_key_is_warned_about_once(card: Card, run: Run) -> None:
-    code, said = replace(run, immich_url="http://127.0.0.1:9", key=None).finish()
-    assert code == 0, said
-    assert said.count("IMMICH_API_KEY is not set") == 1
-    assert "smartSearch, faceDetection, ocr) will fail" in said
+    code, output = replace(run, immich_url="http://127.0.0.1:9", key=None).finish()
+    assert code == 0, output
+    assert output.count("IMMICH_API_KEY is not set") == 1
+    assert "smartSearch, faceDetection, ocr) will fail" in output
 
 
 # ---- However it ends -------------------------------------------------------------------------
@@ -146,8 +146,8 @@ def test_command_is_ended_at_the_deadline(card: Card, run: Run, tmp_path: Path) 
     card.until(lambda: child.exists() and child.read_text().endswith("\n"))
     time_is_up.touch()
     process.join(60)
-    assert process.exitcode == 124, run.said()
-    assert "the time is up: SIGTERM to sh" in run.said()
+    assert process.exitcode == 124, run.output()
+    assert "the time is up: SIGTERM to sh" in run.output()
     number = int(child.read_text())
     assert not psutil.pid_exists(number) or (
         psutil.Process(number).status() == psutil.STATUS_ZOMBIE
@@ -156,30 +156,30 @@ def test_command_is_ended_at_the_deadline(card: Card, run: Run, tmp_path: Path) 
 
 
 def test_exit_code_of_a_command_ended_by_a_signal(card: Card, run: Run) -> None:
-    code, said = replace(run, command=("sh", "-c", "kill -INT $$")).finish()
-    assert code == 128 + signal.SIGINT, said
+    code, output = replace(run, command=("sh", "-c", "kill -INT $$")).finish()
+    assert code == 128 + signal.SIGINT, output
     card.until(card.as_at_start)
 
 
 def test_a_window_without_a_command_is_held_until_its_end(card: Card, run: Run) -> None:
-    code, said = replace(run, command=(), for_s=1).finish()
-    assert code == 0, said
-    assert f"{window_process.URL} until " in said
-    assert "the time is up" in said
+    code, output = replace(run, command=(), for_s=1).finish()
+    assert code == 0, output
+    assert f"{window_process.URL} until " in output
+    assert "the time is up" in output
     card.until(card.as_at_start)
 
 
 def test_second_ctrl_c_does_not_stop_the_restore(card: Card, run: Run) -> None:
     window = replace(run, command=()).start()
-    card.until(lambda: "Ctrl-C ends the window" in run.said())
+    card.until(lambda: "Ctrl-C ends the window" in run.output())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGINT)
-    card.until(lambda: "giving the card back" in run.said())
+    card.until(lambda: "giving the card back" in run.output())
     os.kill(window.pid, signal.SIGINT)
     os.kill(window.pid, signal.SIGTERM)
     window.join(30)
-    assert window.exitcode == 0, run.said()
-    assert "still restoring the GPU's other users" in run.said()
+    assert window.exitcode == 0, run.output()
+    assert "still restoring the GPU's other users" in run.output()
     card.until(card.as_at_start)
 
 
@@ -196,8 +196,8 @@ def test_tenant_with_no_or_pending_pods_is_restored(
         )
     )
     card.scale(SWAP, 1)
-    code, said = run.finish()
-    assert code == 0, said
+    code, output = run.finish()
+    assert code == 0, output
     assert card.lease() is None
     assert (card.replicas(ML), card.replicas(SWAP)) == (replicas, 1)
     assert card.ready(ML) == ready
@@ -211,15 +211,15 @@ def test_pod_that_does_not_terminate_ends_the_opening(
     kubelet.suspend()
     try:
         window = replace(run, wait_s=1).start()
-        card.until(lambda: "giving the card back" in run.said())
+        card.until(lambda: "giving the card back" in run.output())
     finally:
         kubelet.resume()
     window.join(30)
     assert window.exitcode == 1
-    said = run.said()
-    assert f"pod immich/{pod['metadata']['name']} (Terminating since " in said
-    assert "on k8s-node1" in said
-    assert "not open after 1 s: waiting for pod immich/" in said
+    output = run.output()
+    assert f"pod immich/{pod['metadata']['name']} (Terminating since " in output
+    assert "on k8s-node1" in output
+    assert "not open after 1 s: waiting for pod immich/" in output
     card.until(card.as_at_start)
 
 
@@ -243,13 +243,13 @@ def test_holder_of_the_card_is_named(card: Card, run: Run) -> None:
     path = "/api/v1/namespaces/default/pods/stranger"
     card.until(lambda: (card.api.get(path) or pod)["spec"].get("nodeName"))
     try:
-        code, said = replace(run, wait_s=3).finish()
+        code, output = replace(run, wait_s=3).finish()
     finally:
         card.api.request("DELETE", path)
         card.until(lambda: card.api.get(path) is None)
     assert code == 1
-    assert "Insufficient nvidia.com/gpu" in said
-    assert "the card is held by default/stranger" in said
+    assert "Insufficient nvidia.com/gpu" in output
+    assert "the card is held by default/stranger" in output
     assert card.replicas(ML) == 0
 
 
@@ -257,44 +257,44 @@ def test_holder_of_the_card_is_named(card: Card, run: Run) -> None:
 
 
 def test_missing_deployment_changes_nothing(card: Card, run: Run) -> None:
-    code, said = replace(run, deployment="immich-ml").finish()
+    code, output = replace(run, deployment="immich-ml").finish()
     assert code == 1
-    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in said
-    assert "writes: 0" in said
+    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in output
+    assert "writes: 0" in output
     assert card.as_at_start()
 
 
 def test_unreachable_immich_opens_no_window(card: Card, run: Run) -> None:
     timing = replace(FAST, immich_patience_s=0.2)
-    code, said = replace(run, immich_url="http://127.0.0.1:9", timing=timing).finish()
+    code, output = replace(run, immich_url="http://127.0.0.1:9", timing=timing).finish()
     assert code == 1
-    assert "error: Immich at http://127.0.0.1:9 does not answer" in said
+    assert "error: Immich at http://127.0.0.1:9 does not answer" in output
     assert card.as_at_start()
 
 
 def test_second_window_is_refused_while_the_first_is_alive(card: Card, run: Run) -> None:
     first = replace(run, command=WHILE_OPEN).start()
-    card.until(lambda: "running sh" in run.said())
-    code, said = replace(run, log=run.log.with_name("second")).finish()
+    card.until(lambda: "running sh" in run.output())
+    code, output = replace(run, log=run.log.with_name("second")).finish()
     assert code == 1
-    assert "has held the window since" in said
-    assert "python -m ops window --restore" in said
-    assert "writes: 0" in said
+    assert "has held the window since" in output
+    assert "python -m ops window --restore" in output
+    assert "writes: 0" in output
     assert card.ready(SWAP) == 1
-    assert run.end(first) == 128 + signal.SIGTERM, run.said()
+    assert run.end(first) == 128 + signal.SIGTERM, run.output()
     card.until(card.as_at_start)
 
 
 def test_restore_leaves_a_live_window_alone(card: Card, run: Run) -> None:
     timing = replace(FAST, renew_s=0.2)
     first = replace(run, command=WHILE_OPEN, timing=timing).start()
-    card.until(lambda: "running sh" in run.said())
-    code, said = replace(run, mode="restore", log=run.log.with_name("second")).finish()
+    card.until(lambda: "running sh" in run.output())
+    code, output = replace(run, mode="restore", log=run.log.with_name("second")).finish()
     assert code == 1
-    assert "is alive. End its window there with Ctrl-C" in said
-    code, said = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
+    assert "is alive. End its window there with Ctrl-C" in output
+    code, output = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
     assert code == 0
-    assert "is left alone" in said
+    assert "is left alone" in output
     assert card.ready(SWAP) == 1
-    assert run.end(first) == 128 + signal.SIGTERM, run.said()
+    assert run.end(first) == 128 + signal.SIGTERM, run.output()
     card.until(card.as_at_start)

@@ -66,7 +66,7 @@ class Run:
         process.start()
         return process
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def end(self, process: ForkServerProcess) -> int:
@@ -77,11 +77,11 @@ class Run:
     def finish(self) -> tuple[int, str]:
         """Run to the end; return the exit code (-9 after a kill) and the output."""
         code = self._joined(self.start())
-        return code, self.said()
+        return code, self.output()
 
     def _joined(self, process: ForkServerProcess) -> int:
         process.join(90)
-        assert process.exitcode is not None, self.said()
+        assert process.exitcode is not None, self.output()
         code = process.exitcode
         process.close()
         return code
