@@ -17,9 +17,8 @@ from llama_swap_config.errors import ConfigError
 from ops.errors import OpsError, one_line
 
 COMMANDS = {
-    "serve": "Serve the registry on this machine until Ctrl-C: download, warm, "
-    "front end, llama-server.",
-    "smoke": "Ask the running endpoint what it is for: lists, keys, and each model eight things.",
+    "serve": "Download, warm and serve the registry's models on this machine until Ctrl-C.",
+    "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
     "lock": "Write into models.lock.json which files the registry's models are, "
     "down to their headers.",
     "fit": "Show what each model takes of the card, and which fit together: exit "
@@ -28,15 +27,14 @@ COMMANDS = {
     "2 something, 1 error.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "
     "volume and the server.",
-    "window": "Take the GPU from whom it is shared with, for a while or a command, "
-    "and give it back.",
-    "up": "Start an embedded cluster, deploy the stack into it, and serve the registry beside it.",
-    "down": "End the embedded cluster and what is served; the data stays for the next `up`.",
-    "env": "Print the embedded cluster's environment for a shell.",
+    "window": "Borrow the GPU from its other users while a command runs, then restore them.",
+    "up": "Start the embedded cluster, deploy the stack into it, and serve the models beside it.",
+    "down": "Stop the embedded cluster and the local endpoint; keep the data for the next `up`.",
+    "env": "Print the embedded cluster's environment variables as shell exports.",
     "deploy": "Show Terraform's plan, then apply that plan to the cluster of "
     "KUBE_CONFIG_PATH and KUBE_CTX.",
-    "manifests": "Write the synthesized objects as Kubernetes YAML; needs no cluster "
-    "and no provider.",
+    "manifests": "Write the synthesized objects as Kubernetes YAML, without a cluster or a "
+    "provider.",
     "weights": "The models' files: download, compare, verify, prune.",
     "bench": "Which model picks your photos best: a report on your own album.",
 }

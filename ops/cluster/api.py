@@ -1,4 +1,4 @@
-"""The Kubernetes API as paths and JSON, for what lightkube's typed client has no words for."""
+"""The Kubernetes API as paths and JSON, for requests that lightkube's typed client lacks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 _Client = TypeVar("_Client")
 DECODING = threading.Lock()
-"""Held by whoever has lightkube decode anything: a kubeconfig, an object, a list.
+"""The lock for every decode by lightkube: of a kubeconfig, an object, or a list.
 
-At the first decode of a type msgspec (0.22) keeps a half-built description of it; a second thread
-that decodes the type meanwhile reads null pointers there and ends the process by SIGSEGV."""
+During the first decode of a type, msgspec (0.22) stores a half-built description of it; a second
+thread that decodes the type reads null pointers in it and ends the process with SIGSEGV."""
 
 
 def connect(target: KubeTarget, client: Callable[[SingleConfig], _Client]) -> _Client:
-    """Make one of lightkube's clients of one cluster.
+    """Create a lightkube client from a kubeconfig.
 
     Raises:
         OpsError: when the kubeconfig cannot be used.
@@ -37,7 +37,7 @@ def connect(target: KubeTarget, client: Callable[[SingleConfig], _Client]) -> _C
         with DECODING:
             config = KubeConfig.from_file(str(target.config_path)).get(target.context)
         if config is None:
-            raise ConfigError("it names no such context")
+            raise ConfigError("the kubeconfig has no such context")
         return client(config)
     except (ConfigError, OSError, ValueError) as error:
         raise OpsError(
@@ -47,10 +47,10 @@ def connect(target: KubeTarget, client: Callable[[SingleConfig], _Client]) -> _C
 
 
 class KubeApi:
-    """A connection to one API server; it asks once, and leaves it to the caller to ask again."""
+    """A connection to one API server; it never retries, which is left to the caller."""
 
     def __init__(self, target: KubeTarget) -> None:
-        """Connect lazily: nothing is asked yet.
+        """Read the kubeconfig; connect with the first request.
 
         Raises:
             OpsError: when the kubeconfig cannot be used.
@@ -73,7 +73,7 @@ class KubeApi:
         self._client.close()
 
     def check_reachable(self) -> None:
-        """Ask the API server for something every account may read.
+        """Check that the API server answers a request that every account may make.
 
         Raises:
             OpsError: when it does not answer.
@@ -86,25 +86,25 @@ class KubeApi:
         if status != 200:
             raise OpsError(
                 f"the API server of KUBE_CTX {self._target.context!r} does not answer "
-                f"({reason}); is it up, and is the kubeconfig current"
+                f"({reason}); check that it runs and that the kubeconfig is current"
             )
 
     def request(
         self, method: str, path: str, body: Document | None = None
     ) -> tuple[int, Document]:
-        """Ask once.
+        """Send one request.
 
         Args:
             method: GET, POST, PUT, PATCH (a JSON merge patch) or DELETE.
-            path: From the root, with its query: `/api/v1/namespaces/default`.
-            body: The object or the patch; left out: none.
+            path: The path from the root, with its query: `/api/v1/namespaces/default`.
+            body: The object or the patch (default: none).
 
         Returns:
-            The status and the object; with a status of 400 and above the object is a Status, whose
-            `message` says why.
+            The status and the object; from status 400 the object is a Status, whose `message`
+            names the reason.
 
         Raises:
-            ConnectionError: when no answer comes.
+            ConnectionError: when no answer arrives.
         """
         kind = "merge-patch+json" if method == "PATCH" else "json"
         try:
@@ -123,17 +123,17 @@ class KubeApi:
         return answer.status_code, document
 
     def now(self) -> float:
-        """The API server's clock by its latest answer, in seconds since 1970.
+        """Return the API server's time by its latest answer, in seconds since 1970.
 
-        A laptop's clock may be wrong; what two programs agree on is measured by one clock.
+        This machine's clock may be wrong, and programs that share a Lease need the same clock.
         """
         return time.time() + self._ahead_s
 
     def get(self, path: str) -> Document | None:
-        """Read one object or list; None where there is none.
+        """Return one object or list, or None if it does not exist.
 
         Raises:
-            OpsError: when the API server refuses it or does not answer.
+            OpsError: when the API server refuses the request or does not answer.
         """
         try:
             status, document = self.request("GET", path)

@@ -1,4 +1,4 @@
-"""A way to the endpoint inside a cluster, by `kubectl port-forward`, as long as it is needed."""
+"""Forward a local port to the endpoint in a cluster with `kubectl port-forward`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _READY_TIMEOUT_S = 40
 _POD_TIMEOUT_S = 30
 _END_TIMEOUT_S = 5
-_OTHERWISE = "pass --url where the endpoint is reached otherwise"
+_REMEDY = "pass the endpoint's address with --url"
 
 _WATCHED = """
 exec 3<&0
@@ -32,37 +32,35 @@ child=$!
 exec 3<&-
 wait $child
 """
-"""Runs a command until standard input closes, which the kernel does for us even when this process
-is killed; in a session of its own, so that Ctrl-C leaves the way open to the end."""
+"""Runs a command until standard input closes, which happens even when this process is killed. It
+runs in its own session, so that Ctrl-C does not end the port-forward early."""
 
 
 def to_production() -> AbstractContextManager[str]:
-    """Open a way to the Service of the cluster that the environment names."""
+    """Forward a local port to production's Service in the environment's cluster."""
     from stacks.production import PRODUCTION
 
     return to_endpoint(check_cluster(), PRODUCTION)
 
 
 @contextmanager
-def to_endpoint(
-    target: KubeTarget, settings: Settings, *, otherwise: str = _OTHERWISE
-) -> Iterator[str]:
-    """Forward a free port of 127.0.0.1 to the Service that settings declare, meanwhile.
+def to_endpoint(target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY) -> Iterator[str]:
+    """Forward a free port of 127.0.0.1 to the Service of some settings while the context lasts.
 
     Args:
         target: The cluster.
-        settings: Of which the namespace, the Service's name and its port count.
-        otherwise: What to do where it fails; left out: what `smoke` can do.
+        settings: The settings with the Service's namespace, name and port.
+        remedy: What an error tells the operator to do (default: pass --url).
 
     Yields:
         The address on this machine.
 
     Raises:
-        OpsError: when kubectl is missing or cannot forward; its last line says why.
+        OpsError: when kubectl is missing or cannot forward, with its last line.
     """
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        raise OpsError(f"kubectl is not on PATH; install it, or {otherwise}")
+        raise OpsError(f"kubectl is not on PATH; install it, or {remedy}")
     command = [
         kubectl,
         f"--kubeconfig={target.config_path}",
@@ -83,27 +81,25 @@ def to_endpoint(
             start_new_session=True,
         )
         try:
-            yield _address(process, output, f"{settings.namespace}/{settings.service}", otherwise)
+            yield _address(process, output, f"{settings.namespace}/{settings.service}", remedy)
         finally:
             _end(process)
 
 
-def _address(
-    process: subprocess.Popen[bytes], output: IO[str], service: str, otherwise: str
-) -> str:
+def _address(process: subprocess.Popen[bytes], output: IO[str], service: str, remedy: str) -> str:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while True:
         ended = process.poll() is not None
         output.seek(0)
         text = output.read()
-        found = re.search(r"Forwarding from 127\.0\.0\.1:(\d+)", text)
-        if found and not ended:
-            return f"http://127.0.0.1:{found.group(1)}"
+        forwarding = re.search(r"Forwarding from 127\.0\.0\.1:(\d+)", text)
+        if forwarding and not ended:
+            return f"http://127.0.0.1:{forwarding.group(1)}"
         if ended or time.monotonic() > deadline:
             lines = [line for line in text.splitlines() if line.strip()]
-            reason = lines[-1] if lines else "it says nothing"
+            reason = lines[-1] if lines else "no output"
             raise OpsError(
-                f"kubectl port-forward to {service} fails ({one_line(reason)}); {otherwise}"
+                f"kubectl port-forward to {service} fails ({one_line(reason)}); {remedy}"
             )
         time.sleep(0.05)
 

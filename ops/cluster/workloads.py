@@ -1,4 +1,4 @@
-"""The cluster itself: is it there, what runs, what waits and why, and apply without Terraform."""
+"""List a namespace's workloads with what they wait for, and apply objects without Terraform."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """One pod, Job or volume claim, as the operator wants to see it."""
+    """One pod, Job, ReplicaSet or volume claim, as the operator reads it."""
 
     kind: str
     name: str
     state: str
     """`Running on k8s-node1`, `Pending`, `Complete`, ..."""
     reason: str = ""
-    """Why it is not settled; empty when it is."""
+    """What it waits for; empty when it is settled."""
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing to wait for."""
+        """Whether it waits for nothing."""
         return not self.reason
 
 
 class Cluster:
-    """A connection to one API server, through lightkube's types.
+    """A connection to one API server with lightkube's types.
 
-    A question holds the lock of decoding until its answer is decoded: threads ask one after
-    another here. What is to be asked side by side goes through `ops.cluster.api.KubeApi`.
+    Each request holds DECODING until its answer is decoded, so threads wait for each other. Use
+    `ops.cluster.api.KubeApi` for concurrent requests.
     """
 
     def __init__(self, target: KubeTarget) -> None:
-        """Connect lazily: nothing is asked yet.
+        """Read the kubeconfig; connect with the first request.
 
         Raises:
             OpsError: when the kubeconfig cannot be used.
@@ -70,7 +70,7 @@ class Cluster:
         """Apply objects server-side, in their order.
 
         Raises:
-            OpsError: naming the object that the API server refuses, and why.
+            OpsError: naming the object that the API server refuses and the reason.
         """
         from lightkube.codecs import from_dict
 
@@ -80,10 +80,10 @@ class Cluster:
                 with DECODING:
                     self._client.apply(from_dict(manifest), force=True)
             except self._refusals as error:
-                raise OpsError(f"{name} is refused ({reason_of(error)})") from error
+                raise OpsError(f"the API server refuses {name} ({reason_of(error)})") from error
 
     def workloads(self, namespace: str) -> tuple[Workload, ...]:
-        """List what runs in a namespace and why the rest does not.
+        """Return a namespace's workloads, each with what it waits for.
 
         Raises:
             OpsError: when the API server does not answer.
@@ -101,62 +101,63 @@ class Cluster:
                 events = list(self._client.list(Event, namespace=namespace))
         except self._refusals as error:
             raise OpsError(f"the API server does not answer ({reason_of(error)})") from error
-        found = [*map(_claim, claims), *map(_pod, pods), *map(_job, jobs)]
-        wanted = {
-            each.metadata.name
-            for each in sets
-            if each.metadata and each.spec and each.spec.replicas
+        workloads = [*map(_claim, claims), *map(_pod, pods), *map(_job, jobs)]
+        scaled_up = {
+            replica_set.metadata.name
+            for replica_set in sets
+            if replica_set.metadata and replica_set.spec and replica_set.spec.replicas
         }
         with_pods = {
             owner.name
             for pod in pods
             for owner in (pod.metadata and pod.metadata.ownerReferences) or ()
         }
-        for name in sorted(set(filter(None, wanted)) - with_pods):
+        for name in sorted(set(filter(None, scaled_up)) - with_pods):
             refusals = [
                 event.message or ""
                 for event in events
                 if event.reason == "FailedCreate" and event.involvedObject.name == name
             ]
             reason = refusals[-1] if refusals else "no pod yet"
-            found.append(
+            workloads.append(
                 Workload(kind="ReplicaSet", name=name, state="no pod", reason=one_line(reason))
             )
-        return tuple(found)
+        return tuple(workloads)
 
     def wait_until_settled(
         self, namespace: str, *, timeout_s: float, say: Callable[[str], None]
     ) -> tuple[Workload, ...]:
-        """Wait until nothing in a namespace waits any more, or the time is up.
+        """Wait until all workloads of a namespace are settled, or the time is up.
 
         Args:
             namespace: The namespace.
-            timeout_s: Seconds to wait at most.
-            say: Takes a line on what is waited for, when that changes.
+            timeout_s: The longest wait in seconds.
+            say: Receives a line with the unsettled workloads whenever they change.
 
         Returns:
-            What was there at the end, settled or not.
+            The workloads at the end, settled or not.
         """
         deadline = time.monotonic() + timeout_s
-        said = ""
+        last_line = ""
         while True:
             workloads = self.workloads(namespace)
-            kinds = {each.kind for each in workloads}
-            waiting = [each for each in workloads if not each.settled]
+            kinds = {workload.kind for workload in workloads}
+            waiting = [workload for workload in workloads if not workload.settled]
             if {"Pod", "Job"} <= kinds and not waiting:
                 return workloads
             if time.monotonic() > deadline:
                 return workloads
-            line = ", ".join(f"{each.kind} {each.name}" for each in waiting) or "the pods"
-            if line != said:
+            names = (f"{workload.kind} {workload.name}" for workload in waiting)
+            line = ", ".join(names) or "the pods"
+            if line != last_line:
                 say(f"waiting for {line}")
-                said = line
+                last_line = line
             time.sleep(0.25)
 
 
 def _claim(claim: Any) -> Workload:
     phase = claim.status.phase or "Pending"
-    reason = "" if phase == "Bound" else "no volume is bound to it"
+    reason = "" if phase == "Bound" else "no volume is bound"
     state = f"Bound to {claim.spec.volumeName}" if phase == "Bound" else phase
     return Workload(
         kind="PersistentVolumeClaim", name=claim.metadata.name, state=state, reason=reason
@@ -164,7 +165,11 @@ def _claim(claim: Any) -> Workload:
 
 
 def _job(job: Any) -> Workload:
-    conditions = {each.type: each for each in job.status.conditions or () if each.status == "True"}
+    conditions = {
+        condition.type: condition
+        for condition in job.status.conditions or ()
+        if condition.status == "True"
+    }
     name = job.metadata.name
     if "Complete" in conditions:
         return Workload(kind="Job", name=name, state="Complete")
@@ -180,7 +185,7 @@ def _pod(pod: Any) -> Workload:
     phase = pod.status.phase or "Pending"
     node = pod.spec.nodeName
     state = f"{phase} on {node}" if node else phase
-    conditions = {each.type: each for each in pod.status.conditions or ()}
+    conditions = {condition.type: condition for condition in pod.status.conditions or ()}
     reason = ""
     if phase == "Pending":
         scheduled = conditions.get("PodScheduled")
@@ -198,7 +203,7 @@ def _pod(pod: Any) -> Workload:
 def _container_reason(pod: Any) -> str:
     for status in pod.status.initContainerStatuses or ():
         if status.state and status.state.running:
-            return f"{status.name} runs; its log says what it waits for"
+            return f"{status.name} runs; its log shows what it waits for"
     statuses = [*(pod.status.initContainerStatuses or ()), *(pod.status.containerStatuses or ())]
     for status in statuses:
         waiting = status.state and status.state.waiting

@@ -1,6 +1,6 @@
-"""The embedded cluster: PostgreSQL and a real Kubernetes control plane, all on 127.0.0.1.
+"""The embedded cluster: PostgreSQL and a real Kubernetes control plane on 127.0.0.1.
 
-The node is played by kwok, so pods are scheduled and become ready, but no container runs.
+kwok simulates the node: pods are scheduled and become ready, but no container runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ops.machine.state_dir import locked
 from ops.report.terminal import Say
 
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
-# What runs, in the order of starting; `down` goes the other way.
+# The processes in the order of their start; `down` stops them in reverse.
 _ORDER = (
     "etcd",
     "kube-apiserver",
@@ -37,23 +37,23 @@ _ORDER = (
     "kwok",
 )
 _READY_TIMEOUT_S = 90
-# A new PostgreSQL takes 39 MiB and etcd 124 MiB (measured); the rest is for logs and growth.
+# A new PostgreSQL needs 39 MiB and etcd 124 MiB (measured); the rest is for logs and growth.
 _NEEDED_MIB = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedCluster:
-    """A cluster that runs on this machine, and how to reach it."""
+    """A running embedded cluster and its addresses."""
 
     state_dir: Path
     kubeconfig: Path
     kube_context: str
     pg_conn_str: str
     endpoint_port: int
-    """Where a `kubectl port-forward` to any pod ends on this machine; whoever serves takes it."""
+    """The local port where each `kubectl port-forward` to a pod ends; the front end's port."""
 
     def environment(self) -> dict[str, str]:
-        """Name the variables with which every command works on this cluster."""
+        """Return the environment variables that direct every command to this cluster."""
         return {
             "PG_CONN_STR": self.pg_conn_str,
             "KUBE_CONFIG_PATH": str(self.kubeconfig),
@@ -63,7 +63,7 @@ class EmbeddedCluster:
 
 
 def find(state_dir: Path) -> EmbeddedCluster | None:
-    """Find the cluster of this directory, if all of it runs."""
+    """Return the cluster of this directory if all of it runs, else None."""
     state_dir = state_dir.resolve()
     try:
         stored = json.loads((state_dir / "cluster.json").read_text())
@@ -85,24 +85,24 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
 
 
 def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
-    """Start the cluster, or find the one that runs.
+    """Start the cluster, or return the running one.
 
     Args:
-        state_dir: Where its data, logs and records are; made when it does not exist.
-        say: Takes a line for the operator.
+        state_dir: The directory of its data, logs and records; created if it does not exist.
+        say: Receives a line for the operator.
 
     Returns:
         The cluster, with its API server ready and its GPU node registered.
 
     Raises:
-        OpsError: when a part does not start; what had started is ended again.
+        OpsError: when a part does not start; the started parts are stopped.
     """
     state_dir = state_dir.resolve()
     with locked(state_dir):
-        found = find(state_dir)
-        if found is not None:
-            say(f"the embedded cluster runs already, in {state_dir}")
-            return found
+        cluster = find(state_dir)
+        if cluster is not None:
+            say(f"the embedded cluster already runs in {state_dir}")
+            return cluster
         programs = control_plane.binaries(say)
         _stop(state_dir)
         _check_space(state_dir)
@@ -115,11 +115,11 @@ def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
 
 
 def down(state_dir: Path, *, say: Say) -> bool:
-    """End the processes of this directory's cluster; its data stays.
+    """Stop the processes of this directory's cluster; keep its data.
 
     Args:
-        state_dir: As given to `up`.
-        say: Takes a line for the operator.
+        state_dir: The directory given to `up`.
+        say: Receives a line for the operator.
 
     Returns:
         Whether anything was running.
@@ -130,7 +130,7 @@ def down(state_dir: Path, *, say: Say) -> bool:
     with locked(state_dir):
         stopped = _stop(state_dir)
     for name in stopped:
-        say(f"ended {name}")
+        say(f"stopped {name}")
     return bool(stopped)
 
 
@@ -155,7 +155,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
         f"--listen-client-urls={etcd}",
         f"--advertise-client-urls={etcd}",
         f"--listen-peer-urls=http://127.0.0.1:{etcd_port + 1}",
-        # A cluster to try things in may lose its last write when the power fails.
+        # A cluster for trials may lose its last write in a power failure.
         "--unsafe-no-fsync",
         "--log-level=warn",
         program="server",
@@ -200,7 +200,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
         "kwok",
         f"--kubeconfig={kubeconfig}",
         "--manage-all-nodes=true",
-        # Without heartbeats a node counts as lost every 50 s, and its pods as not ready.
+        # Without heartbeats the node counts as lost after 50 s, and its pods as not ready.
         "--node-lease-duration-seconds=40",
         "--node-ip=127.0.0.1",
         f"--node-port={kubelet_port}",
@@ -216,7 +216,7 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     (state_dir / "cluster.json").write_text(json.dumps(stored))
     cluster = find(state_dir)
     if cluster is None:
-        raise _gone(processes)
+        raise _ended(processes)
     return cluster
 
 
@@ -233,18 +233,20 @@ def _api_server_port() -> int:
     if wanted is None:
         return free_ports()
     if not wanted.isdigit() or not 1 <= int(wanted) <= 65535:
-        raise OpsError(f"{PORT_VARIABLE} is {wanted!r}; allowed: 1 to 65535; unset it for any")
+        raise OpsError(
+            f"{PORT_VARIABLE} is {wanted!r}; expected 1 to 65535. Unset it to use a free port"
+        )
     reason = refusal(int(wanted))
     if reason is not None:
         raise OpsError(
-            f"port {wanted} on 127.0.0.1 is taken ({reason}); set {PORT_VARIABLE} to a free one, "
-            "or unset it for any"
+            f"port {wanted} on 127.0.0.1 is not available ({reason}); set {PORT_VARIABLE} to a "
+            "free port, or unset it"
         )
     return int(wanted)
 
 
 def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
-    """Add where a port-forward ends: no container listens, so it is a port of this machine."""
+    """Write kwok's definitions, with a port of this machine as the end of each port-forward."""
     forward = {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "ClusterPortForward",
@@ -260,8 +262,8 @@ def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
 def _wait(processes: Processes, name: str, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:
-        if not all(processes.is_running(each) for each in processes.names()):
-            raise _gone(processes)
+        if not all(processes.is_running(process) for process in processes.names()):
+            raise _ended(processes)
         try:
             if ready():
                 return
@@ -269,24 +271,25 @@ def _wait(processes: Processes, name: str, ready: Callable[[], bool]) -> None:
             pass
         time.sleep(0.1)
     raise OpsError(
-        f"{name} is not ready after {_READY_TIMEOUT_S} s ({processes.last_line(name)}); "
-        f"its log is {processes.log(name)}"
+        f"{name} is not ready after {_READY_TIMEOUT_S} s ({processes.last_line(name)}); see its "
+        f"log {processes.log(name)}"
     )
 
 
-def _gone(processes: Processes) -> OpsError:
-    name = next((each for each in processes.names() if not processes.is_running(each)), "etcd")
+def _ended(processes: Processes) -> OpsError:
+    names = (name for name in processes.names() if not processes.is_running(name))
+    name = next(names, "etcd")
     return OpsError(
-        f"{name} ended at its start ({processes.last_line(name)}); its log is "
+        f"{name} ended at start-up ({processes.last_line(name)}); see its log "
         f"{processes.log(name)}"
     )
 
 
 def _check_space(state_dir: Path) -> None:
-    """Say so beforehand: on a full disk each server fails in a way of its own."""
+    """Check the free space first: on a full disk each server fails with a different error."""
     free_mib = shutil.disk_usage(state_dir).free // 2**20
     if free_mib < _NEEDED_MIB:
         raise OpsError(
-            f"the state directory {state_dir} has {free_mib} MiB free; {_NEEDED_MIB} MiB are "
-            "needed; free some space, or pass another --state-dir"
+            f"the state directory {state_dir} has {free_mib} MiB free; expected at least "
+            f"{_NEEDED_MIB} MiB. Free some space, or pass another --state-dir"
         )

@@ -1,4 +1,4 @@
-"""The control plane's programs, built from tools/go.mod."""
+"""Build the programs of the control plane from tools/go.mod."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from ops.machine.go_toolchain import go_toolchain
 from ops.report.terminal import Say
 
 PROGRAMS = ("server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
-"""`server` is etcd: its module calls the command so."""
+"""`server` is etcd, by the name of the command in its module."""
 
 
 def binaries(say: Say) -> Path:
-    """Find the programs, or build them.
+    """Return the directory of PROGRAMS; build them if they are missing.
 
     Args:
-        say: Takes a line for the operator.
-
-    Returns:
-        The directory that holds all of PROGRAMS.
+        say: Receives a line for the operator.
 
     Raises:
-        OpsError: when they cannot be built; the message names the log.
+        OpsError: when the build fails, naming its log.
     """
     module = (TOOLS / "go.mod").read_text()
     flags = _linker_flags(module)
@@ -36,7 +33,7 @@ def binaries(say: Say) -> Path:
     def build(fresh: Path) -> None:
         go = go_toolchain(say)
         say("building etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok")
-        say(f"once, for all checkouts, into {target}: about 5 minutes on 2 cores")
+        say(f"once for all checkouts, into {target}; about 5 minutes on 2 cores")
         run_build(
             "the control plane",
             [go, "install", "-v", f"-ldflags={flags}", "tool"],
@@ -51,12 +48,12 @@ def binaries(say: Say) -> Path:
 
 
 def _linker_flags(module: str) -> str:
-    """Leave debug symbols out, and tell the API server its version.
+    """Return linker flags that omit debug symbols and set the API server's version.
 
-    Without that it calls itself 0.0.0, and Terraform's provider makes no service account there:
-    it looks for a Secret, which Kubernetes made with each of them before 1.24.
+    Without a version the API server reports 0.0.0, and Terraform's provider creates no service
+    account: it waits for the Secret that Kubernetes created with each account before 1.24.
     """
     version = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", module, re.MULTILINE)
     if version is None:
-        raise OpsError("tools/go.mod requires no k8s.io/kubernetes; restore it from git")
+        raise OpsError("tools/go.mod does not require k8s.io/kubernetes; restore it from git")
     return f"-s -w -X k8s.io/component-base/version.gitVersion={version.group(1)}"

@@ -1,4 +1,4 @@
-"""The embedded cluster's keys, token and kubeconfig, readable by their owner alone."""
+"""Write the embedded cluster's keys and kubeconfig, which only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import yaml
 from ops.machine.private_file import write_private
 
 CONTEXT = "embedded"
-"""The name of the kubeconfig's one context."""
+"""The name of the kubeconfig's only context."""
 
 
 def write_service_account_keys(state_dir: Path) -> None:
-    """Make the RSA keys with which service-account tokens are signed, unless they are there."""
+    """Write the RSA keys that sign service-account tokens, unless they exist."""
     if (state_dir / "service-account.key").exists():
         return
     from cryptography.hazmat.primitives import serialization
@@ -34,16 +34,13 @@ def write_service_account_keys(state_dir: Path) -> None:
 
 
 def write_kubeconfig(path: Path, server: str, token: str, certificate: Path) -> Path:
-    """Write a kubeconfig that carries all it needs.
+    """Write a kubeconfig with certificate and token, and return its path.
 
     Args:
-        path: Where to.
+        path: The file to write.
         server: The API server's address.
-        token: The administrator's token.
+        token: The user's token.
         certificate: The API server's self-signed certificate, which is its own authority.
-
-    Returns:
-        The path.
     """
     cluster = {
         "server": server,

@@ -1,4 +1,4 @@
-"""What is in the embedded cluster before anything is deployed: its node, and who has the GPU."""
+"""The objects of the embedded cluster before a deploy: its node and the GPU's tenant."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminApi:
-    """This machine's API server, asked by its administrator."""
+    """The embedded cluster's API server, as its administrator."""
 
     server: str
     token: str
     certificate: Path
 
     def is_ready(self) -> bool:
-        """Ask whether it serves.
+        """Whether the API server is ready.
 
         Raises:
-            OSError: when no answer comes, or another one.
+            OSError: when it does not answer, or is not ready.
         """
         return self._ask("GET", "/readyz") == b"ok"
 
     def has_ready_node(self) -> bool:
-        """Ask whether the node is ready.
+        """Whether the node is ready.
 
         Raises:
-            OSError: when no answer comes, or a refusal.
+            OSError: when the API server does not answer, or refuses the request.
         """
         node = self.get("/api/v1/nodes/k8s-node1") or {}
         conditions = node.get("status", {}).get("conditions", ())
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """Read one object; None where there is none.
+        """Return one object, or None if it does not exist.
 
         Raises:
-            OSError: when no answer comes, or a refusal.
+            OSError: when the API server does not answer, or refuses the request.
         """
         try:
-            found: dict[str, Any] = json.loads(self._ask("GET", path))
+            document: dict[str, Any] = json.loads(self._ask("GET", path))
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
             return None
-        return found
+        return document
 
     def apply(self, path: str, definition: dict[str, Any]) -> None:
         """Apply one object server-side.
 
         Raises:
-            OSError: when no answer comes, or a refusal.
+            OSError: when the API server does not answer, or refuses the object.
         """
         self._ask("PATCH", f"{path}?fieldManager=embedded&force=true", definition)
 
@@ -83,11 +83,11 @@ class AdminApi:
 
 
 def register_node(api: AdminApi, kubelet_port: int) -> None:
-    """Give the cluster its node with one GPU.
+    """Register the node with one GPU.
 
     Args:
         api: The API server.
-        kubelet_port: Where kwok answers in the kubelet's place.
+        kubelet_port: The port where kwok answers in place of the kubelet.
     """
     node = yaml.safe_load((DEFINITIONS / "node.yaml").read_text())
     node["status"]["addresses"] = [{"type": "InternalIP", "address": "127.0.0.1"}]
@@ -98,7 +98,7 @@ def register_node(api: AdminApi, kubelet_port: int) -> None:
 
 
 def add_gpu_tenant(api: AdminApi) -> None:
-    """Give the cluster who shares the GPU; one that is there may be in a window, and stays so."""
+    """Add the tenant that shares the GPU, unless it exists: it may be in a window."""
     text = (DEFINITIONS / "gpu_tenant.yaml").read_text()
     namespace, deployment = yaml.safe_load_all(text)
     in_namespace = f"namespaces/{namespace['metadata']['name']}"

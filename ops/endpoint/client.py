@@ -1,4 +1,4 @@
-"""A small HTTP client: one request, one answer, every mishap one line."""
+"""The HTTP client of an endpoint: one request, one answer, and errors of one line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5
 _LARGEST_ANSWER_BYTES = 8 << 20
 _EXCERPT = 4000
-"""More than is shown in the end: a key is taken out before the line is cut."""
+"""Characters of an answer that are kept; more than is shown, to redact a key before the cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the endpoint answered, whole."""
+    """A complete answer of the endpoint."""
 
     status: int
     media_type: str
@@ -34,56 +34,59 @@ class Answer:
 
     @property
     def refuses_key(self) -> bool:
-        """Whether the key that was sent, or that none was sent, is why nothing was answered.
+        """Whether the endpoint rejected the request because of its key or the missing key.
 
         Raises:
-            CheckError: when the answer does not tell: the server failed, or has too much to do.
+            CheckError: when the answer does not show it: the server failed or is overloaded.
         """
         if self.status == 429 or self.status >= 500:
-            raise CheckError(f"whether it takes the key cannot be told: {self.failure()}")
+            raise CheckError(f"cannot tell whether the key is accepted: {self.failure()}")
         return self.status in (401, 403)
 
     def document(self) -> Any:
-        """Read the JSON of an answer with status 200.
+        """Return the parsed JSON of an answer with status 200.
 
         Raises:
-            CheckError: for another status, with the error that the answer holds; for no JSON.
+            CheckError: when the status is not 200, with the answer's error, or the text is not
+                JSON.
         """
         if self.status != 200:
             raise CheckError(self.failure())
         try:
             return json.loads(self.text)
         except (ValueError, RecursionError) as error:
-            what = self.media_type or "something"
-            raise CheckError(f"answers {what}, no JSON: {excerpt(self.text)}") from error
+            media_type = self.media_type or "no media type"
+            raise CheckError(
+                f"the answer is not JSON ({media_type}): {excerpt(self.text)}"
+            ) from error
 
     def failure(self) -> str:
-        """Say status and error in one line."""
-        return f"status {self.status}: {self.error() or excerpt(self.text) or 'an empty answer'}"
+        """Return status and error in one line."""
+        return f"status {self.status}: {self.error() or excerpt(self.text) or 'empty answer'}"
 
     def error(self) -> str:
-        """The message of an error: a string of llama-swap v250, an object of later ones."""
-        found = at(parsed(self.text), "error")
-        message = found if isinstance(found, str) else at(found, "message")
+        """Return the message of an error: llama-swap v250 sends a string, later ones an object."""
+        error = at(parsed(self.text), "error")
+        message = error if isinstance(error, str) else at(error, "message")
         return excerpt(message) if isinstance(message, str) else ""
 
 
 class Endpoint:
-    """An endpoint that is asked one thing at a time.
+    """A client that sends one request at a time.
 
-    No proxy of the environment is used, nothing is asked twice, and no connection outlives its
-    answer: an idle one would hold a thread of llama-server.
+    It ignores the environment's proxies, never retries, and closes each connection after its
+    answer: an idle connection would hold a thread of llama-server.
     """
 
     def __init__(self, url: str, *, key: str = "") -> None:
-        """Connect lazily: nothing is asked yet.
+        """Check address and key; connect with the first request.
 
         Args:
-            url: `http://host:port`; `/` or `/v1` at its end is taken off.
-            key: The API key; empty: none is sent.
+            url: `http://host:port`; a trailing `/` or `/v1` is removed.
+            key: The API key (default: none).
 
         Raises:
-            OpsError: for an address or a key that cannot be used; the key is not shown.
+            OpsError: when the address or the key is invalid; the error does not show the key.
         """
         self.url = base_url(url)
         self.key = check_key(key, KEY_VARIABLE) if key else ""
@@ -98,31 +101,31 @@ class Endpoint:
         self._client.close()
 
     def get(self, path: str, *, timeout_s: float, key: str | None = None) -> Answer:
-        """Ask with GET.
+        """Send a GET request.
 
         Args:
-            path: Beginning with a slash.
-            timeout_s: Seconds until the whole answer has to be there.
-            key: Another key than the endpoint's, "" for none (default: the endpoint's).
+            path: The path, with its leading slash.
+            timeout_s: Seconds until the answer must be complete.
+            key: The key to send, "" for none (default: the client's key).
 
         Raises:
-            CheckError: when no whole answer comes within the time.
+            CheckError: when no complete answer arrives in time.
         """
         return self._ask("GET", path, None, timeout_s=timeout_s, key=key)
 
     def post(
         self, path: str, body: Mapping[str, Any], *, timeout_s: float, key: str | None = None
     ) -> Answer:
-        """Ask with POST and JSON.
+        """Send a POST request with a JSON body.
 
         Args:
-            path: Beginning with a slash.
-            body: The document.
-            timeout_s: Seconds until the whole answer has to be there.
-            key: Another key than the endpoint's, "" for none; left out: the endpoint's.
+            path: The path, with its leading slash.
+            body: The JSON document.
+            timeout_s: Seconds until the answer must be complete.
+            key: The key to send, "" for none (default: the client's key).
 
         Raises:
-            CheckError: when no whole answer comes within the time.
+            CheckError: when no complete answer arrives in time.
         """
         return self._ask("POST", path, body, timeout_s=timeout_s, key=key)
 
@@ -146,17 +149,19 @@ class Endpoint:
             ) as response:
                 content = read_whole(response, deadline=deadline, most_bytes=_LARGEST_ANSWER_BYTES)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            reason = one_line(str(error)) or "no answer to the connection"
+            reason = one_line(str(error)) or "the connection timed out"
             raise CheckError(
                 f"cannot connect to {self.url} ({reason})", ends="endpoint"
             ) from error
         except httpx2.TimeoutException as error:
-            raise CheckError(f"no whole answer within {timeout_s:g} s", ends="model") from error
+            raise CheckError(f"no complete answer within {timeout_s:g} s", ends="model") from error
         except httpx2.HTTPError as error:
             reason = reason_of(error, limit=240)
-            raise CheckError(f"the connection broke before the answer ({reason})") from error
+            raise CheckError(
+                f"the connection broke before the answer was complete ({reason})"
+            ) from error
         if len(content) > _LARGEST_ANSWER_BYTES:
-            raise CheckError(f"answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB")
+            raise CheckError(f"the answer is larger than {_LARGEST_ANSWER_BYTES >> 20} MiB")
         media_type = response.headers.get("content-type", "").partition(";")[0].strip()
         return Answer(
             status=response.status_code,
@@ -173,25 +178,22 @@ def base_url(
     suffix: str = "v1",
     key_variable: str = KEY_VARIABLE,
 ) -> str:
-    """Check a server's address and bring it into one form.
+    """Return a server's address in its normal form, such as `http://127.0.0.1:8080`.
 
     Args:
-        url: As typed, such as `http://127.0.0.1:8080/v1/`.
-        option: What it was typed behind (default: `--url`).
-        scheme: What to write before an address without one (default: http).
-        suffix: The path that is taken off at its end (default: v1).
-        key_variable: Where the key goes instead (default: the endpoint's).
-
-    Returns:
-        `http://127.0.0.1:8080`.
+        url: The address as typed, such as `http://127.0.0.1:8080/v1/`.
+        option: The option that the error names (default: `--url`).
+        scheme: The scheme that the error proposes where it is missing (default: http).
+        suffix: The trailing path that is removed (default: v1).
+        key_variable: The variable for the key that the error names (default: LLAMA_API_KEY).
 
     Raises:
-        OpsError: when it has no scheme or no host, or holds a login or a query.
+        OpsError: when scheme or host is missing, or the address contains a login or a query.
     """
-    allowed = "allowed: http(s)://host[:port], without login"
+    expected = "expected http(s)://host[:port] without a login"
     if "@" in url:
-        # Not shown: what is before the @ may be a password.
-        raise OpsError(f"{option} holds a login; {allowed}; the key goes into {key_variable}")
+        # The text before the @ may be a password, so the error does not show it.
+        raise OpsError(f"{option} contains a login; {expected}. Put the key into {key_variable}")
     typed = one_line(url)
     try:
         parts = urlsplit(url.strip())
@@ -201,15 +203,15 @@ def base_url(
         if valid:
             httpx2.URL(base)
     except (httpx2.InvalidURL, ValueError) as error:
-        raise OpsError(f"{option} is {typed!r} ({one_line(str(error))}); {allowed}") from error
+        raise OpsError(f"{option} is {typed!r} ({one_line(str(error))}); {expected}") from error
     if not valid or parts.query or parts.fragment or re.search(r"\s", parts.netloc + path):
-        hint = "" if "://" in url else f"; write {scheme}://{typed.lstrip('/')}"
-        raise OpsError(f"{option} is {typed!r}; {allowed}{hint}")
+        hint = "" if "://" in url else f". Write {scheme}://{typed.lstrip('/')}"
+        raise OpsError(f"{option} is {typed!r}; {expected}{hint}")
     return base
 
 
 def parsed(text: str) -> Any:
-    """Read JSON; None where the text is not JSON."""
+    """Return the parsed JSON, or None if the text is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -217,7 +219,7 @@ def parsed(text: str) -> Any:
 
 
 def at(document: object, *path: str | int) -> Any:
-    """Follow keys and indices into a document of unknown shape; None where they lead nowhere."""
+    """Return the value under keys and indices of any document, or None if a step is missing."""
     for step in path:
         if isinstance(step, str) and isinstance(document, dict):
             document = document.get(step)
@@ -229,6 +231,6 @@ def at(document: object, *path: str | int) -> Any:
 
 
 def excerpt(value: object) -> str:
-    """The beginning of an answer, for an error."""
+    """Return the beginning of an answer in one line, for an error."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return one_line(text[:_EXCERPT], limit=_EXCERPT)

@@ -1,22 +1,22 @@
-"""How an endpoint fails a question."""
+"""The error of a request that an endpoint fails."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Ends = Literal["check", "model", "endpoint"]
-"""What is over after a failure: this check, all of its model, or everything."""
+"""What a failure ends: this check, all checks of its model, or all checks."""
 
 
 class CheckError(Exception):
-    """The endpoint does not do what it should; the text says what it does, in one line."""
+    """The endpoint does not answer as it should; the text says how, in one line."""
 
     def __init__(self, reason: str, *, ends: Ends = "check") -> None:
-        """Say what is wrong.
+        """Store the reason and the scope of the failure.
 
         Args:
             reason: One line for the operator.
-            ends: How much need not be asked any more; left out: only this check.
+            ends: Which further requests the failure makes pointless (default: none).
         """
         super().__init__(reason)
         self.ends: Ends = ends

@@ -1,4 +1,4 @@
-"""Pictures to ask about, made where they are needed."""
+"""Pictures for test requests, generated on demand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from PIL import Image
 
 
 def solid_picture(colour: str, *, size_px: int = 64, image_format: str = "PNG") -> bytes:
-    """Make a square of one colour.
+    """Draw a square of one colour.
 
     Args:
         colour: A name or `#rrggbb`, as Pillow reads it.
-        size_px: Width and height.
-        image_format: What Pillow calls it: PNG, JPEG, ...
+        size_px: Width and height (default: 64).
+        image_format: Pillow's name of the format, such as JPEG (default: PNG).
     """
     content = io.BytesIO()
     Image.new("RGB", (size_px, size_px), colour).save(content, image_format)
@@ -22,5 +22,5 @@ def solid_picture(colour: str, *, size_px: int = 64, image_format: str = "PNG") 
 
 
 def data_uri(picture: bytes, media_type: str = "image/png") -> str:
-    """Write a picture as an address that holds it."""
+    """Encode a picture as a data URI."""
     return f"data:{media_type};base64,{base64.b64encode(picture).decode()}"

@@ -1,4 +1,4 @@
-"""Which models are loaded, and how to bring that back; asking for it loads nothing."""
+"""Read which models are loaded, without loading one, and restore that state later."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ops.endpoint.client import CHAT, Answer, Endpoint, parsed
 from ops.endpoint.errors import CheckError
 
 _TIMEOUT_S = 30
-"""An unload may take llama-swap's unloadTimeout, 10 s as this repository sets it."""
+"""Longer than llama-swap's unloadTimeout, which this repository sets to 10 s."""
 
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residents:
-    """What stands in front of the models, and which of them are loaded."""
+    """The front end of an endpoint and the models that it has loaded."""
 
     front_end: FrontEnd | None = None
-    """None: neither is recognised, a gateway perhaps, and what is loaded is not known."""
+    """None: not recognised, perhaps a gateway; the loaded models are unknown."""
     loaded: tuple[str, ...] = ()
-    """Loaded or about to be; a sleeping one holds no memory and does not count."""
+    """Models that are loaded or loading; a sleeping model holds no memory and does not count."""
 
 
 def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
-    """Tell the front ends apart and see what is loaded.
+    """Recognise the front end and read which models are loaded.
 
     Args:
         endpoint: The endpoint.
@@ -40,54 +40,55 @@ def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
             loaded = front_end.loaded(parsed(answer.text))
             if loaded is not None:
                 return Residents(front_end=front_end, loaded=loaded)
-    except CheckError:  # The next check says so.
+    except CheckError:  # The next check reports it.
         pass
     return Residents()
 
 
-def bring_back(
-    endpoint: Endpoint, before: Residents, asked: Collection[str], *, timeout_s: float
+def restore(
+    endpoint: Endpoint, before: Residents, used: Collection[str], *, timeout_s: float
 ) -> None:
-    """Unload what was loaded meanwhile, and load again what had to go.
+    """Unload the models that this run loaded, and reload the models that it evicted.
 
-    A model that was never asked is somebody else's by now and stays.
+    A model that this run did not use was loaded by somebody else and stays.
 
     Args:
         endpoint: The endpoint.
-        before: What was found.
-        asked: The models that were asked meanwhile.
+        before: The state to restore.
+        used: The models that this run sent requests to.
         timeout_s: Seconds for one load.
 
     Raises:
-        CheckError: when the front end is not recognised, or refuses.
+        CheckError: when the front end is not recognised, or refuses a load or an unload.
     """
     after = find(endpoint, timeout_s=_TIMEOUT_S)
     if before.front_end is None or after.front_end is None:
         raise CheckError(
-            "what is loaded cannot be seen: neither llama-swap nor llama-server's router answers"
+            "cannot tell which models are loaded: neither llama-swap nor llama-server's router "
+            "answers"
         )
     for model in after.loaded:
-        if model in asked and model not in before.loaded:
+        if model in used and model not in before.loaded:
             _unload(endpoint, after.front_end, model)
     for model in before.loaded:
         if model not in after.loaded:
             messages = [{"role": "user", "content": "Hello"}]
             body = {"model": model, "messages": messages, "max_tokens": 1}
-            _check(endpoint.post(CHAT, body, timeout_s=timeout_s), f"{model} does not load again")
+            _check(endpoint.post(CHAT, body, timeout_s=timeout_s), f"{model} did not reload")
 
 
 def _unload(endpoint: Endpoint, front_end: FrontEnd, model: str) -> None:
     path, body = front_end.unload(model)
     answer = endpoint.post(path, body, timeout_s=_TIMEOUT_S)
-    _check(answer, f"{model} is not unloaded")
-    # llama-server's router answers before its model has gone.
+    _check(answer, f"{model} was not unloaded")
+    # llama-server's router answers before the model's process has ended.
     deadline = time.monotonic() + _TIMEOUT_S
     while model in find(endpoint, timeout_s=_TIMEOUT_S).loaded:
         if time.monotonic() > deadline:
-            raise CheckError(f"{model} is still loaded {_TIMEOUT_S} s after its unload")
+            raise CheckError(f"{model} is still loaded {_TIMEOUT_S} s after the unload request")
         time.sleep(_POLL_S)
 
 
-def _check(answer: Answer, what: str) -> None:
+def _check(answer: Answer, problem: str) -> None:
     if answer.status != 200:
-        raise CheckError(f"{what} ({answer.failure()})")
+        raise CheckError(f"{problem} ({answer.failure()})")

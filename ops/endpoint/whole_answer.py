@@ -1,4 +1,4 @@
-"""An answer read to its end, within a time and a size."""
+"""Reading a whole HTTP answer within a time and a size."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def read_whole(
     *,
     deadline: float,
     most_bytes: int,
-    late: str = "the answer goes on and on",
+    late: str = "the answer did not end in time",
     clock: Callable[[], float] = time.monotonic,
 ) -> bytes:
-    """Read an answer that may come little by little, which no timeout of the client bounds.
+    """Read a whole answer; the client's own timeouts do not bound one that trickles in.
 
     Args:
         response: A streamed answer.
-        deadline: When it has to be there, by the clock.
-        most_bytes: Where reading stops; a longer answer is returned up to there and a bit more.
-        late: What the error says.
-        clock: In seconds (default: the machine's).
+        deadline: Time by which the answer must be complete, as the clock counts it.
+        most_bytes: Reading stops once the answer is longer than this; the caller sees the length.
+        late: Text of the error (default: "the answer did not end in time").
+        clock: Returns the time in seconds (default: time.monotonic).
 
     Raises:
         httpx2.ReadTimeout: when the deadline passes first.

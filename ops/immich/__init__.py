@@ -1,1 +1,1 @@
-"""Immich's API, as far as the benchmark needs it."""
+"""The part of Immich's API that the photo benchmark uses."""

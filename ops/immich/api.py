@@ -1,9 +1,9 @@
-"""What is asked of Immich 3.x and 2.x: its albums, their photos, and the owner's judgement.
+"""The API of Immich 2.x and 3.x: albums, their photos, and the owner's ratings and tags.
 
-Both versions answer the same calls, with these differences:
-- the photos of an album come by POST /search/metadata, for 3.x's albums list none;
+Both versions answer the same requests, with these differences:
+- an album's photos come from POST /search/metadata, because albums of 3.x do not list them;
 - from 3.2 the search takes a filter and a cursor; before, flat fields and pages;
-- before 2.6 unrated is written as 0, since then as null.
+- "not rated" is written as 0 before 2.6, and as null since then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ops.errors import OpsError, one_line
 from ops.immich.http import KEY_VARIABLE, GoneError, ImmichHttp
 
 READING = ("album.read", "asset.read", "asset.view")
-"""The permissions that reading an album takes."""
+"""The permissions for reading an album."""
 
 _PAGE = 500
 _CURSOR_SINCE = (3, 2)
@@ -37,7 +37,7 @@ class Album:
     id: str
     name: str
     asset_count: int
-    """Of all kinds and owners: videos and what is archived too, but not what is in the bin."""
+    """Assets of all kinds and owners, archived ones included, without those in the trash."""
     description: str = ""
 
 
@@ -48,32 +48,32 @@ class Asset:
     id: str
     name: str
     checksum: str
-    """Of the original file, SHA-1."""
+    """SHA-1 of the original file."""
     favourite: bool
     rating: int | None
     taken_at: float | None
     edited: bool = False
-    """Whether the owner cropped or turned it in Immich."""
+    """Whether the owner cropped or rotated it in Immich."""
     tags: tuple[str, ...] = ()
-    """Their whole paths; only where one photo is asked for, not in a search."""
+    """Full paths of its tags; a search does not return them, only a request for one photo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """A tag; `value` is its whole path."""
+    """A tag; `value` is its full path."""
 
     id: str
     value: str
 
 
 class Immich:
-    """An Immich server, as the owner of one key sees it."""
+    """An Immich server as the owner of a key sees it."""
 
     def __init__(self, http: ImmichHttp) -> None:
-        """Ask for the version.
+        """Read the server's version.
 
         Args:
-            http: The way to it, which is closed with this.
+            http: The client, which this object closes.
 
         Raises:
             OpsError: when no Immich of a known version answers.
@@ -97,65 +97,65 @@ class Immich:
         return self._http.url
 
     def check_permissions(self, needed: Collection[str]) -> None:
-        """Refuse a key that cannot do all that is coming, before anything is done.
+        """Check that the key has all permissions.
 
         Raises:
-            OpsError: naming every permission that is missing.
+            OpsError: naming each missing permission.
         """
         try:
             granted = at(self._http.document("GET", "/api-keys/me"), "permissions")
         except GoneError:
-            # Not known to the first versions of 2.x: each call says for itself what is missing.
+            # The first versions of 2.x do not know this path; each request then reports its own.
             return
         if not isinstance(granted, list) or "all" in granted:
             return
-        missing = [each for each in needed if each not in granted]
+        missing = [permission for permission in needed if permission not in granted]
         if missing:
             raise OpsError(
-                f"the key in {KEY_VARIABLE} lacks {', '.join(missing)}; give it what it lacks "
+                f"the key in {KEY_VARIABLE} lacks {', '.join(missing)}. Add these permissions "
                 "under Account Settings > API Keys"
             )
 
     def albums(self) -> tuple[Album, ...]:
-        """All albums of the owner, shared ones too."""
-        # 2.x lists own albums, and those of others only when asked; 3.x lists both.
+        """Return all albums of the owner, including shared ones."""
+        # 2.x lists albums of others only on request; 3.x lists both.
         paths = ["/albums"] if self.version >= (3,) else ["/albums", "/albums?shared=true"]
-        found: dict[str, Album] = {}
+        albums: dict[str, Album] = {}
         for path in paths:
-            for each in _list(self._http.document("GET", path)):
-                found.setdefault(str(at(each, "id")), _album(each))
-        return tuple(found.values())
+            for document in _list(self._http.document("GET", path)):
+                albums.setdefault(str(at(document, "id")), _album(document))
+        return tuple(albums.values())
 
     def album(self, name: str) -> Album:
-        """Find an album by its name, or by its id where several have that name.
+        """Find an album by its id or by its name.
 
         Raises:
-            OpsError: when there is none or more than one, with what there is.
+            OpsError: when no album or more than one has the name; the error lists the albums.
         """
         albums = self.albums()
-        found = [each for each in albums if each.id == name] or [
-            each for each in albums if each.name == name
+        matches = [album for album in albums if album.id == name] or [
+            album for album in albums if album.name == name
         ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(f"{each.id} ({each.asset_count} photos)" for each in found)
-            raise OpsError(f"{len(found)} albums are called {name!r}; name one by its id: {ids}")
-        names = sorted({one_line(each.name, limit=60) for each in albums}, key=str.casefold)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            ids = ", ".join(f"{album.id} ({album.asset_count} photos)" for album in matches)
+            raise OpsError(f"{len(matches)} albums are named {name!r}; pass the id of one: {ids}")
+        names = sorted({one_line(album.name, limit=60) for album in albums}, key=str.casefold)
         more = f" and {len(names) - _SHOWN_ALBUMS} more" if len(names) > _SHOWN_ALBUMS else ""
-        there = ", ".join(map(repr, names[:_SHOWN_ALBUMS])) or "none"
-        raise OpsError(f"there is no album {name!r}; albums of this key: {there}{more}")
+        listed = ", ".join(map(repr, names[:_SHOWN_ALBUMS])) or "none"
+        raise OpsError(f"no album is named {name!r}; albums of this key: {listed}{more}")
 
     def album_by_id(self, id: str) -> Album:
-        """Ask for an album anew.
+        """Read an album.
 
         Raises:
-            GoneError: when it is not there any more.
+            GoneError: when it no longer exists.
         """
         return _album(self._http.document("GET", f"/albums/{quote(id, safe='')}"))
 
     def photos(self, *, album_id: str) -> Iterator[Asset]:
-        """The photos of an album in the timeline: no videos, nothing archived or deleted."""
+        """Return an album's photos in the timeline: no videos, nothing archived or deleted."""
         flat = {"albumIds": [album_id], "type": "IMAGE", "visibility": "timeline"}
         tree = {
             "albumIds": {"any": [album_id]},
@@ -166,31 +166,31 @@ class Immich:
         return self._search(flat, tree)
 
     def tagged(self, tag_id: str) -> Iterator[Asset]:
-        """All that has a tag or one below it, of any kind, in the archive or the bin too."""
+        """Return assets with a tag or a tag below it, of any kind, also archived or in trash."""
         return self._anything("tagIds", tag_id)
 
     def in_album(self, album_id: str) -> Iterator[Asset]:
-        """All of an album that is the owner's, of any kind, in the archive or the bin too."""
+        """Return the owner's assets of an album, of any kind, also archived or in trash."""
         return self._anything("albumIds", album_id)
 
     def asset(self, id: str) -> Asset:
-        """Ask for one photo.
+        """Read one photo.
 
         Raises:
             GoneError: when it is deleted.
         """
-        found = self._http.document("GET", f"/assets/{quote(id, safe='')}")
-        if at(found, "isTrashed") is True:
-            raise GoneError(404, f"photo {id} is in Immich's bin")
-        return _asset(found)
+        document = self._http.document("GET", f"/assets/{quote(id, safe='')}")
+        if at(document, "isTrashed") is True:
+            raise GoneError(404, f"photo {id} is in Immich's trash")
+        return _asset(document)
 
     def preview(self, asset: Asset) -> bytes:
-        """Bring a photo's preview: 1440 px, a JPEG unless the server's owner chose another format.
+        """Return a photo's preview: 1440 px, JPEG unless the server's owner chose another format.
 
         Raises:
-            GoneError: when it is deleted, or has no preview.
+            GoneError: when the photo is deleted or has no preview.
         """
-        # Left out where it is not needed: older versions do not know it.
+        # Older versions do not know the parameter, so it is sent only where it matters.
         edited = "&edited=true" if asset.edited else ""
         path = f"/assets/{quote(asset.id, safe='')}/thumbnail?size=preview{edited}"
         return self._http.ask("GET", path).content
@@ -199,8 +199,8 @@ class Immich:
         """Rate a photo.
 
         Args:
-            id: The photo's.
-            rating: 1 to 5, -1 rejected; None: unrated.
+            id: The photo's id.
+            rating: 1 to 5, -1 for rejected, None for not rated.
 
         Raises:
             GoneError: when it is deleted.
@@ -209,63 +209,65 @@ class Immich:
         self._http.ask("PUT", f"/assets/{quote(id, safe='')}", {"rating": value})
 
     def tags(self) -> tuple[Tag, ...]:
-        """All tags of the owner."""
+        """Return all tags of the owner."""
         return tuple(map(_tag, _list(self._http.document("GET", "/tags"))))
 
     def make_tag(self, value: str) -> Tag:
-        """Make a tag and those above it, or find it."""
+        """Create a tag with the tags above it, or return the existing tag."""
         return _tag(_list(self._http.document("PUT", "/tags", {"tags": [value]}))[0])
 
     def add_tag(self, tag_id: str, assets: Collection[str]) -> Mapping[str, str]:
         """Tag photos.
 
         Returns:
-            The ids that it did not do, each with Immich's word for why: duplicate: it was so.
+            Id -> Immich's error for each photo that failed; `duplicate`: it already had the tag.
         """
         return self._many("PUT", f"/tags/{quote(tag_id, safe='')}/assets", assets)
 
     def remove_tag(self, tag_id: str, assets: Collection[str]) -> Mapping[str, str]:
-        """Take a tag off photos; returns as `add_tag`."""
+        """Remove a tag from photos; returns as `add_tag`."""
         return self._many("DELETE", f"/tags/{quote(tag_id, safe='')}/assets", assets)
 
     def delete_tag(self, tag_id: str) -> None:
-        """Delete a tag, and those below it."""
+        """Delete a tag and the tags below it."""
         self._http.ask("DELETE", f"/tags/{quote(tag_id, safe='')}")
 
     def make_album(self, name: str, description: str) -> Album:
-        """Make an empty album. Sent once only: sent twice, it would be two albums."""
+        """Create an empty album. The request is not retried: that could create two albums."""
         body = {"albumName": name, "description": description}
         reply = self._http.ask("POST", "/albums", body, repeatable=False)
         return _album(self._http.read(reply))
 
     def add_to_album(self, album_id: str, assets: Collection[str]) -> Mapping[str, str]:
-        """Put photos into an album; returns as `add_tag`."""
+        """Add photos to an album; returns as `add_tag`."""
         return self._many("PUT", f"/albums/{quote(album_id, safe='')}/assets", assets)
 
     def remove_from_album(self, album_id: str, assets: Collection[str]) -> Mapping[str, str]:
-        """Take photos out of an album; returns as `add_tag`."""
+        """Remove photos from an album; returns as `add_tag`."""
         return self._many("DELETE", f"/albums/{quote(album_id, safe='')}/assets", assets)
 
     def delete_album(self, album_id: str) -> None:
-        """Delete an album; its photos stay."""
+        """Delete an album, not its photos."""
         self._http.ask("DELETE", f"/albums/{quote(album_id, safe='')}")
 
     def _version(self) -> tuple[int, ...]:
-        found = self._http.document("GET", "/server/version")
-        numbers = tuple(at(found, each) for each in ("major", "minor", "patch"))
-        if not all(isinstance(each, int) for each in numbers):
-            raise OpsError(f"{self.url} does not say which Immich it is; is Immich there?")
+        document = self._http.document("GET", "/server/version")
+        numbers = tuple(at(document, part) for part in ("major", "minor", "patch"))
+        if not all(isinstance(number, int) for number in numbers):
+            raise OpsError(
+                f"{self.url} does not report an Immich version; check that Immich answers there"
+            )
         if numbers[0] not in (2, 3):
             version = ".".join(map(str, numbers))
-            raise OpsError(f"Immich at {self.url} is {version}; 2.x and 3.x are known")
+            raise OpsError(f"Immich at {self.url} is {version}; expected 2.x or 3.x")
         return numbers
 
     def _many(self, verb: Any, path: str, assets: Collection[str]) -> Mapping[str, str]:
         results = _list(self._http.document(verb, path, {"ids": list(assets)}))
         return {
-            str(at(each, "id")): str(at(each, "error") or "unknown")
-            for each in results
-            if at(each, "success") is not True
+            str(at(result, "id")): str(at(result, "error") or "unknown")
+            for result in results
+            if at(result, "success") is not True
         }
 
     def _anything(self, where: str, id: str) -> Iterator[Asset]:
@@ -275,7 +277,7 @@ class Immich:
             yield from self._search({}, {**tree, "trashedAt": {"ne": None}}, any_kind=True)
             return
         flat = {where: [id], "withDeleted": True}
-        # Unless it is told, 3.x looks at both, and 2.x at the timeline alone.
+        # By default 3.x searches timeline and archive, and 2.x only the timeline.
         places: tuple[Mapping[str, str], ...] = ({},) if self.version >= (3,) else _PLACES
         for place in places:
             yield from self._search({**flat, **place}, {}, any_kind=True)
@@ -283,24 +285,24 @@ class Immich:
     def _search(
         self, flat: Mapping[str, Any], tree: Mapping[str, Any], *, any_kind: bool = False
     ) -> Iterator[Asset]:
-        """Read all pages of a search.
+        """Return the assets of all pages of a search.
 
         Args:
-            flat: What to find, as before 3.2.
-            tree: The same since then; both at once are refused.
-            any_kind: Also what is no photo, or in the bin.
+            flat: The fields before 3.2.
+            tree: The filter since 3.2; Immich refuses both in one request.
+            any_kind: Whether to include videos and assets in the trash (default: no).
         """
         body: dict[str, Any] = {"withExif": True, "size": _PAGE}
         body |= {"filter": tree} if self.version >= _CURSOR_SINCE else {**flat, "page": 1}
         seen: set[str] = set()
         while True:
             assets = at(self._http.document("POST", "/search/metadata", body), "assets")
-            items = [each for each in _list(at(assets, "items")) if at(each, "id") not in seen]
-            for each in items:
-                seen.add(str(at(each, "id")))
-                if any_kind or (at(each, "type") == "IMAGE" and at(each, "isTrashed") is not True):
-                    yield _asset(each)
-            # A page without anything new is the last one: some versions name it again and again.
+            items = [item for item in _list(at(assets, "items")) if at(item, "id") not in seen]
+            for item in items:
+                seen.add(str(at(item, "id")))
+                if any_kind or (at(item, "type") == "IMAGE" and at(item, "isTrashed") is not True):
+                    yield _asset(item)
+            # Some versions return the last page again and again, so a page without news ends it.
             if not items:
                 return
             cursor, page = at(assets, "nextCursor"), at(assets, "nextPage")
@@ -312,44 +314,44 @@ class Immich:
                 return
 
 
-def _album(found: object) -> Album:
-    album_id, name = at(found, "id"), at(found, "albumName")
+def _album(document: object) -> Album:
+    album_id, name = at(document, "id"), at(document, "albumName")
     if not isinstance(album_id, str) or not isinstance(name, str):
-        raise OpsError("Immich names an album without id or name; is it 2.x or 3.x?")
+        raise OpsError("Immich returned an album without id or name; expected Immich 2.x or 3.x")
     return Album(
         id=album_id,
         name=name,
-        asset_count=int(at(found, "assetCount") or 0),
-        description=str(at(found, "description") or ""),
+        asset_count=int(at(document, "assetCount") or 0),
+        description=str(at(document, "description") or ""),
     )
 
 
-def _asset(found: object) -> Asset:
-    asset_id = at(found, "id")
+def _asset(document: object) -> Asset:
+    asset_id = at(document, "id")
     if not isinstance(asset_id, str):
-        raise OpsError("Immich names a photo without an id; is it 2.x or 3.x?")
-    rating = at(found, "exifInfo", "rating")
+        raise OpsError("Immich returned a photo without an id; expected Immich 2.x or 3.x")
+    rating = at(document, "exifInfo", "rating")
     return Asset(
         id=asset_id,
-        # JSON can hold half a character, which no file and no page can.
-        name=str(at(found, "originalFileName") or asset_id).encode(errors="replace").decode(),
-        checksum=_hex(at(found, "checksum")) or asset_id,
-        favourite=at(found, "isFavorite") is True,
+        # JSON can contain half of a surrogate pair, which files and pages cannot.
+        name=str(at(document, "originalFileName") or asset_id).encode(errors="replace").decode(),
+        checksum=_hex(at(document, "checksum")) or asset_id,
+        favourite=at(document, "isFavorite") is True,
         rating=rating if rating in (-1, 1, 2, 3, 4, 5) else None,
-        taken_at=_time(at(found, "fileCreatedAt")) or _time(at(found, "localDateTime")),
-        edited=at(found, "isEdited") is True,
-        tags=tuple(str(at(each, "value")) for each in at(found, "tags") or ()),
+        taken_at=_time(at(document, "fileCreatedAt")) or _time(at(document, "localDateTime")),
+        edited=at(document, "isEdited") is True,
+        tags=tuple(str(at(tag, "value")) for tag in at(document, "tags") or ()),
     )
 
 
-def _tag(found: object) -> Tag:
-    return Tag(id=str(at(found, "id")), value=str(at(found, "value")))
+def _tag(document: object) -> Tag:
+    return Tag(id=str(at(document, "id")), value=str(at(document, "value")))
 
 
-def _list(found: object) -> list[Any]:
-    if not isinstance(found, list):
-        raise OpsError("Immich answers in an unknown shape; is it 2.x or 3.x?")
-    return found
+def _list(document: object) -> list[Any]:
+    if not isinstance(document, list):
+        raise OpsError("Immich's answer is not a list; expected Immich 2.x or 3.x")
+    return document
 
 
 def _hex(checksum: object) -> str:
@@ -361,7 +363,7 @@ def _hex(checksum: object) -> str:
 
 def _time(text: object) -> float | None:
     try:
-        found = datetime.fromisoformat(str(text))
+        moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""Requests to an Immich server: one answer or one line that says why not; the key is not shown."""
+"""The HTTP client of an Immich server; errors are one line and never show the key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
 
 KEY_VARIABLE = "IMMICH_API_KEY"
-"""The variable that holds the key; there is no option for it, which would show it to others."""
+"""The environment variable that holds the key; an option would show it in the process list."""
 
 _ATTEMPTS = 4
 _PAUSES_S = (0.5, 1.0, 2.0)
@@ -29,10 +29,10 @@ Verb = Literal["GET", "POST", "PUT", "DELETE"]
 
 
 class ImmichError(OpsError):
-    """Immich refuses one request; another one may well do."""
+    """Immich refuses one request; other requests may still succeed."""
 
     def __init__(self, status: int, text: str) -> None:
-        """Say what is refused.
+        """Store status and text.
 
         Args:
             status: The HTTP status.
@@ -43,22 +43,22 @@ class ImmichError(OpsError):
 
 
 class GoneError(ImmichError):
-    """What is asked for is not there any more, or not for this key."""
+    """The object no longer exists, or this key may not see it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer of status 2xx, whole."""
+    """A complete answer with status 2xx."""
 
     content: bytes
     media_type: str
 
 
 class ImmichHttp:
-    """The way to one Immich server, for several threads at once.
+    """A client of one Immich server that several threads may share.
 
-    No proxy of the environment is used: the key and private photos would pass it unasked. No
-    redirect is followed: the key would go where nobody named.
+    It ignores the environment's proxies, which would see the key and private photos, and follows
+    no redirect, which would send the key to an address that nobody named.
     """
 
     def __init__(
@@ -69,16 +69,17 @@ class ImmichHttp:
         timeout_s: float = 30,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Connect lazily: nothing is asked yet.
+        """Check address and key; connect with the first request.
 
         Args:
-            url: As in the browser, `https://photos.example`; `/api` at its end is taken off.
+            url: The address as in the browser, `https://photos.example`; a trailing `/api` is
+                removed.
             key: The API key.
-            timeout_s: For one whole answer.
-            pause: Waits so many seconds; left out: really.
+            timeout_s: Seconds for one complete answer (default: 30).
+            pause: Waits for so many seconds (default: time.sleep).
 
         Raises:
-            OpsError: for an address or a key that cannot be used; the key is not shown.
+            OpsError: when the address or the key is invalid; the error does not show the key.
         """
         self.url = server_url(url)
         self._key = key
@@ -102,18 +103,18 @@ class ImmichHttp:
         *,
         repeatable: bool = True,
     ) -> Reply:
-        """Send one request; once more, up to three times, where waiting may help.
+        """Send one request, and retry it up to three times where waiting may help.
 
         Args:
-            verb: What to do.
-            path: Below /api, beginning with a slash.
-            body: The document; left out: none.
-            repeatable: Whether doing it twice is the same as once.
+            verb: The HTTP method.
+            path: The path below /api, with its leading slash.
+            body: The JSON document (default: none).
+            repeatable: Whether the request may be retried (default: yes).
 
         Raises:
-            GoneError: when Immich does not have it.
+            GoneError: when Immich does not have the object.
             ImmichError: when Immich refuses this request.
-            OpsError: when no whole answer comes, or the key is not taken.
+            OpsError: when no complete answer arrives, or Immich rejects the key.
         """
         attempts = _ATTEMPTS if repeatable else 1
         for attempt in range(1, attempts + 1):
@@ -122,7 +123,7 @@ class ImmichHttp:
                 response, content = self._send(verb, path, body)
             except httpx2.HTTPError as error:
                 reason = reason_of(error, limit=240)
-                failure = OpsError(f"no whole answer from Immich at {self.url} ({reason})")
+                failure = OpsError(f"no complete answer from Immich at {self.url} ({reason})")
                 failure.__cause__ = error
             else:
                 if response.is_success:
@@ -135,31 +136,31 @@ class ImmichHttp:
             if attempt == attempts:
                 raise failure
             self._pause(max(_PAUSES_S[attempt - 1], retry_after_s))
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last attempt must return or raise")
 
     def document(self, verb: Verb, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send one repeatable request and read the JSON of its answer; None for an empty one.
+        """Send one repeatable request and return the parsed JSON, or None for an empty answer.
 
         Raises:
-            OpsError: as `ask`, and for an answer that is no JSON.
+            OpsError: as `ask`, and when the answer is not JSON.
         """
         return self.read(self.ask(verb, path, body))
 
     def read(self, reply: Reply) -> Any:
-        """Read the JSON of an answer.
+        """Return the parsed JSON of an answer, or None for an empty answer.
 
         Raises:
-            OpsError: when it is none: something else than Immich answers there.
+            OpsError: when the answer is not JSON, so that another server than Immich answers.
         """
         if not reply.content:
             return None
         try:
             return json.loads(reply.content)
         except (ValueError, RecursionError) as error:
-            what = reply.media_type or "something"
+            media_type = reply.media_type or "no media type"
             raise OpsError(
-                f"{self.url} answers {what}, no JSON; is Immich there, and no login page before "
-                "it?"
+                f"the answer of {self.url} is not JSON ({media_type}); check that Immich answers "
+                "there, without a login page before it"
             ) from error
 
     def _send(
@@ -175,7 +176,7 @@ class ImmichHttp:
             )
             if len(content) > _LARGEST_ANSWER_BYTES:
                 raise OpsError(
-                    f"Immich answers more than {_LARGEST_ANSWER_BYTES >> 20} MiB to {path}"
+                    f"Immich's answer to {path} is larger than {_LARGEST_ANSWER_BYTES >> 20} MiB"
                 )
             return response, content
 
@@ -183,63 +184,63 @@ class ImmichHttp:
         self, response: httpx2.Response, content: bytes, verb: Verb, path: str
     ) -> ImmichError:
         status = response.status_code
-        said = self._message(content)
+        reason = self._message(content)
         if 300 <= status < 400:
             to = one_line(response.headers.get("location", "elsewhere"))
-            return ImmichError(status, f"{self.url} redirects to {to}; name that address")
+            return ImmichError(status, f"{self.url} redirects to {to}; use that address")
         if status == 401:
             return ImmichError(
                 status,
-                f"Immich does not take the key in {KEY_VARIABLE} ({said}); it may have expired: "
-                "make one under Account Settings > API Keys",
+                f"Immich rejects the key in {KEY_VARIABLE} ({reason}). It may have expired; "
+                "create one under Account Settings > API Keys",
             )
         if status == 403:
             return ImmichError(
                 status,
-                f"the key in {KEY_VARIABLE} may not do {verb} {path} ({said}); give it the "
-                "permission under Account Settings > API Keys",
+                f"the key in {KEY_VARIABLE} lacks the permission for {verb} {path} ({reason}). "
+                "Add it under Account Settings > API Keys",
             )
-        text = f"Immich answers {status} to {verb} {path} ({said})"
-        # Immich says 400 for what is deleted: it does not tell that from what is somebody else's.
-        if status == 404 or (status == 400 and "not found" in said.lower()):
+        text = f"Immich answers {status} to {verb} {path} ({reason})"
+        # Immich answers 400 for a deleted object and for one that belongs to another user.
+        if status == 404 or (status == 400 and "not found" in reason.lower()):
             return GoneError(status, text)
         return ImmichError(status, text)
 
     def _message(self, content: bytes) -> str:
-        """What an error says: a string, a list of strings, or zod's list of issues."""
+        """Return an error's message: a string, a list of strings, or zod's list of issues."""
         try:
-            found = at(json.loads(content), "message")
+            message = at(json.loads(content), "message")
         except (ValueError, RecursionError):
-            found = content[:400].decode("utf-8", errors="replace")
-        if isinstance(found, list):
-            found = ", ".join(str(at(each, "message") or each) for each in found)
-        text = found if isinstance(found, str) else json.dumps(found)
+            message = content[:400].decode("utf-8", errors="replace")
+        if isinstance(message, list):
+            message = ", ".join(str(at(issue, "message") or issue) for issue in message)
+        text = message if isinstance(message, str) else json.dumps(message)
         return one_line(text.replace(self._key, "***")) or "no reason given"
 
 
 def api_key() -> str:
-    """Read the key from the environment.
+    """Return the key from the environment.
 
     Raises:
-        OpsError: when there is none, with how to make one.
+        OpsError: when the variable is not set.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise OpsError(
-            f"{KEY_VARIABLE} is not set; make a key in Immich under Account Settings > API Keys "
+            f"{KEY_VARIABLE} is not set; create a key in Immich under Account Settings > API Keys "
             "with album.read, asset.read and asset.view"
         )
     return key
 
 
 def server_url(url: str) -> str:
-    """Bring an Immich server's address into one form.
+    """Return an Immich server's address in its normal form.
 
     Args:
-        url: As typed, such as `https://photos.example/api/`.
+        url: The address as typed, such as `https://photos.example/api/`.
 
     Raises:
-        OpsError: when it has no scheme or no host, or holds a login or a query.
+        OpsError: when scheme or host is missing, or the address contains a login or a query.
     """
     return base_url(
         url, option="--immich", scheme="https", suffix="api", key_variable=KEY_VARIABLE

@@ -106,7 +106,7 @@ def test_a_kubeconfig_that_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(tmp_path / "gone"))
-    assert "gone: no kubeconfig" in fails(capsys, "plan", "--refresh")
+    assert "gone; expected a kubeconfig" in fails(capsys, "plan", "--refresh")
 
 
 @pytest.mark.usefixtures("postgresql_is_fine")
@@ -125,7 +125,9 @@ def test_an_unknown_kube_context(
 ) -> None:
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(kubeconfig(tmp_path, "https://127.0.0.1:1")))
     monkeypatch.setenv("KUBE_CTX", "work")
-    assert "KUBE_CTX is 'work'; contexts of" in fails(capsys, "plan", "--refresh")
+    assert "KUBE_CTX is 'work'; expected one of the contexts of" in fails(
+        capsys, "plan", "--refresh"
+    )
 
 
 @pytest.mark.usefixtures("postgresql_is_fine")
@@ -147,7 +149,7 @@ def test_no_terraform(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "terraform is not on PATH; 1.11.x is needed" in fails(capsys, "plan", "--refresh")
+    assert "terraform is not on PATH; expected 1.11.x" in fails(capsys, "plan", "--refresh")
 
 
 @pytest.mark.parametrize("version", ["1.10.5", "1.12.0"])
@@ -155,7 +157,7 @@ def test_another_terraform(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, version: str
 ) -> None:
     write_program(tmp_path / "bin" / "terraform", TERRAFORM.format(version=version))
-    assert f"terraform is {version}; 1.11.x is needed" in fails(capsys, "plan", "--refresh")
+    assert f"terraform is {version}; expected 1.11.x" in fails(capsys, "plan", "--refresh")
 
 
 def test_no_embedded_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

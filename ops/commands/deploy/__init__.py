@@ -1,1 +1,1 @@
-"""`deploy`: the plan that is shown is the plan that is applied."""
+"""`deploy`: show a plan of Terraform, then apply exactly that plan."""

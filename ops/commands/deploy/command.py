@@ -15,21 +15,21 @@ app = command_app()
 
 @app.command()
 def deploy(
-    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking for approval.")] = False,
     allow_removal: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-removal",
             metavar="ADDRESS",
-            help="Allow this deploy to remove ADDRESS (repeatable).",
+            help="Allow this deploy to remove ADDRESS (repeatable; default: none).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Show Terraform's plan, then apply that plan to the cluster of KUBE_CONFIG_PATH and KUBE_CTX.
 
-    The state is in PG_CONN_STR. Exit code 3: the plan would remove a namespace, a volume, a claim
-    or what this stack did not make; then nothing is changed.
+    Terraform's state is in the database of PG_CONN_STR. Exit code 3: the plan would remove a
+    namespace, a volume, a claim or an object that this stack did not create; nothing was changed.
 
     Example: `python -m ops deploy --yes`
     """
@@ -38,8 +38,10 @@ def deploy(
     from ops.machine.signals import ended_by_signals
 
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
-        raise typer.BadParameter("there is no terminal to ask on; pass --yes to apply")
-    # A plan in a file holds the whole state: it has to go, whatever ends this.
+        raise typer.BadParameter(
+            "standard input is not a terminal; pass --yes to apply without asking"
+        )
+    # The file of a plan contains the whole state, so every way to end must delete it.
     with ended_by_signals():
         workloads = run(
             show=shown.show_terraform_plan,
@@ -48,9 +50,9 @@ def deploy(
             say=say,
         )
     shown.show_workloads(CONSOLE, workloads)
-    waiting = [each for each in workloads if not each.settled]
+    waiting = [workload for workload in workloads if not workload.settled]
     say(
-        f"deployed; {len(waiting)} still wait, for the reasons above"
+        f"deployed; {len(waiting)} not ready yet, for the reasons above"
         if waiting
-        else "deployed; everything runs"
+        else "deployed; everything is ready"
     )

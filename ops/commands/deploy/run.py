@@ -1,4 +1,4 @@
-"""Deploy the stack with Terraform: the plan that is shown is the plan that is applied."""
+"""Deploy the stack with Terraform: show a plan, then apply exactly that plan."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from ops.terraform.verdict import Verdict, judge
 
 Show = Callable[[SavedPlan, Verdict], None]
 _MOST_PLANS = 5
-"""Plans of one deploy; each further one follows on an apply of somebody else."""
+"""Plans in one deploy; another plan follows only after somebody else's apply."""
 
 
 def namespace_of(synthesized: Synthesized) -> str:
-    """The namespace that a synthesized stack deploys into."""
+    """Return the namespace of a synthesized stack."""
     namespaces = synthesized.document["resource"]["kubernetes_namespace_v1"]
-    (only,) = namespaces.values()
-    name: str = only["metadata"]["name"]
+    (namespace,) = namespaces.values()
+    name: str = namespace["metadata"]["name"]
     return name
 
 
 def deploy(
     *, show: Show, approve: Callable[[], bool], allow_removal: Collection[str] = (), say: Say
 ) -> tuple[Workload, ...]:
-    """Check the environment, plan, apply that plan, verify, and look at what runs.
+    """Check the environment, plan, apply that plan, verify it, and list the workloads.
 
     Args:
-        show: Shows each plan that is made, also one that is refused.
-        approve: Says whether to apply the plan that was shown last.
-        allow_removal: Addresses that may be removed although a deploy refuses that.
-        say: Takes a line for the operator.
+        show: Shows each plan, including a refused one.
+        approve: Returns whether to apply the plan shown last.
+        allow_removal: Addresses that this deploy may remove (default: none).
+        say: Receives a line for the operator.
 
     Returns:
-        What is in the namespace afterwards; what waits has a reason.
+        The workloads of the namespace; a workload that is not ready has a reason.
 
     Raises:
-        RefusedError: when the plan removes what nobody named; nothing was changed.
-        OpsError: when a check or Terraform fails, or the plan after the apply is not empty.
+        RefusedError: when the plan removes a protected object that --allow-removal does not name;
+            nothing was changed.
+        OpsError: when a check or Terraform fails, or a plan after the apply finds changes.
     """
     environment.check_terraform()
     environment.check_postgresql()
@@ -51,7 +52,7 @@ def deploy(
     terraform = Terraform(synthesized.directory)
     terraform.init()
     if terraform.push_empty_state():
-        say("a new schema: its state starts empty, so no other stack waits for this apply")
+        say("stored an empty state in the new schema, so that no other stack waits for this apply")
     apply_as_shown(terraform, show=show, approve=approve, allow_removal=allow_removal, say=say)
     verify(terraform)
     with Cluster(target) as cluster:
@@ -67,26 +68,28 @@ def apply_as_shown(
     quiet: bool = False,
     say: Say,
 ) -> None:
-    """Plan, show, and apply that plan; plan again when somebody else applied meanwhile.
+    """Show a plan and apply it; make a new plan if somebody else applied in between.
 
     Args:
-        terraform: The stack, initialised.
+        terraform: The initialised stack.
         show: As for `deploy`.
-        approve: As for `deploy`; not asked where nothing changes.
+        approve: As for `deploy`; not called for a plan without changes.
         allow_removal: As for `deploy`.
-        quiet: Whether to keep Terraform's progress back.
-        say: Takes a line for the operator.
+        quiet: Whether to hide Terraform's progress (default: show it).
+        say: Receives a line for the operator.
 
     Raises:
-        RefusedError: when the plan removes what nobody named; nothing was changed.
-        OpsError: when it is not approved, or Terraform fails.
+        RefusedError: when the plan removes a protected object that --allow-removal does not name;
+            nothing was changed.
+        OpsError: when the plan is not approved, or Terraform fails.
     """
     terraform.check_state_is_written()
     for _ in range(_MOST_PLANS):
         with terraform.saved_plan() as plan:
             verdict = judge(plan.changes, protected=plan.protected, allowed=allow_removal)
-            for address in sorted(set(allow_removal) - {each.address for each in verdict.planned}):
-                say(f"--allow-removal {shlex.quote(address)}: this plan does not touch it")
+            planned = {change.address for change in verdict.planned}
+            for address in sorted(set(allow_removal) - planned):
+                say(f"--allow-removal {shlex.quote(address)}: the plan does not change it")
             show(plan, verdict)
             check_refused(verdict)
             if not verdict.planned:
@@ -99,14 +102,16 @@ def apply_as_shown(
                 say(f"{error}; planning again")
                 continue
             return
-    raise OpsError(f"others keep applying to this state ({_MOST_PLANS} plans were stale)")
+    raise OpsError(
+        f"others keep applying to this state ({_MOST_PLANS} plans were stale); retry later"
+    )
 
 
 def check_refused(verdict: Verdict) -> None:
-    """Refuse a plan that removes what has to be named.
+    """Refuse a plan that removes protected objects which nobody allowed.
 
     Raises:
-        RefusedError: with the addresses, and what to do.
+        RefusedError: naming the addresses and the remedies.
     """
     if not verdict.refused and verdict.is_whole:
         return
@@ -116,23 +121,24 @@ def check_refused(verdict: Verdict) -> None:
         addresses = groups.setdefault(f"would {verb}", {}).setdefault(refused.reason, [])
         addresses.append(refused.change.address)
     listed = "; ".join(
-        f"{verb} " + ", ".join(f"{', '.join(of)} ({reason})" for reason, of in reasons.items())
+        f"{verb} "
+        + ", ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
         for verb, reasons in groups.items()
     )
     raise RefusedError(
         f"refused, and nothing was changed: this deploy {listed}. {' '.join(verdict.remedies)} "
-        'docs/operating.md, "What a deploy refuses", has the rules'
+        'See docs/operating.md, "What a deploy refuses"'
     )
 
 
 def verify(terraform: Terraform) -> None:
-    """Require that state, cluster and stack agree.
+    """Check that a new plan finds no changes.
 
     Raises:
-        OpsError: when a plan still finds changes.
+        OpsError: when it does.
     """
     if judge(terraform.changes()).planned:
         raise OpsError(
-            "the deploy is not complete: a plan after it still finds changes; "
-            "see `python -m ops plan --refresh`, then deploy again"
+            "the deploy is incomplete: a new plan still finds changes. See "
+            "`python -m ops plan --refresh`, then deploy again"
         )

@@ -1,4 +1,4 @@
-"""What a deploy shows: the plan before, and what runs afterwards."""
+"""The output of a deploy: the plan before it, and the workloads after it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ops.terraform.verdict import Verdict
 
 
 def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
-    """Show what an apply would do: Terraform's own text, then the headline and each object."""
+    """Print Terraform's own text of a plan, then the headline and each object."""
     if verdict.planned:
         plan.show()
     on_terminal.show_plan(CONSOLE, terraform_document(verdict))
 
 
 def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:
-    """Show what runs, and what waits with its reason."""
+    """Print the workloads, with a reason for each that is not ready."""
     table = titled_table("In the cluster", "kind", "name", "state", "waits for")
-    for each in workloads:
-        style = "green" if each.settled else "yellow"
-        table.add_row(each.kind, each.name, Text(each.state, style=style), Text(each.reason))
+    for workload in workloads:
+        state = Text(workload.state, style="green" if workload.settled else "yellow")
+        table.add_row(workload.kind, workload.name, state, Text(workload.reason))
     console.print(table)

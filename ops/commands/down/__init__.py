@@ -1,1 +1,1 @@
-"""`down`: end what `up` started."""
+"""`down`: stop what `up` started."""

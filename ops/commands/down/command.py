@@ -16,10 +16,10 @@ app = command_app()
 def down(
     state_dir: EmbeddedDir = EMBEDDED,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Also delete the cluster's data and state.")
+        bool, typer.Option("--delete-data", help="Also delete the state directory.")
     ] = False,
 ) -> None:
-    """End the embedded cluster and what is served; the data stays for the next `up`.
+    """Stop the embedded cluster and the local endpoint; keep the data for the next `up`.
 
     Example: `python -m ops down --delete-data`
     """
@@ -30,7 +30,7 @@ def down(
 
     served = serve.stop(state_dir)
     if served:
-        say("ended the front end and its llama-server")
+        say("stopped the front end and its llama-server")
     if not embedded.down(state_dir, say=say) and not served:
         say("nothing was running")
     if delete_data and state_dir.is_dir():

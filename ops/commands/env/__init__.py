@@ -1,1 +1,1 @@
-"""`env`: the embedded cluster's environment for a shell."""
+"""`env`: the embedded cluster's environment variables for a shell."""

@@ -14,9 +14,9 @@ app = command_app()
 
 @app.command()
 def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
-    """Print the embedded cluster's environment for a shell.
+    """Print the embedded cluster's environment variables as shell exports.
 
-    An API key is printed as where the shell reads it.
+    The export of an API key names the file or the variable that holds the key, not the key.
 
     Example: `eval "$(python -m ops env)"`
     """
@@ -26,7 +26,7 @@ def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
 
     cluster = embedded.find(state_dir)
     if cluster is None:
-        raise OpsError(f"no embedded cluster runs in {state_dir}; start it with `make up`")
+        raise OpsError(f"no embedded cluster runs in {state_dir}; start one with `make up`")
     for name, value in cluster.environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
     served = serve.find(state_dir)

@@ -17,10 +17,10 @@ app = command_app()
 @app.command()
 def manifests(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write to this file; left out: to stdout.")
+        Path | None, typer.Option("--out", help="Write to this file (default: stdout).")
     ] = None,
 ) -> None:
-    """Write the synthesized objects as Kubernetes YAML; needs no cluster and no provider.
+    """Write the synthesized objects as Kubernetes YAML, without a cluster or a provider.
 
     Example: `python -m ops manifests | kubectl apply --server-side -f -`
     """

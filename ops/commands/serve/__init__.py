@@ -1,1 +1,1 @@
-"""`serve`: the registry on this machine."""
+"""`serve`: the registry's models on this machine."""

@@ -1,4 +1,4 @@
-"""One picture for each model that is served, and how long the answer and the swap took."""
+"""Ask each served model about a picture, and measure the swap and the answer."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from ops.errors import OpsError, reason_of
 _QUESTION = "What is in this picture?"
 _MAX_TOKENS = 24
 _TIMEOUT_S = 300
-"""For a load and an answer."""
+"""Seconds for a load and an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a model said."""
+    """A model's answer and its times."""
 
     model: str
     text: str
     swap_s: float
-    """What passed before the model worked: the other one ended, this one loaded."""
+    """Seconds before the model worked: the previous model ended, this one loaded."""
     answer_s: float
-    """What the model itself took, picture and tokens, by its own clock."""
+    """Seconds for the picture and the tokens, as the model itself reports them."""
 
 
 def ask_each(served: Served) -> Iterator[Answer]:
-    """Ask each model about a red square, one after the other.
+    """Ask each model about a red square, one model after another.
 
     Args:
-        served: What runs.
+        served: The running front end.
 
     Raises:
-        OpsError: when one does not answer.
+        OpsError: when a model does not answer.
     """
     headers = authorization("" if served.key is None else served.key.read())
     for model in served.models:
         started = time.monotonic()
         try:
-            # A connection each: llama-server's router may close the one that waited for a load.
+            # No connection is reused: llama-server's router may close one that waited for a load.
             response = httpx2.post(
                 f"{served.url}{CHAT}",
                 json=_request(model),
@@ -62,7 +62,7 @@ def ask_each(served: Served) -> Iterator[Answer]:
         except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
             reason = reason_of(error, limit=200)
             raise OpsError(
-                f"model {model!r} did not answer about a picture ({reason}); the log is "
+                f"model {model!r} did not answer about a picture ({reason}); see the log "
                 f"{served.log}"
             ) from error
         elapsed_s = time.monotonic() - started
@@ -70,7 +70,7 @@ def ask_each(served: Served) -> Iterator[Answer]:
 
 
 def curl_command(served: Served) -> str:
-    """Write the same question as a command to try next; it reads the key where that is kept."""
+    """Return the same request as a curl command, which reads the key from its variable or file."""
     key = f' -H "Authorization: Bearer {served.key.in_shell}"' if served.key else ""
     return (
         f"curl -s {served.url}{CHAT} -H 'Content-Type: application/json'{key} "

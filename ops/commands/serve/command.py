@@ -1,4 +1,4 @@
-"""The command `serve`: the registry on this machine."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
@@ -24,28 +24,39 @@ def serve(
         Path | None,
         typer.Option(
             "--weights",
-            help="Serve the lock's own files, downloaded into this directory; left out: tiny "
-            "models with random weights.",
+            help="Download the locked files into this directory and serve them (default: tiny "
+            "models with random weights).",
+            show_default=False,
         ),
     ] = None,
     lock: LockPath = LOCK_PATH,
     front_end: Annotated[
         FrontEndName | None,
-        typer.Option("--front-end", help="Left out: llama-swap where it is on PATH."),
+        typer.Option(
+            "--front-end",
+            help="Serve with this front end (default: llama-swap if on PATH, else llama-server).",
+            show_default=False,
+        ),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=1, max=65535, help="On 127.0.0.1; left out: a free one."),
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            help="Listen on this port of 127.0.0.1 (default: a free port).",
+            show_default=False,
+        ),
     ] = None,
     state_dir: Annotated[
-        Path, typer.Option("--state-dir", help="Where configuration, log and tiny models are.")
+        Path, typer.Option("--state-dir", help="Keep configuration, log and tiny models here.")
     ] = ROOT / ".serve",
 ) -> None:
-    """Serve the registry on this machine until Ctrl-C: download, warm, front end, llama-server.
+    """Download, warm and serve the registry's models on this machine until Ctrl-C.
 
-    The endpoint asks for the API keys that the settings declare: the value of a variable that is
-    set, else a generated one in the state directory. It also asks for LLAMA_API_KEY where that is
-    set.
+    The endpoint requires the API keys that the settings declare: the value of the declared
+    variable if it is set, else a key generated in the state directory. A value of LLAMA_API_KEY is
+    one more key.
 
     Example: `python -m ops serve --port 8080`
     """
@@ -58,8 +69,8 @@ def serve(
     running = front_ends.find(state_dir)
     if running is not None:
         raise OpsError(
-            f"{running.front_end} serves already from {state_dir}, at {running.url}; end that "
-            f"one (process {running.pid}), or pass another --state-dir"
+            f"{running.front_end} already serves from {state_dir} at {running.url}; stop it "
+            f"(process {running.pid}), or pass another --state-dir"
         )
     with ended_by_signals():
         with locked(state_dir):
@@ -89,13 +100,13 @@ def serve(
                 soft_wrap=True,
             )
             if weights is None:
-                CONSOLE.print("Their weights are random: what they say means nothing.")
-            CONSOLE.print(f"Its log: {served.log}", highlight=False, soft_wrap=True)
-            CONSOLE.print("\nTry, from another terminal:", style="bold")
+                CONSOLE.print("Their weights are random: their answers mean nothing.")
+            CONSOLE.print(f"Log: {served.log}", highlight=False, soft_wrap=True)
+            CONSOLE.print("\nTry it from another terminal:", style="bold")
             CONSOLE.print(f"  {ask.curl_command(served)}", highlight=False, soft_wrap=True)
-            CONSOLE.print("\nCtrl-C ends it.")
+            CONSOLE.print("\nPress Ctrl-C to stop.")
             while front_ends.find(state_dir) is not None:
                 time.sleep(0.5)
-            raise OpsError(f"{served.front_end} has ended; its log is {served.log}")
+            raise OpsError(f"{served.front_end} has ended; see its log {served.log}")
         finally:
             front_ends.stop(state_dir)

@@ -1,7 +1,7 @@
-"""A store on this machine, filled and warmed by the programs that do it in the cluster.
+"""A volume on this machine, filled and warmed by the programs that run in the cluster.
 
-Either with the lock's own files from the hub, or with tiny random models from a hub on loopback
-that play them, under a lock of their own.
+It holds either the locked files from the hub, or tiny random models in their place, which have
+their own lock and come from a hub on loopback.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ from ops.report.terminal import Say
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStore:
-    """A filled store, and what it was filled from."""
+    """A filled volume, and what it was filled from."""
 
     volume: Path
     lock_path: Path
-    """The lock of its files: the repository's, or the tiny models' own."""
+    """The lock of its files: the repository's, or that of the tiny models."""
     models: tuple[LockedModel, ...]
-    """The registry with that lock's files."""
+    """The registry's models with the files of that lock."""
     random_weights: bool
-    """Whether they are the tiny models, whose answers mean nothing."""
+    """Whether these are the tiny models, whose answers mean nothing."""
 
     def status(self) -> VolumeStatus:
-        """Compare the store with its lock."""
+        """Compare the volume with its lock."""
         return status(plan_of(self.lock_path), self.volume)
 
 
 def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
-    """Fill a store with tiny random models under the registry's names, and warm them.
+    """Fill a volume with tiny random models under the registry's names, and warm them.
 
-    What is there from an earlier run costs no request, as in the cluster.
+    Files from an earlier run are not downloaded again, as in the cluster.
 
     Args:
-        state_dir: Where store, hub, lock and plans are kept.
-        say: Takes a line for the operator.
+        state_dir: The directory of volume, hub, lock and plans.
+        say: Receives a line for the operator.
 
     Raises:
-        OpsError: when a program fails; its own line says why.
+        OpsError: when a program fails, with its last line.
     """
     models, hub_files = _tiny_models(load().locked, state_dir / "hub")
     lock_path = state_dir / "models.lock.json"
-    write_lock(lock_path, {each.model.id: each.files for each in models})
+    write_lock(lock_path, {locked.model.id: locked.files for locked in models})
     with LocalHub(hub_files) as hub:
         _fill(state_dir / "models", models, state_dir, {"HF_ENDPOINT": hub.url}, say)
     return LocalStore(
@@ -69,16 +69,16 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
 
 
 def fill_from_hub(volume: Path, state_dir: Path, *, lock_path: Path, say: Say) -> LocalStore:
-    """Fill a store with the files of a lock, from the hub of HF_ENDPOINT, and warm them.
+    """Fill a volume with the files of a lock, from the hub of HF_ENDPOINT, and warm them.
 
     Args:
-        volume: The store's directory.
-        state_dir: Where the plans are kept.
+        volume: The volume's directory.
+        state_dir: The directory of the plans.
         lock_path: The lock.
-        say: Takes a line for the operator.
+        say: Receives a line for the operator.
 
     Raises:
-        OpsError: when a program fails; its own line says why.
+        OpsError: when a program fails, with its last line.
     """
     models = load(lock_path).locked
     _fill(volume, models, state_dir, {}, say)
@@ -101,7 +101,7 @@ def _fill(
 def _tiny_models(
     locked: tuple[LockedModel, ...], folder: Path
 ) -> tuple[tuple[LockedModel, ...], dict[tuple[str, str], HubFile]]:
-    """Make a tiny file for each of the lock's, the same in each run."""
+    """Write a tiny file for each locked file, the same in each run."""
     hub_files: dict[tuple[str, str], HubFile] = {}
 
     def tiny(file: LockedFile, *, vision: bool) -> LockedFile:
@@ -111,22 +111,22 @@ def _tiny_models(
             tiny_models.write_weights(path, file.name, vision=vision)
         else:
             tiny_models.write_projector(path, file.name)
-        found = hub_files[file.repository, file.name] = HubFile.of(path)
+        hub_file = hub_files[file.repository, file.name] = HubFile.of(path)
         return replace(
             file,
             size_bytes=path.stat().st_size,
-            sha256=found.sha256,
+            sha256=hub_file.sha256,
             header=read_file_header(path, file.role),
             header_source=READ_FROM_FILE,
         )
 
     models = tuple(
         replace(
-            each,
-            weights=tiny(each.weights, vision=each.projector is not None),
-            projector=None if each.projector is None else tiny(each.projector, vision=True),
+            model,
+            weights=tiny(model.weights, vision=model.projector is not None),
+            projector=None if model.projector is None else tiny(model.projector, vision=True),
         )
-        for each in locked
+        for model in locked
     )
     return models, hub_files
 
@@ -138,7 +138,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _run(program: str, *arguments: str | Path, say: Say, hub: Mapping[str, str]) -> None:
-    """Run a program of in_pod/ as its pod does, and pass on what it says."""
+    """Run a program of in_pod/ as its pod does, and pass on its output."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **hub}
     if hub:
         env["no_proxy"] = "127.0.0.1"

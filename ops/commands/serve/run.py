@@ -1,4 +1,4 @@
-"""The registry served on this machine: the real front end and llama-server, on 127.0.0.1."""
+"""Serve the registry's models on 127.0.0.1 with the real front end and llama-server."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from ops.report.terminal import Say
 from stacks.settings import Settings
 
 _OTHER_KEY_VARIABLE = "ENDPOINT_API_KEY"
-"""For a key whose own variable each llama-server would inherit."""
+"""Replaces a key's own variable where each llama-server would inherit that one."""
 _NAME = "front-end"
 _READY_TIMEOUT_S = 60
-# SIGTERM lets llama-swap answer what it has begun, for 30 s at most.
+# After SIGTERM llama-swap finishes open requests, for at most 30 s.
 _STOP_TIMEOUT_S = 40
 
 
@@ -46,11 +46,11 @@ class Served:
     """`http://127.0.0.1:PORT`."""
     front_end: FrontEndName
     models: tuple[str, ...]
-    """The ids, in the registry's order."""
+    """The models' ids, in the registry's order."""
     pid: int
     log: Path
     key: ServedKey | None
-    """A key that it takes; None: it asks for none."""
+    """A key that it accepts; None: it requires none."""
 
 
 def start(
@@ -64,16 +64,16 @@ def start(
     residents: Residents = ONE_RESIDENT,
     api_key_env: tuple[str, ...] = (),
 ) -> Served:
-    """Start a front end over a store, or find the one that already serves exactly that.
+    """Start a front end over a volume, or return the running one if it serves exactly that.
 
     Args:
-        store: The filled store.
-        state_dir: Where configuration, log and record are kept.
-        front_end: Which one; left out: llama-swap where it is on PATH, else llama-server.
-        port: On 127.0.0.1; left out: a free one.
-        say: Takes a line for the operator.
-        settings: What every llama-server gets; its program and store are set here.
-        residents: What it may hold at once; left out: one model.
+        store: The filled volume.
+        state_dir: The directory of configuration, log and record.
+        front_end: The front end; None: llama-swap if it is on PATH, else llama-server's router.
+        port: The port on 127.0.0.1; None: a free port.
+        say: Receives a line for the operator.
+        settings: Settings of each llama-server; program and volume are set here (default: none).
+        residents: The models that it may hold at once (default: one model).
         api_key_env: The variables of its API keys, as the settings declare them (default: none).
 
     Raises:
@@ -88,25 +88,25 @@ def start(
     processes = Processes(folder)
     keys = served_keys(api_key_env, state_dir)
     wanted = _fingerprint(store.models, chosen, server, port, residents, keys)
-    found = find(state_dir)
-    if found is not None and _recorded(folder).get("fingerprint") == wanted:
-        say(f"{found.front_end} serves already, at {found.url}")
-        return found
+    running = find(state_dir)
+    if running is not None and _recorded(folder).get("fingerprint") == wanted:
+        say(f"{running.front_end} already serves at {running.url}")
+        return running
     stop(state_dir)
     if keys and not api_key_env:
         say(
-            f"{KEY_VARIABLE} is set, so the endpoint asks for it; the settings declare no key, "
-            "which smoke and drift report"
+            f"{KEY_VARIABLE} is set, so the endpoint requires it; smoke and drift will report it, "
+            "because the settings declare no key"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    at = _port(port)
-    command, env = _command(chosen, store, server, folder, at, residents, keys)
+    listen_port = _port(port)
+    command, env = _command(chosen, store, server, folder, listen_port, residents, keys)
     processes.start(_NAME, command, env=env)
-    url = f"http://127.0.0.1:{at}"
+    url = f"http://127.0.0.1:{listen_port}"
     served = Served(
         url=url,
         front_end=chosen,
-        models=tuple(each.model.id for each in store.models),
+        models=tuple(locked.model.id for locked in store.models),
         pid=processes.pid(_NAME),
         log=processes.log(_NAME),
         key=keys[0] if keys else None,
@@ -122,7 +122,7 @@ def start(
 
 
 def find(state_dir: Path) -> Served | None:
-    """Find the front end of this directory, if it runs."""
+    """Return the front end of this directory if it runs, else None."""
     folder = state_dir / "serve"
     stored = _recorded(folder)
     if not stored or not Processes(folder).is_running(_NAME):
@@ -140,7 +140,7 @@ def find(state_dir: Path) -> Served | None:
 
 
 def stop(state_dir: Path) -> bool:
-    """End the front end of this directory and every llama-server that it started.
+    """Stop the front end of this directory and every llama-server that it started.
 
     Returns:
         Whether anything was running.
@@ -152,23 +152,23 @@ def stop(state_dir: Path) -> bool:
 
 
 def choose(front_end: FrontEndName | None, say: Say) -> FrontEndName:
-    """Choose the front end: the wanted one, else llama-swap where it is on PATH.
+    """Return the front end to use: the requested one, else llama-swap if it is on PATH.
 
     Raises:
-        OpsError: when llama-swap is wanted and not there.
+        OpsError: when the requested front end is not on PATH.
     """
-    here = available()
-    for each in FRONT_ENDS.values():
-        if each.name in here:
+    usable = available()
+    for candidate in FRONT_ENDS.values():
+        if candidate.name in usable:
             continue
-        if front_end == each.name:
+        if front_end == candidate.name:
             raise OpsError(
-                f"{each.on_path} is not on PATH; install it ({each.home_page}), or leave the "
-                "choice out: llama-server's own router then takes its place"
+                f"{candidate.on_path} is not on PATH; install it ({candidate.home_page}), or omit "
+                "--front-end to use llama-server's own router"
             )
         if front_end is None:
-            say(f"{each.on_path} is not on PATH: llama-server's own router takes its place")
-    return front_end or here[0]
+            say(f"{candidate.on_path} is not on PATH; using llama-server's own router")
+    return front_end or usable[0]
 
 
 def production_residents(
@@ -178,23 +178,23 @@ def production_residents(
     lock_path: Path = LOCK_PATH,
     say: Say,
 ) -> Residents:
-    """Work out what the registry allows on production's card, whatever this machine has.
+    """Return the models that production's card may hold at once, whatever this machine has.
 
     Args:
-        settings: Production's.
-        front_end: What serves here. Another one than production's may not know its sets: then one
-            model at a time.
-        lock_path: Whose files are served; left out: the repository's lock.
-        say: Takes a line for the operator.
+        settings: Production's settings.
+        front_end: The front end on this machine; if production uses another one, one model at a
+            time.
+        lock_path: The lock of the served files (default: the repository's lock).
+        say: Receives a line for the operator.
 
     Raises:
-        ConfigError: when registry, lock or residency do not hold together.
+        ConfigError: when registry, lock and residency do not match.
     """
     declaration = load(lock_path)
     if isinstance(declaration.residency, OneAtATime):
         return ONE_RESIDENT
     if front_end != settings.front_end:
-        say(f"{front_end} holds one model at a time: production has {settings.front_end}")
+        say(f"{front_end} holds one model at a time, as production uses {settings.front_end}")
         return ONE_RESIDENT
     return FRONT_ENDS[front_end].residents(
         declaration.locked, declaration.residency, settings.node.machine
@@ -202,11 +202,11 @@ def production_residents(
 
 
 def available() -> tuple[FrontEndName, ...]:
-    """Name the front ends that this machine has, the best first."""
+    """Return the front ends that this machine has, the preferred one first."""
     return tuple(
-        each.name
-        for each in FRONT_ENDS.values()
-        if not each.on_path or shutil.which(each.on_path) is not None
+        front_end.name
+        for front_end in FRONT_ENDS.values()
+        if not front_end.on_path or shutil.which(front_end.on_path) is not None
     )
 
 
@@ -216,8 +216,8 @@ def _port(port: int | None) -> int:
     reason = refusal(port)
     if reason is not None:
         raise OpsError(
-            f"port {port} on 127.0.0.1 cannot be had ({reason}); pass another --port, or leave it "
-            "out for a free one"
+            f"port {port} on 127.0.0.1 is not available ({reason}); pass another --port, or omit "
+            "it to use a free port"
         )
     return port
 
@@ -231,7 +231,7 @@ def _command(
     residents: Residents,
     keys: tuple[ServedKey, ...],
 ) -> tuple[list[str], dict[str, str]]:
-    """Write the configuration; return the command and its environment."""
+    """Write the front end's configuration; return its command and environment."""
     chosen = FRONT_ENDS[front_end]
     values = {
         _OTHER_KEY_VARIABLE if key.variable in chosen.inherited_keys else key.variable: key.read()
@@ -240,7 +240,7 @@ def _command(
     env = {**os.environ, **chosen.env}
     env.pop(KEY_VARIABLE, None)
     if store.random_weights:
-        # Threads that wait for each other take longer than the tiny models' work.
+        # For tiny models, several threads cost more time than they save.
         env["LLAMA_ARG_THREADS"] = "1"
     settings = LlamaSwapSettings(
         binary=shutil.which(chosen.on_path) or chosen.on_path,
@@ -262,9 +262,9 @@ def _fingerprint(
     residents: Residents,
     keys: tuple[ServedKey, ...],
 ) -> str:
-    """What has to be the same for a running front end to be the wanted one."""
+    """Return a hash of all that a running front end must share to be reused."""
     rendered = FRONT_ENDS[front_end].config(models, LlamaSwapSettings(server=server), residents)
-    files = [file.sha256 for each in models for file in each.files]
+    files = [file.sha256 for model in models for file in model.files]
     values = [(key.variable, key.read()) for key in keys]
     wanted = (front_end, rendered, server, files, port, residents, values)
     return hashlib.sha256(repr(wanted).encode()).hexdigest()
@@ -285,8 +285,8 @@ def _wait(processes: Processes, served: Served) -> None:
     while time.monotonic() < deadline:
         if not processes.is_running(_NAME):
             raise OpsError(
-                f"{served.front_end} ended at its start ({processes.last_line(_NAME)}); its log "
-                f"is {served.log}"
+                f"{served.front_end} ended at start-up ({processes.last_line(_NAME)}); see its "
+                f"log {served.log}"
             )
         try:
             opener.open(f"{served.url}{path}", timeout=1).close()
@@ -294,5 +294,5 @@ def _wait(processes: Processes, served: Served) -> None:
         except OSError:
             time.sleep(0.02)
     raise OpsError(
-        f"{served.front_end} does not answer after {_READY_TIMEOUT_S} s; its log is {served.log}"
+        f"{served.front_end} does not answer after {_READY_TIMEOUT_S} s; see its log {served.log}"
     )

@@ -1,4 +1,4 @@
-"""The API keys that a front end on this machine asks for: those that the settings declare."""
+"""The API keys of a front end on this machine, as the settings declare them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ops.errors import OpsError
 from ops.machine.private_file import write_private
 
 _KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
-"""What a header can carry, and no comma: llama-server's router separates its keys by commas."""
+"""Characters of a header, without the comma that separates the keys of llama-server's router."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedKey:
-    """Where one key is read from; what is printed or recorded names that place, not the key."""
+    """The place of one key; outputs and records name the place, never the key."""
 
     variable: str
     """The environment variable that the settings declare."""
@@ -27,10 +27,10 @@ class ServedKey:
     """The file with the generated key; None: the variable was set."""
 
     def read(self) -> str:
-        """Read the key.
+        """Return the key.
 
         Raises:
-            OpsError: when it is not there, or no header could carry it; it is not shown.
+            OpsError: when it is missing, or no header can carry it; the error does not show it.
         """
         try:
             key = os.environ.get(self.variable, "") if self.file is None else self.file.read_text()
@@ -39,35 +39,35 @@ class ServedKey:
         place = self.variable if self.file is None else str(self.file)
         if not key:
             raise OpsError(
-                f"{place} is empty; expected the API key that the front end asks for. Set it, or "
-                "start the front end again"
+                f"{place} is empty; expected the API key that the front end requires. Set it, or "
+                "restart the front end"
             )
         if not _KEY.fullmatch(key):
             raise OpsError(
-                f"{place} holds a comma, a blank or a letter outside ASCII; expected an API key "
-                "without. Change it"
+                f"{place} contains a comma, whitespace or a non-ASCII character; expected an API "
+                "key without them. Change it"
             )
         return key
 
     @property
     def in_shell(self) -> str:
-        """Name it within double quotes of a command line."""
+        """Return a shell expression for the key, to be used within double quotes."""
         return (
             f"${self.variable}" if self.file is None else f"$(cat {shlex.quote(str(self.file))})"
         )
 
 
 def served_keys(declared: tuple[str, ...], state_dir: Path) -> tuple[ServedKey, ...]:
-    """Find a key for each declared variable, and generate those whose variable is not set.
+    """Return a key for each declared variable; generate it if the variable is not set.
 
-    LLAMA_API_KEY, with which every command of this repository asks, is taken too where it is set.
+    LLAMA_API_KEY, which every command of this repository sends, is added if it is set.
 
     Args:
         declared: The variables that the settings declare.
-        state_dir: Where generated keys are kept, readable by their owner alone.
+        state_dir: The directory of generated keys, which only their owner can read.
 
     Returns:
-        The keys, the one for this machine's own questions first.
+        The keys; the first one is for requests of this machine.
     """
     folder = state_dir / "keys"
     keys = [

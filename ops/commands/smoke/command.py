@@ -1,4 +1,4 @@
-"""The command `smoke`: does the endpoint do what we say it does?"""
+"""The command `smoke`."""
 
 from __future__ import annotations
 
@@ -26,31 +26,35 @@ def smoke(
     random_weights: Annotated[
         bool,
         typer.Option(
-            "--random-weights", help="The weights are stand-ins: ask for no colour by name."
+            "--random-weights",
+            help="Do not require the right colour names, which random weights cannot give.",
         ),
     ] = False,
     json_: AsJson = False,
     junit: Annotated[
         Path | None,
-        typer.Option("--junit", help="Also write JUnit XML here.", show_default=False),
+        typer.Option("--junit", help="Also write JUnit XML to this file.", show_default=False),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout-s", min=0.1, help="For one answer, a cold load included.")
+        float,
+        typer.Option(
+            "--timeout-s", min=0.1, help="Seconds for one answer, including a cold load."
+        ),
     ] = 300,
 ) -> None:
-    """Ask the running endpoint what it is for: lists, keys, and each model eight things.
+    """Check a running endpoint: model list, API keys, and eight requests per model.
 
-    Each model is loaded once, which others who use the endpoint notice; afterwards the one is
-    loaded that was before. Any --url is checked against this working tree: its registry, and
-    whether its settings declare an API key, which is read from LLAMA_API_KEY. Exit code 1:
-    something failed.
+    Each model is loaded once, which other users of the endpoint notice; afterwards the model that
+    was loaded before is loaded again. The checks compare any --url with this working tree: its
+    registry, and whether its settings declare an API key. The key is read from LLAMA_API_KEY.
+    Exit code 1: a check failed.
 
     Example: `python -m ops smoke --url http://127.0.0.1:8080 --model qwen3vl-4b`
     """
     registry = load_registry()
-    models = choose({each.id: each for each in registry}, model or ())
+    models = choose({entry.id: entry for entry in registry}, model or ())
     if junit is not None and not junit.parent.is_dir():
-        raise OpsError(f"{junit} cannot be written: {junit.parent} is no directory")
+        raise OpsError(f"{junit} cannot be written: {junit.parent} is not a directory")
     from ops.cluster.port_forward import to_production
     from ops.commands.smoke import report
     from ops.commands.smoke.run import run
@@ -65,7 +69,7 @@ def smoke(
         terminal.warn(line)
 
     with ended_by_signals(), ExitStack() as stack:
-        status = stack.enter_context(ASIDE.status("looking for the endpoint"))
+        status = stack.enter_context(ASIDE.status("connecting to the endpoint"))
         address = stack.enter_context(to_production()) if url is None else url
         endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         result = run(

@@ -1,4 +1,4 @@
-"""What is asked of the endpoint itself; none of it loads a model."""
+"""Checks of the endpoint itself; none loads a model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ops.endpoint.errors import CheckError
 
 _NO_MODEL = "no-such-model"
 _WRONG_KEY = "smoke-wrong-key"
-_SETTINGS = "api_key_env in stacks/production.py"
+_SETTING = "api_key_env in stacks/production.py"
 
 
 def reachable(endpoint: Endpoint, *, timeout_s: float) -> None:
-    """The front end is alive."""
+    """The front end must answer GET /health."""
     try:
         answer = endpoint.get("/health", timeout_s=timeout_s)
     except CheckError as failed:
@@ -25,56 +25,56 @@ def reachable(endpoint: Endpoint, *, timeout_s: float) -> None:
 
 
 def models(endpoint: Endpoint, wanted: Collection[str], *, timeout_s: float) -> None:
-    """The endpoint offers the models of the registry and no others.
+    """The model list must hold exactly the registry's models.
 
     Raises:
-        CheckError: naming what is missing and what is extra.
+        CheckError: naming the missing and the extra models.
     """
     offered = _offered(endpoint.get("/v1/models", timeout_s=timeout_s))
-    missing = [each for each in wanted if each not in offered]
-    extra = [each for each in offered if each not in wanted]
-    parts = [
-        f"{what} {', '.join(map(excerpt, names))}"
-        for what, names in (("missing", missing), ("not in the registry", extra))
+    missing = [model for model in wanted if model not in offered]
+    extra = [model for model in offered if model not in wanted]
+    problems = [
+        f"{problem}: {', '.join(map(excerpt, names))}"
+        for problem, names in (("missing", missing), ("not in the registry", extra))
         if names
     ]
-    if parts:
-        raise CheckError("; ".join(parts))
+    if problems:
+        raise CheckError("; ".join(problems))
 
 
 def _offered(answer: Answer) -> list[str]:
-    """Read the ids of GET /v1/models.
+    """Return the model ids of an answer to GET /v1/models.
 
     Raises:
-        CheckError: when the answer holds no such list.
+        CheckError: when the answer does not contain the list.
     """
     document = answer.document()
     entries = at(document, "data")
-    ids = [at(each, "id") for each in entries] if isinstance(entries, list) else [None]
-    names = [each for each in ids if isinstance(each, str)]
+    ids = [at(entry, "id") for entry in entries] if isinstance(entries, list) else [None]
+    names = [name for name in ids if isinstance(name, str)]
     if len(names) != len(ids):
-        raise CheckError(f"answers JSON without data[].id: {excerpt(document)}")
+        raise CheckError(f"the answer has no data[].id: {excerpt(document)}")
     return names
 
 
 def key(
     endpoint: Endpoint, front_end: FrontEnd | None, *, declared: bool, timeout_s: float
 ) -> str | None:
-    """The endpoint asks for a key exactly when one is declared, and takes the right one alone.
+    """The endpoint must require a key exactly when one is declared, and accept only that key.
 
-    Each question names a model that is not there, so nothing loads whatever the answer.
+    The requests name a model that does not exist, so none of them loads a model.
 
     Args:
         endpoint: The endpoint.
-        front_end: What answers; None: a gateway perhaps, whose own key no setting declares.
+        front_end: The front end; None: perhaps a gateway, whose own key no setting declares.
         declared: Whether the settings declare a key.
         timeout_s: Seconds for one answer.
 
     Returns:
-        What is worth knowing; None where the endpoint asks for a key.
+        A note for the report, or None if the endpoint requires a key.
 
     Raises:
-        CheckError: when it does not, or its answer does not tell.
+        CheckError: when key and declaration do not match, or the answer does not show it.
     """
 
     def refused(with_key: str) -> bool:
@@ -84,33 +84,33 @@ def key(
     if not refused(""):
         if declared:
             raise CheckError(
-                f"the endpoint asks for no key; expected one, declared by {_SETTINGS}. Deploy "
-                "the settings, or take the declaration out"
+                f"the endpoint does not require a key; expected one, because {_SETTING} declares "
+                "it. Deploy the settings, or remove the declaration"
             )
-        return "none is declared, and the endpoint asks for none"
+        return "no key is declared, and the endpoint requires none"
     if not endpoint.key:
-        raise CheckError(f"the endpoint asks for a key; set {KEY_VARIABLE}", ends="endpoint")
+        raise CheckError(f"the endpoint requires a key; set {KEY_VARIABLE}", ends="endpoint")
     if refused(endpoint.key):
-        raise CheckError(f"the endpoint refuses the key of {KEY_VARIABLE}", ends="endpoint")
+        raise CheckError(f"the endpoint rejects the key in {KEY_VARIABLE}", ends="endpoint")
     if not refused(_WRONG_KEY):
-        raise CheckError("the endpoint takes a wrong key; expected status 401")
+        raise CheckError("the endpoint accepts a wrong key; expected status 401")
     if front_end is not None and not declared:
         raise CheckError(
-            f"the endpoint asks for a key; expected none, because nothing is declared by "
-            f"{_SETTINGS}. Declare the key, or deploy the settings"
+            f"the endpoint requires a key; expected none, because {_SETTING} declares none. "
+            "Declare the key, or deploy the settings"
         )
     return None
 
 
 def unknown_model(endpoint: Endpoint, front_end: FrontEnd | None, *, timeout_s: float) -> None:
-    """A model that is not there is an error of the one who asks."""
-    allowed = (400, 404) if front_end is None else front_end.unknown_model_statuses
+    """A request for an unknown model must be answered with a client error."""
+    expected = (400, 404) if front_end is None else front_end.unknown_model_statuses
     body = {
         "model": _NO_MODEL,
         "messages": [{"role": "user", "content": "Hello"}],
         "max_tokens": 1,
     }
     answer = endpoint.post(CHAT, body, timeout_s=timeout_s)
-    if answer.status not in allowed:
-        expected = " or ".join(map(str, allowed))
-        raise CheckError(f"expected {expected}; {answer.failure()}")
+    if answer.status not in expected:
+        statuses = " or ".join(map(str, expected))
+        raise CheckError(f"expected status {statuses}; got {answer.failure()}")

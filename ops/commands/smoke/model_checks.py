@@ -1,4 +1,4 @@
-"""What is asked of each model, and what its answer must be."""
+"""Checks of one model: the requests, and what their answers must be."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ops.endpoint.pictures import data_uri, solid_picture
 _QUESTION = "Which colour is this? Answer with one word."
 _COLOURS = ("red", "blue")
 _PICTURE_PX = 256
-"""A side of the pictures: small ones are enlarged by some models and ignored by none."""
+"""Width and height of the pictures; some models enlarge smaller ones."""
 _ANSWER_TOKENS = 32
 _THOUGHT_TOKENS = 1024
 _JSON_TOKENS = 256
-"""More than the schema needs: random weights fill it up with blanks and a fence."""
+"""More than the schema needs: random weights add whitespace and a code fence."""
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -32,29 +32,30 @@ _SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 _AFTER_STREAM_S = 0.1
-"""llama-server closes its connection after a stream, although it says Keep-Alive. A front end that
-is asked again within a millisecond may still use it and answers 502 (measured: 2 of 300, none of
-300 after 2 ms); that race is theirs, and no sign of how the endpoint was set up."""
+"""llama-server closes its connection after a stream, although it announces Keep-Alive. A front end
+that gets the next request within a millisecond may still use that connection and answer 502
+(measured: 2 of 300, none of 300 after 2 ms). The race is theirs and shows nothing about the
+endpoint's configuration."""
 _FENCE = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """Who asks one model."""
+    """Sends requests to one model."""
 
     endpoint: Endpoint
     model: Model
     timeout_s: float
-    """Seconds for one answer, the load before it included."""
+    """Seconds for one answer, including the load before it."""
     random_weights: bool
-    """Whether the weights are stand-ins, which see a picture but cannot name its colour."""
+    """Whether the weights are random, so that the model cannot name a colour."""
 
     def most_tokens(self, answer: int = _ANSWER_TOKENS) -> int:
-        """The longest answer in tokens, with what a model that thinks takes before it."""
+        """Return the token limit of a request; a model that thinks gets more (default: 32)."""
         return answer + (_THOUGHT_TOKENS if self.model.reasoning == "on" else 0)
 
     def chat(self, content: object, **fields: object) -> Answer:
-        """Ask one question at temperature 0."""
+        """Send one chat request at temperature 0."""
         return self.post(
             CHAT,
             {
@@ -66,18 +67,18 @@ class Asker:
         )
 
     def post(self, path: str, body: dict[str, object]) -> Answer:
-        """Ask this model anything."""
+        """Send one request with this model's id."""
         body = {"model": self.model.id, **body}
         return self.endpoint.post(path, body, timeout_s=self.timeout_s)
 
 
 def text(asker: Asker) -> None:
-    """A question is answered, and its tokens are counted."""
+    """A text question must be answered, with its tokens counted."""
     _check_greeting(_greet(asker))
 
 
 def cold_text(asker: Asker) -> None:
-    """The same as the first question: where it is not answered, each other would load again."""
+    """`text` as the first check; its failure ends the model, as each retry would load it anew."""
     try:
         answer = _greet(asker)
     except CheckError as failed:
@@ -90,7 +91,7 @@ def cold_text(asker: Asker) -> None:
 
 
 def picture(asker: Asker) -> None:
-    """Two pictures are told apart and, by real weights, named."""
+    """Two colours must get different answers and, with real weights, their names."""
     answers = []
     for colour in _COLOURS:
         uri = data_uri(solid_picture(colour, size_px=_PICTURE_PX))
@@ -101,18 +102,18 @@ def picture(asker: Asker) -> None:
         answers.append(_content(asker.chat(content).document()).strip())
     if len(set(answers)) == 1:
         raise CheckError(
-            f"a red and a blue picture are both answered {excerpt(answers[0])!r}: the model does "
-            "not see them"
+            f"a red and a blue picture get the same answer {excerpt(answers[0])!r}: the model "
+            "does not see them"
         )
     if asker.random_weights:
         return
     for colour, answer in zip(_COLOURS, answers, strict=True):
         if not re.search(rf"\b{colour}\b", answer, re.IGNORECASE):
-            raise CheckError(f"a {colour} picture is answered {excerpt(answer)!r}")
+            raise CheckError(f"the answer to a {colour} picture is {excerpt(answer)!r}")
 
 
 def stream(asker: Asker) -> None:
-    """A stream has chunks, a reason for its end, the usage, and an end that says so."""
+    """A stream must have answer chunks, a finish_reason, the usage, and data: [DONE] last."""
     answer = asker.chat(
         "Count from one to five.", stream=True, stream_options={"include_usage": True}
     )
@@ -120,25 +121,27 @@ def stream(asker: Asker) -> None:
     if answer.status != 200:
         raise CheckError(answer.failure())
     if answer.media_type != "text/event-stream":
-        what = answer.media_type or "something"
-        raise CheckError(f"answers {what}, no event stream: {excerpt(answer.text)}")
+        media_type = answer.media_type or "no media type"
+        raise CheckError(
+            f"the answer is not an event stream ({media_type}): {excerpt(answer.text)}"
+        )
     lines = [line for line in answer.text.splitlines() if line.strip()]
     done = bool(lines) and lines[-1].strip() == "data: [DONE]"
     chunks = [_chunk(line) for line in (lines[:-1] if done else lines)]
     if not done:
         raise CheckError(
-            f"the stream ends after {len(chunks)} chunks without data: [DONE], as one does whose "
-            "llama-server died; its log says why"
+            f"the stream ends after {len(chunks)} chunks without data: [DONE]; llama-server may "
+            "have ended. See its log"
         )
     if not any(at(chunk, "choices", 0, "delta") for chunk in chunks):
-        raise CheckError("the stream has no chunk with an answer")
+        raise CheckError("no chunk of the stream has an answer")
     if not any(at(chunk, "choices", 0, "finish_reason") for chunk in chunks):
         raise CheckError("no chunk of the stream has a finish_reason")
     _check_usage(next((usage for chunk in chunks if (usage := at(chunk, "usage"))), None))
 
 
 def schema(asker: Asker) -> None:
-    """An answer keeps to a JSON schema."""
+    """An answer must match a JSON schema."""
     named = {"name": "picture", "strict": True, "schema": _SCHEMA}
     document = asker.chat(
         "The sky is blue. Give its colour as JSON, and whether you are certain.",
@@ -148,21 +151,21 @@ def schema(asker: Asker) -> None:
     content = _content(document)
     fenced = _FENCE.fullmatch(content)
     try:
-        found = json.loads(fenced.group(1) if fenced else content)
+        value = json.loads(fenced.group(1) if fenced else content)
     except (ValueError, RecursionError) as error:
-        raise CheckError(f"the answer is no JSON: {excerpt(content)}") from error
+        raise CheckError(f"the answer is not JSON: {excerpt(content)}") from error
     conforms = (
-        isinstance(found, dict)
-        and set(found) == {"colour", "certain"}
-        and found["colour"] in _COLOURS
-        and isinstance(found["certain"], bool)
+        isinstance(value, dict)
+        and set(value) == {"colour", "certain"}
+        and value["colour"] in _COLOURS
+        and isinstance(value["certain"], bool)
     )
     if not conforms:
-        raise CheckError(f"the answer does not keep to the schema: {excerpt(found)}")
+        raise CheckError(f"the answer does not match the schema: {excerpt(value)}")
 
 
 def grammar(asker: Asker) -> None:
-    """An answer of /completion keeps to a grammar."""
+    """An answer of /completion must match a grammar."""
     body: dict[str, object] = {
         "prompt": "Is the sky blue? Answer: ",
         "grammar": 'root ::= "yes" | "no"',
@@ -172,13 +175,15 @@ def grammar(asker: Asker) -> None:
     document = asker.post("/completion", body).document()
     content = at(document, "content")
     if not isinstance(content, str):
-        raise _other_shape("content", document)
+        raise _missing("content", document)
     if content not in ("yes", "no"):
-        raise CheckError(f'the grammar allows "yes" or "no"; answered {excerpt(content)!r}')
+        raise CheckError(
+            f'the answer is {excerpt(content)!r}; expected "yes" or "no", as in the grammar'
+        )
 
 
 def messages(asker: Asker) -> None:
-    """The endpoint speaks Anthropic's /v1/messages too."""
+    """The endpoint must answer Anthropic's /v1/messages, with its tokens counted."""
     body: dict[str, object] = {
         "messages": [{"role": "user", "content": "Say hello in one short sentence."}],
         "temperature": 0,
@@ -186,32 +191,34 @@ def messages(asker: Asker) -> None:
     }
     document = asker.post("/v1/messages", body).document()
     if at(document, "type") != "message":
-        raise _other_shape("type message", document)
+        raise _missing("type message", document)
     parts = at(document, "content")
     parts = parts if isinstance(parts, list) else []
     if not any(at(part, "type") == "text" and at(part, "text") for part in parts):
-        raise _other_shape("content of type text", document)
-    # What the prompt shares with the last one is counted apart.
+        raise _missing("content of type text", document)
+    # Tokens that the prompt shares with the previous one are counted separately.
     names = ("input_tokens", "cache_read_input_tokens", "output_tokens")
-    asked, cached, answered = (at(document, "usage", name) for name in names)
-    if not (_count(asked) + _count(cached) and _count(answered)):
-        raise CheckError(f"the tokens are not counted: usage is {excerpt(at(document, 'usage'))}")
+    prompt, cached, answer = (_count(at(document, "usage", name)) for name in names)
+    if not (prompt + cached and answer):
+        raise CheckError(f"usage is {excerpt(at(document, 'usage'))}; expected token counts")
 
 
 def too_long(asker: Asker) -> None:
-    """A prompt that the model's context cannot hold is refused as such."""
+    """A prompt that exceeds the model's context must be refused with that error."""
     slot = asker.model.context // asker.model.parallel_slots
-    # Each number is a token at least, whatever the tokenizer; llama-server rounds contexts up.
+    # Each number is at least one token in any tokenizer; llama-server rounds contexts up.
     prompt = " ".join(map(str, range(2 * slot)))
     answer = asker.chat(prompt, max_tokens=1)
     if answer.status == 200:
-        raise CheckError(f"a prompt of over {2 * slot} tokens is answered; context is {slot}")
+        raise CheckError(
+            f"a prompt of over {2 * slot} tokens is answered; expected an error: context is {slot}"
+        )
     error = at(parsed(answer.text), "error")
     if answer.status != 400 or at(error, "type") != "exceed_context_size_error":
-        raise CheckError(f"expected 400 exceed_context_size_error; {answer.failure()}")
+        raise CheckError(f"expected 400 exceed_context_size_error; got {answer.failure()}")
     context = at(error, "n_ctx")
     if isinstance(context, int) and context < slot:
-        raise CheckError(f"the context is {context} tokens, in the registry {slot}")
+        raise CheckError(f"context is {context}; expected {slot}, as in the registry")
 
 
 MODEL_CHECKS: tuple[tuple[str, Callable[[Asker], None]], ...] = (
@@ -224,13 +231,13 @@ MODEL_CHECKS: tuple[tuple[str, Callable[[Asker], None]], ...] = (
     ("messages", messages),
     ("too long", too_long),
 )
-"""Name -> check, in the order in which they are asked."""
+"""Names and checks in the order of their requests."""
 
 
 def checks_of(model: Model) -> tuple[tuple[str, Callable[[Asker], None]], ...]:
-    """List what can be asked of a model: a text model sees no pictures."""
+    """Return the checks of a model; a model without a projector gets no picture."""
     return tuple(
-        each for each in MODEL_CHECKS if each[0] != "picture" or model.projector is not None
+        check for check in MODEL_CHECKS if check[0] != "picture" or model.projector is not None
     )
 
 
@@ -245,11 +252,11 @@ def _check_greeting(answer: Answer) -> None:
 
 
 def _content(document: object) -> str:
-    """The answer of a chat; a model that thinks may not have come to one."""
+    """Return the answer of a chat; a model that thinks may end before it answers."""
     message = at(document, "choices", 0, "message")
     content = at(message, "content")
     if not isinstance(content, str) and not at(message, "reasoning_content"):
-        raise _other_shape("choices[0].message.content", document)
+        raise _missing("choices[0].message.content", document)
     if not content or not content.strip():
         reason = excerpt(at(document, "choices", 0, "finish_reason"))
         raise CheckError(f"the answer is empty (finish_reason {reason})")
@@ -257,30 +264,30 @@ def _content(document: object) -> str:
 
 
 def _chunk(line: str) -> Any:
-    if line.startswith(":"):  # A comment, such as a proxy's sign of life.
+    if line.startswith(":"):  # A comment, such as a proxy's keep-alive.
         return None
     name, _, value = line.partition(":")
     try:
         document = json.loads(value if name == "data" else line)
     except (ValueError, RecursionError) as error:
-        raise CheckError(f"a line of the stream is no chunk: {excerpt(line)}") from error
+        raise CheckError(f"a line of the stream is not a chunk: {excerpt(line)}") from error
     if at(document, "error") is not None:
-        raise CheckError(f"an error in the stream: {excerpt(at(document, 'error'))}")
+        raise CheckError(f"the stream contains an error: {excerpt(at(document, 'error'))}")
     return document
 
 
 def _check_usage(usage: object) -> None:
-    asked, answered, total = (
+    prompt, answer, total = (
         _count(at(usage, name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
     )
-    if not asked or not answered or total != asked + answered:
-        found = "missing" if usage is None else excerpt(usage)
-        raise CheckError(f"the tokens are not counted: usage is {found}")
+    if not prompt or not answer or total != prompt + answer:
+        value = "missing" if usage is None else excerpt(usage)
+        raise CheckError(f"usage is {value}; expected token counts that add up")
 
 
 def _count(value: object) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
-def _other_shape(wanted: str, document: object) -> CheckError:
-    return CheckError(f"answers JSON without {wanted}: {excerpt(document)}")
+def _missing(field: str, document: object) -> CheckError:
+    return CheckError(f"the answer has no {field}: {excerpt(document)}")

@@ -1,4 +1,4 @@
-"""What was found: a table for a person, JSON for a program, JUnit XML for a CI."""
+"""The report of the checks: a table, JSON, and JUnit XML."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ops.report.terminal import titled_table
 
 _STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 _TIMED = {"text": "cold (s)", "warm": "warm (s)"}
-"""The two checks whose time is what one wants to know."""
+"""The checks whose time the table shows, and their headings."""
 
 
 def show(console: Console, result: Result) -> None:
-    """Show all checks: the endpoint's, a row a model, and why any failed."""
+    """Print the endpoint's checks, one row per model, and the reasons of failures."""
     name = result.front_end and f", {FRONT_ENDS[result.front_end].title}"
     console.print(f"\n{result.url}{name or ''}", highlight=False, soft_wrap=True)
     for check in result.checks:
         if check.model is None:
             line = Text(f"  {check.name:14}").append(check.outcome, _STYLES[check.outcome])
-            if said := check.note or (check.outcome == "skipped" and check.reason):
-                line.append(f": {said}")
+            if remark := check.note or (check.outcome == "skipped" and check.reason):
+                line.append(f": {remark}")
             console.print(line, soft_wrap=True)
     console.print(_table(result.checks))
     if result.failed:
@@ -39,7 +39,7 @@ def show(console: Console, result: Result) -> None:
 
 
 def line_of(check: Check) -> str:
-    """Say a check that failed in one line."""
+    """Return a failed check in one line."""
     return f"{check.model or 'endpoint'}: {check.name}: {check.reason}"
 
 
@@ -62,7 +62,7 @@ def _cell(check: Check) -> Text:
 
 
 def to_json(result: Result, warnings: Iterable[str]) -> dict[str, Any]:
-    """Write everything down for a program."""
+    """Return the result as a JSON document."""
     return {
         "url": result.url,
         "front_end": result.front_end,
@@ -73,7 +73,7 @@ def to_json(result: Result, warnings: Iterable[str]) -> dict[str, Any]:
 
 
 def to_junit(result: Result) -> str:
-    """Write JUnit XML: a suite for the endpoint and one a model."""
+    """Return JUnit XML with one suite for the endpoint and one per model."""
     root = ET.Element("testsuites", _counts(result.checks), name="smoke")
     suites: dict[str, list[Check]] = {}
     for check in result.checks:

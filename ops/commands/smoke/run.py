@@ -1,4 +1,4 @@
-"""The order of the questions, the time that each takes, and the endpoint left as it was found."""
+"""Run the checks in order, measure their time, and restore the models that were loaded."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from ops.report.terminal import Say
 
 _ENDPOINT_TIMEOUT_S = 10
 Outcome = Literal["ok", "failed", "skipped"]
-"""Only a failure before it can make a check skipped: what cannot be seen is a failure."""
+"""A check is skipped only after an earlier failure; a check without a clear answer fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question to the endpoint, and what came of it."""
+    """The result of one check."""
 
     model: str | None
-    """The model's id; None: about the endpoint itself."""
+    """The model's id; None: a check of the endpoint itself."""
     name: str
     outcome: Outcome
     seconds: float = 0.0
     reason: str = ""
-    """One line, why it failed or was skipped; empty when it is ok."""
+    """Why the check failed or was skipped, in one line; empty when it is ok."""
     note: str = ""
-    """What is worth knowing although it is ok."""
+    """A remark on a check that is ok."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """All that was asked of one endpoint."""
+    """The results of all checks of one endpoint."""
 
     url: str
     front_end: FrontEndName | None
-    """What answers; None: it could not be told."""
+    """The front end that answers; None: not recognised."""
     checks: tuple[Check, ...]
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """What the endpoint does not do, in the order of the questions."""
-        return tuple(each for each in self.checks if each.outcome == "failed")
+        """The failed checks, in their order."""
+        return tuple(check for check in self.checks if check.outcome == "failed")
 
 
 def run(
@@ -64,100 +64,102 @@ def run(
     say: Say,
     warn: Say,
 ) -> Result:
-    """Ask everything once, then bring back what was loaded before, also after an interrupt.
+    """Run each check once, then restore the models that were loaded, also after an interrupt.
 
     Args:
         endpoint: The endpoint.
-        registry: The models that it should offer.
-        models: Those that are asked, in this order, each until it is done.
-        key_declared: Whether it should ask for an API key.
-        random_weights: Whether colours cannot be asked for by name.
-        timeout_s: Seconds for one answer of a model, its load included.
-        say: Takes what is asked at the moment.
-        warn: Takes a line on what could not be left as it was found.
+        registry: The models that the endpoint should offer.
+        models: The models to check, one after another.
+        key_declared: Whether the endpoint should require an API key.
+        random_weights: Whether the models cannot name a colour.
+        timeout_s: Seconds for one answer of a model, including its load.
+        say: Receives the name of the running check.
+        warn: Receives a line when the loaded models could not be restored.
     """
-    asking = _Asking(endpoint.key, say)
-    found = _ask_endpoint(
-        asking, endpoint, registry, key_declared, min(timeout_s, _ENDPOINT_TIMEOUT_S)
+    checks = _Checks(endpoint.key, say)
+    before = _check_endpoint(
+        checks, endpoint, registry, key_declared, min(timeout_s, _ENDPOINT_TIMEOUT_S)
     )
-    untouched = bool(asking.over)
+    untouched = bool(checks.ended)
     try:
         for number, model in enumerate(models):
             asker = Asker(
                 endpoint=endpoint, model=model, timeout_s=timeout_s, random_weights=random_weights
             )
-            _ask_model(asking, asker, loaded=number == 0 and model.id in found.loaded)
+            _check_model(checks, asker, loaded=number == 0 and model.id in before.loaded)
     finally:
         if not untouched:
-            say("leaving the endpoint as it was")
+            say("restoring the models that were loaded")
             try:
-                asked = [model.id for model in models]
-                residents.bring_back(endpoint, found, asked, timeout_s=timeout_s)
-            except CheckError as failed:
-                warn(f"not left as it was found: {asking.shown(failed)}")
+                used = [model.id for model in models]
+                residents.restore(endpoint, before, used, timeout_s=timeout_s)
+            except CheckError as error:
+                warn(f"the loaded models were not restored: {checks.shown(error)}")
     return Result(
         url=endpoint.url,
-        front_end=None if found.front_end is None else found.front_end.name,
-        checks=tuple(asking.checks),
+        front_end=None if before.front_end is None else before.front_end.name,
+        checks=tuple(checks.results),
     )
 
 
-def _ask_endpoint(
-    asking: _Asking,
+def _check_endpoint(
+    checks: _Checks,
     endpoint: Endpoint,
     registry: tuple[Model, ...],
     key_declared: bool,
     timeout_s: float,
 ) -> residents.Residents:
-    """Ask the endpoint itself, and see what it is and what is loaded."""
-    ask = partial(asking.ask, model=None)
+    """Check the endpoint itself; return its front end and the models that it has loaded."""
+    check = partial(checks.run, model=None)
     wanted = [model.id for model in registry]
-    ask("reachable", partial(endpoint_checks.reachable, endpoint, timeout_s=timeout_s))
-    found = residents.Residents() if asking.over else residents.find(endpoint, timeout_s=timeout_s)
-    key = partial(endpoint_checks.key, endpoint, found.front_end, declared=key_declared)
-    # Before the list, which may be refused without the key.
-    ask("key", partial(key, timeout_s=timeout_s))
-    ask("models", partial(endpoint_checks.models, endpoint, wanted, timeout_s=timeout_s))
-    unknown_model = partial(endpoint_checks.unknown_model, endpoint, found.front_end)
-    ask("unknown model", partial(unknown_model, timeout_s=timeout_s))
-    return found
+    check("reachable", partial(endpoint_checks.reachable, endpoint, timeout_s=timeout_s))
+    before = (
+        residents.Residents() if checks.ended else residents.find(endpoint, timeout_s=timeout_s)
+    )
+    key = partial(endpoint_checks.key, endpoint, before.front_end, declared=key_declared)
+    # Before the list, which the endpoint may refuse without the key.
+    check("key", partial(key, timeout_s=timeout_s))
+    check("models", partial(endpoint_checks.models, endpoint, wanted, timeout_s=timeout_s))
+    unknown_model = partial(endpoint_checks.unknown_model, endpoint, before.front_end)
+    check("unknown model", partial(unknown_model, timeout_s=timeout_s))
+    return before
 
 
-def _ask_model(asking: _Asking, asker: Asker, *, loaded: bool) -> None:
-    """Ask one model everything, so that it is loaded once."""
-    for name, question in checks_of(asker.model):
-        note = "it was loaded already" if name == "text" and loaded else ""
-        asking.ask(name, partial(question, asker), model=asker.model.id, note=note)
+def _check_model(checks: _Checks, asker: Asker, *, loaded: bool) -> None:
+    """Run all checks of one model in a row, so that it is loaded once."""
+    for name, request in checks_of(asker.model):
+        note = "already loaded" if name == "text" and loaded else ""
+        checks.run(name, partial(request, asker), model=asker.model.id, note=note)
 
 
-class _Asking:
-    """Asks one thing after the other and keeps what came of it."""
+class _Checks:
+    """Runs one check after another and keeps their results."""
 
     def __init__(self, key: str, say: Say) -> None:
-        self.checks: list[Check] = []
-        self.over = ""
-        """Why nothing is asked any more; empty while something is."""
-        self._over_for: dict[str | None, str] = {}
+        self.results: list[Check] = []
+        self.ended = ""
+        """Why all further checks are skipped; empty while they run."""
+        self._ended_models: dict[str | None, str] = {}
         self._key = key
         self._say = say
 
-    def ask(
-        self, name: str, question: Callable[[], str | None], *, model: str | None, note: str = ""
+    def run(
+        self, name: str, request: Callable[[], str | None], *, model: str | None, note: str = ""
     ) -> None:
-        """Ask, unless an earlier answer has made that pointless; a question may return a note."""
+        """Run a check, or skip it after a failure that made it pointless."""
         begin = time.monotonic()
         outcome: Outcome = "skipped"
-        reason = self.over or self._over_for.get(model, "")
+        reason = self.ended or self._ended_models.get(model, "")
         if not reason:
             self._say(f"{model or 'endpoint'}: {name}")
             try:
-                note = question() or note
+                note = request() or note
                 outcome = "ok"
-            except CheckError as failed:
+            except CheckError as error:
                 outcome = "failed"
-                reason = self.shown(failed)
-                self._stop(failed.ends, model, f"not asked, because {name!r} failed", reason)
-        self.checks.append(
+                reason = self.shown(error)
+                self._stop(error.ends, model, f"skipped because {name!r} failed", reason)
+        self.results.append(
             Check(
                 name=name,
                 model=model,
@@ -168,13 +170,13 @@ class _Asking:
             )
         )
 
-    def shown(self, failed: CheckError) -> str:
-        """The reason in one line; an endpoint that answers what it was sent shows no key here."""
-        text = str(failed)
+    def shown(self, error: CheckError) -> str:
+        """Return the reason in one line, without a key that the endpoint may have echoed."""
+        text = str(error)
         return one_line(text.replace(self._key, "***") if self._key else text)
 
     def _stop(self, ends: Ends, model: str | None, why: str, reason: str) -> None:
         if ends == "endpoint":
-            self.over = why
+            self.ended = why
         elif ends == "model" and model is not None:
-            self._over_for[model] = f"{why}: {reason}"
+            self._ended_models[model] = f"{why}: {reason}"

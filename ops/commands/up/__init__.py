@@ -1,1 +1,1 @@
-"""`up` and `down`: the whole way on this machine."""
+"""`up`: the whole deployment on this machine."""

@@ -11,7 +11,7 @@ app = command_app()
 
 @app.command()
 def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
-    """Start an embedded cluster, deploy the stack into it, and serve the registry beside it.
+    """Start the embedded cluster, deploy the stack into it, and serve the models beside it.
 
     Example: `python -m ops up`
     """
@@ -21,6 +21,6 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
 
     deployed = run(state_dir, settings=PRODUCTION, say=say)
     summary.show_deployed(CONSOLE, deployed)
-    waiting = [each for each in deployed.workloads if not each.settled]
+    waiting = [workload for workload in deployed.workloads if not workload.settled]
     if waiting:
-        raise OpsError(f"{waiting[0].kind} {waiting[0].name} waits: {waiting[0].reason}")
+        raise OpsError(f"{waiting[0].kind} {waiting[0].name} is not ready: {waiting[0].reason}")

@@ -1,4 +1,4 @@
-"""The whole way on this machine: the stack in an embedded cluster, and its models served."""
+"""Deploy the stack into the embedded cluster, and serve tiny models on this machine."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ _SETTLE_TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What `up` made."""
+    """The results of `up`."""
 
     settings: Settings
-    """What it is a copy of."""
+    """The settings that the stack was synthesized from."""
     cluster: EmbeddedCluster
     namespace: str
     way: str
-    """`Terraform`, or `server-side apply`, and why."""
+    """How the stack was deployed: `Terraform`, or `server-side apply` and why."""
     objects: tuple[Manifest, ...]
     workloads: tuple[Workload, ...]
     store: LocalStore
-    """What the cluster's download and warm-up would have made, made here of tiny models."""
+    """The volume with tiny models, filled on this machine by the download and warm-up programs."""
     served: Served
-    """What the cluster's serving pod would do, done here over that store."""
+    """The front end that serves that volume on this machine."""
     answers: tuple[Answer, ...]
-    """What each model said about a picture."""
+    """Each model's answer about a picture."""
 
 
 def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
-    """Start the embedded cluster, deploy the stack into it, serve the registry and ask it.
+    """Start the embedded cluster, deploy the stack, serve the models and ask each a question.
 
     Args:
         state_dir: The cluster's directory.
-        settings: Production's, from which the stack is synthesized.
-        say: Takes a line for the operator.
+        settings: The settings that the stack is synthesized from.
+        say: Receives a line for the operator.
 
     Raises:
         OpsError: when a part does not start, an object is refused, or a model does not answer.
@@ -68,7 +68,7 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     with Cluster(target) as kube:
         way = _deploy(Terraform(synthesized.directory), kube, objects, say)
         workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
-    say("no container runs there: the same programs fill and warm a store here, and serve it")
+    say("the cluster runs no containers: download, warm-up and front end run on this machine")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
     front_end = serve.choose(None, say)
     served = serve.start(
@@ -80,7 +80,7 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
         residents=serve.production_residents(settings, front_end, say=say),
         api_key_env=settings.llama_swap.api_key_env,
     )
-    say(f"{served.front_end} is ready at {served.url}; asking each model about a picture")
+    say(f"{served.front_end} is ready at {served.url}; sending each model a picture")
     return Deployed(
         settings=settings,
         cluster=cluster,
@@ -95,14 +95,14 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
 
 
 def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], say: Say) -> str:
-    """Deploy by Terraform where it can be had, and say which way it was."""
+    """Deploy with Terraform if it gets the provider; return how the stack was deployed."""
     try:
         terraform.init()
     except ProviderUnavailableError as error:
-        say("deploying by server-side apply")
+        say("deploying with server-side apply")
         kube.apply(objects)
         return f"server-side apply, because {error}"
-    say("deploying by Terraform, state in PostgreSQL")
+    say("deploying with Terraform, state in PostgreSQL")
     terraform.push_empty_state()
     start_over = "To start over: `python -m ops down --delete-data`"
     try:
@@ -113,7 +113,7 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
         if "already exists" not in str(error):
             raise
         raise OpsError(
-            f"{error} an earlier `up` made it without Terraform. {start_over}"
+            f"{error} (an earlier `up` created it without Terraform). {start_over}"
         ) from error
     verify(terraform)
-    return "Terraform, state in PostgreSQL; a plan afterwards finds no changes"
+    return "Terraform, state in PostgreSQL; a new plan finds no changes"

@@ -1,4 +1,4 @@
-"""What the operator reads after a deploy: objects, pods, endpoint, budget, what next."""
+"""The summary of `up`: objects, workloads, models, budget, endpoint, and next steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ops.terraform.manifests import Manifest
 
 
 def show_deployed(console: Console, deployed: Deployed) -> None:
-    """Show what `up` made."""
+    """Print the results of `up`."""
     _show_objects(console, deployed.objects)
     show_workloads(console, deployed.workloads)
     _show_models(console, load(), deployed.settings.node)
@@ -30,89 +30,89 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     _show_answers(console, deployed)
     settings = deployed.settings
     service = f"{settings.service}.{deployed.namespace}.svc.cluster.local:{settings.port}"
-    console.print(f"\nDeployed by {deployed.way}.", highlight=False)
+    console.print(f"\nDeployed with {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
     console.print(
-        "Here the node is played by kwok: pods are scheduled, no container runs. A port-forward "
-        "to the pod ends at the front end above.",
+        "In this cluster kwok simulates the node: pods are scheduled, but no container runs. A "
+        "port-forward to the pod ends at the front end above.",
         soft_wrap=True,
     )
     key = deployed.served.key
     with_key = f'{KEY_VARIABLE}="{key.in_shell}" ' if key else ""
     console.print("\nNext:", style="bold")
-    for command, what in (
+    for command, purpose in (
         ('eval "$(python -m ops env)"', "point kubectl, terraform and cdktf at this cluster"),
-        (f"kubectl -n {deployed.namespace} get all", "look around"),
+        (f"kubectl -n {deployed.namespace} get all", "list the objects"),
         (
             f"{with_key}python -m ops smoke --url {deployed.served.url} --random-weights",
-            "check all that an endpoint has to do",
+            "check the endpoint",
         ),
         ("$EDITOR llama_swap_config/registry.py", "change a model"),
-        ("python -m ops plan", "see what that changes"),
-        ("make up", "deploy it here; make down ends everything"),
+        ("python -m ops plan", "show what the change does"),
+        ("make up", "deploy it here; make down stops everything"),
         (
             f"python -m ops weights status {_here(deployed.store.volume)} "
             f"--lock {_here(deployed.store.lock_path)}",
-            "the store against its lock",
+            "compare the volume with its lock",
         ),
     ):
-        console.print(f"  {command:40} # {what}", highlight=False, soft_wrap=True)
+        console.print(f"  {command:40} # {purpose}", highlight=False, soft_wrap=True)
 
 
 def _here(path: Path) -> Path:
-    """Say a path as one types it in this directory."""
+    """Return a path relative to the current directory, if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _show_answers(console: Console, deployed: Deployed) -> None:
-    title = f"Asked about a picture, through {deployed.served.front_end}"
+    title = f"Answers about a picture, through {deployed.served.front_end}"
     numbers = ("swap", "answer")
-    table = titled_table(title, "model", *numbers, "says", right=numbers)
-    for each in deployed.answers:
+    table = titled_table(title, "model", *numbers, "text", right=numbers)
+    for answer in deployed.answers:
         table.add_row(
-            each.model,
-            f"{each.swap_s:.2f} s",
-            f"{1000 * each.answer_s:.0f} ms",
-            Text(" ".join(each.text.split())[:40]),
+            answer.model,
+            f"{answer.swap_s:.2f} s",
+            f"{1000 * answer.answer_s:.0f} ms",
+            Text(" ".join(answer.text.split())[:40]),
         )
     console.print(table)
     console.print(
-        "These models are tiny and their weights are random: what they say means nothing, and "
-        "their times are those of the way to a model.",
+        "These models are tiny and their weights are random: their answers mean nothing, and the "
+        "times are those of a swap and a request, not of a real model.",
         soft_wrap=True,
     )
-    console.print("\nAsk it yourself:", style="bold")
+    console.print("\nTry it:", style="bold")
     console.print(f"  {curl_command(deployed.served)}", highlight=False, soft_wrap=True)
 
 
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
     table = titled_table("Objects", "kind", "name")
-    for each in objects:
-        table.add_row(each["kind"], each["metadata"]["name"])
+    for manifest in objects:
+        table.add_row(manifest["kind"], manifest["metadata"]["name"])
     console.print(table)
 
 
 def _show_models(console: Console, declaration: Declaration, node: Node) -> None:
     numbers = ("GiB", "context")
     table = titled_table("Models", "model", "files", *numbers, right=numbers)
-    for each in declaration.locked:
+    for locked in declaration.locked:
         table.add_row(
-            each.model.id,
-            " + ".join(file.name for file in each.files),
-            f"{each.size_bytes / 2**30:.2f}",
-            str(each.model.context),
+            locked.model.id,
+            " + ".join(file.name for file in locked.files),
+            f"{locked.size_bytes / 2**30:.2f}",
+            str(locked.model.context),
         )
     console.print(table)
     console.print(f"Budget: {budget_line(declaration, node)}", highlight=False, soft_wrap=True)
 
 
 def budget_line(declaration: Declaration, node: Node) -> str:
-    """Say what the models take of production's card, volume and memory."""
-    found = fit(declaration.locked, declaration.residency, node)
-    each = ", ".join(f"{model.id} {model.vram.total_mib:.0f}" for model in found.models)
-    sets = [" + ".join(of.models) for of in found.sets if of.reachable]
+    """Return one line on the models' share of production's card, volume and memory."""
+    result = fit(declaration.locked, declaration.residency, node)
+    models = ", ".join(f"{model.id} {model.vram.total_mib:.0f}" for model in result.models)
+    sets = [" + ".join(resident.models) for resident in result.sets if resident.reachable]
     how = f"together {' or '.join(sets)}" if sets else "one at a time"
     return (
-        f"{each} MiB of {found.card.share}, {how}. {node_line(found)} `python -m ops fit` shows "
-        "the terms."
+        f"{models} MiB of {result.card.share}, {how}. {node_line(result)} `python -m ops fit` "
+        "shows the terms."
     )

@@ -1,1 +1,1 @@
-"""`python -m ops window`: the card for a while, and back to whom it was taken from."""
+"""`window`: borrow the GPU from its other users, then restore them."""

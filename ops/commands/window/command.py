@@ -1,4 +1,4 @@
-"""The command `window`: the card for a while, and back to whom it was taken from."""
+"""The command `window`."""
 
 from __future__ import annotations
 
@@ -21,39 +21,48 @@ def window(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to run, behind `--`; left out: the window is held until Ctrl-C or its end.",
+            help="Command to run, after `--` (default: hold the window until Ctrl-C or its end).",
             show_default=False,
         ),
     ] = None,
     for_: Annotated[
         int,
         typer.Option(
-            "--for", parser=duration, metavar="DURATION", help="How long: 90s, 30m or 1h30m."
+            "--for",
+            parser=duration,
+            metavar="DURATION",
+            help="Length of the window, such as 90s, 30m or 1h30m.",
         ),
     ] = "30m",  # type: ignore[assignment]  # Read by the parser, as from the command line.
     wait: Annotated[
         int,
         typer.Option(
-            "--wait", parser=duration, metavar="DURATION", help="For the opening, at most."
+            "--wait",
+            parser=duration,
+            metavar="DURATION",
+            help="Longest time to wait for the window to open.",
         ),
     ] = "15m",  # type: ignore[assignment]
     restore: Annotated[
-        bool, typer.Option("--restore", help="Only put back what a killed window took.")
+        bool, typer.Option("--restore", help="Only restore what a killed window took, and exit.")
     ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Only say whose a window is.")] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show who holds the window and exit.")
+    ] = False,
 ) -> None:
-    """Take the GPU from whom it is shared with, for a while or a command, and give it back.
+    """Borrow the GPU from its other users while a command runs, then restore them.
 
-    The command finds the endpoint in LLAMA_SWAP_URL and OPENAI_BASE_URL; its exit code is
-    passed on, 124 where the time was up. With IMMICH_API_KEY (and IMMICH_URL, where the settings'
-    address is not reached from here) Immich's queues are paused meanwhile.
+    The command finds the endpoint in LLAMA_SWAP_URL and OPENAI_BASE_URL. The exit code is the
+    command's, or 124 if the window ended first. With IMMICH_API_KEY set, Immich's queues are
+    paused during the window; IMMICH_URL replaces the address from the settings if this machine
+    does not reach it.
 
-    Example: `python -m ops window --for 30m -- python bench.py`
+    Example: `python -m ops window --for 30m -- python -m ops smoke`
     """
     if sum((bool(command), restore, status)) > 1:
         raise typer.BadParameter("a command, --restore and --status exclude each other")
     if command and shutil.which(command[0]) is None:
-        raise OpsError(f"{command[0]} is not on PATH and no program; nothing was changed")
+        raise OpsError(f"{command[0]} is not a program on PATH; nothing was changed")
     from in_pod.gpu_window.errors import WindowError
     from ops.cluster.api import KubeApi
     from ops.cluster.environment import check_cluster
@@ -64,8 +73,8 @@ def window(
     settings = PRODUCTION.gpu_window
     if settings is None:
         raise OpsError(
-            "gpu_window is not set in stacks/production.py; it names the Deployments that share "
-            "the card"
+            "gpu_window is not set in stacks/production.py; expected the Deployments that share "
+            "the card. Set it"
         )
     target = check_cluster()
     namespace = PRODUCTION.namespace
@@ -86,12 +95,12 @@ def window(
                 namespace=namespace,
                 access=access,
                 forward=lambda: to_endpoint(
-                    target, PRODUCTION, otherwise="look whether the pod still runs"
+                    target, PRODUCTION, remedy="check that the pod still runs"
                 ),
                 command=command or (),
                 for_s=for_,
                 wait_s=wait,
-                # What the command prints may be read by a program.
+                # A program may read the command's standard output.
                 say=partial(say, console=ASIDE) if command else say,
                 warn=warn,
             )

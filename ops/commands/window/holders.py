@@ -1,4 +1,4 @@
-"""Who holds the card: the pods that asked for a GPU and got a node."""
+"""Find the pods that hold the GPU: those that request one and are on a node."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from in_pod.gpu_window.api import Api
 from in_pod.gpu_window.pods import pod_text
 
 _RESOURCE = "nvidia.com/gpu"
-_EVERY_S = 15
+_REFRESH_S = 15
 
 
 class Holders:
-    """Looks through all namespaces, now and then, where the account may."""
+    """Looks for them in all namespaces, every 15 s, if the account may list pods."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._looked = float("-inf")
-        self._found = ""
+        self._looked_at = float("-inf")
+        self._names = ""
 
     def line(self) -> str:
-        """Name them; empty where there are none, or where the account may not look."""
-        if time.monotonic() - self._looked >= _EVERY_S:
-            self._looked = time.monotonic()
-            self._found = ", ".join(self._look())
-        return self._found
+        """Return their names; empty if there are none or the account may not list pods."""
+        if time.monotonic() - self._looked_at >= _REFRESH_S:
+            self._looked_at = time.monotonic()
+            self._names = ", ".join(self._look())
+        return self._names
 
     def _look(self) -> Iterator[str]:
-        going = "status.phase!=Succeeded,status.phase!=Failed"
+        active = "status.phase!=Succeeded,status.phase!=Failed"
         try:
-            status, answer = self._api.request("GET", f"/api/v1/pods?fieldSelector={going}")
+            status, answer = self._api.request("GET", f"/api/v1/pods?fieldSelector={active}")
         except ConnectionError:
             return
         if status >= 400:
             return
         for pod in answer["items"]:
-            if pod["spec"].get("nodeName") and _asks_for_gpu(pod):
+            if pod["spec"].get("nodeName") and _requests_gpu(pod):
                 yield f"{pod['metadata']['namespace']}/{pod_text(pod)}"
 
 
-def _asks_for_gpu(pod: dict[str, Any]) -> bool:
+def _requests_gpu(pod: dict[str, Any]) -> bool:
     containers = pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
-    requests = (each.get("resources", {}).get("requests", {}) for each in containers)
-    return any(int(each.get(_RESOURCE, 0)) for each in requests)
+    requests = (container.get("resources", {}).get("requests", {}) for container in containers)
+    return any(int(request.get(_RESOURCE, 0)) for request in requests)

@@ -1,8 +1,7 @@
-"""What a window is opened for: a command, or a while in which whoever opened it does as they like.
+"""Run a command in an open window, or hold the window without one.
 
-The command gets a process group of its own, in the foreground of the terminal as a shell does it:
-Ctrl-C ends the command, and the window with it, and the deadline ends all that the command
-started.
+The command gets its own process group in the foreground of the terminal, as in a shell: Ctrl-C
+ends the command, and the window with it; the deadline ends all processes that the command started.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from ops.report.durations import clock, span
 from ops.report.terminal import CONSOLE, Say
 
 TIME_IS_UP = 124
-"""The exit code of a command that the deadline ended, as timeout(1) has it."""
+"""The exit code of a command that the deadline ended, as with timeout(1)."""
 _GRACE_S = 10
-_SAY_S = 300
+_REPORT_S = 300
 
 
 def run_command(
@@ -33,20 +32,20 @@ def run_command(
     say: Say,
     sleep: Callable[[float], None],
 ) -> int:
-    """Run a command until it ends or the window's deadline comes; what it writes is its own.
+    """Run a command until it ends or the window's deadline passes.
 
     Args:
-        window: Whose deadline counts, and whose heartbeat goes on.
+        window: The open window; its heartbeat continues.
         command: The program and its arguments.
-        env: Added to its environment.
-        say: Takes a line for the operator.
+        env: Variables to add to its environment.
+        say: Receives a line for the operator.
         sleep: Sleeps for so many seconds; what it raises ends the command.
 
     Returns:
-        Its exit code, 128 and the signal where one ended it; 124 where the deadline did.
+        The command's exit code; 128 plus the signal that ended it; 124 if the deadline ended it.
 
     Raises:
-        LostError: when another one took the window; the command is ended.
+        LostError: when another holder took the window; the command is ended.
     """
     heartbeat = _Heartbeat(window, say)
     deadline = window.record.deadline
@@ -57,7 +56,7 @@ def run_command(
         try:
             while process.poll() is None:
                 if window.now() >= deadline:
-                    say(f"the time is up: SIGTERM to {command[0]}, SIGKILL {_GRACE_S} s later")
+                    say(f"the time is up: SIGTERM to {command[0]}, SIGKILL after {_GRACE_S} s")
                     return TIME_IS_UP
                 heartbeat.beat()
                 sleep(min(window.timing.poll_s, 0.2))
@@ -69,17 +68,19 @@ def run_command(
 
 
 def hold(window: Window, *, url: str, say: Say, sleep: Callable[[float], None]) -> None:
-    """Keep the window open until Ctrl-C or its deadline, showing what is left."""
+    """Hold the window until Ctrl-C or its deadline, and show the remaining time."""
     heartbeat = _Heartbeat(window, say)
     deadline = window.record.deadline
-    said = float("inf")
+    reported_s = float("inf")
     with CONSOLE.status("") as status:
         try:
             while (left_s := deadline - window.now()) > 0:
-                line = f"{url} until {clock(deadline)}, {span(left_s)} left; Ctrl-C gives it back"
+                line = (
+                    f"{url} until {clock(deadline)}, {span(left_s)} left; Ctrl-C ends the window"
+                )
                 status.update(line)
-                if said - left_s >= _SAY_S and not CONSOLE.is_terminal:
-                    said = left_s
+                if reported_s - left_s >= _REPORT_S and not CONSOLE.is_terminal:
+                    reported_s = left_s
                     say(line)
                 heartbeat.beat()
                 sleep(min(window.timing.poll_s, 0.5))
@@ -89,7 +90,7 @@ def hold(window: Window, *, url: str, say: Say, sleep: Callable[[float], None]) 
 
 
 class _Heartbeat:
-    """Goes on without an API server for a while, and says so once."""
+    """Renews the window, tolerates a silent API server for a while, and reports it once."""
 
     def __init__(self, window: Window, say: Say) -> None:
         self._window, self._say = window, say
@@ -100,7 +101,7 @@ class _Heartbeat:
             self._window.beat(patiently=False)
         except UnansweredError as error:
             if not self._is_silent:
-                self._say(f"{error}; the window stays open, its heartbeat is tried again")
+                self._say(f"{error}; the window stays open, and the heartbeat is retried")
             self._is_silent = True
         else:
             if self._is_silent:
@@ -110,7 +111,7 @@ class _Heartbeat:
 
 @contextmanager
 def _in_foreground() -> Iterator[Callable[[], None] | None]:
-    """Give what is started the terminal, if there is one, and take it back afterwards."""
+    """Give the terminal, if there is one, to the started process, and take it back afterwards."""
     try:
         terminal = sys.stdin.fileno()
         is_ours = os.tcgetpgrp(terminal) == os.getpgrp()
@@ -124,7 +125,7 @@ def _in_foreground() -> Iterator[Callable[[], None] | None]:
         os.tcsetpgrp(terminal, os.getpgrp())
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
 
-    # Whoever is not in the foreground is stopped for taking the terminal, unless it ignores that.
+    # A background process that takes the terminal is stopped, unless it ignores SIGTTOU.
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         yield prepare
@@ -136,7 +137,7 @@ def _in_foreground() -> Iterator[Callable[[], None] | None]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        # One that was stopped by Ctrl-Z hears nothing else.
+        # A process that Ctrl-Z stopped handles SIGTERM only after SIGCONT.
         os.killpg(process.pid, signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_GRACE_S)

@@ -1,4 +1,4 @@
-"""Open a window: pause the others' work, take the card from them, give it to llama-swap."""
+"""Open a window: pause Immich's queues, scale the tenants to 0, and start llama-swap."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ops.errors import OpsError
 
 
 def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
-    """Refuse to open a window for what is not there; nothing is changed.
+    """Check that all Deployments of a window exist.
 
     Raises:
-        OpsError: naming the Deployment, and the setting that names it.
+        OpsError: naming the missing Deployment and the setting that names it.
     """
-    for each in tenants:
-        if window.deployment(each.namespace, each.deployment) is None:
+    for tenant in tenants:
+        if window.deployment(tenant.namespace, tenant.deployment) is None:
             raise OpsError(
-                f"gpu_window.tenants names Deployment {each.namespace}/{each.deployment}, which "
-                "does not exist; correct stacks/production.py, or KUBE_CTX"
+                f"gpu_window.tenants names Deployment {tenant.namespace}/{tenant.deployment}, "
+                "which does not exist; correct stacks/production.py, or KUBE_CTX"
             )
     if window.deployment(window.namespace, ENDPOINT_DEPLOYMENT) is None:
         raise OpsError(
@@ -35,20 +35,20 @@ def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
         )
 
 
-def as_it_is(tenant: GpuTenant, found: Document, ready_pods: int) -> Tenant:
-    """Say what a Deployment has, to be put back."""
-    replicas: int = found["spec"].get("replicas", 1)
+def tenant_state(tenant: GpuTenant, deployment: Document, ready_pods: int) -> Tenant:
+    """Return the state of a tenant's Deployment that the window will restore."""
+    replicas: int = deployment["spec"].get("replicas", 1)
     return Tenant(
         namespace=tenant.namespace,
         deployment=tenant.deployment,
         replicas=replicas,
-        # A pod that was just scaled down is ready until the controller has seen that.
+        # A pod that was just scaled down stays ready until the controller has seen it.
         ready=min(replicas, ready_pods),
     )
 
 
 class Opening:
-    """The steps of opening a window that is ours, in their order, within a limit in all."""
+    """The steps that open a window of ours, in their order and within one time limit."""
 
     def __init__(self, window: Window, *, wait_s: float, holders: Holders) -> None:
         self._window = window
@@ -59,15 +59,17 @@ class Opening:
     def record(
         self, tenants: tuple[GpuTenant, ...], immich: Immich | None, queues: tuple[str, ...]
     ) -> Record:
-        """Write down what there will be to put back, before anything of it is changed."""
+        """Record what the window will restore, before it changes anything."""
         window = self._window
         running: tuple[str, ...] = ()
         if immich is not None:
-            found = immich.queues()
-            running = tuple(each for each in queues if each in found and not found[each].is_paused)
+            states = immich.queues()
+            running = tuple(
+                name for name in queues if name in states and not states[name].is_paused
+            )
         record = replace(
             window.record,
-            tenants=tuple(self._tenant(each) for each in tenants),
+            tenants=tuple(self._tenant(tenant) for tenant in tenants),
             llama_swap_replicas=ENDPOINT_REPLICAS,
             queues=running,
         )
@@ -75,35 +77,39 @@ class Opening:
         return record
 
     def _tenant(self, tenant: GpuTenant) -> Tenant:
-        found = self._window.deployment(tenant.namespace, tenant.deployment)
-        if found is None:
-            raise OpsError(f"Deployment {tenant.namespace}/{tenant.deployment} is gone")
-        return as_it_is(tenant, found, self._window.ready_pods(tenant.namespace, found))
+        deployment = self._window.deployment(tenant.namespace, tenant.deployment)
+        if deployment is None:
+            raise OpsError(
+                f"Deployment {tenant.namespace}/{tenant.deployment} no longer exists; deploy it, "
+                "then retry"
+            )
+        ready_pods = self._window.ready_pods(tenant.namespace, deployment)
+        return tenant_state(tenant, deployment, ready_pods)
 
     def pause(self, immich: Immich, names: tuple[str, ...]) -> None:
-        """Pause queues, and wait until the jobs that run have ended."""
+        """Pause the recorded queues, and wait until their running jobs have ended."""
         for name in self._window.record.queues:
             self._window.renew()
             immich.set_paused(name, True)
 
         def active() -> str:
-            found = immich.queues()
-            running = {name: found[name].active for name in names if name in found}
-            lines = [f"{count} of {name}" for name, count in running.items() if count]
-            return f"Immich's jobs that run: {', '.join(lines)}" if lines else ""
+            states = immich.queues()
+            running = {name: states[name].active for name in names if name in states}
+            counts = [f"{count} of {name}" for name, count in running.items() if count]
+            return f"Immich's running jobs: {', '.join(counts)}" if counts else ""
 
         self._wait(active)
 
     def take_card(self) -> None:
-        """Scale the others to 0, and wait until their pods are gone."""
+        """Scale the tenants to 0, and wait until their pods have ended."""
         tenants = self._window.record.tenants
-        for each in tenants:
-            self._scale(each.namespace, each.deployment, 0)
-        for each in tenants:
-            self._wait(partial(self._window.lingering, each.namespace, each.deployment))
+        for tenant in tenants:
+            self._scale(tenant.namespace, tenant.deployment, 0)
+        for tenant in tenants:
+            self._wait(partial(self._window.lingering, tenant.namespace, tenant.deployment))
 
     def give_card(self) -> None:
-        """Scale llama-swap to its declared replicas, and wait until it is ready."""
+        """Scale llama-swap to its declared replicas, and wait until its pod is ready."""
         window = self._window
         self._scale(window.namespace, ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS)
 
@@ -119,10 +125,10 @@ class Opening:
         if problem:
             raise OpsError(problem)
 
-    def _wait(self, look: Callable[[], str]) -> None:
-        waiting = self._window.wait(look, self._until - time.monotonic())
+    def _wait(self, pending: Callable[[], str]) -> None:
+        waiting = self._window.wait(pending, self._until - time.monotonic())
         if waiting:
             raise OpsError(
-                f"not open after {self._wait_s:.0f} s, still waiting for {waiting}; --wait waits "
-                "longer"
+                f"the window is not open after {self._wait_s:.0f} s: waiting for {waiting}. Pass "
+                "a longer --wait"
             )

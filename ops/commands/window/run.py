@@ -1,4 +1,4 @@
-"""A window from its opening to the moment when everything is as before."""
+"""Open a window, run a command in it, and restore everything."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from ops.report.durations import clock, span
 from ops.report.terminal import Say
 
 Forward = Callable[[], AbstractContextManager[str]]
-"""Opens a way to the endpoint, and gives its address on this machine."""
+"""Forwards a local port to the endpoint, and yields its address on this machine."""
 
 _NOTE = (
-    "- the card is being given back, which goes on; kill -9 would leave it to "
-    "python -m ops window --restore"
+    "- still restoring the GPU's other users; after a kill -9, run python -m ops window --restore"
 )
 
 
@@ -35,7 +34,7 @@ class ImmichAccess:
     """How this machine reaches Immich."""
 
     url: str | None
-    """Left out: the one of the settings."""
+    """The address (default: the settings')."""
     key: str | None
 
 
@@ -53,27 +52,26 @@ def run(
     warn: Say,
     timing: Timing | None = None,
 ) -> int:
-    """Open a window, run a command in it, and give everything back whatever happens.
+    """Open a window, run a command in it, and restore everything whatever happens.
 
     Args:
         api: The API server.
-        settings: Who has the card.
-        namespace: The endpoint's.
-        access: Immich's address and key, where there are any.
-        forward: A way to the endpoint.
-        command: What to run; empty: the window is held until Ctrl-C or its end.
-        for_s: Seconds that the card is had, counted from the moment at which the endpoint is
-            ready.
+        settings: The tenants that share the card.
+        namespace: The endpoint's namespace.
+        access: Immich's address and key.
+        forward: Forwards a local port to the endpoint.
+        command: The command; empty: hold the window until Ctrl-C or its end.
+        for_s: Length of the window in seconds, counted from when the endpoint is ready.
         wait_s: Seconds that the opening may take.
-        say: Takes a line of progress.
-        warn: Takes a warning.
-        timing: Left out: what fits a real cluster.
+        say: Receives a line of progress.
+        warn: Receives a warning.
+        timing: Intervals and time limits (default: those for a real cluster).
 
     Returns:
-        The command's exit code; 124 where the deadline ended it.
+        The command's exit code, or 124 if the deadline ended it.
 
     Raises:
-        OpsError: when it cannot be opened, and when something remains to be put back.
+        OpsError: when the window cannot be opened, or something could not be restored.
     """
     window = Window(api, namespace=namespace, say=say, timing=timing)
     names, immich = _immich(settings, access, say=say, timing=timing)
@@ -83,7 +81,7 @@ def run(
         if names and immich is None:
             warn(
                 "IMMICH_API_KEY is not set: Immich's queues are not paused, and jobs that arrive "
-                f"meanwhile ({', '.join(names)}) will fail and are not tried again"
+                f"during the window ({', '.join(names)}) will fail and are not retried"
             )
         failure: BaseException | None = None
         code = 0
@@ -100,17 +98,17 @@ def run(
                     url = opened.enter_context(forward())
                 code = _use(window, command, url, say=say, sleep=ending.sleep)
         except LostError as error:
-            raise OpsError(f"{error}; nothing more is done here") from error
+            raise OpsError(f"{error}; this command restores nothing") from error
         except BaseException as error:
             failure = error
-            say(_why(error))
+            say(_end_reason(error))
         try:
             remains = restore(window, immich)
         except UnansweredError as error:
-            raise OpsError(f"{error}; {_later(window, settings)}") from error
+            raise OpsError(f"{error}; {_unrestored(window, settings)}") from error
     if remains:
         raise OpsError("; ".join(remains)) from failure
-    say("everything is as before")
+    say("everything is restored")
     if failure is not None:
         raise failure
     return code
@@ -125,14 +123,14 @@ def restore_only(
     say: Say,
     timing: Timing | None = None,
 ) -> None:
-    """Put back what a window left that did not end by itself.
+    """Restore what a killed window took.
 
     Raises:
-        OpsError: when its owner lives, or something remains.
+        OpsError: when the window's holder is alive, or something could not be restored.
     """
     window = Window(api, namespace=namespace, say=say, timing=timing)
     if not window.find():
-        say("no window is open: nothing to restore")
+        say("no window is open; nothing to restore")
         return
     if taking.wait_for_death(window):
         _, immich = _immich(settings, access, say=say, timing=timing)
@@ -140,27 +138,28 @@ def restore_only(
             try:
                 taking.finish(window, immich)
             except UnansweredError as error:
-                raise OpsError(f"{error}; {_later(window, settings)}") from error
-    say("everything is as before")
+                raise OpsError(f"{error}; {_unrestored(window, settings)}") from error
+    say("everything is restored")
 
 
 def status(api: Api, *, namespace: str, say: Say) -> None:
-    """Say whether a window is open, whose, and what it will put back."""
+    """Show whether a window is open, who holds it, and what it will restore."""
     window = Window(api, namespace=namespace, say=say)
     if not window.find():
         say("no window is open")
         return
     record = window.record
     left_s = record.deadline - window.now()
-    end = f"{span(left_s)} left" if left_s > 0 else f"over for {span(-left_s)}"
-    say(f"{window.holder or 'nobody, but something remains'}, since {clock(window.acquired)}")
+    end = f"{span(left_s)} left" if left_s > 0 else f"ended {span(-left_s)} ago"
+    holder = window.holder or "nobody, but not everything is restored"
+    say(f"held by {holder}, since {clock(window.acquired)}")
     say(f"until {clock(record.deadline)} ({end})")
-    beat = "its owner is gone" if window.is_dead else "its owner is alive"
-    say(f"last heartbeat {span(window.silent_s)} ago: {beat}")
-    for each in () if record.given_back else record.tenants:
-        say(f"to be put back: {each}, replicas {each.replicas}, {each.ready} ready")
+    state = "dead" if window.is_dead else "alive"
+    say(f"last heartbeat {span(window.silent_s)} ago: the holder is {state}")
+    for tenant in () if record.given_back else record.tenants:
+        say(f"to restore: {tenant}, replicas {tenant.replicas}, {tenant.ready} ready")
     for name in record.queues:
-        say(f"to be resumed: Immich's queue {name}")
+        say(f"to resume: Immich's queue {name}")
 
 
 def _use(
@@ -173,7 +172,7 @@ def _use(
 ) -> int:
     left_s = window.record.deadline - window.now()
     if not command:
-        say(f"the endpoint is at {url}; the card is yours for {span(left_s)}")
+        say(f"the endpoint is at {url}; the window is open for {span(left_s)}")
         hold(window, url=url, say=say, sleep=sleep)
         return 0
     say(f"the endpoint is at {url}; running {command[0]} for at most {span(left_s)}")
@@ -184,8 +183,8 @@ def _use(
 def _immich(
     settings: GpuWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
 ) -> tuple[tuple[str, ...], Immich | None]:
-    # The settings name one Immich at most.
-    queues = next((each.queues for each in settings.tenants if each.queues is not None), None)
+    # The settings name at most one Immich.
+    queues = next((tenant.queues for tenant in settings.tenants if tenant.queues), None)
     if queues is None:
         return (), None
     if not access.key:
@@ -193,7 +192,7 @@ def _immich(
     return queues.names, Immich(access.url or queues.url, access.key, say=say, timing=timing)
 
 
-def _why(error: BaseException) -> str:
+def _end_reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Ctrl-C"
     if isinstance(error, SystemExit):
@@ -201,13 +200,13 @@ def _why(error: BaseException) -> str:
     return reason_of(error)
 
 
-def _later(window: Window, settings: GpuWindow) -> str:
-    """Say what will put back what is not put back yet."""
-    tenants = ", ".join(map(str, window.record.tenants)) or "nothing"
-    by_hand = "python -m ops window --restore"
+def _unrestored(window: Window, settings: GpuWindow) -> str:
+    """Return which tenants are not restored yet, and what will restore them."""
+    tenants = ", ".join(map(str, window.record.tenants)) or "no tenant"
+    line = f"not restored: {tenants}. Run python -m ops window --restore"
     if settings.restore_schedule is None:
-        return f"{tenants} to be put back by {by_hand}"
+        return line
     return (
-        f"{tenants} to be put back by {by_hand}, or by the cluster itself after "
-        f"{clock(window.record.deadline)} ({settings.restore_schedule})"
+        f"{line}, or wait until the cluster restores it after {clock(window.record.deadline)} "
+        f"({settings.restore_schedule})"
     )

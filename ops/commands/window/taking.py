@@ -1,4 +1,4 @@
-"""Become the owner of the one window there may be; finish first what a dead owner left."""
+"""Acquire the window's Lease; first restore what a dead holder left."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from in_pod.gpu_window.window import Window
 from ops.errors import OpsError
 from ops.report.durations import clock, span
 
-_TRIES = 3
+_ATTEMPTS = 3
 
 
-def this_owner() -> str:
-    """Name who runs this: user and machine."""
+def this_holder() -> str:
+    """Return user and machine of this process."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -27,55 +27,55 @@ def this_owner() -> str:
 
 
 def create(window: Window, immich: Immich | None, *, deadline_in_s: float) -> None:
-    """Create the Lease, with nothing to put back in it yet.
+    """Create the window's Lease, with nothing to restore in it yet.
 
     Args:
-        window: Whose.
-        immich: For what a dead owner may have left.
-        deadline_in_s: Seconds until the window has to end.
+        window: The window to open.
+        immich: Immich, whose queues a dead holder may have left paused.
+        deadline_in_s: Seconds until the window must end.
 
     Raises:
-        OpsError: when a window is open, or what another one left cannot be put back.
+        OpsError: when a window is open, or the window of a dead holder cannot be restored.
     """
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         if window.find():
             if not window.is_dead:
                 raise OpsError(_refusal(window))
             finish(window, immich)
-        if window.create(this_owner(), Record(deadline=window.now() + deadline_in_s)):
+        if window.create(this_holder(), Record(deadline=window.now() + deadline_in_s)):
             return
-    raise OpsError("others open windows at the same time; try again")
+    raise OpsError("others open windows at the same time; retry")
 
 
 def finish(window: Window, immich: Immich | None) -> None:
-    """Restore a window that was found and whose owner is dead.
+    """Restore the window of a dead holder.
 
     Raises:
-        OpsError: when something remains, or another one restores it.
+        OpsError: when something could not be restored, or somebody else restores it.
     """
-    window.say(f"restoring the window of {_owner(window)}, which was not given back")
-    if window.take_over(this_owner()):
+    window.say(f"restoring what the window of {_holder(window)} took")
+    if window.take_over(this_holder()):
         remains = restore(window, immich)
         if remains:
             raise OpsError("; ".join(remains))
     elif window.find():
-        raise OpsError(f"{_owner(window)} restores it at this moment; look again in a minute")
+        raise OpsError(f"{_holder(window)} is restoring it now; check again in a minute")
 
 
 def wait_for_death(window: Window) -> bool:
-    """Wait until the owner of a window that was found is known to be dead.
+    """Wait until the holder of an open window is known to be dead.
 
     Returns:
-        Whether there is a window still.
+        Whether the window is still open.
 
     Raises:
-        OpsError: when the owner shows that it lives.
+        OpsError: when the holder renews its heartbeat.
     """
     renewed = window.renewed
     if not window.is_dead:
         window.say(
-            f"{window.holder} beat {span(window.silent_s)} ago; waiting whether it does again, "
-            f"for at most {DEAD_S} s"
+            f"the last heartbeat of {window.holder} was {span(window.silent_s)} ago; waiting up "
+            f"to {DEAD_S} s for another"
         )
     while not window.is_dead:
         time.sleep(window.timing.poll_s)
@@ -86,22 +86,22 @@ def wait_for_death(window: Window) -> bool:
     return True
 
 
-def _owner(window: Window) -> str:
-    return window.holder or "one who is gone"
+def _holder(window: Window) -> str:
+    return window.holder or "an earlier holder"
 
 
 def _refusal(window: Window) -> str:
     left_s = window.record.deadline - window.now()
     return (
-        f"{window.holder} has the window since {clock(window.acquired)}, until "
-        f"{clock(window.record.deadline)} ({span(left_s)} left), and beat "
-        f"{span(window.silent_s)} ago; wait, or end it there; if it was killed, "
-        "python -m ops window --restore puts back what it took"
+        f"{window.holder} has held the window since {clock(window.acquired)}, until "
+        f"{clock(window.record.deadline)} ({span(left_s)} left); its last heartbeat was "
+        f"{span(window.silent_s)} ago. Wait, or end it there; if it was killed, run "
+        "python -m ops window --restore"
     )
 
 
 def _alive(window: Window) -> str:
     return (
-        f"{window.holder} is alive: end the window there, by Ctrl-C; it ends by itself at "
+        f"{window.holder} is alive. End its window there with Ctrl-C; it ends by itself at "
         f"{clock(window.record.deadline)}"
     )

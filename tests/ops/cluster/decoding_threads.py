@@ -1,4 +1,4 @@
-"""A program for a test: many threads read a kubeconfig, or ask for what runs, for the first time.
+"""A program for a test: many threads read a kubeconfig or list workloads for the first time.
 
 msgspec's own Python code is slowed down, so that threads meet within the first decode of a type.
 """

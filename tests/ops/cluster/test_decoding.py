@@ -1,4 +1,4 @@
-"""Threads that decode a Kubernetes type for the first time at once do not end the process."""
+"""Threads that decode a Kubernetes type at the same time for the first time do not crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`smoke` by a port-forward: a kubectl that says one line, and that is gone afterwards."""
+"""The port-forward with fake kubectls: its address, its errors, and its end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def kubectl(programs: Path, text: str) -> None:
 
 
 def pid(programs: Path) -> int:
-    """The kubectl that was started; waits until it has said so."""
+    """Return the process id of kubectl once it has started."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         if (programs / "pid").exists() and (programs / "pid").read_text().endswith("\n"):
@@ -76,7 +76,7 @@ def open_it() -> None:
         raise AssertionError("it was opened")
 
 
-def test_smoke_asks_through_it_and_ends_it(
+def test_smoke_uses_the_port_forward_and_ends_it(
     programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(forwards, "check_cluster", lambda: TARGET)
@@ -95,43 +95,47 @@ def test_smoke_asks_through_it_and_ends_it(
     assert words[-2:] == ["service/llama-swap", ":8080"]
 
 
-def test_no_kubectl(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kubectl_is_named(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(programs))
-    with pytest.raises(OpsError, match=r"^kubectl is not on PATH; install it, or pass --url"):
-        open_it()
-
-
-def test_a_kubectl_that_fails_says_why(programs: Path) -> None:
-    kubectl(programs, FAILS)
     with pytest.raises(
-        OpsError,
-        match=r"^kubectl port-forward to llama-cpp/llama-swap fails "
-        r'\(Error from server \(NotFound\): services "llama-swap" not found\); pass --url',
+        OpsError, match=r"^kubectl is not on PATH; install it, or pass the endpoint's address"
     ):
         open_it()
 
 
-def test_a_kubectl_that_says_nothing(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_kubectl_shows_its_last_line(programs: Path) -> None:
+    kubectl(programs, FAILS)
+    with pytest.raises(
+        OpsError,
+        match=r"^kubectl port-forward to llama-cpp/llama-swap fails "
+        r'\(Error from server \(NotFound\): services "llama-swap" not found\); pass the endpoint',
+    ):
+        open_it()
+
+
+def test_silent_kubectl_fails_after_the_timeout(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kubectl(programs, SILENT)
     monkeypatch.setattr(forwards, "_READY_TIMEOUT_S", 0.5)
-    with pytest.raises(OpsError, match=r"fails \(it says nothing\)"):
+    with pytest.raises(OpsError, match=r"fails \(no output\)"):
         open_it()
     assert_gone(pid(programs))
 
 
-def test_a_kubectl_that_does_not_end_is_killed(
+def test_kubectl_that_ignores_its_end_is_killed(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kubectl(programs, DEAF)
     monkeypatch.setattr(forwards, "_END_TIMEOUT_S", 0.3)
     with to_endpoint(TARGET, SETTINGS):
-        (sh,) = [each for each in psutil.Process().children() if each.name() == "sh"]
-        numbers = [each.pid for each in sh.children(recursive=True)]
+        (sh,) = [child for child in psutil.Process().children() if child.name() == "sh"]
+        numbers = [child.pid for child in sh.children(recursive=True)]
     for number in numbers:
         assert_gone(number)
 
 
-def test_it_ends_with_a_command_that_is_killed(programs: Path) -> None:
+def test_kubectl_ends_when_its_command_is_killed(programs: Path) -> None:
     kubectl(programs, FORWARDS.format(port=1))
     program = (
         "import time; from pathlib import Path; from ops.cluster.environment import KubeTarget;"

@@ -1,4 +1,4 @@
-"""What the operator reads about a pod that waits."""
+"""The state and the reason of a pod that waits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ops.cluster.workloads import _pod
                 ],
             },
             "Pending on k8s-node1",
-            "warm-up runs; its log says what it waits for",
+            "warm-up runs; its log shows what it waits for",
         ),
         (
             {
@@ -37,14 +37,14 @@ from ops.cluster.workloads import _pod
         ),
     ],
 )
-def test_a_pod_that_starts_says_what_it_waits_for(
+def test_starting_pod_shows_what_it_waits_for(
     status: dict[str, Any], state: str, reason: str
 ) -> None:
     conditions = [{"type": "PodScheduled", "status": "True"}]
     container = {"ready": False, "restartCount": 0, "image": "", "imageID": ""}
-    for each in (*status.get("initContainerStatuses", ()), *status["containerStatuses"]):
-        each |= container
-    found = _pod(
+    for entry in (*status.get("initContainerStatuses", ()), *status["containerStatuses"]):
+        entry |= container
+    workload = _pod(
         Pod.from_dict(
             {
                 "metadata": {"name": "llama-swap-1"},
@@ -53,4 +53,4 @@ def test_a_pod_that_starts_says_what_it_waits_for(
             }
         )
     )
-    assert (found.state, found.reason) == (state, reason)
+    assert (workload.state, workload.reason) == (state, reason)

@@ -60,7 +60,7 @@ class Endpoint:
         """Leave the card to nobody, whatever a test before asked."""
         with smoke.Endpoint(self.served.url) as asked:
             nobody = replace(residents.find(asked, timeout_s=10), loaded=())
-            residents.bring_back(asked, nobody, self.served.models, timeout_s=10)
+            residents.restore(asked, nobody, self.served.models, timeout_s=10)
 
     def loads(self) -> int:
         """How many projectors were loaded so far: each one is warned about in the log."""

@@ -1,4 +1,4 @@
-"""Both front ends in turn, each serving the same tiny models for one file of tests."""
+"""Serve the same tiny models with each front end in turn, once per test file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Serving = Callable[..., AbstractContextManager[Endpoint]]
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """At the end, no program lives that was started out of pytest's directory."""
+    """Check at the end that no program started in pytest's directory still runs."""
     yield
     ours = str(tmp_path_factory.getbasetemp())
     left = []
@@ -40,7 +40,7 @@ def front_end(request: pytest.FixtureRequest) -> FrontEndName:
 
 @pytest.fixture(scope="module")
 def models() -> tuple[Model, ...]:
-    """What is served; a file may say it anew."""
+    """The served models; a test file may override it."""
     return MODELS
 
 
@@ -51,7 +51,7 @@ def endpoint(
     llama_server: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Endpoint]:
-    """One endpoint for a whole file; it asks for no key."""
+    """One endpoint per test file; it requires no key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(KEY_VARIABLE, raising=False)
         with served(models, tmp_path_factory.mktemp("served"), front_end) as running:
@@ -62,7 +62,7 @@ def endpoint(
 def serving(
     front_end: FrontEndName, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Serving:
-    """An endpoint of a test's own, which it may break."""
+    """An endpoint for one test, which may break it."""
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
 
     @contextmanager

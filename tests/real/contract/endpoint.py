@@ -1,4 +1,4 @@
-"""An endpoint as its consumers see it, and the models that the contract is tested with."""
+"""An endpoint as its clients see it, and the models of the contract tests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _model(id: str, **fields: Any) -> Model:
     return Model(id=id, repository="tiny/random", quantisation="F32", **fields)
 
 
-# Trained for 4096 tokens, said to be trained for more: 0.25 ms a token at first, 2 ms later, so
-# that a stream of some thousand tokens lasts for seconds.
+# Trained for 4096 tokens, declared as trained for more: 0.25 ms per token at first, 2 ms later,
+# so that a stream of a few thousand tokens lasts seconds.
 _LONG: dict[str, Any] = {
     "context": 60000,
     "extra_args": ("--override-kv", "qwen3vl.context_length=int:60000"),
@@ -44,7 +44,7 @@ MINUTES_LONG = 50000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One served front end. Each request has a connection of its own."""
+    """One served front end. Each request has its own connection."""
 
     served: Served
 
@@ -70,7 +70,7 @@ class Endpoint:
 
     @contextmanager
     def openai(self, key: str = "none") -> Iterator[openai.OpenAI]:
-        """The openai client, without the retries that would hide an error."""
+        """Return the openai client, without retries, which would hide an error."""
         apart = httpx2.Limits(max_keepalive_connections=0)
         with httpx2.Client(trust_env=False, limits=apart, timeout=60) as http:
             yield openai.OpenAI(
@@ -78,37 +78,37 @@ class Endpoint:
             )
 
     def residents(self) -> dict[str, str]:
-        """Which models are loaded, and in what state each is."""
+        """Return the state of each loaded model."""
         return self.contract.residents(self.get(self.contract.state_path).json())
 
     def of_model(self, path: str, model: Model) -> str:
-        """Where a model's own llama-server answers for `path`."""
+        """Return the address of `path` at a model's own llama-server."""
         return self.contract.of_model.format(path=path, model=model.id)
 
     def unload(self, model: str) -> httpx2.Response:
         return self.post(self.contract.unload.format(model=model), {"model": model})
 
     def loads(self) -> int:
-        """How often a llama-server has begun to load a model, by the log."""
+        """Return how often a llama-server began to load a model, by the log."""
         return self.log().count("load_model: loading model '")
 
     def log(self) -> str:
         return self.served.log.read_text(errors="replace")
 
     def llama_servers(self) -> list[psutil.Process]:
-        """The processes that serve the models."""
+        """Return the processes that serve the models."""
         children = psutil.Process(self.served.pid).children(recursive=True)
         return [child for child in children if child.name().startswith("llama-server")]
 
     def is_busy(self, model: Model) -> bool:
-        """Whether the model, which is loaded, works at a request."""
+        """Whether a loaded model is working on a request."""
         slots = self.get(self.of_model("slots", model)).json()
         return any(slot["is_processing"] for slot in slots)
 
 
 @dataclass(slots=True, kw_only=True)
 class Stream:
-    """A stream that somebody reads beside the test."""
+    """A stream that a thread reads while the test runs."""
 
     lines: list[str] = field(default_factory=list)
     error: httpx2.HTTPError | None = None
@@ -120,7 +120,7 @@ class Stream:
 
     @property
     def finished(self) -> bool:
-        """Whether the model said why it ended."""
+        """Whether the stream has a finish_reason."""
         return any(
             event["choices"][0]["finish_reason"]
             for event in events(self.lines)
@@ -130,7 +130,7 @@ class Stream:
 
 @contextmanager
 def streaming(endpoint: Endpoint, *, model: Model = EYES, tokens: int) -> Iterator[Stream]:
-    """Read a stream that flows when the context begins, and leave it when that ends."""
+    """Read a stream while the context lasts; it flows when the context begins."""
     stream, flows, enough = Stream(), threading.Event(), threading.Event()
     body = chat_body("ba", model=model, tokens=tokens) | {"stream": True, "ignore_eos": True}
 
@@ -171,32 +171,32 @@ def chat_body(content: Any, *, model: Model, tokens: int) -> dict[str, Any]:
 
 
 def with_pictures(*addresses: str | bytes) -> list[dict[str, Any]]:
-    """A question with pictures, each an address or the bytes of a PNG."""
-    urls = [each if isinstance(each, str) else data_uri(each) for each in addresses]
+    """Return a question with pictures, each an address or the bytes of a PNG."""
+    urls = [address if isinstance(address, str) else data_uri(address) for address in addresses]
     return [
         {"type": "text", "text": "What is this?"},
         *({"type": "image_url", "image_url": {"url": url}} for url in urls),
     ]
 
 
-def said(response: httpx2.Response) -> str:
-    """What the model answered."""
+def text_of(response: httpx2.Response) -> str:
+    """Return the text of a model's answer."""
     assert response.status_code == 200, response.text
     text: str = response.json()["choices"][0]["message"]["content"]
     return text
 
 
 def complaint(response: httpx2.Response) -> str:
-    """The message of an error; llama-swap up to v250 wrote it without an object around it."""
+    """Return the message of an error; llama-swap up to v250 sends it as a plain string."""
     error = response.json()["error"]
     message: str = error if isinstance(error, str) else error["message"]
     return message
 
 
 def events(lines: list[str]) -> list[Any]:
-    """The objects of a stream's `data:` lines."""
-    said = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
-    return [json.loads(each) for each in said if each != "[DONE]"]
+    """Return the objects of a stream's `data:` lines."""
+    texts = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    return [json.loads(text) for text in texts if text != "[DONE]"]
 
 
 def wait_for(condition: Callable[[], bool], *, timeout_s: float = 20) -> None:

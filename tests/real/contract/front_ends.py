@@ -1,4 +1,4 @@
-"""What differs between the two front ends: one table each, and nothing of it in the tests."""
+"""The differences between the front ends, one table each, so that tests contain none."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from llama_swap_config.front_ends.front_end import FrontEndName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """How one front end answers where the two do not answer alike."""
+    """The answers of one front end where the two differ."""
 
     paths: Mapping[str, int]
     """GET of a path that needs no model, with the status of its answer."""
     open_paths: Mapping[str, int]
-    """The same without a key, where the endpoint asks for one."""
+    """The same without a key, at an endpoint that requires one."""
     state_path: str
     residents: Callable[[Any], dict[str, str]]
-    """Reads what `state_path` answers: model -> state, without those that are not loaded."""
+    """Reads the answer of `state_path`: model -> state, for loaded models only."""
     ready: str
     """The state of a model that answers."""
     idle: str | None
-    """The state of a model whose idle time is over; None: it is not listed any more."""
+    """The state of a model after its idle time; None: it is no longer listed."""
     of_model: str
     """A path of one model's own llama-server; `{path}` is metrics, slots or props."""
     unload: str
@@ -37,22 +37,22 @@ class Contract:
     key_headers: Mapping[str, int]
     """A header with the right key `{key}` or `{basic}`, and the status of the answer."""
     eleven_at_once: Mapping[int, int]
-    """Status -> how many of eleven requests at once to one model."""
+    """Status -> count, for eleven concurrent requests to one model."""
     refused_in_a_crowd: str | None
-    """What a request may get whose model went while it was handed on; None: that cannot be."""
+    """The answer to a request whose model ended while it was forwarded; None: impossible."""
     keeps_connections: bool
-    """Whether a connection can be used again after an answer of a model."""
+    """Whether a connection can be reused after a model's answer."""
     load_failed: str
     notices_leavers: bool
-    """Whether a model stops when a client leaves that did not ask for a stream."""
+    """Whether a model stops when a client without a stream disconnects."""
     killed: int
     """Status of a request whose llama-server was killed."""
     after_a_kill: frozenset[int]
-    """What the very next request may get; a later one is answered."""
+    """The answers that the next request may get; a later request is answered."""
     cut_short: str
     """The last line of a stream whose llama-server was killed."""
     drains: bool
-    """Whether SIGTERM lets a stream come to its end."""
+    """Whether a stream may finish after SIGTERM."""
 
 
 _BASIC = "Authorization: Basic {basic}"
@@ -70,7 +70,7 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
             "/unload": 401, "/upstream/eyes/health": 401,
         },
         state_path="/running",
-        residents=lambda body: {each["model"]: each["state"] for each in body["running"]},
+        residents=lambda body: {model["model"]: model["state"] for model in body["running"]},
         ready="ready",
         idle=None,
         of_model="/upstream/{model}/{path}",
@@ -107,9 +107,9 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
         },
         state_path="/models",
         residents=lambda body: {
-            each["id"]: each["status"]["value"]
-            for each in body["data"]
-            if each["status"]["value"] != "unloaded"
+            model["id"]: model["status"]["value"]
+            for model in body["data"]
+            if model["status"]["value"] != "unloaded"
         },
         ready="loaded",
         idle="sleeping",

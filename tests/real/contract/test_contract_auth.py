@@ -1,4 +1,4 @@
-"""Keys: which forms are taken, and what is open without one."""
+"""API keys: the accepted headers, and the paths that are open without a key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "correct-horse"
 def endpoint(
     front_end: FrontEndName, llama_server: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Endpoint]:
-    """An endpoint that asks for a key."""
+    """An endpoint that requires a key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)
         with served((EYES,), tmp_path_factory.mktemp("keyed"), front_end) as running:
@@ -88,6 +88,6 @@ def test_the_key_is_shown_nowhere(endpoint: Endpoint) -> None:
     bearer = {"Authorization": f"Bearer {KEY}"}
     endpoint.post("/v1/chat/completions", chat_body("ba", model=EYES, tokens=2), bearer)
     shown = [endpoint.get(path, bearer).text for path in ("/v1/models", "/running", "/props")]
-    commands = [" ".join(each.cmdline()) for each in endpoint.llama_servers()]
+    commands = [" ".join(process.cmdline()) for process in endpoint.llama_servers()]
     assert len(commands) == 1
     assert KEY not in "".join([*shown, *commands, endpoint.log()])

@@ -1,4 +1,4 @@
-"""Many clients at once, for one model and for two."""
+"""Concurrent clients of one model and of two models."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from tests.real.contract.endpoint import (
 )
 
 KEEP_ALIVE_S = 5
-"""For so long an idle connection holds a thread of llama-server."""
+"""Seconds for which an idle connection holds a thread of llama-server."""
 
 
 def test_eleven_requests_at_once(endpoint: Endpoint) -> None:
-    """llama-swap turns the eleventh away; the router lets all of them wait."""
-    long = 2 * SECONDS_LONG  # On a busy machine ten clients need a while to ask.
+    """llama-swap refuses the eleventh request; the router queues all of them."""
+    long = 2 * SECONDS_LONG  # On a busy machine ten clients need a while to send.
     with streaming(endpoint, tokens=long) as first, ThreadPoolExecutor(10) as clients:
         others = [clients.submit(endpoint.chat) for _ in range(10)]
         first.over.wait(60)
         freed = time.monotonic()
-        answers = [each.result() for each in others]
+        answers = [future.result() for future in others]
         took_s = time.monotonic() - freed
     assert first.complete
-    assert Counter([200, *(each.status_code for each in answers)]) == Counter(
+    assert Counter([200, *(answer.status_code for answer in answers)]) == Counter(
         endpoint.contract.eleven_at_once
     )
     for answer in answers:
@@ -45,7 +45,7 @@ def test_eleven_requests_at_once(endpoint: Endpoint) -> None:
 
 
 def test_a_client_that_retries_is_answered(endpoint: Endpoint) -> None:
-    """The openai client waits for as long as Retry-After says."""
+    """The openai client waits for the time in Retry-After."""
 
     def ask() -> int | None:
         with endpoint.openai() as client:
@@ -56,12 +56,12 @@ def test_a_client_that_retries_is_answered(endpoint: Endpoint) -> None:
 
     with streaming(endpoint, tokens=SECONDS_LONG), ThreadPoolExecutor(12) as clients:
         asked = [clients.submit(ask) for _ in range(12)]
-        assert [each.result() for each in asked] == [4] * 12
+        assert [future.result() for future in asked] == [4] * 12
 
 
 def test_idle_connections_stall_nobody(endpoint: Endpoint) -> None:
-    """Ten clients that keep their connections: with llama-server's own number of threads, half
-    of them wait for the others' to run out."""
+    """Ten clients keep their connections: with llama-server's default number of threads, half of
+    them would wait until the connections of the others time out."""
     endpoint.chat()
     together = threading.Barrier(10)
 
@@ -72,7 +72,7 @@ def test_idle_connections_stall_nobody(endpoint: Endpoint) -> None:
                 client.post(
                     f"{endpoint.served.url}/v1/chat/completions",
                     json=chat_body("ba", model=EYES, tokens=4),
-                    # The router closes it all the same; asking for that leaves nothing to chance.
+                    # The router closes it anyway; requesting it makes the test deterministic.
                     headers={"Connection": "keep-alive" if kept else "close"},
                 ).status_code
                 for _ in range(2)
@@ -82,7 +82,7 @@ def test_idle_connections_stall_nobody(endpoint: Endpoint) -> None:
     started = time.monotonic()
     with ThreadPoolExecutor(10) as clients:
         answers = [clients.submit(ask_twice) for _ in range(10)]
-        assert [each.result() for each in answers] == [[200, 200]] * 10
+        assert [future.result() for future in answers] == [[200, 200]] * 10
     assert time.monotonic() - started < KEEP_ALIVE_S
 
 
@@ -95,19 +95,19 @@ def test_each_swap_is_one_load(endpoint: Endpoint) -> None:
 
 
 def test_a_crowd_swaps_less_often_than_it_asks(endpoint: Endpoint) -> None:
-    """A and B in turn, ten at once: those of one model are answered together."""
+    """Ten concurrent requests to A and B in turn: those of one model are answered together."""
     endpoint.chat(model=WORDS)
     before = endpoint.loads()
     with ThreadPoolExecutor(10) as clients:
         asked = [clients.submit(endpoint.chat, model=model) for model in (EYES, OTHER) * 5]
-        answers = [each.result() for each in asked]
+        answers = [future.result() for future in asked]
     refusal = endpoint.contract.refused_in_a_crowd
     served = [
-        each
-        for each in answers
-        if refusal is None or each.status_code != 400 or refusal not in each.text
+        answer
+        for answer in answers
+        if refusal is None or answer.status_code != 400 or refusal not in answer.text
     ]
-    assert [each.status_code for each in served] == [200] * len(served)
+    assert [answer.status_code for answer in served] == [200] * len(served)
     assert len(served) > 5
     assert 2 <= endpoint.loads() - before < 10
 
@@ -121,7 +121,7 @@ def test_a_swap_waits_for_the_stream(endpoint: Endpoint) -> None:
 
 
 def test_who_leaves_frees_the_model(endpoint: Endpoint) -> None:
-    """The stream would last for minutes."""
+    """Without the disconnect the stream would last minutes."""
     with streaming(endpoint, tokens=MINUTES_LONG):
         assert endpoint.is_busy(EYES)
     left = time.monotonic()
@@ -130,14 +130,14 @@ def test_who_leaves_frees_the_model(endpoint: Endpoint) -> None:
 
 
 def test_who_leaves_without_a_stream(endpoint: Endpoint) -> None:
-    """The router does not notice, and the model works on for nobody."""
+    """The router does not notice, and the model continues to work."""
     endpoint.chat()
     body = chat_body("ba", model=EYES, tokens=MINUTES_LONG) | {"ignore_eos": True}
     with pytest.raises(httpx2.ReadTimeout):
         httpx2.post(
             f"{endpoint.served.url}/v1/chat/completions", json=body, timeout=1, trust_env=False
         )
-    # llama-server looks once a second, and not at all while it is asked for anything else.
+    # llama-server checks once a second, and not while it handles another request.
     time.sleep(3)
     assert endpoint.is_busy(EYES) != endpoint.contract.notices_leavers
     endpoint.unload(EYES.id)

@@ -1,4 +1,4 @@
-"""What a client sees when a model does not load, dies, is unloaded, or the endpoint ends."""
+"""Answers when a model does not load, dies or is unloaded, or the endpoint ends."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def kill_the_model(endpoint: Endpoint) -> None:
 
 
 def assert_it_comes_back(endpoint: Endpoint) -> None:
-    """The next request loads the model again, at the latest when the death was noticed."""
+    """The next request reloads the model, at the latest once its death was noticed."""
     assert endpoint.chat().status_code in endpoint.contract.after_a_kill
     wait_for(lambda: endpoint.chat().status_code == 200, timeout_s=SOON_S)
 
 
 def test_a_missing_file_is_an_error_once(serving: Serving, tmp_path: Path) -> None:
-    """One request is one attempt; the openai client makes three of it, by its own default."""
+    """One request is one attempt; the openai client makes three attempts by default."""
     with serving(EYES, OTHER, WORDS) as endpoint:
         (tmp_path / "models" / EYES.id / "model.gguf").unlink()
         (tmp_path / "models" / OTHER.id / "mmproj.gguf").unlink()
@@ -72,7 +72,7 @@ def test_a_missing_file_is_an_error_once(serving: Serving, tmp_path: Path) -> No
 
 
 def test_a_killed_model_cuts_the_stream(endpoint: Endpoint) -> None:
-    """The end looks like any other; that `finish_reason` and [DONE] are missing tells."""
+    """Only the missing `finish_reason` and [DONE] show that the stream was cut."""
     with streaming(endpoint, tokens=MINUTES_LONG) as stream:
         kill_the_model(endpoint)
         assert stream.over.wait(SOON_S)
@@ -119,14 +119,14 @@ def test_unload_does_not_wait_for_a_stream(endpoint: Endpoint) -> None:
         psutil.wait_procs(old, timeout=SOON_S)
         assert time.monotonic() - asked < SOON_S
     assert not stream.complete
-    assert not any(each.is_running() for each in old)
+    assert not any(process.is_running() for process in old)
     assert endpoint.chat().status_code == 200
     assert time.monotonic() - asked < 2 * SOON_S
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap"], indirect=True)
 def test_a_reload_does_not_wait_for_a_stream(endpoint: Endpoint) -> None:
-    """And no two models are resident afterwards."""
+    """Afterwards, too, at most one model is resident."""
     with streaming(endpoint, tokens=MINUTES_LONG) as stream:
         old = endpoint.llama_servers()
         asked = time.monotonic()
@@ -135,12 +135,12 @@ def test_a_reload_does_not_wait_for_a_stream(endpoint: Endpoint) -> None:
         assert endpoint.chat().status_code == 200
         assert time.monotonic() - asked < 2 * SOON_S
     assert not stream.complete
-    assert not any(each.is_running() for each in old)
+    assert not any(process.is_running() for process in old)
     assert len(endpoint.llama_servers()) == 1
 
 
 def test_sigterm_with_a_stream_in_flight(serving: Serving) -> None:
-    """llama-swap lets it come to its end; the router cuts it. Both end with all they started."""
+    """llama-swap lets it finish; the router cuts it. Both end all processes they started."""
     with serving(EYES) as endpoint, streaming(endpoint, tokens=SECONDS_LONG) as stream:
         models = endpoint.llama_servers()
         front_end = psutil.Process(endpoint.served.pid)

@@ -1,4 +1,4 @@
-"""Which models there are, which are loaded, and what says that the endpoint is well."""
+"""The model list, the loaded models, and the health check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.real.contract.endpoint import BRIEF, EYES, MODELS, OTHER, WORDS, Endp
 def test_models_are_listed_without_loading(endpoint: Endpoint) -> None:
     before = endpoint.loads()
     with endpoint.openai() as client:
-        listed = [each.id for each in client.models.list()]
+        listed = [model.id for model in client.models.list()]
     assert listed == sorted(model.id for model in MODELS)
     assert endpoint.loads() == before
 
@@ -61,7 +61,7 @@ def test_a_look_at_a_models_metrics_loads_it(endpoint: Endpoint) -> None:
 
 
 def test_an_idle_model_gives_its_memory_back(endpoint: Endpoint) -> None:
-    """llama-swap ends the process; the router keeps it, asleep and without the model."""
+    """llama-swap ends the process; the router keeps it asleep, without the model."""
     idle = endpoint.contract.idle
     endpoint.chat(model=BRIEF)
     assert endpoint.residents() == {BRIEF.id: endpoint.contract.ready}

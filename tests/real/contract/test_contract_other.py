@@ -1,4 +1,4 @@
-"""The endpoints beside chat: completions, responses, messages, embeddings, rerank."""
+"""The paths besides chat: completions, responses, messages, embeddings, rerank."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def models() -> tuple[Model, ...]:
 
 
 def messages(content: Any, **more: Any) -> dict[str, Any]:
-    """A request in Anthropic's shape."""
+    """Return a request in Anthropic's format."""
     asked = [{"role": "user", "content": content}]
     return {"model": EYES.id, "max_tokens": 4, "messages": asked, **more}
 
@@ -70,11 +70,11 @@ def test_a_completion_stream_has_no_done(endpoint: Endpoint) -> None:
     body = {"model": EYES.id, "prompt": "ba", "n_predict": 4, "stream": True}
     answer = endpoint.post("/completion", body)
     assert "[DONE]" not in answer.text
-    assert [each["stop"] for each in events(answer.text.split("\n"))] == [False] * 4 + [True]
+    assert [event["stop"] for event in events(answer.text.split("\n"))] == [False] * 4 + [True]
 
 
 def test_completion_sees_a_picture(endpoint: Endpoint) -> None:
-    """Where the marker stands in the prompt."""
+    """The picture is inserted at the marker in the prompt."""
     prompt = {"prompt_string": "<__media__> ba", "multimodal_data": [RED]}
     body = {"model": EYES.id, "prompt": prompt, "n_predict": 8}
     answer = endpoint.post("/completion", body).json()
@@ -100,7 +100,7 @@ def test_v1_messages(endpoint: Endpoint, content: Any) -> None:
 def test_a_v1_messages_stream(endpoint: Endpoint) -> None:
     answer = endpoint.post("/v1/messages", messages("ba", stream=True, ignore_eos=True))
     assert answer.headers["content-type"] == "text/event-stream"
-    told = [each["type"] for each in events(answer.text.split("\n"))]
+    told = [event["type"] for event in events(answer.text.split("\n"))]
     assert told[:2] == ["message_start", "content_block_start"]
     assert set(told[2:-3]) == {"content_block_delta"}
     assert told[-3:] == ["content_block_stop", "message_delta", "message_stop"]
@@ -130,7 +130,7 @@ def test_rerank_needs_a_model_for_it(endpoint: Endpoint, path: str) -> None:
     assert refused.status_code == 501
     assert "--reranking" in complaint(refused)
     ranked = endpoint.post(path, {"model": RANKS.id, **body})
-    assert sorted(each["index"] for each in ranked.json()["results"]) == [0, 1]
+    assert sorted(result["index"] for result in ranked.json()["results"]) == [0, 1]
 
 
 def test_embeddings_need_a_model_for_it(endpoint: Endpoint) -> None:
@@ -141,7 +141,7 @@ def test_embeddings_need_a_model_for_it(endpoint: Endpoint) -> None:
         vectors = client.embeddings.create(
             model=VECTORS.id, input=["ba", "de"], encoding_format="float"
         )
-    assert [len(each.embedding) for each in vectors.data] == [64, 64]
+    assert [len(vector.embedding) for vector in vectors.data] == [64, 64]
 
 
 @pytest.mark.parametrize("path", ["/embeddings", "/embedding"])

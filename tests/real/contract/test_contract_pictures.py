@@ -1,4 +1,4 @@
-"""Pictures: how they come, what they may be, what they cost."""
+"""Pictures: how they are sent, their formats, and their tokens."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.real.contract.endpoint import (
     WORDS,
     Endpoint,
     complaint,
-    said,
+    text_of,
     with_pictures,
 )
 
 RED, BLUE = solid_picture("red"), solid_picture("blue")
 TOKENS_OF_TEXT = 40
-"""More than the question and what the template adds to it."""
+"""More than the tokens of the question and its template."""
 
 
 class _Pictures(BaseHTTPRequestHandler):
-    """A web server of pictures, as the internet has them."""
+    """A web server with pictures."""
 
     def do_GET(self) -> None:
         if self.path == "/moved.png":
@@ -51,8 +51,10 @@ def web() -> Iterator[str]:
 
 
 def test_two_pictures_get_two_answers(endpoint: Endpoint) -> None:
-    """The model sees them: at temperature 0 nothing else differs."""
-    answers = [said(endpoint.chat(with_pictures(each), temperature=0)) for each in (RED, BLUE)]
+    """At temperature 0 only the pictures differ, so different answers show that it sees them."""
+    answers = [
+        text_of(endpoint.chat(with_pictures(picture), temperature=0)) for picture in (RED, BLUE)
+    ]
     assert answers[0] != answers[1]
 
 
@@ -78,12 +80,12 @@ def test_a_picture_through_the_openai_client(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "GIF", "BMP"])
 def test_formats_that_are_read(endpoint: Endpoint, image_format: str) -> None:
-    """All are the same picture, so all cost the same; what the label says is not believed."""
+    """The same picture costs the same tokens in each format; its media type is ignored."""
     picture = solid_picture("red", image_format=image_format)
     png = endpoint.chat(with_pictures(RED)).json()["usage"]["prompt_tokens"]
     for media_type in (f"image/{image_format.lower()}", "image/webp"):
         answer = endpoint.chat(with_pictures(data_uri(picture, media_type)))
-        assert said(answer)
+        assert text_of(answer)
         assert answer.json()["usage"]["prompt_tokens"] == png
 
 
@@ -120,7 +122,7 @@ def test_a_large_picture_has_bounded_cost(endpoint: Endpoint) -> None:
     """2000 x 2000 px would be 3906 tokens, more than this model's context."""
     large = solid_picture("red", size_px=2000)
     answer = endpoint.chat(with_pictures(large), model=OTHER)
-    assert said(answer)
+    assert text_of(answer)
     assert OTHER.image_max_tokens is not None
     assert answer.json()["usage"]["prompt_tokens"] < OTHER.image_max_tokens + TOKENS_OF_TEXT
 
@@ -133,8 +135,8 @@ def test_a_text_model_says_it_has_no_eyes(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("path", ["/red.png", "/moved.png"])
 def test_a_remote_picture_is_fetched(endpoint: Endpoint, web: str, path: str) -> None:
-    here = said(endpoint.chat(with_pictures(RED), temperature=0, seed=1))
-    assert said(endpoint.chat(with_pictures(web + path), temperature=0, seed=1)) == here
+    here = text_of(endpoint.chat(with_pictures(RED), temperature=0, seed=1))
+    assert text_of(endpoint.chat(with_pictures(web + path), temperature=0, seed=1)) == here
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers of a given shape: JSON schemas, grammars and tools."""
+"""Structured answers: JSON schemas, grammars and tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ops.endpoint.pictures import solid_picture
-from tests.real.contract.endpoint import EYES, Endpoint, complaint, said, with_pictures
+from tests.real.contract.endpoint import EYES, Endpoint, complaint, text_of, with_pictures
 
 SCHEMA = {
     "type": "object",
@@ -36,14 +36,14 @@ def formatted(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_fence(text: str) -> str:
-    """The grammar of a schema allows a fence of Markdown around the object."""
+    """The grammar of a schema allows a Markdown code fence around the object."""
     return text.strip().removeprefix("```json").removesuffix("```")
 
 
 @pytest.mark.parametrize("question", ["ba", PICTURE], ids=["text", "picture"])
 def test_a_json_schema_is_kept_to(endpoint: Endpoint, question: Any) -> None:
     answer = endpoint.chat(question, tokens=400, response_format=formatted(SCHEMA), seed=1)
-    told = json.loads(without_fence(said(answer)))
+    told = json.loads(without_fence(text_of(answer)))
     assert set(told) == {"colour", "sure"}
     assert told["colour"] in ("red", "blue")
     assert type(told["sure"]) is bool
@@ -60,14 +60,14 @@ def test_json_object_is_json(endpoint: Endpoint) -> None:
     for seed in range(8):
         answer = endpoint.chat(tokens=200, response_format={"type": "json_object"}, seed=seed)
         if answer.json()["choices"][0]["finish_reason"] == "stop":
-            finished.append(json.loads(without_fence(said(answer))))
+            finished.append(json.loads(without_fence(text_of(answer))))
     assert finished
-    assert all(isinstance(each, dict) for each in finished)
+    assert all(isinstance(document, dict) for document in finished)
 
 
 @pytest.mark.parametrize("question", ["ba", PICTURE], ids=["text", "picture"])
 def test_a_grammar_on_chat(endpoint: Endpoint, question: Any) -> None:
-    assert said(endpoint.chat(question, grammar=YES_OR_NO)) in ("yes", "no")
+    assert text_of(endpoint.chat(question, grammar=YES_OR_NO)) in ("yes", "no")
 
 
 def test_a_grammar_on_completion(endpoint: Endpoint) -> None:
@@ -96,9 +96,9 @@ def test_a_broken_grammar_is_a_400(endpoint: Endpoint, path: str) -> None:
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required"])
 def test_tools_are_taken_not_forced(endpoint: Endpoint, choice: str) -> None:
-    """Even `required` lets the model talk first, as long as it likes: these talk to the end."""
+    """Even with `required` a model may write text first; these models write until the limit."""
     answer = endpoint.chat(tools=[LOOK], tool_choice=choice, ignore_eos=True)
-    assert said(answer)
+    assert text_of(answer)
     message = answer.json()["choices"][0]
     assert "tool_calls" not in message["message"]
     assert message["finish_reason"] == "length"

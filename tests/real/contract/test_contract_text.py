@@ -20,7 +20,7 @@ from tests.real.contract.endpoint import (
     chat_body,
     complaint,
     events,
-    said,
+    text_of,
 )
 
 CHAT = "/v1/chat/completions"
@@ -41,8 +41,8 @@ def test_text_through_the_openai_client(endpoint: Endpoint) -> None:
 
 
 def test_temperature_0_repeats_itself(endpoint: Endpoint) -> None:
-    # The cache is told off: a prompt half remembered is added up in another order.
-    answers = {said(endpoint.chat(temperature=0, cache_prompt=False)) for _ in range(3)}
+    # No prompt cache: a partly cached prompt is summed in another order.
+    answers = {text_of(endpoint.chat(temperature=0, cache_prompt=False)) for _ in range(3)}
     assert len(answers) == 1
 
 
@@ -55,16 +55,16 @@ def test_the_order_of_a_stream(endpoint: Endpoint, usage: bool) -> None:
     assert answer.headers["x-accel-buffering"] == "no"
     lines = [line for line in answer.text.split("\n") if line]
     assert lines[-1] == "data: [DONE]"
-    said = events(lines)
+    chunks = events(lines)
     if usage:
-        last = said.pop()
+        last = chunks.pop()
         assert last["choices"] == []
         assert last["usage"]["completion_tokens"] == 4
-    role, *contents, end = [each["choices"][0] for each in said]
+    role, *contents, end = [chunk["choices"][0] for chunk in chunks]
     assert role["delta"] == {"role": "assistant", "content": None}
-    assert all(each["delta"]["content"] and not each["finish_reason"] for each in contents)
+    assert all(choice["delta"]["content"] and not choice["finish_reason"] for choice in contents)
     assert (end["delta"], end["finish_reason"]) == ({}, "length")
-    assert not any("usage" in each for each in said)
+    assert not any("usage" in chunk for chunk in chunks)
 
 
 def test_a_stream_through_the_openai_client(endpoint: Endpoint) -> None:
@@ -83,7 +83,7 @@ def test_a_stream_through_the_openai_client(endpoint: Endpoint) -> None:
 
 
 def test_a_stream_flows_while_it_is_made(endpoint: Endpoint) -> None:
-    """Its first words come long before its last: nothing on the way collects them."""
+    """The first words arrive long before the last, so nothing on the way buffers the stream."""
     body = chat_body("ba", model=EYES, tokens=50000) | {"stream": True, "ignore_eos": True}
     with httpx2.Client(trust_env=False, timeout=10) as client:
         with client.stream("POST", endpoint.served.url + CHAT, json=body) as answer:
@@ -93,7 +93,7 @@ def test_a_stream_flows_while_it_is_made(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_prompt_that_is_too_long(endpoint: Endpoint, stream: bool) -> None:
-    """Asked for as a stream, it is plain JSON with a 400 all the same."""
+    """The error of a stream request is also plain JSON with status 400."""
     answer = endpoint.chat(TOO_LONG, model=OTHER, stream=stream)
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -161,8 +161,8 @@ def test_what_the_model_refuses_is_a_400(endpoint: Endpoint) -> None:
 
 
 def test_a_connection_that_is_to_be_kept(endpoint: Endpoint) -> None:
-    """The router answers that it keeps it, and closes it: who asks again on it at once loses the
-    request now and then. httpx and openai ask for that unless they are told otherwise."""
+    """The router announces keep-alive but closes the connection, so an immediate next request on
+    it sometimes fails. httpx and openai request keep-alive by default."""
     headers, closed = connection_after(endpoint, "keep-alive")
     assert "close" not in headers.get("Connection", "")
     assert closed != endpoint.contract.keeps_connections
@@ -175,7 +175,7 @@ def test_a_connection_that_is_to_be_closed(endpoint: Endpoint) -> None:
 
 
 def connection_after(endpoint: Endpoint, wish: str) -> tuple[Message, bool]:
-    """The headers of an answer, and whether its connection is closed a second later."""
+    """Return an answer's headers, and whether its connection is closed a second later."""
     address = urlsplit(endpoint.served.url)
     body = json.dumps(chat_body("ba", model=EYES, tokens=4)).encode()
     head = (

@@ -1,4 +1,4 @@
-"""Terraform for the tests of other things: apply whatever it plans."""
+"""Helpers that apply any plan, for tests that are not about plans."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def apply(terraform: Terraform) -> None:
 
 
 def finds_changes(terraform: Terraform, *, lock: bool = True) -> bool:
-    """Say whether a plan would touch anything."""
+    """Return whether a plan finds changes."""
     return bool(judge(terraform.changes(lock=lock)).planned)

@@ -1,4 +1,4 @@
-"""An endpoint as its first users run it: hand-written HCL in the same schema, same names."""
+"""An endpoint in hand-written HCL, with the same schema and the same names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADDRESSES = frozenset(
 
 
 def write(directory: Path, *, schema_name: str) -> Path:
-    """Write it with its module, its state in a schema of PostgreSQL."""
+    """Write the HCL with its module and a state in a schema of PostgreSQL."""
     (directory / "nfs").mkdir(parents=True, exist_ok=True)
     (directory / "main.tf.json").write_text(json.dumps(_root(schema_name)))
     (directory / "nfs" / "main.tf.json").write_text(json.dumps(_nfs()))

@@ -1,4 +1,4 @@
-"""A provider that keeps running: Terraform starts it anew for each command otherwise."""
+"""A provider that keeps running, so that Terraform does not start it for each command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VARIABLE = "TF_REATTACH_PROVIDERS"
 
 @contextmanager
 def running(program: Path, log: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run the provider in an environment of its own.
+    """Run the provider in its own environment.
 
     The value is what `TF_REATTACH_PROVIDERS` has to be. Where it is set, Terraform neither
     installs nor starts the provider, and the provider does not see Terraform's environment.

@@ -1,4 +1,4 @@
-"""Changes of our own stack, deployed over itself by the real provider."""
+"""Changes of the stack, deployed over an earlier version with the real provider."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("running_provider")
 
 
 class Stack:
-    """One stack and its state; each test deploys two declarations of it, one over the other."""
+    """One stack and its state; each test deploys one declaration of it over another."""
 
     def __init__(self, directory: Path, synth: Synth) -> None:
         self._directory = directory
@@ -64,16 +64,16 @@ def stack(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cluster.environment().items():
             patch.setenv(name, value)
-        found = Stack(tmp_path_factory.mktemp("stack"), synth)
-        found.declare({})
-        found.terraform.init()
-        apply(found.terraform)
-        yield found
+        stack = Stack(tmp_path_factory.mktemp("stack"), synth)
+        stack.declare({})
+        stack.terraform.init()
+        apply(stack.terraform)
+        yield stack
 
 
 # Without a declaration of its own to begin with, a row begins with what another row deployed:
 # tests/ops/terraform/test_verdict.py has each change alone.
-@pytest.mark.parametrize("name", [name for name, each in CHANGES.items() if each.is_applied])
+@pytest.mark.parametrize("name", [name for name, change in CHANGES.items() if change.is_applied])
 def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
     change = CHANGES[name]
     if change.before:
@@ -96,15 +96,15 @@ def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
     assert stack.state() == before
 
 
-def test_this_version_over_the_one_before_keeps_what_has_to_stay(stack: Stack) -> None:
+def test_upgrade_from_the_previous_version_keeps_protected_objects(stack: Stack) -> None:
     stack.write(deployed_before())
     apply(stack.terraform)
 
     def uids() -> dict[str, str]:
         return {
-            each["type"]: each["instances"][0]["attributes"]["metadata"][0]["uid"]
-            for each in json.loads(stack.state())["resources"]
-            if kind_of(each["type"]) in NAMED_ONLY
+            resource["type"]: resource["instances"][0]["attributes"]["metadata"][0]["uid"]
+            for resource in json.loads(stack.state())["resources"]
+            if kind_of(resource["type"]) in NAMED_ONLY
         }
 
     before = uids()

@@ -1,4 +1,4 @@
-"""The whole way by Terraform: apply, an empty plan, one model changed, destroy."""
+"""A deploy with Terraform: apply, an empty plan, one changed model, destroy."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ pytestmark = pytest.mark.usefixtures("provider")
 
 @pytest.fixture(autouse=True)
 def empty(provider: Path, shared_cluster: SharedCluster) -> Iterator[None]:
-    """Leave nothing to the other test, which deploys the same names with another state."""
+    """Remove all objects: the other test deploys the same names with another state."""
     yield
     shared_cluster.empty()
 
 
 def changed_types(directory: Path) -> dict[str, list[str]]:
-    """What a plan would do, by resource type."""
+    """Return a plan's actions by resource type."""
     for words in (["plan", "-input=false", "-out=plan"], ["show", "-json", "plan"]):
         result = subprocess.run(
             ["terraform", *words], cwd=directory, capture_output=True, text=True, check=True
         )
     changes = json.loads(result.stdout)["resource_changes"]
     return {
-        f"{each['type']}.{each['name'].split('_')[0]}": each["change"]["actions"]
-        for each in changes
-        if each["change"]["actions"] != ["no-op"]
+        f"{change['type']}.{change['name'].split('_')[0]}": change["change"]["actions"]
+        for change in changes
+        if change["change"]["actions"] != ["no-op"]
     }
 
 

@@ -1,4 +1,4 @@
-"""A deploy over what somebody else made with the same state: refused before anything changes."""
+"""A deploy over foreign objects in the same state is refused before anything changes."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ GUARDED = (
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The cluster and the state, as one can see them from outside."""
+    """Return cluster and state as seen from outside."""
 
     api: KubeApi
     pg_conn_str: str
 
     def uids(self) -> dict[str, str]:
         """Each guarded object's uid; one that is deleted, or being deleted, has none."""
-        found = {path: (self.api.get(path) or {}).get("metadata", {}) for path in GUARDED}
+        guarded = {path: (self.api.get(path) or {}).get("metadata", {}) for path in GUARDED}
         return {
             path: metadata["uid"]
-            for path, metadata in found.items()
+            for path, metadata in guarded.items()
             if "uid" in metadata and "deletionTimestamp" not in metadata
         }
 
     def names(self) -> list[str]:
         """Everything in the namespace that a stack makes."""
         of = ("configmaps", "services", "persistentvolumeclaims")
-        paths = [f"{NAMESPACE}/{each}" for each in of]
+        paths = [f"{NAMESPACE}/{kind}" for kind in of]
         paths += [
             f"/apis/{group}/namespaces/{hand_written.NAMESPACE}/{kind}"
             for group, kind in (
@@ -70,9 +70,9 @@ class World:
             )
         ]
         return sorted(
-            f"{path.rpartition('/')[2]}/{each['metadata']['name']}"
+            f"{path.rpartition('/')[2]}/{item['metadata']['name']}"
             for path in paths
-            for each in (self.api.get(path) or {})["items"]
+            for item in (self.api.get(path) or {})["items"]
         )
 
     def put_back(self, data: str) -> None:
@@ -122,18 +122,18 @@ def test_deploy_over_hand_written_hcl_changes_nothing(
 
 
 @pytest.mark.usefixtures("apart")
-def test_no_allowance_makes_terraform_forget_the_endpoint(
+def test_allow_removal_never_lets_terraform_forget_the_endpoint(
     before: World, capfd: pytest.CaptureFixture[str]
 ) -> None:
     state = before.state()
-    allowances = [f"--allow-removal={each}" for each in sorted(hand_written.ADDRESSES)]
+    allowances = [f"--allow-removal={address}" for address in sorted(hand_written.ADDRESSES)]
     assert main(["deploy", "--yes", *allowances]) == 3
     assert "kubernetes_namespace.llama_cpp" in capfd.readouterr().err
     assert before.state() == state
 
 
 @pytest.mark.usefixtures("apart")
-def test_plan_refresh_has_terraforms_counts_on_top(
+def test_plan_refresh_shows_terraforms_counts_first(
     before: World, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", "--base", "HEAD", "--refresh"]) == 2
@@ -148,9 +148,9 @@ def test_plan_refresh_has_terraforms_counts_on_top(
 def test_without_removed_blocks_the_same_plan_would_destroy(
     before: World, apart: Path, synth: Synth
 ) -> None:
-    """What `cdktf deploy` typed by hand is protected from, and `ops deploy` refuses alike."""
+    """Removed blocks protect `cdktf deploy` from this plan, and `ops deploy` refuses it."""
     document = synth()
-    assert {each["from"] for each in document.pop("removed")} >= {"module.nfs_models"}
+    assert {block["from"] for block in document.pop("removed")} >= {"module.nfs_models"}
     apart.mkdir(parents=True)
     (apart / "cdk.tf.json").write_text(json.dumps(document))
     terraform = Terraform(apart)
@@ -165,7 +165,7 @@ def test_without_removed_blocks_the_same_plan_would_destroy(
             say=print,
         )
     (verdict,) = seen
-    destroyed = {each.address for each in verdict.changes if each.action == "delete"}
+    destroyed = {change.address for change in verdict.changes if change.action == "delete"}
     assert destroyed == hand_written.ADDRESSES
     assert before.state() == state
 
@@ -179,7 +179,7 @@ def cdktf() -> str:
 
 
 @pytest.mark.usefixtures("apart")
-def test_cdktf_deploy_typed_by_hand_destroys_nothing_of_the_hand_written_endpoint(
+def test_cdktf_deploy_destroys_nothing_of_a_hand_written_endpoint(
     before: World, cdktf: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(running_provider.VARIABLE)
@@ -204,7 +204,7 @@ def test_cdktf_deploy_typed_by_hand_destroys_nothing_of_the_hand_written_endpoin
 
 @pytest.fixture
 def ours(cluster: EmbeddedCluster, synth: Synth, apart: Path) -> Callable[..., Terraform]:
-    """Write a stack of a few of our own objects, in a schema and a namespace of its own."""
+    """Write a stack of a few of our objects, with its own schema and namespace."""
 
     def write(schema: str, *, foreign: bool = False, data: str = "a") -> Terraform:
         document = synth(namespace=schema, prevent_destroy=False, gpu_window=None)
@@ -218,9 +218,9 @@ def ours(cluster: EmbeddedCluster, synth: Synth, apart: Path) -> Callable[..., T
             if wanted:
                 maps[name] = {"metadata": metadata, "data": {"a": data}}
         document["resource"]["kubernetes_config_map_v1"] = maps
-        for each in maps.values():
+        for config_map in maps.values():
             (namespace,) = document["resource"]["kubernetes_namespace_v1"]
-            each["depends_on"] = [f"kubernetes_namespace_v1.{namespace}"]
+            config_map["depends_on"] = [f"kubernetes_namespace_v1.{namespace}"]
         directory = apart / schema
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "cdk.tf.json").write_text(json.dumps(document))
@@ -229,7 +229,7 @@ def ours(cluster: EmbeddedCluster, synth: Synth, apart: Path) -> Callable[..., T
     return write
 
 
-def test_a_state_of_which_half_is_foreign_is_refused_whole(
+def test_partly_foreign_state_is_refused_as_a_whole(
     ours: Callable[..., Terraform], cluster: EmbeddedCluster
 ) -> None:
     terraform = ours("half", foreign=True)
@@ -238,22 +238,22 @@ def test_a_state_of_which_half_is_foreign_is_refused_whole(
     terraform = ours("half", data="b")
     with pytest.raises(RefusedError, match=r"kubernetes_config_map_v1\.notes \(not made by this"):
         apply_as_shown(terraform, show=lambda *_: None, approve=lambda: True, say=print)
-    actions = {each.name: each.action for each in terraform.changes()}
+    actions = {change.name: change.action for change in terraform.changes()}
     assert (actions["ours"], actions["notes"]) == ("update", "delete")
 
-    said: list[str] = []
+    lines: list[str] = []
     apply_as_shown(
         terraform,
         show=lambda *_: None,
         approve=lambda: True,
         allow_removal=("kubernetes_config_map_v1.notes", "kubernetes_config_map_v1.none"),
-        say=said.append,
+        say=lines.append,
     )
-    assert said == ["--allow-removal kubernetes_config_map_v1.none: this plan does not touch it"]
+    assert lines == ["--allow-removal kubernetes_config_map_v1.none: the plan does not change it"]
     assert not finds_changes(terraform)
 
 
-def test_a_plan_that_turns_foreign_before_its_apply_is_made_again_and_refused(
+def test_stale_plan_that_becomes_foreign_is_planned_again_and_refused(
     ours: Callable[..., Terraform],
 ) -> None:
     terraform = ours("meanwhile")
@@ -268,11 +268,11 @@ def test_a_plan_that_turns_foreign_before_its_apply_is_made_again_and_refused(
             apply(ours("meanwhile", foreign=True))
             ours("meanwhile", data="b")
 
-    said: list[str] = []
+    lines: list[str] = []
     ours("meanwhile", data="b")
     with pytest.raises(RefusedError, match=r"kubernetes_config_map_v1\.notes"):
-        apply_as_shown(terraform, show=show, approve=lambda: True, quiet=True, say=said.append)
-    assert [len(each.refused) for each in shown] == [0, 1]
-    assert said == ["somebody else applied since this plan was made; planning again"]
+        apply_as_shown(terraform, show=show, approve=lambda: True, quiet=True, say=lines.append)
+    assert [len(verdict.refused) for verdict in shown] == [0, 1]
+    assert lines == ["somebody else applied since this plan was made; planning again"]
     # The change that was shown first was not applied with a plan that nobody saw.
-    assert {each.name: each.action for each in terraform.changes()}["ours"] == "update"
+    assert {change.name: change.action for change in terraform.changes()}["ours"] == "update"

@@ -1,4 +1,4 @@
-"""A saved plan and its apply, with real Terraform and PostgreSQL and no provider to install."""
+"""A saved plan and its apply, with real Terraform and PostgreSQL but no provider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Write = Callable[..., Terraform]
 
 @pytest.fixture(scope="module")
 def postgresql(open_directory: Path) -> Iterator[str]:
-    """The connection string of a PostgreSQL."""
+    """The connection string of an embedded PostgreSQL."""
     data = open_directory / "without-password"
     yield postgres.start(data)
     postgres.stop(data)
@@ -37,7 +37,7 @@ def postgresql(open_directory: Path) -> Iterator[str]:
 
 @pytest.fixture
 def write(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a stack of things that Terraform itself provides; the names are the arguments'."""
+    """Write a stack of Terraform's built-in resources with these names."""
     monkeypatch.setenv("PG_CONN_STR", postgresql)
 
     def stack(schema: str, *names: str, sleep_s: float = 0, **inputs: str) -> Terraform:
@@ -66,17 +66,17 @@ def state(postgresql: str, schema: str) -> list[tuple[Any, ...]]:
 
 
 def ids(postgresql: str, schema: str) -> dict[str, str]:
-    """The id of each thing in the state."""
+    """Return the id of each resource in the state."""
     ((data,),) = state(postgresql, schema)
     return {
-        each["name"]: instance["attributes"]["id"]
-        for each in json.loads(data)["resources"]
-        for instance in each["instances"]
+        resource["name"]: instance["attributes"]["id"]
+        for resource in json.loads(data)["resources"]
+        for instance in resource["instances"]
     }
 
 
 def deploy(terraform: Terraform, **changes: Any) -> list[Verdict]:
-    """Deploy without asking; the value is what was shown."""
+    """Deploy without approval, and return the shown verdicts."""
     shown: list[Verdict] = []
 
     def show(_plan: SavedPlan, verdict: Verdict) -> None:
@@ -92,7 +92,7 @@ def deploy(terraform: Terraform, **changes: Any) -> list[Verdict]:
     return shown
 
 
-def test_what_others_made_is_not_destroyed(write: Write, postgresql: str) -> None:
+def test_foreign_objects_are_not_destroyed(write: Write, postgresql: str) -> None:
     apply(write("others", "namespace", "volume"))
     before = state(postgresql, "others")
     with pytest.raises(RefusedError) as caught:
@@ -100,13 +100,13 @@ def test_what_others_made_is_not_destroyed(write: Write, postgresql: str) -> Non
     assert str(caught.value) == (
         "refused, and nothing was changed: this deploy would remove terraform_data.namespace, "
         "terraform_data.volume (not made by this stack). Name each one that has to go with "
-        '--allow-removal ADDRESS. docs/operating.md, "What a deploy refuses", has the rules'
+        '--allow-removal ADDRESS. See docs/operating.md, "What a deploy refuses"'
     )
     assert caught.value.exit_code == 3
     assert state(postgresql, "others") == before
 
 
-def test_only_what_is_named_goes(write: Write, postgresql: str) -> None:
+def test_only_named_addresses_are_removed(write: Write, postgresql: str) -> None:
     apply(write("named", "one", "two"))
     before = state(postgresql, "named")
     terraform = write("named", "ours")
@@ -117,7 +117,7 @@ def test_only_what_is_named_goes(write: Write, postgresql: str) -> None:
     assert set(ids(postgresql, "named")) == {"ours"}
 
 
-def test_what_is_applied_is_what_was_shown(write: Write, postgresql: str) -> None:
+def test_applied_plan_is_the_shown_plan(write: Write, postgresql: str) -> None:
     terraform = write("shown", "first")
 
     def edit(_plan: SavedPlan, _verdict: Verdict) -> None:
@@ -125,14 +125,14 @@ def test_what_is_applied_is_what_was_shown(write: Write, postgresql: str) -> Non
 
     deploy(terraform, show=edit)
     assert set(ids(postgresql, "shown")) == {"first"}
-    (change,) = (each for each in terraform.changes() if each.action == "update")
+    (change,) = (planned for planned in terraform.changes() if planned.action == "update")
     assert (change.before["input"], change.after["input"]) == ("1", "2")
 
 
-def test_a_stale_plan_is_made_and_shown_again(write: Write, postgresql: str) -> None:
+def test_stale_plan_is_planned_and_shown_again(write: Write, postgresql: str) -> None:
     apply(write("stale", "ours"))
     shown: list[Verdict] = []
-    said: list[str] = []
+    lines: list[str] = []
 
     def show(_plan: SavedPlan, verdict: Verdict) -> None:
         shown.append(verdict)
@@ -141,16 +141,16 @@ def test_a_stale_plan_is_made_and_shown_again(write: Write, postgresql: str) -> 
             write("stale", "ours", ours="2")
 
     with pytest.raises(RefusedError, match=r"terraform_data\.theirs"):
-        deploy(write("stale", "ours", ours="2"), show=show, say=said.append)
-    assert [each.headline for each in shown] == [
+        deploy(write("stale", "ours", ours="2"), show=show, say=lines.append)
+    assert [verdict.headline for verdict in shown] == [
         "0 to add, 1 to change, 0 to replace, 0 to remove",
         "1 refused; 0 to add, 1 to change, 0 to replace, 1 to remove",
     ]
-    assert said == ["somebody else applied since this plan was made; planning again"]
+    assert lines == ["somebody else applied since this plan was made; planning again"]
     assert set(ids(postgresql, "stale")) == {"ours", "theirs"}
 
 
-def test_a_state_that_never_rests_ends_the_deploy(write: Write) -> None:
+def test_deploy_ends_after_five_stale_plans(write: Write) -> None:
     apply(write("busy", "ours"))
     rounds: list[int] = []
 
@@ -163,7 +163,7 @@ def test_a_state_that_never_rests_ends_the_deploy(write: Write) -> None:
         deploy(write("busy", "ours", ours="mine"), show=show)
 
 
-def test_a_plan_that_is_not_approved_changes_nothing(write: Write, postgresql: str) -> None:
+def test_plan_without_approval_changes_nothing(write: Write, postgresql: str) -> None:
     apply(write("asked", "ours"))
     before = state(postgresql, "asked")
     with pytest.raises(OpsError, match="not approved; nothing was changed"):
@@ -171,7 +171,7 @@ def test_a_plan_that_is_not_approved_changes_nothing(write: Write, postgresql: s
     assert state(postgresql, "asked") == before
 
 
-def test_nobody_is_asked_about_a_plan_without_changes(write: Write) -> None:
+def test_plan_without_changes_needs_no_approval(write: Write) -> None:
     apply(write("same", "ours"))
     (verdict,) = deploy(
         write("same", "ours"), approve=lambda: pytest.fail("there is nothing to approve")
@@ -184,7 +184,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(write: Write) -> Iterator[Start]:
-    """Begin a deploy in a process of its own, and come back when it makes something."""
+    """Start a deploy in its own process, and return when it creates a resource."""
     processes: list[subprocess.Popen[str]] = []
 
     def deploy_slowly(schema: str, **streams: Any) -> subprocess.Popen[str]:
@@ -224,8 +224,8 @@ def test_a_signal_lets_terraform_write_its_state(
     schema = f"interrupted-{number.name.lower()}"
     process = start(schema)
     # Whoever sees nothing happen signals again; Terraform gets the first one alone.
-    for each in (number, signal.SIGINT, signal.SIGTERM):
-        process.send_signal(each)
+    for sent in (number, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
     assert "waiting for Terraform to write its state" in errors
@@ -237,10 +237,10 @@ def test_a_signal_lets_terraform_write_its_state(
 
 
 @pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
-def test_a_reader_that_leaves_does_not_cost_the_state(
+def test_closed_output_does_not_lose_the_state(
     start: Start, postgresql: str, streams: tuple[str, ...]
 ) -> None:
-    """`ops deploy | tee log` and Ctrl-C, which ends tee first; or a terminal that was closed."""
+    """As with `ops deploy | tee log` and Ctrl-C, which ends tee first, or a closed terminal."""
     schema = f"left-{'-'.join(streams)}"
     reader, writer = os.pipe()
     process = start(schema, **dict.fromkeys(streams, writer))
@@ -251,7 +251,7 @@ def test_a_reader_that_leaves_does_not_cost_the_state(
     assert set(ids(postgresql, schema)) == {"quick", "slow"}
 
 
-def test_a_state_that_cannot_be_written_stops_the_next_deploy_too(
+def test_unwritten_state_also_stops_the_next_deploy(
     start: Start, write: Write, postgresql: str
 ) -> None:
     process = start("unwritten")
@@ -277,19 +277,17 @@ def test_a_state_that_cannot_be_written_stops_the_next_deploy_too(
     assert set(ids(postgresql, "unwritten")) == {"quick"}
 
 
-def test_a_terraform_that_was_killed_is_not_said_to_have_written_its_state(
-    start: Start, write: Write
-) -> None:
+def test_killed_terraform_is_reported_without_a_written_state(start: Start, write: Write) -> None:
     process = start("killed")
     (terraform,) = (
-        each for each in psutil.Process(process.pid).children() if each.name() == "terraform"
+        child for child in psutil.Process(process.pid).children() if child.name() == "terraform"
     )
     terraform.kill()
     _, errors = process.communicate(timeout=60)
     assert "terraform apply was ended by signal 9" in errors.splitlines()[-1]
 
 
-def test_what_would_be_forgotten_is_refused_although_named(write: Write, postgresql: str) -> None:
+def test_allow_removal_does_not_permit_a_forget(write: Write, postgresql: str) -> None:
     apply(write("forgotten", "theirs"))
     before = state(postgresql, "forgotten")
     terraform = write("forgotten", "ours")
@@ -304,9 +302,7 @@ def test_what_would_be_forgotten_is_refused_although_named(write: Write, postgre
     assert state(postgresql, "forgotten") == before
 
 
-def test_an_address_guarded_by_prevent_destroy_is_refused_although_named(
-    write: Write, postgresql: str
-) -> None:
+def test_allow_removal_does_not_override_prevent_destroy(write: Write, postgresql: str) -> None:
     terraform = write("guarded", "other")
     path = terraform.directory / "cdk.tf.json"
     document = json.loads(path.read_text())
@@ -321,7 +317,7 @@ def test_an_address_guarded_by_prevent_destroy_is_refused_although_named(
     apply(terraform)
     before = state(postgresql, "guarded")
     guarded("2")
-    (address,) = (each.address for each in terraform.changes() if each.action == "replace")
+    (address,) = (change.address for change in terraform.changes() if change.action == "replace")
     with pytest.raises(RefusedError, match="prevent_destroy is true in the settings") as caught:
         deploy(terraform, allow_removal=(address,))
     assert "Set prevent_destroy to false" in str(caught.value)

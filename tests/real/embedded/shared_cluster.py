@@ -1,4 +1,4 @@
-"""One embedded cluster for many files of tests: emptying it costs less than starting another."""
+"""One embedded cluster for many test files: emptying it costs less than starting another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROLES = "select rolname from pg_roles where rolname !~ '^pg_'"
 
 
 class SharedCluster:
-    """A running cluster that returns to what it was when this was made."""
+    """A running cluster that can be reset to its first state."""
 
     def __init__(self, cluster: EmbeddedCluster) -> None:
         self.cluster = cluster
@@ -82,12 +82,15 @@ class SharedCluster:
 
 
 def names(api: KubeApi, path: str) -> set[str]:
-    return {each["metadata"]["name"] for each in (api.get(path) or {}).get("items") or ()}
+    return {item["metadata"]["name"] for item in (api.get(path) or {}).get("items") or ()}
 
 
 def _kinds_in_namespaces(api: KubeApi) -> list[str]:
     groups = (api.get("/apis") or {})["groups"]
-    roots = ["/api/v1", *(f"/apis/{each['preferredVersion']['groupVersion']}" for each in groups)]
+    roots = [
+        "/api/v1",
+        *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups),
+    ]
     return [
         f"{root}/namespaces/{{}}/{kind['name']}"
         for root in roots

@@ -1,4 +1,4 @@
-"""The embedded cluster: found again, ended without harm to others, never left half started."""
+"""The embedded cluster: reuse, a clean stop, and no half-started cluster."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def records(cluster: EmbeddedCluster) -> dict[str, str]:
 def test_a_second_up_finds_the_first(cluster: EmbeddedCluster) -> None:
     before = records(cluster)
     assert len(before) == 5
-    said: list[str] = []
-    assert embedded.up(cluster.state_dir, say=said.append) == cluster
+    lines: list[str] = []
+    assert embedded.up(cluster.state_dir, say=lines.append) == cluster
     assert records(cluster) == before
-    assert said == [f"the embedded cluster runs already, in {cluster.state_dir}"]
+    assert lines == [f"the embedded cluster already runs in {cluster.state_dir}"]
 
 
 def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedCluster) -> None:
@@ -47,7 +47,7 @@ def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedC
         assert connection.execute("select 1").fetchone() == (1,)
 
 
-def test_keys_and_tokens_are_for_their_owner_alone(cluster: EmbeddedCluster) -> None:
+def test_only_the_owner_can_read_keys_and_tokens(cluster: EmbeddedCluster) -> None:
     for name in ("kubeconfig", "tokens.csv", "service-account.key"):
         assert (cluster.state_dir / name).stat().st_mode & 0o077 == 0
 
@@ -56,36 +56,36 @@ def api_of(cluster: EmbeddedCluster) -> KubeApi:
     return KubeApi(KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context))
 
 
-def test_the_api_server_says_which_kubernetes_it_is(cluster: EmbeddedCluster) -> None:
+def test_api_server_reports_its_version(cluster: EmbeddedCluster) -> None:
     with api_of(cluster) as api:
         version = (api.get("/version") or {})["gitVersion"]
     assert f"k8s.io/kubernetes {version}" in (ROOT / "tools" / "go.mod").read_text()
 
 
-def test_the_node_beats_like_a_kubelet(cluster: EmbeddedCluster) -> None:
+def test_node_renews_its_lease(cluster: EmbeddedCluster) -> None:
     with api_of(cluster) as api:
         lease = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/k8s-node1")
     assert lease is not None
-    # A quarter of it passes between two beats; the node is lost 50 s after the last.
+    # kwok renews it four times as often; the node counts as lost 50 s after the last renewal.
     assert lease["spec"]["leaseDurationSeconds"] == 40
 
 
-def test_somebody_shares_the_gpu_and_keeps_what_a_window_made_of_them(
+def test_gpu_tenant_exists_and_keeps_its_scale_at_the_next_start(
     cluster: EmbeddedCluster, kube: Cluster
 ) -> None:
     deployment = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     token = (cluster.state_dir / "tokens.csv").read_text().partition(",")[0]
     with api_of(cluster) as api:
-        found = api.get(deployment) or {}
-        assert found["spec"]["replicas"] == 0
+        tenant = api.get(deployment) or {}
+        assert tenant["spec"]["replicas"] == 0
         try:
             api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 2}})
             deadline = time.monotonic() + 20
             while "Insufficient nvidia.com/gpu" not in "".join(reasons(kube)):
                 assert time.monotonic() < deadline, reasons(kube)
                 time.sleep(0.2)
-            assert [bool(each) for each in reasons(kube)] == [False, True]
+            assert [bool(reason) for reason in reasons(kube)] == [False, True]
 
             at_the_next_start = AdminApi(
                 server=config["clusters"][0]["cluster"]["server"],
@@ -99,11 +99,11 @@ def test_somebody_shares_the_gpu_and_keeps_what_a_window_made_of_them(
 
 
 def reasons(kube: Cluster) -> list[str]:
-    """Why each pod of the tenant waits; empty for one that runs."""
-    return sorted(each.reason for each in kube.workloads("immich"))
+    """Return the reason of each of the tenant's pods; empty for a running pod."""
+    return sorted(workload.reason for workload in kube.workloads("immich"))
 
 
-def test_down_ends_its_own_processes_and_no_stranger(tmp_path: Path) -> None:
+def test_down_stops_only_its_own_processes(tmp_path: Path) -> None:
     embedded.up(tmp_path, say=print)
     stranger = subprocess.Popen(["sleep", "60"])
     try:
@@ -124,7 +124,7 @@ def test_down_ends_its_own_processes_and_no_stranger(tmp_path: Path) -> None:
         stranger.wait()
 
 
-def test_a_part_that_ends_at_its_start_leaves_nothing_running(
+def test_failed_start_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = control_plane.binaries(print)
@@ -139,7 +139,7 @@ def test_a_part_that_ends_at_its_start_leaves_nothing_running(
     state_dir = tmp_path / "state"
 
     with pytest.raises(
-        OpsError, match=r"kube-scheduler ended at its start \(no licence for this\)"
+        OpsError, match=r"kube-scheduler ended at start-up \(no licence for this\)"
     ):
         embedded.up(state_dir, say=print)
 
@@ -148,9 +148,7 @@ def test_a_part_that_ends_at_its_start_leaves_nothing_running(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_an_up_that_is_ended_half_way_leaves_nothing_behind(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_interrupted_up_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     program = (
         "import sys; from pathlib import Path; from ops.embedded import cluster as embedded;"
         "embedded.up(Path(sys.argv[1]), say=lambda line: print(line, flush=True))"
@@ -173,36 +171,38 @@ def test_an_up_that_is_ended_half_way_leaves_nothing_behind(
     assert not postgres.is_running(tmp_path / "postgresql")
 
 
-def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_taken_port_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         monkeypatch.setenv(embedded.PORT_VARIABLE, str(port))
-        with pytest.raises(OpsError, match=rf"port {port} on 127\.0\.0\.1 is taken .*unset it"):
+        with pytest.raises(
+            OpsError, match=rf"port {port} on 127\.0\.0\.1 is not available .*unset it"
+        ):
             embedded.up(tmp_path, say=print)
     assert running_in(tmp_path) == []
 
 
-def test_a_port_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_port_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(embedded.PORT_VARIABLE, "http")
-    with pytest.raises(OpsError, match=r"EMBEDDED_API_SERVER_PORT is 'http'; allowed: 1 to 65535"):
+    with pytest.raises(OpsError, match=r"EMBEDDED_API_SERVER_PORT is 'http'; expected 1 to 65535"):
         embedded.up(tmp_path, say=print)
 
 
-def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
+def test_state_directory_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OpsError, match=r"state directory .*file/state cannot be used \(Not a dir"):
         embedded.up(tmp_path / "file" / "state", say=print)
 
 
-def test_a_read_only_state_directory() -> None:
+def test_read_only_state_directory_is_refused() -> None:
     with pytest.raises(OpsError, match=r"the state directory /proc/state cannot be used"):
         embedded.up(Path("/proc/state"), say=print)
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """A file system of 64 KiB, where this machine lets the test mount one."""
+def test_full_disk_is_refused(tmp_path: Path) -> None:
+    """On a file system of 64 KiB, if this machine lets the test mount one."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)],
         capture_output=True,
@@ -211,13 +211,13 @@ def test_a_full_disk(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:
-        with pytest.raises(OpsError, match=r"has 0 MiB free; 512 MiB are needed"):
+        with pytest.raises(OpsError, match=r"has 0 MiB free; expected at least 512 MiB"):
             embedded.up(tmp_path, say=print)
         assert running_in(tmp_path) == []
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_two_at_once_exclude_each_other(tmp_path: Path) -> None:
+def test_second_command_on_a_state_directory_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(OpsError, match=r"another command works on"):
         embedded.up(tmp_path, say=print)

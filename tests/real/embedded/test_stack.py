@@ -37,7 +37,7 @@ def applied(kube: Cluster, synth: Callable[..., dict[str, Any]]) -> tuple[Manife
     objects = manifests(synth(gpu_window=yearly))
     kube.apply(objects)
     workloads = kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
-    assert [each for each in workloads if not each.settled] == []
+    assert [workload for workload in workloads if not workload.settled] == []
     return objects
 
 
@@ -65,21 +65,23 @@ def test_the_claim_is_bound_to_the_volume(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("applied")
-def test_the_serving_pod_is_on_the_gpu_node_and_the_job_has_run(kube: Cluster) -> None:
+def test_serving_pod_is_on_the_gpu_node_and_the_job_is_complete(kube: Cluster) -> None:
     workloads = kube.workloads(NAMESPACE)
-    states = {each.kind: each.state for each in workloads if "llama-swap" in each.name}
+    states = {
+        workload.kind: workload.state for workload in workloads if "llama-swap" in workload.name
+    }
     assert states["Pod"] == "Running on k8s-node1"
-    assert [each.state for each in workloads if each.kind == "Job"] == ["Complete"]
+    assert [workload.state for workload in workloads if workload.kind == "Job"] == ["Complete"]
 
 
-def test_applying_again_runs_nothing_again(
+def test_second_apply_restarts_nothing(
     applied: tuple[Manifest, ...], kube: Cluster, client: Client
 ) -> None:
     def uids() -> set[str]:
         pods = client.list(Pod, namespace=NAMESPACE)
         jobs = client.list(Job, namespace=NAMESPACE)
-        return {str(each.metadata and each.metadata.uid) for each in pods} | {
-            str(each.metadata and each.metadata.uid) for each in jobs
+        return {str(pod.metadata and pod.metadata.uid) for pod in pods} | {
+            str(job.metadata and job.metadata.uid) for job in jobs
         }
 
     before = uids()
@@ -95,46 +97,45 @@ def pod(name: str, applied: tuple[Manifest, ...]) -> Manifest:
     return made
 
 
-def test_a_second_gpu_pod_waits_and_says_why_until_the_first_has_gone(
+def test_second_gpu_pod_waits_with_a_reason_until_the_first_ends(
     applied: tuple[Manifest, ...], kube: Cluster, client: Client
 ) -> None:
     def second(workloads: tuple[Workload, ...]) -> Workload:
-        (found,) = [each for each in workloads if each.name == "second"]
-        return found
+        (workload,) = [workload for workload in workloads if workload.name == "second"]
+        return workload
 
     kube.apply([pod("second", applied)])
-    eventually(kube, lambda found: "Insufficient nvidia.com/gpu" in second(found).reason)
+    eventually(kube, lambda workloads: "Insufficient nvidia.com/gpu" in second(workloads).reason)
     assert second(kube.workloads(NAMESPACE)).state == "Pending"
     deployment = copy.deepcopy(applied[-1])
     deployment["spec"]["replicas"] = 0
     kube.apply([deployment])
-    eventually(kube, lambda found: second(found).state == "Running on k8s-node1")
+    eventually(kube, lambda workloads: second(workloads).state == "Running on k8s-node1")
     client.delete(Pod, "second", namespace=NAMESPACE)
     kube.apply([applied[-1]])
-    eventually(kube, lambda found: all(each.settled for each in found))
+    eventually(kube, lambda workloads: all(workload.settled for workload in workloads))
 
 
-def test_a_pod_that_is_not_restricted_is_refused(
-    applied: tuple[Manifest, ...], kube: Cluster
-) -> None:
+def test_unrestricted_pod_is_refused(applied: tuple[Manifest, ...], kube: Cluster) -> None:
     unrestricted = pod("unrestricted", applied)
     unrestricted["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = False
-    with pytest.raises(OpsError, match=r"Pod unrestricted is refused .*PodSecurity .restricted"):
+    with pytest.raises(OpsError, match=r"refuses Pod unrestricted .*PodSecurity .restricted"):
         kube.apply([unrestricted])
 
 
 def test_a_deployment_whose_pods_are_refused_is_reported(
     applied: tuple[Manifest, ...], kube: Cluster
 ) -> None:
-    """What Terraform calls complete: the object is accepted, and each of its pods is refused."""
+    """Terraform calls it complete: the Deployment is accepted, but each of its pods is refused."""
     broken = copy.deepcopy(applied[-1])
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = False
     kube.apply([broken])
     eventually(
         kube,
-        lambda found: any(
-            each.kind == "ReplicaSet" and "PodSecurity" in each.reason for each in found
+        lambda workloads: any(
+            workload.kind == "ReplicaSet" and "PodSecurity" in workload.reason
+            for workload in workloads
         ),
     )
     kube.apply([applied[-1]])
-    eventually(kube, lambda found: all(each.settled for each in found))
+    eventually(kube, lambda workloads: all(workload.settled for workload in workloads))

@@ -1,4 +1,4 @@
-"""`up`, on a machine where Terraform cannot get the provider: it says so, the rest is there."""
+"""`up` on a machine where Terraform cannot get the provider."""
 
 from __future__ import annotations
 
@@ -43,41 +43,43 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 @pytest.fixture
 def running(deployed: Deployed) -> Deployed:
-    """What `up` finds or starts again, whatever the test before left."""
+    """The running deployment, restarted if the test before stopped a part."""
     return up(deployed.cluster.state_dir, settings=PRODUCTION, say=print)
 
 
-def test_it_applies_server_side_and_says_why(deployed: Deployed) -> None:
+def test_up_without_a_provider_applies_server_side_and_names_the_reason(
+    deployed: Deployed,
+) -> None:
     assert deployed.way.startswith(
         "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
     )
     assert len(deployed.objects) == 19
-    assert [each for each in deployed.workloads if not each.settled] == []
+    assert [workload for workload in deployed.workloads if not workload.settled] == []
 
 
-def test_each_model_is_downloaded_served_and_asked_about_a_picture(deployed: Deployed) -> None:
+def test_each_model_is_downloaded_served_and_answers_about_a_picture(deployed: Deployed) -> None:
     assert deployed.store.status().is_whole
-    assert [each.model for each in deployed.answers] == [model.id for model in REGISTRY]
-    assert all(each.text.strip() for each in deployed.answers)
+    assert [answer.model for answer in deployed.answers] == [model.id for model in REGISTRY]
+    assert all(answer.text.strip() for answer in deployed.answers)
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
-def test_smoke_reaches_it_by_a_port_forward_to_the_pod(
+def test_smoke_passes_through_a_port_forward_to_the_pod(
     running: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["smoke", "--random-weights"]) == 0
     assert running.served.url not in capsys.readouterr().out
 
 
-def test_a_second_up_finds_what_runs(running: Deployed) -> None:
-    said: list[str] = []
-    again = up(running.cluster.state_dir, settings=PRODUCTION, say=said.append)
+def test_second_up_reuses_the_running_front_end(running: Deployed) -> None:
+    lines: list[str] = []
+    again = up(running.cluster.state_dir, settings=PRODUCTION, say=lines.append)
     assert again.served == running.served
-    assert f"{again.served.front_end} serves already, at {again.served.url}" in said
+    assert f"{again.served.front_end} already serves at {again.served.url}" in lines
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
-def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
+def test_up_requires_the_declared_key_and_env_gives_it_to_smoke(
     running: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declare_key(monkeypatch)
@@ -85,7 +87,7 @@ def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
     monkeypatch.delenv("KEY_GATEWAY", raising=False)
     state_dir = running.cluster.state_dir
     again = up(state_dir, settings=KEYED, say=print)
-    assert [each.model for each in again.answers] == [model.id for model in REGISTRY]
+    assert [answer.model for answer in again.answers] == [model.id for model in REGISTRY]
     refused = httpx2.get(f"{again.served.url}/v1/models", trust_env=False)
     assert refused.status_code == 401
 
@@ -110,7 +112,7 @@ def test_up_asks_for_the_declared_key_and_smoke_gets_it_from_env(
     assert main(["smoke", "--random-weights"]) == 1
 
 
-def test_down_ends_all_of_it(running: Deployed) -> None:
+def test_down_stops_cluster_and_front_end(running: Deployed) -> None:
     state_dir = running.cluster.state_dir
     assert serve.find(state_dir) is not None
     assert main(["down", "--state-dir", str(state_dir)]) == 0

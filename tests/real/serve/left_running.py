@@ -1,4 +1,4 @@
-"""What a test looks for when all should have ended."""
+"""Find processes that should have ended."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import psutil
 
 
 def running_in(folder: Path) -> list[str]:
-    """The programs of this machine that were told to work in a directory."""
-    found = []
+    """Return the command lines of this machine's processes that name a directory."""
+    commands = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
         if any(str(folder) in word for word in words) and process.pid != os.getpid():
-            found.append(" ".join(words))
-    return found
+            commands.append(" ".join(words))
+    return commands

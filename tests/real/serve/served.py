@@ -1,4 +1,4 @@
-"""Tiny models behind a real front end, for a test; nothing is left running afterwards."""
+"""Tiny models behind a real front end while a test runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def skip_without(front_end: FrontEndName) -> None:
 
 
 def store_of(models: tuple[Model, ...], folder: Path) -> LocalStore:
-    """Put tiny weights, and a projector where the model has one, where llama-server looks."""
+    """Write tiny weights, and a projector if the model has one, where llama-server reads them."""
     locked = []
     for model in models:
         home = folder / "models" / model.id

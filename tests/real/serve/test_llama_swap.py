@@ -1,4 +1,4 @@
-"""The real llama-swap reads the rendered file, where it is on PATH."""
+"""The real llama-swap, if it is on PATH, reads the rendered file."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def running(config: str, port: int, folder: Path, **env: str) -> Iterator[str]:
         log.close()
 
 
-def test_it_lists_exactly_the_models_of_the_registry(
+def test_llama_swap_lists_exactly_the_models_of_the_registry(
     locked: tuple[LockedModel, ...], free_port: int, tmp_path: Path
 ) -> None:
     config = render_llama_swap(locked, LlamaSwapSettings())
     with running(config, free_port, tmp_path) as url:
         with urllib.request.urlopen(f"{url}/v1/models", timeout=5) as response:
             listed = json.load(response)["data"]
-    assert {each["id"]: each["name"] for each in listed} == {
+    assert {model["id"]: model["name"] for model in listed} == {
         model.id: model.name for model in REGISTRY
     }
 
 
-def test_it_calls_llama_server_with_every_macro_put_in(
+def test_llama_swap_starts_llama_server_with_all_macros_expanded(
     locked: tuple[LockedModel, ...], free_port: int, tmp_path: Path
 ) -> None:
     recorder = tmp_path / "llama-server"
@@ -105,7 +105,7 @@ def test_it_calls_llama_server_with_every_macro_put_in(
     assert not [word for word in words if "${" in word]
 
 
-def test_it_asks_for_the_keys_that_the_environment_holds(
+def test_llama_swap_requires_the_keys_of_its_environment(
     locked: tuple[LockedModel, ...], free_port: int, tmp_path: Path
 ) -> None:
     config = render_llama_swap(locked, LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)))

@@ -1,4 +1,4 @@
-"""The real front ends hold together what the rendered residency allows, and nothing else."""
+"""The real front ends hold exactly the models that the rendered residency allows."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def loaded(url: str, front_end: FrontEndName) -> set[str]:
     with urllib.request.urlopen(f"{url}{path}", timeout=10) as response:
         document = json.load(response)
     if front_end == "llama-swap":
-        return {each["model"] for each in document["running"] if each["state"] == "ready"}
-    return {each["id"] for each in document["data"] if each["status"]["value"] == "loaded"}
+        return {model["model"] for model in document["running"] if model["state"] == "ready"}
+    return {model["id"] for model in document["data"] if model["status"]["value"] == "loaded"}
 
 
 def after_each(url: str, front_end: FrontEndName, *asked: str) -> list[set[str]]:
-    found = []
+    residents = []
     for model_id in asked:
         ask(url, model_id)
-        found.append(loaded(url, front_end))
-    return found
+        residents.append(loaded(url, front_end))
+    return residents
 
 
-def test_llama_swap_holds_the_sets_that_it_is_given(tmp_path: Path) -> None:
+def test_llama_swap_holds_the_configured_sets(tmp_path: Path) -> None:
     residents = Residents(sets=(("a", "b-2"),))
     with serving(tmp_path, "llama-swap", residents) as url:
         assert after_each(url, "llama-swap", "a", "b-2", "c", "b-2") == [
@@ -81,7 +81,7 @@ def test_llama_swap_holds_the_sets_that_it_is_given(tmp_path: Path) -> None:
         ]
 
 
-def test_llama_swap_ends_only_what_has_to_go(tmp_path: Path) -> None:
+def test_llama_swap_evicts_only_what_it_must(tmp_path: Path) -> None:
     residents = Residents(sets=(("a", "b-2"), ("b-2", "c")))
     with serving(tmp_path, "llama-swap", residents) as url:
         assert after_each(url, "llama-swap", "a", "b-2", "c") == [
@@ -92,12 +92,12 @@ def test_llama_swap_ends_only_what_has_to_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
-def test_left_out_there_is_one_model_at_a_time(tmp_path: Path, front_end: FrontEndName) -> None:
+def test_default_is_one_model_at_a_time(tmp_path: Path, front_end: FrontEndName) -> None:
     with serving(tmp_path, front_end, Residents()) as url:
         assert after_each(url, front_end, "a", "b-2") == [{"a"}, {"b-2"}]
 
 
-def test_the_router_holds_as_many_as_it_may(tmp_path: Path) -> None:
+def test_router_holds_the_configured_number_of_models(tmp_path: Path) -> None:
     with serving(tmp_path, "llama-server", Residents(models_max=2)) as url:
         assert after_each(url, "llama-server", "a", "b-2", "c") == [
             {"a"},

@@ -51,8 +51,8 @@ MODELS = (
 
 @pytest.fixture(scope="module")
 def running(llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(MODELS, tmp_path_factory.mktemp("router"), "llama-server") as found:
-        yield found
+    with served(MODELS, tmp_path_factory.mktemp("router"), "llama-server") as running:
+        yield running
 
 
 def chat(url: str, name: str, **headers: str) -> httpx2.Response:
@@ -64,18 +64,18 @@ def chat(url: str, name: str, **headers: str) -> httpx2.Response:
 
 def statuses(url: str) -> dict[str, Any]:
     listed = httpx2.get(f"{url}/models", timeout=5, trust_env=False).json()["data"]
-    return {each["id"]: each["status"] for each in listed}
+    return {model["id"]: model["status"] for model in listed}
 
 
 def engine(pid: int) -> list[str]:
-    """The command line of the one model's process."""
+    """Return the command line of the model's process."""
     (only,) = psutil.Process(pid).children()
     return only.cmdline()
 
 
 def test_each_model_answers_by_its_id_and_its_aliases(running: Served) -> None:
     for name, answered_by in (
-        *((each.id, each.id) for each in MODELS),
+        *((model.id, model.id) for model in MODELS),
         ("photos", "first"),
         ("gpt-4o:x", "first"),
     ):
@@ -84,7 +84,7 @@ def test_each_model_answers_by_its_id_and_its_aliases(running: Served) -> None:
         assert answer.json()["model"] == answered_by
 
 
-def test_a_model_runs_alone_with_what_its_section_says(running: Served) -> None:
+def test_model_runs_with_the_flags_of_its_section(running: Served) -> None:
     assert chat(running.url, "second").status_code == 200
     words = engine(running.pid)
     for flag, value in {
@@ -121,7 +121,7 @@ def test_an_idle_model_sleeps_and_answers_again(running: Served) -> None:
     assert chat(running.url, "first").status_code == 200
 
 
-def test_a_picture_has_the_marker_that_the_container_sets(running: Served) -> None:
+def test_picture_uses_the_marker_that_the_container_sets(running: Served) -> None:
     picture = base64.b64encode(solid_picture("red")).decode()
     prompt = {"prompt_string": "<__media__> what is it", "multimodal_data": [picture]}
     body = {"model": "first", "prompt": prompt, "n_predict": 2}
@@ -129,17 +129,17 @@ def test_a_picture_has_the_marker_that_the_container_sets(running: Served) -> No
     assert answer.status_code == 200, answer.text
 
 
-def test_a_model_that_is_not_there_is_a_bad_request(running: Served) -> None:
+def test_unknown_model_is_a_bad_request(running: Served) -> None:
     assert chat(running.url, "nobody").status_code == 400
 
 
 FLAGS = sorted(name for name, flag in BY_NAME.items() if not flag.refusal)
 
 
-def test_every_flag_that_a_model_may_add_is_a_key_that_the_router_knows(
+def test_router_knows_every_flag_that_a_model_may_add(
     llama_server: Path, free_port: int, tmp_path: Path
 ) -> None:
-    """It does not start over a key that it does not know."""
+    """The router does not start with an unknown key."""
     plain = {"projector": None, "image_max_tokens": None}
     models = [model("plain", **plain)]
     for number, flag in enumerate(FLAGS):
@@ -164,9 +164,9 @@ def pod_program(
     keys: tuple[str, ...] = (),
     weights: bool = True,
 ) -> FrontEndProgram:
-    """What the container runs, for a store and a program of this machine."""
+    """Return the container's command for a volume and a program of this machine."""
     store = store_of(models if weights else (), folder)
-    locked = store.models or tuple(_without_files(each) for each in models)
+    locked = store.models or tuple(_without_files(model) for model in models)
     server = ServerSettings(binary=str(binary), models_dir=str(store.volume))
     settings = LlamaSwapSettings(server=server, api_key_env=keys)
     return FRONT_ENDS["llama-server"].program(locked, settings, port=port, residents=ONE_RESIDENT)
@@ -181,7 +181,7 @@ def _without_files(wanted: Model) -> LockedModel:
 def pod(
     program: FrontEndProgram, port: int, folder: Path, **env: str
 ) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the container's script here: its folder of configuration is another, its address too."""
+    """Run the container's script here with another configuration folder and address."""
     process = start(program, folder, **env)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -212,13 +212,13 @@ def start(program: FrontEndProgram, folder: Path, **env: str) -> subprocess.Pope
         )
 
 
-def test_the_pod_asks_for_each_of_its_keys_and_shows_none(
+def test_pod_requires_its_keys_and_shows_none(
     llama_server: Path, free_port: int, tmp_path: Path
 ) -> None:
     keys = ("KEY_GATEWAY", "KEY_OWNER")
     program = pod_program(MODELS[:1], llama_server, free_port, tmp_path, keys=keys)
-    with pod(program, free_port, tmp_path, KEY_GATEWAY="s3cret", KEY_OWNER="0wner") as found:
-        url, process = found
+    with pod(program, free_port, tmp_path, KEY_GATEWAY="s3cret", KEY_OWNER="0wner") as running:
+        url, process = running
         for key, code in (("s3cret", 200), ("0wner", 200), ("s3cret,0wner", 401), ("x", 401)):
             assert chat(url, "first", Authorization=f"Bearer {key}").status_code == code
         assert chat(url, "first").status_code == 401
@@ -229,7 +229,7 @@ def test_the_pod_asks_for_each_of_its_keys_and_shows_none(
 
 
 @pytest.mark.parametrize("env", [{}, {"KEY_OWNER": ""}], ids=["missing", "empty"])
-def test_a_pod_without_its_key_does_not_start(
+def test_pod_without_its_key_does_not_start(
     env: dict[str, str], llama_server: Path, free_port: int, tmp_path: Path
 ) -> None:
     program = pod_program(MODELS[:1], llama_server, free_port, tmp_path, keys=("KEY_OWNER",))
@@ -245,7 +245,7 @@ class Hub:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A hub that has one repository, as llama-server asks for it."""
+    """A hub with one repository, as llama-server requests it."""
     store = store_of((model("theirs", projector=None, image_max_tokens=None),), tmp_path / "hub")
     content = (store.volume / "theirs" / "model.gguf").read_bytes()
     sha256 = store.models[0].weights.sha256
@@ -287,7 +287,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         pytest.param({"LLAMA_CACHE": ""}, True, id="with a cache"),
     ],
 )
-def test_a_client_cannot_make_it_download_and_offer_a_model(
+def test_client_cannot_make_the_router_download_a_model(
     changes: dict[str, str],
     offered: bool,
     hub: Hub,
@@ -295,7 +295,7 @@ def test_a_client_cannot_make_it_download_and_offer_a_model(
     free_port: int,
     tmp_path: Path,
 ) -> None:
-    """The second case is llama-server's own way, in spite of `--offline`."""
+    """The second case is llama-server's own download path, despite `--offline`."""
     program = pod_program(MODELS[:1], llama_server, free_port, tmp_path / "pod")
     env = {"HF_ENDPOINT": hub.url, "no_proxy": "127.0.0.1", **changes}
     with pod(program, free_port, tmp_path / "pod", **env) as (url, _):

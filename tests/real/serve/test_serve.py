@@ -43,12 +43,12 @@ MODELS = tuple(
 def ids_at(url: str, **headers: str) -> set[str]:
     answer = httpx2.get(f"{url}/v1/models", headers=headers, trust_env=False)
     answer.raise_for_status()
-    return {each["id"] for each in answer.json()["data"]}
+    return {model["id"] for model in answer.json()["data"]}
 
 
 @contextmanager
 def command(*options: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `ops serve` as a person does, until it says its address."""
+    """Run `ops serve` as a person does, until it prints its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ops", "serve", *options],
         cwd=ROOT,
@@ -59,10 +59,10 @@ def command(*options: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], 
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            if found := re.search(r" at (http://127\.0\.0\.1:\d+)/v1$", line):
+            if address := re.search(r" at (http://127\.0\.0\.1:\d+)/v1$", line):
                 break
-        assert found is not None
-        yield process, found[1]
+        assert address is not None
+        yield process, address[1]
     finally:
         if process.poll() is None:
             process.terminate()
@@ -71,15 +71,15 @@ def command(*options: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 def rest_of(process: subprocess.Popen[str]) -> str:
-    """What it says until it ends; `communicate` would lose what has been read ahead."""
+    """Return the rest of its output; `communicate` would lose lines that were read ahead."""
     assert process.stdout is not None
-    said = process.stdout.read()
+    output = process.stdout.read()
     process.wait(60)
-    return said
+    return output
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_the_command_serves_the_registry_until_it_is_ended(
+def test_serve_serves_the_registry_until_ctrl_c(
     front_end: FrontEndName, llama_server: Path, tmp_path: Path
 ) -> None:
     skip_without(front_end)
@@ -89,8 +89,8 @@ def test_the_command_serves_the_registry_until_it_is_ended(
         running = serve.find(tmp_path)
         assert running is not None
         answers = list(ask.ask_each(running))
-        assert [each.model for each in answers] == [model.id for model in REGISTRY]
-        assert all(each.text.strip() and each.swap_s > 0 for each in answers)
+        assert [answer.model for answer in answers] == [model.id for model in REGISTRY]
+        assert all(answer.text.strip() and answer.swap_s > 0 for answer in answers)
         process.send_signal(signal.SIGINT)
         rest = rest_of(process)
     assert process.returncode == 130
@@ -100,14 +100,14 @@ def test_the_command_serves_the_registry_until_it_is_ended(
 
 
 def test_weights_of_a_hub_and_a_lock_are_served(llama_server: Path, tmp_path: Path) -> None:
-    """As with the real hub, of which the tiny models' hub and lock take the place."""
+    """As with the real hub; the hub and the lock of the tiny models replace it."""
     tiny = local_store.fill_with_tiny_models(tmp_path / "tiny", say=print)
     hub_files = {
         (file.repository, file.name): HubFile.of(
             tmp_path / "tiny" / "hub" / file.repository / file.name
         )
-        for each in tiny.models
-        for file in each.files
+        for model in tiny.models
+        for file in model.files
     }
     options = (
         *("--weights", str(tmp_path / "store"), "--lock", str(tiny.lock_path)),
@@ -124,7 +124,7 @@ def test_weights_of_a_hub_and_a_lock_are_served(llama_server: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
-def test_a_signal_ends_all_of_it(
+def test_signal_stops_all_processes(
     number: signal.Signals, llama_server: Path, tmp_path: Path
 ) -> None:
     options = ("--front-end", "llama-server", "--state-dir", str(tmp_path))
@@ -144,7 +144,7 @@ def test_the_printed_curl_command_is_answered(llama_server: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_the_key_of_the_environment_is_asked_for(
+def test_llama_api_key_is_required(
     front_end: FrontEndName, llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
@@ -161,7 +161,7 @@ def test_the_key_of_the_environment_is_asked_for(
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("set_", [True, False], ids=["set", "generated"])
-def test_the_declared_keys_are_asked_for(
+def test_declared_keys_are_required(
     front_end: FrontEndName,
     set_: bool,
     llama_server: Path,
@@ -217,18 +217,18 @@ def test_the_printed_curl_command_reads_the_generated_key(
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_what_serves_already_is_found_and_a_changed_registry_replaces_it(
+def test_running_front_end_is_reused_until_the_registry_changes(
     front_end: FrontEndName, llama_server: Path, tmp_path: Path
 ) -> None:
     skip_without(front_end)
     store = store_of(MODELS, tmp_path)
     only = store_of((MODELS[0],), tmp_path / "other")
-    said: list[str] = []
+    lines: list[str] = []
     try:
         first = serve.start(store, tmp_path, front_end=front_end, port=None, say=print)
-        again = serve.start(store, tmp_path, front_end=front_end, port=None, say=said.append)
+        again = serve.start(store, tmp_path, front_end=front_end, port=None, say=lines.append)
         assert again == first
-        assert said == [f"{front_end} serves already, at {first.url}"]
+        assert lines == [f"{front_end} already serves at {first.url}"]
         changed = serve.start(only, tmp_path, front_end=front_end, port=None, say=print)
         assert changed.pid != first.pid
         assert ids_at(changed.url) == {"first"}
@@ -238,7 +238,7 @@ def test_what_serves_already_is_found_and_a_changed_registry_replaces_it(
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_a_killed_front_end_leaves_nothing_that_the_next_stop_does_not_end(
+def test_stop_ends_what_a_killed_front_end_left(
     front_end: FrontEndName, llama_server: Path, tmp_path: Path
 ) -> None:
     with served(MODELS, tmp_path, front_end) as running:
@@ -251,16 +251,16 @@ def test_a_killed_front_end_leaves_nothing_that_the_next_stop_does_not_end(
     assert running_in(tmp_path) == []
 
 
-def test_a_directory_from_which_one_serves_already(
+def test_second_serve_in_a_directory_is_refused(
     llama_server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(MODELS, tmp_path, "llama-server") as running:
         assert main(["serve", "--state-dir", str(tmp_path)]) == 1
-        said = capsys.readouterr().err
-        assert f"llama-server serves already from {tmp_path}, at {running.url}; end that" in said
+        error = capsys.readouterr().err
+        assert f"llama-server already serves from {tmp_path} at {running.url}; stop it" in error
 
 
-def test_a_directory_in_which_another_command_works(
+def test_directory_of_another_command_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with locked(tmp_path):
@@ -268,7 +268,7 @@ def test_a_directory_in_which_another_command_works(
     assert f"another command works on {tmp_path}" in capsys.readouterr().err
 
 
-def test_a_directory_that_cannot_be_made(
+def test_directory_below_a_file_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -276,46 +276,50 @@ def test_a_directory_that_cannot_be_made(
     assert "file/state cannot be used (Not a directory)" in capsys.readouterr().err
 
 
-def test_a_directory_with_a_blank_in_its_name(llama_server: Path, tmp_path: Path) -> None:
+def test_directory_name_may_contain_a_space(llama_server: Path, tmp_path: Path) -> None:
     for front_end in FRONT_ENDS if shutil.which("llama-swap") else FRONT_ENDS[1:]:
         with served(MODELS, tmp_path / f"a {front_end}", front_end) as running:
             assert len(list(ask.ask_each(running))) == 2
 
 
-def test_a_port_that_is_taken(llama_server: Path, tmp_path: Path) -> None:
+def test_taken_port_is_refused(llama_server: Path, tmp_path: Path) -> None:
     store = store_of(MODELS, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OpsError, match=rf"port {port} on 127\.0\.0\.1 cannot be had \(Addr"):
+        with pytest.raises(
+            OpsError, match=rf"port {port} on 127\.0\.0\.1 is not available \(Addr"
+        ):
             serve.start(store, tmp_path, front_end="llama-server", port=port, say=print)
     assert running_in(tmp_path) == []
 
 
-def test_llama_swap_is_asked_for_and_is_not_there(
+def test_missing_llama_swap_is_refused_or_replaced_by_the_router(
     llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_SERVER", str(llama_server))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     store = store_of(MODELS, tmp_path)
-    with pytest.raises(OpsError, match=r"llama-swap is not on PATH; install it .* router then"):
+    with pytest.raises(OpsError, match=r"llama-swap is not on PATH; install it .* own router"):
         serve.start(store, tmp_path, front_end="llama-swap", port=None, say=print)
-    said: list[str] = []
+    lines: list[str] = []
     try:
-        running = serve.start(store, tmp_path, front_end=None, port=None, say=said.append)
+        running = serve.start(store, tmp_path, front_end=None, port=None, say=lines.append)
         assert running.front_end == "llama-server"
-        assert said == ["llama-swap is not on PATH: llama-server's own router takes its place"]
+        assert lines == ["llama-swap is not on PATH; using llama-server's own router"]
     finally:
         serve.stop(tmp_path)
 
 
-def test_a_program_that_ends_at_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_that_ends_at_start_up_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "llama-server"
     broken.write_text("#!/bin/sh\necho 'error while loading shared libraries'\nexit 127\n")
     broken.chmod(0o755)
     monkeypatch.setenv("LLAMA_SERVER", str(broken))
     store = store_of(MODELS, tmp_path)
     with pytest.raises(
-        OpsError, match=r"llama-server ended at its start \(error while loading shared libraries\)"
+        OpsError, match=r"llama-server ended at start-up \(error while loading shared libraries\)"
     ):
         serve.start(store, tmp_path, front_end="llama-server", port=None, say=print)
 
@@ -328,7 +332,7 @@ def test_a_program_that_ends_at_its_start(tmp_path: Path, monkeypatch: pytest.Mo
         ("--front-end", "ollama", "'ollama' is not one of"),
     ],
 )
-def test_a_wrong_option(
+def test_invalid_option_is_wrong_usage(
     option: str, value: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", option, value]) == 2

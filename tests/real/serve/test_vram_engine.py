@@ -1,4 +1,4 @@
-"""The VRAM prediction against the real llama-server, which names each buffer that it reserves."""
+"""The VRAM prediction against the real llama-server, which logs each buffer it reserves."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ BEYOND = {
         replace(_SMALL, vision=True, deepstack=3), replace(_TOWER, deepstack=(0, 1, 2)),
     ),
 }  # fmt: skip
-"""Shapes that the formula was not made for; None: no projector."""
+"""Shapes outside the formula's range; None: no projector."""
 
 
 @pytest.fixture(scope="session")
@@ -146,22 +146,22 @@ def looks(image_max_tokens: int, **fields: Any) -> Model:
 
 
 def check(programs: Path, model: Model, folder: Path, *, stage: Stage = "loaded") -> Reserved:
-    """Compare each term; llama-server rounds what it says to 0.01 MiB."""
-    said = reserved(programs, model, folder, stage=stage)
+    """Compare each term; llama-server rounds its log to 0.01 MiB."""
+    logged = reserved(programs, model, folder, stage=stage)
     ours = predicted(model, folder, BUILD)
-    assert ours.weights == pytest.approx(said.weights, abs=0.0051)
-    assert ours.kv_cache == pytest.approx(said.kv_cache, abs=0.0051)
-    assert ours.projector == pytest.approx(said.projector, abs=0.0051)
-    assert ours.compute == pytest.approx(said.compute, rel=0.02, abs=0.1)
-    assert ours.vision_compute == pytest.approx(said.vision_compute, rel=0.02, abs=0.1)
-    return said
+    assert ours.weights == pytest.approx(logged.weights, abs=0.0051)
+    assert ours.kv_cache == pytest.approx(logged.kv_cache, abs=0.0051)
+    assert ours.projector == pytest.approx(logged.projector, abs=0.0051)
+    assert ours.compute == pytest.approx(logged.compute, rel=0.02, abs=0.1)
+    assert ours.vision_compute == pytest.approx(logged.vision_compute, rel=0.02, abs=0.1)
+    return logged
 
 
 @pytest.mark.parametrize("name", ["qwen3vl-8b", "qwen3vl-4b", "minicpm-v-4-5"])
 def test_the_files_without_data_are_as_large_as_the_published(name: str, tmp_path: Path) -> None:
     write_text(tmp_path / "model.gguf", TEXTS[name])
     write_tower(tmp_path / "mmproj.gguf", TOWERS.get(name, RESAMPLER))
-    locked = {each.model.id: each for each in DECLARATION.locked}[name]
+    locked = {locked.model.id: locked for locked in DECLARATION.locked}[name]
     headers: dict[Role, WeightsHeader | ProjectorHeader | None] = {
         "model": locked.weights_header,
         "mmproj": locked.projector_header,
@@ -174,18 +174,22 @@ def test_the_files_without_data_are_as_large_as_the_published(name: str, tmp_pat
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_a_shape(shape: TextShape, programs: Path, tmp_path: Path) -> None:
+def test_prediction_matches_for_a_shape(shape: TextShape, programs: Path, tmp_path: Path) -> None:
     write_text(tmp_path / "model.gguf", shape)
     check(programs, text(), tmp_path)
 
 
 @pytest.mark.parametrize("fields", SETTINGS.values(), ids=SETTINGS)
-def test_a_setting(fields: dict[str, Any], programs: Path, small: Path) -> None:
+def test_prediction_matches_for_a_setting(
+    fields: dict[str, Any], programs: Path, small: Path
+) -> None:
     check(programs, text(**fields), small)
 
 
 @pytest.mark.parametrize(("tower", "tokens"), LOADED_TOWERS.values(), ids=LOADED_TOWERS)
-def test_a_projector(tower: TowerShape, tokens: int, programs: Path, tmp_path: Path) -> None:
+def test_prediction_matches_for_a_projector(
+    tower: TowerShape, tokens: int, programs: Path, tmp_path: Path
+) -> None:
     shape = replace(_SMALL, vision=True, deepstack=len(tower.deepstack))
     write_text(tmp_path / "model.gguf", shape)
     write_tower(tmp_path / "mmproj.gguf", tower)
@@ -193,7 +197,7 @@ def test_a_projector(tower: TowerShape, tokens: int, programs: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("tower", PROMISED_TOWERS.values(), ids=PROMISED_TOWERS)
-def test_a_projector_of_a_real_size(
+def test_prediction_matches_for_a_real_projector(
     tower: TowerShape | ResamplerShape, programs: Path, tmp_path: Path
 ) -> None:
     write_text(tmp_path / "model.gguf", replace(_SMALL, vision=True))
@@ -202,32 +206,32 @@ def test_a_projector_of_a_real_size(
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_model_of_a_real_size(name: str, programs: Path, tmp_path: Path) -> None:
+def test_prediction_matches_for_a_real_model(name: str, programs: Path, tmp_path: Path) -> None:
     write_text(tmp_path / "model.gguf", TEXTS[name])
-    said = check(programs, text(context=8192), tmp_path, stage="promised")
+    logged = check(programs, text(context=8192), tmp_path, stage="promised")
     # What published CUDA logs say of an 8B and a 4B.
-    assert name == "minicpm-v-4-5" or said.weights == (2375.91 if "4b" in name else 4455.34)
-    assert said.kv_cache == 1152
+    assert name == "minicpm-v-4-5" or logged.weights == (2375.91 if "4b" in name else 4455.34)
+    assert logged.kv_cache == 1152
 
 
 @pytest.mark.parametrize(("shape", "tower"), BEYOND.values(), ids=BEYOND)
-def test_other_shapes_never_take_more(
+def test_prediction_is_an_upper_bound_for_other_shapes(
     shape: TextShape, tower: TowerShape | None, programs: Path, tmp_path: Path
 ) -> None:
     write_text(tmp_path / "model.gguf", shape)
     if tower is not None:
         write_tower(tmp_path / "mmproj.gguf", tower)
     model = text() if tower is None else looks(1024)
-    said = reserved(programs, model, tmp_path)
+    logged = reserved(programs, model, tmp_path)
     ours = predicted(model, tmp_path, BUILD)
     assert (ours.weights, ours.kv_cache) == pytest.approx(
-        (said.weights, said.kv_cache), abs=0.0051
+        (logged.weights, logged.kv_cache), abs=0.0051
     )
-    assert ours.compute >= 0.99 * said.compute
-    assert ours.vision_compute >= 0.99 * said.vision_compute
+    assert ours.compute >= 0.99 * logged.compute
+    assert ours.vision_compute >= 0.99 * logged.vision_compute
 
 
-def test_what_is_promised_is_what_is_loaded(programs: Path, tmp_path: Path) -> None:
+def test_promised_memory_equals_loaded_memory(programs: Path, tmp_path: Path) -> None:
     write_text(tmp_path / "model.gguf", replace(_SMALL, vision=True))
     write_tower(tmp_path / "mmproj.gguf", _TOWER)
     loaded = reserved(programs, looks(1024), tmp_path)

@@ -1,4 +1,4 @@
-"""One card in a real control plane: machine learning has it, llama-swap waits for it."""
+"""One card in a real control plane: machine learning holds it, llama-swap waits for it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ SWAP = (NAMESPACE, "llama-swap")
 
 
 class Card:
-    """What the tests see of the cluster, and how they put it back."""
+    """The cluster as the tests read it, and its reset."""
 
     def __init__(self, api: KubeApi) -> None:
         self.api = api
 
     def deployment(self, which: tuple[str, str]) -> dict[str, Any]:
         path = f"/apis/apps/v1/namespaces/{which[0]}/deployments/{which[1]}"
-        found = self.api.get(path)
-        assert found is not None
-        return found
+        deployment = self.api.get(path)
+        assert deployment is not None
+        return deployment
 
     def replicas(self, which: tuple[str, str]) -> int:
         count: int = self.deployment(which)["spec"]["replicas"]
         return count
 
     def pods(self, which: tuple[str, str]) -> list[dict[str, Any]]:
-        found = self.api.get(f"/api/v1/namespaces/{which[0]}/pods")
-        assert found is not None
+        pods = self.api.get(f"/api/v1/namespaces/{which[0]}/pods")
+        assert pods is not None
         name = which[1]
-        return [each for each in found["items"] if each["metadata"]["name"].startswith(name)]
+        return [pod for pod in pods["items"] if pod["metadata"]["name"].startswith(name)]
 
     def ready(self, which: tuple[str, str]) -> int:
-        return sum(is_ready(each) for each in self.pods(which))
+        return sum(is_ready(pod) for pod in self.pods(which))
 
     def scale(self, which: tuple[str, str], replicas: int) -> None:
         path = f"/apis/apps/v1/namespaces/{which[0]}/deployments/{which[1]}"
@@ -56,7 +56,7 @@ class Card:
         return parse_record(lease["metadata"]["annotations"][RECORD])
 
     def age(self, *, past_deadline: bool = False) -> None:
-        """Let the owner of the Lease, if there is one, be silent for long."""
+        """Make the heartbeat of the Lease, if it exists, look old."""
         lease = self.lease()
         if lease is None:
             return
@@ -74,7 +74,7 @@ class Card:
             time.sleep(0.03)
 
     def as_at_start(self) -> bool:
-        """Machine learning has the card, llama-swap waits for it, and no window is open."""
+        """Whether machine learning holds the card, llama-swap waits, and no window is open."""
         return (
             self.lease() is None
             and (self.replicas(ML), self.replicas(SWAP)) == (1, 1)
@@ -84,14 +84,14 @@ class Card:
 
     def picture(self) -> str:
         pods = [
-            f"{each['metadata']['name']} {each['status'].get('phase')} {is_ready(each)}"
+            f"{pod['metadata']['name']} {pod['status'].get('phase')} {is_ready(pod)}"
             for which in (ML, SWAP)
-            for each in self.pods(which)
+            for pod in self.pods(which)
         ]
         return f"{self.replicas(ML)} {self.replicas(SWAP)} {pods} {self.lease()}"
 
     def give_back(self) -> None:
-        """Let machine learning have the card, by hand."""
+        """Give the card to machine learning, without a window."""
         self.scale(SWAP, 0)
         self.until(lambda: not self.pods(SWAP))
         self.scale(ML, 1)
@@ -99,7 +99,7 @@ class Card:
         self.scale(SWAP, 1)
 
     def reset(self) -> None:
-        """Bring it to where every test starts, whatever the one before left."""
+        """Restore the state in which each test starts."""
         self.api.request("DELETE", LEASE_PATH)
         if not self.as_at_start():
             self.give_back()

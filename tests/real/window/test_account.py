@@ -1,4 +1,4 @@
-"""The restoring account against the real API server: each call that it makes, and no other."""
+"""The restoring account on the real API server: its own requests, and no others."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Deployed:
     account: KubeApi
 
     def one(self, kind: str, name: str) -> Manifest:
-        (found,) = [
-            each
-            for each in self.objects
-            if (each["kind"], each["metadata"]["name"]) == (kind, name)
+        (manifest,) = [
+            manifest
+            for manifest in self.objects
+            if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)
         ]
-        return found
+        return manifest
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def deployed(
     production: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployed]:
-    """Production, and a connection with a token of the account instead of the administrator's."""
+    """Production, deployed, with one connection as administrator and one as the account."""
     objects = manifests(production)
     kube.apply(objects)
     admin_target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
@@ -82,7 +82,7 @@ def account_target(cluster: EmbeddedCluster, admin: KubeApi, folder: Path) -> Ku
 
 
 def wait_for_the_roles(account: KubeApi) -> None:
-    """The API server learns of new Roles by watching itself, a moment later."""
+    """Wait until the API server, which watches its own objects, has seen the new Roles."""
     deadline = time.monotonic() + 10
     while any(account.request("GET", path)[0] == 403 for path in DEPLOYMENTS):
         assert time.monotonic() < deadline
@@ -91,7 +91,7 @@ def wait_for_the_roles(account: KubeApi) -> None:
 
 @pytest.fixture
 def lease(deployed: Deployed) -> Iterator[Document]:
-    """A window's Lease, made by who took the window."""
+    """A window's Lease, created by its holder."""
     wanted = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -104,20 +104,22 @@ def lease(deployed: Deployed) -> Iterator[Document]:
     deployed.admin.request("DELETE", f"{LEASES}/gpu-window")
 
 
-def test_it_reads_takes_over_and_ends_the_lease(deployed: Deployed, lease: Document) -> None:
+def test_account_reads_takes_over_and_deletes_the_lease(
+    deployed: Deployed, lease: Document
+) -> None:
     path = f"{LEASES}/gpu-window"
-    status, found = deployed.account.request("GET", path)
-    assert (status, found["spec"]["holderIdentity"]) == (200, "somebody")
-    found["spec"]["holderIdentity"] = NAME
-    status, updated = deployed.account.request("PUT", path, found)
+    status, read = deployed.account.request("GET", path)
+    assert (status, read["spec"]["holderIdentity"]) == (200, "somebody")
+    read["spec"]["holderIdentity"] = NAME
+    status, updated = deployed.account.request("PUT", path, read)
     assert (status, updated["spec"]["holderIdentity"]) == (200, NAME)
-    assert deployed.account.request("PUT", path, found)[0] == 409
+    assert deployed.account.request("PUT", path, read)[0] == 409
     assert deployed.account.request("DELETE", path)[0] == 200
     assert deployed.admin.get(path) is None
 
 
 @pytest.mark.parametrize("path", DEPLOYMENTS, ids=[ENDPOINT, TENANT])
-def test_it_scales_the_deployment_and_sees_its_pods(deployed: Deployed, path: str) -> None:
+def test_account_scales_the_deployment_and_lists_its_pods(deployed: Deployed, path: str) -> None:
     status, before = deployed.account.request("GET", path)
     assert status == 200
     was = before["spec"]["replicas"]
@@ -190,7 +192,7 @@ REFUSED: dict[str, tuple[str, str, Document | None]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "body"), REFUSED.values(), ids=REFUSED.keys())
-def test_anything_else_is_refused(
+def test_account_is_refused_everything_else(
     method: str, path: str, body: Document | None, deployed: Deployed
 ) -> None:
     status, answer = deployed.account.request(method, path, body)
@@ -198,7 +200,7 @@ def test_anything_else_is_refused(
     assert NAME in answer["message"]
 
 
-def test_a_job_of_the_cron_job_is_admitted_scheduled_and_has_the_account(
+def test_job_of_the_cron_job_runs_with_the_account(
     deployed: Deployed,
 ) -> None:
     spec = deployed.one("CronJob", NAME)["spec"]["jobTemplate"]["spec"]

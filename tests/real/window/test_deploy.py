@@ -33,9 +33,9 @@ def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
 
 
 def replicas(api: KubeApi) -> int:
-    found = api.get(DEPLOYMENT)
-    assert found is not None
-    number: int = found["spec"]["replicas"]
+    deployment = api.get(DEPLOYMENT)
+    assert deployment is not None
+    number: int = deployment["spec"]["replicas"]
     return number
 
 
@@ -44,7 +44,7 @@ def write(directory: Path, document: dict[str, Any]) -> None:
     (directory / "cdk.tf.json").write_text(json.dumps(document))
 
 
-def test_a_window_is_no_change_and_a_deploy_meanwhile_leaves_the_card_to_it(
+def test_window_is_no_change_and_a_deploy_keeps_its_scale(
     api: KubeApi, apart: Path, synth: Synth
 ) -> None:
     write(apart, synth())
@@ -61,7 +61,7 @@ def test_a_window_is_no_change_and_a_deploy_meanwhile_leaves_the_card_to_it(
 
     first, *others = REGISTRY
     write(apart, synth(models=(replace(first, context=4096), *others)))
-    changed = {each.name for each in terraform.changes() if each.action != "no-op"}
+    changed = {change.name for change in terraform.changes() if change.action != "no-op"}
     assert changed == {"llama-swap"}
     apply(terraform)
     verify(terraform)

@@ -19,10 +19,10 @@ from tests.real.window.window_process import ML, WHILE_OPEN, Mode, Run
 @pytest.fixture
 def immich(request: pytest.FixtureRequest) -> Iterator[FakeImmich]:
     generation: Generation = request.param
-    with FakeImmich(generation) as found:
+    with FakeImmich(generation) as fake:
         # One was paused before, by whoever runs Immich: it has to stay so.
-        found.paused["ocr"] = True
-        yield found
+        fake.paused["ocr"] = True
+        yield fake
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def kills(writes: int) -> list[tuple[int, bool]]:
     return [(number, after) for number in range(1, writes + 1) for after in (False, True)]
 
 
-def writes_of(said: str) -> int:
-    found = re.search(r"^writes: (\d+)$", said, re.MULTILINE)
-    assert found, said
-    return int(found[1])
+def writes_of(output: str) -> int:
+    writes = re.search(r"^writes: (\d+)$", output, re.MULTILINE)
+    assert writes, output
+    return int(writes[1])
 
 
 def assert_as_at_start(card: Card, immich: FakeImmich, before: dict[str, bool]) -> None:
@@ -57,17 +57,17 @@ def test_a_window_that_is_killed_at_any_write_is_restored(
     card: Card, immich: FakeImmich, run: Run
 ) -> None:
     before = dict(immich.paused)
-    code, said = run.finish()
-    assert code == 0, said
+    code, output = run.finish()
+    assert code == 0, output
     assert_as_at_start(card, immich, before)
-    writes = writes_of(said)
+    writes = writes_of(output)
     assert writes == 20
     for number, after in kills(writes):
-        code, said = replace(run, kill_at=number, kill_after=after).finish()
-        assert code == -9, said
+        code, output = replace(run, kill_at=number, kill_after=after).finish()
+        assert code == -9, output
         card.age()
-        code, said = replace(run, mode="restore").finish()
-        assert code == 0, said
+        code, output = replace(run, mode="restore").finish()
+        assert code == 0, output
         assert_as_at_start(card, immich, before)
 
 
@@ -82,20 +82,20 @@ def test_a_restore_that_is_killed_at_any_write_is_restored(
     while number <= 2 * writes:
         # Killed with the card taken and the command running.
         window = replace(run, command=WHILE_OPEN).start()
-        card.until(lambda: "running sh" in run.said())
+        card.until(lambda: "running sh" in run.output())
         window.kill()
         window.join()
         card.age(past_deadline=True)
         if number:
             killed = replace(run, kill_at=(number + 1) // 2, kill_after=number % 2 == 0)
-            code, said = replace(killed, mode=mode).finish()
-            assert code == -9, said
+            code, output = replace(killed, mode=mode).finish()
+            assert code == -9, output
             card.age(past_deadline=True)
-        code, said = replace(run, mode=mode).finish()
-        assert code == 0, said
+        code, output = replace(run, mode=mode).finish()
+        assert code == 0, output
         assert_as_at_start(card, immich, before)
         if not number:
-            writes = writes_of(said)
+            writes = writes_of(output)
             # One more where it learns that Immich has the older interface.
             assert writes == (10 if immich.generation == "queues" else 11)
         number += 1

@@ -35,18 +35,18 @@ DEPLOYMENTS = tuple(
 
 def kill_open(card: Card, run: Run) -> None:
     window = replace(run, command=WHILE_OPEN).start()
-    card.until(lambda: "running sh" in run.said())
+    card.until(lambda: "running sh" in run.output())
     window.kill()
     window.join()
 
 
-def test_the_next_window_restores_first_what_a_killed_one_left(card: Card, run: Run) -> None:
+def test_next_window_first_restores_a_killed_one(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
-    code, said = run.finish()
-    assert code == 0, said
-    assert "which was not given back" in said
-    assert said.count("giving the card back to") == 2
+    code, output = run.finish()
+    assert code == 0, output
+    assert "restoring what the window of" in output
+    assert output.count("giving the card back to") == 2
     card.until(card.as_at_start)
 
 
@@ -54,7 +54,7 @@ def is_observed(deployment: dict[str, Any]) -> bool:
     return bool(deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"])
 
 
-def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
+def test_restore_waits_for_a_scale_down_in_progress(
     cluster: EmbeddedCluster, card: Card, run: Run
 ) -> None:
     """Else the pod that is about to go would count as the one that is ready."""
@@ -77,43 +77,43 @@ def test_a_scale_down_that_just_began_is_over_before_the_card_is_given_back(
     try:
         card.scale(ML, 0)
         restoring = replace(run, mode="restore").start()
-        card.until(lambda: "to be told to go" in run.said())
+        card.until(lambda: "to be told to go" in run.output())
         assert (card.replicas(ML), card.ready(ML)) == (0, 1)
     finally:
         controllers.resume()
         if restoring is not None:
             restoring.join(30)
-    assert restoring.exitcode == 0, run.said()
+    assert restoring.exitcode == 0, run.output()
     assert card.ready(ML) == 1
-    assert before["metadata"]["name"] not in {each["metadata"]["name"] for each in card.pods(ML)}
+    assert before["metadata"]["name"] not in {pod["metadata"]["name"] for pod in card.pods(ML)}
     card.until(card.as_at_start)
 
 
-def test_the_cluster_itself_restores_only_past_the_deadline(card: Card, run: Run) -> None:
+def test_cron_job_restores_only_past_the_deadline(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
-    code, said = replace(run, mode="cronjob").finish()
-    assert (code, "is left alone" in said) == (0, True)
+    code, output = replace(run, mode="cronjob").finish()
+    assert (code, "is left alone" in output) == (0, True)
     assert card.ready(SWAP) == 1
     card.age(past_deadline=True)
-    code, said = replace(run, mode="cronjob").finish()
-    assert code == 0, said
+    code, output = replace(run, mode="cronjob").finish()
+    assert code == 0, output
     card.until(card.as_at_start)
 
 
-def test_an_owner_that_lost_the_window_leaves_everything_alone(card: Card, run: Run) -> None:
+def test_holder_that_lost_the_window_changes_nothing(card: Card, run: Run) -> None:
     timing = replace(FAST, renew_s=0.2)
     window = replace(run, command=WHILE_OPEN, timing=timing).start()
-    card.until(lambda: "running sh" in run.said())
+    card.until(lambda: "running sh" in run.output())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGSTOP)  # A laptop that is closed.
     card.age(past_deadline=True)
-    code, said = replace(run, mode="cronjob", log=run.log.with_name("second")).finish()
-    assert code == 0, said
+    code, output = replace(run, mode="cronjob", log=run.log.with_name("second")).finish()
+    assert code == 0, output
     os.kill(window.pid, signal.SIGCONT)
     window.join(30)
     assert window.exitcode == 1
-    assert "the Lease gpu-window is gone: another one restored it" in run.said()
+    assert "the Lease gpu-window is gone: another one restored it" in run.output()
     card.until(card.as_at_start)
 
 
@@ -123,24 +123,24 @@ def test_queues_that_cannot_be_resumed_stay_in_the_record(
     with_immich = replace(run, immich_url=immich.url)
     kill_open(card, with_immich)
     card.age()
-    code, said = replace(with_immich, mode="restore", key=None).finish()
+    code, output = replace(with_immich, mode="restore", key=None).finish()
     assert code == 1
-    assert "stay paused: IMMICH_API_KEY is not set" in said
+    assert "stay paused: IMMICH_API_KEY is not set" in output
     assert (card.replicas(ML), card.replicas(SWAP), card.ready(ML)) == (1, 1, 1)
     assert card.record().queues == ("smartSearch", "faceDetection", "ocr")
     immich.refusal = 403
-    code, said = replace(with_immich, mode="cronjob").finish()
-    assert "has to be an administrator's, with queue.read and queue.update" in said
-    assert KEY not in said
+    code, output = replace(with_immich, mode="cronjob").finish()
+    assert "has to be an administrator's, with queue.read and queue.update" in output
+    assert KEY not in output
     immich.refusal = None
-    code, said = replace(with_immich, mode="cronjob").finish()
-    assert code == 0, said
-    assert "giving the card back" not in said
+    code, output = replace(with_immich, mode="cronjob").finish()
+    assert code == 0, output
+    assert "giving the card back" not in output
     assert not any(immich.paused.values())
     card.until(card.as_at_start)
 
 
-def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paused(
+def test_tenant_that_is_not_ready_keeps_its_replicas_and_paused_queues(
     card: Card, run: Run, immich: FakeImmich
 ) -> None:
     with_immich = replace(run, immich_url=immich.url)
@@ -158,32 +158,32 @@ def test_a_tenant_that_does_not_get_ready_keeps_its_replicas_and_its_queues_paus
     card.until(lambda: (card.api.get(f"{quotas}/none") or {}).get("status", {}).get("hard"))
     timing = replace(FAST, ready_s=3)
     try:
-        code, said = replace(with_immich, mode="restore", timing=timing).finish()
+        code, output = replace(with_immich, mode="restore", timing=timing).finish()
     finally:
         card.api.request("DELETE", f"{quotas}/none")
     assert code == 1
-    assert "the replicas are back, but not ready" in said
-    assert "exceeded quota" in said
+    assert "the replicas are back, but not ready" in output
+    assert "exceeded quota" in output
     assert (card.replicas(ML), card.replicas(SWAP)) == (1, 1)
     assert immich.paused["ocr"]
     assert card.record().given_back
     card.give_back()
-    code, said = replace(with_immich, mode="restore").finish()
-    assert code == 0, said
+    code, output = replace(with_immich, mode="restore").finish()
+    assert code == 0, output
     assert not immich.paused["ocr"]
     card.until(card.as_at_start)
 
 
-def test_a_damaged_record_is_said_and_nothing_is_touched(card: Card, run: Run) -> None:
+def test_damaged_record_is_reported_and_changes_nothing(card: Card, run: Run) -> None:
     kill_open(card, run)
     card.age()
     broken = {"metadata": {"annotations": {ANNOTATION: '{"tenants": 3}'}}}
     card.api.request("PATCH", LEASE_PATH, broken)
     for mode in get_args(Mode):
-        code, said = replace(run, mode=mode).finish()
+        code, output = replace(run, mode=mode).finish()
         assert code == 1
-        assert "error: the Lease gpu-window has no record that can be read" in said
-        assert "writes: 0" in said
+        assert "error: the Lease gpu-window has no record that can be read" in output
+        assert "writes: 0" in output
     assert card.ready(SWAP) == 1
 
 
@@ -200,11 +200,17 @@ def service_account(
 ) -> Path:
     """The account that the stack gives its CronJob, as the kubelet shows it to the pod."""
     account = [
-        each for each in manifests(synth()) if each["kind"] in ("ServiceAccount", *ROLE_KINDS)
+        manifest
+        for manifest in manifests(synth())
+        if manifest["kind"] in ("ServiceAccount", *ROLE_KINDS)
     ]
-    assert {each["metadata"]["namespace"] for each in account} == {NAMESPACE, ML[0]}
+    assert {manifest["metadata"]["namespace"] for manifest in account} == {NAMESPACE, ML[0]}
     kube.apply(account)
-    (name,) = (each["metadata"]["name"] for each in account if each["kind"] == "ServiceAccount")
+    (name,) = (
+        manifest["metadata"]["name"]
+        for manifest in account
+        if manifest["kind"] == "ServiceAccount"
+    )
     status, answer = card.api.request(
         "POST",
         f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{name}/token",
@@ -231,7 +237,7 @@ def in_pod(cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, signals: N
 
 
 @pytest.mark.usefixtures("in_pod")
-def test_the_program_restores_with_an_account_that_may_do_nothing_else(
+def test_program_restores_with_the_restricted_account(
     card: Card,
     run: Run,
     immich: FakeImmich,

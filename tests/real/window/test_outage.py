@@ -35,7 +35,7 @@ def api_server_away(cluster: EmbeddedCluster) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("when", ["open", "giving back"])
-def test_an_api_server_that_goes_away_and_comes_back(
+def test_window_survives_an_api_server_outage(
     cluster: EmbeddedCluster, card: Card, run: Run, when: str, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
@@ -43,7 +43,7 @@ def test_an_api_server_that_goes_away_and_comes_back(
     window = replace(
         run, command=("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"), timing=timing
     ).start()
-    card.until(lambda: "running sh" in run.said())
+    card.until(lambda: "running sh" in run.output())
     with api_server_away(cluster):
         if when == "giving back":
             go.touch()
@@ -51,7 +51,7 @@ def test_an_api_server_that_goes_away_and_comes_back(
     until_said(run, "the API server answers again")
     go.touch()
     window.join(60)
-    assert window.exitcode == 0, run.said()
+    assert window.exitcode == 0, run.output()
     card.until(card.as_at_start)
 
 
@@ -64,23 +64,23 @@ def is_back(card: Card) -> bool:
 
 def until_said(run: Run, line: str) -> None:
     deadline = time.monotonic() + 30
-    while line not in run.said():
-        assert time.monotonic() < deadline, run.said()
+    while line not in run.output():
+        assert time.monotonic() < deadline, run.output()
         time.sleep(0.05)
 
 
-def test_an_api_server_that_stays_away_ends_with_what_brings_it_back(
+def test_lasting_outage_names_what_restores_the_tenants(
     cluster: EmbeddedCluster, card: Card, run: Run
 ) -> None:
     timing = replace(FAST, patience_s=0.5)
     window = replace(run, command=("sleep", "2"), timing=timing).start()
-    card.until(lambda: "running sleep" in run.said())
+    card.until(lambda: "running sleep" in run.output())
     with api_server_away(cluster):
         window.join(60)
     assert window.exitcode == 1
-    assert f"{ML_TEXT} to be put back by python -m ops window --restore, or by the" in run.said()
+    assert f"not restored: {ML_TEXT}. Run python -m ops window --restore, or wait" in run.output()
     card.until(lambda: is_back(card))
     card.age()
-    code, said = replace(run, mode="restore").finish()
-    assert code == 0, said
+    code, output = replace(run, mode="restore").finish()
+    assert code == 0, output
     card.until(card.as_at_start)

@@ -1,4 +1,4 @@
-"""A window on a real control plane: the card goes to llama-swap, and everything comes back."""
+"""A window on a real control plane: llama-swap gets the card, and everything is restored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ML_TEXT = "/".join(ML)
 
 @pytest.fixture
 def endpoint(cluster: EmbeddedCluster) -> Iterator[None]:
-    """Where a port-forward to llama-swap's pod ends."""
+    """A server at the address where a port-forward to llama-swap's pod ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -54,7 +54,7 @@ def endpoint(cluster: EmbeddedCluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("apart", "endpoint")
-def test_a_command_has_the_endpoint_and_its_exit_code_is_passed_on(
+def test_command_gets_the_endpoint_and_passes_on_its_exit_code(
     card: Card, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("IMMICH_API_KEY", raising=False)
@@ -79,77 +79,75 @@ def test_a_command_has_the_endpoint_and_its_exit_code_is_passed_on(
     assert code == 7, out + err
     # A program may read what the command prints.
     assert out == "['hello from /models', 'hello from /v1/models'] through stdin\n"
-    assert "everything is as before" in err
+    assert "everything is restored" in err
     card.until(card.as_at_start)
 
 
-def test_llama_swap_has_the_card_meanwhile(card: Card, run: Run) -> None:
+def test_llama_swap_has_the_card_during_the_window(card: Card, run: Run) -> None:
     window = replace(run, command=WHILE_OPEN).start()
-    card.until(lambda: "running sh" in run.said())
+    card.until(lambda: "running sh" in run.output())
     assert (card.replicas(ML), len(card.pods(ML))) == (0, 0)
     assert card.ready(SWAP) == 1
     record = card.record()
     assert record.tenants == (Tenant(namespace=ML[0], deployment=ML[1], replicas=1, ready=1),)
     # The API server tells the time in whole seconds.
     assert 0 < record.deadline - card.api.now() <= run.for_s + 1
-    assert run.end(window) == 128 + signal.SIGTERM, run.said()
-    assert "ended by signal 15" in run.said()
+    assert run.end(window) == 128 + signal.SIGTERM, run.output()
+    assert "ended by signal 15" in run.output()
     card.until(card.as_at_start)
 
 
-def test_immich_is_paused_and_drained_before_its_card_goes(
+def test_immich_is_paused_and_drained_before_it_loses_the_card(
     card: Card, run: Run, immich: FakeImmich
 ) -> None:
     immich.active["faceDetection"] = 3
     immich.active["sidecar"] = 5  # Needs no card, and never ends.
     immich.paused["ocr"] = True
-    code, said = replace(run, immich_url=immich.url).finish()
-    assert code == 0, said
+    code, output = replace(run, immich_url=immich.url).finish()
+    assert code == 0, output
     assert immich.calls == [
         "pause smartSearch",
         "pause faceDetection",
         "resume smartSearch",
         "resume faceDetection",
     ]
-    assert "waiting for Immich's jobs that run: 2 of faceDetection" in said
+    assert "waiting for Immich's running jobs: 2 of faceDetection" in output
     assert immich.active["faceDetection"] == 0
     assert immich.paused["ocr"]
     card.until(card.as_at_start)
 
 
-def test_work_that_does_not_end_keeps_its_card(card: Card, run: Run, immich: FakeImmich) -> None:
+def test_tenant_with_endless_jobs_keeps_the_card(card: Card, run: Run, immich: FakeImmich) -> None:
     (before,) = card.pods(ML)
     immich.active["ocr"] = 10**9
-    code, said = replace(run, immich_url=immich.url, wait_s=1).finish()
+    code, output = replace(run, immich_url=immich.url, wait_s=1).finish()
     assert code == 1
-    assert "not open after 1 s, still waiting for Immich's jobs that run: 9999" in said
+    assert "not open after 1 s: waiting for Immich's running jobs: 9999" in output
     (after,) = card.pods(ML)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert not any(immich.paused.values())
     card.until(card.as_at_start)
 
 
-def test_without_a_key_it_says_once_what_that_costs(card: Card, run: Run) -> None:
-    code, said = replace(run, immich_url="http://127.0.0.1:9", key=None).finish()
-    assert code == 0, said
-    assert said.count("IMMICH_API_KEY is not set") == 1
-    assert "smartSearch, faceDetection, ocr) will fail" in said
+def test_missing_immich_key_is_warned_about_once(card: Card, run: Run) -> None:
+    code, output = replace(run, immich_url="http://127.0.0.1:9", key=None).finish()
+    assert code == 0, output
+    assert output.count("IMMICH_API_KEY is not set") == 1
+    assert "smartSearch, faceDetection, ocr) will fail" in output
 
 
 # ---- However it ends -------------------------------------------------------------------------
 
 
-def test_a_command_that_outlives_the_deadline_is_ended(
-    card: Card, run: Run, tmp_path: Path
-) -> None:
+def test_command_is_ended_at_the_deadline(card: Card, run: Run, tmp_path: Path) -> None:
     child, time_is_up = tmp_path / "child", tmp_path / "time-is-up"
     command = ("sh", "-c", f"sleep 60 & echo $! > {child}; wait")
     process = replace(run, command=command, time_is_up=time_is_up).start()
     card.until(lambda: child.exists() and child.read_text().endswith("\n"))
     time_is_up.touch()
     process.join(60)
-    assert process.exitcode == 124, run.said()
-    assert "the time is up: SIGTERM to sh" in run.said()
+    assert process.exitcode == 124, run.output()
+    assert "the time is up: SIGTERM to sh" in run.output()
     number = int(child.read_text())
     assert not psutil.pid_exists(number) or (
         psutil.Process(number).status() == psutil.STATUS_ZOMBIE
@@ -157,36 +155,36 @@ def test_a_command_that_outlives_the_deadline_is_ended(
     card.until(card.as_at_start)
 
 
-def test_a_command_that_a_signal_ends(card: Card, run: Run) -> None:
-    code, said = replace(run, command=("sh", "-c", "kill -INT $$")).finish()
-    assert code == 128 + signal.SIGINT, said
+def test_exit_code_of_a_command_ended_by_a_signal(card: Card, run: Run) -> None:
+    code, output = replace(run, command=("sh", "-c", "kill -INT $$")).finish()
+    assert code == 128 + signal.SIGINT, output
     card.until(card.as_at_start)
 
 
 def test_a_window_without_a_command_is_held_until_its_end(card: Card, run: Run) -> None:
-    code, said = replace(run, command=(), for_s=1).finish()
-    assert code == 0, said
-    assert f"{window_process.URL} until " in said
-    assert "the time is up" in said
+    code, output = replace(run, command=(), for_s=1).finish()
+    assert code == 0, output
+    assert f"{window_process.URL} until " in output
+    assert "the time is up" in output
     card.until(card.as_at_start)
 
 
-def test_ctrl_c_gives_it_back_and_a_second_one_does_not_stop_that(card: Card, run: Run) -> None:
+def test_second_ctrl_c_does_not_stop_the_restore(card: Card, run: Run) -> None:
     window = replace(run, command=()).start()
-    card.until(lambda: "Ctrl-C gives it back" in run.said())
+    card.until(lambda: "Ctrl-C ends the window" in run.output())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGINT)
-    card.until(lambda: "giving the card back" in run.said())
+    card.until(lambda: "giving the card back" in run.output())
     os.kill(window.pid, signal.SIGINT)
     os.kill(window.pid, signal.SIGTERM)
     window.join(30)
-    assert window.exitcode == 0, run.said()
-    assert "the card is being given back, which goes on" in run.said()
+    assert window.exitcode == 0, run.output()
+    assert "still restoring the GPU's other users" in run.output()
     card.until(card.as_at_start)
 
 
 @pytest.mark.parametrize(("replicas", "ready"), [(0, 0), (2, 1)])
-def test_it_comes_back_as_it_was_with_none_or_with_one_that_never_fitted(
+def test_tenant_with_no_or_pending_pods_is_restored(
     card: Card, run: Run, replicas: int, ready: int
 ) -> None:
     card.scale(SWAP, 0)
@@ -198,14 +196,14 @@ def test_it_comes_back_as_it_was_with_none_or_with_one_that_never_fitted(
         )
     )
     card.scale(SWAP, 1)
-    code, said = run.finish()
-    assert code == 0, said
+    code, output = run.finish()
+    assert code == 0, output
     assert card.lease() is None
     assert (card.replicas(ML), card.replicas(SWAP)) == (replicas, 1)
     assert card.ready(ML) == ready
 
 
-def test_a_pod_that_does_not_go_ends_the_attempt(
+def test_pod_that_does_not_terminate_ends_the_opening(
     cluster: EmbeddedCluster, card: Card, run: Run
 ) -> None:
     (pod,) = card.pods(ML)
@@ -213,19 +211,19 @@ def test_a_pod_that_does_not_go_ends_the_attempt(
     kubelet.suspend()
     try:
         window = replace(run, wait_s=1).start()
-        card.until(lambda: "giving the card back" in run.said())
+        card.until(lambda: "giving the card back" in run.output())
     finally:
         kubelet.resume()
     window.join(30)
     assert window.exitcode == 1
-    said = run.said()
-    assert f"pod immich/{pod['metadata']['name']} (Terminating since " in said
-    assert "on k8s-node1" in said
-    assert "not open after 1 s, still waiting for pod immich/" in said
+    output = run.output()
+    assert f"pod immich/{pod['metadata']['name']} (Terminating since " in output
+    assert "on k8s-node1" in output
+    assert "not open after 1 s: waiting for pod immich/" in output
     card.until(card.as_at_start)
 
 
-def test_who_holds_the_card_is_named(card: Card, run: Run) -> None:
+def test_holder_of_the_card_is_named(card: Card, run: Run) -> None:
     pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -245,58 +243,58 @@ def test_who_holds_the_card_is_named(card: Card, run: Run) -> None:
     path = "/api/v1/namespaces/default/pods/stranger"
     card.until(lambda: (card.api.get(path) or pod)["spec"].get("nodeName"))
     try:
-        code, said = replace(run, wait_s=3).finish()
+        code, output = replace(run, wait_s=3).finish()
     finally:
         card.api.request("DELETE", path)
         card.until(lambda: card.api.get(path) is None)
     assert code == 1
-    assert "Insufficient nvidia.com/gpu" in said
-    assert "the card is held by default/stranger" in said
+    assert "Insufficient nvidia.com/gpu" in output
+    assert "the card is held by default/stranger" in output
     assert card.replicas(ML) == 0
 
 
 # ---- What is refused -------------------------------------------------------------------------
 
 
-def test_a_deployment_that_is_missing_changes_nothing(card: Card, run: Run) -> None:
-    code, said = replace(run, deployment="immich-ml").finish()
+def test_missing_deployment_changes_nothing(card: Card, run: Run) -> None:
+    code, output = replace(run, deployment="immich-ml").finish()
     assert code == 1
-    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in said
-    assert "writes: 0" in said
+    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in output
+    assert "writes: 0" in output
     assert card.as_at_start()
 
 
-def test_immich_that_does_not_answer_takes_no_card(card: Card, run: Run) -> None:
+def test_unreachable_immich_opens_no_window(card: Card, run: Run) -> None:
     timing = replace(FAST, immich_patience_s=0.2)
-    code, said = replace(run, immich_url="http://127.0.0.1:9", timing=timing).finish()
+    code, output = replace(run, immich_url="http://127.0.0.1:9", timing=timing).finish()
     assert code == 1
-    assert "error: Immich at http://127.0.0.1:9 does not answer" in said
+    assert "error: Immich at http://127.0.0.1:9 does not answer" in output
     assert card.as_at_start()
 
 
-def test_a_second_window_is_refused_while_the_first_lives(card: Card, run: Run) -> None:
+def test_second_window_is_refused_while_the_first_is_alive(card: Card, run: Run) -> None:
     first = replace(run, command=WHILE_OPEN).start()
-    card.until(lambda: "running sh" in run.said())
-    code, said = replace(run, log=run.log.with_name("second")).finish()
+    card.until(lambda: "running sh" in run.output())
+    code, output = replace(run, log=run.log.with_name("second")).finish()
     assert code == 1
-    assert "has the window since" in said
-    assert "python -m ops window --restore" in said
-    assert "writes: 0" in said
+    assert "has held the window since" in output
+    assert "python -m ops window --restore" in output
+    assert "writes: 0" in output
     assert card.ready(SWAP) == 1
-    assert run.end(first) == 128 + signal.SIGTERM, run.said()
+    assert run.end(first) == 128 + signal.SIGTERM, run.output()
     card.until(card.as_at_start)
 
 
-def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Run) -> None:
+def test_restore_leaves_a_live_window_alone(card: Card, run: Run) -> None:
     timing = replace(FAST, renew_s=0.2)
     first = replace(run, command=WHILE_OPEN, timing=timing).start()
-    card.until(lambda: "running sh" in run.said())
-    code, said = replace(run, mode="restore", log=run.log.with_name("second")).finish()
+    card.until(lambda: "running sh" in run.output())
+    code, output = replace(run, mode="restore", log=run.log.with_name("second")).finish()
     assert code == 1
-    assert "is alive: end the window there, by Ctrl-C" in said
-    code, said = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
+    assert "is alive. End its window there with Ctrl-C" in output
+    code, output = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
     assert code == 0
-    assert "is left alone" in said
+    assert "is left alone" in output
     assert card.ready(SWAP) == 1
-    assert run.end(first) == 128 + signal.SIGTERM, run.said()
+    assert run.end(first) == 128 + signal.SIGTERM, run.output()
     card.until(card.as_at_start)

@@ -1,4 +1,4 @@
-"""A window, or its restore, in a process of its own, which kills itself at a write if told to."""
+"""A window or its restore in its own process, which can kill itself at a chosen write."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NAMESPACE = "llama-cpp"
 ML = ("immich", "immich-machine-learning")
 URL = "http://127.0.0.1:1"
 WHILE_OPEN = ("sh", "-c", "while [ $PPID != 1 ] && kill -0 $PPID 2>/dev/null; do sleep 0.05; done")
-"""A command that ends with its window, also where that is killed before the shell has started."""
+"""A command that ends with its window, even if the window is killed before the shell starts."""
 
 FAST = Timing(poll_s=0.03, renew_s=3600)
-"""No heartbeat but before a change, so that every run writes the same."""
+"""Heartbeats only before a change, so that all runs make the same writes."""
 Mode = Literal["window", "restore", "cronjob"]
 
 
@@ -53,12 +53,12 @@ class Run:
     wait_s: float = 60
     timing: Timing = FAST
     kill_at: int | None = None
-    """The write at which it kills itself, counted from 1; None: never."""
+    """The write at which the process kills itself, counted from 1; None: never."""
     kill_after: bool = False
-    """Whether once the write was answered; False: before it is sent."""
+    """Whether it kills itself after the answer to the write; False: before sending it."""
     deployment: str = ML[1]
     time_is_up: Path | None = None
-    """A file; once it is there, the API server's clock is a day ahead."""
+    """A file; once it exists, the API server's clock is a day ahead."""
 
     def start(self) -> ForkServerProcess:
         self.log.write_text("")
@@ -66,22 +66,22 @@ class Run:
         process.start()
         return process
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def end(self, process: ForkServerProcess) -> int:
-        """End it as a shell that is closed does, and wait until it has put everything back."""
+        """End it as a closing shell does, and wait until it has restored everything."""
         process.terminate()
         return self._joined(process)
 
     def finish(self) -> tuple[int, str]:
-        """Run to its end: exit code (-9 where it killed itself) and what it said."""
+        """Run to the end; return the exit code (-9 after a kill) and the output."""
         code = self._joined(self.start())
-        return code, self.said()
+        return code, self.output()
 
     def _joined(self, process: ForkServerProcess) -> int:
         process.join(90)
-        assert process.exitcode is not None, self.said()
+        assert process.exitcode is not None, self.output()
         code = process.exitcode
         process.close()
         return code
@@ -123,7 +123,7 @@ def _main(run: Run) -> None:
     with run.log.open("w", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        # One that hangs says where, before `finish` and `end` give it up.
+        # A process that hangs prints where, before `finish` and `end` time out.
         faulthandler.dump_traceback_later(80, file=log)
 
         def say(line: str) -> None:
@@ -132,7 +132,7 @@ def _main(run: Run) -> None:
         asks = Immich._ask
 
         def ask(immich: Immich, method: str, path: str, body: Any) -> Any:
-            return killer.ask(lambda *each: asks(immich, *each), method, path, body)
+            return killer.ask(lambda *request: asks(immich, *request), method, path, body)
 
         Immich._ask = ask  # type: ignore[method-assign,assignment]
         access = windows.ImmichAccess(url=None, key=run.key)

@@ -246,9 +246,9 @@ def test_no_password_that_is_typed_is_kept(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     immich = ("--immich", "http://me:GEHEIM@photos", "--album", "Best")
-    assert "holds a login" in fails(capsys, *immich, "--run", tmp_path / "one")
+    assert "contains a login" in fails(capsys, *immich, "--run", tmp_path / "one")
     url = ("--url", "http://me:GEHEIM@127.0.0.1:1")
-    assert "holds a login" in fails(capsys, photos, *url, "--run", tmp_path / "two")
+    assert "contains a login" in fails(capsys, photos, *url, "--run", tmp_path / "two")
     assert not (tmp_path / "one").exists()
     assert not (tmp_path / "two").exists()
 

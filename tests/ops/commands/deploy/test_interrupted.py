@@ -1,4 +1,4 @@
-"""A signal to a deploy, wherever it comes: Terraform is told once, and its end is waited for."""
+"""A signal at any moment of a deploy interrupts Terraform once and waits for its end."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terraform:
 
 
 @pytest.fixture
-def not_for_ever() -> Iterator[None]:
-    """Fail a test that a deadlock would keep."""
+def time_limit() -> Iterator[None]:
+    """Fail a test that hangs."""
 
     def fail(_number: int, _frame: FrameType | None) -> None:
         raise AssertionError("it neither ended nor interrupted Terraform")
@@ -61,7 +61,7 @@ def signal_at(wanted: int, started: Path) -> Any:
     return trace
 
 
-@pytest.mark.usefixtures("not_for_ever")
+@pytest.mark.usefixtures("time_limit")
 @pytest.mark.parametrize("line", range(1, 41))
 def test_a_signal_at_any_line_interrupts_terraform_once(
     terraform: Terraform, tmp_path: Path, line: int

@@ -1,4 +1,4 @@
-"""The keys of a front end on this machine: declared, generated once, and shown nowhere."""
+"""The API keys of a front end on this machine: declared, generated once, never shown."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_no_declared_key_is_none_and_writes_nothing(tmp_path: Path) -> None:
+def test_without_a_declared_key_nothing_is_written(tmp_path: Path) -> None:
     assert served_keys((), tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_declared_key_is_generated_once_for_its_owner_alone(tmp_path: Path) -> None:
+def test_declared_key_is_generated_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     (first,) = served_keys(("KEY_GATEWAY",), tmp_path)
     (again,) = served_keys(("KEY_GATEWAY",), tmp_path)
     assert first.file is not None
@@ -32,12 +32,12 @@ def test_a_declared_key_is_generated_once_for_its_owner_alone(tmp_path: Path) ->
     assert again.read() == first.read()
 
 
-def test_each_declared_variable_has_a_key_of_its_own(tmp_path: Path) -> None:
-    one, other = served_keys(("KEY_GATEWAY", "KEY_BATCH"), tmp_path)
-    assert one.read() != other.read()
+def test_each_declared_variable_has_its_own_key(tmp_path: Path) -> None:
+    gateway, batch = served_keys(("KEY_GATEWAY", "KEY_BATCH"), tmp_path)
+    assert gateway.read() != batch.read()
 
 
-def test_the_variable_of_that_name_is_the_key_and_is_not_written(
+def test_set_variable_is_the_key_and_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY_GATEWAY", "s3cret")
@@ -46,44 +46,42 @@ def test_the_variable_of_that_name_is_the_key_and_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_llama_api_key_is_asked_for_beside_the_declared_ones(
+def test_llama_api_key_is_added_to_the_declared_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "mine")
-    variables = [each.variable for each in served_keys(("KEY_GATEWAY",), tmp_path)]
+    variables = [key.variable for key in served_keys(("KEY_GATEWAY",), tmp_path)]
     assert variables == ["LLAMA_API_KEY", "KEY_GATEWAY"]
-    assert [each.variable for each in served_keys(("LLAMA_API_KEY",), tmp_path)] == [
-        "LLAMA_API_KEY"
-    ]
+    assert [key.variable for key in served_keys(("LLAMA_API_KEY",), tmp_path)] == ["LLAMA_API_KEY"]
 
 
 @pytest.mark.parametrize("value", ["k3y,two", "k3y two", "k3y\n", "\u00e4"])
-def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
+def test_key_that_cannot_be_sent_is_refused_and_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("KEY_GATEWAY", value)
     (key,) = served_keys(("KEY_GATEWAY",), tmp_path)
-    with pytest.raises(OpsError, match=r"^KEY_GATEWAY holds a comma") as caught:
+    with pytest.raises(OpsError, match=r"^KEY_GATEWAY contains a comma") as caught:
         key.read()
     assert value not in str(caught.value)
 
 
 @pytest.mark.parametrize("file", [None, Path("gone")])
-def test_a_key_that_is_not_there_is_named(tmp_path: Path, file: Path | None) -> None:
+def test_missing_key_names_its_place(tmp_path: Path, file: Path | None) -> None:
     key = ServedKey(variable="KEY_GATEWAY", file=file and tmp_path / file)
     with pytest.raises(OpsError, match="is empty; expected the API key"):
         key.read()
 
 
 @pytest.mark.parametrize("generated", [True, False])
-def test_a_shell_reads_the_key_from_where_it_is(
+def test_shell_expression_reads_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generated: bool
 ) -> None:
     if not generated:
         monkeypatch.setenv("KEY_GATEWAY", "s3cret")
     (key,) = served_keys(("KEY_GATEWAY",), tmp_path / "a 'folder'")
     assert key.read() not in key.in_shell + repr(key)
-    said = subprocess.run(
+    shell = subprocess.run(
         ["sh", "-c", f'printf %s "{key.in_shell}"'], capture_output=True, text=True, check=True
     )
-    assert said.stdout == key.read()
+    assert shell.stdout == key.read()

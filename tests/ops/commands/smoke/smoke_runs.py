@@ -26,7 +26,7 @@ KEYED = replace(
 
 
 def fails(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> str:
-    """Run a smoke that has to fail, and return its one line."""
+    """Run a smoke that must fail, and return its error line."""
     assert main(["smoke", "--url", url, *arguments]) == 1
     text = capsys.readouterr().err
     assert text.startswith("error: ")
@@ -35,26 +35,26 @@ def fails(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> str:
 
 
 def report(capsys: pytest.CaptureFixture[str], url: str, *arguments: str) -> dict[str, Any]:
-    """Run a smoke and return what it says to a program."""
+    """Run a smoke and return its JSON."""
     main(["smoke", "--url", url, "--json", *arguments])
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     return document
 
 
 def declare_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the settings declare a key."""
+    """Replace the settings by ones that declare a key."""
     monkeypatch.setattr("stacks.production.PRODUCTION", KEYED)
 
 
 def outcomes(document: dict[str, Any], model: str | None) -> dict[str, str]:
-    checks = [each for each in document["checks"] if each["model"] == model]
-    return {each["name"]: each["outcome"] for each in checks}
+    checks = [check for check in document["checks"] if check["model"] == model]
+    return {check["name"]: check["outcome"] for check in checks}
 
 
 def ask(
     fake: FakeEndpoint, models: tuple[Model, ...] = REGISTRY, registry: tuple[Model, ...] = ()
 ) -> tuple[Result, list[str]]:
-    """Run without the command line; returns the warnings too."""
+    """Run the checks without the command line; return the warnings too."""
     warnings: list[str] = []
     with Endpoint(fake.url) as endpoint:
         result = run(

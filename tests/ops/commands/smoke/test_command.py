@@ -1,4 +1,4 @@
-"""`smoke` as it is typed: addresses, models, and what is written for a program."""
+"""The options of `smoke`: addresses, models, and the outputs for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ops.cli import main
-from ops.commands.smoke import model_checks
 from ops.endpoint.client import base_url
 from tests.fakes import endpoint as fakes
 from tests.fakes.endpoint import FakeEndpoint, Reply
@@ -18,13 +17,7 @@ from tests.ops.commands.smoke.smoke_runs import IDS, fails
 A, B, C = IDS
 
 
-@pytest.fixture(autouse=True)
-def no_key_and_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
-    monkeypatch.setattr(model_checks, "_AFTER_STREAM_S", 0)
-
-
-def test_only_the_models_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_model_option_limits_the_checked_models(capsys: pytest.CaptureFixture[str]) -> None:
     with FakeEndpoint() as fake:
         assert main(["smoke", "--url", fake.url, "--model", C, "--model", A, "--model", C]) == 0
     assert fake.swaps == [A, C]
@@ -59,7 +52,9 @@ def test_junit_has_every_check(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert failure.get("message") == 'status 500: ?<&"'
 
 
-def test_junit_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_junit_path_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with FakeEndpoint() as fake:
         line = fails(capsys, fake.url, "--junit", str(tmp_path / "gone" / "smoke.xml"))
         assert "smoke.xml cannot be written" in line
@@ -70,28 +65,30 @@ def test_junit_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "error"),
     [
-        ("localhost:8080", "write http://localhost:8080"),
-        ("//host", "write http://host"),
-        ("ftp://host", "allowed: http(s)://host[:port]"),
-        ("http://", "allowed: http(s)://host[:port]"),
+        ("localhost:8080", "Write http://localhost:8080"),
+        ("//host", "Write http://host"),
+        ("ftp://host", "expected http(s)://host[:port]"),
+        ("http://", "expected http(s)://host[:port]"),
         ("http://host:99999", "Port out of range"),
         ("http://[::1", "Invalid IPv6 URL"),
-        ("http://host/?a=b", "allowed: http(s)://host[:port]"),
-        ("http://a b", "allowed: http(s)://host[:port]"),
-        ("http://me:s3cret@host", "the key goes into LLAMA_API_KEY"),
+        ("http://host/?a=b", "expected http(s)://host[:port]"),
+        ("http://a b", "expected http(s)://host[:port]"),
+        ("http://me:s3cret@host", "Put the key into LLAMA_API_KEY"),
     ],
 )
-def test_an_address_that_is_none(url: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_address_is_refused(
+    url: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = fails(capsys, url)
     assert line.startswith("error: --url ")
-    assert said in line
+    assert error in line
     assert "s3cret" not in line
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "//"])
-def test_an_address_may_end_as_others_write_it(end: str) -> None:
+def test_trailing_slash_and_v1_are_removed(end: str) -> None:
     assert base_url(f" https://host:8443{end}") == "https://host:8443"
     assert base_url(f"http://gateway/llama{end}") == "http://gateway/llama"
 

@@ -1,4 +1,4 @@
-"""`smoke` against an endpoint with planted faults: each is one line that says what is wrong."""
+"""`smoke` on a fake endpoint: each planted fault fails with one line that names it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from ops.cli import main
-from ops.commands.smoke import model_checks
 from tests.declaration.registry import REGISTRY
 from tests.fakes import endpoint as fakes
 from tests.fakes.endpoint import FakeEndpoint, Fault, Reply
@@ -21,26 +20,20 @@ ASKED_OF_EACH = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def no_key_and_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
-    monkeypatch.setattr(model_checks, "_AFTER_STREAM_S", 0)
-
-
-def test_an_endpoint_that_does_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_smoke_passes_on_a_complete_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
     with FakeEndpoint() as fake:
         assert main(["smoke", "--url", fake.url]) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
     assert f"{fake.url}, llama-swap" in shown.out
-    assert "key           ok: none is declared, and the endpoint asks for none" in shown.out
+    assert "key           ok: no key is declared, and the endpoint requires none" in shown.out
     for model in IDS:
         (row,) = [line for line in shown.out.splitlines() if line.startswith(model)]
         assert row.split()[3:] == ["ok"] * 6
     assert fake.asked == [f"{model} {what}" for model in IDS for what in ASKED_OF_EACH]
 
 
-def test_each_model_is_loaded_once_and_none_is_scraped() -> None:
+def test_smoke_loads_each_model_once_and_reads_no_metrics() -> None:
     with FakeEndpoint() as fake:
         assert main(["smoke", "--url", fake.url]) == 0
     assert fake.swaps == IDS
@@ -55,15 +48,15 @@ FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
     ),
     "list is HTML": (
         {"/v1/models": fakes.always(fakes.HTML)},
-        "endpoint: models: answers text/html, no JSON: <html> <body>Bad gateway</body></html>",
+        "endpoint: models: the answer is not JSON (text/html): <html> <body>Bad gateway",
     ),
     "list of another shape": (
         {"/v1/models": fakes.always(Reply(body='{"data": [{"name": "x"}]}'))},
-        'endpoint: models: answers JSON without data[].id: {"data": [{"name": "x"}]}',
+        'endpoint: models: the answer has no data[].id: {"data": [{"name": "x"}]}',
     ),
     "any name is answered": (
         {"unknown": fakes.always(fakes.chat_reply("Hello."))},
-        "endpoint: unknown model: expected 404; status 200: ",
+        "endpoint: unknown model: expected status 404; got status 200: ",
     ),
     "empty answer": (
         {f"{B} text": fakes.always(fakes.chat_reply(" "))},
@@ -71,27 +64,27 @@ FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
     ),
     "no usage": (
         {f"{B} text": fakes.always(fakes.chat_reply("Hello.", usage=None))},
-        f"{B}: text: the tokens are not counted: usage is missing",
+        f"{B}: text: usage is missing; expected token counts",
     ),
     "wrong usage": (
         {"text": fakes.always(fakes.chat_reply("x", usage=fakes.USAGE | {"total_tokens": 9}))},
-        f"{A}: text: the tokens are not counted: usage is ",
+        f"{A}: text: usage is ",
     ),
     "answer is HTML": (
         {f"{C} text": fakes.always(fakes.HTML)},
-        f"{C}: text: answers text/html, no JSON: <html>",
+        f"{C}: text: the answer is not JSON (text/html): <html>",
     ),
     "answer of another shape": (
         {"text": fakes.always(Reply(body='["hello"]'))},
-        f'{A}: text: answers JSON without choices[0].message.content: ["hello"]',
+        f'{A}: text: the answer has no choices[0].message.content: ["hello"]',
     ),
     "JSON without end": (
         {"text": fakes.always(Reply(body="[" * 100_000))},
-        f"{A}: text: answers application/json, no JSON: [[[[",
+        f"{A}: text: the answer is not JSON (application/json): [[[[",
     ),
     "blind": (
         {f"{B} picture": fakes.always(fakes.chat_reply("Green."))},
-        f"{B}: picture: a red and a blue picture are both answered 'Green.'",
+        f"{B}: picture: a red and a blue picture get the same answer 'Green.'",
     ),
     "no mmproj": (
         {"picture": fakes.always(fakes.refuse(500, fakes.NO_MMPROJ_HINT))},
@@ -99,8 +92,8 @@ FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
     ),
     "stream without [DONE]": (
         {f"{C} stream": fakes.always(fakes.stream_reply(reason=None, usage=False, done=False))},
-        f"{C}: stream: the stream ends after 2 chunks without data: [DONE], as one does whose "
-        "llama-server died; its log says why",
+        f"{C}: stream: the stream ends after 2 chunks without data: [DONE]; llama-server "
+        "may have ended. See its log",
     ),
     "stream without finish_reason": (
         {"stream": fakes.always(fakes.stream_reply(reason=None))},
@@ -108,27 +101,27 @@ FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
     ),
     "stream without usage": (
         {"stream": fakes.always(fakes.stream_reply(usage=False))},
-        f"{A}: stream: the tokens are not counted: usage is missing",
+        f"{A}: stream: usage is missing; expected token counts",
     ),
     "no stream": (
         {"stream": fakes.always(fakes.chat_reply("one two"))},
-        f"{A}: stream: answers application/json, no event stream: ",
+        f"{A}: stream: the answer is not an event stream (application/json): ",
     ),
     "error in the stream": (
         {"stream": fakes.always(fakes.events('{"error": "it fell"}'))},
-        f"{A}: stream: an error in the stream: it fell",
+        f"{A}: stream: the stream contains an error: it fell",
     ),
     "schema broken": (
         {"schema": fakes.always(fakes.chat_reply('{"colour": "green", "certain": 1}'))},
-        f'{A}: schema: the answer does not keep to the schema: {{"colour": "green", ',
+        f'{A}: schema: the answer does not match the schema: {{"colour": "green", ',
     ),
     "schema cut": (
         {"schema": fakes.always(fakes.chat_reply('{"colour": "blue"'))},
-        f'{A}: schema: the answer is no JSON: {{"colour": "blue"',
+        f'{A}: schema: the answer is not JSON: {{"colour": "blue"',
     ),
     "grammar broken": (
         {"grammar": fakes.always(Reply(body='{"content": "maybe"}'))},
-        f"{A}: grammar: the grammar allows \"yes\" or \"no\"; answered 'maybe'",
+        f"{A}: grammar: the answer is 'maybe'; expected \"yes\" or \"no\"",
     ),
     "no messages": (
         {"messages": fakes.always(fakes.refuse(404, "404 page not found"))},
@@ -136,7 +129,7 @@ FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
     ),
     "too long is answered": (
         {"too long": fakes.always(fakes.chat_reply("Hello."))},
-        f"{A}: too long: a prompt of over 6144 tokens is answered; context is 3072",
+        f"{A}: too long: a prompt of over 6144 tokens is answered; expected an error: context",
     ),
     "context too small": (
         {
@@ -147,28 +140,28 @@ FAULTS: dict[str, tuple[dict[str, Fault], str]] = {
                 )
             )
         },
-        f"{A}: too long: the context is 2048 tokens, in the registry 3072",
+        f"{A}: too long: context is 2048; expected 3072, as in the registry",
     ),
     "reset": (
         {f"{B} grammar": fakes.reset},
-        f"{B}: grammar: the connection broke before the answer (",
+        f"{B}: grammar: the connection broke before the answer was complete (",
     ),
     "control characters": (
         {"text": fakes.always(Reply(body="\x1b[2J\x00 no"))},
-        f"{A}: text: answers application/json, no JSON: ?[2J? no",
+        f"{A}: text: the answer is not JSON (application/json): ?[2J? no",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_fault_fails_with_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     faults, line = FAULTS[name]
     with FakeEndpoint(faults=faults) as fake:
         assert fails(capsys, fake.url).startswith(f"error: {line}")
     assert fake.loaded is None
 
 
-def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_server_skips_all_other_checks(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -181,20 +174,20 @@ def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot connect to " in fails(capsys, url)
 
 
-def test_a_model_is_missing_and_another_one_extra(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_and_extra_models_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     with FakeEndpoint(models=(A, C, "stranger")) as fake:
         document = report(capsys, fake.url)
         line = fails(capsys, fake.url)
-    assert line == f"error: endpoint: models: missing {B}; not in the registry stranger"
+    assert line == f"error: endpoint: models: missing: {B}; not in the registry: stranger"
     assert outcomes(document, B)["text"] == "failed"
     assert outcomes(document, B)["warm"] == "skipped"
     assert set(outcomes(document, C).values()) == {"ok"}
 
 
-NO_KEY = "the endpoint asks for no key; expected one, declared by api_key_env in stacks/"
-A_KEY = "the endpoint asks for a key; expected none, because nothing is declared by api_key_env"
-NONE_SET = "the endpoint asks for a key; set LLAMA_API_KEY"
-REFUSED = "the endpoint refuses the key of LLAMA_API_KEY"
+NO_KEY = "the endpoint does not require a key; expected one, because api_key_env"
+A_KEY = "the endpoint requires a key; expected none, because api_key_env"
+NONE_SET = "the endpoint requires a key; set LLAMA_API_KEY"
+REFUSED = "the endpoint rejects the key in LLAMA_API_KEY"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +204,7 @@ REFUSED = "the endpoint refuses the key of LLAMA_API_KEY"
         (False, "s3cret-s3cret", "", NONE_SET),
     ],
 )
-def test_smoke_holds_the_key_against_its_declaration(
+def test_key_is_checked_against_its_declaration(
     declared: bool,
     endpoint_key: str,
     key: str,
@@ -226,7 +219,7 @@ def test_smoke_holds_the_key_against_its_declaration(
         code = main(["smoke", "--url", fake.url, "--json"])
     shown = capsys.readouterr()
     assert code == (1 if reason else 0)
-    (check,) = [each for each in json.loads(shown.out)["checks"] if each["name"] == "key"]
+    (check,) = [check for check in json.loads(shown.out)["checks"] if check["name"] == "key"]
     assert check["outcome"] == ("failed" if reason else "ok")
     assert check["reason"].startswith(reason)
     unusable = reason in (NONE_SET, REFUSED)
@@ -237,7 +230,7 @@ def test_smoke_holds_the_key_against_its_declaration(
         assert shown.err.startswith(f"error: endpoint: key: {reason}")
 
 
-def test_a_gateways_own_key_needs_no_declaration(
+def test_gateway_key_needs_no_declaration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
@@ -247,17 +240,17 @@ def test_a_gateways_own_key_needs_no_declaration(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502])
-def test_an_answer_that_does_not_tell_of_a_key_is_a_failure(
+def test_unclear_answer_to_the_key_check_fails(
     status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     busy = fakes.always(fakes.refuse(status, "try again"))
     with FakeEndpoint(faults={"/v1/chat/completions": busy}) as fake:
         line = fails(capsys, fake.url)
-    assert line.startswith("error: endpoint: key: whether it takes the key cannot be told: status")
+    assert line.startswith("error: endpoint: key: cannot tell whether the key is accepted: status")
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_list_that_the_right_key_does_not_open_is_a_failure(
+def test_model_list_refused_with_the_right_key_fails(
     status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused = fakes.always(fakes.refuse(status, "not for you"))
@@ -266,7 +259,7 @@ def test_a_list_that_the_right_key_does_not_open_is_a_failure(
     assert line == f"error: endpoint: models: status {status}: not for you"
 
 
-def test_a_key_that_the_endpoint_says_back_is_not_shown(
+def test_echoed_key_is_redacted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declare_key(monkeypatch)
@@ -280,16 +273,16 @@ def test_a_key_that_the_endpoint_says_back_is_not_shown(
     assert "s3c" not in line
 
 
-def test_a_key_that_no_header_can_carry(
+def test_key_that_a_header_cannot_carry_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret\n")
     line = fails(capsys, "http://127.0.0.1:1")
-    assert "LLAMA_API_KEY holds a blank, a line end" in line
+    assert "LLAMA_API_KEY contains whitespace" in line
     assert "s3cret" not in line
 
 
-def test_an_endpoint_that_takes_any_key(
+def test_endpoint_that_accepts_any_key_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
@@ -299,7 +292,7 @@ def test_an_endpoint_that_takes_any_key(
 
     with FakeEndpoint(faults={"/v1/chat/completions": any_key}) as fake:
         line = fails(capsys, fake.url)
-    assert line == "error: endpoint: key: the endpoint takes a wrong key; expected status 401"
+    assert line == "error: endpoint: key: the endpoint accepts a wrong key; expected status 401"
 
 
 @pytest.mark.parametrize(
@@ -309,26 +302,28 @@ def test_an_endpoint_that_takes_any_key(
             fakes.always(fakes.refuse(500, "upstream command exited prematurely")),
             f"{B}: text: status 500: upstream command exited prematurely",
         ),
-        (fakes.always(Reply(status=502, body="")), f"{B}: text: status 502: an empty answer"),
-        (fakes.hang, f"{B}: text: no whole answer within 0.5 s"),
-        (fakes.reset, f"{B}: text: the connection broke before the answer ("),
+        (fakes.always(Reply(status=502, body="")), f"{B}: text: status 502: empty answer"),
+        (fakes.hang, f"{B}: text: no complete answer within 0.5 s"),
+        (fakes.reset, f"{B}: text: the connection broke before the answer was complete ("),
     ],
     ids=["load failure", "crash", "hang", "reset"],
 )
-def test_a_model_that_does_not_load_is_asked_once(
+def test_model_that_does_not_load_gets_one_request(
     fault: Fault, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FakeEndpoint(faults={f"{B} load": fault}) as fake:
         document = report(capsys, fake.url, "--timeout-s", "0.5")
-        assert [each for each in fake.asked if each.startswith(B)] == [f"{B} text"]
+        assert [request for request in fake.asked if request.startswith(B)] == [f"{B} text"]
         assert fails(capsys, fake.url, "--timeout-s", "0.5").startswith(f"error: {line}")
-    (warm,) = [each for each in document["checks"] if (each["model"], each["name"]) == (B, "warm")]
+    (warm,) = [
+        check for check in document["checks"] if (check["model"], check["name"]) == (B, "warm")
+    ]
     assert warm["outcome"] == "skipped"
-    assert warm["reason"].startswith("not asked, because 'text' failed: ")
+    assert warm["reason"].startswith("skipped because 'text' failed: ")
     assert set(outcomes(document, C).values()) == {"ok"}
 
 
-def test_a_hang_half_way_ends_the_model_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_timeout_ends_only_the_checks_of_its_model(capsys: pytest.CaptureFixture[str]) -> None:
     with FakeEndpoint(faults={f"{B} schema": fakes.hang}) as fake:
         document = report(capsys, fake.url, "--timeout-s", "0.5")
     assert [*outcomes(document, B).values()] == ["ok"] * 4 + ["failed"] + ["skipped"] * 3
@@ -336,13 +331,13 @@ def test_a_hang_half_way_ends_the_model_alone(capsys: pytest.CaptureFixture[str]
     assert fake.loaded is None
 
 
-def test_a_health_that_hangs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_timeout_of_the_health_check_fails(capsys: pytest.CaptureFixture[str]) -> None:
     with FakeEndpoint(faults={"/health": fakes.hang}) as fake:
         line = fails(capsys, fake.url, "--timeout-s", "0.3")
-    assert line == "error: endpoint: reachable: no whole answer within 0.3 s"
+    assert line == "error: endpoint: reachable: no complete answer within 0.3 s"
 
 
-def test_an_answer_that_goes_on_and_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_endless_answer_ends_at_the_timeout(capsys: pytest.CaptureFixture[str]) -> None:
     def drip(request: fakes.Request) -> None:
         request.send_response(200)
         request.end_headers()
@@ -354,27 +349,27 @@ def test_an_answer_that_goes_on_and_on(capsys: pytest.CaptureFixture[str]) -> No
 
     with FakeEndpoint(faults={f"{C} text": drip}) as fake:
         line = fails(capsys, fake.url, "--timeout-s", "0.5")
-    assert line == f"error: {C}: text: no whole answer within 0.5 s"
+    assert line == f"error: {C}: text: no complete answer within 0.5 s"
 
 
 @pytest.mark.parametrize(
     ("answers", "arguments", "line"),
     [
         (["fi", "wi"], ["--random-weights"], ""),
-        (["fi", "fi"], ["--random-weights"], "a red and a blue picture are both answered 'fi'"),
-        (["fi", "wi"], [], "a red picture is answered 'fi'"),
-        (["RED!", "It is blueish"], [], "a blue picture is answered 'It is blueish'"),
-        (["Blue", "Red"], [], "a red picture is answered 'Blue'"),
+        (["fi", "fi"], ["--random-weights"], "a red and a blue picture get the same answer 'fi'"),
+        (["fi", "wi"], [], "the answer to a red picture is 'fi'"),
+        (["RED!", "It is blueish"], [], "the answer to a blue picture is 'It is blueish'"),
+        (["Blue", "Red"], [], "the answer to a red picture is 'Blue'"),
     ],
 )
-def test_colours(
+def test_picture_check_compares_colours(
     answers: list[str],
     arguments: list[str],
     line: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said = iter(answers)
-    faults: dict[str, Fault] = {"picture": lambda _request: fakes.chat_reply(next(said))}
+    replies = iter(answers)
+    faults: dict[str, Fault] = {"picture": lambda _request: fakes.chat_reply(next(replies))}
     arguments = ["--model", B, *arguments]
     with FakeEndpoint(faults=faults) as fake:
         if line:
@@ -383,7 +378,7 @@ def test_colours(
             assert main(["smoke", "--url", fake.url, *arguments]) == 0
 
 
-def test_a_text_model_is_shown_no_picture() -> None:
+def test_text_model_gets_no_picture() -> None:
     model = replace(REGISTRY[0], projector=None, image_max_tokens=None)
     with FakeEndpoint(models=(A,)) as fake:
         result, _ = ask(fake, (model,))
@@ -391,7 +386,7 @@ def test_a_text_model_is_shown_no_picture() -> None:
     assert "picture" not in [check.name for check in result.checks]
 
 
-def test_a_model_that_thinks_gets_room_for_it() -> None:
+def test_thinking_model_gets_more_tokens() -> None:
     model = replace(REGISTRY[0], reasoning="on")
     limits: list[int] = []
 

@@ -1,4 +1,4 @@
-"""`ops window`: spans, wrong usage, and what is not there."""
+"""The options of `window`: durations, wrong usage, and missing programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacks.production import PRODUCTION
     ("text", "seconds"),
     [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("24h", 86400), ("1s", 1)],
 )
-def test_a_span_is_read_as_a_person_writes_it(text: str, seconds: int) -> None:
+def test_duration_reads_hours_minutes_and_seconds(text: str, seconds: int) -> None:
     assert duration_s(text) == seconds
     assert duration_s(span(seconds).replace(" ", "")) == seconds
 
@@ -38,24 +38,24 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) ->
     return text
 
 
-def test_settings_without_a_window(
+def test_missing_gpu_window_setting_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stacks.production.PRODUCTION", replace(PRODUCTION, gpu_window=None))
     assert "gpu_window is not set in stacks/production.py" in fails(capsys)
 
 
-def test_a_command_that_is_not_there(
+def test_command_not_on_path_changes_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}")
     line = fails(capsys, "--", "bench-it", "--fast")
-    assert "bench-it is not on PATH" in line
+    assert "bench-it is not a program on PATH" in line
     assert "nothing was changed" in line
 
 
 @pytest.mark.parametrize("arguments", [("--restore", "ls"), ("--restore", "--status")])
-def test_one_thing_at_a_time(
+def test_command_restore_and_status_exclude_each_other(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     assert "exclude each other" in fails(capsys, *arguments, code=2)
@@ -63,4 +63,6 @@ def test_one_thing_at_a_time(
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["window", "--help"]) == 0
-    assert "Example: python -m ops window --for 30m -- python bench.py" in capsys.readouterr().out
+    assert (
+        "Example: python -m ops window --for 30m -- python -m ops smoke" in capsys.readouterr().out
+    )

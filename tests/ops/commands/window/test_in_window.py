@@ -1,4 +1,4 @@
-"""A window's command on a terminal: it reads there, and Ctrl-C is for it alone."""
+"""A window's command on a terminal: it reads from it, and Ctrl-C ends only the command."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class Terminal:
 def opened() -> Iterator[list[Terminal]]:
     terminals: list[Terminal] = []
     yield terminals
-    for each in terminals:
-        each.close()
+    for terminal in terminals:
+        terminal.close()
 
 
 def shell(opened: list[Terminal], script: str, deadline_s: float = 60) -> Terminal:
@@ -88,7 +88,7 @@ def shell(opened: list[Terminal], script: str, deadline_s: float = 60) -> Termin
     return opened[-1]
 
 
-def test_it_reads_from_the_terminal_which_then_is_ours_again(opened: list[Terminal]) -> None:
+def test_command_reads_the_terminal_and_returns_it(opened: list[Terminal]) -> None:
     terminal = shell(opened, 'echo ask; read word; echo "got $word at $LLAMA_SWAP_URL"; exit 3')
     terminal.until("ask")
     terminal.type("hello\n")
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_the_command_and_not_the_window(opened: list[Terminal]) -> N
     terminal.until("exit code 130 in front")
 
 
-def test_a_command_that_ctrl_z_stopped_ends_at_the_deadline(opened: list[Terminal]) -> None:
+def test_stopped_command_ends_at_the_deadline(opened: list[Terminal]) -> None:
     terminal = shell(opened, "echo up; exec sleep 60", deadline_s=2)
     terminal.until("up")
     terminal.type("\x1a")
@@ -114,7 +114,7 @@ def test_a_command_that_ctrl_z_stopped_ends_at_the_deadline(opened: list[Termina
 
 
 @pytest.mark.parametrize("moment", ["__init__", "_internal_poll"])
-def test_a_signal_amid_starting_or_asking_ends_the_command(
+def test_signal_during_start_or_poll_ends_the_command(
     moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("sleep", "60")

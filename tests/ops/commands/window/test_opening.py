@@ -1,4 +1,4 @@
-"""What a window takes the card from, and whom it gives it to."""
+"""The Deployments of a window, and the holders of the card."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from typing import Any
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from ops.commands.window.holders import Holders
-from ops.commands.window.opening import as_it_is
+from ops.commands.window.opening import tenant_state
 from tests.declaration.settings import SETTINGS
 from tests.fakes.lease_server import LeaseServer
 
 
-def test_the_deployment_that_gets_the_card_is_the_stacks(production: dict[str, Any]) -> None:
-    found = {
-        (each["metadata"]["namespace"], each["metadata"]["name"]): each["spec"]["replicas"]
-        for each in production["resource"]["kubernetes_deployment_v1"].values()
+def test_window_scales_the_deployment_of_the_stack(production: dict[str, Any]) -> None:
+    replicas = {
+        (
+            deployment["metadata"]["namespace"],
+            deployment["metadata"]["name"],
+        ): deployment["spec"]["replicas"]
+        for deployment in production["resource"]["kubernetes_deployment_v1"].values()
     }
-    key = (SETTINGS.namespace, ENDPOINT_DEPLOYMENT)
-    assert int(found[key]) == ENDPOINT_REPLICAS
+    assert int(replicas[SETTINGS.namespace, ENDPOINT_DEPLOYMENT]) == ENDPOINT_REPLICAS
 
 
-def test_no_more_pods_are_waited_for_than_there_are_replicas() -> None:
-    """A pod is ready until a controller that lags has seen it scaled down; its status lags too."""
+def test_ready_pods_never_exceed_replicas() -> None:
+    """A pod stays ready until a slow controller has seen the new scale; its status lags too."""
     tenant = GpuTenant(namespace="immich", deployment="ml")
-    found = as_it_is(tenant, {"spec": {"replicas": 0}}, 1)
-    assert (found.replicas, found.ready) == (0, 0)
-    found = as_it_is(tenant, {"spec": {"replicas": 2}, "status": {"readyReplicas": 0}}, 1)
-    assert (found.replicas, found.ready) == (2, 1)
+    state = tenant_state(tenant, {"spec": {"replicas": 0}}, 1)
+    assert (state.replicas, state.ready) == (0, 0)
+    state = tenant_state(tenant, {"spec": {"replicas": 2}, "status": {"readyReplicas": 0}}, 1)
+    assert (state.replicas, state.ready) == (2, 1)
 
 
-def test_an_account_that_may_not_look_everywhere_names_no_holder() -> None:
+def test_holders_are_empty_without_permission_to_list_pods() -> None:
     server = LeaseServer()
     server.refuses = [403]
     assert Holders(server).line() == ""
