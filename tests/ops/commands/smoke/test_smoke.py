@@ -303,7 +303,7 @@ def test_endpoint_that_accepts_any_key_fails(
             f"{B}: text: status 500: upstream command exited prematurely",
         ),
         (fakes.always(Reply(status=502, body="")), f"{B}: text: status 502: empty answer"),
-        (fakes.hang, f"{B}: text: no complete answer within 0.5 s"),
+        (fakes.hang, f"{B}: text: no complete answer within 1.5 s"),
         (fakes.reset, f"{B}: text: the connection broke before the answer was complete ("),
     ],
     ids=["load failure", "crash", "hang", "reset"],
@@ -311,10 +311,11 @@ def test_endpoint_that_accepts_any_key_fails(
 def test_model_that_does_not_load_gets_one_request(
     fault: Fault, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    timeout = ("--timeout-s", "1.5" if fault is fakes.hang else "30")
     with FakeEndpoint(faults={f"{B} load": fault}) as fake:
-        document = report(capsys, fake.url, "--timeout-s", "0.5")
+        document = report(capsys, fake.url, *timeout)
         assert [request for request in fake.asked if request.startswith(B)] == [f"{B} text"]
-        assert fails(capsys, fake.url, "--timeout-s", "0.5").startswith(f"error: {line}")
+        assert fails(capsys, fake.url, *timeout).startswith(f"error: {line}")
     (warm,) = [
         check for check in document["checks"] if (check["model"], check["name"]) == (B, "warm")
     ]
@@ -325,7 +326,7 @@ def test_model_that_does_not_load_gets_one_request(
 
 def test_timeout_ends_only_the_checks_of_its_model(capsys: pytest.CaptureFixture[str]) -> None:
     with FakeEndpoint(faults={f"{B} schema": fakes.hang}) as fake:
-        document = report(capsys, fake.url, "--timeout-s", "0.5")
+        document = report(capsys, fake.url, "--timeout-s", "1.5")
     assert [*outcomes(document, B).values()] == ["ok"] * 4 + ["failed"] + ["skipped"] * 3
     assert set(outcomes(document, C).values()) == {"ok"}
     assert fake.loaded is None
@@ -348,8 +349,8 @@ def test_endless_answer_ends_at_the_timeout(capsys: pytest.CaptureFixture[str]) 
                 return
 
     with FakeEndpoint(faults={f"{C} text": drip}) as fake:
-        line = fails(capsys, fake.url, "--timeout-s", "0.5")
-    assert line == f"error: {C}: text: no complete answer within 0.5 s"
+        line = fails(capsys, fake.url, "--timeout-s", "1.5")
+    assert line == f"error: {C}: text: no complete answer within 1.5 s"
 
 
 @pytest.mark.parametrize(
