@@ -219,5 +219,5 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_two_at_once_exclude_each_other(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(OpsError, match=r"another command works on"):
+    with locked(tmp_path), pytest.raises(OpsError, match=r"another command uses"):
         embedded.up(tmp_path, say=print)

@@ -265,7 +265,7 @@ def test_a_directory_in_which_another_command_works(
 ) -> None:
     with locked(tmp_path):
         assert main(["serve", "--state-dir", str(tmp_path)]) == 1
-    assert f"another command works on {tmp_path}" in capsys.readouterr().err
+    assert f"another command uses {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_directory_that_cannot_be_made(

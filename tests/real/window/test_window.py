@@ -176,7 +176,7 @@ def test_ctrl_c_gives_it_back_and_a_second_one_does_not_stop_that(card: Card, ru
     card.until(lambda: "Ctrl-C gives it back" in run.said())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGINT)
-    card.until(lambda: "giving the card back" in run.said())
+    card.until(lambda: "restoring immich/" in run.said())
     os.kill(window.pid, signal.SIGINT)
     os.kill(window.pid, signal.SIGTERM)
     window.join(30)
@@ -213,7 +213,7 @@ def test_a_pod_that_does_not_go_ends_the_attempt(
     kubelet.suspend()
     try:
         window = replace(run, wait_s=1).start()
-        card.until(lambda: "giving the card back" in run.said())
+        card.until(lambda: "restoring immich/" in run.said())
     finally:
         kubelet.resume()
     window.join(30)
@@ -296,7 +296,7 @@ def test_a_restore_does_not_take_the_window_of_one_who_lives(card: Card, run: Ru
     assert "is alive: end the window there, by Ctrl-C" in said
     code, said = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
     assert code == 0
-    assert "is left alone" in said
+    assert "is open: " in said
     assert card.ready(SWAP) == 1
     assert run.end(first) == 128 + signal.SIGTERM, run.said()
     card.until(card.as_at_start)
