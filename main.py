@@ -6,9 +6,9 @@ from llama_swap_config.errors import ConfigError
 
 
 def main() -> int:
-    """Synthesize the stack; a bad registry, lock or setting is one line and exit code 1."""
+    """Synthesize the stack; a bad registry, lock or setting prints one line and returns 1."""
     try:
-        # Imported here because a bad setting already fails when it is loaded.
+        # Imported here: a bad setting fails when it is imported.
         from constructs.terraform import App
         from llama_swap_config.declaration import load
         from stacks.llama_cpp import LlamaCppStack

@@ -1,4 +1,4 @@
-"""Who may reach the endpoint: the gateway's and monitoring's namespaces, nobody else."""
+"""The NetworkPolicy on connections to the serving pod."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _POLICY = tf.network_policy_v1
 
 
 class ClientAccess(tf.Construct):
-    """A NetworkPolicy that opens one port of the serving pod to named namespaces."""
+    """A NetworkPolicy that lets named namespaces connect to one port of the serving pod."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class ClientAccess(tf.Construct):
             scope: The stack.
             id: The construct's id.
             namespace: The serving pod's namespace.
-            client_namespaces: The namespaces whose pods may connect; empty: none may.
+            client_namespaces: The namespaces whose pods may connect; may be empty.
             port: The pod's port.
         """
         super().__init__(scope, id)

@@ -1,4 +1,4 @@
-"""The Job spec that runs the download program, for the download Job and the upkeep CronJob."""
+"""The Job spec of the download program, for the download Job and the upkeep CronJob."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _JOB = tf.job_v1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadJobSpec:
-    """How the download program runs, whatever it is asked to do."""
+    """How a Job runs the download program."""
 
     image: str
     """An image with Python 3.11 or later, by digest."""
     run_as_user: int
     """User and group of the pod."""
     taint_key: str
-    """The GPU node's taint, which the pod tolerates: a local volume is there."""
+    """The GPU node's taint, which the pod tolerates because a local volume is there."""
     env: Mapping[str, str]
-    """How the hub is reached: HF_ENDPOINT, HTTPS_PROXY."""
+    """HF_ENDPOINT and HTTPS_PROXY where they are set."""
     hf_token_secret: str | None
-    """Secret with the key HF_TOKEN; None: anonymous downloads."""
+    """Secret with the key HF_TOKEN; None for anonymous downloads."""
 
     def build(
         self,
@@ -47,11 +47,11 @@ class DownloadJobSpec:
         Args:
             component: The pod's label.
             program: The download program with its plan.
-            config_map: Name of the ConfigMap that holds them.
+            config_map: Name of their ConfigMap.
             store: The volume.
-            args: Further arguments of the program; left out: it downloads.
-            active_deadline_s: Seconds after which the Job is ended; left out: never.
-            ttl_s_after_finished: Seconds that an ended Job stays; left out: for ever.
+            args: Further arguments of the program (default: none; it downloads).
+            active_deadline_s: Seconds after which the Job is ended (default: none).
+            ttl_s_after_finished: Seconds after which a finished Job is deleted (default: never).
         """
         env = jobs.python_env(self.env)
         if self.hf_token_secret is not None:
@@ -78,7 +78,7 @@ class DownloadJobSpec:
                     ],
                     env=env,
                     requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
-                    # The program needs 40 MiB; the rest is for pages that NFS has not taken yet.
+                    # The program needs 40 MiB; the rest is for pages not yet written to NFS.
                     limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
                     run_as_user=self.run_as_user,
                     taint_key=self.taint_key,
@@ -89,7 +89,7 @@ class DownloadJobSpec:
 
 
 def _failure_policy() -> tf.job_v1.JobV1SpecPodFailurePolicy:
-    """End the Job at once on what no retry heals."""
+    """Fail the Job at once on errors that no retry can fix."""
     return _JOB.JobV1SpecPodFailurePolicy(
         rule=[
             _JOB.JobV1SpecPodFailurePolicyRule(

@@ -1,4 +1,4 @@
-"""The serving side: the front end's ConfigMap, its Deployment on the GPU, and the Service."""
+"""The front end's ConfigMap, its Deployment on the GPU, and its Service."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from llama_swap_config.front_ends.front_end import CONFIG_DIR, FrontEndProgram
 _DEP = tf.deployment_v1
 _SVC = tf.service_v1
 
-# Whichever front end runs: under a name of its own, the other one's Deployment would be made
-# beside this one, and its pod would wait for the one GPU.
+# The same name for both front ends: otherwise a change of front end would create a second
+# Deployment, whose pod would wait for the GPU.
 _NAME = ENDPOINT_DEPLOYMENT
 
 
 class Endpoint(tf.Construct):
-    """A front end with its models, one pod on one GPU, behind one Service.
+    """A front end with its models: one pod on one GPU behind one Service.
 
-    The configuration's sha256 is an annotation of the pod: a change restarts it. A reload would
-    stop every model just the same. Terraform does not wait for the rollout, because the GPU may
-    be taken; `python -m ops deploy` says afterwards what waits and why.
+    The configuration's sha256 is an annotation of the pod, so a change restarts it; a reload would
+    stop every model too. Terraform does not wait for the rollout, because the GPU may be in use;
+    `python -m ops deploy` shows what is pending and why.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Endpoint(tf.Construct):
             namespace: Their namespace.
             name: The Service's name, which is the endpoint's host name.
             port: The port of Service and pod.
-            program: The front end, as its container runs it.
+            program: The front end.
             image: The image of llama-swap and llama-server, by digest.
             store: The volume with the models, mounted read-only.
-            warm_up: What reads the models into the page cache first; None: they load cold. The
-                Deployment counts as stuck ten minutes after the longest warm-up.
-            gpu: The card to ask for.
-            resources: What else of the node.
+            warm_up: The init container that reads the models into the page cache; None for none.
+                The Deployment counts as stuck ten minutes after the longest warm-up.
+            gpu: The GPU and its node.
+            resources: Requests and limits beside the GPU.
             run_as_user: User and group of the pod.
             pre_stop_s: Seconds between the pod's removal from the Service and SIGTERM.
-            termination_grace_period_s: Seconds until SIGKILL, the pause included.
-            api_key_secret: Secret whose keys become environment variables; None: none.
+            termination_grace_period_s: Seconds until SIGKILL, including that pause.
+            api_key_secret: Secret whose keys become environment variables; None for none.
         """
         super().__init__(scope, id)
         self._port = port
@@ -97,7 +97,7 @@ class Endpoint(tf.Construct):
                 replicas=str(ENDPOINT_REPLICAS),
                 revision_history_limit=3,
                 progress_deadline_seconds=600 + (0 if warm_up is None else warm_up.wait_s),
-                # Two pods would wait for one GPU: the old one has to go first.
+                # There is one GPU: the old pod has to end before the new one starts.
                 strategy=_DEP.DeploymentV1SpecStrategy(type="Recreate"),
                 selector=_DEP.DeploymentV1SpecSelector(match_labels=selector(_NAME)),
                 template=_DEP.DeploymentV1SpecTemplate(
@@ -119,7 +119,7 @@ class Endpoint(tf.Construct):
                 ),
             ),
             wait_for_rollout=False,
-            # A GPU window scales it: a deploy meanwhile must not take the card from who has it.
+            # A GPU window scales it, and a deploy meanwhile must not undo that.
             lifecycle=tf.lifecycle(ignore_changes=("spec[0].replicas",)),
             depends_on=[
                 config_map,
@@ -205,7 +205,7 @@ class Endpoint(tf.Construct):
                 _DEP.DeploymentV1SpecTemplateSpecContainerEnv(name=name, value=value)
                 for name, value in (
                     ("HOME", "/home/llama"),
-                    # The image holds no machine code for a T4; its driver compiles it once.
+                    # The image has no machine code for a T4; the driver compiles it once.
                     ("CUDA_CACHE_PATH", "/home/llama/cuda-cache"),
                     ("CUDA_CACHE_MAXSIZE", str(512 * 1024 * 1024)),
                     ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
@@ -274,7 +274,7 @@ class Endpoint(tf.Construct):
                 ]
             ),
             volume_mount=[
-                # A directory, not a subPath: the kubelet never updates those.
+                # A directory: the kubelet never updates a subPath.
                 mount(name="config", mount_path=CONFIG_DIR, read_only=True),
                 mount(name="models", mount_path="/models", read_only=True),
                 mount(name="home", mount_path="/home/llama"),

@@ -1,4 +1,4 @@
-"""The namespace, in which only pods of the `restricted` Pod Security Standard may run."""
+"""The endpoint's namespace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llama_swap_config.cluster.labels import APP
 
 
 class EndpointNamespace(tf.Construct):
-    """A namespace that enforces PodSecurity `restricted`."""
+    """A namespace that enforces the Pod Security Standard `restricted`."""
 
     def __init__(self, scope: tf.Construct, id: str, *, name: str, prevent_destroy: bool) -> None:
         """Declare the namespace.
@@ -17,7 +17,7 @@ class EndpointNamespace(tf.Construct):
             scope: The stack.
             id: The construct's id.
             name: The namespace's name.
-            prevent_destroy: Whether Terraform refuses to delete it and all that is in it.
+            prevent_destroy: Whether Terraform refuses to delete it.
         """
         super().__init__(scope, id)
         self.name = name

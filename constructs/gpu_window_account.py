@@ -1,4 +1,4 @@
-"""The account with which the cluster itself ends a GPU window, and all that it may do."""
+"""The service account of the CronJob that restores tenants, and its rights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _ACCOUNT = tf.service_account_v1
 
 
 class GpuWindowAccount(tf.Construct):
-    """Reads and ends one Lease, and scales the Deployments that a window scales.
+    """A service account that may change one Lease and scale the Deployments of a window.
 
-    A Role in each namespace, none for the cluster: what it does not name, it may not touch. The
-    tenants' namespaces are not ours and must be there.
+    It has a Role in each namespace and no ClusterRole. The tenants' namespaces must exist.
     """
 
     def __init__(
@@ -33,11 +32,11 @@ class GpuWindowAccount(tf.Construct):
         """Declare the account, its Roles and their bindings.
 
         Args:
-            scope: The restoring construct.
+            scope: The construct of the CronJob.
             id: The construct's id.
             name: The account's name.
-            namespace: Where it is, with the endpoint's Deployment and the Lease.
-            tenants: Whose Deployments it may scale.
+            namespace: Its namespace, with the endpoint's Deployment and the Lease.
+            tenants: The tenants whose Deployments it may scale.
         """
         super().__init__(scope, id)
         self.name = name
@@ -47,7 +46,7 @@ class GpuWindowAccount(tf.Construct):
             metadata=_ACCOUNT.ServiceAccountV1Metadata(
                 name=name, namespace=namespace.name, labels=labels(name)
             ),
-            # The pod that needs a token asks for it itself.
+            # The CronJob's pod mounts the token itself.
             automount_service_account_token=False,
             depends_on=[namespace.resource],
         )
@@ -81,7 +80,7 @@ class GpuWindowAccount(tf.Construct):
                 _Grant(
                     in_tenants,
                     tenant_namespace,
-                    # Another endpoint may have its own there.
+                    # Another endpoint may have a Role there too.
                     name=f"{namespace.name}-{name}",
                     component=name,
                     namespace=tenant_namespace,
@@ -93,7 +92,7 @@ class GpuWindowAccount(tf.Construct):
 
 
 class _Grant(tf.Construct):
-    """A Role in one namespace, and its binding."""
+    """A Role in one namespace and its binding."""
 
     def __init__(
         self,
@@ -132,7 +131,7 @@ class _Grant(tf.Construct):
 
 
 def _scaling(*deployments: str) -> list[tf.role_v1.RoleV1Rule]:
-    """Let Deployments be scaled and nothing else of them be changed, and their pods be seen."""
+    """Make the rules to scale Deployments, without other changes, and to list pods."""
     return [
         _ROLE.RoleV1Rule(
             api_groups=["apps"],
@@ -146,6 +145,6 @@ def _scaling(*deployments: str) -> list[tf.role_v1.RoleV1Rule]:
             resource_names=list(deployments),
             verbs=["patch"],
         ),
-        # A list has no name to be held to.
+        # A rule for `list` cannot be limited to names.
         _ROLE.RoleV1Rule(api_groups=[""], resources=["pods"], verbs=["list"]),
     ]

@@ -1,4 +1,4 @@
-"""The CronJob that ends a GPU window past its deadline, when nobody else does."""
+"""The CronJob that restores the tenants of an abandoned GPU window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = "gpu-window-restore"
 
 
 class GpuWindowRestore(tf.Construct):
-    """Gives the card back after a window whose owner was killed or lost its network."""
+    """Restores the tenants after a window whose owner was killed or lost its network."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class GpuWindowRestore(tf.Construct):
             scope: The stack.
             id: The construct's id.
             namespace: The endpoint's namespace, which holds the window's Lease.
-            tenants: Who gets the card back.
-            schedule: Cron, in the time zone of the kube-controller-manager.
+            tenants: The tenants to restore.
+            schedule: Cron schedule, in the time zone of the kube-controller-manager.
             modules: The modules of the program, by file name.
             image: An image with Python 3.11 or later, by digest.
             run_as_user: User and group of the pod.
-            taint_key: The GPU node's taint, tolerated: it may be the only node that is left.
+            taint_key: The GPU node's taint, which the pod tolerates: it may be the only node.
         """
         super().__init__(scope, id)
         program = PodProgram(package="gpu_window", modules=modules, directory="/gpu-window")
@@ -55,18 +55,18 @@ class GpuWindowRestore(tf.Construct):
         account = GpuWindowAccount(
             self, "account", name=_NAME, namespace=namespace, tenants=tenants
         )
-        queues = next((each.queues for each in tenants if each.queues is not None), None)
+        queues = next((tenant.queues for tenant in tenants if tenant.queues is not None), None)
         jobs.cron_job(
             self,
             name=_NAME,
             namespace=namespace,
             schedule=schedule,
-            # After a longer outage of the controller the next run is near enough.
+            # After a longer outage of the controller the next run comes soon enough.
             starting_deadline_s=120,
             job=_JOB.JobV1Spec(
-                # The next run is the better retry.
+                # The next run is the retry.
                 backoff_limit=1,
-                # Holds the wait for a card that frees and a Deployment that comes up.
+                # Covers the waits for the GPU to be free and for a Deployment to be ready.
                 active_deadline_seconds=15 * 60,
                 template=_JOB.JobV1SpecTemplate(
                     metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(_NAME)),
@@ -95,6 +95,6 @@ def _env(queues: ImmichQueues | None) -> list[tf.job_v1.JobV1SpecTemplateSpecCon
         return jobs.python_env({})
     env = jobs.python_env({"IMMICH_URL": queues.url})
     if queues.api_key_secret is not None:
-        # Without the key the queues stay paused; without the pod the Deployments stay down too.
+        # Optional: without the key only the queues stay paused, without the pod everything.
         env.append(jobs.secret_env("IMMICH_API_KEY", queues.api_key_secret, optional=True))
     return env

@@ -1,4 +1,4 @@
-"""What the serving pod may reach: pictures on the internet, or nothing."""
+"""The NetworkPolicy on connections from the serving pod."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ NOT_THE_INTERNET_V4 = (
     "224.0.0.0/4",
     "240.0.0.0/4",
 )
-"""IANA's special-purpose registries of IPv4: this host, private, shared, link-local (where clouds
-answer for their machines), protocol assignments, benchmarks, multicast, reserved."""
+"""IPv4 ranges of IANA's special-purpose registries: this host, private, shared, link-local (with
+the clouds' metadata services), protocol assignments, benchmarks, multicast, reserved."""
 NOT_THE_INTERNET_V6 = ("::/127", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8")
-"""The same of IPv6: this host, translated IPv4, unique local, link-local, multicast."""
+"""The same for IPv6: this host, translated IPv4, unique local, link-local, multicast."""
 
 
 class ImageEgress(tf.Construct):
-    """A NetworkPolicy on what leaves the serving pod.
+    """A NetworkPolicy on connections from the serving pod.
 
-    llama-server fetches the address of an `image_url` itself, follows its redirects, and has no
-    flag against it: without this policy whoever may ask a question may also ask the cluster.
+    llama-server fetches an `image_url` itself, follows redirects, and has no flag to disable it:
+    without this policy every client could send requests into the cluster.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class ImageEgress(tf.Construct):
             scope: The stack.
             id: The construct's id.
             namespace: The serving pod's namespace.
-            remote_images: Whether a picture may come from the internet; when not, nothing leaves
-                the pod, and pictures come within the request.
-            internal_ranges: Public addresses, in CIDR, that are the operator's own all the same.
+            remote_images: Whether llama-server may fetch images from the internet; otherwise the
+                pod opens no connection, and requests have to contain their images.
+            internal_ranges: Public ranges of the operator, in CIDR, that it may not reach.
         """
         super().__init__(scope, id)
-        v4 = [each for each in internal_ranges if ":" not in each]
-        v6 = [each for each in internal_ranges if ":" in each]
+        v4 = [cidr for cidr in internal_ranges if ":" not in cidr]
+        v6 = [cidr for cidr in internal_ranges if ":" in cidr]
         internet = [
             _ip_block("0.0.0.0/0", [*NOT_THE_INTERNET_V4, *v4]),
             _ip_block("::/0", [*NOT_THE_INTERNET_V6, *v6]),

@@ -1,4 +1,4 @@
-"""What the Jobs and CronJobs that run a program of in_pod/ have in common."""
+"""Shared parts of the Jobs and CronJobs that run a program of in_pod/."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def cron_job(
     job: tf.job_v1.JobV1Spec,
     depends_on: Sequence[tf.TerraformResource],
 ) -> None:
-    """Declare a CronJob of which one Job runs at a time.
+    """Declare a CronJob that runs one Job at a time.
 
     Args:
-        scope: The construct that it is the resource of.
+        scope: Its construct.
         name: Its name and component.
         namespace: Its namespace.
-        schedule: Cron, in the time zone of the kube-controller-manager.
-        starting_deadline_s: Seconds after which a start that was missed is left out.
-        job: What it starts.
-        depends_on: What has to be there first.
+        schedule: Cron schedule, in the time zone of the kube-controller-manager.
+        starting_deadline_s: Seconds after which a missed start is skipped.
+        job: The Job's spec.
+        depends_on: Resources to create first.
     """
     _CRON.CronJobV1(
         scope,
@@ -72,22 +72,22 @@ def program_pod(
     store: ModelStore | None = None,
     service_account: str | None = None,
 ) -> tf.job_v1.JobV1SpecTemplateSpec:
-    """Build the pod of a Job that runs a program, also on the GPU node.
+    """Build the pod of a Job that runs a program, which may run on the GPU node.
 
     Args:
         program: The program.
         name: Its container's name.
         volume: The name of the program's volume.
-        config_map: The ConfigMap that the volume is of.
+        config_map: The program's ConfigMap.
         image: An image with Python 3.11 or later, by digest.
         args: The program's arguments.
         env: Its environment.
-        requests: What it asks of the node.
-        limits: The most that it gets.
+        requests: Its resource requests.
+        limits: Its resource limits.
         run_as_user: User and group.
         taint_key: The GPU node's taint, which it tolerates.
-        store: The models' volume, mounted at /models; left out: none.
-        service_account: Whose token it gets; left out: none.
+        store: The models' volume to mount at /models (default: none).
+        service_account: The service account whose token it mounts (default: none).
     """
     volume_struct = _JOB.JobV1SpecTemplateSpecVolume
     mount = _JOB.JobV1SpecTemplateSpecContainerVolumeMount
@@ -127,7 +127,7 @@ def program_pod(
 
 
 def python_env(plain: Mapping[str, str]) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:
-    """Name the variables of a Python program, Python's own first."""
+    """Make the environment of a Python program."""
     own = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return [
         _JOB.JobV1SpecTemplateSpecContainerEnv(name=name, value=value)
@@ -138,13 +138,12 @@ def python_env(plain: Mapping[str, str]) -> list[tf.job_v1.JobV1SpecTemplateSpec
 def secret_env(
     name: str, secret: str, *, optional: bool | None = None
 ) -> tf.job_v1.JobV1SpecTemplateSpecContainerEnv:
-    """Take a variable from the Secret's key of the same name.
+    """Make a variable from the key of the same name in a Secret.
 
     Args:
-        name: Of the variable, and of the key.
-        secret: In the pod's namespace.
-        optional: Whether the pod starts without the variable where the Secret or the key is not
-            there; left out: it waits for them.
+        name: Name of the variable and of the key.
+        secret: A Secret in the pod's namespace.
+        optional: Whether the pod starts if the Secret or the key is missing (default: it waits).
     """
     return _JOB.JobV1SpecTemplateSpecContainerEnv(
         name=name,

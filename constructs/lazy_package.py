@@ -1,8 +1,8 @@
-"""Import one provider module without its 108 siblings; delete with the move to cdktn.
+"""Import one provider module without its 108 siblings; delete this with the move to cdktn.
 
-The binding's `__init__` imports every resource type of the provider: 1.2 million lines, which is
-more than half of a synth. jsii itself loads submodules lazily since jsii#5110; the last binding
-for cdktf is older than that.
+The binding's `__init__` imports every resource type of the provider: 1.2 million lines, more than
+half of the time of a synth. jsii loads submodules lazily since jsii#5110, but the last binding for
+cdktf is older.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from types import ModuleType
 
 
 def lazy_package(name: str) -> None:
-    """Register a package whose submodules are imported when they are first named.
+    """Register a package whose submodules are imported on first use.
 
     Args:
-        name: A package that nothing has imported yet; one that is imported stays as it is.
+        name: The package; it stays as it is if it is imported already.
 
     Raises:
         ModuleNotFoundError: when the package is not installed.

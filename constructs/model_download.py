@@ -1,4 +1,4 @@
-"""The download Job: fills the volume with exactly the files that the lock names."""
+"""The download Job, which fills the volume with exactly the files of the lock."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NAME = "model-download"
 
 
 class ModelDownload(tf.Construct):
-    """A Job named by what it does: the same files and program are the same Job, run once.
+    """A Job whose name contains a hash of its plan and program, so that each pair runs once.
 
-    Its ConfigMap is named alike, so a Job that still runs keeps the plan it started with. It has
-    no TTL: a Job that deletes itself is re-created by every plan. Terraform does not wait for it.
+    Its ConfigMap has the same name, so a running Job keeps its plan. It has no TTL: Terraform
+    would re-create a Job that deletes itself. Terraform does not wait for it.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class ModelDownload(tf.Construct):
             namespace: Their namespace.
             store: The volume to fill.
             plan: The download plan, JSON.
-            modules: The modules of the download program, by file name.
-            spec: How the pod runs.
+            modules: The download program: file name -> source.
+            spec: How the Job runs.
         """
         super().__init__(scope, id)
         self.program = PodProgram(

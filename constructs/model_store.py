@@ -1,4 +1,4 @@
-"""The volume of the models: a PersistentVolume that is kept, and the claim that is bound to it."""
+"""The models' PersistentVolume and its claim."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _Volume = TypeVar("_Volume")
 class ModelStore(tf.Construct):
     """One volume for all models, written by the download Job and read by the serving pod.
 
-    The claim is bound by name, under a storage class that no provisioner has: an empty class could
-    be filled in with the cluster's default. Terraform waits for neither.
+    The claim is bound by name, with a storage class that has no provisioner: the cluster could
+    replace an empty class by its default. Terraform does not wait for the binding.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class ModelStore(tf.Construct):
             scope: The stack.
             id: The construct's id.
             namespace: The claim's namespace.
-            storage: Where the bytes are.
+            storage: The storage behind the volume.
             size_gib: Capacity in GiB. NFS does not enforce it; the download program checks the
-                free space itself.
+                free space.
             prevent_destroy: Whether Terraform refuses to delete volume and claim.
         """
         super().__init__(scope, id)
-        # A local volume is on one node, and Kubernetes offers it ReadWriteOnce: to all its pods.
+        # A local volume supports ReadWriteOnce only, which admits all pods of its node.
         access_modes = ["ReadWriteMany" if isinstance(storage, NfsStorage) else "ReadWriteOnce"]
         volume = _PV.PersistentVolumeV1(
             self,
@@ -88,8 +88,8 @@ class ModelStore(tf.Construct):
                 ),
             ),
             wait_until_bound=False,
-            # The API server resizes no claim of a volume that was made by hand, and a new claim
-            # would leave the volume Released. The capacity is the volume's.
+            # The API server does not resize the claim of a static volume, and a new claim would
+            # leave the volume Released. The volume has the capacity.
             lifecycle=tf.lifecycle(
                 prevent_destroy=prevent_destroy,
                 ignore_changes=("spec[0].resources[0].requests",),
@@ -101,7 +101,7 @@ class ModelStore(tf.Construct):
         """Declare a pod's volume of that claim, named `models`.
 
         Args:
-            struct: The provider's class, of which each kind of pod has one of its own.
+            struct: The provider's class, which differs for each kind of pod.
         """
         claim = nested(struct, "persistent_volume_claim")
         return struct(name="models", persistent_volume_claim=claim(claim_name=_CLAIM))

@@ -1,4 +1,4 @@
-"""The upkeep CronJob: hashes what is on the volume again, and removes what nothing names."""
+"""The upkeep CronJob, which verifies and prunes the volume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME = "model-upkeep"
 
 
 class ModelUpkeep(tf.Construct):
-    """The download program on a schedule, with the plan of the present lock."""
+    """The download program on a schedule, with the present lock's plan."""
 
     def __init__(
         self,
@@ -35,9 +35,9 @@ class ModelUpkeep(tf.Construct):
             id: The construct's id.
             namespace: Its namespace.
             store: The volume.
-            download: Whose plan and program it takes.
-            spec: How the pod runs.
-            upkeep: When, and how fast.
+            download: The download Job, whose plan and program it uses.
+            spec: How the Job runs.
+            upkeep: The settings.
         """
         super().__init__(scope, id)
         jobs.cron_job(
@@ -51,8 +51,8 @@ class ModelUpkeep(tf.Construct):
                 program=download.program,
                 config_map=download.name,
                 store=store,
-                # A pod that cannot start, or hangs on the volume, must not keep the next Job from
-                # coming; a failure is to be seen, and then to go.
+                # A pod that cannot start or hangs on the volume must not block the next Job; a
+                # failed Job stays for a week to be noticed.
                 active_deadline_s=6 * 3600,
                 ttl_s_after_finished=7 * 24 * 3600,
                 args=(

@@ -1,4 +1,4 @@
-"""The serving pod's init container that reads the models into the node's page cache."""
+"""The serving pod's init container, which reads the models into the node's page cache."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NAME = "model-warm-up"
 class ModelWarmUp(tf.Construct):
     """Waits for the download Job, which starts at the same time, then warms; never fails the pod.
 
-    In the serving pod and not in the Job: a page is cached by the kernel that reads it, and lasts
-    as long as the volume stays mounted there (ADR 0007).
+    It runs in the serving pod, because the kernel that reads a page caches it, as long as the
+    volume stays mounted on that node (ADR 0007).
     """
 
     def __init__(
@@ -35,17 +35,17 @@ class ModelWarmUp(tf.Construct):
         wait_s: int,
         memory_limit_mib: int,
     ) -> None:
-        """Declare the ConfigMap; the Deployment takes the init container and its volume.
+        """Declare the ConfigMap; the Deployment adds the init container and its volume.
 
         Args:
             scope: The stack.
             id: The construct's id.
             namespace: The ConfigMap's namespace.
             plan: The warm plan, JSON.
-            modules: The modules of the warm program, by file name.
+            modules: The warm program: file name -> source.
             image: An image with Python 3.11 or later, by digest.
             wait_s: Seconds to wait for the models before the pod starts without them.
-            memory_limit_mib: Holds the largest model: its pages count against this container.
+            memory_limit_mib: Covers the largest model, whose pages count against the container.
         """
         super().__init__(scope, id)
         self.wait_s = wait_s

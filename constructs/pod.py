@@ -1,4 +1,4 @@
-"""What every pod of this repository gives up: the rights that `restricted` leaves."""
+"""Security contexts of every pod: stricter than the Pod Security Standard `restricted`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _Context = TypeVar("_Context")
 
 
 def pod_security_context(struct: Callable[..., _Context], run_as_user: int) -> _Context:
-    """Run as one user that is not root.
+    """Make the context of a pod that runs as a user other than root.
 
     Args:
-        struct: The provider's class, of which each place of a pod has one of its own.
+        struct: The provider's class, which differs for each kind of pod.
         run_as_user: User and group.
     """
     return struct(
@@ -21,20 +21,20 @@ def pod_security_context(struct: Callable[..., _Context], run_as_user: int) -> _
         run_as_user=str(run_as_user),
         run_as_group=str(run_as_user),
         fs_group=str(run_as_user),
-        # A volume of models has few files, but NFS answers each chown with an error.
+        # NFS answers each chown with an error.
         fs_group_change_policy="OnRootMismatch",
         seccomp_profile=nested(struct, "seccomp_profile")(type="RuntimeDefault"),
     )
 
 
 def container_security_context(struct: Callable[..., _Context]) -> _Context:
-    """Give up every right that neither llama-server nor a program in Python needs.
+    """Make the context of a container without privileges.
 
     Args:
         struct: As for `pod_security_context`.
     """
     return struct(
-        # The provider sends `false` where this is left out, and so overrides the pod's.
+        # Without it the provider sends `false`, which overrides the pod's value.
         run_as_non_root=True,
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
@@ -43,6 +43,6 @@ def container_security_context(struct: Callable[..., _Context]) -> _Context:
 
 
 def nested(struct: Any, field: str) -> Any:
-    """Find the class of a struct within another: the provider names it after both."""
+    """Find the class of a nested field, whose name starts with the outer class's."""
     name = struct.__name__ + "".join(word.capitalize() for word in field.split("_"))
     return getattr(sys.modules[struct.__module__], name)

@@ -1,4 +1,4 @@
-"""A program of in_pod/ as a pod runs it: one ConfigMap, mounted so that it is a package again."""
+"""A program of in_pod/ in a ConfigMap, mounted as a Python package."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _Volume = TypeVar("_Volume")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodProgram:
-    """The modules of a package and the files it reads.
+    """The modules of a package and the files that it reads.
 
-    A ConfigMap has no folders: the volume's items put each module into the package's, and the
-    container runs `python3 -m` where that is mounted.
+    A ConfigMap has no folders: the volume's items put each module into the package's folder, and
+    the container runs `python3 -m` in the mount's directory.
     """
 
     package: str
     modules: Mapping[str, str]
-    """File name of each module -> its source."""
+    """File name -> source of each module."""
     directory: str
-    """Where the volume is mounted; the container's working directory."""
+    """Mount path of the volume and working directory of the container."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Name of each file beside the package -> its content."""
+    """File name -> content of each file beside the package."""
 
     @property
     def command(self) -> list[str]:
-        """What the container runs, in `directory`."""
+        """Command of the container, to run in `directory`."""
         return ["python3", "-m", self.package]
 
     @property
@@ -46,12 +46,12 @@ class PodProgram:
 
     @property
     def data(self) -> dict[str, str]:
-        """What the ConfigMap holds."""
+        """Content of the ConfigMap."""
         return {**self.files, **self.modules}
 
     @property
     def sha256(self) -> str:
-        """Changes with every file and module."""
+        """Hash of all files and modules."""
         content = json.dumps(self.data, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -67,11 +67,11 @@ class PodProgram:
         """Declare the ConfigMap.
 
         Args:
-            scope: The construct that it is of.
+            scope: Its construct.
             id: Its id.
             namespace: Its namespace.
             name: Its name.
-            component: Its label.
+            component: The component in its labels.
         """
         return tf.config_map_v1.ConfigMapV1(
             scope,
@@ -87,7 +87,7 @@ class PodProgram:
         """Declare a pod's volume of that ConfigMap.
 
         Args:
-            struct: The provider's class, of which each kind of pod has one of its own.
+            struct: The provider's class, which differs for each kind of pod.
             name: The volume's name.
             config_map: The ConfigMap's name.
         """

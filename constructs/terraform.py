@@ -1,7 +1,8 @@
-"""The seam: the only file that names cdktf.
+"""The only file that imports cdktf.
 
-The move to its successor `cdktn` changes the imports below and nothing else (ADR 0001). For that,
-only `*_v1` resources are used, and no code reads attributes of a resource's metadata back.
+The move to its successor `cdktn` changes the imports below and nothing else (ADR 0001). To make
+that possible, the code uses only `*_v1` resources and never reads attributes of a resource's
+metadata.
 """
 
 from __future__ import annotations
@@ -71,12 +72,12 @@ __all__ = [
 def lifecycle(
     *, prevent_destroy: bool = False, ignore_changes: tuple[str, ...] = ()
 ) -> TerraformResourceLifecycle | None:
-    """Make a resource's lifecycle block; None where it would say nothing.
+    """Make a resource's lifecycle block; None if it would be empty.
 
     Args:
         prevent_destroy: Whether Terraform refuses to delete the resource.
-        ignore_changes: Fields that Terraform sets once and then lets be, in its own spelling, as
-            in `spec[0].replicas`.
+        ignore_changes: Fields that Terraform sets only when it creates the resource, as paths such
+            as `spec[0].replicas`.
     """
     if not prevent_destroy and not ignore_changes:
         return None
@@ -86,33 +87,33 @@ def lifecycle(
 
 
 def forget(stack: TerraformStack, *addresses: str) -> None:
-    """Let Terraform drop addresses from its state and leave their objects as they are.
+    """Make Terraform drop addresses from its state without changing their objects.
 
-    Without this Terraform destroys what its state holds and the stack does not declare.
+    Otherwise Terraform destroys everything in its state that the stack does not declare.
 
     Args:
         stack: The stack.
-        addresses: Resources or modules; one that the state does not hold changes nothing.
+        addresses: Resources or modules; those that are not in the state are ignored.
     """
-    blocks = [{"from": each, "lifecycle": {"destroy": False}} for each in addresses]
+    blocks = [{"from": address, "lifecycle": {"destroy": False}} for address in addresses]
     stack.add_override("removed", blocks)
 
 
 def terraform_text(text: str) -> str:
-    """Escape `${` and `%{`, which Terraform would interpolate, in text that must arrive whole."""
+    """Escape `${` and `%{`, which Terraform would interpolate."""
     return text.replace("${", "$${").replace("%{", "%%{")
 
 
 def job_template_spec(spec: job_v1.JobV1Spec) -> cron_job_v1.CronJobV1SpecJobTemplateSpec:
-    """Give a Job's spec the types of a CronJob's: the provider has every struct once a place."""
+    """Convert a Job's spec to a CronJob's, for which the provider has classes of its own."""
     return cast(cron_job_v1.CronJobV1SpecJobTemplateSpec, _in_cron_job(spec))
 
 
 def _in_cron_job(value: Any) -> Any:
     if isinstance(value, list):
-        return [_in_cron_job(each) for each in value]
+        return [_in_cron_job(item) for item in value]
     name = type(value).__name__
     if not name.startswith("JobV1Spec"):
         return value
     struct = getattr(cron_job_v1, f"CronJobV1SpecJobTemplateSpec{name.removeprefix('JobV1Spec')}")
-    return struct(**{field: _in_cron_job(each) for field, each in value._values.items()})
+    return struct(**{field: _in_cron_job(content) for field, content in value._values.items()})

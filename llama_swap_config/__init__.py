@@ -1,1 +1,1 @@
-"""From the typed model registry to the texts that llama-swap and the download Job read."""
+"""The typed model registry, its lock and budget, and the texts that are rendered from it."""

@@ -1,4 +1,4 @@
-"""The checks across models: what no single model can know of itself."""
+"""The checks across models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llama_swap_config.model import Model
 
 
 def check_registry(models: Iterable[Model]) -> tuple[Model, ...]:
-    """Refuse a registry in which one name means two models.
+    """Check that each name means one model.
 
     Args:
         models: The registry, in the operator's order.
@@ -18,18 +18,20 @@ def check_registry(models: Iterable[Model]) -> tuple[Model, ...]:
         The same models.
 
     Raises:
-        ConfigError: for an empty registry, an id used twice, and an alias that is another
-            model's id or alias; both models are named.
+        ConfigError: when the registry is empty, an id is used twice, or an alias is another
+            model's id or alias. The message names both models.
     """
     checked = tuple(models)
     if not checked:
-        raise ConfigError("registry: has no model; allowed: at least one; add a Model to REGISTRY")
+        raise ConfigError(
+            "the registry is empty; expected at least one model. Add a Model to REGISTRY."
+        )
     owner: dict[str, Model] = {}
     for model in checked:
         if model.id in owner:
             raise ConfigError.of(
-                f"model {model.id!r}", "id", model.id, allowed="an id of its own",
-                remedy="rename or remove one of the two models",
+                f"model {model.id!r}", "id", model.id, expected="a unique id",
+                remedy="Rename or remove one of the two models",
             )  # fmt: skip
         owner[model.id] = model
     for model in checked:
@@ -37,8 +39,8 @@ def check_registry(models: Iterable[Model]) -> tuple[Model, ...]:
             if alias in owner:
                 raise ConfigError.of(
                     f"model {model.id!r}", "aliases", alias,
-                    allowed=f"a name that no model has yet (model {owner[alias].id!r} has it)",
-                    remedy="rename one of the two",
+                    expected=f"a name that no other model has (model {owner[alias].id!r} has it)",
+                    remedy="Rename one of the two",
                 )  # fmt: skip
             owner[alias] = model
     return checked

@@ -1,4 +1,4 @@
-"""What is declared: the registry, its lock and the checks of both, loaded in one call."""
+"""Load the registry, its lock and the checks of both in one call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from llama_swap_config.model import Model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """A registry that is checked and locked."""
+    """A checked and locked registry."""
 
     locked: tuple[LockedModel, ...]
-    """The models, in the operator's order, each with its files."""
+    """The models with their files, in the operator's order."""
     residency: Residency
-    """Which of them may be on the card together."""
+    """Which models may be on the card together."""
     lock: Lock
-    """The whole lock, also the files that no model uses."""
+    """The whole lock, including files that no model uses."""
 
     @classmethod
     def of(
@@ -32,10 +32,10 @@ class Declaration:
         residency: Residency = ONE_AT_A_TIME,
         lock_path: Path = LOCK_PATH,
     ) -> Declaration:
-        """Check models, read a lock, and join the two.
+        """Check models, read a lock and join them.
 
         Raises:
-            ConfigError: when models or lock are wrong, or the lock does not cover the models.
+            ConfigError: when models or lock are wrong, or a model is not in the lock.
         """
         checked = check_registry(models)
         lock = read_lock(lock_path)
@@ -44,31 +44,31 @@ class Declaration:
     @property
     def models(self) -> tuple[Model, ...]:
         """The registry."""
-        return tuple(each.model for each in self.locked)
+        return tuple(locked.model for locked in self.locked)
 
     def residents(self, node: Node) -> Residents:
-        """Refuse what does not run on a node, and work out what may be on its card together.
+        """Check that the models run on a node, and compute which may be on its card together.
 
         Raises:
-            ConfigError: the first thing that does not hold, with its numbers and a way out.
+            ConfigError: the first check that fails, with its numbers and a remedy.
         """
         return check_budget(self.locked, self.residency, node)
 
 
 def load(lock_path: Path = LOCK_PATH) -> Declaration:
-    """Load the repository's registry with a lock (default: the repository's own).
+    """Load the repository's registry with a lock (default: the repository's).
 
     Raises:
-        ConfigError: as `Declaration.of` does, and for a bad entry of the registry.
+        ConfigError: as `Declaration.of`, and when the registry has a bad entry.
     """
-    # Imported here because a bad entry already fails when the registry is imported.
+    # Imported here: a bad entry fails when the registry is imported.
     from llama_swap_config.registry import REGISTRY, RESIDENCY
 
     return Declaration.of(REGISTRY, RESIDENCY, lock_path)
 
 
 def load_registry() -> tuple[Model, ...]:
-    """Load the repository's registry alone, whatever its lock is.
+    """Load the repository's registry without its lock.
 
     Raises:
         ConfigError: when the registry is wrong.

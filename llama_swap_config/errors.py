@@ -1,29 +1,37 @@
-"""The one error tree of the configuration: bad data ends at synth, never in the cluster."""
+"""The errors of the configuration: bad data fails at synth, never in the cluster."""
 
 from __future__ import annotations
 
 
 class ConfigError(Exception):
-    """What is wrong with the registry, the lock or the settings, in one line."""
+    """The registry, the lock or the settings are wrong; the message is one line."""
 
     @classmethod
     def of(
-        cls, subject: str, field: str, value: object, *, allowed: str, remedy: str
+        cls, subject: str, field: str, value: object, *, expected: str, remedy: str
     ) -> ConfigError:
-        """Name the model or file, its field, the value got, what is allowed and what to do."""
+        """Make the error `<subject>: <field> is <value>; expected <what>. <what to do>.`.
+
+        Args:
+            subject: The model or file, such as `model 'qwen3vl-8b'`.
+            field: The field.
+            value: Its value, shown with at most 80 characters.
+            expected: What the field accepts.
+            remedy: What to do, a sentence without its period.
+        """
         shown = repr(value)
         if len(shown) > 80:
             shown = f"{shown[:77]}..."
-        return cls(f"{subject}: {field} is {shown}; allowed: {allowed}; {remedy}")
+        return cls(f"{subject}: {field} is {shown}; expected {expected}. {remedy}.")
 
 
-def require_setting(condition: object, name: str, value: object, allowed: str) -> None:
-    """Refuse a value of stacks/production.py that is not what it allows.
+def require_setting(condition: object, name: str, value: object, expected: str) -> None:
+    """Check a value of stacks/production.py.
 
     Raises:
-        ConfigError: when the condition does not hold.
+        ConfigError: when the condition is false.
     """
     if not condition:
         raise ConfigError.of(
-            "settings", name, value, allowed=allowed, remedy="correct it in stacks/production.py"
+            "settings", name, value, expected=expected, remedy="Correct it in stacks/production.py"
         )

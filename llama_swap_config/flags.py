@@ -1,9 +1,9 @@
-"""The flags of llama-server: how each is spelled, what renders it, and who may say it.
+"""The flags of llama-server: their names, what renders them, and which `extra_args` may use.
 
-One row a flag. From it come the options of every llama-server (front_ends/server_command.py), what
-`extra_args` may say, and how `ops drift` reads a command line back. The names are those of
-`llama-server --help` of both builds that this repository uses: b10524 in the container image and
-b11434 in the tests.
+The table gives the options of every llama-server (front_ends/server_command.py), the check of
+`extra_args`, and how `ops drift` parses a command line. The names are those of `llama-server
+--help` of both builds that this repository uses: b10524 in the container image and b11434 in the
+tests.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 from llama_swap_config.errors import ConfigError
 
-_RENDERED = "this repository renders it from a field of the registry or the settings"
-_SECRET = "keys come from a Secret, never from an argument"  # noqa: S105 - It is none.
-_UNSAFE = "it opens files, tools or the network to whoever may ask a question"
-_REMOVED = "it was removed from llama-server (builds after b10884)"
-_DOWNLOADS = "files come from the lock, never from the server"
+_RENDERED = "Set the field of the registry or the settings that renders it"
+_SECRET = "Put API keys into a Secret"  # noqa: S105 - a sentence.
+_UNSAFE = "Remove it: it opens files, tools or the network to every client"
+_REMOVED = "Remove it: llama-server dropped it after build b10884"
+_DOWNLOADS = "Remove it: the lock names the files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +26,20 @@ class Flag:
     """A flag of llama-server."""
 
     names: tuple[str, ...]
-    """As this repository spells it, then llama-server's other words for it."""
+    """The name that this repository uses, then llama-server's other ones."""
     takes_value: bool
     field: str = ""
-    """The field of a model that renders it, such as `sampling.top_k`."""
+    """Field of a model that renders it, such as `sampling.top_k`."""
     setting: str = ""
-    """The field of ServerSettings that renders it, alike for all models."""
+    """Field of ServerSettings that renders it, the same for all models."""
     always: str | None = None
-    """What every llama-server gets; empty for a switch."""
+    """The value that every llama-server gets; empty for a switch."""
     refused: str = ""
-    """Why `extra_args` may not say it although nothing renders it; empty: it may."""
+    """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
 
     @property
     def refusal(self) -> str:
-        """Why `extra_args` may not say it; empty: it may."""
+        """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
         rendered = self.field or self.setting or self.always is not None
         return _RENDERED if rendered else self.refused
 
@@ -57,12 +57,12 @@ def _refused(why: str, *flags: Flag) -> tuple[Flag, ...]:
 
 
 FLAGS = (
-    # What all models share, in the order of the command line.
+    # Shared by all models, in the order of the command line.
     _value("-ngl", "--gpu-layers", "--n-gpu-layers", setting="gpu_layers"),
     _value("-fa", "--flash-attn", always="on"),
-    # Nothing is re-sized silently.
+    # llama-server must not resize anything silently.
     _value("-fit", "--fit", always="off"),
-    # With another mode a failing NFS mount ends the server by SIGBUS.
+    # With another mode a failing NFS mount kills the server by SIGBUS.
     _value("--load-mode", always="none"),
     _value("--cache-ram", "-cram", setting="cache_ram_mib"),
     _value("--threads-http", setting="threads_http"),
@@ -70,7 +70,7 @@ FLAGS = (
     _switch("--no-ui", "--no-webui", always=""),
     _switch("--offline", always=""),
     _switch("--jinja", always=""),
-    # What one model adds.
+    # Added by one model.
     _value("--model", "-m", field="id"),
     _value("--mmproj", "-mm", field="projector"),
     _value("--image-max-tokens", field="image_max_tokens"),
@@ -84,7 +84,7 @@ FLAGS = (
     _value("--top-p", field="sampling.top_p"),
     _value("--top-k", field="sampling.top_k"),
     _value("--min-p", field="sampling.min_p"),
-    # What `extra_args` may not say.
+    # Refused in `extra_args`.
     *_refused(
         _RENDERED,
         _value("--host"), _value("--port"), _value("--image-min-tokens"), _switch("--slots"),
@@ -109,7 +109,7 @@ FLAGS = (
         _value("--hf-token", "-hft"), _value("--model-url", "-mu"),
         _value("--mmproj-url", "-mmu"), _switch("--mmproj-auto"), _switch("--no-mmproj"),
     ),
-    # What it may say, with a value and without.
+    # Accepted in `extra_args`, with a value and without.
     *(
         _value(*names.split())
         for names in (
@@ -144,86 +144,86 @@ RENDER_NO_FLAG = {
     "repository": "the lock names the model's files",
     "quantisation": "the lock names the model's files",
     "ttl_s": "the front end unloads the model: `ttl`, or the router's `sleep-idle-seconds`",
-    "name": "it is for a list of models",
-    "description": "it is for a list of models",
-    "env": "it is the process's environment",
-    "extra_args": "they are flags themselves",
+    "name": "shown in a list of models",
+    "description": "shown in a list of models",
+    "env": "the process's environment",
+    "extra_args": "flags themselves",
 }
-"""Fields of a model that no flag has the value of, and why."""
+"""Fields of a model that no flag renders -> why."""
 
 
 def spelling(word: str) -> str:
-    """Spell a flag as this repository does; one that it does not know stays as it is."""
+    """Return the name of a flag that this repository uses; an unknown word stays as it is."""
     flag = BY_NAME.get(word)
     return word if flag is None else flag.names[0]
 
 
 def check_extra_args(subject: str, extra_args: tuple[str, ...]) -> None:
-    """Refuse what a model's extra arguments may not say.
+    """Check a model's extra arguments.
 
     Args:
-        subject: What the error names, such as `model 'qwen3vl-8b'`.
-        extra_args: The words, flags and values in the order of the command line.
+        subject: The model in the error, such as `model 'qwen3vl-8b'`.
+        extra_args: Flags and values in the order of the command line.
 
     Raises:
-        ConfigError: for a flag that is reserved or unknown, a value that is missing or stray, and
-            text that llama-swap or its word splitting would change.
+        ConfigError: when a flag is reserved or unknown, a value is missing or stray, or
+            llama-swap would change the text.
     """
 
-    def refusal(word: str, allowed: str, remedy: str) -> ConfigError:
-        return ConfigError.of(subject, "extra_args", word, allowed=allowed, remedy=remedy)
+    def refusal(word: str, expected: str, remedy: str) -> ConfigError:
+        return ConfigError.of(subject, "extra_args", word, expected=expected, remedy=remedy)
 
     words = iter(extra_args)
     for word in words:
         flag, equals, _ = word.partition("=")
         known = BY_NAME.get(flag)
         if known is not None and known.refusal:
-            raise refusal(word, f"not {flag}", known.refusal)
+            raise refusal(word, f"a flag other than {flag}", known.refusal)
         if equals or known is None:
             raise refusal(
                 word,
-                "flags listed in llama_swap_config/flags.py",
-                "write flag and value as two words, or add the flag there after reading "
+                "a flag of llama_swap_config/flags.py",
+                "Write flag and value as two words, or add the flag there after reading "
                 "`llama-server --help` of the pinned build",
             )
         if known.takes_value:
             value = next(words, None)
             if value is None or value.startswith("--"):
-                raise refusal(word, f"{flag} VALUE", "add its value")
+                raise refusal(word, f"{flag} VALUE", "Add its value")
             if not is_one_line(value):
-                raise refusal(value, "one line without '${'", "write the value itself")
+                raise refusal(value, "one line without '${'", "Write the value itself")
 
 
 def is_one_line(text: str) -> bool:
-    """Whether llama-swap takes a text as it is: no macro, no control character."""
+    """Whether a text has neither a macro of llama-swap nor a control character."""
     return "${" not in text and all(ord(character) >= 32 for character in text)
 
 
 def switched_on(extra_args: Sequence[str], on: str, *, off: str | None = None) -> bool:
-    """Whether a switch is given, and not taken back by the other one behind it."""
+    """Whether a switch is given and the opposite switch `off` does not follow it."""
     given = [word for word in extra_args if word in (on, off)]
     return bool(given) and given[-1] == on
 
 
 def number_of(subject: str, extra_args: Sequence[str], name: str, *, default: int) -> int:
-    """The whole number behind a flag; of several, llama-server takes the last.
+    """Read the number after a flag; llama-server uses the last one.
 
     Args:
-        subject: What the error names, such as `model 'qwen3vl-8b'`.
-        extra_args: The words, flags and values in the order of the command line.
-        name: The flag, as this repository spells it.
-        default: What llama-server takes where the flag is not given.
+        subject: The model in the error, such as `model 'qwen3vl-8b'`.
+        extra_args: Flags and values in the order of the command line.
+        name: The flag, by the name that this repository uses.
+        default: llama-server's own value.
 
     Raises:
-        ConfigError: when it is no number, or less than 1.
+        ConfigError: when it is not a number of at least 1.
     """
-    found = default
+    number = default
     for flag, text in itertools.pairwise(extra_args):
         if spelling(flag) == name:
             if not (text.isascii() and text.isdigit() and int(text[:10]) > 0):
                 raise ConfigError.of(
-                    subject, f"extra_args {flag}", text, allowed="a whole number, at least 1",
-                    remedy="correct the number",
+                    subject, f"extra_args {flag}", text, expected="a whole number of at least 1",
+                    remedy="Correct the number",
                 )  # fmt: skip
-            found = int(text[:10])
-    return found
+            number = int(text[:10])
+    return number

@@ -1,4 +1,4 @@
-"""What one model of the registry is: the operator's wishes, typed and checked one by one."""
+"""A model of the registry: its fields, and which values they accept."""
 
 from __future__ import annotations
 
@@ -30,60 +30,60 @@ _RESERVED_ENV = ("PATH", "LD_LIBRARY_PATH", "LLAMA_API_KEY", "HOME")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """Defaults that llama-server applies where a request names none."""
+    """Defaults that llama-server applies where a request does not set them."""
 
     temperature: float | None = None
-    """0 to 2; left out: llama-server's own default (0.8)."""
+    """0 to 2 (default: llama-server's, 0.8)."""
     top_p: float | None = None
-    """0 to 1; left out: llama-server's own default (0.95)."""
+    """0 to 1 (default: llama-server's, 0.95)."""
     top_k: int | None = None
-    """0 (off) or more; left out: llama-server's own default (40)."""
+    """0 (off) or more (default: llama-server's, 40)."""
     min_p: float | None = None
-    """0 to 1; left out: llama-server's own default (0.05)."""
+    """0 to 1 (default: llama-server's, 0.05)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model that the endpoint offers, as the operator asks for it.
+    """A model that the endpoint offers.
 
     Raises:
-        ConfigError: when a field is outside what it allows; the message names model and field.
+        ConfigError: when a field has a value that it does not accept; the message names both.
     """
 
     id: str
-    """What a request's `model` field says: a DNS label, also the model's folder on the volume."""
+    """Name in a request's `model` field and of the link on the volume; a DNS label."""
     repository: str
-    """The Hugging Face repository `owner/name` of the GGUF files."""
+    """Hugging Face repository of the GGUF files, `owner/name`."""
     quantisation: Quantisation
-    """The quantisation of the weights, as GGUF file names spell it."""
+    """Quantisation of the weights, as GGUF file names spell it."""
     projector: ProjectorQuantisation | None = "F16"
-    """The quantisation of the vision projector (mmproj); None: a text model without one."""
+    """Quantisation of the vision projector (mmproj); None for a text model."""
     context: int = 3072
     """Context in tokens, shared by all parallel slots (`--ctx-size`)."""
     ttl_s: int = 600
-    """Seconds idle before the model is unloaded; 0: never."""
+    """Idle seconds before the front end unloads the model; 0 disables it."""
     aliases: tuple[str, ...] = ()
-    """Further names that a request may use."""
+    """Other names that a request may use."""
     name: str = ""
-    """What a person reads in a list of models; left out: the id."""
+    """Title in a list of models (default: the id)."""
     description: str = ""
     """One sentence for a list of models."""
     parallel_slots: int = 1
-    """Requests answered at once; each gets `context / parallel_slots` tokens."""
+    """Requests answered at a time; each gets `context / parallel_slots` tokens."""
     kv_cache_type_k: KvCacheType = "f16"
-    """Type of the cached keys; it must equal the values': a mixed cache has no fused kernel."""
+    """Type of the cached keys, the same as of the values: a mixed cache has no fused kernel."""
     kv_cache_type_v: KvCacheType = "f16"
     """Type of the cached values."""
     image_max_tokens: int | None = 1024
-    """Tokens that one image may take of the context; None with a text model only."""
+    """Tokens of the context that one image may take; None for a text model."""
     reasoning: Reasoning = "off"
-    """Whether a thinking model thinks; on costs tokens before each answer."""
+    """Whether a thinking model thinks; `on` costs tokens before each answer."""
     sampling: Sampling = field(default_factory=Sampling)
-    """Sampling defaults; left out: llama-server's own."""
+    """Sampling defaults (default: llama-server's)."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Extra environment of this model's llama-server."""
+    """Further environment variables of this model's llama-server."""
     extra_args: tuple[str, ...] = ()
-    """Further llama-server arguments, one word each; none that this registry sets itself."""
+    """Further llama-server arguments, one word each; not those that a field renders."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
@@ -94,19 +94,19 @@ class Model:
         self._check_env()
         llama_server_flags.check_extra_args(f"model {self.id!r}", self.extra_args)
 
-    def error(self, name: str, value: object, allowed: str, remedy: str) -> ConfigError:
-        """Say what is wrong with a field of this model, or with what it is made of."""
-        return ConfigError.of(f"model {self.id!r}", name, value, allowed=allowed, remedy=remedy)
+    def error(self, field: str, value: object, expected: str, remedy: str) -> ConfigError:
+        """Make the error for a field of this model or of its files."""
+        return ConfigError.of(f"model {self.id!r}", field, value, expected=expected, remedy=remedy)
 
     def _check_names(self) -> None:
         if not isinstance(self.id, str) or not _ID.fullmatch(self.id) or self.id in _RESERVED_IDS:
             raise self.error(
-                "id", self.id, "a DNS label: a-z, 0-9 and '-', at most 63, not 'blobs' or 'sets'",
-                "rename the model",
+                "id", self.id, "a DNS label (a-z, 0-9 and '-', at most 63, not 'blobs' or 'sets')",
+                "Rename the model",
             )  # fmt: skip
         if not _REPOSITORY.fullmatch(self.repository):
             raise self.error(
-                "repository", self.repository, "owner/name", "copy it from the hub's page"
+                "repository", self.repository, "owner/name", "Copy it from the hub's page"
             )
         for alias in self.aliases:
             if not _ALIAS.fullmatch(alias):
@@ -114,13 +114,13 @@ class Model:
                     "aliases",
                     alias,
                     "letters, digits and '._:/-', at most 128",
-                    "rename the alias",
+                    "Rename the alias",
                 )
         for name, text in (("name", self.name), ("description", self.description)):
             if not llama_server_flags.is_one_line(text):
                 raise self.error(
                     name, text, "one line of text without '${' (llama-swap reads it as a macro)",
-                    "reword it",
+                    "Reword it",
                 )  # fmt: skip
 
     def _check_numbers(self) -> None:
@@ -131,27 +131,27 @@ class Model:
         ):
             if type(value) is not int or value < minimum:
                 raise self.error(
-                    name, value, f"a whole number, at least {minimum}", "correct the number"
+                    name, value, f"a whole number of at least {minimum}", "Correct the number"
                 )
         if (self.projector is None) != (self.image_max_tokens is None):
             raise self.error(
                 "image_max_tokens", self.image_max_tokens,
-                "a number with a projector, None without one",
-                "set projector and image_max_tokens together",
+                "a number with a projector and None without one",
+                "Set projector and image_max_tokens together",
             )  # fmt: skip
         if self.image_max_tokens is None:
             return
         if type(self.image_max_tokens) is not int or self.image_max_tokens < 8:
             raise self.error(
-                "image_max_tokens", self.image_max_tokens, "a whole number, at least 8",
-                "correct the number",
+                "image_max_tokens", self.image_max_tokens, "a whole number of at least 8",
+                "Correct the number",
             )  # fmt: skip
         if self.context // self.parallel_slots <= self.image_max_tokens:
             raise self.error(
                 "context", self.context,
-                f"per slot more than image_max_tokens ({self.image_max_tokens}) "
-                f"with parallel_slots {self.parallel_slots}",
-                "raise context or lower image_max_tokens",
+                f"more than image_max_tokens ({self.image_max_tokens}) for each of "
+                f"{self.parallel_slots} parallel_slots",
+                "Raise context or lower image_max_tokens",
             )  # fmt: skip
 
     def _check_choices(self) -> None:
@@ -162,14 +162,15 @@ class Model:
             ("kv_cache_type_v", self.kv_cache_type_v, get_args(KvCacheType)),
             ("reasoning", self.reasoning, get_args(Reasoning)),
         )
-        for name, value, allowed in choices:
-            if value not in allowed:
-                raise self.error(name, value, ", ".join(map(str, allowed)), "choose one of them")
+        for name, value, accepted in choices:
+            if value not in accepted:
+                names = ", ".join(map(str, accepted))
+                raise self.error(name, value, f"one of {names}", "Choose one of them")
         if self.kv_cache_type_k != self.kv_cache_type_v:
             raise self.error(
                 "kv_cache_type_v", self.kv_cache_type_v,
                 f"the same as kv_cache_type_k ({self.kv_cache_type_k})",
-                "set both alike: a mixed cache falls back to the CPU",
+                "Set both alike: a mixed cache falls back to the CPU",
             )  # fmt: skip
 
     def _check_sampling(self) -> None:
@@ -177,22 +178,22 @@ class Model:
         for name, maximum in bounds.items():
             value = getattr(self.sampling, name)
             if value is not None and not 0 <= value <= maximum:
-                raise self.error(f"sampling.{name}", value, f"0 to {maximum:g}", "correct it")
+                raise self.error(f"sampling.{name}", value, f"0 to {maximum:g}", "Correct it")
 
     def _check_env(self) -> None:
         for name, value in self.env.items():
             if not _ENV_NAME.fullmatch(name):
-                raise self.error("env", name, "names of A-Z, 0-9 and '_'", "rename the variable")
+                raise self.error("env", name, "a name of A-Z, 0-9 and '_'", "Rename the variable")
             if name in _RESERVED_ENV:
                 raise self.error(
-                    "env", name, f"any name but {', '.join(_RESERVED_ENV)}", "leave it out"
+                    "env", name, f"a name other than {', '.join(_RESERVED_ENV)}", "Remove it"
                 )
             if name.startswith("LLAMA_ARG_"):
                 raise self.error(
-                    "env", name, "no LLAMA_ARG_..., which llama-server reads as a flag that no "
-                    "check has seen", "say it in extra_args",
+                    "env", name, "a name other than LLAMA_ARG_..., which llama-server reads as "
+                    "an unchecked flag", "Use extra_args",
                 )  # fmt: skip
             if "${" in value or "\n" in value or "\0" in value:
                 raise self.error(
-                    f"env.{name}", value, "one line without '${'", "write the value itself"
+                    f"env.{name}", value, "one line without '${'", "Write the value itself"
                 )

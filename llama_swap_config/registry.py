@@ -1,7 +1,7 @@
-"""The registry: the models that the endpoint offers. This is the file an operator edits.
+"""The registry: the models that the endpoint offers. Operators edit this file.
 
-After an edit, models.lock.json must name the model's exact files: `python -m ops lock` writes
-them; `make synth` says what is missing. docs/add-a-model.md walks through adding a model.
+After an edit `python -m ops lock` writes the models' exact files into models.lock.json.
+docs/add-a-model.md explains how to add a model.
 """
 
 from llama_swap_config.fit.residency import AsManyAsFit, NamedSets, OneAtATime, Residency

@@ -1,6 +1,6 @@
 """The command line: `python -m ops COMMAND`.
 
-A command is imported when it is run, so `--help` costs no more than typer.
+A command is imported only when it runs, so that `--help` imports nothing but typer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from ops.errors import OpsError, one_line
 COMMANDS = {
     "serve": "Download, warm and serve the registry's models on this machine until Ctrl-C.",
     "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
-    "lock": "Write into models.lock.json which files the registry's models are, "
-    "down to their headers.",
+    "lock": "Resolve the registry's models to exact files and write models.lock.json.",
     "fit": "Show what each model takes of the card, and which fit together: exit "
     "code 0 fits, 1 not.",
     "plan": "Show what a merge of the working tree would do: exit code 0 nothing, "
@@ -35,14 +34,14 @@ COMMANDS = {
     "KUBE_CONFIG_PATH and KUBE_CTX.",
     "manifests": "Write the synthesized objects as Kubernetes YAML, without a cluster or a "
     "provider.",
-    "weights": "The models' files: download, compare, verify, prune.",
+    "weights": "Download, check, verify and prune the models' files on a volume.",
     "bench": "Which model picks your photos best: a report on your own album.",
 }
-"""The folders of `ops/commands/`, each with the first line of its help."""
+"""Folder in `ops/commands/` -> first line of the command's help."""
 
 
 class _Commands(TyperGroup):
-    """Lists the commands from the table, and imports the one that is run."""
+    """Lists the commands of the table and imports the one that runs."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -50,7 +49,7 @@ class _Commands(TyperGroup):
             self.add_command(TyperCommand(name, help=line))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Import the command that the table lists."""
+        """Import the command that was found in the table."""
         name, listed, rest = super().resolve_command(ctx, args)
         return name, listed and load(str(name)), rest
 
@@ -80,20 +79,20 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; an error is one line on stderr.
+    """Run a command; print an error as one line on stderr.
 
     Args:
-        arguments: What follows `python -m ops`; left out: the process's own.
+        arguments: The words after `python -m ops` (default: those of the process).
 
     Returns:
-        0 done, 1 an error, 2 wrong usage (or changes, for `plan`), 3 a deploy that was refused,
+        The exit code: 0 success, 1 error, 2 wrong usage (for `plan`: changes), 3 refused deploy,
         130 interrupted.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = app(arguments, prog_name="python -m ops", standalone_mode=False)
     except typer.TyperException as error:
-        typer.echo(f"error: {error.format_message()}; see python -m ops --help", err=True)
+        typer.echo(f"error: {error.format_message()}. See python -m ops --help.", err=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -106,6 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         line = one_line(str(error), limit=300)
-        typer.echo(f"error: {type(error).__name__}: {line}; --debug shows where", err=True)
+        typer.echo(
+            f"error: {type(error).__name__}: {line}. Use --debug for a traceback.", err=True
+        )
         return 1
     return code if isinstance(code, int) else 0

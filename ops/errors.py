@@ -1,4 +1,4 @@
-"""The one error tree of the operator's commands."""
+"""The errors of the operator's commands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 class OpsError(Exception):
-    """What the operator can act on, in one line; the command line prints it."""
+    """An error that the operator can act on; the command line prints its one line."""
 
     exit_code = 1
 
 
 class RefusedError(OpsError):
-    """A deploy would remove what nobody named; nothing was changed."""
+    """A deploy was refused because it would remove resources; nothing was changed."""
 
     exit_code = 3
 
@@ -27,16 +27,16 @@ def one_line(text: str, *, limit: int = 240) -> str:
 
 
 def reason_of(error: BaseException, *, limit: int = 300) -> str:
-    """What another library's error says, in one line; its class where it says nothing."""
+    """The message of another library's error in one line, or its class if it has none."""
     return one_line(str(error), limit=limit) or type(error).__name__
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a disk's refusal into one line.
+    """Convert errors while a file is written.
 
     Raises:
-        OpsError: naming the path, for each OSError within the context.
+        OpsError: for an OSError within the context; names the path.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What several commands have on the command line."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,28 +16,34 @@ _Model = TypeVar("_Model")
 EMBEDDED = ROOT / ".embedded"
 """The directory of the embedded cluster that `make up` starts."""
 EmbeddedDir = Annotated[
-    Path, typer.Option("--state-dir", help="Where the embedded cluster keeps its data and logs.")
+    Path, typer.Option("--state-dir", help="Directory of the embedded cluster's data and logs.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsMarkdown = Annotated[
-    bool, typer.Option("--markdown", help="For a pull request or a job's summary.")
+    bool, typer.Option("--markdown", help="Print Markdown, for a pull request or a job's summary.")
 ]
 LockPath = Annotated[
     Path,
     typer.Option(
-        "--lock", help="Left out: the repository's models.lock.json.", show_default=False
+        "--lock",
+        help="Lock file (default: the repository's models.lock.json).",
+        show_default=False,
     ),
 ]
 OnlyModels = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Ask only this one; repeatable.", show_default=False),
+    typer.Option(
+        "--model",
+        help="Ask only this model; repeatable (default: every model).",
+        show_default=False,
+    ),
 ]
 EndpointUrl = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="The endpoint, http://host:port; left out: by kubectl port-forward to the cluster of "
-        "KUBE_CONFIG_PATH and KUBE_CTX.",
+        help="Address of the endpoint, http://host:port (default: kubectl port-forward to the "
+        "cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
         show_default=False,
     ),
 ]
@@ -46,16 +52,16 @@ EndpointUrl = Annotated[
 def check_one_format(*, as_json: bool, as_markdown: bool) -> None:
     """Refuse --json beside --markdown."""
     if as_json and as_markdown:
-        raise typer.BadParameter("--json and --markdown exclude each other")
+        raise typer.BadParameter("--json cannot be combined with --markdown")
 
 
 def command_app(**settings: Any) -> typer.Typer:
-    """Make the application of one command, as they all are."""
+    """Make the typer application of a command."""
     return typer.Typer(add_completion=False, rich_markup_mode="markdown", **settings)
 
 
 def duration(text: str) -> int:
-    """Read an option such as 30m, as click wants its parsers."""
+    """Parse an option such as 30m, for click."""
     from ops.report.durations import duration_s
 
     try:
@@ -68,15 +74,15 @@ def choose(
     models: Mapping[str, _Model],
     ids: Collection[str],
     *,
-    unknown: str = "--model is {!r}; allowed: {}",
+    unknown: str = "--model is {!r}; expected one of {}",
     error: type[Exception] = OpsError,
 ) -> tuple[_Model, ...]:
-    """Find the models of these ids, in the registry's order; all where none is named.
+    """Find the models of these ids, in the registry's order; without ids, all models.
 
     Raises:
-        OpsError: or the error that is passed, with the text that is, for an id of no model.
+        OpsError: when an id is unknown; or the given `error` with the text of `unknown`.
     """
-    for each in ids:
-        if each not in models:
-            raise error(unknown.format(each, ", ".join(models)))
-    return tuple(model for each, model in models.items() if not ids or each in ids)
+    for model_id in ids:
+        if model_id not in models:
+            raise error(unknown.format(model_id, ", ".join(models)))
+    return tuple(model for model_id, model in models.items() if not ids or model_id in ids)

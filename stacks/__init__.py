@@ -1,1 +1,1 @@
-"""The stacks: each one wires constructs, from settings, into something that is deployed."""
+"""The stack and its settings."""

@@ -30,12 +30,12 @@ HAND_WRITTEN = (
     "kubernetes_service.llama_swap",
     "module.nfs_models",
 )
-"""The addresses of the HCL that this stack follows, whose state is in the same schema."""
+"""Addresses of the earlier HCL, whose state is in the same schema."""
 IN_POD = Path(__file__).parent.parent / "in_pod"
 
 
 def _modules(package: str) -> dict[str, str]:
-    """Read the sources of a program that runs in the cluster, by file name."""
+    """Read the sources of a program of in_pod/: file name -> text."""
     paths = sorted((IN_POD / package).glob("*.py"))
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
@@ -56,12 +56,12 @@ class LlamaCppStack(tf.TerraformStack):
         Args:
             scope: The app.
             id: The stack's id.
-            settings: The facts of the cluster.
+            settings: The cluster's settings.
             declaration: The models.
 
         Raises:
-            ConfigError: when a model does not run on the card, the engine or the node that the
-                settings name.
+            ConfigError: when a model does not run on the card, the engine or the node of the
+                settings.
         """
         super().__init__(scope, id)
         locked = declaration.locked

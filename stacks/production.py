@@ -1,7 +1,6 @@
-"""This cluster: every name, size, image, node and address that is deployed.
+"""This cluster's names, sizes, images, node and addresses.
 
-Another cluster edits this file, or `dataclasses.replace`s a value; settings.py says what each
-value means and what it may be.
+Edit this file for another cluster. settings.py explains each value and what it accepts.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ PRODUCTION = Settings(
         "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
         "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
     ),
-    # The gateway's and monitoring.
+    # The namespaces of the gateway and of monitoring.
     client_namespaces=("litellm", "monitoring"),
     upkeep=Upkeep(),
     gpu_window=GpuWindow(

@@ -1,6 +1,6 @@
-"""The types of a cluster's facts, and which values they allow; the values are in production.py.
+"""The settings of a cluster, and which values they accept; the values are in production.py.
 
-Constructs read no environment and hold no fact of their own.
+Constructs read no environment variables and have no values of their own.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One deployed endpoint.
+    """The settings of one endpoint.
 
     Raises:
-        ConfigError: when a value is outside what it allows; the message names the setting.
+        ConfigError: when a setting has a value that it does not accept; the message names it.
     """
 
     storage: NfsStorage | LocalSsdStorage
@@ -40,59 +40,60 @@ class Settings:
     prevent_destroy: bool = True
     """Whether Terraform refuses to delete the namespace, the volume or its claim."""
     llama_swap_image: str
-    """Of the legacy layout: its programs are in /app."""
+    """Image of the legacy layout, with its programs in /app."""
     engine_build: int
-    """The build of llama.cpp in that image, as `llama-server --version` says it."""
+    """Build of llama.cpp in that image, as `llama-server --version` prints it."""
     python_image: str
-    """Python for the programs that run in the cluster from a ConfigMap."""
+    """Image with Python for the programs that run in the cluster from a ConfigMap."""
     gpu: Gpu
     resources: PodResources = field(default_factory=PodResources)
     run_as_user: int = 10001
-    """User and group of every pod; the volume must be writable to it."""
+    """User and group of every pod, which must be able to write to the volume."""
     pre_stop_s: int = 5
-    """Pause before SIGTERM: the Service stops sending before llama-swap stops listening."""
+    """Seconds before SIGTERM, so that the Service stops sending before llama-swap stops
+    listening."""
     termination_grace_period_s: int = 50
-    """llama-swap drains for up to 30 s and ends at 35 s at the latest, after the pause above."""
+    """Seconds before SIGKILL; llama-swap drains for up to 30 s and exits after 35 s at the latest,
+    beside the pause above."""
     client_namespaces: tuple[str, ...]
-    """The namespaces whose pods may reach the endpoint."""
+    """Namespaces whose pods may connect to the endpoint."""
     remote_images: bool = True
-    """Whether llama-server may fetch an `image_url` from the internet; from the cluster, the node
-    and private ranges it never may."""
+    """Whether llama-server may fetch an `image_url` from the internet. It may never fetch one from
+    the cluster, the node or private ranges."""
     internal_ranges: tuple[str, ...] = ()
-    """Public addresses of the operator's own, in CIDR, that it may not reach either."""
+    """Public ranges of the operator, in CIDR, that it may not reach either."""
     front_end: FrontEndName = "llama-swap"
-    """Which program starts and stops the models; docs/adr/0014 compares them."""
+    """The program that starts and stops the models; docs/adr/0014 compares them."""
     llama_swap: LlamaSwapSettings = field(default_factory=LlamaSwapSettings)
-    """With the front end llama-server, `server` and `api_key_env` count; the rest is llama-swap's
-    alone."""
+    """Settings of llama-swap; the front end llama-server uses only `server` and `api_key_env`."""
     api_key_secret: str | None = None
-    """Secret with the API keys, one key each named as in `llama_swap.api_key_env`; left out: the
-    endpoint asks for no key and the NetworkPolicy alone guards it."""
+    """Secret with the API keys, under the names of `llama_swap.api_key_env` (default: no API key;
+    only the NetworkPolicy protects the endpoint)."""
     hf_token_secret: str | None = None
-    """Secret whose key HF_TOKEN the download Job uses; left out: anonymous downloads."""
+    """Secret with the key HF_TOKEN for the download Job (default: anonymous downloads)."""
     hf_endpoint: str | None = None
-    """A mirror of the hub; left out: https://huggingface.co."""
+    """Address of a mirror of the hub (default: https://huggingface.co)."""
     https_proxy: str | None = None
-    """The proxy of the download Job, without a password in it; left out: none."""
+    """Proxy of the download Job, without a login (default: none)."""
     upkeep: Upkeep | None = None
-    """When the volume is verified and pruned; left out: never."""
+    """When the volume is verified and pruned (default: never)."""
     warm_wait_s: int | None = 3600
-    """How long a starting pod waits for the download before it serves what is there; None: no
-    warm-up at all, models load cold."""
+    """Seconds that a starting pod waits for the download before it serves the models that are
+    complete; None disables the warm-up."""
     gpu_window: GpuWindow | None = None
-    """Who else uses the card, and how a window takes it from them; left out: nobody does."""
+    """The GPU's tenants, from whom a window borrows the GPU (default: none)."""
     state_schema: str
-    """PostgreSQL schema of the Terraform state; equal to the stack's id."""
+    """PostgreSQL schema of the Terraform state, equal to the stack's id."""
 
     def __post_init__(self) -> None:
         for name in ("namespace", "service"):
             value = getattr(self, name)
             require_setting(DNS_LABEL.fullmatch(value), name, value, "a DNS label")
         for value in self.client_namespaces:
-            require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "DNS labels")
+            require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "a DNS label")
         for value in self.internal_ranges:
             require_setting(
-                _is_cidr(value), "internal_ranges", value, "CIDR, as in '203.0.113.0/24'"
+                _is_cidr(value), "internal_ranges", value, "CIDR, such as '203.0.113.0/24'"
             )
         for name in ("llama_swap_image", "python_image"):
             value = getattr(self, name)
@@ -100,7 +101,10 @@ class Settings:
                 _IMAGE.fullmatch(value), name, value, "an image pinned by its @sha256 digest"
             )
         require_setting(
-            self.engine_build >= 1, "engine_build", self.engine_build, "a build of llama.cpp"
+            self.engine_build >= 1,
+            "engine_build",
+            self.engine_build,
+            "a build number of llama.cpp",
         )
         require_setting(1 <= self.port <= 65535, "port", self.port, "1 to 65535")
         require_setting(
@@ -127,14 +131,14 @@ class Settings:
             self.warm_wait_s is None or self.warm_wait_s >= 0,
             "warm_wait_s",
             self.warm_wait_s,
-            "at least 0, or None for no warm-up",
+            "at least 0, or None to disable the warm-up",
         )
         for tenant in () if self.gpu_window is None else self.gpu_window.tenants:
             require_setting(
                 tenant.namespace != self.namespace,
                 "gpu_window.tenants.namespace",
                 tenant.namespace,
-                "another namespace than the endpoint's own",
+                "another namespace than the endpoint's",
             )
         require_setting(
             self.front_end in FRONT_ENDS, "front_end", self.front_end, " or ".join(FRONT_ENDS)
@@ -144,18 +148,18 @@ class Settings:
                 value not in FRONT_ENDS[self.front_end].inherited_keys,
                 "llama_swap.api_key_env",
                 value,
-                "another name: each llama-server would inherit it and ask for the key itself",
+                "another name, because each llama-server would inherit it and require the key too",
             )
         require_setting(
             bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
             "api_key_secret",
             self.api_key_secret,
-            "a Secret's name exactly when llama_swap.api_key_env names variables",
+            "the name of a Secret if llama_swap.api_key_env names variables, otherwise None",
         )
 
     @property
     def node(self) -> Node:
-        """What the models have to fit."""
+        """The node that the models have to fit."""
         return Node(
             card=self.gpu,
             engine_build=self.engine_build,
@@ -167,9 +171,9 @@ class Settings:
 
     @property
     def hub_env(self) -> dict[str, str]:
-        """How the download program reaches the hub."""
-        found = {"HF_ENDPOINT": self.hf_endpoint, "HTTPS_PROXY": self.https_proxy}
-        return {name: value for name, value in found.items() if value is not None}
+        """Environment of the download program: the hub's address and the proxy."""
+        env = {"HF_ENDPOINT": self.hf_endpoint, "HTTPS_PROXY": self.https_proxy}
+        return {name: value for name, value in env.items() if value is not None}
 
 
 def _is_cidr(value: str) -> bool:
@@ -179,13 +183,13 @@ def _is_cidr(value: str) -> bool:
         return False
 
 
-if not TYPE_CHECKING:  # Or a type checker would take any name for one of this module.
+if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.
 
     def __getattr__(name: str) -> NoReturn:
-        """Say to an import from before where the values are."""
+        """Name the new place of PRODUCTION in the error of an old import."""
         if name == "PRODUCTION":
             raise ImportError(
-                "stacks.settings has no PRODUCTION any more; write "
-                "`from stacks.production import PRODUCTION`"
+                "PRODUCTION has moved from stacks.settings. Use "
+                "`from stacks.production import PRODUCTION`."
             )
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

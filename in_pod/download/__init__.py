@@ -1,1 +1,1 @@
-"""Fill a volume with exactly the GGUF files that a plan names."""
+"""Download the GGUF files of a plan to a volume."""

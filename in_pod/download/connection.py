@@ -1,4 +1,4 @@
-"""One connection to where a file's bytes are, through a proxy where there is one."""
+"""HTTP connections to the hub and to signed addresses, through a proxy if one is set."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .errors import DownloadError, RetryError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a file's bytes are: at the hub, or signed at another host."""
+    """Address of a file's bytes: on the hub, or signed on another host."""
 
     url: str
     at_hub: bool
     hops: int = 0
-    """Redirects of other hosts that led here."""
+    """Redirects by other hosts before this address."""
 
 
 class Network:
-    """How a host is reached: directly, or through the proxy that the environment names."""
+    """Connects to hosts directly or through the environment's proxy."""
 
     def __init__(self, *, timeout_s: float) -> None:
         """Read the environment's proxies.
 
         Raises:
-            DownloadError: with NOT_AS_PLANNED when one is no address.
+            DownloadError: with NOT_AS_PLANNED when one is not an address.
         """
         for scheme, proxy in urllib.request.getproxies().items():
             if scheme in ("http", "https") and not is_address(_proxy_url(proxy)):
                 raise DownloadError(
                     NOT_AS_PLANNED,
-                    f"{scheme.upper()}_PROXY is no http://[login@]host:port address",
+                    f"{scheme.upper()}_PROXY is invalid; expected http://[login@]host:port",
                 )
         self._timeout_s = timeout_s
         self._tls = ssl.create_default_context()
@@ -47,41 +47,41 @@ class Network:
     def connect(
         self, url: urllib.parse.SplitResult
     ) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
-        """Open a connection, through the proxy that the environment names for it.
+        """Make a connection, through the environment's proxy if there is one.
 
         Returns:
-            Connection, what goes before the path of a request, and headers for the proxy.
+            The connection, the prefix of a request's path, and headers for the proxy.
         """
         host = url.hostname or ""
         proxy = urllib.request.getproxies().get(url.scheme)
         if proxy is None or urllib.request.proxy_bypass(url.netloc):
             proxied = None
-            at = (host, url.port)
+            target = (host, url.port)
         else:
             proxied = urllib.parse.urlsplit(_proxy_url(proxy))
-            at = (proxied.hostname or "", proxied.port)
+            target = (proxied.hostname or "", proxied.port)
         headers = {}
         if proxied and proxied.username:
             login = f"{proxied.username}:{proxied.password or ''}"
             login = urllib.parse.unquote(login)
             headers["Proxy-Authorization"] = "Basic " + b64encode(login.encode()).decode()
         if url.scheme == "http":
-            plain = http.client.HTTPConnection(*at, timeout=self._timeout_s)
+            plain = http.client.HTTPConnection(*target, timeout=self._timeout_s)
             return plain, f"http://{url.netloc}" if proxied else "", headers
-        secure = http.client.HTTPSConnection(*at, timeout=self._timeout_s, context=self._tls)
+        secure = http.client.HTTPSConnection(*target, timeout=self._timeout_s, context=self._tls)
         if proxied:
             secure.set_tunnel(host, url.port or 443, headers)
         return secure, "", {}
 
 
 class Response(http.client.HTTPResponse):
-    """An answer that hands over what has come, instead of waiting until a buffer is full.
+    """A response that returns available bytes instead of waiting until a buffer is full.
 
-    Without this a connection that trickles looks like one that works.
+    Otherwise a connection that trickles looks healthy.
     """
 
     def read_some(self, buffer: memoryview) -> int:
-        """Read what is there, waiting only for the first byte; 0 at the end."""
+        """Read the available bytes, waiting only for the first one; return 0 at the end."""
         if self.fp is None:
             return 0
         if self.length is None:
@@ -94,10 +94,10 @@ class Response(http.client.HTTPResponse):
 
 
 class Connection:
-    """One connection to where a file's bytes are, used for one segment after the other."""
+    """A connection to an address, used for one segment after the other."""
 
     def __init__(self, address: Address, network: Network, headers: dict[str, str]) -> None:
-        """Prepare; it opens with the first request."""
+        """Prepare the connection, which opens with the first request."""
         self.address = address
         self._url = urllib.parse.urlsplit(address.url)
         self._connection, self._before_path, proxy_headers = network.connect(self._url)
@@ -105,10 +105,10 @@ class Connection:
         self._headers = headers | proxy_headers
 
     def get(self, first: int, last: int) -> Response:
-        """Ask for the bytes from first to last, both included.
+        """Request the bytes from first to last, both included.
 
         Raises:
-            DownloadError: when this host, or the proxy on the way, will never answer.
+            DownloadError: when the host's certificate is invalid or the proxy refuses the host.
             RetryError: when no answer comes.
         """
         path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
@@ -125,24 +125,25 @@ class Connection:
                 f"{self._url.hostname}: its certificate is not trusted ({error.verify_message})",
             ) from error
         except OSError as error:
-            # http.client says the proxy's status in its text alone.
+            # http.client has the proxy's status only in the message.
             if match := re.fullmatch(r"Tunnel connection failed: (403|407)\b.*", str(error)):
                 raise DownloadError(
-                    NO_ACCESS, f"{self._url.hostname}: the proxy refuses it (HTTP {match[1]})"
+                    NO_ACCESS,
+                    f"{self._url.hostname}: the proxy refuses the connection (HTTP {match[1]})",
                 ) from error
             raise RetryError(reason_of(error)) from error
         except (http.client.HTTPException, ValueError) as error:
             raise RetryError(reason_of(error)) from error
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._connection.close()
 
 
 def reason_of(error: Exception) -> str:
-    """Say what went wrong without the text of http.client, which may hold a signed address."""
+    """Describe an error without http.client's message, which may contain a signed address."""
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "timeout"
     if isinstance(error, OSError) and (error.strerror or error.args):
         return f"{type(error).__name__}: {error.strerror or error.args[0]}"
     return type(error).__name__

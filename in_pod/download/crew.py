@@ -1,4 +1,4 @@
-"""The threads of a run: all of them together, the one that flushes and the one that hashes."""
+"""The threads of a run, and two of them: the one that flushes and the one that hashes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .journal import MIB
 from .transfer import Transfer
 
 FLUSH_BYTES = 32 * MIB
-"""Written pages are pushed out this often: NFS takes them more slowly than the network gives them,
-and the ones that wait count against the pod's memory limit. Twice as many stop the connections."""
+"""Written bytes of a file after which it is flushed: NFS is slower than the network, and dirty
+pages count against the pod's memory limit. Twice as many bytes pause the connections."""
 
 
 class Crew:
-    """Threads that end together: the first error of one of them ends all, and is kept."""
+    """Threads that end together: the first error ends all of them and is kept."""
 
     def __init__(self) -> None:
-        """Start none yet."""
+        """Start no thread yet."""
         self.changed = threading.Condition()
-        """Guards what the threads share; notified when something of that may be waited for."""
+        """Guards the shared state; notified when it changes."""
         self.ending = threading.Event()
         self.error: BaseException | None = None
         self._threads: list[threading.Thread] = []
@@ -33,15 +33,15 @@ class Crew:
             thread.start()
 
     def notify(self) -> None:
-        """Wake whoever waits for a change."""
+        """Wake the threads that wait for a change."""
         with self.changed:
             self.changed.notify_all()
 
     def end(self) -> bool:
-        """Tell all threads to end; whether they have, after a few seconds."""
+        """Tell all threads to end; return whether they did within a few seconds."""
         self.ending.set()
         self.notify()
-        # A connection may hang in its read for longer than the pod has to end.
+        # A connection may block in a read for longer than the pod's grace period.
         end = time.monotonic() + 3
         for thread in self._threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))
@@ -59,15 +59,15 @@ class Crew:
 
 
 class Flusher:
-    """Flushes a file when enough of it waits, and holds connections up while too much does."""
+    """Flushes a file after enough written bytes, and pauses its connections after too many."""
 
     def __init__(self, transfers: Iterable[Transfer], crew: Crew) -> None:
-        """Nothing waits yet."""
+        """Start with nothing written."""
         self._crew = crew
         self._unsynced = dict.fromkeys(transfers, 0)
 
     def add(self, transfer: Transfer, count: int) -> None:
-        """Note that so many bytes were written, and wait while too many are not flushed."""
+        """Count written bytes, and wait while too many are not flushed."""
         with self._crew.changed:
             self._unsynced[transfer] += count
             if self._unsynced[transfer] >= FLUSH_BYTES:
@@ -91,7 +91,7 @@ class Flusher:
 
 
 class Hasher:
-    """Hashes what has come, read back from the volume, and says of a whole file what it is."""
+    """Hashes the downloaded bytes, read back from the volume, and reports complete files."""
 
     def __init__(
         self,
@@ -105,9 +105,9 @@ class Hasher:
 
         Args:
             transfers: The files.
-            crew: Whose thread it is.
-            right: Takes a file whose sha256 is the planned one.
-            wrong: Takes one with another sha256.
+            crew: The threads that this one belongs to.
+            right: Called with a complete file whose sha256 is correct.
+            wrong: Called with a complete file whose sha256 is wrong.
         """
         self._transfers = transfers
         self._crew = crew
@@ -122,7 +122,7 @@ class Hasher:
                 self._crew.ending.wait(0.02)
 
     def _hash_on(self, transfer: Transfer) -> bool:
-        """Hash what has come of a file; whether anything had."""
+        """Hash the new bytes of a file; return whether there were any."""
         if transfer.finished:
             return False
         hashed = transfer.hash_front(self._buffer, FLUSH_BYTES)

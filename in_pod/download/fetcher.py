@@ -18,7 +18,7 @@ from .transfer import Transfer
 
 @dataclass(slots=True, kw_only=True)
 class Fetcher:
-    """Takes one segment after the other, and asks for its bytes."""
+    """Takes one segment after the other and requests its bytes."""
 
     hub: Hub
     addresses: Addresses
@@ -28,7 +28,7 @@ class Fetcher:
     _connection: Connection | None = field(default=None, init=False)
 
     def __call__(self) -> None:
-        """Fetch until nothing is left to do.
+        """Fetch until all files are done.
 
         Raises:
             DownloadError: when the run cannot succeed.
@@ -60,7 +60,7 @@ class Fetcher:
             self._close()
 
     def _connected(self, transfer: Transfer) -> Connection:
-        """Keep the connection where the file's address is the one it leads to."""
+        """Return a connection to the file's address, reusing the present one if possible."""
         address = self.addresses.of(transfer.file)
         if self._connection is None or self._connection.address != address:
             self._close()
@@ -75,8 +75,8 @@ class Fetcher:
         """Fill a segment.
 
         Raises:
-            DownloadError: when the answer shows that the file is not the planned one.
-            RetryError: when the segment is not full and another connection may fill it.
+            DownloadError: when the answer shows that the file differs from the plan.
+            RetryError: when the segment is incomplete and another connection may fill it.
         """
         file, at_hub = transfer.file, connection.address.at_hub
         first, end = transfer.range(index)
@@ -89,9 +89,9 @@ class Fetcher:
         if 300 <= response.status < 400 or (
             not at_hub and response.status in (400, 401, 403, 404, 410)
         ):
-            # A signed address that is no longer good, not a refusal: only the hub refuses.
+            # An expired signed address; only the hub can refuse access.
             self.addresses.forget(file)
-            raise RetryError(f"HTTP {response.status} of a signed address")
+            raise RetryError(f"HTTP {response.status} from a signed address")
         check_status(file, response, at_hub=at_hub)
         if response.status == 200:
             try:
@@ -100,25 +100,25 @@ class Fetcher:
                 connection.close()
             return
         expected = f"bytes {first}-{end - 1}/{file.size_bytes}"
-        found = response.headers.get("Content-Range", "")
-        total = found.rpartition("/")[2]
+        content_range = response.headers.get("Content-Range", "")
+        total = content_range.rpartition("/")[2]
         if total.isdecimal() and int(total) != file.size_bytes:
             raise DownloadError(
                 NOT_AS_PLANNED,
-                f"{file.repository} {file.name}: the hub has {total[:20]} bytes, not "
-                f"{file.size_bytes}; lock it anew",
+                f"{file.repository} {file.name}: the hub has {total[:20]} bytes instead of "
+                f"{file.size_bytes}. Lock it again.",
             )
-        if found != expected or response.length not in (None, end - first):
-            raise RetryError("another range than was asked for")
+        if content_range != expected or response.length not in (None, end - first):
+            raise RetryError("the server sent another range")
         self.filler.fill(response, transfer, index)
 
     def _receive_whole(self, response: Response, transfer: Transfer, index: int) -> None:
-        """Take a file from a server that knows no ranges: one connection, from the start."""
+        """Download a file from a server without ranges: one connection, from the start."""
         if response.length not in (None, transfer.file.size_bytes):
             raise RetryError(f"{response.length} bytes instead of {transfer.file.size_bytes}")
         ours = self.segments.take_whole(transfer, index)
         if not ours:
-            return  # Another connection is at it, and this segment comes after it.
+            return  # Another connection downloads the file; this segment is retried after it.
         try:
             self.filler.fill_all(response, transfer, ours)
         finally:

@@ -1,4 +1,4 @@
-"""Write what an answer brings into its segment."""
+"""Write a response into its segment."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .transfer import Transfer
 
 CHUNK_BYTES = 1 << 18
 CHUNK_S = 0.05
-"""Bytes are written when a chunk is full or this old: what a kill loses is at most one a
+"""A chunk is written when it is full or this old, so that a kill loses at most one chunk for each
 connection."""
 SLOW_WINDOW_S = 10.0
-"""A connection that is slow for so long is opened anew."""
+"""A connection that is slow for so long is reopened."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Filler:
-    """One connection's buffer, and whom it tells of what it writes."""
+    """Writes the responses of one connection."""
 
     crew: Crew
     lease: Lease
@@ -37,10 +37,10 @@ class Filler:
     )
 
     def fill(self, response: Response, transfer: Transfer, index: int) -> None:
-        """Fill the rest of a segment with an answer that holds just that.
+        """Fill the rest of a segment from a response with exactly these bytes.
 
         Raises:
-            RetryError: when it is not full and another connection may fill it.
+            RetryError: when it is incomplete and another connection may fill it.
         """
         buffer = self._buffer
         at, end = transfer.range(index)
@@ -57,7 +57,7 @@ class Filler:
                 self._write(transfer, index, buffer[:held])
                 raise RetryError("the connection ended early")
             held += count
-            # An NFS client reads a page from the server before it changes a part of it.
+            # Write whole pages: an NFS client reads a page before it changes a part of it.
             whole = held if at + held == end else max(0, held - (at + held) % mmap.PAGESIZE)
             self._write(transfer, index, buffer[:whole])
             buffer[: held - whole] = buffer[whole:held]
@@ -66,16 +66,16 @@ class Filler:
             if now - window_started >= SLOW_WINDOW_S:
                 rate = window / (now - window_started)
                 if self.rates.is_slow(rate):
-                    # When the whole line became slower, this is what is usual from now on.
+                    # If the whole network became slower, this rate becomes the usual one.
                     self.rates.add(rate)
                     self._write(transfer, index, buffer[:held])
-                    raise RetryError("a slow connection")
+                    raise RetryError("the connection is slow")
                 window, window_started = 0, now
         if size == SEGMENT_BYTES:
             self.rates.add(size / max(time.monotonic() - started, 1e-6))
 
     def fill_all(self, response: Response, transfer: Transfer, ours: list[int]) -> None:
-        """Fill segments with an answer that holds the file from its start.
+        """Fill segments from a response with the whole file.
 
         Raises:
             RetryError: when it ends before the last of them is full.
@@ -87,10 +87,12 @@ class Filler:
             while start < end:
                 count = self._read(response, buffer[: end - start])
                 if count == 0:
-                    raise RetryError("the connection ended early; the server knows no ranges")
-                there = max(0, transfer.range(index)[0] - start)
-                if index in ours and there < count:
-                    self._write(transfer, index, buffer[there:count])
+                    raise RetryError(
+                        "the connection ended early; the server does not support ranges"
+                    )
+                written = max(0, transfer.range(index)[0] - start)
+                if index in ours and written < count:
+                    self._write(transfer, index, buffer[written:count])
                 start += count
 
     def _read(self, response: Response, buffer: memoryview) -> int:

@@ -1,4 +1,4 @@
-"""The hub: what it is told, where it says that a file's bytes are, and what its answers mean."""
+"""The hub: requests, the addresses of files, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .plan import SHA256, File
 
 
 class Hub:
-    """Where files come from: a Hugging Face endpoint."""
+    """A Hugging Face endpoint."""
 
     def __init__(self, *, timeout_s: float = 30.0) -> None:
-        """Talk to HF_ENDPOINT, or the public hub, with HF_TOKEN where it is set.
+        """Use HF_ENDPOINT (default: the public hub) and HF_TOKEN.
 
         Raises:
             DownloadError: with NOT_AS_PLANNED when endpoint, token or proxy cannot be used.
@@ -29,19 +29,21 @@ class Hub:
         endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
         self._endpoint = endpoint.rstrip("/")
         if not is_address(self._endpoint):
-            raise DownloadError(NOT_AS_PLANNED, f"HF_ENDPOINT {endpoint!r} is no http(s) address")
+            raise DownloadError(
+                NOT_AS_PLANNED, f"HF_ENDPOINT is {endpoint!r}; expected an http(s) address"
+            )
         token = os.environ.get("HF_TOKEN", "").strip()
         if not all(33 <= ord(character) < 127 for character in token):
-            raise DownloadError(NOT_AS_PLANNED, "HF_TOKEN holds what no token holds; set it anew")
+            raise DownloadError(NOT_AS_PLANNED, "HF_TOKEN has invalid characters. Set it again.")
         self._token = token
         self._network = Network(timeout_s=timeout_s)
 
     def resolve(self, file: File) -> Address:
-        """Ask the hub where a file's bytes are; one request, whatever the file's length.
+        """Request the address of a file's bytes from the hub.
 
         Raises:
-            DownloadError: when the hub refuses, or has other bytes than planned.
-            RetryError: when another attempt may succeed.
+            DownloadError: when the hub refuses, or its file differs from the plan.
+            RetryError: when a retry may succeed.
         """
         path = "/".join(
             (file.repository, "resolve", urllib.parse.quote(file.revision, safe=""), file.name)
@@ -62,7 +64,7 @@ class Hub:
             if not address.at_hub:
                 return address
             url = address.url
-        raise _in_a_circle(file)
+        raise _redirect_loop(file)
 
     def redirected(
         self, file: File, address: Address, response: http.client.HTTPResponse
@@ -70,23 +72,23 @@ class Hub:
         """Follow a redirect.
 
         Raises:
-            DownloadError: when there were too many of them.
-            RetryError: when it leads to no address.
+            DownloadError: when there were too many redirects.
+            RetryError: when its location is invalid.
         """
         if address.hops == 5:
-            raise _in_a_circle(file)
+            raise _redirect_loop(file)
         try:
             url = urllib.parse.urljoin(address.url, response.headers["Location"] or "")
         except ValueError as error:
-            raise RetryError("a redirect to no address") from error
+            raise RetryError("a redirect to an invalid address") from error
         if not is_address(url):
-            raise RetryError("a redirect to no address")
-        # Only to the hub's own origin does the token go.
+            raise RetryError("a redirect to an invalid address")
+        # The token is sent only to the hub's own origin.
         at_hub = _origin(self._endpoint) == _origin(url)
         return Address(url=url, at_hub=at_hub, hops=address.hops + 1)
 
     def open(self, address: Address) -> Connection:
-        """Prepare a connection to an address; the token leaves for the hub alone."""
+        """Prepare a connection to an address; only the hub gets the token."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "llama-cpp-infra/download"}
         if self._token and address.at_hub:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -94,16 +96,16 @@ class Hub:
 
 
 class Addresses:
-    """Where each file's bytes are at present; the hub is asked once for all connections."""
+    """The present address of each file, requested once for all connections."""
 
     def __init__(self, hub: Hub, files: Iterable[File]) -> None:
-        """Ask nothing yet."""
+        """Request nothing yet."""
         self._hub = hub
         self._known: dict[File, Address] = {}
         self._resolving = {file: threading.Lock() for file in files}
 
     def of(self, file: File) -> Address:
-        """Find a file's address, or ask the hub for it.
+        """Return a file's address, from the hub if it is unknown.
 
         Raises:
             DownloadError, RetryError: as `Hub.resolve`.
@@ -115,16 +117,16 @@ class Addresses:
             return address
 
     def note(self, file: File, address: Address) -> None:
-        """Keep what a redirect said."""
+        """Store the address from a redirect."""
         self._known[file] = address
 
     def forget(self, file: File) -> None:
-        """Ask the hub again, before the next segment."""
+        """Request the address again for the next segment."""
         self._known.pop(file, None)
 
 
-def _in_a_circle(file: File) -> DownloadError:
-    return DownloadError(NOT_AS_PLANNED, f"{file.name}: the hub redirects in a circle")
+def _redirect_loop(file: File) -> DownloadError:
+    return DownloadError(NOT_AS_PLANNED, f"{file.name}: the hub redirects in a loop")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -133,49 +135,51 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def check_status(file: File, response: http.client.HTTPResponse, *, at_hub: bool) -> None:
-    """Say what a status means; the address is not said, because it may be a signed one.
+    """Check the status of a response. Errors do not contain the address, which may be signed.
 
     Raises:
-        DownloadError: when no other attempt can help.
-        RetryError: when one can.
+        DownloadError: when a retry cannot help.
+        RetryError: when a retry can help.
     """
     status = response.status
     if status in (200, 206):
         return
     where = f"{file.repository} {file.name}: HTTP {status}"
     if status == 407:
-        raise DownloadError(NO_ACCESS, f"{where}: the proxy wants a login; set HTTPS_PROXY")
+        raise DownloadError(
+            NO_ACCESS, f"{where}: the proxy requires a login. Set it in HTTPS_PROXY."
+        )
     if status == 416:
         raise DownloadError(
-            NOT_AS_PLANNED, f"{where}: the file is shorter than planned; lock it anew"
+            NOT_AS_PLANNED, f"{where}: the file is shorter than planned. Lock it again."
         )
     if at_hub and status in (401, 403):
         raise DownloadError(
             NO_ACCESS,
-            f"{where}: no access, or no such repository; set HF_TOKEN to one that has it",
+            f"{where}: no access, or no such repository. Set HF_TOKEN to a token with access.",
         )
     if at_hub and 400 <= status < 500 and status not in (408, 409, 425, 429):
         raise DownloadError(
-            NOT_AS_PLANNED, f"{where}: not there at revision {file.revision}; lock it anew"
+            NOT_AS_PLANNED, f"{where}: not found at revision {file.revision}. Lock it again."
         )
     raise RetryError(f"HTTP {status}", _retry_after_s(response))
 
 
 def check_promise(file: File, headers: http.client.HTTPMessage) -> None:
-    """Compare what the hub says of a file with the plan, before gigabytes say it."""
+    """Compare the hub's description of a file with the plan before downloading gigabytes."""
     promised = headers.get("X-Linked-Etag", "").strip('W/"')
     if SHA256.fullmatch(promised) and promised != file.sha256:
         raise DownloadError(
             NOT_AS_PLANNED,
             f"{file.repository} {file.name}: at revision {file.revision} the hub has sha256 "
-            f"{promised}, not {file.sha256}; lock it anew",
+            f"{promised} instead of {file.sha256}. Lock it again.",
         )
     size = headers.get("X-Linked-Size", "")
     if size.isdigit() and int(size) != file.size_bytes:
         raise DownloadError(
             NOT_AS_PLANNED,
-            f"{file.repository} {file.name}: the hub has {size} bytes, not {file.size_bytes}; "
-            "lock it anew",
+            f"{file.repository} {file.name}: the hub has {size} bytes instead of "
+            f"{file.size_bytes}. Lock it again.",
         )
 
 

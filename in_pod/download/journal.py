@@ -1,4 +1,4 @@
-"""How far a partial file is, for the run after a kill."""
+"""The progress of a partial file, for the run after a kill."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .plan import File
 
 MIB = 1 << 20
 SEGMENT_BYTES = 16 * MIB
-"""Large enough that a request's round trip is lost in it, small enough that the sha256, which
-follows the file from its start, is never far behind the connections."""
+"""Large enough to make a request's round trip negligible, small enough to keep the sha256, which
+follows the file from its start, close behind the connections."""
 
 
 def boot_id() -> str:
-    """Name the running kernel: what it was told to write, it still has until it goes down."""
+    """Return the id of the running kernel, which keeps written data until it goes down."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class Journal:
-    """How far each segment of a partial file is, on the volume, for the run after a kill.
+    """Counters of the written bytes of each segment, on the volume.
 
-    A counter is written after its bytes, so a killed process leaves no counter without them. A
-    kernel that went down may: on another boot only what was synced is believed.
+    A counter is written after its bytes, so a killed process cannot leave a counter without them.
+    A crashed kernel can: after another boot only synced bytes count.
     """
 
     _HEADER = struct.Struct("<8s32sQQ36s")
@@ -32,7 +32,7 @@ class Journal:
     _MAGIC = b"segments"
 
     def __init__(self, path: Path, file: File) -> None:
-        """Take up an earlier run's counters, or start at zero."""
+        """Resume from an earlier run's counters, or start at zero."""
         self._header = self._HEADER.pack(
             self._MAGIC,
             bytes.fromhex(file.sha256),
@@ -50,38 +50,38 @@ class Journal:
 
     @classmethod
     def _read(cls, path: Path, file: File) -> list[tuple[int, int]]:
-        """Read the counters that can be believed, written and synced; none when none can."""
+        """Read the valid counters, written and synced; empty if there are none."""
         count = -(-file.size_bytes // SEGMENT_BYTES)
         try:
             content = path.read_bytes()
-            there = path.with_suffix(PARTIAL).stat().st_size == file.size_bytes
+            has_partial = path.with_suffix(PARTIAL).stat().st_size == file.size_bytes
             magic, sha256, size, segment, boot = cls._HEADER.unpack_from(content)
             pairs = list(cls._COUNTERS.iter_unpack(content[cls._HEADER.size :]))
         except (OSError, struct.error):
             return []
         expected = (cls._MAGIC, bytes.fromhex(file.sha256), file.size_bytes, SEGMENT_BYTES)
-        if (magic, sha256, size, segment) != expected or len(pairs) != count or not there:
+        if (magic, sha256, size, segment) != expected or len(pairs) != count or not has_partial:
             return []
         written = 0 if boot == boot_id().encode() else 1
         return [(min(pair[written], SEGMENT_BYTES), min(pair[1], SEGMENT_BYTES)) for pair in pairs]
 
     @classmethod
     def bytes_of(cls, blobs: Path, file: File) -> int:
-        """How many bytes of a partial file can be believed."""
+        """Return the number of valid bytes of a partial file."""
         return sum(written for written, _ in cls._read(blobs / f"{file.sha256}{JOURNAL}", file))
 
     def write(self, index: int) -> None:
-        """Note how far a segment is."""
+        """Write the counters of a segment."""
         at = self._HEADER.size + index * self._COUNTERS.size
         os.pwrite(self._fd, self._COUNTERS.pack(self.written[index], self.synced[index]), at)
 
     def start_over(self) -> None:
-        """Forget every byte."""
+        """Reset all counters."""
         self.synced = [0] * len(self.synced)
         self.roll_back()
 
     def roll_back(self) -> None:
-        """Forget what was not synced."""
+        """Reset the counters to the synced bytes."""
         for index, count in enumerate(self.synced):
             self.written[index] = count
             self.write(index)

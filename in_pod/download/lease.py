@@ -1,4 +1,4 @@
-"""Who writes on the volume."""
+"""The lease of the volume."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .progress import Say
 
 
 class Lease:
-    """Who writes on the volume: a file there with a heartbeat, because NFS may not keep locks.
+    """The right to write to the volume: a file with a heartbeat, because NFS may not keep locks.
 
-    A waiting run takes over when the heartbeat stood still for `lease_s` by its own clock, so the
-    hosts' clocks need not agree; on the same kernel, as soon as the holder's flock is gone. A
-    holder that was paused writes nothing before it saw that the lease is still its own. Should two
-    write for a moment all the same, they write the same bytes to the same places.
+    A waiting run takes over when the heartbeat has not changed for `lease_s` by its own clock, so
+    the hosts' clocks need not agree; on the same kernel, as soon as the holder's flock is gone. A
+    paused holder writes nothing before it has checked that it still has the lease. If two runs
+    write for a moment nevertheless, they write the same bytes to the same places.
 
-    It is taken over in place, not by a rename: an NFS client sees another content when it opens a
-    file, but may believe for a minute that a name still means the old file.
+    A takeover writes in place instead of renaming: an NFS client sees new content when it opens a
+    file, but may resolve a name to the old file for a minute.
     """
 
     def __init__(self, models: Path, *, lease_s: float, wait_s: float, say: Say) -> None:
-        """Prepare; nothing is taken yet."""
+        """Prepare; the lease is not acquired yet."""
         self._path = models / LEASE_FILE
         self._say = say
         self._lease_s = lease_s
@@ -49,33 +49,33 @@ class Lease:
         self._valid_until = 0.0
 
     def __enter__(self) -> Self:
-        """Take the lease.
+        """Acquire the lease.
 
         Raises:
-            DownloadError: with BUSY when another run has it and goes on longer than `wait_s`.
+            DownloadError: with BUSY when another run keeps it for longer than `wait_s`.
         """
         deadline = _now_s() + self._wait_s
         seen: bytes | None = None
-        seen_at, said = 0.0, False
+        seen_at, reported = 0.0, False
         while not self._create():
             now = _now_s()
-            other = self._read()
-            if other != seen:
-                seen, seen_at = other, now
-            if (now - seen_at > self._lease_s or self._holder_died(other)) and self._take_over(
-                other
+            content = self._read()
+            if content != seen:
+                seen, seen_at = content, now
+            if (now - seen_at > self._lease_s or self._holder_died(content)) and self._take_over(
+                content
             ):
                 self._say(
-                    f"took over from {_holder(other)}, which ended without giving the volume back"
+                    f"took over the lease of {_holder(content)}, which ended without releasing it"
                 )
                 break
             if now > deadline:
                 raise DownloadError(
-                    BUSY, f"{_holder(other)} writes on the volume; start again when it is done"
+                    BUSY, f"{_holder(content)} uses the volume. Try again when it has finished."
                 )
-            if not said:
-                self._say(f"waiting for {_holder(other)}, which writes on the volume")
-                said = True
+            if not reported:
+                self._say(f"waiting for {_holder(content)}, which uses the volume")
+                reported = True
             time.sleep(min(1.0, self._lease_s / 10))
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
@@ -90,15 +90,15 @@ class Lease:
         os.close(self._fd)
 
     def check(self) -> None:
-        """Wait until the last heartbeat is fresh: after a pause the volume may be another's.
+        """Wait until the last heartbeat is recent: during a pause another run may have taken over.
 
         Raises:
-            DownloadError: with BUSY when it is, with TRANSIENT when the heartbeat does not come.
+            DownloadError: with BUSY when another run has, with TRANSIENT when no heartbeat comes.
         """
         waiting_since = _now_s()
         while _now_s() > self._valid_until:
             if self._lost:
-                raise DownloadError(BUSY, "another run took the volume over during a pause")
+                raise DownloadError(BUSY, "another run took over the volume during a pause")
             if _now_s() - waiting_since > self._lease_s:
                 reason = self._error.strerror if self._error else "no answer"
                 raise DownloadError(
@@ -123,7 +123,7 @@ class Lease:
             os.fsync(self._fd)
             self._recorded = True
         except OSError as error:
-            # On a full volume an empty lease has to do: a prune is what helps there.
+            # A full volume has room for an empty lease only, and a prune must still be possible.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
         self._valid_until = started + self._lease_s / 2
@@ -149,7 +149,7 @@ class Lease:
             return b""
 
     def _holder_died(self, content: bytes) -> bool:
-        """Whether the holder is of this kernel and its flock, which it had, is gone."""
+        """Whether the holder ran on this kernel, had an flock, and has lost it."""
         if _field(content, "boot_id") != boot_id() or _field(content, "locked") != "True":
             return False
         try:
@@ -172,7 +172,7 @@ class Lease:
         self._lock()
         if self._read() == seen:
             self._write()
-            # Another run may have seen the same standstill and come a moment later.
+            # Another run may have taken over a moment later for the same reason.
             time.sleep(min(2.0, self._lease_s / 10))
             if self._is_ours():
                 return True
@@ -198,7 +198,7 @@ class Lease:
 
 
 def _now_s() -> float:
-    """A clock that also counts while the machine sleeps."""
+    """Return a clock that also runs while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -1,4 +1,4 @@
-"""How fast bytes come, whether more connections help, and how long a run bears that none come."""
+"""Speed, slow connections, growth of connections, and retries."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .errors import DownloadError
 
 GROW_S = 0.5
 GROW_ANYWAY_S = 10.0
-"""Connections are doubled as long as that makes the whole faster, and every so often to try: on a
-fast link more of them cost time, on a slow one each brings its own share."""
+"""Seconds between doublings of the connections: GROW_S while the download gets faster, otherwise
+GROW_ANYWAY_S. On a fast link more connections cost time; on a slow link each adds its share."""
 SLOW_SHARE = 0.25
-"""A connection below this share of what is usual is opened anew: two thirds of a hub's edges were
-seen to give an eighth of what the others gave."""
+"""A connection below this share of the median rate is reopened: two thirds of a hub's edges were
+seen to send at an eighth of the others' rate."""
 
 RETRY_S = 0.5
-"""How long a connection leaves a file alone with which it failed; twice as long each time."""
+"""Seconds before a connection retries a file after a failure; doubled each time."""
 
 
 class Speed:
@@ -29,7 +29,7 @@ class Speed:
         self._points = collections.deque([(time.monotonic(), done)])
 
     def at(self, done: int) -> float:
-        """Say how fast it goes, now that so many bytes are done."""
+        """Return the speed, now that so many bytes are done."""
         now = time.monotonic()
         self._points.append((now, done))
         while now - self._points[0][0] > 10 and len(self._points) > 2:
@@ -40,21 +40,21 @@ class Speed:
 
 @dataclass(slots=True)
 class Rates:
-    """What connections usually give, from the segments that came of late."""
+    """Rates of the connections for the latest segments."""
 
     recent: collections.deque[float] = field(default_factory=lambda: collections.deque(maxlen=32))
 
     def add(self, rate: float) -> None:
-        """Note what a connection gave, in bytes a second."""
+        """Add the rate of a connection, in bytes a second."""
         self.recent.append(rate)
 
     def is_slow(self, rate: float) -> bool:
-        """Whether a connection gives far less than is usual."""
+        """Whether a rate is far below the median."""
         return len(self.recent) >= 4 and rate < SLOW_SHARE * statistics.median(self.recent)
 
 
 class Growth:
-    """When more connections are worth it."""
+    """Decides when to add connections."""
 
     def __init__(self, done: int) -> None:
         self._done = done
@@ -62,7 +62,7 @@ class Growth:
         self._rate = 0.0
 
     def is_due(self, done: int) -> bool:
-        """Whether the last ones made the whole faster, or that was asked long ago."""
+        """Whether the last growth made the download faster, or is long ago."""
         passed_s = time.monotonic() - self._since
         if passed_s < GROW_S:
             return False
@@ -74,36 +74,36 @@ class Growth:
 
 
 class Patience:
-    """Says how long a connection leaves a file alone with which it failed, and when to give up."""
+    """Decides when a connection retries a file, and when the run gives up."""
 
     def __init__(self, limit_s: float) -> None:
-        """Give up when no byte came for so long."""
+        """Give up after `limit_s` seconds without data."""
         self.trouble = ""
-        """Why a connection failed last; empty when none did."""
+        """Reason of the last failure; empty if there was none."""
         self._limit_s = limit_s
         self._last_byte = time.monotonic()
 
     def renew(self) -> None:
-        """A byte came."""
+        """Note that data arrived."""
         self._last_byte = time.monotonic()
 
     def pause_s(self, name: str, reason: str, *, failures: int, wait_s: float) -> float:
-        """Say for how long a connection leaves a file alone.
+        """Return the seconds before a connection retries a file.
 
         Args:
-            name: The file's.
-            reason: Why it failed.
-            failures: How often without a byte, this time included.
-            wait_s: What the server asks for.
+            name: The file's name.
+            reason: The reason of the failure.
+            failures: Consecutive failures without data, including this one.
+            wait_s: The pause that the server requests.
 
         Raises:
-            DownloadError: with TRANSIENT when nothing came for too long.
+            DownloadError: with TRANSIENT when no data came for too long.
         """
         self.trouble = reason
         silent_s = time.monotonic() - self._last_byte
         if silent_s > self._limit_s or wait_s > self._limit_s:
-            asked = f"; the server asks for a pause of {wait_s:.0f} s" if wait_s else ""
+            pause = f"; the server requests a pause of {wait_s:.0f} s" if wait_s else ""
             raise DownloadError(
-                TRANSIENT, f"{name}: {reason}, and no byte for {silent_s:.0f} s{asked}"
+                TRANSIENT, f"{name}: {reason}; no data for {silent_s:.0f} s{pause}"
             )
         return min(RETRY_S * 2.0 ** (failures - 1), 30.0, self._limit_s / 4) if failures else 0.0

@@ -1,4 +1,4 @@
-"""The plan: which files the volume has to hold, and under which names."""
+"""The plan: the files of the volume and the models' links to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RESERVED_IDS = (BLOBS, SETS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file of the hub."""
+    """A file of the hub."""
 
     repository: str
     revision: str
@@ -30,7 +30,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A name under which llama-server looks for a file, in its model's folder."""
+    """A file name in a model's folder."""
 
     name: str
     sha256: str
@@ -38,7 +38,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the volume has to hold: files, and for each model the links it needs together."""
+    """The files of the volume, and the links of each model."""
 
     files: tuple[File, ...]
     models: dict[str, tuple[Link, ...]]
@@ -48,8 +48,8 @@ def read_plan(path: Path) -> Plan:
     """Read and check the plan.
 
     Raises:
-        DownloadError: with BAD_DATA when it is no complete plan, contradicts itself or names
-            anything outside the volume.
+        DownloadError: with BAD_DATA when it is incomplete, contradicts itself or names a path
+            outside the volume.
     """
     try:
         return parse_plan(path.read_text(encoding="utf-8"), str(path))
@@ -62,7 +62,7 @@ def parse_plan(text: str, subject: str) -> Plan:
 
     Args:
         text: JSON.
-        subject: How an error names it.
+        subject: The plan in errors.
 
     Raises:
         DownloadError: as `read_plan`.
@@ -70,48 +70,51 @@ def parse_plan(text: str, subject: str) -> Plan:
     try:
         document = json.loads(text)
         if document["version"] != 1:
-            raise ValueError(f"version is {document['version']!r}, not 1")
+            raise ValueError(f"version is {document['version']!r}; expected 1")
         files = tuple(File(**fields) for fields in document["files"])
         models = {
             model["id"]: tuple(Link(**fields) for fields in model["links"])
             for model in document["models"]
         }
         if len(models) != len(document["models"]):
-            raise ValueError("a model is there twice")
+            raise ValueError("a model appears twice")
         for file in files:
             _check_file(file)
         for model, links in models.items():
             _check_links(model, links, {file.sha256 for file in files})
-        for what in ("sha256", "name"):
-            keys = [(file.repository, file.revision, file.name) for file in files]
-            values = [file.sha256 for file in files] if what == "sha256" else keys
-            if len(set(values)) != len(values):
-                raise ValueError(f"two files have the same {what}")
+        if len({file.sha256 for file in files}) != len(files):
+            raise ValueError("two files have the same sha256")
+        if len({(file.repository, file.revision, file.name) for file in files}) != len(files):
+            raise ValueError("two files have the same name")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else error
-        raise DownloadError(BAD_DATA, f"{subject} is no download plan ({reason})") from error
+        raise DownloadError(
+            BAD_DATA, f"{subject} is not a valid download plan ({reason})"
+        ) from error
     return Plan(files=files, models=models)
 
 
 def _check_file(file: File) -> None:
-    for what in ("repository", "revision", "name"):
-        value = getattr(file, what)
+    for field in ("repository", "revision", "name"):
+        value = getattr(file, field)
         if not isinstance(value, str) or not _PATH.fullmatch(value):
-            raise ValueError(f"{what} {value!r} is no plain relative path")
+            raise ValueError(f"{field} is {value!r}; expected a relative path")
     if type(file.size_bytes) is not int or file.size_bytes < 1:
-        raise ValueError(f"{file.name}: size_bytes is {file.size_bytes!r}, not a positive number")
+        raise ValueError(
+            f"{file.name}: size_bytes is {file.size_bytes!r}; expected a positive number"
+        )
     if not isinstance(file.sha256, str) or not SHA256.fullmatch(file.sha256):
-        raise ValueError(f"{file.name}: sha256 is {file.sha256!r}, not 64 hex digits")
+        raise ValueError(f"{file.name}: sha256 is {file.sha256!r}; expected 64 hex digits")
 
 
 def _check_links(model: str, links: tuple[Link, ...], known: set[str]) -> None:
     if not isinstance(model, str) or not _NAME.fullmatch(model) or model in _RESERVED_IDS:
-        raise ValueError(f"model {model!r} is no plain name")
+        raise ValueError(f"model is {model!r}; expected a plain name")
     names = [link.name for link in links]
     for link in links:
         if not isinstance(link.name, str) or not _NAME.fullmatch(link.name):
-            raise ValueError(f"model {model}: link {link.name!r} is no plain name")
+            raise ValueError(f"model {model}: link is {link.name!r}; expected a plain name")
         if link.sha256 not in known:
-            raise ValueError(f"model {model}: {link.name} is of no file in the plan")
+            raise ValueError(f"model {model}: the plan has no file for {link.name}")
     if not links or len(set(names)) != len(names):
-        raise ValueError(f"model {model}: no link, or the same twice")
+        raise ValueError(f"model {model}: expected one link or more, without duplicates")

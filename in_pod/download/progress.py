@@ -1,4 +1,4 @@
-"""What a person reads of a download: lines, sizes, and how far it is."""
+"""Progress and sizes of a download as text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from .plan import File
 
 Say = Callable[[str], None]
-"""Takes a line."""
+"""Prints a line."""
 
 
 def size_text(size_bytes: float) -> str:
-    """Say a number of bytes as a person would."""
+    """Format a number of bytes."""
     if size_bytes < 2**30:
         return f"{size_bytes / 2**20:.1f} MiB"
     return f"{size_bytes / 2**30:.2f} GiB"
@@ -21,14 +21,14 @@ def size_text(size_bytes: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the run is."""
+    """The progress of a run."""
 
     files: tuple[tuple[File, int], ...]
     """Each file with its bytes on the volume."""
     rate: float
-    """Bytes a second, of late."""
+    """Bytes a second over the last seconds."""
     trouble: str = ""
-    """Why a connection failed last; empty when none did."""
+    """Reason of the last failure; empty if there was none."""
 
     @property
     def done_bytes(self) -> int:
@@ -41,12 +41,12 @@ class Progress:
         return sum(file.size_bytes for file, _ in self.files)
 
     def pace(self) -> str:
-        """Say how fast it goes, and how long that takes."""
+        """Format the speed and the remaining time."""
         left = self.total_bytes - self.done_bytes
         if left == 0:
             return "checking"
         if self.rate == 0:
-            return f"standing still{f' ({self.trouble})' if self.trouble else ''}"
+            return f"stalled{f' ({self.trouble})' if self.trouble else ''}"
         return f"{self.rate / 1e6:.1f} MB/s, {left / self.rate:.0f} s left"
 
 
@@ -54,19 +54,19 @@ Report = Callable[[Progress], None]
 
 
 class PlainReport:
-    """A line every few seconds: percent, MB/s and the time that is left."""
+    """Prints a line every few seconds: percent, MB/s and the remaining time."""
 
     def __init__(self, say: Say, every_s: float = 5.0) -> None:
-        """Say something every so often."""
+        """Print a line every `every_s` seconds."""
         self._say = say
         self._every_s = every_s
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        """Say how far the run is, unless that was said a moment ago."""
-        if time.monotonic() - self._said < self._every_s:
+        """Print the progress unless the last line is recent."""
+        if time.monotonic() - self._printed < self._every_s:
             return
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
         current = next((file.name for file, done in progress.files if done < file.size_bytes), "")
         self._say(
             f"{100 * progress.done_bytes / progress.total_bytes:.1f} % of "

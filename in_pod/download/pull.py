@@ -1,4 +1,4 @@
-"""Make the volume hold what the plan says."""
+"""Download the missing files of a plan and publish its models."""
 
 from __future__ import annotations
 
@@ -28,22 +28,21 @@ def pull(
     report: Report,
     say: Say,
 ) -> None:
-    """Make the volume hold what the plan says; what it holds already costs no request.
+    """Download the missing files of a plan and publish its models; skip complete files.
 
     Args:
         plan: The plan.
         models: The volume's directory.
-        hub: Where missing files come from.
-        wrong: The sha256 of files that are there with other bytes: each is replaced when the right
-            ones have come, and set aside. Left out: none.
-        publishing: Whether each model's link moves when its files are there; when not, what is
-            served stays as it is.
-        options: How patient and greedy.
-        report: Takes the progress, several times a second.
-        say: Takes a line for whoever waits.
+        hub: The source of missing files.
+        wrong: The sha256 of corrupt files on the volume, which are set aside and replaced
+            (default: none).
+        publishing: Whether to move a model's link once its files are complete (default: yes).
+        options: Connections and time limits.
+        report: Called with the progress several times a second.
+        say: Prints a line.
 
     Raises:
-        DownloadError: when that cannot be done.
+        DownloadError: when the download fails.
     """
     if wrong or not _is_whole(plan, models):
         models.mkdir(parents=True, exist_ok=True)
@@ -71,30 +70,30 @@ def pull(
             if publishing:
                 publish(models, plan, say=say)
             _clear(models, plan)
-    said = "are there" if publishing else "are there, and not published"
-    say(f"all {len(plan.files)} files of {len(plan.models)} models {said}")
+    state = "complete" if publishing else "complete, not published"
+    say(f"all {len(plan.files)} files of {len(plan.models)} models are {state}")
 
 
 def _check_space(models: Path, missing: list[File], say: Say) -> None:
-    """Refuse to start what cannot be finished.
+    """Check that the missing files fit on the volume.
 
     Raises:
-        DownloadError: with NO_SPACE.
+        DownloadError: with NO_SPACE when they do not.
     """
     total = sum(file.size_bytes for file in missing)
-    there = sum(Journal.bytes_of(models / BLOBS, file) for file in missing)
-    needed = total - there
+    present = sum(Journal.bytes_of(models / BLOBS, file) for file in missing)
+    needed = total - present
     needed += needed // 20
     free = shutil.disk_usage(models).free
     say(
-        f"{len(missing)} files to download, {size_text(total)}, of which {size_text(there)} are "
-        f"there; {size_text(free)} are free"
+        f"{len(missing)} files to download, {size_text(total)}, of which {size_text(present)} are "
+        f"on the volume; {size_text(free)} are free"
     )
     if needed > free:
         raise DownloadError(
             NO_SPACE,
-            f"{models}: {size_text(free)} free, {size_text(needed)} needed (5 % to spare); "
-            "enlarge the volume, or --prune what the registry no longer names",
+            f"{models} has {size_text(free)} free; expected {size_text(needed)} (5 % to spare). "
+            "Enlarge the volume, or prune unused files.",
         )
 
 
@@ -113,7 +112,7 @@ def _is_whole(plan: Plan, models: Path) -> bool:
 
 
 def _leftovers(models: Path, plan: Plan) -> Iterator[Path]:
-    """Find what a killed run left behind, and notes of a prune on what is needed again."""
+    """Find leftovers of killed runs, and a prune's notes on files that are needed again."""
     yield from models.glob(f"{LEASE_FILE}*")
     yield from models.glob(".*.????????")
     yield from (models / SETS).glob(".*")

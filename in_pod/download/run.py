@@ -1,4 +1,4 @@
-"""Bring all missing files to the volume at once."""
+"""Download all missing files at once."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ FIRST_CONNECTIONS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How patient and how greedy a run is."""
+    """Connections and time limits of a run."""
 
     connections: int = 16
-    """At most, in all."""
+    """Connections to the hub, in all."""
     patience_s: float = 120.0
-    """The run ends when no byte came for so long."""
+    """Seconds without data after which the run ends."""
     lease_s: float = 60.0
+    """Seconds without a heartbeat after which another run may take over the volume."""
     wait_s: float = 600.0
-    """How long to wait for another run on the same volume."""
+    """Seconds to wait for another run on the volume."""
 
 
 class Run:
-    """Connections fill segments, one thread hashes, one flushes."""
+    """Connections that fill segments, a thread that hashes and one that flushes."""
 
     def __init__(
         self,
@@ -62,16 +63,18 @@ class Run:
         self._crew = Crew()
         self._segments = Segments(self._transfers, self._crew)
         self._flusher = Flusher(self._transfers, self._crew)
-        self._hasher = Hasher(self._transfers, self._crew, right=self._finish, wrong=self._again)
+        self._hasher = Hasher(
+            self._transfers, self._crew, right=self._finish, wrong=self._start_over
+        )
         self._addresses = Addresses(hub, missing)
         self._patience = Patience(options.patience_s)
         self._rates = Rates()
 
     def __call__(self, report: Report) -> None:
-        """Bring every file to the volume.
+        """Download every file.
 
         Raises:
-            DownloadError: when that cannot be done.
+            DownloadError: when the download fails.
         """
         crew, limit = self._crew, self._connections
         done = sum(transfer.done_bytes for transfer in self._transfers)
@@ -124,15 +127,17 @@ class Run:
             f"{file.name}: complete, {size_text(file.size_bytes)}, sha256 {file.sha256[:12]}"
         )
         if self._publishing:
-            unfinished = (each.file.sha256 for each in self._transfers if not each.finished)
-            publish(self._models, self._plan, say=self._say, but=frozenset(unfinished))
+            unfinished = frozenset(
+                other.file.sha256 for other in self._transfers if not other.finished
+            )
+            publish(self._models, self._plan, say=self._say, excluding=unfinished)
         self._segments.finish()
 
-    def _again(self, transfer: Transfer) -> None:
+    def _start_over(self, transfer: Transfer) -> None:
         name = f"{transfer.file.repository} {transfer.file.name}"
         transfer.start_over()
         if transfer.wrong == 2:
-            raise DownloadError(BAD_DATA, f"{name}: wrong bytes twice; lock it anew")
-        self._say(f"{name}: the sha256 is wrong; downloading it once more")
+            raise DownloadError(BAD_DATA, f"{name}: wrong sha256 twice. Lock it again.")
+        self._say(f"{name}: wrong sha256; downloading it again")
         self._addresses.forget(transfer.file)
         self._crew.notify()

@@ -1,4 +1,4 @@
-"""Which connection fills which segment of which file."""
+"""Assign segments to connections."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .transfer import Transfer
 
 
 class Segments:
-    """Hands out the segments that lack bytes, each to one connection, until all files are done."""
+    """Assigns each incomplete segment to one connection until all files are done."""
 
     def __init__(self, transfers: Sequence[Transfer], crew: Crew) -> None:
-        """Hand out none yet."""
+        """Assign no segment yet."""
         self.unfinished = len(transfers)
-        """Files that are not complete and checked."""
+        """Number of files that are not complete and checked."""
         self._crew = crew
         self._claimed: dict[Transfer, set[int]] = {transfer: set() for transfer in transfers}
         self._taken_whole: set[Transfer] = set()
-        """Files that one connection takes from their start: their server knows no ranges."""
+        """Files that one connection downloads as a whole, because the server has no ranges."""
         self._not_before = 0.0
 
     def take(self, put_off: Mapping[Transfer, float]) -> tuple[Transfer, int] | None:
-        """Wait for a segment to fill, and claim it; None when there is nothing left to do.
+        """Wait for an incomplete segment and claim it; None when all files are done.
 
         Args:
-            put_off: Until when this connection leaves a file to others, after it failed with it.
+            put_off: File -> time before which this connection does not retry it.
         """
         with self._crew.changed:
             while not self._crew.ending.is_set() and self.unfinished:
@@ -48,20 +48,20 @@ class Segments:
         return None
 
     def release(self, transfer: Transfer, *indices: int) -> None:
-        """Let others fill segments that were claimed, or see that they are full."""
+        """Release claimed segments, complete or not."""
         with self._crew.changed:
             self._claimed[transfer].difference_update(indices)
             self._crew.changed.notify_all()
 
     def take_whole(self, transfer: Transfer, index: int) -> list[int]:
-        """Claim all that nobody fills of a file whose server knows no ranges.
+        """Claim all unclaimed segments of a file whose server has no ranges.
 
         Args:
             transfer: The file.
-            index: The segment of it that the connection has.
+            index: The segment that the connection has claimed.
 
         Returns:
-            That segment and the others; none where another connection has the file already.
+            That segment and the others; empty if another connection downloads the file.
         """
         with self._crew.changed:
             if transfer in self._taken_whole:
@@ -72,13 +72,13 @@ class Segments:
             return [index, *others]
 
     def release_whole(self, transfer: Transfer, ours: list[int]) -> None:
-        """Give a file back; the segment for which the connection came stays its own."""
+        """Release a file except for the segment that the connection had claimed first."""
         with self._crew.changed:
             self._taken_whole.discard(transfer)
         self.release(transfer, *ours[1:])
 
     def pause(self, wait_s: float) -> None:
-        """Hand out nothing for a while: the server asks for that."""
+        """Assign nothing for a while, as the server requests."""
         self._not_before = time.monotonic() + wait_s
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""One file on its way to the volume."""
+"""The download of one file."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .volume import sync
 
 
 class Transfer:
-    """One file on its way: the bytes on the volume, the journal, and the sha256 that follows."""
+    """The download of one file: its bytes on the volume, the journal and the sha256."""
 
     def __init__(self, file: File, blobs: Path) -> None:
-        """Open what an earlier run left, or an empty file of the right length."""
+        """Open an earlier run's partial file, or an empty file of the final size."""
         self.file = file
         self.blob = blobs / file.sha256
         self._partial = self.blob.with_suffix(PARTIAL)
         self._journal_path = self.blob.with_suffix(JOURNAL)
         self.journal = Journal(self._journal_path, file)
         self._fd = _open_writable(self._partial)
-        # A lost write is reported once to each descriptor: the last word on a file needs its own.
+        # The kernel reports a lost write once to each descriptor: the final check needs its own.
         self._check_fd = os.open(self._partial, os.O_RDONLY)
         os.ftruncate(self._fd, file.size_bytes)
         self._flushing = threading.Lock()
         self._loss: OSError | None = None
         self._front = self._dropped = 0
-        # Pages that an earlier run's volume refused look written and are not: forget them all.
+        # Drop cached pages: those that the volume refused in an earlier run look written.
         self.flush()
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
         self._sha256 = hashlib.sha256()
@@ -41,16 +41,16 @@ class Transfer:
         self.finished = False
 
     def range(self, index: int) -> tuple[int, int]:
-        """First byte that a segment lacks, and the one behind its last."""
+        """Return the first missing byte of a segment and the end of the segment."""
         start = index * SEGMENT_BYTES
         end = min(start + SEGMENT_BYTES, self.file.size_bytes)
         return start + self.journal.written[index], end
 
     def lacking(self) -> Iterator[int]:
-        """The segments that lack bytes."""
+        """Yield the incomplete segments."""
         for index in range(len(self.journal.written)):
-            at, end = self.range(index)
-            if at < end:
+            start, end = self.range(index)
+            if start < end:
                 yield index
 
     @property
@@ -59,29 +59,29 @@ class Transfer:
         return sum(self.journal.written)
 
     def write(self, index: int, chunk: memoryview) -> None:
-        """Add bytes to a segment: first the bytes, then their counter.
+        """Append bytes to a segment, then update its counter.
 
         Raises:
-            OSError: when the volume refuses them, or lost earlier ones.
+            OSError: when the volume refuses the bytes or has lost earlier ones.
         """
         self._check_loss()
-        at, end = self.range(index)
-        if at + len(chunk) > end:
+        position, end = self.range(index)
+        if position + len(chunk) > end:
             raise AssertionError("a segment has two owners")
         rest = chunk
         while rest:
-            count = os.pwrite(self._fd, rest, at)
-            rest, at = rest[count:], at + count
+            count = os.pwrite(self._fd, rest, position)
+            rest, position = rest[count:], position + count
         self._check_loss()
         self.journal.written[index] += len(chunk)
         self.journal.write(index)
 
     def flush(self) -> None:
-        """Push what is written to the volume, and what is hashed out of memory.
+        """Sync written bytes to the volume and drop hashed bytes from the page cache.
 
         Raises:
-            OSError: when the volume lost bytes; they are forgotten, so that the next run fetches
-                them again.
+            OSError: when the volume lost bytes; the journal rolls back, so that the next run
+                downloads them again.
         """
         with self._flushing:
             self._check_loss()
@@ -103,19 +103,19 @@ class Transfer:
                 self._dropped = front
 
     def _check_loss(self) -> None:
-        """Say again what the kernel says once: that it lost what was written."""
+        """Raise the error of a lost write again: the kernel reports it only once."""
         if self._loss is not None:
             raise OSError(self._loss.errno, self._loss.strerror)
 
     def hash_front(self, buffer: memoryview, limit: int) -> int:
-        """Hash what is on the volume behind the front, read back from there.
+        """Hash the next bytes, read back from the volume.
 
         Args:
-            buffer: Where to read to.
+            buffer: Buffer to read into.
             limit: Bytes at most.
 
         Returns:
-            Bytes hashed; 0 when the next ones have not come yet.
+            The number of hashed bytes; 0 if the next ones are missing.
         """
         hashed = 0
         while hashed < limit and self._front < self.file.size_bytes:
@@ -124,7 +124,7 @@ class Transfer:
                 break
             count = os.preadv(self._fd, [buffer[:available]], self._front)
             if count == 0:
-                raise OSError(errno.EIO, "the partial file became shorter")
+                raise OSError(errno.EIO, "the partial file was truncated")
             self._sha256.update(buffer[:count])
             self._front += count
             hashed += count
@@ -132,15 +132,15 @@ class Transfer:
 
     @property
     def hashed_whole(self) -> bool:
-        """Whether the sha256 is that of the whole file."""
+        """Whether the whole file is hashed."""
         return self._front == self.file.size_bytes
 
     def is_right(self) -> bool:
-        """Whether the bytes on the volume are the ones of the plan."""
+        """Whether the sha256 is the planned one."""
         return self._sha256.hexdigest() == self.file.sha256
 
     def start_over(self) -> None:
-        """Forget every byte."""
+        """Discard all bytes."""
         with self._flushing:
             self.journal.start_over()
             self._front = self._dropped = 0
@@ -148,7 +148,7 @@ class Transfer:
         self.wrong += 1
 
     def finish(self) -> None:
-        """Give the checked bytes their name; what was found wrong under it is set aside.
+        """Rename the checked file to its sha256, setting aside a wrong file of that name.
 
         Raises:
             OSError: when the volume lost bytes.
@@ -165,7 +165,7 @@ class Transfer:
         self.finished = True
 
     def close(self) -> None:
-        """Push out what is written and close."""
+        """Sync and close."""
         with contextlib.suppress(OSError):
             self.flush()
         os.close(self._fd)
@@ -174,7 +174,7 @@ class Transfer:
 
 
 def _open_writable(path: Path) -> int:
-    """Open a partial file; one of an earlier run may have become read-only."""
+    """Open a partial file, which may be read-only after an earlier run."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Hash what is on the volume again, and remove what nothing names."""
+"""Verify the files of a volume, and prune unused ones."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .volume import UNNEEDED, remove, set_name
 
 
 def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
-    """Hash every blob again, read from the volume itself and not from memory.
+    """Hash every blob, bypassing the page cache.
 
     Args:
         models: The volume's directory.
         rate_mb_s: Megabytes a second at most.
-        say: Takes a line for each file.
+        say: Prints a line for each file.
 
     Returns:
-        The names, which are the right sha256, of those whose bytes are others.
+        The names of the corrupt blobs, which are the sha256 that they should have.
     """
     blobs = sorted(path for path in (models / BLOBS).glob("*") if SHA256.fullmatch(path.name))
     wrong = []
@@ -40,23 +40,23 @@ def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
         size = blob.stat().st_size
         right = digest == blob.name
         say(
-            f"blobs/{blob.name}: {'right' if right else f'WRONG, its sha256 is {digest}'}, "
+            f"blobs/{blob.name}: {'correct' if right else f'WRONG, its sha256 is {digest}'}, "
             f"{size_text(size)}, {size / 1e6 / seconds:.0f} MB/s"
         )
         if not right:
             wrong.append(blob.name)
-    say(f"{len(blobs)} files are hashed, {len(wrong)} are wrong")
+    say(f"hashed {len(blobs)} files, {len(wrong)} are wrong")
     return frozenset(wrong)
 
 
 def wrong_text(models: Path, wrong: frozenset[str]) -> str:
-    """Say which blobs are wrong."""
+    """List the wrong files for an error."""
     names = ", ".join(name[:12] for name in sorted(wrong))
-    return f"{models}: {len(wrong)} wrong blobs ({names})"
+    return f"{models}: {len(wrong)} wrong files ({names})"
 
 
 def hash_file(path: Path, rate_mb_s: float = math.inf) -> str:
-    """Hash a file at so many MB/s at most, past the page cache: a warm model stays warm."""
+    """Hash a file at a limited rate, bypassing the page cache so that warm models stay warm."""
     sha256 = hashlib.sha256()
     buffer = mmap.mmap(-1, 4 << 20)
     try:
@@ -76,10 +76,10 @@ def hash_file(path: Path, rate_mb_s: float = math.inf) -> str:
 
 
 def unneeded(models: Path, plan: Plan) -> Iterator[tuple[Path, int]]:
-    """Find what neither the plan nor a model's link names.
+    """Find files that neither the plan nor a model's link uses.
 
     Yields:
-        A path and the bytes that its removal frees. First models of no plan, then what they held.
+        A path and the bytes that its removal frees: links of unplanned models, sets, then blobs.
     """
     planned = {file.sha256 for file in plan.files}
     sets = {set_name(links) for links in plan.models.values()}
@@ -108,21 +108,21 @@ def prune(
     options: Options,
     say: Say,
 ) -> None:
-    """Remove what has been unneeded for the whole grace period.
+    """Remove files that have been unused for the whole grace period.
 
-    The period starts when a prune first sees a thing unneeded (a note in `.unneeded`), and is
-    measured by the volume's own clock. A rollback within it costs no download.
+    The period starts when a prune first finds a file unused (a note in `.unneeded`), and is
+    measured by the volume's clock. A rollback within it needs no download.
 
     Args:
         models: The volume's directory.
         plan: The plan.
-        grace_s: Seconds that a thing stays.
-        dry_run: Whether only to say what would happen.
-        options: How long to wait for another run.
-        say: Takes a line for each thing.
+        grace_s: Seconds to keep an unused file.
+        dry_run: Whether to list the files only.
+        options: Time limits for the lease.
+        say: Prints a line for each file.
 
     Raises:
-        DownloadError: with BUSY when another run has the volume.
+        DownloadError: with BUSY when another run uses the volume.
     """
     lease = Lease(models, lease_s=options.lease_s, wait_s=options.wait_s, say=say)
     with contextlib.nullcontext() if dry_run else lease:
@@ -135,29 +135,29 @@ def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool, say: Say)
         notes.mkdir(exist_ok=True)
     now = _volume_time(models) if not dry_run else time.time()
     freed = waiting = 0
-    found = list(unneeded(models, plan))
-    for path, size_bytes in found:
+    unused = list(unneeded(models, plan))
+    for path, size_bytes in unused:
         note = notes / path.name
         if not note.exists() and not dry_run:
             note.touch()
         age_s = max(0.0, now - note.stat().st_mtime) if note.exists() else 0.0
         size = size_text(size_bytes) if size_bytes else "a link"
-        what = f"{path.relative_to(models)}: {size}"
+        file = f"{path.relative_to(models)}: {size}"
         if age_s < grace_s:
             waiting += size_bytes
-            say(f"{what}, stays {(grace_s - age_s) / 3600:.1f} h more")
+            say(f"{file}, kept for {(grace_s - age_s) / 3600:.1f} h more")
             continue
         freed += size_bytes
-        say(f"{what}, {'would be removed' if dry_run else 'removed'}")
+        say(f"{file}, {'would be removed' if dry_run else 'removed'}")
         if not dry_run:
             remove(path)
             note.unlink()
     for note in notes.glob("*") if not dry_run else ():
-        if note.name not in {path.name for path, _ in found}:
+        if note.name not in {path.name for path, _ in unused}:
             note.unlink()
     say(
-        f"{size_text(freed)} {'would be' if dry_run else 'are'} freed, "
-        f"{size_text(waiting)} wait for the end of their grace period"
+        f"{'would free' if dry_run else 'freed'} {size_text(freed)}; {size_text(waiting)} stay "
+        "until the end of their grace period"
     )
 
 

@@ -1,4 +1,4 @@
-"""What is on the volume, by its names alone: a name is given only to checked bytes."""
+"""The names on the volume: only checked files have their final name."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from .plan import File, Link, Plan
 from .progress import Say
 
 UNNEEDED = ".unneeded"
-"""The folder of notes: since when a prune sees a thing named by nothing."""
+"""Folder of notes that record since when a file is unused."""
 
 
 def is_complete(models: Path, file: File) -> bool:
-    """Whether a file is on the volume: its name is given only to checked bytes."""
+    """Whether a file is complete: only a checked file has its final name."""
     blob = models / BLOBS / file.sha256
     return blob.is_file() and blob.stat().st_size == file.size_bytes
 
 
 def set_name(links: tuple[Link, ...]) -> str:
-    """Name a set of links by what it holds, so that a set is never changed."""
+    """Name a set after its content, so that a set never changes."""
     text = json.dumps(sorted((link.name, link.sha256) for link in links))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def set_target(links: tuple[Link, ...]) -> str:
-    """Where a model's link leads."""
+    """Return the target of a model's link."""
     return f"{SETS}/{set_name(links)}"
 
 
 def blob_target(link: Link) -> str:
-    """Where a link of a set leads."""
+    """Return the target of a link in a set."""
     return f"../../{BLOBS}/{link.sha256}"
 
 
 def is_published(models: Path, model: str, links: tuple[Link, ...]) -> bool:
-    """Whether a model's name leads to exactly these links."""
+    """Whether a model's link leads to exactly these links."""
     return _leads_to(models / model, set_target(links)) and is_set(models, links)
 
 
 def is_set(models: Path, links: tuple[Link, ...]) -> bool:
-    """Whether a set of links is there, each of them right."""
+    """Whether a set of links exists and is correct."""
     folder = models / SETS / set_name(links)
     return all(_leads_to(folder / link.name, blob_target(link)) for link in links)
 
@@ -59,19 +59,21 @@ def _leads_to(path: Path, target: str) -> bool:
     return False
 
 
-def publish(models: Path, plan: Plan, *, say: Say, but: frozenset[str] = frozenset()) -> None:
-    """Point each model whose files are all there at them, in one step a model.
+def publish(
+    models: Path, plan: Plan, *, say: Say, excluding: frozenset[str] = frozenset()
+) -> None:
+    """Point each model's link at its files once they are complete, atomically for each model.
 
     Args:
         models: The volume's directory.
         plan: The plan.
-        say: Takes a line for each model whose link moved.
-        but: The sha256 of files that are there with other bytes; left out: none.
+        say: Prints a line for each link that moved.
+        excluding: The sha256 of files that do not count as complete (default: none).
 
     Raises:
-        DownloadError: with NOT_AS_PLANNED when something else has the model's name.
+        DownloadError: with NOT_AS_PLANNED when a model's name is not a symbolic link.
     """
-    complete = {file.sha256 for file in plan.files if is_complete(models, file)} - but
+    complete = {file.sha256 for file in plan.files if is_complete(models, file)} - excluding
     for model, links in plan.models.items():
         if is_published(models, model, links) or not complete.issuperset(
             link.sha256 for link in links
@@ -93,37 +95,42 @@ def publish(models: Path, plan: Plan, *, say: Say, but: frozenset[str] = frozens
         fresh.symlink_to(set_target(links))
         fresh.replace(models / model)
         sync(models)
-        say(f"model {model}: " + ", ".join(f"{link.name} is {link.sha256[:12]}" for link in links))
+        names = ", ".join(f"{link.name} {link.sha256[:12]}" for link in links)
+        say(f"published model {model}: {names}")
 
 
 def _make_room(models: Path, model: str) -> None:
-    """Move away what has a model's name; an earlier version made a folder of links there.
+    """Move away the folder of links that an earlier version created with a model's name.
 
     Raises:
-        DownloadError: with NOT_AS_PLANNED when it is someone else's.
+        DownloadError: with NOT_AS_PLANNED when it is anything else.
     """
     path = models / model
     if path.is_symlink() or not path.exists():
         return
-    if not path.is_dir() or not all(each.is_symlink() for each in path.iterdir()):
-        raise DownloadError(NOT_AS_PLANNED, f"{path} is no link of this program; move it away")
+    if not path.is_dir() or not all(entry.is_symlink() for entry in path.iterdir()):
+        raise DownloadError(
+            NOT_AS_PLANNED, f"{path} exists but is not a symbolic link. Move it away."
+        )
     path.rename(models / f".{model}.{secrets.token_hex(4)}")
 
 
 def volume_error(models: Path, error: OSError) -> DownloadError:
-    """Say what an error of the volume means for a retry."""
+    """Convert an error of the volume, with the exit code for a retry."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DownloadError(NO_SPACE, f"{models}: the volume is full; enlarge it, or --prune")
+        return DownloadError(
+            NO_SPACE, f"{models}: the volume is full. Enlarge it, or prune unused files."
+        )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return DownloadError(
             NOT_AS_PLANNED,
-            f"{models}: {error.strerror}; it must be a directory, writable to user {os.getuid()}",
+            f"{models}: {error.strerror}; expected a directory that user {os.getuid()} can write",
         )
     return DownloadError(TRANSIENT, f"{models}: {error.strerror or error}")
 
 
 def sync(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
+    """Sync a directory."""
     fd = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -132,5 +139,5 @@ def sync(directory: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a directory with all it holds."""
+    """Remove a file, a link, or a directory with its content."""
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

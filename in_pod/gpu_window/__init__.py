@@ -1,1 +1,1 @@
-"""Give the GPU back to the Deployments that a window took it from."""
+"""GPU windows: borrow the GPU from its tenants and restore them."""

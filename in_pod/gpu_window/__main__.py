@@ -1,15 +1,15 @@
-"""Give the card back to whom a window took it from; runs in a CronJob, and in `ops window`.
+"""Restore the tenants of a GPU window that is past its deadline; runs in a CronJob.
 
-A window is one Lease, `gpu-window`: the lock (owner, heartbeat) and the record of what to put
-back, written before anything is scaled. This program restores a window that is past its deadline
-and whose owner's heartbeat has stopped.
+A window is one Lease, `gpu-window`. It holds the lock (owner, heartbeat) and the record of what to
+restore, which is written before anything is scaled. This program restores the tenants once the
+deadline has passed and the owner's heartbeat has stopped. `ops window` uses the same modules.
 
     python3 -m gpu_window --namespace llama-cpp
 
-Environment: IMMICH_URL and IMMICH_API_KEY, where Immich's queues are to be resumed.
+Environment: IMMICH_URL and IMMICH_API_KEY, to resume Immich's queues.
 
-Exit codes: 0 restored, or nothing to do; 1 something remains, the lines say what; 65 the record
-is damaged; 75 may heal by itself (no answer, or another one restores); 77 no access.
+Exit codes: 0 restored, or nothing to do; 1 not restored completely, as the printed lines say; 65
+damaged record; 75 temporary error (no answer, or another process restores); 77 no access.
 """
 
 from __future__ import annotations
@@ -31,21 +31,23 @@ from .window import Window
 
 
 def main(arguments: list[str] | None = None, *, timing: Timing | None = None) -> int:
-    """Run the program."""
+    """Run the program and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="gpu_window",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--namespace", required=True, help="where the Lease and llama-swap are")
+    parser.add_argument(
+        "--namespace", required=True, help="namespace of the Lease and the endpoint"
+    )
     parser.add_argument(
         "--service-account-dir",
         type=Path,
         default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
-        help="token and ca.crt (%(default)s)",
+        help="directory of token and ca.crt (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    # The first process of a container ignores SIGTERM unless it says otherwise.
+    # The first process of a container ignores SIGTERM without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TRANSIENT))
 
     def say(line: str) -> None:
@@ -67,10 +69,10 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
         say(f"error: {error}")
         return error.code
     except KeyError as error:
-        say(f"error: {error.args[0]} is not set; this runs in a pod, with its service account")
+        say(f"error: {error.args[0]} is not set. Run this in a pod with a service account.")
         return NO_ACCESS
     except OSError as error:
-        say(f"error: {error}; the pod's service account is read from --service-account-dir")
+        say(f"error: {error}. Check --service-account-dir.")
         return NO_ACCESS
     for line in remains:
         say(f"error: {line}")

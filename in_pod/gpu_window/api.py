@@ -1,4 +1,4 @@
-"""What a window needs of an API server, and how long it waits for what."""
+"""The interface to an API server, and the time limits of a window."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ Say = Callable[[str], None]
 
 
 class Api(Protocol):
-    """A connection to an API server, which asks once."""
+    """A connection to an API server, without retries."""
 
     def request(
         self, method: str, path: str, body: Document | None = None
     ) -> tuple[int, Document]:
-        """Ask; ConnectionError when no answer comes. PATCH is a JSON merge patch."""
+        """Send a request, PATCH as a JSON merge patch; ConnectionError if no answer comes."""
 
     def now(self) -> float:
-        """The API server's clock, in seconds since 1970."""
+        """Return the API server's time in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How often is looked, and for how long."""
+    """Intervals and time limits, in seconds."""
 
     poll_s: float = 1.0
     renew_s: float = 10.0
-    """Between two heartbeats."""
+    """Interval of the heartbeats."""
     lease_s: int = DEAD_S
-    """What the Lease says of itself: without a heartbeat for so long, its owner is dead."""
+    """Duration in the Lease: without a heartbeat for so long, its owner is dead."""
     gone_s: float = 180.0
-    """For llama-swap's pod to go while the card is given back; it drains for up to 50 s."""
+    """Limit for the endpoint's pod to end during a restore; it drains for up to 50 s."""
     ready_s: float = 600.0
-    """For the others to be ready again: they may load models first."""
+    """Limit for the tenants to be ready again; they may load models first."""
     patience_s: float = 300.0
-    """For an API server that does not answer to answer again."""
+    """Limit for retries of the API server."""
     immich_patience_s: float = 30.0
-    """For Immich; shorter than a Lease lives without a heartbeat."""
+    """Limit for retries of Immich; shorter than a Lease lives without a heartbeat."""

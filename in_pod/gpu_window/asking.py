@@ -1,4 +1,4 @@
-"""Ask a server in JSON: once, or again for a while where it does not answer or is in trouble."""
+"""Send JSON requests to a server, once or with retries."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def ask(
     headers: dict[str, str],
     body: Document | None,
 ) -> tuple[int, Any, http.client.HTTPMessage | None]:
-    """Ask once: status, answer and headers.
+    """Send a request and return status, answer and headers.
 
     Raises:
         ConnectionError: when no answer comes.
     """
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310 - http and https alone are let through.
+    request = urllib.request.Request(  # noqa: S310 - only http and https reach this.
         url, data=data, headers={"Content-Type": "application/json"} | headers, method=method
     )
     try:
@@ -50,7 +50,7 @@ def ask(
 
 
 class Patient:
-    """Asks again for a while where no answer comes, or one of a server in trouble."""
+    """Retries requests without an answer, and answers 429 and 5xx."""
 
     def __init__(
         self,
@@ -67,18 +67,18 @@ class Patient:
     def request(
         self, method: str, path: str, body: Document | None = None, *, patiently: bool = True
     ) -> tuple[int, Any]:
-        """Ask until there is an answer.
+        """Send a request until the server answers it.
 
         Raises:
-            UnansweredError: when there is none for too long; at once where not `patiently`.
+            UnansweredError: when it does not for too long; without `patiently`, at once.
         """
-        started, said = time.monotonic(), False
+        started, reported = time.monotonic(), False
         patience_s = self._patience_s if patiently else 0
         while True:
             try:
                 status, answer = self._ask(method, path, body)
                 if status < 500 and status != 429:
-                    if said:
+                    if reported:
                         self._say(f"{self._who} answers again")
                     return status, answer
                 reason = f"{status}: {message_of(answer)}"
@@ -86,13 +86,15 @@ class Patient:
                 reason = str(error)
             if time.monotonic() - started >= patience_s:
                 raise UnansweredError(f"{self._who} does not answer ({reason})", TRANSIENT)
-            if not said:
-                self._say(f"{self._who} does not answer ({reason}); asking for {patience_s:.0f} s")
-                said = True
+            if not reported:
+                self._say(
+                    f"{self._who} does not answer ({reason}); retrying for {patience_s:.0f} s"
+                )
+                reported = True
             time.sleep(self._poll_s)
 
 
 def message_of(answer: object) -> str:
-    """What a server says of its refusal, in one line."""
-    found = answer.get("message", "") if isinstance(answer, dict) else ""
-    return " ".join(str(found).split())[:300] or "it says nothing"
+    """Return the message of a server's answer in one line."""
+    message = answer.get("message", "") if isinstance(answer, dict) else ""
+    return " ".join(str(message).split())[:300] or "no message"

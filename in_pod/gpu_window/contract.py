@@ -1,16 +1,16 @@
-"""What others name of a window: exit codes, its Lease, and the Deployment that gets the card."""
+"""Exit codes, the Lease of a window, and the endpoint's Deployment."""
 
 from __future__ import annotations
 
 REMAINS, BAD_DATA, TRANSIENT, NO_ACCESS = 1, 65, 75, 77
 
 LEASE = "gpu-window"
-"""In the endpoint's namespace: who holds the window, until when, and what to restore."""
+"""Name of the Lease in the endpoint's namespace: holder, deadline and record of a window."""
 ANNOTATION = "llama-cpp-infra/gpu-window"
-"""Of the Lease: the record of what to restore, JSON."""
+"""Annotation of the Lease with the record of what to restore, JSON."""
 DEAD_S = 60
-"""A Lease that was not renewed for so long has no owner any more."""
+"""Seconds without a heartbeat after which a Lease has no owner."""
 ENDPOINT_DEPLOYMENT = "llama-swap"
-"""The Deployment that gets the card, in the namespace of the Lease, whichever front end runs."""
+"""The endpoint's Deployment, in the namespace of the Lease, whichever front end runs."""
 ENDPOINT_REPLICAS = 1
-"""As declared; Terraform sets it once, and then a window may change it."""
+"""Declared replicas; Terraform sets them once, and windows change them."""

@@ -1,4 +1,4 @@
-"""Why a window cannot go on."""
+"""Errors of a window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .contract import REMAINS
 
 
 class WindowError(Exception):
-    """What cannot go on, in one line, with the exit code that fits."""
+    """A window failed; the message is one line, with the exit code."""
 
     def __init__(self, message: str, code: int = REMAINS) -> None:
         super().__init__(message)
@@ -14,8 +14,8 @@ class WindowError(Exception):
 
 
 class UnansweredError(WindowError):
-    """No answer came for a while; nothing was given up, the Lease says what to put back."""
+    """A server did not answer; the Lease still records what to restore."""
 
 
 class LostError(WindowError):
-    """Another one has the Lease now, or nobody: whatever is put back, it is not for us to do."""
+    """The Lease has another holder or is deleted: this process must not restore anything."""

@@ -1,4 +1,4 @@
-"""Immich's queues: seen, paused and resumed."""
+"""Read, pause and resume Immich's queues."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ class Queue:
 
     is_paused: bool
     active: int
-    """Jobs that run now; pausing lets them end."""
+    """Running jobs, which finish when the queue is paused."""
 
 
 class Immich:
-    """Immich's queues, by the API of 2.4 and later or the one before."""
+    """Immich's queues, through the API of Immich 2.4 or the earlier one."""
 
     def __init__(self, url: str, key: str, *, say: Say, timing: Timing | None = None) -> None:
-        """Ask nothing yet.
+        """Send no request yet.
 
         Args:
-            url: Where it listens, with or without `/api`.
-            key: An administrator's.
-            say: Takes a line for whoever waits.
-            timing: How patient it is; left out: what fits a real Immich.
+            url: Immich's address, with or without `/api`.
+            key: An administrator's API key.
+            say: Prints a line.
+            timing: Time limits (default: those for a real Immich).
 
         Raises:
-            WindowError: when the address is none.
+            WindowError: when the address is invalid.
         """
         if not _ADDRESS.fullmatch(url):
-            raise WindowError("IMMICH_URL is no address, such as http://immich-server:2283")
+            raise WindowError(
+                "IMMICH_URL is invalid; expected an address such as http://immich-server:2283"
+            )
         self._url = url.rstrip("/").removesuffix("/api")
         self._key = key
         timing = timing or Timing()
@@ -59,7 +61,7 @@ class Immich:
         """Read every queue.
 
         Raises:
-            WindowError: when Immich refuses the key, or does not answer.
+            WindowError: when Immich refuses the key or does not answer.
         """
         status, answer = self._api.request("GET", self._paths)
         if status == 404 and not self._is_old:
@@ -70,22 +72,22 @@ class Immich:
             if self._is_old:
                 return {
                     name: Queue(
-                        is_paused=each["queueStatus"]["isPaused"],
-                        active=each["jobCounts"]["active"],
+                        is_paused=queue["queueStatus"]["isPaused"],
+                        active=queue["jobCounts"]["active"],
                     )
-                    for name, each in answer.items()
+                    for name, queue in answer.items()
                 }
             return {
-                each["name"]: Queue(
-                    is_paused=each["isPaused"], active=each["statistics"]["active"]
+                queue["name"]: Queue(
+                    is_paused=queue["isPaused"], active=queue["statistics"]["active"]
                 )
-                for each in answer
+                for queue in answer
             }
         except (LookupError, TypeError, AttributeError) as error:
-            raise WindowError(f"{self._url} answers, but not as Immich does") from error
+            raise WindowError(f"{self._url} does not answer like Immich") from error
 
     def set_paused(self, name: str, paused: bool) -> None:
-        """Pause a queue, or resume it; the jobs that run go on."""
+        """Pause or resume a queue; running jobs continue."""
         command = {"command": "pause" if paused else "resume"}
         body = command if self._is_old else {"isPaused": paused}
         status, answer = self._api.request("PUT", f"{self._paths}/{quote(name)}", body)
@@ -104,7 +106,7 @@ class Immich:
             needed = "job.read and job.create" if self._is_old else "queue.read and queue.update"
             raise WindowError(
                 f"Immich at {self._url} refuses IMMICH_API_KEY ({status}: {message_of(answer)}); "
-                f"it has to be an administrator's, with {needed}",
+                f"expected an administrator's key with {needed}",
                 NO_ACCESS,
             )
         if status >= 300:
@@ -117,7 +119,7 @@ class Immich:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A key goes to the address that was named, and no further."""
+    """Follows no redirect, so that the key reaches only the given address."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""The API server as a pod reaches it."""
+"""The API server as seen from a pod."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .asking import ask
 
 @dataclass(slots=True, kw_only=True)
 class InClusterApi:
-    """The API server as a pod reaches it, with its service account."""
+    """The API server as seen from a pod, with the pod's service account."""
 
     service_account_dir: Path
     url: str
@@ -24,7 +24,7 @@ class InClusterApi:
 
     def __post_init__(self) -> None:
         context = ssl.create_default_context(cafile=str(self.service_account_dir / "ca.crt"))
-        # Since Python 3.13 a CA without a key identifier is refused, and clusters have such CAs.
+        # Python 3.13 refuses a CA without a key identifier, and some clusters have such CAs.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
@@ -33,9 +33,9 @@ class InClusterApi:
     def request(
         self, method: str, path: str, body: Document | None = None
     ) -> tuple[int, Document]:
-        """Ask; ConnectionError when no answer comes. PATCH is a JSON merge patch."""
+        """Send a request, PATCH as a JSON merge patch; ConnectionError if no answer comes."""
         kind = "merge-patch+json" if method == "PATCH" else "json"
-        # The kubelet renews the token while we run.
+        # The kubelet renews the token meanwhile.
         token = (self.service_account_dir / "token").read_text(encoding="ascii").strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": f"application/{kind}"}
         status, answer, fields = ask(self._opener, method, self.url + path, headers, body)
@@ -45,5 +45,5 @@ class InClusterApi:
         return status, answer if isinstance(answer, dict) else {}
 
     def now(self) -> float:
-        """The API server's clock, in seconds since 1970."""
+        """Return the API server's time in seconds since 1970."""
         return time.time() + self._ahead_s

@@ -1,4 +1,4 @@
-"""What a window puts back: written into its Lease before anything is scaled."""
+"""The record of what to restore, written into the Lease before anything is scaled."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _QUEUE = re.compile(r"[A-Za-z]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """A Deployment that had the card."""
+    """A tenant's Deployment before the window."""
 
     namespace: str
     deployment: str
     replicas: int
-    """As many as it had."""
+    """Its replicas before the window."""
     ready: int
-    """As many of them as were ready: the others may never have fitted."""
+    """Ready replicas before the window; the others may never have been scheduled."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.deployment}"
@@ -32,30 +32,30 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What there is to put back."""
+    """What to restore."""
 
     deadline: float
     """By the API server's clock, in seconds since 1970."""
     tenants: tuple[Tenant, ...] = ()
     llama_swap_replicas: int = ENDPOINT_REPLICAS
-    """As many as are declared."""
+    """The endpoint's declared replicas."""
     queues: tuple[str, ...] = ()
-    """Those of Immich that ran and are paused; its address is in no record, because whoever
-    writes there would be sent the key."""
+    """Immich's queues that the window paused. The record has no address of Immich: whoever can
+    change it would get the API key."""
     given_back: bool = False
-    """Whether every Deployment has its replicas again and only the queues remain."""
+    """Whether all Deployments have their replicas again and only the queues remain."""
 
     def to_json(self) -> str:
-        """Write it as the annotation holds it."""
+        """Format the record for the annotation."""
         document = asdict(self) | {"deadline": time_text(self.deadline)}
         return json.dumps(document, indent=1)
 
 
 def parse_record(text: object) -> Record:
-    """Read the annotation.
+    """Parse the annotation.
 
     Raises:
-        WindowError: when it is damaged; the message says what to do by hand.
+        WindowError: when it is damaged; the message tells what to do by hand.
     """
     try:
         document = json.loads(cast("str", text))
@@ -63,39 +63,52 @@ def parse_record(text: object) -> Record:
             **document
             | {
                 "deadline": parse_time(document["deadline"]),
-                "tenants": tuple(Tenant(**each) for each in document["tenants"]),
+                "tenants": tuple(Tenant(**tenant) for tenant in document["tenants"]),
                 "queues": tuple(document["queues"]),
             }
         )
-        names = [name for each in record.tenants for name in (each.namespace, each.deployment)]
-        counts = [count for each in record.tenants for count in (each.replicas, each.ready)]
-        sound = (
-            all(_NAME.fullmatch(name) for name in names)
-            and all(_QUEUE.fullmatch(name) for name in record.queues)
-            and all(type(each) is int and each >= 0 for each in counts)
-            and type(record.llama_swap_replicas) is int
-            and type(record.given_back) is bool
-        )
+        _check(record)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise _damaged(" ".join(str(error).split())[:120]) from error
-    if not sound:
-        raise _damaged("a name or a number is none")
+        reason = " ".join(str(error).split())[:120]
+        raise WindowError(
+            f"the record of the Lease {LEASE} is damaged ({ANNOTATION}: {reason}). Scale the "
+            "tenants by hand, resume Immich's queues, then delete the Lease.",
+            BAD_DATA,
+        ) from error
     return record
 
 
-def _damaged(reason: str) -> WindowError:
-    return WindowError(
-        f"the Lease {LEASE} has no record that can be read ({ANNOTATION}: {reason}); scale what "
-        "had the card by hand, resume Immich's queues, then delete the Lease",
-        BAD_DATA,
-    )
+def _check(record: Record) -> None:
+    """Check the fields that a request or a comparison uses.
+
+    Raises:
+        ValueError: naming the field and its value.
+    """
+    for index, tenant in enumerate(record.tenants):
+        for field in ("namespace", "deployment"):
+            name = getattr(tenant, field)
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise ValueError(f"tenants[{index}].{field} is {name!r}; expected a name")
+        for field in ("replicas", "ready"):
+            count = getattr(tenant, field)
+            if type(count) is not int or count < 0:
+                raise ValueError(f"tenants[{index}].{field} is {count!r}; expected a whole number")
+    for name in record.queues:
+        if not isinstance(name, str) or not _QUEUE.fullmatch(name):
+            raise ValueError(f"queues has {name!r}; expected names of queues")
+    if type(record.llama_swap_replicas) is not int:
+        raise ValueError(
+            f"llama_swap_replicas is {record.llama_swap_replicas!r}; expected a whole number"
+        )
+    if type(record.given_back) is not bool:
+        raise ValueError(f"given_back is {record.given_back!r}; expected true or false")
 
 
 def parse_time(text: str) -> float:
-    """Read a time of Kubernetes, in seconds since 1970."""
+    """Parse a time of Kubernetes into seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()
 
 
 def time_text(moment: float) -> str:
-    """Write a time as Kubernetes does, to the microsecond."""
+    """Format a time as Kubernetes does, with microseconds."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")[:26] + "Z"

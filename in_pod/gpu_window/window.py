@@ -1,4 +1,4 @@
-"""The one window of a namespace, and the cluster behind it."""
+"""A window: its Lease, and the Deployments that it scales."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .record import Record, parse_record, parse_time, time_text
 
 
 class Window:
-    """The one window of a namespace, and the cluster behind it.
+    """The window of a namespace: its Lease, and the Deployments that it scales.
 
-    Every change of the Lease names the version that it changes, so whoever lost it notices; every
-    change of something else is preceded by one of the Lease.
+    Each change of the Lease names the version that it changes, so a holder that lost the Lease
+    notices; the Lease is renewed before any other change.
     """
 
     def __init__(
         self, api: Api, *, namespace: str, say: Say, timing: Timing | None = None
     ) -> None:
-        """Ask nothing yet.
+        """Send no request yet.
 
         Args:
             api: The API server.
-            namespace: Where the Lease and llama-swap are.
-            say: Takes a line for whoever waits.
-            timing: Left out: what fits a real cluster.
+            namespace: Namespace of the Lease and the endpoint.
+            say: Prints a line.
+            timing: Intervals and time limits (default: those for a real cluster).
         """
         self.timing = timing or Timing()
         self.namespace = namespace
@@ -52,38 +52,38 @@ class Window:
         self._me = ""
         self._beat = 0.0
 
-    # Who has it.
+    # Reading the Lease.
 
     def find(self) -> bool:
-        """Read the Lease; False where there is none."""
+        """Read the Lease; return False if there is none."""
         self._lease = self._read()
         return bool(self._lease)
 
     def _read(self) -> Document:
         return self._get(f"{self._leases}/{LEASE}") or {}
 
-    def _get(self, what: str) -> Document | None:
-        """Read an object; None where there is none."""
-        status, answer = self._api.request("GET", what)
+    def _get(self, path: str) -> Document | None:
+        """Read an object; None if it does not exist."""
+        status, answer = self._api.request("GET", path)
         if status == 404:
             return None
         if status >= 400:
-            raise _refused(f"GET {what}", status, answer)
+            raise _refused(f"GET {path}", status, answer)
         return cast("Document", answer)
 
     @property
     def holder(self) -> str:
-        """Who has it; empty: nobody, and something remains."""
+        """The holder; empty if nobody holds it and something is not restored."""
         return str(self._lease["spec"].get("holderIdentity") or "")
 
     @property
     def acquired(self) -> float:
-        """Since when, in seconds since 1970."""
+        """When it was acquired, in seconds since 1970."""
         return self._moment("acquireTime")
 
     @property
     def renewed(self) -> float:
-        """When it beat last."""
+        """Time of the last heartbeat."""
         return self._moment("renewTime")
 
     @property
@@ -93,13 +93,13 @@ class Window:
 
     @property
     def is_dead(self) -> bool:
-        """Whether nobody has it any more."""
+        """Whether it has no live holder."""
         spec = self._lease["spec"]
         return not self.holder or self.silent_s > (spec.get("leaseDurationSeconds") or DEAD_S)
 
     @property
     def record(self) -> Record:
-        """What there is to put back."""
+        """What to restore."""
         return parse_record(self._lease["metadata"].get("annotations", {}).get(ANNOTATION))
 
     def _moment(self, name: str) -> float:
@@ -108,10 +108,10 @@ class Window:
         except (LookupError, TypeError, ValueError):
             return 0.0
 
-    # Having it.
+    # Changing the Lease.
 
     def create(self, who: str, record: Record) -> bool:
-        """Take the window; False where one is open."""
+        """Open the window; return False if one is open."""
         self._me = f"{who}/{secrets.token_hex(4)}"
         self._lease = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -121,7 +121,7 @@ class Window:
         }
         status, answer = self._api.request("POST", self._leases, self._changed(self._me, record))
         if status == 409:
-            # The answer to our own request may have been lost.
+            # The answer to our first request may have been lost.
             return self.find() and self.holder == self._me
         if status >= 400:
             raise _refused("to create the Lease", status, answer)
@@ -129,7 +129,7 @@ class Window:
         return True
 
     def take_over(self, who: str) -> bool:
-        """Become the owner of a window that was found; False where another one was faster."""
+        """Become the holder of the window; return False if another process was faster."""
         record = self.record
         self._me = f"{who}/{secrets.token_hex(4)}"
         try:
@@ -139,24 +139,24 @@ class Window:
         return True
 
     def renew(self, record: Record | None = None, *, patiently: bool = True) -> None:
-        """Beat, and change the record where one is given.
+        """Send a heartbeat, with a new record if given.
 
         Raises:
-            LostError: when another one has the Lease.
+            LostError: when another process has the Lease.
         """
         self._put(self._me, self.record if record is None else record, patiently=patiently)
 
     def beat(self, *, patiently: bool = True) -> None:
-        """Beat where it is time to."""
+        """Send a heartbeat if it is due."""
         if time.monotonic() - self._beat >= self.timing.renew_s:
             self.renew(patiently=patiently)
 
     def let_go(self, record: Record) -> None:
-        """Leave what remains to anybody, at once."""
+        """Release the window, so that any process may restore the rest at once."""
         self._put("", replace(record, deadline=min(record.deadline, self.now())))
 
     def delete(self) -> None:
-        """End the window: nothing remains."""
+        """Delete the Lease after everything is restored."""
         metadata = self._lease["metadata"]
         options = {
             "apiVersion": "v1",
@@ -165,7 +165,7 @@ class Window:
         }
         status, answer = self._api.request("DELETE", f"{self._leases}/{LEASE}", options)
         if status == 409:
-            raise LostError(f"another one has the Lease {LEASE} now", TRANSIENT)
+            raise LostError(f"another process has the Lease {LEASE}", TRANSIENT)
         if status >= 400 and status != 404:
             raise _refused("to delete the Lease", status, answer)
 
@@ -187,114 +187,114 @@ class Window:
         self._lease, self._beat = answer, time.monotonic()
 
     def _put(self, holder: str, record: Record, *, patiently: bool = True) -> None:
-        what = f"{self._leases}/{LEASE}"
+        path = f"{self._leases}/{LEASE}"
         for _ in range(3):
             body = self._changed(holder, record)
-            status, answer = self._api.request("PUT", what, body, patiently=patiently)
+            status, answer = self._api.request("PUT", path, body, patiently=patiently)
             if status < 400:
                 self._kept(answer)
                 return
             if status not in (404, 409):
                 raise _refused("to change the Lease", status, answer)
-            # The answer to an earlier request of ours may have been lost; then it is still ours.
-            found = self._read()
-            if not found:
+            # The answer to our earlier request may have been lost; then the Lease is still ours.
+            lease = self._read()
+            if not lease:
                 raise LostError(
-                    f"the Lease {LEASE} is gone: another one restored it, or it was deleted by "
-                    "hand; look whether what had the card has its replicas",
+                    f"the Lease {LEASE} does not exist: another process restored the tenants, or "
+                    "somebody deleted it. Check the replicas of the tenants.",
                     TRANSIENT,
                 )
-            # Where it is not, its version is left unknown here: with it we could change it.
-            other = found["spec"].get("holderIdentity") or ""
-            if other not in (self._me, holder):
-                raise LostError(f"{other or 'another one'} has the window now", TRANSIENT)
-            self._lease = found
-        raise LostError(f"the Lease {LEASE} changes all the time", TRANSIENT)
+            # Otherwise do not store its version, which would let us change it.
+            present = lease["spec"].get("holderIdentity") or ""
+            if present not in (self._me, holder):
+                raise LostError(f"{present or 'another process'} has the window", TRANSIENT)
+            self._lease = lease
+        raise LostError(f"the Lease {LEASE} changes too often", TRANSIENT)
 
     # The Deployments.
 
     def deployment(self, namespace: str, name: str) -> Document | None:
-        """Read a Deployment; None where there is none."""
+        """Read a Deployment; None if it does not exist."""
         return self._get(_deployment_path(namespace, name))
 
     def scale(self, namespace: str, name: str, replicas: int) -> str:
-        """Scale a Deployment, one that is gone excepted; say why where it is refused."""
+        """Scale a Deployment if it exists; return the reason if the API server refuses."""
         self.renew()
-        what = f"{_deployment_path(namespace, name)}/scale"
+        path = f"{_deployment_path(namespace, name)}/scale"
         body = {"spec": {"replicas": replicas}}
-        status, answer = self._api.request("PATCH", what, body)
+        status, answer = self._api.request("PATCH", path, body)
         if status == 404:
-            self.say(f"{namespace}/{name} does not exist any more: nothing to scale")
+            self.say(f"{namespace}/{name} no longer exists; not scaled")
         elif status >= 400:
-            return str(_refused(f"PATCH {what}", status, answer))
+            return str(_refused(f"PATCH {path}", status, answer))
         return ""
 
     def lingering(self, namespace: str, name: str) -> str:
-        """Say which pods of a Deployment that was scaled to 0 are still there."""
-        found = self.deployment(namespace, name)
-        if found is None:
+        """List the remaining pods of a Deployment that was scaled to 0, as text."""
+        deployment = self.deployment(namespace, name)
+        if deployment is None:
             return ""
-        pods = self._pods(namespace, found)
-        if not pods and not is_observed(found):
-            return f"{namespace}/{name} to be scaled down"
-        return ", ".join(f"pod {namespace}/{pod_text(each)} to go" for each in pods)
+        pods = self._pods(namespace, deployment)
+        if not pods and not is_observed(deployment):
+            return f"{namespace}/{name} to scale down"
+        return ", ".join(f"pod {namespace}/{pod_text(pod)} to end" for pod in pods)
 
     def staying(self, namespace: str, name: str) -> str:
-        """Say which pods of a Deployment that is scaled to 0 are not told to go yet.
+        """Describe the pods of a Deployment that is scaled to 0 which are not terminating yet.
 
-        Scaled up before that, one of them would count as ready, and only then go.
+        If it were scaled up before that, one of them would count as ready and then terminate.
         """
-        found = self.deployment(namespace, name)
-        if found is None or found["spec"]["replicas"] != 0:
+        deployment = self.deployment(namespace, name)
+        if deployment is None or deployment["spec"]["replicas"] != 0:
             return ""
-        pods = self._pods(namespace, found)
-        told = [each for each in pods if "deletionTimestamp" in each["metadata"]]
-        if len(told) == len(pods):
-            return "" if is_observed(found) else f"{namespace}/{name} to be scaled down"
-        return f"pods of {namespace}/{name} to be told to go"
+        pods = self._pods(namespace, deployment)
+        terminating = [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
+        if len(terminating) == len(pods):
+            return "" if is_observed(deployment) else f"{namespace}/{name} to scale down"
+        return f"pods of {namespace}/{name} to terminate"
 
     def ready_pods(self, namespace: str, deployment: Document) -> int:
-        """Count a Deployment's ready pods, of which its own status says so a moment later."""
-        return sum(is_ready(each) for each in self._pods(namespace, deployment))
+        """Count a Deployment's ready pods; its own status follows a moment later."""
+        return sum(is_ready(pod) for pod in self._pods(namespace, deployment))
 
     def unready(self, namespace: str, name: str, wanted: int) -> str:
-        """Say what so many ready pods of a Deployment wait for."""
-        found = None if wanted == 0 else self.deployment(namespace, name)
-        if found is None:
+        """Describe what is missing until `wanted` pods of a Deployment are ready."""
+        deployment = None if wanted == 0 else self.deployment(namespace, name)
+        if deployment is None:
             return ""
-        pods = self._pods(namespace, found)
-        ready = [each for each in pods if is_ready(each)]
-        if is_observed(found) and len(ready) >= wanted:
+        pods = self._pods(namespace, deployment)
+        ready = [pod for pod in pods if is_ready(pod)]
+        if is_observed(deployment) and len(ready) >= wanted:
             return ""
         waiting = [
-            f"pod {namespace}/{pod_text(each)} to be ready" for each in pods if not is_ready(each)
+            f"pod {namespace}/{pod_text(pod)} to be ready" for pod in pods if not is_ready(pod)
         ]
-        failure = condition(found, "ReplicaFailure")
+        failure = condition(deployment, "ReplicaFailure")
         if not waiting and failure.get("status") == "True":
             waiting = [f"{namespace}/{name}: {message_of(failure)}"]
         return ", ".join(waiting) or f"a pod of {namespace}/{name}"
 
     def _pods(self, namespace: str, deployment: Document) -> list[Document]:
         query = urlencode({"labelSelector": label_selector(deployment["spec"]["selector"])})
-        what = f"/api/v1/namespaces/{quote(namespace)}/pods?{query}"
-        status, answer = self._api.request("GET", what)
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods?{query}"
+        status, answer = self._api.request("GET", path)
         if status >= 400:
-            raise _refused(f"GET {what}", status, answer)
-        # A pod that ended holds nothing, and may be kept for its log.
+            raise _refused(f"GET {path}", status, answer)
+        # Pods that ended use no GPU; Kubernetes may keep them for their logs.
         ended = ("Succeeded", "Failed")
-        return [each for each in answer["items"] if each["status"].get("phase") not in ended]
+        return [pod for pod in answer["items"] if pod["status"].get("phase") not in ended]
 
     def wait(self, look: Callable[[], str], limit_s: float) -> str:
-        """Wait until there is nothing to wait for, beating meanwhile.
+        """Wait until `look` returns nothing, with heartbeats.
 
         Returns:
-            What it still waited for at the limit; empty: nothing.
+            The last result of `look` at the limit; empty if the wait succeeded.
         """
-        started, said = time.monotonic(), ""
+        started, printed = time.monotonic(), ""
         while waiting := look():
-            if waiting != said:
+            if waiting != printed:
                 self.say(f"waiting for {waiting}")
-                said = waiting
+                printed = waiting
             if time.monotonic() - started >= limit_s:
                 break
             self.beat()
@@ -306,7 +306,7 @@ def _deployment_path(namespace: str, name: str) -> str:
     return f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments/{quote(name)}"
 
 
-def _refused(what: str, status: int, answer: object) -> WindowError:
+def _refused(request: str, status: int, answer: object) -> WindowError:
     return WindowError(
-        f"the API server refuses {what} ({status}: {message_of(answer)})", NO_ACCESS
+        f"the API server refuses {request} ({status}: {message_of(answer)})", NO_ACCESS
     )

@@ -1,1 +1,1 @@
-"""Read the models into the page cache of the node that serves them."""
+"""Read the models into the page cache of their node."""

@@ -1,13 +1,13 @@
-"""Read the models into the page cache of the node that serves them; runs before llama-swap starts.
+"""Read the models into the page cache of their node; runs before the front end starts.
 
-Waits until the download Job has published what the plan names, then reads each model in the
-plan's order, as far as memory allows. Whatever goes wrong, the exit code is 0: a cold model is
-slow, a pod that does not start is worse.
+Waits until the download Job has published the models of the plan, then reads them in the plan's
+order, as far as memory allows. The exit code is 0 even after an error: a cold model is slow, but a
+pod that does not start is worse.
 
     python3 -m warm --plan warm-plan.json --models /models --wait-s 3600
 
-Eight threads with 4 MiB reads: a single reader waits for each answer of NFS, and an advice to the
-kernel (WILLNEED) loads one read-ahead window only. The last line is the report, JSON.
+Reads 4 MiB at a time in eight threads: a single reader waits for each answer of NFS, and the
+advice WILLNEED loads only one read-ahead window. The last line is the report, JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .warming import warm_all
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the program; 0 whatever happens, except for wrong usage."""
+    """Run the program and return 0; only wrong usage exits with another code."""
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -33,15 +33,20 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--plan", type=Path, required=True, help="the plan, JSON")
-    parser.add_argument("--models", type=Path, required=True, help="the volume's directory")
-    parser.add_argument("--wait-s", type=float, default=3600.0, help="at most (%(default)s)")
+    parser.add_argument("--plan", type=Path, required=True, help="plan, JSON")
+    parser.add_argument("--models", type=Path, required=True, help="directory of the volume")
+    parser.add_argument(
+        "--wait-s",
+        type=float,
+        default=3600.0,
+        help="seconds to wait for the models (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
-    # The first process of a container ignores SIGTERM unless it says otherwise.
+    # The first process of a container ignores SIGTERM without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         report = warm_all(read_plan(options.plan), options.models, options.wait_s, say)
-    except Exception as error:  # Nothing that goes wrong here is worth a pod that does not start.
+    except Exception as error:  # No error may keep the pod from starting.
         report = {"event": "warm", "error": f"{type(error).__name__}: {error}"}
     say(json.dumps(report))
     return 0

@@ -1,4 +1,4 @@
-"""The memory that is there, and which pages of a file are in it."""
+"""The available memory, and the pages of a file that are in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIBC.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
 
 
 def limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Read the memory limit of the pod's cgroup, version 2 or 1; None where there is none."""
+    """Read the memory limit of the pod's cgroup, version 2 or 1; None if there is no limit."""
     for path in ("memory.max", "memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
             return int((cgroup / path).read_text(encoding="ascii"))
@@ -26,18 +26,18 @@ def limit_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Read what the node can give; pages of files that are in memory already count as free."""
+    """Read the node's available memory, which includes the page cache."""
     lines = meminfo.read_text(encoding="ascii").splitlines()
-    found = next(line for line in lines if line.startswith("MemAvailable:"))
-    return int(found.split()[1]) * 1024
+    available = next(line for line in lines if line.startswith("MemAvailable:"))
+    return int(available.split()[1]) * 1024
 
 
 def resident_pages(path: Path) -> bytes | None:
-    """Ask the kernel which pages of a file it holds (mincore).
+    """Read which pages of a file are in the page cache (mincore).
 
     Returns:
-        A byte a page, 1 where it is resident; None where the kernel would not say the truth: to
-        others than the owner or a writer it calls every page resident.
+        A byte for each page, 1 if it is resident; None if the kernel does not tell: only the owner
+        or a writer of a file gets the truth.
     """
     if path.stat().st_uid != os.geteuid() and not os.access(path, os.W_OK):
         return None

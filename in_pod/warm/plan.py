@@ -1,4 +1,4 @@
-"""The plan: which files are to be in memory, in which order."""
+"""The plan: the files to read, in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file under its model's folder."""
+    """A file in its model's folder."""
 
     name: str
     sha256: str
@@ -18,7 +18,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model with the files that it loads."""
+    """A model with its files."""
 
     id: str
     files: tuple[File, ...]
@@ -30,7 +30,7 @@ class Model:
 
 
 def read_plan(path: Path) -> tuple[Model, ...]:
-    """Read the plan: models in the order in which they are to be warm."""
+    """Read the plan: the models in the order of warming."""
     document = json.loads(path.read_text(encoding="utf-8"))
     return tuple(
         Model(id=model["id"], files=tuple(File(**file) for file in model["files"]))

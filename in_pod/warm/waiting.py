@@ -1,4 +1,4 @@
-"""Wait for the files that the plan names, while somebody downloads them."""
+"""Wait for the files of the plan while a download is running."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from .text import Say, size_text
 POLL_S = 2.0
 SAY_S = 15.0
 STALL_S = 600.0
-"""No download for so long means that none runs any more: its image is pulled in less."""
+"""Seconds without a sign of a download after which none is expected; pulling its image takes
+less."""
 
 
 def published(models: Path, model: Model, file: File) -> Path | None:
-    """Find a file's bytes, if the model's link leads to exactly those."""
+    """Return a file's path if the model's link leads to exactly this file."""
     path = (models / model.id / file.name).resolve()
     with suppress(OSError):
         if path.name == file.sha256 and path.stat().st_size == file.size_bytes:
@@ -27,7 +28,7 @@ def published(models: Path, model: Model, file: File) -> Path | None:
 
 
 def missing(models: Path, plan: tuple[Model, ...]) -> Iterator[str]:
-    """Say of each file that is not there how far it is."""
+    """Yield the files that are not published, with their state."""
     for model in plan:
         for file in model.files:
             if published(models, model, file) is not None:
@@ -38,38 +39,38 @@ def missing(models: Path, plan: tuple[Model, ...]) -> Iterator[str]:
                 share = min(1.0, partial.stat().st_blocks * 512 / file.size_bytes)
                 state = f"{100 * share:.0f} % of {size_text(file.size_bytes)}"
             if (models / BLOBS / file.sha256).exists():
-                state = "there, not linked yet"
+                state = "complete, not published yet"
             yield f"{model.id}/{file.name} ({state})"
 
 
 def wait_for(models: Path, plan: tuple[Model, ...], wait_s: float, say: Say) -> float:
-    """Wait until all files are published, at most so long, and while somebody downloads.
+    """Wait until all files are published, for at most `wait_s` and while a download is running.
 
     Returns:
         Seconds waited.
     """
     started = changed = time.monotonic()
-    said = -SAY_S
+    printed = -SAY_S
     seen: tuple[object, ...] = ()
-    while lacking := list(missing(models, plan)):
+    while unpublished := list(missing(models, plan)):
         waited_s = time.monotonic() - started
-        if (signs := (lacking, heartbeat(models))) != seen:
+        if (signs := (unpublished, heartbeat(models))) != seen:
             seen, changed = signs, time.monotonic()
         if time.monotonic() - changed >= STALL_S:
-            say(f"nobody downloads any more; without {', '.join(lacking)}")
+            say(f"no download is running; continuing without {', '.join(unpublished)}")
             break
         if waited_s >= wait_s:
-            say(f"not waiting any longer than {wait_s:.0f} s for {', '.join(lacking)}")
+            say(f"waited {wait_s:.0f} s; continuing without {', '.join(unpublished)}")
             break
-        if waited_s - said >= SAY_S:
-            said = waited_s
-            say(f"waiting for {', '.join(lacking)}; at most {wait_s - waited_s:.0f} s more")
+        if waited_s - printed >= SAY_S:
+            printed = waited_s
+            say(f"waiting for {', '.join(unpublished)}; at most {wait_s - waited_s:.0f} s more")
         time.sleep(min(POLL_S, max(0.05, wait_s - waited_s)))
     return time.monotonic() - started
 
 
 def heartbeat(models: Path) -> bytes:
-    """Read what a download that works on the volume changes every few seconds."""
+    """Read the lease, which a running download changes every few seconds."""
     with suppress(OSError):
         return (models / LEASE_FILE).read_bytes()
     return b""

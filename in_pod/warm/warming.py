@@ -1,4 +1,4 @@
-"""Warm the plan's models, as far as memory allows, and report what became of each."""
+"""Warm the plan's models as far as memory allows, and report on each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .waiting import published, wait_for
 
 @dataclass(slots=True, kw_only=True)
 class Warmed:
-    """What became of a model."""
+    """The result for a model."""
 
     id: str
     size_bytes: int
@@ -24,25 +24,25 @@ class Warmed:
     seconds: float = 0.0
     mb_per_s: float = 0.0
     resident_percent: float | None = None
-    """None where the kernel does not say: it does so to a file's owner or writer alone."""
+    """None if the kernel does not tell: only a file's owner or writer gets the truth."""
     skipped: str = ""
-    """Why it was not read; empty when it was, or was resident."""
+    """Why it was not read; empty if it was read or resident."""
 
     def __str__(self) -> str:
         share = self.resident_percent
         resident = "residency unknown" if share is None else f"{share} % resident"
         if self.skipped:
-            return f"{self.id}: left cold, {self.skipped}; {resident}"
+            return f"{self.id}: not warmed: {self.skipped}; {resident}"
         if not self.read_bytes:
-            return f"{self.id}: {size_text(self.size_bytes)} were in memory already"
+            return f"{self.id}: {size_text(self.size_bytes)} were already in memory"
         read = f"{size_text(self.read_bytes)} read in {self.seconds} s, {self.mb_per_s:.0f} MB/s"
         return f"{self.id}: {read}; {resident}"
 
 
 def warm_all(plan: tuple[Model, ...], models: Path, wait_s: float, say: Say) -> dict[str, object]:
-    """Wait, read, and report."""
+    """Wait for the models, read them and return the report."""
     waited_s = wait_for(models, plan, wait_s, say)
-    # The cgroup pays for what it reads; the node holds that, and what was there already.
+    # The cgroup is charged for what it reads; the node also holds what was resident before.
     node = int(SHARE * available_bytes())
     cgroup = int(SHARE * (limit_bytes() or available_bytes()))
     budget = min(node, cgroup)
@@ -66,17 +66,16 @@ def warm_all(plan: tuple[Model, ...], models: Path, wait_s: float, say: Say) -> 
 
 
 def warm(models: Path, model: Model, budget: int, say: Say) -> Warmed:
-    """Read a model, unless it is resident or too large for the budget."""
+    """Read a model unless it is resident or too large for the budget."""
     result = Warmed(id=model.id, size_bytes=model.size_bytes)
-    found = [published(models, model, file) for file in model.files]
-    paths = [path for path in found if path is not None]
-    if len(paths) < len(found):
+    paths = [path for file in model.files if (path := published(models, model, file)) is not None]
+    if len(paths) < len(model.files):
         result.skipped = "not published"
         return result
     cold = [(path, cold_ranges(path)) for path in paths]
     cold_bytes = sum(size for _, ranges in cold for _, size in ranges)
     if cold_bytes > budget:
-        result.skipped = f"{size_text(cold_bytes)} do not fit into {size_text(budget)} of memory"
+        result.skipped = f"{size_text(cold_bytes)} do not fit {size_text(budget)} of memory"
     else:
         started = time.monotonic()
         for path, ranges in cold:
@@ -85,9 +84,9 @@ def warm(models: Path, model: Model, budget: int, say: Say) -> Warmed:
         result.read_bytes = cold_bytes
         result.seconds = round(time.monotonic() - started, 3)
         result.mb_per_s = round(cold_bytes / 1e6 / max(result.seconds, 1e-3), 1)
-        # A page that was read twice outlives other files' pages; from memory this costs little.
+        # Pages that were read twice stay longer than other files' pages.
         for path, ranges in cold:
-            read_ranges(path, ranges, f"{model.id}, again", say)
+            read_ranges(path, ranges, f"{model.id}, second pass", say)
     pages = [resident_pages(path) for path in paths]
     if None not in pages:
         every = b"".join(page for page in pages if page is not None)

@@ -1,1 +1,1 @@
-"""What constructs are told of a cluster, and commands read without starting CDKTF."""
+"""Types of a cluster's settings, which constructs and commands read without CDKTF."""

@@ -1,4 +1,4 @@
-"""Who else uses the card, and how a window takes it from them for a while."""
+"""The GPU's tenants, and the window that borrows the GPU from them."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ _QUEUE = re.compile(r"[A-Za-z]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImmichQueues:
-    """The queues of an Immich whose jobs need its machine learning on the card.
+    """The queues of an Immich whose jobs need its machine learning on the GPU.
 
-    Without it those jobs fail at once, and are not tried again: so they are paused first.
+    Without machine learning those jobs fail at once and are not retried, so a window pauses them.
     """
 
     url: str
-    """As a pod reaches it: `http://immich-server.immich.svc.cluster.local:2283`."""
+    """Address from a pod, such as `http://immich-server.immich.svc.cluster.local:2283`."""
     api_key_secret: str | None = None
-    """Secret in the endpoint's namespace with an administrator's IMMICH_API_KEY, for the CronJob
-    that restores; left out: it cannot resume what a killed window left paused."""
+    """Secret in the endpoint's namespace with an administrator's IMMICH_API_KEY, for the restoring
+    CronJob (default: none; it cannot resume the queues that a killed window left paused)."""
     names: tuple[str, ...] = ("smartSearch", "faceDetection", "ocr")
-    """The three that call machine learning, as Immich's API spells them."""
+    """The queues that call machine learning, as Immich's API spells them."""
 
     def __post_init__(self) -> None:
-        of = "gpu_window.tenants.queues"
+        queues = "gpu_window.tenants.queues"
         require_setting(
             ADDRESS.fullmatch(self.url),
-            f"{of}.url",
+            f"{queues}.url",
             self.url,
             "http(s)://host[:port][/path], without a login",
         )
         require_setting(
             self.api_key_secret is None or DNS_NAME.fullmatch(self.api_key_secret),
-            f"{of}.api_key_secret",
+            f"{queues}.api_key_secret",
             self.api_key_secret,
             "the name of a Secret in the endpoint's namespace",
         )
         require_setting(
             self.names and len(set(self.names)) == len(self.names),
-            f"{of}.names",
+            f"{queues}.names",
             self.names,
-            "at least one, each once",
+            "at least one, without duplicates",
         )
         for name in self.names:
             require_setting(
                 _QUEUE.fullmatch(name),
-                f"{of}.names",
+                f"{queues}.names",
                 name,
-                "names as Immich's API spells them, such as 'smartSearch'",
+                "a name as Immich's API spells it, such as 'smartSearch'",
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuTenant:
-    """A Deployment that holds the card."""
+    """A Deployment that uses the GPU."""
 
     namespace: str
     deployment: str
     queues: ImmichQueues | None = None
-    """Its work, paused meanwhile; left out: it has none that would be lost."""
+    """Queues of its jobs, which a window pauses (default: none)."""
 
     def __post_init__(self) -> None:
         require_setting(
@@ -81,13 +81,13 @@ class GpuTenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuWindow:
-    """How `python -m ops window` takes the card for a while, and who gives it back."""
+    """How `python -m ops window` borrows the GPU, and what restores the tenants."""
 
     tenants: tuple[GpuTenant, ...]
-    """Scaled to 0 in this order, and back in the same."""
+    """Deployments that are scaled to 0 and restored, both in this order."""
     restore_schedule: str | None = "*/5 * * * *"
-    """Cron: how often the cluster itself looks for a window past its deadline; None: never, and
-    what a killed window took comes back with the next `python -m ops window --restore` only."""
+    """Cron schedule on which the cluster restores a window past its deadline; None disables it,
+    and only `python -m ops window --restore` restores the tenants of a killed window."""
 
     def __post_init__(self) -> None:
         schedule = self.restore_schedule
@@ -95,18 +95,18 @@ class GpuWindow:
             schedule is None or SCHEDULE.fullmatch(schedule),
             "gpu_window.restore_schedule",
             schedule,
-            "five fields of cron, as in '*/5 * * * *', or None for never",
+            "five fields of cron, such as '*/5 * * * *', or None to disable it",
         )
         require_setting(
             self.tenants,
             "gpu_window.tenants",
             self.tenants,
-            "at least one, or gpu_window=None where nobody shares the card",
+            "at least one tenant, or gpu_window=None if nothing else uses the GPU",
         )
         names = [f"{tenant.namespace}/{tenant.deployment}" for tenant in self.tenants]
         for name in names:
             require_setting(
-                names.count(name) == 1, "gpu_window.tenants", name, "each of them once"
+                names.count(name) == 1, "gpu_window.tenants", name, "each Deployment once"
             )
         with_queues = [
             name
@@ -117,5 +117,5 @@ class GpuWindow:
             len(with_queues) <= 1,
             "gpu_window.tenants.queues",
             with_queues,
-            "at most one tenant with queues: there is one IMMICH_API_KEY",
+            "at most one tenant with queues, because there is one IMMICH_API_KEY",
         )

@@ -1,20 +1,20 @@
-"""The labels and annotations by which the objects of the endpoint are known."""
+"""Labels and annotations of the endpoint's objects."""
 
 from __future__ import annotations
 
 APP = "llama-cpp"
 ENDPOINT = "llama-swap"
-"""The component that serves the models, whichever front end runs."""
+"""The component of the serving pod, whichever front end runs."""
 CONFIG_ANNOTATION = "checksum/config"
 WARM_UP_ANNOTATION = "checksum/warm-up"
 
 
 def labels(component: str) -> dict[str, str]:
-    """Label an object of one component with Kubernetes' recommended labels.
+    """Make Kubernetes' recommended labels for an object.
 
     Args:
-        component: `ENDPOINT`, `model-download` or `models`. Selectors match on it, so it never
-            changes.
+        component: `ENDPOINT`, `model-download` or `models`. It never changes: selectors match on
+            it.
     """
     return {
         "app.kubernetes.io/name": component,
@@ -24,5 +24,5 @@ def labels(component: str) -> dict[str, str]:
 
 
 def selector(component: str) -> dict[str, str]:
-    """Select the pods of one component: the labels that no release or tool changes."""
+    """Make the selector of a component's pods, from the labels that no release or tool changes."""
     return {"app.kubernetes.io/name": component, "app.kubernetes.io/part-of": APP}

@@ -1,4 +1,4 @@
-"""Where the models' volume lives: an NFS export, or the GPU node's own SSD."""
+"""The storage of the models' volume: an NFS export, or the GPU node's SSD."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsStorage:
-    """Path A: the volume is an NFS export that every node can mount."""
+    """An NFS export that every node can mount."""
 
     server: str
-    """IP address of the NFS server. A name would need the node's resolver, which is not the
-    cluster's."""
+    """IP address of the NFS server; the node's resolver does not know the cluster's names."""
     path: str
     mount_options: tuple[str, ...] = ("nfsvers=4.1", "hard", "nconnect=8", "noatime")
-    """`hard`: a soft mount answers a slow server with I/O errors in the middle of a model."""
+    """`hard`, because a soft mount turns a slow server into I/O errors in the middle of a
+    model."""
 
     def __post_init__(self) -> None:
         try:
@@ -32,12 +32,12 @@ class NfsStorage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSsdStorage:
-    """Path B: the volume is a directory on the GPU node's own SSD."""
+    """A directory on the GPU node's SSD."""
 
     node: str
-    """The node's `kubernetes.io/hostname`; every pod with the volume is scheduled there."""
+    """The node's `kubernetes.io/hostname`; every pod with the volume runs there."""
     path: str
-    """A directory that exists on that node."""
+    """An existing directory of that node."""
 
     def __post_init__(self) -> None:
         require_setting(bool(_NODE.fullmatch(self.node)), "storage.node", self.node, "a host name")

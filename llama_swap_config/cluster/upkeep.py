@@ -1,4 +1,4 @@
-"""When the volume is verified and pruned."""
+"""The schedule on which the volume is verified and pruned."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from llama_swap_config.errors import require_setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upkeep:
-    """When and how the volume is looked after."""
+    """When and how the volume is verified and pruned."""
 
     schedule: str = "17 4 * * 0"
-    """Cron, in the time zone of the kube-controller-manager."""
+    """Cron schedule, in the time zone of the kube-controller-manager."""
     verify_rate_mb_s: int = 40
-    """Megabytes a second at most: serving comes first."""
+    """Megabytes a second at most; serving has priority."""
     quarantine: bool = True
-    """Whether a wrong file is set aside and brought anew; the Job fails either way, to be seen."""
+    """Whether a corrupt file is set aside and downloaded again; the Job fails in either case, so
+    that it is noticed."""
     prune_grace_h: int = 168
-    """Hours that a file stays after the last registry that named it: a rollback is free."""
+    """Hours that an unused file stays, so that a rollback needs no download."""
 
     def __post_init__(self) -> None:
         require_setting(
             SCHEDULE.fullmatch(self.schedule),
             "upkeep.schedule",
             self.schedule,
-            "five fields of cron, as in '17 4 * * 0'",
+            "five fields of cron, such as '17 4 * * 0'",
         )
         for name in ("verify_rate_mb_s", "prune_grace_h"):
             value = getattr(self, name)

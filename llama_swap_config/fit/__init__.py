@@ -1,1 +1,1 @@
-"""Whether models fit a node: card, memory, disk and time."""
+"""Whether models fit a node: VRAM, host memory, disk and load time."""

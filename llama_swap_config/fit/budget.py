@@ -1,4 +1,4 @@
-"""The budget: whether a registry runs on this card, engine and node, known before the merge."""
+"""The budget: whether a registry runs on this card, engine and node, checked before a merge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.engine import check_engine
 from llama_swap_config.fit.host import check_host
-from llama_swap_config.fit.remedies import largest_context, ways_out
+from llama_swap_config.fit.remedies import largest_context, smallest_changes
 from llama_swap_config.fit.residency import Residency, Residents
 from llama_swap_config.fit.vram import resident
 from llama_swap_config.front_ends import FRONT_ENDS
@@ -18,11 +18,11 @@ from llama_swap_config.lock.locked import LockedModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """What the models have to run on."""
+    """The node that runs the models."""
 
     card: Card
     engine_build: int
-    """The build of llama.cpp in the image."""
+    """Build of llama.cpp in the image."""
     front_end: FrontEndName
     llama_swap: LlamaSwapSettings
     storage_size_gib: int
@@ -30,20 +30,20 @@ class Node:
 
     @property
     def machine(self) -> Machine:
-        """What a model's memory depends on."""
+        """The card and the engine, on which a model's VRAM depends."""
         return Machine(card=self.card, engine_build=self.engine_build)
 
 
 def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Residents:
-    """Refuse a registry that does not run, and work out what may be resident together.
+    """Check that a registry runs, and compute which models may be resident together.
 
     Args:
         models: The locked registry.
         residency: The operator's choice.
-        node: What there is.
+        node: The node.
 
     Raises:
-        ConfigError: the first thing that does not hold, with its numbers and a way out.
+        ConfigError: the first check that fails, with its numbers and a remedy.
     """
     for locked in models:
         check_engine(
@@ -53,7 +53,7 @@ def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: No
         )
         check_fits_alone(locked, node.machine)
     front_end = FRONT_ENDS[node.front_end]
-    found = front_end.residents(models, residency, node.machine)
+    residents = front_end.residents(models, residency, node.machine)
     check_host(
         models,
         storage_size_gib=node.storage_size_gib,
@@ -62,30 +62,30 @@ def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: No
         health_check_timeout_s=(
             node.llama_swap.health_check_timeout_s if front_end.ends_slow_loads else None
         ),
-        together=found.together,
+        together=residents.together,
     )
-    return found
+    return residents
 
 
 def check_fits_alone(locked: LockedModel, machine: Machine) -> None:
-    """Refuse a model that what is free of the card cannot hold.
+    """Check that a model fits the free part of the card.
 
     Raises:
-        ConfigError: with the largest context that fits, and whether a smaller projector or cache
-            would do instead.
+        ConfigError: when it does not; with the largest context that fits, and whether a smaller
+            projector or cache would fit.
     """
     card = machine.card
     needed = resident(locked, machine).total_mib
     if needed <= card.free_mib:
         return
     model = locked.model
-    most = largest_context(model, locked.weights_header, locked.projector_header, machine)
-    ways = ways_out(locked, machine)
-    short = f"it needs {needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
-    if most is None:
-        allowed = f"none with these files: {short}"
-        remedy = ways or "choose a smaller quantisation or a larger card"
+    largest = largest_context(model, locked.weights_header, locked.projector_header, machine)
+    changes = smallest_changes(locked, machine)
+    need = f"it needs {needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
+    if largest is None:
+        expected = f"a model that fits: {need}"
+        remedy = f"Use {changes}" if changes else "Choose a smaller quantisation or a larger card"
     else:
-        allowed = f"at most {most}; {short}"
-        remedy = f"lower it, or {ways}" if ways else "lower it"
-    raise model.error("context", model.context, allowed, remedy)
+        expected = f"at most {largest}: {need}"
+        remedy = f"Lower it, or use {changes}" if changes else "Lower it"
+    raise model.error("context", model.context, expected, remedy)

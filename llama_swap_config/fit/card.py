@@ -1,4 +1,4 @@
-"""The card: what of its memory models may take."""
+"""The card, and how much of its memory models may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from llama_swap_config.errors import ConfigError, require_setting
 
 USABLE_MIB = {"Tesla-T4": 14912}
-"""Product, as the node's label `nvidia.com/gpu.product` says it -> MiB that CUDA hands out.
+"""Product, as in the node's label `nvidia.com/gpu.product` -> MiB that CUDA can allocate.
 
 Tesla-T4: the log of `ggml_cuda_init`; never the 15360 of nvidia-smi. A driver of the R450 series
 showed 15110, so confirm it on the node: `nvidia-smi --query-gpu=memory.total,memory.reserved`.
@@ -16,42 +16,42 @@ showed 15110, so confirm it on the node: `nvidia-smi --query-gpu=memory.total,me
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoTenant:
-    """Another program on the same card, which Kubernetes shares by time and not by memory."""
+    """Another program on the same card: Kubernetes shares its time, not its memory."""
 
     name: str
     peak_mib: int
-    """The most that it ever takes, not what it takes when idle."""
+    """Its peak use, not its idle use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A GPU and what is left of it.
+    """A GPU and the memory that is left for models.
 
     Raises:
-        ConfigError: for a product without a known size, a number that is none, and co-tenants
-            that leave nothing.
+        ConfigError: when the product has no known size, a field is not a number, or the
+            co-tenants leave no memory.
     """
 
     product: str
     usable_mib: int = -1
-    """What CUDA can hand out; left out (-1): what `USABLE_MIB` says of the product."""
+    """MiB that CUDA can allocate (default: the product's in `USABLE_MIB`)."""
     co_tenants: tuple[CoTenant, ...] = ()
-    """Who else is on the card; left out: nobody."""
+    """Other programs on the card (default: none)."""
     floor_mib: int = 0
-    """What has to stay free beside all of them."""
+    """MiB to keep free beside all of them."""
     cuda_context_mib: int = 192
-    """One process's CUDA context and cuBLAS pools: 125 worked back from a T4, 167 to 173 seen on
-    an RTX of 8 GB. A budget takes more than either."""
+    """CUDA context and cuBLAS pools of one process: 125 derived from a T4's log, 167 to 173 seen
+    on an RTX of 8 GB. The default is above both."""
     vision_pools_mib: int = 64
-    """What an F16 projector's products add to the pools; an allowance, not measured."""
+    """MiB that an F16 projector's products add to the pools; an allowance, not measured."""
 
     def __post_init__(self) -> None:
         if self.usable_mib == -1:
             if self.product not in USABLE_MIB:
                 raise ConfigError.of(
                     "settings", "gpu.product", self.product,
-                    allowed=f"{', '.join(USABLE_MIB)}, or any with its own usable_mib",
-                    remedy="add usable_mib, as ggml_cuda_init logs it",
+                    expected=f"{', '.join(USABLE_MIB)}, or another product with usable_mib",
+                    remedy="Set usable_mib to what ggml_cuda_init logs",
                 )  # fmt: skip
             object.__setattr__(self, "usable_mib", USABLE_MIB[self.product])
         for name, least in (
@@ -63,45 +63,46 @@ class Card:
             value = getattr(self, name)
             require_setting(
                 type(value) is int and value >= least, f"gpu.{name}", value,
-                f"a whole number, at least {least}",
+                f"a whole number of at least {least}",
             )  # fmt: skip
         names = [tenant.name for tenant in self.co_tenants]
         for tenant in self.co_tenants:
             require_setting(
                 type(tenant.peak_mib) is int and tenant.peak_mib >= 1,
                 f"gpu.co_tenants {tenant.name!r} peak_mib", tenant.peak_mib,
-                "a whole number, at least 1",
+                "a whole number of at least 1",
             )  # fmt: skip
             require_setting(
                 bool(tenant.name) and names.count(tenant.name) == 1,
-                "gpu.co_tenants", tenant.name, "each name once",
+                "gpu.co_tenants", tenant.name, "unique names",
             )  # fmt: skip
         require_setting(
             self.free_mib > 0, "gpu.co_tenants", self.share,
-            "tenants and a floor that leave memory for a model",
+            "co-tenants and a floor_mib that leave memory for a model",
         )  # fmt: skip
 
     @property
     def free_mib(self) -> int:
-        """What the models may take together."""
-        return self.usable_mib - self.floor_mib - sum(each.peak_mib for each in self.co_tenants)
+        """MiB that the models may use together."""
+        return (
+            self.usable_mib - self.floor_mib - sum(tenant.peak_mib for tenant in self.co_tenants)
+        )
 
     @property
     def share(self) -> str:
-        """How `free_mib` comes about, in words."""
-        taken = [f"{each.name} {each.peak_mib}" for each in self.co_tenants]
+        """How `free_mib` is computed, in words."""
+        taken = [f"{tenant.name} {tenant.peak_mib}" for tenant in self.co_tenants]
         if self.floor_mib:
             taken.append(f"floor {self.floor_mib}")
         if not taken:
             return f"{self.usable_mib} MiB of {self.product}"
-        less = ", ".join(taken)
-        return f"{self.free_mib} MiB ({self.usable_mib} of {self.product} less {less})"
+        return f"{self.free_mib} MiB ({self.usable_mib} of {self.product} less {', '.join(taken)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a model's memory depends on beside the model: the card, and the engine on it."""
+    """The card and the engine: what a model's VRAM depends on beside the model."""
 
     card: Card
     engine_build: int
-    """The build of llama.cpp: its compute buffer grew after 10524."""
+    """Build of llama.cpp; its compute buffer grew after 10524."""

@@ -1,6 +1,6 @@
-"""What the pinned llama-server makes of a model: nothing, something else, or silence.
+"""What the pinned llama-server would do wrong with a model.
 
-Each check stands for a failure that the engine itself reports late, or not at all.
+Each check stands for a failure that the engine reports late or never.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 
 FIRST_BUILD = {"qwen3": 10524, "qwen3vl": 10524}
-"""Architecture -> a build of llama.cpp from which on all of it is known to hold.
+"""Architecture -> the first build of llama.cpp that is known to support it.
 
-An older build answers a newer architecture with fluent nonsense and no error (llama.cpp #27164).
-These two are older than 10524, but the flags that are rendered and the compute buffer that
-fit/vram.py predicts are known from there on. A hybrid with recurrent layers, sliding windows or
-experts has another KV cache, and needs its formula there first.
+An older build answers with fluent nonsense and no error (llama.cpp #27164). Both architectures are
+older than 10524, but the rendered flags and the compute buffer of fit/vram.py are verified only
+from that build on. A hybrid with recurrent layers, sliding windows or experts has another KV cache
+and needs its formula in fit/vram.py first.
 """
 _BLOCK = 32
-"""Elements of a quantised block: a row of the cache is a whole number of them."""
+"""Elements of a quantised block; a row of the cache is a whole number of blocks."""
 
 
 def check_engine(locked: LockedModel, *, engine_build: int, gpu_layers: int) -> None:
-    """Refuse what the engine would do wrong, or do differently from what the registry says.
+    """Check that the engine serves a model as the registry declares it.
 
     Args:
         locked: A model and its headers.
-        engine_build: The build of llama.cpp in the image.
+        engine_build: Build of llama.cpp in the image.
         gpu_layers: `-ngl`.
 
     Raises:
-        ConfigError: naming the model, the field and the way out.
+        ConfigError: when it does not; names the model, the field and the remedy.
     """
     model, weights = locked.model, locked.weights_header
     _check_architecture(model, weights, engine_build)
     if gpu_layers <= weights.layers:
         raise model.error(
             "gpu_layers", gpu_layers,
-            f"at least {weights.layers + 1}: all layers and the output on the card",
-            "raise llama_swap.server.gpu_layers in stacks/production.py",
+            f"at least {weights.layers + 1} (all layers and the output on the card)",
+            "Raise llama_swap.server.gpu_layers in stacks/production.py",
         )  # fmt: skip
     if locked.projector_header is not None:
         _check_projector(model, weights, locked.projector_header)
@@ -53,15 +53,15 @@ def _check_architecture(model: Model, weights: WeightsHeader, engine_build: int)
     first = FIRST_BUILD.get(weights.architecture)
     if first is None:
         raise model.error(
-            "architecture", weights.architecture, ", ".join(FIRST_BUILD),
-            "add it with its first build to llama_swap_config/fit/engine.py, after a look at "
-            "what its KV cache holds",
+            "architecture", weights.architecture, f"one of {', '.join(FIRST_BUILD)}",
+            "Add it with its first build to llama_swap_config/fit/engine.py after checking its "
+            "KV cache",
         )  # fmt: skip
     if engine_build < first:
         raise model.error(
             "architecture", weights.architecture,
-            f"what build {engine_build} of llama.cpp knows; this one needs {first}",
-            "pin a newer llama_swap_image and its engine_build",
+            f"one that build {engine_build} of llama.cpp supports; this one needs {first}",
+            "Pin a newer llama_swap_image and its engine_build",
         )  # fmt: skip
 
 
@@ -72,8 +72,8 @@ def _check_projector(model: Model, weights: WeightsHeader, projector: ProjectorH
     ):
         if value != wanted:
             raise model.error(
-                f"projector's {name}", value, f"the weights' own, {wanted}",
-                "lock the projector of the same model",
+                f"projector's {name}", value, f"{wanted}, as in the weights",
+                "Lock the projector of the same model",
             )  # fmt: skip
 
 
@@ -82,9 +82,9 @@ def _check_context(model: Model, weights: WeightsHeader) -> None:
     if model.context // slots > weights.train_context:
         raise model.error(
             "context", model.context,
-            f"at most {weights.train_context * slots}, what the model was trained for "
-            f"({weights.train_context}) in each slot: llama-server caps it without a word",
-            "lower it",
+            f"at most {weights.train_context * slots}: the model was trained for "
+            f"{weights.train_context} tokens a slot, and llama-server caps the context silently",
+            "Lower it",
         )  # fmt: skip
 
 
@@ -92,28 +92,28 @@ def _check_flags(model: Model) -> None:
     if switched_on(model.extra_args, "--no-kv-offload"):
         raise model.error(
             "extra_args", "--no-kv-offload", "the KV cache on the card",
-            "remove it: attention would run on the CPU; lower context or quantise the cache",
+            "Remove it: attention would run on the CPU. Lower context or quantise the cache",
         )  # fmt: skip
     if "--embedding" in map(spelling, model.extra_args) and "--pooling" not in model.extra_args:
         raise model.error(
             "extra_args", "--embedding", "--embedding with --pooling",
-            "add --pooling and the kind that the model's card names",
+            "Add --pooling and the kind that the model card names",
         )  # fmt: skip
 
 
 def _check_kv_cache(model: Model, weights: WeightsHeader) -> None:
-    # The model has checked that both types are alike: a mixed cache has no fused kernel.
+    # Model checks that both types are the same.
     if model.kv_cache_type_k in ("f16", "bf16"):
         return
     for name, size in (("key", weights.key_size), ("value", weights.value_size)):
         if size % _BLOCK:
             raise model.error(
                 f"kv_cache_type_{name[0]}", model.kv_cache_type_k,
-                f"f16, bf16: its {name}s have {size} elements a head, no multiple of {_BLOCK}",
-                "choose one of them",
+                f"f16 or bf16: {size} elements a {name} are not a multiple of {_BLOCK}",
+                "Choose one of them",
             )  # fmt: skip
 
 
 def can_quantise_kv(weights: WeightsHeader) -> bool:
-    """Whether q8_0 and q4_0 can hold a head of this model."""
+    """Whether q8_0 and q4_0 can store a head of this model."""
     return weights.key_size % _BLOCK == 0 and weights.value_size % _BLOCK == 0

@@ -1,4 +1,4 @@
-"""Disk, host memory and time: what the models need of the node beside its card."""
+"""Disk, host memory and load time: what the models need of the node beside its card."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from llama_swap_config.lock.locked import LockedModel
 GIB = 2**30
 PROCESS_MIB = 1024
 """Host memory of one llama-server beside its files and its cached prompts: the token embedding
-(334 MiB in a model of 8 B), a raw image (25 MiB), CUDA's own. An allowance, not measured."""
+(334 MiB in a model of 8 B), a raw image (25 MiB), CUDA. An allowance, not measured."""
 LOAD_BYTES_PER_S = 62.5e6
-"""Half of a 1 Gbit/s line: what a load from NFS gets when another client takes the other half."""
+"""Half of a 1 Gbit/s line: the rate of a load from NFS while another client uses the rest."""
 
 
 def disk_bytes(models: tuple[LockedModel, ...]) -> int:
     """Bytes on the volume while the largest model is replaced.
 
-    A new version is whole beside the old one before the link moves, and the old one stays until
-    it is pruned.
+    The new version is complete before its link moves, and the old one stays until it is pruned.
     """
     files = {file.sha256: file.size_bytes for locked in models for file in locked.files}
     return sum(files.values()) + _largest(models).size_bytes
@@ -28,10 +27,10 @@ def disk_bytes(models: tuple[LockedModel, ...]) -> int:
 def host_memory_mib(
     models: tuple[LockedModel, ...], *, cache_ram_mib: int, together: int
 ) -> float:
-    """MiB that the serving pod's limit has to hold.
+    """MiB that the serving pod's memory limit has to cover.
 
-    The files of the model that loads, whose pages count against the pod; and for each llama-server
-    that may run its cached prompts and itself.
+    That is the files of the model that loads, whose pages count against the pod, and for each
+    llama-server its cached prompts and the process itself.
 
     Args:
         models: The locked registry.
@@ -51,42 +50,42 @@ def check_host(
     health_check_timeout_s: int | None,
     together: int,
 ) -> None:
-    """Refuse settings under which a download, a load or the pod would fail.
+    """Check that downloads, loads and the pod work with these settings.
 
     Args:
         models: The locked registry.
         storage_size_gib: The volume's size.
         memory_limit_gib: The serving pod's memory limit.
         cache_ram_mib: `--cache-ram` of each llama-server.
-        health_check_timeout_s: How long the front end waits for a load; None: for ever.
+        health_check_timeout_s: Seconds that the front end waits for a load; None for no limit.
         together: How many models may be resident at once.
 
     Raises:
-        ConfigError: naming the setting and what it has to be at least.
+        ConfigError: when a setting is too low; names it and its least value.
     """
     largest = _largest(models)
     disk = disk_bytes(models)
     if storage_size_gib * GIB < disk:
         raise _error(
             "storage_size_gib", storage_size_gib,
-            f"at least {math.ceil(disk / GIB)}: {(disk - largest.size_bytes) / GIB:.1f} GiB of "
+            f"at least {math.ceil(disk / GIB)} ({(disk - largest.size_bytes) / GIB:.1f} GiB of "
             f"files, and {largest.size_bytes / GIB:.1f} more while {largest.model.id!r} is "
-            "replaced by a new version",
+            "replaced by a new version)",
         )  # fmt: skip
     memory = host_memory_mib(models, cache_ram_mib=cache_ram_mib, together=together)
     if memory_limit_gib * 1024 < memory:
         raise _error(
             "resources.memory_limit_gib", memory_limit_gib,
-            f"at least {math.ceil(memory / 1024)}: {largest.size_bytes / GIB:.1f} GiB of pages "
-            f"while {largest.model.id!r} loads, and {cache_ram_mib} MiB of prompts and "
-            f"{PROCESS_MIB} of its own for each of {together}",
+            f"at least {math.ceil(memory / 1024)} ({largest.size_bytes / GIB:.1f} GiB of pages "
+            f"while {largest.model.id!r} loads, and for each of {together} models "
+            f"{cache_ram_mib} MiB of cached prompts and {PROCESS_MIB} MiB for the process)",
         )  # fmt: skip
     load_s = largest.size_bytes / LOAD_BYTES_PER_S
     if health_check_timeout_s is not None and health_check_timeout_s < load_s:
         raise _error(
             "llama_swap.health_check_timeout_s", health_check_timeout_s,
-            f"at least {math.ceil(load_s)}: {largest.model.id!r} at "
-            f"{LOAD_BYTES_PER_S / 1e6:g} MB/s, half of a 1 Gbit/s line",
+            f"at least {math.ceil(load_s)} ({largest.model.id!r} at "
+            f"{LOAD_BYTES_PER_S / 1e6:g} MB/s, half of a 1 Gbit/s line)",
         )  # fmt: skip
 
 
@@ -94,7 +93,7 @@ def _largest(models: tuple[LockedModel, ...]) -> LockedModel:
     return max(models, key=lambda locked: locked.size_bytes)
 
 
-def _error(setting: str, value: object, allowed: str) -> ConfigError:
+def _error(setting: str, value: object, expected: str) -> ConfigError:
     return ConfigError.of(
-        "settings", setting, value, allowed=allowed, remedy="raise it in stacks/production.py"
+        "settings", setting, value, expected=expected, remedy="Raise it in stacks/production.py"
     )

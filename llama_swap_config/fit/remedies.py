@@ -1,4 +1,4 @@
-"""The ways out for a model that does not fit the card, computed and not guessed."""
+"""Computed remedies for a model that does not fit the card."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _F16 = 2
 def largest_context(
     model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, machine: Machine
 ) -> int | None:
-    """Find the largest context, a multiple of 256, with which a model fits what is free.
+    """Find the largest context, a multiple of 256, with which a model fits the card.
 
     Returns:
-        Tokens; None where not even one image, or 256 tokens in each slot, fit.
+        Tokens; None where not even one image, or 256 tokens for each slot, fit.
     """
     slots = model.parallel_slots
-    # The model itself refuses a context that one image fills.
+    # Model refuses a context that one image fills.
     least = ((model.image_max_tokens or 0) + 1) * slots
     low = -(-least // CELLS)
     high = max(low, weights.train_context * (1 if is_unified(model) else slots) // CELLS)
@@ -46,11 +46,11 @@ def largest_context(
 
 
 def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
-    """Predict the header of the Q8_0 file that may lie beside an F16 one.
+    """Predict the header of the Q8_0 version of an F16 projector.
 
-    The matrices of the layers and the merger shrink to 34/64; the position and patch embeddings
-    stay, and so do rows that are no multiple of 32, as those of a feed-forward width of 4304.
-    0.6 % and 0.9 % below the two published pairs of Qwen3-VL.
+    The matrices of the layers and the merger shrink to 34/64. The position and patch embeddings
+    stay as they are, and so do rows that are not a multiple of 32, such as those of a feed-forward
+    width of 4304. The result is 0.6 % and 0.9 % below the two published pairs of Qwen3-VL.
     """
     side = projector.image_px // max(projector.patch_px, 1)
     kept = 4 * side**2 * projector.width + 2 * _F16 * 3 * projector.patch_px**2 * projector.width
@@ -61,32 +61,32 @@ def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
     return replace(projector, tensor_bytes=round(shrunk))
 
 
-def ways_out(locked: LockedModel, machine: Machine) -> str:
-    """Say what would make a model fit with its context as it is; empty: nothing that is known.
+def smallest_changes(locked: LockedModel, machine: Machine) -> str:
+    """Name the smallest changes with which a model fits at its present context.
 
-    The smallest loss that is enough: a Q8_0 projector or cache, both, and only then a q4_0 cache.
+    A Q8_0 projector or cache, then both, then a q4_0 cache; empty where none of them is enough.
     """
     model, weights, projector = locked.model, locked.weights_header, locked.projector_header
-    same = model.kv_cache_type_k
+    present = model.kv_cache_type_k
     smaller = None
     if projector is not None and model.projector in ("F16", "BF16"):
         smaller = as_q8_0(projector)
 
-    def tried(kv: KvCacheType, of: ProjectorHeader | None) -> list[str]:
+    def attempt(kv: KvCacheType, header: ProjectorHeader | None) -> list[str]:
         changed = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
-        total = predict(changed, weights, of, machine).total_mib
-        words = ["projector Q8_0"] if of is not projector else []
-        words += [f"KV cache {kv}"] if kv != same else []
+        total = predict(changed, weights, header, machine).total_mib
+        words = ["projector Q8_0"] if header is not projector else []
+        words += [f"KV cache {kv}"] if kv != present else []
         fits = total <= machine.card.free_mib
         return [f"{' with '.join(words)} ({total:.0f} MiB)"] if fits else []
 
-    found = [] if smaller is None else tried(same, smaller)
+    remedies = [] if smaller is None else attempt(present, smaller)
     if not can_quantise_kv(weights):
-        return "".join(found)
+        return "".join(remedies)
     kv_types: tuple[KvCacheType, ...] = ("q8_0", "q4_0")
-    for kv in kv_types[kv_types.index(same) + 1 :] if same in kv_types else kv_types:
-        if not found or kv == "q8_0":
-            found += tried(kv, projector)
-        if not found and smaller is not None:
-            found += tried(kv, smaller)
-    return " or ".join(found)
+    for kv in kv_types[kv_types.index(present) + 1 :] if present in kv_types else kv_types:
+        if not remedies or kv == "q8_0":
+            remedies += attempt(kv, projector)
+        if not remedies and smaller is not None:
+            remedies += attempt(kv, smaller)
+    return " or ".join(remedies)

@@ -1,7 +1,7 @@
-"""Which models may be on the card together: the operator's choice, made exact by bytes.
+"""Which models may be on the card together: the operator's choice, checked by bytes.
 
-llama-swap knows nothing of memory; what it may load together has to be declared, so it is computed
-here. A set allows each of its subsets.
+llama-swap does not know memory, so the sets that it may load together are computed here. A set
+also allows its subsets.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from llama_swap_config.fit.vram import resident
 from llama_swap_config.lock.locked import LockedModel
 
 MOST_MODELS = 12
-"""Models of which all sets are tried: 4,096 of them. A thirteenth would double them, and a matrix
-of hundreds of sets is read by nobody."""
+"""Models of which all sets are tried: 4,096 sets. Each further model doubles them, and nobody
+reads a matrix of hundreds of sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneAtATime:
-    """A request for another model ends the one that is loaded."""
+    """A request for another model unloads the present one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsManyAsFit:
-    """Every set of models that fits the card; a load ends as few as it can."""
+    """Any set of models that fits the card; a load unloads as few as possible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedSets:
-    """The sets that the operator names; a model in none of them is alone when it runs.
+    """The sets that the operator names; a model in no set runs alone.
 
     Raises:
-        ConfigError: for a set of fewer than two models, and a model twice in one set.
+        ConfigError: when a set has fewer than two models, or the same model twice.
     """
 
     sets: tuple[tuple[str, ...], ...]
     """Ids that may be resident together."""
 
     def __post_init__(self) -> None:
-        for each in self.sets:
-            if isinstance(each, str) or len(each) < 2 or len(set(each)) < len(each):
+        for ids in self.sets:
+            if isinstance(ids, str) or len(ids) < 2 or len(set(ids)) < len(ids):
                 raise ConfigError.of(
-                    "residency", "a set", each, allowed="two or more different model ids",
-                    remedy="correct it in llama_swap_config/registry.py",
+                    "residency", "a set", ids, expected="two or more different model ids",
+                    remedy="Correct it in llama_swap_config/registry.py",
                 )  # fmt: skip
 
 
@@ -53,12 +53,12 @@ Residency = OneAtATime | AsManyAsFit | NamedSets
 ONE_AT_A_TIME = OneAtATime()
 
 Sets = tuple[tuple[str, ...], ...]
-"""The largest sets of two and more models, their ids in the registry's order."""
+"""The largest sets of two or more models, with their ids in the registry's order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residents:
-    """What a front end may hold on the card; left out: one model at a time."""
+    """What a front end may keep on the card (default: one model at a time)."""
 
     sets: Sets = ()
     """For llama-swap."""
@@ -67,7 +67,7 @@ class Residents:
 
     @property
     def together(self) -> int:
-        """The most models at once."""
+        """Largest number of models at once."""
         return max([self.models_max, *map(len, self.sets)])
 
 
@@ -75,19 +75,19 @@ ONE_RESIDENT = Residents()
 
 
 def resident_sets(models: tuple[LockedModel, ...], residency: Residency, machine: Machine) -> Sets:
-    """Work out which models may be resident together.
+    """Compute which models may be resident together.
 
     Args:
         models: The locked registry, each of which fits alone.
         residency: The operator's choice.
-        machine: What there is.
+        machine: The card and the engine.
 
     Returns:
-        Sets that all fit; none: one model at a time.
+        Sets that fit; empty for one model at a time.
 
     Raises:
-        ConfigError: for a named set that does not fit or names no model, and for more models than
-            all sets of which can be tried.
+        ConfigError: when a named set does not fit or names an unknown model, or there are more
+            than `MOST_MODELS` models.
     """
     match residency:
         case OneAtATime():
@@ -99,12 +99,12 @@ def resident_sets(models: tuple[LockedModel, ...], residency: Residency, machine
 
 
 def totals_mib(models: tuple[LockedModel, ...], machine: Machine) -> dict[str, float]:
-    """What each model takes of the card, in MiB."""
+    """VRAM of each model, in MiB."""
     return {locked.model.id: resident(locked, machine).total_mib for locked in models}
 
 
 def any_that_fit(totals: Mapping[str, float], free_mib: float) -> int:
-    """The largest number of models of which any so many fit together; at least 1."""
+    """Largest number n for which any n models fit together; at least 1."""
     count, taken = 0, 0.0
     for total in sorted(totals.values(), reverse=True):
         taken += total
@@ -115,10 +115,10 @@ def any_that_fit(totals: Mapping[str, float], free_mib: float) -> int:
 
 
 def models_max(models: tuple[LockedModel, ...], residency: Residency, machine: Machine) -> int:
-    """How many models llama-server's own router may hold: it counts them, and knows no sets.
+    """Compute how many models llama-server's router may load: it counts models and has no sets.
 
     Raises:
-        ConfigError: for named sets, and where not every two models fit.
+        ConfigError: when sets are named, or not every two models fit.
     """
     if isinstance(residency, OneAtATime):
         return 1
@@ -126,48 +126,50 @@ def models_max(models: tuple[LockedModel, ...], residency: Residency, machine: M
     count = any_that_fit(totals, machine.card.free_mib)
     if isinstance(residency, AsManyAsFit) and (count > 1 or len(models) == 1):
         return count
-    # Reached by named sets too, which the router cannot tell apart.
-    pair = sorted(totals.items(), key=lambda each: -each[1])[:2]
+    # Named sets come here too: the router cannot tell them apart.
+    pair = sorted(totals.items(), key=lambda total: -total[1])[:2]
     needed = " + ".join(f"{model_id} {total:.0f}" for model_id, total in pair)
-    fact = f"here any {count}" if count > 1 else f"{needed} do not in {machine.card.free_mib} MiB"
+    free_mib = machine.card.free_mib
+    fact = f"here any {count}" if count > 1 else f"{needed} MiB do not fit {free_mib} MiB"
     raise ConfigError.of(
         "residency", "RESIDENCY", type(residency).__name__,
-        allowed="OneAtATime() with the front end llama-server, or AsManyAsFit() where any two "
+        expected="OneAtATime() with the front end llama-server, or AsManyAsFit() where any two "
         f"models fit together ({fact})",
-        remedy="choose one of them, or the front end llama-swap",
+        remedy="Choose one of them, or the front end llama-swap",
     )  # fmt: skip
 
 
 def _named(models: tuple[LockedModel, ...], residency: NamedSets, machine: Machine) -> Sets:
     totals = totals_mib(models, machine)
     order = {model_id: place for place, model_id in enumerate(totals)}
-    for each in residency.sets:
-        for model_id in each:
+    for ids in residency.sets:
+        for model_id in ids:
             if model_id not in totals:
                 raise ConfigError.of(
                     "residency", "a set's model", model_id,
-                    allowed=f"ids of the registry: {', '.join(totals)}",
-                    remedy="correct it in llama_swap_config/registry.py",
+                    expected=f"an id of the registry: {', '.join(totals)}",
+                    remedy="Correct it in llama_swap_config/registry.py",
                 )  # fmt: skip
-        _check_fits(each, totals, machine.card)
-    sets = [tuple(sorted(each, key=order.__getitem__)) for each in residency.sets]
+        _check_fits(ids, totals, machine.card)
+    sets = [tuple(sorted(ids, key=order.__getitem__)) for ids in residency.sets]
     largest = [ids for ids in sets if not any(set(ids) < set(other) for other in sets)]
     return tuple(dict.fromkeys(largest))
 
 
 def _check_fits(ids: tuple[str, ...], totals: Mapping[str, float], card: Card) -> None:
-    needed = sum(totals[each] for each in ids)
+    needed = sum(totals[model_id] for model_id in ids)
     if needed <= card.free_mib:
         return
-    parts = " + ".join(f"{each} {totals[each]:.0f}" for each in ids)
-    # What has to go is the smallest model whose absence is enough, else the largest.
-    enough = [each for each in ids if needed - totals[each] <= card.free_mib]
-    out = min(enough or ids, key=lambda each: totals[each] if enough else -totals[each])
+    parts = " + ".join(f"{model_id} {totals[model_id]:.0f}" for model_id in ids)
+    # Name the smallest model whose removal is enough, else the largest.
+    enough = [model_id for model_id in ids if needed - totals[model_id] <= card.free_mib]
+    sign = 1 if enough else -1
+    out = min(enough or ids, key=lambda model_id: sign * totals[model_id])
     raise ConfigError.of(
         "residency", "a set", ids,
-        allowed=f"what fits into {card.share}; this one needs {needed:.0f} "
+        expected=f"a set that fits {card.share}: this one needs {needed:.0f} "
         f"({parts}), {needed - card.free_mib:.0f} too many",
-        remedy=f"leave {out!r} out, or lower a context (`python -m ops fit`)",
+        remedy=f"Remove {out!r}, or lower a context (`python -m ops fit`)",
     )  # fmt: skip
 
 
@@ -180,16 +182,16 @@ def _as_many_as_fit(totals: Mapping[str, float], free_mib: float) -> Sets:
     if len(ids) > MOST_MODELS:
         raise ConfigError.of(
             "residency", "RESIDENCY", f"AsManyAsFit with {len(ids)} models",
-            allowed=f"at most {MOST_MODELS} models, unless all fit together or no two do",
-            remedy="name the sets that matter by NamedSets",
+            expected=f"at most {MOST_MODELS} models, unless all fit together or no two do",
+            remedy="Name the sets that matter by NamedSets",
         )  # fmt: skip
-    return tuple(each for each in _largest_sets(ids, totals, free_mib) if len(each) > 1)
+    return tuple(group for group in _largest_sets(ids, totals, free_mib) if len(group) > 1)
 
 
 def _largest_sets(
     ids: tuple[str, ...], totals: Mapping[str, float], free_mib: float
 ) -> Iterator[tuple[str, ...]]:
-    """Every set that fits and that no further model fits into, in the registry's order."""
+    """Yield every set that fits and to which no model can be added, in the registry's order."""
 
     def fitting(rest: tuple[str, ...], free: float) -> Iterator[tuple[str, ...]]:
         if not rest:
@@ -200,7 +202,7 @@ def _largest_sets(
                 yield (rest[0], *others)
         yield from fitting(rest[1:], free)
 
-    for found in fitting(ids, free_mib):
-        left = free_mib - sum(totals[each] for each in found)
-        if all(totals[each] > left for each in ids if each not in found):
-            yield found
+    for group in fitting(ids, free_mib):
+        left = free_mib - sum(totals[model_id] for model_id in group)
+        if all(totals[model_id] > left for model_id in ids if model_id not in group):
+            yield group

@@ -1,8 +1,9 @@
-"""What one llama-server takes of the card, term by term, from the headers of its files.
+"""VRAM of one llama-server, term by term, from the headers of its files.
 
-All of it is reserved before the first answer, so it is known before the merge. Sources: the source
-of llama.cpp (builds 9878 to 11434), and buffers measured with build 10524 on files of these
-shapes. Terms of several processes add up. benchmarks/README.md compares them with published logs.
+llama-server reserves all of it before its first answer, so it is known before a merge. Sources:
+the code of llama.cpp (builds 9878 to 11434), and buffers measured with build 10524 on files of
+these shapes. Terms of several processes add up. benchmarks/README.md compares them with
+published CUDA logs.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from llama_swap_config.model import KvCacheType, Model
 
 MIB = 2**20
 CELLS = 256
-"""llama.cpp rounds the context, and each slot's part of it, up to a multiple of this."""
+"""llama.cpp rounds the context, and each slot's share of it, up to a multiple of this."""
 _KV_BYTES: dict[KvCacheType, float] = {"f16": 2, "bf16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
-"""Of one element: a quantised block holds 32 of them and their scale."""
+"""Bytes of one element; a quantised block holds 32 elements and their scale."""
 _LAST_SEPARATE_BATCHES = 10524
-"""The newest build whose compute buffer was measured to be the smaller one."""
+"""Newest build that was measured to have the smaller compute buffer."""
 _BATCH = 2048
 _UBATCH = 512
 
@@ -40,28 +41,28 @@ class Vram:
 
     @property
     def total_mib(self) -> float:
-        """All terms together."""
+        """Sum of all terms."""
         return float(sum(astuple(self)))
 
 
 def resident(locked: LockedModel, machine: Machine) -> Vram:
-    """Predict what a locked model takes of a card."""
+    """Predict the VRAM of a locked model."""
     return predict(locked.model, locked.weights_header, locked.projector_header, machine)
 
 
 def predict(
     model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, machine: Machine
 ) -> Vram:
-    """Predict what one llama-server takes, all its layers on the card and flash attention on.
+    """Predict the VRAM of one llama-server with all layers on the card and flash attention.
 
     Args:
-        model: The operator's wishes, flags included.
+        model: The registry's model with its flags.
         weights: The header of its weights.
-        projector: The header of its projector; None: a text model.
-        machine: The engine, and what a CUDA context costs on its card.
+        projector: The header of its projector; None for a text model.
+        machine: The engine, and the cost of a CUDA context on its card.
 
     Raises:
-        ConfigError: for a flag whose number is none, and a projector without a formula.
+        ConfigError: when a flag's value is not a number, or a projector has no formula.
     """
     if projector is not None and switched_on(model.extra_args, "--no-mmproj-offload"):
         projector = None
@@ -82,10 +83,10 @@ def predict(
 
 
 def weights_bytes(weights: WeightsHeader) -> int:
-    """Bytes of the weights on the card.
+    """Compute the bytes of the weights on the card.
 
-    The token embedding stays in host memory. Where the output is tied it is that embedding, which
-    is then copied to the card as well. Equal to CUDA logs of an 8B and a 4B: 4455.34, 2375.91 MiB.
+    The token embedding stays in host memory. A tied output is that embedding, which llama.cpp then
+    copies to the card too. Equal to CUDA logs of an 8B and a 4B: 4455.34, 2375.91 MiB.
     """
     if weights.output_tied:
         return weights.tensor_bytes
@@ -93,7 +94,7 @@ def weights_bytes(weights: WeightsHeader) -> int:
 
 
 def slot_cells(model: Model) -> int:
-    """Cells of the cache that one slot can use; with `--kv-unified` all slots share them.
+    """Compute the cache cells that one slot can use; with `--kv-unified` all slots share them.
 
     Source: llama-context.cpp rounds the context up to 256, then each slot's part of it.
     """
@@ -108,7 +109,7 @@ def _cells(model: Model) -> int:
 
 
 def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
-    """Bytes of the KV cache: slots share the context, they never multiply it.
+    """Compute the bytes of the KV cache: slots share the context, they do not multiply it.
 
     Source: llama-kv-cache.cpp; equal to logs with f16, q8_0 and q4_0.
     """
@@ -118,17 +119,17 @@ def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
 
 
 def compute_bytes(model: Model, weights: WeightsHeader, engine_build: int) -> float:
-    """Bytes of the compute buffer: the larger of a layer's and the logits' work.
+    """Compute the bytes of the compute buffer: the larger of a layer's part and the logits' part.
 
     Measured for 1, 4 and 8 slots, with builds 9878 and 10524 to 0.02 MiB and with 11434 to 0.2.
     One CUDA log agrees with the former (104.01 MiB), another with the latter (85.01).
-    Since June 2026 llama-server reserves the logits of one token a slot; an embedding server still
-    those of a whole micro-batch.
+    Since June 2026 llama-server reserves the logits of one token for each slot; an embedding
+    server still those of a whole micro-batch.
 
     Args:
-        model: The operator's wishes, flags included.
+        model: The registry's model with its flags.
         weights: The header of its weights.
-        engine_build: The build of llama.cpp.
+        engine_build: Build of llama.cpp.
     """
     tokens = micro_batch(model)
     of_layer = 4 * tokens * _layer_floats(weights, engine_build) + 2 * tokens * slot_cells(model)
@@ -142,12 +143,12 @@ def compute_bytes(model: Model, weights: WeightsHeader, engine_build: int) -> fl
 
 
 def _layer_floats(weights: WeightsHeader, engine_build: int) -> int:
-    """Floats of one token in a layer; a deepstack model's picture brings further features along.
+    """Compute the floats of one token in a layer; a deepstack model's image adds features.
 
-    Newer builds take tokens and pictures in one batch, whose rows are copied first
-    (`build_inp_embd`); which build began with it between the two is not known. Of deepstack models
-    with a feed-forward width of more than 3.8 widths, none of which is served here, it is up to
-    25 % too much and never too little.
+    Newer builds take tokens and images in one batch, whose rows are copied first
+    (`build_inp_embd`); the first such build is not known. For deepstack models with a feed-forward
+    width of more than 3.8 widths, none of which is served here, the result is up to 25 % too high
+    and never too low.
     """
     width, hidden = weights.width, 3 * weights.feed_forward
     queries = weights.heads * weights.key_size
@@ -160,19 +161,19 @@ def _layer_floats(weights: WeightsHeader, engine_build: int) -> int:
 
 
 def micro_batch(model: Model) -> int:
-    """Tokens that are computed at once (`-ub`, at most `-b` and the context)."""
+    """Tokens of one micro-batch (`-ub`, at most `-b` and the context)."""
     batch = _number(model, "--batch-size", default=_BATCH)
     ubatch = _number(model, "--ubatch-size", default=_UBATCH)
     return min(batch, ubatch, model.context)
 
 
 def is_embedding_server(model: Model) -> bool:
-    """Whether each token of a batch has an output: `--embedding`, `--reranking`."""
+    """Whether each token of a batch has an output (`--embedding`, `--reranking`)."""
     return not {"--embedding", "--reranking"}.isdisjoint(map(spelling, model.extra_args))
 
 
 def _dequantised_kv_bytes(model: Model, weights: WeightsHeader) -> float:
-    """While prompts are read, CUDA holds one layer's keys and values as f16 too, of all slots.
+    """Compute the bytes of one layer's cache as f16, which CUDA holds while it reads prompts.
 
     Source: fattn-common.cuh, which converts every type but f16; not measured.
     """
@@ -186,7 +187,7 @@ def _number(model: Model, name: str, *, default: int) -> int:
 
 
 def is_unified(model: Model) -> bool:
-    """Whether all slots share one cache, so that one of them may use the whole context."""
+    """Whether all slots share one cache, so that one slot may use the whole context."""
     return switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
 
 

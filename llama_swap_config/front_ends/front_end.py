@@ -1,4 +1,4 @@
-"""What everybody else may ask of a front end, whichever it is."""
+"""The interface of both front ends."""
 
 from __future__ import annotations
 
@@ -15,100 +15,101 @@ if TYPE_CHECKING:
     from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 
 FrontEndName = Literal["llama-swap", "llama-server"]
-"""llama-swap; or llama-server's own router, which the same image holds."""
+"""llama-swap, or llama-server's router, which is in the same image."""
 
 CONFIG_DIR = "/config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontEndProgram:
-    """The program that stands in front of the models, as a container runs it."""
+    """A front end as a container runs it."""
 
     config_key: str
-    """Name of the configuration's file in `CONFIG_DIR`."""
+    """File name of the configuration in `CONFIG_DIR`."""
     config: str
-    """Its text."""
+    """Text of the configuration."""
     script: str
-    """What the container's shell runs; it ends in the program itself."""
+    """Shell script of the container, which ends by replacing itself with the program."""
     health_path: str
-    """What answers 200 once the program listens: without a key, loading no model."""
+    """Path that answers 200 once the program listens, without a key and without loading a
+    model."""
     env: Mapping[str, str]
-    """Its part of the container's environment."""
+    """Environment variables that it needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """What a front end is started with wherever it runs."""
+    """Where a front end listens and reads its configuration."""
 
     host: str = "0.0.0.0"  # noqa: S104 - The Service's clients come from other pods.
     port: int
     config_path: str
-    """Where its file is."""
+    """Path of its configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The llama-server of one model, as a running front end describes it."""
+    """A model's llama-server, as a running front end describes it."""
 
     model: str
     words: tuple[str, ...] | None
-    """Its command line; None: the front end does not say it."""
+    """Its command line; None where the front end does not tell it."""
     is_loaded: bool
-    """Whether it is loaded or about to be; else this is how it would be started."""
+    """Whether it is loaded or loading; otherwise the front end would start it like this."""
     ttl: str | None = None
-    """Idle seconds until it is unloaded; None: the front end does not say them."""
+    """Idle seconds until it is unloaded; None where the front end does not tell them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontEnd:
-    """A program that starts and stops one llama-server per model on demand."""
+    """A program that starts and stops one llama-server for each model on demand."""
 
     name: FrontEndName
     title: str
-    """How a person calls it."""
+    """Name in messages."""
     on_path: str = ""
-    """The program to look for on PATH; empty: it is llama-server itself."""
+    """Program to find on PATH; empty where llama-server itself is the front end."""
     home_page: str = ""
-    """Where that program comes from."""
+    """Home page of that program."""
 
     config_key: str
-    """Name of the configuration's file."""
+    """File name of the configuration."""
     config: Callable[[tuple[LockedModel, ...], LlamaSwapSettings, Residents], str]
-    """Renders that file; a ConfigError says what it cannot hold."""
+    """Renders the configuration. Raises ConfigError for what the file cannot express."""
     command: Callable[[LlamaSwapSettings, Listen, Residents], tuple[str, ...]]
-    """Lists the program and its arguments."""
+    """Returns the program and its arguments."""
     env: Mapping[str, str]
-    """Its part of the environment, which every llama-server inherits."""
+    """Environment variables that it needs; every llama-server inherits them."""
     key_variable: str = ""
-    """The variable with all API keys, joined by commas; empty: its file names one for each."""
+    """Variable with all API keys, joined by commas; empty where the file names one for each."""
     inherited_keys: frozenset[str] = frozenset()
-    """Variables that no API key may be in: each llama-server would ask for that key itself."""
+    """Variables that must not hold an API key: each llama-server would require that key itself."""
 
     residents: Callable[[tuple[LockedModel, ...], Residency, Machine], Residents]
-    """Works out what it may hold; a ConfigError says what does not fit, or it cannot be told."""
+    """Computes which models it may load together. Raises ConfigError for what does not fit."""
     reachable_sets: Callable[[tuple[LockedModel, ...], Residency, Machine], Sets]
-    """Works out the largest sets that it may come to hold, and refuses what `residents` does."""
+    """Computes the largest sets that it may load together. Raises as `residents` does."""
     ends_slow_loads: bool
-    """Whether it gives a load up after `health_check_timeout_s`."""
+    """Whether it aborts a load after `health_check_timeout_s`."""
 
     health_path: str
-    """What answers 200 once it listens: without a key, loading no model."""
+    """Path that answers 200 once it listens, without a key and without loading a model."""
     residents_path: str
-    """What it answers to with the models that are loaded, loading none."""
+    """Path that answers with the loaded models, without loading one."""
     started: Callable[[object], tuple[Started, ...] | None]
-    """Reads that answer; None: another program's."""
+    """Parses that answer; None where it comes from another program."""
     command_field: str
-    """Where that answer holds a model's command line."""
+    """Field of that answer with a model's command line."""
     handed_down: tuple[str, ...] = ()
-    """The arguments of its own that each llama-server gets too."""
+    """Arguments of its own that it passes to each llama-server."""
     own_flags: frozenset[str] = frozenset()
-    """Flags that it gives to each llama-server itself, or takes from its file and keeps."""
+    """Flags that it adds to each llama-server, or reads from its file and does not pass on."""
     build_path: str = ""
-    """What it answers to with the engine's build; empty: nothing."""
+    """Path that answers with the engine's build; empty where none does."""
     unknown_model_statuses: tuple[int, ...]
-    """What it may answer to a model that it does not have."""
+    """HTTP statuses of its answer to an unknown model."""
     unload: Callable[[str], tuple[str, Mapping[str, str]]]
-    """Names the path and the body of the POST that unloads a model."""
+    """Returns the path and the body of the POST that unloads a model."""
 
     def program(
         self,
@@ -118,23 +119,23 @@ class FrontEnd:
         port: int,
         residents: Residents,
     ) -> FrontEndProgram:
-        """Render all that a container needs.
+        """Render the configuration and the command of a container.
 
         Args:
             models: The locked registry, in the operator's order.
-            settings: What the operator chose of llama-swap and of what stands behind it.
-            port: The port that the pod listens on.
-            residents: What it may hold on the card.
+            settings: Settings of llama-swap and of every llama-server.
+            port: The pod's port.
+            residents: The models that it may load together.
 
         Raises:
-            ConfigError: when two models share a name, and for what the file cannot hold.
+            ConfigError: when two models share a name, or the file cannot express a value.
         """
-        # Through a shell for the limit: an engine that crashes in a loop wrote 148 GiB of core
-        # files in 50 minutes elsewhere and took its node down.
+        # The shell sets the limit: elsewhere an engine that crashed in a loop wrote 148 GiB of
+        # core files in 50 minutes and took its node down.
         script = "ulimit -c 0; "
         if self.key_variable and settings.api_key_env:
-            # A variable that is missing or empty ends the shell: llama-server would drop that key
-            # without a word, and ask for none at all when it was the only one.
+            # A missing or empty variable ends the shell: llama-server would silently drop that
+            # key, and require none at all if it was the only one.
             keys = ",".join(f"${{{name}:?}}" for name in settings.api_key_env)
             script += f'export {self.key_variable}="{keys}"; '
         listen = Listen(port=port, config_path=f"{CONFIG_DIR}/{self.config_key}")
@@ -147,25 +148,25 @@ class FrontEnd:
         )
 
     def key_env(self, keys: Mapping[str, str]) -> Mapping[str, str]:
-        """Make keys, each under its variable's name, the environment in which it takes them."""
+        """Return the environment that passes it API keys, given as variable -> key."""
         if self.key_variable and keys:
             return {self.key_variable: ",".join(keys.values())}
         return keys
 
     def loaded(self, answer: object) -> tuple[str, ...] | None:
-        """Read which models are loaded or about to be, as `started` does.
+        """Read the models that are loaded or loading; None where `started` returns None.
 
-        A sleeping model holds no memory and does not count.
+        A sleeping model uses no memory and does not count.
         """
         started = self.started(answer)
         if started is None:
             return None
-        return tuple(each.model for each in started if each.is_loaded)
+        return tuple(server.model for server in started if server.is_loaded)
 
 
 def entries(answer: object, key: str) -> list[dict[str, Any]] | None:
-    """Read a list of objects out of an answer; None where it holds no such list."""
+    """Read the list of objects under a key of an answer; None where there is none."""
     listed = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(listed, list):
         return None
-    return [each for each in listed if isinstance(each, dict)]
+    return [entry for entry in listed if isinstance(entry, dict)]

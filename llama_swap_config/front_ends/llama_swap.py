@@ -1,7 +1,7 @@
-"""llama-swap: its YAML, typed first and then written, and how it is run and asked.
+"""llama-swap: its YAML, its command line and its answers.
 
-llama-swap ignores keys that it does not know without a word, so nothing here is written that is
-not a field of one of these classes; their names are llama-swap's own (v250), snake_cased.
+llama-swap silently ignores unknown keys, so every key is a field of one of these classes. The
+names are llama-swap's (v250), snake_cased.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from llama_swap_config.front_ends.server_command import (
 from llama_swap_config.lock.locked import LockedModel
 
 CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
-"""llama-server hangs at the first SIGTERM while a request is in flight, and with it a swap, an
-unload or a reload for 10 to 30 s; the second signal ends it (measured: 0.35 s). llama-swap starts
-commands without a shell, so this one brings its own."""
+"""While a request is in flight llama-server hangs at the first SIGTERM, which delays a swap, an
+unload or a reload by 10 to 30 s; the second signal ends it (measured: 0.35 s). llama-swap starts
+commands without a shell, so this one starts its own."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LlamaSwapSettings:
-    """What the operator may choose of llama-swap itself."""
+    """Settings of llama-swap and of the servers behind it."""
 
     binary: str = "/app/llama-swap"
-    """The program, as the container image of the legacy layout holds it."""
+    """Path of the program in a container image of the legacy layout."""
     server: ServerSettings = dataclasses.field(default_factory=ServerSettings)
-    """What every llama-server gets."""
+    """Settings of every llama-server."""
     health_check_timeout_s: int = 300
-    """How long a load may take. 6.2 GB from NFS at 1 Gbit/s are 55 s, twice that on a busy line,
-    and the first start of an image without the card's own kernels compiles them for minutes."""
+    """Seconds that a load may take. 6.2 GB from NFS at 1 Gbit/s take 55 s, twice that on a busy
+    line, and the first start of an image without the card's kernels compiles them for minutes."""
     unload_timeout_s: int = 10
     """Seconds between the stop command and SIGKILL when a model is unloaded."""
     global_ttl_s: int = 600
-    """Idle seconds for a model that names none."""
+    """Idle seconds of a model without `ttl`."""
     start_port: int = 5800
-    """The first of the loopback ports that its llama-servers get, one each in the order of ids."""
+    """First loopback port of its llama-servers, one each in the order of ids."""
     api_key_env: tuple[str, ...] = ()
-    """Environment variables of the pod that hold the endpoint's API keys; left out: no key."""
+    """Environment variables of the pod with the endpoint's API keys (default: no key)."""
 
     def __post_init__(self) -> None:
         for name in self.api_key_env:
@@ -59,7 +59,7 @@ class LlamaSwapSettings:
                 _VARIABLE.fullmatch(name),
                 "llama_swap.api_key_env",
                 name,
-                "names of environment variables",
+                "the name of an environment variable",
             )
 
 
@@ -80,10 +80,11 @@ class SwapModel:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SwapMatrix:
-    """Which models may run together; one that no set names runs alone."""
+    """Which models may run together; a model in no set runs alone."""
 
     sets: dict[str, str]
-    """Name -> ids joined by `&`. A set allows its subsets; of two that cost as much, the first."""
+    """Name -> ids joined by `&`. A set allows its subsets; the first of two equally cheap sets
+    wins."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ class SwapRouter:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SwapRouting:
-    """`routing`, the canonical place; llama-swap also reads groups and matrix at the top."""
+    """`routing`; llama-swap also reads groups and matrix at the top level."""
 
     router: SwapRouter
 
@@ -120,10 +121,10 @@ class SwapConfig:
     start_port: int
     api_keys: tuple[str, ...]
     macros: dict[str, str]
-    """Text for what repeats. A later macro may use an earlier one, so their order matters."""
+    """Name -> text. A later macro may use an earlier one, so their order matters."""
     models: dict[str, SwapModel]
     routing: SwapRouting | None
-    """Left out: one model at a time."""
+    """None for one model at a time."""
 
 
 def _swap_config(
@@ -165,12 +166,12 @@ def render_llama_swap(
     settings: LlamaSwapSettings,
     residents: Residents = ONE_RESIDENT,
 ) -> str:
-    """Render the file that llama-swap reads.
+    """Render llama-swap's YAML.
 
     Args:
         models: The locked registry, in the operator's order.
-        settings: What the operator chose of llama-swap.
-        residents: What may be on the card together; left out: one model at a time.
+        settings: Settings of llama-swap.
+        residents: The models that may be on the card together (default: one at a time).
 
     Returns:
         YAML, byte-stable for equal arguments.
@@ -204,10 +205,10 @@ def _routing(residents: Residents) -> SwapRouting | None:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {}
-        for each in dataclasses.fields(value):
-            of_field = getattr(value, each.name)
-            if of_field is not None and of_field != ():
-                plain[each.metadata.get("key", _camel(each.name))] = _plain(of_field)
+        for field in dataclasses.fields(value):
+            content = getattr(value, field.name)
+            if content is not None and content != ():
+                plain[field.metadata.get("key", _camel(field.name))] = _plain(content)
         return plain
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -234,12 +235,12 @@ def _started(answer: object) -> tuple[Started, ...] | None:
         return None
     return tuple(
         Started(
-            model=str(each.get("model")),
-            words=_words(each.get("cmd")),
-            is_loaded=each.get("state") in ("starting", "ready"),
-            ttl=None if each.get("ttl") is None else str(each["ttl"]),
+            model=str(entry.get("model")),
+            words=_words(entry.get("cmd")),
+            is_loaded=entry.get("state") in ("starting", "ready"),
+            ttl=None if entry.get("ttl") is None else str(entry["ttl"]),
         )
-        for each in running
+        for entry in running
     )
 
 
@@ -267,7 +268,7 @@ LLAMA_SWAP = FrontEnd(
     ),
     reachable_sets=resident_sets,
     ends_slow_loads=True,
-    # Unlike /health it logs nothing.
+    # Unlike /health it writes no log line.
     health_path="/wol-health",
     residents_path="/running",
     started=_started,

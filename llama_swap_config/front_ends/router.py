@@ -1,7 +1,7 @@
-"""llama-server's own router: its INI of all models, and how it is run and asked.
+"""llama-server's router: its INI of all models, its command line and its answers.
 
-The router starts one llama-server per section on demand, as llama-swap does. A section's keys are
-flags without their dashes; one that the router does not know ends it at its start.
+Like llama-swap, the router starts one llama-server for each section on demand. The keys of a
+section are flags without their dashes; the router exits at its start if it does not know one.
 """
 
 from __future__ import annotations
@@ -32,20 +32,19 @@ from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 
 _STOP_TIMEOUT_S = 1
-"""llama-server hangs at its first stop while a request is in flight, and with it a swap; the
-router kills it then, by its own default after 10 s."""
+"""While a request is in flight llama-server hangs at its first stop, which delays a swap until the
+router kills it, by default after 10 s."""
 _THREADS_HTTP = 64
-"""A client that waits, for a swap or for another's answer, holds one at the router and one at the
-model, and the kubelet's probes need one too. llama-swap turns the eleventh client of a model away,
-the router lets all wait. (b11434 opens more when these run out: /health took 1 ms behind 30
-clients that waited on 2.)"""
+"""A waiting client holds one thread of the router and one of the model, and the kubelet's probes
+need one too. llama-swap rejects the eleventh client of a model; the router lets all wait. (b11434
+starts more threads when these run out: /health took 1 ms behind 30 clients that waited on 2.)"""
 _OF_ROUTER: tuple[Option, ...] = (
     ("--threads-http", str(_THREADS_HTTP)),
     ("--no-ui", None),
     ("--offline", None),
 )
 _UNSAYABLE = ";#\r\n"
-"""A comment begins at these wherever they stand, and the file knows no quotes."""
+"""Characters that start a comment or a line anywhere; the file has no quotes."""
 
 
 def _words(*options: Option) -> tuple[str, ...]:
@@ -53,20 +52,18 @@ def _words(*options: Option) -> tuple[str, ...]:
 
 
 def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings) -> str:
-    """Render the INI that the router reads.
-
-    A model's name and description have no key: they are left out.
+    """Render the router's INI, which has no keys for a model's name and description.
 
     Args:
         models: The locked registry, in the operator's order.
-        server: What every llama-server gets.
+        server: Settings of every llama-server.
 
     Returns:
         INI, byte-stable for equal arguments.
 
     Raises:
-        ConfigError: when two models share a name, and for what the file cannot say: `;`, `#` or
-            blanks around a value, a flag given twice, an environment of one model's own.
+        ConfigError: when two models share a name, or for what the file cannot express: `;`, `#`
+            or blanks around a value, a repeated flag, environment variables of one model.
     """
     check_registry(locked.model for locked in models)
     by_router = {flag for flag, _ in _OF_ROUTER}
@@ -81,7 +78,7 @@ def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings
             alias=",".join(model.aliases) or None,
         )
         _check_model(model, options)
-        # Left out it never sleeps; llama-server refuses 0.
+        # Without the flag it never sleeps; llama-server refuses 0.
         idle = [("--sleep-idle-seconds", str(model.ttl_s))] if model.ttl_s else []
         sections.append(_section(model.id, [*options, *idle]))
     return "\n".join(sections)
@@ -92,16 +89,16 @@ def _check_model(model: Model, options: tuple[Option, ...]) -> None:
     if model.env:
         raise ConfigError.of(
             subject, "env", ", ".join(sorted(model.env)),
-            allowed="none with the front end llama-server, whose models share one environment",
-            remedy="say it as a flag in extra_args, or choose the front end llama-swap",
+            expected="no variable with the front end llama-server, whose models share theirs",
+            remedy="Use a flag in extra_args, or choose the front end llama-swap",
         )  # fmt: skip
     seen: set[str] = set()
     for flag, value in options:
         if flag in seen:
             raise ConfigError.of(
                 subject, "extra_args", flag,
-                allowed="each flag once with the front end llama-server, which keeps the last",
-                remedy="join the values by commas where the flag takes several",
+                expected="each flag once with the front end llama-server, which keeps the last",
+                remedy="Join the values by commas where the flag takes several",
             )  # fmt: skip
         seen.add(flag)
         _check_sayable(subject, f"extra_args {flag}", value or "")
@@ -111,8 +108,8 @@ def _check_sayable(subject: str, field: str, text: str) -> None:
     if text != text.strip() or any(character in _UNSAYABLE for character in text):
         raise ConfigError.of(
             subject, field, text,
-            allowed="no ';' or '#' and no blank at either end with the front end llama-server",
-            remedy="reword it, or choose the front end llama-swap",
+            expected="no ';', no '#' and no blank at either end with the front end llama-server",
+            remedy="Reword it, or choose the front end llama-swap",
         )  # fmt: skip
 
 
@@ -124,8 +121,8 @@ def _section(name: str, options: Iterable[Option]) -> str:
 
 
 def _command(settings: LlamaSwapSettings, listen: Listen, residents: Residents) -> tuple[str, ...]:
-    # Each model gets these too, and they count more than its section: what is here cannot differ
-    # between models, so the INI leaves it out.
+    # Each model gets these too, and they override its section: they cannot differ between models,
+    # so the INI does not repeat them.
     own: tuple[Option, ...] = (
         ("--host", listen.host),
         ("--port", str(listen.port)),
@@ -138,25 +135,25 @@ def _command(settings: LlamaSwapSettings, listen: Listen, residents: Residents) 
 def _reachable_sets(
     models: tuple[LockedModel, ...], residency: Residency, machine: Machine
 ) -> Sets:
-    # Whichever so many: the largest stand for all of them.
+    # Any so many models fit, so the largest stand for all of them.
     totals = totals_mib(models, machine)
-    largest = sorted(totals, key=lambda each: -totals[each])
+    largest = sorted(totals, key=lambda model_id: -totals[model_id])
     return (tuple(largest[: models_max(models, residency, machine)]),)
 
 
 def _started(answer: object) -> tuple[Started, ...] | None:
     listed = entries(answer, "data") or []
-    states = [_of_status(each, "value") for each in listed]
+    states = [_of_status(entry, "value") for entry in listed]
     if not any(states):
         return None  # A gateway lists models without their state.
-    words = [_of_status(each, "args") for each in listed]
+    words = [_of_status(entry, "args") for entry in listed]
     return tuple(
         Started(
-            model=str(each.get("id")),
+            model=str(entry.get("id")),
             words=tuple(map(str, args)) if isinstance(args, list) else None,
             is_loaded=state in ("loading", "loaded"),
         )
-        for each, state, args in zip(listed, states, words, strict=True)
+        for entry, state, args in zip(listed, states, words, strict=True)
     )
 
 
@@ -171,8 +168,8 @@ ROUTER = FrontEnd(
     config_key="router-preset.ini",
     config=lambda models, settings, _: render_router_preset(models, settings.server),
     command=_command,
-    # The router lists what its cache holds, and `POST /models` downloads any repository into it,
-    # `--offline` or not. Under a device no cache can be made.
+    # The router lists its cache, and `POST /models` downloads any repository into it, even with
+    # `--offline`. No cache can be created below a device.
     env={**ENVIRONMENT, "LLAMA_CACHE": "/dev/null/none"},
     key_variable="LLAMA_API_KEY",
     residents=lambda models, residency, machine: Residents(

@@ -1,7 +1,6 @@
-"""What one llama-server is told, split into what all models share and what one adds.
+"""The options of a llama-server: those that all models share, and those of one model.
 
-It is said once, as options. Each front end spells them in its own way: llama-swap as a command
-line, llama-server's router as an INI.
+llama-swap writes them as a command line, llama-server's router as an INI.
 """
 
 from __future__ import annotations
@@ -17,35 +16,35 @@ from llama_swap_config.flags import BY_NAME, FLAGS
 from llama_swap_config.model import Model
 
 Option = tuple[str, str | None]
-"""A flag of `llama-server --help` and its value; None: a switch."""
+"""A flag of `llama-server --help` and its value; None for a switch."""
 
 ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
-"""What every llama-server inherits. Left out, each draws a marker of its own, and a /completion
-with a picture has to ask /props for it first."""
+"""Environment of every llama-server. Without it each server chooses a random marker, and a
+/completion with an image needs a request to /props first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """What every llama-server of the endpoint gets, whatever its model."""
+    """Settings of every llama-server, whatever its model."""
 
     binary: str = "/app/llama-server"
-    """The program, as the container image of the legacy layout holds it."""
+    """Path of the program in a container image of the legacy layout."""
     models_dir: str = "/models"
-    """Where the volume is mounted."""
+    """Mount path of the volume."""
     gpu_layers: int = 99
-    """Layers on the GPU (`-ngl`); 99 is more than any of these models has: all of them."""
+    """Layers on the GPU (`-ngl`); 99 is above any of these models: all layers."""
     cache_ram_mib: int = 512
     """Host memory for cached prompts (`--cache-ram`); llama-server's own default is 8192."""
     threads_http: int = 16
-    """HTTP threads. An idle keep-alive connection holds one for 5 s, and llama-server's default
-    of 5 stalls half of ten parallel requests for that long (measured)."""
+    """HTTP threads. An idle keep-alive connection holds a thread for 5 s, and llama-server's
+    default of 5 threads stalls half of ten parallel requests for that long (measured)."""
 
     def __post_init__(self) -> None:
         require_setting(
             type(self.cache_ram_mib) is int and self.cache_ram_mib >= 0,
             "llama_swap.server.cache_ram_mib",
             self.cache_ram_mib,
-            "a whole number, at least 0 (llama-server takes -1 as no limit)",
+            "a whole number of at least 0 (llama-server reads -1 as no limit)",
         )
 
 
@@ -65,10 +64,10 @@ def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Opti
 
     Args:
         model: The model.
-        folder: What its files' names begin with; empty: it is started where they are.
-        alias: The value of `--alias`; None: it is not said.
+        folder: Prefix of its files' names; empty where llama-server starts in their folder.
+        alias: The value of `--alias`; None to omit it.
     """
-    said = {
+    computed = {
         "id": folder + LINK_NAMES["model"],
         "projector": None if model.projector is None else folder + LINK_NAMES["mmproj"],
         "aliases": alias,
@@ -76,7 +75,8 @@ def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Opti
     options: list[Option] = []
     for flag in FLAGS:
         if flag.field:
-            value = said[flag.field] if flag.field in said else attrgetter(flag.field)(model)
+            field = flag.field
+            value = computed[field] if field in computed else attrgetter(field)(model)
             if value is not None:
                 text = f"{value:g}" if isinstance(value, float) else str(value)
                 options.append((flag.names[0], text))
@@ -86,18 +86,19 @@ def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Opti
 
 
 def program(settings: ServerSettings) -> tuple[str, ...]:
-    """List the words before the arguments: llama-server, started in its model's folder.
+    """Return the words before the arguments: llama-server, started in its model's folder.
 
-    The folder is a link that moves when all files of a new version are there. A process keeps the
-    one it started in, so weights and projector, opened minutes apart, are of one version.
+    The folder is a link that moves once all files of a new version are complete. A process keeps
+    the folder in which it started, so weights and projector are of one version even though it
+    opens them minutes apart.
     """
     return ("env", "-C", "${models_dir}/${MODEL_ID}", shlex.quote(settings.binary))
 
 
 def shared_args(settings: ServerSettings) -> tuple[str, ...]:
-    """List the arguments that all models share, as macros `${...}` of llama-swap where they vary.
+    """List the arguments that all models share, with llama-swap's macros where they vary.
 
-    Children listen on loopback only: a port that is reachable bypasses llama-swap's keys.
+    The servers listen on loopback only: a reachable port would bypass llama-swap's API keys.
     """
     listen: tuple[Option, ...] = (("--host", "127.0.0.1"), ("--port", "${PORT}"))
     return _words((*listen, *shared_options(settings)))
@@ -113,6 +114,6 @@ def _words(options: Iterable[Option]) -> tuple[str, ...]:
     for flag, value in options:
         words.append(flag)
         if value is not None:
-            # llama-swap puts macros in before it splits the line; no value of an operator has one.
+            # llama-swap expands macros before it splits the line; operators' values have none.
             words.append(value if "${" in value else shlex.quote(value))
     return tuple(words)

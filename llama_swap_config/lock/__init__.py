@@ -1,1 +1,1 @@
-"""The lock: the exact files behind each model of the registry."""
+"""The lock: the exact files of each model of the registry."""

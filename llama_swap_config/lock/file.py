@@ -1,4 +1,4 @@
-"""models.lock.json, read with a check of each field and written always the same."""
+"""Read models.lock.json with a check of each field, and write it byte-stable."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ VERSION = 2
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}|main")
 FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\.(?i:gguf)", re.ASCII)
-_RESTORE = f"restore it from git or run `{LOCK_COMMAND}`"
+_RESTORE = f"Restore it from git or run `{LOCK_COMMAND}`"
 
 _FILE_FIELDS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("repository", "owner/name", lambda v: isinstance(v, str) and v.count("/") == 1),
-    ("revision", "40 hex digits, or main", lambda v: _is_text(v, _REVISION)),
-    ("role", ", ".join(get_args(Role)), lambda v: v in get_args(Role)),
-    ("name", "one exact .gguf file, no pattern", lambda v: _is_text(v, FILE_NAME)),
+    ("revision", "40 hex digits or main", lambda v: _is_text(v, _REVISION)),
+    ("role", " or ".join(get_args(Role)), lambda v: v in get_args(Role)),
+    ("name", "one exact .gguf file, not a pattern", lambda v: _is_text(v, FILE_NAME)),
     ("quantisation", "a quantisation", lambda v: isinstance(v, str) and v != ""),
-    ("size_bytes", "a whole number, at least 1", lambda v: type(v) is int and v > 0),
+    ("size_bytes", "a whole number of at least 1", lambda v: type(v) is int and v > 0),
     ("sha256", "64 hex digits", lambda v: _is_text(v, _SHA256)),
     ("header", "an object", lambda v: isinstance(v, dict)),
-    ("source", "where the header's facts come from", lambda v: isinstance(v, str) and v != ""),
+    ("source", "the source of the header's facts", lambda v: isinstance(v, str) and v != ""),
 )
 _FILE_NAMES = tuple(name for name, *_ in _FILE_FIELDS)
 
@@ -47,13 +47,13 @@ def read_lock(path: Path = LOCK_PATH) -> Lock:
     """Read and check a lock.
 
     Args:
-        path: The lock file; left out: the repository's own.
+        path: The lock file (default: the repository's).
 
     Returns:
         Model id -> its files, in the order of the lock.
 
     Raises:
-        ConfigError: when the file is missing or cut, or an entry lacks or misstates a field.
+        ConfigError: when the file is missing or incomplete, or a field is missing or wrong.
     """
     return _parse(path.name, read_document(path))
 
@@ -61,12 +61,12 @@ def read_lock(path: Path = LOCK_PATH) -> Lock:
 def _parse(subject: str, document: dict[str, Any]) -> Lock:
     if document.get("version") != VERSION:
         raise ConfigError.of(
-            subject, "version", document.get("version"), allowed=str(VERSION),
-            remedy=f"run `{LOCK_COMMAND}`",
+            subject, "version", document.get("version"), expected=str(VERSION),
+            remedy=f"Run `{LOCK_COMMAND}`",
         )  # fmt: skip
     models = document.get("models")
     if not isinstance(models, dict):
-        raise ConfigError.of(subject, "models", models, allowed="an object", remedy=_RESTORE)
+        raise ConfigError.of(subject, "models", models, expected="an object", remedy=_RESTORE)
     lock = {
         model_id: read_entry(f"{subject}: model {model_id!r}", entry)
         for model_id, entry in models.items()
@@ -76,28 +76,28 @@ def _parse(subject: str, document: dict[str, Any]) -> Lock:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read the JSON of a lock of any version, without a check of what is in it.
+    """Read the JSON of a lock of any version without checking its content.
 
     Raises:
-        ConfigError: when the file is missing, cut, or no object.
+        ConfigError: when the file is missing, incomplete or not an object.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: cannot be read ({error}); restore it from git") from error
+        raise ConfigError(f"{path.name} cannot be read ({error}). Restore it from git.") from error
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{path.name}: is no complete JSON ({error}); restore it from git"
+            f"{path.name} is not complete JSON ({error}). Restore it from git."
         ) from error
     if not isinstance(document, dict):
-        raise ConfigError.of(path.name, "it", document, allowed="an object", remedy=_RESTORE)
+        raise ConfigError.of(path.name, "content", document, expected="an object", remedy=_RESTORE)
     return document
 
 
 def render_lock(lock: Lock) -> str:
-    """Write a lock as text: equal locks, equal bytes.
+    """Render a lock; equal locks give equal bytes.
 
     Args:
         lock: Model id -> its files, in any order.
@@ -107,10 +107,10 @@ def render_lock(lock: Lock) -> str:
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Write a lock file, whole or not at all.
+    """Write a lock file atomically.
 
     Raises:
-        ConfigError: when the file cannot be written, or `read_lock` would refuse it.
+        ConfigError: when the file cannot be written, or `read_lock` would refuse the lock.
     """
     text = render_lock(lock)
     _parse(path.name, json.loads(text))
@@ -129,7 +129,7 @@ def write_lock(path: Path, lock: Lock) -> None:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise ConfigError(f"{path.name}: cannot be written ({error.strerror})") from error
+        raise ConfigError(f"{path.name} cannot be written ({error.strerror})") from error
 
 
 def _entry(files: tuple[LockedFile, ...]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _entry(files: tuple[LockedFile, ...]) -> dict[str, Any]:
                 for name, value in _fields(file).items()
                 if name not in shared or value != shared[name]
             }
-            for file in sorted(files, key=lambda each: (roles.index(each.role), each.name))
+            for file in sorted(files, key=lambda file: (roles.index(file.role), file.name))
         ]
     }
 
@@ -154,33 +154,33 @@ def _fields(file: LockedFile) -> dict[str, Any]:
 
 
 def read_entry(subject: str, entry: Any) -> tuple[LockedFile, ...]:
-    """Check what a lock's document says of one model.
+    """Check a model's entry of a lock.
 
     Args:
-        subject: What an error calls it.
+        subject: The entry in errors.
         entry: The value of the model's id.
 
     Raises:
-        ConfigError: when it lacks or misstates a field.
+        ConfigError: when a field is missing or wrong.
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("files"), list):
-        raise ConfigError.of(subject, "files", entry, allowed="a list of files", remedy=_RESTORE)
+        raise ConfigError.of(subject, "files", entry, expected="a list of files", remedy=_RESTORE)
     shared = {"repository": entry.get("repository"), "revision": entry.get("revision")}
     files = []
     for values in entry["files"]:
         if not isinstance(values, dict):
-            raise ConfigError.of(subject, "files", values, allowed="objects", remedy=_RESTORE)
+            raise ConfigError.of(subject, "files", values, expected="objects", remedy=_RESTORE)
         files.append(_read_file(subject, shared | values))
     if not files:
-        raise ConfigError.of(subject, "files", files, allowed="at least one", remedy=_RESTORE)
+        raise ConfigError.of(subject, "files", files, expected="at least one", remedy=_RESTORE)
     return tuple(files)
 
 
 def _read_file(subject: str, values: dict[str, Any]) -> LockedFile:
     file = f"{subject}, {values.get('name', 'a file')}"
-    for name, allowed, is_valid in _FILE_FIELDS:
+    for name, expected, is_valid in _FILE_FIELDS:
         if not is_valid(values.get(name)):
-            raise ConfigError.of(file, name, values.get(name), allowed=allowed, remedy=_RESTORE)
+            raise ConfigError.of(file, name, values.get(name), expected=expected, remedy=_RESTORE)
     _refuse_unknown(file, "a file's field", values, _FILE_NAMES)
     kind = WeightsHeader if values["role"] == "model" else ProjectorHeader
     header = _read_header(file, values["header"], kind, values["size_bytes"])
@@ -197,28 +197,28 @@ def _read_header(
     for field in fields(kind):
         value = values.get(field.name)
         bounds = counts(field.name)
-        allowed, valid = {
+        expected, valid = {
             "str": ("a word", _is_text(value, WORD)),
-            "bool": ("true, false", isinstance(value, bool)),
+            "bool": ("true or false", isinstance(value, bool)),
             "int": (
-                f"a whole number, {bounds.start} to 2**48",
+                f"a whole number from {bounds.start} to 2**48",
                 type(value) is int and value in bounds,
             ),
         }[str(field.type)]
         if not valid:
             raise ConfigError.of(
-                subject, f"header.{field.name}", value, allowed=allowed, remedy=_RESTORE
+                subject, f"header.{field.name}", value, expected=expected, remedy=_RESTORE
             )
-    _refuse_unknown(subject, "a header's field", values, [each.name for each in fields(kind)])
+    _refuse_unknown(subject, "a header's field", values, [field.name for field in fields(kind)])
     header = kind(**values)
     embedding_bytes = header.token_embedding_bytes if isinstance(header, WeightsHeader) else 0
-    for name, value, most, of in (
+    for name, value, most, limit in (
         ("tensor_bytes", header.tensor_bytes, size_bytes, "size_bytes"),
         ("token_embedding_bytes", embedding_bytes, header.tensor_bytes, "tensor_bytes"),
     ):
         if value > most:
             raise ConfigError.of(
-                subject, f"header.{name}", value, allowed=f"at most the {of}, {most}",
+                subject, f"header.{name}", value, expected=f"at most {limit} ({most})",
                 remedy=_RESTORE,
             )  # fmt: skip
     return header
@@ -228,11 +228,9 @@ def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _refuse_unknown(
-    subject: str, field: str, values: Iterable[str], allowed: Iterable[str]
-) -> None:
-    unknown = set(values) - set(allowed)
+def _refuse_unknown(subject: str, field: str, values: Iterable[str], known: Iterable[str]) -> None:
+    unknown = set(values) - set(known)
     if unknown:
         raise ConfigError.of(
-            subject, field, min(unknown), allowed=", ".join(allowed), remedy="remove it"
+            subject, field, min(unknown), expected=f"one of {', '.join(known)}", remedy="Remove it"
         )

@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself in its header, as far as the budget needs it."""
+"""The facts of a GGUF file's header that the budget needs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 
 WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-"""What an architecture or a projector's type is called."""
+"""The name of an architecture or of a projector's type."""
 _MOST = 2**48
 """Above any true count or number of bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsHeader:
-    """The shape of a language model; numbers of elements where the name has no unit."""
+    """The shape of a language model; counts of elements where the name has no unit."""
 
     architecture: str
     """`general.architecture`, such as `qwen3vl`."""
@@ -28,20 +28,20 @@ class WeightsHeader:
     kv_heads: int
     """`attention.head_count_kv`."""
     key_size: int
-    """`attention.key_length`: of one head."""
+    """`attention.key_length` of one head."""
     value_size: int
-    """`attention.value_length`: of one head."""
+    """`attention.value_length` of one head."""
     vocabulary: int
     train_context: int
-    """`context_length`, in tokens; llama-server caps a larger context at it without a word."""
+    """`context_length` in tokens; llama-server silently caps a larger context."""
     deepstack_layers: int
-    """`n_deepstack_layers`: layers that take picture features of their own; 0: none."""
+    """`n_deepstack_layers`: layers with image features of their own; 0 for none."""
     output_tied: bool
-    """Whether there is no output.weight: the token embedding is then copied to the GPU too."""
+    """Whether output.weight is missing: the token embedding is then copied to the GPU too."""
     tensor_bytes: int
-    """All tensors together."""
+    """Bytes of all tensors."""
     token_embedding_bytes: int
-    """token_embd.weight, which stays in host memory."""
+    """Bytes of token_embd.weight, which stays in host memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class ProjectorHeader:
     projector_type: str
     """`clip.projector_type`, such as `qwen3vl_merger` or `resampler`."""
     output_width: int
-    """`clip.vision.projection_dim`: equal to the width of the model that it goes with."""
+    """`clip.vision.projection_dim`, equal to the width of its language model."""
     layers: int
     width: int
     feed_forward: int
@@ -59,14 +59,12 @@ class ProjectorHeader:
     image_px: int
     patch_px: int
     merge: int
-    """`clip.vision.spatial_merge_size`: patches a side that make one token.
-
-    Where it is left out: 2 of Qwen's mergers, 1 of the others, as llama.cpp takes it.
-    """
+    """`clip.vision.spatial_merge_size`: patches on each side of one token (default, as in
+    llama.cpp: 2 for Qwen's mergers, 1 for the others)."""
     deepstack_layers: int
     tensor_bytes: int
 
 
 def counts(field: str) -> range:
-    """The numbers that a field of a header may have."""
+    """Range of the numbers that a field of a header accepts."""
     return range(0 if field == "deepstack_layers" else 1, _MOST + 1)

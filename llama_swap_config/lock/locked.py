@@ -1,8 +1,8 @@
-"""The lock: the exact files behind each model of the registry.
+"""The types of the lock, and the join of the registry's models with their files.
 
-The registry says what is wanted (repository, quantisation, projector); the lock says which bytes
-that is (revision, file, size, sha256) and what their headers say. What the lock does not cover
-fails here, so the download Job never has to guess.
+The registry names repository, quantisation and projector; the lock names revision, file, size,
+sha256 and the facts of the header. A model without its files fails here, so the download Job never
+has to guess.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llama_swap_config.model import Model
 
 LOCK_PATH = Path(__file__).parent.parent / "models.lock.json"
 LOCK_COMMAND = "python -m ops lock"
-"""What writes the lock: the remedy of most of what can be wrong with it."""
+"""The command that writes the lock."""
 
 READ_FROM_FILE = "read from the file's header"
 
@@ -27,24 +27,24 @@ Role = Literal["model", "mmproj"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedFile:
-    """One file of the hub, down to its bytes.
+    """One file of the hub, pinned by its sha256.
 
     Raises:
-        TypeError: when the header is not one of the role's kind.
+        TypeError: when the header is of the other role.
     """
 
     role: Role
     repository: str
     revision: str
-    """The commit, 40 hex digits; `main` where it is not known: the sha256 pins the bytes."""
+    """The commit, 40 hex digits; `main` where it is unknown: the sha256 pins the bytes."""
     name: str
     quantisation: str
     size_bytes: int
     sha256: str
     header: WeightsHeader | ProjectorHeader
-    """Of the weights for role model, of the projector for role mmproj."""
+    """WeightsHeader for role model, ProjectorHeader for role mmproj."""
     header_source: str
-    """Where the header's facts come from; the lock calls it `source`."""
+    """Source of the header's facts; the lock's field `source`."""
 
     def __post_init__(self) -> None:
         wanted = WeightsHeader if self.role == "model" else ProjectorHeader
@@ -54,7 +54,7 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedModel:
-    """A model of the registry with the files that it is made of."""
+    """A model of the registry with its files."""
 
     model: Model
     weights: LockedFile
@@ -67,17 +67,17 @@ class LockedModel:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files together."""
+        """Bytes of all files."""
         return sum(file.size_bytes for file in self.files)
 
     @property
     def weights_header(self) -> WeightsHeader:
-        """What the weights' header says."""
+        """The header of the weights."""
         return cast(WeightsHeader, self.weights.header)
 
     @property
     def projector_header(self) -> ProjectorHeader | None:
-        """What the projector's header says; None with a text model."""
+        """The header of the projector; None for a text model."""
         return None if self.projector is None else cast(ProjectorHeader, self.projector.header)
 
 
@@ -90,17 +90,17 @@ def lock_models(models: tuple[Model, ...], lock: Lock) -> tuple[LockedModel, ...
 
     Args:
         models: The checked registry.
-        lock: What `read_lock` returned; entries that no model names are left alone.
+        lock: The lock; entries of other models are ignored.
 
     Raises:
-        ConfigError: when a model has no entry, or its entry is of another repository,
-            quantisation or projector than the registry asks for.
+        ConfigError: when a model has no entry, or its entry has another repository, quantisation
+            or projector than the registry.
     """
     return tuple(lock_model(model, lock.get(model.id, ())) for model in models)
 
 
 def lock_model(model: Model, files: tuple[LockedFile, ...]) -> LockedModel:
-    """Join one model with the files of its entry; none: it has no entry.
+    """Join one model with the files of its entry (empty: no entry).
 
     Raises:
         ConfigError: as `lock_models` does.
@@ -108,14 +108,14 @@ def lock_model(model: Model, files: tuple[LockedFile, ...]) -> LockedModel:
     subject = f"model {model.id!r}"
     if not files:
         raise ConfigError(
-            f"{subject}: is not in {LOCK_PATH.name}; allowed: models whose files the lock names; "
-            f"run `{LOCK_COMMAND}`"
+            f"{subject} is not in {LOCK_PATH.name}; expected an entry with its files. "
+            f"Run `{LOCK_COMMAND}`."
         )
     for file in files:
         if file.repository != model.repository:
             raise ConfigError.of(
                 subject, "repository", model.repository,
-                allowed=f"the locked one, {file.repository}", remedy=f"run `{LOCK_COMMAND}`",
+                expected=f"{file.repository}, as in the lock", remedy=f"Run `{LOCK_COMMAND}`",
             )  # fmt: skip
     weights = _one_file(subject, files, "model", model.quantisation, "quantisation")
     projector = None
@@ -133,17 +133,17 @@ def _one_file(
         locked = ", ".join(f"{file.quantisation} ({file.name})" for file in of_role) or "none"
         raise ConfigError.of(
             subject, field, quantisation,
-            allowed=f"what the lock names exactly once for role {role}: {locked}",
-            remedy=f"change the registry or run `{LOCK_COMMAND}`",
+            expected=f"exactly one {role} file of that quantisation in the lock: {locked}",
+            remedy=f"Change the registry or run `{LOCK_COMMAND}`",
         )  # fmt: skip
     return matching[0]
 
 
 def check_blobs(subject: str, lock: Lock) -> None:
-    """Refuse two statements about one file, or about one sha256, that contradict each other.
+    """Check that no two entries contradict each other about one file or one sha256.
 
     Args:
-        subject: What an error calls the lock.
+        subject: The lock in errors.
         lock: The lock.
 
     Raises:
@@ -156,13 +156,13 @@ def check_blobs(subject: str, lock: Lock) -> None:
         if twin.sha256 != file.sha256:
             raise ConfigError.of(
                 f"{subject}: {file.repository} {file.name}", "sha256", file.sha256,
-                allowed=f"the one of its other entry, {twin.sha256}",
-                remedy="one of the two entries is wrong: compare with the hub's page",
+                expected=f"{twin.sha256}, as in its other entry",
+                remedy="One of the two entries is wrong: compare with the hub's page",
             )  # fmt: skip
         twin = by_sha256.setdefault(file.sha256, file)
         if twin.size_bytes != file.size_bytes:
             raise ConfigError.of(
                 f"{subject}: {file.repository} {file.name}", "size_bytes", file.size_bytes,
-                allowed=f"{twin.size_bytes}, as {twin.name} of the same sha256 has",
-                remedy="one of the two entries is wrong: compare with the hub's page",
+                expected=f"{twin.size_bytes}, as in {twin.name} with the same sha256",
+                remedy="One of the two entries is wrong: compare with the hub's page",
             )  # fmt: skip

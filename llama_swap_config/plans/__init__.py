@@ -1,1 +1,1 @@
-"""What the programs in the cluster are told to download and to warm."""
+"""The plans that the programs in the cluster read."""

@@ -1,6 +1,7 @@
-"""The download plan: the JSON that the download Job reads, made of file facts only.
+"""The download plan, JSON for the download Job.
 
-A change of context or ttl leaves the plan, and so the Job's name, as it was.
+It holds facts of files only: a change of context or ttl changes neither the plan nor the Job's
+name.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from llama_swap_config.lock.locked import LockedModel
 
 
 def render_download_plan(models: tuple[LockedModel, ...]) -> str:
-    """Render the plan: each file once, the files of a model together, and each model's links.
+    """Render the plan: each file once, and each model's links.
 
     Args:
         models: The locked registry.
 
     Returns:
-        JSON, byte-stable for the same files in whatever order the registry names its models.
+        JSON, byte-stable for the same files in any order of the registry.
     """
     by_id = sorted(models, key=lambda locked: locked.model.id)
     files = {file.sha256: file for locked in by_id for file in locked.files}

@@ -1,4 +1,4 @@
-"""The warm plan: the JSON that the serving pod's init container reads, and the memory it needs."""
+"""The warm plan, JSON for the serving pod's init container, and the memory it needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llama_swap_config.lock.locked import LockedModel
 
 
 def render_warm_plan(models: tuple[LockedModel, ...]) -> str:
-    """Render the plan: the models in the registry's order, which is their priority.
+    """Render the plan, with the models in the registry's order, which is their priority.
 
     Args:
         models: The locked registry.
@@ -40,9 +40,9 @@ def render_warm_plan(models: tuple[LockedModel, ...]) -> str:
 
 
 def warm_memory_mib(models: tuple[LockedModel, ...]) -> int:
-    """The memory limit under which the largest model can be warmed, in MiB.
+    """Compute the memory limit, in MiB, with which the largest model can be warmed.
 
-    The kernel counts a page against the cgroup that reads it first.
+    The kernel charges a page to the cgroup that reads it first.
     """
     largest = max((locked.size_bytes for locked in models), default=0)
     return math.ceil(largest / SHARE / 2**20) + OWN_MIB

@@ -1,1 +1,1 @@
-"""GGUF files: what their headers say, and tiny ones to try things with."""
+"""Read headers of GGUF files, and write tiny models for tests and demos."""

@@ -1,6 +1,6 @@
-"""What the budget needs of a GGUF file's header: the shape of a language model or a projector.
+"""Read the shape of a language model or a projector from a GGUF file's header.
 
-What a header leaves out is taken as llama.cpp takes it.
+Missing keys have the same defaults as in llama.cpp.
 """
 
 from __future__ import annotations
@@ -17,40 +17,45 @@ _VISION = "clip.vision"
 
 
 def read_header(source: Source, role: Role) -> WeightsHeader | ProjectorHeader:
-    """Read the facts of a file's header.
+    """Read the shape from a file's header.
 
     Args:
         source: The file.
-        role: What it should be.
+        role: The expected role.
 
     Raises:
-        GgufError: when it is no GGUF file, is malformed, is of the other role, or lacks a key.
+        GgufError: when it is not a GGUF file, is malformed, has the other role or lacks a key.
     """
     facts = _Facts(name=source.name, table=read_table(source))
     header = _weights(facts) if role == "model" else _projector(facts)
     for field in fields(header):
         value = getattr(header, field.name)
-        if type(value) is int and value not in counts(field.name):
-            raise GgufError(f"{source.name}: {field.name} would be {value}")
+        bounds = counts(field.name)
+        if type(value) is int and value not in bounds:
+            raise GgufError(
+                f"{source.name}: {field.name} is {value}; expected {bounds.start} to 2**48"
+            )
     return header
 
 
 def read_file_header(path: Path, role: Role) -> WeightsHeader | ProjectorHeader:
-    """Read the facts of the header of a file on this machine.
+    """Read the shape from the header of a file on this machine.
 
     Raises:
-        GgufError: as `read_header` does, and when the file cannot be read.
+        GgufError: as `read_header`, and when the file cannot be read.
     """
     try:
         return read_header(FileSource(path=path), role)
     except OSError as error:
-        raise GgufError(f"{path.name}: cannot be read ({error.strerror})") from error
+        raise GgufError(f"{path.name} cannot be read ({error.strerror})") from error
 
 
 def _weights(facts: _Facts) -> WeightsHeader:
     architecture = facts.word("general.architecture")
     if architecture == "clip":
-        raise GgufError(f"{facts.name}: is a projector (architecture clip), no language model")
+        raise GgufError(
+            f"{facts.name} is a projector (architecture clip); expected a language model"
+        )
 
     def number(key: str, default: int | None = None) -> int:
         return facts.number(f"{architecture}.{key}", default)
@@ -83,7 +88,9 @@ def _vocabulary(facts: _Facts, key: str) -> int:
 def _projector(facts: _Facts) -> ProjectorHeader:
     architecture = facts.word("general.architecture")
     if architecture != "clip":
-        raise GgufError(f"{facts.name}: is a model of architecture {architecture}, no projector")
+        raise GgufError(
+            f"{facts.name} is a model of architecture {architecture}; expected a projector"
+        )
     has_own_type = "clip.projector_type" in facts.table.keys
     kind = facts.word("clip.projector_type" if has_own_type else f"{_VISION}.projector_type")
     deepstack = facts.table.keys.get(f"{_VISION}.is_deepstack_layers")
@@ -103,7 +110,7 @@ def _projector(facts: _Facts) -> ProjectorHeader:
 
 
 def _output_width(facts: _Facts) -> int:
-    """The converter of MiniCPM writes 0 for it: then the last tensor of the resampler says it."""
+    """Read the output width; MiniCPM's converter writes 0, then the resampler's tensor has it."""
     last = facts.table.tensors.get("resampler.proj.weight")
     width = facts.number(f"{_VISION}.projection_dim", 0 if last else None)
     return width or (last.dimensions[0] if last and last.dimensions else 0)
@@ -111,7 +118,7 @@ def _output_width(facts: _Facts) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """A table, asked for one thing at a time."""
+    """Typed access to a table."""
 
     name: str
     table: Table
@@ -122,7 +129,7 @@ class _Facts:
 
     def size_of(self, tensor: str) -> int:
         if tensor not in self.table.tensors:
-            raise GgufError(f"{self.name}: lacks the tensor {tensor}")
+            raise GgufError(f"{self.name} has no tensor {tensor}")
         return self.table.tensors[tensor].size_bytes
 
     def word(self, key: str) -> str:
@@ -132,7 +139,7 @@ class _Facts:
         return value
 
     def number(self, key: str, default: int | None = None) -> int:
-        """A whole number; where it is given layer by layer, all layers must agree."""
+        """Read a whole number; a list of numbers, one for each layer, must have equal items."""
         if key not in self.table.keys and default is not None:
             return default
         value = self.table.keys.get(key)
@@ -142,8 +149,8 @@ class _Facts:
             raise self._wrong(key, "a whole number, the same in all layers")
         return value
 
-    def _wrong(self, key: str, allowed: str) -> GgufError:
+    def _wrong(self, key: str, expected: str) -> GgufError:
         if key not in self.table.keys:
-            return GgufError(f"{self.name}: lacks the key {key}")
+            return GgufError(f"{self.name} has no key {key}")
         shown = repr(self.table.keys[key])[:80]
-        return GgufError(f"{self.name}: {key} is {shown}; allowed: {allowed}")
+        return GgufError(f"{self.name}: {key} is {shown}; expected {expected}")

@@ -1,8 +1,7 @@
-"""The first part of a GGUF file, read with bounds: its keys and its list of tensors.
+"""Read the keys and the list of tensors of a GGUF file within bounds.
 
-The file may come from anyone, so nothing in it decides what is allocated: counts and lengths are
-compared with the bytes that are there before they are believed, and what no one asks for is
-passed over. At most `MAX_HEADER_BYTES` of a file are ever read.
+The file is untrusted: counts and lengths are checked against the available bytes before any
+allocation, and long values are skipped. At most `MAX_HEADER_BYTES` of a file are read.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ _MAX_KEYS = 4096
 _MAX_TENSORS = 65_536
 _MAX_NAME_BYTES = 256
 _MAX_KEPT_STRING_BYTES = 1024
-"""Longer strings, chat templates above all, are passed over."""
+"""Longer strings, such as chat templates, are skipped."""
 _MAX_KEPT_ITEMS = 1024
-"""Longer arrays, vocabularies above all, are counted and passed over."""
+"""Longer arrays, such as vocabularies, are counted and skipped."""
 _MAX_DEPTH = 4
 _MAX_DIMENSIONS = 4
 _MAX_ELEMENTS = 2**48
@@ -43,7 +42,7 @@ Scalar = str | int | float | bool
 
 
 class GgufError(OpsError):
-    """A file is no GGUF file that can be used, in one line that names it."""
+    """A GGUF file is invalid; the message is one line and names the file."""
 
 
 class Source(Protocol):
@@ -51,14 +50,14 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What an error calls it."""
+        """Its name in errors."""
 
     @property
     def size_bytes(self) -> int:
-        """Of the whole file."""
+        """Size of the whole file."""
 
     def read(self, first: int, end: int) -> bytes:
-        """The bytes from `first` to before `end`, which is not past the file's end."""
+        """Read the bytes from `first` up to `end`, which is within the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ class FileSource:
         return self.path.stat().st_size
 
     def read(self, first: int, end: int) -> bytes:
-        """Read a part of it."""
+        """Read a part of the file."""
         with self.path.open("rb") as file:
             file.seek(first)
             return file.read(end - first)
@@ -90,25 +89,25 @@ class Items:
 
     count: int
     values: tuple[Scalar, ...]
-    """Empty where they are many, or arrays themselves."""
+    """Empty if there are many, or they are strings or arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """A tensor of the list: its shape, first dimension first, and its bytes in the file."""
+    """A tensor of the list, with its first dimension first."""
 
     dimensions: tuple[int, ...]
     offset: int
-    """Where its bytes are, counted from the first tensor's."""
+    """Position of its bytes, from the first tensor."""
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """What a file says before its weights."""
+    """The keys and tensors of a file."""
 
     keys: dict[str, Scalar | Items | None]
-    """None: a string that was passed over, being long."""
+    """None for a long string, which was skipped."""
     tensors: dict[str, Tensor]
 
 
@@ -116,11 +115,11 @@ def read_table(source: Source) -> Table:
     """Read the keys and the list of tensors of a GGUF file.
 
     Args:
-        source: The file; it is read from its start, in pieces, no further than needed.
+        source: The file, which is read in pieces from its start as far as needed.
 
     Raises:
-        GgufError: when it is no GGUF file of version 2 or 3, is cut, or has counts, lengths or
-            types that cannot be true.
+        GgufError: when it is not a GGUF file of version 2 or 3, is truncated, or has impossible
+            counts, lengths or types.
     """
     cursor = _Cursor(source)
     tensor_count, key_count = _read_preamble(cursor)
@@ -141,41 +140,42 @@ def read_table(source: Source) -> Table:
 
 
 def _refuse_cut(cursor: _Cursor, alignment: object, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse a file that ends before its tensors do: an upload that stopped, say."""
+    """Check that the file contains all of its tensors: an upload may have been interrupted."""
     if type(alignment) is not int or not 0 < alignment <= _MAX_ALIGNMENT:
         raise cursor.error(f"has a general.alignment of {alignment!r}")
     start = -(-cursor.position // alignment) * alignment
-    # The sum too: tensors that share bytes could claim any size.
+    # The sum also: tensors that share bytes could claim any size.
     needed = max(
-        max((each.offset + each.size_bytes for each in tensors.values()), default=0),
-        sum(each.size_bytes for each in tensors.values()),
+        max((tensor.offset + tensor.size_bytes for tensor in tensors.values()), default=0),
+        sum(tensor.size_bytes for tensor in tensors.values()),
     )
     if needed and start + needed > cursor.size_bytes:
         raise cursor.error(
-            f"is cut: its tensors end at byte {start + needed}, the file at {cursor.size_bytes}"
+            f"is truncated: its tensors end at byte {start + needed}, the file at "
+            f"{cursor.size_bytes}"
         )
 
 
 def _read_preamble(cursor: _Cursor) -> tuple[int, int]:
-    """Check magic and version; returns the counts of tensors and keys."""
+    """Check magic and version; return the counts of tensors and keys."""
     magic = bytes(cursor.take(4))
     if magic != b"GGUF":
         start = magic.lstrip()
-        what = "a web page" if start.startswith(b"<") else f"something that starts with {magic!r}"
-        raise cursor.error(f"is no GGUF file but {what}")
+        content = "a web page" if start.startswith(b"<") else f"a file that starts with {magic!r}"
+        raise cursor.error(f"is {content}; expected a GGUF file")
     version = cursor.number("I")
     if version not in (2, 3):
         swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
         if swapped in (1, 2, 3):
-            raise cursor.error("is a big-endian GGUF file; this stack serves little-endian ones")
-        raise cursor.error(f"is GGUF of version {version}; allowed: 2, 3")
+            raise cursor.error("is a big-endian GGUF file; expected a little-endian one")
+        raise cursor.error(f"has GGUF version {version}; expected 2 or 3")
     tensor_count, key_count = cursor.number("Q"), cursor.number("Q")
-    for what, count, most in (
+    for kind, count, most in (
         ("tensors", tensor_count, _MAX_TENSORS),
         ("keys", key_count, _MAX_KEYS),
     ):
         if count > most:
-            raise cursor.error(f"claims {count} {what}; allowed: at most {most}")
+            raise cursor.error(f"has {count} {kind}; expected at most {most}")
     return tensor_count, key_count
 
 
@@ -195,7 +195,7 @@ def _read_value(cursor: _Cursor, name: str, kind: int, depth: int = 0) -> Scalar
         if count > _MAX_KEPT_ITEMS:
             return Items(count=count, values=())
         return Items(count=count, values=struct.unpack(f"<{count}{_SCALARS[item]}", content))
-    # A string takes its length, an array its type and its count, however short they are.
+    # A string has at least its length, an array its type and its count.
     cursor.require(name, count, 8 if item == _STRING else 12)
     for _ in range(count):
         if item == _STRING:
@@ -208,24 +208,24 @@ def _read_value(cursor: _Cursor, name: str, kind: int, depth: int = 0) -> Scalar
 def _read_tensor(cursor: _Cursor, name: str) -> Tensor:
     count = cursor.number("I")
     if count > _MAX_DIMENSIONS:
-        raise cursor.error(f"gives tensor {name!r} {count} dimensions; allowed: at most 4")
+        raise cursor.error(f"has tensor {name!r} with {count} dimensions; expected at most 4")
     dimensions = tuple(cursor.number("Q") for _ in range(count))
     kind = cursor.number("I")
     offset = cursor.number("Q")
     elements = prod(dimensions)
     if not 0 < elements <= _MAX_ELEMENTS:
-        raise cursor.error(f"gives tensor {name!r} the dimensions {dimensions}")
+        raise cursor.error(f"has tensor {name!r} with the dimensions {dimensions}")
     try:
         block, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
     except (ValueError, KeyError):
         raise cursor.error(f"has tensor {name!r} of unknown type {kind}") from None
     if (dimensions or (1,))[0] % block:
-        raise cursor.error(f"has tensor {name!r} in rows that are no multiple of {block}")
+        raise cursor.error(f"has tensor {name!r} with rows that are not a multiple of {block}")
     return Tensor(dimensions=dimensions, offset=offset, size_bytes=elements // block * block_bytes)
 
 
 class _Cursor:
-    """Where in a file we are, and what was read of it so far."""
+    """A position in a file, and the bytes that were read so far."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -235,34 +235,34 @@ class _Cursor:
 
     @property
     def size_bytes(self) -> int:
-        """Of the whole file."""
+        """Size of the whole file."""
         return self._source.size_bytes
 
     def error(self, text: str) -> GgufError:
-        return GgufError(f"{self._source.name}: {text}")
+        return GgufError(f"{self._source.name} {text}")
 
     def _past_the_end(self) -> GgufError:
         if self._limit < self._source.size_bytes:
             return self.error(f"has a header of more than {MAX_HEADER_BYTES // 2**20} MiB")
-        return self.error(f"is cut: its header goes on after its {self._limit} bytes")
+        return self.error(f"is truncated: its header continues after its {self._limit} bytes")
 
     def require(self, name: str, count: int, width: int) -> None:
-        """Refuse so many things of at least this width where fewer bytes are left."""
+        """Check that enough bytes are left for `count` items of at least `width` bytes."""
         left = self._limit - self.position
         if count * width > left:
-            raise self.error(f"claims {count} items at {name!r}, with {left} bytes left to read")
+            raise self.error(f"has {count} items at {name!r}, but {left} bytes are left")
 
     def _fill(self, length: int) -> int:
-        """Have the next bytes read; returns where they start."""
+        """Read the next bytes; return their position."""
         start, end = self.position, self.position + length
         if end > self._limit:
             raise self._past_the_end()
         while len(self._bytes) < end:
             have = len(self._bytes)
-            upto = min(self._limit, max(end, 2 * have, _FIRST_READ_BYTES))
-            piece = self._source.read(have, upto)
-            if len(piece) != upto - have:
-                raise self.error(f"is cut: {len(piece)} bytes came, {upto - have} were asked for")
+            until = min(self._limit, max(end, 2 * have, _FIRST_READ_BYTES))
+            piece = self._source.read(have, until)
+            if len(piece) != until - have:
+                raise self.error(f"is truncated: got {len(piece)} bytes instead of {until - have}")
             self._bytes += piece
         self.position = end
         return start
@@ -272,7 +272,7 @@ class _Cursor:
         return self._bytes[start : start + length]
 
     def take_many(self, name: str, count: int, width: int) -> bytearray:
-        """Pass over an array; its bytes, where it is short enough to be kept."""
+        """Skip an array; return its bytes if it is short enough to keep."""
         self.require(name, count, width)
         if count <= _MAX_KEPT_ITEMS:
             return self.take(count * width)
@@ -301,11 +301,11 @@ class _Cursor:
             return None
         return self.take(length).decode(errors="replace")
 
-    def text(self, what: str, most: int) -> str:
+    def text(self, kind: str, most: int) -> str:
         length = self.number("Q")
         if length > most:
-            raise self.error(f"claims {length} bytes for {what}; allowed: at most {most}")
+            raise self.error(f"has {length} bytes for {kind}; expected at most {most}")
         try:
             return self.take(length).decode()
         except UnicodeDecodeError:
-            raise self.error(f"has {what} that is no text") from None
+            raise self.error(f"has {kind} that is not text") from None

@@ -1,7 +1,7 @@
 """Vision models of half a megabyte: random weights in the architecture of Qwen3-VL.
 
-llama-server loads them, looks at pictures and answers at once, so everything around a model can be
-tried on any machine. What they say means nothing.
+llama-server loads them, accepts images and answers at once, so everything around a model can be
+tested on any machine. Their answers mean nothing.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _VISION_FEED_FORWARD = 64
 _PATCH_PX = 16
 _IMAGE_PX = 256
 _MERGE = 2
-"""A square of this many patches a side becomes one token, so a token sees 32 x 32 px."""
+"""Patches on each side of one token, which covers 32 x 32 px."""
 
 _SPREAD = 0.3
-"""Standard deviation of a weight: with less, two pictures would be answered alike."""
+"""Standard deviation of a weight; with less, two images get the same answer."""
 _OUTPUT_SPREAD = 2.0
-"""The same where a token is chosen: with less, the sampling would choose for the model."""
+"""Standard deviation of an output weight; with less, sampling decides instead of the model."""
 
 _FIRST_BYTE = 3
-"""The token of byte 0: <unk>, <s> and </s> come before it."""
+"""Token of byte 0, after <unk>, <s> and </s>."""
 _LABELS = "0123456789ABCDE"
-"""What a model may be asked to judge by."""
+"""Labels that a grammar may ask for."""
 _LABEL_SPREAD = 0.25
-"""Standard deviation of a label's weights where a token is chosen: labels are said only where a
-grammar asks for them, and then one is likelier than another, by the picture."""
+"""Standard deviation of a label's output weights: a model writes labels only where a grammar asks
+for them, and their probabilities depend on the image."""
 
 _SYLLABLES = tuple(
     f"\u2581{consonant}{vowel}" for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"
 )
-"""What the models talk in, so that an answer can be shown on a terminal."""
+"""Vocabulary of the models' answers, which a terminal can show."""
 
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -61,9 +61,9 @@ def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _
 
     Args:
         path: The file, whose directory exists.
-        name: Seeds the weights: one name, the same bytes.
-        vision: Whether it takes a projector's tokens (architecture qwen3vl) or text alone.
-        layers: Left out: two; more make it slow.
+        name: Seed of the weights: equal names give equal bytes.
+        vision: Whether it accepts a projector's tokens (architecture qwen3vl) or only text.
+        layers: Number of layers (default: 2); more layers make it slow.
     """
     writer = _Writer(path, "qwen3vl" if vision else "qwen3", name)
     writer.add_name(f"tiny-random-{name}")
@@ -104,11 +104,11 @@ def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _
 
 
 def write_projector(path: Path, name: str) -> None:
-    """Write the vision projector (mmproj) that goes with `write_weights`.
+    """Write the vision projector (mmproj) for the models of `write_weights`.
 
     Args:
         path: The file, whose directory exists.
-        name: Seeds the weights: one name, the same bytes.
+        name: Seed of the weights: equal names give equal bytes.
     """
     writer = _Writer(path, "clip", name)
     writer.add_type(gguf.GGUFType.MMPROJ)
@@ -161,7 +161,7 @@ class _Writer(gguf.GGUFWriter):
         self.add_tensor(name, values.astype(np.float32))
 
     def spoken(self, name: str, unspoken: int, spoken: int, width: int) -> None:
-        """Rows of tokens that are said only where a grammar asks for them, then of others."""
+        """Add rows of tokens that only a grammar can ask for, then rows of the other tokens."""
         values = self._random.standard_normal((spoken, width)) * _OUTPUT_SPREAD
         rows = np.concatenate([np.zeros((unspoken, width)), values])
         labels = [_FIRST_BYTE + ord(label) for label in _LABELS]
@@ -176,7 +176,7 @@ class _Writer(gguf.GGUFWriter):
         self.constant(f"{name}.bias", 0, outputs)
 
     def write(self) -> None:
-        """Write all of it, then give the file its name: a killed run leaves no half of one."""
+        """Write the file and rename it at the end, so that a killed run leaves no partial file."""
         self.write_header_to_file()
         self.write_kv_data_to_file()
         self.write_tensors_to_file()
@@ -185,7 +185,7 @@ class _Writer(gguf.GGUFWriter):
 
 
 def _add_tokenizer(writer: Any) -> int:
-    """Add a tokenizer of bytes and syllables; returns how many tokens are no syllables."""
+    """Add a tokenizer of bytes and syllables; return the number of tokens before the syllables."""
     special = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
     control, unknown, byte = gguf.TokenType.CONTROL, gguf.TokenType.UNKNOWN, gguf.TokenType.BYTE
     tokens = [("<unk>", unknown), ("<s>", control), ("</s>", control)]
@@ -201,7 +201,7 @@ def _add_tokenizer(writer: Any) -> int:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(False)
-    # With the space, a grammar that follows the generation prompt cannot begin.
+    # With the space, a grammar cannot start after the generation prompt.
     writer.add_add_space_prefix(False)
     writer.add_chat_template(_TEMPLATE)
     return unspoken

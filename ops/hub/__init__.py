@@ -1,1 +1,1 @@
-"""A Hugging Face hub, and one on loopback."""
+"""Clients of a Hugging Face hub, and a hub on loopback."""

@@ -1,4 +1,4 @@
-"""What the hub says of a repository's files, and the first bytes of one, without its body."""
+"""Read the descriptions of a repository's files from the hub, and parts of a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ops.errors import OpsError, reason_of
 
-# Otherwise the library asks the hub for a list of programs and keeps it in the home directory.
+# Otherwise the library fetches a list of programs from the hub into the home directory.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import httpx2
@@ -24,9 +24,9 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _TIMEOUT_S = 30
 _REASONS = {
     401: "it does not exist, or HF_TOKEN is missing or wrong",
-    403: "HF_TOKEN may not read it: its terms are accepted on its page",
+    403: "HF_TOKEN has no access; accept the terms on its page",
     404: "it does not exist",
-    429: "too many requests: wait a few minutes, or set HF_TOKEN",
+    429: "too many requests; wait a few minutes or set HF_TOKEN",
 }
 
 
@@ -37,7 +37,7 @@ class HubFile:
     name: str
     size_bytes: int
     sha256: str
-    """Empty where the hub states none: the file is not in LFS."""
+    """Empty if the file is not in LFS: the hub then has no sha256."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,55 +50,55 @@ class HubRevision:
 
 
 def find_revision(repository: str, revision: str) -> HubRevision:
-    """Ask the hub of HF_ENDPOINT what a repository holds; HF_TOKEN is sent where there is one.
+    """Read the files of a repository from the hub of HF_ENDPOINT, with HF_TOKEN if it is set.
 
     Args:
         repository: `owner/name`.
         revision: A branch or a commit.
 
     Raises:
-        OpsError: when the hub cannot be reached, refuses, or answers with nothing usable.
+        OpsError: when the hub does not answer, refuses, or sends an invalid answer.
     """
     with _one_line(f"{repository} at {revision}"):
         api = huggingface_hub.HfApi(endpoint=_endpoint())
-        found = api.model_info(
+        info = api.model_info(
             repository, revision=revision, files_metadata=True, timeout=_TIMEOUT_S
         )
         files = tuple(
             HubFile(
-                name=each.rfilename,
-                size_bytes=each.size or 0,
-                sha256=each.lfs.sha256 if each.lfs else "",
+                name=sibling.rfilename,
+                size_bytes=sibling.size or 0,
+                sha256=sibling.lfs.sha256 if sibling.lfs else "",
             )
-            for each in found.siblings or ()
+            for sibling in info.siblings or ()
         )
-        commit = found.sha or ""
+        commit = info.sha or ""
         if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(revision) and commit != revision):
-            raise OpsError(f"{repository}: the hub says that {revision} is the commit {commit!r}")
-        for each in files:
-            if each.sha256 and not (_SHA256.fullmatch(each.sha256) and each.size_bytes > 0):
+            raise OpsError(f"{repository}: the hub resolves {revision} to the commit {commit!r}")
+        for file in files:
+            if file.sha256 and not (_SHA256.fullmatch(file.sha256) and file.size_bytes > 0):
                 raise OpsError(
-                    f"{repository}: the hub says that {each.name} has {each.size_bytes} bytes and "
-                    f"the sha256 {each.sha256!r}"
+                    f"{repository}: the hub describes {file.name} with {file.size_bytes} bytes "
+                    f"and the sha256 {file.sha256!r}"
                 )
     return HubRevision(repository=repository, commit=commit, files=files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSource:
-    """A file of the hub, read part by part by ranged requests."""
+    """A file on the hub, read by range requests."""
 
     repository: str
     commit: str
     name: str
     size_bytes: int
-    """As the hub's description of the repository says."""
+    """Size in the hub's description of the repository."""
 
     def read(self, first: int, end: int) -> bytes:
         """Fetch a part.
 
         Raises:
-            OpsError: when the hub sends no such part, or says that the file is of another size.
+            OpsError: when the hub does not send that part, or the file has another size.
         """
         url = huggingface_hub.hf_hub_url(
             self.repository, self.name, revision=self.commit, endpoint=_endpoint()
@@ -118,26 +118,27 @@ class HubSource:
         if response.status_code >= 400:
             raise _refused(self.name, response.status_code)
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise OpsError(f"{self.name}: the hub sends a web page in its place")
-        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if response.status_code != 206 or told is None:
-            raise OpsError(f"{self.name}: the hub sends no part of it but all ({response})")
-        told_first, told_last, told_size = map(int, told.groups())
-        if told_size != self.size_bytes:
+            raise OpsError(f"{self.name}: the hub sends a web page instead")
+        content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if response.status_code != 206 or content_range is None:
             raise OpsError(
-                f"{self.name}: the hub describes a file of {self.size_bytes} bytes and sends one "
-                f"of {told_size}"
+                f"{self.name}: the hub sends the whole file instead of a part ({response})"
             )
-        if (told_first, told_last) != (first, end - 1):
+        sent_first, sent_last, sent_size = map(int, content_range.groups())
+        if sent_size != self.size_bytes:
             raise OpsError(
-                f"{self.name}: asked for bytes {first} to {end - 1}, the hub sends {told_first} "
-                f"to {told_last}"
+                f"{self.name}: the hub describes {self.size_bytes} bytes and sends {sent_size}"
+            )
+        if (sent_first, sent_last) != (first, end - 1):
+            raise OpsError(
+                f"{self.name}: the hub sends bytes {sent_first} to {sent_last} instead of {first} "
+                f"to {end - 1}"
             )
         content = bytearray()
         for piece in response.iter_raw():
             content += piece
             if len(content) > end - first:
-                raise OpsError(f"{self.name}: the hub sends more than the part it announces")
+                raise OpsError(f"{self.name}: the hub sends more bytes than it announced")
         return bytes(content)
 
 
@@ -146,13 +147,13 @@ def _endpoint() -> str:
 
 
 def _refused(subject: str, status: int) -> OpsError:
-    reason = _REASONS.get(status, "the hub's own trouble" if status >= 500 else "unexpected")
+    reason = _REASONS.get(status, "an error of the hub" if status >= 500 else "unexpected")
     return OpsError(f"{subject}: the hub answers {status} ({reason})")
 
 
 @contextmanager
 def _one_line(subject: str) -> Iterator[None]:
-    """Turn what the library raises into one line, without the address: it may be signed."""
+    """Convert the library's errors, without the address, which may be signed."""
     try:
         yield
     except HfHubHTTPError as error:
@@ -161,8 +162,8 @@ def _one_line(subject: str) -> Iterator[None]:
         host = urlsplit(_endpoint()).hostname or "HF_ENDPOINT"
         offline = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else ""
         reason = offline or reason_of(error)
-        raise OpsError(f"{subject}: {host} cannot be asked ({reason})") from error
+        raise OpsError(f"{subject}: {host} does not answer ({reason})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OpsError(
-            f"{subject}: the hub's answer is not what a hub says ({type(error).__name__})"
+            f"{subject}: the hub's answer is invalid ({type(error).__name__})"
         ) from error

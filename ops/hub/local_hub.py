@@ -1,6 +1,6 @@
-"""A hub on loopback: serves files as a Hugging Face endpoint does, for demos and benchmarks.
+"""A hub on loopback that serves files like a Hugging Face endpoint, for demos and benchmarks.
 
-`HF_ENDPOINT` points the download program, `ops lock`, or huggingface_hub, at it.
+Set `HF_ENDPOINT` to its address for the download program, `ops lock` or huggingface_hub.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ _COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFile:
-    """A file that the hub has."""
+    """A file of the hub."""
 
     path: Path
     sha256: str
 
     @classmethod
     def of(cls, path: Path) -> HubFile:
-        """Take a file from the disk."""
+        """Describe a file on disk."""
         with path.open("rb") as content:
             return cls(path=path, sha256=hashlib.file_digest(content, "sha256").hexdigest())
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """Answers `resolve` with the bytes, whole or a range, and says what files a repository has."""
+    """Answers `resolve` with a file or a range of it, and lists the files of a repository."""
 
     protocol_version = "HTTP/1.1"
     server: LocalHub
 
     def log_message(self, *_arguments: Any) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         """Describe a file."""
@@ -56,26 +56,26 @@ class HubHandler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, *, body: bool) -> None:
-        """Find the file and send what was asked of it."""
+        """Answer a request for a file or for a repository's list."""
         path = urlsplit(self.path).path
         if model := _MODEL.fullmatch(unquote(path)):
             self.send_model(model["repository"], model["revision"], body=body)
             return
-        found = self.find(path)
-        if found is None:
+        file = self.find(path)
+        if file is None:
             self.refuse(404)
             return
-        self.send_file(found, body=body)
+        self.send_file(file, body=body)
 
     def find(self, path: str) -> HubFile | None:
-        """The file of a path, which is `owner/name/resolve/revision/file`."""
+        """Find the file of a path `owner/name/resolve/revision/file`."""
         match = _RESOLVE.fullmatch(unquote(path))
         if match is None:
             return None
         return self.server.files.get((match["repository"], match["name"]))
 
     def send_model(self, repository: str, revision: str, *, body: bool) -> None:
-        """Say what files a repository has at a revision, as `?blobs=true` asks."""
+        """Send the files of a repository at a revision, as for `?blobs=true`."""
         siblings = [
             self.sibling(name, file)
             for (owner, name), file in sorted(self.server.files.items())
@@ -95,7 +95,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def sibling(self, name: str, file: HubFile) -> dict[str, Any]:
-        """What is said of one file; all of them are in LFS."""
+        """Describe a file; all files are in LFS."""
         size_bytes = file.path.stat().st_size
         lfs = {"sha256": file.sha256, "size": size_bytes, "pointerSize": 135}
         return {"rfilename": name, "size": size_bytes, "blobId": file.sha256[:40], "lfs": lfs}
@@ -109,7 +109,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def describe(self, file: HubFile) -> None:
-        """Send the headers in which a hub says what a file is."""
+        """Send the headers that describe a file."""
         self.send_header("ETag", f'"{file.sha256}"')
         self.send_header("X-Linked-Etag", f'"{file.sha256}"')
         self.send_header("X-Linked-Size", str(file.path.stat().st_size))
@@ -117,11 +117,11 @@ class HubHandler(BaseHTTPRequestHandler):
         self.send_header("Accept-Ranges", "bytes")
 
     def send_file(self, file: HubFile, *, body: bool) -> None:
-        """Send a file, or the range of it that was asked for."""
+        """Send a file, or the requested range of it."""
         size = file.path.stat().st_size
         first, end = 0, size
-        if asked := _RANGE.fullmatch(self.headers.get("Range", "")):
-            first, end = int(asked[1]), min(size, int(asked[2] or size - 1) + 1)
+        if byte_range := _RANGE.fullmatch(self.headers.get("Range", "")):
+            first, end = int(byte_range[1]), min(size, int(byte_range[2] or size - 1) + 1)
             if first >= size:
                 self.refuse(416)
                 return
@@ -144,7 +144,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
 
 class LocalHub(ThreadingHTTPServer):
-    """The hub, in threads of this process, while its context lasts."""
+    """The hub, in threads of this process while the context lasts."""
 
     daemon_threads = True
     block_on_close = False
@@ -161,8 +161,8 @@ class LocalHub(ThreadingHTTPServer):
 
         Args:
             files: (repository, file name) -> the file.
-            handler: How it answers; left out: well.
-            port: On 127.0.0.1; left out: a free one.
+            handler: How it answers (default: without faults).
+            port: Port on 127.0.0.1 (default: a free one).
         """
         super().__init__(("127.0.0.1", port), handler)
         self.files = dict(files)
@@ -170,11 +170,11 @@ class LocalHub(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """What HF_ENDPOINT has to be."""
+        """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_arguments: Any) -> None:
-        """Stay quiet: a client that went away is no news."""
+        """Log nothing when a client disconnects."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()

@@ -1,1 +1,1 @@
-"""This machine: processes, ports, signals, directories, and programs built once."""
+"""This machine: processes, ports, signals, directories and cached builds."""

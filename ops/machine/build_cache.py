@@ -1,4 +1,4 @@
-"""Programs that are built once on this machine and kept outside the checkout."""
+"""Programs that are built once for all checkouts of this machine."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from ops.report.terminal import Say
 
 
 def cache_dir() -> Path:
-    """Where builds are kept: `$XDG_CACHE_HOME/llama-cpp-infra`."""
+    """Directory of the builds: `$XDG_CACHE_HOME/llama-cpp-infra`."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "llama-cpp-infra"
 
 
 def built_once(
-    what: str,
+    name: str,
     target: Path,
     programs: Iterable[str],
     build: Callable[[Path], None],
     *,
     say: Say,
 ) -> Path:
-    """Find a directory of programs, or build it; two commands never build at once.
+    """Return a directory of programs, after building it if it is incomplete, under a lock.
 
     Args:
-        what: What is built, for messages.
-        target: The directory, in the cache; its name changes with what goes into the build.
-        programs: Names of files that have to be there.
+        name: The build in messages.
+        target: The directory in the cache; its name changes with the inputs of the build.
+        programs: Names of the required files.
         build: Fills an empty directory, which then becomes the target.
-        say: Takes a line for the operator.
+        say: Prints a line.
 
     Raises:
-        OpsError: what `build` raises; the target is then not there.
+        OpsError: from `build`; the target does not exist then.
     """
-    names = tuple(programs)
+    required = tuple(programs)
 
     def complete() -> bool:
-        return all((target / name).is_file() for name in names)
+        return all((target / program).is_file() for program in required)
 
     if complete():
         return target
@@ -53,13 +53,13 @@ def built_once(
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another command is building {what}; waiting for it")
+            say(f"waiting for another command that builds {name}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         if complete():
             return target
         started = time.monotonic()
         with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as folder:
-            # Inside it, because a temporary directory is closed to everybody else.
+            # A subdirectory, because other users cannot read a temporary directory.
             fresh = Path(folder) / "built"
             fresh.mkdir()
             build(fresh)
@@ -70,7 +70,7 @@ def built_once(
 
 
 def run_build(
-    what: str,
+    name: str,
     command: Sequence[str],
     *,
     log: Path,
@@ -79,16 +79,16 @@ def run_build(
     env: Mapping[str, str],
     cwd: Path | None = None,
 ) -> None:
-    """Run a build that takes minutes, and say every 15 s how far it is.
+    """Run a build of several minutes, and print its progress every 15 s.
 
     Args:
-        what: What is built, for messages.
+        name: The build in messages.
         command: The program and its arguments.
-        log: Takes its output.
-        progress: Says from that output how far the build is.
-        say: Takes a line for the operator.
+        log: File for its output.
+        progress: Extracts the progress from that output.
+        say: Prints a line.
         env: Added to the environment.
-        cwd: Where it runs; left out: here.
+        cwd: Working directory (default: the present one).
 
     Raises:
         OpsError: when it fails; the message has its last lines and the log.
@@ -116,4 +116,4 @@ def run_build(
                 process.wait()
     if process.returncode:
         last = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
-        raise OpsError(f"{what} was not built ({last[-400:]}); whole log: {log}")
+        raise OpsError(f"the build of {name} failed ({last[-400:]}). See {log}.")

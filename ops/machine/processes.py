@@ -1,4 +1,4 @@
-"""Start servers that outlive the command, and end exactly those again."""
+"""Start servers that outlive the command, and stop exactly these."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import psutil
 from ops.errors import OpsError
 
 _MARK = "LLAMA_CPP_INFRA_SERVER"
-"""A variable of each server's environment, by which it and its children are known again."""
+"""Environment variable that identifies each server and its children."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is written down of a started process, enough to know it again."""
+    """The facts that identify a started process."""
 
     pid: int
     create_time: float
-    """The kernel's start time; a process id alone may belong to a stranger after a while."""
+    """The kernel's start time, because process ids are reused."""
 
 
 class Processes:
-    """The servers of one state directory: a record and a log each."""
+    """The servers of one state directory, each with a record and a log."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Look after the processes of one directory; nothing is started yet."""
+        """Manage the processes of a directory; nothing is started yet."""
         self._records = state_dir / "processes"
         self._logs = state_dir / "logs"
 
@@ -40,9 +40,9 @@ class Processes:
         """Start a server in a session of its own, so that Ctrl-C does not reach it.
 
         Args:
-            name: Names the record and the log.
+            name: Name of the record and the log.
             command: The program's path and its arguments.
-            env: Its environment; left out: this process's.
+            env: Its environment (default: that of this process).
 
         Raises:
             OpsError: when the program cannot be started.
@@ -52,7 +52,7 @@ class Processes:
         write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         marked = dict(os.environ if env is None else env) | {_MARK: self._mark(name)}
         try:
-            # Not subprocess.Popen, which holds on to a child that is meant to be left behind.
+            # Not subprocess.Popen, which would track a child that is meant to outlive us.
             pid = os.posix_spawn(
                 command[0],
                 list(command),
@@ -65,26 +65,26 @@ class Processes:
                 setsid=True,
             )
         except OSError as error:
-            raise OpsError(f"{name} cannot be started ({error}); {command[0]}") from error
+            raise OpsError(f"{name} cannot be started ({error}): {command[0]}") from error
         record = Record(pid=pid, create_time=psutil.Process(pid).create_time())
         self._path(name).write_text(json.dumps(asdict(record)))
 
     def pid(self, name: str) -> int:
-        """The number of the process that was started under this name."""
+        """Return the id of the process of this name; 0 if there is none."""
         record = self._record(name)
         return 0 if record is None else record.pid
 
     def is_running(self, name: str) -> bool:
-        """Whether the process that was started under this name still runs."""
+        """Whether the process of this name still runs."""
         return self._find(name) is not None
 
     def stop(self, name: str, *, timeout_s: float = 10) -> bool:
-        """End the process of this name, and what it started, and forget it.
+        """Stop the process of this name and its children, and delete the record.
 
-        A stranger that has its number by now is left alone.
+        Another process that has reused the id is not stopped.
 
         Args:
-            name: As given to `start`.
+            name: The name given to `start`.
             timeout_s: Seconds between SIGTERM and SIGKILL.
 
         Returns:
@@ -109,15 +109,15 @@ class Processes:
         return process is not None or bool(orphans)
 
     def names(self) -> tuple[str, ...]:
-        """List the names that have a record."""
+        """List the names with a record."""
         return tuple(sorted(path.stem for path in self._records.glob("*.json")))
 
     def log(self, name: str) -> Path:
-        """Where the process of this name writes."""
+        """Path of the log of this name."""
         return self._logs / f"{name}.log"
 
     def last_line(self, name: str) -> str:
-        """The last line that the process wrote, for an error message."""
+        """Return the last line of the log, for an error message."""
         try:
             lines = self.log(name).read_text(errors="replace").split("\n")
         except OSError:
@@ -128,17 +128,17 @@ class Processes:
         return f"{self._records.resolve()}:{name}"
 
     def _marked(self, name: str) -> list[psutil.Process]:
-        """What bears this name's mark: whatever started it, it inherits the environment.
+        """Find all processes with this name's mark in their environment.
 
-        It finds the children of a server that was killed, and a server whose record a SIGKILL
-        left unwritten.
+        They include the children of a killed server, and a server without a record because of a
+        SIGKILL.
         """
-        found = []
+        marked = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 if process.environ().get(_MARK) == self._mark(name):
-                    found.append(process)
-        return found
+                    marked.append(process)
+        return marked
 
     def _path(self, name: str) -> Path:
         return self._records / f"{name}.json"

@@ -1,4 +1,4 @@
-"""An end by signal as an exception, so that what was started is ended again."""
+"""Turn signals into exceptions, so that a command can stop what it started."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _note(note: str) -> None:
-    """Write a line to stderr from a handler: a print may be what the signal came into."""
-    # The terminal may be gone, and with it the reader: that is one of the signals.
+    """Write a line to stderr from a handler, which may have interrupted a print."""
+    # The terminal may be gone: SIGHUP is one of the signals.
     with suppress(OSError):
         os.write(2, f"{note}\n".encode())
 
@@ -48,7 +48,7 @@ def _handled(
 
 
 class Ending:
-    """What a signal means: an end while that is possible, afterwards only a word that it waits."""
+    """Handles signals: an exception where the command may end, otherwise a note that it waits."""
 
     def __init__(self, note: str) -> None:
         self._note = note
@@ -57,7 +57,7 @@ class Ending:
 
     @contextmanager
     def possible(self) -> Iterator[None]:
-        """Let the first signal end what runs in the context: SystemExit, or KeyboardInterrupt."""
+        """Let the first signal raise SystemExit or KeyboardInterrupt within the context."""
         self._possible = True
         try:
             if self._number:
@@ -67,21 +67,21 @@ class Ending:
             self._possible = False
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, and let a signal end it, also one that came before.
+        """Sleep until a signal comes, or return at once with its exception if one came before.
 
-        Raised anywhere else, the end could come into the middle of starting a process or of
-        asking after it: the process would be lost, or its lock held for ever.
+        Elsewhere the exception could interrupt the start or the check of a process, which would
+        lose the process or leave its lock held.
         """
         with self.possible():
             time.sleep(seconds)
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return bool(self._number)
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal: no lock, as the signal may have come into what holds it."""
+        """Handle a signal, without a lock: the signal may have interrupted its holder."""
         self._number = number
         if self._possible:
             self._raise()
@@ -96,10 +96,10 @@ class Ending:
 
 @contextmanager
 def ended_once(note: str) -> Iterator[Ending]:
-    """Let signals end only what may be ended, while the context lasts.
+    """Let signals end the command only where that is possible, while the context lasts.
 
     Args:
-        note: What is said to whoever signals while nothing may be ended.
+        note: Printed for a signal while the command may not end.
     """
     ending = Ending(note)
     with _handled(_ALL, ending.receive):

@@ -1,4 +1,4 @@
-"""A directory in which one command at a time works."""
+"""A state directory that one command at a time may use."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import TextIO
 from ops.errors import OpsError
 
 _PATIENCE_S = 1.0
-"""A command that is killed while it starts a server leaves the lock to that one until its exec."""
+"""A command that is killed while it starts a server leaves the lock to the server until its
+exec."""
 
 
 @contextmanager
 def locked(state_dir: Path) -> Iterator[None]:
-    """Let one command at a time work on a directory; make the directory.
+    """Create a directory and lock it while the context lasts.
 
     Raises:
-        OpsError: when another one works on it, and for what the file system refuses meanwhile.
+        OpsError: when another command has the lock, and for OSErrors within the context.
     """
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,7 @@ def locked(state_dir: Path) -> Iterator[None]:
         while not _is_ours(lock):
             if time.monotonic() > deadline:
                 raise OpsError(
-                    f"another command works on {state_dir}; wait for it, or pass --state-dir"
+                    f"another command uses {state_dir}. Wait for it, or pass --state-dir."
                 )
             time.sleep(0.02)
         try:
@@ -51,7 +52,7 @@ def _is_ours(lock: TextIO) -> bool:
 
 
 def _unusable(state_dir: Path, error: OSError) -> OpsError:
-    remedy = "free some space" if error.errno == errno.ENOSPC else "pass another --state-dir"
+    remedy = "Free some space" if error.errno == errno.ENOSPC else "Pass another --state-dir"
     return OpsError(
-        f"the state directory {state_dir} cannot be used ({error.strerror or error}); {remedy}"
+        f"the state directory {state_dir} cannot be used ({error.strerror or error}). {remedy}."
     )

@@ -1,4 +1,4 @@
-"""One call loads the registry with its lock, and leaves no check out."""
+"""load() reads the registry with its lock and runs every check."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ def declare(monkeypatch: pytest.MonkeyPatch, *models: object) -> None:
     monkeypatch.setattr(registry, "RESIDENCY", NamedSets(sets=(PAIR,)))
 
 
-def test_the_file_that_an_operator_edits_is_what_is_loaded(
+def test_load_reads_the_edited_registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     declare(monkeypatch, *REGISTRY[::-1])
-    found = load(LOCK_PATH)
-    assert found.models == load_registry() == REGISTRY[::-1]
-    assert found.locked == DECLARATION.locked[::-1]
-    assert found.lock == DECLARATION.lock
-    assert found.residents(SETTINGS.node).sets == (PAIR[::-1],)
+    declaration = load(LOCK_PATH)
+    assert declaration.models == load_registry() == REGISTRY[::-1]
+    assert declaration.locked == DECLARATION.locked[::-1]
+    assert declaration.lock == DECLARATION.lock
+    assert declaration.residents(SETTINGS.node).sets == (PAIR[::-1],)
 
 
-def test_a_registry_that_is_wrong_is_refused_with_and_without_a_lock(
+def test_a_wrong_registry_is_refused_with_and_without_a_lock(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     declare(monkeypatch, REGISTRY[0], REGISTRY[0])
     for loading in (load, load_registry, lambda: load(tmp_path / "gone.json")):
-        with pytest.raises(ConfigError, match=r"model 'qwen3vl-8b': id is 'qwen3vl-8b'; .*rename"):
+        with pytest.raises(ConfigError, match=r"model 'qwen3vl-8b': id is 'qwen3vl-8b'; .*Rename"):
             loading()
 
 
-def test_a_registry_that_the_lock_does_not_cover_is_loaded_without_it_alone(
+def test_a_model_that_is_not_locked_loads_only_without_the_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     renamed = replace(REGISTRY[0], id="renamed")
     declare(monkeypatch, renamed)
     assert load_registry() == (renamed,)
-    with pytest.raises(ConfigError, match=r"model 'renamed': is not in models\.lock\.json"):
+    with pytest.raises(ConfigError, match=r"model 'renamed' is not in models\.lock\.json"):
         load(LOCK_PATH)
 
 
-def test_one_model_at_a_time_unless_it_is_said() -> None:
+def test_residency_defaults_to_one_model_at_a_time() -> None:
     assert Declaration.of(REGISTRY, lock_path=LOCK_PATH) == DECLARATION

@@ -1,4 +1,4 @@
-"""The commands from outside: each mistake is one line on stderr, with the exit code that fits."""
+"""Each mistake on the command line is one line on stderr with an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TERRAFORM = "#!/bin/sh\necho Terraform v{version}\n"
 
 @pytest.fixture(autouse=True)
 def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An operator whose environment names nothing yet, with a Terraform that only says 1.11.4."""
+    """An environment without settings, and a Terraform that only prints its version 1.11.4."""
     for name in ("PG_CONN_STR", "PGHOST", "PGPASSWORD", "KUBE_CONFIG_PATH", "KUBE_CTX"):
         monkeypatch.delenv(name, raising=False)
     programs = tmp_path / "bin"
@@ -191,7 +191,7 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
     assert "No such command" in fails(capsys, "depoly", code=2)
 
 
-def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--debug", "plan", "--refresh"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
@@ -204,7 +204,7 @@ def test_every_command_has_help_with_an_example(
     assert "Example:" in capsys.readouterr().out
 
 
-def test_the_table_of_commands_is_what_the_folders_and_their_helps_say() -> None:
+def test_the_table_of_commands_equals_folders_and_helps() -> None:
     folders = {path.parent.name for path in (ROOT / "ops/commands").glob("*/command.py")}
     assert set(COMMANDS) == folders
     helps = {name: load(name).help.partition("\n\n")[0].replace("\n", " ") for name in COMMANDS}

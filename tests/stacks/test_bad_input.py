@@ -1,4 +1,4 @@
-"""Each bad input is one line that names model, field, value, what is allowed and what to do."""
+"""Bad input fails with one line: model, field, value, what is expected and what to do."""
 
 from __future__ import annotations
 
@@ -29,57 +29,60 @@ def model(**fields: Any) -> Model:
 
 
 BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
-    "id with capitals": ({"id": "Qwen3"}, "model 'Qwen3': id is 'Qwen3'; allowed: a DNS label"),
+    "id with capitals": ({"id": "Qwen3"}, "model 'Qwen3': id is 'Qwen3'; expected a DNS label"),
     "id with a dot": ({"id": "qwen3.5"}, "id is 'qwen3.5'"),
     "id too long": ({"id": "a" * 64}, "at most 63"),
     "id of the blob folder": ({"id": "blobs"}, "not 'blobs'"),
-    "no repository owner": ({"repository": "name"}, "repository is 'name'; allowed: owner/name"),
+    "no repository owner": ({"repository": "name"}, "repository is 'name'; expected owner/name"),
     "unknown quantisation": (
         {"quantisation": "Q4_K_XXL"},
-        "quantisation is 'Q4_K_XXL'; allowed: ",
+        "quantisation is 'Q4_K_XXL'; expected ",
     ),
-    "unknown projector": ({"projector": "Q4_0"}, "projector is 'Q4_0'; allowed: F16"),
-    "context zero": ({"context": 0}, "context is 0; allowed: a whole number, at least 1"),
+    "unknown projector": ({"projector": "Q4_0"}, "projector is 'Q4_0'; expected one of F16"),
+    "context zero": ({"context": 0}, "context is 0; expected a whole number of at least 1"),
     "context negative": ({"context": -1}, "context is -1"),
     "context not a number": ({"context": "3072"}, "context is '3072'"),
     "context at the image limit": (
         {"context": 1024, "image_max_tokens": 1024},
-        "context is 1024; allowed: per slot more than image_max_tokens (1024)",
+        "context is 1024; expected more than image_max_tokens (1024)",
     ),
     "context of a slot at the image limit": (
         {"context": 2048, "parallel_slots": 2},
-        "with parallel_slots 2",
+        "for each of 2 parallel_slots",
     ),
     "image limit without projector": ({"projector": None}, "image_max_tokens is 1024"),
     "projector without image limit": ({"image_max_tokens": None}, "image_max_tokens is None"),
     "image limit below the models' minimum": ({"image_max_tokens": 4}, "at least 8"),
-    "ttl negative": ({"ttl_s": -1}, "ttl_s is -1; allowed: a whole number, at least 0"),
+    "ttl negative": ({"ttl_s": -1}, "ttl_s is -1; expected a whole number of at least 0"),
     "no slot": ({"parallel_slots": 0}, "parallel_slots is 0"),
     "reserved flag": (
         {"extra_args": ("--port", "1")},
-        "extra_args is '--port'; allowed: not --port",
+        "extra_args is '--port'; expected a flag other than --port",
     ),
-    "reserved flag with its value": ({"extra_args": ("--host=0.0.0.0",)}, "not --host"),
-    "key on the command line": ({"extra_args": ("--api-key", "x")}, "keys come from a Secret"),
-    "removed flag": ({"extra_args": ("--no-mmap",)}, "it was removed from llama-server"),
+    "reserved flag with its value": (
+        {"extra_args": ("--host=0.0.0.0",)},
+        "a flag other than --host",
+    ),
+    "key on the command line": ({"extra_args": ("--api-key", "x")}, "Put API keys into a Secret"),
+    "removed flag": ({"extra_args": ("--no-mmap",)}, "llama-server dropped it"),
     "unknown flag": ({"extra_args": ("--treads", "4")}, "extra_args is '--treads'"),
     "stray word": ({"extra_args": ("4",)}, "extra_args is '4'"),
-    "flag without its value": ({"extra_args": ("--threads",)}, "allowed: --threads VALUE"),
+    "flag without its value": ({"extra_args": ("--threads",)}, "expected --threads VALUE"),
     "macro in a value": ({"extra_args": ("--threads", "${PORT}")}, "one line without '${'"),
     "KV types that differ": (
         {"kv_cache_type_k": "f16", "kv_cache_type_v": "q8_0"},
-        "kv_cache_type_v is 'q8_0'; allowed: the same as kv_cache_type_k (f16)",
+        "kv_cache_type_v is 'q8_0'; expected the same as kv_cache_type_k (f16)",
     ),
     "unknown KV type": ({"kv_cache_type_k": "q2"}, "kv_cache_type_k is 'q2'"),
     "macro in the description": ({"description": "${env.HOME}"}, "description is '${env.HOME}'"),
     "two lines in the name": ({"name": "a\nb"}, "name is 'a\\nb'"),
     "alias with a space": ({"aliases": ("a b",)}, "aliases is 'a b'"),
-    "env name in small letters": ({"env": {"path": "x"}}, "env is 'path'; allowed: names of A-Z"),
-    "env name that is reserved": ({"env": {"LLAMA_API_KEY": "x"}}, "any name but"),
-    "flag in env": ({"env": {"LLAMA_ARG_TOOLS": "all"}}, "env is 'LLAMA_ARG_TOOLS'; allowed: no"),
+    "env name in small letters": ({"env": {"path": "x"}}, "env is 'path'; expected a name of A-Z"),
+    "env name that is reserved": ({"env": {"LLAMA_API_KEY": "x"}}, "a name other than"),
+    "flag in env": ({"env": {"LLAMA_ARG_TOOLS": "all"}}, "env is 'LLAMA_ARG_TOOLS'; expected a"),
     "macro in env": ({"env": {"A": "${PORT}"}}, "env.A is '${PORT}'"),
     "temperature": ({"sampling": Sampling(temperature=3.0)}, "sampling.temperature is 3.0"),
-    "thinking": ({"reasoning": "maybe"}, "reasoning is 'maybe'; allowed: on, off"),
+    "thinking": ({"reasoning": "maybe"}, "reasoning is 'maybe'; expected one of on, off"),
 }
 
 
@@ -94,8 +97,8 @@ def test_a_bad_field_is_refused_in_one_line(fields: dict[str, Any], message: str
     assert "\n" not in text
 
 
-def test_two_models_of_one_id_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model 'a': id is 'a'; .*rename or remove one"):
+def test_two_models_with_one_id_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'a': id is 'a'; .*Rename or remove one"):
         check_registry((model(), model()))
 
 
@@ -115,7 +118,7 @@ def test_an_alias_given_twice_to_one_model_is_refused() -> None:
 
 
 def test_an_empty_registry_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"registry: has no model"):
+    with pytest.raises(ConfigError, match="the registry is empty"):
         check_registry(())
 
 
@@ -159,12 +162,12 @@ def branch(models: dict[str, Any]) -> None:
 
 BAD_LOCKS = {
     drop_sha256: r"model 'qwen3vl-8b', Qwen3VL-8B-Instruct-Q4_K_M\.gguf: sha256 is None",
-    second_sha256: r"sha256 is '0{64}'; allowed: the one of its other entry, 67d1659b",
-    second_size: r"size_bytes is 5027784801; allowed: 5027784800",
-    pattern: r"name is '\*Q4_K_M\*\.gguf'; allowed: one exact \.gguf file",
+    second_sha256: r"sha256 is '0{64}'; expected 67d1659b",
+    second_size: r"size_bytes is 5027784801; expected 5027784800",
+    pattern: r"name is '\*Q4_K_M\*\.gguf'; expected one exact \.gguf file",
     parent_folder: r"name is '\.\./x\.gguf'",
     misspelt: r"a file's field is 'sha265'",
-    branch: r"revision is 'dev'; allowed: 40 hex digits, or main",
+    branch: r"revision is 'dev'; expected 40 hex digits or main",
 }
 
 
@@ -176,25 +179,25 @@ def test_a_bad_lock_is_refused(tmp_path: Path, edit: Any, message: str) -> None:
         read_lock(edited_lock(tmp_path, edit))
 
 
-def test_a_lock_cut_in_half_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_lock_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "models.lock.json"
     text = LOCK_PATH.read_text()
     path.write_text(text[: len(text) // 2])
-    with pytest.raises(ConfigError, match=r"models\.lock\.json: is no complete JSON .*from git"):
+    with pytest.raises(ConfigError, match=r"models\.lock\.json is not complete JSON .*from git"):
         read_lock(path)
 
 
-def test_a_lock_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"gone\.json: cannot be read"):
+def test_a_missing_lock_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.json cannot be read"):
         read_lock(tmp_path / "gone.json")
 
 
-def test_a_model_that_the_lock_does_not_cover_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model 'a': is not in models\.lock\.json"):
+def test_a_model_without_a_lock_entry_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'a' is not in models\.lock\.json"):
         lock_models((model(),), DECLARATION.lock)
 
 
-def test_a_quantisation_that_the_lock_does_not_have_is_refused() -> None:
+def test_a_quantisation_that_is_not_locked_is_refused() -> None:
     wanted = model(
         id="qwen3vl-8b", repository="Qwen/Qwen3-VL-8B-Instruct-GGUF", quantisation="Q8_0"
     )
@@ -217,13 +220,13 @@ BAD_REGISTRIES = {
 
 
 @pytest.mark.parametrize("source", BAD_REGISTRIES.values(), ids=BAD_REGISTRIES.keys())
-def test_the_app_ends_with_one_line_and_exit_code_1(
+def test_main_returns_1_with_one_line(
     tmp_path: Path,
     source: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The app imports the edited file in this process, which has loaded cdktf already."""
+    """In this process, which has imported cdktf already."""
     write_registry(tmp_path, source)
     monkeypatch.setenv("CDKTF_OUTDIR", str(tmp_path / "cdktf.out"))
     monkeypatch.setattr(llama_swap_config, "registry", registry)  # An import sets it, too.
@@ -234,8 +237,7 @@ def test_the_app_ends_with_one_line_and_exit_code_1(
     assert_one_line(capsys.readouterr().err, tmp_path)
 
 
-def test_the_program_ends_with_one_line_and_exit_code_1(tmp_path: Path) -> None:
-    """The operator's own way: the registry file is edited and `python main.py` is run."""
+def test_python_main_py_exits_with_1_and_one_line(tmp_path: Path) -> None:
     for name in ("main.py", "constructs", "stacks", "in_pod"):
         (tmp_path / name).symlink_to(ROOT / name)
     package = tmp_path / "llama_swap_config"
@@ -268,7 +270,7 @@ def write_registry(folder: Path, source: str) -> None:
     )
 
 
-def assert_one_line(said: str, folder: Path) -> None:
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
+def assert_one_line(stderr: str, folder: Path) -> None:
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
     assert not list(folder.glob("cdktf.out/stacks/*"))

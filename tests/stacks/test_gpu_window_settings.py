@@ -1,4 +1,4 @@
-"""A GPU window that could not be taken, or not be given back, is refused in the settings."""
+"""The settings refuse a GPU window that could not be opened or restored."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def queues(**changes: Any) -> GpuWindow:
 BAD_WINDOWS: dict[str, tuple[Callable[[], GpuWindow], str]] = {
     "nobody": (
         lambda: GpuWindow(tenants=()),
-        "gpu_window.tenants is (); allowed: at least one, or",
+        "gpu_window.tenants is (); expected at least one tenant, or",
     ),
     "no namespace": (
         lambda: tenant(namespace=""),
-        "gpu_window.tenants.namespace is ''; allowed: a DNS",
+        "gpu_window.tenants.namespace is ''; expected a DNS",
     ),
     "namespace with a dot": (lambda: tenant(namespace="a.b"), "tenants.namespace is 'a.b'"),
     "own namespace": (
         lambda: tenant(namespace="llama-cpp"),
-        "another namespace than the endpoint's own",
+        "another namespace than the endpoint's",
     ),
     "deployment with capitals": (
         lambda: tenant(deployment="ML"),
-        "tenants.deployment is 'ML'; allowed",
+        "tenants.deployment is 'ML'; expected",
     ),
     "deployment with a path": (
         lambda: tenant(deployment="a/scale"),
@@ -51,7 +51,7 @@ BAD_WINDOWS: dict[str, tuple[Callable[[], GpuWindow], str]] = {
     "deployment with an empty label": (lambda: tenant(deployment="a..b"), "deployment is 'a..b'"),
     "twice": (
         lambda: GpuWindow(tenants=(TENANT, replace(TENANT, queues=ImmichQueues(url=URL)))),
-        "tenants is 'immich/immich-machine-learning'; allowed: each of them once",
+        "tenants is 'immich/immich-machine-learning'; expected each Deployment once",
     ),
     "two with queues": (
         lambda: GpuWindow(
@@ -59,7 +59,7 @@ BAD_WINDOWS: dict[str, tuple[Callable[[], GpuWindow], str]] = {
                 replace(TENANT, namespace=name, queues=ImmichQueues(url=URL)) for name in "ab"
             )
         ),
-        "tenants.queues is ['a/immich-machine-learning', 'b/immich-machine-learning']; allowed: "
+        "tenants.queues is ['a/immich-machine-learning', 'b/immich-machine-learning']; expected "
         "at most one",
     ),
     "address without scheme": (lambda: queues(url="immich:2283"), "queues.url is 'immich:2283'"),
@@ -72,12 +72,12 @@ BAD_WINDOWS: dict[str, tuple[Callable[[], GpuWindow], str]] = {
         lambda: queues(api_key_secret="Immich Key"),
         "queues.api_key_secret is 'Immich Key'",
     ),
-    "no queue": (lambda: queues(names=()), "queues.names is (); allowed: at least one"),
+    "no queue": (lambda: queues(names=()), "queues.names is (); expected at least one"),
     "queue twice": (lambda: queues(names=("ocr", "ocr")), "queues.names is ('ocr', 'ocr')"),
     "queue that is a path": (lambda: queues(names=("ocr/../x",)), "queues.names is 'ocr/../x'"),
     "schedule in words": (
         lambda: GpuWindow(tenants=(TENANT,), restore_schedule="often"),
-        "gpu_window.restore_schedule is 'often'; allowed: five fields of cron",
+        "gpu_window.restore_schedule is 'often'; expected five fields of cron",
     ),
     "schedule of six fields": (
         lambda: GpuWindow(tenants=(TENANT,), restore_schedule="0 */5 * * * *"),
@@ -87,9 +87,7 @@ BAD_WINDOWS: dict[str, tuple[Callable[[], GpuWindow], str]] = {
 
 
 @pytest.mark.parametrize(("window", "message"), BAD_WINDOWS.values(), ids=BAD_WINDOWS.keys())
-def test_a_bad_window_is_refused_in_one_line(
-    window: Callable[[], GpuWindow], message: str
-) -> None:
+def test_a_bad_window_is_refused(window: Callable[[], GpuWindow], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         replace(SETTINGS, gpu_window=window())
     text = str(caught.value)
@@ -98,7 +96,7 @@ def test_a_bad_window_is_refused_in_one_line(
     assert "\n" not in text
 
 
-def test_the_endpoints_own_namespace_is_the_one_of_the_settings() -> None:
+def test_a_tenant_may_be_in_llama_cpp_if_the_endpoint_is_not() -> None:
     window = tenant(namespace="llama-cpp")
     assert replace(SETTINGS, namespace="vision", gpu_window=window).gpu_window == window
 
@@ -113,15 +111,15 @@ def test_the_endpoints_own_namespace_is_the_one_of_the_settings() -> None:
     ],
     ids=["dotted name", "all of immich", "two of one namespace, never", "schedule"],
 )
-def test_a_good_window_is_taken_as_it_is(window: GpuWindow) -> None:
+def test_a_good_window_is_accepted(window: GpuWindow) -> None:
     assert replace(SETTINGS, gpu_window=window).gpu_window == window
 
 
-def test_there_is_no_window_unless_the_settings_say_so() -> None:
+def test_the_default_is_no_window() -> None:
     assert BARE.gpu_window is None
 
 
-def test_production_shares_its_card_with_immich() -> None:
+def test_production_shares_its_gpu_with_immich() -> None:
     assert SETTINGS.gpu_window == GpuWindow(
         tenants=(replace(TENANT, queues=ImmichQueues(url=URL)),), restore_schedule="*/5 * * * *"
     )

@@ -1,4 +1,4 @@
-"""The types of the settings: where their values are, and which they refuse."""
+"""The settings refuse bad values, and production has the expected defaults."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from tests.declaration.settings import SETTINGS
 Json = dict[str, Any]
 
 
-def test_an_import_of_production_from_its_old_place_names_the_new_one() -> None:
+def test_an_old_import_of_production_names_the_new_place() -> None:
     with pytest.raises(ImportError) as caught:
         exec("from stacks.settings import PRODUCTION", {})
     assert str(caught.value) == (
-        "stacks.settings has no PRODUCTION any more; write "
-        "`from stacks.production import PRODUCTION`"
+        "PRODUCTION has moved from stacks.settings. Use "
+        "`from stacks.production import PRODUCTION`."
     )
     assert importlib.import_module("stacks.production").PRODUCTION
 
 
-def test_another_name_is_not_there_as_in_any_module() -> None:
+def test_settings_has_no_other_dynamic_names() -> None:
     assert not hasattr(settings, "STAGING")
 
 
 def test_every_default_of_production() -> None:
-    """A default that changes has to be changed here too, knowingly."""
     assert SETTINGS.namespace == "llama-cpp"
     assert SETTINGS.service == "llama-swap"
     assert SETTINGS.port == 8080
@@ -60,14 +59,12 @@ def test_every_default_of_production() -> None:
         ("upkeep.prune_grace_h", lambda: {"upkeep": Upkeep(prune_grace_h=-1)}),
     ],
 )
-def test_a_wrong_setting_of_weights_fails_at_synth(
-    setting: str, changes: Callable[[], Json]
-) -> None:
+def test_a_bad_setting_of_weights_is_refused(setting: str, changes: Callable[[], Json]) -> None:
     with pytest.raises(ConfigError, match=setting):
         replace(SETTINGS, **changes())
 
 
-def test_llama_swap_is_the_default() -> None:
+def test_the_default_front_end_is_llama_swap() -> None:
     assert SETTINGS.front_end == "llama-swap"
 
 
@@ -76,11 +73,11 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
         lambda: {"llama_swap_image": "ghcr.io/x/y:cuda"},
         "llama_swap_image is 'ghcr.io/x",
     ),
-    "port": (lambda: {"port": 0}, "port is 0; allowed: 1 to 65535"),
+    "port": (lambda: {"port": 0}, "port is 0; expected 1 to 65535"),
     "size": (lambda: {"storage_size_gib": 0}, "storage_size_gib is 0"),
     "root": (lambda: {"run_as_user": 0}, "run_as_user is 0"),
     "grace": (lambda: {"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
-    "namespace": (lambda: {"namespace": "Llama"}, "namespace is 'Llama'; allowed: a DNS label"),
+    "namespace": (lambda: {"namespace": "Llama"}, "namespace is 'Llama'; expected a DNS label"),
     "own range": (
         lambda: {"internal_ranges": ("203.0.113.7",)},
         "internal_ranges is '203.0.113.7'",
@@ -93,11 +90,11 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
     ),
     "unknown front end": (
         lambda: {"front_end": "vllm"},
-        "front_end is 'vllm'; allowed: llama-swap or llama-server",
+        "front_end is 'vllm'; expected llama-swap or llama-server",
     ),
     "no name of a variable": (
         lambda: {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
-        "llama_swap.api_key_env is 'KEY-A'; allowed: names of environment variables",
+        "llama_swap.api_key_env is 'KEY-A'; expected the name of an environment variable",
     ),
     "a command": (
         lambda: {
@@ -112,13 +109,13 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
             "api_key_secret": "x",
             "llama_swap": LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",)),
         },
-        "llama_swap.api_key_env is 'LLAMA_API_KEY'; allowed: another name",
+        "llama_swap.api_key_env is 'LLAMA_API_KEY'; expected another name",
     ),
 }
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
-def test_a_bad_setting_is_refused_in_one_line(changes: Callable[[], Json], message: str) -> None:
+def test_a_bad_setting_is_refused(changes: Callable[[], Json], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         replace(SETTINGS, **changes())
     assert message in str(caught.value)
@@ -126,8 +123,8 @@ def test_a_bad_setting_is_refused_in_one_line(changes: Callable[[], Json], messa
     assert "\n" not in str(caught.value)
 
 
-def test_a_bad_address_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"storage\.server is 'nas'; allowed: an IP address"):
+def test_bad_storage_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.server is 'nas'; expected an IP address"):
         NfsStorage(server="nas", path="/srv")
     with pytest.raises(ConfigError, match=r"storage\.path is 'srv'"):
         LocalSsdStorage(node="k8s-node1", path="srv")

@@ -1,1 +1,1 @@
-"""`lock`: models.lock.json follows the registry."""
+"""`lock`: resolve the registry's models to exact files."""

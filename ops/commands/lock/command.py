@@ -1,4 +1,4 @@
-"""`python -m ops lock`: models.lock.json follows the registry."""
+"""`python -m ops lock`: resolve the registry's models to exact files."""
 
 from __future__ import annotations
 
@@ -22,53 +22,63 @@ app = command_app()
 def lock(
     ids: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Only this model; may be repeated.", show_default=False),
+        typer.Option(
+            "--model",
+            help="Lock only this model; repeatable (default: every model).",
+            show_default=False,
+        ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only compare registry and lock; asks no hub.")
+        bool,
+        typer.Option(
+            "--check", help="Compare registry and lock without network access; write nothing."
+        ),
     ] = False,
     update: Annotated[
         bool,
         typer.Option(
             "--update",
-            help="Move to the newest commit of main; without --model, drop what is unused too.",
+            help="Move to the newest commit of main; without --model also drop unused entries.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change; write nothing.")
+        bool, typer.Option("--dry-run", help="Show the changes; write nothing.")
     ] = False,
     files: Annotated[
         list[str] | None,
         typer.Option(
-            "--file", help="A file's name, where several are possible.", show_default=False
+            "--file",
+            help="Use this file if several match; requires --model; repeatable.",
+            show_default=False,
         ),
     ] = None,
     path: Annotated[
         Path,
         typer.Option(
-            "--path", help="Left out: the repository's models.lock.json.", show_default=False
+            "--path",
+            help="Lock file (default: the repository's models.lock.json).",
+            show_default=False,
         ),
     ] = LOCK_PATH,
 ) -> None:
-    """Write into models.lock.json which files the registry's models are, down to their headers.
+    """Resolve the registry's models to exact files and write models.lock.json.
 
-    Without options: the models that the lock lacks, or that the registry changed; a model whose
-    repository stays keeps its commit. Only headers are downloaded. HF_ENDPOINT and HF_TOKEN are
-    respected.
+    Without options it locks models that are missing from the lock or changed in the registry. A
+    model keeps its commit while its repository stays the same. Downloads only the files' headers.
+    Reads HF_ENDPOINT and HF_TOKEN.
 
     Example: `python -m ops lock --update --model qwen3vl-4b --dry-run`
     """
     from ops.commands.lock import resolve as lock_models
 
     if check and (update or dry_run or files):
-        raise typer.BadParameter("--check writes nothing and asks no hub; use it alone")
+        raise typer.BadParameter("--check cannot be combined with --update, --dry-run or --file")
     if files and not ids:
-        raise typer.BadParameter("--file names a file of one model; say which with --model")
+        raise typer.BadParameter("--file requires --model")
     registry = load_registry()
     models = choose(
         {model.id: model for model in registry},
         ids or (),
-        unknown="no model is called {!r}; there are {}",
         error=typer.BadParameter,
     )
     known = lock_models.read_known(path)
@@ -80,57 +90,55 @@ def lock(
         _say_unused(unused)
         if problems:
             raise OpsError(
-                f"{len(problems)} of {len(models)} models are not locked; run `{LOCK_COMMAND}`"
+                f"{len(problems)} of {len(models)} models are not locked. Run `{LOCK_COMMAND}`."
             )
-        read_lock(path)  # What no model names has to be readable too.
+        read_lock(path)  # Unused entries have to be valid too.
         say(f"registry and lock agree on {len(models)} models")
         return
     outdated = [model for model in models if update or known.problem(model) or files]
-    foreign = [each for each in known.unusable if each not in {model.id for model in registry}]
+    registered = {model.id for model in registry}
+    foreign = [model_id for model_id in known.unusable if model_id not in registered]
     if not outdated and not foreign:
         read_lock(path)
-        say(f"{path.name} names the files of all {len(models)} models; nothing to do")
+        say(f"{path.name} has the files of all {len(models)} models; nothing to do")
         _say_unused(unused)
         return
-    found = lock_models.resolve_models(
+    resolved = lock_models.resolve_models(
         outdated,
         known,
-        registry={model.id for model in registry},
+        registry=registered,
         moving=update,
         named=files or (),
         say=say,
     )
-    after = dict(found.lock)
+    after = dict(resolved.lock)
     if update and not ids:
         after = {model.id: after[model.id] for model in registry if model.id in after}
     else:
         _say_unused(unused)
-    for each in foreign:
-        say(f"model {each!r} cannot be used, and the registry does not name it: dropped")
+    for model_id in foreign:
+        say(f"dropped the invalid entry of model {model_id!r}, which is not in the registry")
     _finish(path, known.entries, after, dry_run=dry_run)
-    if found.failures:
-        (first, *others) = found.failures.values()
-        more = (
-            f" (and {len(others)} more: {', '.join(list(found.failures)[1:])})" if others else ""
-        )
-        raise OpsError(f"{first}; left as it was{more}")
+    if resolved.failures:
+        first = next(iter(resolved.failures.values())).rstrip(".")
+        raise OpsError(f"{first}. Unchanged in the lock: {', '.join(resolved.failures)}.")
 
 
 def _say_unused(unused: Sequence[str]) -> None:
-    for each in unused:
-        say(f"{each} is locked, and the registry does not name it; --update drops it")
+    for name in unused:
+        say(f"{name} is locked but not in the registry; --update drops it")
 
 
 def _finish(path: Path, before: Lock, after: Lock, *, dry_run: bool) -> None:
-    """Show what changes, and write it."""
+    """Show the changes and write them."""
     from ops.commands.lock.diff import show_changes
 
     show_changes(CONSOLE, before, after)
     text = path.read_text(encoding="utf-8") if path.exists() else render_lock({})
     if text == render_lock(after):
-        say("nothing changes")
+        say("no changes")
     elif dry_run:
-        say(f"{path.name} is left as it is: --dry-run")
+        say(f"--dry-run: {path.name} is unchanged")
     else:
         write_lock(path, after)
-        say(f"wrote {path.name}; `python main.py` checks whether it fits")
+        say(f"wrote {path.name}; check the fit with `python main.py`")

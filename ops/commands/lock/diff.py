@@ -1,4 +1,4 @@
-"""What a new lock changes in an old one, for a person to read."""
+"""Show the changes between two locks."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from llama_swap_config.lock.locked import Lock, LockedFile, Role
 
 Row = tuple[str, str, str]
 _DIGITS = 16
-"""Of a commit or a sha256: two of them stand on one line."""
+"""Shown digits of a commit or a sha256, so that two fit on one line."""
 
 
 def show_changes(console: Console, before: Lock, after: Lock) -> None:
-    """Print what differs, model by model.
+    """Print the changes of each model.
 
     Args:
-        console: Where to.
-        before: The lock as it was.
-        after: The lock as it will be.
+        console: The console.
+        before: The old lock.
+        after: The new lock.
     """
     for model_id in sorted({*before, *after}):
         rows = list(_rows(before.get(model_id, ()), after.get(model_id, ())))
         if not rows:
             continue
         was, now = model_id in before, model_id in after
-        what = "changed" if was and now else "new" if now else "removed"
-        console.print(Text(f"\n{model_id} ({what})", style="bold"))
+        change = "changed" if was and now else "new" if now else "removed"
+        console.print(Text(f"\n{model_id} ({change})", style="bold"))
         table = Table(box=None, pad_edge=False, show_header=False)
-        for _ in ("what", "before", "", "after"):
+        for _ in ("field", "before", "", "after"):
             table.add_column(overflow="fold")
         for name, old, new in rows:
             table.add_row(
@@ -44,7 +44,7 @@ def show_changes(console: Console, before: Lock, after: Lock) -> None:
 
 
 def _rows(before: Sequence[LockedFile], after: Sequence[LockedFile]) -> Iterator[Row]:
-    """What differs; the commit once, then file by file."""
+    """Yield the changes: the commit once, then file by file."""
     yield from _differing(_shared(before), _shared(after))
     roles: tuple[Role, ...] = ("model", "mmproj")
     for role in roles:

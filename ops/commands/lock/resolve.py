@@ -1,4 +1,4 @@
-"""From the registry's wishes to the lock: which commit, file, bytes and header each of them is."""
+"""Resolve the registry's models to commit, files, sha256 and headers."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ops.report.terminal import Say
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownLock:
-    """A lock as it is, also where some of it, or all of an older version, cannot be used."""
+    """A lock as it is on disk, including entries that are invalid or of an older version."""
 
     entries: Lock
     unusable: Mapping[str, str]
-    """Model id -> why its entry cannot be used; it has to be locked anew."""
+    """Model id -> why its entry is invalid; it has to be locked again."""
     commits: Mapping[str, tuple[str, str]]
-    """Model id -> its repository and commit, also of unusable entries."""
+    """Model id -> its repository and commit, including those of invalid entries."""
 
     def problem(self, model: Model) -> str:
-        """Why a model has to be locked anew; empty: it has not."""
+        """Why a model has to be locked again; empty if it does not."""
         if model.id in self.unusable:
             return self.unusable[model.id]
         try:
@@ -41,12 +41,12 @@ class KnownLock:
         return ""
 
     def revision(self, model: Model) -> str:
-        """The commit at which a model is locked, while its repository is the same; else main."""
+        """The locked commit of a model if its repository is unchanged; otherwise main."""
         repository, commit = self.commits.get(model.id, ("", ""))
         return commit if repository == model.repository and len(commit) == 40 else "main"
 
     def unused(self, models: Sequence[Model]) -> tuple[str, ...]:
-        """What is locked and no model of the registry needs: entries, and files of entries."""
+        """List the locked entries, and files of entries, that no model of the registry uses."""
         by_id = {model.id: model for model in models}
         names: list[str] = []
         for model_id, files in self.entries.items():
@@ -56,24 +56,24 @@ class KnownLock:
             elif not self.problem(model):
                 needed = lock_model(model, files).files
                 names += [f"{model_id}: {file.name}" for file in files if file not in needed]
-        return (*names, *(f"model {each!r}" for each in self.unusable if each not in by_id))
+        return (*names, *(f"model {name!r}" for name in self.unusable if name not in by_id))
 
 
 def read_known(path: Path) -> KnownLock:
-    """Read what can be used of a lock.
+    """Read the valid entries of a lock.
 
     Args:
-        path: The lock file; where there is none, nothing is locked.
+        path: The lock file; a missing file is an empty lock.
 
     Raises:
-        ConfigError: when it is no JSON, or of a newer version than this program's.
+        ConfigError: when it is not JSON, or its version is newer than this program's.
     """
     document = read_document(path) if path.exists() else {"version": VERSION, "models": {}}
     version, models = document.get("version"), document.get("models")
     if type(version) is not int or not 1 <= version <= VERSION or not isinstance(models, dict):
         raise ConfigError.of(
-            path.name, "version", version, allowed=f"1 to {VERSION}, with models",
-            remedy="restore it from git",
+            path.name, "version", version, expected=f"1 to {VERSION}, with models",
+            remedy="Restore it from git",
         )  # fmt: skip
     entries: dict[str, tuple[LockedFile, ...]] = {}
     unusable: dict[str, str] = {}
@@ -83,7 +83,7 @@ def read_known(path: Path) -> KnownLock:
         if isinstance(entry, dict):
             commits[model_id] = (str(entry.get("repository")), str(entry.get("revision")))
         if version < VERSION:
-            unusable[model_id] = f"{subject}: is locked in version {version}, without headers"
+            unusable[model_id] = f"{subject} is locked in version {version}, without headers"
             continue
         try:
             entries[model_id] = read_entry(subject, entry)
@@ -105,15 +105,15 @@ def resolve(
     Args:
         model: The model.
         revision: A branch or commit of its repository.
-        locked: What is locked for it; its names decide where several files are possible.
-        named: File names that the operator decides for.
+        locked: Its locked files, whose names are preferred if several files match.
+        named: File names from --file.
         say: Takes a line of progress.
 
     Returns:
         The weights and, for a vision model, the projector.
 
     Raises:
-        OpsError: when the hub, the choice of a file, or a header is not as it should be.
+        OpsError: when the hub fails, no single file matches, or a header is invalid.
     """
     from ops.commands.lock.file_choice import choose_file
     from ops.gguf.header import read_header
@@ -121,13 +121,13 @@ def resolve(
 
     subject = f"model {model.id!r}"
     try:
-        found = find_revision(model.repository, revision)
+        repository = find_revision(model.repository, revision)
         wanted: list[tuple[Role, str]] = [("model", model.quantisation)]
         if model.projector is not None:
             wanted.append(("mmproj", model.projector))
         chosen = [
             (role, quantisation, choose_file(
-                model.repository, found.files, role, quantisation, named=named,
+                model.repository, repository.files, role, quantisation, named=named,
                 locked=next((file.name for file in locked if file.role == role), ""),
             ))
             for role, quantisation in wanted
@@ -137,16 +137,16 @@ def resolve(
         for role, quantisation, file in chosen:
             source = HubSource(
                 repository=model.repository,
-                commit=found.commit,
+                commit=repository.commit,
                 name=file.name,
                 size_bytes=file.size_bytes,
             )
-            say(f"{model.id}: the header of {file.name} ({file.size_bytes / 2**30:.2f} GiB)")
+            say(f"{model.id}: read the header of {file.name} ({file.size_bytes / 2**30:.2f} GiB)")
             files.append(
                 LockedFile(
                     role=role,
                     repository=model.repository,
-                    revision=found.commit,
+                    revision=repository.commit,
                     name=file.name,
                     quantisation=quantisation,
                     size_bytes=file.size_bytes,
@@ -164,19 +164,19 @@ def _check_named(repository: str, named: Sequence[str], chosen: Sequence[str]) -
     for name in named:
         if name not in chosen:
             raise OpsError(
-                f"{repository}: --file {name} is none of its files of that quantisation; without "
-                f"it: {', '.join(chosen)}"
+                f"{repository}: --file is {name!r}; expected a file of that quantisation. Without "
+                f"--file: {', '.join(chosen)}."
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """What came of a run."""
+    """The result of a run."""
 
     lock: Lock
-    """The lock as it should be from now on."""
+    """The new lock."""
     failures: Mapping[str, str]
-    """Model id -> why it is left as it was."""
+    """Model id -> why it could not be locked."""
 
 
 def resolve_models(
@@ -188,20 +188,20 @@ def resolve_models(
     named: Sequence[str] = (),
     say: Say,
 ) -> Resolved:
-    """Lock models anew; where one cannot be, it keeps what it has and the others go on.
+    """Lock models again; a model that fails keeps its entry, and the others are locked.
 
     Args:
-        models: Those to be locked.
-        known: The lock as it is.
-        registry: The ids of all models: an entry of another id that cannot be used is dropped.
-        moving: Whether they move to the newest commit of `main`; otherwise a model whose
-            repository stays keeps its commit.
-        named: File names that the operator decides for.
+        models: The models to lock.
+        known: The present lock.
+        registry: The ids of all models; invalid entries of other ids are dropped.
+        moving: Whether models move to the newest commit of `main`; otherwise a model keeps its
+            commit while its repository stays the same.
+        named: File names from --file.
         say: Takes a line of progress.
 
     Raises:
-        OpsError: when an entry that cannot be used could not be locked anew: without it, what it
-            pins would be lost.
+        OpsError: when an invalid entry could not be locked again: writing the lock would lose
+            its pins.
     """
     lock = dict(known.entries)
     failures: dict[str, str] = {}
@@ -215,6 +215,6 @@ def resolve_models(
             failures[model.id] = str(error)
     for model_id, reason in known.unusable.items():
         if model_id not in lock and model_id in registry:
-            cause = failures.get(model_id, f"{reason}; lock it too")
-            raise OpsError(f"{cause}; the lock is left as it was")
+            cause = failures.get(model_id, f"{reason} Lock it too.")
+            raise OpsError(f"the lock is unchanged: {cause}")
     return Resolved(lock=lock, failures=failures)

@@ -1,1 +1,1 @@
-"""`weights`: a volume against the lock."""
+"""`weights`: the models' files on a volume."""

@@ -1,4 +1,4 @@
-"""`python -m ops weights COMMAND`: the models' files on a volume that is mounted here."""
+"""`python -m ops weights COMMAND`: the models' files on a mounted volume."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ from ops.options import AsJson, LockPath, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app(
-    help="The models' files: download, compare, verify, prune.",
+    help="Download, check, verify and prune the models' files on a volume.",
     no_args_is_help=True,
 )
 
 Volume = Annotated[
-    Path, typer.Argument(help="Where the models' volume is mounted.", show_default=False)
+    Path, typer.Argument(help="Directory where the models' volume is mounted.", show_default=False)
 ]
 Publish = Annotated[
     bool,
     typer.Option(
         "--publish/--no-publish",
-        help="Serve them from now on, or only bring the files: before a merge, say.",
+        help="Point the models' links at the files, or only download them, as before a merge.",
     ),
 ]
-WaitS = Annotated[float, typer.Option("--wait-s", min=0, help="For another run on the volume.")]
+WaitS = Annotated[
+    float, typer.Option("--wait-s", min=0, help="Seconds to wait for another run on the volume.")
+]
 
 _DEFAULTS = Options()
 _console = CONSOLE
@@ -52,7 +54,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _one_line(volume: Path) -> Iterator[None]:
-    """Turn the program's errors into this one's."""
+    """Convert errors of the download program and of the volume."""
     try:
         yield
     except DownloadError as error:
@@ -62,20 +64,18 @@ def _one_line(volume: Path) -> Iterator[None]:
 
 
 def _refuse_empty(volume: Path) -> None:
-    """Refuse a directory that holds no models: a mount point without its mount, say."""
+    """Refuse a directory without models, such as a mount point without its mount."""
     if not (volume / BLOBS).is_dir():
-        raise OpsError(
-            f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
-        )
+        raise OpsError(f"{volume} has no blobs/; expected the models' volume. Mount it there.")
 
 
 def _refuse_strange_root(volume: Path) -> None:
-    """Refuse to leave root's files on a volume whose owner, the Job, could not change them."""
+    """Refuse to write as root to a volume whose owner, the Job, could not change the files."""
     owner = volume.stat().st_uid if volume.exists() else os.geteuid()
     if os.geteuid() == 0 and owner != 0:
         raise OpsError(
-            f"{volume} belongs to user {owner}, and root's files there are in its way; run this "
-            f"as that user: sudo -u '#{owner}' {sys.executable} -m ops weights ..."
+            f"{volume} belongs to user {owner}, who could not change root's files. Run this as "
+            f"that user: sudo -u '#{owner}' {sys.executable} -m ops weights ..."
         )
 
 
@@ -85,14 +85,13 @@ def pull(
     lock: LockPath = LOCK_PATH,
     publish: Publish = True,
     connections: Annotated[
-        int, typer.Option("--connections", min=1, help="To the hub, in all.")
+        int, typer.Option("--connections", min=1, help="Connections to the hub, in all.")
     ] = _DEFAULTS.connections,
     wait_s: WaitS = _DEFAULTS.wait_s,
 ) -> None:
-    """Bring what the lock names to a volume, as the download Job does, and publish it.
+    """Download the lock's files to a volume, as the download Job does, and publish the models.
 
-    What is there already costs no request; a run that was ended goes on where it was. HF_TOKEN,
-    HF_ENDPOINT and HTTPS_PROXY are respected.
+    Skips complete files and resumes partial ones. Reads HF_TOKEN, HF_ENDPOINT and HTTPS_PROXY.
 
     Example: `python -m ops weights pull /mnt/llamacpp --no-publish`
     """
@@ -116,39 +115,40 @@ def status(
     volume: Volume,
     lock: LockPath = LOCK_PATH,
     sha256: Annotated[
-        bool, typer.Option("--sha256", help="Hash every file too; left out: sizes alone.")
+        bool, typer.Option("--sha256", help="Hash every file too (default: compare sizes only).")
     ] = False,
     json_: AsJson = False,
 ) -> None:
-    """Compare a volume with the lock: present, partial, wrong, missing, named by nothing.
+    """Compare a volume with the lock: present, partial, wrong, missing and unused files.
 
-    Exit code 0: every model can be served; 2: something lacks or is wrong; 1: an error.
+    Exit code: 0 every model can be served, 2 a file is missing or wrong, 1 error.
 
     Example: `python -m ops weights status /mnt/llamacpp`
     """
     from ops.commands.weights import volume as weights
     from ops.commands.weights.shown import show_weights
 
-    def say(name: str) -> None:
+    def hashing(name: str) -> None:
         typer.echo(f"hashing {name}", err=True)
 
     with _one_line(volume):
-        found = weights.status(weights.plan_of(lock), volume, hashing=say if sha256 else None)
+        state = weights.status(weights.plan_of(lock), volume, hashing=hashing if sha256 else None)
     if json_:
-        typer.echo(json.dumps(weights.to_json(found), indent=2))
+        typer.echo(json.dumps(weights.to_json(state), indent=2))
     else:
-        show_weights(_console, found)
-    raise typer.Exit(0 if found.is_whole else 2)
+        show_weights(_console, state)
+    raise typer.Exit(0 if state.is_whole else 2)
 
 
 @app.command()
 def verify(
     volume: Volume,
     rate_mb_s: Annotated[
-        float, typer.Option("--rate-mb-s", min=1, help="Megabytes a second at most.")
+        float,
+        typer.Option("--rate-mb-s", min=1, help="Read at most this many megabytes a second."),
     ] = 100,
 ) -> None:
-    """Hash every file of a volume again, past the page cache; exit code 1 where one is wrong.
+    """Hash every file of a volume, bypassing the page cache; exit code 1 if one is wrong.
 
     Example: `python -m ops weights verify /mnt/llamacpp --rate-mb-s 200`
     """
@@ -164,12 +164,17 @@ def prune(
     volume: Volume,
     lock: LockPath = LOCK_PATH,
     grace_h: Annotated[
-        float, typer.Option("--grace-h", min=0, help="Hours that a thing stays unneeded first.")
+        float,
+        typer.Option(
+            "--grace-h", min=0, help="Keep files for this many hours after they became unused."
+        ),
     ] = 168,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the unused files; remove nothing.")
+    ] = False,
     wait_s: WaitS = _DEFAULTS.wait_s,
 ) -> None:
-    """Remove what neither the lock nor a model's link names, after a grace period.
+    """Remove files that neither the lock nor a model's link uses, after a grace period.
 
     Example: `python -m ops weights prune /mnt/llamacpp --dry-run`
     """

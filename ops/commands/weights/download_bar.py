@@ -1,4 +1,4 @@
-"""The progress of a download on a terminal: a bar a file, and one for all of them."""
+"""Progress bars of a download: one for each file and one for all."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from in_pod.download import progress as download
 
 
 class DownloadBar:
-    """A `Report` of the download that draws; what the program says appears above it."""
+    """A `Report` that draws progress bars; printed lines appear above them."""
 
     def __init__(self, console: Console) -> None:
-        """Draw on a console, while the context lasts."""
+        """Draw on a console while the context lasts."""
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,7 +40,7 @@ class DownloadBar:
         self._bars.stop()
 
     def __call__(self, progress: download.Progress) -> None:
-        """Move the bars."""
+        """Update the bars."""
         for file, done_bytes in progress.files:
             self._move(file.sha256, file.name, file.size_bytes, done_bytes)
         self._move("all", "all", progress.total_bytes, progress.done_bytes, progress.pace())

@@ -1,4 +1,4 @@
-"""A volume against the lock, on a terminal."""
+"""Print the state of a volume."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong"
 
 
 def show_weights(console: Console, status: VolumeStatus) -> None:
-    """Show a volume against the lock: each file, each model's link, and what nothing names."""
+    """Print the state of each file, of each model's link, and the unused files."""
     table = Table(box=None, pad_edge=False, title_justify="left", title="\nWeights")
     for column in ("model", "file", "size", "state", ""):
         table.add_column(column, justify="right" if column == "size" else "left")
@@ -32,8 +32,8 @@ def show_weights(console: Console, status: VolumeStatus) -> None:
         if not model.published:
             console.print(f"{model.id}: {model.reason}", style="yellow", highlight=False)
     for path, size_bytes in status.unreferenced:
-        what = size_text(size_bytes) if size_bytes else "a link"
-        console.print(f"nothing names {path} ({what})", highlight=False, soft_wrap=True)
+        size = size_text(size_bytes) if size_bytes else "a link"
+        console.print(f"unused: {path} ({size})", highlight=False, soft_wrap=True)
     console.print(
         f"{size_text(status.missing_bytes)} to download, {size_text(status.free_bytes)} free on "
         f"{status.volume}",

@@ -1,4 +1,4 @@
-"""The volume against the lock: what is there, on its way, wrong, missing, or named by nothing."""
+"""Compare a volume with the lock: present, partial, wrong, missing and unused files."""
 
 from __future__ import annotations
 
@@ -23,64 +23,64 @@ State = Literal["present", "partial", "wrong", "missing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileStatus:
-    """One file of the lock, as it is on the volume."""
+    """The state of one file of the lock on the volume."""
 
     model: str
-    """The first model that loads it."""
+    """The first model that uses it."""
     name: str
-    """Its name at the hub."""
+    """Its name on the hub."""
     sha256: str
     size_bytes: int
     done_bytes: int
-    """Bytes that a download does not fetch again."""
+    """Bytes that are on the volume already."""
     state: State
     reason: str = ""
-    """What is wrong; empty where nothing is."""
+    """Why it is wrong or missing, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """Where a model's link leads."""
+    """The state of a model's link."""
 
     id: str
     published: bool
-    """Whether it leads to exactly the lock's files, all of them."""
+    """Whether it leads to exactly the lock's files."""
     reason: str = ""
-    """What it leads to instead; empty when published."""
+    """Why it is not published; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeStatus:
-    """A volume against the lock."""
+    """The state of a volume."""
 
     volume: Path
     files: tuple[FileStatus, ...]
     models: tuple[ModelStatus, ...]
     unreferenced: tuple[tuple[str, int], ...]
-    """What neither the lock nor a link names: path on the volume, and bytes that a prune frees."""
+    """Unused files: path on the volume, and bytes that a prune frees."""
     free_bytes: int
 
     @property
     def is_whole(self) -> bool:
-        """Whether every model of the registry can be served with the lock's bytes."""
+        """Whether every model can be served with the lock's files."""
         return all(model.published for model in self.models) and all(
             file.state == "present" for file in self.files
         )
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes that the next download fetches."""
-        return sum(each.size_bytes - each.done_bytes for each in self.files)
+        """Bytes to download."""
+        return sum(file.size_bytes - file.done_bytes for file in self.files)
 
 
 def plan_of(lock_path: Path = LOCK_PATH) -> Plan:
-    """Read the download plan of the registry.
+    """Make the download plan of the registry.
 
     Args:
-        lock_path: The lock; left out: the repository's own.
+        lock_path: The lock (default: the repository's).
 
     Raises:
-        ConfigError: when registry and lock do not hold together.
+        ConfigError: when registry and lock do not agree.
     """
     return parse_plan(render_download_plan(load(lock_path).locked), lock_path.name)
 
@@ -88,19 +88,21 @@ def plan_of(lock_path: Path = LOCK_PATH) -> Plan:
 def status(
     plan: Plan, volume: Path, *, hashing: Callable[[str], None] | None = None
 ) -> VolumeStatus:
-    """Compare a volume with a plan; nothing on the volume is changed.
+    """Compare a volume with a plan without changing the volume.
 
     Args:
         plan: The plan.
         volume: The volume's directory.
-        hashing: Takes the name of each file before it is hashed; left out: sizes alone are
-            compared, which costs no read.
+        hashing: Called with the name of each file before it is hashed (default: compare sizes
+            only, which reads no file).
 
     Raises:
-        OpsError: when the volume is not there.
+        OpsError: when the volume is not a directory.
     """
     if not volume.is_dir():
-        raise OpsError(f"{volume} is no directory; mount the volume there, or pull into it")
+        raise OpsError(
+            f"{volume} is not a directory. Mount the volume there, or run `weights pull`."
+        )
     unreferenced = [(str(path.relative_to(volume)), size) for path, size in unneeded(volume, plan)]
     return VolumeStatus(
         volume=volume,
@@ -141,15 +143,15 @@ def _state(volume: Path, file: File, hashing: Callable[[str], None] | None) -> t
         if blob.with_suffix(PARTIAL).is_file():
             return "partial", ""
         if blob.with_suffix(WRONG).is_file():
-            return "missing", "a wrong one is set aside"
+            return "missing", "a corrupt copy is set aside"
         return "missing", ""
     if blob.stat().st_size != file.size_bytes:
-        return "wrong", f"it has {blob.stat().st_size} bytes"
+        return "wrong", f"its size is {blob.stat().st_size} bytes"
     if hashing is not None:
         hashing(file.name)
-        found = hash_file(blob)
-        if found != file.sha256:
-            return "wrong", f"its sha256 is {found}"
+        sha256 = hash_file(blob)
+        if sha256 != file.sha256:
+            return "wrong", f"its sha256 is {sha256}"
     return "present", ""
 
 
@@ -157,24 +159,24 @@ def _model(volume: Path, model: str, links: tuple[Link, ...]) -> ModelStatus:
     link = volume / model
     reason = ""
     if not link.is_symlink():
-        reason = "its name is taken by no link" if link.exists() else "not there yet"
+        reason = f"{link} exists but is not a symbolic link" if link.exists() else "not published"
     elif not is_published(volume, model, links):
-        reason = "other files than the lock's are served"
-    elif not all((link / each.name).exists() for each in links):
-        reason = "its link leads to a file that is gone"
+        reason = "published with other files than the lock's"
+    elif not all((link / file.name).exists() for file in links):
+        reason = "its link leads to a missing file"
     return ModelStatus(id=model, published=not reason, reason=reason)
 
 
-def to_json(found: VolumeStatus) -> dict[str, Any]:
-    """Say a volume's status to a program."""
+def to_json(status: VolumeStatus) -> dict[str, Any]:
+    """Convert a volume's state for JSON."""
     return {
-        "volume": str(found.volume),
-        "whole": found.is_whole,
-        "missing_bytes": found.missing_bytes,
-        "free_bytes": found.free_bytes,
-        "files": [asdict(each) for each in found.files],
-        "models": [asdict(each) for each in found.models],
+        "volume": str(status.volume),
+        "whole": status.is_whole,
+        "missing_bytes": status.missing_bytes,
+        "free_bytes": status.free_bytes,
+        "files": [asdict(file) for file in status.files],
+        "models": [asdict(model) for model in status.models],
         "unreferenced": [
-            {"path": path, "size_bytes": size_bytes} for path, size_bytes in found.unreferenced
+            {"path": path, "size_bytes": size_bytes} for path, size_bytes in status.unreferenced
         ],
     }

@@ -1,4 +1,4 @@
-"""Small disks, bad disks and little memory, where this machine lets a test have them."""
+"""Small disks, failing disks and memory limits, where the machine supports them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def tmpfs(path: Path, size_bytes: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def disk_that_loses_bytes(folder: Path) -> Iterator[Path]:
-    """An ext4 of 400 MiB on a tmpfs of 40 MiB: it takes bytes, and has no place to write them.
+    """Mount an ext4 of 400 MiB on a tmpfs of 40 MiB, which accepts bytes that it cannot store.
 
     Yields:
-        Where it is mounted; the tmpfs is `folder/below`.
+        Its mount point; the tmpfs is `folder/below`.
     """
     with tmpfs(folder / "below", 40 * MIB) as below:
         image, at = below / "image", folder / "disk"

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from tests.in_pod.download.volume import Source
 
 PROGRAM = (sys.executable, "-m", "in_pod.download")
-"""Started where the repository is."""
+"""Runs in the root of the repository."""
 
 
 def options(source: Source, models: Path, *arguments: str) -> tuple[str, ...]:

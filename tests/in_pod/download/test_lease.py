@@ -1,4 +1,4 @@
-"""Two downloads on one volume: one writes, the other waits, leaves, or takes over."""
+"""Two runs on one volume: one writes, the other waits, gives up or takes over."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.in_pod.download.process import run, start
 from tests.in_pod.download.volume import Source, leftovers
 
 
-def test_the_second_run_leaves_with_its_own_code(source: Source, models: Path) -> None:
+def test_the_second_run_exits_with_busy(source: Source, models: Path) -> None:
     with hubs.Hub(source.files, hubs.Paced) as hub:
         with start(source, models, hub.url) as first:
             while not hub.sent_bytes:
                 time.sleep(0.01)
             code, _, error = run(source, models, hub.url)
             assert code == BUSY
-            assert "writes on the volume" in error
+            assert "uses the volume" in error
             first.communicate(timeout=60)
         assert first.returncode == 0
     assert source.is_published(models)
 
 
-def test_the_second_run_waits_and_finds_all_there(source: Source, models: Path) -> None:
+def test_the_second_run_waits_and_downloads_nothing(source: Source, models: Path) -> None:
     with hubs.Hub(source.files, hubs.Paced) as hub:
         with start(source, models, hub.url) as first:
             while not hub.sent_bytes:
@@ -53,7 +53,7 @@ def record(**changes: object) -> bytes:
     return json.dumps(content | changes).encode().ljust(512)
 
 
-def test_a_holder_that_died_on_another_host_is_waited_for_and_replaced(
+def test_a_dead_holder_on_another_host_is_replaced_after_lease_s(
     source: Source, models: Path
 ) -> None:
     models.mkdir()
@@ -64,20 +64,20 @@ def test_a_holder_that_died_on_another_host_is_waited_for_and_replaced(
         code, said, _ = run(source, models, hub.url, "--wait-s=30", "--lease-s=1")
     assert code == 0
     assert time.monotonic() - started > 1
-    assert "took over from other (process 1)" in said
+    assert "took over the lease of other (process 1)" in said
     assert leftovers(models) == []
 
 
-def test_a_holder_that_died_on_this_host_is_replaced_at_once(source: Source, models: Path) -> None:
+def test_a_dead_holder_on_this_host_is_replaced_at_once(source: Source, models: Path) -> None:
     models.mkdir()
     (models / ".lease").write_bytes(record(boot_id=boot_id()))
     with hubs.Hub(source.files) as hub:
         code, said, _ = run(source, models, hub.url, "--lease-s=3600")
     assert code == 0
-    assert "took over from" in said
+    assert "took over the lease of" in said
 
 
-def test_a_holder_on_another_host_that_lives_is_left_alone(source: Source, models: Path) -> None:
+def test_a_live_holder_on_another_host_keeps_the_lease(source: Source, models: Path) -> None:
     models.mkdir()
     lease = models / ".lease"
     lease.write_bytes(record())
@@ -93,7 +93,7 @@ def test_a_holder_on_another_host_that_lives_is_left_alone(source: Source, model
         assert hub.requests == []
 
 
-def test_a_holder_that_was_paused_writes_nothing_when_it_wakes(models: Path) -> None:
+def test_a_paused_holder_that_lost_the_lease_writes_nothing(models: Path) -> None:
     models.mkdir()
     with Lease(models, lease_s=0.3, wait_s=0, say=print) as lease:
         (models / ".lease").write_bytes(record())
@@ -104,8 +104,8 @@ def test_a_holder_that_was_paused_writes_nothing_when_it_wakes(models: Path) -> 
     assert (models / ".lease").exists()
 
 
-def test_a_lease_is_taken_over_in_place(source: Source, models: Path) -> None:
-    """A client of NFS sees another content at once, and another file of the same name later."""
+def test_a_takeover_writes_the_lease_in_place(source: Source, models: Path) -> None:
+    """An NFS client sees new content at once, but a new file of the same name later."""
     models.mkdir()
     lease = models / ".lease"
     lease.write_bytes(record())
@@ -115,16 +115,14 @@ def test_a_lease_is_taken_over_in_place(source: Source, models: Path) -> None:
         assert b"of another host" not in lease.read_bytes()
 
 
-def test_a_holder_without_a_flock_is_not_called_dead(source: Source, models: Path) -> None:
+def test_a_holder_without_a_flock_does_not_count_as_dead(source: Source, models: Path) -> None:
     models.mkdir()
     (models / ".lease").write_bytes(record(boot_id=boot_id(), locked=False))
     with hubs.Hub(source.files) as hub:
         assert run(source, models, hub.url, "--lease-s=3600")[0] == BUSY
 
 
-def test_a_heartbeat_that_cannot_be_written_ends_the_run(
-    models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_heartbeat_ends_the_run(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models.mkdir()
     with Lease(models, lease_s=0.3, wait_s=0, say=print) as lease:
 

@@ -1,4 +1,4 @@
-"""A plan or a command line that is none is refused before anything happens."""
+"""Invalid plans and command lines are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def link(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         lambda plan: plan.update(files=None),
     ],
 )
-def test_a_plan_that_is_none_is_refused_in_one_line(
+def test_an_invalid_plan_is_refused_in_one_line(
     spoil: Callable[[dict[str, Any]], None],
     source: Source,
     models: Path,
@@ -78,20 +78,20 @@ def test_a_plan_that_is_none_is_refused_in_one_line(
     plan = source.plan()
     spoil(plan)
     source.write_plan(plan)
-    assert "is no download plan (" in refused(source, models, capsys)
+    assert "is not a valid download plan (" in refused(source, models, capsys)
 
 
-def test_a_plan_that_is_no_json(
+def test_a_plan_that_is_not_json_is_refused(
     source: Source, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source.plan_path.write_text('{"version": 1')
-    assert "is no download plan (" in refused(source, models, capsys)
+    assert "is not a valid download plan (" in refused(source, models, capsys)
     source.plan_path.unlink()
     assert "cannot be read" in refused(source, models, capsys)
 
 
 def refused(source: Source, models: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run the program; it has to leave in one line before anything is on the volume."""
+    """Run the program, which has to exit with one line before it writes to the volume."""
     code = main(["--plan", str(source.plan_path), "--models", str(models)])
     error = capsys.readouterr().err
     assert code == BAD_DATA
@@ -103,15 +103,15 @@ def refused(source: Source, models: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     "arguments", [["--quarantine"], ["--dry-run"], ["--connections", "0"], ["--rate-mb-s", "0"]]
 )
-def test_usage(arguments: list[str], source: Source, models: Path) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], source: Source, models: Path) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--plan", str(source.plan_path), "--models", str(models), *arguments])
     assert caught.value.code == 2
 
 
 @pytest.mark.parametrize("program", sorted((ROOT / "in_pod").glob("*/*.py")))
-def test_programs_in_the_pod_import_nothing_but_the_standard_library(program: Path) -> None:
-    """And their own package, from itself: it has another name in the pod."""
+def test_programs_in_the_pod_import_only_the_standard_library(program: Path) -> None:
+    """Their own package is imported relatively: it has another name in the pod."""
     imports = [
         node
         for node in ast.walk(ast.parse(program.read_text()))

@@ -1,4 +1,4 @@
-"""What the download program leaves on a volume: after kills, on bad disks, in little memory."""
+"""The download program after kills, on full and failing disks, and with little memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.in_pod.download.volume import Source
 MIB = 1 << 20
 
 
-def test_on_another_boot_only_synced_bytes_are_believed(
+def test_after_another_boot_only_synced_bytes_count(
     source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "blobs").mkdir(parents=True)
@@ -35,13 +35,13 @@ def test_on_another_boot_only_synced_bytes_are_believed(
     transfer.write(0, memoryview(b"x" * 1000))
     transfer.flush()
     transfer.write(0, memoryview(b"y" * 500))
-    there = Journal.bytes_of(models / "blobs", plan.files[0])
+    written = Journal.bytes_of(models / "blobs", plan.files[0])
     monkeypatch.setattr(journal, "boot_id", lambda: "0" * 36)
-    assert (there, Journal.bytes_of(models / "blobs", plan.files[0])) == (1500, 1000)
+    assert (written, Journal.bytes_of(models / "blobs", plan.files[0])) == (1500, 1000)
     transfer.close()
 
 
-def test_wrong_bytes_of_an_earlier_run_are_found(source: Source, models: Path) -> None:
+def test_wrong_bytes_of_an_earlier_run_are_downloaded_again(source: Source, models: Path) -> None:
     (models / "blobs").mkdir(parents=True)
     plan = read_plan(source.plan_path)
     transfer = Transfer(plan.files[0], models / "blobs")
@@ -50,12 +50,12 @@ def test_wrong_bytes_of_an_earlier_run_are_found(source: Source, models: Path) -
     with hubs.Hub(source.files) as hub:
         code, said, error = run(source, models, hub.url)
     assert (code, error) == (0, "")
-    assert "the sha256 is wrong; downloading it once more" in said
+    assert "wrong sha256; downloading it again" in said
     assert source.is_published(models)
 
 
 @pytest.mark.parametrize("content", [b"", b"segments", b"\xff" * 500])
-def test_a_broken_journal_is_not_believed(source: Source, models: Path, content: bytes) -> None:
+def test_an_invalid_journal_is_ignored(source: Source, models: Path, content: bytes) -> None:
     (models / "blobs").mkdir(parents=True)
     stem = models / "blobs" / source.sha256("model.gguf")
     stem.with_suffix(".journal").write_bytes(content)
@@ -65,7 +65,7 @@ def test_a_broken_journal_is_not_believed(source: Source, models: Path, content:
     assert source.is_published(models)
 
 
-def test_sigterm_ends_it_with_what_is_there(source: Source, models: Path) -> None:
+def test_a_run_resumes_after_sigterm(source: Source, models: Path) -> None:
     with hubs.Hub(source.files, hubs.Paced) as hub:
         with start(source, models, hub.url) as process:
             while hub.sent_bytes < MIB:
@@ -73,23 +73,23 @@ def test_sigterm_ends_it_with_what_is_there(source: Source, models: Path) -> Non
             process.terminate()
             _, error = process.communicate(timeout=20)
         assert process.returncode == TRANSIENT
-        assert "the next run goes on from here" in error
+        assert "the next run resumes" in error
         assert not (models / ".lease").exists()
         assert run(source, models, hub.url)[0] == 0
     assert source.is_published(models)
 
 
-def test_a_volume_that_is_too_small_is_said_before_the_first_byte(
+def test_a_small_volume_is_refused_before_the_first_request(
     source: Source, tmp_path: Path
 ) -> None:
     with tmpfs(tmp_path / "small", 2 * MIB) as models, hubs.Hub(source.files) as hub:
         code, _, error = run(source, models, hub.url)
         assert hub.requests == []
         assert code == NO_SPACE
-        assert "MiB needed" in error
+        assert "MiB free; expected" in error
 
 
-def test_a_volume_that_fills_up_meanwhile(source: Source, tmp_path: Path) -> None:
+def test_a_run_resumes_after_the_volume_was_full(source: Source, tmp_path: Path) -> None:
     with tmpfs(tmp_path / "small", 4 * MIB) as models, hubs.Hub(source.files, hubs.Paced) as hub:
         with start(source, models, hub.url) as process:
             while not hub.sent_bytes:
@@ -105,16 +105,16 @@ def test_a_volume_that_fills_up_meanwhile(source: Source, tmp_path: Path) -> Non
         assert source.is_published(models)
 
 
-def test_a_read_only_volume(source: Source, tmp_path: Path) -> None:
+def test_a_read_only_volume_is_refused(source: Source, tmp_path: Path) -> None:
     with tmpfs(tmp_path / "volume", 8 * MIB) as models, hubs.Hub(source.files) as hub:
         remount = ["mount", "-o", "remount,ro", str(models)]
         subprocess.run(remount, check=True)
         code, _, error = run(source, models, hub.url)
         assert code == NOT_AS_PLANNED
-        assert "must be a directory, writable to user" in error
+        assert "expected a directory that user" in error
 
 
-def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
+def test_memory_stays_below_64_mib(tmp_path: Path) -> None:
     source = Source(tmp_path / "source", 400 * MIB, MIB)
     models = tmp_path / "models"
     with memory_cgroup(128 * MIB) as cgroup, LocalHub(source.files) as hub:
@@ -132,7 +132,7 @@ def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
         while child.poll() is None:
             # Not ru_maxrss: that of a child starts with what its parent had.
             status = Path(f"/proc/{child.pid}/status").read_text()
-            if line := next((each for each in status.splitlines() if "VmHWM" in each), ""):
+            if line := next((row for row in status.splitlines() if "VmHWM" in row), ""):
                 peak_kib = max(peak_kib, int(line.split()[1]))
             time.sleep(0.02)
         assert child.returncode == 0
@@ -140,8 +140,8 @@ def test_it_needs_little_memory_whatever_the_files(tmp_path: Path) -> None:
     assert source.is_published(models)
 
 
-def test_bytes_that_the_disk_took_and_lost_are_never_published(tmp_path: Path) -> None:
-    """The kernel says it once, and calls the lost pages clean from then on."""
+def test_bytes_that_the_disk_lost_are_never_published(tmp_path: Path) -> None:
+    """The kernel reports lost pages once and treats them as clean afterwards."""
     source = Source(tmp_path / "source", 60 * MIB, MIB)
     with disk_that_loses_bytes(tmp_path) as disk, LocalHub(source.files) as hub:
         models = disk / "models"
@@ -158,7 +158,7 @@ def test_bytes_that_the_disk_took_and_lost_are_never_published(tmp_path: Path) -
         assert source.is_published(models)
 
 
-def test_lost_bytes_are_forgotten_by_the_journal(
+def test_the_journal_rolls_back_lost_bytes(
     source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (models / "blobs").mkdir(parents=True)
@@ -175,7 +175,7 @@ def test_lost_bytes_are_forgotten_by_the_journal(
         patched.setattr(os, "fdatasync", lose)
         with pytest.raises(OSError, match="Input/output error"):
             transfer.flush()
-    # The kernel has said it and says it no more; the transfer remembers.
+    # The kernel reports it only once; the transfer remembers.
     with pytest.raises(OSError, match="Input/output error"):
         transfer.finish()
     with pytest.raises(OSError, match="Input/output error"):
@@ -184,7 +184,7 @@ def test_lost_bytes_are_forgotten_by_the_journal(
     assert Journal.bytes_of(models / "blobs", file) == 1000
 
 
-def test_a_kill_before_the_rename_leaves_a_file_that_the_next_run_may_write(
+def test_a_kill_before_the_rename_leaves_a_writable_partial_file(
     source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""A volume under test: two files at a hub, the plan that names them, and what becomes visible."""
+"""Two files on a hub, their plan, and checks of a volume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEP_BYTES = 1 << 24
 
 
 class Source:
-    """A model of two files at a hub, and its plan."""
+    """A model of two files on a hub, and its plan."""
 
     def __init__(self, folder: Path, model_bytes: int, mmproj_bytes: int) -> None:
         """Make files of random bytes."""
@@ -65,7 +65,7 @@ class Source:
         return self.files[REPOSITORY, name].sha256
 
     def is_published(self, models: Path) -> bool:
-        """Whether exactly the right bytes are visible; anything else visible is a failure."""
+        """Whether the right bytes are published; other published bytes fail the test."""
         if not (models / "m").exists():
             assert not (models / "m").is_symlink(), "a link to nothing"
             return False

@@ -1,4 +1,4 @@
-"""A server in trouble: asked again, not for ever, and not where it refuses."""
+"""Requests are retried after 429 and 5xx for a limited time, and never after a refusal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from in_pod.gpu_window.window import Window
 from tests.fakes.lease_server import LeaseServer
 
 
-def test_a_server_in_trouble_is_asked_again(
+def test_requests_are_retried_after_429_and_5xx(
     server: LeaseServer, window: Window, said: list[str]
 ) -> None:
     server.refuses = [503, 429, 500]
@@ -19,14 +19,14 @@ def test_a_server_in_trouble_is_asked_again(
     assert said[1:] == ["the API server answers again"]
 
 
-def test_it_is_not_asked_for_ever(server: LeaseServer, window: Window) -> None:
+def test_retries_end_after_the_limit(server: LeaseServer, window: Window) -> None:
     server.refuses = [503] * 10_000
     with pytest.raises(UnansweredError, match="the API server does not answer") as caught:
         window.find()
     assert caught.value.code == TRANSIENT
 
 
-def test_a_refusal_is_not_asked_again(server: LeaseServer, window: Window) -> None:
+def test_a_refusal_is_not_retried(server: LeaseServer, window: Window) -> None:
     server.refuses = [403]
     with pytest.raises(WindowError, match=r"refuses GET .*/leases/gpu-window \(403: ") as caught:
         window.find()

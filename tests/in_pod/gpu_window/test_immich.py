@@ -1,4 +1,4 @@
-"""Immich's queues, as a window pauses and resumes them: both interfaces, and a key kept safe."""
+"""Immich's queues: both versions of the API, and the API key stays secret."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("generation", ["queues", "jobs"])
 @pytest.mark.parametrize("suffix", ["", "/", "/api"])
-def test_both_of_immichs_interfaces(generation: Any, suffix: str, said: list[str]) -> None:
+def test_queues_are_paused_and_resumed_through_both_apis(
+    generation: Any, suffix: str, said: list[str]
+) -> None:
     with FakeImmich(generation) as fake:
         fake.active["ocr"] = 2
         immich = Immich(fake.url + suffix, KEY, say=said.append, timing=QUICK)
         immich.set_paused("ocr", True)
-        found = immich.queues()
-        assert found["ocr"].is_paused
-        assert found["ocr"].active == 1
-        assert not found["smartSearch"].is_paused
+        queues = immich.queues()
+        assert queues["ocr"].is_paused
+        assert queues["ocr"].active == 1
+        assert not queues["smartSearch"].is_paused
         Immich(fake.url, KEY, say=said.append, timing=QUICK).set_paused("ocr", False)
         assert fake.calls == ["pause ocr", "resume ocr"]
 
 
-def test_a_key_that_immich_refuses_is_not_shown(said: list[str]) -> None:
+def test_a_refused_key_is_not_in_the_error(said: list[str]) -> None:
     with FakeImmich() as fake:
         immich = Immich(fake.url, "another-key", say=said.append, timing=QUICK)
         with pytest.raises(WindowError, match=r"401: Invalid API key.*queue\.update") as caught:
@@ -51,14 +53,14 @@ def test_a_key_that_immich_refuses_is_not_shown(said: list[str]) -> None:
 
 
 @pytest.mark.parametrize("url", ["immich:2283", "ftp://immich", "http://a@b", "http://a/?b=1", ""])
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(WindowError, match="IMMICH_URL is no address"):
+def test_an_invalid_address_is_refused(url: str) -> None:
+    with pytest.raises(WindowError, match="IMMICH_URL is invalid"):
         Immich(url, KEY, say=print)
 
 
 @pytest.fixture
 def stranger() -> Iterator[tuple[str, list[str]]]:
-    """A web server that is not Immich: its address, and the keys that it was shown."""
+    """A web server that is not Immich: its address and the API keys that it received."""
     keys: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -81,7 +83,7 @@ def stranger() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def test_a_key_is_not_taken_along_a_redirect(
+def test_the_key_does_not_follow_a_redirect(
     stranger: tuple[str, list[str]], said: list[str]
 ) -> None:
     url, keys = stranger
@@ -90,6 +92,8 @@ def test_a_key_is_not_taken_along_a_redirect(
     assert keys == [KEY]
 
 
-def test_what_is_not_immich_is_said(stranger: tuple[str, list[str]], said: list[str]) -> None:
-    with pytest.raises(WindowError, match="answers, but not as Immich does"):
+def test_a_server_that_is_not_immich_is_refused(
+    stranger: tuple[str, list[str]], said: list[str]
+) -> None:
+    with pytest.raises(WindowError, match="does not answer like Immich"):
         Immich(stranger[0], KEY, say=said.append, timing=QUICK).queues()

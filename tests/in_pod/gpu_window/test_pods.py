@@ -1,4 +1,4 @@
-"""What is said of pods, and how they are found."""
+"""The text for a pod's state, and the selector of a Deployment's pods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]
 
 
 @pytest.mark.parametrize(
-    ("found", "text"),
+    ("resource", "text"),
     [
         (pod(READY), "ml (Running on k8s-node1)"),
         (
@@ -54,16 +54,16 @@ READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]
         ),
         (
             pod({"initContainerStatuses": [{"name": "warm-up", "state": {"running": {}}}]}),
-            "ml (warm-up runs, not ready on k8s-node1)",
+            "ml (warm-up is running but not ready on k8s-node1)",
         ),
         (pod({}), "ml (Pending on k8s-node1)"),
     ],
 )
-def test_what_keeps_a_pod(found: dict[str, Any], text: str) -> None:
-    assert pod_text(found) == text
+def test_pod_text_describes_state_and_node(resource: dict[str, Any], text: str) -> None:
+    assert pod_text(resource) == text
 
 
-def test_pods_are_found_by_every_kind_of_selector() -> None:
+def test_label_selector_formats_every_operator() -> None:
     selector = {
         "matchLabels": {"app": "ml"},
         "matchExpressions": [

@@ -1,4 +1,4 @@
-"""The record of a window: read as it was written, refused where it is damaged."""
+"""The record of a window: it survives a round trip, and a damaged one is refused."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from in_pod.gpu_window.record import Record, parse_record
 from tests.fakes.lease_server import TENANT
 
 
-def test_a_record_is_read_as_it_was_written(record: Record) -> None:
-    for each in (record, replace(record, tenants=(), queues=(), given_back=True)):
-        assert parse_record(each.to_json()) == each
+def test_a_record_survives_a_round_trip(record: Record) -> None:
+    for written in (record, replace(record, tenants=(), queues=(), given_back=True)):
+        assert parse_record(written.to_json()) == written
 
 
 def damaged(**changes: Any) -> str:
@@ -48,8 +48,16 @@ def damaged(**changes: Any) -> str:
         damaged(more=1),
     ],
 )
-def test_a_damaged_record_says_what_to_do_by_hand(text: str | None) -> None:
-    with pytest.raises(WindowError, match=r"has no record that can be read .*by hand") as caught:
+def test_a_damaged_record_is_refused(text: str | None) -> None:
+    with pytest.raises(WindowError, match="the record of the Lease gpu-window is dam") as caught:
         parse_record(text)
     assert caught.value.code == BAD_DATA
     assert "\n" not in str(caught.value)
+
+
+def test_the_error_names_the_damaged_field() -> None:
+    tenant = {"namespace": "a", "deployment": "b", "replicas": "x", "ready": 0}
+    with pytest.raises(
+        WindowError, match=r"tenants\[0\]\.replicas is 'x'; expected a whole number"
+    ):
+        parse_record(damaged(tenants=[tenant]))

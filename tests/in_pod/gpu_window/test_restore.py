@@ -1,4 +1,4 @@
-"""What the cluster itself restores, and what it leaves alone."""
+"""The CronJob restores abandoned windows and no others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from in_pod.gpu_window.window import Window
 from tests.fakes.lease_server import LeaseServer
 
 
-def test_what_was_let_go_is_restored_although_a_clock_is_a_second_behind(
+def test_a_released_window_is_restored_despite_a_clock_one_second_behind(
     server: LeaseServer, window: Window, record: Record
 ) -> None:
     window.create("me@here", record)
     window.let_go(replace(record, tenants=(), queues=()))
-    server.clock -= 1  # What the API server says is in whole seconds.
+    server.clock -= 1  # The API server's time has whole seconds.
     assert restore_past_deadline(window, None, who="cronjob@pod") == ()
     assert server.lease is None
 
@@ -27,11 +27,11 @@ def test_what_was_let_go_is_restored_although_a_clock_is_a_second_behind(
 @pytest.mark.parametrize(
     ("left_s", "renewed_s_ago", "line"),
     [
-        (60, 600, "the window of me@here is left alone: 60 s left"),
-        (-60, 10, "the window of me@here is left alone: a heartbeat 10 s ago"),
+        (60, 600, "the window of me@here is open: 60 s left"),
+        (-60, 10, "the window of me@here is open: last heartbeat 10 s ago"),
     ],
 )
-def test_the_cluster_leaves_a_window_alone_that_may_go_on(
+def test_an_open_window_is_not_restored(
     server: LeaseServer,
     window: Window,
     said: list[str],
@@ -47,12 +47,12 @@ def test_the_cluster_leaves_a_window_alone_that_may_go_on(
     assert server.writes == []
 
 
-def test_the_cluster_is_silent_where_there_is_no_window(window: Window, said: list[str]) -> None:
+def test_without_a_window_nothing_is_printed(window: Window, said: list[str]) -> None:
     assert restore_past_deadline(window, None, who="cronjob@pod") == ()
     assert said == []
 
 
-def test_the_program_outside_of_a_cluster_says_so(
+def test_outside_a_cluster_the_program_exits_with_no_access(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signals: None
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)

@@ -1,4 +1,4 @@
-"""Who has the window: one at a time, by the Lease's versions and the API server's clock."""
+"""A window has one holder at a time, by the Lease's versions and the API server's clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from in_pod.gpu_window.window import Window
 from tests.fakes.lease_server import QUICK, LeaseServer
 
 
-def test_one_owner_at_a_time(server: LeaseServer, window: Window, record: Record) -> None:
+def test_a_window_has_one_holder(server: LeaseServer, window: Window, record: Record) -> None:
     second = Window(server, namespace="llama-cpp", say=print, timing=QUICK)
     assert window.create("me@here", record)
     assert not second.create("you@there", record)
@@ -21,7 +21,7 @@ def test_one_owner_at_a_time(server: LeaseServer, window: Window, record: Record
     assert window.holder.startswith("me@here/")
 
 
-def test_the_answer_that_was_lost_was_our_own(
+def test_a_lost_answer_to_our_own_request_is_recognised(
     server: LeaseServer, window: Window, record: Record
 ) -> None:
     server.loses_answers = 1
@@ -37,7 +37,7 @@ def test_the_answer_that_was_lost_was_our_own(
     assert server.lease is None
 
 
-def test_whoever_was_taken_over_changes_nothing_more(
+def test_a_holder_that_lost_the_window_changes_nothing(
     server: LeaseServer, window: Window, record: Record
 ) -> None:
     window.create("me@here", record)
@@ -46,13 +46,13 @@ def test_whoever_was_taken_over_changes_nothing_more(
     assert other.find()
     assert other.is_dead
     assert other.take_over("you@there")
-    with pytest.raises(LostError, match=r"you@there/.* has the window now"):
+    with pytest.raises(LostError, match=r"you@there/.* has the window"):
         window.scale("immich", "immich-machine-learning", 1)
     with pytest.raises(LostError):
         window.delete()
 
 
-def test_of_two_that_take_over_one_does(
+def test_one_of_two_takeovers_succeeds(
     server: LeaseServer, window: Window, record: Record
 ) -> None:
     server.put(record, holder="dead@gone", renewed_s_ago=100)
@@ -63,16 +63,16 @@ def test_of_two_that_take_over_one_does(
     assert not other.take_over("you@there")
 
 
-def test_a_lease_that_was_deleted_by_hand_is_said(
-    server: LeaseServer, window: Window, record: Record
-) -> None:
+def test_a_deleted_lease_is_an_error(server: LeaseServer, window: Window, record: Record) -> None:
     window.create("me@here", record)
     server.lease = None
-    with pytest.raises(LostError, match="deleted by hand; look whether what had the card"):
+    with pytest.raises(LostError, match="the Lease gpu-window does not exist"):
         window.renew()
 
 
-def test_time_is_the_api_servers(server: LeaseServer, window: Window, record: Record) -> None:
+def test_the_heartbeat_is_measured_by_the_api_servers_clock(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
     window.create("me@here", record)
     server.clock += 59
     assert window.silent_s == pytest.approx(59)
@@ -81,7 +81,7 @@ def test_time_is_the_api_servers(server: LeaseServer, window: Window, record: Re
     assert window.is_dead
 
 
-def test_what_remains_is_free_for_anybody_at_once(
+def test_a_released_window_can_be_taken_over_at_once(
     server: LeaseServer, window: Window, record: Record
 ) -> None:
     window.create("me@here", record)

@@ -1,4 +1,4 @@
-"""The warm program: waits for exactly the plan's files, reads what fits, and never fails a pod."""
+"""The warm program waits for the plan's files, reads those that fit, and never fails a pod."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def publish_cold(source: Source, models: Path) -> None:
 def run(
     plan: Path, models: Path, capsys: pytest.CaptureFixture[str], wait_s: float = 0
 ) -> tuple[dict[str, Any], str]:
-    """Run the program; it never fails. Its report, and what it said before."""
+    """Run the program, which never fails; returns its report and the lines before it."""
     arguments = ["--plan", str(plan), "--models", str(models), "--wait-s", str(wait_s)]
     assert main(arguments) == 0
     *said, report = capsys.readouterr().out.splitlines()
@@ -94,7 +94,7 @@ def test_a_cold_model_becomes_resident_and_a_resident_one_is_not_read(
     ]
 
 
-def test_it_waits_for_the_download_and_says_for_what(
+def test_it_waits_for_the_download_and_prints_its_progress(
     source: Source,
     models: Path,
     plan_path: Path,
@@ -117,7 +117,7 @@ def test_it_waits_for_the_download_and_says_for_what(
     assert report["models"][0]["resident_percent"] > 90
 
 
-def test_the_wait_is_bounded_and_the_rest_is_warmed(
+def test_after_wait_s_it_warms_the_published_models(
     source: Source, models: Path, plan_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(source, models)
@@ -127,12 +127,11 @@ def test_the_wait_is_bounded_and_the_rest_is_warmed(
     started = time.monotonic()
     report, said = run(plan_path, models, capsys, wait_s=0.2)
     assert time.monotonic() - started < 10
-    assert "not waiting any longer" in said
-    assert "there, not linked yet" in said
+    assert "continuing without absent/model.gguf (complete, not published yet)" in said
     assert [each["skipped"] for each in report["models"]] == ["not published", ""]
 
 
-def test_another_version_of_a_model_is_not_what_it_waits_for(
+def test_another_version_of_a_model_counts_as_missing(
     source: Source, models: Path, plan_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(source, models)
@@ -142,7 +141,7 @@ def test_another_version_of_a_model_is_not_what_it_waits_for(
     assert report["models"][0]["skipped"] == "not published"
 
 
-def test_what_does_not_fit_is_left_out_and_what_is_smaller_still_comes(
+def test_a_model_that_does_not_fit_is_skipped_and_a_smaller_one_is_read(
     source: Source,
     models: Path,
     plan_path: Path,
@@ -157,7 +156,7 @@ def test_what_does_not_fit_is_left_out_and_what_is_smaller_still_comes(
     monkeypatch.setattr(warming, "SHARE", 1)
     monkeypatch.setattr(warming, "limit_bytes", lambda: 4 * MIB)
     report, _ = run(plan_path, models, capsys)
-    assert "9.0 MiB do not fit into 4.0 MiB of memory" in report["models"][0]["skipped"]
+    assert "9.0 MiB do not fit 4.0 MiB of memory" in report["models"][0]["skipped"]
     assert report["models"][0]["read_bytes"] == 0
     assert report["models"][1]["resident_percent"] > 90
 
@@ -171,7 +170,7 @@ def test_what_does_not_fit_is_left_out_and_what_is_smaller_still_comes(
         ("other", "", None),
     ],
 )
-def test_the_limit_is_that_of_the_pods_cgroup(
+def test_limit_bytes_reads_the_pods_cgroup(
     path: str, text: str, limit: int | None, tmp_path: Path
 ) -> None:
     (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -179,14 +178,14 @@ def test_the_limit_is_that_of_the_pods_cgroup(
     assert limit_bytes(tmp_path) == limit
 
 
-def test_what_is_in_memory_already_counts_against_the_node_and_not_against_the_pod(
+def test_resident_models_count_against_the_node_and_not_against_the_pod(
     source: Source,
     models: Path,
     plan_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The node holds 12 MiB: a first model of 10 that is there leaves no room for another."""
+    """The node has 12 MiB: a resident model of 10 MiB leaves no room for another one."""
     publish(source, models)
     document = json.loads(plan_path.read_text())
     document["models"] = [document["models"][0], {**document["models"][0], "id": "n"}]
@@ -210,7 +209,7 @@ def test_every_page_is_read_twice(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Pages that were read once are the first to go."""
+    """The kernel evicts pages that were read once first."""
     publish(source, models)
     read: list[int] = []
     real = os.preadv
@@ -226,7 +225,7 @@ def test_every_page_is_read_twice(
     assert sum(read) == 2 * source.size_bytes
 
 
-def test_a_model_that_cannot_be_read_leaves_the_others_theirs(
+def test_a_model_that_cannot_be_read_does_not_stop_the_others(
     source: Source,
     models: Path,
     plan_path: Path,
@@ -249,7 +248,7 @@ def test_a_model_that_cannot_be_read_leaves_the_others_theirs(
     assert [each["skipped"] for each in report["models"]] == ["Stale file handle", ""]
 
 
-def test_it_does_not_wait_where_nobody_downloads(
+def test_it_stops_waiting_if_no_download_is_running(
     models: Path,
     plan_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -269,10 +268,10 @@ def test_it_does_not_wait_where_nobody_downloads(
     report, said = run(plan_path, models, capsys, wait_s=60)
     assert beats == 20
     assert 0.3 < report["waited_s"] + 0.1 < 20
-    assert "nobody downloads any more; without m/model.gguf (missing)" in said
+    assert "no download is running; continuing without m/model.gguf (missing)" in said
 
 
-def test_a_pod_that_is_deleted_meanwhile_ends_at_once(models: Path, plan_path: Path) -> None:
+def test_sigterm_ends_the_wait_at_once(models: Path, plan_path: Path) -> None:
     models.mkdir()
     words = ["--plan", str(plan_path), "--models", str(models), "--wait-s", "60"]
     process = subprocess.Popen(
@@ -327,7 +326,7 @@ def test_the_plan_of_the_registry_is_readable_and_its_largest_model_fits(
     assert warm_memory_mib(()) < 1024
 
 
-def test_both_programs_name_what_is_on_the_volume_alike() -> None:
-    """Each is mounted without the other, so each says it for itself."""
+def test_both_programs_use_the_same_names_on_the_volume() -> None:
+    """Each is mounted without the other, so each has these names itself."""
     for name in ("BLOBS", "PARTIAL", "LEASE_FILE"):
         assert getattr(contract, name) == getattr(download, name)

@@ -56,115 +56,117 @@ REFUSED: dict[str, tuple[LockedModel, dict[str, Any], str]] = {
     "context": (
         changed(QWEN3VL_8B, context=65536),
         {},
-        "model 'qwen3vl-8b': context is 65536; allowed: at most 60672; it needs 15589 MiB, 677 "
-        "more than 14912 MiB of Tesla-T4; lower it, or KV cache q8_0 (11525 MiB)",
+        "model 'qwen3vl-8b': context is 65536; expected at most 60672: it needs 15589 MiB, 677 "
+        "more than 14912 MiB of Tesla-T4. Lower it, or use KV cache q8_0 (11525 MiB).",
     ),
     "context beside others": (
         changed(QWEN3VL_8B, context=32768),
         {"card": SHARED},
-        "model 'qwen3vl-8b': context is 32768; allowed: at most 16896; it needs 10949 MiB, 2214 "
-        "more than 8735 MiB (14912 of Tesla-T4 less frigate 2677, immich-ml 1964, floor 1536); "
-        "lower it, or projector Q8_0 with KV cache q8_0 (8525 MiB)",
+        "model 'qwen3vl-8b': context is 32768; expected at most 16896: it needs 10949 MiB, 2214 "
+        "more than 8735 MiB (14912 of Tesla-T4 less frigate 2677, immich-ml 1964, floor 1536). "
+        "Lower it, or use projector Q8_0 with KV cache q8_0 (8525 MiB)",
     ),
     "projector": (
         changed(QWEN3VL_8B, context=17408),
         {"card": SHARED},
-        "allowed: at most 16896; it needs 8774 MiB, 39 more than 8735 MiB (14912 of Tesla-T4 "
-        "less frigate 2677, immich-ml 1964, floor 1536); lower it, or projector Q8_0 (8382 MiB) "
+        "expected at most 16896: it needs 8774 MiB, 39 more than 8735 MiB (14912 of Tesla-T4 less "
+        "frigate 2677, immich-ml 1964, floor 1536). Lower it, or use projector Q8_0 (8382 MiB) "
         "or KV cache q8_0 (7694 MiB)",
     ),
     "card too small": (
         MINICPM,
         {"card": replace(SMALL, usable_mib=4096)},
-        "model 'minicpm-v-4-5': context is 3072; allowed: none with these files: it needs 6349 "
-        "MiB, 2253 more than 4096 MiB of RTX-3050; choose a smaller quantisation or a larger card",
+        "model 'minicpm-v-4-5': context is 3072; expected a model that fits: it needs 6349 "
+        "MiB, 2253 more than 4096 MiB of RTX-3050. Choose a smaller quantisation or a larger card",
     ),
     "only with both": (
         QWEN3VL_8B,
         {"card": SMALL},
-        "allowed: none with these files: it needs 6744 MiB, 600 more than 6144 MiB of RTX-3050; "
-        "projector Q8_0 with KV cache q4_0 (6053 MiB)",
+        "expected a model that fits: it needs 6744 MiB, 600 more than 6144 MiB of RTX-3050. "
+        "Use projector Q8_0 with KV cache q4_0 (6053 MiB)",
     ),
     "engine too old": (
         QWEN3VL_8B,
         {"engine_build": 9000},
-        "model 'qwen3vl-8b': architecture is 'qwen3vl'; allowed: what build 9000 of llama.cpp "
-        "knows; this one needs 10524; pin a newer llama_swap_image and its engine_build",
+        "model 'qwen3vl-8b': architecture is 'qwen3vl'; expected one that build 9000 of "
+        "llama.cpp supports; this one needs 10524. Pin a newer llama_swap_image and its "
+        "engine_build.",
     ),
     "unknown architecture": (
         with_header(QWEN3VL_8B, architecture="qwen35"),
         {},
-        "model 'qwen3vl-8b': architecture is 'qwen35'; allowed: qwen3, qwen3vl; add it with its "
-        "first build to llama_swap_config/fit/engine.py",
+        "model 'qwen3vl-8b': architecture is 'qwen35'; expected one of qwen3, qwen3vl. Add it "
+        "with its first build to llama_swap_config/fit/engine.py",
     ),
     "projector of another model": (
         with_projector(QWEN3VL_8B, output_width=2560),
         {},
-        "model 'qwen3vl-8b': projector's output width is 2560; allowed: the weights' own, 4096; "
-        "lock the projector of the same model",
+        "model 'qwen3vl-8b': projector's output width is 2560; expected 4096, as in the weights. "
+        "Lock the projector of the same model",
     ),
     "projector of another generation": (
         with_projector(QWEN3VL_8B, deepstack_layers=0),
         {},
-        "projector's deepstack layers is 0; allowed: the weights' own, 3",
+        "projector's deepstack layers is 0; expected 3, as in the weights",
     ),
     "layers on the CPU": (
         QWEN3VL_8B,
         {"llama_swap": LlamaSwapSettings(server=ServerSettings(gpu_layers=36))},
-        "model 'qwen3vl-8b': gpu_layers is 36; allowed: at least 37",
+        "model 'qwen3vl-8b': gpu_layers is 36; expected at least 37",
     ),
     "context above training": (
         changed(MINICPM, context=40961),
         {},
-        "model 'minicpm-v-4-5': context is 40961; allowed: at most 40960, what the model was "
-        "trained for (40960) in each slot: llama-server caps it without a word; lower it",
+        "model 'minicpm-v-4-5': context is 40961; expected at most 40960: the model was "
+        "trained for 40960 tokens a slot, and llama-server caps the context silently. Lower it.",
     ),
     "context of a slot above training": (
         changed(MINICPM, context=81922, parallel_slots=2),
         {},
-        "allowed: at most 81920, what the model was trained for (40960) in each slot",
+        "expected at most 81920: the model was trained for 40960 tokens a slot",
     ),
     "quantised cache of an odd head": (
         with_header(
             changed(QWEN3VL_8B, kv_cache_type_k="q8_0", kv_cache_type_v="q8_0"), key_size=80
         ),
         {},
-        "model 'qwen3vl-8b': kv_cache_type_k is 'q8_0'; allowed: f16, bf16: its keys have 80 "
-        "elements a head, no multiple of 32; choose one of them",
+        "model 'qwen3vl-8b': kv_cache_type_k is 'q8_0'; expected f16 or bf16: 80 elements a "
+        "key are not a multiple of 32. Choose one of them.",
     ),
     "cache in host memory": (
         changed(QWEN3VL_8B, extra_args=("--no-kv-offload",)),
         {},
-        "extra_args is '--no-kv-offload'; allowed: the KV cache on the card; remove it",
+        "extra_args is '--no-kv-offload'; expected the KV cache on the card. Remove it",
     ),
     "embedding without pooling": (
         text_model("x", QWEN3_8B, extra_args=("--embeddings",)),
         {},
-        "model 'x': extra_args is '--embedding'; allowed: --embedding with --pooling",
+        "model 'x': extra_args is '--embedding'; expected --embedding with --pooling",
     ),
     "volume": (
         QWEN3VL_8B,
         {"storage_size_gib": 11},
-        "settings: storage_size_gib is 11; allowed: at least 12: 5.8 GiB of files, and 5.8 more "
-        "while 'qwen3vl-8b' is replaced by a new version; raise it in stacks/production.py",
+        "settings: storage_size_gib is 11; expected at least 12 (5.8 GiB of files, and 5.8 more "
+        "while 'qwen3vl-8b' is replaced by a new version). Raise it in stacks/production.py",
     ),
     "memory": (
         QWEN3VL_8B,
         {"memory_limit_gib": 7},
-        "settings: resources.memory_limit_gib is 7; allowed: at least 8: 5.8 GiB of pages while "
-        "'qwen3vl-8b' loads, and 512 MiB of prompts and 1024 of its own for each of 1; raise it",
+        "settings: resources.memory_limit_gib is 7; expected at least 8 (5.8 GiB of pages while "
+        "'qwen3vl-8b' loads, and for each of 1 models 512 MiB of cached prompts and 1024 MiB for "
+        "the process). Raise it",
     ),
     "time to load": (
         QWEN3VL_8B,
         {"llama_swap": LlamaSwapSettings(health_check_timeout_s=60)},
-        "settings: llama_swap.health_check_timeout_s is 60; allowed: at least 99: 'qwen3vl-8b' "
-        "at 62.5 MB/s, half of a 1 Gbit/s line; raise it",
+        "settings: llama_swap.health_check_timeout_s is 60; expected at least 99 ('qwen3vl-8b' "
+        "at 62.5 MB/s, half of a 1 Gbit/s line). Raise it",
     ),
 }
 
 
 @pytest.mark.parametrize(("locked", "changes", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_does_not_run_is_refused_in_one_line(
+def test_check_budget_refuses_a_model_that_does_not_run(
     locked: LockedModel, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -173,7 +175,7 @@ def test_what_does_not_run_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_way_out_that_is_named_is_one() -> None:
+def test_the_remedies_of_the_error_make_the_model_fit() -> None:
     card = node(card=SHARED)
     too_large = changed(QWEN3VL_8B, context=17408)
     with pytest.raises(ConfigError):
@@ -183,19 +185,21 @@ def test_the_way_out_that_is_named_is_one() -> None:
     check_budget((quantised,), ONE_AT_A_TIME, card)
 
 
-def test_the_router_waits_for_a_load_as_long_as_it_takes() -> None:
+def test_the_router_has_no_limit_on_load_time() -> None:
     slow = LlamaSwapSettings(health_check_timeout_s=60)
     check_budget((QWEN3VL_8B,), ONE_AT_A_TIME, node(front_end="llama-server", llama_swap=slow))
 
 
-def test_models_that_run_together_need_host_memory_each() -> None:
+def test_host_memory_grows_with_the_models_that_run_together() -> None:
     both = (QWEN3VL_8B, QWEN3VL_4B)
     check_budget(both, ONE_AT_A_TIME, node(memory_limit_gib=8))
-    with pytest.raises(ConfigError, match=r"memory_limit_gib is 8; allowed: at least 9: .* of 2;"):
+    with pytest.raises(
+        ConfigError, match=r"memory_limit_gib is 8; expected at least 9 .* of 2 models "
+    ):
         check_budget(both, AsManyAsFit(), node(memory_limit_gib=8))
 
 
-def test_the_volume_holds_each_file_once_and_the_largest_model_twice() -> None:
+def test_disk_bytes_counts_each_file_once_and_the_largest_model_twice() -> None:
     twin = changed(QWEN3VL_8B, id="twin")
     assert disk_bytes((QWEN3VL_8B, twin)) == 2 * QWEN3VL_8B.size_bytes
     both = (QWEN3VL_8B, QWEN3VL_4B)
@@ -205,9 +209,9 @@ def test_the_volume_holds_each_file_once_and_the_largest_model_twice() -> None:
 BAD_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown product": (
         {"product": "Tesla-P4"},
-        "settings: gpu.product is 'Tesla-P4'; allowed: Tesla-T4, or any with its own usable_mib",
+        "settings: gpu.product is 'Tesla-P4'; expected Tesla-T4, or another product with",
     ),
-    "no memory": ({"usable_mib": 0}, "gpu.usable_mib is 0; allowed: a whole number, at least 1"),
+    "no memory": ({"usable_mib": 0}, "gpu.usable_mib is 0; expected a whole number of at least 1"),
     "negative floor": ({"floor_mib": -5}, "gpu.floor_mib is -5"),
     "no number": ({"cuda_context_mib": "192"}, "gpu.cuda_context_mib is '192'"),
     "tenant without a peak": (
@@ -216,22 +220,22 @@ BAD_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "tenant twice": (
         {"co_tenants": (CoTenant(name="a", peak_mib=1), CoTenant(name="a", peak_mib=2))},
-        "gpu.co_tenants is 'a'; allowed: each name once",
+        "gpu.co_tenants is 'a'; expected unique names",
     ),
     "nothing left": (
         {"co_tenants": (CoTenant(name="immich-ml", peak_mib=14912),)},
-        "gpu.co_tenants is '0 MiB (14912 of Tesla-T4 less immich-ml 14912)'; allowed: tenants",
+        "gpu.co_tenants is '0 MiB (14912 of Tesla-T4 less immich-ml 14912)'; expected co-ten",
     ),
 }
 
 
 @pytest.mark.parametrize(("fields", "message"), BAD_CARDS.values(), ids=BAD_CARDS.keys())
-def test_a_card_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_card_refuses_bad_values(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         Card(**{"product": "Tesla-T4"} | fields)
 
 
-def test_a_card_that_nobody_knows_brings_its_own_size() -> None:
+def test_free_mib_of_known_and_unknown_products() -> None:
     assert Card(product="L4", usable_mib=22_500).free_mib == 22_500
     assert Card(product="Tesla-T4").free_mib == 14912
     assert SHARED.free_mib == 8735
@@ -241,17 +245,17 @@ def test_the_stack_refuses_a_context_that_does_not_fit(synth: Synth) -> None:
     models = tuple(
         replace(each, context=65536) if each.id == "qwen3vl-8b" else each for each in REGISTRY
     )
-    with pytest.raises(ConfigError, match=r"^model 'qwen3vl-8b': context is 65536; allowed: at"):
+    with pytest.raises(ConfigError, match=r"^model 'qwen3vl-8b': context is 65536; expected at"):
         synth(models=models)
 
 
 def test_the_stack_refuses_a_volume_that_is_too_small(synth: Synth) -> None:
-    with pytest.raises(ConfigError, match=r"storage_size_gib is 20; allowed: at least 21"):
+    with pytest.raises(ConfigError, match=r"storage_size_gib is 20; expected at least 21"):
         synth(storage_size_gib=20)
 
 
-def test_a_cache_in_host_memory_without_a_limit_is_refused() -> None:
+def test_server_settings_refuse_a_prompt_cache_without_a_limit() -> None:
     with pytest.raises(
-        ConfigError, match=r"llama_swap\.server\.cache_ram_mib is -1; allowed: a w"
+        ConfigError, match=r"llama_swap\.server\.cache_ram_mib is -1; expected a w"
     ):
         ServerSettings(cache_ram_mib=-1)

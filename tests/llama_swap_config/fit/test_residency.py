@@ -104,7 +104,7 @@ def test_the_registry_on_a_t4_of_its_own() -> None:
     )
 
 
-def test_named_sets_are_the_operators_own() -> None:
+def test_named_sets_are_ordered_and_deduplicated() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     named = NamedSets(sets=(("qwen3vl-4b", "qwen3vl-8b"), ("qwen3vl-8b", "qwen3vl-4b")))
     assert resident_sets(models, named, T4) == (("qwen3vl-8b", "qwen3vl-4b"),)
@@ -113,22 +113,22 @@ def test_named_sets_are_the_operators_own() -> None:
 BAD_SETS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     "too much": (
         (("qwen3vl-8b", "minicpm-v-4-5", "qwen3vl-4b"),),
-        "residency: a set is ('qwen3vl-8b', 'minicpm-v-4-5', 'qwen3vl-4b'); allowed: what fits "
-        "into 14912 MiB of Tesla-T4; this one needs 17366 (qwen3vl-8b 6744 + minicpm-v-4-5 6349 "
-        "+ qwen3vl-4b 4274), 2454 too many; leave 'qwen3vl-4b' out",
+        "residency: a set is ('qwen3vl-8b', 'minicpm-v-4-5', 'qwen3vl-4b'); expected a set "
+        "that fits 14912 MiB of Tesla-T4: this one needs 17366 (qwen3vl-8b 6744 + minicpm-v-4-5 "
+        "6349 + qwen3vl-4b 4274), 2454 too many. Remove 'qwen3vl-4b'",
     ),
     "unknown": (
         (("qwen3vl-8b", "qwen3vl-2b"),),
-        "residency: a set's model is 'qwen3vl-2b'; allowed: ids of the registry: qwen3vl-8b, ",
+        "residency: a set's model is 'qwen3vl-2b'; expected an id of the registry: qwen3vl-8b, ",
     ),
-    "one model": ((("qwen3vl-8b",),), "a set is ('qwen3vl-8b',); allowed: two or more different"),
-    "twice": ((("a", "a"),), "a set is ('a', 'a'); allowed: two or more different"),
+    "one model": ((("qwen3vl-8b",),), "a set is ('qwen3vl-8b',); expected two or more different"),
+    "twice": ((("a", "a"),), "a set is ('a', 'a'); expected two or more different"),
     "one set for many": (("a", "b"), "a set is 'a'"),  # type: ignore[dict-item]
 }
 
 
 @pytest.mark.parametrize(("sets", "message"), BAD_SETS.values(), ids=BAD_SETS.keys())
-def test_a_bad_set_is_refused_in_one_line(sets: Sets, message: str) -> None:
+def test_resident_sets_refuses_a_bad_set(sets: Sets, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resident_sets((QWEN3VL_8B, MINICPM, QWEN3VL_4B), NamedSets(sets=sets), T4)
     assert message in str(caught.value)
@@ -141,12 +141,12 @@ def many(count: int) -> tuple[LockedModel, ...]:
     )
 
 
-def test_more_models_than_can_be_tried_are_refused() -> None:
+def test_as_many_as_fit_refuses_more_than_twelve_models() -> None:
     with pytest.raises(ConfigError) as caught:
         resident_sets(many(13), AsManyAsFit(), T4)
     assert str(caught.value) == (
-        "residency: RESIDENCY is 'AsManyAsFit with 13 models'; allowed: at most 12 models, unless "
-        "all fit together or no two do; name the sets that matter by NamedSets"
+        "residency: RESIDENCY is 'AsManyAsFit with 13 models'; expected at most 12 models, unless "
+        "all fit together or no two do. Name the sets that matter by NamedSets."
     )
 
 
@@ -219,16 +219,17 @@ def test_the_router_is_told_a_number_where_any_so_many_fit() -> None:
     assert models_max(models, ONE_AT_A_TIME, T4) == 1
 
 
-def test_the_router_takes_no_sets() -> None:
+def test_the_router_refuses_named_sets_and_pairs_that_do_not_fit() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     named = NamedSets(sets=(("qwen3vl-8b", "qwen3vl-4b"),))
-    with pytest.raises(ConfigError, match=r"RESIDENCY is 'NamedSets'; .* \(here any 2\); choose"):
+    with pytest.raises(ConfigError, match=r"RESIDENCY is 'NamedSets'; .* \(here any 2\)\. Choose"):
         FRONT_ENDS["llama-server"].residents(models, named, T4)
     small = Card(product="x", usable_mib=12_000)
     with pytest.raises(ConfigError) as caught:
         FRONT_ENDS["llama-server"].residents(models, AsManyAsFit(), on(small))
     assert str(caught.value) == (
-        "residency: RESIDENCY is 'AsManyAsFit'; allowed: OneAtATime() with the front end "
+        "residency: RESIDENCY is 'AsManyAsFit'; expected OneAtATime() with the front end "
         "llama-server, or AsManyAsFit() where any two models fit together (qwen3vl-8b 6744 + "
-        "minicpm-v-4-5 6349 do not in 12000 MiB); choose one of them, or the front end llama-swap"
+        "minicpm-v-4-5 6349 MiB do not fit 12000 MiB). Choose one of them, or the front end "
+        "llama-swap."
     )

@@ -201,9 +201,9 @@ def test_the_tower_of_a_shape_that_is_known_less_well(
     assert found / MIB / mib - 1 == pytest.approx(error, abs=0.006)
 
 
-def test_a_projector_wider_than_any_that_was_measured_is_refused() -> None:
+def test_a_projector_above_the_measured_width_is_refused() -> None:
     wide = with_projector(QWEN3VL_8B, output_width=6144)
-    with pytest.raises(ConfigError, match=r"output_width is 6144; allowed: at most 4.8 times its"):
+    with pytest.raises(ConfigError, match=r"output_width is 6144; expected at most 4.8 times its"):
         resident(wide, LIKELY_T4)
 
 
@@ -234,7 +234,9 @@ def test_the_context_is_rounded_up_and_shared_by_slots() -> None:
         (QWEN3VL_4B, 8192, 152.90),
     ],
 )
-def test_a_newer_engine_computes_in_more(locked: LockedModel, context: int, mib: float) -> None:
+def test_a_newer_engine_has_a_larger_compute_buffer(
+    locked: LockedModel, context: int, mib: float
+) -> None:
     at = changed(locked, context=context)
     assert resident(at, NEWER_T4).compute == pytest.approx(mib, rel=0.001)
     assert resident(at, LIKELY_T4).compute < mib
@@ -253,7 +255,7 @@ def test_a_micro_batch_is_no_larger_than_its_batch() -> None:
     assert small.compute == pytest.approx(13, abs=0.01)
 
 
-def test_a_projector_off_the_card_takes_nothing_of_it() -> None:
+def test_a_projector_in_host_memory_needs_no_vram() -> None:
     off = resident(changed(QWEN3VL_8B, extra_args=("--no-mmproj-offload",)), T4)
     assert (off.projector, off.vision_compute, off.cuda_context) == (0, 0, 192)
 
@@ -265,13 +267,13 @@ def test_a_budget_allows_more_for_cuda_than_is_likely() -> None:
     assert of(QWEN3_8B, T4, context=16384, **kv("q8_0")).cuda_context == 192 + 64
 
 
-def test_a_flag_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model 'x': extra_args -ub is '0'; allowed: a whole"):
+def test_a_flag_without_a_number_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model 'x': extra_args -ub is '0'; expected a whole"):
         of(QWEN3_8B, extra_args=("-ub", "0"))
 
 
-def test_a_projector_that_nobody_measured_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"projector_type is 'gemma3'; allowed: qwen3vl_merger"):
+def test_an_unmeasured_projector_type_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"projector_type is 'gemma3'; expected qwen3vl_merger"):
         resident(with_projector(QWEN3VL_8B, projector_type="gemma3"), LIKELY_T4)
 
 

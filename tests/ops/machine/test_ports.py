@@ -1,4 +1,4 @@
-"""Where servers listen: within the range of `SERVER_PORTS`, and nowhere else."""
+"""Free ports are in the range of `SERVER_PORTS`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_free_ports_stay_within_the_range(monkeypatch: pytest.MonkeyPatch) -> No
     assert {free_ports(8) for _ in range(100)} <= {20500, 20501, 20502}
 
 
-def test_free_ports_leave_out_what_another_server_will_take(
+def test_free_ports_avoid_reserved_ports(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(RANGE_VARIABLE, "20500-20510")
@@ -29,7 +29,7 @@ def test_free_ports_leave_out_what_another_server_will_take(
         ("20510-20500", "SERVER_PORTS is 20510-20500; expected at least 8 ports"),
     ],
 )
-def test_a_range_that_cannot_be_used_is_one_line(
+def test_an_invalid_range_is_refused(
     text: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(RANGE_VARIABLE, text)

@@ -1,4 +1,4 @@
-"""Servers that outlive the command: what ends with them."""
+"""Servers that outlive the command, and what stops with them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def started(processes: Processes) -> tuple[psutil.Process, psutil.Process]:
     )
 
 
-def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
+def test_stop_ends_the_servers_children(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     server, child = started(processes)
     assert processes.stop("server") is True
@@ -42,7 +42,7 @@ def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
     assert processes.stop("server") is False
 
 
-def test_what_a_killed_server_left_behind_ends_too(tmp_path: Path) -> None:
+def test_stop_ends_the_children_of_a_killed_server(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     server, child = started(processes)
     server.kill()
@@ -52,7 +52,7 @@ def test_what_a_killed_server_left_behind_ends_too(tmp_path: Path) -> None:
     assert not child.is_running()
 
 
-def test_a_stranger_with_a_servers_number_is_left_alone(tmp_path: Path) -> None:
+def test_stop_spares_another_process_with_the_same_id(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
@@ -66,7 +66,7 @@ def test_a_stranger_with_a_servers_number_is_left_alone(tmp_path: Path) -> None:
         stranger.wait()
 
 
-def test_a_server_gets_the_environment_it_is_given(tmp_path: Path) -> None:
+def test_a_server_gets_the_given_environment(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     program = "import os; print(sorted(os.environ), flush=True); import time; time.sleep(60)"
     processes.start("server", [sys.executable, "-c", program], env={"ONLY": "this"})
@@ -80,7 +80,7 @@ def test_a_server_gets_the_environment_it_is_given(tmp_path: Path) -> None:
         processes.stop("server")
 
 
-def test_an_end_between_start_and_record_leaves_no_server_behind(
+def test_stop_ends_a_server_without_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spawn, pids = os.posix_spawn, []

@@ -1,4 +1,4 @@
-"""A directory in which one command at a time works."""
+"""The lock of a state directory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return child
 
 
-def test_what_a_killed_command_leaves_locked_for_a_moment_is_waited_for(
+def test_a_lock_that_a_killed_command_left_briefly_is_awaited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state_dir, "_PATIENCE_S", 60)
@@ -39,11 +39,9 @@ def test_what_a_killed_command_leaves_locked_for_a_moment_is_waited_for(
         assert child.wait() == 0
 
 
-def test_a_directory_that_stays_locked_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_dir, "_PATIENCE_S", 0.1)
     with hold(tmp_path, 60) as child:
-        with pytest.raises(OpsError, match="another command works on"), locked(tmp_path):
+        with pytest.raises(OpsError, match="another command uses"), locked(tmp_path):
             pass
         child.kill()

@@ -1,4 +1,4 @@
-"""The download program against SIGKILL, a hundred times."""
+"""The download program survives a hundred SIGKILLs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MIB = 1 << 20
 SEED = 20261124
 
 
-def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
-    """Each run kills itself before or after a write; at most 64 MiB come again in all."""
+def test_a_hundred_kills_lose_no_written_bytes(tmp_path: Path) -> None:
+    """Each run kills itself before or after a write; at most 64 MiB are downloaded twice."""
     source = Source(tmp_path / "source", 2 * MIB + 5, 200_000)
     draw = random.Random(SEED)
     kills = fetched = volume = 0
@@ -29,7 +29,7 @@ def test_a_hundred_kills_cost_no_byte_that_was_written(tmp_path: Path) -> None:
                 arguments=options(source, models),
                 log=tmp_path / "log",
                 environment=environment(hub.url),
-                # The first writes take the lease and open the files; the last ones publish.
+                # The first writes acquire the lease and open the files; the last ones publish.
                 kill_at=draw.randint(1, 45),
                 kill_after=draw.random() < 0.5,
             )

@@ -56,7 +56,7 @@ def test_a_link_that_leads_to_other_files(system: System) -> None:
     only_line(
         of_link,
         rf"model qwen3vl-8b: link is {other} on the volume \([^)]+Z\), {right} declared {COMMIT}: "
-        r"(the volume is newer; )?other files than the lock's are served: .*",
+        r"(the volume is newer; )?published with other files than the lock's: .*",
     )
 
 

@@ -219,5 +219,5 @@ def test_full_disk_is_refused(tmp_path: Path) -> None:
 
 
 def test_second_command_on_a_state_directory_is_refused(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(OpsError, match=r"another command works on"):
+    with locked(tmp_path), pytest.raises(OpsError, match=r"another command uses"):
         embedded.up(tmp_path, say=print)

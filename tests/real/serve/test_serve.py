@@ -265,7 +265,7 @@ def test_directory_of_another_command_is_refused(
 ) -> None:
     with locked(tmp_path):
         assert main(["serve", "--state-dir", str(tmp_path)]) == 1
-    assert f"another command works on {tmp_path}" in capsys.readouterr().err
+    assert f"another command uses {tmp_path}" in capsys.readouterr().err
 
 
 def test_directory_below_a_file_is_refused(

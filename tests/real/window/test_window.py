@@ -174,7 +174,7 @@ def test_second_ctrl_c_does_not_stop_the_restore(card: Card, run: Run) -> None:
     card.until(lambda: "Ctrl-C ends the window" in run.output())
     assert window.pid is not None
     os.kill(window.pid, signal.SIGINT)
-    card.until(lambda: "giving the card back" in run.output())
+    card.until(lambda: "restoring immich/" in run.output())
     os.kill(window.pid, signal.SIGINT)
     os.kill(window.pid, signal.SIGTERM)
     window.join(30)
@@ -211,7 +211,7 @@ def test_pod_that_does_not_terminate_ends_the_opening(
     kubelet.suspend()
     try:
         window = replace(run, wait_s=1).start()
-        card.until(lambda: "giving the card back" in run.output())
+        card.until(lambda: "restoring immich/" in run.output())
     finally:
         kubelet.resume()
     window.join(30)
@@ -294,7 +294,7 @@ def test_restore_leaves_a_live_window_alone(card: Card, run: Run) -> None:
     assert "is alive. End its window there with Ctrl-C" in output
     code, output = replace(run, mode="cronjob", log=run.log.with_name("third")).finish()
     assert code == 0
-    assert "is left alone" in output
+    assert "is open: " in output
     assert card.ready(SWAP) == 1
     assert run.end(first) == 128 + signal.SIGTERM, run.output()
     card.until(card.as_at_start)

@@ -172,7 +172,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is(
     (tmp_path / "empty").mkdir()
     assert "holds no photo" in fails(capsys, tmp_path / "empty", "--url", "http://127.0.0.1:1")
     assert fails(capsys, photos, "--model", "gpt") == (
-        f"error: --model is 'gpt'; allowed: {A}, {B}, {C}"
+        f"error: --model is 'gpt'; expected one of {A}, {B}, {C}"
     )
     assert "lists no models: cannot connect" in fails(
         capsys, photos, "--url", "http://127.0.0.1:1"

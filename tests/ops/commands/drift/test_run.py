@@ -29,7 +29,7 @@ def test_nothing_to_ask_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         (["--source", "moon"], "allowed: terraform, cluster, volume, server"),
-        (["--json", "--markdown"], "exclude each other"),
+        (["--json", "--markdown"], "cannot be combined with"),
     ],
 )
 def test_wrong_usage(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

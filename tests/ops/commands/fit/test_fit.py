@@ -44,7 +44,7 @@ def test_what_if_it_does_not_is_the_line_of_a_synth(capsys: pytest.CaptureFixtur
     assert run("--model", "qwen3vl-8b", "--context", "65536") == 1
     captured = capsys.readouterr()
     assert "-677" in captured.out
-    assert captured.err.startswith("error: model 'qwen3vl-8b': context is 65536; allowed: at most")
+    assert captured.err.startswith("error: model 'qwen3vl-8b': context is 65536; expected at most")
     assert captured.err.count("\n") == 1
     words = ["--model", "qwen3vl-8b", "--context", "65536", "--kv", "q8_0"]
     assert run(*words) == 0
@@ -76,7 +76,7 @@ def test_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
         (["--model", "x"], "no model is 'x'; the registry has qwen3vl-8b, "),
-        (["--context", "8"], "model 'qwen3vl-8b': context is 8; allowed: per slot more than"),
+        (["--context", "8"], "model 'qwen3vl-8b': context is 8; expected more than"),
         (["--projector", "BF16"], "the lock names no BF16 projector; only Q8_0 is estimated"),
         (["--plot", "/nowhere/x.svg"], "/nowhere/x.svg cannot be written"),
     ):

@@ -1,4 +1,4 @@
-"""What the tests of `ops lock` share: a small registry, and a hub that has its files."""
+"""A small registry and a hub with its files, for the tests of `ops lock`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Files = dict[tuple[str, str], HubFile]
 
 
 def make_files(folder: Path) -> Files:
-    """What the hub has: the files that are wanted, and others beside them."""
-    found: Files = {}
+    """Make the hub's files: those of the registry and others."""
+    files: Files = {}
     for repository, name in (
         (VISION.repository, "Seeing-Q4_K_M.gguf"),
         (VISION.repository, "Seeing-Q8_0.gguf"),
@@ -46,13 +46,13 @@ def make_files(folder: Path) -> Files:
             tiny_models.write_projector(path, name)
         else:
             tiny_models.write_weights(path, name, vision=repository == VISION.repository)
-        found[repository, name] = HubFile.of(path)
-    return found
+        files[repository, name] = HubFile.of(path)
+    return files
 
 
 @contextmanager
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The small registry, and no token and no connection of another test."""
+    """Use the small registry, without a token or a connection of another test."""
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(registry, "REGISTRY", (VISION, TEXT))
@@ -63,7 +63,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Noted(HubHandler):
-    """Notes what it is asked for."""
+    """Records the requests."""
 
     requests: ClassVar[list[tuple[str, dict[str, str]]]] = []
 

@@ -1,4 +1,4 @@
-"""Which file of a repository a quantisation means."""
+"""Choose the file of a repository for a quantisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def described(*names: str, sha256: str = "") -> tuple[HubFile, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "quantisation", "says_it"),
+    ("name", "quantisation", "matches"),
     [
         ("Qwen3VL-4B-Instruct-Q4_K_M.gguf", "Q4_K_M", True),
         ("ggml-model-q4_k_m.gguf", "Q4_K_M", True),
@@ -32,45 +32,41 @@ def described(*names: str, sha256: str = "") -> tuple[HubFile, ...]:
         ("model-Q8_0.safetensors", "Q8_0", False),
     ],
 )
-def test_a_quantisation_is_found_as_words_of_a_name(
-    name: str, quantisation: str, says_it: bool
+def test_a_quantisation_matches_whole_words_of_a_file_name(
+    name: str, quantisation: str, matches: bool
 ) -> None:
-    found = described(name)
-    if says_it:
-        assert choose_file("x", found, "model", quantisation).name == name
+    files = described(name)
+    if matches:
+        assert choose_file("x", files, "model", quantisation).name == name
         return
-    with pytest.raises(OpsError, match="x: no file is the weights in"):
-        choose_file("x", found, "model", quantisation)
+    with pytest.raises(OpsError, match="x: no file is weights in"):
+        choose_file("x", files, "model", quantisation)
 
 
-def test_several_files_of_one_quantisation_are_listed_and_one_can_be_named() -> None:
-    found = described("a-Q8_0.gguf", "b-Q8_0.gguf")
-    with pytest.raises(
-        OpsError, match=r"x: several .*: a-Q8_0\.gguf, b-Q8_0\.gguf; name one with"
-    ):
-        choose_file("x", found, "model", "Q8_0")
-    assert choose_file("x", found, "model", "Q8_0", named=("b-Q8_0.gguf",)).name == "b-Q8_0.gguf"
-    assert choose_file("x", found, "model", "Q8_0", locked="b-Q8_0.gguf").name == "b-Q8_0.gguf"
+def test_several_matches_are_listed_and_file_or_lock_decides() -> None:
+    files = described("a-Q8_0.gguf", "b-Q8_0.gguf")
+    with pytest.raises(OpsError, match=r"x: several .*: a-Q8_0\.gguf, b-Q8_0\.gguf\. Use --file"):
+        choose_file("x", files, "model", "Q8_0")
+    assert choose_file("x", files, "model", "Q8_0", named=("b-Q8_0.gguf",)).name == "b-Q8_0.gguf"
+    assert choose_file("x", files, "model", "Q8_0", locked="b-Q8_0.gguf").name == "b-Q8_0.gguf"
     with pytest.raises(OpsError, match=r"x: several"):
-        choose_file("x", found, "model", "Q8_0", locked="c-Q8_0.gguf")
+        choose_file("x", files, "model", "Q8_0", locked="c-Q8_0.gguf")
 
 
-def test_the_files_that_there_are_are_listed_where_none_fits() -> None:
-    found = described("a-Q8_0.gguf", "mmproj-a-F16.gguf", "README.md")
-    with pytest.raises(
-        OpsError, match=r"no file is the weights in Q6_K; there are: a-Q8_0\.gguf$"
-    ):
-        choose_file("x", found, "model", "Q6_K")
-    with pytest.raises(OpsError, match=r"the projector \(mmproj\) in BF16; there are: mmproj-a-F"):
-        choose_file("x", found, "mmproj", "BF16")
+def test_the_repositorys_files_are_listed_if_none_matches() -> None:
+    files = described("a-Q8_0.gguf", "mmproj-a-F16.gguf", "README.md")
+    with pytest.raises(OpsError, match=r"no file is weights in Q6_K; found: a-Q8_0\.gguf$"):
+        choose_file("x", files, "model", "Q6_K")
+    with pytest.raises(OpsError, match=r"is projector \(mmproj\) in BF16; found: mmproj-a-F"):
+        choose_file("x", files, "mmproj", "BF16")
 
 
-def test_one_file_under_two_names_is_one_file() -> None:
-    found = described("a-Q8_0.gguf", "b-Q8_0.gguf", sha256="0" * 64)
-    assert choose_file("x", found, "model", "Q8_0").name == "a-Q8_0.gguf"
+def test_one_file_with_two_names_is_one_match() -> None:
+    files = described("a-Q8_0.gguf", "b-Q8_0.gguf", sha256="0" * 64)
+    assert choose_file("x", files, "model", "Q8_0").name == "a-Q8_0.gguf"
 
 
-def test_a_split_model_is_refused_and_a_whole_one_beside_it_is_taken() -> None:
+def test_a_split_model_is_refused_unless_a_whole_file_matches() -> None:
     split = [f"a-Q8_0-0000{number}-of-00002.gguf" for number in (1, 2)]
     with pytest.raises(
         OpsError, match=r"a-Q8_0-00001-of-00002\.gguf is one of 2 files of a split"

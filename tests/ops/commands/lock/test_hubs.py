@@ -1,4 +1,4 @@
-"""`ops lock` and hubs that are not as they should be: one line, and the lock as it was."""
+"""`ops lock` and failing hubs: an error of one line, and an unchanged lock."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def failing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> str:
-    """The one line in which a lock from a bad hub ends; nothing is written."""
+    """Lock from a failing hub, which has to write nothing; returns the error."""
     with running(files, handler, monkeypatch):
         capsys.readouterr()
         assert lock(path, "--model", "seeing") == 1
@@ -50,7 +50,7 @@ def failing(
     said = capsys.readouterr().err
     assert said.startswith("error: model 'seeing': ")
     assert said.count("\n") == 1
-    assert said.endswith("left as it was\n")
+    assert said.endswith("Unchanged in the lock: seeing.\n")
     return said
 
 
@@ -99,7 +99,7 @@ class StrangeDigest(HubHandler):
 
 
 class Answering(HubHandler):
-    """Sends one text in place of what was asked for."""
+    """Sends one text instead of every answer."""
 
     kind: ClassVar[str] = "text/html; charset=utf-8"
     text: ClassVar[bytes] = b"<!DOCTYPE html><html>Sign in</html>"
@@ -167,23 +167,23 @@ class CutOff(HubHandler):
     [
         (NoRepository, "owner/seeing-GGUF at main: the hub answers 404 (it does not exist)"),
         (Unauthorised, "the hub answers 401 (it does not exist, or HF_TOKEN is missing or wrong)"),
-        (Gated, "Seeing-Q4_K_M.gguf: the hub answers 403 (HF_TOKEN may not read it"),
-        (Broken, "the hub answers 502 (the hub's own trouble)"),
-        (Liar, "bytes and sends one of "),
-        (NoDigest, "the hub states no sha256 of Seeing-Q4_K_M.gguf"),
+        (Gated, "Seeing-Q4_K_M.gguf: the hub answers 403 (HF_TOKEN has no access"),
+        (Broken, "the hub answers 502 (an error of the hub)"),
+        (Liar, "bytes and sends "),
+        (NoDigest, "the hub has no sha256 of Seeing-Q4_K_M.gguf"),
         (StrangeDigest, "bytes and the sha256 'x'"),
-        (WebPage, "Seeing-Q4_K_M.gguf: the hub sends a web page in its place"),
-        (NotJson, "the hub's answer is not what a hub says"),
-        (StrangeJson, "the hub says that main is the commit 'main'"),
-        (OddSha, "the hub's answer is not what a hub says"),
-        (DeepJson, "the hub's answer is not what a hub says"),
-        (ListJson, "the hub's answer is not what a hub says"),
-        (IgnoringRanges, "Seeing-Q4_K_M.gguf: the hub sends no part of it but all"),
-        (AnotherPart, "the hub sends 1 to 10"),
-        (CutOff, "Seeing-Q4_K_M.gguf: 127.0.0.1 cannot be asked (peer closed connection"),
+        (WebPage, "Seeing-Q4_K_M.gguf: the hub sends a web page instead"),
+        (NotJson, "the hub's answer is invalid"),
+        (StrangeJson, "the hub resolves main to the commit 'main'"),
+        (OddSha, "the hub's answer is invalid"),
+        (DeepJson, "the hub's answer is invalid"),
+        (ListJson, "the hub's answer is invalid"),
+        (IgnoringRanges, "Seeing-Q4_K_M.gguf: the hub sends the whole file instead of"),
+        (AnotherPart, "the hub sends bytes 1 to 10"),
+        (CutOff, "Seeing-Q4_K_M.gguf: 127.0.0.1 does not answer (peer closed connection"),
     ],
 )
-def test_a_hub_that_is_not_as_it_should_be_is_one_line(
+def test_a_failing_hub_is_an_error_of_one_line(
     handler: type[HubHandler],
     message: str,
     files: Files,
@@ -194,7 +194,7 @@ def test_a_hub_that_is_not_as_it_should_be_is_one_line(
     assert message in failing(path, handler, files, monkeypatch, capsys)
 
 
-def test_a_page_that_calls_itself_a_file_is_refused_by_its_bytes(
+def test_a_web_page_with_a_ggufs_name_is_refused(
     files: Files, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -202,16 +202,16 @@ def test_a_page_that_calls_itself_a_file_is_refused_by_its_bytes(
     page.write_text("<html>Please sign in</html>")
     bad = files | {(VISION.repository, page.name): HubFile.of(page)}
     said = failing(path, HubHandler, bad, monkeypatch, capsys)
-    assert "Seeing-Q4_K_M.gguf: is no GGUF file but a web page" in said
+    assert "Seeing-Q4_K_M.gguf is a web page; expected a GGUF file" in said
 
 
-def test_without_a_network_it_is_one_line(
+def test_an_unreachable_hub_is_an_error_of_one_line(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert lock(path) == 1
     said = capsys.readouterr().err
-    assert "owner/seeing-GGUF at main: 127.0.0.1 cannot be asked ([Errno 111]" in said
-    assert "(and 1 more: reading)" in said
+    assert "owner/seeing-GGUF at main: 127.0.0.1 does not answer ([Errno 111]" in said
+    assert "Unchanged in the lock: seeing, reading." in said
     assert said.count("\n") == 1
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""`ops lock`: tiny models behind a hub on loopback."""
+"""`ops lock` with tiny models on a hub on loopback."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hub(files: Files, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
         yield hub
 
 
-def test_a_registry_is_locked_anew(hub: LocalHub, files: Files, path: Path) -> None:
+def test_lock_writes_files_commits_and_headers(hub: LocalHub, files: Files, path: Path) -> None:
     assert lock(path) == 0
     found = read_lock(path)
     assert list(found) == ["reading", "seeing"]
@@ -70,7 +70,7 @@ def test_a_registry_is_locked_anew(hub: LocalHub, files: Files, path: Path) -> N
     lock_models((VISION, TEXT), found)
 
 
-def test_only_headers_are_asked_for(hub: LocalHub, path: Path) -> None:
+def test_lock_requests_only_headers(hub: LocalHub, path: Path) -> None:
     assert lock(path, "--model", "seeing") == 0
     described, *parts = Noted.requests
     assert described[0] == "/api/models/owner/seeing-GGUF/revision/main?blobs=true"
@@ -81,7 +81,7 @@ def test_only_headers_are_asked_for(hub: LocalHub, path: Path) -> None:
     assert all("Range" in headers for _, headers in parts)
 
 
-def test_what_is_locked_already_is_left_alone(
+def test_locked_models_stay_unchanged_without_a_request(
     hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lock(path) == 0
@@ -90,12 +90,12 @@ def test_what_is_locked_already_is_left_alone(
     hub.commit = SECOND
     capsys.readouterr()
     assert lock(path) == 0
-    assert "names the files of all 2 models; nothing to do" in capsys.readouterr().out
+    assert "has the files of all 2 models; nothing to do" in capsys.readouterr().out
     assert path.read_bytes() == before
     assert not Noted.requests
 
 
-def test_another_quantisation_in_the_registry_keeps_the_commit(
+def test_another_quantisation_keeps_the_commit(
     hub: LocalHub, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert lock(path) == 0
@@ -107,7 +107,7 @@ def test_another_quantisation_in_the_registry_keeps_the_commit(
     assert {weights.revision, projector.revision} == {FIRST}
 
 
-def test_an_update_moves_the_commit_and_shows_what_changes(
+def test_update_moves_the_commit_and_shows_the_changes(
     hub: LocalHub, files: Files, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lock(path) == 0
@@ -134,7 +134,7 @@ def test_an_update_moves_the_commit_and_shows_what_changes(
     assert found["reading"][0].revision == FIRST
 
 
-def test_an_update_of_all_drops_what_no_model_names(
+def test_update_of_all_models_drops_unused_entries(
     hub: LocalHub,
     path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -143,7 +143,7 @@ def test_an_update_of_all_drops_what_no_model_names(
     assert lock(path) == 0
     monkeypatch.setattr(registry, "REGISTRY", (TEXT,))
     assert lock(path) == 0
-    assert "model 'seeing' is locked, and the registry does not" in capsys.readouterr().out
+    assert "model 'seeing' is locked but not in the registry" in capsys.readouterr().out
     assert "seeing" in read_lock(path)
     assert lock(path, "--update") == 0
     assert "seeing (removed)" in capsys.readouterr().out
@@ -156,26 +156,29 @@ def checked(path: Path, capsys: pytest.CaptureFixture[str], code: int) -> str:
     told = capsys.readouterr()
     if code:
         assert told.err.startswith("error: ")
-        assert "run `python -m ops lock`" in told.err
+        assert "Run `python -m ops lock`" in told.err
         assert told.err.count("\n") == 1
     return told.out
 
 
-def test_check_says_where_registry_and_lock_differ(
+def test_check_shows_where_registry_and_lock_differ(
     hub: LocalHub,
     path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "model 'seeing': is not in models.lock.json" in checked(path, capsys, 1)
+    assert "model 'seeing' is not in models.lock.json" in checked(path, capsys, 1)
     assert lock(path) == 0
     Noted.requests.clear()
     assert "registry and lock agree on 2 models" in checked(path, capsys, 0)
     for changed, message in (
-        (replace(VISION, quantisation="Q8_0"), "quantisation is 'Q8_0'; allowed: what the lock"),
+        (
+            replace(VISION, quantisation="Q8_0"),
+            "quantisation is 'Q8_0'; expected exactly one model",
+        ),
         (replace(VISION, projector="Q8_0"), "projector is 'Q8_0'"),
         (replace(VISION, repository="owner/other"), "repository is 'owner/other'"),
-        (replace(VISION, id="other"), "model 'other': is not in"),
+        (replace(VISION, id="other"), "model 'other' is not in"),
     ):
         monkeypatch.setattr(registry, "REGISTRY", (changed, TEXT))
         assert message in checked(path, capsys, 1)
@@ -195,7 +198,7 @@ def test_the_repositorys_own_lock_agrees_with_its_registry(
     assert render_lock(read_lock()) == LOCK_PATH.read_text()
 
 
-def test_a_lock_of_version_1_is_locked_anew_at_its_commits(
+def test_a_lock_of_version_1_is_locked_again_at_its_commits(
     hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lock(path) == 0
@@ -209,14 +212,14 @@ def test_a_lock_of_version_1_is_locked_anew_at_its_commits(
     assert "is locked in version 1, without headers" in checked(path, capsys, 1)
     old = path.read_bytes()
     assert lock(path, "--model", "seeing") == 1
-    assert "'reading': is locked in version 1" in capsys.readouterr().err
+    assert "'reading' is locked in version 1" in capsys.readouterr().err
     assert path.read_bytes() == old
     hub.commit = SECOND
     assert lock(path) == 0
     assert path.read_text() == text
 
 
-def test_an_entry_that_cannot_be_used_is_not_lost_where_the_hub_is(
+def test_an_invalid_entry_is_kept_if_the_hub_fails(
     hub: LocalHub, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lock(path) == 0
@@ -226,14 +229,14 @@ def test_an_entry_that_cannot_be_used_is_not_lost_where_the_hub_is(
     before = path.read_bytes()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert lock(path) == 1
-    assert "127.0.0.1 cannot be asked" in capsys.readouterr().err
+    assert "127.0.0.1 does not answer" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 
 def test_a_newer_lock_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text('{"version": 3, "models": {}}')
     assert lock(path) == 1
-    assert "version is 3; allowed: 1 to 2" in capsys.readouterr().err
+    assert "version is 3; expected 1 to 2" in capsys.readouterr().err
 
 
 def test_a_model_that_cannot_be_locked_does_not_stop_the_others(
@@ -250,13 +253,13 @@ def test_a_model_that_cannot_be_locked_does_not_stop_the_others(
     assert lock(path, "--update") == 1
     said = capsys.readouterr().err
     assert "model 'seeing': owner/seeing-GGUF at main: the hub answers 404" in said
-    assert "left as it was" in said
+    assert "Unchanged in the lock: seeing." in said
     found = read_lock(path)
     assert found["seeing"] == seeing
     assert found["reading"][0].revision == SECOND
 
 
-def test_a_token_goes_to_the_hub_and_not_where_it_redirects(
+def test_the_token_does_not_follow_a_redirect(
     hub: LocalHub,
     files: Files,
     path: Path,
@@ -283,7 +286,7 @@ def test_a_token_goes_to_the_hub_and_not_where_it_redirects(
     assert "hf_secret" not in told.out + told.err
 
 
-def test_two_equal_runs_write_equal_bytes(hub: LocalHub, path: Path) -> None:
+def test_equal_runs_write_equal_bytes(hub: LocalHub, path: Path) -> None:
     assert lock(path) == 0
     first = path.read_bytes()
     path.unlink()
@@ -293,7 +296,7 @@ def test_two_equal_runs_write_equal_bytes(hub: LocalHub, path: Path) -> None:
     assert first.endswith(b"}\n")
 
 
-def test_a_lock_that_cannot_be_written_is_left_as_it_was(
+def test_a_lock_that_cannot_be_written_stays_unchanged(
     hub: LocalHub, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lock(path, "--model", "reading") == 0
@@ -305,12 +308,12 @@ def test_a_lock_that_cannot_be_written_is_left_as_it_was(
     monkeypatch.setattr("os.fsync", full)
     capsys.readouterr()
     assert lock(path) == 1
-    assert "models.lock.json: cannot be written (No space" in capsys.readouterr().err
+    assert "models.lock.json cannot be written (No space" in capsys.readouterr().err
     assert path.read_bytes() == before
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_lock_that_would_be_refused_is_not_written(path: Path) -> None:
+def test_write_lock_refuses_an_invalid_lock(path: Path) -> None:
     (files, *_) = read_lock().values()
     wrong = (replace(files[0], name="../x.gguf"), *files[1:])
     with pytest.raises(Exception, match=r"name is '\.\./x\.gguf'"):
@@ -320,15 +323,15 @@ def test_a_lock_that_would_be_refused_is_not_written(path: Path) -> None:
 
 def test_wrong_usage_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, message in (
-        (("--model", "nobody"), "no model is called 'nobody'; there are seeing, reading"),
-        (("--check", "--update"), "--check writes nothing"),
-        (("--file", "x.gguf"), "say which with --model"),
+        (("--model", "nobody"), "--model is 'nobody'; expected one of seeing, reading"),
+        (("--check", "--update"), "--check cannot be combined"),
+        (("--file", "x.gguf"), "--file requires --model"),
     ):
         assert lock(path, *options) == 2
         assert message in capsys.readouterr().err
 
 
-def test_a_file_can_be_named_where_several_are_possible(
+def test_file_chooses_among_several_matches(
     hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = hub.files[TEXT.repository, "gguf/reading.q8-0.gguf"]
@@ -338,17 +341,17 @@ def test_a_file_can_be_named_where_several_are_possible(
         file.write(bytes(32))
     hub.files[TEXT.repository, "other-Q8_0.gguf"] = HubFile.of(other)
     assert lock(path, "--model", "reading") == 1
-    assert "name one with --file" in capsys.readouterr().err
+    assert "Use --file." in capsys.readouterr().err
     assert lock(path, "--model", "reading", "--file", "other-Q8_0.gguf") == 0
     assert lock(path, "--model", "reading", "--update") == 0
     assert read_lock(path)["reading"][0].name == "other-Q8_0.gguf"
 
 
-def test_a_named_file_that_is_not_there_is_refused_and_not_another_taken(
+def test_an_unknown_file_is_refused(
     hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lock(path) == 0
     before = path.read_text()
     assert lock(path, "--model", "reading", "--file", "reading.q8-0.gguf") == 1
-    assert "--file reading.q8-0.gguf is none of its files" in capsys.readouterr().err
+    assert "--file is 'reading.q8-0.gguf'; expected a file" in capsys.readouterr().err
     assert path.read_text() == before

@@ -240,7 +240,7 @@ def test_a_model_that_does_not_fit_is_an_error_that_the_report_shows(
     clone.registry("image_max_tokens=640,", "image_max_tokens=640,\n        context=131072,")
     assert main(["plan", "--markdown", "--report", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: model 'minicpm-v-4-5': context is 131072; allowed:")
+    assert captured.err.startswith("error: model 'minicpm-v-4-5': context is 131072; expected")
     assert captured.err.count("\n") == 1
     for text in (captured.out, (tmp_path / "comment.md").read_text()):
         assert "Plan for llama-cpp: it does not synthesize" in text

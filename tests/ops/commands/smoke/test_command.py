@@ -22,7 +22,7 @@ def test_model_option_limits_the_checked_models(capsys: pytest.CaptureFixture[st
         assert main(["smoke", "--url", fake.url, "--model", C, "--model", A, "--model", C]) == 0
     assert fake.swaps == [A, C]
     line = fails(capsys, "http://127.0.0.1:1", "--model", "qwen")
-    assert line == f"error: --model is 'qwen'; allowed: {A}, {B}, {C}"
+    assert line == f"error: --model is 'qwen'; expected one of {A}, {B}, {C}"
 
 
 def test_json_has_every_check(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""`ops weights`: a volume against the lock, filled by the real program from a hub on loopback."""
+"""`ops weights` on a volume that the real program filled from a hub on loopback."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
-    """A store of this test's own."""
+    """A new store for each test."""
     return local_store.fill_with_tiny_models(tmp_path / "state", say=print)
 
 
 @pytest.fixture
 def hub(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    """The hub from which the store was filled."""
+    """The hub that filled the store."""
     folder = store.lock_path.with_name("hub")
     files = {
         (file.repository, file.name): HubFile.of(folder / file.repository / file.name)
@@ -47,7 +47,7 @@ def hub(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub
 
 
 def status(store: LocalStore, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
-    """What `ops weights status` says to a program; its exit code says the same in short."""
+    """The JSON of `ops weights status`, with a check of the exit code."""
     capsys.readouterr()
     arguments = ("weights", "status", str(store.volume), "--lock", str(store.lock_path))
     code = main([*arguments, "--json", *options])
@@ -79,39 +79,39 @@ def test_the_tiny_models_have_the_names_of_registry_and_lock(filled: LocalStore)
     assert sum(file.size_bytes for files in played.values() for file in files) < 3_000_000
 
 
-def test_a_filled_store_is_whole_and_filling_it_again_downloads_nothing(
+def test_filling_a_complete_store_downloads_nothing(
     filled: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert filled.status().is_whole
     assert {each["state"] for each in status(filled, capsys)["files"]} == {"present"}
     said: list[str] = []
     local_store.fill_with_tiny_models(filled.lock_path.parent, say=said.append)
-    assert said[0] == "download: all 6 files of 3 models are there"
+    assert said[0] == "download: all 6 files of 3 models are complete"
 
 
-def test_an_empty_volume_lacks_everything(
+def test_status_of_an_empty_volume(
     filled: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = weights.status(weights.plan_of(filled.lock_path), tmp_path)
     assert {each.state for each in found.files} == {"missing"}
     assert found.missing_bytes == sum(each.size_bytes for each in found.files)
     assert [(each.id, each.reason) for each in found.models] == [
-        (name, "not there yet") for name in sorted(model.id for model in REGISTRY)
+        (name, "not published") for name in sorted(model.id for model in REGISTRY)
     ]
     assert main(["weights", "status", str(tmp_path)]) == 2
     assert "14.57 GiB to download" in capsys.readouterr().out
 
 
-def test_a_file_that_became_shorter_is_wrong(
+def test_status_of_a_truncated_file_is_wrong(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = blob(store, NAME)
     path.chmod(0o644)
     os.truncate(path, 1000)
-    assert state_of(status(store, capsys)) == ("wrong", "it has 1000 bytes")
+    assert state_of(status(store, capsys)) == ("wrong", "its size is 1000 bytes")
 
 
-def test_a_flipped_byte_is_found_by_hashing_alone(
+def test_only_sha256_and_verify_find_a_flipped_byte(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = blob(store, NAME)
@@ -124,10 +124,10 @@ def test_a_flipped_byte_is_found_by_hashing_alone(
     assert state == "wrong"
     assert reason.startswith("its sha256 is ")
     assert main(["weights", "verify", str(store.volume)]) == 1
-    assert "1 wrong blobs" in capsys.readouterr().err
+    assert "1 wrong files" in capsys.readouterr().err
 
 
-def test_a_partial_file_says_how_far_it_is(
+def test_status_shows_the_progress_of_a_partial_file(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from in_pod.download.transfer import Transfer
@@ -143,12 +143,12 @@ def test_a_partial_file_says_how_far_it_is(
     assert state_of(found) == ("partial", "")
     assert found["missing_bytes"] == file.size_bytes - file.size_bytes // 4
     (model,) = [each for each in found["models"] if not each["published"]]
-    assert model["reason"] == "its link leads to a file that is gone"
+    assert model["reason"] == "its link leads to a missing file"
     main(["weights", "status", str(store.volume), "--lock", str(store.lock_path)])
     assert "partial, 25.0 %" in capsys.readouterr().out
 
 
-def test_another_version_that_is_served_is_said(
+def test_status_reports_another_published_version(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = json.loads(store.lock_path.read_text())
@@ -158,13 +158,13 @@ def test_another_version_that_is_served_is_said(
     (model,) = [each for each in found["models"] if not each["published"]]
     assert (model["id"], model["reason"]) == (
         "qwen3vl-4b",
-        "other files than the lock's are served",
+        "published with other files than the lock's",
     )
     # The older set is still served, so nothing of it may be pruned.
     assert found["unreferenced"] == []
 
 
-def test_what_nothing_names_is_listed_and_pruned(
+def test_unused_files_are_listed_and_pruned(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stray = store.volume / "blobs" / ("1" * 64)
@@ -180,7 +180,7 @@ def test_what_nothing_names_is_listed_and_pruned(
     assert status(store, capsys)["whole"]
 
 
-def test_pull_brings_what_lacks_and_says_how_it_went(
+def test_pull_downloads_the_missing_file(
     store: LocalStore, hub: LocalHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blob(store, NAME).unlink()
@@ -188,7 +188,7 @@ def test_pull_brings_what_lacks_and_says_how_it_went(
     assert main(pull) == 0
     said = capsys.readouterr().out
     assert "1 files to download, 0.5 MiB" in said
-    assert "all 6 files of 3 models are there" in said
+    assert "all 6 files of 3 models are complete" in said
     assert status(store, capsys, "--sha256")["whole"]
 
 
@@ -201,13 +201,13 @@ def test_pull_into_a_new_directory(
 
 
 @pytest.mark.usefixtures("hub")
-def test_files_can_come_before_the_merge_that_serves_them(
+def test_pull_without_publishing_leaves_the_links(
     store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     volume = tmp_path / "new"
     pull = ["weights", "pull", str(volume), "--lock", str(store.lock_path)]
     assert main([*pull, "--no-publish"]) == 0
-    assert "all 6 files of 3 models are there, and not published" in capsys.readouterr().out
+    assert "all 6 files of 3 models are complete, not published" in capsys.readouterr().out
     found = weights.status(weights.plan_of(store.lock_path), volume)
     assert {each.state for each in found.files} == {"present"}
     assert not any(each.published for each in found.models)
@@ -216,7 +216,9 @@ def test_files_can_come_before_the_merge_that_serves_them(
 
 
 @pytest.mark.usefixtures("hub")
-def test_a_bar_moves_on_a_terminal(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_shows_a_progress_bar_on_a_terminal(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import io
 
     from rich.console import Console
@@ -236,14 +238,14 @@ def test_a_bar_moves_on_a_terminal(store: LocalStore, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["status", "/nowhere"], "/nowhere is no directory; mount the volume there"),
+        (["status", "/nowhere"], "/nowhere is not a directory. Mount the volume there"),
         (["pull", "/proc/models"], "/proc/models: "),
-        (["verify", "/nowhere"], "/nowhere holds no models (it has no blobs/); is the volume"),
-        (["prune", "/nowhere"], "/nowhere holds no models"),
-        (["status", "/tmp", "--lock", "/nowhere.json"], "nowhere.json: cannot be read"),
+        (["verify", "/nowhere"], "/nowhere has no blobs/; expected the models' volume"),
+        (["prune", "/nowhere"], "/nowhere has no blobs/"),
+        (["status", "/tmp", "--lock", "/nowhere.json"], "nowhere.json cannot be read"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_errors_have_one_line(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["weights", *arguments]) == 1
@@ -253,26 +255,28 @@ def test_what_cannot_be_done_is_one_line(
     assert text.count("\n") == 1
 
 
-def test_root_leaves_no_files_in_the_way_of_the_volumes_owner(
+def test_root_does_not_write_to_another_users_volume(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     if store.volume.stat().st_uid == 0:
         os.chown(store.volume, 10001, 10001)
     assert main(["weights", "pull", str(store.volume)]) == 1
-    assert "run this as that user: sudo -u '#" in capsys.readouterr().err
+    assert "Run this as that user: sudo -u '#" in capsys.readouterr().err
 
 
-def test_a_hub_that_is_not_there_is_one_line(
+def test_an_invalid_hub_is_an_error_of_one_line(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
     blob(store, NAME).unlink()
     assert main(["weights", "pull", str(store.volume), "--lock", str(store.lock_path)]) == 1
-    assert "HF_ENDPOINT 'huggingface.co' is no http(s) address" in capsys.readouterr().err
+    assert (
+        "HF_ENDPOINT is 'huggingface.co'; expected an http(s) address" in capsys.readouterr().err
+    )
 
 
-def test_a_program_that_fails_ends_the_filling(tmp_path: Path) -> None:
+def test_a_failing_download_fails_the_filling(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(OpsError, match=r"download ended with exit code 78 .*File exists"):
         local_store.fill_with_tiny_models(tmp_path, say=print)
