@@ -22,9 +22,8 @@ COMMANDS = {
     "smoke": "Ask the running endpoint what it is for: lists, keys, and each model eight things.",
     "lock": "Write into models.lock.json which files the registry's models are, "
     "down to their headers.",
-    "fit": "Show what each model takes of the card, and which fit together: exit "
-    "code 0 fits, 1 not.",
-    "plan": "Show what a merge of the working tree would do: exit code 0 nothing, "
+    "fit": "Show each model's VRAM and which models fit together. Exit code: 0 fits, 1 does not.",
+    "plan": "Show what merging the working tree would change. Exit code: 0 nothing, "
     "2 something, 1 error.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "
     "volume and the server.",

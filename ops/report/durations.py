@@ -19,13 +19,13 @@ def duration_s(text: str) -> int:
         ValueError: when it is none, or not between a second and a day.
     """
     found = _DURATION.fullmatch(text.strip())
-    allowed = "allowed: 1s to 24h, such as 90s, 30m or 1h30m"
+    expected = "expected 1s to 24h, such as 90s, 30m or 1h30m"
     if found is None:
-        raise ValueError(f"{text!r} is no duration; {allowed}")
+        raise ValueError(f"{text!r} is not a duration; {expected}")
     hours, minutes, seconds = (int(each or 0) for each in found.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not 1 <= total <= _MOST_S:
-        raise ValueError(f"{text!r} is too {'long' if total else 'short'}; {allowed}")
+        raise ValueError(f"{text!r} is too {'long' if total else 'short'}; {expected}")
     return total
 
 

@@ -50,7 +50,7 @@ def _blocks(verdict: Verdict) -> Iterator[Block]:
         lines: list[Line] = [(f"A deploy refuses this plan. {' '.join(verdict.remedies)}",)]
         if not verdict.is_whole:
             lines.append(
-                ("Terraform broke off at prevent_destroy: it may remove more than is listed.",)
+                ("Terraform stopped at prevent_destroy; it may remove more than is listed.",)
             )
         yield Listing(lines=tuple(lines), tone="bad")
     rows = []

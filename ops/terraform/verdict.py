@@ -20,7 +20,7 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 """cdktf ends each address with eight digits of a hash; nobody writes such a name by hand."""
 
 
-_BY_NAME = "Name each one that has to go with --allow-removal ADDRESS."
+_BY_NAME = "Pass --allow-removal ADDRESS for each object that may go."
 _BY_SETTINGS = "Set prevent_destroy to false in stacks/production.py for this deploy."
 _BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
 

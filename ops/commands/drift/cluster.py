@@ -83,7 +83,7 @@ def _collection(manifest: Manifest) -> str:
 
 def _absent(manifest: Manifest) -> Finding:
     at = Value(text=ABSENT, where=_WHERE)
-    return presence_finding(_name(manifest), at, PRESENT, f"{DEPLOY} makes it again")
+    return presence_finding(_name(manifest), at, PRESENT, f"{DEPLOY} creates it again")
 
 
 def _name(manifest: Manifest) -> str:
@@ -152,7 +152,7 @@ def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator
             field=key,
             found=found(value_text(key, f"not readable ({error})")),
             declared=of_stack(content_text(declared.program.config)),
-            remedy=f"{DEPLOY} puts it back",
+            remedy=f"{DEPLOY} restores it",
         )
         return
     for mismatch in mismatches:
@@ -198,5 +198,5 @@ def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
                 replace(_written(item, ("metadata", "labels"), PRESENT), time_s=created_s),
                 ABSENT,
                 f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
-                "if Terraform's state still holds it",
+                "if Terraform's state still has it",
             )

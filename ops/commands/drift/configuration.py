@@ -127,7 +127,7 @@ class _NoAliases(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it uses aliases, which are not followed here")
+            raise yaml.YAMLError("it uses aliases; expected none")
         return super().compose_node(parent, index)
 
 
@@ -135,7 +135,7 @@ def _read_yaml(text: str) -> Configuration:
     try:
         document = yaml.load(text, Loader=_NoAliases)  # noqa: S506 - a SafeLoader.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"no YAML: {' '.join(str(error).split())[:160]}") from error
+        raise UnreadableError(f"not YAML: {' '.join(str(error).split())[:160]}") from error
     models = document.get("models") if isinstance(document, dict) else None
     if not isinstance(models, dict) or not all(isinstance(each, dict) for each in models.values()):
         raise UnreadableError("it has no models")
@@ -173,7 +173,7 @@ def _command(text: str) -> Fields:
     try:
         return command_fields(shlex.split(text))
     except ValueError as error:
-        raise UnreadableError(f"no command line: {error}") from error
+        raise UnreadableError(f"not a command line: {error}") from error
 
 
 def _expand(text: str, macros: dict[str, str]) -> str:
@@ -181,7 +181,7 @@ def _expand(text: str, macros: dict[str, str]) -> str:
     for name, value in reversed(macros.items()):
         text = text.replace(f"${{{name}}}", value)
         if len(text) > _LONGEST_TEXT:
-            raise UnreadableError(f"its macro {name[:40]!r} makes a text without end")
+            raise UnreadableError(f"its macro {name[:40]!r} expands without end")
     return text
 
 
@@ -227,4 +227,4 @@ def _read_ini(text: str) -> Configuration:
 
 
 def _no_key(line: str) -> UnreadableError:
-    return UnreadableError(f"no key = value of a section: {line[:80]}")
+    return UnreadableError(f"not `key = value` of a section: {line[:80]}")

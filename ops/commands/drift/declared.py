@@ -189,18 +189,18 @@ def deploy_remedy(field: str, found: Value, of_tree: Value, file: str) -> str:
     if field == PRESENCE:
         if of_tree.text == ABSENT:
             return f"{DEPLOY} removes it, or declare it in {file}"
-        return f"{DEPLOY} brings it back, or remove it from {file}"
+        return f"{DEPLOY} restores it, or remove it from {file}"
     wanted, there = _short(of_tree.text), _short(found.text)
     if wanted == "nothing":
-        return f"{DEPLOY} takes it away, or declare {there} in {file}"
+        return f"{DEPLOY} removes it, or declare {there} in {file}"
     newer = None not in (found.time_s, of_tree.time_s) and (
         (of_tree.time_s or 0) > (found.time_s or 0)
     )
     if newer or of_tree.who == "not committed":
-        return f"{DEPLOY} brings {wanted} there"
+        return f"{DEPLOY} sets {wanted}"
     if there == "nothing":
-        return f"{DEPLOY} puts {wanted} back, or take it out of {file}"
-    return f"{DEPLOY} puts {wanted} back, or declare {there} in {file}"
+        return f"{DEPLOY} restores {wanted}, or remove it from {file}"
+    return f"{DEPLOY} restores {wanted}, or declare {there} in {file}"
 
 
 def _short(text: str) -> str:

@@ -74,10 +74,10 @@ class Ask:
         cluster_named = bool(os.environ.get("KUBE_CONFIG_PATH"))
         state_named = bool(os.environ.get("PG_CONN_STR") or os.environ.get("PGHOST"))
         return {
-            "terraform": "" if state_named else "set PG_CONN_STR, or PGHOST",
+            "terraform": "" if state_named else "set PG_CONN_STR or PGHOST",
             "cluster": "" if cluster_named else "set KUBE_CONFIG_PATH and KUBE_CTX",
             "volume": "" if self.volume else "pass --volume DIR",
-            "server": "" if self.url or cluster_named else "pass --url, or set KUBE_CONFIG_PATH",
+            "server": "" if self.url or cluster_named else "pass --url or set KUBE_CONFIG_PATH",
         }[source]
 
     def check(self) -> None:
@@ -89,7 +89,7 @@ class Ask:
         why_not = {source: self.why_not(source) for source in SOURCES}
         if all(why_not.values()):
             ways = "; ".join(f"{source}: {why}" for source, why in why_not.items())
-            raise OpsError(f"nothing to hold the working tree against; {ways}")
+            raise OpsError(f"no source to compare the working tree with; {ways}")
 
 
 def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:

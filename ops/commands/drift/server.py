@@ -71,7 +71,7 @@ def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
         if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
     ]
     if waiting and len(waiting) == len(pods) and all("nvidia.com/gpu" in it for it in waiting):
-        return f"the pod waits for the card ({one_line(waiting[0])})"
+        return f"the pod waits for the GPU ({one_line(waiting[0])})"
     return ""
 
 
@@ -130,7 +130,7 @@ def look(
     if url is not None:
         way = nullcontext(url)
     if way is None:
-        raise OpsError("pass --url, or set KUBE_CONFIG_PATH and KUBE_CTX")
+        raise OpsError("pass --url or set KUBE_CONFIG_PATH and KUBE_CTX")
     with way as address, Endpoint(address, key=api_key()) as endpoint:
         own = url is None or target is not None
         return _Server(declared, endpoint, started_s, own=own).look()
@@ -162,7 +162,7 @@ class _Server:
         listed = at(listing, "data")
         front_end, answer = self._which(listing)
         if not isinstance(listed, list):
-            raise CheckError("/v1/models holds no list: is it an OpenAI-compatible endpoint?")
+            raise CheckError("/v1/models has no list; expected an OpenAI-compatible endpoint")
         findings = list(self._ids(listed))
         key_declared = self._key_declared()
         # A gateway before the front end may ask for a key that these settings do not declare.
@@ -170,7 +170,7 @@ class _Server:
             findings.append(self._key(asks_for_key))
         if front_end is None and not self._own:
             self._notes.append(
-                "it is neither of the two front ends: only its list and key are compared"
+                "the server is neither front end; only its list of models and its key are compared"
             )
         elif front_end is None or front_end.name != self._declared.settings.front_end:
             findings.append(self._front_end(front_end))
@@ -215,10 +215,10 @@ class _Server:
     def _restart(self) -> str:
         host = urlsplit(self._endpoint.url).hostname
         if self._started_s is None and host in ("127.0.0.1", "localhost"):
-            return "start it again with the declared configuration (python -m ops serve, here)"
+            return "restart it with the declared configuration (here: python -m ops serve)"
         namespace = self._declared.settings.namespace
         return (
-            "python -m ops deploy; where the ConfigMap is as declared, kubectl -n "
+            "python -m ops deploy; if the ConfigMap is as declared, kubectl -n "
             f"{namespace} delete pod -l app.kubernetes.io/name=llama-swap"
         )
 
@@ -263,8 +263,8 @@ class _Server:
                 continue
             if each.words is None:
                 raise CheckError(
-                    f"{front_end.residents_path} says no {front_end.command_field} of "
-                    f"{each.model!r}: its flags are not known"
+                    f"{front_end.residents_path} has no {front_end.command_field} of "
+                    f"{each.model!r}; its flags cannot be compared"
                 )
             yield from self._flags(
                 each.model,
@@ -276,9 +276,9 @@ class _Server:
                 of_tree = declared_value(declared_ttl, REGISTRY_FILE)
                 yield self._finding(subject_of(each.model), "ttl", each.ttl, of_tree)
         if not any(each.is_loaded for each in started):
-            known = "the flags are those that it would start with"
+            known = "the flags compared are those of its next start"
             self._notes.append(
-                f"no model is loaded: {known if started else 'its flags are not known'}"
+                f"no model is loaded; {known if started else 'no flags are compared'}"
             )
 
     def _flags(self, model: str, found: Fields, declared: Fields) -> Iterator[Finding]:
@@ -292,14 +292,14 @@ class _Server:
         """Ask the front end itself, by no model's name."""
         if not front_end.build_path:
             self._notes.append(
-                f"{front_end.name} does not say the engine's build: the digest of the pod's image "
-                "in the cluster stands for it"
+                f"{front_end.name} does not report the engine's build; the digest of the pod's "
+                "image in the cluster is compared instead"
             )
             return
         info = at(self._ask(front_end.build_path, missing_is_none=True), "build_info")
         match = re.match(r"b(\d+)", info) if isinstance(info, str) else None
         if match is None or match[1] == "0":
-            self._notes.append("the engine does not say its build")
+            self._notes.append("the engine does not report its build")
         elif int(match[1]) != self._declared.settings.engine_build:
             wanted = declared_value(f"b{self._declared.settings.engine_build}", SETTINGS_FILE)
             yield self._finding(
@@ -307,7 +307,7 @@ class _Server:
                 "engine build",
                 match[0],
                 wanted,
-                f"python -m ops deploy brings the declared image, or declare engine_build in "
+                f"python -m ops deploy rolls out the declared image, or declare engine_build in "
                 f"{SETTINGS_FILE}",
             )
 

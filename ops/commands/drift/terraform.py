@@ -26,7 +26,7 @@ from ops.terraform.verdict import refusal
 
 _WHERE = "in Terraform's refreshed state"
 _MARGIN_S = 2
-_BROKEN_OFF = "its plan broke off at prevent_destroy; there may be more differences"
+_BROKEN_OFF = "its plan stopped at prevent_destroy; there may be more differences"
 _PLURALS = {
     "container": "containers",
     "init_container": "initContainers",
@@ -78,7 +78,7 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     if change.action in ("delete", "forget"):
         yield _presence(kind, change.name, PRESENT, removal)
     elif change.action == "create" or before_name != change.name:
-        yield _presence(kind, change.name, ABSENT, f"{DEPLOY} makes it")
+        yield _presence(kind, change.name, ABSENT, f"{DEPLOY} creates it")
     else:
         subject = f"{kind} {value_text('name', change.name)}"
         for finding in _changed_fields(declared, change, subject):
@@ -89,7 +89,7 @@ def _refusal(change: ResourceChange) -> str | None:
     reason = refusal(change)
     if reason is None:
         return None
-    return f'{DEPLOY} refuses that ({reason}); docs/operating.md, "What a deploy refuses"'
+    return f'{DEPLOY} refuses that ({reason}); see docs/operating.md, "What a deploy refuses"'
 
 
 def _presence(kind: str, name: str, found: str, remedy: str) -> Finding:

@@ -137,14 +137,13 @@ def as_markdown(found: Drift) -> str:
     """Write it for a job's summary; no value can leave its place in it."""
     lines = [f"### Drift: {verdict(found)}", ""]
     table = _table(found)
-    head, _, *cells = table_lines(replace(table, rows=table.rows[:_MOST_ROWS]))
-    lines += [head, f"|{' --- |' * len(table.header)}", *cells, ""]
+    lines += [*table_lines(replace(table, rows=table.rows[:_MOST_ROWS])), ""]
     told = 0
     for index, each in enumerate(found.differences):
         line = f"- {each.told(_quoted)}"
         told += len(line)
         if told > _MOST_TOLD:
-            lines.append(f"- and {len(found.differences) - index} more, which --json has")
+            lines.append(f"- and {len(found.differences) - index} more; --json has all")
             break
         lines.append(line)
     lines += [

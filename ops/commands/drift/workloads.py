@@ -74,9 +74,9 @@ def pod_findings(
                 field="configuration",
                 found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
                 declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
-                remedy="the pod runs with the older one: "
+                remedy="the pod runs an older configuration: "
                 # Not `rollout restart`: its annotation in the template would be drift itself.
-                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} takes the "
+                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} loads the "
                 f"ConfigMap's, {DEPLOY} the declared one",
             )
     yield from _image(declared, status, subject, started_s)
@@ -97,7 +97,7 @@ def _image(
             field="imageID",
             found=Value(text=value_text("imageID", digest), where="in the pod", time_s=started_s),
             declared=of_stack(value_text("imageID", wanted.partition("@")[2]), ".image"),
-            remedy=f"its engine may be another build than {build}: {DEPLOY} puts the image back, "
+            remedy=f"its engine may not be {build}: {DEPLOY} restores the image, "
             f"or declare image and engine_build in {SETTINGS_FILE}",
         )
 
@@ -133,7 +133,7 @@ def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
             text=value_text("status", f"Failed: {message}"), where=_WHERE, time_s=epoch(time)
         ),
         declared=of_stack("Complete"),
-        remedy=f"kubectl -n {namespace} logs job/{name} says why; after kubectl -n {namespace} "
+        remedy=f"kubectl -n {namespace} logs job/{name} shows why; after kubectl -n {namespace} "
         f"delete job {name} {DEPLOY} runs it again",
     )
 
@@ -149,11 +149,11 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
         What differs, and what is worth knowing and no drift.
     """
     spec = lease.get("spec") or {}
-    holder = value_text("holder", spec.get("holderIdentity") or "nobody any more")
+    holder = value_text("holder", spec.get("holderIdentity") or "no holder")
     deadline_s = _deadline(lease)
     if deadline_s is not None and deadline_s > now_s:
         return [], [f"a GPU window of {holder} is open until {time_text(deadline_s)}"]
-    until = "without a deadline that can be read"
+    until = "its deadline is not readable"
     if deadline_s is not None:
         until = f"past its deadline {time_text(deadline_s)}"
     return [
@@ -167,7 +167,7 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
                 time_s=epoch(spec.get("renewTime") or spec.get("acquireTime")),
             ),
             declared=Value(text="closed", where="declared"),
-            remedy="python -m ops window --restore gives the GPU back",
+            remedy="python -m ops window --restore restores the GPU's other users",
         )
     ], []
 

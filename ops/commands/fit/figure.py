@@ -52,7 +52,7 @@ def render(found: Fit) -> str:
     scale = (WIDTH - _LEFT - _RIGHT) / widest
     bottom = _TOP + _ROW * len(rows)
     lines = [
-        text(16, 28, f"What the models take of {found.card.share}", "head"),
+        text(16, 28, f"VRAM of the models on {found.card.share}", "head"),
         *_legend(found),
         *_grid(found.card.usable_mib, widest, scale, bottom),
     ]
@@ -61,7 +61,7 @@ def render(found: Fit) -> str:
     return document(
         lines,
         height=bottom + 54,
-        title="What the models take of the card",
+        title="VRAM of the models on the card",
         description=_description(found),
         style=_STYLE,
     )
@@ -96,7 +96,7 @@ def _row(
     x = float(_LEFT)
     others = found.card.usable_mib - found.card.free_mib
     if others:
-        yield bar("taken", x, top, others * scale, _BAR, f"others and floor: {others} MiB")
+        yield bar("taken", x, top, others * scale, _BAR, f"tenants and floor: {others} MiB")
         x += others * scale
     for number, vram in enumerate(all_vram):
         if number:
@@ -120,7 +120,7 @@ def _legend(found: Fit) -> Iterator[str]:
     x = 16
     entries = [(f"p{index}", name) for index, (_, name, _) in enumerate(TERMS)]
     if found.card.free_mib < found.card.usable_mib:
-        entries.append(("taken", "others and floor"))
+        entries.append(("taken", "tenants and floor"))
     for style, name in entries:
         yield f'<rect class="{style}" x="{x}" y="48" width="12" height="12" rx="2"/>'
         yield text(x + 18, 59, name, "soft")
@@ -141,7 +141,7 @@ def _grid(usable_mib: int, widest: float, scale: float, bottom: float) -> Iterat
 def _description(found: Fit) -> str:
     parts = [
         f"{' + '.join(names)}: {sum(each.total_mib for each in all_vram):.0f}, "
-        + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} too many.")
+        + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} over.")
         for names, all_vram, spare in _rows(found)
     ]
     return f"Stacked bars in MiB against {found.card.share}. {' '.join(parts)}"

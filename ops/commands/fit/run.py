@@ -159,15 +159,16 @@ def _assume_model(locked: LockedModel, what_if: WhatIf, lock: Lock) -> LockedMod
     if locked.projector is None:
         if what_if.model is None:
             return locked
-        raise OpsError(f"model {model.id!r} has no projector; leave --projector out")
+        raise OpsError(f"model {model.id!r} has no projector; omit --projector")
     model = replace(model, projector=what_if.projector)
     for file in lock[model.id]:
         if file.role == "mmproj" and file.quantisation == what_if.projector:
             return replace(locked, model=model, projector=file)
     if what_if.projector != "Q8_0" or locked.projector.quantisation not in ("F16", "BF16"):
         raise OpsError(
-            f"model {model.id!r}: the lock names no {what_if.projector} projector; only Q8_0 is "
-            "estimated, from F16 or BF16; ask for it in the registry and run `python -m ops lock`"
+            f"model {model.id!r}: models.lock.json has no {what_if.projector} projector; only "
+            "Q8_0 can be estimated, from F16 or BF16. Set it in the registry and run "
+            "`python -m ops lock`"
         )
     header = locked.projector_header
     assert isinstance(header, ProjectorHeader)  # noqa: S101 - there is a projector.

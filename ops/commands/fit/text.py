@@ -88,7 +88,7 @@ def show_fit(console: Console, found: Fit) -> None:
             show_table(console, _table(columns, sets), title=f"\n{heading}")
     console.print(f"\n{node_line(found)}", highlight=False, soft_wrap=True)
     if any(each.estimated for each in found.models):
-        console.print("~ estimated: the lock does not name that projector", soft_wrap=True)
+        console.print("~ estimated: models.lock.json does not have that projector", soft_wrap=True)
 
 
 def node_line(found: Fit) -> str:
@@ -110,9 +110,11 @@ def as_markdown(found: Fit) -> str:
     ]
     if found.sets:
         may_be = _Column(
-            "may be", lambda of: ("yes" if of.reachable else "no: RESIDENCY",), is_number=False
+            "may be resident",
+            lambda of: ("yes" if of.reachable else "no: RESIDENCY",),
+            is_number=False,
         )
-        columns = (_Column("together", _names, is_number=False), may_be, *_TAKEN)
+        columns = (_Column("models", _names, is_number=False), may_be, *_TAKEN)
         lines += ["", *table_lines(_table(columns, found.sets))]
     return "\n".join([*lines, "", node_line(found)]) + "\n"
 

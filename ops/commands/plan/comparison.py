@@ -112,7 +112,7 @@ def _front_end(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]
         was, now = (lines(each[key]) if key in each else [] for each in (old, new))
         diff = list(difflib.unified_diff(was, now, f"base/{key}", f"head/{key}", lineterm=""))
         if not diff and old.get(key) != new.get(key):
-            diff = [f"only what is kept secret differs in {key}"]
+            diff = [f"only redacted values differ in {key}"]
         found += diff
     return tuple(found)
 

@@ -92,7 +92,7 @@ def disagreements(
     for address, prediction in expected.items():
         if address not in by_address:
             yield _disagreement(
-                prediction, "this branch changes it, but the cluster already is so"
+                prediction, "this branch changes it, but the cluster already has the change"
             )
 
 

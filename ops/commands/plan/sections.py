@@ -62,7 +62,7 @@ def _sections(found: Comparison) -> Iterator[Section]:
         line: Line = ("The base does not synthesize: ", Value(found.base_problem))
         yield Section(title="Base", blocks=(Listing(lines=(line,), tone="bad"),), importance=7)
     if found.models is None and found.problem is None:
-        lines: tuple[Line, ...] = (("Models and files are not known of the base.",),)
+        lines: tuple[Line, ...] = (("The base's models and files are unknown.",),)
         yield Section(title="Models", blocks=(Listing(lines=lines),), importance=5)
     elif found.models:
         yield Section(title="Models", blocks=(_models(found.models),), importance=5)
@@ -188,7 +188,7 @@ def _files(files: Files, rate_mb_s: float) -> tuple[Block, ...]:
         time = duration(needed / (rate_mb_s * 1e6))
         lines.append((f"{size(needed)} to download: {time} at {rate_mb_s:g} MB/s.",))
     if files.free:
-        lines.append((f"{size(files.free_bytes)} that the upkeep frees after its grace.",))
+        lines.append((f"The upkeep frees {size(files.free_bytes)} after its grace period.",))
     rows = [_file("download", each, "added") for each in files.download]
     rows += [_file("free", each, "removed") for each in files.free]
     table = Table(
@@ -224,7 +224,7 @@ def _budget(budget: Budget) -> tuple[Block, ...]:
     )
     lines: list[Line] = [("Card: ", Value(budget.card), ".")]
     if budget.card_before is None:
-        lines.append(("The base's budget is not known.",))
+        lines.append(("The base's budget is unknown.",))
     elif budget.card_before != budget.card:
         lines.append(("Card before: ", Value(budget.card_before), "."))
     before, after = _extent(budget.volume_before), _extent(budget.volume)
@@ -236,13 +236,13 @@ def _budget(budget: Budget) -> tuple[Block, ...]:
 
 def _extent(extent: Extent | None) -> str:
     if extent is None:
-        return "not known"
+        return "unknown"
     return f"{size(extent.needed_bytes)} of {size(extent.size_bytes)}"
 
 
 def _disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Block]:
     if not disagreements:
-        yield Listing(lines=(("Terraform agrees with it.",),))
+        yield Listing(lines=(("Terraform agrees with the comparison.",),))
         return
     lines = [
         (

@@ -51,7 +51,7 @@ def sentence(found: Comparison) -> Line:
         parts.append(f"but a deploy refuses to remove the {names} without --allow-removal")
     text = ", ".join(parts)
     if found.base_problem is not None:
-        text = f"the base does not synthesize, so all is new: {text}"
+        text = f"the base does not synthesize, so everything is new: {text}"
     return (f"{text[0].upper()}{text[1:]}.",)
 
 
@@ -81,7 +81,7 @@ def _restart(found: Comparison) -> list[str]:
 
 def _files(found: Comparison) -> list[str]:
     if found.files is None:
-        return ["the download is not known of the base"]
+        return ["the base's files are unknown"]
     parts = []
     if found.files.download:
         needed = found.files.download_bytes
