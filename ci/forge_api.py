@@ -94,7 +94,7 @@ class ForgeApi:
             answer, link = self._ask("GET", url, None)
             if not isinstance(answer, list):
                 raise ForgeError(f"GET {url}: the answer is not a list; check --api")
-            yield from (each for each in answer if isinstance(each, dict))
+            yield from (entry for entry in answer if isinstance(entry, dict))
             following = re.search(r'<([^<>]+)>\s*;[^,<]*\brel="next"', link)
             if not following:
                 return
@@ -135,22 +135,22 @@ class ForgeApi:
             message = json.loads(error.read(10_000)).get("message", "")
         except (ValueError, AttributeError, OSError, http.client.HTTPException):
             message = ""
-        said = f"{asked}: {error.code} {self._plain(message) or error.reason}"
+        line = f"{asked}: {error.code} {self._plain(message) or error.reason}"
         if 300 <= error.code < 400:
             where = self._plain(error.headers.get("Location", "elsewhere"))
-            return ForgeError(f"{said}; it moved to {where}. Use that address", status=error.code)
+            return ForgeError(f"{line}; it moved to {where}. Use that address", status=error.code)
         wait_s = _wait_s(error.headers)
         limited = error.code == 403 and (
             wait_s > 0 or error.headers.get("X-RateLimit-Remaining") == "0"
         )
         if error.code >= 500 or error.code == 429 or limited:
-            return PassingForgeError(said, status=error.code, retry_after_s=wait_s)
+            return PassingForgeError(line, status=error.code, retry_after_s=wait_s)
         hint = {
             401: "; check that the token is right and has not expired",
             403: "; the token needs permission to write comments (pull-requests: write)",
             404: "; check the repository's name and that the token can read it",
         }.get(error.code, "")
-        return ForgeError(said + hint, status=error.code)
+        return ForgeError(line + hint, status=error.code)
 
     def _plain(self, text: object) -> str:
         """Put what a server says on one line, without the token should it say that."""

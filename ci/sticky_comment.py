@@ -107,11 +107,11 @@ def _post_once(api: ForgeApi, target: Target, comment: str) -> str:
         return f"no open pull request has the head {target.commit[:12]}; nothing is posted"
     author = target.author or _own_login(api)
     comments = f"/repos/{target.repository}/issues/{number}/comments"
-    for each in api.pages(comments):
-        if _login(each) == author and _first_line(each) == target.marker:
+    for existing in api.pages(comments):
+        if _login(existing) == author and _first_line(existing) == target.marker:
             api.request(
                 "PATCH",
-                f"/repos/{target.repository}/issues/comments/{int(each['id'])}",
+                f"/repos/{target.repository}/issues/comments/{int(existing['id'])}",
                 {"body": comment},
             )
             return f"updated the comment on pull request {number}"
@@ -120,11 +120,11 @@ def _post_once(api: ForgeApi, target: Target, comment: str) -> str:
 
 
 def _pull_request_of(api: ForgeApi, target: Target) -> int | None:
-    for each in api.pages(f"/repos/{target.repository}/pulls?state=open"):
-        head = each.get("head") or {}
+    for pull_request in api.pages(f"/repos/{target.repository}/pulls?state=open"):
+        head = pull_request.get("head") or {}
         source = (head.get("repo") or {}).get("full_name", "")
         if head.get("sha") == target.commit and source.lower() == target.repository.lower():
-            return int(each["number"])
+            return int(pull_request["number"])
     return None
 
 
@@ -190,8 +190,8 @@ def _repository(env: Mapping[str, str]) -> str:
 
 def _number(env: Mapping[str, str]) -> int | None:
     ref = re.fullmatch(r"refs/pull/(\d+)/\w+", env.get("GITHUB_REF", ""))
-    found = ref.group(1) if ref else env.get("CI_COMMIT_PULL_REQUEST", "")
-    return int(found) if found.isdecimal() else None
+    number = ref.group(1) if ref else env.get("CI_COMMIT_PULL_REQUEST", "")
+    return int(number) if number.isdecimal() else None
 
 
 def _commit(env: Mapping[str, str]) -> str:

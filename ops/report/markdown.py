@@ -104,7 +104,7 @@ def _section(section: Section, blocks: list[_Rendered], kept: int) -> list[str]:
 
 def _block(block: Block) -> _Rendered:
     if isinstance(block, Listing):
-        return _Rendered(before=[], units=[f"- {_line(each)}" for each in block.lines], after=[])
+        return _Rendered(before=[], units=[f"- {_line(line)}" for line in block.lines], after=[])
     if isinstance(block, Diff):
         first, *shown, last = fenced(list(block.lines), "diff")
         return _Rendered(before=[first], units=shown, after=[last])

@@ -96,7 +96,7 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
     Raises:
         OpsError: for a resource type, a block or a Terraform expression that has no equivalent.
     """
-    found = []
+    objects = []
     resources = document.get("resource", {})
     unknown = sorted(set(resources) - set(_KINDS))
     if unknown:
@@ -106,13 +106,13 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
         )
     for resource_type, (api_version, kind) in _KINDS.items():
         for resource in resources.get(resource_type, {}).values():
-            fields = {key: each for key, each in resource.items() if key not in _OF_TERRAFORM}
+            fields = {key: field for key, field in resource.items() if key not in _OF_TERRAFORM}
             body = _object(f"{kind} {resource['metadata']['name']}", fields)
             source = body.get("spec", {}).pop("persistentVolumeSource", None)
             if source is not None:
                 body["spec"] |= source
-            found.append({"apiVersion": api_version, "kind": kind} | body)
-    return tuple(found)
+            objects.append({"apiVersion": api_version, "kind": kind} | body)
+    return tuple(objects)
 
 
 def to_yaml(objects: tuple[Manifest, ...]) -> str:

@@ -45,7 +45,7 @@ def _sections(verdict: Verdict) -> Iterator[Section]:
 
 
 def _blocks(verdict: Verdict) -> Iterator[Block]:
-    reasons = {each.change.address: each.reason for each in verdict.refused}
+    reasons = {refused.change.address: refused.reason for refused in verdict.refused}
     if reasons:
         lines: list[Line] = [(f"A deploy refuses this plan. {' '.join(verdict.remedies)}",)]
         if not verdict.is_whole:

@@ -112,7 +112,7 @@ class Terraform:
         """
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
-        if result.returncode and any(each in output for each in _NO_PROVIDER):
+        if result.returncode and any(symptom in output for symptom in _NO_PROVIDER):
             raise ProviderUnavailableError(
                 "terraform cannot get the provider hashicorp/kubernetes 2.38.0 (no registry, no "
                 "local mirror); see docs/operating.md for where it looks"

@@ -61,21 +61,21 @@ def drift(
     from ops.machine.signals import ended_by_signals
     from stacks.production import PRODUCTION
 
-    sources = tuple(each for each in SOURCES if each in (source or ()))
+    sources = tuple(name for name in SOURCES if name in (source or ()))
     for word in source or ():
         if word not in SOURCES:
             raise typer.BadParameter(f"--source is {word!r}; expected one of {', '.join(SOURCES)}")
     ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s)
     ask.check()
     with ended_by_signals(), Console(stderr=True).status("rendering the declaration") as status:
-        found = run(declare(PRODUCTION, lock), ask, say=status.update)
+        result = run(declare(PRODUCTION, lock), ask, say=status.update)
     if as_json:
-        typer.echo(json.dumps(text.as_json(found), indent=2))
+        typer.echo(json.dumps(text.as_json(result), indent=2))
     elif as_markdown:
-        typer.echo(text.as_markdown(found), nl=False)
+        typer.echo(text.as_markdown(result), nl=False)
     else:
-        text.show(CONSOLE, found)
-    if found.unreachable:
-        lines = [f"{each.source} ({each.reason})" for each in found.unreachable]
+        text.show(CONSOLE, result)
+    if result.unreachable:
+        lines = [f"{state.source} ({state.reason})" for state in result.unreachable]
         raise OpsError(f"not reached: {'; '.join(lines)}")
-    raise typer.Exit(2 if found.differences else 0)
+    raise typer.Exit(2 if result.differences else 0)

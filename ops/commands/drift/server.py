@@ -70,7 +70,11 @@ def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
         for condition in at(pod, "status", "conditions") or ()
         if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
     ]
-    if waiting and len(waiting) == len(pods) and all("nvidia.com/gpu" in it for it in waiting):
+    if (
+        waiting
+        and len(waiting) == len(pods)
+        and all("nvidia.com/gpu" in message for message in waiting)
+    ):
         return f"the pod waits for the GPU ({one_line(waiting[0])})"
     return ""
 
@@ -91,8 +95,8 @@ def way_to(
         namespace = f"namespaces/{settings.namespace}"
         deployment = api.get(f"/apis/apps/v1/{namespace}/deployments/llama-swap")
         chosen = "labelSelector=app.kubernetes.io/name=llama-swap"
-        found = api.get(f"/api/v1/{namespace}/pods?{chosen}")
-    pods: list[Document] = at(found, "items") or []
+        listing = api.get(f"/api/v1/{namespace}/pods?{chosen}")
+    pods: list[Document] = at(listing, "items") or []
     if reason := nobody_serves(deployment, pods):
         raise NotAskedError(reason)
     started = [epoch(at(pod, "status", "startTime")) for pod in pods]
@@ -202,12 +206,12 @@ class _Server:
         return Value(text=text, where=_WHERE, time_s=self._started_s)
 
     def _finding(
-        self, subject: str, field: str, found: str, declared: Value, remedy: str = ""
+        self, subject: str, field: str, text: str, declared: Value, remedy: str = ""
     ) -> Finding:
         return Finding(
             subject=subject,
             field=field,
-            found=self._value(value_text(field, found)),
+            found=self._value(value_text(field, text)),
             declared=declared,
             remedy=remedy or self._restart(),
         )
@@ -223,22 +227,24 @@ class _Server:
         )
 
     def _ids(self, listed: list[Any]) -> Iterator[Finding]:
-        found = {str(at(each, "id")): each for each in listed}
+        entries = {str(at(entry, "id")): entry for entry in listed}
         aliases = {alias for model in self._declared.models for alias in model.aliases}
         for model in self._declared.models:
             wanted = declared_value(PRESENT, REGISTRY_FILE)
-            if model.id not in found:
+            if model.id not in entries:
                 yield self._finding(subject_of(model.id), PRESENCE, ABSENT, wanted)
                 continue
             for field, value in (
                 ("name", model.name or model.id),
                 ("description", model.description),
             ):
-                said = at(found[model.id], field)
-                if isinstance(said, str) and said != value:
-                    of_tree = declared_value(value_text(field, value), REGISTRY_FILE)
-                    yield self._finding(subject_of(model.id), field, said, of_tree)
-        for stranger in sorted(set(found) - {each.id for each in self._declared.models} - aliases):
+                text = at(entries[model.id], field)
+                if isinstance(text, str) and text != value:
+                    wanted = declared_value(value_text(field, value), REGISTRY_FILE)
+                    yield self._finding(subject_of(model.id), field, text, wanted)
+        for stranger in sorted(
+            set(entries) - {model.id for model in self._declared.models} - aliases
+        ):
             wanted = declared_value(ABSENT, REGISTRY_FILE)
             yield self._finding(subject_of(stranger), PRESENCE, PRESENT, wanted)
 
@@ -257,33 +263,33 @@ class _Server:
 
     def _started(self, front_end: FrontEnd, started: tuple[Started, ...]) -> Iterator[Finding]:
         handed_down = command_fields(["llama-server", *front_end.handed_down])
-        for each in started:
-            wanted = self._declared.configuration.models.get(each.model)
+        for server in started:
+            wanted = self._declared.configuration.models.get(server.model)
             if wanted is None:
                 continue
-            if each.words is None:
+            if server.words is None:
                 raise CheckError(
                     f"{front_end.residents_path} has no {front_end.command_field} of "
-                    f"{each.model!r}; its flags cannot be compared"
+                    f"{server.model!r}; its flags cannot be compared"
                 )
             yield from self._flags(
-                each.model,
-                _without(front_end.own_flags, command_fields(list(each.words))),
+                server.model,
+                _without(front_end.own_flags, command_fields(list(server.words))),
                 _without(front_end.own_flags, {**wanted, **handed_down}),
             )
             declared_ttl = wanted.get("ttl")
-            if each.ttl is not None and declared_ttl not in (None, each.ttl):
-                of_tree = declared_value(declared_ttl, REGISTRY_FILE)
-                yield self._finding(subject_of(each.model), "ttl", each.ttl, of_tree)
-        if not any(each.is_loaded for each in started):
+            if server.ttl is not None and declared_ttl not in (None, server.ttl):
+                wanted_ttl = declared_value(declared_ttl, REGISTRY_FILE)
+                yield self._finding(subject_of(server.model), "ttl", server.ttl, wanted_ttl)
+        if not any(server.is_loaded for server in started):
             known = "the flags compared are those of its next start"
             self._notes.append(
                 f"no model is loaded; {known if started else 'no flags are compared'}"
             )
 
-    def _flags(self, model: str, found: Fields, declared: Fields) -> Iterator[Finding]:
+    def _flags(self, model: str, actual: Fields, declared: Fields) -> Iterator[Finding]:
         for _, field, text, declared_text in compare_fields(
-            model, _flags_of(found), _flags_of(declared)
+            model, _flags_of(actual), _flags_of(declared)
         ):
             wanted = declared_value(value_text(field, declared_text), REGISTRY_FILE, SETTINGS_FILE)
             yield self._finding(subject_of(model), field, text, wanted)

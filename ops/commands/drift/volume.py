@@ -38,17 +38,17 @@ def look(declared: Declared, volume: Path) -> Look:
     """
     plan = plan_of(declared.lock_path)
     try:
-        found = status(plan, volume)
+        contents = status(plan, volume)
         if not (volume / BLOBS).is_dir():
             raise OpsError(
                 f"{volume} has no blobs/; expected the models' volume. Is it mounted there?"
             )
-        findings = [each for file in found.files for each in _file(volume, file)]
+        findings = [finding for file in contents.files for finding in _file(volume, file)]
         incomplete = {finding.subject for finding in findings}
-        for model in found.models:
+        for model in contents.models:
             if f"model {model.id}" not in incomplete or "other files" in model.reason:
                 findings += _link(volume, model, plan)
-        findings += [_unnamed(volume, path, size) for path, size in found.unreferenced]
+        findings += [_unnamed(volume, path, size) for path, size in contents.unreferenced]
     except OSError as error:
         raise OpsError(str(volume_error(volume, error))) from error
     return Look(findings=tuple(findings))
@@ -83,15 +83,15 @@ def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
     if model.published:
         return
     link = volume / model.id
-    at, time_s = "missing", None
+    target, time_s = "missing", None
     if link.is_symlink():
-        at, time_s = str(link.readlink()), link.lstat().st_mtime
+        target, time_s = str(link.readlink()), link.lstat().st_mtime
     elif link.exists():
-        at = "not a link"
+        target = "not a link"
     yield Finding(
         subject=f"model {model.id}",
         field="link",
-        found=Value(text=value_text("link", at), where=_WHERE, time_s=time_s),
+        found=Value(text=value_text("link", target), where=_WHERE, time_s=time_s),
         declared=declared_value(set_target(plan.models[model.id]), LOCK_FILE),
         remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the locked files",
     )

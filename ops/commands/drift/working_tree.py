@@ -30,8 +30,8 @@ def commit_of(*paths: str) -> tuple[str, float | None]:
     edited = _git("status", "--porcelain", "--", *paths)
     if edited:
         return "not committed", None
-    said = _git("log", "-1", "--format=%h %ct", "--", *paths)
-    commit, _, time_s = (said or "").partition(" ")
+    log = _git("log", "-1", "--format=%h %ct", "--", *paths)
+    commit, _, time_s = (log or "").partition(" ")
     return (f"commit {commit}", float(time_s)) if time_s else ("", None)
 
 

@@ -38,16 +38,16 @@ def look(
     findings: list[Finding] = []
     for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", ENDPOINT_DEPLOYMENT):
         findings += pod_findings(declared, pod, config_map)
-    jobs, of_jobs = _jobs(namespace, api)
+    jobs, job_notes = _jobs(namespace, api)
     lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
-    windows, of_windows = ([], []) if lease is None else window(lease, api.now())
-    return (*findings, *jobs, *windows), (*of_jobs, *of_windows)
+    windows, window_notes = ([], []) if lease is None else window(lease, api.now())
+    return (*findings, *jobs, *windows), (*job_notes, *window_notes)
 
 
 def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
     chosen = ",".join(f"{key}={value}" for key, value in selector(component).items())
-    found = api.get(f"{collection}?labelSelector={chosen}") or {}
-    items: list[Document] = found.get("items") or []
+    listing = api.get(f"{collection}?labelSelector={chosen}") or {}
+    items: list[Document] = listing.get("items") or []
     return items
 
 
@@ -88,8 +88,12 @@ def _image(
     """Compare what the kubelet pulled: an image's digest stands for the engine's build in it."""
     wanted = declared.settings.llama_swap_image
     for container in status.get("containerStatuses") or ():
-        _, at, digest = str(container.get("imageID") or "").partition("@")
-        if container.get("name") != ENDPOINT_DEPLOYMENT or not at or wanted.endswith(f"@{digest}"):
+        _, separator, digest = str(container.get("imageID") or "").partition("@")
+        if (
+            container.get("name") != ENDPOINT_DEPLOYMENT
+            or not separator
+            or wanted.endswith(f"@{digest}")
+        ):
             continue
         build = f"llama.cpp b{declared.settings.engine_build}"
         yield Finding(
@@ -103,18 +107,18 @@ def _image(
 
 
 def _jobs(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
-    found: list[Document] = []
+    newest: list[Document] = []
     for component in ("model-download", "model-upkeep"):
-        of_component = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
-        of_component.sort(key=lambda each: each["metadata"].get("creationTimestamp") or "")
-        found += of_component[-1:]
+        jobs = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
+        jobs.sort(key=lambda job: job["metadata"].get("creationTimestamp") or "")
+        newest += jobs[-1:]
     findings, notes = [], []
-    for job in found:
+    for job in newest:
         name, status = job["metadata"]["name"], job.get("status") or {}
         conditions = {
-            each["type"]: each
-            for each in status.get("conditions") or ()
-            if each["status"] == "True"
+            condition["type"]: condition
+            for condition in status.get("conditions") or ()
+            if condition["status"] == "True"
         }
         failed = conditions.get("Failed")
         if failed is not None:

@@ -81,15 +81,15 @@ def fit(
     if model is not None:
         choose({locked.model.id: locked for locked in declaration.locked}, [model])
     models, node = assume(declaration.locked, PRODUCTION.node, what_if, declaration.lock)
-    found = run(models, declaration.residency, node)
+    answer = run(models, declaration.residency, node)
     if plot is not None:
         with writing(plot):
-            plot.write_text(fit_figure.render(found), encoding="utf-8")
+            plot.write_text(fit_figure.render(answer), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(fit_text.as_json(found), indent=2))
+        typer.echo(json.dumps(fit_text.as_json(answer), indent=2))
     elif as_markdown:
-        typer.echo(fit_text.as_markdown(found), nl=False)
+        typer.echo(fit_text.as_markdown(answer), nl=False)
     else:
-        fit_text.show_fit(CONSOLE, found)
-    if found.problem is not None:
-        raise OpsError(found.problem)
+        fit_text.show_fit(CONSOLE, answer)
+    if answer.problem is not None:
+        raise OpsError(answer.problem)

@@ -67,16 +67,16 @@ def plan(
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
     with ended_by_signals():
-        found = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
-    shown = document(found)
+        comparison = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
+    whole = document(comparison)
     if report is not None:
-        write_report(report, found, shown)
+        write_report(report, comparison, whole)
     if as_json:
-        typer.echo(json.dumps(to_json(found), indent=2))
+        typer.echo(json.dumps(to_json(comparison), indent=2))
     elif as_markdown:
-        typer.echo(markdown.as_markdown(shown), nl=False)
+        typer.echo(markdown.as_markdown(whole), nl=False)
     else:
-        on_terminal.show_plan(CONSOLE, shown)
-    if found.problem is not None:
-        raise OpsError(redacted_line(found.problem))
-    raise typer.Exit(2 if found.differs else 0)
+        on_terminal.show_plan(CONSOLE, whole)
+    if comparison.problem is not None:
+        raise OpsError(redacted_line(comparison.problem))
+    raise typer.Exit(2 if comparison.differs else 0)

@@ -51,11 +51,11 @@ def find_base(root: Path, asked: str | None) -> Revision:
                 f"{remedy}"
             )
         return Revision(commit=commit, name=asked)
-    found = [each for trunk in _TRUNKS if (each := _merge_base(root, trunk)) is not None]
-    if found:
+    bases = [base for trunk in _TRUNKS if (base := _merge_base(root, trunk)) is not None]
+    if bases:
         # On a main with commits that are not pushed HEAD is its own base: they are what is asked.
         head = _commit(root, "HEAD")
-        return next((each for each in found if each.commit != head), found[0])
+        return next((base for base in bases if base.commit != head), bases[0])
     if is_shallow:
         raise OpsError(
             f"this clone is shallow and lacks the merge base with main. Run `{_FETCH}`, or pass "
@@ -70,9 +70,9 @@ def find_base(root: Path, asked: str | None) -> Revision:
 def _merge_base(root: Path, trunk: str) -> Revision | None:
     if _commit(root, trunk) is None:
         return None
-    found = _git(root, "merge-base", "HEAD", trunk)
+    commit = _git(root, "merge-base", "HEAD", trunk)
     name = trunk.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-    return None if found is None else Revision(commit=found, name=f"merge base with {name}")
+    return None if commit is None else Revision(commit=commit, name=f"merge base with {name}")
 
 
 def unpack(root: Path, revision: Revision, directory: Path) -> None:
