@@ -93,14 +93,14 @@ class ForgeApi:
         for _ in range(_MOST_PAGES):
             answer, link = self._ask("GET", url, None)
             if not isinstance(answer, list):
-                raise ForgeError(f"GET {url}: the answer is no list; is --api right?")
-            yield from (each for each in answer if isinstance(each, dict))
+                raise ForgeError(f"GET {url}: the answer is not a list; check --api")
+            yield from (entry for entry in answer if isinstance(entry, dict))
             following = re.search(r'<([^<>]+)>\s*;[^,<]*\brel="next"', link)
             if not following:
                 return
             url = following.group(1)
             if urlsplit(url)[:2] != urlsplit(self._url)[:2]:
-                raise ForgeError(f"the next page is at another server ({url[:120]})")
+                raise ForgeError(f"the next page is on another server ({url[:120]})")
         raise ForgeError(f"{path} has more than {_MOST_PAGES} pages")
 
     def _ask(self, method: str, url: str, body: Mapping[str, object] | None) -> tuple[object, str]:
@@ -128,29 +128,29 @@ class ForgeApi:
             reason = self._plain(str(getattr(error, "reason", error)) or type(error).__name__)
             raise PassingForgeError(f"{asked}: no answer ({reason})") from None
         except ValueError as error:
-            raise ForgeError(f"{asked}: the answer is no JSON; is --api right?") from error
+            raise ForgeError(f"{asked}: the answer is not JSON; check --api") from error
 
     def _refusal(self, asked: str, error: urllib.error.HTTPError) -> ForgeError:
         try:
             message = json.loads(error.read(10_000)).get("message", "")
         except (ValueError, AttributeError, OSError, http.client.HTTPException):
             message = ""
-        said = f"{asked}: {error.code} {self._plain(message) or error.reason}"
+        line = f"{asked}: {error.code} {self._plain(message) or error.reason}"
         if 300 <= error.code < 400:
             where = self._plain(error.headers.get("Location", "elsewhere"))
-            return ForgeError(f"{said}; it moved to {where}: name that", status=error.code)
+            return ForgeError(f"{line}; it moved to {where}. Use that address", status=error.code)
         wait_s = _wait_s(error.headers)
         limited = error.code == 403 and (
             wait_s > 0 or error.headers.get("X-RateLimit-Remaining") == "0"
         )
         if error.code >= 500 or error.code == 429 or limited:
-            return PassingForgeError(said, status=error.code, retry_after_s=wait_s)
+            return PassingForgeError(line, status=error.code, retry_after_s=wait_s)
         hint = {
-            401: "; is the token right, and not past its date",
-            403: "; the token needs the right to write comments (pull-requests: write)",
-            404: "; is the repository right, and may the token see it",
+            401: "; check that the token is right and has not expired",
+            403: "; the token needs permission to write comments (pull-requests: write)",
+            404: "; check the repository's name and that the token can read it",
         }.get(error.code, "")
-        return ForgeError(said + hint, status=error.code)
+        return ForgeError(line + hint, status=error.code)
 
     def _plain(self, text: object) -> str:
         """Put what a server says on one line, without the token should it say that."""

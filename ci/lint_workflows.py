@@ -77,13 +77,13 @@ def lint(workflows: Sequence[Path], *, say: Say) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Lint the files named, or all workflows; 0 clean, 1 not."""
-    workflows = [Path(each) for each in arguments] or sorted(_WORKFLOWS.glob("*.y*ml"))
+    workflows = [Path(name) for name in arguments] or sorted(_WORKFLOWS.glob("*.y*ml"))
     if not workflows:
-        raise OpsError(f"{_WORKFLOWS} holds no workflow")
+        raise OpsError(f"{_WORKFLOWS} has no workflow")
     complaints = lint(workflows, say=say)
     sys.stdout.write(complaints)
     if not complaints:
-        say(f"{len(workflows)} workflows: actionlint and zizmor have no complaint")
+        say(f"{len(workflows)} workflows: actionlint and zizmor find nothing")
     return 1 if complaints else 0
 
 

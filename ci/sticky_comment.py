@@ -1,4 +1,4 @@
-"""Post a Markdown file as the one comment of a stack on a pull request, or bring it up to date.
+"""Post a Markdown file as the one comment of a stack on a pull request, or update it.
 
 Standard library only: it runs from a bare checkout, with a token that writes, on what an untrusted
 branch wrote. GitHub's API and Forgejo's have the same shape here.
@@ -77,7 +77,7 @@ def render(text: str, target: Target, *, run_url: str) -> str:
 
 
 def post(api: ForgeApi, target: Target, comment: str) -> str:
-    """Bring our comment up to date, or post it.
+    """Update our comment, or post it.
 
     A write that failed may still have been taken; so what is tried again is all of it, beginning
     with the search.
@@ -107,24 +107,24 @@ def _post_once(api: ForgeApi, target: Target, comment: str) -> str:
         return f"no open pull request has the head {target.commit[:12]}; nothing is posted"
     author = target.author or _own_login(api)
     comments = f"/repos/{target.repository}/issues/{number}/comments"
-    for each in api.pages(comments):
-        if _login(each) == author and _first_line(each) == target.marker:
+    for existing in api.pages(comments):
+        if _login(existing) == author and _first_line(existing) == target.marker:
             api.request(
                 "PATCH",
-                f"/repos/{target.repository}/issues/comments/{int(each['id'])}",
+                f"/repos/{target.repository}/issues/comments/{int(existing['id'])}",
                 {"body": comment},
             )
-            return f"brought the comment on pull request {number} up to date"
+            return f"updated the comment on pull request {number}"
     api.request("POST", comments, {"body": comment})
     return f"posted a comment on pull request {number}"
 
 
 def _pull_request_of(api: ForgeApi, target: Target) -> int | None:
-    for each in api.pages(f"/repos/{target.repository}/pulls?state=open"):
-        head = each.get("head") or {}
+    for pull_request in api.pages(f"/repos/{target.repository}/pulls?state=open"):
+        head = pull_request.get("head") or {}
         source = (head.get("repo") or {}).get("full_name", "")
         if head.get("sha") == target.commit and source.lower() == target.repository.lower():
-            return int(each["number"])
+            return int(pull_request["number"])
     return None
 
 
@@ -137,7 +137,7 @@ def _own_login(api: ForgeApi) -> str:
             return _ACTIONS_BOT
         if error.status in (401, 403, 404):
             raise ForgeError(
-                f"the forge does not say whose token it is ({error}); pass --author"
+                f"the forge does not say which user the token belongs to ({error}). Pass --author"
             ) from error
         raise
 
@@ -154,18 +154,20 @@ def _arguments(words: Sequence[str], env: Mapping[str, str]) -> argparse.Namespa
     parser = argparse.ArgumentParser(
         prog="python3 -m ci.sticky_comment",
         description="Post a file as the one comment of a stack on a pull request.",
-        epilog="The token is read from FORGE_TOKEN or GITHUB_TOKEN. What is left out is read from "
-        "the variables of GitHub Actions or Woodpecker. Example: python3 -m ci.sticky_comment "
+        epilog="Reads the token from FORGE_TOKEN or GITHUB_TOKEN. Other options default to the "
+        "variables of GitHub Actions or Woodpecker. Example: python3 -m ci.sticky_comment "
         "--stack llama-cpp --file plan-report/comment.md",
     )
-    parser.add_argument("--stack", required=True, help="names the comment: one for each stack")
-    parser.add_argument("--file", required=True, type=Path, help="the report, in Markdown")
+    parser.add_argument("--stack", required=True, help="update the comment of this stack")
+    parser.add_argument("--file", required=True, type=Path, help="post this report, in Markdown")
     parser.add_argument("--repository", default=_repository(env), help="owner/name")
     parser.add_argument("--pull-request", type=int, default=_number(env), help="its number")
-    parser.add_argument("--api", default=_api_url(env), help="https://api.github.com")
-    parser.add_argument("--commit", default=_commit(env), help="the head of the pull request")
-    parser.add_argument("--run-url", default=_run_url(env), help="where the whole report is")
-    parser.add_argument("--author", default="", help="whose comments are ours; the token's user")
+    parser.add_argument("--api", default=_api_url(env), help="such as https://api.github.com")
+    parser.add_argument("--commit", default=_commit(env), help="head of the pull request")
+    parser.add_argument("--run-url", default=_run_url(env), help="link to the whole report")
+    parser.add_argument(
+        "--author", default="", help="update only this user's comment (default: the token's user)"
+    )
     arguments = parser.parse_args(words)
     for name, pattern in {
         "stack": r"[a-z0-9][a-z0-9-]{0,62}",
@@ -176,7 +178,7 @@ def _arguments(words: Sequence[str], env: Mapping[str, str]) -> argparse.Namespa
     }.items():
         value = getattr(arguments, name)
         if not re.fullmatch(pattern, value, re.ASCII):
-            parser.error(f"--{name.replace('_', '-')} is {value!r:.80}; allowed: {pattern}")
+            parser.error(f"--{name.replace('_', '-')} is {value!r:.80}; expected {pattern}")
     if arguments.pull_request is None and not arguments.commit:
         parser.error("pass --pull-request, or --commit to find the one of which it is the head")
     return arguments
@@ -188,8 +190,8 @@ def _repository(env: Mapping[str, str]) -> str:
 
 def _number(env: Mapping[str, str]) -> int | None:
     ref = re.fullmatch(r"refs/pull/(\d+)/\w+", env.get("GITHUB_REF", ""))
-    found = ref.group(1) if ref else env.get("CI_COMMIT_PULL_REQUEST", "")
-    return int(found) if found.isdecimal() else None
+    number = ref.group(1) if ref else env.get("CI_COMMIT_PULL_REQUEST", "")
+    return int(number) if number.isdecimal() else None
 
 
 def _commit(env: Mapping[str, str]) -> str:
@@ -221,7 +223,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise ForgeError(f"{path} cannot be read ({error.strerror})") from error
     if not content.strip():
-        raise ForgeError(f"{path} is empty; the plan wrote nothing")
+        raise ForgeError(f"{path} is empty; expected the plan's report")
     return content.decode(errors="replace")
 
 
@@ -238,12 +240,12 @@ def main(words: Sequence[str]) -> int:
     )
     try:
         if not token:
-            raise ForgeError("neither FORGE_TOKEN nor GITHUB_TOKEN is set; it needs one to write")
+            raise ForgeError("neither FORGE_TOKEN nor GITHUB_TOKEN is set; expected one of them")
         if not re.fullmatch(r"[!-~]+", token):
-            raise ForgeError("the token holds a character that no token has; store it again")
+            raise ForgeError("the token contains a blank or a non-ASCII character. Store it again")
         comment = render(_read(arguments.file), target, run_url=arguments.run_url)
         if token in comment:
-            raise ForgeError(f"{arguments.file} holds the token itself; nothing is posted")
+            raise ForgeError(f"{arguments.file} contains the token; nothing is posted")
         done = post(ForgeApi(arguments.api, token), target, comment)
     except ForgeError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -20,9 +20,8 @@ COMMANDS = {
     "serve": "Download, warm and serve the registry's models on this machine until Ctrl-C.",
     "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
     "lock": "Resolve the registry's models to exact files and write models.lock.json.",
-    "fit": "Show what each model takes of the card, and which fit together: exit "
-    "code 0 fits, 1 not.",
-    "plan": "Show what a merge of the working tree would do: exit code 0 nothing, "
+    "fit": "Show each model's VRAM and which models fit together. Exit code: 0 fits, 1 does not.",
+    "plan": "Show what merging the working tree would change. Exit code: 0 nothing, "
     "2 something, 1 error.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "
     "volume and the server.",

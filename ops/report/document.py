@@ -88,7 +88,8 @@ class Section:
     def length(self) -> int:
         """Rows and lines."""
         return sum(
-            len(each.rows) if isinstance(each, Table) else len(each.lines) for each in self.blocks
+            len(block.rows) if isinstance(block, Table) else len(block.lines)
+            for block in self.blocks
         )
 
 

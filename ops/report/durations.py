@@ -18,14 +18,14 @@ def duration_s(text: str) -> int:
     Raises:
         ValueError: when it is none, or not between a second and a day.
     """
-    found = _DURATION.fullmatch(text.strip())
-    allowed = "allowed: 1s to 24h, such as 90s, 30m or 1h30m"
-    if found is None:
-        raise ValueError(f"{text!r} is no duration; {allowed}")
-    hours, minutes, seconds = (int(each or 0) for each in found.groups())
+    match = _DURATION.fullmatch(text.strip())
+    expected = "expected 1s to 24h, such as 90s, 30m or 1h30m"
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; {expected}")
+    hours, minutes, seconds = (int(number or 0) for number in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not 1 <= total <= _MOST_S:
-        raise ValueError(f"{text!r} is too {'long' if total else 'short'}; {allowed}")
+        raise ValueError(f"{text!r} is too {'long' if total else 'short'}; {expected}")
     return total
 
 

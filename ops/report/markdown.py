@@ -82,7 +82,7 @@ def _assemble(document: Document, rendered: list[list[_Rendered]], kept: dict[in
     for index, (section, blocks) in enumerate(zip(document.sections, rendered, strict=True)):
         parts += _section(section, blocks, kept.get(index, section.length))
     if kept:
-        parts.append("Shortened here: the whole text is `plan.md` in the run's artifact.")
+        parts.append("Shortened: the whole text is `plan.md` in the run's artifact.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,7 +95,7 @@ def _section(section: Section, blocks: list[_Rendered], kept: int) -> list[str]:
         if units:
             parts.append("\n".join([*block.before, *units, *block.after]))
     if left_out:
-        parts.append(f"{count(left_out, 'line')} left out here.")
+        parts.append(f"{count(left_out, 'line')} omitted.")
     if section.length < _FOLDED_FROM:
         return [f"### {section.title}", *parts]
     summary = f"<b>{section.title}</b> ({count(section.length, 'line')})"
@@ -104,7 +104,7 @@ def _section(section: Section, blocks: list[_Rendered], kept: int) -> list[str]:
 
 def _block(block: Block) -> _Rendered:
     if isinstance(block, Listing):
-        return _Rendered(before=[], units=[f"- {_line(each)}" for each in block.lines], after=[])
+        return _Rendered(before=[], units=[f"- {_line(line)}" for line in block.lines], after=[])
     if isinstance(block, Diff):
         first, *shown, last = fenced(list(block.lines), "diff")
         return _Rendered(before=[first], units=shown, after=[last])

@@ -55,22 +55,22 @@ def _show_section(console: Console, section: Section) -> None:
             for line in block.lines:
                 console.print(_line(line, _STYLES[block.tone]), soft_wrap=True)
         else:
-            for each in block.lines:
-                console.print(Text(each, style=_diff_style(each)), soft_wrap=True)
+            for text in block.lines:
+                console.print(Text(text, style=_diff_style(text)), soft_wrap=True)
 
 
 def _table(table: Table, *, overflow: OverflowMethod = "ellipsis", **how: Any) -> RichTable:
-    shown = RichTable(box=None, pad_edge=False, **how)
+    rich_table = RichTable(box=None, pad_edge=False, **how)
     for index, name in enumerate(table.header):
-        shown.add_column(
+        rich_table.add_column(
             name,
             justify="right" if index in table.numbers else "left",
             overflow=overflow,
             no_wrap=index in table.whole,
         )
     for row in table.rows:
-        shown.add_row(*(_line(cell) for cell in row.cells), style=_STYLES[row.tone])
-    return shown
+        rich_table.add_row(*(_line(cell) for cell in row.cells), style=_STYLES[row.tone])
+    return rich_table
 
 
 def _line(line: Line, style: str = "") -> Text:

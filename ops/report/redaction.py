@@ -67,12 +67,12 @@ def redact_all(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {redact(str(key)): _member(str(key), each) for key, each in value.items()}
+        return {redact(str(key)): _member(str(key), member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         before = ["", *value]
         return [
-            MARK if _is_argument(option, each) else redact_all(each)
-            for option, each in zip(before, value, strict=False)
+            MARK if _is_argument(option, word) else redact_all(word)
+            for option, word in zip(before, value, strict=False)
         ]
     return value
 
@@ -98,7 +98,7 @@ def _is_argument(option: Any, value: Any) -> bool:
 
 
 def _assigned(match: re.Match[str]) -> str:
-    value = next((each for each in match.groups()[1:] if each is not None), "")
+    value = next((group for group in match.groups()[1:] if group is not None), "")
     if _PLAIN.fullmatch(value):
         return match.group()
     quote = '"' if match.group(2) is not None else "'" if match.group(3) is not None else ""

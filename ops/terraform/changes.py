@@ -77,7 +77,7 @@ def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
     Raises:
         OpsError: when it holds an action that is not known here.
     """
-    return tuple(_change(each) for each in plan.get("resource_changes", ()))
+    return tuple(_change(entry) for entry in plan.get("resource_changes", ()))
 
 
 def _change(entry: dict[str, Any]) -> ResourceChange:

@@ -96,23 +96,23 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
     Raises:
         OpsError: for a resource type, a block or a Terraform expression that has no equivalent.
     """
-    found = []
+    objects = []
     resources = document.get("resource", {})
     unknown = sorted(set(resources) - set(_KINDS))
     if unknown:
         raise OpsError(
-            f"{unknown[0]} has no Kubernetes manifest; known: {', '.join(_KINDS)}; "
-            "add it to ops/terraform/manifests.py"
+            f"{unknown[0]} has no Kubernetes manifest; expected one of {', '.join(_KINDS)}. "
+            "Add it to ops/terraform/manifests.py"
         )
     for resource_type, (api_version, kind) in _KINDS.items():
         for resource in resources.get(resource_type, {}).values():
-            fields = {key: each for key, each in resource.items() if key not in _OF_TERRAFORM}
+            fields = {key: field for key, field in resource.items() if key not in _OF_TERRAFORM}
             body = _object(f"{kind} {resource['metadata']['name']}", fields)
             source = body.get("spec", {}).pop("persistentVolumeSource", None)
             if source is not None:
                 body["spec"] |= source
-            found.append({"apiVersion": api_version, "kind": kind} | body)
-    return tuple(found)
+            objects.append({"apiVersion": api_version, "kind": kind} | body)
+    return tuple(objects)
 
 
 def to_yaml(objects: tuple[Manifest, ...]) -> str:
@@ -167,8 +167,8 @@ def _field(where: str, key: str, value: Any) -> tuple[str, Any]:
             return _camel(key), blocks[0]
         if key not in _PLURALS:
             raise OpsError(
-                f"{where}: a repeated block that ops/terraform/manifests.py does not know; "
-                f"known: {', '.join(sorted(_PLURALS))}; add it there"
+                f"{where} is an unknown repeated block; expected one of "
+                f"{', '.join(sorted(_PLURALS))}. Add it to ops/terraform/manifests.py"
             )
         return _PLURALS[key], blocks
     if isinstance(value, list):
@@ -185,7 +185,7 @@ def _text(where: str, value: Any) -> Any:
         return value
     if re.search(r"(?<!\$)(?:\$\$)*\$\{|(?<!%)(?:%%)*%\{", value):
         raise OpsError(
-            f"{where}: {value[:60]!r} refers to another resource; write the value itself"
+            f"{where} is {value[:60]!r}; expected a value, not a reference to another resource"
         )
     return unescaped(value)
 

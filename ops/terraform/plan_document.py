@@ -45,12 +45,12 @@ def _sections(verdict: Verdict) -> Iterator[Section]:
 
 
 def _blocks(verdict: Verdict) -> Iterator[Block]:
-    reasons = {each.change.address: each.reason for each in verdict.refused}
+    reasons = {refused.change.address: refused.reason for refused in verdict.refused}
     if reasons:
         lines: list[Line] = [(f"A deploy refuses this plan. {' '.join(verdict.remedies)}",)]
         if not verdict.is_whole:
             lines.append(
-                ("Terraform broke off at prevent_destroy: it may remove more than is listed.",)
+                ("Terraform stopped at prevent_destroy; it may remove more than is listed.",)
             )
         yield Listing(lines=tuple(lines), tone="bad")
     rows = []

@@ -112,10 +112,10 @@ class Terraform:
         """
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
-        if result.returncode and any(each in output for each in _NO_PROVIDER):
+        if result.returncode and any(symptom in output for symptom in _NO_PROVIDER):
             raise ProviderUnavailableError(
                 "terraform cannot get the provider hashicorp/kubernetes 2.38.0 (no registry, no "
-                "local mirror); docs/operating.md says where it is looked for"
+                "local mirror); see docs/operating.md for where it looks"
             )
         _checked("init", result)
 
@@ -230,12 +230,12 @@ class Terraform:
         if process.returncode < 0:
             raise StateNotWrittenError(
                 f"terraform apply was ended by signal {-process.returncode}; its state may lack "
-                "what it was making. See `python -m ops plan --refresh`, then deploy again"
+                "what it was creating. See `python -m ops plan --refresh`, then deploy again"
             )
         if ending.is_asked_for:
             done = "was complete" if process.returncode == 0 else "wrote its state"
             raise ApplyInterruptedError(
-                f"interrupted; terraform apply {done}. Deploy again to go on"
+                f"interrupted; terraform apply {done}. Deploy again to continue"
             )
         if "Saved plan is stale" in output:
             raise StalePlanError("somebody else applied since this plan was made")
@@ -270,7 +270,7 @@ class Terraform:
             except subprocess.TimeoutExpired as error:
                 _end(process)
                 raise OpsError(
-                    f"terraform {words[0]} has not ended after {self._timeout_s:.3g} s"
+                    f"terraform {words[0]} did not end within {self._timeout_s:.3g} s"
                 ) from error
             except BaseException:
                 process.kill()
@@ -328,7 +328,7 @@ def first_error(output: str) -> str:
     for index, line in enumerate(lines):
         if line.startswith("Error:"):
             return " ".join(lines[index : index + 3]).removeprefix("Error: ")[:400]
-    return " ".join(lines[-2:])[:400] or "it ended without a word"
+    return " ".join(lines[-2:])[:400] or "it ended without output"
 
 
 def _lines(output: str) -> list[str]:

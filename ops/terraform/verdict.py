@@ -20,7 +20,7 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 """cdktf ends each address with eight digits of a hash; nobody writes such a name by hand."""
 
 
-_BY_NAME = "Name each one that has to go with --allow-removal ADDRESS."
+_BY_NAME = "Pass --allow-removal ADDRESS for each object that may go."
 _BY_SETTINGS = "Set prevent_destroy to false in stacks/production.py for this deploy."
 _BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
 
@@ -50,14 +50,14 @@ class Verdict:
     @property
     def planned(self) -> tuple[ResourceChange, ...]:
         """The changes that an apply would make, refused ones first."""
-        first = {each.change.address for each in self.refused}
-        planned = [each for each in self.changes if each.action != "no-op"]
+        first = {refused.change.address for refused in self.refused}
+        planned = [change for change in self.changes if change.action != "no-op"]
         return tuple(sorted(planned, key=lambda change: change.address not in first))
 
     @property
     def counts(self) -> dict[str, int]:
         """How many are refused, and how many Terraform would touch in which way."""
-        actions = Counter(each.action for each in self.changes)
+        actions = Counter(change.action for change in self.changes)
         return {"refused": len(self.refused)} | {
             verb: actions[action] for action, verb in VERBS.items()
         }
@@ -65,7 +65,7 @@ class Verdict:
     @property
     def remedies(self) -> tuple[str, ...]:
         """What to do about the refusals, each sentence once."""
-        return tuple(dict.fromkeys(each.remedy for each in self.refused))
+        return tuple(dict.fromkeys(refused.remedy for refused in self.refused))
 
     @property
     def headline(self) -> str:

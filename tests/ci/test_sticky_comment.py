@@ -65,7 +65,7 @@ def test_the_first_run_posts_and_the_second_brings_it_up_to_date(
     assert capsys.readouterr().out == "posted a comment on pull request 7\n"
     report.write_text("**no change**")
     assert run(report) == 0
-    assert capsys.readouterr().out == "brought the comment on pull request 7 up to date\n"
+    assert capsys.readouterr().out == "updated the comment on pull request 7\n"
     (comment,) = forge.comments
     assert comment["user"]["login"] == "plan-bot"
     assert comment["body"].splitlines()[:2] == [MARKER, "**no change**"]
@@ -165,7 +165,7 @@ def test_elsewhere_a_token_that_cannot_say_whose_it_is_needs_an_author(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forge.faults["GET /user"] = [Fault(status=403, message="token has no scope read:user")]
-    assert "pass --author" in refused(capsys, report)
+    assert "Pass --author" in refused(capsys, report)
     forge.say("plan-bot", OURS)
     forge.asked.clear()
     assert run(report, "--author", "plan-bot") == 0
@@ -176,9 +176,9 @@ def test_elsewhere_a_token_that_cannot_say_whose_it_is_needs_an_author(
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (401, "is the token right"),
+        (401, "has not expired"),
         (403, "pull-requests: write"),
-        (404, "is the repository right"),
+        (404, "check the repository's name"),
         (410, "410 planted"),
         (422, "422 planted"),
     ],
@@ -298,7 +298,7 @@ def test_a_report_that_holds_the_token_posts_nothing(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report.write_text("Authorization: token t0\x1b[0mken")
-    assert "holds the token itself" in refused(capsys, report)
+    assert "contains the token" in refused(capsys, report)
     assert forge.asked == []
 
 

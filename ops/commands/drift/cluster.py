@@ -53,10 +53,10 @@ def look(declared: Declared, api: KubeApi) -> Look:
     live: dict[tuple[str, str], Document] = {}
     for manifest in declared.objects:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        found = api.get(object_path(manifest))
-        if found is not None:
-            live[kind, name] = found
-            findings += _object(declared, manifest, found)
+        document = api.get(object_path(manifest))
+        if document is not None:
+            live[kind, name] = document
+            findings += _object(declared, manifest, document)
         elif kind == "Namespace":
             return Look(findings=(_absent(manifest),))
         else:
@@ -82,66 +82,66 @@ def _collection(manifest: Manifest) -> str:
 
 
 def _absent(manifest: Manifest) -> Finding:
-    at = Value(text=ABSENT, where=_WHERE)
-    return presence_finding(_name(manifest), at, PRESENT, f"{DEPLOY} makes it again")
+    value = Value(text=ABSENT, where=_WHERE)
+    return presence_finding(_name(manifest), value, PRESENT, f"{DEPLOY} creates it again")
 
 
 def _name(manifest: Manifest) -> str:
     return f"{manifest['kind']} {value_text('name', manifest['metadata']['name'])}"
 
 
-def _object(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
+def _object(declared: Declared, manifest: Manifest, live: Document) -> Iterator[Finding]:
     wanted = {key: value for key, value in manifest.items() if key != "data"}
     set_once = _SET_ONCE.get(manifest["kind"])
     if set_once is not None:
         wanted["spec"] = {key: value for key, value in manifest["spec"].items() if key != set_once}
-    for field in compare_objects(found, wanted):
-        yield _field(manifest, found, field)
+    for field in compare_objects(live, wanted):
+        yield _field(manifest, live, field)
     if manifest["kind"] == "ConfigMap":
-        yield from _data(declared, manifest, found)
+        yield from _data(declared, manifest, live)
 
 
-def _field(manifest: Manifest, found: Document, field: ObjectField) -> Finding:
-    at = _written(found, field.path, value_text(field.name, field.found))
-    return field_finding(_name(manifest), field.name, at, field.declared)
+def _field(manifest: Manifest, live: Document, field: ObjectField) -> Finding:
+    value = _written(live, field.path, value_text(field.name, field.found))
+    return field_finding(_name(manifest), field.name, value, field.declared)
 
 
-def _data(declared: Declared, manifest: Manifest, found: Document) -> Iterator[Finding]:
-    of_found, of_declared = found.get("data") or {}, manifest["data"]
-    for key in dict.fromkeys((*of_declared, *of_found)):
-        text, wanted = of_found.get(key), of_declared.get(key)
+def _data(declared: Declared, manifest: Manifest, live: Document) -> Iterator[Finding]:
+    live_data, declared_data = live.get("data") or {}, manifest["data"]
+    for key in dict.fromkeys((*declared_data, *live_data)):
+        text, wanted = live_data.get(key), declared_data.get(key)
         if text == wanted:
             continue
         if key == declared.program.config_key and text is not None:
-            at = replace(_written(found, ("data", key)), where="in the ConfigMap")
-            findings = list(configuration_findings(declared, text, at))
+            place = replace(_written(live, ("data", key)), where="in the ConfigMap")
+            findings = list(configuration_findings(declared, text, place))
             if findings:
                 yield from findings
                 continue
         yield _field(
-            manifest, found, ObjectField(("data", key), content_text(text), content_text(wanted))
+            manifest, live, ObjectField(("data", key), content_text(text), content_text(wanted))
         )
 
 
-def _written(found: Document, path: tuple[str, ...], text: str = "") -> Value:
+def _written(live: Document, path: tuple[str, ...], text: str = "") -> Value:
     """A value of the cluster, with who wrote it last and when."""
-    who, time_s = last_writer(found, path)
+    who, time_s = last_writer(live, path)
     return Value(
         text=text, where=_WHERE, who=value_text("manager", who) if who else "", time_s=time_s
     )
 
 
-def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator[Finding]:
+def configuration_findings(declared: Declared, text: str, place: Value) -> Iterator[Finding]:
     """Compare a front end's file with the declared one, model by model.
 
     Args:
         declared: The working tree.
         text: The file, from wherever it is.
-        at: The place that it is from, with who wrote it and when.
+        place: Where it is from, who wrote it and when.
     """
 
-    def found(value: str) -> Value:
-        return replace(at, text=value)
+    def at_place(value: str) -> Value:
+        return replace(place, text=value)
 
     subject, key = f"ConfigMap {ENDPOINT_DEPLOYMENT}", declared.program.config_key
     try:
@@ -150,13 +150,13 @@ def configuration_findings(declared: Declared, text: str, at: Value) -> Iterator
         yield Finding(
             subject=subject,
             field=key,
-            found=found(value_text(key, f"not readable ({error})")),
+            found=at_place(value_text(key, f"not readable ({error})")),
             declared=of_stack(content_text(declared.program.config)),
-            remedy=f"{DEPLOY} puts it back",
+            remedy=f"{DEPLOY} restores it",
         )
         return
     for mismatch in mismatches:
-        yield mismatch_finding(mismatch, found, subject)
+        yield mismatch_finding(mismatch, at_place, subject)
 
 
 def content_text(text: str | None) -> str:
@@ -168,35 +168,39 @@ def content_text(text: str | None) -> str:
 
 def without_consequences(findings: list[Finding]) -> list[Finding]:
     """Drop checksums of the pod's template that differ because what they are of does."""
-    of_content = any(
-        each.subject.startswith(("model ", ALL_MODELS, "ConfigMap "))
-        and not each.field.startswith("metadata")
-        for each in findings
+    content_differs = any(
+        finding.subject.startswith(("model ", ALL_MODELS, "ConfigMap "))
+        and not finding.field.startswith("metadata")
+        for finding in findings
     )
-    return [each for each in findings if not (of_content and "[checksum/" in each.field)]
+    return [
+        finding for finding in findings if not (content_differs and "[checksum/" in finding.field)
+    ]
 
 
 def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
-    known = {(each["kind"], each["metadata"]["name"]) for each in declared.objects}
+    known = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in declared.objects}
     ours = labels("")
     del ours["app.kubernetes.io/name"]
     chosen = ",".join(f"{key}={value}" for key, value in ours.items())
     collections = {
-        _collection(each): each for each in declared.objects if each["metadata"].get("namespace")
+        _collection(manifest): manifest
+        for manifest in declared.objects
+        if manifest["metadata"].get("namespace")
     }
-    for collection, like in collections.items():
-        found = api.get(f"{collection}?labelSelector={chosen}") or {}
-        for item in found.get("items") or ():
+    for collection, manifest in collections.items():
+        listing = api.get(f"{collection}?labelSelector={chosen}") or {}
+        for item in listing.get("items") or ():
             metadata = item["metadata"]
             # A Job of a CronJob is labelled alike, and is the CronJob's.
-            if (like["kind"], metadata["name"]) in known or metadata.get("ownerReferences"):
+            if (manifest["kind"], metadata["name"]) in known or metadata.get("ownerReferences"):
                 continue
             created_s = epoch(metadata.get("creationTimestamp"))
             name, namespace = metadata["name"], metadata["namespace"]
             yield presence_finding(
-                f"{like['kind']} {name}",
+                f"{manifest['kind']} {name}",
                 replace(_written(item, ("metadata", "labels"), PRESENT), time_s=created_s),
                 ABSENT,
-                f"kubectl -n {namespace} delete {like['kind'].lower()} {name}, or {DEPLOY} "
-                "if Terraform's state still holds it",
+                f"kubectl -n {namespace} delete {manifest['kind'].lower()} {name}, or {DEPLOY} "
+                "if Terraform's state still has it",
             )

@@ -1,4 +1,4 @@
-"""The command `drift`: is what runs still what is declared?"""
+"""The command `drift`: compare what runs with what is declared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def drift(
         Path | None,
         typer.Option(
             "--volume",
-            help="Where the models' volume is mounted; left out: it is not asked.",
+            help="Compare the models' volume, mounted in this directory (default: no volume).",
             show_default=False,
         ),
     ] = None,
@@ -33,8 +33,8 @@ def drift(
         list[str] | None,
         typer.Option(
             "--source",
-            help="Ask only this one: terraform, cluster, volume or server; repeatable. Left out: "
-            "each that the environment names.",
+            help="Compare only this source: terraform, cluster, volume or server; repeatable "
+            "(default: every source that the environment or another option names).",
             show_default=False,
         ),
     ] = None,
@@ -42,15 +42,14 @@ def drift(
     as_markdown: AsMarkdown = False,
     lock: LockPath = LOCK_PATH,
     timeout_s: Annotated[
-        float, typer.Option("--timeout-s", min=1, help="For the answer of one source.")
+        float, typer.Option("--timeout-s", min=1, help="Wait this many seconds for each source.")
     ] = 180,
 ) -> None:
     """Compare the working tree with Terraform's state, the cluster, the volume and the server.
 
-    Terraform is asked where PG_CONN_STR or PGHOST is set, the cluster and its server where
-    KUBE_CONFIG_PATH is. Nothing is changed, and nothing that is asked loads a model. The API key
-    is read from LLAMA_API_KEY. Exit code 0: no drift; 2: drift; 1: an error, which is also a
-    source that was not reached.
+    It asks Terraform if PG_CONN_STR or PGHOST is set, and the cluster and its server if
+    KUBE_CONFIG_PATH is set. It changes nothing and loads no model. It reads the API key from
+    LLAMA_API_KEY. Exit code: 0 no drift, 2 drift, 1 an error or a source that does not answer.
 
     Example: `python -m ops drift --volume /mnt/llamacpp`
     """
@@ -62,21 +61,21 @@ def drift(
     from ops.machine.signals import ended_by_signals
     from stacks.production import PRODUCTION
 
-    sources = tuple(each for each in SOURCES if each in (source or ()))
+    sources = tuple(name for name in SOURCES if name in (source or ()))
     for word in source or ():
         if word not in SOURCES:
-            raise typer.BadParameter(f"--source is {word!r}; allowed: {', '.join(SOURCES)}")
+            raise typer.BadParameter(f"--source is {word!r}; expected one of {', '.join(SOURCES)}")
     ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s)
     ask.check()
-    with ended_by_signals(), Console(stderr=True).status("rendering what is declared") as status:
-        found = run(declare(PRODUCTION, lock), ask, say=status.update)
+    with ended_by_signals(), Console(stderr=True).status("rendering the declaration") as status:
+        result = run(declare(PRODUCTION, lock), ask, say=status.update)
     if as_json:
-        typer.echo(json.dumps(text.as_json(found), indent=2))
+        typer.echo(json.dumps(text.as_json(result), indent=2))
     elif as_markdown:
-        typer.echo(text.as_markdown(found), nl=False)
+        typer.echo(text.as_markdown(result), nl=False)
     else:
-        text.show(CONSOLE, found)
-    if found.unreachable:
-        lines = [f"{each.source} ({each.reason})" for each in found.unreachable]
+        text.show(CONSOLE, result)
+    if result.unreachable:
+        lines = [f"{state.source} ({state.reason})" for state in result.unreachable]
         raise OpsError(f"not reached: {'; '.join(lines)}")
-    raise typer.Exit(2 if found.differences else 0)
+    raise typer.Exit(2 if result.differences else 0)

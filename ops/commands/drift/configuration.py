@@ -68,30 +68,37 @@ def read(key: str, text: str) -> Configuration:
     return _read_ini(text) if key.endswith(".ini") else _read_yaml(text)
 
 
-def compare(found: Configuration, declared: Configuration) -> Iterator[Mismatch]:
+def compare(actual: Configuration, declared: Configuration) -> Iterator[Mismatch]:
     """List what differs, model by model; what all models differ in alike is told once."""
     by_model: dict[str, list[Mismatch]] = {}
-    for model in sorted(set(found.models) | set(declared.models)):
-        if model not in found.models:
+    for model in sorted(set(actual.models) | set(declared.models)):
+        if model not in actual.models:
             yield Mismatch(model, PRESENCE, ABSENT, PRESENT)
         elif model not in declared.models:
             yield Mismatch(model, PRESENCE, PRESENT, ABSENT)
         else:
             by_model[model] = list(
-                compare_fields(model, found.models[model], declared.models[model])
+                compare_fields(model, actual.models[model], declared.models[model])
             )
-    lists = [{each._replace(model=ALL_MODELS) for each in of} for of in by_model.values()]
+    lists = [
+        {mismatch._replace(model=ALL_MODELS) for mismatch in mismatches}
+        for mismatches in by_model.values()
+    ]
     shared = set.intersection(*lists) if len(lists) > 1 else set()
     yield from sorted(shared)
     for mismatches in by_model.values():
-        yield from (each for each in mismatches if each._replace(model=ALL_MODELS) not in shared)
-    yield from compare_fields(None, found.rest, declared.rest)
+        yield from (
+            mismatch
+            for mismatch in mismatches
+            if mismatch._replace(model=ALL_MODELS) not in shared
+        )
+    yield from compare_fields(None, actual.rest, declared.rest)
 
 
-def compare_fields(model: str | None, found: Fields, declared: Fields) -> Iterator[Mismatch]:
+def compare_fields(model: str | None, actual: Fields, declared: Fields) -> Iterator[Mismatch]:
     """List the fields that differ."""
-    for field in dict.fromkeys((*declared, *found)):
-        values = found.get(field, NOT_SET), declared.get(field, NOT_SET)
+    for field in dict.fromkeys((*declared, *actual)):
+        values = actual.get(field, NOT_SET), declared.get(field, NOT_SET)
         if values[0] != values[1]:
             yield Mismatch(model, field, *values)
 
@@ -103,8 +110,8 @@ def command_fields(words: list[str]) -> Fields:
     """
     end = next(
         (
-            at
-            for at, word in enumerate(words, start=1)
+            position
+            for position, word in enumerate(words, start=1)
             if PurePosixPath(word).name == "llama-server"
         ),
         min(1, len(words)),
@@ -119,7 +126,9 @@ def command_fields(words: list[str]) -> Fields:
         else:
             values.setdefault(flag or "arguments", []).append(word)
     values.pop("--port", None)
-    return fields | {name: " ".join(each) or _SWITCH for name, each in values.items()}
+    return fields | {
+        name: " ".join(words_of_flag) or _SWITCH for name, words_of_flag in values.items()
+    }
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -127,7 +136,7 @@ class _NoAliases(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it uses aliases, which are not followed here")
+            raise yaml.YAMLError("it uses aliases; expected none")
         return super().compose_node(parent, index)
 
 
@@ -135,9 +144,11 @@ def _read_yaml(text: str) -> Configuration:
     try:
         document = yaml.load(text, Loader=_NoAliases)  # noqa: S506 - a SafeLoader.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"no YAML: {' '.join(str(error).split())[:160]}") from error
+        raise UnreadableError(f"not YAML: {' '.join(str(error).split())[:160]}") from error
     models = document.get("models") if isinstance(document, dict) else None
-    if not isinstance(models, dict) or not all(isinstance(each, dict) for each in models.values()):
+    if not isinstance(models, dict) or not all(
+        isinstance(entry, dict) for entry in models.values()
+    ):
         raise UnreadableError("it has no models")
     macros = _mapping(document.get("macros"))
     return Configuration(
@@ -162,7 +173,7 @@ def _swap_model(model: str, entry: dict[str, Any], macros: dict[str, str]) -> Fi
         if name == "cmd":
             fields |= _command(text)
         elif name == "env" and isinstance(value, list):
-            pairs = (str(each).partition("=") for each in value)
+            pairs = (str(pair).partition("=") for pair in value)
             fields |= {f"env.{variable}": content for variable, _, content in pairs}
         else:
             fields[str(name)] = text
@@ -173,7 +184,7 @@ def _command(text: str) -> Fields:
     try:
         return command_fields(shlex.split(text))
     except ValueError as error:
-        raise UnreadableError(f"no command line: {error}") from error
+        raise UnreadableError(f"not a command line: {error}") from error
 
 
 def _expand(text: str, macros: dict[str, str]) -> str:
@@ -181,14 +192,14 @@ def _expand(text: str, macros: dict[str, str]) -> str:
     for name, value in reversed(macros.items()):
         text = text.replace(f"${{{name}}}", value)
         if len(text) > _LONGEST_TEXT:
-            raise UnreadableError(f"its macro {name[:40]!r} makes a text without end")
+            raise UnreadableError(f"its macro {name[:40]!r} expands without end")
     return text
 
 
 def _mapping(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    return {str(name): _text(each) for name, each in value.items()}
+    return {str(name): _text(member) for name, member in value.items()}
 
 
 def _text(value: Any) -> str:
@@ -227,4 +238,4 @@ def _read_ini(text: str) -> Configuration:
 
 
 def _no_key(line: str) -> UnreadableError:
-    return UnreadableError(f"no key = value of a section: {line[:80]}")
+    return UnreadableError(f"not `key = value` of a section: {line[:80]}")

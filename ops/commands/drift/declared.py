@@ -134,48 +134,48 @@ def of_stack(text: str, field: str = "") -> Value:
 
 
 def mismatch_finding(
-    mismatch: Mismatch, found: Callable[[str], Value], subject_of_none: str
+    mismatch: Mismatch, at_place: Callable[[str], Value], subject_of_none: str
 ) -> Finding:
     """Say a mismatch of two configurations as a finding that a deploy would mend.
 
     Args:
         mismatch: What differs.
-        found: Makes the found text a value of its place.
+        at_place: Makes the live text a value of its place.
         subject_of_none: The subject of what is of no model.
     """
     model, field = mismatch.model, mismatch.field
-    of_registry = model is not None and field not in _OF_SETTINGS
-    file = REGISTRY_FILE if of_registry else SETTINGS_FILE
+    in_registry = model is not None and field not in _OF_SETTINGS
+    file = REGISTRY_FILE if in_registry else SETTINGS_FILE
     paths = STACK_FILES if model in (None, ALL_MODELS) else (REGISTRY_FILE,)
     subject = subject_of_none if model is None else subject_of(model)
-    at = found(value_text(field, mismatch.found))
-    of_tree = declared_value(value_text(field, mismatch.declared), *paths)
+    value = at_place(value_text(field, mismatch.found))
+    declared = declared_value(value_text(field, mismatch.declared), *paths)
     return Finding(
         subject=subject,
         field=field,
-        found=at,
-        declared=of_tree,
-        remedy=deploy_remedy(field, at, of_tree, file),
+        found=value,
+        declared=declared,
+        remedy=deploy_remedy(field, value, declared, file),
     )
 
 
-def presence_finding(subject: str, at: Value, declared: str, remedy: str) -> Finding:
+def presence_finding(subject: str, value: Value, declared: str, remedy: str) -> Finding:
     """Say of an object that it is there, or is not, where the stack has it otherwise."""
     return Finding(
-        subject=subject, field=PRESENCE, found=at, declared=of_stack(declared), remedy=remedy
+        subject=subject, field=PRESENCE, found=value, declared=of_stack(declared), remedy=remedy
     )
 
 
-def field_finding(subject: str, field: str, at: Value, declared: object) -> Finding:
+def field_finding(subject: str, field: str, value: Value, declared: object) -> Finding:
     """Say of an object's field that it is otherwise than the stack has it."""
-    of_tree = of_stack(value_text(field, declared), field)
+    wanted = of_stack(value_text(field, declared), field)
     file = SETTINGS_FILE if field.endswith(".image") else "stacks/"
     return Finding(
         subject=subject,
         field=field,
-        found=at,
-        declared=of_tree,
-        remedy=deploy_remedy(field, at, of_tree, file),
+        found=value,
+        declared=wanted,
+        remedy=deploy_remedy(field, value, wanted, file),
     )
 
 
@@ -184,23 +184,23 @@ def subject_of(model: str) -> str:
     return ALL_MODELS if model == ALL_MODELS else f"model {value_text('id', model)}"
 
 
-def deploy_remedy(field: str, found: Value, of_tree: Value, file: str) -> str:
+def deploy_remedy(field: str, live: Value, declared: Value, file: str) -> str:
     """Say how a difference is mended: by a deploy, or by declaring what is there."""
     if field == PRESENCE:
-        if of_tree.text == ABSENT:
+        if declared.text == ABSENT:
             return f"{DEPLOY} removes it, or declare it in {file}"
-        return f"{DEPLOY} brings it back, or remove it from {file}"
-    wanted, there = _short(of_tree.text), _short(found.text)
+        return f"{DEPLOY} restores it, or remove it from {file}"
+    wanted, there = _short(declared.text), _short(live.text)
     if wanted == "nothing":
-        return f"{DEPLOY} takes it away, or declare {there} in {file}"
-    newer = None not in (found.time_s, of_tree.time_s) and (
-        (of_tree.time_s or 0) > (found.time_s or 0)
+        return f"{DEPLOY} removes it, or declare {there} in {file}"
+    newer = None not in (live.time_s, declared.time_s) and (
+        (declared.time_s or 0) > (live.time_s or 0)
     )
-    if newer or of_tree.who == "not committed":
-        return f"{DEPLOY} brings {wanted} there"
+    if newer or declared.who == "not committed":
+        return f"{DEPLOY} sets {wanted}"
     if there == "nothing":
-        return f"{DEPLOY} puts {wanted} back, or take it out of {file}"
-    return f"{DEPLOY} puts {wanted} back, or declare {there} in {file}"
+        return f"{DEPLOY} restores {wanted}, or remove it from {file}"
+    return f"{DEPLOY} restores {wanted}, or declare {there} in {file}"
 
 
 def _short(text: str) -> str:

@@ -44,7 +44,7 @@ class Value:
     def told(self, quote: Callable[[str], str]) -> str:
         """Say it within a sentence; `quote` marks what others wrote."""
         known = [self.who and quote(self.who), time_text(self.time_s)]
-        in_brackets = ", ".join(each for each in known if each)
+        in_brackets = ", ".join(detail for detail in known if detail)
         place = f"{self.where} ({in_brackets})" if in_brackets else self.where
         return f"{quote(self.text)} {place}" if self.text else place
 
@@ -102,32 +102,32 @@ class Difference:
 
     def told(self, quote: Callable[[str], str]) -> str:
         """Say all of it in a line; `quote` marks what others wrote."""
-        found = ", ".join(value.told(quote) for _, value in self.found)
+        values = ", ".join(value.told(quote) for _, value in self.found)
         declared = self.declared
         if self.field == PRESENCE:
             where = "declared" if declared.text == PRESENT else "not declared"
-            what = f"is {found}, {replace(declared, text='', where=where).told(quote)}"
+            what = f"is {values}, {replace(declared, text='', where=where).told(quote)}"
         else:
-            what = f"{quote(self.field)} is {found}, {declared.told(quote)}"
+            what = f"{quote(self.field)} is {values}, {declared.told(quote)}"
         newer = "working tree" if self.newer == "declared" else self.newer
         age = f"the {newer} is newer; " if newer else ""
         return f"{quote(self.subject)}: {what}: {age}{quote(self.remedy)}"
 
 
-def merge(found: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
+def merge(findings: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
     """Join what several sources show of one field; the first source's remedy counts."""
     joined: dict[tuple[str, str], list[tuple[Source, Finding]]] = {}
-    for source, finding in found:
+    for source, finding in findings:
         joined.setdefault((finding.subject, finding.field), []).append((source, finding))
     return tuple(
         Difference(
             subject=subject,
             field=field,
-            found=tuple((source, finding.found) for source, finding in each),
-            declared=each[0][1].declared,
-            remedy=each[0][1].remedy,
+            found=tuple((source, finding.found) for source, finding in shown_by),
+            declared=shown_by[0][1].declared,
+            remedy=shown_by[0][1].remedy,
         )
-        for (subject, field), each in joined.items()
+        for (subject, field), shown_by in joined.items()
     )
 
 

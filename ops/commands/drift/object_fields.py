@@ -45,57 +45,55 @@ def field_name(path: tuple[str, ...]) -> str:
     return text
 
 
-def compare_objects(
-    found: Any, declared: Any, path: tuple[str, ...] = ()
-) -> Iterator[ObjectField]:
+def compare_objects(live: Any, declared: Any, path: tuple[str, ...] = ()) -> Iterator[ObjectField]:
     """List the declared fields that are otherwise in the cluster."""
-    if isinstance(declared, dict) and isinstance(found, dict):
+    if isinstance(declared, dict) and isinstance(live, dict):
         for key, value in declared.items():
-            yield from compare_objects(found.get(key), value, (*path, str(key)))
-    elif isinstance(declared, list) and _is_words(declared) and _is_words(found):
-        words = [[str(each) for each in of] for of in (found, declared)]
+            yield from compare_objects(live.get(key), value, (*path, str(key)))
+    elif isinstance(declared, list) and _is_words(declared) and _is_words(live):
+        words = [[str(word) for word in side] for side in (live, declared)]
         if path[-1] not in _ORDERED:
-            words = [sorted(of) for of in words]
+            words = [sorted(side) for side in words]
         if words[0] != words[1]:
-            yield ObjectField(path, *(" ".join(of) or NOT_SET for of in words))
-    elif isinstance(declared, list) and isinstance(found, list):
-        of_found, of_declared = keyed(found), keyed(declared)
-        for key in dict.fromkeys((*of_declared, *of_found)):
-            yield from _entry(of_found.get(key), of_declared.get(key), (*path, f"[{key}]"))
-    elif not _same(found, declared):
-        yield ObjectField(path, _text(found), _text(declared))
+            yield ObjectField(path, *(" ".join(side) or NOT_SET for side in words))
+    elif isinstance(declared, list) and isinstance(live, list):
+        live_items, declared_items = keyed(live), keyed(declared)
+        for key in dict.fromkeys((*declared_items, *live_items)):
+            yield from _entry(live_items.get(key), declared_items.get(key), (*path, f"[{key}]"))
+    elif not _same(live, declared):
+        yield ObjectField(path, _text(live), _text(declared))
 
 
-def _entry(found: Any, declared: Any, path: tuple[str, ...]) -> Iterator[ObjectField]:
+def _entry(live: Any, declared: Any, path: tuple[str, ...]) -> Iterator[ObjectField]:
     if declared is None:
-        yield ObjectField(path, PRESENT if isinstance(found, dict) else _text(found), NOT_SET)
-    elif found is None:
+        yield ObjectField(path, PRESENT if isinstance(live, dict) else _text(live), NOT_SET)
+    elif live is None:
         yield ObjectField(path, ABSENT if isinstance(declared, dict) else NOT_SET, _text(declared))
     else:
-        yield from compare_objects(found, declared, path)
+        yield from compare_objects(live, declared, path)
 
 
 def _is_words(value: Any) -> bool:
-    return isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
+    return isinstance(value, list) and not any(isinstance(item, dict | list) for item in value)
 
 
 def keyed(items: list[Any]) -> dict[str, Any]:
     """Key the entries of a list by what tells them apart, else by their place."""
     names = [
-        each.get("name") or each.get("mountPath") or each.get("mount_path")
-        for each in items
-        if isinstance(each, dict)
+        item.get("name") or item.get("mountPath") or item.get("mount_path")
+        for item in items
+        if isinstance(item, dict)
     ]
     if len(names) == len(items) and all(names) and len(set(names)) == len(names):
-        return {str(name): each for name, each in zip(names, items, strict=True)}
-    return {str(index): each for index, each in enumerate(items)}
+        return {str(name): item for name, item in zip(names, items, strict=True)}
+    return {str(index): item for index, item in enumerate(items)}
 
 
-def _same(found: Any, declared: Any) -> bool:
-    if found == declared or (not found and not declared):
+def _same(live: Any, declared: Any) -> bool:
+    if live == declared or (not live and not declared):
         return True
     wanted = quantity(declared)
-    return wanted is not None and wanted == quantity(found)
+    return wanted is not None and wanted == quantity(live)
 
 
 def _text(value: Any) -> str:
@@ -116,14 +114,14 @@ def last_writer(document: dict[str, Any], path: tuple[str, ...]) -> tuple[str, f
         object does not say.
     """
     entries = [
-        each
-        for each in document.get("metadata", {}).get("managedFields") or ()
-        if each.get("subresource") != "status"
+        entry
+        for entry in document.get("metadata", {}).get("managedFields") or ()
+        if entry.get("subresource") != "status"
     ]
-    owning = [each for each in entries if _owns(each.get("fieldsV1"), path)]
+    owning = [entry for entry in entries if _owns(entry.get("fieldsV1"), path)]
     if not owning:
         return "", None
-    last = max(owning, key=lambda each: each.get("time") or "")
+    last = max(owning, key=lambda entry: entry.get("time") or "")
     return str(last.get("manager") or ""), epoch(last.get("time"))
 
 
@@ -135,7 +133,8 @@ def _owns(fields: Any, path: tuple[str, ...]) -> bool:
         if below is None and key.startswith("["):
             named = f'"{key[1:-1]}"'
             below = next(
-                (of for name, of in fields.items() if name[:2] == "k:" and named in name), None
+                (member for name, member in fields.items() if name[:2] == "k:" and named in name),
+                None,
             )
         if below is None:
             return False

@@ -53,7 +53,7 @@ class Drift:
     @property
     def unreachable(self) -> tuple[SourceState, ...]:
         """The sources that were asked for and did not answer."""
-        return tuple(each for each in self.sources if each.state == "unreachable")
+        return tuple(state for state in self.sources if state.state == "unreachable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +74,10 @@ class Ask:
         cluster_named = bool(os.environ.get("KUBE_CONFIG_PATH"))
         state_named = bool(os.environ.get("PG_CONN_STR") or os.environ.get("PGHOST"))
         return {
-            "terraform": "" if state_named else "set PG_CONN_STR, or PGHOST",
+            "terraform": "" if state_named else "set PG_CONN_STR or PGHOST",
             "cluster": "" if cluster_named else "set KUBE_CONFIG_PATH and KUBE_CTX",
             "volume": "" if self.volume else "pass --volume DIR",
-            "server": "" if self.url or cluster_named else "pass --url, or set KUBE_CONFIG_PATH",
+            "server": "" if self.url or cluster_named else "pass --url or set KUBE_CONFIG_PATH",
         }[source]
 
     def check(self) -> None:
@@ -89,7 +89,7 @@ class Ask:
         why_not = {source: self.why_not(source) for source in SOURCES}
         if all(why_not.values()):
             ways = "; ".join(f"{source}: {why}" for source, why in why_not.items())
-            raise OpsError(f"nothing to hold the working tree against; {ways}")
+            raise OpsError(f"no source to compare the working tree with; {ways}")
 
 
 def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
@@ -103,12 +103,12 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
     why_not = {source: ask.why_not(source) for source in SOURCES}
     asked = [source for source in SOURCES if not why_not[source]]
     answers = _ask_all({source: _question(source, declared, ask) for source in asked}, ask, say)
-    states, found, notes = [], [], list(declared.notes)
+    states, findings, notes = [], [], list(declared.notes)
     for source in SOURCES:
         answer = answers.get(source)
         if isinstance(answer, Look):
             states.append(SourceState(source=source, state="asked"))
-            found += [(source, finding) for finding in answer.findings]
+            findings += [(source, finding) for finding in answer.findings]
             notes += [f"{source}: {note}" for note in answer.notes]
         elif isinstance(answer, NotAskedError):
             states.append(SourceState(source=source, state="not asked", reason=str(answer)))
@@ -118,39 +118,39 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
         else:
             states.append(SourceState(source=source, state="not asked", reason=why_not[source]))
     # The cluster says who wrote a thing and when, so its words go first.
-    found.sort(key=lambda each: each[0] != "cluster")
+    findings.sort(key=lambda pair: pair[0] != "cluster")
     return Drift(
         models=tuple(model.id for model in declared.models),
         sources=tuple(states),
-        differences=merge(found),
+        differences=merge(findings),
         notes=tuple(notes),
     )
 
 
 def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look]:
-    def of_cluster() -> Look:
+    def ask_cluster() -> Look:
         with KubeApi(environment.check_cluster()) as api:
             return cluster.look(declared, api)
 
-    def of_volume() -> Look:
+    def ask_volume() -> Look:
         if ask.volume is None:
             raise OpsError("pass --volume DIR, where the volume is mounted")
         return volume.look(declared, ask.volume)
 
-    def of_server() -> Look:
+    def ask_server() -> Look:
         named = bool(os.environ.get("KUBE_CONFIG_PATH"))
         in_cluster = ask.url is None or (named and server.is_service(declared, ask.url))
         target = environment.check_cluster() if in_cluster else None
         return server.look(declared, ask.url, target=target, insist=bool(ask.sources))
 
-    def of_terraform() -> Look:
+    def ask_terraform() -> Look:
         return terraform.look(declared, timeout_s=ask.timeout_s)
 
     questions: dict[Source, Callable[[], Look]] = {
-        "terraform": of_terraform,
-        "cluster": of_cluster,
-        "volume": of_volume,
-        "server": of_server,
+        "terraform": ask_terraform,
+        "cluster": ask_cluster,
+        "volume": ask_volume,
+        "server": ask_server,
     }
     return questions[source]
 
@@ -172,12 +172,12 @@ def _ask_all(
     answers: dict[Source, Look | Exception] = {}
     deadline = time.monotonic() + ask.timeout_s
     while len(answers) < len(questions):
-        say("asking " + ", ".join(each for each in questions if each not in answers))
+        say("asking " + ", ".join(name for name in questions if name not in answers))
         try:
             source, came = done.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             late = OpsError(f"no answer within {ask.timeout_s:g} s")
-            return {each: late for each in questions} | answers
+            return {name: late for name in questions} | answers
         answers[source] = came
     return answers
 

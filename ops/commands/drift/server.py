@@ -70,8 +70,12 @@ def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
         for condition in at(pod, "status", "conditions") or ()
         if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
     ]
-    if waiting and len(waiting) == len(pods) and all("nvidia.com/gpu" in it for it in waiting):
-        return f"the pod waits for the card ({one_line(waiting[0])})"
+    if (
+        waiting
+        and len(waiting) == len(pods)
+        and all("nvidia.com/gpu" in message for message in waiting)
+    ):
+        return f"the pod waits for the GPU ({one_line(waiting[0])})"
     return ""
 
 
@@ -91,8 +95,8 @@ def way_to(
         namespace = f"namespaces/{settings.namespace}"
         deployment = api.get(f"/apis/apps/v1/{namespace}/deployments/llama-swap")
         chosen = "labelSelector=app.kubernetes.io/name=llama-swap"
-        found = api.get(f"/api/v1/{namespace}/pods?{chosen}")
-    pods: list[Document] = at(found, "items") or []
+        listing = api.get(f"/api/v1/{namespace}/pods?{chosen}")
+    pods: list[Document] = at(listing, "items") or []
     if reason := nobody_serves(deployment, pods):
         raise NotAskedError(reason)
     started = [epoch(at(pod, "status", "startTime")) for pod in pods]
@@ -130,7 +134,7 @@ def look(
     if url is not None:
         way = nullcontext(url)
     if way is None:
-        raise OpsError("pass --url, or set KUBE_CONFIG_PATH and KUBE_CTX")
+        raise OpsError("pass --url or set KUBE_CONFIG_PATH and KUBE_CTX")
     with way as address, Endpoint(address, key=api_key()) as endpoint:
         own = url is None or target is not None
         return _Server(declared, endpoint, started_s, own=own).look()
@@ -162,7 +166,7 @@ class _Server:
         listed = at(listing, "data")
         front_end, answer = self._which(listing)
         if not isinstance(listed, list):
-            raise CheckError("/v1/models holds no list: is it an OpenAI-compatible endpoint?")
+            raise CheckError("/v1/models has no list; expected an OpenAI-compatible endpoint")
         findings = list(self._ids(listed))
         key_declared = self._key_declared()
         # A gateway before the front end may ask for a key that these settings do not declare.
@@ -170,7 +174,7 @@ class _Server:
             findings.append(self._key(asks_for_key))
         if front_end is None and not self._own:
             self._notes.append(
-                "it is neither of the two front ends: only its list and key are compared"
+                "the server is neither front end; only its list of models and its key are compared"
             )
         elif front_end is None or front_end.name != self._declared.settings.front_end:
             findings.append(self._front_end(front_end))
@@ -202,12 +206,12 @@ class _Server:
         return Value(text=text, where=_WHERE, time_s=self._started_s)
 
     def _finding(
-        self, subject: str, field: str, found: str, declared: Value, remedy: str = ""
+        self, subject: str, field: str, text: str, declared: Value, remedy: str = ""
     ) -> Finding:
         return Finding(
             subject=subject,
             field=field,
-            found=self._value(value_text(field, found)),
+            found=self._value(value_text(field, text)),
             declared=declared,
             remedy=remedy or self._restart(),
         )
@@ -215,30 +219,32 @@ class _Server:
     def _restart(self) -> str:
         host = urlsplit(self._endpoint.url).hostname
         if self._started_s is None and host in ("127.0.0.1", "localhost"):
-            return "start it again with the declared configuration (python -m ops serve, here)"
+            return "restart it with the declared configuration (here: python -m ops serve)"
         namespace = self._declared.settings.namespace
         return (
-            "python -m ops deploy; where the ConfigMap is as declared, kubectl -n "
+            "python -m ops deploy; if the ConfigMap is as declared, kubectl -n "
             f"{namespace} delete pod -l app.kubernetes.io/name=llama-swap"
         )
 
     def _ids(self, listed: list[Any]) -> Iterator[Finding]:
-        found = {str(at(each, "id")): each for each in listed}
+        entries = {str(at(entry, "id")): entry for entry in listed}
         aliases = {alias for model in self._declared.models for alias in model.aliases}
         for model in self._declared.models:
             wanted = declared_value(PRESENT, REGISTRY_FILE)
-            if model.id not in found:
+            if model.id not in entries:
                 yield self._finding(subject_of(model.id), PRESENCE, ABSENT, wanted)
                 continue
             for field, value in (
                 ("name", model.name or model.id),
                 ("description", model.description),
             ):
-                said = at(found[model.id], field)
-                if isinstance(said, str) and said != value:
-                    of_tree = declared_value(value_text(field, value), REGISTRY_FILE)
-                    yield self._finding(subject_of(model.id), field, said, of_tree)
-        for stranger in sorted(set(found) - {each.id for each in self._declared.models} - aliases):
+                text = at(entries[model.id], field)
+                if isinstance(text, str) and text != value:
+                    wanted = declared_value(value_text(field, value), REGISTRY_FILE)
+                    yield self._finding(subject_of(model.id), field, text, wanted)
+        for stranger in sorted(
+            set(entries) - {model.id for model in self._declared.models} - aliases
+        ):
             wanted = declared_value(ABSENT, REGISTRY_FILE)
             yield self._finding(subject_of(stranger), PRESENCE, PRESENT, wanted)
 
@@ -257,33 +263,33 @@ class _Server:
 
     def _started(self, front_end: FrontEnd, started: tuple[Started, ...]) -> Iterator[Finding]:
         handed_down = command_fields(["llama-server", *front_end.handed_down])
-        for each in started:
-            wanted = self._declared.configuration.models.get(each.model)
+        for server in started:
+            wanted = self._declared.configuration.models.get(server.model)
             if wanted is None:
                 continue
-            if each.words is None:
+            if server.words is None:
                 raise CheckError(
-                    f"{front_end.residents_path} says no {front_end.command_field} of "
-                    f"{each.model!r}: its flags are not known"
+                    f"{front_end.residents_path} has no {front_end.command_field} of "
+                    f"{server.model!r}; its flags cannot be compared"
                 )
             yield from self._flags(
-                each.model,
-                _without(front_end.own_flags, command_fields(list(each.words))),
+                server.model,
+                _without(front_end.own_flags, command_fields(list(server.words))),
                 _without(front_end.own_flags, {**wanted, **handed_down}),
             )
             declared_ttl = wanted.get("ttl")
-            if each.ttl is not None and declared_ttl not in (None, each.ttl):
-                of_tree = declared_value(declared_ttl, REGISTRY_FILE)
-                yield self._finding(subject_of(each.model), "ttl", each.ttl, of_tree)
-        if not any(each.is_loaded for each in started):
-            known = "the flags are those that it would start with"
+            if server.ttl is not None and declared_ttl not in (None, server.ttl):
+                wanted_ttl = declared_value(declared_ttl, REGISTRY_FILE)
+                yield self._finding(subject_of(server.model), "ttl", server.ttl, wanted_ttl)
+        if not any(server.is_loaded for server in started):
+            known = "the flags compared are those of its next start"
             self._notes.append(
-                f"no model is loaded: {known if started else 'its flags are not known'}"
+                f"no model is loaded; {known if started else 'no flags are compared'}"
             )
 
-    def _flags(self, model: str, found: Fields, declared: Fields) -> Iterator[Finding]:
+    def _flags(self, model: str, actual: Fields, declared: Fields) -> Iterator[Finding]:
         for _, field, text, declared_text in compare_fields(
-            model, _flags_of(found), _flags_of(declared)
+            model, _flags_of(actual), _flags_of(declared)
         ):
             wanted = declared_value(value_text(field, declared_text), REGISTRY_FILE, SETTINGS_FILE)
             yield self._finding(subject_of(model), field, text, wanted)
@@ -292,14 +298,14 @@ class _Server:
         """Ask the front end itself, by no model's name."""
         if not front_end.build_path:
             self._notes.append(
-                f"{front_end.name} does not say the engine's build: the digest of the pod's image "
-                "in the cluster stands for it"
+                f"{front_end.name} does not report the engine's build; the digest of the pod's "
+                "image in the cluster is compared instead"
             )
             return
         info = at(self._ask(front_end.build_path, missing_is_none=True), "build_info")
         match = re.match(r"b(\d+)", info) if isinstance(info, str) else None
         if match is None or match[1] == "0":
-            self._notes.append("the engine does not say its build")
+            self._notes.append("the engine does not report its build")
         elif int(match[1]) != self._declared.settings.engine_build:
             wanted = declared_value(f"b{self._declared.settings.engine_build}", SETTINGS_FILE)
             yield self._finding(
@@ -307,7 +313,7 @@ class _Server:
                 "engine build",
                 match[0],
                 wanted,
-                f"python -m ops deploy brings the declared image, or declare engine_build in "
+                f"python -m ops deploy rolls out the declared image, or declare engine_build in "
                 f"{SETTINGS_FILE}",
             )
 

@@ -26,7 +26,7 @@ from ops.terraform.verdict import refusal
 
 _WHERE = "in Terraform's refreshed state"
 _MARGIN_S = 2
-_BROKEN_OFF = "its plan broke off at prevent_destroy; there may be more differences"
+_BROKEN_OFF = "its plan stopped at prevent_destroy; there may be more differences"
 _PLURALS = {
     "container": "containers",
     "init_container": "initContainers",
@@ -57,7 +57,9 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     environment.check_cluster()
     _within(declared, deadline).init()
     with _within(declared, deadline).saved_plan(lock=False) as plan:
-        findings = [each for change in plan.changes for each in change_findings(declared, change)]
+        findings = [
+            finding for change in plan.changes for finding in change_findings(declared, change)
+        ]
         notes = (_BROKEN_OFF,) if plan.protected else ()
     return Look(findings=tuple(without_consequences(findings)), notes=notes)
 
@@ -78,7 +80,7 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     if change.action in ("delete", "forget"):
         yield _presence(kind, change.name, PRESENT, removal)
     elif change.action == "create" or before_name != change.name:
-        yield _presence(kind, change.name, ABSENT, f"{DEPLOY} makes it")
+        yield _presence(kind, change.name, ABSENT, f"{DEPLOY} creates it")
     else:
         subject = f"{kind} {value_text('name', change.name)}"
         for finding in _changed_fields(declared, change, subject):
@@ -89,12 +91,12 @@ def _refusal(change: ResourceChange) -> str | None:
     reason = refusal(change)
     if reason is None:
         return None
-    return f'{DEPLOY} refuses that ({reason}); docs/operating.md, "What a deploy refuses"'
+    return f'{DEPLOY} refuses that ({reason}); see docs/operating.md, "What a deploy refuses"'
 
 
-def _presence(kind: str, name: str, found: str, remedy: str) -> Finding:
-    at, declared = Value(text=found, where=_WHERE), ABSENT if found == PRESENT else PRESENT
-    return presence_finding(f"{kind} {value_text('name', name)}", at, declared, remedy)
+def _presence(kind: str, name: str, text: str, remedy: str) -> Finding:
+    value, declared = Value(text=text, where=_WHERE), ABSENT if text == PRESENT else PRESENT
+    return presence_finding(f"{kind} {value_text('name', name)}", value, declared, remedy)
 
 
 def _changed_fields(declared: Declared, change: ResourceChange, subject: str) -> Iterator[Finding]:
@@ -104,14 +106,14 @@ def _changed_fields(declared: Declared, change: ResourceChange, subject: str) ->
             continue
         if path[0] == "data" and isinstance(before, str) and isinstance(after, str):
             if path[-1] == declared.program.config_key:
-                at = Value(text="", where=_WHERE)
-                of_models = list(configuration_findings(declared, before, at))
-                yield from of_models
-                if of_models:
+                place = Value(text="", where=_WHERE)
+                findings = list(configuration_findings(declared, before, place))
+                yield from findings
+                if findings:
                     continue
             before, after = content_text(before), content_text(after)
-        at = Value(text=value_text(name, _text(before)), where=_WHERE)
-        yield field_finding(subject, name, at, _text(after))
+        value = Value(text=value_text(name, _text(before)), where=_WHERE)
+        yield field_finding(subject, name, value, _text(after))
 
 
 def _fields(
@@ -125,17 +127,17 @@ def _fields(
                 name = key if free else _spelling(key, before.get(key) or after.get(key))
                 yield from _fields(before.get(key), after.get(key), (*path, name))
     elif _is_blocks(before) and _is_blocks(after):
-        of_before, of_after = keyed(before), keyed(after)
+        old, new = keyed(before), keyed(after)
         single = len(before) == len(after) == 1 and path[-1] not in _PLURALS.values()
-        for key in dict.fromkeys((*of_after, *of_before)):
-            at = path if single else (*path, f"[{key}]")
-            yield from _fields(of_before.get(key), of_after.get(key), at)
+        for key in dict.fromkeys((*new, *old)):
+            inner = path if single else (*path, f"[{key}]")
+            yield from _fields(old.get(key), new.get(key), inner)
     elif before != after and (before or after):
         yield path, before, after
 
 
 def _is_blocks(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    return isinstance(value, list) and all(isinstance(block, dict) for block in value)
 
 
 def _spelling(key: str, value: Any) -> str:

@@ -31,16 +31,16 @@ _MOST_TOLD = 50_000
 """Characters of differences: a comment of GitHub's takes 65,536 in all."""
 
 
-def rows(found: Drift) -> dict[str, dict[Source, Cell]]:
+def rows(drift: Drift) -> dict[str, dict[Source, Cell]]:
     """What each source says of each model: the declared ones, all else, then others."""
-    differing: dict[str, set[Source]] = {name: set() for name in (*found.models, OTHERS)}
-    for difference in found.differences:
-        for name in _rows_of(difference, found):
+    differing: dict[str, set[Source]] = {name: set() for name in (*drift.models, OTHERS)}
+    for difference in drift.differences:
+        for name in _rows_of(difference, drift):
             differing.setdefault(name, set()).update(source for source, _ in difference.found)
     return {
         name: {
-            each.source: _cell(each.state, differs=each.source in sources)
-            for each in found.sources
+            state.source: _cell(state.state, differs=state.source in sources)
+            for state in drift.sources
         }
         for name, sources in differing.items()
     }
@@ -52,77 +52,79 @@ def _cell(state: State, *, differs: bool) -> Cell:
     return "differs" if differs else "ok"
 
 
-def _rows_of(difference: Difference, found: Drift) -> tuple[str, ...]:
+def _rows_of(difference: Difference, drift: Drift) -> tuple[str, ...]:
     if difference.subject == ALL_MODELS:
-        return found.models
+        return drift.models
     if difference.subject.startswith(_MODEL):
         return (difference.subject.removeprefix(_MODEL),)
     return (OTHERS,)
 
 
-def verdict(found: Drift) -> str:
+def verdict(drift: Drift) -> str:
     """All of it in a sentence."""
-    number = len(found.differences)
-    asked = [each.source for each in found.sources if each.state == "asked"]
+    number = len(drift.differences)
+    asked = [state.source for state in drift.sources if state.state == "asked"]
     what = count(number, "difference") if number else "no drift"
-    missing = [each.source for each in found.unreachable]
-    said = f"{what} in {', '.join(asked)}" if asked else "nothing could be compared"
-    return said + (f"; not reached: {', '.join(missing)}" if missing else "")
+    missing = [state.source for state in drift.unreachable]
+    sentence = f"{what} in {', '.join(asked)}" if asked else "nothing could be compared"
+    return sentence + (f"; not reached: {', '.join(missing)}" if missing else "")
 
 
-def _table(found: Drift) -> document.Table:
+def _table(drift: Drift) -> document.Table:
     def row(name: str, cells: dict[Source, Cell]) -> document.Row:
-        declared = "yes" if name in found.models else "" if name == OTHERS else "no"
+        declared = "yes" if name in drift.models else "" if name == OTHERS else "no"
         states = ((document.Styled(cell, _STYLES[cell]),) for cell in cells.values())
         subject = name if name == OTHERS else document.Value(name)
         return document.Row(((subject,), (declared,), *states))
 
     return document.Table(
-        header=("", "declared", *(each.source for each in found.sources)),
-        rows=tuple(row(name, cells) for name, cells in rows(found).items()),
+        header=("", "declared", *(state.source for state in drift.sources)),
+        rows=tuple(row(name, cells) for name, cells in rows(drift).items()),
     )
 
 
-def show(console: Console, found: Drift) -> None:
+def show(console: Console, drift: Drift) -> None:
     """Show it on a terminal: sources side by side, then a line for each difference."""
-    show_table(console, _table(found))
-    for state in found.sources:
+    show_table(console, _table(drift))
+    for state in drift.sources:
         if state.reason:
             style = _STYLES[state.state]
             line = f"{state.source}: {state.state}: {one_line(state.reason, limit=_LONGEST_LINE)}"
             console.print(Text(line, style=style), soft_wrap=True)
-    for note in found.notes:
+    for note in drift.notes:
         console.print(Text(f"note: {note}", style="dim"), soft_wrap=True)
-    for difference in found.differences:
+    for difference in drift.differences:
         console.print(Text(difference.line), soft_wrap=True)
-    console.print(Text(verdict(found), style="bold"), soft_wrap=True)
+    console.print(Text(verdict(drift), style="bold"), soft_wrap=True)
 
 
-def as_json(found: Drift) -> dict[str, Any]:
+def as_json(drift: Drift) -> dict[str, Any]:
     """Say it to a program."""
     return {
-        "drift": bool(found.differences),
+        "drift": bool(drift.differences),
         "sources": [
-            {"source": each.source, "state": each.state, "reason": each.reason}
-            for each in found.sources
+            {"source": state.source, "state": state.state, "reason": state.reason}
+            for state in drift.sources
         ],
         "rows": [
-            {"name": name, "declared": name in found.models, **cells}
-            for name, cells in rows(found).items()
+            {"name": name, "declared": name in drift.models, **cells}
+            for name, cells in rows(drift).items()
         ],
         "differences": [
             {
-                "subject": each.subject,
-                "field": each.field,
-                "found": [{"source": source, **_value(value)} for source, value in each.found],
-                "declared": _value(each.declared),
-                "newer": each.newer,
-                "remedy": each.remedy,
-                "line": each.line,
+                "subject": difference.subject,
+                "field": difference.field,
+                "found": [
+                    {"source": source, **_value(value)} for source, value in difference.found
+                ],
+                "declared": _value(difference.declared),
+                "newer": difference.newer,
+                "remedy": difference.remedy,
+                "line": difference.line,
             }
-            for each in found.differences
+            for difference in drift.differences
         ],
-        "notes": list(found.notes),
+        "notes": list(drift.notes),
     }
 
 
@@ -133,26 +135,25 @@ def _value(value: Value) -> dict[str, str | None]:
     return {"value": value.text, "where": value.where, "who": value.who, "time": time}
 
 
-def as_markdown(found: Drift) -> str:
+def as_markdown(drift: Drift) -> str:
     """Write it for a job's summary; no value can leave its place in it."""
-    lines = [f"### Drift: {verdict(found)}", ""]
-    table = _table(found)
-    head, _, *cells = table_lines(replace(table, rows=table.rows[:_MOST_ROWS]))
-    lines += [head, f"|{' --- |' * len(table.header)}", *cells, ""]
+    lines = [f"### Drift: {verdict(drift)}", ""]
+    table = _table(drift)
+    lines += [*table_lines(replace(table, rows=table.rows[:_MOST_ROWS])), ""]
     told = 0
-    for index, each in enumerate(found.differences):
-        line = f"- {each.told(_quoted)}"
+    for index, difference in enumerate(drift.differences):
+        line = f"- {difference.told(_quoted)}"
         told += len(line)
         if told > _MOST_TOLD:
-            lines.append(f"- and {len(found.differences) - index} more, which --json has")
+            lines.append(f"- and {len(drift.differences) - index} more; --json has all")
             break
         lines.append(line)
     lines += [
-        f"- {each.source}: {each.state}: {_quoted(each.reason)}"
-        for each in found.sources
-        if each.reason
+        f"- {state.source}: {state.state}: {_quoted(state.reason)}"
+        for state in drift.sources
+        if state.reason
     ]
-    lines += [f"- note: {_quoted(note)}" for note in found.notes]
+    lines += [f"- note: {_quoted(note)}" for note in drift.notes]
     return "\n".join(lines) + "\n"
 
 

@@ -38,17 +38,17 @@ def look(declared: Declared, volume: Path) -> Look:
     """
     plan = plan_of(declared.lock_path)
     try:
-        found = status(plan, volume)
+        contents = status(plan, volume)
         if not (volume / BLOBS).is_dir():
             raise OpsError(
-                f"{volume} holds no models (it has no blobs/); is the volume mounted there?"
+                f"{volume} has no blobs/; expected the models' volume. Is it mounted there?"
             )
-        findings = [each for file in found.files for each in _file(volume, file)]
+        findings = [finding for file in contents.files for finding in _file(volume, file)]
         incomplete = {finding.subject for finding in findings}
-        for model in found.models:
+        for model in contents.models:
             if f"model {model.id}" not in incomplete or "other files" in model.reason:
                 findings += _link(volume, model, plan)
-        findings += [_unnamed(volume, path, size) for path, size in found.unreferenced]
+        findings += [_unnamed(volume, path, size) for path, size in contents.unreferenced]
     except OSError as error:
         raise OpsError(str(volume_error(volume, error))) from error
     return Look(findings=tuple(findings))
@@ -59,12 +59,12 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
         return
     blob = volume / BLOBS / file.sha256
     pull = f"python -m ops weights pull {volume}"
-    text, remedy, time_s = "missing", f"{pull} brings it, or the next download Job", None
+    text, remedy, time_s = "missing", f"{pull} downloads it, or the next download Job", None
     if file.state == "partial":
         share = 100 * file.done_bytes / file.size_bytes
         text = f"partial, {share:.0f} %"
         time_s = _mtime(blob.with_suffix(PARTIAL))
-        remedy = f"wait for the download that brings it, or {pull} goes on with it"
+        remedy = f"wait for the running download, or {pull} resumes it"
     elif file.state == "wrong":
         text, time_s = f"{blob.stat().st_size} bytes", _mtime(blob)
         remedy = f"{pull} replaces it"
@@ -83,17 +83,17 @@ def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
     if model.published:
         return
     link = volume / model.id
-    at, time_s = "missing", None
+    target, time_s = "missing", None
     if link.is_symlink():
-        at, time_s = str(link.readlink()), link.lstat().st_mtime
+        target, time_s = str(link.readlink()), link.lstat().st_mtime
     elif link.exists():
-        at = "no link"
+        target = "not a link"
     yield Finding(
         subject=f"model {model.id}",
         field="link",
-        found=Value(text=value_text("link", at), where=_WHERE, time_s=time_s),
+        found=Value(text=value_text("link", target), where=_WHERE, time_s=time_s),
         declared=declared_value(set_target(plan.models[model.id]), LOCK_FILE),
-        remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the lock's",
+        remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the locked files",
     )
 
 
@@ -104,8 +104,8 @@ def _unnamed(volume: Path, path: str, size_bytes: int) -> Finding:
         field=PRESENCE,
         found=Value(text=f"{PRESENT}{what}", where=_WHERE, time_s=_mtime(volume / path)),
         declared=declared_value(ABSENT, LOCK_FILE),
-        remedy=f"nothing names it: python -m ops weights prune {volume} removes it, a week after "
-        "it was last needed",
+        remedy=f"no model uses it: python -m ops weights prune {volume} removes it a week after "
+        "its last use",
     )
 
 

@@ -30,8 +30,8 @@ def commit_of(*paths: str) -> tuple[str, float | None]:
     edited = _git("status", "--porcelain", "--", *paths)
     if edited:
         return "not committed", None
-    said = _git("log", "-1", "--format=%h %ct", "--", *paths)
-    commit, _, time_s = (said or "").partition(" ")
+    log = _git("log", "-1", "--format=%h %ct", "--", *paths)
+    commit, _, time_s = (log or "").partition(" ")
     return (f"commit {commit}", float(time_s)) if time_s else ("", None)
 
 
@@ -39,14 +39,14 @@ def notes() -> Iterator[str]:
     """Say what makes a working tree look like drift: edits, and an upstream that is ahead."""
     edited = _git("status", "--porcelain", "--untracked-files=no")
     if edited:
-        files = count(len(edited.splitlines()), "edited file")
-        yield f"the working tree has {files} not committed"
+        files = count(len(edited.splitlines()), "uncommitted file")
+        yield f"the working tree has {files}"
     behind = _git("rev-list", "--count", "HEAD..@{upstream}")
     if behind and behind != "0":
         upstream = _git("rev-parse", "--abbrev-ref", "@{upstream}")
         yield (
-            f"the working tree is {count(int(behind), 'commit')} behind {upstream}: what "
-            "is deployed from there looks like drift here; git pull first"
+            f"the working tree is {count(int(behind), 'commit')} behind {upstream}; what was "
+            "deployed from there looks like drift here. Run `git pull` first"
         )
 
 

@@ -38,16 +38,16 @@ def look(
     findings: list[Finding] = []
     for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", ENDPOINT_DEPLOYMENT):
         findings += pod_findings(declared, pod, config_map)
-    jobs, of_jobs = _jobs(namespace, api)
+    jobs, job_notes = _jobs(namespace, api)
     lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
-    windows, of_windows = ([], []) if lease is None else window(lease, api.now())
-    return (*findings, *jobs, *windows), (*of_jobs, *of_windows)
+    windows, window_notes = ([], []) if lease is None else window(lease, api.now())
+    return (*findings, *jobs, *windows), (*job_notes, *window_notes)
 
 
 def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
     chosen = ",".join(f"{key}={value}" for key, value in selector(component).items())
-    found = api.get(f"{collection}?labelSelector={chosen}") or {}
-    items: list[Document] = found.get("items") or []
+    listing = api.get(f"{collection}?labelSelector={chosen}") or {}
+    items: list[Document] = listing.get("items") or []
     return items
 
 
@@ -74,9 +74,9 @@ def pod_findings(
                 field="configuration",
                 found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
                 declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
-                remedy="the pod runs with the older one: "
+                remedy="the pod runs an older configuration: "
                 # Not `rollout restart`: its annotation in the template would be drift itself.
-                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} takes the "
+                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} loads the "
                 f"ConfigMap's, {DEPLOY} the declared one",
             )
     yield from _image(declared, status, subject, started_s)
@@ -88,8 +88,12 @@ def _image(
     """Compare what the kubelet pulled: an image's digest stands for the engine's build in it."""
     wanted = declared.settings.llama_swap_image
     for container in status.get("containerStatuses") or ():
-        _, at, digest = str(container.get("imageID") or "").partition("@")
-        if container.get("name") != ENDPOINT_DEPLOYMENT or not at or wanted.endswith(f"@{digest}"):
+        _, separator, digest = str(container.get("imageID") or "").partition("@")
+        if (
+            container.get("name") != ENDPOINT_DEPLOYMENT
+            or not separator
+            or wanted.endswith(f"@{digest}")
+        ):
             continue
         build = f"llama.cpp b{declared.settings.engine_build}"
         yield Finding(
@@ -97,24 +101,24 @@ def _image(
             field="imageID",
             found=Value(text=value_text("imageID", digest), where="in the pod", time_s=started_s),
             declared=of_stack(value_text("imageID", wanted.partition("@")[2]), ".image"),
-            remedy=f"its engine may be another build than {build}: {DEPLOY} puts the image back, "
+            remedy=f"its engine may not be {build}: {DEPLOY} restores the image, "
             f"or declare image and engine_build in {SETTINGS_FILE}",
         )
 
 
 def _jobs(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
-    found: list[Document] = []
+    newest: list[Document] = []
     for component in ("model-download", "model-upkeep"):
-        of_component = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
-        of_component.sort(key=lambda each: each["metadata"].get("creationTimestamp") or "")
-        found += of_component[-1:]
+        jobs = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
+        jobs.sort(key=lambda job: job["metadata"].get("creationTimestamp") or "")
+        newest += jobs[-1:]
     findings, notes = [], []
-    for job in found:
+    for job in newest:
         name, status = job["metadata"]["name"], job.get("status") or {}
         conditions = {
-            each["type"]: each
-            for each in status.get("conditions") or ()
-            if each["status"] == "True"
+            condition["type"]: condition
+            for condition in status.get("conditions") or ()
+            if condition["status"] == "True"
         }
         failed = conditions.get("Failed")
         if failed is not None:
@@ -133,7 +137,7 @@ def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
             text=value_text("status", f"Failed: {message}"), where=_WHERE, time_s=epoch(time)
         ),
         declared=of_stack("Complete"),
-        remedy=f"kubectl -n {namespace} logs job/{name} says why; after kubectl -n {namespace} "
+        remedy=f"kubectl -n {namespace} logs job/{name} shows why; after kubectl -n {namespace} "
         f"delete job {name} {DEPLOY} runs it again",
     )
 
@@ -149,11 +153,11 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
         What differs, and what is worth knowing and no drift.
     """
     spec = lease.get("spec") or {}
-    holder = value_text("holder", spec.get("holderIdentity") or "nobody any more")
+    holder = value_text("holder", spec.get("holderIdentity") or "no holder")
     deadline_s = _deadline(lease)
     if deadline_s is not None and deadline_s > now_s:
         return [], [f"a GPU window of {holder} is open until {time_text(deadline_s)}"]
-    until = "without a deadline that can be read"
+    until = "its deadline is not readable"
     if deadline_s is not None:
         until = f"past its deadline {time_text(deadline_s)}"
     return [
@@ -167,7 +171,7 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
                 time_s=epoch(spec.get("renewTime") or spec.get("acquireTime")),
             ),
             declared=Value(text="closed", where="declared"),
-            remedy="python -m ops window --restore gives the GPU back",
+            remedy="python -m ops window --restore restores the GPU's other users",
         )
     ], []
 

@@ -22,29 +22,44 @@ app = command_app()
 def fit(
     model: Annotated[
         str | None,
-        typer.Option("--model", help="What the next three are about; left out: each model."),
+        typer.Option(
+            "--model",
+            help="Apply --context, --kv and --projector to this model only (default: all models).",
+        ),
     ] = None,
     context: Annotated[
-        int | None, typer.Option("--context", min=1, help="What if: its context, in tokens.")
+        int | None,
+        typer.Option(
+            "--context", min=1, help="Assume this context, in tokens (default: the registry's)."
+        ),
     ] = None,
     kv: Annotated[
-        KvCacheType | None, typer.Option("--kv", help="What if: the type of its KV cache.")
+        KvCacheType | None,
+        typer.Option("--kv", help="Assume this type of KV cache (default: the registry's)."),
     ] = None,
     projector: Annotated[
         ProjectorQuantisation | None,
-        typer.Option("--projector", help="What if: the quantisation of its projector."),
+        typer.Option(
+            "--projector",
+            help="Assume this quantisation of the projector (default: the registry's).",
+        ),
     ] = None,
     usable_mib: Annotated[
-        int | None, typer.Option("--usable-mib", min=1, help="What if: the size of the card.")
+        int | None,
+        typer.Option(
+            "--usable-mib",
+            min=1,
+            help="Assume a card of this usable memory, in MiB (default: the settings').",
+        ),
     ] = None,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Also draw it into this SVG file.")
+        Path | None, typer.Option("--plot", help="Also draw the fit into this SVG file.")
     ] = None,
     lock: LockPath = LOCK_PATH,
 ) -> None:
-    """Show what each model takes of the card, and which fit together: exit code 0 fits, 1 not.
+    """Show each model's VRAM and which models fit together. Exit code: 0 fits, 1 does not.
 
     Example: `python -m ops fit --model qwen3vl-8b --context 32768 --kv q8_0`
     """
@@ -64,21 +79,17 @@ def fit(
         usable_mib=usable_mib,
     )
     if model is not None:
-        choose(
-            {each.model.id: each for each in declaration.locked},
-            [model],
-            unknown="no model is {!r}; the registry has {}",
-        )
+        choose({locked.model.id: locked for locked in declaration.locked}, [model])
     models, node = assume(declaration.locked, PRODUCTION.node, what_if, declaration.lock)
-    found = run(models, declaration.residency, node)
+    answer = run(models, declaration.residency, node)
     if plot is not None:
         with writing(plot):
-            plot.write_text(fit_figure.render(found), encoding="utf-8")
+            plot.write_text(fit_figure.render(answer), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(fit_text.as_json(found), indent=2))
+        typer.echo(json.dumps(fit_text.as_json(answer), indent=2))
     elif as_markdown:
-        typer.echo(fit_text.as_markdown(found), nl=False)
+        typer.echo(fit_text.as_markdown(answer), nl=False)
     else:
-        fit_text.show_fit(CONSOLE, found)
-    if found.problem is not None:
-        raise OpsError(found.problem)
+        fit_text.show_fit(CONSOLE, answer)
+    if answer.problem is not None:
+        raise OpsError(answer.problem)

@@ -38,31 +38,31 @@ _STYLE = """
 """
 
 
-def render(found: Fit) -> str:
+def render(fit: Fit) -> str:
     """Draw a bar a model and a bar a set, the terms one behind the other, up to the card's end.
 
     Args:
-        found: The fit.
+        fit: The models and sets, with the card.
 
     Returns:
         A whole SVG document.
     """
-    rows = _rows(found)
-    widest = max([found.card.usable_mib, *(_end(found, each) for _, each, _ in rows)])
+    rows = _rows(fit)
+    widest = max([fit.card.usable_mib, *(_end(fit, all_vram) for _, all_vram, _ in rows)])
     scale = (WIDTH - _LEFT - _RIGHT) / widest
     bottom = _TOP + _ROW * len(rows)
     lines = [
-        text(16, 28, f"What the models take of {found.card.share}", "head"),
-        *_legend(found),
-        *_grid(found.card.usable_mib, widest, scale, bottom),
+        text(16, 28, f"VRAM of the models on {fit.card.share}", "head"),
+        *_legend(fit),
+        *_grid(fit.card.usable_mib, widest, scale, bottom),
     ]
     for index, (name, all_vram, spare_mib) in enumerate(rows):
-        lines += _row(found, name, all_vram, spare_mib, _TOP + _ROW * index, scale)
+        lines += _row(fit, name, all_vram, spare_mib, _TOP + _ROW * index, scale)
     return document(
         lines,
         height=bottom + 54,
-        title="What the models take of the card",
-        description=_description(found),
+        title="VRAM of the models on the card",
+        description=_description(fit),
         style=_STYLE,
     )
 
@@ -70,34 +70,36 @@ def render(found: Fit) -> str:
 _Row = tuple[tuple[str, ...], tuple[Vram, ...], float]
 
 
-def _rows(found: Fit) -> list[_Row]:
-    alone = [((each.id,), (each.vram,), each.spare_mib) for each in found.models]
-    return alone + [(each.models, each.vram, each.spare_mib) for each in found.sets]
+def _rows(fit: Fit) -> list[_Row]:
+    alone = [((model.id,), (model.vram,), model.spare_mib) for model in fit.models]
+    return alone + [
+        (model_set.models, model_set.vram, model_set.spare_mib) for model_set in fit.sets
+    ]
 
 
-def _end(found: Fit, all_vram: Sequence[Vram]) -> float:
-    others = found.card.usable_mib - found.card.free_mib
-    return others + sum(each.total_mib for each in all_vram)
+def _end(fit: Fit, all_vram: Sequence[Vram]) -> float:
+    taken = fit.card.usable_mib - fit.card.free_mib
+    return taken + sum(vram.total_mib for vram in all_vram)
 
 
 def _row(
-    found: Fit,
+    fit: Fit,
     names: tuple[str, ...],
     all_vram: Sequence[Vram],
     spare_mib: float,
     top: float,
     scale: float,
 ) -> Iterator[str]:
-    shown = names if len(names) < 3 else (names[0], f"and {len(names) - 1} more")
-    for line, name in enumerate(shown):
+    lines = names if len(names) < 3 else (names[0], f"and {len(names) - 1} more")
+    for line, name in enumerate(lines):
         words = name if line == 0 or len(names) > 2 else f"+ {name}"
         words = words if len(words) <= _NAME else f"{words[: _NAME - 1]}…"
-        yield text(16, top + _BAR / 2 + 4 + (line - (len(shown) - 1) / 2) * 15, words, "name")
+        yield text(16, top + _BAR / 2 + 4 + (line - (len(lines) - 1) / 2) * 15, words, "name")
     x = float(_LEFT)
-    others = found.card.usable_mib - found.card.free_mib
-    if others:
-        yield bar("taken", x, top, others * scale, _BAR, f"others and floor: {others} MiB")
-        x += others * scale
+    taken = fit.card.usable_mib - fit.card.free_mib
+    if taken:
+        yield bar("taken", x, top, taken * scale, _BAR, f"tenants and floor: {taken} MiB")
+        x += taken * scale
     for number, vram in enumerate(all_vram):
         if number:
             yield f'<rect class="gap" x="{x - 1:.1f}" y="{top}" width="2" height="{_BAR}"/>'
@@ -106,7 +108,7 @@ def _row(
             if mib:
                 yield bar(f"p{index}", x, top, mib * scale, _BAR, f"{name}: {mib:.0f} MiB")
                 x += mib * scale
-    total = sum(each.total_mib for each in all_vram)
+    total = sum(vram.total_mib for vram in all_vram)
     verdict, style = (
         (f"{spare_mib:.0f} spare", "soft")
         if spare_mib >= 0
@@ -116,11 +118,11 @@ def _row(
     yield text(WIDTH - 16, top + _BAR / 2 + 12, verdict, style, "end")
 
 
-def _legend(found: Fit) -> Iterator[str]:
+def _legend(fit: Fit) -> Iterator[str]:
     x = 16
     entries = [(f"p{index}", name) for index, (_, name, _) in enumerate(TERMS)]
-    if found.card.free_mib < found.card.usable_mib:
-        entries.append(("taken", "others and floor"))
+    if fit.card.free_mib < fit.card.usable_mib:
+        entries.append(("taken", "tenants and floor"))
     for style, name in entries:
         yield f'<rect class="{style}" x="{x}" y="48" width="12" height="12" rx="2"/>'
         yield text(x + 18, 59, name, "soft")
@@ -138,10 +140,10 @@ def _grid(usable_mib: int, widest: float, scale: float, bottom: float) -> Iterat
     yield text(x, bottom + 36, f"the card: {usable_mib} MiB", "soft", "middle")
 
 
-def _description(found: Fit) -> str:
+def _description(fit: Fit) -> str:
     parts = [
-        f"{' + '.join(names)}: {sum(each.total_mib for each in all_vram):.0f}, "
-        + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} too many.")
-        for names, all_vram, spare in _rows(found)
+        f"{' + '.join(names)}: {sum(vram.total_mib for vram in all_vram):.0f}, "
+        + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} over.")
+        for names, all_vram, spare in _rows(fit)
     ]
-    return f"Stacked bars in MiB against {found.card.share}. {' '.join(parts)}"
+    return f"Stacked bars in MiB against {fit.card.share}. {' '.join(parts)}"

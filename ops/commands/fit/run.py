@@ -70,7 +70,7 @@ class SetFit:
     @property
     def total_mib(self) -> float:
         """All that they take together."""
-        return sum(each.total_mib for each in self.vram)
+        return sum(vram.total_mib for vram in self.vram)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +107,10 @@ def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fi
     except ConfigError as error:
         problem = str(error)
     sets = _sets(models, residency, node)
-    together = max([1, *(len(each.models) for each in sets if each.reachable)])
+    together = max([1, *(len(model_set.models) for model_set in sets if model_set.reachable)])
     return Fit(
         card=card,
-        models=tuple(_model(each, node.machine) for each in models),
+        models=tuple(_model(locked, node.machine) for locked in models),
         sets=sets,
         disk_bytes=disk_bytes(models),
         disk_limit_bytes=node.storage_size_gib * GIB,
@@ -140,8 +140,10 @@ def assume(
     if what_if.usable_mib is not None:
         node = replace(node, card=replace(node.card, usable_mib=what_if.usable_mib))
     changed = tuple(
-        _assume_model(each, what_if, lock) if what_if.model in (None, each.model.id) else each
-        for each in models
+        _assume_model(locked, what_if, lock)
+        if what_if.model in (None, locked.model.id)
+        else locked
+        for locked in models
     )
     return changed, node
 
@@ -159,15 +161,16 @@ def _assume_model(locked: LockedModel, what_if: WhatIf, lock: Lock) -> LockedMod
     if locked.projector is None:
         if what_if.model is None:
             return locked
-        raise OpsError(f"model {model.id!r} has no projector; leave --projector out")
+        raise OpsError(f"model {model.id!r} has no projector; omit --projector")
     model = replace(model, projector=what_if.projector)
     for file in lock[model.id]:
         if file.role == "mmproj" and file.quantisation == what_if.projector:
             return replace(locked, model=model, projector=file)
     if what_if.projector != "Q8_0" or locked.projector.quantisation not in ("F16", "BF16"):
         raise OpsError(
-            f"model {model.id!r}: the lock names no {what_if.projector} projector; only Q8_0 is "
-            "estimated, from F16 or BF16; ask for it in the registry and run `python -m ops lock`"
+            f"model {model.id!r}: models.lock.json has no {what_if.projector} projector; only "
+            "Q8_0 can be estimated, from F16 or BF16. Set it in the registry and run "
+            "`python -m ops lock`"
         )
     header = locked.projector_header
     assert isinstance(header, ProjectorHeader)  # noqa: S101 - there is a projector.
@@ -193,16 +196,16 @@ def _model(locked: LockedModel, machine: Machine) -> ModelFit:
 
 
 def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> tuple[SetFit, ...]:
-    vram = {each.model.id: resident(each, node.machine) for each in models}
+    vram = {locked.model.id: resident(locked, node.machine) for locked in models}
     reachable = True
     if isinstance(residency, NamedSets):
-        found: Sets = tuple(each for each in residency.sets if set(each) <= set(vram))
+        sets: Sets = tuple(ids for ids in residency.sets if set(ids) <= set(vram))
     else:
         try:
-            found = resident_sets(models, AsManyAsFit(), node.machine)
+            sets = resident_sets(models, AsManyAsFit(), node.machine)
             reachable = isinstance(residency, AsManyAsFit)
             if reachable:
-                found = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
+                sets = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
         except ConfigError:
             # Too many models to try all sets; with AsManyAsFit the check above has said so.
             return ()
@@ -210,8 +213,8 @@ def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> 
         SetFit(
             models=ids,
             reachable=reachable,
-            vram=tuple(vram[each] for each in ids),
-            spare_mib=node.card.free_mib - sum(vram[each].total_mib for each in ids),
+            vram=tuple(vram[model_id] for model_id in ids),
+            spare_mib=node.card.free_mib - sum(vram[model_id].total_mib for model_id in ids),
         )
-        for ids in found
+        for ids in sets
     )

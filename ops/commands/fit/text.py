@@ -50,8 +50,8 @@ def _spare(load: ModelFit | SetFit) -> Line:
     return (Styled(f"{load.spare_mib:.0f}", "red" if load.spare_mib < 0 else "green"),)
 
 
-def _names(together: SetFit) -> Line:
-    return (" + ".join(together.models),)
+def _names(model_set: SetFit) -> Line:
+    return (" + ".join(model_set.models),)
 
 
 _TAKEN = (_Column("total", _total), _Column("spare", _spare))
@@ -73,88 +73,90 @@ def _table(columns: tuple[_Column, ...], loads: Iterable[ModelFit | SetFit]) -> 
     )
 
 
-def show_fit(console: Console, found: Fit) -> None:
+def show_fit(console: Console, fit: Fit) -> None:
     """Show each model and set as a bar against the card, in MiB."""
-    bar = _Column("", lambda load: _bar(found.card, load), is_number=False)
+    bar = _Column("", lambda load: _bar(fit.card, load), is_number=False)
     show_table(
         console,
-        _table((*_MODEL_COLUMNS, bar), found.models),
-        title=f"Each model alone on {found.card.share}; all in MiB",
+        _table((*_MODEL_COLUMNS, bar), fit.models),
+        title=f"Each model alone on {fit.card.share}; all in MiB",
     )
     columns = (_Column("models", _names, is_number=False), *_TAKEN, bar)
     for reachable, heading in ((True, "Together"), (False, "Would fit together")):
-        sets = [each for each in found.sets if each.reachable is reachable]
+        sets = [model_set for model_set in fit.sets if model_set.reachable is reachable]
         if sets:
             show_table(console, _table(columns, sets), title=f"\n{heading}")
-    console.print(f"\n{node_line(found)}", highlight=False, soft_wrap=True)
-    if any(each.estimated for each in found.models):
-        console.print("~ estimated: the lock does not name that projector", soft_wrap=True)
+    console.print(f"\n{node_line(fit)}", highlight=False, soft_wrap=True)
+    if any(model.estimated for model in fit.models):
+        console.print("~ estimated: models.lock.json does not have that projector", soft_wrap=True)
 
 
-def node_line(found: Fit) -> str:
+def node_line(fit: Fit) -> str:
     """Say what disk and host memory there is for what."""
     return (
-        f"Volume: {found.disk_bytes / GIB:.1f} of {found.disk_limit_bytes / GIB:.0f} GiB while "
-        f"the largest model is replaced. Host memory: {found.host_memory_mib / 1024:.1f} of "
-        f"{found.host_memory_limit_mib / 1024:.0f} GiB while it loads."
+        f"Volume: {fit.disk_bytes / GIB:.1f} of {fit.disk_limit_bytes / GIB:.0f} GiB while "
+        f"the largest model is replaced. Host memory: {fit.host_memory_mib / 1024:.1f} of "
+        f"{fit.host_memory_limit_mib / 1024:.0f} GiB while it loads."
     )
 
 
-def as_markdown(found: Fit) -> str:
+def as_markdown(fit: Fit) -> str:
     """Write the fit for a pull request."""
-    verdict = "It fits." if found.problem is None else f"**Does not fit:** {found.problem}"
+    verdict = "It fits." if fit.problem is None else f"**Does not fit:** {fit.problem}"
     lines = [
-        f"{verdict} Each model alone on {found.card.share}; all in MiB:",
+        f"{verdict} Each model alone on {fit.card.share}; all in MiB:",
         "",
-        *table_lines(_table(_MODEL_COLUMNS, found.models)),
+        *table_lines(_table(_MODEL_COLUMNS, fit.models)),
     ]
-    if found.sets:
+    if fit.sets:
         may_be = _Column(
-            "may be", lambda of: ("yes" if of.reachable else "no: RESIDENCY",), is_number=False
+            "may be resident",
+            lambda model_set: ("yes" if model_set.reachable else "no: RESIDENCY",),
+            is_number=False,
         )
-        columns = (_Column("together", _names, is_number=False), may_be, *_TAKEN)
-        lines += ["", *table_lines(_table(columns, found.sets))]
-    return "\n".join([*lines, "", node_line(found)]) + "\n"
+        columns = (_Column("models", _names, is_number=False), may_be, *_TAKEN)
+        lines += ["", *table_lines(_table(columns, fit.sets))]
+    return "\n".join([*lines, "", node_line(fit)]) + "\n"
 
 
-def as_json(found: Fit) -> dict[str, Any]:
+def as_json(fit: Fit) -> dict[str, Any]:
     """Write the fit for a program; every number with its unit in its name."""
     return {
-        "fits": found.problem is None,
-        "problem": found.problem,
+        "fits": fit.problem is None,
+        "problem": fit.problem,
         "card": {
-            "product": found.card.product,
-            "usable_mib": found.card.usable_mib,
-            "floor_mib": found.card.floor_mib,
-            "co_tenants": [asdict(each) for each in found.card.co_tenants],
-            "free_mib": found.card.free_mib,
+            "product": fit.card.product,
+            "usable_mib": fit.card.usable_mib,
+            "floor_mib": fit.card.floor_mib,
+            "co_tenants": [asdict(tenant) for tenant in fit.card.co_tenants],
+            "free_mib": fit.card.free_mib,
         },
         "models": [
             {
-                "id": each.id,
-                "context": each.context,
-                "kv_cache_type": each.kv_cache_type,
-                "projector": each.projector,
-                "projector_estimated": each.estimated,
-                "vram_mib": {name: round(mib, 2) for name, mib in asdict(each.vram).items()},
-                "total_mib": round(each.total_mib, 2),
-                "spare_mib": round(each.spare_mib, 2),
+                "id": model.id,
+                "context": model.context,
+                "kv_cache_type": model.kv_cache_type,
+                "projector": model.projector,
+                "projector_estimated": model.estimated,
+                "vram_mib": {name: round(mib, 2) for name, mib in asdict(model.vram).items()},
+                "total_mib": round(model.total_mib, 2),
+                "spare_mib": round(model.spare_mib, 2),
             }
-            for each in found.models
+            for model in fit.models
         ],
         "sets": [
             {
-                "models": list(each.models),
-                "reachable": each.reachable,
-                "total_mib": round(each.total_mib, 2),
-                "spare_mib": round(each.spare_mib, 2),
+                "models": list(model_set.models),
+                "reachable": model_set.reachable,
+                "total_mib": round(model_set.total_mib, 2),
+                "spare_mib": round(model_set.spare_mib, 2),
             }
-            for each in found.sets
+            for model_set in fit.sets
         ],
-        "volume": {"needed_bytes": found.disk_bytes, "size_bytes": found.disk_limit_bytes},
+        "volume": {"needed_bytes": fit.disk_bytes, "size_bytes": fit.disk_limit_bytes},
         "host_memory": {
-            "needed_mib": round(found.host_memory_mib, 1),
-            "limit_mib": found.host_memory_limit_mib,
+            "needed_mib": round(fit.host_memory_mib, 1),
+            "limit_mib": fit.host_memory_limit_mib,
         },
     }
 

@@ -19,17 +19,17 @@ from ops.terraform.synth import STACK
 Json = dict[str, Any]
 
 
-def as_json(found: Comparison) -> Json:
+def as_json(comparison: Comparison) -> Json:
     """Write a comparison for a program."""
-    actions = Counter(each.action for each in found.objects)
+    actions = Counter(change.action for change in comparison.objects)
     compared: Json = {
-        "sentence": _text(sentence(found)),
+        "sentence": _text(sentence(comparison)),
         "counts": {
             VERBS[action]: actions[action] for action in ("create", "update", "replace", "delete")
         },
-        "deploy_refuses": [each.address for each in found.named_only],
+        "deploy_refuses": [change.address for change in comparison.named_only],
     }
-    real = None if found.refreshed is None else found.refreshed.verdict
+    real = None if comparison.refreshed is None else comparison.refreshed.verdict
     headline = (
         compared
         if real is None
@@ -42,44 +42,44 @@ def as_json(found: Comparison) -> Json:
         "stack": STACK,
         **headline,
         "comparison": compared,
-        "changes": found.differs,
-        "problem": found.problem,
+        "changes": comparison.differs,
+        "problem": comparison.problem,
         "base": {
-            "commit": found.base.commit,
-            "name": found.base.name,
-            "problem": found.base_problem,
+            "commit": comparison.base.commit,
+            "name": comparison.base.name,
+            "problem": comparison.base_problem,
         },
-        "pod_restarts": any(each.restarts for each in found.objects),
-        "terraform_refuses": bool(found.refused),
-        "objects": [_object(each) for each in found.objects],
-        "settings": [_field(each.parts, each.path, each.before, each.after)
-                     for each in found.settings],
-        "no_longer_protected": list(found.unprotected),
-        "models": None if found.models is None else [
+        "pod_restarts": any(change.restarts for change in comparison.objects),
+        "terraform_refuses": bool(comparison.refused),
+        "objects": [_object(change) for change in comparison.objects],
+        "settings": [_field(field.parts, field.path, field.before, field.after)
+                     for field in comparison.settings],
+        "no_longer_protected": list(comparison.unprotected),
+        "models": None if comparison.models is None else [
             {
-                "id": each.id,
-                "action": each.action,
-                "was": each.was,
-                "size_bytes": each.size_bytes,
+                "id": model.id,
+                "action": model.action,
+                "was": model.was,
+                "size_bytes": model.size_bytes,
                 "fields": [
                     _field(field.name.split("."), field.name, field.before, field.after)
-                    for field in each.fields
+                    for field in model.fields
                 ],
             }
-            for each in found.models
+            for model in comparison.models
         ],
-        "files": None if found.files is None else {
-            "download": [asdict(each) for each in found.files.download],
-            "free": [asdict(each) for each in found.files.free],
-            "download_bytes": found.files.download_bytes,
-            "download_s": round(found.files.download_bytes / (found.rate_mb_s * 1e6), 1),
-            "free_bytes": found.files.free_bytes,
-            "rate_mb_s": found.rate_mb_s,
+        "files": None if comparison.files is None else {
+            "download": [asdict(file) for file in comparison.files.download],
+            "free": [asdict(file) for file in comparison.files.free],
+            "download_bytes": comparison.files.download_bytes,
+            "download_s": round(comparison.files.download_bytes / (comparison.rate_mb_s * 1e6), 1),
+            "free_bytes": comparison.files.free_bytes,
+            "rate_mb_s": comparison.rate_mb_s,
         },
-        "front_end_diff": list(found.front_end),
-        "budget": None if found.budget is None
-        else asdict(found.budget) | {"spare_mib": found.budget.spare_mib},
-        "cluster": None if found.refreshed is None else _cluster(found.refreshed),
+        "front_end_diff": list(comparison.front_end),
+        "budget": None if comparison.budget is None
+        else asdict(comparison.budget) | {"spare_mib": comparison.budget.spare_mib},
+        "cluster": None if comparison.refreshed is None else _cluster(comparison.refreshed),
     }  # fmt: skip
     redacted: Json = redact_all(shown)
     return redacted
@@ -90,10 +90,13 @@ def _cluster(refreshed: Refreshed) -> Json:
     return {
         "is_whole": verdict.is_whole,
         "refused": [
-            {"address": each.change.address, "reason": each.reason} for each in verdict.refused
+            {"address": refused.change.address, "reason": refused.reason}
+            for refused in verdict.refused
         ],
-        "changes": [{"address": each.address, "action": each.action} for each in verdict.planned],
-        "disagreements": [asdict(each) for each in refreshed.disagreements],
+        "changes": [
+            {"address": change.address, "action": change.action} for change in verdict.planned
+        ],
+        "disagreements": [asdict(disagreement) for disagreement in refreshed.disagreements],
     }
 
 
@@ -106,11 +109,11 @@ def _object(change: ObjectChange) -> Json:
         "action": change.action,
         "terraform_refuses": change.refused,
         "fields": [
-            _field(each.parts, each.kubernetes_path, each.before, each.after)
-            for each in change.fields
+            _field(field.parts, field.kubernetes_path, field.before, field.after)
+            for field in change.fields
         ],
-        "forced_by": [each.kubernetes_path for each in change.forced_by],
-        "restarts_pod_by": [each.kubernetes_path for each in change.restarts],
+        "forced_by": [field.kubernetes_path for field in change.forced_by],
+        "restarts_pod_by": [field.kubernetes_path for field in change.restarts],
     }
 
 

@@ -47,7 +47,7 @@ class Budget:
     @property
     def spare_mib(self) -> float | None:
         """The least that is spare of the card, over models and the sets that may happen."""
-        spare = [each.spare_mib for each in self.loads if each.spare_mib is not None]
+        spare = [load.spare_mib for load in self.loads if load.spare_mib is not None]
         return min(spare, default=None)
 
 
@@ -80,11 +80,11 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
 
 def _totals(fit: Fit) -> dict[tuple[str, ...], tuple[float, float]]:
     """Each model alone, then the sets that may happen: MiB taken and spare."""
-    alone = {(each["id"],): (each["total_mib"], each["spare_mib"]) for each in fit["models"]}
+    alone = {(model["id"],): (model["total_mib"], model["spare_mib"]) for model in fit["models"]}
     return alone | {
-        tuple(each["models"]): (each["total_mib"], each["spare_mib"])
-        for each in fit["sets"]
-        if each["reachable"]
+        tuple(model_set["models"]): (model_set["total_mib"], model_set["spare_mib"])
+        for model_set in fit["sets"]
+        if model_set["reachable"]
     }
 
 

@@ -22,7 +22,8 @@ def plan(
         str | None,
         typer.Option(
             "--base",
-            help="A git revision; left out: the merge base with main or origin/main.",
+            help="Compare with this git revision (default: the merge base with main or "
+            "origin/main).",
             show_default=False,
         ),
     ] = None,
@@ -32,7 +33,8 @@ def plan(
         Path | None,
         typer.Option(
             "--report",
-            help="Also write plan.md, comment.md (below 60,000 bytes) and plan.json here.",
+            help="Also write plan.md, comment.md (below 60,000 bytes) and plan.json into this "
+            "directory.",
             show_default=False,
         ),
     ] = None,
@@ -40,17 +42,18 @@ def plan(
         bool,
         typer.Option(
             "--refresh",
-            help="Also ask Terraform (PG_CONN_STR, KUBE_CONFIG_PATH, KUBE_CTX); takes no lock.",
+            help="Also run Terraform's own plan, without its lock (needs PG_CONN_STR, "
+            "KUBE_CONFIG_PATH and KUBE_CTX).",
         ),
     ] = False,
     rate_mb_s: Annotated[
-        float, typer.Option("--rate-mb-s", min=0.1, help="How fast files download, in MB/s.")
+        float, typer.Option("--rate-mb-s", min=0.1, help="Assume this download rate, in MB/s.")
     ] = 50,
 ) -> None:
-    """Show what a merge of the working tree would do: exit code 0 nothing, 2 something, 1 error.
+    """Show what merging the working tree would change. Exit code: 0 nothing, 2 something, 1 error.
 
-    Without --refresh it needs no cluster and no secret: both revisions are synthesized and
-    compared.
+    Without --refresh it needs no cluster and no secret: it synthesizes both revisions and
+    compares them.
 
     Example: `python -m ops plan --base origin/main --markdown`
     """
@@ -64,16 +67,16 @@ def plan(
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
     with ended_by_signals():
-        found = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
-    shown = document(found)
+        comparison = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
+    whole = document(comparison)
     if report is not None:
-        write_report(report, found, shown)
+        write_report(report, comparison, whole)
     if as_json:
-        typer.echo(json.dumps(to_json(found), indent=2))
+        typer.echo(json.dumps(to_json(comparison), indent=2))
     elif as_markdown:
-        typer.echo(markdown.as_markdown(shown), nl=False)
+        typer.echo(markdown.as_markdown(whole), nl=False)
     else:
-        on_terminal.show_plan(CONSOLE, shown)
-    if found.problem is not None:
-        raise OpsError(redacted_line(found.problem))
-    raise typer.Exit(2 if found.differs else 0)
+        on_terminal.show_plan(CONSOLE, whole)
+    if comparison.problem is not None:
+        raise OpsError(redacted_line(comparison.problem))
+    raise typer.Exit(2 if comparison.differs else 0)

@@ -64,17 +64,17 @@ class Comparison:
     @property
     def refused(self) -> tuple[ObjectChange, ...]:
         """The objects for which Terraform refuses the whole plan."""
-        return tuple(each for each in self.objects if each.refused)
+        return tuple(change for change in self.objects if change.refused)
 
     @property
     def named_only(self) -> tuple[ObjectChange, ...]:
         """The objects that Terraform would remove, and `ops deploy` only where they are named."""
         return tuple(
-            each
-            for each in self.objects
-            if each.kind in NAMED_ONLY
-            and each.action in ("replace", "delete")
-            and not each.refused
+            change
+            for change in self.objects
+            if change.kind in NAMED_ONLY
+            and change.action in ("replace", "delete")
+            and not change.refused
         )
 
 
@@ -107,18 +107,18 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
 
 def _front_end(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     old, new = _configuration(before), _configuration(after)
-    found: list[str] = []
+    diffs: list[str] = []
     for key in sorted({*old, *new}):
-        was, now = (lines(each[key]) if key in each else [] for each in (old, new))
+        was, now = (lines(texts[key]) if key in texts else [] for texts in (old, new))
         diff = list(difflib.unified_diff(was, now, f"base/{key}", f"head/{key}", lineterm=""))
         if not diff and old.get(key) != new.get(key):
-            diff = [f"only what is kept secret differs in {key}"]
-        found += diff
-    return tuple(found)
+            diff = [f"only redacted values differ in {key}"]
+        diffs += diff
+    return tuple(diffs)
 
 
 def _configuration(document: dict[str, Any]) -> dict[str, str]:
-    for each in document.get("resource", {}).get("kubernetes_config_map_v1", {}).values():
-        if each["metadata"]["name"] == ENDPOINT_DEPLOYMENT:
-            return {key: unescaped(text) for key, text in each["data"].items()}
+    for config_map in document.get("resource", {}).get("kubernetes_config_map_v1", {}).values():
+        if config_map["metadata"]["name"] == ENDPOINT_DEPLOYMENT:
+            return {key: unescaped(text) for key, text in config_map["data"].items()}
     return {}

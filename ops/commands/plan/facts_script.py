@@ -18,20 +18,20 @@ Facts = dict[str, Any]
 
 def main() -> None:
     """Print the facts."""
-    found: Facts = {}
+    facts: Facts = {}
     unknown: dict[str, str] = {}
     for name, read in (("models", _models), ("fit", _fit)):
         try:
-            found[name] = read()
+            facts[name] = read()
         except Exception as error:
             unknown[name] = f"{type(error).__name__}: {error}"
-    json.dump(found | {"unknown": unknown}, sys.stdout)
+    json.dump(facts | {"unknown": unknown}, sys.stdout)
 
 
 def _models() -> list[Facts]:
     return [
         {
-            "fields": _plain(each.model),
+            "fields": _plain(locked.model),
             "files": [
                 {
                     name: getattr(file, name)
@@ -45,10 +45,10 @@ def _models() -> list[Facts]:
                         "sha256",
                     )
                 }
-                for file in each.files
+                for file in locked.files
             ],
         }
-        for each in _locked()
+        for locked in _locked()
     ]
 
 
@@ -87,9 +87,9 @@ def _plain(value: Any) -> Any:
         fields = dataclasses.fields(value)
         return {field.name: _plain(getattr(value, field.name)) for field in fields}
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(member) for member in value]
     return value
 
 

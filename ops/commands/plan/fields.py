@@ -46,8 +46,8 @@ def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldC
         after: The same one later.
     """
     old, new = (
-        {key: value for key, value in each.items() if key not in _NOT_OF_THE_OBJECT}
-        for each in (before, after)
+        {key: value for key, value in resource.items() if key not in _NOT_OF_THE_OBJECT}
+        for resource in (before, after)
     )
     return tuple(_changes(old, new, (), ""))
 
@@ -96,15 +96,22 @@ def _is_list(value: Any) -> bool:
 
 def _items(before: Any, after: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Both sides as members with keys, where they are blocks; one that is missing has none."""
-    present = [each for each in (before, after) if is_given(each)]
+    present = [side for side in (before, after) if is_given(side)]
     if not present:
         return None, None
-    if all(isinstance(each, dict) for each in present):
+    if all(isinstance(side, dict) for side in present):
         return before or {}, after or {}
-    lists = [[each] if isinstance(each, dict) else each for each in present]
-    if not all(_is_list(each) for each in lists):
+    lists = [[side] if isinstance(side, dict) else side for side in present]
+    if not all(_is_list(side) for side in lists):
         return None, None
-    name = next((each for each in _NAMES if all(_names_all(each, items) for items in lists)), None)
+    name = next(
+        (
+            candidate
+            for candidate in _NAMES
+            if all(_names_all(candidate, items) for items in lists)
+        ),
+        None,
+    )
     old, new = _keyed(before, name), _keyed(after, name)
     return old, _under_old_names(old, new)
 

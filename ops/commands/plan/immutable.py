@@ -93,7 +93,7 @@ def forces_replacement(resource_type: str, change: FieldChange) -> bool:
     if resource_type == "kubernetes_persistent_volume_claim_v1" and change.path == _STORAGE:
         before, after = quantity(change.before), quantity(change.after)
         return before is not None and after is not None and after < before
-    return any(_covers(each, change) for each in IMMUTABLE.get(resource_type, ()))
+    return any(_covers(path, change) for path in IMMUTABLE.get(resource_type, ()))
 
 
 def _covers(entry: str, change: FieldChange) -> bool:

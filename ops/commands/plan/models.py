@@ -56,12 +56,12 @@ class Files:
     @property
     def download_bytes(self) -> int:
         """Bytes that the download Job fetches, where the volume holds what the base names."""
-        return sum(each.size_bytes for each in self.download)
+        return sum(file.size_bytes for file in self.download)
 
     @property
     def free_bytes(self) -> int:
         """Bytes that the upkeep prunes after its grace."""
-        return sum(each.size_bytes for each in self.free)
+        return sum(file.size_bytes for file in self.free)
 
 
 def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
@@ -70,31 +70,33 @@ def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
     A model under a new id with the same files is a renamed one: nothing is downloaded.
     """
     old, new = _by_id(before), _by_id(after)
-    gone = [each for each in old if each not in new]
-    found = []
+    gone = [model_id for model_id in old if model_id not in new]
+    changes = []
     for model_id, model in new.items():
         was = model_id
         if model_id not in old:
-            was = next((each for each in gone if _digests(old[each]) == _digests(model)), "")
+            was = next(
+                (model_id for model_id in gone if _digests(old[model_id]) == _digests(model)), ""
+            )
             if not was:
                 fields = _fields({"fields": {}, "files": []}, model, only=_INTRODUCED)
-                found.append(_change(model_id, "added", model, fields=fields))
+                changes.append(_change(model_id, "added", model, fields=fields))
                 continue
             gone.remove(was)
         fields = _fields(old[was], model)
         if was != model_id or fields:
             action: Action = "changed" if was == model_id else "renamed"
-            found.append(_change(model_id, action, model, was=was, fields=fields))
-    found += [_change(each, "removed", old[each]) for each in gone]
-    return tuple(found)
+            changes.append(_change(model_id, action, model, was=was, fields=fields))
+    changes += [_change(model_id, "removed", old[model_id]) for model_id in gone]
+    return tuple(changes)
 
 
 def file_changes(before: Models, after: Models) -> Files:
     """Say which files only one of two registries names."""
     old, new = _files(before), _files(after)
     return Files(
-        download=tuple(new[each] for each in new if each not in old),
-        free=tuple(old[each] for each in old if each not in new),
+        download=tuple(new[sha256] for sha256 in new if sha256 not in old),
+        free=tuple(old[sha256] for sha256 in old if sha256 not in new),
     )
 
 
@@ -116,7 +118,7 @@ def _change(
 
 
 def _by_id(models: Models) -> dict[str, dict[str, Any]]:
-    return {str(each["fields"]["id"]): each for each in models}
+    return {str(model["fields"]["id"]): model for model in models}
 
 
 def _digests(model: dict[str, Any]) -> set[tuple[str, str]]:
@@ -136,16 +138,16 @@ def _fields(
 
 def _flat(model: dict[str, Any]) -> dict[str, Any]:
     """Write each field under one name: `sampling.top_p`, `mmproj.sha256`; the id is none."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in model["fields"].items():
         if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": each for inner, each in value.items()}
+            flat |= {f"{name}.{inner}": member for inner, member in value.items()}
         elif name != "id":
-            found[name] = value
+            flat[name] = value
     for file in model["files"]:
         names = ("name", "revision", "size_bytes", "sha256")
-        found |= {f"{file['role']}.{name}": file[name] for name in names}
-    return found
+        flat |= {f"{file['role']}.{name}": file[name] for name in names}
+    return flat
 
 
 def _files(models: Models) -> dict[str, FileChange]:

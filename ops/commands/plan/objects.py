@@ -42,7 +42,9 @@ class ObjectChange:
         """What of a Deployment's pods changes, so that they start anew."""
         if self.kind != "Deployment" or self.action != "update":
             return ()
-        return tuple(each for each in self.fields if f"{each.path}.".startswith(f"{_TEMPLATE}."))
+        return tuple(
+            field for field in self.fields if f"{field.path}.".startswith(f"{_TEMPLATE}.")
+        )
 
 
 def object_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[ObjectChange, ...]:
@@ -65,7 +67,10 @@ def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Fiel
     if not before:
         return ()
     names = ("terraform", "provider", "variable", "output", "data", "removed")
-    old, new = ({name: each[name] for name in names if name in each} for each in (before, after))
+    old, new = (
+        {name: document[name] for name in names if name in document}
+        for document in (before, after)
+    )
     return field_changes(old, new)
 
 
@@ -90,14 +95,14 @@ def _changes(
             continue
         ignored = _ignored(new)
         fields = tuple(
-            each
-            for each in field_changes(old, new)
-            if not any(f"{each.path}.".startswith(f"{path}.") for path in ignored)
+            field
+            for field in field_changes(old, new)
+            if not any(f"{field.path}.".startswith(f"{path}.") for path in ignored)
         )
         if not fields:
             continue
         resource_type = address.split(".")[0]
-        forced_by = tuple(each for each in fields if forces_replacement(resource_type, each))
+        forced_by = tuple(field for field in fields if forces_replacement(resource_type, field))
         action = "replace" if forced_by else "update"
         yield _change(address, old, new, action, fields=fields, forced_by=forced_by)
 

@@ -71,28 +71,32 @@ def disagreements(
         predicted: From the two syntheses.
         real: From Terraform, those that stay as they are included.
     """
-    by_address = {each.address: each for each in real if each.action != "no-op"}
-    expected = {each.address: each for each in predicted}
+    by_address = {change.address: change for change in real if change.action != "no-op"}
+    expected = {change.address: change for change in predicted}
     for address, change in by_address.items():
         prediction = expected.get(address)
         paths = changed_paths(change) if change.action in ("update", "replace") else {}
         if prediction is None:
             yield _disagreement(change, _unasked(change.action), tuple(paths.values()))
             continue
-        known = {each.path for each in prediction.fields}
+        known = {change.path for change in prediction.fields}
         extra = tuple(
-            shown for path, shown in paths.items() if not any(_touch(path, it) for it in known)
+            kubernetes_path
+            for path, kubernetes_path in paths.items()
+            if not any(_touch(path, field) for field in known)
         )
         if change.action != prediction.action:
-            said = f"this branch would {prediction.action} it, Terraform would {change.action} it"
-            yield _disagreement(change, said, extra)
+            reason = (
+                f"this branch would {prediction.action} it, Terraform would {change.action} it"
+            )
+            yield _disagreement(change, reason, extra)
         elif extra:
-            said = "also differs in the cluster where this branch does not touch it"
-            yield _disagreement(change, said, extra)
+            reason = "also differs in the cluster where this branch does not touch it"
+            yield _disagreement(change, reason, extra)
     for address, prediction in expected.items():
         if address not in by_address:
             yield _disagreement(
-                prediction, "this branch changes it, but the cluster already is so"
+                prediction, "this branch changes it, but the cluster already has the change"
             )
 
 

@@ -38,41 +38,41 @@ def find_base(root: Path, asked: str | None) -> Revision:
     """
     if _git(root, "rev-parse", "--is-inside-work-tree") is None:
         raise OpsError(
-            f"{root} is no git repository, so there is no base to compare with; "
-            "run this in a clone (`git clone`)"
+            f"{root} is not a git repository, so it has no base to compare with. Run this in a "
+            "clone (`git clone`)"
         )
     is_shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
     if asked is not None:
         commit = _commit(root, asked)
         if commit is None:
-            remedy = f"run `{_FETCH}`" if is_shallow else "run `git fetch origin`, or `git log`"
+            remedy = f"Run `{_FETCH}`" if is_shallow else "Run `git fetch origin` or `git log`"
             raise OpsError(
-                f"--base is {redacted_line(repr(asked))}; allowed: a revision that is in this "
-                f"clone; {remedy}"
+                f"--base is {redacted_line(repr(asked))}; expected a revision of this clone. "
+                f"{remedy}"
             )
         return Revision(commit=commit, name=asked)
-    found = [each for trunk in _TRUNKS if (each := _merge_base(root, trunk)) is not None]
-    if found:
+    bases = [base for trunk in _TRUNKS if (base := _merge_base(root, trunk)) is not None]
+    if bases:
         # On a main with commits that are not pushed HEAD is its own base: they are what is asked.
         head = _commit(root, "HEAD")
-        return next((each for each in found if each.commit != head), found[0])
+        return next((base for base in bases if base.commit != head), bases[0])
     if is_shallow:
         raise OpsError(
-            f"this clone is shallow and lacks the merge base with main; run `{_FETCH}`, or name "
-            "a base that is here (--base HEAD^1)"
+            f"this clone is shallow and lacks the merge base with main. Run `{_FETCH}`, or pass "
+            "a base of this clone (--base HEAD^1)"
         )
     raise OpsError(
-        "there is no branch main or origin/main that shares a commit with HEAD; "
-        "run `git fetch origin main:refs/remotes/origin/main`, or pass --base"
+        "no branch main or origin/main shares a commit with HEAD. "
+        "Run `git fetch origin main:refs/remotes/origin/main`, or pass --base"
     )
 
 
 def _merge_base(root: Path, trunk: str) -> Revision | None:
     if _commit(root, trunk) is None:
         return None
-    found = _git(root, "merge-base", "HEAD", trunk)
+    commit = _git(root, "merge-base", "HEAD", trunk)
     name = trunk.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-    return None if found is None else Revision(commit=found, name=f"merge base with {name}")
+    return None if commit is None else Revision(commit=commit, name=f"merge base with {name}")
 
 
 def unpack(root: Path, revision: Revision, directory: Path) -> None:
@@ -99,7 +99,7 @@ def unpack(root: Path, revision: Revision, directory: Path) -> None:
             if result.returncode:
                 raise OpsError(
                     f"base {revision.commit[:12]} cannot be unpacked "
-                    f"({redacted_line(result.stderr.strip())}); if this is a partial or shallow "
+                    f"({redacted_line(result.stderr.strip())}). If this is a partial or shallow "
                     f"clone, run `{_FETCH}`"
                 )
 
@@ -116,7 +116,7 @@ def _git(root: Path, *words: str) -> str | None:
             ["git", *words], cwd=root, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise OpsError("git is not on PATH; install it") from error
+        raise OpsError("git is not on PATH. Install it") from error
     except ValueError:
         return None
     return result.stdout.strip() if result.returncode == 0 else None

@@ -42,15 +42,15 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
             old = threads.submit(read_side, tree, work / "base.out")
             new = threads.submit(read_side, root, work / "head.out")
             before, after = old.result(), new.result()
-        found = compare(before, after, revision=revision, rate_mb_s=rate_mb_s)
+        comparison = compare(before, after, revision=revision, rate_mb_s=rate_mb_s)
         if not refresh or after.synthesized is None:
-            return found
+            return comparison
         verdict = real_verdict(after.synthesized)
-    differing = tuple(disagreements(found.objects, verdict.changes))
-    return replace(found, refreshed=Refreshed(verdict=verdict, disagreements=differing))
+    differing = tuple(disagreements(comparison.objects, verdict.changes))
+    return replace(comparison, refreshed=Refreshed(verdict=verdict, disagreements=differing))
 
 
-def write_report(directory: Path, found: Comparison, document: Document) -> None:
+def write_report(directory: Path, comparison: Comparison, document: Document) -> None:
     """Write plan.md, whole; comment.md, short enough for one; and plan.json.
 
     Raises:
@@ -59,7 +59,7 @@ def write_report(directory: Path, found: Comparison, document: Document) -> None
     texts = {
         "plan.md": as_markdown(document),
         "comment.md": as_comment(document),
-        "plan.json": json.dumps(as_json(found), indent=2) + "\n",
+        "plan.json": json.dumps(as_json(comparison), indent=2) + "\n",
     }
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)

@@ -29,18 +29,18 @@ from ops.terraform.changes import VERBS
 from ops.terraform.plan_document import TONES, terraform_document
 
 
-def document(found: Comparison) -> Document:
+def document(comparison: Comparison) -> Document:
     """Write a comparison as a document."""
-    base = found.base
+    base = comparison.base
     note: Line = ("Compared with ", Value(base.commit[:12]), " (", Value(base.name), ").")
     compared = Document(
-        title=title(found),
-        sentence=sentence(found),
+        title=title(comparison),
+        sentence=sentence(comparison),
         note=note,
-        sections=tuple(_sections(found)),
-        tone=tone(found),
+        sections=tuple(_sections(comparison)),
+        tone=tone(comparison),
     )
-    return compared if found.refreshed is None else _below(found.refreshed, compared)
+    return compared if comparison.refreshed is None else _below(comparison.refreshed, compared)
 
 
 def _below(refreshed: Refreshed, compared: Document) -> Document:
@@ -57,24 +57,24 @@ def _below(refreshed: Refreshed, compared: Document) -> Document:
     return replace(real, sections=(*real.sections, own, *compared.sections))
 
 
-def _sections(found: Comparison) -> Iterator[Section]:
-    if found.base_problem is not None:
-        line: Line = ("The base does not synthesize: ", Value(found.base_problem))
+def _sections(comparison: Comparison) -> Iterator[Section]:
+    if comparison.base_problem is not None:
+        line: Line = ("The base does not synthesize: ", Value(comparison.base_problem))
         yield Section(title="Base", blocks=(Listing(lines=(line,), tone="bad"),), importance=7)
-    if found.models is None and found.problem is None:
-        lines: tuple[Line, ...] = (("Models and files are not known of the base.",),)
+    if comparison.models is None and comparison.problem is None:
+        lines: tuple[Line, ...] = (("The base's models and files are unknown.",),)
         yield Section(title="Models", blocks=(Listing(lines=lines),), importance=5)
-    elif found.models:
-        yield Section(title="Models", blocks=(_models(found.models),), importance=5)
-    if found.objects or found.settings or found.unprotected:
-        yield Section(title="Objects", blocks=tuple(_objects(found)), importance=4)
-    if found.front_end:
-        yield Section(title="Front end", blocks=(Diff(lines=found.front_end),), importance=1)
-    if found.files is not None and (found.files.download or found.files.free):
-        blocks = _files(found.files, found.rate_mb_s)
+    elif comparison.models:
+        yield Section(title="Models", blocks=(_models(comparison.models),), importance=5)
+    if comparison.objects or comparison.settings or comparison.unprotected:
+        yield Section(title="Objects", blocks=tuple(_objects(comparison)), importance=4)
+    if comparison.front_end:
+        yield Section(title="Front end", blocks=(Diff(lines=comparison.front_end),), importance=1)
+    if comparison.files is not None and (comparison.files.download or comparison.files.free):
+        blocks = _files(comparison.files, comparison.rate_mb_s)
         yield Section(title="Files", blocks=blocks, importance=2)
-    if found.budget is not None and (found.differs or found.problem is not None):
-        yield Section(title="Card and volume", blocks=_budget(found.budget), importance=3)
+    if comparison.budget is not None and (comparison.differs or comparison.problem is not None):
+        yield Section(title="Card and volume", blocks=_budget(comparison.budget), importance=3)
 
 
 def _models(changes: tuple[ModelChange, ...]) -> Table:
@@ -102,33 +102,35 @@ def _either(change: ModelChange) -> tuple[Line, Line]:
     return ((), shown) if change.action == "added" else (shown, ())
 
 
-def _objects(found: Comparison) -> Iterator[Block]:
+def _objects(comparison: Comparison) -> Iterator[Block]:
     bad: list[Line] = [
         (
-            f"Terraform refuses this plan: {each.kind} ",
-            Value(each.name),
+            f"Terraform refuses this plan: {change.kind} ",
+            Value(change.name),
             " has prevent_destroy and would be replaced.",
         )
-        for each in found.refused
+        for change in comparison.refused
     ]
     bad += [
         (
-            f"A deploy refuses to {VERBS[each.action]} {each.kind} ",
-            Value(each.name),
+            f"A deploy refuses to {VERBS[change.action]} {change.kind} ",
+            Value(change.name),
             " unless --allow-removal ",
-            Value(each.address),
+            Value(change.address),
             " names it.",
         )
-        for each in found.named_only
+        for change in comparison.named_only
     ]
-    bad += [("prevent_destroy no longer guards ", Value(each), ".") for each in found.unprotected]
+    bad += [
+        ("prevent_destroy no longer guards ", Value(name), ".") for name in comparison.unprotected
+    ]
     if bad:
         yield Listing(lines=tuple(bad), tone="bad")
-    notes = [line for each in found.objects for line in _why(each)]
+    notes = [line for change in comparison.objects for line in _why(change)]
     if notes:
         yield Listing(lines=tuple(notes))
-    rows = [row for each in found.objects for row in _object_rows(each)]
-    for index, field in enumerate(found.settings):
+    rows = [row for change in comparison.objects for row in _object_rows(change)]
+    for index, field in enumerate(comparison.settings):
         head: tuple[Line, ...] = (("change",), ("Terraform",)) if index == 0 else ((), ())
         cells = before_and_after(field.parts, field.before, field.after)
         rows.append(Row((*head, (Value(field.path),), *cells), "changed"))
@@ -142,7 +144,7 @@ def _why(change: ObjectChange) -> Iterator[Line]:
             f"The pod of {change.kind} ",
             Value(change.name),
             " restarts because of ",
-            *_joined([_reason(each.parts, each.kubernetes_path) for each in change.restarts]),
+            *_joined([_reason(field.parts, field.kubernetes_path) for field in change.restarts]),
             ".",
         )
     if change.forced_by:
@@ -150,7 +152,7 @@ def _why(change: ObjectChange) -> Iterator[Line]:
             f"{change.kind} ",
             Value(change.name),
             " is replaced: ",
-            *_joined([each.kubernetes_path for each in change.forced_by]),
+            *_joined([field.kubernetes_path for field in change.forced_by]),
             " cannot be changed in place.",
         )
 
@@ -188,9 +190,9 @@ def _files(files: Files, rate_mb_s: float) -> tuple[Block, ...]:
         time = duration(needed / (rate_mb_s * 1e6))
         lines.append((f"{size(needed)} to download: {time} at {rate_mb_s:g} MB/s.",))
     if files.free:
-        lines.append((f"{size(files.free_bytes)} that the upkeep frees after its grace.",))
-    rows = [_file("download", each, "added") for each in files.download]
-    rows += [_file("free", each, "removed") for each in files.free]
+        lines.append((f"The upkeep frees {size(files.free_bytes)} after its grace period.",))
+    rows = [_file("download", file, "added") for file in files.download]
+    rows += [_file("free", file, "removed") for file in files.free]
     table = Table(
         header=("", "file", "repository", "size"), rows=tuple(rows), numbers=frozenset({3})
     )
@@ -214,7 +216,7 @@ def _budget(budget: Budget) -> tuple[Block, ...]:
         is_bad = load.spare_mib is not None and load.spare_mib < 0
         cells: tuple[Line, ...] = (
             _separated(" + ", load.models),
-            *(() if each is None else (f"{each:.0f}",) for each in numbers),
+            *(() if mib is None else (f"{mib:.0f}",) for mib in numbers),
         )
         rows.append(Row(cells, "bad" if is_bad else ""))
     table = Table(
@@ -224,7 +226,7 @@ def _budget(budget: Budget) -> tuple[Block, ...]:
     )
     lines: list[Line] = [("Card: ", Value(budget.card), ".")]
     if budget.card_before is None:
-        lines.append(("The base's budget is not known.",))
+        lines.append(("The base's budget is unknown.",))
     elif budget.card_before != budget.card:
         lines.append(("Card before: ", Value(budget.card_before), "."))
     before, after = _extent(budget.volume_before), _extent(budget.volume)
@@ -236,22 +238,22 @@ def _budget(budget: Budget) -> tuple[Block, ...]:
 
 def _extent(extent: Extent | None) -> str:
     if extent is None:
-        return "not known"
+        return "unknown"
     return f"{size(extent.needed_bytes)} of {size(extent.size_bytes)}"
 
 
 def _disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Block]:
     if not disagreements:
-        yield Listing(lines=(("Terraform agrees with it.",),))
+        yield Listing(lines=(("Terraform agrees with the comparison.",),))
         return
     lines = [
         (
-            f"{each.kind} ",
-            Value(each.name),
-            f": {each.reason}",
-            *((": ", *_joined(list(each.fields))) if each.fields else ()),
+            f"{disagreement.kind} ",
+            Value(disagreement.name),
+            f": {disagreement.reason}",
+            *((": ", *_joined(list(disagreement.fields))) if disagreement.fields else ()),
             ".",
         )
-        for each in disagreements
+        for disagreement in disagreements
     ]
     yield Listing(lines=tuple(lines), tone="bad")

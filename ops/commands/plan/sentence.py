@@ -19,83 +19,83 @@ _VERBS: tuple[tuple[Action, str, str], ...] = (
 """Action, and its verb in the sentence for one object and for several."""
 
 
-def title(found: Comparison) -> str:
+def title(comparison: Comparison) -> str:
     """Say the plan in Terraform's four numbers."""
-    if found.problem is not None:
+    if comparison.problem is not None:
         return f"Plan for {STACK}: it does not synthesize"
-    actions = Counter(each.action for each in found.objects)
+    actions = Counter(change.action for change in comparison.objects)
     return f"Plan for {STACK}: " + ", ".join(
         f"{actions[action]} to {VERBS[action]}" for action, _, _ in _VERBS
     )
 
 
-def tone(found: Comparison) -> Tone:
+def tone(comparison: Comparison) -> Tone:
     """How bad it is."""
-    if found.problem is not None or found.refused or found.named_only:
+    if comparison.problem is not None or comparison.refused or comparison.named_only:
         return "bad"
-    return "changed" if found.differs else "added"
+    return "changed" if comparison.differs else "added"
 
 
-def sentence(found: Comparison) -> Line:
+def sentence(comparison: Comparison) -> Line:
     """Say in one sentence what a merge would do."""
-    if found.problem is not None:
-        return ("This cannot be deployed: ", Value(found.problem))
-    if not found.differs:
+    if comparison.problem is not None:
+        return ("This cannot be deployed: ", Value(comparison.problem))
+    if not comparison.differs:
         return ("No change.",)
-    parts = [*_objects(found), *_restart(found), *_files(found), *_fit(found)]
-    if found.refused:
-        names = ", ".join(each.kind for each in found.refused)
+    parts = [*_objects(comparison), *_restart(comparison), *_files(comparison), *_fit(comparison)]
+    if comparison.refused:
+        names = ", ".join(change.kind for change in comparison.refused)
         parts.append(f"but Terraform refuses it: prevent_destroy guards the {names}")
-    elif found.named_only:
-        names = ", ".join(each.kind for each in found.named_only)
+    elif comparison.named_only:
+        names = ", ".join(change.kind for change in comparison.named_only)
         parts.append(f"but a deploy refuses to remove the {names} without --allow-removal")
     text = ", ".join(parts)
-    if found.base_problem is not None:
-        text = f"the base does not synthesize, so all is new: {text}"
+    if comparison.base_problem is not None:
+        text = f"the base does not synthesize, so everything is new: {text}"
     return (f"{text[0].upper()}{text[1:]}.",)
 
 
-def _objects(found: Comparison) -> list[str]:
-    if not found.objects:
+def _objects(comparison: Comparison) -> list[str]:
+    if not comparison.objects:
         return ["no object changes"]
-    actions = Counter(each.action for each in found.objects)
+    actions = Counter(change.action for change in comparison.objects)
     parts: list[str] = []
-    for action, one, many in _VERBS:
+    for action, singular, plural in _VERBS:
         number = actions[action]
         if number:
             noun = f"{number}" if parts else count(number, "object")
-            parts.append(f"{noun} {one if number == 1 else many}")
+            parts.append(f"{noun} {singular if number == 1 else plural}")
     return parts
 
 
-def _restart(found: Comparison) -> list[str]:
-    if any(each.restarts for each in found.objects):
+def _restart(comparison: Comparison) -> list[str]:
+    if any(change.restarts for change in comparison.objects):
         return ["the pod restarts"]
-    touched = {each.action for each in found.objects if each.kind == "Deployment"}
+    touched = {change.action for change in comparison.objects if change.kind == "Deployment"}
     if "replace" in touched:
         return ["the pod is replaced"]
-    if touched & {"create", "delete"} or not found.objects:
+    if touched & {"create", "delete"} or not comparison.objects:
         return []
     return ["no pod restarts"]
 
 
-def _files(found: Comparison) -> list[str]:
-    if found.files is None:
-        return ["the download is not known of the base"]
+def _files(comparison: Comparison) -> list[str]:
+    if comparison.files is None:
+        return ["the base's files are unknown"]
     parts = []
-    if found.files.download:
-        needed = found.files.download_bytes
-        time = duration(needed / (found.rate_mb_s * 1e6))
-        parts.append(f"{size(needed)} to download ({time} at {found.rate_mb_s:g} MB/s)")
-    elif found.objects or found.models:
+    if comparison.files.download:
+        needed = comparison.files.download_bytes
+        time = duration(needed / (comparison.rate_mb_s * 1e6))
+        parts.append(f"{size(needed)} to download ({time} at {comparison.rate_mb_s:g} MB/s)")
+    elif comparison.objects or comparison.models:
         parts.append("nothing to download")
-    if found.files.free:
-        parts.append(f"{size(found.files.free_bytes)} freed by a prune")
+    if comparison.files.free:
+        parts.append(f"{size(comparison.files.free_bytes)} freed by a prune")
     return parts
 
 
-def _fit(found: Comparison) -> list[str]:
-    spare = None if found.budget is None else found.budget.spare_mib
+def _fit(comparison: Comparison) -> list[str]:
+    spare = None if comparison.budget is None else comparison.budget.spare_mib
     if spare is None:
         return []
     return [f"fits with {mib(spare)} to spare" if spare >= 0 else f"{mib(-spare)} too large"]

@@ -51,13 +51,13 @@ def read_side(root: Path, outdir: Path) -> Side:
             synthesized, problem = None, str(error)
         except (OSError, ValueError) as error:
             synthesized, problem = None, f"it wrote no cdk.tf.json ({type(error).__name__})"
-        said = facts.result()
-    models = said.get("models")
+        known = facts.result()
+    models = known.get("models")
     return Side(
         synthesized=synthesized,
         problem=problem,
         models=None if models is None else tuple(models),
-        fit=said.get("fit"),
+        fit=known.get("fit"),
     )
 
 
@@ -74,7 +74,7 @@ def _facts(root: Path) -> dict[str, Any]:
         check=False,
     )
     try:
-        found: dict[str, Any] = json.loads(result.stdout)
+        answer: dict[str, Any] = json.loads(result.stdout)
     except ValueError:
         return {}
-    return found
+    return answer

@@ -21,14 +21,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def is_kept(parts: Sequence[str]) -> bool:
     """Whether what is at a path is to be kept secret: `env[HF_TOKEN].value`, `data[password]`."""
     names = parts[-2:-1] if parts[-1:] == ("value",) else parts[-1:]
-    return is_secret_name(name for each in names for name in each.strip("[]").split(".")[-1:])
+    return is_secret_name(name for part in names for name in part.strip("[]").split(".")[-1:])
 
 
 def before_and_after(parts: Sequence[str], before: Any, after: Any) -> tuple[Line, Line]:
     """Say two values beside each other; of long texts only how much of them differs."""
     if is_kept(parts):
         return _kept(before), _kept(after)
-    if any(isinstance(each, str) and _is_long(each) for each in (before, after)):
+    if any(isinstance(value, str) and _is_long(value) for value in (before, after)):
         if not isinstance(before, str) or not isinstance(after, str):
             return _long(before), _long(after)
         changed = _changed_lines(before, after)

@@ -150,7 +150,7 @@ def test_whether_an_account_has_tokens_mounted_is_kept() -> None:
 
 
 def test_a_block_that_is_not_known_is_an_error() -> None:
-    with pytest.raises(OpsError, match=r"Service x\.spec\.new_block: a repeated block"):
+    with pytest.raises(OpsError, match=r"Service x\.spec\.new_block is an unknown repeated block"):
         one("service_v1", spec={"new_block": [{"a": "b"}]})
 
 
@@ -161,5 +161,5 @@ def test_a_resource_that_is_not_known_is_an_error() -> None:
 
 @pytest.mark.parametrize("text", ["${kubernetes_service_v1.x.id}", "a ${b}", "$$${b}", "%{if x}"])
 def test_an_expression_of_terraform_is_an_error(text: str) -> None:
-    with pytest.raises(OpsError, match=r"refers to another resource"):
+    with pytest.raises(OpsError, match=r"not a reference to another resource"):
         one("config_map_v1", data={"a": text})

@@ -37,7 +37,7 @@ def test_another_image_in_the_deployment(system: System) -> None:
     assert re.fullmatch(
         rf"Deployment llama-swap: spec\.template\.spec\.containers\[llama-swap\]\.image is "
         rf"\S+@sha256:abababababab in the cluster {EDITED}, \S+@sha256:50c640b15d79 declared "
-        rf"{COMMIT}: (the cluster is newer; )?python -m ops deploy puts it back, or declare it in "
+        rf"{COMMIT}: (the cluster is newer; )?python -m ops deploy restores it, or declare it in "
         r"stacks/production\.py",
         image,
     ), image
@@ -63,7 +63,7 @@ def test_a_service_that_is_gone(system: System) -> None:
         only_line(
             system.lines(),
             rf"Service llama-swap: is absent in the cluster, declared {COMMIT}: "
-            r"python -m ops deploy makes it again",
+            r"python -m ops deploy creates it again",
         )
     finally:
         system.restore()
@@ -125,7 +125,7 @@ def test_a_download_job_that_failed(system: System) -> None:
         lines,
         rf"Job {name}: status is Failed: exit code 28: the volume is full in the cluster "
         rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl -n llama-cpp logs "
-        rf"job/{name} says why; .*",
+        rf"job/{name} shows why; .*",
     )
 
 

@@ -57,13 +57,13 @@ def test_a_context_edited_in_the_config_map(
     context, pod = system.lines()
     assert re.fullmatch(
         rf"model qwen3vl-4b: --ctx-size is 4096 in the ConfigMap {EDITED}, 3072 declared {COMMIT}"
-        r": (the cluster is newer; )?python -m ops deploy puts 3072 back, or declare 4096 in "
+        r": (the cluster is newer; )?python -m ops deploy restores 3072, or declare 4096 in "
         r"llama_swap_config/registry\.py",
         context,
     ), context
     assert re.fullmatch(
         r"Pod llama-swap-\S+: configuration is sha256 \w{12} in the pod \([^)]+\), sha256 \w{12} "
-        r"in the ConfigMap, changed [^:]+:\d\dZ: the pod runs with the older one: kubectl .*",
+        r"in the ConfigMap, changed [^:]+:\d\dZ: the pod runs an older configuration: kubectl .*",
         pod,
     ), pod
     restart(system)
@@ -79,7 +79,7 @@ def test_a_model_that_the_config_map_lacks(system: System, config: dict[str, Any
     only_line(
         system.lines(),
         rf"model qwen3vl-8b: is absent in the ConfigMap {EDITED}, declared {COMMIT}: "
-        r"(the cluster is newer; )?python -m ops deploy brings it back, .*",
+        r"(the cluster is newer; )?python -m ops deploy restores it, .*",
     )
 
 
@@ -102,7 +102,7 @@ def test_a_flag_of_all_models_is_one_line(system: System, config: dict[str, Any]
     only_line(
         system.lines(),
         rf"all models: --threads is 4 in the ConfigMap {EDITED}, not set declared {COMMIT}: "
-        r"(the cluster is newer; )?python -m ops deploy takes it away, .*",
+        r"(the cluster is newer; )?python -m ops deploy removes it, .*",
     )
 
 

@@ -70,7 +70,7 @@ def test_a_running_model_with_another_context(
         only_line(
             [each.line for each in server_drift(front_end, synth, at, tmp_path).differences],
             rf"model qwen3vl-4b: --ctx-size is 2048 in the running server, 3072 declared {COMMIT}"
-            r": start it again with the declared configuration .*",
+            r": restart it with the declared configuration .*",
         )
 
 

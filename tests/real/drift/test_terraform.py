@@ -91,7 +91,7 @@ def test_a_label_that_was_changed(declared: Declared, api: KubeApi) -> None:
     assert re.fullmatch(
         rf"Service llama-swap: metadata\.labels\[{label}\] is ann in the cluster \(kubectl-edit, "
         rf"[^)]+\), ann in Terraform's refreshed state, terraform declared {COMMIT}: (the cluster "
-        r"is newer; )?python -m ops deploy puts terraform back, or declare ann in stacks/",
+        r"is newer; )?python -m ops deploy restores terraform, or declare ann in stacks/",
         line,
     ), line
     assert "is ann in Terraform's refreshed state, terraform declared" in of_terraform
@@ -133,7 +133,7 @@ def test_an_object_that_is_gone(declared: Declared, api: KubeApi) -> None:
     (line,) = lines(ask(declared))
     assert re.fullmatch(
         rf"Service llama-swap: is absent in the cluster, absent in Terraform's refreshed state, "
-        rf"declared {COMMIT}: python -m ops deploy makes it again",
+        rf"declared {COMMIT}: python -m ops deploy creates it again",
         line,
     ), line
     apply(Terraform(Path(declared.directory)))
@@ -158,9 +158,9 @@ def test_terraform_that_takes_too_long_is_named_and_ended(
             assert time.monotonic() < deadline, left
             time.sleep(0.1)
     (reason,) = reasons
-    assert re.fullmatch(
-        r"terraform plan has not ended after \S+ s|no answer within 8 s", reason
-    ), reason
+    assert re.fullmatch(r"terraform plan did not end within \S+ s|no answer within 8 s", reason), (
+        reason
+    )
 
 
 def _started_in(directory: Path) -> list[psutil.Process]:

@@ -20,7 +20,7 @@ def test_a_file_that_the_volume_lacks(system: System) -> None:
         only_line(
             system.lines(),
             rf"model qwen3vl-8b: file \S+\.gguf is missing on the volume, \d+ bytes declared "
-            rf"{COMMIT}: python -m ops weights pull \S+ brings it, .*",
+            rf"{COMMIT}: python -m ops weights pull \S+ downloads it, .*",
         )
     finally:
         shutil.move(system.store.volume.parent / "away", path)
@@ -67,7 +67,7 @@ def test_a_file_that_nothing_names(system: System) -> None:
         only_line(
             system.lines(),
             rf"file blobs/0+: is present \(\S+ \S+\) on the volume \([^)]+Z\), not declared "
-            rf"{COMMIT}: (the volume is newer; )?nothing names it: python -m ops weights prune .*",
+            rf"{COMMIT}: (the volume is newer; )?no model uses it: python -m ops weights prune .*",
         )
     finally:
         path.unlink()

@@ -298,7 +298,7 @@ def test_what_somebody_else_changed_is_the_one_disagreement(
         predicted = object_changes(deployed.document, changed)
         deployed.write(changed)
         (found,) = disagreements(predicted, deployed.terraform.changes(lock=False))
-        assert found.reason == "this branch changes it, but the cluster already is so"
+        assert found.reason == "this branch changes it, but the cluster already has the change"
     finally:
         deployed.write(deployed.document)
         apply(deployed.terraform)

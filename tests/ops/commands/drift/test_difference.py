@@ -48,7 +48,7 @@ def test_who_is_newer_is_said_where_it_is_known(
 def test_what_is_not_declared_is_taken_away(declared: Declared) -> None:
     there, nothing = Value(text="4", where="here"), Value(text="not set", where="declared")
     remedy = deploy_remedy("--threads", there, nothing, "registry.py")
-    assert remedy == "python -m ops deploy takes it away, or declare 4 in registry.py"
+    assert remedy == "python -m ops deploy removes it, or declare 4 in registry.py"
 
 
 @pytest.mark.parametrize(

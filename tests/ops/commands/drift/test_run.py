@@ -28,7 +28,7 @@ def test_nothing_to_ask_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--source", "moon"], "allowed: terraform, cluster, volume, server"),
+        (["--source", "moon"], "expected one of terraform, cluster, volume, server"),
         (["--json", "--markdown"], "cannot be combined with"),
     ],
 )

@@ -64,7 +64,7 @@ RUNNING = scheduled("True", "")
     ("replicas", "pods", "reason"),
     [
         (0, [], "the Deployment llama-swap has 0 replicas"),
-        (1, [WAITING], "the pod waits for the card (0/1 nodes are available: 1 Insufficient"),
+        (1, [WAITING], "the pod waits for the GPU (0/1 nodes are available: 1 Insufficient"),
         (1, [LOST], ""),
         (1, [RUNNING], ""),
         (1, [RUNNING, WAITING], ""),
@@ -97,7 +97,7 @@ def test_the_routers_build_is_compared(of_router: Declared, info: str, found: li
     builds = [each for each in seen.findings if each.field == "engine build"]
     assert [each.found.text for each in builds] == found
     assert [each.declared.text for each in builds] == ["b10524"] * len(found)
-    assert ("the engine does not say its build" in seen.notes) == (info == "b0-unknown")
+    assert ("the engine does not report its build" in seen.notes) == (info == "b0-unknown")
 
 
 def test_a_running_models_other_flags_and_ttl(declared: Declared) -> None:
@@ -203,7 +203,7 @@ def test_a_model_whose_flags_are_not_said_is_an_error(
     of_tree = declared if front_end == "llama-swap" else of_router
     with (
         FakeEndpoint(front_end=front_end, faults=faults) as fake,
-        pytest.raises(CheckError, match="its flags are not known"),
+        pytest.raises(CheckError, match="its flags cannot be compared"),
     ):
         look(of_tree, fake.url, target=None)
 

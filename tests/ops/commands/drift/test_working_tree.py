@@ -40,11 +40,11 @@ def git(where: Path, *words: str) -> str:
 
 def test_a_stale_or_edited_tree_is_a_note(tree: Path) -> None:
     (behind,) = working_tree.notes()
-    assert behind.startswith("the working tree is 1 commit behind origin/main: ")
+    assert behind.startswith("the working tree is 1 commit behind origin/main; ")
     git(tree, "merge", "-q", "origin/main")
     assert list(working_tree.notes()) == []
     (tree / "a").write_text("2")
-    assert list(working_tree.notes()) == ["the working tree has 1 edited file not committed"]
+    assert list(working_tree.notes()) == ["the working tree has 1 uncommitted file"]
 
 
 def test_who_declared_a_file_and_when(tree: Path) -> None:

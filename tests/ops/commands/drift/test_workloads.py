@@ -29,7 +29,7 @@ def test_an_older_pod_is_restarted_without_a_change_that_would_be_drift_itself(
     older["metadata"]["annotations"] = {CONFIG_ANNOTATION: "0" * 64}
     config_map = {"metadata": {}, "data": {declared.program.config_key: declared.program.config}}
     (found,) = pod_findings(declared, older, config_map)
-    assert "kubectl -n llama-cpp delete pod llama-swap-1 takes the ConfigMap's" in found.remedy
+    assert "kubectl -n llama-cpp delete pod llama-swap-1 loads the ConfigMap's" in found.remedy
 
 
 def test_the_image_that_the_kubelet_pulled_stands_for_the_build(declared: Declared) -> None:
@@ -39,13 +39,13 @@ def test_the_image_that_the_kubelet_pulled_stands_for_the_build(declared: Declar
     (found,) = pod_findings(declared, pod(f"ghcr.io/x@sha256:{'ab' * 32}"), None)
     assert (found.subject, found.field) == ("Pod llama-swap-1", "imageID")
     assert found.found.text == "sha256:abababababab"
-    assert "its engine may be another build than llama.cpp b10524" in found.remedy
+    assert "its engine may not be llama.cpp b10524" in found.remedy
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"deadline": "soon"}'])
 def test_a_window_whose_record_cannot_be_read_is_told(record: str) -> None:
     lease = {"metadata": {"annotations": {"llama-cpp-infra/gpu-window": record}}, "spec": {}}
     (found,), notes = window(lease, 0.0)
-    assert found.found.text == "still open, without a deadline that can be read"
-    assert found.found.who == "nobody any more"
+    assert found.found.text == "still open, its deadline is not readable"
+    assert found.found.who == "no holder"
     assert notes == []

@@ -75,9 +75,12 @@ def test_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
-        (["--model", "x"], "no model is 'x'; the registry has qwen3vl-8b, "),
+        (["--model", "x"], "--model is 'x'; expected one of qwen3vl-8b, "),
         (["--context", "8"], "model 'qwen3vl-8b': context is 8; expected more than"),
-        (["--projector", "BF16"], "the lock names no BF16 projector; only Q8_0 is estimated"),
+        (
+            ["--projector", "BF16"],
+            "models.lock.json has no BF16 projector; only Q8_0 can be estimated",
+        ),
         (["--plot", "/nowhere/x.svg"], "/nowhere/x.svg cannot be written"),
     ):
         assert run(*words) == 1
@@ -135,9 +138,9 @@ def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
     root = ElementTree.fromstring(render(fit(models, AsManyAsFit(), node)))
     description = root.findtext(f"{SVG}desc")
     assert description is not None
-    assert "qwen3vl-8b: 10949, 2214 too many." in description
+    assert "qwen3vl-8b: 10949, 2214 over." in description
     assert "qwen3vl-4b: 4274, 4461 spare." in description
-    assert root.findtext(f"{SVG}title") == "What the models take of the card"
+    assert root.findtext(f"{SVG}title") == "VRAM of the models on the card"
     assert "prefers-color-scheme: dark" in (root.findtext(f"{SVG}style") or "")
     path = tmp_path / "fit.svg"
     assert run("--plot", str(path)) == 0

@@ -224,7 +224,7 @@ def test_what_the_branch_changes_too_is_no_drift() -> None:
 def test_a_cluster_that_is_already_so_is_said() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
     (found,) = disagreements(expected, (real("no-op"),))
-    assert found.reason == "this branch changes it, but the cluster already is so"
+    assert found.reason == "this branch changes it, but the cluster already has the change"
 
 
 def test_another_action_than_predicted_is_said() -> None:

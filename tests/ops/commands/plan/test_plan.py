@@ -261,7 +261,7 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
     added = found["counts"]["add"]
     assert added >= 12
     assert found["sentence"].startswith(
-        f"The base does not synthesize, so all is new: {added} objects are added"
+        f"The base does not synthesize, so everything is new: {added} objects are added"
     )
     assert [each["action"] for each in found["models"]] == ["added"] * 3
 
@@ -305,4 +305,4 @@ def test_what_an_older_base_cannot_say_is_not_known_and_no_error(
     head = sides.read(clone.root, tmp_path / "head")
     found = compare(base, head, revision=BASE, rate_mb_s=50)
     assert (found.models, found.files) == (None, None)
-    assert "Models and files are not known of the base." in as_markdown(document(found))
+    assert "The base's models and files are unknown." in as_markdown(document(found))

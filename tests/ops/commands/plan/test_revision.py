@@ -103,7 +103,7 @@ def test_a_shallow_clone_says_what_to_fetch_and_that_helps(
 
 def test_a_revision_that_is_not_here_is_one_line(origin: Path) -> None:
     for asked in ("no-such", "--output=/tmp/x", "a\x1b[31m\nb", "", "a\0b"):
-        with pytest.raises(OpsError, match="allowed: a revision that is in this clone") as caught:
+        with pytest.raises(OpsError, match="expected a revision of this clone") as caught:
             find_base(origin, asked)
         assert str(caught.value).isprintable()
 
@@ -116,7 +116,7 @@ def test_without_main_a_base_has_to_be_named(origin: Path) -> None:
 
 
 def test_without_git_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OpsError, match=r"is no git repository.*git clone"):
+    with pytest.raises(OpsError, match=r"is not a git repository.*git clone"):
         find_base(tmp_path, None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OpsError, match="git is not on PATH"):

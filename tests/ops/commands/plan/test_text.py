@@ -283,7 +283,7 @@ def test_a_comment_of_300_models_is_short_enough_and_well_formed(compared: Any) 
     comment = as_comment(whole)
     assert len(comment.encode()) < COMMENT_BYTES < len(as_markdown(whole).encode())
     assert comment.startswith(f"## {whole.title}\n\n**")
-    assert "Shortened here: the whole text is `plan.md` in the run's artifact." in comment
+    assert "Shortened: the whole text is `plan.md` in the run's artifact." in comment
     assert comment.count("<details>") == comment.count("</details>") >= 1
     # The diff, least important of all, went down to its beginning before a single object did.
     assert comment.count("\n+```") == 8

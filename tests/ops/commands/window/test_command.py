@@ -26,7 +26,7 @@ def test_duration_reads_hours_minutes_and_seconds(text: str, seconds: int) -> No
 def test_what_is_no_span_is_wrong_usage(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["window", "--for", text]) == 2
     error = capsys.readouterr().err
-    assert "allowed: 1s to 24h, such as 90s, 30m or 1h30m" in error
+    assert "expected 1s to 24h, such as 90s, 30m or 1h30m" in error
     assert error.count("\n") == 1
 
 
