@@ -1,1 +1,1 @@
-"""What the workflows call; the standard library alone where it runs with a token."""
+"""Programs of the workflows; those that run with a token use the standard library alone."""

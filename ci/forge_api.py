@@ -1,4 +1,4 @@
-"""The API of GitHub or Forgejo as paths and JSON, with the standard library alone."""
+"""Call the API of GitHub or Forgejo, with the standard library alone."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _MOST_PAGES = 100
 
 
 class ForgeError(OpsError):
-    """What the forge refuses, or what it cannot be asked, in one line without the token."""
+    """The forge refuses a request or does not answer it; in one line without the token."""
 
     def __init__(self, message: str, *, status: int = 0, retry_after_s: float = 0) -> None:
-        """Say it.
+        """Describe the error.
 
         Args:
-            message: The line.
-            status: The forge's answer; 0: there was none.
-            retry_after_s: How long the forge asks to wait; 0: it does not say.
+            message: One line.
+            status: Status of the forge's answer (default: 0, no answer).
+            retry_after_s: Seconds to wait before a retry (default: 0, the forge does not say).
         """
         super().__init__(message)
         self.status = status
@@ -37,44 +37,44 @@ class ForgeError(OpsError):
 
 
 class PassingForgeError(ForgeError):
-    """What may be gone a little later: a fault of the server, a limit on the rate, no answer."""
+    """An error that a retry may pass: a fault of the server, a rate limit, no answer."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the token along, wherever it leads."""
+    """Refuses redirects, which would send the token elsewhere."""
 
     def redirect_request(self, *_arguments: object) -> None:
         return None
 
 
 class ForgeApi:
-    """One forge with one token; it asks once, and leaves it to the caller to ask again."""
+    """A forge and a token; the caller retries."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Ask nothing yet.
+        """Prepare requests.
 
         Args:
             url: The API's address, such as `https://api.github.com` or `https://host/api/v1`.
-            token: Sent with every request, and never shown.
+            token: Sent with every request and never shown.
         """
         self._url = url.rstrip("/")
         self._token = token
-        # Proxies are those of the environment.
+        # The environment names the proxies.
         self._opener = urllib.request.build_opener(_NoRedirect())
 
     def request(
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
-        """Ask once for one object.
+        """Send one request for one object.
 
         Args:
             method: GET, POST or PATCH.
-            path: From the API's address on.
-            body: Sent as JSON; left out: none.
+            path: Path below the API's URL.
+            body: Sent as JSON (default: no body).
 
         Raises:
-            PassingForgeError: when it may work a little later.
-            ForgeError: when the forge refuses.
+            PassingForgeError: if a retry may succeed.
+            ForgeError: if the forge refuses.
         """
         answer, _ = self._ask(method, self._url + path, body)
         return answer if isinstance(answer, dict) else {}
@@ -83,10 +83,10 @@ class ForgeApi:
         """Read a list, page after page.
 
         Args:
-            path: From the API's address on; the size of a page is added.
+            path: Path below the API's URL; the size of a page is added.
 
         Raises:
-            ForgeError: as `request` does, and when a page leads away from the forge.
+            ForgeError: as `request`, or if a page is on another server.
         """
         # GitHub's word for the size of a page, and Forgejo's.
         url = f"{self._url}{path}{'&' if '?' in path else '?'}per_page=100&limit=50"
@@ -104,7 +104,7 @@ class ForgeApi:
         raise ForgeError(f"{path} has more than {_MOST_PAGES} pages")
 
     def _ask(self, method: str, url: str, body: Mapping[str, object] | None) -> tuple[object, str]:
-        request = urllib.request.Request(  # noqa: S310 - http or https, as the caller checks.
+        request = urllib.request.Request(  # noqa: S310 - the caller checks for http or https.
             url,
             data=None if body is None else json.dumps(body).encode(),
             headers={
@@ -153,7 +153,7 @@ class ForgeApi:
         return ForgeError(line + hint, status=error.code)
 
     def _plain(self, text: object) -> str:
-        """Put what a server says on one line, without the token should it say that."""
+        """Write a server's text on one line, without the token."""
         line = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(text).replace(self._token, "***"))
         return " ".join(line.split())[:200]
 

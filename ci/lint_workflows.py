@@ -19,13 +19,13 @@ _WORKFLOWS = ROOT / ".github" / "workflows"
 
 
 def actionlint(say: Say) -> Path:
-    """Find the program, or build it from tools/actionlint.
+    """Return the program, built from tools/actionlint if needed.
 
     Args:
         say: Takes a line for the operator.
 
     Raises:
-        OpsError: when it cannot be built; the message names the log.
+        OpsError: if it cannot be built; the message names the log.
     """
     pinned = (_SOURCE / "go.mod").read_bytes() + (_SOURCE / "go.sum").read_bytes()
     target = cache_dir() / "actionlint" / hashlib.sha256(pinned).hexdigest()[:16]
@@ -47,17 +47,17 @@ def actionlint(say: Say) -> Path:
 
 
 def lint(workflows: Sequence[Path], *, say: Say) -> str:
-    """Ask both linters about workflows, without a network and without a token.
+    """Run both linters on workflows, without a network and without a token.
 
     Args:
         workflows: The files.
         say: Takes a line for the operator.
 
     Returns:
-        What they complain about, in their own words; empty when they do not.
+        Their findings; empty if there are none.
 
     Raises:
-        OpsError: when a linter is missing or cannot be built.
+        OpsError: if a linter is missing or cannot be built.
     """
     zizmor = Path(sys.executable).parent / "zizmor"
     if not zizmor.is_file():
@@ -76,7 +76,7 @@ def lint(workflows: Sequence[Path], *, say: Say) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Lint the files named, or all workflows; 0 clean, 1 not."""
+    """Lint the named files (default: all workflows). Exit code: 0 clean, 1 not."""
     workflows = [Path(name) for name in arguments] or sorted(_WORKFLOWS.glob("*.y*ml"))
     if not workflows:
         raise OpsError(f"{_WORKFLOWS} has no workflow")

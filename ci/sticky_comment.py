@@ -1,7 +1,7 @@
 """Post a Markdown file as the one comment of a stack on a pull request, or update it.
 
-Standard library only: it runs from a bare checkout, with a token that writes, on what an untrusted
-branch wrote. GitHub's API and Forgejo's have the same shape here.
+Standard library only: it runs from a bare checkout, with a token that may write, on the output of
+an untrusted branch. The requests are the same for GitHub and Forgejo.
 
 Example: `python3 -m ci.sticky_comment --stack llama-cpp --file plan-report/comment.md`
 """
@@ -21,7 +21,7 @@ from typing import Any
 from ci.forge_api import ForgeApi, ForgeError, PassingForgeError
 
 MOST_CHARACTERS = 65_535
-"""The longest comment that GitHub takes; Forgejo takes more."""
+"""The longest comment that GitHub accepts; Forgejo accepts more."""
 _MOST_FILE_BYTES = 4 * MOST_CHARACTERS
 _ACTIONS_BOT = "github-actions[bot]"
 _WAITS_S = (1, 4, 15)
@@ -37,31 +37,31 @@ _ESCAPES = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the comment goes."""
+    """The place of the comment."""
 
     repository: str
     """`owner/name`."""
     stack: str
     commit: str = ""
-    """The head of the pull request; shown, and the way to find its number."""
+    """The head of the pull request; it is shown, and finds the number."""
     number: int | None = None
-    """Of the pull request; None: the open one whose head is the commit."""
+    """Number of the pull request; None: the open one whose head is the commit."""
     author: str = ""
-    """Whose comments are ours; empty: the token's own user, which the forge says."""
+    """User whose comment is updated; empty: the token's user."""
 
     @property
     def marker(self) -> str:
-        """The first line of our comment, which nobody sees."""
+        """The first line of our comment, which is invisible."""
         return f"<!-- sticky-comment: {self.stack} -->"
 
 
 def render(text: str, target: Target, *, run_url: str) -> str:
-    """Make a comment of a report that may hold anything.
+    """Make a comment of an untrusted report.
 
     Args:
         text: The report, in Markdown.
-        target: Names stack and commit.
-        run_url: Where the whole report is; empty: nowhere.
+        target: Stack and commit.
+        run_url: Link to the whole report; empty: no link.
     """
     text = text.replace("\r\n", "\n")
     report = _ESCAPES.sub("", text).strip()
@@ -70,7 +70,7 @@ def render(text: str, target: Target, *, run_url: str) -> str:
     foot = f"\n\n<sub>{', '.join(origin)}</sub>" if origin else ""
     comment = f"{target.marker}\n{report}{foot}\n"
     if len(comment) > MOST_CHARACTERS:
-        # Cut Markdown can swallow what follows it, so none of it is shown.
+        # Markdown that is cut can hide what follows it, so the report is not shown.
         report = f"The plan of `{target.stack}` is longer than a comment can be."
         comment = f"{target.marker}\n{report}{foot}\n"
     return comment
@@ -79,19 +79,18 @@ def render(text: str, target: Target, *, run_url: str) -> str:
 def post(api: ForgeApi, target: Target, comment: str) -> str:
     """Update our comment, or post it.
 
-    A write that failed may still have been taken; so what is tried again is all of it, beginning
-    with the search.
+    A failed write may have succeeded on the forge, so a retry starts again with the search.
 
     Args:
         api: The forge.
-        target: Where it goes.
-        comment: What `render` made.
+        target: The place of the comment.
+        comment: The output of `render`.
 
     Returns:
-        What was done, for the operator.
+        What was done, in a line.
 
     Raises:
-        ForgeError: when the forge refuses, or keeps failing.
+        ForgeError: if the forge refuses or keeps failing.
     """
     for wait_s in _WAITS_S:
         try:
@@ -129,7 +128,7 @@ def _pull_request_of(api: ForgeApi, target: Target) -> int | None:
 
 
 def _own_login(api: ForgeApi) -> str:
-    """Ask whose token it is; that of GitHub Actions may not ask, and is always the same bot's."""
+    """Return the token's user; GitHub Actions may not ask, and always uses the same bot."""
     try:
         return str(api.request("GET", "/user").get("login", ""))
     except ForgeError as error:
@@ -195,7 +194,7 @@ def _number(env: Mapping[str, str]) -> int | None:
 
 
 def _commit(env: Mapping[str, str]) -> str:
-    # GITHUB_SHA is the merge that GitHub tries, which the pull request's reader does not know.
+    # GITHUB_SHA is GitHub's test merge, which a reader of the pull request does not know.
     return env.get("HEAD_SHA") or env.get("CI_COMMIT_SHA", "")
 
 
@@ -218,7 +217,7 @@ def _run_url(env: Mapping[str, str]) -> str:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            # One byte more than can be shown: enough to know that it is too long.
+            # One byte more than can be shown tells that the file is too long.
             content = file.read(_MOST_FILE_BYTES + 1)
     except OSError as error:
         raise ForgeError(f"{path} cannot be read ({error.strerror})") from error
@@ -228,7 +227,7 @@ def _read(path: Path) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Post the comment; 0 done, 1 an error in one line on stderr, 2 wrong usage."""
+    """Post the comment. Exit code: 0 done, 1 an error in one line on stderr, 2 wrong usage."""
     arguments = _arguments(words, os.environ)
     token = (os.environ.get("FORGE_TOKEN") or os.environ.get("GITHUB_TOKEN", "")).strip()
     target = Target(

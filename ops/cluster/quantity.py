@@ -1,4 +1,4 @@
-"""Quantities of Kubernetes, of which the API server writes one in another way: `1000m` as `1`."""
+"""Kubernetes quantities. The API server may rewrite one: `1000m` as `1`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ _FACTORS: dict[str | None, Fraction] = {
 
 
 def quantity(value: Any) -> Fraction | None:
-    """Read a quantity; None where it is none."""
+    """Read a quantity; None if the value is not one."""
     match = _QUANTITY.fullmatch(str(value))
     return None if match is None else Fraction(match[1]) * _FACTORS[match[2]]

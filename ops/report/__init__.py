@@ -1,1 +1,1 @@
-"""How a command shows what it found: terminal, Markdown, JSON; harmless and without secrets."""
+"""Show a command's result on a terminal, in Markdown or as JSON, escaped and redacted."""

@@ -1,7 +1,7 @@
-"""A plan as a document: sentences, tables and diffs, before it is Markdown or on a terminal.
+"""A report as data: sentences, tables and diffs, before a renderer writes them.
 
-Text of our own is a plain string; a value that comes from the tree is a `Value`, and is made
-harmless by whoever renders it.
+Text of our own is a plain string. A value of the tree is a `Value`, which the renderer redacts and
+escapes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ Tone = Literal["", "added", "changed", "replaced", "removed", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A text of the tree: anything may be in it."""
+    """An untrusted text, such as a name of the tree."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Styled:
-    """A text of our own that a terminal shows in a style of its own."""
+    """A text of our own with a style for the terminal."""
 
     text: str
     style: str
@@ -33,7 +33,7 @@ Line = tuple[str | Value | Styled, ...]
 
 
 def plain(part: str | Value | Styled) -> str:
-    """A part of a line as it is, neither harmless nor in its style."""
+    """The text of a part, neither escaped nor styled."""
     return part if isinstance(part, str) else part.text
 
 
@@ -52,9 +52,9 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[Row, ...]
     numbers: frozenset[int] = frozenset()
-    """The columns that are set to the right."""
+    """Indexes of the columns that are aligned to the right."""
     whole: frozenset[int] = frozenset()
-    """The columns that are never broken over two lines of a terminal."""
+    """Indexes of the columns that a terminal never wraps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +82,11 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     importance: int
-    """Where all of it is too long, the least important is shortened first."""
+    """If the document is too long, the least important section is shortened first."""
 
     @property
     def length(self) -> int:
-        """Rows and lines."""
+        """Number of rows and lines."""
         return sum(
             len(block.rows) if isinstance(block, Table) else len(block.lines)
             for block in self.blocks
@@ -95,7 +95,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """The whole."""
+    """A report."""
 
     title: str
     sentence: Line

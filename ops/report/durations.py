@@ -1,4 +1,4 @@
-"""Spans and moments as a person writes and reads them."""
+"""Durations and times as a person writes and reads them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _MOST_S = 24 * 3600
 
 
 def duration_s(text: str) -> int:
-    """Read a span such as 30m, 90s, 2h or 1h30m.
+    """Read a duration such as 30m, 90s, 2h or 1h30m.
 
     Returns:
         Seconds.
 
     Raises:
-        ValueError: when it is none, or not between a second and a day.
+        ValueError: if it is not a duration between a second and a day.
     """
     match = _DURATION.fullmatch(text.strip())
     expected = "expected 1s to 24h, such as 90s, 30m or 1h30m"
@@ -30,14 +30,14 @@ def duration_s(text: str) -> int:
 
 
 def span(seconds: float) -> str:
-    """Say a span: `29m 40s`."""
+    """Write a duration: `29m 40s`."""
     total = max(0, round(seconds))
     parts = ((total // 3600, "h"), (total % 3600 // 60, "m"), (total % 60, "s"))
     return " ".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
 def clock(moment: float) -> str:
-    """Say a moment by this machine's clock face, with the day where it is another one."""
+    """Write a time in this machine's time zone, with the date unless it is today."""
     local = datetime.fromtimestamp(moment).astimezone()
     is_today = local.date() == datetime.now().astimezone().date()
     return local.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S")

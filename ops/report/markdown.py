@@ -1,4 +1,4 @@
-"""A plan's document as Markdown for a pull request, whole or short enough for a comment."""
+"""Write a document as Markdown, whole or short enough for a comment."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ops.report.safe_text import fenced, inline
 from ops.report.words import count
 
 COMMENT_BYTES = 60_000
-"""GitHub takes 65,536 characters."""
+"""GitHub accepts 65,536 characters."""
 _FOLDED_FROM = 12
 """Rows and lines from which a section is folded."""
 _KEPT_FIRST = 8
-"""Rows and lines of a section that are kept while another one can be shortened."""
+"""Rows and lines that a section keeps while another one can be shortened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rendered:
-    """A block whose units can be left out from the end."""
+    """A block whose units can be dropped from the end."""
 
     before: list[str]
     units: list[str]
@@ -45,7 +45,7 @@ def as_comment(document: Document, most_bytes: int = COMMENT_BYTES) -> str:
 
     Args:
         document: The document.
-        most_bytes: Its length in UTF-8 stays below.
+        most_bytes: Upper limit of its length in UTF-8 (default: COMMENT_BYTES).
     """
     rendered = _rendered(document)
     kept: dict[int, int] = {}
@@ -54,7 +54,7 @@ def as_comment(document: Document, most_bytes: int = COMMENT_BYTES) -> str:
         return len(_assemble(document, rendered, kept).encode()) < most_bytes
 
     order = sorted(range(len(rendered)), key=lambda index: document.sections[index].importance)
-    # First each keeps its beginning; only if that is too much, some go altogether.
+    # Each section keeps its beginning, unless even that is too long.
     for floor, index in ((floor, index) for floor in (_KEPT_FIRST, 0) for index in order):
         if fits():
             break

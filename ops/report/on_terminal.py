@@ -1,4 +1,4 @@
-"""A plan's document on a terminal, in colours where it has them."""
+"""Print documents and tables on a terminal, in colour if it has colours."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _table(table: Table, *, overflow: OverflowMethod = "ellipsis", **how: Any) -
 
 def _line(line: Line, style: str = "") -> Text:
     match line:
-        case (Styled() as whole,):  # The blanks that fill its cell have its style too.
+        case (Styled() as whole,):  # Its padding gets the style too.
             return Text(whole.text, style=whole.style)
     text = Text(style=style)
     for part in line:

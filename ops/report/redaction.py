@@ -1,7 +1,7 @@
-"""Takes out of a text what looks like a key or a password, and nothing else.
+"""Redact what looks like a key or a password, and nothing else.
 
-Digests and commits stay: they are hexadecimal, and no key's shape is. A repetition behind which a
-match may fail is bounded, or a hostile text of 100 kB would take minutes.
+Digests and commits stay: they are hexadecimal, and no pattern of a key is. Every repetition before
+which a match may fail is bounded: otherwise a hostile text of 100 kB would take minutes.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _ASSIGNED = re.compile(
     """
 )
 _OPTION = re.compile(rf"(?i)-[\w-]*(?:{_NAME}|key)")
-"""A word of a command whose next word is a key."""
+"""An option whose value is a key."""
 _PLAIN = re.compile(r"(?i)true|false|null|none|[a-z]{1,2}|\d{1,5}|\$\{.*|\[redacted\]|<.*>|")
-"""What stands after `token:` and is none: a switch, a number, an article, a variable's name."""
+"""What follows `token:` without being a token: a switch, a number, an article, a variable."""
 
 
 def redact(text: str) -> str:
-    """Replace what looks like a key or a password by a mark.
+    """Replace what looks like a key or a password by `[redacted]`.
 
     Args:
-        text: Of any length; a private key may go over several lines.
+        text: Of any length; a private key may span several lines.
     """
     text = _PEM.sub(MARK, text)
     text = _LOGIN.sub(rf"\1:{MARK}@", text)
@@ -63,7 +63,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: Any) -> Any:
-    """Redact each text in lists and objects, their keys too."""
+    """Redact every text in lists and objects, and their keys."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def redact_all(value: Any) -> Any:
 
 
 def is_secret_name(names: Iterable[str]) -> bool:
-    """Whether a value under these names is one to keep: `env[HF_TOKEN].value`."""
+    """Whether a value under these names is secret: `env[HF_TOKEN].value`."""
     return any(re.search(rf"(?i){_NAME}$", name.strip("[]")) for name in names)
 
 
@@ -88,7 +88,7 @@ def _member(key: str, value: Any) -> Any:
 
 
 def _is_argument(option: Any, value: Any) -> bool:
-    """Whether a word of a command is the key that the word before it announces."""
+    """Whether a word of a command is the value of an option for keys."""
     return (
         isinstance(option, str)
         and isinstance(value, str)

@@ -1,7 +1,7 @@
-"""Text of the tree, made harmless for where it is shown: Markdown, a terminal, an error's line.
+"""Redact and escape untrusted text for Markdown, a terminal or an error's line.
 
-Names, descriptions and files come from whoever opens a pull request. Whatever is in them, they
-change nothing around them: no markup, no mention, no link, no control sequence, no endless line.
+Anybody who opens a pull request writes names, descriptions and files. They must not change what is
+around them: no markup, no mention, no link, no control sequence, no endless line.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9 .,=/+()-]", re.ASCII)
 _INNER_UNDERSCORE = re.compile(r"(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])", re.ASCII)
 _WWW = re.compile(r"(www)[.]", re.IGNORECASE)
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800"
-"""Letters and symbols that show nothing."""
+"""Letters and symbols that are blank."""
 
 
 def visible(text: str) -> str:
-    r"""Write as escapes what a reader cannot see or what turns others round.
+    r"""Escape the characters that a reader cannot see or that reorder others.
 
     Control characters, line ends, bidirectional and zero-width characters, accents without a
     letter, private and unassigned code points; an ANSI escape becomes `\x1b[31m`.
@@ -33,19 +33,19 @@ def visible(text: str) -> str:
 
 
 def redacted_line(text: str, most: int = 400) -> str:
-    """A value for an error's line or a terminal: without secrets, visible, of bounded length."""
+    """Redact, escape and shorten a value for an error's line or a terminal."""
     return cut(visible(redact(text)), most)
 
 
 def cut(text: str, most: int) -> str:
-    """Shorten a long text, and say how long it was."""
+    """Shorten a long text and append its length."""
     if len(text) <= most:
         return text
     return f"{text[: most - 40]}... ({len(text):,} characters)"
 
 
 def inline(text: str, most: int = MOST_CHARACTERS) -> str:
-    """A value within a sentence, a table or a summary of Markdown: `<code>` of entities."""
+    """Write a value for a sentence, a table or a summary of Markdown: `<code>` of entities."""
     shown = redacted_line(text, most)
     inner = {match.start() for match in _INNER_UNDERSCORE.finditer(shown)}
     characters = (
@@ -54,23 +54,23 @@ def inline(text: str, most: int = MOST_CHARACTERS) -> str:
         else f"&#{ord(character)};"
         for index, character in enumerate(shown)
     )
-    # `www.` begins a link even without a scheme.
+    # `www.` starts a link even without a scheme.
     entities = _WWW.sub(r"\1&#46;", "".join(characters))
     return f"<code>{entities}</code>"
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a file: without secrets, each visible and of bounded length."""
+    """Split a file into lines, each redacted, escaped and shortened."""
     return [
         cut(visible(line), MOST_OF_A_LINE) for line in redact(text).removesuffix("\n").split("\n")
     ]
 
 
 def fenced(shown: list[str], language: str) -> list[str]:
-    """A block of Markdown for lines that nothing in them can end.
+    """Write a fenced block of Markdown that none of its lines can end.
 
     Args:
-        shown: What `lines` made.
+        shown: Lines made by `lines`.
         language: What the lines are, such as `diff`.
     """
     runs = (len(run) for line in shown for run in re.findall("`+", line))

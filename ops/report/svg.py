@@ -1,4 +1,4 @@
-"""What the figures for light and dark pages have in common, without a plotting library."""
+"""Write SVG for light and dark pages, without a plotting library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def document(
     Args:
         lines: The elements on its page.
         height: In pixels.
-        title: What a screen reader says first.
+        title: What a screen reader reads first.
         description: The same figure in words.
         style: CSS, with a class `page`.
     """
@@ -32,7 +32,7 @@ def document(
 
 
 def text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
-    """Write a line of text of a class."""
+    """Write a line of text, styled by a CSS class."""
     return (
         f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
         f"{escape(words)}</text>"
@@ -40,7 +40,7 @@ def text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> st
 
 
 def bar(kind: str, x: float, top: float, width: float, height: float, title: str) -> str:
-    """Draw a part of a bar that says what it is."""
+    """Draw a part of a bar, with a tooltip."""
     return (
         f'<rect class="{kind}" x="{x:.1f}" y="{top}" width="{max(width, 0.5):.1f}" '
         f'height="{height}"><title>{escape(title)}</title></rect>'

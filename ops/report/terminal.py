@@ -1,4 +1,4 @@
-"""The operator's terminal: one console, and one way to say a line."""
+"""The operator's terminal: its console, and lines of progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 Say = Callable[[str], None]
-"""Takes a line for the operator."""
+"""Shows a line to the operator."""
 
 # A pipe or a CI log has no width of its own.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 120)

@@ -1,10 +1,10 @@
-"""Numbers in words."""
+"""Write sizes, times and counts for a person."""
 
 from __future__ import annotations
 
 
 def size(size_bytes: float) -> str:
-    """Say bytes as a person would."""
+    """Write bytes: `2.4 GiB`."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.1f} {unit}"
@@ -12,12 +12,12 @@ def size(size_bytes: float) -> str:
 
 
 def mib(value: float) -> str:
-    """Say MiB of the card as a person would."""
+    """Write MiB of the card: `2.4 GiB`."""
     return f"{value / 1024:.1f} GiB" if abs(value) >= 1024 else f"{value:.0f} MiB"
 
 
 def duration(seconds: float) -> str:
-    """Say a time as a person would."""
+    """Write a time: `5 min`."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -25,5 +25,5 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Say how many of something."""
+    """Write a number with its noun: `2 lines`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

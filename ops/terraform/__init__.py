@@ -1,1 +1,1 @@
-"""Terraform and what it reads: synthesized JSON, plans, state."""
+"""Terraform, the JSON that it reads, and its plans."""

@@ -1,4 +1,4 @@
-"""What a plan of Terraform's holds, object by object, read from `terraform show -json`."""
+"""Read a plan of Terraform, object by object, from `terraform show -json`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ops.errors import OpsError
 
 Action = Literal["create", "update", "replace", "delete", "forget", "no-op"]
-"""`forget`: Terraform drops it from the state, and the object stays."""
+"""`forget`: Terraform removes the object from its state, and the object stays."""
 VERBS: dict[Action, str] = {
     "create": "add",
     "update": "change",
@@ -17,7 +17,7 @@ VERBS: dict[Action, str] = {
     "delete": "remove",
     "forget": "forget",
 }
-"""What an action is called, in the order in which a headline counts them."""
+"""Verb of each action, in the order of the headline."""
 _ACTIONS: dict[tuple[str, ...], Action] = {
     ("no-op",): "no-op",
     ("read",): "no-op",
@@ -28,26 +28,26 @@ _ACTIONS: dict[tuple[str, ...], Action] = {
     ("delete", "create"): "replace",
     ("create", "delete"): "replace",
 }
-"""What `terraform show -json` says of a resource, in format version 1.2."""
+"""The actions of a resource in `terraform show -json`, format version 1.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceChange:
-    """One resource, and what an apply would do to it."""
+    """What an apply would do to one resource."""
 
     address: str
     """Terraform's own, such as `kubernetes_job_v1.model-download_54A5F2E0`."""
     type: str
     namespace: str
-    """Empty for an object of no namespace."""
+    """Empty for an object without a namespace."""
     name: str
     action: Action
     before: dict[str, Any]
     """In the state, refreshed; empty for a new one."""
     after: dict[str, Any]
-    """As declared; empty for one that goes. What is known only later is missing."""
+    """As declared; empty for a deleted one. Values known only after the apply are missing."""
     replace_paths: tuple[str, ...]
-    """The fields that make it a replacement: `spec.0.template`."""
+    """The fields that force a replacement: `spec.0.template`."""
 
     @property
     def kind(self) -> str:
@@ -56,7 +56,7 @@ class ResourceChange:
 
     @property
     def metadata_before(self) -> dict[str, Any]:
-        """The object's metadata in the state; empty where it has none as Kubernetes has it."""
+        """The object's metadata in the state; empty if it has no Kubernetes metadata."""
         return _metadata(self.before)
 
 
@@ -67,15 +67,15 @@ def kind_of(resource_type: str) -> str:
 
 
 def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
-    """Read what an apply would do; resources that stay as they are included, as `no-op`.
+    """Read what an apply would do; unchanged resources are included as `no-op`.
 
-    Its `resource_drift` is left alone: a null that became an empty map is one to Terraform.
+    `resource_drift` is ignored: Terraform reports a null that became an empty map there.
 
     Args:
         plan: The JSON of `terraform show -json PLAN`, format version 1.
 
     Raises:
-        OpsError: when it holds an action that is not known here.
+        OpsError: if it has an unknown action.
     """
     return tuple(_change(entry) for entry in plan.get("resource_changes", ()))
 

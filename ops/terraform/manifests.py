@@ -1,7 +1,7 @@
 """The synthesized objects as Kubernetes YAML, for GitOps and for machines without the provider.
 
-Terraform's spelling is turned into Kubernetes' own by rule; a block that no rule knows is an
-error, so nothing is lost on the way.
+Rules turn Terraform's names into those of Kubernetes. A block without a rule is an error, so that
+nothing is lost.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _PLURALS = {
 }
 """Blocks that Terraform repeats in the singular and Kubernetes lists, often in the plural."""
 _SINGLE = {"pre_stop", "post_start", "spec"}
-"""Blocks that the provider makes a list of at most one, and Kubernetes an object."""
+"""Blocks that are lists of at most one for the provider, and objects for Kubernetes."""
 _TEXT_MAPS = {
     "annotations",
     "capacity",
@@ -78,7 +78,7 @@ _TEXT_MAPS = {
     "node_selector",
     "requests",
 }
-"""Maps whose keys are the operator's own words."""
+"""Maps with free keys."""
 _INTEGERS = {"fs_group", "replicas", "run_as_group", "run_as_user", "ttl_seconds_after_finished"}
 _INTEGER_OR_NAME = {"port", "target_port"}
 _SPELLINGS = {"cluster_ip": "clusterIP", "external_ips": "externalIPs", "host_pid": "hostPID"}
@@ -94,7 +94,7 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
         The objects in the order in which they can be applied.
 
     Raises:
-        OpsError: for a resource type, a block or a Terraform expression that has no equivalent.
+        OpsError: if a resource type, a block or a Terraform expression has no equivalent.
     """
     objects = []
     resources = document.get("resource", {})
@@ -124,7 +124,7 @@ def field_path(parts: Sequence[str]) -> str:
     """Spell a path into a Terraform resource as Kubernetes spells it.
 
     Args:
-        parts: Terraform's names; what tells the items of a repeated block apart as `[name]`.
+        parts: Terraform's names; an item of a repeated block is `[name]`.
     """
     shown = ""
     in_text_map = False
@@ -144,7 +144,7 @@ def field_path(parts: Sequence[str]) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Undo the escapes with which Terraform takes a text as it is."""
+    """Undo the escapes of `${` and `%{`."""
     return text.replace("$${", "${").replace("%%{", "%{")
 
 
@@ -180,7 +180,7 @@ def _field(where: str, key: str, value: Any) -> tuple[str, Any]:
 
 
 def _text(where: str, value: Any) -> Any:
-    """Undo Terraform's escapes; an expression that only Terraform could work out is an error."""
+    """Undo Terraform's escapes; an expression that only Terraform can evaluate is an error."""
     if not isinstance(value, str):
         return value
     if re.search(r"(?<!\$)(?:\$\$)*\$\{|(?<!%)(?:%%)*%\{", value):

@@ -1,4 +1,4 @@
-"""Terraform's own plan as a document: for `deploy`, and on top of `plan --refresh`."""
+"""Write Terraform's own plan as a document, for `deploy` and `plan --refresh`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TONES: dict[Action, Tone] = {
 
 
 def terraform_document(verdict: Verdict) -> Document:
-    """Write what an apply would do, and what of it a deploy refuses."""
+    """Write what an apply would do, and what a deploy refuses of it."""
     return Document(
         title=f"Plan for {STACK}: {verdict.headline}",
         sentence=_sentence(verdict),

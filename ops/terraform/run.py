@@ -1,4 +1,4 @@
-"""Run Terraform on a synthesized stack, and believe only what it says with an exit code."""
+"""Run Terraform on a synthesized stack; its exit codes decide."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ops.terraform.changes import ResourceChange, read_changes
 _END_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.05
 _UNWRITTEN = "errored.tfstate"
-"""Where Terraform leaves a state that its backend does not take."""
+"""File in which Terraform leaves a state that its backend refuses."""
 _NO_PROVIDER = (
     "could not connect to registry",
     "Failed to query available provider packages",
@@ -34,7 +34,7 @@ _NO_PROVIDER = (
 
 
 class ProviderUnavailableError(OpsError):
-    """Terraform cannot get the Kubernetes provider here: no registry, no local mirror."""
+    """Terraform finds the Kubernetes provider neither in a registry nor in a local mirror."""
 
 
 class StalePlanError(OpsError):
@@ -48,43 +48,43 @@ class ApplyInterruptedError(OpsError):
 
 
 class StateNotWrittenError(OpsError):
-    """Terraform has changed objects, and its state does not say so."""
+    """Terraform has changed objects without recording them in its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan in a file: what is read and shown of it is what its apply does."""
+    """A plan in a file, so that the apply does what was shown."""
 
     terraform: Terraform
     path: Path
     changes: tuple[ResourceChange, ...]
     """All resources, those that stay as they are included."""
     protected: frozenset[str]
-    """The addresses for which `prevent_destroy` made Terraform give up; it cannot be applied."""
+    """The addresses at which `prevent_destroy` stopped the plan; such a plan cannot be applied."""
 
     def show(self) -> None:
         """Write it to stdout, in Terraform's own words.
 
         Raises:
-            OpsError: when Terraform cannot read it.
+            OpsError: if Terraform cannot read it.
         """
         colour = () if sys.stdout.isatty() else ("-no-color",)
         sys.stdout.write(_checked("show", self.terraform.run("show", *colour, str(self.path))))
 
     def apply(self, *, quiet: bool = False) -> None:
-        """Do exactly this.
+        """Apply exactly this plan.
 
-        A signal reaches Terraform as one interrupt, and is waited for: it ends what it is making
-        and writes the state, without which the next deploy would find its own objects in the way.
+        A signal reaches Terraform as one interrupt. Terraform then finishes the current objects
+        and writes its state, without which the next deploy would collide with its own objects.
 
         Args:
-            quiet: Whether to keep Terraform's progress back.
+            quiet: Whether to hide Terraform's progress (default: no).
 
         Raises:
-            StalePlanError: when the state is no longer the one that was planned with.
-            ApplyInterruptedError: when a signal came.
-            StateNotWrittenError: when the state could not be written.
-            OpsError: when the apply fails otherwise.
+            StalePlanError: if the state has changed since the plan.
+            ApplyInterruptedError: if a signal interrupts it.
+            StateNotWrittenError: if Terraform cannot write the state.
+            OpsError: if the apply fails for another reason.
         """
         self.terraform.apply_plan(self.path, quiet=quiet)
 
@@ -93,12 +93,12 @@ class Terraform:
     """Terraform in one stack's directory."""
 
     def __init__(self, directory: Path, *, timeout_s: float | None = None) -> None:
-        """Work in a directory.
+        """Run in a directory.
 
         Args:
             directory: Holds cdk.tf.json.
-            timeout_s: Seconds after which a run is ended (default: no limit). It does not hold
-                for an apply, which would leave its state unwritten.
+            timeout_s: Seconds after which a run is ended (default: no limit). An apply has no
+                limit, because it would leave its state unwritten.
         """
         self.directory = directory
         self._timeout_s = timeout_s
@@ -107,8 +107,8 @@ class Terraform:
         """Initialise backend and provider.
 
         Raises:
-            ProviderUnavailableError: when the provider cannot be had.
-            OpsError: with Terraform's own first error otherwise.
+            ProviderUnavailableError: if the provider is not available.
+            OpsError: with Terraform's first error, if it fails for another reason.
         """
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
@@ -122,17 +122,17 @@ class Terraform:
     def push_empty_state(self) -> bool:
         """Give a new schema an empty state.
 
-        Without one the first apply holds a lock of the whole database for its duration, and blocks
-        every other stack in it.
+        Otherwise the first apply locks the whole database while it runs, and blocks every other
+        stack in it.
 
         Returns:
-            Whether there was none yet.
+            Whether the schema had no state.
 
         Raises:
-            OpsError: when PostgreSQL refuses it.
+            OpsError: if PostgreSQL refuses the state.
         """
         pulled = _checked("state pull", self.run("state", "pull"))
-        # Where there is no state, Terraform shows one that has no lineage yet.
+        # Without a state, Terraform shows one without a lineage.
         if pulled.strip() and json.loads(pulled).get("lineage"):
             return False
         version = json.loads(self.run("version", "-json").stdout)["terraform_version"]
@@ -151,23 +151,23 @@ class Terraform:
         """Plan, and read object by object what an apply would do.
 
         Args:
-            lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
+            lock: Whether to lock the state (default: yes); a read-only role cannot.
 
         Raises:
-            OpsError: when Terraform cannot say.
+            OpsError: if Terraform cannot plan.
         """
         with self.saved_plan(lock=lock) as plan:
             return plan.changes
 
     @contextmanager
     def saved_plan(self, *, lock: bool = True) -> Iterator[SavedPlan]:
-        """Plan into a file, which goes when the context ends: it holds the whole state.
+        """Plan into a file, which is removed at the end of the context: it has the whole state.
 
         Args:
-            lock: Whether to hold the state's lock meanwhile; a read-only role cannot.
+            lock: Whether to lock the state (default: yes); a read-only role cannot.
 
         Raises:
-            OpsError: when Terraform cannot say.
+            OpsError: if Terraform cannot plan.
         """
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "plan"
@@ -183,16 +183,16 @@ class Terraform:
             yield SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
 
     def check_state_is_written(self) -> None:
-        """Refuse to go on from a state that an earlier apply could not write.
+        """Refuse to continue while the state of an earlier apply is not written.
 
         Raises:
-            StateNotWrittenError: when Terraform left that state in a file.
+            StateNotWrittenError: if Terraform left that state in a file.
         """
         if (self.directory / _UNWRITTEN).exists():
             raise StateNotWrittenError(self._unwritten("an earlier deploy failed"))
 
     def apply_plan(self, plan: Path, *, quiet: bool) -> None:
-        """Apply a saved plan, as `SavedPlan.apply` says."""
+        """Apply a saved plan; see `SavedPlan.apply`."""
         command = ["terraform", "apply", "-input=false", "-lock-timeout=60s"]
         command += () if sys.stdout.isatty() and not quiet else ("-no-color",)
         sys.stdout.flush()
@@ -205,11 +205,11 @@ class Terraform:
                 cwd=self.directory,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
-                # Not our own: where its reader goes away, Terraform would end without its state.
+                # Not our own: if its reader ended, Terraform would end without writing its state.
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                # A Ctrl-C on the terminal reaches it through this process alone, and once: at a
-                # second one Terraform would leave without writing its state.
+                # Only this process passes Ctrl-C on, and only once: at a second one Terraform ends
+                # without writing its state.
                 start_new_session=True,
             )
             progress = threading.Thread(target=_pass_on, args=(process, not quiet))
@@ -250,10 +250,10 @@ class Terraform:
         )
 
     def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run one of its commands to the end.
+        """Run a command of Terraform to its end.
 
         Raises:
-            OpsError: when it takes too long.
+            OpsError: if it takes longer than the limit.
         """
         command = ["terraform", *words]
         with subprocess.Popen(
@@ -279,7 +279,7 @@ class Terraform:
 
 
 def _checked(command: str, result: subprocess.CompletedProcess[str]) -> str:
-    """What a run wrote to stdout, or Terraform's own first error where it failed."""
+    """Return what a run wrote to stdout; raise Terraform's first error if it failed."""
     if result.returncode:
         raise OpsError(f"terraform {command}: {first_error(result.stdout + result.stderr)}")
     return result.stdout
@@ -290,7 +290,7 @@ def _environment() -> dict[str, str]:
 
 
 def _pass_on(process: subprocess.Popen[bytes], shown: bool) -> None:
-    """Copy a program's output to ours as it comes; where ours is gone, read on all the same."""
+    """Copy a program's output to ours; if ours is closed, keep reading."""
     assert process.stdout is not None  # noqa: S101 - for the type checker.
     while chunk := os.read(process.stdout.fileno(), 65536):
         if shown:
@@ -302,7 +302,7 @@ def _pass_on(process: subprocess.Popen[bytes], shown: bool) -> None:
 
 
 def _protected(output: str) -> frozenset[str]:
-    """Read which addresses `prevent_destroy` guards, where that alone is why a plan failed."""
+    """Read the addresses that `prevent_destroy` guards, if nothing else made the plan fail."""
     lines = _lines(output)
     errors = {line for line in lines if line.startswith("Error:")}
     if errors != {"Error: Instance cannot be destroyed"}:
@@ -312,7 +312,7 @@ def _protected(output: str) -> frozenset[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a run: at the first signal it waits for its provider, at the second it ends that too."""
+    """End a run; the first signal waits for its provider, the second ends that too."""
     for end in (process.terminate, process.terminate, process.kill):
         end()
         try:
@@ -323,7 +323,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def first_error(output: str) -> str:
-    """Pick the first error of Terraform's output, as one line."""
+    """Return the first error of Terraform's output, in one line."""
     lines = _lines(output)
     for index, line in enumerate(lines):
         if line.startswith("Error:"):

@@ -1,4 +1,4 @@
-"""Run the CDKTF app and read what it wrote."""
+"""Run the CDKTF app and read its output."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Synthesized:
     """One synthesized stack."""
 
     directory: Path
-    """Where Terraform runs: it holds cdk.tf.json."""
+    """Where Terraform runs; it has cdk.tf.json."""
     document: dict[str, Any]
     """The content of cdk.tf.json."""
 
 
 def node_path() -> str:
-    """PATH with this Python and its Node before all others: jsii and cdktf-cli start both."""
+    """PATH with this Python and its Node first: jsii and cdktf-cli start both."""
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
@@ -35,15 +35,15 @@ def synthesize(root: Path = ROOT, outdir: Path | None = None) -> Synthesized:
     """Synthesize the stack.
 
     Args:
-        root: The tree whose main.py is run; left out: this one.
-        outdir: Where to write; left out: $CDKTF_OUTDIR, or cdktf.out in that tree.
+        root: The tree whose main.py runs (default: this one).
+        outdir: Output directory (default: $CDKTF_OUTDIR, or cdktf.out in that tree).
 
     Raises:
-        OpsError: with the app's own line, when registry, lock or settings do not hold together.
+        OpsError: with the app's own line, if registry, lock and settings do not match.
     """
     outdir = outdir or Path(os.environ.get("CDKTF_OUTDIR", "cdktf.out"))
     env = os.environ | {"PATH": node_path(), "CDKTF_OUTDIR": str(outdir)}
-    # Without bytecode each synth compiles 1 million lines of bindings again.
+    # Without bytecode every synth compiles 1 million lines of bindings again.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     result = subprocess.run(
         [sys.executable, "main.py"], cwd=root, env=env, capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
-"""What an apply of a plan would do, and what a deploy refuses to do without being told.
+"""What applying a plan would do, and which removals a deploy refuses.
 
-A namespace takes everything in it along, a volume's object the way to the weights, and what this
-stack did not make belongs to somebody else: each of these has to be named before it goes.
+A namespace takes all its objects along, a volume the access to the weights, and an object that
+this stack did not make belongs to somebody else. A deploy removes these only by name.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from llama_swap_config.cluster.labels import APP
 from ops.terraform.changes import VERBS, ResourceChange
 
 NAMED_ONLY = ("Namespace", "PersistentVolume", "PersistentVolumeClaim")
-"""The kinds that a deploy removes only by name, ours included."""
+"""The kinds that a deploy removes only by name, even those of this stack."""
 _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCII)
-"""cdktf ends each address with eight digits of a hash; nobody writes such a name by hand."""
+"""cdktf ends every address with eight digits of a hash; nobody writes that by hand."""
 
 
 _BY_NAME = "Pass --allow-removal ADDRESS for each object that may go."
@@ -31,21 +31,21 @@ class Refused:
 
     change: ResourceChange
     reason: str
-    """What stands against it, such as `not made by this stack`."""
+    """Why it is refused, such as `not made by this stack`."""
     remedy: str
     """What to do, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What Terraform would do, and what of it a deploy refuses."""
+    """What Terraform would do, and what a deploy refuses of it."""
 
     changes: tuple[ResourceChange, ...]
-    """All resources, those that stay as they are included."""
+    """All resources, unchanged ones included."""
     refused: tuple[Refused, ...]
     is_whole: bool = True
-    """Whether Terraform planned to the end; at `prevent_destroy` it breaks off, and what depends
-    on the guarded object is missing."""
+    """Whether Terraform planned to the end. At `prevent_destroy` it stops, and the objects that
+    depend on the guarded one are missing."""
 
     @property
     def planned(self) -> tuple[ResourceChange, ...]:
@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many are refused, and how many Terraform would touch in which way."""
+        """Number of refused objects, and of changes by verb."""
         actions = Counter(change.action for change in self.changes)
         return {"refused": len(self.refused)} | {
             verb: actions[action] for action, verb in VERBS.items()
@@ -64,12 +64,12 @@ class Verdict:
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        """What to do about the refusals, each sentence once."""
+        """What to do about the refusals, without repetitions."""
         return tuple(dict.fromkeys(refused.remedy for refused in self.refused))
 
     @property
     def headline(self) -> str:
-        """The counts in one line; what is refused or forgotten only where there is any."""
+        """The counts in one line; refused and forgotten objects only if there are any."""
         refused, *counts = self.counts.items()
         always = [f"{number} to {verb}" for verb, number in counts if number or verb != "forget"]
         return (f"{refused[1]} refused; " if self.refused else "") + ", ".join(always)
@@ -85,10 +85,10 @@ def judge(
 
     Args:
         changes: What Terraform plans.
-        protected: The addresses for which `prevent_destroy` made Terraform give the plan up; no
-            allowance lifts that.
-        allowed: The addresses whose removal the operator named. They do not cover what would be
-            forgotten: its object stays, and then nothing knows it.
+        protected: The addresses at which `prevent_destroy` stopped the plan; `allowed` does not
+            override it (default: none).
+        allowed: The addresses that may be removed (default: none). They do not cover forgotten
+            objects, which would stay without anything that knows them.
     """
     refused = []
     for change in changes:
@@ -105,9 +105,9 @@ def judge(
 
 
 def refusal(change: ResourceChange) -> str | None:
-    """Say why a deploy refuses a change; None where it does not.
+    """Return why a deploy refuses a change; None if it does not.
 
-    A replacement within our own addresses is ordinary: Jobs and their ConfigMaps are named by
+    Replacing one of this stack's objects is ordinary: Jobs and their ConfigMaps are named by
     their content.
     """
     if change.action not in ("replace", "delete", "forget"):
@@ -120,7 +120,7 @@ def refusal(change: ResourceChange) -> str | None:
 
 
 def _is_ours(change: ResourceChange) -> bool:
-    """Whether a version of this stack made it, by its address and its label in the state."""
+    """Whether this stack made it, by its address and its label in the state."""
     labels = change.metadata_before.get("labels") or {}
     return bool(
         _OUR_ADDRESS.fullmatch(change.address) and labels.get("app.kubernetes.io/part-of") == APP

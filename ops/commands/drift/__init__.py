@@ -1,1 +1,1 @@
-"""Is what runs still what is declared? Five sources side by side."""
+"""The command `drift`: compare the working tree with what runs, from four sources."""

@@ -1,4 +1,4 @@
-"""The cluster against what is declared: every object, the ConfigMap by model, pods and Jobs."""
+"""Compare the cluster with the declaration: objects, ConfigMap by model, pods and Jobs."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _SET_ONCE = {
     "Deployment": "replicas",
     "PersistentVolumeClaim": "resources",
 }
-"""Of a spec, what Terraform sets once and then lets be: replicas belong to a GPU window and to
-whoever freed the card, and a claim keeps the size it was made with."""
+"""Fields of a spec that Terraform sets once: a GPU window or a tenant's operator changes replicas,
+and a claim keeps its first size."""
 
 
 def look(declared: Declared, api: KubeApi) -> Look:
-    """Compare every declared object with the cluster's, and look at what runs.
+    """Compare every declared object with the cluster's, and check what runs.
 
     Args:
         declared: The working tree.
         api: The cluster. It is only read: the objects, pods, Jobs and one Lease.
 
     Raises:
-        OpsError: when the API server does not answer or refuses.
+        OpsError: if the API server does not answer or refuses.
     """
     findings: list[Finding] = []
     live: dict[tuple[str, str], Document] = {}
@@ -68,7 +68,7 @@ def look(declared: Declared, api: KubeApi) -> Look:
 
 
 def object_path(manifest: Manifest) -> str:
-    """Where the API has an object."""
+    """The API's path of an object."""
     name = manifest["metadata"]["name"]
     return f"{_collection(manifest)}/{name}"
 
@@ -124,7 +124,7 @@ def _data(declared: Declared, manifest: Manifest, live: Document) -> Iterator[Fi
 
 
 def _written(live: Document, path: tuple[str, ...], text: str = "") -> Value:
-    """A value of the cluster, with who wrote it last and when."""
+    """Return a value of the cluster, with who wrote it last and when."""
     who, time_s = last_writer(live, path)
     return Value(
         text=text, where=_WHERE, who=value_text("manager", who) if who else "", time_s=time_s
@@ -136,7 +136,7 @@ def configuration_findings(declared: Declared, text: str, place: Value) -> Itera
 
     Args:
         declared: The working tree.
-        text: The file, from wherever it is.
+        text: Content of the file.
         place: Where it is from, who wrote it and when.
     """
 
@@ -160,14 +160,14 @@ def configuration_findings(declared: Declared, text: str, place: Value) -> Itera
 
 
 def content_text(text: str | None) -> str:
-    """Say a whole file in a word."""
+    """Identify a file by its length and its digest."""
     if text is None:
         return ABSENT
     return f"{len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def without_consequences(findings: list[Finding]) -> list[Finding]:
-    """Drop checksums of the pod's template that differ because what they are of does."""
+    """Drop the checksums of the pod's template if the content that they are of differs."""
     content_differs = any(
         finding.subject.startswith(("model ", ALL_MODELS, "ConfigMap "))
         and not finding.field.startswith("metadata")
@@ -192,7 +192,7 @@ def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
         listing = api.get(f"{collection}?labelSelector={chosen}") or {}
         for item in listing.get("items") or ():
             metadata = item["metadata"]
-            # A Job of a CronJob is labelled alike, and is the CronJob's.
+            # A Job of a CronJob has the same labels and belongs to the CronJob.
             if (manifest["kind"], metadata["name"]) in known or metadata.get("ownerReferences"):
                 continue
             created_s = epoch(metadata.get("creationTimestamp"))

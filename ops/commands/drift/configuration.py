@@ -1,7 +1,7 @@
-"""A front end's configuration, read back into fields by model, from either front end's file.
+"""Read the file of either front end into fields by model, and compare two of them.
 
-The declared text goes the same way as the one that is found, so only what differs in meaning
-differs here: not the order of keys, nor a comment, nor the spelling of a flag.
+The declared file is read in the same way, so that only differences in meaning count: not the order
+of keys, a comment or the spelling of a flag.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ ALL_MODELS = "all models"
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _SWITCH = "on"
-"""What a flag without a value is shown as, and what `= true` of an INI is."""
+"""Value of a flag without a value, and of `= true` in an INI."""
 _LONGEST_TEXT = 1 << 22
-"""More than a ConfigMap can hold: only macros within macros come so far."""
+"""More than a ConfigMap can hold: only macros within macros reach it."""
 
 
 class UnreadableError(Exception):
-    """It is no configuration of this front end; the text says why, in one line."""
+    """The text is not a configuration of this front end; the message says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What a front end is told."""
+    """The configuration of a front end."""
 
     models: Mapping[str, Fields]
-    """Id -> field -> value; the command's flags are fields of their own."""
+    """Id -> field -> value; each flag of the command is a field."""
     rest: Fields
-    """What is said of no model: top-level key -> value."""
+    """Top-level key -> value, without the models."""
 
 
 class Mismatch(NamedTuple):
     """A field that differs."""
 
     model: str | None
-    """Its id, or ALL_MODELS where all have the same difference; None: of no model."""
+    """Its id, or ALL_MODELS if all have the same difference; None: not of a model."""
     field: str
     found: str
     declared: str
@@ -59,17 +59,17 @@ def read(key: str, text: str) -> Configuration:
     """Read a front end's file.
 
     Args:
-        key: Its name, which says whose it is: `llama-swap.yaml` or `router-preset.ini`.
-        text: Its content, from anywhere.
+        key: Its name: `llama-swap.yaml` or `router-preset.ini`.
+        text: Its content.
 
     Raises:
-        UnreadableError: when it is none.
+        UnreadableError: if it is not such a file.
     """
     return _read_ini(text) if key.endswith(".ini") else _read_yaml(text)
 
 
 def compare(actual: Configuration, declared: Configuration) -> Iterator[Mismatch]:
-    """List what differs, model by model; what all models differ in alike is told once."""
+    """List the differences model by model; one that all models share is listed once."""
     by_model: dict[str, list[Mismatch]] = {}
     for model in sorted(set(actual.models) | set(declared.models)):
         if model not in actual.models:
@@ -106,7 +106,7 @@ def compare_fields(model: str | None, actual: Fields, declared: Fields) -> Itera
 def command_fields(words: list[str]) -> Fields:
     """Read llama-server's command line: `program`, and each flag with its value.
 
-    The port is left out: each start may have another.
+    Without the port, which may differ at every start.
     """
     end = next(
         (
@@ -132,7 +132,7 @@ def command_fields(words: list[str]) -> Fields:
 
 
 class _NoAliases(yaml.SafeLoader):
-    """Refuses aliases, with which a page of YAML can say more than a memory holds."""
+    """Refuses aliases, with which a page of YAML can expand beyond the memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -188,7 +188,7 @@ def _command(text: str) -> Fields:
 
 
 def _expand(text: str, macros: dict[str, str]) -> str:
-    """Put macros in, the last first: a later one may use an earlier one."""
+    """Expand macros, the last first: a later one may use an earlier one."""
     for name, value in reversed(macros.items()):
         text = text.replace(f"${{{name}}}", value)
         if len(text) > _LONGEST_TEXT:
@@ -207,7 +207,7 @@ def _text(value: Any) -> str:
 
 
 class _Preset(configparser.ConfigParser):
-    """The router's file: its section `*` is of all models, and a key is a flag."""
+    """The router's file: its section `*` applies to all models, and keys are flags."""
 
     def __init__(self) -> None:
         super().__init__(default_section="*", delimiters=("=",), interpolation=None, strict=False)
@@ -217,7 +217,7 @@ class _Preset(configparser.ConfigParser):
 
 
 def _read_ini(text: str) -> Configuration:
-    # Wherever they stand, the router takes these for a comment; and a blank in front for nothing.
+    # To the router, these start a comment anywhere, and leading blanks mean nothing.
     lines = [re.split(r"[;#]", line, maxsplit=1)[0].strip() for line in text.splitlines()]
     preset = _Preset()
     try:

@@ -1,4 +1,4 @@
-"""What the working tree declares: registry, lock and settings, rendered as a deploy would."""
+"""Render what the working tree declares, as a deploy would: registry, lock and settings."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ DEPLOY = "python -m ops deploy"
 _OF_SETTINGS = {"program", "cmdStop", "proxy", "checkEndpoint"} | {
     flag for flag, _ in shared_options(ServerSettings())
 }
-"""Fields of a model that no entry of the registry sets."""
+"""Fields of a model that the registry does not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """The working tree, as everything else is held against it."""
+    """The declaration of the working tree, with which each source is compared."""
 
     settings: Settings
     models: tuple[Model, ...]
@@ -53,7 +53,7 @@ class Declared:
     directory: Path
     """Where Terraform runs."""
     lock_path: Path
-    """What the volume is held against."""
+    """The lock with which the volume is compared."""
     notes: tuple[str, ...]
 
 
@@ -61,13 +61,13 @@ def declare(settings: Settings, lock_path: Path = LOCK_PATH) -> Declared:
     """Render what the working tree declares.
 
     Args:
-        settings: The facts of the cluster.
-        lock_path: The lock of the volume's files; left out: the repository's own, of which the
-            objects are made in any case.
+        settings: The settings of the cluster.
+        lock_path: The lock of the volume's files (default: the repository's own). The objects
+            are always made of the repository's own.
 
     Raises:
-        ConfigError: when registry, lock and settings do not hold together.
-        OpsError: when the stack cannot be synthesized.
+        ConfigError: if registry, lock and settings do not match.
+        OpsError: if the stack cannot be synthesized.
     """
     synthesized = synthesize()
     return declared_of(
@@ -87,17 +87,17 @@ def declared_of(
     directory: Path,
     lock_path: Path = LOCK_PATH,
 ) -> Declared:
-    """Render what settings and a declaration declare.
+    """Render a declaration with its settings.
 
     Args:
-        settings: The facts of the cluster.
+        settings: The settings of the cluster.
         declaration: The models.
         document: The stack, synthesized from both.
-        directory: Where Terraform runs on it.
-        lock_path: As for `declare`.
+        directory: Where Terraform runs.
+        lock_path: See `declare`.
 
     Raises:
-        ConfigError: when a model does not run on what the settings name.
+        ConfigError: if a model cannot run with these settings.
     """
     program = FRONT_ENDS[settings.front_end].program(
         declaration.locked,
@@ -118,10 +118,10 @@ def declared_of(
 
 
 def declared_value(text: str, *paths: str) -> Value:
-    """A declared value, with the commit of the files that declare it.
+    """Return a declared value, with the commit of the files that declare it.
 
     Args:
-        text: Already fit to be shown.
+        text: Already redacted and escaped.
         paths: The files, from the repository's root.
     """
     who, time_s = commit_of(*paths)
@@ -129,19 +129,19 @@ def declared_value(text: str, *paths: str) -> Value:
 
 
 def of_stack(text: str, field: str = "") -> Value:
-    """A value of an object; an image is of the settings alone."""
+    """Return a declared value of an object; an image comes from the settings alone."""
     return declared_value(text, *([SETTINGS_FILE] if field.endswith(".image") else STACK_FILES))
 
 
 def mismatch_finding(
     mismatch: Mismatch, at_place: Callable[[str], Value], subject_of_none: str
 ) -> Finding:
-    """Say a mismatch of two configurations as a finding that a deploy would mend.
+    """Turn a mismatch of two configurations into a finding that a deploy would fix.
 
     Args:
         mismatch: What differs.
-        at_place: Makes the live text a value of its place.
-        subject_of_none: The subject of what is of no model.
+        at_place: Makes a value of the live text.
+        subject_of_none: The subject if the mismatch is not of a model.
     """
     model, field = mismatch.model, mismatch.field
     in_registry = model is not None and field not in _OF_SETTINGS
@@ -160,14 +160,14 @@ def mismatch_finding(
 
 
 def presence_finding(subject: str, value: Value, declared: str, remedy: str) -> Finding:
-    """Say of an object that it is there, or is not, where the stack has it otherwise."""
+    """Report an object that is missing, or present and not declared."""
     return Finding(
         subject=subject, field=PRESENCE, found=value, declared=of_stack(declared), remedy=remedy
     )
 
 
 def field_finding(subject: str, field: str, value: Value, declared: object) -> Finding:
-    """Say of an object's field that it is otherwise than the stack has it."""
+    """Report a field of an object that differs from the stack."""
     wanted = of_stack(value_text(field, declared), field)
     file = SETTINGS_FILE if field.endswith(".image") else "stacks/"
     return Finding(
@@ -180,12 +180,12 @@ def field_finding(subject: str, field: str, value: Value, declared: object) -> F
 
 
 def subject_of(model: str) -> str:
-    """How a line names a model of the registry, or of anywhere else."""
+    """Name a model, of the registry or not, as the subject of a line."""
     return ALL_MODELS if model == ALL_MODELS else f"model {value_text('id', model)}"
 
 
 def deploy_remedy(field: str, live: Value, declared: Value, file: str) -> str:
-    """Say how a difference is mended: by a deploy, or by declaring what is there."""
+    """Say how to fix a difference: by a deploy, or by declaring the live value."""
     if field == PRESENCE:
         if declared.text == ABSENT:
             return f"{DEPLOY} removes it, or declare it in {file}"

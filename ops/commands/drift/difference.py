@@ -1,4 +1,4 @@
-"""What differs between what is declared and what a source shows, one line a difference."""
+"""The differences between the declaration and each source, one line per difference."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ops.errors import one_line
 from ops.report.redaction import MARK, redact
 
 Source = Literal["terraform", "cluster", "volume", "server"]
-"""What is held against the working tree."""
+"""The sources that are compared with the working tree."""
 SOURCES: tuple[Source, ...] = get_args(Source)
 
 ABSENT, PRESENT = "absent", "present"
 PRESENCE = "presence"
-"""The field whose value is ABSENT or PRESENT: whether the subject is there at all."""
+"""The field whose value is ABSENT or PRESENT: whether the subject exists."""
 NOT_SET = "not set"
 
 _LONGEST = 100
@@ -30,19 +30,19 @@ _DIGEST = re.compile(r"(?<=sha256:)([0-9a-f]{12})[0-9a-f]{52}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A value as one place has it."""
+    """A value at one place."""
 
     text: str
-    """Fit for a terminal: one printable line, not long, no key or password."""
+    """One short printable line without secrets."""
     where: str
     """`in the ConfigMap`, `declared`."""
     who: str = ""
-    """Who wrote it last: a field manager, a commit; empty where that is not known."""
+    """Who wrote it last: a field manager or a commit; empty if unknown."""
     time_s: float | None = None
-    """When, in seconds since 1970; None where that is not known."""
+    """When, in seconds since 1970; None if unknown."""
 
     def told(self, quote: Callable[[str], str]) -> str:
-        """Say it within a sentence; `quote` marks what others wrote."""
+        """Write it for a sentence; `quote` marks untrusted text."""
         known = [self.who and quote(self.who), time_text(self.time_s)]
         in_brackets = ", ".join(detail for detail in known if detail)
         place = f"{self.where} ({in_brackets})" if in_brackets else self.where
@@ -51,34 +51,34 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One difference as one source shows it."""
+    """A difference that one source shows."""
 
     subject: str
     """`model qwen3vl-4b`, `Deployment llama-swap`."""
     field: str
-    """As its own world spells it: `--ctx-size`, `spec.replicas`; or PRESENCE."""
+    """As its own tool spells it: `--ctx-size`, `spec.replicas`; or PRESENCE."""
     found: Value
     declared: Value
     remedy: str
-    """What to do."""
+    """How to fix it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What one source showed when it was asked."""
+    """The findings of one source."""
 
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
-    """What is worth knowing and no drift."""
+    """Remarks that are not drift."""
 
 
 class NotAskedError(Exception):
-    """There is nothing to ask, and that is as it may be; the text says why."""
+    """The source has nothing to compare, which is not an error; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One difference, with all sources that show it."""
+    """A difference, with all sources that show it."""
 
     subject: str
     field: str
@@ -88,7 +88,7 @@ class Difference:
 
     @property
     def newer(self) -> Source | Literal["declared"] | None:
-        """Which side was written last; None where that is not known."""
+        """The side that was written last; None if unknown."""
         newest = [(value.time_s, source) for source, value in self.found if value.time_s]
         if self.declared.time_s is None or not newest:
             return None
@@ -97,11 +97,11 @@ class Difference:
 
     @property
     def line(self) -> str:
-        """All of it, as the operator reads it."""
+        """The difference as the operator reads it."""
         return self.told(str)
 
     def told(self, quote: Callable[[str], str]) -> str:
-        """Say all of it in a line; `quote` marks what others wrote."""
+        """Write it in a line; `quote` marks untrusted text."""
         values = ", ".join(value.told(quote) for _, value in self.found)
         declared = self.declared
         if self.field == PRESENCE:
@@ -115,7 +115,7 @@ class Difference:
 
 
 def merge(findings: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
-    """Join what several sources show of one field; the first source's remedy counts."""
+    """Join the findings of several sources on one field; the first remedy counts."""
     joined: dict[tuple[str, str], list[tuple[Source, Finding]]] = {}
     for source, finding in findings:
         joined.setdefault((finding.subject, finding.field), []).append((source, finding))
@@ -132,10 +132,10 @@ def merge(findings: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
 
 
 def value_text(field: str, value: object) -> str:
-    """Make a value of any origin fit to be shown.
+    """Redact, escape and shorten an untrusted value.
 
     Args:
-        field: Its name, which says whether it is a secret.
+        field: Its name, which tells whether it is secret.
         value: The value.
     """
     text = redact(str(value))
@@ -150,5 +150,5 @@ def value_text(field: str, value: object) -> str:
 
 
 def time_text(time_s: float | None) -> str:
-    """Say a time in UTC, to the minute; empty where it is not known."""
+    """Write a time in UTC, to the minute; empty if unknown."""
     return "" if time_s is None else time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(time_s))

@@ -1,7 +1,7 @@
-"""A declared object against the one in the cluster, field by field.
+"""Compare a declared object with the one in the cluster, field by field.
 
-Only what is declared is compared: the API server adds the rest. Lists are compared whole, since
-it adds to none that this repository declares.
+Only declared fields are compared, because the API server adds others. Lists are compared whole: it
+adds to no list that this repository declares.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ops.cluster.quantity import quantity
 from ops.commands.drift.difference import ABSENT, NOT_SET, PRESENT
 
 _ORDERED = ("command", "args")
-"""Lists of words whose order counts; the provider sorts the others."""
+"""Lists whose order counts; the provider sorts other lists of words."""
 
 
 class ObjectField(NamedTuple):
     """A field that differs."""
 
     path: tuple[str, ...]
-    """Keys from the root; an entry of a list by its name, `[llama-swap]`, else by its place."""
+    """Keys from the root; an item of a list by its name, `[llama-swap]`, or its index."""
     found: str
     declared: str
 
@@ -33,7 +33,7 @@ class ObjectField(NamedTuple):
 
 
 def field_name(path: tuple[str, ...]) -> str:
-    """Join keys: those of a list or with a dot or slash of their own go into brackets."""
+    """Join keys; those of a list, or with a dot or slash, are put in brackets."""
     text = ""
     for key in path:
         if key.startswith("["):
@@ -46,7 +46,7 @@ def field_name(path: tuple[str, ...]) -> str:
 
 
 def compare_objects(live: Any, declared: Any, path: tuple[str, ...] = ()) -> Iterator[ObjectField]:
-    """List the declared fields that are otherwise in the cluster."""
+    """List the declared fields that differ in the cluster."""
     if isinstance(declared, dict) and isinstance(live, dict):
         for key, value in declared.items():
             yield from compare_objects(live.get(key), value, (*path, str(key)))
@@ -78,7 +78,7 @@ def _is_words(value: Any) -> bool:
 
 
 def keyed(items: list[Any]) -> dict[str, Any]:
-    """Key the entries of a list by what tells them apart, else by their place."""
+    """Key the items of a list by their unique names, or by their index."""
     names = [
         item.get("name") or item.get("mountPath") or item.get("mount_path")
         for item in items
@@ -107,11 +107,11 @@ def last_writer(document: dict[str, Any], path: tuple[str, ...]) -> tuple[str, f
 
     Args:
         document: The object, with its managedFields.
-        path: The field; a part of it that no entry owns does not count.
+        path: The field.
 
     Returns:
-        The field manager and its time in seconds since 1970; an empty text and None where the
-        object does not say.
+        The field manager and its time in seconds since 1970; an empty text and None if the
+        object has no owner of the field.
     """
     entries = [
         entry
@@ -138,14 +138,14 @@ def _owns(fields: Any, path: tuple[str, ...]) -> bool:
             )
         if below is None:
             return False
-        if below == {}:  # It owns all below.
+        if below == {}:  # It owns everything below.
             return True
         fields = below
     return True
 
 
 def epoch(text: Any) -> float | None:
-    """Read a time of the API; None where it is none."""
+    """Read a time of the API; None if it is not one."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Ask every source at the same time, each for a limited time, and join what they show."""
+"""Ask all sources at the same time, with a time limit, and join their differences."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ State = Literal["asked", "not asked", "unreachable"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Whether a source was asked, and how that went."""
+    """Whether a source was asked, and whether it answered."""
 
     source: Source
     state: State
     reason: str = ""
-    """Why it was not asked or not reached; empty when it answered."""
+    """Why it was not asked or not reached; empty if it answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What all sources show together."""
+    """The result of all sources."""
 
     models: tuple[str, ...]
     """The declared ids."""
@@ -52,23 +52,23 @@ class Drift:
 
     @property
     def unreachable(self) -> tuple[SourceState, ...]:
-        """The sources that were asked for and did not answer."""
+        """The sources that were asked and did not answer."""
         return tuple(state for state in self.sources if state.state == "unreachable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is to be asked, and where."""
+    """Which sources to ask, and where they are."""
 
     sources: tuple[Source, ...] = ()
-    """Only these, and an error when one cannot be; empty: whatever the environment names."""
+    """Ask only these, and fail if one cannot be asked; empty: all that the environment names."""
     url: str | None = None
     volume: Path | None = None
     timeout_s: float = 180
-    """For each source."""
+    """Time limit of each source, in seconds."""
 
     def why_not(self, source: Source) -> str:
-        """Why a source is left alone; empty when it is asked."""
+        """Why a source is not asked; empty if it is."""
         if self.sources:
             return "" if source in self.sources else "not named by --source"
         cluster_named = bool(os.environ.get("KUBE_CONFIG_PATH"))
@@ -81,10 +81,10 @@ class Ask:
         }[source]
 
     def check(self) -> None:
-        """Refuse to begin where nothing would be asked.
+        """Require at least one source.
 
         Raises:
-            OpsError: saying how each source is named.
+            OpsError: if there is none; it says how to name each source.
         """
         why_not = {source: self.why_not(source) for source in SOURCES}
         if all(why_not.values()):
@@ -93,12 +93,12 @@ class Ask:
 
 
 def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
-    """Compare what is declared with every source that is asked for.
+    """Compare the declaration with every source to be asked.
 
     Args:
         declared: The working tree.
-        ask: What is to be asked, and where.
-        say: Takes a line on what is waited for.
+        ask: Which sources to ask.
+        say: Takes a line of progress.
     """
     why_not = {source: ask.why_not(source) for source in SOURCES}
     asked = [source for source in SOURCES if not why_not[source]]
@@ -117,7 +117,7 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
             states.append(SourceState(source=source, state="unreachable", reason=reason))
         else:
             states.append(SourceState(source=source, state="not asked", reason=why_not[source]))
-    # The cluster says who wrote a thing and when, so its words go first.
+    # The cluster knows who wrote a field and when, so its findings come first.
     findings.sort(key=lambda pair: pair[0] != "cluster")
     return Drift(
         models=tuple(model.id for model in declared.models),
@@ -163,11 +163,11 @@ def _ask_all(
     def answer(source: Source, question: Callable[[], Look]) -> None:
         try:
             done.put((source, question()))
-        except Exception as error:  # Whatever it is, the other sources are shown.
+        except Exception as error:  # The other sources are shown in any case.
             done.put((source, error))
 
     for source, question in questions.items():
-        # A volume that hangs keeps its thread for ever, but not this process.
+        # A volume that hangs blocks its thread, but not this process.
         threading.Thread(target=answer, args=(source, question), daemon=True).start()
     answers: dict[Source, Look | Exception] = {}
     deadline = time.monotonic() + ask.timeout_s

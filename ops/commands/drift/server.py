@@ -1,7 +1,7 @@
-"""The running server against what is declared; nothing that is asked here loads a model.
+"""Compare the running server with the declaration, without loading a model.
 
-`/upstream/MODEL/...` loads what it names, and is never asked: a model that is running now may have
-been unloaded a moment later.
+`/upstream/MODEL/...` is never asked, because it loads the model: a running model may be unloaded a
+moment later.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _PATHS = {"--model", "--mmproj"}
 
 
 def is_service(declared: Declared, url: str) -> bool:
-    """Whether an address is that of the cluster's own Service: `llama-swap.llama-cpp.svc`.
+    """Whether a URL is that of the cluster's own Service: `llama-swap.llama-cpp.svc`.
 
     Raises:
-        OpsError: for what is no address.
+        OpsError: if it is not a URL.
     """
     settings = declared.settings
     host = urlsplit(base_url(url)).hostname or ""
@@ -53,14 +53,14 @@ def is_service(declared: Declared, url: str) -> bool:
 
 
 def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
-    """Say why no pod serves where that is as it may be: the card is somebody else's.
+    """Return why no pod serves, if a tenant may have the GPU.
 
     Args:
-        deployment: The front end's; None: there is none.
+        deployment: The front end's; None: it does not exist.
         pods: Its pods.
 
     Returns:
-        The reason; empty where one serves, or should.
+        The reason; empty if a pod serves or should serve.
     """
     if at(deployment, "spec", "replicas") == 0:
         return "the Deployment llama-swap has 0 replicas"
@@ -82,11 +82,11 @@ def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
 def way_to(
     declared: Declared, target: KubeTarget
 ) -> tuple[AbstractContextManager[str], float | None]:
-    """Find the way to the cluster's Service, and since when its pod runs.
+    """Return the way to the cluster's Service, and the time its pod started.
 
     Raises:
-        NotAskedError: when nobody serves because the GPU is somebody else's.
-        OpsError: when the API server does not answer.
+        NotAskedError: if no pod serves because a tenant may have the GPU.
+        OpsError: if the API server does not answer.
     """
     from ops.cluster.port_forward import to_endpoint
 
@@ -109,18 +109,18 @@ def way_to(
 def look(
     declared: Declared, url: str | None, *, target: KubeTarget | None, insist: bool = False
 ) -> Look:
-    """Compare the model list, the command lines of what is loaded, and the engine's build.
+    """Compare the model list, the command lines of loaded models, and the engine's build.
 
     Args:
         declared: The working tree.
-        url: The endpoint; None: by port-forward.
-        target: The cluster to forward from, and to see in whether its own Service can answer.
-        insist: Whether it is an error that nobody serves.
+        url: The endpoint; None: through a port-forward.
+        target: The cluster for the port-forward, and to check whether its Service can answer.
+        insist: Whether it is an error that no pod serves (default: no).
 
     Raises:
-        OpsError: when it cannot be reached.
-        CheckError: when it answers no sense.
-        NotAskedError: when there is none to ask.
+        OpsError: if it cannot be reached.
+        CheckError: if its answers are not valid.
+        NotAskedError: if no pod serves, and none has to.
     """
     started_s = None
     way: AbstractContextManager[str] | None = None
@@ -141,18 +141,18 @@ def look(
 
 
 class _Server:
-    """One endpoint, asked a few things that it knows without a model."""
+    """One endpoint, asked only for what it knows without loading a model."""
 
     def __init__(
         self, declared: Declared, endpoint: Endpoint, started_s: float | None, *, own: bool
     ) -> None:
-        """Ask nothing yet.
+        """Prepare the questions.
 
         Args:
             declared: The working tree.
-            endpoint: What is asked.
-            started_s: Since when its pod runs; None: not known.
-            own: Whether it is the cluster's Service, which nothing else may stand behind.
+            endpoint: The endpoint to ask.
+            started_s: Start of its pod, in seconds since 1970; None: unknown.
+            own: Whether it is the cluster's Service, which must be a front end.
         """
         self._declared = declared
         self._endpoint = endpoint
@@ -169,7 +169,7 @@ class _Server:
             raise CheckError("/v1/models has no list; expected an OpenAI-compatible endpoint")
         findings = list(self._ids(listed))
         key_declared = self._key_declared()
-        # A gateway before the front end may ask for a key that these settings do not declare.
+        # A gateway before the front end may require a key that the settings do not declare.
         if asks_for_key != key_declared and (key_declared or front_end is not None):
             findings.append(self._key(asks_for_key))
         if front_end is None and not self._own:
@@ -184,7 +184,7 @@ class _Server:
         return Look(findings=tuple(findings), notes=tuple(self._notes))
 
     def _which(self, listing: Any) -> tuple[FrontEnd | None, Any]:
-        """Tell the front ends apart; also the answer in which it tells what it started."""
+        """Return the front end, and its answer that lists the started models."""
         for front_end in FRONT_ENDS.values():
             path = front_end.residents_path
             answer = listing if path == "/v1/models" else self._ask(path, missing_is_none=True)
@@ -295,7 +295,7 @@ class _Server:
             yield self._finding(subject_of(model), field, text, wanted)
 
     def _build(self, front_end: FrontEnd) -> Iterator[Finding]:
-        """Ask the front end itself, by no model's name."""
+        """Ask the front end itself, without naming a model."""
         if not front_end.build_path:
             self._notes.append(
                 f"{front_end.name} does not report the engine's build; the digest of the pod's "
@@ -327,7 +327,7 @@ def _without(flags: Collection[str], fields: Fields) -> Fields:
 
 
 def _flags_of(fields: Fields) -> Fields:
-    """Keep the flags; of a path its last two parts, for a store may be anywhere."""
+    """Keep the flags; of a path its last two parts, because a store may be anywhere."""
     return {
         name: "/".join(PurePosixPath(value).parts[-2:]) if name in _PATHS else value
         for name, value in fields.items()

@@ -1,4 +1,4 @@
-"""Terraform's refreshed state against what is declared: what its plan would change."""
+"""Compare Terraform's refreshed state with the declaration, by what its plan would change."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _PLURALS = {
     "rule": "rules",
     "env": "env",
 }
-"""Lists of Kubernetes whose blocks the provider may call otherwise; of others it has one."""
+"""Lists of Kubernetes whose blocks have another name in the provider."""
 
 
 def look(declared: Declared, *, timeout_s: float) -> Look:
-    """Plan against state and cluster without holding the state's lock.
+    """Plan against state and cluster without locking the state.
 
     Args:
         declared: The working tree.
-        timeout_s: Seconds for all of it; Terraform is ended a moment earlier, so that it does not
-            outlive whoever waits.
+        timeout_s: Time limit in seconds; Terraform is ended a moment earlier, so that it does not
+            outlive this command.
 
     Raises:
-        OpsError: when PostgreSQL, the cluster or the provider is not there, or it cannot plan.
+        OpsError: if PostgreSQL, the cluster or the provider is missing, or it cannot plan.
     """
     deadline = time.monotonic() + max(timeout_s - _MARGIN_S, 0.1)
     environment.check_terraform()
@@ -69,7 +69,7 @@ def _within(declared: Declared, deadline: float) -> Terraform:
 
 
 def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
-    """Say what a plan would change of one object."""
+    """List what a plan would change of an object."""
     if change.action == "no-op":
         return
     kind, refused = change.kind, _refusal(change)
@@ -119,7 +119,7 @@ def _changed_fields(declared: Declared, change: ResourceChange, subject: str) ->
 def _fields(
     before: Any, after: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """List the fields in which two values of a plan differ; what is not known yet is left out."""
+    """List the fields in which two values of a plan differ, without values not yet known."""
     if isinstance(before, dict) and isinstance(after, dict):
         free = bool(path) and path[-1] in ("labels", "annotations", "data", "matchLabels")
         for key in dict.fromkeys((*after, *before)):

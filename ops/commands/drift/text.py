@@ -1,4 +1,4 @@
-"""Drift for a person, for a program, and for a nightly job's summary."""
+"""Write drift on a terminal, in Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Cell = Literal["ok", "differs", "not asked", "unreachable"]
 
 _MODEL = "model "
 OTHERS = "everything else"
-"""The row of what is of no model."""
+"""The row of the differences that are not of a model."""
 _STYLES = {"ok": "green", "differs": "red", "not asked": "dim", "unreachable": "yellow"}
 _MOST_ROWS = 50
 _LONGEST_LINE = 2000
 _MOST_TOLD = 50_000
-"""Characters of differences: a comment of GitHub's takes 65,536 in all."""
+"""Characters of differences; GitHub accepts 65,536 in a comment."""
 
 
 def rows(drift: Drift) -> dict[str, dict[Source, Cell]]:
-    """What each source says of each model: the declared ones, all else, then others."""
+    """The state of each model in each source: declared models, everything else, other models."""
     differing: dict[str, set[Source]] = {name: set() for name in (*drift.models, OTHERS)}
     for difference in drift.differences:
         for name in _rows_of(difference, drift):
@@ -61,7 +61,7 @@ def _rows_of(difference: Difference, drift: Drift) -> tuple[str, ...]:
 
 
 def verdict(drift: Drift) -> str:
-    """All of it in a sentence."""
+    """Write the result in a sentence."""
     number = len(drift.differences)
     asked = [state.source for state in drift.sources if state.state == "asked"]
     what = count(number, "difference") if number else "no drift"
@@ -84,7 +84,7 @@ def _table(drift: Drift) -> document.Table:
 
 
 def show(console: Console, drift: Drift) -> None:
-    """Show it on a terminal: sources side by side, then a line for each difference."""
+    """Print the sources side by side, then a line for each difference."""
     show_table(console, _table(drift))
     for state in drift.sources:
         if state.reason:
@@ -99,7 +99,7 @@ def show(console: Console, drift: Drift) -> None:
 
 
 def as_json(drift: Drift) -> dict[str, Any]:
-    """Say it to a program."""
+    """Write drift as JSON."""
     return {
         "drift": bool(drift.differences),
         "sources": [
@@ -136,7 +136,7 @@ def _value(value: Value) -> dict[str, str | None]:
 
 
 def as_markdown(drift: Drift) -> str:
-    """Write it for a job's summary; no value can leave its place in it."""
+    """Write drift for a job's summary; every untrusted value is escaped."""
     lines = [f"### Drift: {verdict(drift)}", ""]
     table = _table(drift)
     lines += [*table_lines(replace(table, rows=table.rows[:_MOST_ROWS])), ""]

@@ -1,4 +1,4 @@
-"""The volume against the lock: sizes and links alone, no file is read."""
+"""Compare the volume with the lock, by sizes and links; no file is read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def look(declared: Declared, volume: Path) -> Look:
         volume: Where the volume is mounted.
 
     Raises:
-        OpsError: when no volume is mounted there, or it cannot be read.
+        OpsError: if no volume is mounted there, or it cannot be read.
     """
     plan = plan_of(declared.lock_path)
     try:

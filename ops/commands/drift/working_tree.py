@@ -1,4 +1,4 @@
-"""What git knows of the working tree: who declared a thing and when; nothing is fetched."""
+"""What git knows of the working tree: who declared a file and when; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REGISTRY_FILE = "llama_swap_config/registry.py"
 LOCK_FILE = "llama_swap_config/models.lock.json"
 SETTINGS_FILE = "stacks/production.py"
 STACK_FILES: tuple[str, ...] = ("main.py", "stacks", "constructs", "llama_swap_config", "in_pod")
-"""What the objects are made of."""
+"""The files that declare the objects."""
 
 
 @lru_cache
@@ -24,8 +24,8 @@ def commit_of(*paths: str) -> tuple[str, float | None]:
         paths: From the repository's root.
 
     Returns:
-        `commit 930f1e8` and when, in seconds since 1970; `not committed` and None where one of
-        them is edited; an empty text and None where git does not know.
+        `commit 930f1e8` and its time in seconds since 1970; `not committed` and None if one of
+        them is edited; an empty text and None if git does not know.
     """
     edited = _git("status", "--porcelain", "--", *paths)
     if edited:
@@ -36,7 +36,7 @@ def commit_of(*paths: str) -> tuple[str, float | None]:
 
 
 def notes() -> Iterator[str]:
-    """Say what makes a working tree look like drift: edits, and an upstream that is ahead."""
+    """List what looks like drift: uncommitted files, and an upstream that is ahead."""
     edited = _git("status", "--porcelain", "--untracked-files=no")
     if edited:
         files = count(len(edited.splitlines()), "uncommitted file")
@@ -51,7 +51,7 @@ def notes() -> Iterator[str]:
 
 
 def _git(*words: str) -> str | None:
-    """What git says; None where it cannot say."""
+    """Return git's output; None if it fails."""
     try:
         result = subprocess.run(
             ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20

@@ -1,4 +1,4 @@
-"""What runs in the cluster: pods older than their configuration, failed Jobs, a late window."""
+"""Check what runs in the cluster: outdated pods, failed Jobs, and a late GPU window."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _WHERE = "in the cluster"
 def look(
     declared: Declared, api: KubeApi, config_map: Document | None
 ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Look at the serving pods, the newest Jobs and the Lease of a GPU window.
+    """Check the serving pods, the newest Jobs and the Lease of a GPU window.
 
     Args:
         declared: The working tree.
         api: The cluster.
-        config_map: The front end's, as it is in the cluster; None: there is none.
+        config_map: The front end's in the cluster; None: it does not exist.
 
     Returns:
-        What differs, and what is worth knowing and no drift.
+        The findings, and remarks that are not drift.
 
     Raises:
-        OpsError: when the API server does not answer or refuses.
+        OpsError: if the API server does not answer or refuses.
     """
     namespace = declared.settings.namespace
     findings: list[Finding] = []
@@ -54,7 +54,7 @@ def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
 def pod_findings(
     declared: Declared, pod: Document, config_map: Document | None
 ) -> Iterator[Finding]:
-    """Compare a serving pod with its ConfigMap and its image with the declared one."""
+    """Compare a serving pod with its ConfigMap, and its image with the declared one."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     if metadata.get("deletionTimestamp") or status.get("phase") not in ("Running", "Pending"):
         return
@@ -75,7 +75,7 @@ def pod_findings(
                 found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
                 declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
                 remedy="the pod runs an older configuration: "
-                # Not `rollout restart`: its annotation in the template would be drift itself.
+                # Not `rollout restart`: its annotation in the template would itself be drift.
                 f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} loads the "
                 f"ConfigMap's, {DEPLOY} the declared one",
             )
@@ -85,7 +85,7 @@ def pod_findings(
 def _image(
     declared: Declared, status: Document, subject: str, started_s: float | None
 ) -> Iterator[Finding]:
-    """Compare what the kubelet pulled: an image's digest stands for the engine's build in it."""
+    """Compare the digest of the pulled image, which identifies the engine's build."""
     wanted = declared.settings.llama_swap_image
     for container in status.get("containerStatuses") or ():
         _, separator, digest = str(container.get("imageID") or "").partition("@")
@@ -143,14 +143,14 @@ def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
 
 
 def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
-    """Look at a GPU window: an open one is as it should be, one past its deadline is not.
+    """Check a GPU window: only one past its deadline is drift.
 
     Args:
-        lease: Its Lease, which is there as long as something is to be put back.
+        lease: Its Lease, which exists until everything is restored.
         now_s: By the API server's clock, in seconds since 1970.
 
     Returns:
-        What differs, and what is worth knowing and no drift.
+        The findings, and remarks that are not drift.
     """
     spec = lease.get("spec") or {}
     holder = value_text("holder", spec.get("holderIdentity") or "no holder")

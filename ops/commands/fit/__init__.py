@@ -1,1 +1,1 @@
-"""`fit`: does the registry fit the card, and what if."""
+"""The command `fit`: does the registry fit the card?"""

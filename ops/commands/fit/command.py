@@ -1,4 +1,4 @@
-"""The command `fit`: does the registry fit the card, and what if."""
+"""The command `fit`: does the registry fit the card?"""
 
 from __future__ import annotations
 

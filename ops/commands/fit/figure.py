@@ -1,4 +1,4 @@
-"""The fit as an SVG for light and dark pages, without a plotting library."""
+"""Draw the fit as an SVG for light and dark pages, without a plotting library."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STYLE = """
 
 
 def render(fit: Fit) -> str:
-    """Draw a bar a model and a bar a set, the terms one behind the other, up to the card's end.
+    """Draw one stacked bar for each model and each set, against the end of the card.
 
     Args:
         fit: The models and sets, with the card.

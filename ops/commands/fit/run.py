@@ -1,4 +1,4 @@
-"""Whether the registry fits: each model and set against the card, and the node beside it."""
+"""Compare each model and each set of models with the card, and all of them with the node."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ops.errors import OpsError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIf:
-    """What to assume instead of the registry and the settings; each left out: what they say."""
+    """What to assume (default: the values of the registry and the settings)."""
 
     model: str | None = None
-    """The one model that the others are about; left out: each model."""
+    """The only model to change (default: all models)."""
     context: int | None = None
     kv_cache_type: KvCacheType | None = None
     projector: ProjectorQuantisation | None = None
@@ -45,14 +45,14 @@ class ModelFit:
     kv_cache_type: KvCacheType
     projector: ProjectorQuantisation | None
     estimated: bool
-    """Whether the projector's size is predicted: the lock does not name that file."""
+    """Whether the projector's size is predicted, because the lock does not have that file."""
     vram: Vram
     spare_mib: float
     """Below zero: it does not fit."""
 
     @property
     def total_mib(self) -> float:
-        """All that it takes."""
+        """VRAM of all its terms."""
         return self.vram.total_mib
 
 
@@ -62,43 +62,43 @@ class SetFit:
 
     models: tuple[str, ...]
     reachable: bool
-    """Whether RESIDENCY lets it happen; else it only would fit."""
+    """Whether RESIDENCY allows it; otherwise it only would fit."""
     vram: tuple[Vram, ...]
     """Model by model."""
     spare_mib: float
 
     @property
     def total_mib(self) -> float:
-        """All that they take together."""
+        """VRAM of all its models."""
         return sum(vram.total_mib for vram in self.vram)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """The whole answer."""
+    """How the registry fits the card and the node."""
 
     card: Card
     models: tuple[ModelFit, ...]
     sets: tuple[SetFit, ...]
     disk_bytes: int
-    """With the largest model twice, while it is replaced."""
+    """With the largest model counted twice, for while it is replaced."""
     disk_limit_bytes: int
     host_memory_mib: float
     host_memory_limit_mib: int
     problem: str | None
-    """What `make synth` says; None: all of it runs."""
+    """The error of `make synth`; None if everything fits."""
 
 
 def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fit:
-    """Compare what models need with what there is.
+    """Compare what the models need with the card and the node.
 
     Args:
         models: The locked registry.
-        residency: Which of them may be on the card together.
+        residency: Which models may be on the card together.
         node: The card, the engine and the node.
 
     Raises:
-        ConfigError: for a model whose memory cannot be predicted.
+        ConfigError: if the memory of a model cannot be predicted.
     """
     card = node.card
     problem = None
@@ -125,17 +125,17 @@ def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fi
 def assume(
     models: tuple[LockedModel, ...], node: Node, what_if: WhatIf, lock: Lock
 ) -> tuple[tuple[LockedModel, ...], Node]:
-    """Replace what the operator wants to try.
+    """Apply the operator's assumptions.
 
     Args:
         models: The locked registry.
         node: The settings.
         what_if: What to assume.
-        lock: Where the header of another projector may be.
+        lock: The lock, which may have the header of another projector.
 
     Raises:
-        OpsError: for a projector that is not there.
-        ConfigError: for a value that the registry would not take either.
+        OpsError: if that projector does not exist.
+        ConfigError: if the registry would refuse the value too.
     """
     if what_if.usable_mib is not None:
         node = replace(node, card=replace(node.card, usable_mib=what_if.usable_mib))
@@ -173,10 +173,10 @@ def _assume_model(locked: LockedModel, what_if: WhatIf, lock: Lock) -> LockedMod
             "`python -m ops lock`"
         )
     header = locked.projector_header
-    assert isinstance(header, ProjectorHeader)  # noqa: S101 - there is a projector.
+    assert isinstance(header, ProjectorHeader)  # noqa: S101 - it has a projector.
     smaller = as_q8_0(header)
     size_bytes = locked.projector.size_bytes - header.tensor_bytes + smaller.tensor_bytes
-    # Its quantisation stays that of the file: that is how an estimate is known for one.
+    # The file keeps its quantisation: it marks the size as estimated.
     projector = replace(locked.projector, header=smaller, size_bytes=size_bytes)
     return replace(locked, model=model, projector=projector)
 
@@ -207,7 +207,7 @@ def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> 
             if reachable:
                 sets = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
         except ConfigError:
-            # Too many models to try all sets; with AsManyAsFit the check above has said so.
+            # Too many models to try all sets; with AsManyAsFit the budget check has reported it.
             return ()
     return tuple(
         SetFit(

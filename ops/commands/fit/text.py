@@ -1,4 +1,4 @@
-"""The fit as a table of a terminal, as Markdown and as JSON."""
+"""Write the fit on a terminal, in Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TERMS = (
     ("vision_compute", "vision", "yellow"),
     ("cuda_context", "CUDA", "white"),
 )
-"""Field of Vram, its column, and its colour."""
+"""Field of Vram, name of its column, and colour."""
 _BAR = 24
 
 
@@ -61,7 +61,7 @@ _MODEL_COLUMNS = (
     *(_Column(name, partial(_term, field=field)) for field, name, _ in TERMS),
     *_TAKEN,
 )
-"""On a terminal and in Markdown."""
+"""The columns of the table of models, on a terminal and in Markdown."""
 
 
 def _table(columns: tuple[_Column, ...], loads: Iterable[ModelFit | SetFit]) -> Table:
@@ -92,7 +92,7 @@ def show_fit(console: Console, fit: Fit) -> None:
 
 
 def node_line(fit: Fit) -> str:
-    """Say what disk and host memory there is for what."""
+    """Compare disk and host memory with what the models need."""
     return (
         f"Volume: {fit.disk_bytes / GIB:.1f} of {fit.disk_limit_bytes / GIB:.0f} GiB while "
         f"the largest model is replaced. Host memory: {fit.host_memory_mib / 1024:.1f} of "
@@ -120,7 +120,7 @@ def as_markdown(fit: Fit) -> str:
 
 
 def as_json(fit: Fit) -> dict[str, Any]:
-    """Write the fit for a program; every number with its unit in its name."""
+    """Write the fit as JSON; every number has its unit in its name."""
     return {
         "fits": fit.problem is None,
         "problem": fit.problem,
@@ -162,7 +162,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
 
 
 def _bar(card: Card, load: ModelFit | SetFit) -> Line:
-    """Draw the card: who else is on it, then the terms; what is too much is cut off, and red."""
+    """Draw the card: its tenants, then the terms; what does not fit is cut off by a red arrow."""
     parts: list[Styled] = []
     drawn, taken = 0, 0.0
 

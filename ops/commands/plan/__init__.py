@@ -1,5 +1,5 @@
-"""What a merge would do, told from two syntheses: `python -m ops plan`.
+"""The command `plan`: compare two syntheses to show what a merge would change.
 
 revision -> side (a revision's objects, models and budget) -> comparison -> document -> Markdown,
-terminal or JSON. Values of the tree pass through safe_text on their way out, whatever the way.
+terminal or JSON. Every output passes the tree's values through safe_text.
 """

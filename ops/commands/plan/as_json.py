@@ -1,4 +1,4 @@
-"""A plan for a program: every number with its unit in its name, and no secret."""
+"""Write a plan as JSON; every number has its unit in its name, and secrets are redacted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def as_json(comparison: Comparison) -> Json:
-    """Write a comparison for a program."""
+    """Write a comparison as JSON."""
     actions = Counter(change.action for change in comparison.objects)
     compared: Json = {
         "sentence": _text(sentence(comparison)),

@@ -1,4 +1,4 @@
-"""Card and volume before and after: what `ops fit` says of both sides, side by side."""
+"""Card and volume before and after: the fits of both sides, side by side."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 Fit = dict[str, Any]
-"""What `ops.commands.fit.text.as_json` says."""
+"""Output of `ops.commands.fit.text.as_json`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a model, or models that may be resident together, take of the card."""
+    """VRAM of a model, or of models that may be resident together."""
 
     models: tuple[str, ...]
     before_mib: float | None
-    """None: the base does not have it, or is not known."""
+    """None: the base does not have it, or is unknown."""
     after_mib: float | None
-    """None: it goes."""
+    """None: the head does not have it."""
     spare_mib: float | None
-    """Of the card after the merge; below zero: it does not fit."""
+    """Spare VRAM after the merge; below zero: it does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """What is needed of how much."""
+    """Needed and total size of the volume."""
 
     needed_bytes: int
     size_bytes: int
@@ -35,18 +35,18 @@ class Budget:
     """Card and volume of both sides."""
 
     card: str
-    """What the head's models may take of which card, in words."""
+    """The head's card and the memory that its models may use, in words."""
     card_before: str | None
-    """The base's; None: not known."""
+    """The base's; None: unknown."""
     loads: tuple[Load, ...]
     volume: Extent
     volume_before: Extent | None
     problem: str | None
-    """What does not fit, in the words of the head; None: all of it fits."""
+    """The head's error about what does not fit; None: everything fits."""
 
     @property
     def spare_mib(self) -> float | None:
-        """The least that is spare of the card, over models and the sets that may happen."""
+        """The least spare VRAM of all models and possible sets."""
         spare = [load.spare_mib for load in self.loads if load.spare_mib is not None]
         return min(spare, default=None)
 
@@ -55,7 +55,7 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
     """Put two fits side by side.
 
     Args:
-        before: The base's; None: not known.
+        before: The base's; None: unknown.
         after: The head's.
     """
     old = {} if before is None else _totals(before)
@@ -79,7 +79,7 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
 
 
 def _totals(fit: Fit) -> dict[tuple[str, ...], tuple[float, float]]:
-    """Each model alone, then the sets that may happen: MiB taken and spare."""
+    """Total and spare MiB of each model, then of each possible set."""
     alone = {(model["id"],): (model["total_mib"], model["spare_mib"]) for model in fit["models"]}
     return alone | {
         tuple(model_set["models"]): (model_set["total_mib"], model_set["spare_mib"])

@@ -1,4 +1,4 @@
-"""The command `plan`: what a merge would do, from two syntheses."""
+"""The command `plan`: show what a merge would change."""
 
 from __future__ import annotations
 

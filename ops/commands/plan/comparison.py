@@ -21,7 +21,7 @@ from ops.terraform.verdict import NAMED_ONLY, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """What Terraform itself says, asked with the state and the cluster."""
+    """Terraform's own plan, made with the state and the cluster."""
 
     verdict: Verdict
     disagreements: tuple[Disagreement, ...]
@@ -29,7 +29,7 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The whole answer."""
+    """All differences between base and head."""
 
     base: Revision
     base_problem: str | None
@@ -38,23 +38,23 @@ class Comparison:
     """Why the head does not synthesize; None: it does."""
     objects: tuple[ObjectChange, ...]
     settings: tuple[FieldChange, ...]
-    """What Terraform itself is told otherwise: backend, provider."""
+    """Changes of Terraform's own settings: backend, provider."""
     unprotected: tuple[str, ...]
     models: tuple[ModelChange, ...] | None
-    """None: not known of one of the two."""
+    """None: unknown for base or head."""
     files: Files | None
-    """None: not known of one of the two."""
+    """None: unknown for base or head."""
     front_end: tuple[str, ...]
     """The diff of the front end's configuration, without secrets."""
     budget: Budget | None
-    """None: not known of the head."""
+    """None: unknown for the head."""
     rate_mb_s: float
     refreshed: Refreshed | None = None
-    """None: Terraform was not asked."""
+    """None: without --refresh."""
 
     @property
     def differs(self) -> bool:
-        """Whether anything does: objects, settings, models, files or, where asked, the cluster."""
+        """Whether objects, settings, models, files or, with --refresh, the cluster differ."""
         real = self.refreshed is not None and bool(self.refreshed.verdict.planned)
         moved = self.files is not None and bool(self.files.download or self.files.free)
         return bool(
@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def named_only(self) -> tuple[ObjectChange, ...]:
-        """The objects that Terraform would remove, and `ops deploy` only where they are named."""
+        """The objects that Terraform would remove, and `ops deploy` only by name."""
         return tuple(
             change
             for change in self.objects
@@ -82,10 +82,10 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
     """Compare two sides.
 
     Args:
-        base: What is there; one that does not synthesize has nothing.
-        head: What is to come; of one that does not synthesize only the budget is compared.
-        revision: What the base is.
-        rate_mb_s: Megabytes a second of a download.
+        base: The side before; it is empty if it does not synthesize.
+        head: The side after; if it does not synthesize, only the budget is compared.
+        revision: The commit of the base.
+        rate_mb_s: Download rate in MB/s.
     """
     old, new = base.document, head.document
     there = None if base.models is None and old else base.models or ()

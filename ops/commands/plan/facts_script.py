@@ -1,7 +1,7 @@
-"""Run by path in a process of its own: says in JSON what a tree declares beyond its objects.
+"""Print as JSON what a tree declares beyond its objects; run by path in its own process.
 
-It imports the modules of the tree that PYTHONPATH names, which may be older than this file: what
-that tree cannot say is named under `unknown`.
+It imports the modules of the tree that PYTHONPATH names, which may be older than this file. Facts
+that it cannot read are listed under `unknown`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _locked() -> Any:
 
 
 def _module(name: str, older_name: str) -> Any:
-    """Import a module by its name here, or by the one that it has in a tree from before."""
+    """Import a module by its name here, or by its name in an older tree."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

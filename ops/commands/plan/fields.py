@@ -1,4 +1,4 @@
-"""Two versions of one Terraform resource, field by field."""
+"""Compare two versions of a Terraform resource, field by field."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ops.terraform.manifests import field_path
 
 _NOT_OF_THE_OBJECT = frozenset({"//", "count", "depends_on", "lifecycle", "provider"})
 _SETS = frozenset({"access_modes", "mount_options", "verbs", "api_groups", "resource_names"})
-"""Lists whose order Terraform does not see."""
+"""Lists whose order Terraform ignores."""
 _QUANTITIES = frozenset({"capacity", "limits", "requests"})
 _NAMES = ("name", "key", "mount_path", "type")
-"""What tells the items of a repeated block apart: the first that all have, each another one."""
+"""Keys of the items of a repeated block: the first of these that is unique in all items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +24,13 @@ class FieldChange:
     path: str
     """Terraform's, without indexes: `spec.template.spec.container.image`."""
     parts: tuple[str, ...]
-    """The same with what tells repeated blocks and keys apart, each as `[name]`."""
+    """The same with the keys of repeated blocks, as `[name]`."""
     before: Any
-    """None: there was none."""
+    """None: not set."""
     after: Any
-    """None: there will be none."""
+    """None: not set."""
     block: str
-    """Path of the outermost block that comes or goes with it; empty: both sides have it."""
+    """Path of the outermost block that is added or removed with it; empty: both sides have it."""
 
     @property
     def kubernetes_path(self) -> str:
@@ -39,11 +39,11 @@ class FieldChange:
 
 
 def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
-    """List what differs between two versions of a resource; what Terraform alone reads is not.
+    """List the differences between two versions of a resource, without Terraform's own fields.
 
     Args:
         before: The resource of cdk.tf.json.
-        after: The same one later.
+        after: The same resource, later.
     """
     old, new = (
         {key: value for key, value in resource.items() if key not in _NOT_OF_THE_OBJECT}
@@ -53,7 +53,7 @@ def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldC
 
 
 def is_given(value: Any) -> bool:
-    """Whether there is something: to Terraform null, an empty list and no block are the same."""
+    """Whether a value is set; Terraform treats null, an empty list and no block alike."""
     return value not in (None, [], {})
 
 
@@ -83,7 +83,7 @@ def _path(parts: Sequence[str]) -> str:
 
 
 def _block(value: Any) -> Any:
-    """Take a block for itself that Terraform wraps in a list of one, without a name of its own."""
+    """Unwrap a block without a name that Terraform puts into a list of one."""
     if _is_list(value) and len(value) == 1 and not any(name in value[0] for name in _NAMES):
         return value[0]
     return value
@@ -95,7 +95,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _items(before: Any, after: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Both sides as members with keys, where they are blocks; one that is missing has none."""
+    """Return both sides as members with keys if they are blocks; a missing side has none."""
     present = [side for side in (before, after) if is_given(side)]
     if not present:
         return None, None
@@ -117,7 +117,7 @@ def _items(before: Any, after: Any) -> tuple[dict[str, Any] | None, dict[str, An
 
 
 def _under_old_names(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Keep an item's key where it only got another name: Terraform compares by position."""
+    """Keep the key of a renamed item: Terraform compares by position."""
     gone = [key for key in old if key not in new]
     come = [key for key in new if key not in old]
     if len(gone) != len(come):
@@ -154,5 +154,5 @@ def _same(parts: tuple[str, ...], before: Any, after: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Terraform turns numbers, switches and texts into each other as the schema asks for."""
+    """Write a value as text; Terraform converts numbers, booleans and texts by its schema."""
     return str(value).lower() if isinstance(value, bool) else str(value)

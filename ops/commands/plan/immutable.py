@@ -1,12 +1,12 @@
-"""What cannot be changed in place: the fields for which the provider replaces an object.
+"""The fields for which the provider replaces an object instead of changing it in place.
 
 Read from hashicorp/terraform-provider-kubernetes, tag v2.38.0, `kubernetes/`: `ForceNew` in each
 `resource_kubernetes_*_v1.go`, schema_metadata.go, schema_job_spec.go, schema_cron_job_spec_v1.go,
 schema_pod_spec.go and schema_container.go (with `isUpdatable` false for a Job),
 schema_persistent_volume_claim.go, schema_label_selector.go, schema_node_selector_term.go and
 schema_rbac.go; and each `CustomizeDiff`: any change of a volume's source, a claim's limits, and a
-claim whose storage shrinks. A ConfigMap that says `immutable` is left out: the stack has none.
-tests/real/plan/test_plan.py holds the table against the provider itself.
+claim whose storage shrinks. The table omits `immutable` ConfigMaps: the stack has none.
+tests/real/plan/test_plan.py compares the table with the provider.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
         "spec.load_balancer_class",
     ),
 }
-"""Resource type -> Terraform paths without indexes; all below one counts too. With `#` at the end
-only the block's coming and going, or their number, and not what is in it."""
+"""Resource type -> Terraform paths without indexes; a path covers all paths below it. With `#` at
+the end it covers adding and removing the block, and the number of blocks, not their content."""
 
 _STORAGE = "spec.resources.requests.storage"
 
 
 def forces_replacement(resource_type: str, change: FieldChange) -> bool:
-    """Whether the provider would replace the object for this change of an existing one."""
+    """Whether the provider would replace the object because of this change."""
     if resource_type == "kubernetes_persistent_volume_claim_v1" and change.path == _STORAGE:
         before, after = quantity(change.before), quantity(change.after)
         return before is not None and after is not None and after < before
@@ -100,7 +100,7 @@ def _covers(entry: str, change: FieldChange) -> bool:
     if entry.endswith("#"):
         block = entry[:-1]
         return bool(change.block) and _is_below(block, change.block)
-    # A block that is said as a whole holds the field too.
+    # A block that changes as a whole has the field too.
     return _is_below(change.path, entry) or _is_below(entry, change.path)
 
 

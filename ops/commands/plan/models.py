@@ -1,4 +1,4 @@
-"""The models of two registries, and the files that a merge brings and frees."""
+"""Compare the models of two registries, and the files that a merge downloads and frees."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Action = Literal["added", "changed", "removed", "renamed"]
 _INTRODUCED = ("repository", "quantisation", "projector", "context")
 
 Models = tuple[dict[str, Any], ...]
-"""What `facts_script` says of each model: its fields and its files."""
+"""Output of `facts_script` for each model: its fields and its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelField:
-    """One field of the registry or of the lock that differs."""
+    """A field of the registry or the lock that differs."""
 
     name: str
     before: Any
@@ -24,21 +24,21 @@ class ModelField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChange:
-    """One model that a merge touches."""
+    """A model that a merge changes."""
 
     id: str
     action: Action
     was: str
-    """The id before; equal to `id` where it stays."""
+    """The id before; equal to `id` unless the model is renamed."""
     fields: tuple[ModelField, ...]
-    """Of one that is added those that introduce it, of one that is removed none."""
+    """Of an added model only those that introduce it; of a removed one none."""
     size_bytes: int
-    """Of all its files."""
+    """Size of all its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A file that only one side names."""
+    """A file that only one side needs."""
 
     repository: str
     name: str
@@ -48,26 +48,26 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """What the volume gains and loses."""
+    """Files that the volume gains and loses."""
 
     download: tuple[FileChange, ...]
     free: tuple[FileChange, ...]
 
     @property
     def download_bytes(self) -> int:
-        """Bytes that the download Job fetches, where the volume holds what the base names."""
+        """Bytes that the download Job fetches if the volume has all files of the base."""
         return sum(file.size_bytes for file in self.download)
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that the upkeep prunes after its grace."""
+        """Bytes that the upkeep prunes after its grace period."""
         return sum(file.size_bytes for file in self.free)
 
 
 def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
     """Compare two registries.
 
-    A model under a new id with the same files is a renamed one: nothing is downloaded.
+    A model with a new id and the same files is renamed: nothing is downloaded.
     """
     old, new = _by_id(before), _by_id(after)
     gone = [model_id for model_id in old if model_id not in new]
@@ -92,7 +92,7 @@ def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
 
 
 def file_changes(before: Models, after: Models) -> Files:
-    """Say which files only one of two registries names."""
+    """List the files that only one of two registries needs."""
     old, new = _files(before), _files(after)
     return Files(
         download=tuple(new[sha256] for sha256 in new if sha256 not in old),
@@ -137,7 +137,7 @@ def _fields(
 
 
 def _flat(model: dict[str, Any]) -> dict[str, Any]:
-    """Write each field under one name: `sampling.top_p`, `mmproj.sha256`; the id is none."""
+    """Flatten all fields but the id: `sampling.top_p`, `mmproj.sha256`."""
     flat: dict[str, Any] = {}
     for name, value in model["fields"].items():
         if isinstance(value, Mapping):

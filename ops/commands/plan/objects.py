@@ -1,4 +1,4 @@
-"""The objects of two syntheses, matched by Terraform's address as Terraform matches them."""
+"""Compare the objects of two syntheses, matched by Terraform's address."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _TEMPLATE = "spec.template"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectChange:
-    """One object that a merge touches."""
+    """An object that a merge changes."""
 
     address: str
     """Terraform's: `kubernetes_job_v1.model-download_2FAC35D3`."""
     kind: str
-    """Of Kubernetes: `Job`."""
+    """The kind in Kubernetes: `Job`."""
     namespace: str
-    """Empty for an object of no namespace."""
+    """Empty for an object without a namespace."""
     name: str
-    """As it will be; of one that goes, as it is."""
+    """The name after the merge; of a deleted object, the current one."""
     action: Action
     fields: tuple[FieldChange, ...]
-    """None for one that comes or goes: all of it does."""
+    """Empty for a created or deleted object."""
     forced_by: tuple[FieldChange, ...]
-    """The fields for which it has to be replaced."""
+    """The fields that force a replacement."""
     refused: bool
     """Whether `prevent_destroy` makes Terraform refuse the whole plan.
 
-    Of an object that is no longer declared it does not: the guard goes with the declaration.
+    It does not for an object that is no longer declared, because its guard is gone too.
     """
 
     @property
     def restarts(self) -> tuple[FieldChange, ...]:
-        """What of a Deployment's pods changes, so that they start anew."""
+        """The changed fields that restart a Deployment's pods."""
         if self.kind != "Deployment" or self.action != "update":
             return ()
         return tuple(
@@ -48,20 +48,20 @@ class ObjectChange:
 
 
 def object_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[ObjectChange, ...]:
-    """List what an apply would do to each object, if the cluster is as the base says.
+    """List what an apply would do to each object if the cluster matches the base.
 
     Args:
-        before: The base's cdk.tf.json; empty: it has none.
+        before: The base's cdk.tf.json; empty if it does not synthesize.
         after: The head's.
     """
     return tuple(_changes(_resources(before), _resources(after)))
 
 
 def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
-    """List what differs beside the objects: backend, provider, versions, forgotten addresses.
+    """List the differences outside the objects: backend, provider, versions, forgotten addresses.
 
     Args:
-        before: The base's cdk.tf.json; empty: it has none, and nothing is listed.
+        before: The base's cdk.tf.json; if it is empty, nothing is listed.
         after: The head's.
     """
     if not before:
@@ -75,7 +75,7 @@ def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Fiel
 
 
 def unprotected(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
-    """Name the objects that `prevent_destroy` protects in the base, and no longer in the head."""
+    """List the objects that `prevent_destroy` protects in the base and not in the head."""
     old, new = _resources(before), _resources(after)
     return tuple(
         f"{_kind(address)} {_metadata(old[address]).get('name', '')}"
@@ -125,7 +125,7 @@ def _change(
         action=action,
         fields=fields,
         forced_by=forced_by,
-        # Terraform reads the lifecycle of what is declared now.
+        # Terraform reads the lifecycle of the current declaration.
         refused=action == "replace" and _is_protected(resource),
     )
 
@@ -149,7 +149,7 @@ def _kind(address: str) -> str:
 
 
 def _ignored(resource: dict[str, Any]) -> tuple[str, ...]:
-    """The paths that Terraform sets once and then lets be, without indexes."""
+    """The paths that Terraform sets once and then ignores, without indexes."""
     paths = resource.get("lifecycle", {}).get("ignore_changes", ())
     return tuple(re.sub(r"\[\d+\]", "", path) for path in paths)
 

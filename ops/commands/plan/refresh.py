@@ -1,6 +1,6 @@
-"""The real plan beside the predicted one: where they disagree, the cluster is not as the base.
+"""Compare Terraform's plan with the predicted one; differences are those of cluster and base.
 
-Read-only: it takes no lock.
+Read-only, without a lock.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ops.terraform.verdict import Verdict, judge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """One object of which Terraform says something else than the two syntheses."""
+    """An object for which Terraform's plan and the two syntheses differ."""
 
     address: str
     kind: str
     name: str
     reason: str
     fields: tuple[str, ...]
-    """What differs in the cluster, as Kubernetes spells it; none: the object as a whole."""
+    """The fields that differ in the cluster, as Kubernetes spells them; empty: all of it."""
 
 
 def check_environment() -> None:
-    """Refuse to go on without Terraform, its state and the cluster.
+    """Require Terraform, its state and the cluster.
 
     Raises:
         OpsError: naming what is missing.
@@ -43,10 +43,10 @@ def check_environment() -> None:
 
 
 def real_verdict(synthesized: Synthesized) -> Verdict:
-    """Ask Terraform for the plan of the head, with the state and the cluster of the environment.
+    """Let Terraform plan the head, with the environment's state and cluster.
 
     Raises:
-        OpsError: when Terraform cannot plan.
+        OpsError: if Terraform cannot plan.
     """
     terraform = Terraform(synthesized.directory)
     terraform.init()
@@ -65,11 +65,11 @@ def changed_paths(change: ResourceChange) -> dict[str, str]:
 def disagreements(
     predicted: tuple[ObjectChange, ...], real: tuple[ResourceChange, ...]
 ) -> Iterator[Disagreement]:
-    """Compare what the two syntheses say with what Terraform says, address by address.
+    """Compare the two syntheses with Terraform's plan, address by address.
 
     Args:
         predicted: From the two syntheses.
-        real: From Terraform, those that stay as they are included.
+        real: From Terraform, unchanged objects included.
     """
     by_address = {change.address: change for change in real if change.action != "no-op"}
     expected = {change.address: change for change in predicted}
@@ -125,7 +125,7 @@ def _touch(path: str, other: str) -> bool:
 
 
 def _paths(before: Any, after: Any, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Find the leaves that differ; what is known only after the apply is missing in `after`."""
+    """List the leaves that differ; `after` lacks values known only after the apply."""
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) == 1:
         yield from _paths(before[0], after[0], parts)
     elif isinstance(before, dict) and isinstance(after, dict):

@@ -1,4 +1,4 @@
-"""A revision of this repository, unpacked beside the working tree."""
+"""Find a revision of this repository and unpack it beside the working tree."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _TRUNKS = ("refs/heads/main", "refs/remotes/origin/main")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A commit, and how it was asked for."""
+    """A commit and the name by which it was chosen."""
 
     commit: str
     name: str
-    """The operator's word, or what the default came from."""
+    """The value of --base, or the origin of the default."""
 
 
 def find_base(root: Path, asked: str | None) -> Revision:
@@ -29,12 +29,12 @@ def find_base(root: Path, asked: str | None) -> Revision:
 
     Args:
         root: The working tree.
-        asked: A revision; left out: the merge base with `main`, or with `origin/main` where there
-            is no local `main` or it has all of HEAD; where both have, that is HEAD.
+        asked: A revision (default: the merge base with `main`, or with `origin/main` if there is
+            no local `main` or it contains HEAD; if both contain it, HEAD).
 
     Raises:
-        OpsError: for a tree without git, a revision that is not here, and a clone that lacks the
-            merge base; the line says which command brings it.
+        OpsError: if the tree has no git, or the clone lacks the revision or the merge base; the
+            error says which command fetches it.
     """
     if _git(root, "rev-parse", "--is-inside-work-tree") is None:
         raise OpsError(
@@ -53,7 +53,7 @@ def find_base(root: Path, asked: str | None) -> Revision:
         return Revision(commit=commit, name=asked)
     bases = [base for trunk in _TRUNKS if (base := _merge_base(root, trunk)) is not None]
     if bases:
-        # On a main with commits that are not pushed HEAD is its own base: they are what is asked.
+        # On a main with unpushed commits, HEAD would be its own base: compare with origin/main.
         head = _commit(root, "HEAD")
         return next((base for base in bases if base.commit != head), bases[0])
     if is_shallow:
@@ -76,7 +76,7 @@ def _merge_base(root: Path, trunk: str) -> Revision | None:
 
 
 def unpack(root: Path, revision: Revision, directory: Path) -> None:
-    """Unpack a revision's files.
+    """Unpack the files of a revision.
 
     Args:
         root: The working tree of the repository.
@@ -84,10 +84,10 @@ def unpack(root: Path, revision: Revision, directory: Path) -> None:
         directory: An empty directory.
 
     Raises:
-        OpsError: when git cannot give the files.
+        OpsError: if git cannot unpack the files.
     """
     with tempfile.TemporaryDirectory() as aside:
-        # An index of its own, so that what is staged stays staged.
+        # A separate index, so that staged changes stay staged.
         env = os.environ | {"GIT_INDEX_FILE": str(Path(aside) / "index")}
         for words in (
             ("read-tree", revision.commit),
@@ -105,7 +105,7 @@ def unpack(root: Path, revision: Revision, directory: Path) -> None:
 
 
 def _commit(root: Path, revision: str) -> str | None:
-    # A revision may begin with a dash, and be no option all the same.
+    # A revision that starts with a dash is not an option.
     words = ("--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     return _git(root, "rev-parse", *words)
 

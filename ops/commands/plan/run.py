@@ -1,4 +1,4 @@
-"""Read both sides and compare them."""
+"""Read base and head, and compare them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
 
     Args:
         root: The working tree.
-        base: A revision; left out: the merge base with main.
-        rate_mb_s: Megabytes a second of a download.
-        refresh: Whether to ask Terraform too, with the environment's state and cluster.
+        base: A revision (default: the merge base with main).
+        rate_mb_s: Download rate in MB/s.
+        refresh: Whether to run Terraform's own plan too, with the environment's state and cluster.
 
     Raises:
-        OpsError: when there is no base, or Terraform cannot say.
+        OpsError: if there is no base, or Terraform cannot plan.
     """
     if refresh:
         check_environment()
@@ -51,10 +51,10 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
 
 
 def write_report(directory: Path, comparison: Comparison, document: Document) -> None:
-    """Write plan.md, whole; comment.md, short enough for one; and plan.json.
+    """Write plan.md, comment.md, which is short enough for a comment, and plan.json.
 
     Raises:
-        OpsError: when a file cannot be written.
+        OpsError: if a file cannot be written.
     """
     texts = {
         "plan.md": as_markdown(document),

@@ -1,4 +1,4 @@
-"""The parts of a plan's document, from the one that matters most for a merge on."""
+"""Write the sections of a plan, the most important one for a merge first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def document(comparison: Comparison) -> Document:
 
 
 def _below(refreshed: Refreshed, compared: Document) -> Document:
-    """Put a comparison of branches below what Terraform says, which is what a deploy would do."""
+    """Put a comparison of branches below Terraform's plan, which is what a deploy would do."""
     real = terraform_document(refreshed.verdict)
     own = Section(
         title="Comparison of the two branches",

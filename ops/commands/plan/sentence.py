@@ -1,4 +1,4 @@
-"""The sentence on top of a plan, and its title."""
+"""Write the title of a plan and the sentence below it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _VERBS: tuple[tuple[Action, str, str], ...] = (
     ("replace", "is replaced", "are replaced"),
     ("delete", "is removed", "are removed"),
 )
-"""Action, and its verb in the sentence for one object and for several."""
+"""Action, and its verb for one object and for several."""
 
 
 def title(comparison: Comparison) -> str:
-    """Say the plan in Terraform's four numbers."""
+    """Write the title, with Terraform's four numbers."""
     if comparison.problem is not None:
         return f"Plan for {STACK}: it does not synthesize"
     actions = Counter(change.action for change in comparison.objects)
@@ -30,14 +30,14 @@ def title(comparison: Comparison) -> str:
 
 
 def tone(comparison: Comparison) -> Tone:
-    """How bad it is."""
+    """Return the tone of the sentence."""
     if comparison.problem is not None or comparison.refused or comparison.named_only:
         return "bad"
     return "changed" if comparison.differs else "added"
 
 
 def sentence(comparison: Comparison) -> Line:
-    """Say in one sentence what a merge would do."""
+    """Write in one sentence what a merge would do."""
     if comparison.problem is not None:
         return ("This cannot be deployed: ", Value(comparison.problem))
     if not comparison.differs:

@@ -1,4 +1,4 @@
-"""One side of a plan: what one tree declares, as far as it can be known."""
+"""One side of a plan: what a tree declares, as far as it is known."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _SCRIPT = Path(__file__).with_name("facts_script.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What one tree says."""
+    """What a tree declares."""
 
     synthesized: Synthesized | None
     """None: it does not synthesize."""
     problem: str | None
-    """Why it does not, in the tree's own line; None: it does."""
+    """The tree's own error; None: it synthesizes."""
     models: tuple[dict[str, Any], ...] | None
-    """Fields and files of each model; None: not known of this tree."""
+    """Fields and files of each model; None: unknown for this tree."""
     fit: dict[str, Any] | None
-    """What `python -m ops fit --json` says there; None: not known of this tree."""
+    """Output of the tree's `python -m ops fit --json`; None: unknown for this tree."""
 
     @property
     def document(self) -> dict[str, Any]:
-        """The content of cdk.tf.json; empty where there is none."""
+        """The content of cdk.tf.json; empty if the tree does not synthesize."""
         return {} if self.synthesized is None else self.synthesized.document
 
 
 def read_side(root: Path, outdir: Path) -> Side:
-    """Synthesize a tree, and ask it for its models and its budget.
+    """Synthesize a tree, and read its models and its budget.
 
     Args:
         root: The tree.
-        outdir: Where its cdk.tf.json goes.
+        outdir: Directory for its cdk.tf.json.
     """
     with ThreadPoolExecutor() as threads:
         facts = threads.submit(_facts, root)
@@ -65,7 +65,7 @@ def _facts(root: Path) -> dict[str, Any]:
     env = os.environ | {"PATH": node_path(), "PYTHONPATH": str(root)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     result = subprocess.run(
-        # -P: or this package's own files would be taken for the tree's.
+        # -P: otherwise Python would import this package's files instead of the tree's.
         [sys.executable, "-P", str(_SCRIPT)],
         cwd=root,
         env=env,

@@ -1,4 +1,4 @@
-"""Two values of a field in words."""
+"""Write the values of a field before and after."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ops.report.redaction import MARK, is_secret_name
 from ops.report.words import count
 
 _LONG = 200
-"""Characters above which a text is not shown, but counted."""
+"""Longer texts, in characters, are not shown but counted by line."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def is_kept(parts: Sequence[str]) -> bool:
-    """Whether what is at a path is to be kept secret: `env[HF_TOKEN].value`, `data[password]`."""
+    """Whether the value at a path is secret: `env[HF_TOKEN].value`, `data[password]`."""
     names = parts[-2:-1] if parts[-1:] == ("value",) else parts[-1:]
     return is_secret_name(name for part in names for name in part.strip("[]").split(".")[-1:])
 
 
 def before_and_after(parts: Sequence[str], before: Any, after: Any) -> tuple[Line, Line]:
-    """Say two values beside each other; of long texts only how much of them differs."""
+    """Write both values; of long texts only the number of changed lines."""
     if is_kept(parts):
         return _kept(before), _kept(after)
     if any(isinstance(value, str) and _is_long(value) for value in (before, after)):
@@ -61,7 +61,7 @@ def _is_long(text: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    # Not splitlines, which also splits at characters that end no line of a file.
+    # Not splitlines, which also splits at characters that do not end a line of a file.
     return text.removesuffix("\n").split("\n")
 
 
