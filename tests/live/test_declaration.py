@@ -1,4 +1,4 @@
-"""This cluster's own declaration is valid, whatever its values are."""
+"""The repository's own registry, lock and settings are valid."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from ops.terraform.synth import synthesize
 from stacks.production import PRODUCTION
 
 
-def test_the_registry_is_locked_and_runs_in_production() -> None:
+def test_the_registry_is_locked_and_fits_the_node() -> None:
     load().residents(PRODUCTION.node)
 
 
-def test_the_stack_is_synthesized_for_the_clusters_namespace() -> None:
+def test_the_stack_synthesizes_with_the_clusters_namespace() -> None:
     objects = manifests(synthesize().document)
-    names = [each["metadata"]["name"] for each in objects if each["kind"] == "Namespace"]
+    names = [
+        document["metadata"]["name"] for document in objects if document["kind"] == "Namespace"
+    ]
     assert names == [PRODUCTION.namespace]
