@@ -1,10 +1,10 @@
-# `make help` lists the targets; each works in a fresh clone.
+# `make help` lists the targets, which all work in a fresh clone.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 CDKTF := tools/node_modules/.bin/cdktf
-# .venv/bin holds Python and Node 22. Without bytecode a synth takes 14 s instead of 3.
+# .venv/bin has Python and Node 22. Without bytecode a synth takes 14 s instead of 3.
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/tools/node_modules/.bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 export CHECKPOINT_DISABLE := 1
@@ -28,19 +28,19 @@ $(CDKTF): tools/package-lock.json $(VENV)/.installed
 install: $(VENV)/.installed ## Install the Python packages and Node into .venv
 
 .PHONY: up
-up: install ## Start an embedded cluster, deploy the stack into it, serve its models
+up: install ## Start the embedded cluster, deploy the stack into it, serve the models
 	python -m ops up
 
 .PHONY: down
-down: install ## Stop the embedded cluster and what is served; the data stays
+down: install ## Stop the embedded cluster and the local endpoint; keep the data
 	python -m ops down
 
 .PHONY: serve
-serve: install ## Serve the registry on this machine until Ctrl-C, by tiny models
+serve: install ## Serve the registry on this machine with tiny models until Ctrl-C
 	python -m ops serve
 
 .PHONY: bench-demo
-bench-demo: up ## Choose between the tiny models by sample pictures, as `ops bench` does
+bench-demo: up ## Compare the tiny models on sample photos, like `ops bench`
 	python -m benchmarks.photos.demo
 
 .PHONY: synth
@@ -48,26 +48,26 @@ synth: install ## Write cdktf.out from the registry and the settings
 	python main.py && echo "cdktf.out/stacks/llama-cpp/cdk.tf.json"
 
 .PHONY: plan
-plan: install ## Compare this branch with main: objects, downloads, VRAM (no cluster needed)
+plan: install ## Compare this branch with main: objects, downloads, VRAM; needs no cluster
 	python -m ops plan $(PLAN) || test $$? -eq 2
 
-# What comes from outside reaches the shell through the environment alone: what make puts into a recipe, a shell runs.
-# With only one of state and cluster named, the report would silently lack the real plan.
+# Outside values reach the shell only through the environment: the shell would run what make inserts into a recipe.
+# With only one of state and cluster set, the report would silently lack the real plan.
 .PHONY: plan-report
-plan-report: install ## Write plan-report/ for a pull request (BASE; the real plan too where PG_* and KUBE_* are set)
+plan-report: install ## Write plan-report/ for a pull request (BASE; with PG_* and KUBE_* also the real plan)
 	rm -rf plan-report
 	@refresh=; state="$${PG_CONN_STR:-$$PGHOST}"; cluster="$$KUBE_CONFIG_PATH"; \
 	if [ -n "$$state" ] && [ -n "$$cluster" ]; then refresh=--refresh; \
 	elif [ -n "$$state$$cluster" ]; then \
-		echo "error: only one of PG_CONN_STR and KUBE_CONFIG_PATH is set; the real plan needs both" >&2; exit 1; \
+		echo "error: only one of PG_CONN_STR and KUBE_CONFIG_PATH is set; expected both for the real plan" >&2; exit 1; \
 	fi; \
 	python -m ops plan --report plan-report $${BASE:+--base="$$BASE"} $$refresh || [ $$? -eq 2 ]
 
-# For every night. A source that is not named would be passed over, so these two are asked for here.
+# For every night. `ops drift` skips a source that is not set, so this requires both.
 .PHONY: drift
-drift: install ## Compare what runs with what is declared, into drift-report/ (also DRIFT_URL, DRIFT_VOLUME)
+drift: install ## Compare the cluster with the declaration, into drift-report/ (also DRIFT_URL, DRIFT_VOLUME)
 	@if [ -z "$${PG_CONN_STR:-$$PGHOST}" ] || [ -z "$$KUBE_CONFIG_PATH" ]; then \
-		echo "error: PG_CONN_STR (where the state is) and KUBE_CONFIG_PATH must both be set" >&2; exit 1; \
+		echo "error: PG_CONN_STR (the state) and KUBE_CONFIG_PATH must both be set" >&2; exit 1; \
 	fi
 	mkdir -p drift-report
 	@python -m ops drift --markdown $${DRIFT_URL:+--url="$$DRIFT_URL"} $${DRIFT_VOLUME:+--volume="$$DRIFT_VOLUME"} \
@@ -80,16 +80,16 @@ deploy: install ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 .PHONY: cdktf
 cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy` by hand
 
-# A whole suite runs in more processes than there are cores, as it waits for a third of its time; a
-# file stays in one process, whose servers start once. Each process has a cluster of its own to start.
+# The whole suite runs in more processes than cores, because it waits for a third of its time. A file
+# stays in one process, whose servers start once; each process starts its own cluster.
 WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
-test: install $(CDKTF) ## Run every test, or FILE; what is missing is built once and named where skipped
+test: install $(CDKTF) ## Run every test or FILE; build missing programs once, and name the reasons of skips
 	python -m pytest $(or $(FILE),--numprocesses=3 $(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
-test-fast: install ## Run the tests that need no server
+test-fast: install ## Run the tests without real servers
 	python -m pytest --numprocesses=4 $(WORKERS) --ignore=tests/real --ignore=tests/live/test_api_server.py $(PYTEST)
 
 .PHONY: snapshot
@@ -120,20 +120,20 @@ bench-synth: install ## Time a synth against the same program with eager provide
 	python -m benchmarks.synth.synth
 
 .PHONY: bench-render
-bench-render: install ## Time checking and rendering 10, 100 and 1000 models
+bench-render: install ## Time the check and rendering of 10, 100 and 1000 models
 	python -m benchmarks.synth.render
 
 $(VENV)/.bench-installed: benchmarks/requirements.txt $(VENV)/.installed
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	touch $@
 
-# The peers that are programs (curl, aria2c, vmtouch, libfuse2) run where the machine has them.
+# Peers that are programs (curl, aria2c, vmtouch, libfuse2) run if the machine has them.
 .PHONY: bench-download
 bench-download: $(VENV)/.bench-installed ## Time our download against curl, aria2 and huggingface_hub
 	python -m benchmarks.download.compare $(BENCH)
 
 .PHONY: bench-resume
-bench-resume: $(VENV)/.bench-installed ## Count the bytes that each of them fetches again after a kill
+bench-resume: $(VENV)/.bench-installed ## Count the bytes that each downloads again after a kill
 	python -m benchmarks.download.resume $(BENCH)
 
 .PHONY: bench-warm
@@ -141,7 +141,7 @@ bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmt
 	python -m benchmarks.download.warm $(BENCH)
 
 .PHONY: bench-swap
-bench-swap: install ## Time swaps behind both front ends against killing and starting
+bench-swap: install ## Time model swaps behind both front ends against a kill and a start
 	python -m benchmarks.swap.compare $(BENCH)
 
 .PHONY: bench-vram
@@ -153,11 +153,11 @@ bench-statistics: install ## Time the photo benchmark's statistics against scipy
 	python -m benchmarks.photos.statistics
 
 .PHONY: bench-client
-bench-client: install ## Time what `ops bench` itself adds to the server's time
+bench-client: install ## Time the overhead of `ops bench` itself
 	python -m benchmarks.photos.client $(BENCH)
 
 .PHONY: lock
-lock: ## Pin requirements.txt anew from pyproject.toml (needs uv)
+lock: ## Update the pins of requirements.txt from pyproject.toml (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -24,5 +24,5 @@ def deployment(deployed: dict[str, Json]) -> Json:
 @pytest.fixture
 def container(deployment: Json) -> Json:
     (only,) = deployment["spec"]["template"]["spec"]["container"]
-    found: Json = only
-    return found
+    container: Json = only
+    return container

@@ -1,4 +1,4 @@
-"""Who may reach the endpoint."""
+"""The NetworkPolicy on connections to the endpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.constructs.synthesized import resources
 Json = dict[str, Any]
 
 
-def test_only_the_gateway_and_monitoring_reach_the_endpoint(deployed: dict[str, Json]) -> None:
+def test_only_the_client_namespaces_may_connect(deployed: dict[str, Json]) -> None:
     spec = deployed["network_policy_v1.llama-swap-clients"]["spec"]
     (rule,) = spec["ingress"]
     (client,) = rule["from"]
@@ -20,7 +20,7 @@ def test_only_the_gateway_and_monitoring_reach_the_endpoint(deployed: dict[str, 
     assert spec["policy_types"] == ["Ingress"]
 
 
-def test_no_client_namespace_means_that_nobody_gets_in(synth: Synth) -> None:
+def test_without_client_namespaces_nobody_may_connect(synth: Synth) -> None:
     spec = resources(synth(client_namespaces=()))["network_policy_v1.llama-swap-clients"]["spec"]
     assert "Ingress" in spec["policy_types"]
     assert not spec.get("ingress")

@@ -1,4 +1,4 @@
-"""The same pod with llama-server's own router in front: what differs, and what must not."""
+"""The serving pod with llama-server's router as front end."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def container(deployed: Json) -> Json:
 
 def container_of(deployed: Json) -> Json:
     (only,) = deployed["deployment_v1.llama-swap"]["spec"]["template"]["spec"]["container"]
-    found: Json = only
-    return found
+    container: Json = only
+    return container
 
 
 def test_deployment_snapshot(deployed: Json, snapshot: SnapshotAssertion) -> None:
@@ -53,7 +53,7 @@ def test_deployment_snapshot(deployed: Json, snapshot: SnapshotAssertion) -> Non
     assert document == snapshot.use_extension(JSONSnapshotExtension)
 
 
-def test_the_container_runs_the_router_over_the_rendered_file(
+def test_the_container_runs_the_router_with_the_rendered_preset(
     deployed: Json, container: Json, locked: tuple[LockedModel, ...]
 ) -> None:
     shell, option, script = container["command"]
@@ -66,7 +66,7 @@ def test_the_container_runs_the_router_over_the_rendered_file(
     assert "llama-swap" not in script + text
 
 
-def test_the_pod_restarts_exactly_when_the_file_changes(
+def test_the_checksum_changes_with_the_preset(
     deployed: Json, locked: tuple[LockedModel, ...]
 ) -> None:
     template = deployed["deployment_v1.llama-swap"]["spec"]["template"]
@@ -75,13 +75,13 @@ def test_the_pod_restarts_exactly_when_the_file_changes(
     assert checksum == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_probes_ask_what_needs_no_key_and_loads_no_model(container: Json) -> None:
+def test_probes_use_the_health_path(container: Json) -> None:
     for probe in ("startup_probe", "readiness_probe", "liveness_probe"):
         assert container[probe]["http_get"] == {"path": "/health", "port": "http"}
 
 
-def test_a_change_of_front_end_replaces_the_one_pod(deployed: Json, production: Json) -> None:
-    """Two Deployments would wait for one GPU, so all else in the cluster is the same."""
+def test_both_front_ends_have_the_same_resources(deployed: Json, production: Json) -> None:
+    """A second Deployment would wait for the GPU, so all other resources are the same."""
     before, after = resources(production), deployed
     assert list(after) == list(before)
     differing = [name for name in after if after[name] != before[name]]
@@ -92,7 +92,7 @@ def test_a_change_of_front_end_replaces_the_one_pod(deployed: Json, production: 
     assert after["deployment_v1.llama-swap"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_keys_reach_the_router_by_the_environment_alone(synth: Synth) -> None:
+def test_api_keys_reach_the_router_only_by_the_environment(synth: Synth) -> None:
     container = container_of(resources(synth(front_end="llama-server", **WITH_KEYS)))
     # Terraform reads `$${` as `${`.
     script = container["command"][2].replace("$${", "${")
@@ -101,28 +101,28 @@ def test_keys_reach_the_router_by_the_environment_alone(synth: Synth) -> None:
     assert "$" not in program
     assert "api-key" not in program
     assert container["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
-    assert "LLAMA_API_KEY" not in [each["name"] for each in container["env"]]
+    assert "LLAMA_API_KEY" not in [variable["name"] for variable in container["env"]]
 
 
-def test_nobody_can_make_the_router_download_a_model(container: Json) -> None:
-    env = {each["name"]: each.get("value") for each in container["env"]}
+def test_the_router_has_no_cache_to_download_into(container: Json) -> None:
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert env["LLAMA_CACHE"].startswith("/dev/null/")
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
-def test_a_picture_has_one_marker_in_every_model(front_end: str, synth: Synth) -> None:
+def test_every_model_has_the_same_media_marker(front_end: str, synth: Synth) -> None:
     container = container_of(resources(synth(front_end=front_end)))
-    env = {each["name"]: each.get("value") for each in container["env"]}
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert env["LLAMA_MEDIA_MARKER"] == "<__media__>"
 
 
-def test_what_only_llama_swap_can_say_is_refused_at_synth(synth: Synth) -> None:
+def test_settings_that_only_llama_swap_supports_fail_the_synth(synth: Synth) -> None:
     models = (dataclasses.replace(REGISTRY[0], env={"OMP_WAIT_POLICY": "passive"}), *REGISTRY[1:])
     with pytest.raises(ConfigError, match="model 'qwen3vl-8b': env is 'OMP_WAIT_POLICY'"):
         synth(models=models, front_end="llama-server")
 
 
-def test_llama_servers_own_variable_is_the_routers_to_use(synth: Synth) -> None:
+def test_the_router_may_read_an_api_key_from_llama_api_key(synth: Synth) -> None:
     settings = LlamaSwapSettings(api_key_env=("LLAMA_API_KEY",))
-    found = resources(synth(front_end="llama-server", api_key_secret="x", llama_swap=settings))
-    assert 'LLAMA_API_KEY="$${LLAMA_API_KEY:?}"' in container_of(found)["command"][2]
+    stack = resources(synth(front_end="llama-server", api_key_secret="x", llama_swap=settings))
+    assert 'LLAMA_API_KEY="$${LLAMA_API_KEY:?}"' in container_of(stack)["command"][2]

@@ -1,4 +1,4 @@
-"""What the cluster gets to end a GPU window by itself: a program, its account, and no more."""
+"""The CronJob that restores tenants, and its service account."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ TEXTS = GpuTenant(namespace="photos", deployment="ocr")
 MUSIC = GpuTenant(namespace="music", deployment="tagger")
 
 
-def job(found: Json) -> Json:
+def job(stack: Json) -> Json:
     """The spec of the CronJob's Job."""
-    template: Json = found["cron_job_v1.gpu-window-restore"]["spec"]["job_template"]
+    template: Json = stack["cron_job_v1.gpu-window-restore"]["spec"]["job_template"]
     spec: Json = template["spec"]
     return spec
 
 
-def container(found: Json) -> Json:
-    (only,) = job(found)["template"]["spec"]["container"]
+def container(stack: Json) -> Json:
+    (only,) = job(stack)["template"]["spec"]["container"]
     return dict(only)
 
 
-def env(found: Json) -> Json:
+def env(stack: Json) -> Json:
     return {
-        each["name"]: each.get("value", each.get("value_from")) for each in container(found)["env"]
+        variable["name"]: variable.get("value", variable.get("value_from"))
+        for variable in container(stack)["env"]
     }
 
 
 def allowed(document: Json) -> set[tuple[str, str, str, str]]:
-    """Each verb, resource and name that a Role of the document allows, with its namespace."""
-    found = set()
+    """The rights of all Roles: namespace, verb, resource and name."""
+    rights = set()
     for role in document["resource"]["kubernetes_role_v1"].values():
         for rule in role["rule"]:
             (group,) = rule["api_groups"]
@@ -50,8 +51,8 @@ def allowed(document: Json) -> set[tuple[str, str, str, str]]:
                 rule["verbs"], rule["resources"], rule.get("resource_names", ["*"])
             ):
                 what = f"{group}/{resource}".removeprefix("/")
-                found.add((role["metadata"]["namespace"], verb, what, name))
-    return found
+                rights.add((role["metadata"]["namespace"], verb, what, name))
+    return rights
 
 
 LEASES = {
@@ -72,13 +73,13 @@ def scaling(namespace: str, *deployments: str) -> set[tuple[str, str, str, str]]
     )
 
 
-def test_the_account_may_do_what_the_program_asks_for_and_nothing_else(production: Json) -> None:
+def test_the_account_has_only_the_rights_that_the_program_needs(production: Json) -> None:
     assert allowed(production) == (
         LEASES | scaling("llama-cpp", "llama-swap") | scaling("immich", "immich-machine-learning")
     )
 
 
-def test_tenants_of_one_namespace_share_a_role_and_those_of_another_have_their_own(
+def test_each_namespace_of_tenants_has_one_role(
     synth: Synth,
 ) -> None:
     document = synth(gpu_window=GpuWindow(tenants=(PHOTOS, MUSIC, TEXTS)))
@@ -91,12 +92,12 @@ def test_tenants_of_one_namespace_share_a_role_and_those_of_another_have_their_o
     assert len(document["resource"]["kubernetes_role_v1"]) == 3
 
 
-def test_each_role_is_bound_to_the_one_account(production: Json) -> None:
+def test_every_role_is_bound_to_the_account(production: Json) -> None:
     account = {"kind": "ServiceAccount", "name": "gpu-window-restore", "namespace": "llama-cpp"}
     roles, bindings = (
         {
-            (each["metadata"]["namespace"], each["metadata"]["name"]): each
-            for each in production["resource"][kind].values()
+            (resource["metadata"]["namespace"], resource["metadata"]["name"]): resource
+            for resource in production["resource"][kind].values()
         }
         for kind in ("kubernetes_role_v1", "kubernetes_role_binding_v1")
     )
@@ -108,7 +109,7 @@ def test_each_role_is_bound_to_the_one_account(production: Json) -> None:
     assert not {kind for kind in production["resource"] if "cluster_role" in kind}
 
 
-def test_the_pod_uses_that_account(deployed: Json) -> None:
+def test_the_pod_uses_the_account(deployed: Json) -> None:
     name = deployed["service_account_v1.gpu-window-restore"]["metadata"]["name"]
     assert job(deployed)["template"]["spec"]["service_account_name"] == name
 
@@ -118,7 +119,7 @@ def test_the_pod_uses_that_account(deployed: Json) -> None:
     [None, GpuWindow(tenants=(PHOTOS,), restore_schedule=None)],
     ids=["no window", "no schedule"],
 )
-def test_without_it_the_stack_has_no_account_and_all_else_is_the_same(
+def test_without_window_or_schedule_only_its_resources_are_missing(
     window: GpuWindow | None, synth: Synth, deployed: Json
 ) -> None:
     document = synth(gpu_window=window)
@@ -130,24 +131,24 @@ def test_without_it_the_stack_has_no_account_and_all_else_is_the_same(
     }
 
 
-def test_the_program_is_this_repositorys_and_looks_in_the_endpoints_namespace(
+def test_the_program_runs_in_the_endpoints_namespace(
     synth: Synth,
 ) -> None:
-    found = resources(synth(namespace="vision"))
-    data = found["config_map_v1.gpu-window-restore"]["data"]
+    stack = resources(synth(namespace="vision"))
+    data = stack["config_map_v1.gpu-window-restore"]["data"]
     assert unescaped(data) == modules("gpu_window")
-    only = container(found)
+    only = container(stack)
     assert only["command"] == ["python3", "-m", "gpu_window"]
     assert only["working_dir"] == "/gpu-window"
     assert only["args"] == ["--namespace", "vision"]
     (mount,) = only["volume_mount"]
     assert (mount["mount_path"], mount["read_only"]) == ("/gpu-window", True)
-    (volume,) = job(found)["template"]["spec"]["volume"]
+    (volume,) = job(stack)["template"]["spec"]["volume"]
     assert volume["config_map"]["name"] == "gpu-window-restore"
     assert only["image"] == SETTINGS.python_image
 
 
-def test_two_of_them_never_run_at_once_and_none_runs_for_ever(deployed: Json) -> None:
+def test_one_job_runs_at_a_time_and_for_a_limited_time(deployed: Json) -> None:
     spec = deployed["cron_job_v1.gpu-window-restore"]["spec"]
     assert spec["schedule"] == "*/5 * * * *"
     assert spec["concurrency_policy"] == "Forbid"
@@ -157,7 +158,7 @@ def test_two_of_them_never_run_at_once_and_none_runs_for_ever(deployed: Json) ->
     assert job(deployed)["backoff_limit"] == 1
 
 
-def test_it_runs_on_whatever_node_is_left_and_takes_no_gpu(deployed: Json) -> None:
+def test_the_pod_may_run_on_any_node_without_a_gpu(deployed: Json) -> None:
     pod = job(deployed)["template"]["spec"]
     assert pod["toleration"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
     assert "node_selector" not in pod
@@ -192,15 +193,15 @@ def test_it_runs_on_whatever_node_is_left_and_takes_no_gpu(deployed: Json) -> No
         ),
     ],
 )
-def test_it_knows_immich_as_far_as_the_settings_do(
+def test_immichs_address_and_key_come_from_the_settings(
     queues: ImmichQueues | None, expected: Json, synth: Synth
 ) -> None:
     window = GpuWindow(tenants=(MUSIC, replace(PHOTOS, queues=queues)))
-    found = env(resources(synth(gpu_window=window)))
-    assert {name: value for name, value in found.items() if "IMMICH" in name} == expected
+    variables = env(resources(synth(gpu_window=window)))
+    assert {name: value for name, value in variables.items() if "IMMICH" in name} == expected
 
 
-def test_terraform_sets_the_endpoints_replicas_once_and_lets_a_window_change_them(
+def test_terraform_ignores_changes_of_the_endpoints_replicas(
     deployed: Json,
 ) -> None:
     deployment = deployed["deployment_v1.llama-swap"]

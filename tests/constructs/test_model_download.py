@@ -15,10 +15,10 @@ from tests.declaration.settings import SETTINGS
 Json = dict[str, Any]
 
 
-def test_the_job_is_named_by_its_content(synth: Synth, production: Json) -> None:
+def test_the_jobs_name_changes_with_plan_and_image_only(synth: Synth, production: Json) -> None:
     def name(document: Json) -> str:
-        found: str = resources(document)["job_v1.model-download"]["metadata"]["name"]
-        return found
+        name: str = resources(document)["job_v1.model-download"]["metadata"]["name"]
+        return name
 
     another_context = tuple(replace(model, context=4096) for model in REGISTRY)
     assert name(synth(models=another_context)) == name(production)
@@ -26,7 +26,7 @@ def test_the_job_is_named_by_its_content(synth: Synth, production: Json) -> None
     assert name(synth(python_image=SETTINGS.llama_swap_image)) != name(production)
 
 
-def test_the_job_stays_and_stops_at_what_no_retry_heals(deployed: dict[str, Json]) -> None:
+def test_the_job_stays_and_does_not_retry_permanent_errors(deployed: dict[str, Json]) -> None:
     spec = deployed["job_v1.model-download"]["spec"]
     assert "ttl_seconds_after_finished" not in spec
     assert spec["template"]["spec"]["restart_policy"] == "Never"
@@ -36,7 +36,7 @@ def test_the_job_stays_and_stops_at_what_no_retry_heals(deployed: dict[str, Json
     assert failed["on_exit_codes"]["values"] == [28, 65, 77, 78]
 
 
-def test_the_job_reads_the_plan_and_the_program_of_this_repository(
+def test_the_config_map_has_the_plan_and_the_program(
     deployed: dict[str, Json], locked: tuple[LockedModel, ...]
 ) -> None:
     data = deployed["config_map_v1.model-download"]["data"]
@@ -46,10 +46,10 @@ def test_the_job_reads_the_plan_and_the_program_of_this_repository(
     )
 
 
-def test_the_hub_can_be_a_mirror_behind_a_proxy(synth: Synth) -> None:
+def test_hub_and_proxy_come_from_the_settings(synth: Synth) -> None:
     document = synth(hf_endpoint="https://mirror.lan/hf", https_proxy="http://proxy.lan:3128")
     for name in DOWNLOADS:
         (container,) = pods(document)[name]["container"]
-        env = {each["name"]: each.get("value") for each in container["env"]}
+        env = {variable["name"]: variable.get("value") for variable in container["env"]}
         assert env["HF_ENDPOINT"] == "https://mirror.lan/hf"
         assert env["HTTPS_PROXY"] == "http://proxy.lan:3128"

@@ -11,7 +11,7 @@ from tests.constructs.synthesized import resources
 Json = dict[str, Any]
 
 
-def test_the_nfs_volume_is_shared_kept_and_found_by_name(deployed: dict[str, Json]) -> None:
+def test_the_nfs_volume_is_shared_retained_and_bound_by_name(deployed: dict[str, Json]) -> None:
     (volume,) = deployed["persistent_volume_v1.llama-cpp-models"]["spec"]
     claim = deployed["persistent_volume_claim_v1.models"]["spec"]
     assert volume["persistent_volume_source"]["nfs"] == {
@@ -27,8 +27,8 @@ def test_the_nfs_volume_is_shared_kept_and_found_by_name(deployed: dict[str, Jso
 
 
 def test_the_volume_can_be_the_gpu_nodes_own_ssd(synth: Synth) -> None:
-    found = resources(synth(storage=LocalSsdStorage(node="k8s-node1", path="/srv/models")))
-    (volume,) = found["persistent_volume_v1.llama-cpp-models"]["spec"]
+    stack = resources(synth(storage=LocalSsdStorage(node="k8s-node1", path="/srv/models")))
+    (volume,) = stack["persistent_volume_v1.llama-cpp-models"]["spec"]
     assert volume["persistent_volume_source"] == {"local": {"path": "/srv/models"}}
     assert volume["access_modes"] == ["ReadWriteOnce"]
     assert "mount_options" not in volume
@@ -38,6 +38,6 @@ def test_the_volume_can_be_the_gpu_nodes_own_ssd(synth: Synth) -> None:
     ]
 
 
-def test_the_claim_keeps_the_size_it_was_made_with(deployed: dict[str, Json]) -> None:
+def test_terraform_ignores_changes_of_the_claims_size(deployed: dict[str, Json]) -> None:
     ignored = deployed["persistent_volume_claim_v1.models"]["lifecycle"]["ignore_changes"]
     assert ignored == ["spec[0].resources[0].requests"]

@@ -12,7 +12,7 @@ from tests.declaration.settings import BARE
 Json = dict[str, Any]
 
 
-def test_the_volume_is_verified_and_pruned_on_a_schedule_with_the_present_plan(
+def test_the_cron_job_verifies_and_prunes_with_the_present_plan(
     deployed: dict[str, Json],
 ) -> None:
     cron = copy.deepcopy(deployed["cron_job_v1.model-upkeep"]["spec"])
@@ -29,9 +29,11 @@ def test_the_volume_is_verified_and_pruned_on_a_schedule_with_the_present_plan(
     assert pod == job["template"]["spec"]
     assert cron["job_template"]["spec"]["pod_failure_policy"] == job["pod_failure_policy"]
     name = deployed["config_map_v1.model-download"]["metadata"]["name"]
-    assert [each["config_map"]["name"] for each in pod["volume"] if "config_map" in each] == [name]
+    assert [
+        volume["config_map"]["name"] for volume in pod["volume"] if "config_map" in volume
+    ] == [name]
 
 
-def test_upkeep_is_off_unless_the_settings_say_so(synth: Synth) -> None:
+def test_upkeep_is_off_by_default(synth: Synth) -> None:
     assert "cron_job_v1.model-upkeep" not in resources(synth(upkeep=None))
     assert BARE.upkeep is None

@@ -1,4 +1,4 @@
-"""What a pod finds mounted is a package that runs, with nothing else of this repository."""
+"""The mounted ConfigMap is a package that runs without the rest of this repository."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def test_a_program_starts_from_its_mounted_config_map(
     pod: str, name: str, production: Json, tmp_path: Path
 ) -> None:
     spec = pods(production)[pod]
-    (container,) = [each for each in containers(spec) if each["name"] == name]
+    (container,) = [container for container in containers(spec) if container["name"] == name]
     (mount,) = [
-        each
-        for each in container["volume_mount"]
-        if each["mount_path"] == container["working_dir"]
+        mount
+        for mount in container["volume_mount"]
+        if mount["mount_path"] == container["working_dir"]
     ]
-    (volume,) = [each for each in spec["volume"] if each["name"] == mount["name"]]
+    (volume,) = [volume for volume in spec["volume"] if volume["name"] == mount["name"]]
     (data,) = [
-        unescaped(each["data"])
-        for each in resources(production).values()
-        if each["metadata"]["name"] == volume["config_map"]["name"] and "data" in each
+        unescaped(resource["data"])
+        for resource in resources(production).values()
+        if resource["metadata"]["name"] == volume["config_map"]["name"] and "data" in resource
     ]
-    paths = {each["key"]: tmp_path / each["path"] for each in volume["config_map"]["items"]}
+    paths = {item["key"]: tmp_path / item["path"] for item in volume["config_map"]["items"]}
     assert paths.keys() == data.keys()
     for key, path in paths.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(data[key])
     python, *words = container["command"]
     assert python == "python3"
-    # -I would leave out the working directory; a pod has none of these variables either.
+    # Not -I, which would ignore the working directory.
     said = subprocess.run(
         [sys.executable, "-S", *words, "--help"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""The declaration of the tests: the frozen registry with its lock."""
+"""The tests' frozen declaration: registry and lock."""
 
 from __future__ import annotations
 

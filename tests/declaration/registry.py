@@ -1,4 +1,4 @@
-"""The registry of the tests: today's, frozen, whatever an operator edits."""
+"""The tests' frozen registry, independent of the operator's edits."""
 
 from __future__ import annotations
 

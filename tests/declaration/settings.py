@@ -1,4 +1,4 @@
-"""The settings of the tests: today's, frozen, whatever an operator edits."""
+"""The tests' frozen settings, independent of the operator's edits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BARE = Settings(
     ),
     client_namespaces=("litellm", "monitoring"),
 )
-"""Only what has no default."""
+"""Settings with only the required fields."""
 
 SETTINGS = replace(
     BARE,

@@ -222,5 +222,5 @@ def test_help_imports_no_command_no_registry_and_no_cdktf() -> None:
     loaded = set(result.stderr.split())
     assert "ops.cli" in loaded
     unwanted = ("ops.commands", "llama_swap_config.registry", "stacks", "cdktf", "jsii")
-    assert [each for each in loaded if each.startswith(unwanted)] == []
+    assert [module for module in loaded if module.startswith(unwanted)] == []
     assert all(name in result.stdout for name in COMMANDS)

@@ -1,4 +1,4 @@
-"""What the synthesized stack must say as a whole; snapshots are the net behind it."""
+"""The synthesized stack as a whole, and a snapshot of each resource."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def deployed(production: Json) -> dict[str, Json]:
 def test_resource_snapshot(
     name: str, deployed: dict[str, Json], snapshot: SnapshotAssertion
 ) -> None:
-    # The text of the ConfigMaps has golden files of its own; the Job's name holds their hash.
+    # Golden files cover the ConfigMaps' texts; the Job's name contains their hash.
     text = json.dumps(deployed[name])
     text = re.sub(r"model-download-[0-9a-f]{10}", "model-download-CONTENT", text)
     document = json.loads(text)
     for key in document.get("data", {}):
         document["data"][key] = "TEXT"
-    annotations = document.get("spec", {})
+    spec = document.get("spec", {})
     if name == "deployment_v1.llama-swap":
-        found = annotations["template"]["metadata"]["annotations"]
-        annotations["template"]["metadata"]["annotations"] = dict.fromkeys(found, "SHA256")
+        metadata = spec["template"]["metadata"]
+        metadata["annotations"] = dict.fromkeys(metadata["annotations"], "SHA256")
     assert document == snapshot.use_extension(JSONSnapshotExtension)
 
 
@@ -64,13 +64,13 @@ def test_every_resource_has_a_snapshot(deployed: dict[str, Json]) -> None:
     assert sorted(deployed) == sorted(RESOURCES)
 
 
-def test_the_state_is_in_postgresql_and_the_json_holds_no_connection(production: Json) -> None:
+def test_the_state_is_in_postgresql_without_a_connection_in_the_json(production: Json) -> None:
     assert production["terraform"]["backend"] == {
         "pg": {"conn_str": "", "schema_name": "llama-cpp"}
     }
 
 
-def test_the_provider_is_configured_by_the_environment_alone(production: Json) -> None:
+def test_the_provider_is_configured_only_by_the_environment(production: Json) -> None:
     assert production["provider"]["kubernetes"] == [{}]
 
 
@@ -78,25 +78,25 @@ def test_the_provider_is_pinned_to_the_version_of_the_binding(production: Json) 
     assert production["terraform"]["required_providers"]["kubernetes"]["version"] == "2.38.0"
 
 
-def test_every_container_says_itself_that_it_is_restricted(production: Json) -> None:
+def test_every_container_has_a_restricted_security_context(production: Json) -> None:
     for pod in pods(production).values():
         assert pod["security_context"]["run_as_non_root"] is True
         assert pod["security_context"]["seccomp_profile"]["type"] == "RuntimeDefault"
-        for each in containers(pod):
-            context = each["security_context"]
+        for container in containers(pod):
+            context = container["security_context"]
             assert context["run_as_non_root"] is True
             assert context["allow_privilege_escalation"] is False
             assert context["read_only_root_filesystem"] is True
             assert context["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_exactly_the_pod_that_restores_a_gpu_window_has_a_token_of_the_api_server(
+def test_only_the_restoring_pod_has_a_service_account_token(
     production: Json,
 ) -> None:
-    found = pods(production)
-    tokens = {name: pod["automount_service_account_token"] for name, pod in found.items()}
-    assert tokens == {name: name == "gpu-window-restore" for name in found}
-    accounts = {name: pod.get("service_account_name") for name, pod in found.items()}
+    by_name = pods(production)
+    tokens = {name: pod["automount_service_account_token"] for name, pod in by_name.items()}
+    assert tokens == {name: name == "gpu-window-restore" for name in by_name}
+    accounts = {name: pod.get("service_account_name") for name, pod in by_name.items()}
     assert {name for name, account in accounts.items() if account} == {"gpu-window-restore"}
     account = resources(production)["service_account_v1.gpu-window-restore"]
     assert account["automount_service_account_token"] is False
@@ -104,12 +104,12 @@ def test_exactly_the_pod_that_restores_a_gpu_window_has_a_token_of_the_api_serve
 
 def test_every_image_is_pinned_by_digest(production: Json) -> None:
     for pod in pods(production).values():
-        for each in containers(pod):
-            assert re.search(r"@sha256:[0-9a-f]{64}$", each["image"])
-            assert each["image_pull_policy"] == "IfNotPresent"
+        for container in containers(pod):
+            assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
+            assert container["image_pull_policy"] == "IfNotPresent"
 
 
-def test_terraform_waits_for_nothing_that_the_gpu_or_the_network_can_hold_up(
+def test_terraform_does_not_wait_for_rollout_download_or_binding(
     deployed: dict[str, Json],
 ) -> None:
     assert deployed["deployment_v1.llama-swap"]["wait_for_rollout"] is False
@@ -124,22 +124,24 @@ KEPT = (
 )
 
 
-def guarded(found: dict[str, Json]) -> list[str]:
-    """What Terraform refuses to delete."""
+def guarded(stack: dict[str, Json]) -> list[str]:
+    """List the resources that Terraform refuses to delete."""
     return sorted(
-        name for name, each in found.items() if "prevent_destroy" in each.get("lifecycle", {})
+        name
+        for name, resource in stack.items()
+        if "prevent_destroy" in resource.get("lifecycle", {})
     )
 
 
-def test_terraform_refuses_to_delete_the_models_in_production(deployed: dict[str, Json]) -> None:
+def test_terraform_refuses_to_delete_namespace_and_volume(deployed: dict[str, Json]) -> None:
     assert guarded(deployed) == sorted(KEPT)
     assert all(deployed[name]["lifecycle"]["prevent_destroy"] is True for name in KEPT)
 
 
-def test_terraform_forgets_the_hand_written_endpoint_and_leaves_its_objects(
+def test_terraform_drops_the_earlier_hcl_from_its_state(
     production: Json,
 ) -> None:
-    forgotten = {each["from"]: each["lifecycle"] for each in production["removed"]}
+    forgotten = {block["from"]: block["lifecycle"] for block in production["removed"]}
     assert set(forgotten) == {
         "kubernetes_config_map.llama_swap_config",
         "kubernetes_deployment.llama_swap",
@@ -151,22 +153,22 @@ def test_terraform_forgets_the_hand_written_endpoint_and_leaves_its_objects(
     assert all(lifecycle == {"destroy": False} for lifecycle in forgotten.values())
 
 
-def test_the_guard_is_a_setting(synth: Synth) -> None:
+def test_prevent_destroy_can_be_disabled(synth: Synth) -> None:
     assert guarded(resources(synth(prevent_destroy=False))) == []
 
 
-def test_secrets_are_named_and_never_held(synth: Synth) -> None:
+def test_secrets_are_only_referenced(synth: Synth) -> None:
     document = synth(
         hf_token_secret="hugging-face",
         api_key_secret="llama-swap-keys",
         llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
     )
-    found = pods(document)
-    serving = found["llama-swap"]
+    by_name = pods(document)
+    serving = by_name["llama-swap"]
     assert serving["container"][0]["env_from"] == [{"secret_ref": {"name": "llama-swap-keys"}}]
     reference = {"secret_key_ref": {"name": "hugging-face", "key": "HF_TOKEN"}}
     for name in DOWNLOADS:
-        (container,) = found[name]["container"]
-        (token,) = [each for each in container["env"] if each["name"] == "HF_TOKEN"]
+        (container,) = by_name[name]["container"]
+        (token,) = [variable for variable in container["env"] if variable["name"] == "HF_TOKEN"]
         assert token["value_from"] == reference
     assert "kubernetes_secret_v1" not in document["resource"]

@@ -195,7 +195,7 @@ def test_each_byte_is_downloaded_once_and_each_file_resolved_once(
     with hubs.Hub(source.files) as hub:
         run(hub)
         assert hub.sent_bytes == source.size_bytes + len(source.files)
-        resolved = [each for each in hub.requests if each["Range"] == "bytes=0-0"]
+        resolved = [request for request in hub.requests if request["Range"] == "bytes=0-0"]
         assert len(resolved) == len(source.files)
 
 
@@ -283,9 +283,9 @@ def test_only_the_hub_gets_the_token_and_it_is_not_printed(
     for hub, cdn in two_hosts(hubs.Signs):
         code, said, error = run(hub)
         assert code == 0
-        assert {each["Authorization"] for each in hub.requests} == {"Bearer hf_secret"}
+        assert {request["Authorization"] for request in hub.requests} == {"Bearer hf_secret"}
         assert cdn.requests
-        assert not [each for each in cdn.requests if "Authorization" in each]
+        assert not [request for request in cdn.requests if "Authorization" in request]
         assert "hf_secret" not in said + error
 
 
@@ -307,10 +307,12 @@ def test_the_proxy_of_the_environment_is_used(
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:word@"))
         monkeypatch.setattr(hubs.Hub, "url", "http://hub.invalid")
         assert run(proxy)[0] == 0
-        assert {each["path"].partition("/owner")[0] for each in proxy.requests} == {
+        assert {request["path"].partition("/owner")[0] for request in proxy.requests} == {
             "http://hub.invalid"
         }
-        assert all(each["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk" for each in proxy.requests)
+        assert all(
+            request["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk" for request in proxy.requests
+        )
     assert source.is_published(models)
 
 
@@ -349,7 +351,9 @@ def test_redirects_from_host_to_host_are_followed_without_the_token(
         monkeypatch.setattr(hubs.Forwards, "next_url", cdn.url, raising=False)
         assert run(hub)[0] == 0
         assert cdn.requests
-        assert not [each for each in mirror.requests + cdn.requests if "Authorization" in each]
+        assert not [
+            request for request in mirror.requests + cdn.requests if "Authorization" in request
+        ]
     assert source.is_published(models)
 
 

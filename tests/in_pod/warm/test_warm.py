@@ -78,7 +78,7 @@ def run(
     return found, "\n".join(said)
 
 
-def test_a_cold_model_becomes_resident_and_a_resident_one_is_not_read(
+def test_a_cold_model_is_read_and_a_resident_one_is_not(
     source: Source, models: Path, plan_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish_cold(source, models)
@@ -90,7 +90,7 @@ def test_a_cold_model_becomes_resident_and_a_resident_one_is_not_read(
     # The kernel may take a page back at any time, but not each time.
     reports = [run(plan_path, models, capsys)[0]["models"][0] for _ in range(5)]
     assert (0, 100.0, "") in [
-        (each["read_bytes"], each["resident_percent"], each["skipped"]) for each in reports
+        (model["read_bytes"], model["resident_percent"], model["skipped"]) for model in reports
     ]
 
 
@@ -128,7 +128,7 @@ def test_after_wait_s_it_warms_the_published_models(
     report, said = run(plan_path, models, capsys, wait_s=0.2)
     assert time.monotonic() - started < 10
     assert "continuing without absent/model.gguf (complete, not published yet)" in said
-    assert [each["skipped"] for each in report["models"]] == ["not published", ""]
+    assert [model["skipped"] for model in report["models"]] == ["not published", ""]
 
 
 def test_another_version_of_a_model_counts_as_missing(
@@ -198,7 +198,7 @@ def test_resident_models_count_against_the_node_and_not_against_the_pod(
     monkeypatch.setattr(warming, "limit_bytes", lambda: 100 * MIB)
     monkeypatch.setattr(warming, "available_bytes", lambda: 12 * MIB)
     report, _ = run(plan_path, models, capsys)
-    assert [each["read_bytes"] for each in report["models"]] == [0, 0]
+    assert [model["read_bytes"] for model in report["models"]] == [0, 0]
     assert "do not fit" in report["models"][1]["skipped"]
 
 
@@ -245,7 +245,7 @@ def test_a_model_that_cannot_be_read_does_not_stop_the_others(
 
     monkeypatch.setattr(warming, "cold_ranges", fail_once)
     report, _ = run(plan_path, models, capsys)
-    assert [each["skipped"] for each in report["models"]] == ["Stale file handle", ""]
+    assert [model["skipped"] for model in report["models"]] == ["Stale file handle", ""]
 
 
 def test_it_stops_waiting_if_no_download_is_running(
@@ -287,7 +287,7 @@ def test_sigterm_ends_the_wait_at_once(models: Path, plan_path: Path) -> None:
         assert process.wait(timeout=10) == 128 + signal.SIGTERM
 
 
-def test_residency_is_unknown_where_the_kernel_would_not_say_the_truth(
+def test_residency_is_unknown_for_other_users(
     source: Source,
     models: Path,
     plan_path: Path,
@@ -314,13 +314,13 @@ def test_a_broken_plan_does_not_keep_the_pod_from_starting(
     assert "FileNotFoundError" in run(path, models, capsys)[0]["error"]
 
 
-def test_the_plan_of_the_registry_is_readable_and_its_largest_model_fits(
+def test_the_registrys_plan_fits_its_memory_limit(
     locked: tuple[LockedModel, ...], tmp_path: Path
 ) -> None:
     path = tmp_path / "plan.json"
     path.write_text(render_warm_plan(locked))
     plan = read_plan(path)
-    assert [model.id for model in plan] == [each.model.id for each in locked]
+    assert [model.id for model in plan] == [locked_model.model.id for locked_model in locked]
     largest = max(model.size_bytes for model in plan)
     assert largest < SHARE * warm_memory_mib(locked) * MIB
     assert warm_memory_mib(()) < 1024

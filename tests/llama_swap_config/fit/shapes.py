@@ -1,4 +1,4 @@
-"""Headers and locked models for the budget's tests; the shapes are those of published files."""
+"""Headers and locked models for the budget's tests, with the shapes of published files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from llama_swap_config.model import Model
 from tests.declaration.frozen import DECLARATION
 
 LIKELY = Card(product="Tesla-T4", cuda_context_mib=125, vision_pools_mib=0)
-"""A T4 with what its CUDA context most likely takes, not what a budget allows for it."""
+"""A T4 with the likely size of its CUDA context, without the budget's allowance."""
 
 
 def on(card: Card, *, engine_build: int = 10524) -> Machine:
-    """The card under the build of the pinned image."""
+    """The card with the pinned image's build."""
     return Machine(card=card, engine_build=engine_build)
 
 
@@ -24,27 +24,27 @@ LIKELY_T4 = on(LIKELY)
 NEWER_T4 = on(LIKELY, engine_build=11434)
 T4 = on(Card(product="Tesla-T4"))
 
-_LOCKED = {each.model.id: each for each in DECLARATION.locked}
+_LOCKED = {locked_model.model.id: locked_model for locked_model in DECLARATION.locked}
 QWEN3VL_8B, QWEN3VL_4B, MINICPM = (
     _LOCKED[each] for each in ("qwen3vl-8b", "qwen3vl-4b", "minicpm-v-4-5")
 )
 QWEN3_8B = replace(QWEN3VL_8B.weights_header, architecture="qwen3", deepstack_layers=0)
 QWEN3_4B = replace(QWEN3VL_4B.weights_header, architecture="qwen3", deepstack_layers=0)
-"""Their tensors are those of the vision models' language parts."""
+"""The language parts of the vision models."""
 
 PUBLISHED_Q8_0_BYTES = {"qwen3vl-8b": 752_289_728, "qwen3vl-4b": 453_974_304}
 """The Q8_0 projectors beside the F16 ones."""
 
 
 def text_model(id: str, weights: WeightsHeader, **fields: Any) -> LockedModel:
-    """A model without a projector, in files as large as its tensors."""
+    """Make a model without a projector."""
     base: dict[str, Any] = {"quantisation": "Q4_K_M", "projector": None, "image_max_tokens": None}
     model = Model(id=id, repository="owner/name", **(base | fields))
     return LockedModel(model=model, weights=file_of(weights, id), projector=None)
 
 
 def file_of(header: WeightsHeader | ProjectorHeader, name: str) -> LockedFile:
-    """A file of a header's bytes."""
+    """Make a file of the header's size."""
     is_model = isinstance(header, WeightsHeader)
     return LockedFile(
         role="model" if is_model else "mmproj",
@@ -60,24 +60,24 @@ def file_of(header: WeightsHeader | ProjectorHeader, name: str) -> LockedFile:
 
 
 def changed(locked: LockedModel, **fields: Any) -> LockedModel:
-    """The model with some of the operator's fields replaced."""
+    """Replace fields of the model."""
     return replace(locked, model=replace(locked.model, **fields))
 
 
 def with_header(locked: LockedModel, **fields: Any) -> LockedModel:
-    """The model with some facts of its weights' header replaced."""
+    """Replace fields of the weights' header."""
     header = replace(locked.weights_header, **fields)
     return replace(locked, weights=replace(locked.weights, header=header))
 
 
 def with_projector(locked: LockedModel, **fields: Any) -> LockedModel:
-    """The model with some facts of its projector's header replaced."""
+    """Replace fields of the projector's header."""
     assert locked.projector is not None
     header = replace(locked.projector.header, **fields)
     return replace(locked, projector=replace(locked.projector, header=header))
 
 
 def with_q8_0_projector(locked: LockedModel) -> LockedModel:
-    """The model with the published Q8_0 projector; its file is its tensors to 20 KB."""
+    """Use the published Q8_0 projector, whose file exceeds its tensors by 20 KB."""
     smaller = with_projector(locked, tensor_bytes=PUBLISHED_Q8_0_BYTES[locked.model.id])
     return changed(smaller, projector="Q8_0")

@@ -1,4 +1,4 @@
-"""Each gate: what the operator reads, in one line with its numbers, before a deploy."""
+"""Each check of the budget and its error."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_free_mib_of_known_and_unknown_products() -> None:
 
 def test_the_stack_refuses_a_context_that_does_not_fit(synth: Synth) -> None:
     models = tuple(
-        replace(each, context=65536) if each.id == "qwen3vl-8b" else each for each in REGISTRY
+        replace(model, context=65536) if model.id == "qwen3vl-8b" else model for model in REGISTRY
     )
     with pytest.raises(ConfigError, match=r"^model 'qwen3vl-8b': context is 65536; expected at"):
         synth(models=models)

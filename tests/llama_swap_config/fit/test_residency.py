@@ -1,4 +1,4 @@
-"""Which models may be on the card together, and how both front ends are told."""
+"""Which models may be on the card together, and the front ends' configuration for them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ TOGETHER: list[tuple[tuple[LockedModel, ...], int, dict[str, bool]]] = [
 def test_the_sets_of_a_shared_t4(
     models: tuple[LockedModel, ...], mib: int, fits: dict[str, bool]
 ) -> None:
-    ids = tuple(each.model.id for each in models)
+    ids = tuple(model.model.id for model in models)
     for name, expected in fits.items():
         card = CARDS[name]
         total = sum(totals_mib(models, on(card)).values())
@@ -81,7 +81,7 @@ def test_the_sets_of_a_shared_t4(
             assert resident_sets(models, AsManyAsFit(), on(card)) == ((ids,) if expected else ())
 
 
-def test_what_is_spare_is_known_to_the_mebibyte() -> None:
+def test_sets_are_exact_to_one_mebibyte() -> None:
     pair = sum(totals_mib((TEXT_16K, VISION_4B), on(LIKELY)).values())
     assert pair - CARDS["frigate"].free_mib == pytest.approx(75, abs=1)
     assert CARDS["alone"].free_mib - sum(
@@ -90,7 +90,7 @@ def test_what_is_spare_is_known_to_the_mebibyte() -> None:
     assert CARDS["spike"].free_mib == 3949
 
 
-def test_the_registry_on_a_t4_of_its_own() -> None:
+def test_the_registry_on_an_unshared_t4() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     assert resident_sets(models, AsManyAsFit(), T4) == (
         ("qwen3vl-8b", "minicpm-v-4-5"),
@@ -150,7 +150,7 @@ def test_as_many_as_fit_refuses_more_than_twelve_models() -> None:
     )
 
 
-def test_a_thousand_models_of_which_all_or_none_fit_together_need_no_search() -> None:
+def test_a_thousand_models_that_all_or_never_fit_need_no_search() -> None:
     models = many(1000)
     started = time.perf_counter()
     huge = Card(product="x", usable_mib=10**7)
@@ -159,7 +159,7 @@ def test_a_thousand_models_of_which_all_or_none_fit_together_need_no_search() ->
     assert time.perf_counter() - started < 1
 
 
-def test_every_set_fits_and_none_could_be_larger() -> None:
+def test_every_set_fits_and_is_maximal() -> None:
     draw = random.Random(5)
     for _ in range(100):
         count = draw.randint(2, 7)
@@ -174,14 +174,14 @@ def test_every_set_fits_and_none_could_be_larger() -> None:
             ids
             for size in range(2, count + 1)
             for ids in itertools.combinations(totals, size)
-            if sum(totals[each] for each in ids) <= card.free_mib
+            if sum(totals[model_id] for model_id in ids) <= card.free_mib
         }
         largest = {ids for ids in fitting if not any(set(ids) < set(other) for other in fitting)}
         assert set(found) == largest
         assert len(found) == len(largest)
         number = any_that_fit(totals, card.free_mib)
         for ids in itertools.combinations(totals, number):
-            assert number == 1 or sum(totals[each] for each in ids) <= card.free_mib
+            assert number == 1 or sum(totals[model_id] for model_id in ids) <= card.free_mib
 
 
 def routing_of(found: Residents) -> Any:
@@ -189,7 +189,7 @@ def routing_of(found: Residents) -> Any:
     return yaml.safe_load(render_llama_swap(models, LlamaSwapSettings(), found)).get("routing")
 
 
-def test_llama_swap_is_told_the_sets_and_nothing_where_there_are_none() -> None:
+def test_llama_swap_gets_a_matrix_only_if_there_are_sets() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     assert routing_of(ONE_RESIDENT) is None
     found = FRONT_ENDS["llama-swap"].residents(models, AsManyAsFit(), T4)
@@ -210,7 +210,7 @@ def test_llama_swap_is_told_the_sets_and_nothing_where_there_are_none() -> None:
     assert found.together == 2
 
 
-def test_the_router_is_told_a_number_where_any_so_many_fit() -> None:
+def test_the_router_gets_the_number_of_models_of_which_any_fit() -> None:
     models = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
     found = FRONT_ENDS["llama-server"].residents(models, AsManyAsFit(), T4)
     assert found == Residents(models_max=2)

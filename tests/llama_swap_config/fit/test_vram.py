@@ -1,4 +1,4 @@
-"""The prediction against what was measured and published, term by term."""
+"""The predicted VRAM against measurements and published logs, term by term."""
 
 from __future__ import annotations
 
@@ -69,13 +69,11 @@ CUDA = {
     "resident at 16384 on a T4, context of an RTX": (T4_RESIDENT.total_mib, 6996),
     "resident at 8192 on an RTX, context of a T4": (RTX_RESIDENT.total_mib, 5881),
 }
-"""CUDA, builds of this range: within 1 %."""
+"""CUDA logs of these builds: within 1 %."""
 
 
 @pytest.mark.parametrize(("predicted", "measured"), CUDA.values(), ids=CUDA.keys())
-def test_what_cuda_logged_is_predicted_within_one_per_cent(
-    predicted: float, measured: float
-) -> None:
+def test_cuda_logs_are_predicted_within_one_per_cent(predicted: float, measured: float) -> None:
     assert predicted == pytest.approx(measured, rel=0.01)
 
 
@@ -97,13 +95,13 @@ ELSEWHERE = {
     "8B at 4096, Metal": (of(QWEN3_8B, context=4096).compute, 92.0, 0.087),
     "4B at 4096, Metal": (of(QWEN3_4B, context=4096).compute, 76.3, 0.035),
 }  # fmt: skip
-"""Another backend or build: with the error that benchmarks/README.md states."""
+"""Other backends or builds, with the error in benchmarks/README.md."""
 
 
 @pytest.mark.parametrize(
     ("predicted", "measured", "error"), ELSEWHERE.values(), ids=ELSEWHERE.keys()
 )
-def test_what_other_builds_logged_is_predicted_with_its_stated_error(
+def test_other_builds_are_predicted_with_the_documented_error(
     predicted: float, measured: float, error: float
 ) -> None:
     assert predicted / measured - 1 == pytest.approx(error, abs=0.001)
@@ -121,7 +119,7 @@ PREDICTIONS = {
 
 
 @pytest.mark.parametrize(("locked", "mib"), PREDICTIONS.values(), ids=PREDICTIONS.keys())
-def test_a_whole_server(locked: LockedModel, mib: int) -> None:
+def test_the_total_of_one_server(locked: LockedModel, mib: int) -> None:
     assert resident(locked, LIKELY_T4).total_mib == pytest.approx(mib, abs=1)
 
 
@@ -174,7 +172,7 @@ def test_a_micro_batch_is_no_larger_than_the_context() -> None:
         ({"width": 1024, "feed_forward": 4096, "layers": 24, "output_width": 2048}, 322.49),
     ],
 )
-def test_the_tower_of_other_shapes(shape: dict[str, int], mib: float) -> None:
+def test_the_towers_buffer_for_other_shapes(shape: dict[str, int], mib: float) -> None:
     projector = QWEN3VL_8B.projector_header
     assert projector is not None
     found = vision_compute_bytes(replace(projector, **shape), 2116)  # type: ignore[arg-type]
@@ -190,7 +188,7 @@ def test_the_tower_of_other_shapes(shape: dict[str, int], mib: float) -> None:
         ({"width": 768, "deepstack_layers": 0}, 161.31, 0.077),
     ],
 )
-def test_the_tower_of_a_shape_that_is_known_less_well(
+def test_the_towers_buffer_for_less_exact_shapes(
     shape: dict[str, int], mib: float, error: float
 ) -> None:
     projector = QWEN3VL_8B.projector_header
@@ -320,7 +318,7 @@ def some_model(draw: random.Random) -> tuple[Model, WeightsHeader, ProjectorHead
     return model, weights, replace(projector, width=16 * draw.randint(54, 100))
 
 
-def test_more_context_never_needs_less() -> None:
+def test_vram_does_not_shrink_with_context() -> None:
     draw = random.Random(6)
     for _ in range(500):
         model, weights, projector = some_model(draw)
@@ -356,7 +354,7 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
 
 
 @pytest.mark.parametrize("kv_type", ["bf16", "q8_0"])
-def test_a_cache_that_is_not_f16_is_held_as_f16_too_for_all_slots(kv_type: KvCacheType) -> None:
+def test_a_quantised_cache_adds_an_f16_copy_of_one_layer(kv_type: KvCacheType) -> None:
     """One layer of it, while prompts are read."""
     as_f16 = of(QWEN3_8B, context=16384).cuda_context
     for slots in (1, 4):

@@ -1,4 +1,4 @@
-"""What both front ends have to say of themselves, and that nobody else asks which one it is."""
+"""The interface of both front ends, and that no other module compares their names."""
 
 from __future__ import annotations
 
@@ -22,33 +22,36 @@ LISTED = {
 }
 
 
-def test_every_name_has_its_front_end() -> None:
+def test_every_front_end_name_has_a_front_end() -> None:
     assert tuple(FRONT_ENDS) == get_args(FrontEndName)
-    assert [each.name for each in FRONT_ENDS.values()] == list(FRONT_ENDS)
+    assert [program.name for program in FRONT_ENDS.values()] == list(FRONT_ENDS)
 
 
 @pytest.mark.parametrize(("front_end", "answer"), [(LLAMA_SWAP, RUNNING), (ROUTER, LISTED)])
-def test_what_is_loaded_is_read_with_its_command_line(front_end: FrontEnd, answer: object) -> None:
+def test_started_reads_loaded_models_and_command_lines(
+    front_end: FrontEnd, answer: object
+) -> None:
     assert front_end.loaded(answer) == ("a",)
-    assert next(each.words for each in front_end.started(answer) or ()) == ("x", "-c", "1")
+    assert next(server.words for server in front_end.started(answer) or ()) == ("x", "-c", "1")
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS.values())
 @pytest.mark.parametrize(
     "answer", [None, [], 3, {}, {"running": 1, "data": 1}, {"data": [{"id": "a"}, 3]}]
 )
-def test_another_programs_answer_is_none(front_end: FrontEnd, answer: object) -> None:
+def test_started_returns_none_for_another_programs_answer(
+    front_end: FrontEnd, answer: object
+) -> None:
     assert front_end.loaded(answer) is None
 
 
-def test_nobody_else_asks_which_front_end_it_is() -> None:
-    """A comparison of a front end with a name belongs into the front end's module."""
-    found = []
+def test_no_module_compares_front_end_names() -> None:
+    comparisons = []
     for folder in ("llama_swap_config", "stacks", "constructs", "ops"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Compare | ast.match_case):
                     text = ast.unparse(node)
                     if "front_end" in text and any(repr(name) in text for name in FRONT_ENDS):
-                        found.append(f"{path.relative_to(ROOT)}: {text}")
-    assert found == []
+                        comparisons.append(f"{path.relative_to(ROOT)}: {text}")
+    assert comparisons == []

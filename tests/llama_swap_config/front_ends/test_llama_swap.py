@@ -1,4 +1,4 @@
-"""The rendered llama-swap file: what must hold, and a golden file that a reviewer reads."""
+"""The rendered YAML of llama-swap, and golden files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rendered(locked: tuple[LockedModel, ...], **changes: Any) -> dict[str, Any]:
 
 
 def expanded(document: dict[str, Any], model_id: str) -> list[str]:
-    """The command as llama-swap runs it: macros put in, then split into words."""
+    """Expand a command's macros and split it, as llama-swap does."""
     cmd = document["models"][model_id]["cmd"]
     for name, text in reversed(document["macros"].items()):
         cmd = cmd.replace(f"${{{name}}}", text)
@@ -45,7 +45,7 @@ def value_of(words: list[str], flag: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["llama-swap.yaml", "download-plan.json"])
-def test_the_rendered_files_are_the_golden_ones(
+def test_the_rendered_files_equal_the_golden_files(
     name: str, locked: tuple[LockedModel, ...], update_golden: bool
 ) -> None:
     text = (
@@ -58,12 +58,12 @@ def test_the_rendered_files_are_the_golden_ones(
     assert text == (GOLDEN / name).read_text()
 
 
-def test_the_file_is_byte_stable(locked: tuple[LockedModel, ...]) -> None:
+def test_rendering_is_byte_stable(locked: tuple[LockedModel, ...]) -> None:
     settings = LlamaSwapSettings()
     assert render_llama_swap(locked, settings) == render_llama_swap(locked, settings)
 
 
-def test_every_model_is_served_on_loopback_at_the_port_that_llama_swap_gives(
+def test_every_model_listens_on_loopback_at_llama_swaps_port(
     locked: tuple[LockedModel, ...],
 ) -> None:
     document = rendered(locked)
@@ -74,7 +74,7 @@ def test_every_model_is_served_on_loopback_at_the_port_that_llama_swap_gives(
         assert document["models"][model_id]["proxy"] == "http://127.0.0.1:${PORT}"
 
 
-def test_the_flags_that_measurements_ask_for_are_there(locked: tuple[LockedModel, ...]) -> None:
+def test_the_flags_from_measurements_are_rendered(locked: tuple[LockedModel, ...]) -> None:
     words = expanded(rendered(locked), "qwen3vl-8b")
     assert words[3] == "/app/llama-server"
     for flag, value in {
@@ -97,7 +97,7 @@ def test_the_flags_that_measurements_ask_for_are_there(locked: tuple[LockedModel
     assert {"--metrics", "--no-ui", "--offline"} <= set(words)
 
 
-def test_no_flag_that_newer_builds_refuse_is_rendered(locked: tuple[LockedModel, ...]) -> None:
+def test_no_removed_flag_is_rendered(locked: tuple[LockedModel, ...]) -> None:
     text = render_llama_swap(locked, LlamaSwapSettings())
     for flag in ("--no-mmap", "--mlock", "--no-webui", "--api-key"):
         assert flag not in text
@@ -113,18 +113,18 @@ def test_a_text_model_has_no_projector_and_no_image_limit(
     assert "--image-max-tokens" not in words
 
 
-def test_llama_swap_waits_for_a_cold_load_and_keeps_no_prompts(
+def test_the_health_check_timeout_covers_a_cold_load(
     locked: tuple[LockedModel, ...],
 ) -> None:
     document = rendered(locked)
-    largest = max(each.size_bytes for each in locked)
+    largest = max(model.size_bytes for model in locked)
     assert document["healthCheckTimeout"] > 2 * largest / 125e6  # half of a 1 Gbit/s line
     assert document["globalTTL"] == 600
     assert document["logToStdout"] == "both"
     assert document["captureBuffer"] == 0
 
 
-def test_a_model_that_is_stopped_gets_the_second_signal(locked: tuple[LockedModel, ...]) -> None:
+def test_the_stop_command_sends_two_signals(locked: tuple[LockedModel, ...]) -> None:
     document = rendered(locked)
     assert document["models"]["qwen3vl-8b"]["cmdStop"] == "${stop_twice}"
     shell, option, script = shlex.split(document["macros"]["stop_twice"])
@@ -132,7 +132,7 @@ def test_a_model_that_is_stopped_gets_the_second_signal(locked: tuple[LockedMode
     assert script.count("kill -TERM ${PID}") == 2
 
 
-def test_keys_come_from_the_environment_and_only_when_asked_for(
+def test_api_keys_come_from_the_environment(
     locked: tuple[LockedModel, ...],
 ) -> None:
     assert "apiKeys" not in rendered(locked)
@@ -140,7 +140,7 @@ def test_keys_come_from_the_environment_and_only_when_asked_for(
     assert document["apiKeys"] == ["${env.KEY_GATEWAY}", "${env.KEY_OWNER}"]
 
 
-def test_what_a_model_asks_for_is_rendered(locked: tuple[LockedModel, ...]) -> None:
+def test_all_fields_of_a_model_are_rendered(locked: tuple[LockedModel, ...]) -> None:
     document = rendered(
         changed(
             locked,
@@ -165,16 +165,16 @@ def test_what_a_model_asks_for_is_rendered(locked: tuple[LockedModel, ...]) -> N
     assert value_of(words, "--chat-template-kwargs") == '{"a": "b c"}'
 
 
-def test_the_engine_may_be_elsewhere(locked: tuple[LockedModel, ...]) -> None:
+def test_binary_and_models_dir_are_settings(locked: tuple[LockedModel, ...]) -> None:
     server = ServerSettings(binary="/opt/my engine/llama-server", models_dir="/srv/models")
     words = expanded(rendered(locked, server=server), "qwen3vl-4b")
     assert words[:4] == ["env", "-C", "/srv/models/qwen3vl-4b", "/opt/my engine/llama-server"]
 
 
-def test_the_files_of_a_model_are_found_in_the_folder_that_it_was_started_in(
+def test_a_models_files_have_relative_paths(
     locked: tuple[LockedModel, ...],
 ) -> None:
-    """The folder is a link that moves: two paths through it could be of two versions."""
+    """Paths through the model's link could be of two versions."""
     document = rendered(locked)
     for model_id in document["models"]:
         words = expanded(document, model_id)
@@ -183,7 +183,7 @@ def test_the_files_of_a_model_are_found_in_the_folder_that_it_was_started_in(
         assert value_of(words, "--mmproj") == "mmproj.gguf"
 
 
-def test_a_change_of_context_leaves_the_download_plan_as_it_was(
+def test_a_change_of_context_does_not_change_the_download_plan(
     locked: tuple[LockedModel, ...],
 ) -> None:
     assert render_download_plan(changed(locked, context=8192)) == render_download_plan(locked)

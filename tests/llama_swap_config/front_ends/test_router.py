@@ -1,4 +1,4 @@
-"""The rendered INI of llama-server's router: what must hold, and a golden file."""
+"""The rendered INI of llama-server's router, and a golden file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOLDEN = ROOT / "tests" / "golden" / "router-preset.ini"
 
 
 def read(text: str) -> dict[str, dict[str, str]]:
-    """The INI as the router reads it: a line is a section, a key with its value, or nothing."""
+    """Parse the INI as the router does."""
     sections: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         if line.startswith("["):
@@ -48,7 +48,7 @@ def router_command() -> tuple[str, ...]:
     return ROUTER.command(LlamaSwapSettings(), listen, ONE_RESIDENT)
 
 
-def test_the_rendered_file_is_the_golden_one(
+def test_the_rendered_file_equals_the_golden_file(
     locked: tuple[LockedModel, ...], update_golden: bool
 ) -> None:
     text = render_router_preset(locked, ServerSettings())
@@ -61,7 +61,7 @@ def test_the_rendered_file_is_the_golden_one(
 def test_sections_are_the_shared_one_and_the_models_in_order(
     locked: tuple[LockedModel, ...],
 ) -> None:
-    assert list(rendered(locked)) == ["*", *(each.model.id for each in locked)]
+    assert list(rendered(locked)) == ["*", *(locked_model.model.id for locked_model in locked)]
 
 
 def test_both_front_ends_pass_the_same_flags(locked: tuple[LockedModel, ...]) -> None:

@@ -371,7 +371,7 @@ def test_a_mutated_file_raises_only_gguf_errors_in_bounded_memory(
     finally:
         tracemalloc.stop()
     assert len(said) > 100
-    assert not any("\n" in each for each in said)
+    assert not any("\n" in line for line in said)
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:

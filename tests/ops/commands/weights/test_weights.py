@@ -65,7 +65,7 @@ NAME = "Qwen3VL-4B-Instruct-Q4_K_M.gguf"
 
 
 def state_of(found: dict[str, Any], name: str = NAME) -> tuple[str, str]:
-    (file,) = [each for each in found["files"] if each["name"] == name]
+    (file,) = [file for file in found["files"] if file["name"] == name]
     return file["state"], file["reason"]
 
 
@@ -83,7 +83,7 @@ def test_filling_a_complete_store_downloads_nothing(
     filled: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert filled.status().is_whole
-    assert {each["state"] for each in status(filled, capsys)["files"]} == {"present"}
+    assert {file["state"] for file in status(filled, capsys)["files"]} == {"present"}
     said: list[str] = []
     local_store.fill_with_tiny_models(filled.lock_path.parent, say=said.append)
     assert said[0] == "download: all 6 files of 3 models are complete"
@@ -93,9 +93,9 @@ def test_status_of_an_empty_volume(
     filled: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = weights.status(weights.plan_of(filled.lock_path), tmp_path)
-    assert {each.state for each in found.files} == {"missing"}
-    assert found.missing_bytes == sum(each.size_bytes for each in found.files)
-    assert [(each.id, each.reason) for each in found.models] == [
+    assert {file.state for file in found.files} == {"missing"}
+    assert found.missing_bytes == sum(file.size_bytes for file in found.files)
+    assert [(model.id, model.reason) for model in found.models] == [
         (name, "not published") for name in sorted(model.id for model in REGISTRY)
     ]
     assert main(["weights", "status", str(tmp_path)]) == 2
@@ -135,14 +135,14 @@ def test_status_shows_the_progress_of_a_partial_file(
     path = blob(store, NAME)
     path.unlink()
     plan = weights.plan_of(store.lock_path)
-    (file,) = [each for each in plan.files if each.name == NAME]
+    (file,) = [file for file in plan.files if file.name == NAME]
     transfer = Transfer(file, store.volume / "blobs")
     transfer.write(0, memoryview(bytes(file.size_bytes // 4)))
     transfer.close()
     found = status(store, capsys)
     assert state_of(found) == ("partial", "")
     assert found["missing_bytes"] == file.size_bytes - file.size_bytes // 4
-    (model,) = [each for each in found["models"] if not each["published"]]
+    (model,) = [model for model in found["models"] if not model["published"]]
     assert model["reason"] == "its link leads to a missing file"
     main(["weights", "status", str(store.volume), "--lock", str(store.lock_path)])
     assert "partial, 25.0 %" in capsys.readouterr().out
@@ -155,7 +155,7 @@ def test_status_reports_another_published_version(
     document["models"]["qwen3vl-4b"]["files"][0]["sha256"] = "0" * 64
     store.lock_path.write_text(json.dumps(document))
     found = status(store, capsys)
-    (model,) = [each for each in found["models"] if not each["published"]]
+    (model,) = [model for model in found["models"] if not model["published"]]
     assert (model["id"], model["reason"]) == (
         "qwen3vl-4b",
         "published with other files than the lock's",
@@ -209,8 +209,8 @@ def test_pull_without_publishing_leaves_the_links(
     assert main([*pull, "--no-publish"]) == 0
     assert "all 6 files of 3 models are complete, not published" in capsys.readouterr().out
     found = weights.status(weights.plan_of(store.lock_path), volume)
-    assert {each.state for each in found.files} == {"present"}
-    assert not any(each.published for each in found.models)
+    assert {file.state for file in found.files} == {"present"}
+    assert not any(model.published for model in found.models)
     assert main(pull) == 0
     assert weights.status(weights.plan_of(store.lock_path), volume).is_whole
 
