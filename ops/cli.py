@@ -38,7 +38,7 @@ COMMANDS = {
     "manifests": "Write the synthesized objects as Kubernetes YAML; needs no cluster "
     "and no provider.",
     "weights": "The models' files: download, compare, verify, prune.",
-    "bench": "Which model picks your photos best: a report on your own album.",
+    "bench": "Choose the model that picks your photos best, from a report on your own album.",
 }
 """The folders of `ops/commands/`, each with the first line of its help."""
 

@@ -49,10 +49,10 @@ def checks_bytes(tool: Tool, folder: Path) -> bool:
     target.mkdir()
     with serving(files.folder, flips=True) as hub:
         cost = measured(*tool.command(hub.url, files, target))
-    found = cost.code != 0
+    refused = cost.code != 0
     shutil.rmtree(files.folder)
     shutil.rmtree(target)
-    return found
+    return refused
 
 
 def rounds(
@@ -87,21 +87,21 @@ def table(
 ) -> dict[str, float]:
     """Print a row a tool; give the median time of each."""
     walls = {
-        name: statistics.median(cost.wall_s for cost in each)
-        for name, each in costs.items()
-        if each
+        name: statistics.median(cost.wall_s for cost in costs_of_tool)
+        for name, costs_of_tool in costs.items()
+        if costs_of_tool
     }
     print("| tool | wall s, each round | MB/s | CPU s | peak MiB | sent MiB | wrong byte | time |")
     print("|---|---|---|---|---|---|---|---|")
     for name, wall in walls.items():
-        each = costs[name]
-        times = ", ".join(f"{cost.wall_s:.1f}" for cost in each)
-        found = {True: "refused", False: "accepted", None: "-"}[checks.get(name)]
+        costs_of_tool = costs[name]
+        times = ", ".join(f"{cost.wall_s:.1f}" for cost in costs_of_tool)
+        verdict = {True: "refused", False: "accepted", None: "-"}[checks.get(name)]
         print(
             f"| {name} | {times} | {mib * 2**20 / 1e6 / wall:.0f} | "
-            f"{statistics.median(cost.cpu_s for cost in each):.1f} | "
-            f"{max(cost.peak_mib for cost in each):.0f} | {sent_mib[name]:.0f} | {found} | "
-            f"{wall / walls[OURS.name]:.2f}x |"
+            f"{statistics.median(cost.cpu_s for cost in costs_of_tool):.1f} | "
+            f"{max(cost.peak_mib for cost in costs_of_tool):.0f} | {sent_mib[name]:.0f} | "
+            f"{verdict} | {wall / walls[OURS.name]:.2f}x |"
         )
     print()
     return walls
@@ -147,7 +147,7 @@ def main() -> None:
         ("best peer", [tool.name for tool in tools if tool is not OURS]),
         (
             "best peer that checks",
-            [name for name, found in checks.items() if found and name != ours],
+            [name for name, refuses in checks.items() if refuses and name != ours],
         ),
     ):
         if peers:

@@ -72,13 +72,13 @@ def _tree_kib(pid: int) -> int:
     """
     with contextlib.suppress(psutil.Error):
         family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-        return sum(_peak_kib(each) for each in family)
+        return sum(_peak_kib(member) for member in family)
     return 0
 
 
 def _peak_kib(pid: int) -> int:
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
-        line = next((each for each in status.splitlines() if each.startswith("VmHWM")), "")
+        line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "")
         return int(line.split()[1]) if line else 0
     return 0

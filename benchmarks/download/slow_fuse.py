@@ -66,12 +66,12 @@ def main() -> None:
         use_ns = True
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-            found = os.lstat(folder / path[1:])
+            status = os.lstat(folder / path[1:])
             names = ("mode", "nlink", "uid", "gid", "size")
-            return {f"st_{name}": getattr(found, f"st_{name}") for name in names}
+            return {f"st_{name}": getattr(status, f"st_{name}") for name in names}
 
         def readdir(self, path: str, fh: int) -> list[str]:
-            return [".", "..", *(each.name for each in (folder / path[1:]).iterdir())]
+            return [".", "..", *(entry.name for entry in (folder / path[1:]).iterdir())]
 
         def readlink(self, path: str) -> str:
             return str((folder / path[1:]).readlink())

@@ -33,7 +33,7 @@ def commands(volume: Path, blob: Path, folder: Path) -> dict[str, list[str]]:
     plan = folder / "warm-plan.json"
     file = {"name": "model.gguf", "sha256": blob.name, "size_bytes": blob.stat().st_size}
     plan.write_text(json.dumps({"version": 1, "models": [{"id": "m", "files": [file]}]}))
-    found = {
+    ways = {
         _OURS: [sys.executable, "-m", "in_pod.warm", "--plan", str(plan), "--models", str(volume)],
         "cat": ["cat", str(blob)],
         "dd bs=1M": ["dd", f"if={blob}", "of=/dev/null", "bs=1M", "status=none"],
@@ -41,8 +41,8 @@ def commands(volume: Path, blob: Path, folder: Path) -> dict[str, list[str]]:
     }
     if not shutil.which("vmtouch"):
         print("left out: vmtouch is not on PATH (apt install vmtouch)")
-        del found["vmtouch -t"]
-    return found
+        del ways["vmtouch -t"]
+    return ways
 
 
 def drop(path: Path) -> None:
@@ -62,7 +62,7 @@ def compare(volume: Path, backing: Path, folder: Path, rounds: int) -> None:
     """
     blob = volume / "blobs" / backing.name
     size = blob.stat().st_size
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    runs_of_way: dict[str, list[tuple[float, float, float]]] = {}
     ways = commands(volume, blob, folder)
     for _ in range(rounds):
         for name, words in ways.items():
@@ -79,15 +79,15 @@ def compare(volume: Path, backing: Path, folder: Path, rounds: int) -> None:
             pages = resident_pages(blob)
             assert pages is not None
             share = 100 * sum(pages) / len(pages)
-            found.setdefault(name, []).append((cost.wall_s, cost.cpu_s, share))
+            runs_of_way.setdefault(name, []).append((cost.wall_s, cost.cpu_s, share))
             time.sleep(0.2)
     print("| way | s, each round | MB/s | CPU s | resident | time |")
     print("|---|---|---|---|---|---|")
-    walls = {name: statistics.median(each[0] for each in runs) for name, runs in found.items()}
-    for name, runs in found.items():
+    walls = {name: statistics.median(run[0] for run in runs) for name, runs in runs_of_way.items()}
+    for name, runs in runs_of_way.items():
         times, cpus, shares = zip(*runs, strict=True)
         print(
-            f"| {name} | {', '.join(f'{each:.2f}' for each in times)} | "
+            f"| {name} | {', '.join(f'{seconds:.2f}' for seconds in times)} | "
             f"{size / 1e6 / walls[name]:.0f} | {statistics.median(cpus):.2f} | "
             f"{statistics.median(shares):.1f} % | {walls[name] / walls[_OURS]:.2f}x |"
         )

@@ -109,7 +109,7 @@ def _photos(folder: Path, images: Path, count: int) -> list[str]:
     """Write different photos of the size that is sent."""
     write_sample_pictures(folder, most=count)
     images.mkdir()
-    found = []
+    digests = []
     sources = sorted(folder.glob("*.jpg"))
     for number in range(count):
         photo = Image.open(sources[number % len(sources)]).resize(_SIZE_PX)
@@ -118,8 +118,8 @@ def _photos(folder: Path, images: Path, count: int) -> list[str]:
         photo.save(content, "JPEG", quality=85)
         digest = hashlib.sha256(content.getvalue() + bytes([number // 256])).hexdigest()
         (images / f"{digest}.jpg").write_bytes(content.getvalue())
-        found.append(digest)
-    return found
+        digests.append(digest)
+    return digests
 
 
 def main() -> None:
@@ -131,21 +131,25 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), options.n, options.layers, console)
-    each_ms = 1000 / found.answers
+        measured = run(Path(folder), options.n, options.layers, console)
+    each_ms = 1000 / measured.answers
     console.print(
-        f"{found.answers} answers: {found.server_s * each_ms:.0f} ms each at the server, "
-        f"{found.asked_s * each_ms:.0f} ms from request to answer, "
-        f"{found.elapsed_s * each_ms:.0f} ms from answer to answer",
+        f"{measured.answers} answers: {measured.server_s * each_ms:.0f} ms each at the server, "
+        f"{measured.asked_s * each_ms:.0f} ms from request to answer, "
+        f"{measured.elapsed_s * each_ms:.0f} ms from answer to answer",
         highlight=False,
     )
     console.print(
-        f"beside the server's time: {100 * found.ratio:.1f} % "
-        f"(no request under way: {100 * found.idle_ratio:.1f} %)",
+        f"beside the server's time: {100 * measured.ratio:.1f} % "
+        f"(no request under way: {100 * measured.idle_ratio:.1f} %)",
         highlight=False,
     )
     if options.json is not None:
-        figures = {"ratio": found.ratio, "idle_ratio": found.idle_ratio, "answers": found.answers}
+        figures = {
+            "ratio": measured.ratio,
+            "idle_ratio": measured.idle_ratio,
+            "answers": measured.answers,
+        }
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

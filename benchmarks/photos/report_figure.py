@@ -32,9 +32,9 @@ def write_report(folder: Path) -> Path:
     ]
     run = planted_run(THREE, *photos(_PHOTOS, images=shas))
     caveats = (
-        "MiniCPM-V 4.5 failed on 4 of 103 questions; photos without an answer of every model are "
-        "not compared.",
-        "Qwen3-VL 4B was loaded twice: another client took the GPU meanwhile.",
+        "MiniCPM-V 4.5 failed on 4 of 103 questions; photos that some model did not "
+        "answer are not compared.",
+        "Qwen3-VL 4B was loaded 2 times: another client took the GPU, or its engine stopped.",
     )
     report = folder / "report.html"
     report.write_text(

@@ -45,17 +45,17 @@ def album(*, favourites: bool, ratings: bool) -> Run:
 def peer(run: Run, resamples: int) -> None:
     """Compute what `summarise` resamples, one call a metric, model and resample."""
     random = np.random.default_rng(1)
-    scores = np.array([each.score for each in run.answers]).reshape(len(MODELS), PHOTOS)
-    favourite = np.array([bool(each.favourite) for each in run.photos])
-    rating = np.array([each.rating or 0 for each in run.photos])
+    scores = np.array([answer.score for answer in run.answers]).reshape(len(MODELS), PHOTOS)
+    favourite = np.array([bool(photo.favourite) for photo in run.photos])
+    rating = np.array([photo.rating or 0 for photo in run.photos])
     for _ in range(resamples):
         drawn = random.integers(0, PHOTOS, PHOTOS)
-        for each in scores[:, drawn]:
+        for of_model in scores[:, drawn]:
             if favourite.any():
-                _favourites(favourite[drawn], each)
+                _favourites(favourite[drawn], of_model)
             if rating.any():
-                stats.spearmanr(each, rating[drawn])
-                stats.kendalltau(each, rating[drawn])
+                stats.spearmanr(of_model, rating[drawn])
+                stats.kendalltau(of_model, rating[drawn])
 
 
 def _favourites(favourite: NDArray[np.bool_], scores: NDArray[Any]) -> None:
@@ -92,8 +92,8 @@ def main() -> None:
             peer(run, PEER_RESAMPLES)
 
         rounds = [cost(ours) for _ in range(ROUNDS)]
-        wall, cpu = (statistics.median(each) for each in zip(*rounds, strict=True))
-        peer_wall, peer_cpu = (each * RESAMPLES / PEER_RESAMPLES for each in cost(theirs))
+        wall, cpu = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+        peer_wall, peer_cpu = (seconds * RESAMPLES / PEER_RESAMPLES for seconds in cost(theirs))
         print(
             f"{name:10s} {wall:5.2f} s wall, {cpu:5.2f} s CPU; scipy and scikit-learn in a loop "
             f"{peer_wall:6.1f} s wall, {peer_cpu:6.1f} s CPU: {peer_cpu / cpu:4.0f}x"

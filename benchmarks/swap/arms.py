@@ -91,9 +91,9 @@ class LimitArm:
         self._process: subprocess.Popen[bytes] | None = None
         shared = shared_options(ServerSettings())
         self._commands = {}
-        for each in store.models:
-            name = each.model.id
-            own = model_options(each.model, folder=f"{store.volume}/{name}/", alias=name)
+        for locked in store.models:
+            name = locked.model.id
+            own = model_options(locked.model, folder=f"{store.volume}/{name}/", alias=name)
             words = [word for option in (*shared, *own) for word in option if word is not None]
             self._commands[name] = [binary, "--host", "127.0.0.1", *words]
 

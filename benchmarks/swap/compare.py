@@ -62,8 +62,8 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
         with _steps(console, "swaps", len(arms) * options.n) as step:
             swaps = swap_scenarios.interleaved(arms, options.n, step)
         console.print(swap_tables.parts_table("Swaps of idle models, in turn", swaps))
-        for name, each in swaps.items():
-            looks = "{:.1f} ms apart, 95 % of them at most {:.1f}".format(*resolution_ms(each))
+        for name, of_arm in swaps.items():
+            looks = "{:.1f} ms apart, 95 % of them at most {:.1f}".format(*resolution_ms(of_arm))
             console.print(f"{name}: the parts are seen by looks {looks}", highlight=False)
         console.print()
         data["swaps"] = swap_tables.summary(swaps)
@@ -83,7 +83,10 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
                 busy = swap_scenarios.busy(fronts, repeats, options.limit_s, step)
             console.print(swap_tables.busy_table(busy, options.limit_s))
             console.print()
-            data["busy"] = {name: [asdict(each) for each in found] for name, found in busy.items()}
+            data["busy"] = {
+                name: [asdict(swap) for swap in swaps_of_arm]
+                for name, swaps_of_arm in busy.items()
+            }
     if "late" in wanted:
         count = (len(available()) + 1) * len(options.delays) * repeats
         with _steps(console, "late starts", count) as step:
@@ -93,7 +96,7 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
         console.print(swap_tables.late_table(late))
         console.print()
         data["late"] = {
-            f"{delay_s:g}": swap_tables.summary(found) for delay_s, found in late.items()
+            f"{delay_s:g}": swap_tables.summary(by_arm) for delay_s, by_arm in late.items()
         }
     if "unload" in wanted:
         with _steps(console, "unloads", 2 * len(available()) * repeats) as step:

@@ -51,9 +51,9 @@ def unloads(
     store: LocalStore, folder: Path, count: int, step: Step
 ) -> dict[FrontEndName, Unloads]:
     """Unload in the middle of a stream, with the setting and without, in turn."""
-    found: dict[FrontEndName, Unloads] = {}
+    by_front_end: dict[FrontEndName, Unloads] = {}
     for name in available():
-        times = found[name] = Unloads(ours_s=[], plain_s=[])
+        times = by_front_end[name] = Unloads(ours_s=[], plain_s=[])
         with ExitStack() as stack:
             ours = stack.enter_context(front_end(name, store, folder / name / "ours"))
             plain = stack.enter_context(_without(SETTINGS[name], name, store, folder / name))
@@ -62,7 +62,7 @@ def unloads(
                     into.append(_unload(arm))
                     what = "with" if arm is ours else "without"
                     step(f"{arm.name}: unload {what} {SETTINGS[name]}")
-    return found
+    return by_front_end
 
 
 def _unload(arm: FrontEndArm) -> float:

@@ -58,14 +58,14 @@ def llama_servers(pid: int) -> dict[int, int]:
     """
     front_end = psutil.Process(pid)
     own = front_end.cmdline()
-    found = {}
+    ports = {}
     for child in front_end.children():
         with contextlib.suppress(psutil.Error):
             words = child.cmdline()  # Empty as soon as its memory is released.
             # Between fork and exec a child has its parent's words.
             if words != own and "--port" in words:
-                found[child.pid] = int(words[words.index("--port") + 1])
-    return found
+                ports[child.pid] = int(words[words.index("--port") + 1])
+    return ports
 
 
 def is_healthy(port: int) -> bool:
@@ -116,11 +116,11 @@ class Watch:
     def _look(self) -> None:
         gone, spawned, healthy, _ = PARTS
         if gone not in self.moments or spawned not in self.moments:
-            found = llama_servers(self._pid)
+            ports = llama_servers(self._pid)
             now = time.monotonic()
-            if not self._old & found.keys():
+            if not self._old & ports.keys():
                 self.moments.setdefault(gone, now)
-            for child, port in found.items():
+            for child, port in ports.items():
                 if child not in self._old:
                     self.moments.setdefault(spawned, now)
                     self._new = (child, port)

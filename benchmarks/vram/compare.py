@@ -90,14 +90,14 @@ def totals_table(rows: Sequence[Row], engine_build: int) -> Table:
     return table
 
 
-def terms_table(found: Summary) -> Table:
+def terms_table(summary: Summary) -> Table:
     """A row a term: median and worst error over the llama-servers that have it."""
     table = Table(title="Errors in % of what llama-server says", title_justify="left")
     table.add_column("term")
     for column in ("of", "predicted: median", "worst", f"{_PEER}: median", "worst"):
         table.add_column(column, justify="right")
-    for term, errors in found.items():
-        ours, peer = (_median_and_worst(each) for each in (errors.ours, errors.peer))
+    for term, errors in summary.items():
+        ours, peer = (_median_and_worst(errors_of) for errors_of in (errors.ours, errors.peer))
         style = "bold" if term == "total_mib" else ""
         table.add_row(_words(term), str(len(errors.ours)), *ours, *peer, style=style)
     return table
@@ -105,21 +105,21 @@ def terms_table(found: Summary) -> Table:
 
 def summarised(rows: Sequence[Row]) -> Summary:
     """Collect the errors of each term."""
-    found = {}
+    summary = {}
     for term in _TERMS:
         having = [row for row in rows if getattr(row.engine, term) > 0]
-        found[term] = Errors(
+        summary[term] = Errors(
             ours=[_error(row.ours, row.engine, term) for row in having],
             peer=[_error(row.peer, row.engine, term) for row in having if row.peer],
         )
-    return found
+    return summary
 
 
 def _error(guess: Reserved, engine: Reserved, term: str) -> float:
     """In %; llama-server rounds to 0.01 MiB, so a smaller difference is none."""
-    said: float = getattr(engine, term)
-    difference: float = getattr(guess, term) - said
-    return 0.0 if abs(difference) < 0.0051 else 100 * difference / said
+    measured: float = getattr(engine, term)
+    difference: float = getattr(guess, term) - measured
+    return 0.0 if abs(difference) < 0.0051 else 100 * difference / measured
 
 
 def _median_and_worst(errors: Sequence[float]) -> tuple[str, str]:
@@ -163,24 +163,24 @@ def main() -> None:
         rows = measure(programs, options.engine_build, peer)
     except OpsError as error:
         sys.exit(f"benchmarks.vram.compare: {error}")
-    found = summarised(rows)
+    summary = summarised(rows)
     console.print(totals_table(rows, options.engine_build))
     console.print()
-    console.print(terms_table(found))
+    console.print(terms_table(summary))
     if options.json is not None:
         data = {
             "engine_build": options.engine_build,
             "peer": _PEER,
-            "errors_percent": {term: asdict(errors) for term, errors in found.items()},
+            "errors_percent": {term: asdict(errors) for term, errors in summary.items()},
             "rows": [
                 {"model": row.case.name, "settings": row.case.settings}
                 | {
-                    name: asdict(each)
-                    for name, each in (
+                    name: asdict(sizes)
+                    for name, sizes in (
                         ("engine_mib", row.engine), ("predicted_mib", row.ours),
                         ("peer_mib", row.peer),
                     )
-                    if each is not None
+                    if sizes is not None
                 }
                 for row in rows
             ],

@@ -86,18 +86,18 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     command += ["--rpc", f"127.0.0.1:{first}", "-lv", "5"]
     command += ["-fit", "on"] if stage == "promised" else []
     with _card(programs, first):
-        found = _read(command, stage)
-    projector = found.get("projector", 0.0)
-    if "promised" in found and stage == "promised":
+        sizes = _read(command, stage)
+    projector = sizes.get("projector", 0.0)
+    if "promised" in sizes and stage == "promised":
         header = read_file_header(folder / LINK_NAMES["mmproj"], "mmproj")
         projector = header.tensor_bytes / MIB
-        found["vision_compute"] = found["promised"] - projector
+        sizes["vision_compute"] = sizes["promised"] - projector
     return Reserved(
-        weights=found["weights"],
-        kv_cache=found["kv_cache"],
-        compute=found["compute"],
+        weights=sizes["weights"],
+        kv_cache=sizes["kv_cache"],
+        compute=sizes["compute"],
         projector=projector,
-        vision_compute=found.get("vision_compute", 0.0),
+        vision_compute=sizes.get("vision_compute", 0.0),
     )
 
 
@@ -126,7 +126,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
     """Run llama-server until it has said everything, then kill it: its weights are nothing."""
-    found: dict[str, float] = {}
+    sizes: dict[str, float] = {}
     last, is_over = "", False
     with subprocess.Popen(
         command,
@@ -144,10 +144,10 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
                 for name, pattern in _LINES.items():
                     match = pattern.search(line)
                     if match:
-                        found[name] = float(match[1])
+                        sizes[name] = float(match[1])
                 # Without weights, --fit first names each buffer of theirs as 0.
                 is_over = (
-                    found.get("weights", 0) > 0
+                    sizes.get("weights", 0) > 0
                     if stage == "promised"
                     else _LISTENS.search(line) is not None
                 )
@@ -156,6 +156,6 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
         finally:
             end.cancel()
             process.kill()
-    if not is_over or not {"weights", "kv_cache", "compute"} <= set(found):
+    if not is_over or not {"weights", "kv_cache", "compute"} <= set(sizes):
         raise OpsError(f"llama-server did not say what it reserves ({last[:300]})")
-    return found
+    return sizes

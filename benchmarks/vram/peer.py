@@ -71,8 +71,8 @@ def estimated(program: Path, model: Model, folder: Path) -> Reserved:
         command += ["-image-size", str(side_px)]
     command += ["-ctx-size", str(model.context), "-ubatch-size", str(micro_batch(model))]
     command += ["-parallel", str(model.parallel_slots), "-cache-type", model.kv_cache_type_k]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    if said.returncode:
-        raise OpsError(f"{_PROGRAM}: {said.stderr.strip()[:300]}")
-    mib = {name: size / MIB for name, size in json.loads(said.stdout).items()}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise OpsError(f"{_PROGRAM}: {ended.stderr.strip()[:300]}")
+    mib = {name: size / MIB for name, size in json.loads(ended.stdout).items()}
     return Reserved(**{"projector": 0.0, "vision_compute": 0.0, **mib})

@@ -78,20 +78,22 @@ def create(run_dir: Path, header: Mapping[str, Any]) -> None:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What a kill left of an earlier try is nobody's.
         others = [
-            each.name
-            for each in run_dir.iterdir()
-            if not each.name.startswith(f".{_HEADER}.") and each.name != _JOURNAL
+            path.name
+            for path in run_dir.iterdir()
+            if not path.name.startswith(f".{_HEADER}.") and path.name != _JOURNAL
         ]
     except OSError as error:
-        raise OpsError(f"--run {run_dir} cannot be made ({error.strerror})") from error
+        raise OpsError(f"--run {run_dir} cannot be created ({error.strerror})") from error
     if others:
         raise OpsError(
-            f"--run {run_dir} is not empty and no run (it holds {sorted(others)[0]!r}); pass a "
-            "new directory, or one that a run has made"
+            f"--run is {run_dir}, which contains {sorted(others)[0]!r} but no run; expected a new "
+            "directory or a run's"
         )
     with Appender(run_dir / _JOURNAL):
         if (run_dir / _HEADER).exists():
-            raise OpsError(f"another command has just begun --run {run_dir}; go on with that one")
+            raise OpsError(
+                f"another command has just started --run {run_dir}; resume it when that ends"
+            )
         write_whole(run_dir / _HEADER, json.dumps(header, indent=2) + "\n")
 
 
@@ -104,7 +106,7 @@ def header_of(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / _HEADER
     header = _read_object(path)
     if header is not None and not {"id", "source", "settings"} <= set(header):
-        raise OpsError(f"{path} is none of ours; pass the directory of a run")
+        raise OpsError(f"{path} was not written by `bench`; expected a run's directory")
     return header
 
 
@@ -133,7 +135,7 @@ def read_answers(run_dir: Path) -> list[Answer]:
         try:
             answers.append(Answer(**line | {"key": Key(**line["key"])}))
         except (TypeError, KeyError) as error:
-            raise OpsError(f"{path} holds a line that is no answer ({error})") from error
+            raise OpsError(f"{path} contains a line that is not an answer ({error})") from error
     return answers
 
 
@@ -154,8 +156,8 @@ def load(run_dir: Path) -> Run:
     header = header_of(run_dir)
     sessions = read_journal(run_dir, "session") if header else []
     if header is None or not sessions:
-        raise OpsError(f"{run_dir} is no run: it has no run.json, or nothing was asked yet")
-    prompts = {each["method"]: each["prompt_sha256"] for each in sessions}
+        raise OpsError(f"{run_dir} is not a run: run.json is missing, or nothing was asked yet")
+    prompts = {session["method"]: session["prompt_sha256"] for session in sessions}
     entries = {entry["id"]: entry for session in sessions for entry in session["models"]}
     loads = read_journal(run_dir, "load")
     models = tuple(
@@ -181,10 +183,14 @@ def load(run_dir: Path) -> Run:
             "command": "\n".join(_commands(sessions)),
             "settings": header["settings"],
             **read_album(run_dir),
-            "judged_again_at": [each["at"] for each in read_journal(run_dir, "judged again")],
+            "judged_again_at": [note["at"] for note in read_journal(run_dir, "judged again")],
             "thumbnails": sessions[-1]["thumbnails"],
-            "prompts": {each["method"]: each["prompt"] for each in sessions},
-            "engines": {each["model"]: each["engine"] for each in loads if "engine" in each},
+            "prompts": {session["method"]: session["prompt"] for session in sessions},
+            "engines": {
+                load_note["model"]: load_note["engine"]
+                for load_note in loads
+                if "engine" in load_note
+            },
         },
         models=models,
         photos=read_photos(run_dir) or (),
@@ -196,18 +202,20 @@ def load(run_dir: Path) -> Run:
 
 def _commands(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
     """List the commands that asked for something new; not those that went on."""
-    found: dict[str, str] = {}
-    for each in sessions:
-        models = [model["id"] for model in each["models"]]
-        asked = [each["settings"] | {"models": models}, each["prompt_sha256"]]
-        found.setdefault(json.dumps(asked, sort_keys=True), each["provenance"]["command"])
-    return list(found.values())
+    commands: dict[str, str] = {}
+    for session in sessions:
+        models = [model["id"] for model in session["models"]]
+        asked = [session["settings"] | {"models": models}, session["prompt_sha256"]]
+        commands.setdefault(json.dumps(asked, sort_keys=True), session["provenance"]["command"])
+    return list(commands.values())
 
 
 def _method(sessions: Sequence[Mapping[str, Any]], answered: Iterable[Key]) -> Method | None:
     """Find the method that was asked for last and has answers; None: there are none."""
     methods = {key.method for key in answered}
-    return next((each["method"] for each in reversed(sessions) if each["method"] in methods), None)
+    return next(
+        (session["method"] for session in reversed(sessions) if session["method"] in methods), None
+    )
 
 
 def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
@@ -219,11 +227,12 @@ def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
             after the forecast, count once.
     """
     cold = [
-        each
-        for each in loads
-        if each["cold"] and (each["model"], each["model_sha256"]) == (model.id, model.sha256)
+        load_note
+        for load_note in loads
+        if load_note["cold"]
+        and (load_note["model"], load_note["model_sha256"]) == (model.id, model.sha256)
     ]
-    own = [each for each in cold if each["by"] == "run"]
+    own = [load_note for load_note in cold if load_note["by"] == "run"]
     return replace(
         model,
         loads=min(1, len(own)) + len(cold) - len(own),
@@ -243,8 +252,10 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 
 
 def _built(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:
-    known = {each.name for each in fields(kind)}
+    known = {field.name for field in fields(kind)}
     try:
         return kind(**{name: value for name, value in line.items() if name in known})
     except TypeError as error:
-        raise OpsError(f"{path} holds what is no {kind.__name__} ({error})") from error
+        raise OpsError(
+            f"{path} contains a line that is not a {kind.__name__} ({error})"
+        ) from error

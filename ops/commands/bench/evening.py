@@ -69,17 +69,17 @@ def _ask_and_report(
 ) -> None:
     ended = _ask(evening, run_dir, journal, plan, shown)
     again = _again(evening, run_dir)
-    left = [f"{model} is left: {why}" for model, why in ended.skipped.items()]
+    skipped = [f"skipped {model}: {why}" for model, why in ended.skipped.items()]
     asked = {(plan.prompt.sha256, model.sha256) for model in plan.models}
     if not any((key.prompt_sha256, key.model_sha256) in asked for key in journal.answered):
-        why = left[0] if left else "time was up before the first answer"
-        raise OpsError(f"no model answers; {why}; go on with {again}")
+        why = skipped[0] if skipped else "time was up before the first answer"
+        raise OpsError(f"no model answered: {why}. Resume with {again}.")
     summary = write_outputs(run_dir, replace(evening.outputs, method=plan.prompt.method))
-    if left:
+    if skipped:
         again = _again(evening, run_dir, "--retry-failed")
-        raise OpsError(f"{'; '.join(left)}; go on with {again}")
+        raise OpsError(f"{'; '.join(skipped)}. Resume with {again}.")
     if ended.out_of_time or ended.units < len(plan.units):
-        shown.say(f"not all is asked yet; go on with {again}")
+        shown.say(f"some questions are left; resume with {again}")
         return
     # Only now: a run without a report is no finished one.
     journal.note("finished", at=time.time())
@@ -144,7 +144,7 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
             if journal.answered:
                 kept = len(journal.answered)
                 again = _again(evening, run_dir)
-                shown.say(f"stopped; {kept} answers are kept, go on with {again}")
+                shown.say(f"stopped; kept {kept} answers, resume with {again}")
             raise
 
 
@@ -157,7 +157,7 @@ def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown:
     sample, there = album.get("sample"), album.get("album_photos", 0)
     if more is not None and sample is not None and sample < there:
         larger = _again(evening, run_dir, "--sample", str(min(there, sample + more)))
-        shown.say(f"to ask about more photos, and about none of these again: {larger}")
+        shown.say(f"to ask about more photos without repeating these: {larger}")
 
 
 def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
@@ -165,12 +165,12 @@ def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
     try:
         listed = at(endpoint.get("/v1/models", timeout_s=_LIST_TIMEOUT_S).document(), "data")
     except CheckError as error:
-        raise OpsError(f"the endpoint {endpoint.url} lists no models: {error}") from error
-    offered = [at(each, "id") for each in listed] if isinstance(listed, list) else []
+        raise OpsError(f"the endpoint {endpoint.url} does not list models: {error}") from error
+    offered = [at(entry, "id") for entry in listed] if isinstance(listed, list) else []
     for model in plan.models:
         if model.id not in offered:
-            found = one_line(", ".join(map(str, offered))) or "none"
-            raise OpsError(f"{endpoint.url} does not offer {model.id}; it offers: {found}")
+            names = one_line(", ".join(map(str, offered))) or "none"
+            raise OpsError(f"{endpoint.url} does not offer {model.id}; it offers: {names}")
 
 
 def _in_window(evening: Evening, run_dir: Path) -> None:
@@ -191,10 +191,10 @@ def _in_window(evening: Evening, run_dir: Path) -> None:
     arguments += ["--export", "csv"] if outputs.export_csv else []
     code = in_window(window_s, arguments)
     if code == 1:
-        raise OpsError("the command in the window ended with an error, which is above")
+        raise OpsError("the command in the window failed; its error is above")
     if code:
         again = _again(evening, run_dir)
-        raise OpsError(f"the window ended with exit code {code}; go on with {again}")
+        raise OpsError(f"the window ended with exit code {code}. Resume with {again}.")
 
 
 def in_window(window_s: int, arguments: Sequence[str]) -> int:
@@ -221,7 +221,9 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
     """Find the models that are asked, with their files; all that see where none is named."""
     lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
-    seeing = {each.model.id: each for each in load(lock).locked if each.projector is not None}
+    seeing = {
+        locked.model.id: locked for locked in load(lock).locked if locked.projector is not None
+    }
     return choose(seeing, settings.models)
 
 

@@ -34,7 +34,7 @@ class Appender:
         except BlockingIOError as error:
             self._file.close()
             raise OpsError(
-                f"another command writes to {path.parent}; wait for its end, or pass another --run"
+                f"another command writes to {path.parent}; wait, or pass another --run"
             ) from error
         sync_directory(path.parent)
 
@@ -87,7 +87,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         documents.pop()
     for number, document in enumerate(documents, start=1):
         if document is None:
-            raise OpsError(f"{path}: line {number} is no JSON; the file has been changed by hand")
+            raise OpsError(f"{path}: line {number} is not JSON; the file was edited by hand")
     return [document for document in documents if document is not None]
 
 

@@ -47,10 +47,10 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
     run = load(run_dir)
     if wanted.method is not None:
         run = replace(run, method=wanted.method)
-        asked = sorted({each.key.method for each in run.answers})
+        asked = sorted({answer.key.method for answer in run.answers})
         if wanted.method not in asked:
             raise OpsError(
-                f"--method is {wanted.method!r}; {run_dir} was asked by: "
+                f"--method is {wanted.method!r}; expected one by which {run_dir} was asked: "
                 f"{', '.join(asked) or 'none yet'}"
             )
     seed = run.provenance["settings"].get("seed", 1) if wanted.seed is None else wanted.seed

@@ -76,10 +76,10 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
         OpsError: when the directory is of something else, or would be among the photos.
     """
     if run_dir is None and not anew:
-        found = _unfinished(settings)
-        if found is not None:
-            say(f"going on with {found}, which is not finished; --new begins another run")
-            return found
+        unfinished = _unfinished(settings)
+        if unfinished is not None:
+            say(f"resuming {unfinished}; --new starts another run")
+            return unfinished
     moment = time.strftime("%Y-%m-%d-%H%M%S")
     chosen = run_dir or _unused(moment)
     if header_of(chosen) is not None:
@@ -87,7 +87,7 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
     folder = settings.source.folder
     if folder is not None and chosen.resolve().is_relative_to(folder.resolve()):
         raise OpsError(
-            f"--run {chosen} is inside the photo folder {folder}; pass a directory outside it"
+            f"--run is {chosen}; expected a directory outside the photo folder {folder}"
         )
     create(
         chosen,
@@ -104,7 +104,7 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
 
 def _unused(name: str) -> Path:
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(RUNS / each for each in names if not (RUNS / each).exists())
+    return next(RUNS / candidate for candidate in names if not (RUNS / candidate).exists())
 
 
 def _unfinished(settings: Settings) -> Path | None:
@@ -129,17 +129,17 @@ def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, .
     return tuple(
         with_loads(
             ModelRun(
-                id=each.model.id,
-                name=each.model.name or each.model.id,
+                id=locked_model.model.id,
+                name=locked_model.model.name or locked_model.model.id,
                 sha256=hashlib.sha256(
-                    " ".join(file.sha256 for file in each.files).encode()
+                    " ".join(file.sha256 for file in locked_model.files).encode()
                 ).hexdigest(),
-                context=each.model.context,
-                quantisation=each.model.quantisation,
+                context=locked_model.model.context,
+                quantisation=locked_model.model.quantisation,
             ),
             loads,
         )
-        for each in locked
+        for locked_model in locked
     )
 
 
@@ -151,7 +151,7 @@ def judge_again(run_dir: Path, *, say: Say) -> None:
     """
     header = header_of(run_dir)
     if header is None:
-        raise OpsError(f"{run_dir} is no run")
+        raise OpsError(f"{run_dir} is not a run")
     with (
         Journal(run_dir) as journal,
         PhotosFrom.of(header["settings"]["source"]).opened(leave_out=run_dir) as source,
@@ -180,11 +180,11 @@ def note_session(
     for earlier in reversed(sessions):
         if earlier["method"] == prompt.method:
             if earlier["prompt_sha256"] != prompt.sha256:
-                say("the rubric is another one than before: every photo is asked again by it")
-            known = {each["id"]: each["sha256"] for each in earlier["models"]}
+                say("the rubric changed: asking about every photo again")
+            known = {model["id"]: model["sha256"] for model in earlier["models"]}
             for model in models:
                 if known.get(model.id, model.sha256) != model.sha256:
-                    say(f"the files of {model.id} are others than before: it is asked again")
+                    say(f"the files of {model.id} changed: asking it about every photo again")
             break
     journal.note(
         "session",
@@ -233,8 +233,8 @@ def units_of(
     least = {"anchored": settings.anchors, "pairwise": 2}.get(prompt.method, 1)
     if len(images) < least:
         raise OpsError(
-            f"{len(images)} of {len(photos)} photos can be sent, and {least} are needed at least; "
-            "pass a folder or an album with more"
+            f"{len(images)} of {len(photos)} photos can be sent; expected at least {least}. Pass "
+            "a folder or an album with more."
         )
     if prompt.method == "anchored":
         return schedule.of_anchors(images, images[: settings.anchors])
@@ -253,10 +253,12 @@ def _shortlist(
         if len(note["images"]) == min(count, len(images)):
             return tuple(note["images"])
     places: dict[str, list[float]] = defaultdict(list)
-    scores = [each for each in load(run_dir).answers if each.key.method == "score"]
-    for model in {each.model for each in scores}:
-        of_model = [each for each in scores if each.model == model and each.score is not None]
-        of_model.sort(key=lambda each: (-(each.score or 0.0), each.key.image_sha256))
+    scores = [answer for answer in load(run_dir).answers if answer.key.method == "score"]
+    for model in {answer.model for answer in scores}:
+        of_model = [
+            answer for answer in scores if answer.model == model and answer.score is not None
+        ]
+        of_model.sort(key=lambda answer: (-(answer.score or 0.0), answer.key.image_sha256))
         for place, answer in enumerate(of_model):
             places[answer.key.image_sha256].append(place / len(of_model))
     ranked = sorted(

@@ -49,8 +49,8 @@ def as_begun(evening: Evening) -> Evening:
     if run_dir is None or header is None:
         if evening.settings.source.text is None:
             raise OpsError(
-                f"--run {run_dir} is no run yet; pass a folder of photos, or --immich and "
-                "--album, to begin one there"
+                f"--run is {run_dir}, which is not a run yet. Pass a folder of photos, or "
+                "--immich and --album, to start one there."
             )
         return evening
     typed, begun = evening.settings, header["settings"]
@@ -60,19 +60,19 @@ def as_begun(evening: Evening) -> Evening:
     if typed.sample is not None and (begun["sample"] is None or typed.sample < begun["sample"]):
         has = "all photos" if begun["sample"] is None else f"{begun['sample']} photos"
         raise OpsError(
-            f"--sample is {typed.sample}, but {run_dir} was begun with {has}, and a run only "
-            "grows; leave --sample out, or begin another run"
+            f"--sample is {typed.sample}, but {run_dir} was started with {has}, and a run only "
+            "grows. Omit --sample, or start another run."
         )
     settings = _with_kept(evening, kept)
     if settings.method == "pairwise" and (typed.sample or 0) > (kept["sample"] or 0):
         raise OpsError(
-            f"--sample is {typed.sample}, but --method pairwise asks about a shortlist; take "
-            "--shortlist for a longer one, or --method score for more photos"
+            f"--sample is {typed.sample}, but --method pairwise asks about a shortlist. Use "
+            "--shortlist for a longer one, or --method score for more photos."
         )
     if "seed" in evening.given and typed.seed != begun["seed"]:
         raise OpsError(
-            f"--seed is {typed.seed}, but {run_dir} was begun with {begun['seed']}; leave it out, "
-            "or begin another run"
+            f"--seed is {typed.seed}; expected {begun['seed']}, with which {run_dir} was started. "
+            "Omit --seed, or start another run."
         )
     asked = dict.fromkeys(model["id"] for session in sessions for model in session["models"])
     settings = replace(
@@ -102,11 +102,11 @@ def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) 
     typed, begun = source.as_document(), header["settings"]["source"]
     if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
         raise OpsError(
-            f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
-            "the photos out, or pass another --run"
+            f"the photos are {source.text!r}; expected {header['source']!r}, with which {run_dir} "
+            "was started. Omit them, or pass another --run."
         )
     if source.judgement is not None and typed["judgement"] != begun["judgement"]:
         raise OpsError(
-            f"--judgement is {str(source.judgement)!r}, but {run_dir} was begun with "
-            f"{begun['judgement'] or 'none'}; `bench report --judge-again` reads that one again"
+            f"--judgement is {str(source.judgement)!r}; expected {begun['judgement'] or 'none'}, "
+            f"with which {run_dir} was started. `bench report --judge-again` reads it again."
         )

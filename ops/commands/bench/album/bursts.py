@@ -37,8 +37,8 @@ def number_bursts(shots: Sequence[Shot]) -> tuple[Photo, ...]:
             index = leads[index]
         return index
 
-    for one, other in [*_close_in_time(shots), *_alike(shots)]:
-        leads[max(lead(one), lead(other))] = min(lead(one), lead(other))
+    for first, second in [*_close_in_time(shots), *_alike(shots)]:
+        leads[max(lead(first), lead(second))] = min(lead(first), lead(second))
     numbers: dict[int, int] = {}
     return tuple(
         dataclasses.replace(shot.photo, burst=numbers.setdefault(lead(index), len(numbers)))
@@ -54,8 +54,8 @@ def _close_in_time(shots: Sequence[Shot]) -> list[tuple[int, int]]:
         if shot.photo.taken_at is not None and counts[shot.photo.taken_at] <= _CLOCKLESS
     )
     return [
-        (one, other)
-        for (earlier, one), (later, other) in pairwise(timed)
+        (first, second)
+        for (earlier, first), (later, second) in pairwise(timed)
         if later - earlier <= _WITHIN_S
     ]
 
@@ -63,9 +63,9 @@ def _close_in_time(shots: Sequence[Shot]) -> list[tuple[int, int]]:
 def _alike(shots: Sequence[Shot]) -> list[tuple[int, int]]:
     indices = [index for index, shot in enumerate(shots) if shot.look is not None]
     looks = np.array([shots[index].look for index in indices], dtype=np.uint64)
-    found = []
+    pairs = []
     for place in range(len(indices)):
         distances = np.bitwise_count(looks[place + 1 :] ^ looks[place])
         for ahead in np.flatnonzero(distances <= _ALIKE_BITS):
-            found.append((indices[place], indices[place + 1 + int(ahead)]))
-    return found
+            pairs.append((indices[place], indices[place + 1 + int(ahead)]))
+    return pairs

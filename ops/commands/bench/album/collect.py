@@ -22,18 +22,19 @@ from ops.commands.bench.jsonl import write_whole
 from ops.commands.bench.results import Failure, Photo
 from ops.errors import OpsError, writing
 from ops.report.terminal import Say
+from ops.report.words import count
 
 IMAGES = "images"
 _PREPARED = "prepared.jsonl"
 """What is prepared already and what it looks like, one photo a line."""
 _PROGRESS_S = 5.0
-_WHAT_TO_DO: Mapping[Failure, str] = {
-    "image_unsupported": "HEIC and raw files have to be exported as JPEG",
-    "image_unreadable": "look at one of them: is it a whole picture, and no login page?",
+_ADVICE: Mapping[Failure, str] = {
+    "image_unsupported": "export HEIC and raw files as JPEG",
+    "image_unreadable": "open one of them: it may be truncated, or a login page",
     "image_too_large": "make them smaller",
-    "image_missing": "look at one of them: is it still there, and is it shown?",
+    "image_missing": "open one of them: it may be deleted or hidden",
 }
-"""Where no photo can be sent; of several classes the first one here is told."""
+"""Advice where no photo can be sent; of several failure classes the first here counts."""
 
 
 def collect(
@@ -67,7 +68,7 @@ def collect(
     drawn = draw(candidates, sample=sample, seed=seed)
     random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
     if equal:
-        say(f"{equal} photos are there twice; each is taken once")
+        say(f"skipped {count(equal, 'duplicate photo')}")
     before = album["drawn"] if kept else 0
     added = _added(drawn, kept, before)
     more = "more " if kept else ""
@@ -76,7 +77,9 @@ def collect(
     with writing(run_dir):
         (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
         done = read_prepared(run_dir)
-        shots = [Shot(photo=each, look=done.get(each.source_id, {}).get("look")) for each in kept]
+        shots = [
+            Shot(photo=photo, look=done.get(photo.source_id, {}).get("look")) for photo in kept
+        ]
         shots += _prepared(run_dir, source, added, done, say)
         photos = number_bursts(_once(shots))
         _check_some(photos, source)
@@ -114,7 +117,9 @@ def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> li
         before: How many were drawn for them.
     """
     known = {photo.source_id for photo in kept}
-    return [each for each in drawn if each.id not in known][: max(0, len(drawn) - before)]
+    return [candidate for candidate in drawn if candidate.id not in known][
+        : max(0, len(drawn) - before)
+    ]
 
 
 def _prepared(
@@ -125,7 +130,7 @@ def _prepared(
     say: Say,
 ) -> Iterator[Shot]:
     """Prepare what is not prepared yet, in the order of `drawn`."""
-    missing = [each for each in drawn if each.id not in done]
+    missing = [candidate for candidate in drawn if candidate.id not in done]
     originals = iter(source.read(missing))
     said_at = time.monotonic()
     with (run_dir / _PREPARED).open("a", encoding="utf-8") as log:
@@ -191,9 +196,10 @@ def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
         write_whole(path, whole)
     entries = [json.loads(line) for line in whole.splitlines()]
     return {
-        each["id"]: each
-        for each in entries
-        if not each["image_sha256"] or (run_dir / IMAGES / f"{each['image_sha256']}.jpg").exists()
+        entry["id"]: entry
+        for entry in entries
+        if not entry["image_sha256"]
+        or (run_dir / IMAGES / f"{entry['image_sha256']}.jpg").exists()
     }
 
 
@@ -214,15 +220,13 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
     failures = Counter(photo.failure for photo in photos if photo.failure is not None)
     if len(photos) == failures.total():
         classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
-        what_to_do = next(hint for name, hint in _WHAT_TO_DO.items() if name in failures)
-        raise OpsError(
-            f"none of the photos of {source.title} can be sent ({classes}); {what_to_do}"
-        )
+        advice = next(hint for name, hint in _ADVICE.items() if name in failures)
+        raise OpsError(f"none of the photos of {source.title} can be sent ({classes}); {advice}")
 
 
 def share_of_favourites(candidates: Sequence[Candidate]) -> float | None:
     """Give their share among the photos of which it is known; None: it is known of none."""
-    known = [each.favourite for each in candidates if each.favourite is not None]
+    known = [candidate.favourite for candidate in candidates if candidate.favourite is not None]
     return sum(known) / len(known) if known else None
 
 

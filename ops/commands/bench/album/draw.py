@@ -19,7 +19,7 @@ def without_duplicates(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate
         The photos in the order of their ids, and how many were left out.
     """
     equal: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in sorted(candidates, key=lambda each: each.id):
+    for candidate in sorted(candidates, key=lambda candidate: candidate.id):
         equal[candidate.original].append(candidate)
     once = tuple(
         dataclasses.replace(group[0], **dataclasses.asdict(joined(group)))
@@ -48,22 +48,22 @@ def draw(candidates: Sequence[Candidate], *, sample: int | None, seed: int) -> l
     groups: dict[object, list[Candidate]] = defaultdict(list)
     rule = rule_of(candidates)
     if rule == "ratings":
-        for each in shuffled:
-            groups[each.rating].append(each)
+        for candidate in shuffled:
+            groups[candidate.rating].append(candidate)
         unrated = groups.pop(None, [])
         drawn = _evenly(list(groups.values()), sample)
         return drawn + unrated[: sample - len(drawn)]
     if rule == "favourites":
-        for each in shuffled:
-            groups[each.favourite is True].append(each)
+        for candidate in shuffled:
+            groups[candidate.favourite is True].append(candidate)
         return _evenly([groups[True], groups[False]], sample)
     return shuffled[:sample]
 
 
 def rule_of(candidates: Sequence[Candidate]) -> Literal["ratings", "favourites", "chance"]:
     """Tell what photos are drawn by; of both judgements, by the one that more of them have."""
-    rated = sum(each.rating is not None for each in candidates)
-    favourites = sum(each.favourite is True for each in candidates)
+    rated = sum(candidate.rating is not None for candidate in candidates)
+    favourites = sum(candidate.favourite is True for candidate in candidates)
     if rated >= max(favourites, 2):
         return "ratings"
     return "favourites" if favourites else "chance"

@@ -48,34 +48,34 @@ class Folder:
             OpsError: when the folder or one below it cannot be read, it holds no photo, or its
                 CSV is wrong.
         """
-        paths, other = self._walk()
+        paths, others = self._walk()
         if not paths:
-            raise OpsError(f"{self.title} holds no photo ({count(other, 'file')} of other kinds)")
+            raise OpsError(f"{self.title} contains no photos ({count(others, 'other file')})")
         originals = _originals(paths)
-        if other:
-            say(f"left out {count(other, 'file')} that are no photos")
+        if others:
+            say(f"skipped {count(others, 'other file')}")
         names = [_text(path.relative_to(self.path)) for path in paths]
         csv = self.judgement or self.path / JUDGEMENT_FILE
         judged: Mapping[str, Judgement] = {}
         if self.judgement is not None or csv.is_file():
             judged = read_judgement(csv, names)
-            say(f"took the owner's judgement from {_shown(csv)}")
-        found = []
+            say(f"read your judgement from {_shown(csv)}")
+        candidates = []
         for path, name, original in zip(paths, names, originals, strict=True):
-            said = metadata(path)
+            photo_file = metadata(path)
             judgement = judged.get(name)
-            rating = said.rating if judgement is None else judgement.rating
-            found.append(
+            rating = photo_file.rating if judgement is None else judgement.rating
+            candidates.append(
                 Candidate(
                     id=name,
                     name=name,
                     original=original,
                     favourite=None if judgement is None else judgement.favourite,
                     rating=rating,
-                    taken_at=said.taken_at,
+                    taken_at=photo_file.taken_at,
                 )
             )
-        return tuple(found)
+        return tuple(candidates)
 
     def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
         """Bring the bytes of some photos, in this order."""
@@ -98,8 +98,8 @@ class Folder:
         Raises:
             OpsError: when a folder cannot be read: without it, other photos would be the best.
         """
-        found: list[Path] = []
-        other = 0
+        photos: list[Path] = []
+        others = 0
         leave_out = None if self.leave_out is None else self.leave_out.resolve()
         seen: set[tuple[int, int]] = set()
         waiting = [self.path]
@@ -124,15 +124,15 @@ class Folder:
                     # All names of a folder can be read without the right to enter it.
                     if isinstance(error, PermissionError) and not entry.is_symlink():
                         raise self._unreadable(folder, error) from error
-                    other += 1
+                    others += 1
                     continue
                 if stat.S_ISDIR(mode):
                     waiting.append(path)
                 elif stat.S_ISREG(mode) and _is_photo(path):
-                    found.append(path)
+                    photos.append(path)
                 elif path != (self.judgement or self.path / JUDGEMENT_FILE):
-                    other += 1
-        return sorted(found, key=os.fsencode), other
+                    others += 1
+        return sorted(photos, key=os.fsencode), others
 
     def _unreadable(self, folder: Path, error: OSError) -> OpsError:
         text = f"{_shown(folder)} cannot be read ({error.strerror})"

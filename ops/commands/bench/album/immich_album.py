@@ -41,25 +41,26 @@ class ImmichAlbum:
         album = self._immich.album(self._name)
         version = ".".join(map(str, self._immich.version))
         say(f"Immich {version}: reading album {one_line(album.name)}")
-        self._assets = {each.id: each for each in self._immich.photos(album_id=album.id)}
-        left_out = album.asset_count - len(self._assets)
+        self._assets = {asset.id: asset for asset in self._immich.photos(album_id=album.id)}
+        skipped = album.asset_count - len(self._assets)
         if not self._assets:
             raise OpsError(
-                f"{self.title} holds no photo ({left_out} videos, archived, or others')"
+                f"{self.title} contains no photos of yours ({skipped} videos, archived photos or "
+                "photos of others)"
             )
-        if left_out > 0:
-            say(f"left out {left_out} of the album: videos, archived, or others' photos")
+        if skipped > 0:
+            say(f"skipped {skipped} of the album: videos, archived photos or photos of others")
         return tuple(
             Candidate(
-                id=each.id,
-                name=each.name,
-                original=each.checksum,
-                favourite=each.favourite,
-                rating=each.rating,
-                taken_at=each.taken_at,
-                asset_id=each.id,
+                id=asset.id,
+                name=asset.name,
+                original=asset.checksum,
+                favourite=asset.favourite,
+                rating=asset.rating,
+                taken_at=asset.taken_at,
+                asset_id=asset.id,
             )
-            for each in self._assets.values()
+            for asset in self._assets.values()
         )
 
     def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:

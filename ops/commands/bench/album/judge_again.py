@@ -27,10 +27,12 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
     """
     kept = read_photos(run_dir)
     if kept is None:
-        raise OpsError(f"{run_dir} has no photos yet; begin with `python -m ops bench --run`")
+        raise OpsError(f"{run_dir} has no photos yet. Run `python -m ops bench --run` first.")
     candidates = source.candidates(say)
-    by_original = {each.original: each for each in without_duplicates(candidates)[0]}
-    judged = {each.id: by_original[each.original] for each in candidates}
+    by_original = {
+        candidate.original: candidate for candidate in without_duplicates(candidates)[0]
+    }
+    judged = {candidate.id: by_original[candidate.original] for candidate in candidates}
     # Photos of equal sent bytes are one in the run, with the judgement of all of them.
     alike: dict[str, list[str]] = defaultdict(list)
     for name, entry in read_prepared(run_dir).items():
@@ -38,9 +40,9 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
     photos = []
     for photo in kept:
         names = [photo.source_id, *(alike[photo.image_sha256] if photo.image_sha256 else [])]
-        found = [judged[name] for name in dict.fromkeys(names) if name in judged]
-        if found:
-            photo = dataclasses.replace(photo, **dataclasses.asdict(joined(found)))
+        judgements = [judged[name] for name in dict.fromkeys(names) if name in judged]
+        if judgements:
+            photo = dataclasses.replace(photo, **dataclasses.asdict(joined(judgements)))
         photos.append(photo)
     changed = sum(before != after for before, after in zip(kept, photos, strict=True))
     write_photos(run_dir, photos)
@@ -48,4 +50,4 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
     if album.get("favourite_share") is not None:
         album["favourite_share"] = share_of_favourites(candidates)
         write_whole(run_dir / ALBUM, json.dumps(album, indent=2) + "\n")
-    say(f"the owner's judgement is another one of {changed} of {len(photos)} photos")
+    say(f"your judgement changed for {changed} of {len(photos)} photos")

@@ -182,7 +182,7 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
 
 def _decoded_formats() -> tuple[str, ...]:
     Image.init()
-    return tuple(each for each in _FORMATS if each in Image.OPEN)
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -215,10 +215,10 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Apply a picture's colour profile; one that is broken or of another mode is left out."""
     if profile:
         try:
-            found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "srgb" not in ImageCms.getProfileDescription(found).lower():
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "srgb" not in ImageCms.getProfileDescription(source).lower():
                 srgb = ImageCms.createProfile("sRGB")
-                converted = ImageCms.profileToProfile(image, found, srgb, outputMode="RGB")
+                converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
                 return image.convert("RGB") if converted is None else converted
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
             pass
@@ -251,8 +251,8 @@ def _rating(exif: Image.Exif, xmp: bytes | str) -> int | None:
     match = _XMP_RATING.search(xmp.encode() if isinstance(xmp, str) else xmp)
     if match is not None:
         return int(match[1])
-    found = exif.get(ExifTags.Base.Rating)
-    return found if isinstance(found, int) and 1 <= found <= 5 else None
+    rating = exif.get(ExifTags.Base.Rating)
+    return rating if isinstance(rating, int) and 1 <= rating <= 5 else None
 
 
 def _look(image: Image.Image) -> int:

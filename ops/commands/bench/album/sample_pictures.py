@@ -79,7 +79,7 @@ def _photo(name: str) -> Image.Image:
             pixels = getattr(skimage.data, name)()
     except ImportError as error:
         raise OpsError(
-            f"{error.name} is not installed, whose photos are the samples; run `make install`"
+            f"{error.name}, which contains sample photos, is not installed; run `make install`"
         ) from error
     photo = Image.fromarray(pixels).convert("RGB")
     photo.thumbnail((_EDGE_PX, _EDGE_PX))

@@ -84,30 +84,30 @@ class Allowance:
             model: The one that is loaded.
             others: All that are asked in this session.
         """
-        known = all(each.warm_s for each in others)
+        known = all(asked.warm_s for asked in others)
         if not self.is_limited or not known or len(model.warm_s) < CALIBRATION:
             return
-        paces = [self._pace(each, others, is_loaded=each is model) for each in others]
+        paces = [self._pace(asked, others, is_loaded=asked is model) for asked in others]
         left_s = self.left_s
         fit = units_that_fit(paces, left_s, most=self.units)
         word = _UNIT_WORDS.get(self._plan.prompt.method, "photos")
         if fit < self.units:
             self._shown.say(
-                f"forecast: {fit} of {self.units} {word} fit for every model into the "
-                f"{left_s / 60:.0f} min that are left"
+                f"forecast: {fit} of {self.units} {word} per model fit into the remaining "
+                f"{left_s / 60:.0f} min"
             )
             self.units = fit
             self._shown.shrink(sum(len(unit) for unit in self._plan.units[:fit]))
         elif not self._forecast_said:
             self._shown.say(
                 f"forecast: all {self.units} {word} take "
-                f"{needed_s(paces, self.units) / 60:.0f} of the {left_s / 60:.0f} min"
+                f"{needed_s(paces, self.units) / 60:.0f} of the remaining {left_s / 60:.0f} min"
             )
         self._forecast_said = True
 
     def _pace(self, model: AskedModel, others: Sequence[AskedModel], *, is_loaded: bool) -> Pace:
         per_unit = sum(len(unit) for unit in self._plan.units) / max(1, len(self._plan.units))
-        loads = [each.load_s for each in others if each.load_s is not None]
+        loads = [asked.load_s for asked in others if asked.load_s is not None]
         load_s = model.load_s or max(loads, default=0.0)
         return Pace(
             load_s=0.0 if is_loaded else load_s,

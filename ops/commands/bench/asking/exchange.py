@@ -165,8 +165,8 @@ class Asker:
                 document = json.loads(text)
             except (ValueError, RecursionError):
                 failure = "invalid_answer"
-        said = text if status == 200 else f"status {status}: {text}"
-        raw = "" if failure is None else self.kept(said)
+        shown = text if status == 200 else f"status {status}: {text}"
+        raw = "" if failure is None else self.kept(shown)
         return Exchange(
             document=document, failure=failure, raw=raw, wall_s=wall_s, attempt=attempt
         )

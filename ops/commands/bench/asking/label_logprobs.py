@@ -40,21 +40,21 @@ def label_logprobs(
     by_text: dict[str, float] = {}
     by_id: dict[int, float] = {}
     shown = token.get("top_logprobs") if isinstance(token, dict) else None
-    for each in shown if isinstance(shown, list) else []:
-        value = finite(each.get("logprob")) if isinstance(each, dict) else None
+    for entry in shown if isinstance(shown, list) else []:
+        value = finite(entry.get("logprob")) if isinstance(entry, dict) else None
         if value is None:
             continue
         # Of two tokens with one text the likelier comes first.
-        by_text.setdefault(str(each.get("token")), value)
-        if isinstance(each.get("id"), int):
-            by_id.setdefault(each["id"], value)
-    found: dict[str, float] = {}
+        by_text.setdefault(str(entry.get("token")), value)
+        if isinstance(entry.get("id"), int):
+            by_id.setdefault(entry["id"], value)
+    logprobs: dict[str, float] = {}
     for label in labels:
         known = (token_ids or {}).get(label)
         value_of = by_text.get(label) if known is None or not by_id else by_id.get(known)
         if value_of is not None:
-            found[label] = value_of
-    return found
+            logprobs[label] = value_of
+    return logprobs
 
 
 def expected(logprobs: Mapping[str, float], values: Mapping[str, float]) -> Expected:

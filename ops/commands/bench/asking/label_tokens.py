@@ -37,7 +37,7 @@ def label_tokens(
     Raises:
         LabelError: when a label is not one token.
     """
-    found: dict[str, int] = {}
+    ids: dict[str, int] = {}
     for label in labels:
         tokens = _tokenize(endpoint, model, label)
         if tokens is None:
@@ -45,11 +45,11 @@ def label_tokens(
             return {}
         if len(tokens) != 1:
             raise LabelError(
-                f"label {label!r} is {len(tokens)} tokens of {model}, and has to be one: take "
-                "digits from 0 to 9 or short capitalised words, in the rubric's labels"
+                f"label {label!r} is {len(tokens)} tokens of {model}; expected one. Use digits "
+                "from 0 to 9 or short capitalised words as the rubric's labels."
             )
-        found[label] = tokens[0]
-    return found
+        ids[label] = tokens[0]
+    return ids
 
 
 def _tokenize(endpoint: Endpoint, model: str, label: str) -> list[int] | None:
@@ -64,7 +64,7 @@ def _tokenize(endpoint: Endpoint, model: str, label: str) -> list[int] | None:
             tokens = at(json.loads(answer.text), "tokens") if answer.status == 200 else None
         except (CheckError, ValueError, RecursionError):
             continue
-        if isinstance(tokens, list) and all(type(each) is int for each in tokens):
+        if isinstance(tokens, list) and all(type(token) is int for token in tokens):
             return tokens
     return None
 
@@ -75,7 +75,7 @@ def _check_shown(model: str, labels: Sequence[str], answer: Any) -> None:
     missing = next((label for label in labels if label not in shown), None)
     if missing is not None:
         raise LabelError(
-            f"label {missing!r} is not among the likeliest tokens of {model}, whose tokenizer "
-            "cannot be asked through this endpoint: take digits or short capitalised words, in "
-            "the rubric's labels"
+            f"label {missing!r} is not among the likeliest tokens of {model}, and this endpoint "
+            "does not offer the model's tokenizer. Use digits or short capitalised words as the "
+            "rubric's labels."
         )

@@ -139,7 +139,7 @@ class Measurement:
             self._ask_all(model, todo, bounded=most is not None)
         except _ModelLeftError as left:
             self._skipped[model.run.id] = str(left)
-            self._shown.say(f"{model.run.id} is left: {left}")
+            self._shown.say(f"skipped {model.run.id}: {left}")
 
     def _ask_all(
         self, model: AskedModel, todo: Sequence[tuple[int, Question]], *, bounded: bool
@@ -154,8 +154,8 @@ class Measurement:
                 self._ask(model, question, body)
                 self._shown.answered()
                 if not bounded:
-                    for each in self._going_on():
-                        self._done(each)
+                    for asked in self._going_on():
+                        self._done(asked)
                     self._allowance.fit(model, self._going_on())
 
     def _prepared(
@@ -187,7 +187,7 @@ class Measurement:
             cold = True
         if cold:
             self._note_load(model, "others", None, cold=True)
-            self._shown.say(f"{model.run.id} was swapped away by another client")
+            self._shown.say(f"another client unloaded {model.run.id}")
         else:
             model.warm_s.append(exchange.wall_s)
         model.is_cold = False
@@ -247,7 +247,7 @@ class Measurement:
         if was_loaded and model.token_ids is not None:
             return
         try:
-            found = warm_up(
+            warmed = warm_up(
                 model.run.id, self._prompt, endpoint=self._endpoint, ask=self._exchange
             )
         except LabelError as error:
@@ -255,18 +255,20 @@ class Measurement:
             if not any(key.prompt_sha256 == self._prompt_sha256 for key in self._journal.answered):
                 raise
             raise _ModelLeftError(str(error)) from error
-        exchange = found.exchange
+        exchange = warmed.exchange
         if exchange.failure is not None:
             raise _ModelLeftError(
                 f"it does not answer at all ({exchange.failure}): {one_line(exchange.raw)}"
             )
-        model.token_ids = found.token_ids
+        model.token_ids = warmed.token_ids
         if was_loaded:
-            self._note_load(model, "run", None, cold=False, engine=found.engine)
+            self._note_load(model, "run", None, cold=False, engine=warmed.engine)
             return
         model.load_s = exchange.wall_s
-        self._shown.say(f"{model.run.id} answers after {exchange.wall_s:.1f} s, cold")
-        self._note_load(model, "run", exchange.wall_s, cold=True, engine=found.engine)
+        self._shown.say(
+            f"{model.run.id} answered after {exchange.wall_s:.1f} s, with its cold load"
+        )
+        self._note_load(model, "run", exchange.wall_s, cold=True, engine=warmed.engine)
 
     def _note_load(
         self,
@@ -293,4 +295,4 @@ class Measurement:
         try:
             self._endpoint.get("/v1/models", timeout_s=_PROBE_TIMEOUT_S)
         except CheckError as error:
-            raise OpsError(f"the endpoint does not answer any more: {error}") from error
+            raise OpsError(f"the endpoint no longer answers: {error}") from error

@@ -126,12 +126,12 @@ class Prompt:
         failure, tokens = self._tokens(choice, text)
         if failure is not None:
             return Reading(failure=failure, raw=_raw(text))
-        found = [label_logprobs(token, tuple(self.values), token_ids) for token in tokens]
-        if not all(found):
+        logprobs = [label_logprobs(token, tuple(self.values), token_ids) for token in tokens]
+        if not all(logprobs):
             return Reading(failure="no_label", raw=_raw(text))
         if self.images == 2:
-            return self._pair(found[0], text)
-        return self._scores(found, text)
+            return self._pair(logprobs[0], text)
+        return self._scores(logprobs, text)
 
     def _tokens(self, choice: Mapping[str, Any], text: str) -> tuple[Failure | None, list[Any]]:
         """Find the tokens of the answer, or why it is none."""
@@ -147,40 +147,42 @@ class Prompt:
         if len(tokens) < self.tokens:
             return "truncated" if ended == "length" else "invalid_answer", []
         tokens = tokens[: self.tokens]
-        said = [token.get("token") if isinstance(token, dict) else None for token in tokens]
-        for word in said if self.criteria else [text.strip()]:
+        words = [token.get("token") if isinstance(token, dict) else None for token in tokens]
+        for word in words if self.criteria else [text.strip()]:
             if word not in self.values:
                 is_number = isinstance(word, str) and word.lstrip("-").isdecimal()
                 return "out_of_range" if is_number else "invalid_answer", []
         return None, tokens
 
-    def _scores(self, found: list[dict[str, float]], text: str) -> Reading:
-        each = [expected(logprobs, self.values) for logprobs in found]
-        labels = found[0]
+    def _scores(self, by_token: list[dict[str, float]], text: str) -> Reading:
+        scores = [expected(logprobs, self.values) for logprobs in by_token]
+        labels = by_token[0]
         if self.criteria:
             labels = {
                 f"{criterion}={label}": value
-                for criterion, logprobs in zip(self.criteria, found, strict=True)
+                for criterion, logprobs in zip(self.criteria, by_token, strict=True)
                 for label, value in logprobs.items()
             }
         return Reading(
-            score=sum(one.score for one in each) / len(each),
-            spread=sum(one.spread for one in each) / len(each),
-            mass=min(one.mass for one in each),
+            score=sum(score.score for score in scores) / len(scores),
+            spread=sum(score.spread for score in scores) / len(scores),
+            mass=min(score.mass for score in scores),
             labels=labels,
-            criteria={name: one.score for name, one in zip(self.criteria, each, strict=False)},
+            criteria={
+                name: score.score for name, score in zip(self.criteria, scores, strict=False)
+            },
             raw=_raw(text),
         )
 
-    def _pair(self, found: dict[str, float], text: str) -> Reading:
-        if len(found) < 2:
-            return Reading(failure="no_label", labels=found, raw=_raw(text))
+    def _pair(self, logprobs: dict[str, float], text: str) -> Reading:
+        if len(logprobs) < 2:
+            return Reading(failure="no_label", labels=logprobs, raw=_raw(text))
         # An anchor is always the first, and what is scored is the photo after it.
         of, against = (SECOND, FIRST) if self.method == "anchored" else (FIRST, SECOND)
         return Reading(
-            score=found[of] - found[against],
-            mass=expected(found, self.values).mass,
-            labels=found,
+            score=logprobs[of] - logprobs[against],
+            mass=expected(logprobs, self.values).mass,
+            labels=logprobs,
             raw=_raw(text),
         )
 
@@ -199,14 +201,15 @@ def prompt_of(method: Method, rubric: Rubric) -> Prompt:
             values={FIRST: 0.0, SECOND: 1.0},
         )
     scale = "\n".join(
-        f"{each.label}: {each.meaning}" if each.meaning else each.label for each in rubric.labels
+        f"{label.label}: {label.meaning}" if label.meaning else label.label
+        for label in rubric.labels
     )
     system = f"{rubric.system}\n\nThe scale:\n{scale}"
-    values = {each.label: each.value for each in rubric.labels}
+    values = {label.label: label.value for label in rubric.labels}
     if method == "score":
         return Prompt(method=method, system=system, parts=(rubric.question, _IMAGE), values=values)
     if not rubric.criteria:
-        raise OpsError("--method is 'rubric', but the rubric has no [criteria]; add some")
+        raise OpsError("--method is 'rubric', but the rubric has no [criteria]. Add them.")
     criteria = "\n".join(f"{name}: {meaning}" for name, meaning in rubric.criteria.items())
     return Prompt(
         method=method,

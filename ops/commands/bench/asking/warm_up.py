@@ -64,8 +64,8 @@ def _command(endpoint: Endpoint, model: str) -> str | None:
         running = at(json.loads(endpoint.get("/running", timeout_s=_TIMEOUT_S).text), "running")
     except (CheckError, ValueError, RecursionError):
         return None
-    for each in running if isinstance(running, list) else []:
-        words = str(at(each, "cmd") or "").split()
-        if at(each, "model") == model and words:
+    for entry in running if isinstance(running, list) else []:
+        words = str(at(entry, "cmd") or "").split()
+        if at(entry, "model") == model and words:
             return " ".join(redact_all(words))
     return None

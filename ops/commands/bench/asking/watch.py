@@ -32,8 +32,8 @@ class Watch:
 
     def is_loaded(self) -> bool | None:
         """Whether the model is loaded or loads; None: this front end does not tell."""
-        found = residents.find(self._endpoint, timeout_s=_TIMEOUT_S)
-        return None if found.front_end is None else self._model in found.loaded
+        state = residents.find(self._endpoint, timeout_s=_TIMEOUT_S)
+        return None if state.front_end is None else self._model in state.loaded
 
     def was_swapped(self, exchange: Exchange) -> bool:
         """Judge one answer: did it wait for a load of our model?

@@ -70,7 +70,7 @@ def alone(run_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OpsError(
-                f"another command publishes from {run_dir}, or takes back; wait for its end"
+                f"another `publish` or `undo` of {run_dir} is running; wait until it ends"
             ) from error
         yield
 
@@ -81,18 +81,18 @@ def read_records(run_dir: Path) -> tuple[Record, ...]:
     Raises:
         OpsError: for a file that is none.
     """
-    found = []
+    records = []
     for path in run_dir.glob("published-*.json"):
         if _NAME.fullmatch(path.name) is None:
             continue
         try:
             document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            entries = tuple(Entry(**each) for each in document.pop("entries"))
+            entries = tuple(Entry(**entry) for entry in document.pop("entries"))
             created = tuple(document.pop("created"))
-            found.append(Record(**document, entries=entries, created=created))
+            records.append(Record(**document, entries=entries, created=created))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise OpsError(f"{path} cannot be read ({error})") from error
-    return tuple(sorted(found, key=lambda record: record.number))
+    return tuple(sorted(records, key=lambda record: record.number))
 
 
 def write_record(run_dir: Path, record: Record) -> None:

@@ -32,7 +32,7 @@ def publish(immich: Immich, run_dir: Path, planned: Plan) -> Iterator[tuple[Entr
             try:
                 immich.set_rating(entry.asset_id, entry.after)
             except GoneError:
-                yield entry, "deleted meanwhile, or not yours"
+                yield entry, "was deleted, or is not yours"
             else:
                 yield entry, ""
     elif planned.changes:
@@ -54,8 +54,8 @@ def _made(immich: Immich, record: Record) -> str:
     """Make the tag or the album; one that an interrupted try made is found again."""
     if record.target == "tag":
         return immich.make_tag(record.label).id
-    found = marked_album(immich, record)
-    if found:
-        return found
+    album_id = marked_album(immich, record)
+    if album_id:
+        return album_id
     description = f"The photos that {record.model} likes best. ({record.mark})"
     return immich.make_album(record.label, description).id

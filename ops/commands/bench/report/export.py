@@ -54,7 +54,7 @@ def to_csv(run: Run, summary: Summary) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     criteria = {
-        model.id: list(dict.fromkeys(name for each in places for name in each.criteria))
+        model.id: list(dict.fromkeys(name for place in places for name in place.criteria))
         for model, places in zip(run.models, standings.places.values(), strict=True)
     }
     heads = [
@@ -62,7 +62,7 @@ def to_csv(run: Run, summary: Summary) -> str:
         for model in run.models
         for what in ("score", "rank", "failure", *criteria[model.id])
     ]
-    writer.writerow([_cell(each) for each in ("name", "favourite", "rating", *heads)])
+    writer.writerow([_cell(head) for head in ("name", "favourite", "rating", *heads)])
     for index, photo in enumerate(run.photos):
         places = [(model.id, standings.places[model.id][index]) for model in run.models]
         writer.writerow(
@@ -71,9 +71,9 @@ def to_csv(run: Run, summary: Summary) -> str:
                 {True: "yes", False: "no", None: ""}[photo.favourite],
                 photo.rating,
                 *(
-                    _cell(each)
+                    _cell(cell)
                     for model, place in places
-                    for each in (
+                    for cell in (
                         place.score,
                         place.rank,
                         place.failure,
@@ -98,7 +98,7 @@ def _cell(value: str | float | None) -> str | float | None:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _finite(each) for key, each in value.items()}
+        return {str(key): _finite(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -43,7 +43,7 @@ def failures_of(standings: Standings) -> Sequence[FailureClass]:
     names = {photo.image_sha256: photo.name for photo in reversed(standings.photos)}
     answers = standings.answers
     counts = {
-        model.id: Counter(each.failure for each in answers[model.id] if each.failure)
+        model.id: Counter(answer.failure for answer in answers[model.id] if answer.failure)
         for model in standings.models
     }
     photos = Counter(photo.failure for photo in standings.photos if photo.failure)
@@ -63,7 +63,7 @@ def failures_of(standings: Standings) -> Sequence[FailureClass]:
                         raw=_raw(answer.raw),
                     )
                 )
-    found = [
+    classes = [
         FailureClass(
             name=failure,
             meaning=FAILURES.get(failure, ""),
@@ -74,7 +74,7 @@ def failures_of(standings: Standings) -> Sequence[FailureClass]:
         )
         for failure, of_class in examples.items()
     ]
-    return sorted(found, key=lambda each: -(each.total + each.photos))
+    return sorted(classes, key=lambda failure_class: -(failure_class.total + failure_class.photos))
 
 
 def _raw(text: str) -> str:

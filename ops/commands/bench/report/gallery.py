@@ -47,9 +47,9 @@ class Extremes:
     """One model's best and worst photos."""
 
     key: Markup
-    model: str
-    found: int | None
-    """Favourites among the best; None: there are none known."""
+    name: str
+    favourites: int | None
+    """Favourites among the best; None: none are known."""
     best: tuple[Card, ...]
     worst: tuple[Card, ...]
     missed: tuple[Card, ...]
@@ -72,7 +72,7 @@ class Choice:
         yield from self.disagreed
         for kind in (self.best, self.worst, self.missed):
             for row in zip_longest(*kind.values()):
-                yield from (each for each in row if each is not None)
+                yield from (index for index in row if index is not None)
 
 
 def choose(standings: Standings) -> Choice:
@@ -108,9 +108,9 @@ def disagreement(
 ) -> tuple[Card, ...] | str:
     """Show where the models disagree most; or say why not."""
     if len(standings.compared) < 2:
-        return "It takes two models that answered enough to disagree."
+        return "Fewer than two models answered enough questions to be compared."
     if not choice.disagreed:
-        return "The models put the photos into the same order."
+        return "The models rank the photos in the same order."
     card = _dealer(standings, thumbnails)
     return tuple(card(index, standings.compared) for index in choice.disagreed)
 
@@ -128,14 +128,16 @@ def extremes(
     return tuple(
         Extremes(
             key=svg.key(place),
-            model=model.name or model.id,
-            found=sum(bool(standings.photos[index].favourite) for index in choice.best[model.id])
+            name=model.name or model.id,
+            favourites=sum(
+                bool(standings.photos[index].favourite) for index in choice.best[model.id]
+            )
             if known
             else None,
             best=cards(model, choice.best[model.id]),
             worst=cards(model, choice.worst[model.id]),
             missed=cards(model, choice.missed[model.id]),
-            note="" if choice.best[model.id] else "No photo has a place by this model.",
+            note="" if choice.best[model.id] else "This model did not rank any photo.",
         )
         for place, model in enumerate(standings.models)
     )
@@ -158,7 +160,7 @@ def _dealer(
                 Line(
                     key=svg.key(marks[model.id]),
                     model=cut(model.name or model.id, 24),
-                    words=f"{number(place.score)}, place {place.rank:g} of {sizes[model.id]}",
+                    words=f"{number(place.score)}, rank {place.rank:g} of {sizes[model.id]}",
                     criteria=", ".join(
                         f"{cut(name, 24)} {number(value, 1)}"
                         for name, value in place.criteria.items()

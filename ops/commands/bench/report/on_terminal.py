@@ -34,7 +34,10 @@ def show(console: Console, summary: Summary) -> None:
             f"{model.answered} of {model.asked}",
             _failures(model),
             *quality,
-            *(_seconds(each) for each in (speed.warm_p50_s, speed.warm_p95_s, speed.cold_load_s)),
+            *(
+                _seconds(seconds)
+                for seconds in (speed.warm_p50_s, speed.warm_p95_s, speed.cold_load_s)
+            ),
             "-" if per_window is None else str(per_window),
         )
     console.print(table)

@@ -72,16 +72,18 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
 def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
     """List the metrics that any model has, the one that decides first."""
     present = [
-        each for each in words.METRICS if any(each in model.owner for model in summary.models)
+        metric
+        for metric in words.METRICS
+        if any(metric in model.owner for model in summary.models)
     ]
-    present.sort(key=lambda each: each != summary.verdict.metric)
+    present.sort(key=lambda metric: metric != summary.verdict.metric)
     return [
         (
-            each,
-            words.METRICS[each][0].replace(" k", f" {summary.top_k}"),
-            words.METRICS[each][1],
+            metric,
+            words.METRICS[metric][0].replace(" k", f" {summary.top_k}"),
+            words.METRICS[metric][1],
         )
-        for each in present
+        for metric in present
     ]
 
 
@@ -93,7 +95,7 @@ def _criteria(standings: Standings) -> Sequence[tuple[str, tuple[str, ...]]]:
         for place in standings.places[model.id]:
             for name, value in place.criteria.items():
                 values[name].append(value)
-        means[model.id] = {name: fmean(each) for name, each in values.items()}
+        means[model.id] = {name: fmean(of_criterion) for name, of_criterion in values.items()}
     names = dict.fromkeys(name for own in means.values() for name in own)
     return [(name, tuple(words.number(own.get(name)) for own in means.values())) for name in names]
 

@@ -14,7 +14,7 @@ _LONGEST = 4000
 
 def facts(run: Run) -> Sequence[tuple[str, str]]:
     """Give the provenance as names and values, nested names joined by dots."""
-    rest = {name: each for name, each in run.provenance.items() if name != "command"}
+    rest = {name: value for name, value in run.provenance.items() if name != "command"}
     return [(name, _text(value)) for name, value in _flat(redact_all(rest))]
 
 
@@ -25,8 +25,8 @@ def command(run: Run) -> str:
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
-        for each, one in value.items():
-            yield from _flat(one, f"{name}.{each}" if name else each)
+        for key, member in value.items():
+            yield from _flat(member, f"{name}.{key}" if name else key)
     else:
         yield name, value
 

@@ -52,7 +52,7 @@ class Standings:
     def spread(self, index: int) -> float:
         """Give the distance between a photo's best and worst place among the compared models."""
         ranks = [self.places[model.id][index].rank for model in self.compared]
-        known = [each for each in ranks if each is not None]
+        known = [rank for rank in ranks if rank is not None]
         return max(known) - min(known) if len(known) > 1 else 0.0
 
 
@@ -60,7 +60,7 @@ def standings_of(run: Run, summary: Summary) -> Standings:
     """Rank the photos by each model's scores; the compared models on their common photos."""
     table = scores_of(run)
     answers = {
-        model.id: tuple(sorted(own, key=lambda each: each.at))
+        model.id: tuple(sorted(own, key=lambda answer: answer.at))
         for model, own in zip(table.models, table.answers, strict=True)
     }
     scores = {
@@ -75,21 +75,23 @@ def standings_of(run: Run, summary: Summary) -> Standings:
     criteria: dict[str, dict[str, Mapping[str, float]]] = {}
     for model_id, own_answers in answers.items():
         failures[model_id] = {
-            each.key.image_sha256: each.failure for each in own_answers if each.failure is not None
+            answer.key.image_sha256: answer.failure
+            for answer in own_answers
+            if answer.failure is not None
         }
-        criteria[model_id] = {each.key.image_sha256: each.criteria for each in own_answers}
-    compared = tuple(each for each in run.models if each.id in summary.agreement.models)
+        criteria[model_id] = {answer.key.image_sha256: answer.criteria for answer in own_answers}
+    compared = tuple(model for model in run.models if model.id in summary.agreement.models)
     common = [
         index
         for index, photo in enumerate(run.photos)
-        if compared and all(photo.image_sha256 in scores[each.id] for each in compared)
+        if compared and all(photo.image_sha256 in scores[model.id] for model in compared)
     ]
     places = {}
     for model in run.models:
         own = scores[model.id]
         values = [own.get(photo.image_sha256) for photo in run.photos]
         base = common if model in compared else range(len(run.photos))
-        ranks = _ranks({index: each for index in base if (each := values[index]) is not None})
+        ranks = _ranks({index: score for index in base if (score := values[index]) is not None})
         places[model.id] = tuple(
             Place(
                 score=values[index],

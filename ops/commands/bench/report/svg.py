@@ -51,7 +51,7 @@ def element(name: str, *children: str | Markup, **attributes: object) -> Markup:
         if value is not None
     )
     inside = Markup("").join(
-        each if isinstance(each, Markup) else escape(clean(each)) for each in children
+        child if isinstance(child, Markup) else escape(clean(child)) for child in children
     )
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, inside)
 
@@ -96,13 +96,13 @@ def ticks(low: float, high: float, most: int = 6) -> Sequence[float]:
         return (low,)
     rough = span / most
     unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * each for each in (1, 2, 5, 10) if unit * each >= rough * 0.999)
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    found = []
+    numbers = []
     while first * step <= high + step * 1e-9:
-        found.append(round(first * step, 10))
+        numbers.append(round(first * step, 10))
         first += 1
-    return tuple(found)
+    return tuple(numbers)
 
 
 def tick_text(value: float) -> str:

@@ -42,9 +42,9 @@ def make_thumbnails(
     Returns:
         Photo's index -> its picture; a photo whose bytes are gone has none.
     """
-    found: dict[int, Thumbnail] = {}
+    thumbnails: dict[int, Thumbnail] = {}
     for index in dict.fromkeys(wanted):
-        if len(found) == MOST:
+        if len(thumbnails) == MOST:
             break
         sha256 = photos[index].image_sha256
         if not sha256.isalnum():
@@ -52,13 +52,13 @@ def make_thumbnails(
         picture = _picture(images / f"{sha256}.jpg")
         if picture is not None:
             content, (width, height) = picture
-            found[index] = Thumbnail(
+            thumbnails[index] = Thumbnail(
                 id=f"photo-{index}",
                 uri=f"data:image/webp;base64,{base64.b64encode(content).decode()}",
                 width=width,
                 height=height,
             )
-    return found
+    return thumbnails
 
 
 def _picture(path: Path) -> tuple[bytes, tuple[int, int]] | None:

@@ -13,36 +13,39 @@ from ops.commands.bench.results import Failure, Method
 from ops.commands.bench.summary import Interval, OwnerMetric
 
 METRICS: Mapping[OwnerMetric, tuple[str, str]] = {
-    "auc": ("AUC", "how often a favourite is placed above another photo; 0.5 is chance"),
-    "average_precision": ("Average precision", "how pure the list is down to each favourite"),
-    "precision_at_k": ("Precision at k", "share of favourites among its best k"),
-    "ndcg_at_k": ("NDCG at k", "the same, where the first places count more"),
-    "spearman": ("Spearman", "its order against your ratings: 1 is the same, 0 is chance"),
+    "auc": ("AUC", "how often a favourite ranks above another photo; 0.5 is chance"),
+    "average_precision": (
+        "Average precision",
+        "the mean, over your favourites, of the precision down to each",
+    ),
+    "precision_at_k": ("Precision at k", "the share of favourites among its best k"),
+    "ndcg_at_k": ("NDCG at k", "the same, with more weight on the first ranks"),
+    "spearman": ("Spearman", "how its order agrees with your ratings: 1 is the same, 0 is chance"),
     "tau": ("Kendall's tau", "the same, pair by pair"),
 }
 """Metric -> its name, and what it means."""
 
 FAILURES: Mapping[Failure, str] = {
-    "image_unreadable": "the photo could not be decoded, so nobody was asked",
-    "image_too_large": "the photo has more pixels than are decoded, so nobody was asked",
-    "image_unsupported": "HEIC or a camera's raw file, which is not decoded: export it as JPEG",
-    "image_missing": "it was deleted meanwhile, or Immich does not have its picture",
-    "connection": "no answer came, after one more attempt",
+    "image_unreadable": "the photo could not be decoded and was not sent",
+    "image_too_large": "the photo has more than 100 megapixels and was not sent",
+    "image_unsupported": "HEIC or camera raw file, which is not decoded: export it as JPEG",
+    "image_missing": "the photo was deleted, or Immich has no preview of it",
+    "connection": "no answer, after one retry",
     "timeout": "the answer took too long",
     "http_4xx": "the server refused the request",
     "http_5xx": "the server failed",
-    "server_500_format": "the server's own parser gave up on a finished answer",
-    "cut": "the engine ended in the middle of an answer",
-    "empty": "the model ended its answer before it began",
+    "server_500_format": "the server's own parser rejected a finished answer",
+    "cut": "the engine stopped in the middle of an answer",
+    "empty": "the model's answer is empty",
     "no_logprobs": "the answer came without probabilities",
     "no_label": "none of the scale's labels was among the likely answers",
-    "truncated": "the answer was cut at its longest length",
-    "invalid_answer": "the answer was not of the form that was asked for",
+    "truncated": "the answer was cut at its maximum length",
+    "invalid_answer": "the answer does not have the requested form",
     "out_of_range": "the score was outside the scale",
 }
 
 METHODS: Mapping[Method | None, str] = {
-    "score": "one score each",
+    "score": "one score per photo",
     "rubric": "criterion by criterion",
     "anchored": "against fixed photos",
     "pairwise": "pair by pair",
@@ -57,7 +60,10 @@ def clean(text: str) -> str:
     """Replace what is not to be seen or turns text around: control, bidi and half characters."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\ufffd"
+        for character in text
+    )
 
 
 def cut(text: str, most: int = 60) -> str:

@@ -42,7 +42,7 @@ def agreement_of(
 
 def spearman_matrix(scores: Floats) -> Matrix:
     """Correlate the mid-ranks of each two models; a model whose scores are all equal: 0."""
-    ranks = np.array([stats.rankdata(each) for each in scores]).reshape(scores.shape)
+    ranks = np.array([stats.rankdata(of_model) for of_model in scores]).reshape(scores.shape)
     centred = ranks - ranks.sum(axis=1, keepdims=True) / max(1, scores.shape[1])
     length = np.sqrt((centred**2).sum(axis=1))
     below = np.outer(length, length)
@@ -54,13 +54,13 @@ def spearman_matrix(scores: Floats) -> Matrix:
 def tau_matrix(scores: Floats) -> Matrix:
     """Give Kendall's tau-b of each two models; a model whose scores are all equal: 0."""
     models, photos = scores.shape
-    found = np.zeros((models, models))
+    taus = np.zeros((models, models))
     if photos > 1:
         for row in range(models):
             for column in range(row):
                 tau = stats.kendalltau(scores[row], scores[column]).statistic
-                found[row, column] = found[column, row] = np.nan_to_num(tau)
-    return _matrix(found)
+                taus[row, column] = taus[column, row] = np.nan_to_num(tau)
+    return _matrix(taus)
 
 
 def top_k_matrix(scores: Floats, top_k: int) -> Matrix:
@@ -72,7 +72,9 @@ def top_k_matrix(scores: Floats, top_k: int) -> Matrix:
         scores: Models x photos, none of them NaN.
         top_k: How many photos are the best.
     """
-    within = np.array([_chance_of_top(each, top_k) for each in scores]).reshape(scores.shape)
+    within = np.array([_chance_of_top(of_model, top_k) for of_model in scores]).reshape(
+        scores.shape
+    )
     return _matrix(within @ within.T / max(1, min(top_k, scores.shape[1])))
 
 
@@ -138,7 +140,7 @@ def _chance_of_top(scores: Floats, top_k: int) -> Floats:
 
 def _matrix(values: Floats) -> Matrix:
     np.fill_diagonal(values, 1.0)
-    return tuple(tuple(float(each) for each in row) for row in values)
+    return tuple(tuple(float(value) for value in row) for row in values)
 
 
 def _quotient(above: float, below: float) -> float | None:

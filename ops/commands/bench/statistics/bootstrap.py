@@ -106,7 +106,7 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
     """
     corrected = [0.0] * len(p)
     largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p)), key=lambda each: p[each])):
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
         largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
         corrected[index] = largest
     return tuple(corrected)

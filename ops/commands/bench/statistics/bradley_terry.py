@@ -42,8 +42,12 @@ def without_position_bias(logits: Mapping[tuple[int, int], float]) -> Comparison
         for pair, logit in logits.items()
         if pair[0] < pair[1] and pair[::-1] in logits
     }
-    bias = float(np.mean([sum(each) / 2 for each in both.values()])) if both else 0.0
-    joined = {pair: (one - other) / 2 for pair, (one, other) in both.items()}
+    bias = (
+        float(np.mean([sum(logits_of_pair) / 2 for logits_of_pair in both.values()]))
+        if both
+        else 0.0
+    )
+    joined = {pair: (there - back) / 2 for pair, (there, back) in both.items()}
     for pair, logit in logits.items():
         if pair[::-1] not in logits:
             joined[pair] = logit - bias
@@ -70,7 +74,7 @@ def strengths(comparisons: Comparisons, photos: int, *, prior: float = 0.01) -> 
     """
     first, second = comparisons.first, comparisons.second
     won = 1 / (1 + np.exp(-comparisons.logit))
-    found = np.zeros(photos)
+    fitted = np.zeros(photos)
     design = np.zeros((len(won), photos))
     design[np.arange(len(won)), first] = 1
     design[np.arange(len(won)), second] -= 1
@@ -80,15 +84,15 @@ def strengths(comparisons: Comparisons, photos: int, *, prior: float = 0.01) -> 
         return float((np.logaddexp(0, difference) - won * difference).sum() + prior / 2 * at @ at)
 
     for _ in range(100):
-        expected = 1 / (1 + np.exp(-(design @ found)))
-        slope = design.T @ (won - expected) - prior * found
+        expected = 1 / (1 + np.exp(-(design @ fitted)))
+        slope = design.T @ (won - expected) - prior * fitted
         curvature = (design.T * (expected * (1 - expected))) @ design + prior * np.eye(photos)
         step = np.linalg.lstsq(curvature, slope, rcond=None)[0]
-        while loss(found + step) > loss(found) + 1e-12 and np.abs(step).max() > 1e-12:
+        while loss(fitted + step) > loss(fitted) + 1e-12 and np.abs(step).max() > 1e-12:
             step = step / 2
-        found = found + step
+        fitted = fitted + step
         if np.abs(step).max(initial=0.0) < 1e-10:
             break
     seen = np.zeros(photos, bool)
     seen[first] = seen[second] = True
-    return np.where(seen, found - found[seen].mean() if seen.any() else found, np.nan)
+    return np.where(seen, fitted - fitted[seen].mean() if seen.any() else fitted, np.nan)

@@ -95,13 +95,14 @@ class Estimate:
 
 def judgement_of(photos: Sequence[Photo]) -> Judgement:
     """Read what the owner thinks of photos."""
-    _, clusters = np.unique([each.burst for each in photos], return_inverse=True)
+    _, clusters = np.unique([photo.burst for photo in photos], return_inverse=True)
     return Judgement(
         favourite=np.array(
-            [np.nan if each.favourite is None else each.favourite for each in photos], np.float64
+            [np.nan if photo.favourite is None else photo.favourite for photo in photos],
+            np.float64,
         ),
         rating=np.array(
-            [np.nan if each.rating is None else each.rating for each in photos], np.float64
+            [np.nan if photo.rating is None else photo.rating for photo in photos], np.float64
         ),
         clusters=clusters.astype(np.intp),
     )
@@ -195,43 +196,48 @@ def differences(
     pairs = list(combinations(order, 2))
     drawn = [estimate.drawn[better] - estimate.drawn[worse] for better, worse in pairs]
     size, (low, high) = estimate.size, estimate.limits
-    p = [bootstrap.p_value(each, size) if size else 1.0 for each in drawn]
-    found = []
-    for (better, worse), each, one, corrected in zip(
+    p = [bootstrap.p_value(resampled, size) if size else 1.0 for resampled in drawn]
+    compared = []
+    for (better, worse), resampled, p_value, corrected in zip(
         pairs, drawn, p, bootstrap.holm(p), strict=True
     ):
-        ends = bootstrap.interval(each, size) if size else (low - high, high - low)
+        ends = bootstrap.interval(resampled, size) if size else (low - high, high - low)
         value = float(estimate.values[better] - estimate.values[worse])
-        found.append(
+        compared.append(
             Difference(
                 better=ids[better],
                 worse=ids[worse],
                 difference=Interval(value=value, low=ends[0], high=ends[1]),
-                p=one,
+                p=p_value,
                 p_holm=corrected,
                 decided=corrected < 0.05,
-                equivalent=bool(size) and bootstrap.within(each, size, margin),
+                equivalent=bool(size) and bootstrap.within(resampled, size, margin),
             )
         )
-    return tuple(found)
+    return tuple(compared)
 
 
 def _metrics(
     scores: Floats, judgement: Judgement, weights: Floats, top_k: int, share: float | None
 ) -> Mapping[OwnerMetric, Floats]:
     """Give models x draws for each metric that is defined."""
-    found: dict[OwnerMetric, Floats] = {}
+    metrics: dict[OwnerMetric, Floats] = {}
     if judgement.size("auc"):
         known = np.flatnonzero(~np.isnan(judgement.favourite))
         of_known, favourite = weights[known], judgement.favourite[known] == 1
-        each = [
+        of_models = [
             favourite_metrics(row[known], favourite, of_known, top_k=top_k, share=share)
             for row in scores
         ]
-        found |= {name: np.stack([one[name] for one in each]) for name in FAVOURITE_METRICS}
+        metrics |= {
+            name: np.stack([of_model[name] for of_model in of_models])
+            for name in FAVOURITE_METRICS
+        }
     if judgement.size("spearman"):
         known = np.flatnonzero(~np.isnan(judgement.rating))
         of_known, ratings = weights[known], judgement.rating[known]
-        each = [rating_metrics(row[known], ratings, of_known) for row in scores]
-        found |= {name: np.stack([one[name] for one in each]) for name in RATING_METRICS}
-    return found
+        of_models = [rating_metrics(row[known], ratings, of_known) for row in scores]
+        metrics |= {
+            name: np.stack([of_model[name] for of_model in of_models]) for name in RATING_METRICS
+        }
+    return metrics

@@ -65,12 +65,12 @@ def favourite_metrics(
     ends = _group_ends(scores[order])
     ordered = favourite[order, None]
     drawn = weights[order]
-    found = _totals(np.where(ordered, drawn, 0.0), ends)
+    hits = _totals(np.where(ordered, drawn, 0.0), ends)
     passed = _totals(np.where(ordered, 0.0, drawn), ends)
-    favourites, others = found[-1], passed[-1]
+    favourites, others = hits[-1], passed[-1]
     rows = np.unique(np.searchsorted(ends, np.flatnonzero(ordered)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        before, after = _around(found, rows)
+        before, after = _around(hits, rows)
         others_before, others_after = _around(passed, rows)
         lost = np.einsum("gr,gr->r", after - before, others_before + others_after) / 2
         metrics: dict[OwnerMetric, Floats] = {"auc": 1 - lost / (favourites * others)}
@@ -78,22 +78,22 @@ def favourite_metrics(
             size = favourites + others
             # Of a kind that is absent the factor is 0 and not infinite: how far down the best k
             # reach is looked up over all draws.
-            found = found * _ratio(size * share, favourites)
+            hits = hits * _ratio(size * share, favourites)
             passed = passed * _ratio(size * (1 - share), others)
-        depth = found + passed
-        before, after = _around(found, rows)
+        depth = hits + passed
+        before, after = _around(hits, rows)
         precision = _ratio(after, depth[rows])
-        metrics["average_precision"] = np.einsum("gr,gr->r", after - before, precision) / found[-1]
+        metrics["average_precision"] = np.einsum("gr,gr->r", after - before, precision) / hits[-1]
         top = slice(0, int(np.searchsorted(depth.min(axis=1), top_k)) + 1)
-        density = _ratio(_steps(found[top]), _steps(depth[top]))
+        density = _ratio(_steps(hits[top]), _steps(depth[top]))
         discounts: dict[OwnerMetric, Floats] = {
             "precision_at_k": np.ones(top_k),
             "ndcg_at_k": 1 / np.log2(np.arange(top_k) + 2),
         }
-        for metric, each in discounts.items():
-            gain = np.einsum("gr,gr->r", density, _steps(_sum_to(depth[top], each)))
-            best = depth[-1] if metric == "precision_at_k" else found[-1]
-            metrics[metric] = gain / _sum_to(best, each)
+        for metric, discount in discounts.items():
+            gain = np.einsum("gr,gr->r", density, _steps(_sum_to(depth[top], discount)))
+            best = depth[-1] if metric == "precision_at_k" else hits[-1]
+            metrics[metric] = gain / _sum_to(best, discount)
     undefined = (favourites == 0) | (others == 0)
     return {name: np.where(undefined, np.nan, value) for name, value in metrics.items()}
 
@@ -124,17 +124,17 @@ def rating_metrics(
     sizes = _steps(totals)
     size = totals[-1]
     ranks = totals - (sizes + size) / 2  # of a tie group, about the mean rank
-    at_level = np.stack([drawn[level == each].sum(axis=0) for each in range(len(levels))])
+    at_level = np.stack([drawn[level == number].sum(axis=0) for number in range(len(levels))])
     level_ranks = np.cumsum(at_level, axis=0) - (at_level + size) / 2
 
     together = np.zeros_like(size)
     concordance = np.zeros_like(size)
     lower = np.zeros_like(drawn)  # the photos of lower levels than the one in turn
-    for each, level_rank in enumerate(level_ranks):
-        mine = level == each
+    for number, level_rank in enumerate(level_ranks):
+        mine = level == number
         counts, rows = drawn[mine], group[mine]
         together += level_rank * np.einsum("pr,pr->r", counts, ranks[rows])
-        if each:
+        if number:
             below = _totals(lower, ends)
             before, after = _around(below, rows)
             concordance += np.einsum("pr,pr->r", counts, before + after - below[-1])

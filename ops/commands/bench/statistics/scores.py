@@ -37,18 +37,20 @@ def scores_of(run: Run) -> Scores:
     strengths of Bradley and Terry's model, without the preference for a place. Where the directory
     holds answers to several prompts, those to the last one count.
     """
-    photos = tuple(each for each in run.photos if each.failure is None)
+    photos = tuple(photo for photo in run.photos if photo.failure is None)
     place = {photo.image_sha256: index for index, photo in enumerate(photos)}
     method = method_of(run)
-    of_method = [each for each in run.answers if each.key.method == method]
+    of_method = [answer for answer in run.answers if answer.key.method == method]
     current = [
-        each for each in of_method if each.key.prompt_sha256 == of_method[-1].key.prompt_sha256
+        answer
+        for answer in of_method
+        if answer.key.prompt_sha256 == of_method[-1].key.prompt_sha256
     ]
     answers = tuple(_answers_of(model, current, place) for model in run.models)
     values = np.full((len(run.models), len(photos)), np.nan)
     asked = np.zeros((len(run.models), len(photos)), bool)
     for row, of_model in enumerate(answers):
-        if any(each.key.method == "pairwise" for each in of_model):
+        if any(answer.key.method == "pairwise" for answer in of_model):
             values[row], asked[row] = _of_pairs(of_model, place)
         else:
             values[row], asked[row] = _of_photos(of_model, place)
@@ -106,8 +108,8 @@ def _of_pairs(
 
 def _pair(key: Key, place: Mapping[str, int]) -> tuple[int, int] | None:
     """Tell which photo was shown first and which second; None: the other is not of this run."""
-    where, _, other = key.order.partition(":")
-    if other not in place:
+    where, _, other_sha256 = key.order.partition(":")
+    if other_sha256 not in place:
         return None
-    pair = place[key.image_sha256], place[other]
+    pair = place[key.image_sha256], place[other_sha256]
     return pair if where == "2" else pair[::-1]

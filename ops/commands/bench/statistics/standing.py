@@ -54,31 +54,33 @@ def stand(evidence: Evidence) -> Standing:
     metric = evidence.metric
     assert metric is not None  # noqa: S101 - for mypy; without one nobody leads.
     leader, *rest = sorted(
-        evidence.models, key=lambda each: (-each.owner[metric].value, seconds(each))
+        evidence.models, key=lambda model: (-model.owner[metric].value, seconds(model))
     )
     same, still_open, behind = [], [], []
-    for each in rest:
-        difference = between(evidence, leader, each)
+    for model in rest:
+        difference = between(evidence, leader, model)
         if difference.equivalent:
-            same.append(each)
+            same.append(model)
         elif difference.decided:
-            behind.append(each)
+            behind.append(model)
         else:
-            still_open.append(each)
+            still_open.append(model)
     return Standing(leader=leader, same=tuple(same), open=tuple(still_open), behind=tuple(behind))
 
 
-def between(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> Difference:
+def between(evidence: Evidence, first: ModelSummary, second: ModelSummary) -> Difference:
     """Find the comparison of two models."""
     return next(
-        each for each in evidence.differences if {each.better, each.worse} == {one.id, other.id}
+        difference
+        for difference in evidence.differences
+        if {difference.better, difference.worse} == {first.id, second.id}
     )
 
 
-def is_better(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> bool:
+def is_better(evidence: Evidence, model: ModelSummary, rival: ModelSummary) -> bool:
     """Tell whether it is decided that one model is better than another."""
-    difference = between(evidence, one, other)
-    return difference.decided and difference.better == one.id
+    difference = between(evidence, model, rival)
+    return difference.decided and difference.better == model.id
 
 
 def known_to_pick(evidence: Evidence, model: ModelSummary) -> bool:
@@ -90,11 +92,11 @@ def known_to_pick(evidence: Evidence, model: ModelSummary) -> bool:
 def unsettled(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
     """Find the models that a model is neither better than nor as good as."""
     return tuple(
-        each
-        for each in evidence.models
-        if each is not model
-        and not between(evidence, model, each).equivalent
-        and not is_better(evidence, model, each)
+        rival
+        for rival in evidence.models
+        if rival is not model
+        and not between(evidence, model, rival).equivalent
+        and not is_better(evidence, model, rival)
     )
 
 
@@ -104,12 +106,12 @@ def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
     A model that is as good as the leader can still be undecided against a third one, which only
     the leader beats. Where each faster one is, the leader remains.
     """
-    found = [
-        each
-        for each in (standing.leader, *standing.same)
-        if known_to_pick(evidence, each) and not unsettled(evidence, each)
+    candidates = [
+        model
+        for model in (standing.leader, *standing.same)
+        if known_to_pick(evidence, model) and not unsettled(evidence, model)
     ]
-    return fastest(found or [standing.leader])
+    return fastest(candidates or [standing.leader])
 
 
 def fastest(models: Sequence[ModelSummary]) -> ModelSummary:

@@ -34,12 +34,12 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
     if standing.open:
         more = max(
             more_photos(
-                between(evidence, standing.leader, each),
+                between(evidence, standing.leader, model),
                 photos=evidence.photos,
                 comparisons=len(evidence.differences),
                 margin=evidence.margin,
             )
-            for each in standing.open
+            for model in standing.open
         )
         sentence = sentences.undecided(evidence, standing, more)
         until = [] if evidence.random_weights else costs.until_then(standing)
@@ -80,12 +80,12 @@ def more_photos(difference: Difference, *, photos: int, comparisons: int, margin
     not decided never has photos enough; for the margin it is the interval's. It is rounded up to
     two digits, and still only a guide: the difference is uncertain.
     """
-    found = abs(difference.difference.value)
+    gap = abs(difference.difference.value)
     error = (difference.difference.high - difference.difference.low) / (2 * _QUANTILE(0.975))
     power = _QUANTILE(_POWER)
     ways = [
         (_QUANTILE(1 - 0.025 / comparisons) + power, -_QUANTILE(difference.p / 2)),
-        (_QUANTILE(0.95) + power, (margin - found) / error if error else inf),
+        (_QUANTILE(0.95) + power, (margin - gap) / error if error else inf),
     ]
     needed = min((photos * (z / shown) ** 2 for z, shown in ways if shown > 0), default=0.0)
     more = max(10, ceil(needed) - photos)

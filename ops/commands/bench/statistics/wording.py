@@ -48,7 +48,7 @@ def name_of(model: ModelSummary) -> str:
 
 def names_of(models: Sequence[ModelSummary], joint: str = "and") -> str:
     """Name several models."""
-    return listed([name_of(each) for each in models], joint)
+    return listed([name_of(model) for model in models], joint)
 
 
 def listed(words: Sequence[str], joint: str = "and") -> str:
