@@ -1,4 +1,4 @@
-"""Run a command and say what it cost: wall time, CPU time and peak memory."""
+"""Run a command and measure its cost: wall time, CPU time and peak memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import psutil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a command took."""
+    """The cost of a command."""
 
     wall_s: float
     cpu_s: float
     peak_mib: float
-    """Of the process and what it starts, together."""
+    """Of the process and its children together."""
     code: int
 
 
@@ -35,9 +35,9 @@ def measured(
 
     Args:
         command: Its words.
-        env: Variables beside this process's own.
-        synced: Whether the time ends when all that was written is on the disk.
-        kill_when: When to send SIGKILL; left out: never.
+        env: Variables in addition to this process's.
+        synced: Whether the time ends when everything is on disk (default: yes).
+        kill_when: When to send SIGKILL (default: never).
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -66,9 +66,9 @@ def measured(
 
 
 def _tree_kib(pid: int) -> int:
-    """Add up what a process and its children took at most so far.
+    """Add up the peak memory of a process and its children so far, in KiB.
 
-    Not ru_maxrss: that of a child starts with what its parent had.
+    Not ru_maxrss, because a child's starts at its parent's value.
     """
     with contextlib.suppress(psutil.Error):
         family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]

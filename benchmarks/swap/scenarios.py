@@ -1,4 +1,4 @@
-"""Swaps when something is in the way: a late start, busy clients, a client that left."""
+"""Swaps that something delays: a late start, busy clients, a client that left."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import available
 
 Step = Callable[[str], None]
-"""Takes what was just done, for a progress bar."""
+"""Reports a finished step to a progress bar."""
 _Arm = TypeVar("_Arm", bound=Arm)
 _CLIENTS = 4
 _HEAD_START_S = 0.5
-"""What the clients have for themselves before the other model is asked for."""
+"""Seconds during which only the clients ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +32,17 @@ class Busy:
     """One swap away from a model that clients ask in a closed loop."""
 
     came_s: float | None
-    """Until the other model's first token; None: not within the limit."""
+    """Seconds to the other model's first token; None: not within the limit."""
     answered: int
-    """Requests of the clients from their start until then."""
+    """The clients' requests until then."""
     failed: int
-    """Those that ended with an error."""
+    """The requests that failed."""
 
 
 def interleaved(arms: Sequence[Arm], count: int, step: Step) -> dict[str, list[Swap]]:
-    """Swap so many times in each arm, in turn, so that noise hits all alike.
+    """Swap `count` times in each arm, in turn, so that noise hits all alike.
 
-    The very first load of an arm is not counted: nothing was there to be ended.
+    The first load of an arm is not counted, because it has no old process to stop.
     """
     swaps: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
     for arm in arms:
@@ -89,7 +89,7 @@ def busy(
 ) -> dict[str, list[Busy]]:
     """Swap while four clients ask the loaded model in a closed loop.
 
-    An arm in which the other model did not answer once is not tried again.
+    An arm in which the other model did not answer once is not retried.
     """
     swaps: dict[str, list[Busy]] = {arm.name: [] for arm in arms}
     for _ in range(count):
@@ -130,6 +130,6 @@ def after_disconnect(arms: Sequence[FrontEndArm], count: int, step: Step) -> dic
 
 
 def _turned(arms: Sequence[_Arm], index: int) -> list[_Arm]:
-    """Begin with another arm each time."""
+    """Return the arms, starting with another one each time."""
     first = index % len(arms)
     return [*arms[first:], *arms[:first]]

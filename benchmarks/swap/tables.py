@@ -1,4 +1,4 @@
-"""What was measured, as tables on a terminal and as plain data."""
+"""The measurements as tables on a terminal and as plain data."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ TOTAL = "request to first token"
 
 
 def p50(values: Iterable[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(values)
 
 
 def p95(values: Iterable[float]) -> float:
-    """The smallest value that 95 % of them do not exceed: with 20, the second largest."""
+    """Return the smallest value that 95 % of them do not exceed: of 20, the second largest."""
     ranked = sorted(values)
     return ranked[math.ceil(0.95 * len(ranked)) - 1]
 
 
 def totals(swaps: Iterable[Swap]) -> list[float]:
-    """From the request to the first token, in seconds."""
+    """Return the times from request to first token, in seconds."""
     return [swap.total_s for swap in swaps]
 
 
 def part(swaps: Iterable[Swap], name: str) -> list[float]:
-    """What one part took, in seconds."""
+    """Return the times of one part, in seconds."""
     return [swap.parts_s[name] for swap in swaps]
 
 
 def ratios(swaps_by_arm: Mapping[str, Sequence[Swap]]) -> dict[str, float]:
-    """Each front end's median total against the limit's, of the same run."""
+    """Return each front end's median total relative to the limit's."""
     limit_s = p50(totals(swaps_by_arm[LIMIT]))
     return {
         name: p50(totals(swaps)) / limit_s for name, swaps in swaps_by_arm.items() if name != LIMIT
@@ -47,7 +47,7 @@ def ratios(swaps_by_arm: Mapping[str, Sequence[Swap]]) -> dict[str, float]:
 
 
 def parts_table(title: str, swaps_by_arm: Mapping[str, Sequence[Swap]]) -> Table:
-    """A row a part, a column an arm: p50 and p95 in milliseconds."""
+    """Return one row per part, one column per arm: p50 and p95 in milliseconds."""
     table = Table(title=title, title_justify="left")
     table.add_column("until, ms")
     for name, swaps in swaps_by_arm.items():
@@ -64,7 +64,7 @@ def parts_table(title: str, swaps_by_arm: Mapping[str, Sequence[Swap]]) -> Table
 
 
 def late_table(by_delay: Mapping[float, Mapping[str, Sequence[Swap]]]) -> Table:
-    """A row a delay, a column an arm: the median total, all of it in seconds."""
+    """Return one row per delay, one column per arm: the median total in seconds."""
     names = list(next(iter(by_delay.values())))
     table = Table(
         title="llama-server starts late: request to first token, s", title_justify="left"
@@ -86,7 +86,7 @@ def late_table(by_delay: Mapping[float, Mapping[str, Sequence[Swap]]]) -> Table:
 
 
 def busy_table(swaps_by_arm: Mapping[str, Sequence[Busy]], limit_s: float) -> Table:
-    """A row a front end: when the other model's first token came."""
+    """Return one row per front end: the time to the other model's first token."""
     table = Table(title="4 clients ask the loaded model in a closed loop", title_justify="left")
     table.add_column("front end")
     table.add_column("other model's first token, s", justify="right")
@@ -107,11 +107,11 @@ def busy_table(swaps_by_arm: Mapping[str, Sequence[Busy]], limit_s: float) -> Ta
 
 
 def unload_table(by_front_end: Mapping[FrontEndName, Unloads]) -> Table:
-    """A row a front end: until the process is gone, with our setting and without."""
+    """Return one row per front end: seconds until the process is gone, with and without."""
     table = Table(title="Unload in the middle of a stream: until gone, s", title_justify="left")
     table.add_column("front end")
     table.add_column("setting")
-    for what in ("with it, each", "without, each", "without / with, p50", "worst"):
+    for what in ("with it", "without", "without / with, p50", "worst"):
         table.add_column(what, justify="right")
     for name, times in by_front_end.items():
         medians = p50(times.plain_s) / p50(times.ours_s)
@@ -128,7 +128,7 @@ def unload_table(by_front_end: Mapping[FrontEndName, Unloads]) -> Table:
 
 
 def summary(swaps_by_arm: Mapping[str, Sequence[Swap]]) -> dict[str, object]:
-    """The same figures as `parts_table`, in seconds, with every single one."""
+    """Return the figures of `parts_table` in seconds, with every single value."""
     return {
         name: {
             TOTAL: _figures(totals(swaps)),

@@ -1,8 +1,8 @@
-"""How long a model takes to go when it is unloaded in the middle of a stream.
+"""Time the unload of a model in the middle of a stream.
 
-llama-server hangs at its first SIGTERM while a request is in flight. What this repository renders
-against that, `cmdStop` for llama-swap and `stop-timeout` for the router, is compared with the same
-configuration without it.
+llama-server hangs at its first SIGTERM while a request is in flight. This repository renders
+`cmdStop` for llama-swap and `stop-timeout` for the router against that; each is compared with the
+same configuration without the setting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ops.endpoint.api_key import authorization
 from ops.machine.processes import Processes
 
 SETTINGS: Mapping[FrontEndName, str] = {"llama-swap": "cmdStop", "llama-server": "stop-timeout"}
-"""What is left out of the configuration of each."""
+"""Front end -> the setting that is removed from its configuration."""
 _CONFIG_FLAGS = ("-config", "--models-preset")
 _LIMIT_S = 40
 
@@ -102,7 +102,7 @@ def _without(
     )  # fmt: skip
     text, count = re.subn(rf"(?m)^\s*{setting}\s*[:=].*\n", "", config.read_text())
     if not count:
-        raise RuntimeError(f"{config} has no line of {setting} to leave out")
+        raise RuntimeError(f"{config} has no line of {setting} to remove")
     config.write_text(text)
     processes = Processes(folder / "without")
     try:

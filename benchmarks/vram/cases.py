@@ -1,4 +1,4 @@
-"""The shapes of the models that are compared, and with which settings."""
+"""The compared models: their shapes and settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Case:
 
     @property
     def settings(self) -> str:
-        """How it differs from the others of its name."""
+        """The settings that distinguish it from others of its name."""
         model = self.model
         parts = [f"{model.context} ctx", model.kv_cache_type_k, f"np {model.parallel_slots}"]
         if self.tower is not None:
@@ -60,7 +60,7 @@ class Case:
 
 
 def cases() -> tuple[Case, ...]:
-    """List what is compared."""
+    """List the cases."""
     listed = [
         _text(name, context=context, kv=kv)
         for name in ("qwen3-8b", "qwen3-4b")

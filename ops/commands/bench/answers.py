@@ -1,4 +1,4 @@
-"""A run's directory: what was asked, and every answer, so that nothing is asked twice."""
+"""The run's directory: every question and answer, so that no question is repeated."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _Kind = TypeVar("_Kind", Photo, Key, ModelRun)
 
 
 class Journal:
-    """The one writer of a run."""
+    """The only writer of a run."""
 
     def __init__(self, run_dir: Path, *, retry_failed: bool = False) -> None:
         """Open the run for appending.
 
         Args:
             run_dir: The run's directory.
-            retry_failed: Whether what failed by no photo's fault counts as not asked.
+            retry_failed: Whether failures that were not caused by the photo count as not asked.
 
         Raises:
             OpsError: when another command writes to it.
@@ -39,13 +39,13 @@ class Journal:
             self._journal = stack.enter_context(Appender(run_dir / _JOURNAL))
             self._stack = stack.pop_all()
         self.earlier = tuple(read_answers(run_dir))
-        """Of all sessions before this one."""
+        """The answers of all earlier sessions."""
         self.answered = {
             answer.key
             for answer in self.earlier
             if not retry_failed or answer.failure not in NOT_THE_PHOTO
         }
-        """What need not be asked any more."""
+        """Questions that need no answer any more."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,29 +54,29 @@ class Journal:
         self._stack.close()
 
     def answer(self, answer: Answer) -> None:
-        """Keep one answer; it is on the disk when this returns."""
+        """Append one answer; it is on disk when this returns."""
         self._answers.append(asdict(answer))
         self.answered.add(answer.key)
 
     def note(self, what: str, **facts: Any) -> None:
-        """Keep what is no answer: a session, a load."""
+        """Append a note: a session, a load, or another event."""
         self._journal.append({"what": what, **facts})
 
 
 def create(run_dir: Path, header: Mapping[str, Any]) -> None:
-    """Make a run's directory.
+    """Create a run's directory.
 
     Args:
         run_dir: New, or empty.
         header: `id`, `started_at`, `source`, `random_weights`, `settings`.
 
     Raises:
-        OpsError: when there is something else already, another command was faster, or it cannot
-            be written.
+        OpsError: when it contains something else, another command was faster, or it is not
+            writable.
     """
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What a kill left of an earlier try is nobody's.
+        # A temporary file of an earlier, killed attempt belongs to nobody.
         others = [
             path.name
             for path in run_dir.iterdir()
@@ -98,7 +98,7 @@ def create(run_dir: Path, header: Mapping[str, Any]) -> None:
 
 
 def header_of(run_dir: Path) -> dict[str, Any] | None:
-    """Read what a run began with; None: it is no run.
+    """Read what a run was started with; None: it is not a run.
 
     Raises:
         OpsError: when its run.json cannot be read.
@@ -124,10 +124,10 @@ def read_album(run_dir: Path) -> dict[str, Any]:
 
 
 def read_answers(run_dir: Path) -> list[Answer]:
-    """Read every answer that the disk has.
+    """Read every answer on disk.
 
     Raises:
-        OpsError: when a line but the last is none.
+        OpsError: when a line before the last is not an answer.
     """
     path = run_dir / "answers.jsonl"
     answers = []
@@ -140,18 +140,18 @@ def read_answers(run_dir: Path) -> list[Answer]:
 
 
 def read_journal(run_dir: Path, what: str) -> list[dict[str, Any]]:
-    """Read the notes of one kind, in their order."""
+    """Read the notes of one kind, in order."""
     return [line for line in read_lines(run_dir / _JOURNAL) if line.get("what") == what]
 
 
 def load(run_dir: Path) -> Run:
-    """Read a run back, as its last session sees it.
+    """Read a run as its last session sees it.
 
-    Answers to another rubric, or of other files of a model, stay in the directory and are left
-    out here.
+    Answers to another rubric, or by other files of a model, stay in the directory and are
+    skipped here.
 
     Raises:
-        OpsError: when it is no run, or holds what is none of its own.
+        OpsError: when it is not a run, or contains invalid lines.
     """
     header = header_of(run_dir)
     sessions = read_journal(run_dir, "session") if header else []
@@ -171,7 +171,7 @@ def load(run_dir: Path) -> Run:
             and prompts.get(answer.key.method) == answer.key.prompt_sha256
         )
         if is_current:
-            # One that was asked again counts where it was asked last.
+            # A repeated question counts where it was asked last.
             unique.pop(answer.key, None)
             unique[answer.key] = answer
     return Run(
@@ -201,7 +201,7 @@ def load(run_dir: Path) -> Run:
 
 
 def _commands(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """List the commands that asked for something new; not those that went on."""
+    """List the commands that asked something new, without those that resumed."""
     commands: dict[str, str] = {}
     for session in sessions:
         models = [model["id"] for model in session["models"]]
@@ -211,7 +211,7 @@ def _commands(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _method(sessions: Sequence[Mapping[str, Any]], answered: Iterable[Key]) -> Method | None:
-    """Find the method that was asked for last and has answers; None: there are none."""
+    """Find the last method that has answers; None: there are no answers."""
     methods = {key.method for key in answered}
     return next(
         (session["method"] for session in reversed(sessions) if session["method"] in methods), None
@@ -219,12 +219,12 @@ def _method(sessions: Sequence[Mapping[str, Any]], answered: Iterable[Key]) -> M
 
 
 def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
-    """Tell a model's first cold load, and how often another client caused a further one.
+    """Add a model's first cold load, and how often another client caused a further load.
 
     Args:
-        model: As the registry and the lock have it.
-        loads: A run's notes of kind `load`. Those that the run itself chose, in a later session or
-            after the forecast, count once.
+        model: As declared in registry and lock.
+        loads: A run's notes of kind `load`. Loads by the run itself, in a later session or after
+            the forecast, count once.
     """
     cold = [
         load_note
@@ -241,7 +241,7 @@ def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object, empty for any other document; None: there is no file."""
+    """Read a JSON object; another document reads as empty. None: there is no file."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

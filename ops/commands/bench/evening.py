@@ -1,4 +1,4 @@
-"""An evening with the benchmark: photos first, then the endpoint, the answers, and the report."""
+"""A whole `bench run`: photos, endpoint, answers, report."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from ops.report.durations import span
 
 _LIST_TIMEOUT_S = 10
 _WINDOW_RESERVE_S = 30
-"""Of a window, for the report; no answer is begun in it."""
+"""Seconds of a window kept for the report; no answer starts in them."""
 
 
 def go(evening: Evening) -> None:
     """Ask what is missing and write the report.
 
     Raises:
-        OpsError: for what the operator can act on; what was answered is kept.
+        OpsError: for errors that the operator can fix; the answers are kept.
     """
     if evening.url is not None:
         evening = replace(evening, url=base_url(evening.url))
@@ -81,7 +81,7 @@ def _ask_and_report(
     if ended.out_of_time or ended.units < len(plan.units):
         shown.say(f"some questions are left; resume with {again}")
         return
-    # Only now: a run without a report is no finished one.
+    # Only now: a run without a report is not finished.
     journal.note("finished", at=time.time())
     _say_how_to_decide(evening, run_dir, summary.verdict.more_photos, shown)
 
@@ -95,9 +95,9 @@ def _plan(
     prompt: Prompt,
     shown: Shown,
 ) -> Plan:
-    """Prepare all that needs no GPU."""
+    """Prepare everything that needs no GPU."""
     settings = evening.settings
-    # What is here needs no folder, and no Immich that answers.
+    # Collected photos need neither the folder nor Immich.
     photos = collected(run_dir, sample=settings.sample)
     if photos is None:
         with settings.source.opened(leave_out=run_dir) as source:
@@ -149,9 +149,9 @@ def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: S
 
 
 def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown: Shown) -> None:
-    """Say how a run that decided nothing is asked about more photos, where there are more."""
+    """Tell an undecided run how to ask about more photos, if the album has more."""
     if evening.settings.method == "pairwise":
-        # Its shortlist is what it asks about, however many photos there are.
+        # It asks about its shortlist only, whatever the number of photos.
         return
     album = read_album(run_dir)
     sample, there = album.get("sample"), album.get("album_photos", 0)
@@ -161,7 +161,7 @@ def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown:
 
 
 def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
-    """Refuse an endpoint that is not there, or does not offer a model, before anything loads."""
+    """Refuse an endpoint that is unreachable or lacks a model, before anything loads."""
     try:
         listed = at(endpoint.get("/v1/models", timeout_s=_LIST_TIMEOUT_S).document(), "data")
     except CheckError as error:
@@ -174,11 +174,11 @@ def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
 
 
 def _in_window(evening: Evening, run_dir: Path) -> None:
-    """Ask inside a GPU window, by this command once more, where the endpoint is then."""
+    """Run this command again inside a GPU window, where the endpoint is then."""
     window_s = evening.window_s or 0
     within_s = max(1, window_s - _WINDOW_RESERVE_S)
     outputs = evening.outputs
-    # The rest is in the run already.
+    # The run has recorded the other options.
     arguments = ["bench", "run", "--run", str(run_dir), "--within", f"{within_s}s"]
     arguments += ["--in-window", f"{window_s}s", "--timeout-s", str(evening.timeout_s)]
     for model in evening.settings.models:
@@ -201,8 +201,8 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
     """Run a command of `python -m ops` inside a GPU window, and return its exit code.
 
     Args:
-        window_s: How long the window is open.
-        arguments: What follows `python -m ops`; it finds the endpoint in LLAMA_SWAP_URL.
+        window_s: Length of the window in seconds.
+        arguments: The words after `python -m ops`; LLAMA_SWAP_URL names the endpoint.
     """
     ops = [sys.executable, "-m", "ops"]
     command = [*ops, "window", "--for", f"{window_s}s", "--", *ops, *arguments]
@@ -210,8 +210,8 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
     try:
         return process.wait()
     except BaseException as ended:
-        # Ctrl-C has reached the window too. It gives the card back before it ends, and only then
-        # may this command end.
+        # Ctrl-C has reached the window too. It restores the tenants before it ends; only then
+        # may this command end, too.
         if not isinstance(ended, KeyboardInterrupt):
             process.terminate()
         process.wait()
@@ -219,7 +219,7 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
 
 
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
-    """Find the models that are asked, with their files; all that see where none is named."""
+    """Find the models to ask, with their files (default: all vision models)."""
     lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
     seeing = {
         locked.model.id: locked for locked in load(lock).locked if locked.projector is not None
@@ -228,7 +228,7 @@ def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
 
 
 def _rubric(evening: Evening, run_dir: Path) -> Rubric:
-    """The one that is typed, else the one that the run has asked by, else the repository's."""
+    """Read the rubric that was typed, else the run's last one, else the repository's."""
     if evening.rubric is not None:
         return read_rubric(evening.rubric)
     sessions = read_journal(run_dir, "session")
@@ -238,7 +238,7 @@ def _rubric(evening: Evening, run_dir: Path) -> Rubric:
 
 
 def _again(evening: Evening, run_dir: Path, *more: str) -> str:
-    """Write the command that goes on: the run keeps all but what concerns this evening."""
+    """Return the command that resumes the run; the run has recorded its other options."""
     words = ["python", "-m", "ops", "bench", "--run", str(run_dir)]
     window_s = evening.window_s or evening.in_window_s
     if window_s is not None:

@@ -1,4 +1,4 @@
-"""One session on a run: a new directory or one to go on with, its photos, and what is asked."""
+"""One session of a run: start or resume it, and list what to ask."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ RUNS = ROOT / "bench-runs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What makes a run this run: the same command goes on with one that is not finished."""
+    """The options that identify a run: the same command resumes an unfinished one."""
 
     source: PhotosFrom
     models: tuple[str, ...] = ()
-    """Empty: all that see."""
+    """Default: all vision models."""
     method: Method = "score"
     sample: int | None = None
-    """None: all photos."""
+    """Default: all photos."""
     seed: int = 1
     random_weights: bool = False
     lock: str | None = None
-    """None: the repository's models.lock.json."""
+    """Default: the repository's models.lock.json."""
     anchors: int = 3
-    """How many photos every one is compared with, by the method anchored."""
+    """Number of photos with which each photo is compared, by the method anchored."""
     shortlist: int = 20
-    """How many photos are compared pair by pair, by the method pairwise."""
+    """Number of photos that are compared pair by pair, by the method pairwise."""
     pairs_per_photo: int = 5
-    """On average."""
+    """The average."""
 
     def as_document(self) -> dict[str, Any]:
-        """Write it as plain data."""
+        """Return the settings as plain data."""
         return asdict(self) | {
             "source": self.source.as_document(),
             "models": list(self.models),
@@ -63,17 +63,17 @@ class Settings:
 
 
 def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> Path:
-    """Find the run to go on with, or make a new one.
+    """Find the run to resume, or create one.
 
     Args:
-        settings: What is typed.
-        run_dir: Where; left out: the last run of the same command that is not finished, else a
-            new one under bench-runs/.
-        anew: Whether an unfinished one is left alone.
+        settings: The typed options.
+        run_dir: Its directory (default: the last run of the same command if it is unfinished,
+            else a new one under bench-runs/).
+        anew: Whether to ignore an unfinished run.
         say: Takes a line for the operator.
 
     Raises:
-        OpsError: when the directory is of something else, or would be among the photos.
+        OpsError: when the directory contains something else, or is inside the photo folder.
     """
     if run_dir is None and not anew:
         unfinished = _unfinished(settings)
@@ -110,7 +110,7 @@ def _unused(name: str) -> Path:
 def _unfinished(settings: Settings) -> Path | None:
     wanted = settings.as_document()
     for path in sorted(RUNS.glob("*/run.json"), reverse=True):
-        # One that cannot be read is none of ours.
+        # A directory that cannot be read is not one of ours.
         with suppress(OpsError):
             header = header_of(path.parent)
             if header is not None and header["settings"] == wanted:
@@ -124,7 +124,7 @@ def _is_finished(run_dir: Path) -> bool:
 
 
 def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, ...]:
-    """Describe the models, with what the run knows of their loads already."""
+    """Describe the models, with what the run knows about their loads."""
     loads = read_journal(run_dir, "load")
     return tuple(
         with_loads(
@@ -144,10 +144,11 @@ def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, .
 
 
 def judge_again(run_dir: Path, *, say: Say) -> None:
-    """Read the owner's judgement of a run's photos again, from where they were drawn.
+    """Read the owner's judgement of a run's photos again, from their source.
 
     Raises:
-        OpsError: when it is no run, another command writes to it, or its photos are not reached.
+        OpsError: when it is not a run, another command writes to it, or the source is not
+            reachable.
     """
     header = header_of(run_dir)
     if header is None:
@@ -173,7 +174,7 @@ def note_session(
     command: Sequence[str],
     say: Say,
 ) -> None:
-    """Keep what this session asks, and say what it cannot share with the earlier ones."""
+    """Record what this session asks, and report what it cannot share with earlier ones."""
     sessions = read_journal(run_dir, "session")
     if thumbnails is None:
         thumbnails = sessions[-1]["thumbnails"] if sessions else True
@@ -216,15 +217,15 @@ def units_of(
     journal: Journal,
     settings: Settings,
 ) -> tuple[Unit, ...]:
-    """List what every model is asked, in order.
+    """List the questions for every model, in order.
 
     Args:
         prompt: Of the method.
         photos: Of the run.
         run_dir: The run's directory.
-        journal: Keeps the shortlist, so that a later session compares the same photos.
-        settings: How many anchors and pairs; the shortlist is the best by the scores that the run
-            has, else the first.
+        journal: Records the shortlist, so that a later session compares the same photos.
+        settings: The number of anchors and pairs. The shortlist are the best photos by the run's
+            scores, else the first ones.
 
     Raises:
         OpsError: when there are too few photos.

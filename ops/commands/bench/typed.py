@@ -1,4 +1,4 @@
-"""What is typed for an evening, and what a run that is there keeps of an earlier one."""
+"""The options of a command, merged with those that an existing run has recorded."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from ops.errors import OpsError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evening:
-    """What is typed."""
+    """The options of one command."""
 
     settings: Settings
     given: frozenset[str]
-    """Names of settings that are typed; of others a run that is gone on with keeps its own."""
+    """Names of the settings that were typed; a resumed run keeps its own for the others."""
     run_dir: Path | None
     anew: bool
     retry_failed: bool
-    """Whether what failed, and not by the photo's fault, is asked once more."""
+    """Whether to retry failures that were not caused by the photo."""
     rubric: Path | None
     url: str | None
     engine_build: str | None
-    """Of the llama.cpp that serves; None: it is not known."""
+    """The llama.cpp build that serves; None: not known."""
     window_s: int | None
     in_window_s: int | None
-    """Of the window in which this command was begun by itself; None: in none."""
+    """Length of the window in which this command runs inside itself; None: no window."""
     within_s: int | None
     timeout_s: float
     outputs: Wanted
 
 
 def as_begun(evening: Evening) -> Evening:
-    """Take from a run what is not typed again; where there is none, nothing.
+    """Complete the options from the run that is resumed; without one, return them unchanged.
 
     Raises:
-        OpsError: when there is no run and no photos are named, or something is typed that a run
-            cannot change any more.
+        OpsError: when there is neither a run nor photos, or an option differs that a run cannot
+            change.
     """
     run_dir = evening.run_dir
     header = None if run_dir is None else header_of(run_dir)
@@ -94,10 +94,10 @@ def _with_kept(evening: Evening, kept: Mapping[str, Any]) -> Settings:
 
 
 def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
-    """Refuse other photos, or another judgement of them, than a run was begun with.
+    """Refuse other photos, or another judgement, than the run was started with.
 
     Raises:
-        OpsError: when it is not the same.
+        OpsError: when they differ.
     """
     typed, begun = source.as_document(), header["settings"]["source"]
     if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):

@@ -1,4 +1,4 @@
-"""Photos that count as one draw: taken within seconds of each other, or nearly the same."""
+"""Bursts: photos taken within seconds of each other, or nearly the same, count as one draw."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ops.commands.bench.results import Photo
 
 _WITHIN_S = 10.0
 _ALIKE_BITS = 6
-"""Of 64; two photos of different things differ in about 32."""
+"""Of 64 bits; photos of different things differ in about 32."""
 _CLOCKLESS = 30
-"""So many photos of one second come from a scanner or an export, not from one moment."""
+"""More photos of the same second come from a scanner or an export, not from one moment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """A photo, and what it looks like."""
+    """A photo and its look."""
 
     photo: Photo
     look: int | None
-    """Its 64 bits of `prepare`; None: it could not be prepared."""
+    """The 64 bits of `Prepared.look`; None: the photo could not be prepared."""
 
 
 def number_bursts(shots: Sequence[Shot]) -> tuple[Photo, ...]:
-    """Give photos of one burst one number, in the order in which the bursts appear."""
+    """Number the bursts in order of appearance, and give each photo its burst's number."""
     leads = list(range(len(shots)))
 
     def lead(index: int) -> int:

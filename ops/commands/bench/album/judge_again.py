@@ -1,4 +1,4 @@
-"""The owner has marked or rated more photos since: what a run knows of it is read again."""
+"""Read the owner's judgement again, after favourites or ratings have changed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ops.report.terminal import Say
 
 
 def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
-    """Read favourites and ratings of a run's photos again; the photos stay what they are.
+    """Read favourites and ratings of a run's photos again; the photos stay the same.
 
-    One that is not in the source any more keeps what is known of it.
+    A photo that is no longer in the source keeps its judgement.
 
     Raises:
         OpsError: when the run has no photos yet, or they cannot be written.
@@ -33,7 +33,7 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
         candidate.original: candidate for candidate in without_duplicates(candidates)[0]
     }
     judged = {candidate.id: by_original[candidate.original] for candidate in candidates}
-    # Photos of equal sent bytes are one in the run, with the judgement of all of them.
+    # Photos whose sent bytes are equal are one photo of the run, with the judgement of all.
     alike: dict[str, list[str]] = defaultdict(list)
     for name, entry in read_prepared(run_dir).items():
         alike[entry["image_sha256"]].append(name)

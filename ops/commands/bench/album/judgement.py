@@ -14,7 +14,7 @@ from ops.commands.bench.results import Photo
 from ops.errors import OpsError, one_line
 
 JUDGEMENT_FILE = "favourites.csv"
-"""Its name beside the photos."""
+"""The CSV's name."""
 
 _COLUMNS = ("name", "favourite", "rating")
 _YES = ("1", "true", "yes", "y", "x")
@@ -24,14 +24,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the owner says about one photo."""
+    """The owner's judgement of one photo."""
 
     favourite: bool | None = None
     rating: int | None = None
 
 
 def joined(equal: Sequence[Judgement | Candidate | Photo]) -> Judgement:
-    """Join what is known of equal photos: a favourite once is one, the first rating counts."""
+    """Merge the judgements of equal photos: any favourite wins, then the first rating."""
     favourites = [photo.favourite for photo in equal if photo.favourite is not None]
     return Judgement(
         favourite=any(favourites) if favourites else None,
@@ -43,17 +43,17 @@ def read_judgement(path: Path, names: Iterable[str]) -> Mapping[str, Judgement]:
     """Read the owner's favourites and ratings.
 
     Args:
-        path: The CSV: columns `name` and `favourite` or `rating`, or `name` alone for a list of
-            favourites; separated by commas, semicolons or tabs.
+        path: The CSV, with the columns `name` and `favourite` or `rating`, or `name` alone for a
+            list of favourites, separated by commas, semicolons or tabs.
         names: The photos' paths in the folder. A row names a photo by its path, or by its file
-            name where that is unique.
+            name if that is unique.
 
     Returns:
-        One judgement a photo. Where favourites are listed, a photo without a row is none.
+        One judgement per photo. If the CSV has favourites, a photo without a row is not one.
 
     Raises:
-        OpsError: for a file that cannot be read, and for a row that is not understood, which
-            would otherwise silently be no judgement.
+        OpsError: for an unreadable file, and for an invalid row, which would otherwise be
+            ignored silently.
     """
     rows = _rows(path)
     by_name = {name: name for name in names}
@@ -99,7 +99,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     try:
-        # As universal newlines: a name in quotes may hold a line end.
+        # As with universal newlines: a quoted name may contain a line end.
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise OpsError(f"{path} is not a CSV file ({error})") from error

@@ -1,4 +1,4 @@
-"""Is each label one token of a model? Asked while the model is loaded, so it loads nothing."""
+"""Check that each label is one token of a model; it is asked while loaded, so nothing loads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 30
 
 
 class LabelError(OpsError):
-    """A label of the rubric is not one token of a model."""
+    """A label of the rubric that is not one token of a model."""
 
 
 def label_tokens(
@@ -26,13 +26,13 @@ def label_tokens(
 
     Args:
         endpoint: The endpoint.
-        model: The registry's id; loaded.
+        model: The id of a loaded model.
         labels: The labels.
-        answer: What the model answered to its warm-up: where its tokenizer cannot be asked, the
-            tokens that are shown there have to do.
+        answer: The model's answer to its warm-up, whose shown tokens are checked if the
+            tokenizer cannot be asked.
 
     Returns:
-        Label -> token id; empty: they are known by their text alone.
+        Label -> token id; empty: labels match by text.
 
     Raises:
         LabelError: when a label is not one token.

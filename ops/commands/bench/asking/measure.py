@@ -1,4 +1,4 @@
-"""The run itself: model by model, each question once, each answer on the disk before the next."""
+"""Ask every model its questions, and keep each answer on disk before the next question."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ops.errors import OpsError, one_line
 _BLOCK = 20
 """Questions between two looks at what is loaded."""
 _GIVE_UP_AFTER = 10
-"""Failures in a row that no photo can be blamed for."""
+"""Consecutive failures, none of them because of a photo."""
 _PROBE_TIMEOUT_S = 10
 
 
@@ -37,7 +37,7 @@ class _ModelLeftError(Exception):
 
 
 class Measurement:
-    """One session's questions to all models."""
+    """The questions of one session to all models."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Measurement:
         """Ask what is missing.
 
         Raises:
-            LabelError: when a label is not one token of a model, before anything is answered;
-                later such a model is left, like one that does not load.
-            OpsError: when the endpoint is gone.
+            LabelError: when a label is not one token of a model, before the first answer; later
+                such a model is skipped, like one that does not load.
+            OpsError: when the endpoint no longer answers.
         """
         out_of_time = False
         try:
@@ -93,7 +93,7 @@ class Measurement:
         )
 
     def _loaded_first(self) -> list[AskedModel]:
-        """A load less: what is loaded goes on."""
+        """Start with the loaded model: this saves a load."""
         loaded = residents.find(self._endpoint, timeout_s=_PROBE_TIMEOUT_S).loaded
         return sorted(self._models, key=lambda model: model.run.id not in loaded)
 
@@ -111,14 +111,14 @@ class Measurement:
         return question.key(self._prompt.method, self._prompt_sha256, model.run.sha256)
 
     def _done(self, model: AskedModel) -> int:
-        """How many units from the beginning are answered."""
+        """Count the answered units from the start of the schedule."""
         units = self._plan.units
         while model.done < len(units) and not self._missing(model, units[model.done]):
             model.done += 1
         return model.done
 
     def _ask_model(self, model: AskedModel, most: int | None) -> None:
-        """Ask one model what is missing of the first `most` units; None: of all that fit."""
+        """Ask one model what is missing of the first `most` units (default: of all that fit)."""
         if model.run.id in self._skipped:
             return
         units = self._allowance.units
@@ -161,7 +161,7 @@ class Measurement:
     def _prepared(
         self, model: AskedModel, todo: Sequence[tuple[int, Question]]
     ) -> Generator[tuple[int, Question, bytes], None, None]:
-        """One request is with the server, the next one is ready to go."""
+        """Prepare the next request while the server answers the current one."""
         with ThreadPoolExecutor(1) as pool:
             waiting: Future[bytes] = pool.submit(self._body, model, todo[0][1])
             for place, (unit, question) in enumerate(todo):
@@ -215,10 +215,10 @@ class Measurement:
         self._count_failures(model, reading)
 
     def _exchange(self, body: bytes) -> Exchange:
-        """Ask, in the time that is left.
+        """Ask within the remaining time.
 
         Raises:
-            TimeUpError: when that was too little for an answer, which is no failure of a photo.
+            TimeUpError: when time ran out, which does not count as a failure of the photo.
         """
         exchange = self._asker.ask(body, within_s=self._allowance.left_s)
         if exchange.failure in ("timeout", "connection") and self._allowance.left_s <= 0:
@@ -242,7 +242,7 @@ class Measurement:
             )
 
     def _warm_up(self, model: AskedModel) -> None:
-        """Load the model apart from the photos."""
+        """Load the model before the first photo."""
         was_loaded = model.watch.is_loaded()
         if was_loaded and model.token_ids is not None:
             return
@@ -251,7 +251,7 @@ class Measurement:
                 model.run.id, self._prompt, endpoint=self._endpoint, ask=self._exchange
             )
         except LabelError as error:
-            # Before anything is answered the rubric is best changed; later that costs the answers.
+            # Before the first answer a new rubric is best; later it would cost the answers.
             if not any(key.prompt_sha256 == self._prompt_sha256 for key in self._journal.answered):
                 raise
             raise _ModelLeftError(str(error)) from error

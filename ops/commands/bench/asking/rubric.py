@@ -1,4 +1,4 @@
-"""The rubric: what the models are asked, in a file that the owner edits."""
+"""The rubric: the questions, in a file that the owner edits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CRITERION = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MOST_LABELS = 10
 _MOST_CRITERIA = 12
 _LONGEST = 8000
-"""Characters of one text: above it, no context would have room for the picture."""
+"""Characters of one text: a longer one would leave no room for the picture in the context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,13 @@ class Label:
 
     label: str
     value: float
-    """What it counts in an expected score."""
+    """Its value in an expected score."""
     meaning: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rubric:
-    """What the models are asked."""
+    """The questions."""
 
     system: str
     question: str
@@ -45,11 +45,11 @@ class Rubric:
     labels: tuple[Label, ...]
     """From worst to best."""
     criteria: Mapping[str, str]
-    """Name -> what it means; empty: there is no compact rubric."""
+    """Name -> its meaning; empty: the method `rubric` is not available."""
 
     @property
     def sha256(self) -> str:
-        """Of all of it, however the file is laid out."""
+        """Hash of the content, independent of the file's layout."""
         return hashlib.sha256(json.dumps(as_document(self)).encode()).hexdigest()
 
 
@@ -57,7 +57,7 @@ def read_rubric(path: Path = DEFAULT_RUBRIC) -> Rubric:
     """Read and check a rubric (default: the repository's own).
 
     Raises:
-        OpsError: when it cannot be read, or a field is outside what it allows.
+        OpsError: when it is not readable, or a field is invalid.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -69,10 +69,10 @@ def read_rubric(path: Path = DEFAULT_RUBRIC) -> Rubric:
 
 
 def rubric_of(document: Mapping[str, Any], *, where: str) -> Rubric:
-    """Check a rubric's document, which an error calls `where`.
+    """Check a rubric's document; errors call it `where`.
 
     Raises:
-        OpsError: when a field is outside what it allows.
+        OpsError: when a field is invalid.
     """
     unknown = set(document) - set(_FIELDS)
     if unknown:
@@ -86,7 +86,7 @@ def rubric_of(document: Mapping[str, Any], *, where: str) -> Rubric:
 
 
 def as_document(rubric: Rubric) -> dict[str, Any]:
-    """Write a rubric as plain data, which `rubric_of` reads again."""
+    """Return a rubric as plain data, which `rubric_of` reads."""
     return {
         **{name: getattr(rubric, name) for name in _TEXTS},
         "labels": [asdict(label) for label in rubric.labels],

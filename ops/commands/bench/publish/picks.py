@@ -1,4 +1,4 @@
-"""A model's best photos of an Immich album, and the stars that their scores are."""
+"""A model's best photos of an Immich album, and their scores as stars."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def best(photos: Sequence[Photo], scores: Mapping[str, float], *, top: int) -> t
     """Pick a model's best photos of an Immich album.
 
     Args:
-        photos: The run's.
-        scores: Image sha256 -> one model's score.
-        top: How many.
+        photos: The run's photos.
+        scores: Image sha256 -> the model's score.
+        top: Number of photos.
 
     Raises:
         OpsError: when no photo is from Immich, or none has a score.
@@ -48,10 +48,10 @@ def best(photos: Sequence[Photo], scores: Mapping[str, float], *, top: int) -> t
 
 
 def check_scale(run_dir: Path, method: Method | None) -> None:
-    """Refuse scores that are not on a scale from 1 to 5, as stars are.
+    """Refuse scores that are not on a scale of 1 to 5, as stars are.
 
     Raises:
-        OpsError: when they would be other stars than the models meant.
+        OpsError: when stars would not mean what the models meant.
     """
     if method not in ("score", "rubric"):
         raise OpsError(
@@ -70,7 +70,7 @@ def check_scale(run_dir: Path, method: Method | None) -> None:
 
 
 def stars(score: float) -> int:
-    """Map a score to Immich's 1 to 5 stars: to the nearest, halves up.
+    """Convert a score to Immich's 1 to 5 stars: the nearest, halves rounded up.
 
     Raises:
         OpsError: for a score of another scale.
@@ -83,5 +83,5 @@ def stars(score: float) -> int:
 
 
 def show(rating: int | None) -> str:
-    """Write a rating for the owner."""
+    """Return a rating in words."""
     return "unrated" if rating is None else "rejected" if rating == -1 else count(rating, "star")

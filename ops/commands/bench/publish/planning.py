@@ -1,4 +1,4 @@
-"""What publishing a model's best photos would change in Immich, as it is now."""
+"""Plan what publishing changes in Immich's current state."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PERMISSIONS: Mapping[Target, tuple[str, ...]] = {
         "album.delete",
     ),
 }
-"""What each way takes, undoing it too."""
+"""Permissions that publishing and undoing need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untouched:
-    """A photo that is not changed."""
+    """A photo that stays unchanged."""
 
     pick: Pick
     reason: str
@@ -43,13 +43,13 @@ class Plan:
     """What publishing would change."""
 
     record: Record
-    """Not written yet; of an interrupted publication what stays of it."""
+    """Not written yet; after an interruption, the part that stays."""
     changes: tuple[Entry, ...]
     untouched: tuple[Untouched, ...]
     written: tuple[Entry, ...] = ()
-    """What an interrupted publication changed already."""
+    """Photos that an interrupted publication has changed already."""
     resumed: bool = False
-    """Whether it finishes an interrupted publication."""
+    """Whether it resumes an interrupted publication."""
 
 
 def plan(
@@ -62,20 +62,20 @@ def plan(
     label: str = "",
     overwrite: bool = False,
 ) -> Plan:
-    """Find what publishing changes; changes nothing.
+    """Plan a publication without changing anything.
 
     Args:
         immich: The server.
-        run_dir: The run's directory, where earlier publications are.
-        picks: The model's best.
-        target: As what.
-        model: The registry's id.
-        label: The tag's path or the album's name; left out: one with the model's id.
-        overwrite: Also change ratings that are there, which are the owner's.
+        run_dir: The run's directory, with its earlier publications.
+        picks: The model's best photos.
+        target: What to publish as.
+        model: The model's id.
+        label: The tag's path or the album's name (default: one with the model's id).
+        overwrite: Whether to change ratings that the owner gave.
 
     Raises:
-        OpsError: when the key may not, the label is ambiguous, or an interrupted publication has
-            to be finished or undone first, or cannot be finished here.
+        OpsError: when the key lacks permissions, the label is ambiguous, or an interrupted
+            publication must be finished or undone first, or cannot be finished here.
     """
     immich.check_permissions(PERMISSIONS[target])
     label = _label(target, model, label)
@@ -139,14 +139,14 @@ def plan(
 
 
 def marked_album(immich: Immich, record: Record) -> str:
-    """Find the album that was made just before its id could be written down; empty: none was."""
+    """Find the album that was created before its id could be recorded; empty: none."""
     if not record.mark:
         return ""
     return next((album.id for album in immich.albums() if record.mark in album.description), "")
 
 
 def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
-    """Compare an interrupted publication with Immich as it is by now: its owner went on."""
+    """Compare an interrupted publication with Immich's current state."""
     if record.server != immich.url:
         raise OpsError(
             f"--immich is {immich.url}; expected {record.server}, where publication "
@@ -159,7 +159,7 @@ def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
         try:
             asset = immich.asset(entry.asset_id)
         except GoneError:
-            # It may have been changed, and may come back out of the bin.
+            # The photo may have been changed, and may return from the trash.
             kept.append(entry)
             untouched.append(Untouched(pick=pick, reason="was deleted"))
             continue
@@ -186,10 +186,10 @@ def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
 
 
 def _inside(immich: Immich, record: Record) -> frozenset[str]:
-    """Find what is in the album of an interrupted publication.
+    """Find the photos in the album of an interrupted publication.
 
     Raises:
-        OpsError: when the album, or the tag, was deleted since.
+        OpsError: when the album or tag has been deleted.
     """
     if record.target == "rating":
         return frozenset()
@@ -228,7 +228,7 @@ def _no_change(
     *,
     overwrite: bool,
 ) -> str:
-    """Say why a photo needs no change, or must not be changed; empty: it is changed."""
+    """Return why a photo stays unchanged; empty: it changes."""
     if record.target == "tag":
         return "already has the tag" if record.label in asset.tags else ""
     if record.target == "album":

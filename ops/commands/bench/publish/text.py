@@ -1,4 +1,4 @@
-"""What publishing and taking back show on the terminal."""
+"""The terminal output of `publish` and `undo`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def show_plan(console: Console, planned: Plan) -> None:
 
 
 def outlook(planned: Plan) -> str:
-    """Say where a publication stands that is not done."""
+    """Describe a publication that is not applied."""
     if planned.resumed:
         return (
             f"publication {planned.record.number} was interrupted: {len(planned.written)} "
@@ -53,7 +53,7 @@ def outlook(planned: Plan) -> str:
 
 
 def outcome(planned: Plan, results: Iterable[tuple[Entry, str]]) -> str:
-    """Say what is done."""
+    """Describe an applied publication."""
     if not planned.record.entries:
         return f"publication {planned.record.number} has nothing left; your ratings stay"
     more = " more" if planned.resumed else ""
@@ -62,14 +62,14 @@ def outcome(planned: Plan, results: Iterable[tuple[Entry, str]]) -> str:
 
 
 def show_refused(console: Console, results: Iterable[tuple[Entry, str]]) -> None:
-    """Show what did not work."""
+    """Show the photos that could not be changed."""
     for entry, why in results:
         if why:
             console.print(Text(f"! {one_line(entry.name)}: {why}"), soft_wrap=True)
 
 
 def show_undone(console: Console, results: Iterable[tuple[str, str]]) -> None:
-    """Show each thing as it is taken back."""
+    """Show each restored photo, tag or album."""
     for name, what in results:
         console.print(Text(f"  {one_line(name)}: {what}"), soft_wrap=True)
 

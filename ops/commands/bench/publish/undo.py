@@ -1,4 +1,4 @@
-"""Take back what was published to Immich: exactly that, and nothing that the owner did since."""
+"""Undo a publication: restore exactly what it changed, except what the owner changed since."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ops.report.words import count
 
 
 def choose(run_dir: Path, number: int | None) -> Record:
-    """Find what is to be taken back.
+    """Find the publication to undo.
 
     Args:
         run_dir: The run's directory.
-        number: Of the publication; None: the latest that is not taken back.
+        number: Of the publication; None: the latest that is not undone.
 
     Raises:
-        OpsError: when there is none, or a later one rated the same photos: it found the ratings
-            that this one gave, and would bring them back.
+        OpsError: when there is none, or a later one rated the same photos: undoing that one
+            would restore the ratings of this one.
     """
     records = read_records(run_dir)
     open_ = [record for record in records if record.state != "undone"]
@@ -58,13 +58,13 @@ def _check_latest(record: Record, open_: Sequence[Record]) -> None:
 
 
 def undo(immich: Immich, run_dir: Path, record: Record) -> Iterator[tuple[str, str]]:
-    """Take one publication back; interrupted, it is finished by doing it again.
+    """Undo one publication; repeat it after an interruption.
 
     Yields:
-        A photo's name, or a tag's or the album's, and what happened to it.
+        The name of a photo, tag or album, and its outcome.
 
     Raises:
-        OpsError: when Immich cannot be reached, or the key may not.
+        OpsError: when Immich is not reachable, or the key lacks permissions.
     """
     immich.check_permissions(PERMISSIONS[record.target])
     if record.target == "rating":
@@ -112,7 +112,7 @@ def _tag(immich: Immich, record: Record) -> Iterator[tuple[str, str]]:
         elif next(immich.tagged(tags[path]), None) is not None:
             yield path, "kept the tag: other photos have it"
         else:
-            # One that is gone when asked again was deleted by a try whose answer was lost.
+            # A tag that is gone at the retry was deleted by the attempt whose answer was lost.
             with suppress(GoneError):
                 immich.delete_tag(tags[path])
             del tags[path]

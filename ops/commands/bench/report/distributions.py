@@ -1,4 +1,4 @@
-"""How each model spreads its scores, and where the owner's favourites are among them."""
+"""The distribution of each model's scores, and the owner's favourites among them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Lane:
     counts: tuple[int, ...]
     favourites: tuple[int, ...]
     median: float
-    """0 where it answered nothing."""
+    """0 without scores."""
 
 
 def distributions(standings: Standings) -> Chart | str:
-    """Draw them; or say why there are none."""
+    """Draw the distributions, or return why there are none."""
     everything = [
         place.score
         for places in standings.places.values()

@@ -1,4 +1,4 @@
-"""The results for other programs: a document, and a table for a spreadsheet."""
+"""The results for other programs: a JSON document, and a CSV for spreadsheets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ops.commands.bench.summary import Summary
 from ops.report.redaction import redact, redact_all
 
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%")
-"""A spreadsheet takes text that begins so, behind spaces too, for something to compute."""
+"""Spreadsheets take text that starts like this, even after spaces, for a formula."""
 
 
 def to_json(run: Run, summary: Summary) -> dict[str, Any]:
-    """Give the results as plain data; what is no finite number is null."""
+    """Return the results as plain data; NaN and infinity become null."""
     standings = standings_of(run, summary)
     document = {
         "run": run.id,
@@ -49,7 +49,7 @@ def to_json(run: Run, summary: Summary) -> dict[str, Any]:
 
 
 def to_csv(run: Run, summary: Summary) -> str:
-    """Give one line a photo: the owner's judgement, and each model's score, rank or failure."""
+    """Return one row per photo: the owner's judgement, and each model's score, rank or failure."""
     standings = standings_of(run, summary)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -90,7 +90,7 @@ def _cell(value: str | float | None) -> str | float | None:
         return round(value, 4) if math.isfinite(value) else None
     if value is None:
         return None
-    # Half a character pair, as a broken file name has it, cannot be written as UTF-8.
+    # Half of a surrogate pair, as in a broken file name, cannot be written as UTF-8.
     text = value.encode("utf-8", "replace").decode()
     is_formula = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
     return f"'{text}" if is_formula else text

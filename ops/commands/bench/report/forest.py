@@ -12,11 +12,11 @@ from ops.commands.bench.report.words import METRICS, cut, interval, number
 from ops.commands.bench.summary import Difference, Summary
 
 _MOST = 15
-"""Beyond it only comparisons with the leader are drawn; the table has all."""
+"""With more pairs, only comparisons with the leader are drawn; the table has all."""
 
 
 def forest(summary: Summary) -> Chart | str:
-    """Draw them; or say why there are none."""
+    """Draw the differences, or return why there are none."""
     metric = summary.verdict.metric
     if len(summary.models) < 2:
         return "With one model there is nothing to compare."
@@ -97,7 +97,7 @@ def _parts(
     ]
     room = 0.06 * (max(ends) - min(ends))
     x = svg.Scale(low=min(ends) - room, high=max(ends) + room, start=left, end=right)
-    # In a narrow drawing each row's text stands above its bar: nothing is drawn through it.
+    # In a narrow drawing each row's text is above its bar, and no line crosses it.
     spans = (
         [(62.0 + row * place, 86.0 + row * place) for place in range(len(differences))]
         if narrow

@@ -1,4 +1,4 @@
-"""Which photos are shown: where models disagree, each one's best and worst, what it missed."""
+"""The photos in the report: disagreements, each model's best and worst, missed favourites."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DISAGREED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One model's opinion under a photo."""
+    """One model's score and rank below a photo."""
 
     key: Markup
     model: str
     words: str
     criteria: str
-    """Its score by each criterion; empty: it was asked for one score."""
+    """Its scores by criterion; empty: it was asked for one score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Card:
     is_favourite: bool
     lines: tuple[Line, ...]
     strip: Markup
-    """Its places from first to last; empty where there is one."""
+    """Its ranks from first to last; empty if there is only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +53,14 @@ class Extremes:
     best: tuple[Card, ...]
     worst: tuple[Card, ...]
     missed: tuple[Card, ...]
-    """The owner's favourites that it places in its lower half, the lowest first."""
+    """The owner's favourites in its lower half, the lowest first."""
     note: str
-    """Why there is nothing; empty: there is."""
+    """Why there are no photos; empty: there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The photos' indices."""
+    """The indices of the chosen photos."""
 
     disagreed: tuple[int, ...]
     best: Mapping[str, tuple[int, ...]]
@@ -68,7 +68,7 @@ class Choice:
     missed: Mapping[str, tuple[int, ...]]
 
     def wanted(self) -> Iterator[int]:
-        """Give them with the most telling ones first, every model in turn."""
+        """Yield the most telling photos first, one model after the other."""
         yield from self.disagreed
         for kind in (self.best, self.worst, self.missed):
             for row in zip_longest(*kind.values()):
@@ -78,8 +78,8 @@ class Choice:
 def choose(standings: Standings) -> Choice:
     """Choose the photos.
 
-    Few models show a dozen of their best and worst each, many show fewer: so most of them have a
-    picture.
+    One or two models show a dozen of their best and worst photos each, more models show fewer, so
+    that most photos have a picture.
     """
     spreads = sorted(
         ((standings.spread(index), -index) for index in range(len(standings.photos))), reverse=True
@@ -106,7 +106,7 @@ def choose(standings: Standings) -> Choice:
 def disagreement(
     standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
 ) -> tuple[Card, ...] | str:
-    """Show where the models disagree most; or say why not."""
+    """Show where the models disagree most, or return why not."""
     if len(standings.compared) < 2:
         return "Fewer than two models answered enough questions to be compared."
     if not choice.disagreed:
@@ -118,7 +118,7 @@ def disagreement(
 def extremes(
     standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
 ) -> tuple[Extremes, ...]:
-    """Show each model's best and worst."""
+    """Show each model's best and worst photos."""
     card = _dealer(standings, thumbnails)
     known = any(photo.favourite for photo in standings.photos)
 
@@ -181,7 +181,7 @@ def _dealer(
 
 
 def judgement(photo: Photo) -> str:
-    """Say what the owner thinks of a photo."""
+    """Return the owner's judgement in words."""
     words = ["your favourite"] if photo.favourite else []
     if photo.rating is not None:
         words.append("you rejected it" if photo.rating < 0 else f"you gave it {photo.rating} of 5")

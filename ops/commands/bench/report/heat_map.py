@@ -14,7 +14,7 @@ from ops.commands.bench.summary import Summary
 
 
 def heat_map(summary: Summary) -> Chart | str:
-    """Draw it; or say why there is none."""
+    """Draw the heat map, or return why there is none."""
     agreement = summary.agreement
     if len(agreement.models) < 2:
         return "Fewer than two models answered enough questions to be compared."

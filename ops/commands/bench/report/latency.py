@@ -1,4 +1,4 @@
-"""How long each answer took, in the order in which they came."""
+"""The duration of each answer, in the order of asking."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Lane:
         return sum(answer.cold for answer in self.answers)
 
     def written(self, place: int) -> str:
-        """Write one answer's time."""
+        """Return one answer's time in words."""
         answer = self.answers[place]
         notes = [*(["cold"] if answer.cold else []), *([answer.failure] if answer.failure else [])]
         return ", ".join([number(answer.wall_s), *notes])
 
 
 def latency(standings: Standings) -> Chart | str:
-    """Draw it; or say why there is none."""
+    """Draw the times, or return why there are none."""
     lanes = [
         _Lane(mark=place, name=model.name or model.id, answers=answers)
         for place, model in enumerate(standings.models)
@@ -104,7 +104,7 @@ def _parts(width: int, row: int, lanes: Sequence[_Lane], ceiling: float) -> Iter
 
 
 def _dots(lane: _Lane, x: svg.Scale, y: svg.Scale, ceiling: float) -> Iterator[Markup]:
-    """Draw warm answers as one path of dots: a thousand elements would be slow to show."""
+    """Draw warm answers as one path of dots: a thousand elements would render slowly."""
     dots, high, crosses = [], [], []
     last_label = -1e9
     for place, answer in enumerate(lane.answers, start=1):

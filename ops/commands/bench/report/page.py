@@ -1,4 +1,4 @@
-"""The page: sections in the order in which one reads them."""
+"""The page: its sections in reading order."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from ops.report.redaction import redact
 
 
 def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True) -> str:
-    """Write the report as one HTML file that loads nothing and runs nothing.
+    """Return the report as one HTML file without script or network access.
 
     Args:
         run: With its answers.
-        summary: What the run says, in numbers.
-        images: The directory of the bytes that were sent, <image_sha256>.jpg.
-        thumbnails: Left out: small pictures are in the file. False: no picture at all.
+        summary: The run's result.
+        images: The directory of the sent bytes, <image_sha256>.jpg.
+        thumbnails: Whether the file contains small pictures (default: yes).
     """
     standings = standings_of(run, summary)
     choice = choose(standings)
@@ -70,7 +70,7 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
 
 
 def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
-    """List the metrics that any model has, the one that decides first."""
+    """List the metrics that any model has, the deciding one first."""
     present = [
         metric
         for metric in words.METRICS
@@ -88,7 +88,7 @@ def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
 
 
 def _criteria(standings: Standings) -> Sequence[tuple[str, tuple[str, ...]]]:
-    """List each criterion that was asked one by one, with each model's mean over its photos."""
+    """List each criterion that was asked separately, with each model's mean over its photos."""
     means = {}
     for model in standings.models:
         values: dict[str, list[float]] = defaultdict(list)

@@ -13,11 +13,11 @@ from ops.commands.bench.statistics.owner_metrics import CHANCE
 from ops.commands.bench.summary import ModelSummary, OwnerMetric, Summary
 
 _Point = tuple[int, ModelSummary, float, float]
-"""The model's place in the run, its results, seconds, quality."""
+"""The model's index in the run, its results, seconds, quality."""
 
 
 def scatter(summary: Summary) -> Chart | str:
-    """Draw it; or say why there is none."""
+    """Draw the points, or return why there are none."""
     metric = summary.verdict.metric
     if metric is None:
         return "Without your favourites or ratings, quality is not known."
@@ -108,7 +108,7 @@ def _labels(
     y: svg.Scale,
     right: float,
 ) -> Iterator[Markup]:
-    """Put each name beside its mark, or the next free place above or below."""
+    """Put each name beside its mark, or into the next free place above or below."""
     taken: list[tuple[float, float, float, float]] = [
         (x(time) - 7, y(quality) - 7, x(time) + 7, y(quality) + 7)
         for _, _, time, quality in points

@@ -1,4 +1,4 @@
-"""Each model's score and place of each photo: what galleries, distributions and exports show."""
+"""Each model's score and rank of each photo, for galleries, distributions and exports."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ops.commands.bench.summary import Summary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What one model made of one photo."""
+    """One model's result for one photo."""
 
     score: float | None
     """None: it failed, or was not asked."""
     failure: Failure | None
     rank: float | None
-    """1 is the best; photos of one score share their mean place. None: it is not ranked."""
+    """1 is the best; photos with equal scores share their mean rank. None: not ranked."""
     criteria: Mapping[str, float] = field(default_factory=dict)
-    """Criterion -> score, where the rubric's criteria were asked one by one."""
+    """Criterion -> score, if the rubric's criteria were asked separately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +33,15 @@ class Standings:
 
     models: tuple[ModelRun, ...]
     compared: tuple[ModelRun, ...]
-    """Those whose ranks are of the photos that all of them answered."""
+    """Models ranked on the photos that all of them answered."""
     photos: tuple[Photo, ...]
     places: Mapping[str, tuple[Place, ...]]
-    """Model's id -> one place a photo, in the photos' order."""
+    """Model's id -> one place per photo, in the photos' order."""
     answers: Mapping[str, tuple[Answer, ...]]
-    """Model's id -> its answers that count, one a question, in order of time."""
+    """Model's id -> its answers that count, one per question, in order of time."""
 
     def ranked(self, model: ModelRun) -> tuple[int, ...]:
-        """Give the indices of the photos that have a place, the best first."""
+        """Return the indices of the ranked photos, the best first."""
         ranks = [
             (place.rank, index)
             for index, place in enumerate(self.places[model.id])
@@ -50,14 +50,14 @@ class Standings:
         return tuple(index for _, index in sorted(ranks))
 
     def spread(self, index: int) -> float:
-        """Give the distance between a photo's best and worst place among the compared models."""
+        """Return the distance between a photo's best and worst rank among the compared models."""
         ranks = [self.places[model.id][index].rank for model in self.compared]
         known = [rank for rank in ranks if rank is not None]
         return max(known) - min(known) if len(known) > 1 else 0.0
 
 
 def standings_of(run: Run, summary: Summary) -> Standings:
-    """Rank the photos by each model's scores; the compared models on their common photos."""
+    """Rank the photos by each model's scores; compared models on their common photos."""
     table = scores_of(run)
     answers = {
         model.id: tuple(sorted(own, key=lambda answer: answer.at))

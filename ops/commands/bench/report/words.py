@@ -1,4 +1,4 @@
-"""Names, numbers and classes of failure, as a person reads them."""
+"""Names, numbers and classes of failure in words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METRICS: Mapping[OwnerMetric, tuple[str, str]] = {
     "spearman": ("Spearman", "how its order agrees with your ratings: 1 is the same, 0 is chance"),
     "tau": ("Kendall's tau", "the same, pair by pair"),
 }
-"""Metric -> its name, and what it means."""
+"""Metric -> its name and meaning."""
 
 FAILURES: Mapping[Failure, str] = {
     "image_unreadable": "the photo could not be decoded and was not sent",
@@ -51,13 +51,13 @@ METHODS: Mapping[Method | None, str] = {
     "pairwise": "pair by pair",
     None: "nothing yet",
 }
-"""Method -> how the photos were asked about."""
+"""Method -> how it asks about the photos."""
 
 MISSING = "\u2013"
 
 
 def clean(text: str) -> str:
-    """Replace what is not to be seen or turns text around: control, bidi and half characters."""
+    """Replace control characters, bidirectional marks and half characters."""
     if text.isprintable():
         return text
     return "".join(
@@ -67,7 +67,7 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, most: int = 60) -> str:
-    """Give text of one line, at most so many characters of it: the start and the end."""
+    """Shorten text to one line of at most `most` characters: its start and its end."""
     line = clean(" ".join(text[: 20 * most].split()) if len(text) > 20 * most else text)
     line = " ".join(line.split()) or "(no name)"
     if len(text) > 20 * most:
@@ -84,7 +84,7 @@ def breakable(text: str) -> Markup:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Write a number; a dash where there is none."""
+    """Return a number in words; a dash if it is missing."""
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{value:.{digits}f}"
@@ -92,26 +92,26 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Write a time with its unit."""
+    """Return a time with its unit."""
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2)} s"
 
 
 def interval(value: Interval | None, digits: int = 2) -> str:
-    """Write an interval's ends."""
+    """Return an interval's ends."""
     if value is None:
         return MISSING
     return f"{number(value.low, digits)} to {number(value.high, digits)}"
 
 
 def count(amount: int, noun: str) -> str:
-    """Write a number of things."""
+    """Return a number of things."""
     return f"{amount:,} {noun if amount == 1 else noun + 's'}"
 
 
 def moment(at: float) -> str:
-    """Write a point in time, in UTC: the report says nothing of where it was made."""
+    """Return a point in time in UTC, which does not reveal where the report was made."""
     try:
         return datetime.fromtimestamp(at, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
     except (OverflowError, ValueError, OSError):

@@ -1,9 +1,9 @@
-"""From comparisons of two photos to one score a photo: Bradley and Terry's model (1952).
+"""Turn comparisons of two photos into one score per photo: Bradley and Terry's model (1952).
 
-P(i before j) = 1 / (1 + exp(-(t_i - t_j))). A model that is asked which of two photos is better
-also prefers a place, so each pair is asked in both orders: d_ij, the logit of the first photo
-with i first, is t_i - t_j + b, and d_ji is t_j - t_i + b. Half their difference is the content,
-half their sum the position bias b.
+P(i before j) = 1 / (1 + exp(-(t_i - t_j))). A model that compares two photos also prefers a
+position, so each pair is asked in both orders: d_ij, the logit of the first photo with i first, is
+t_i - t_j + b, and d_ji is t_j - t_i + b. Half their difference is the content, half their sum the
+position bias b.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparisons:
-    """Pairs of photos without the preference for a place."""
+    """Pairs of photos without position bias."""
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
     logit: Floats
-    """Of the first over the second."""
+    """Of the first photo over the second."""
     bias: float
-    """Mean logit of the first place; 0 where no pair was asked in both orders."""
+    """Mean logit of the first position; 0 if no pair was asked in both orders."""
 
 
 def without_position_bias(logits: Mapping[tuple[int, int], float]) -> Comparisons:
     """Join both orders of each pair.
 
-    A pair of which only one order was answered keeps its logit less the mean bias of the others.
+    A pair with only one answered order keeps its logit minus the mean bias of the others.
 
     Args:
-        logits: (photo in the first place, photo in the second) -> logit of the first.
+        logits: (first photo, second photo) -> logit of the first.
     """
     both = {
         pair: (logit, logits[pair[::-1]])
@@ -60,17 +60,17 @@ def without_position_bias(logits: Mapping[tuple[int, int], float]) -> Comparison
 
 
 def strengths(comparisons: Comparisons, photos: int, *, prior: float = 0.01) -> Floats:
-    """Fit one strength a photo, about their mean; NaN: the photo was in no comparison.
+    """Fit one strength per photo, centred on the mean; NaN: the photo was in no comparison.
 
     Each comparison counts as a win of the first with its probability 1/(1 + exp(-logit)) and as a
-    loss with the rest. The log-likelihood less prior/2 times the sum of squared strengths is
-    concave; Newton's steps, halved where they overshoot, find its top.
+    loss with the rest. The log-likelihood minus prior/2 times the sum of squared strengths is
+    concave; Newton's steps, halved where they overshoot, find its maximum.
 
     Args:
         comparisons: Pairs of photos.
-        photos: How many there are.
-        prior: What keeps the strength of a photo that wins always finite, and joins groups that
-            were never compared; 0 for none of it.
+        photos: Number of photos.
+        prior: Keeps the strength of a photo that always wins finite, and joins groups that were
+            never compared (default: 0.01; 0 switches it off).
     """
     first, second = comparisons.first, comparisons.second
     won = 1 / (1 + np.exp(-comparisons.logit))

@@ -1,4 +1,4 @@
-"""Sentences that belong under a verdict: what weakens it, and how to get a better one."""
+"""Sentences below a verdict: what weakens it, and how to improve it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ops.commands.bench.summary import ModelSummary, OwnerMetric
 from ops.report.words import count
 
 _NOTABLE = 0.02
-"""Of an answer's share, or of a metric: less is not worth a sentence."""
+"""Share of answers, or difference of a metric, from which a sentence is written."""
 
 
 def caveats(
     run: Run, models: Sequence[ModelSummary], evidence: Evidence, *, share: float | None
 ) -> tuple[str, ...]:
-    """Write them, the weightiest first."""
+    """Write the caveats, the weightiest first."""
     return tuple(
         [
             *_methods(run),
@@ -39,7 +39,7 @@ def caveats(
 
 
 def _methods(run: Run) -> list[str]:
-    """Say what is shown of a run that was asked by several methods."""
+    """Name the shown method of a run that was asked by several."""
     shown = method_of(run)
     others = sorted({answer.key.method for answer in run.answers} - {shown})
     if not others:
@@ -111,7 +111,7 @@ def _failures(evidence: Evidence) -> list[str]:
 
 
 def _other_leader(models: Sequence[ModelSummary], metric: OwnerMetric) -> list[str]:
-    """Say so if failures, counted as the lowest score, change which model leads."""
+    """Report that counting failures as the lowest score changes which model leads."""
     leader = max(models, key=lambda model: model.owner[metric].value)
     worst = max(models, key=lambda model: model.worst_case.get(metric, -1.0))
     lead = worst.worst_case.get(metric, -1.0) - leader.worst_case.get(metric, -1.0)

@@ -1,4 +1,4 @@
-"""What the models cost in time, as the verdict's sentences have it."""
+"""The models' costs in time, as clauses of the verdict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def price(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
 
 
 def quicker(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
-    """Compare the time of the fastest of several with that of the next."""
+    """Compare the time of the fastest of several models with that of the next."""
     quickest = fastest(others)
     less_s = seconds(quickest) - seconds(model)
     if isinf(seconds(model)) or isinf(seconds(quickest)) or less_s < _SAME_S:
@@ -42,7 +42,7 @@ def quicker(model: ModelSummary, others: Sequence[ModelSummary]) -> str:
 
 
 def slower(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummary]) -> list[str]:
-    """Say why faster ones of several are not taken."""
+    """Say why faster models are not taken."""
     clauses = []
     for other in others:
         less_s = seconds(model) - seconds(other)
@@ -61,7 +61,7 @@ def slower(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummar
 
 
 def until_then(standing: Standing) -> list[str]:
-    """Say which of the undecided ones costs the least."""
+    """Say which of the undecided models costs the least."""
     quick, *_ = by_time = sorted(standing.group, key=seconds)
     if isinf(seconds(by_time[-1])) or seconds(by_time[-1]) - seconds(quick) < _SAME_S:
         return []

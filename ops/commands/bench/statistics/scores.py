@@ -17,25 +17,25 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What the models say of the photos that were sent."""
+    """The models' scores of the photos that were sent."""
 
     models: tuple[ModelRun, ...]
     photos: tuple[Photo, ...]
     answers: tuple[tuple[Answer, ...], ...]
-    """One tuple a model, in the order in which they came; one answer a question."""
+    """One tuple per model, in order of arrival; one answer per question."""
     values: Floats
-    """Models x photos; NaN: not asked, or a failure."""
+    """Models x photos; NaN: not asked, or failed."""
     asked: NDArray[np.bool_]
     """Models x photos."""
 
 
 def scores_of(run: Run) -> Scores:
-    """Join a run's answers by one method to one score a photo.
+    """Join a run's answers by one method into one score per photo.
 
-    score and rubric ask once. anchored asks once an anchor: the mean, where every anchor was
-    answered, for one anchor less would be another scale. pairwise asks about two photos: the
-    strengths of Bradley and Terry's model, without the preference for a place. Where the directory
-    holds answers to several prompts, those to the last one count.
+    score and rubric ask once. anchored asks once per anchor: the score is the mean if every anchor
+    was answered, because fewer anchors would be another scale. pairwise asks about two photos: the
+    scores are the strengths of Bradley and Terry's model, without position bias. If the directory
+    contains answers to several prompts, those to the last one count.
     """
     photos = tuple(photo for photo in run.photos if photo.failure is None)
     place = {photo.image_sha256: index for index, photo in enumerate(photos)}
@@ -58,7 +58,7 @@ def scores_of(run: Run) -> Scores:
 
 
 def method_of(run: Run) -> Method | None:
-    """Tell by which method the answers that count were asked; None: nothing was asked yet."""
+    """Return the method of the answers that count; None: nothing was asked yet."""
     return run.method or (run.answers[-1].key.method if run.answers else None)
 
 
@@ -107,7 +107,7 @@ def _of_pairs(
 
 
 def _pair(key: Key, place: Mapping[str, int]) -> tuple[int, int] | None:
-    """Tell which photo was shown first and which second; None: the other is not of this run."""
+    """Return which photo was shown first and which second; None: the other is not of this run."""
     where, _, other_sha256 = key.order.partition(":")
     if other_sha256 not in place:
         return None

@@ -1,4 +1,4 @@
-"""The verdict in words: numbers with their intervals, and no term of statistics but 95 %."""
+"""The verdict in words: numbers with their intervals, and no statistical term but 95 %."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ops.commands.bench.summary import Difference, ModelSummary
 from ops.report.words import count
 
 _EQUAL = 1e-9
-"""Of the metric: less is the arithmetic's."""
+"""Smaller differences of the metric are rounding errors."""
 
 
 def decided(evidence: Evidence, standing: Standing) -> str:
-    """One model is better than each other one."""
+    """One model is better than every other."""
     leader = standing.leader
     others = listed([_by(evidence, model) for model in standing.behind])
     gaps = [between(evidence, leader, model) for model in standing.behind]
@@ -49,7 +49,7 @@ def decided(evidence: Evidence, standing: Standing) -> str:
 
 
 def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> str:
-    """Several models are as good as each other, and one of them is the fastest."""
+    """Several models are equally good, and one of them is the fastest."""
     group = standing.group
     rest = [model for model in group if model is not take]
     alike = [model for model in rest if between(evidence, take, model).equivalent]
@@ -75,7 +75,7 @@ def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> st
 
 
 def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
-    """However they compare, taking one of them could be no better than drawing lots."""
+    """Taking one of the models might be no better than chance."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
     every = (*standing.group, *standing.behind)
     models = [model for model in every if not known_to_pick(evidence, model)]
@@ -91,7 +91,7 @@ def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
 
 
 def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
-    """Of several models none is known to be better; about so many more photos would tell."""
+    """None of several models is known to be better; estimate how many photos would tell."""
     group = standing.group
     clear = bool(standing.behind) and all(
         is_better(evidence, ahead, behind) for ahead in group for behind in standing.behind
@@ -129,7 +129,7 @@ def no_judgement(evidence: Evidence) -> str:
 
 
 def too_few(evidence: Evidence) -> str:
-    """There is a judgement, but hardly any photos."""
+    """There is a judgement, but of too few photos."""
     kinds = ""
     needed = f"at least {MIN_PHOTOS}"
     if evidence.metric == "auc":
@@ -143,7 +143,7 @@ def too_few(evidence: Evidence) -> str:
 
 
 def only_one(evidence: Evidence) -> str:
-    """There is nothing to choose between."""
+    """Only one model can be judged."""
     (model,) = evidence.models
     head = (
         f"Only {name_of(model)} was asked, so there is nothing to choose between"
@@ -178,7 +178,7 @@ def none_answered(evidence: Evidence) -> str:
 
 
 def of_random_weights(sentence: str) -> str:
-    """Keep a sentence from being taken for a result."""
+    """Mark the verdict of random weights."""
     return (
         "These weights are random: the numbers show what a report looks like and say nothing "
         f"about any model. With real weights it would read: “{sentence}”"
@@ -241,7 +241,7 @@ def _beats(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummar
 
 
 def _leads(evidence: Evidence, standing: Standing) -> str:
-    """Say by how much the first one leads those that are open; some of them are equal to it."""
+    """Say by how much the leader leads the undecided models; some may equal it."""
     leader = standing.leader
     gaps = {model.id: between(evidence, leader, model) for model in standing.open}
     equal = [model for model in standing.open if abs(gaps[model.id].difference.value) < _EQUAL]

@@ -1,4 +1,4 @@
-"""How long answers take of a warm model, and how many photos fit into half an hour."""
+"""The time of a warm model's answers, and how many photos fit into half an hour."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WINDOW_S = 1800.0
 
 
 def speed_of(model: ModelRun, answers: Sequence[Answer]) -> Speed:
-    """Sum up one model's times.
+    """Summarise one model's times.
 
-    Answers of a model that had to be loaded for them are left out; failures are left out of p50
-    and p95, but they do take time of the window.
+    Answers that waited for a load are excluded. Failures are excluded from p50 and p95, but they
+    take time of the window.
     """
     warm = [answer for answer in answers if not answer.cold]
     answered = [answer.wall_s for answer in warm if answer.score is not None]

@@ -1,4 +1,4 @@
-"""What a verdict rests on, and how the models stand to the one that leads."""
+"""The evidence for a verdict, and each model's standing against the leader."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ops.commands.bench.summary import Agreement, Difference, ModelSummary, Owne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a verdict rests on."""
+    """The evidence for a verdict."""
 
     models: tuple[ModelSummary, ...]
-    """Those that are compared."""
+    """The compared models."""
     asked: tuple[ModelSummary, ...]
-    """Those that were asked at all."""
+    """The models that were asked at all."""
     metric: OwnerMetric | None
-    """What decides; None: there is no judgement of the owner's that could."""
+    """The deciding metric; None: the owner's judgement does not suffice for one."""
     differences: tuple[Difference, ...]
     sufficient: bool
-    """Whether there are photos enough for an interval."""
+    """Whether there are enough photos for an interval."""
     agreement: Agreement
     photos: int
-    """How many all models answered; of these are the next three."""
+    """Photos that all models answered; the next three count among these."""
     favourites: int
     others: int
     rated: int
@@ -35,7 +35,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The models as seen from the leader."""
+    """The models relative to the leader."""
 
     leader: ModelSummary
     same: tuple[ModelSummary, ...]
@@ -45,12 +45,12 @@ class Standing:
 
     @property
     def group(self) -> tuple[ModelSummary, ...]:
-        """All that may be the best."""
+        """All models that may be the best."""
         return self.leader, *self.same, *self.open
 
 
 def stand(evidence: Evidence) -> Standing:
-    """Sort the models by what is known of each against the leader."""
+    """Sort the models by what is known about each against the leader."""
     metric = evidence.metric
     assert metric is not None  # noqa: S101 - for mypy; without one nobody leads.
     leader, *rest = sorted(
@@ -78,7 +78,7 @@ def between(evidence: Evidence, first: ModelSummary, second: ModelSummary) -> Di
 
 
 def is_better(evidence: Evidence, model: ModelSummary, rival: ModelSummary) -> bool:
-    """Tell whether it is decided that one model is better than another."""
+    """Tell whether one model is decidedly better than another."""
     difference = between(evidence, model, rival)
     return difference.decided and difference.better == model.id
 
@@ -101,10 +101,10 @@ def unsettled(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ..
 
 
 def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
-    """Find the fastest model that is better than each other one, or as good.
+    """Find the fastest model that is better than, or as good as, every other.
 
-    A model that is as good as the leader can still be undecided against a third one, which only
-    the leader beats. Where each faster one is, the leader remains.
+    A model that is as good as the leader can still be undecided against a third model, which only
+    the leader beats. If that applies to each faster model, the leader remains.
     """
     candidates = [
         model
@@ -115,10 +115,10 @@ def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
 
 
 def fastest(models: Sequence[ModelSummary]) -> ModelSummary:
-    """Find the model whose warm answers are quickest; the first, where no time is known."""
+    """Find the model with the quickest warm answers; the first, if no time is known."""
     return min(models, key=seconds)
 
 
 def seconds(model: ModelSummary) -> float:
-    """Give the time of a warm answer; without one it is infinite."""
+    """Return the time of a warm answer; infinite without one."""
     return inf if model.speed.warm_p50_s is None else model.speed.warm_p50_s

@@ -1,4 +1,4 @@
-"""From a run's answers to what it says: `summarise` is the only entry to the statistics."""
+"""Turn a run's answers into its summary: `summarise` is the only entry to the statistics."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def summarise(
     seed: int = 1,
     top_k: int | None = None,
 ) -> Summary:
-    """Say what a run says, in numbers and in one sentence.
+    """Summarise a run in numbers and in one sentence.
 
     Models are compared on the photos that all of them answered. A model that answered less than
-    half as many as were asked of any is not compared, whether it failed or was left early: it
-    would leave the others too few photos.
+    half of the most questions asked of any model is not compared, whether it failed or was
+    skipped: it would leave too few photos for the others.
 
     Args:
         run: Finished or not.
-        margin: Of the metric that decides (0 to 1): smaller differences do not matter.
-        resamples: How often photos are drawn again for the intervals.
-        seed: Of those draws: the same run and seed, the same summary.
-        top_k: How many photos the owner would post; left out: a tenth of the common ones.
+        margin: Smaller differences of the deciding metric (0 to 1) do not matter.
+        resamples: Number of draws for the intervals.
+        seed: Of the draws: the same run and seed give the same summary.
+        top_k: Number of photos the owner would post (default: a tenth of the common ones).
     """
     scores = scores_of(run)
     answered = ~np.isnan(scores.values)
@@ -139,6 +139,6 @@ def _model_summary(
 
 
 def _favourite_share(run: Run) -> float | None:
-    """Read the share of favourites in the album, kept where photos were drawn by them."""
+    """Read the share of favourites in the album, recorded if photos were drawn by them."""
     share = run.provenance.get("favourite_share")
     return float(share) if isinstance(share, int | float) and 0 < share < 1 else None
