@@ -29,7 +29,7 @@ from ops.commands.bench.asking.exchange import Asker
 from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import prompt_of
 from ops.commands.bench.asking.plan import Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.rubric import read_rubric
 from ops.commands.bench.results import Answer, ModelRun
 from ops.commands.serve import run as serve
@@ -97,7 +97,7 @@ def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
                 stack.enter_context(Journal(run_dir)),
                 endpoint=stack.enter_context(Endpoint(served.url, key=api_key())),
                 asker=stack.enter_context(Asker(served.url, key=api_key(), timeout_s=300)),
-                shown=stack.enter_context(Shown(console)),
+                display=stack.enter_context(Display(console)),
             )
             measurement.run()
     finally:

@@ -115,7 +115,7 @@ def read_photos(run_dir: Path) -> tuple[Photo, ...] | None:
     path = run_dir / PHOTOS
     if not path.is_file():
         return None
-    return tuple(_built(Photo, line, path) for line in read_lines(path))
+    return tuple(_parsed(Photo, line, path) for line in read_lines(path))
 
 
 def read_album(run_dir: Path) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def load(run_dir: Path) -> Run:
     entries = {entry["id"]: entry for session in sessions for entry in session["models"]}
     loads = read_journal(run_dir, "load")
     models = tuple(
-        with_loads(_built(ModelRun, entry, run_dir), loads) for entry in entries.values()
+        with_loads(_parsed(ModelRun, entry, run_dir), loads) for entry in entries.values()
     )
     current = {model.id: model.sha256 for model in models}
     unique: dict[Key, Answer] = {}
@@ -251,7 +251,7 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else {}
 
 
-def _built(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:
+def _parsed(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:
     known = {field.name for field in fields(kind)}
     try:
         return kind(**{name: value for name, value in line.items() if name in known})

@@ -246,8 +246,8 @@ def run(
         raise typer.BadParameter("pass a folder of photos, --immich and --album, or --run")
     if photos_dir is not None and not photos_dir.is_dir():
         raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}; expected a folder")
-    from ops.commands.bench.evening import go
-    from ops.commands.bench.typed import Evening
+    from ops.commands.bench.options import RunOptions
+    from ops.commands.bench.whole_run import run_bench
     from stacks.production import PRODUCTION
 
     chosen = {
@@ -261,8 +261,8 @@ def run(
     is_url_typed = url is not None and url != os.environ.get(URL_VARIABLE)
     if engine_build is None and url is None:
         engine_build = f"b{PRODUCTION.engine_build}"
-    go(
-        Evening(
+    run_bench(
+        RunOptions(
             settings=Settings(
                 source=source,
                 models=tuple(dict.fromkeys(model or ())),
@@ -326,10 +326,10 @@ def report(
     if judged:
         from rich.console import Console
 
-        from ops.commands.bench.asking.progress import Shown
+        from ops.commands.bench.asking.progress import Display
         from ops.commands.bench.session import judge_again
 
-        judge_again(run_dir, say=Shown(Console(stderr=True)).say)
+        judge_again(run_dir, say=Display(Console(stderr=True)).say)
     write_outputs(
         run_dir,
         Wanted(

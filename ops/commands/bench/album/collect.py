@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.commands.bench.album.bursts import Shot, number_bursts
 from ops.commands.bench.album.draw import draw, rule_of, without_duplicates
-from ops.commands.bench.album.judgement import joined
+from ops.commands.bench.album.judgement import merged
 from ops.commands.bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.commands.bench.album.source import Candidate, Original, Source
 from ops.commands.bench.answers import ALBUM, PHOTOS, read_album, read_photos
@@ -81,7 +81,7 @@ def collect(
             Shot(photo=photo, look=done.get(photo.source_id, {}).get("look")) for photo in kept
         ]
         shots += _prepared(run_dir, source, added, done, say)
-        photos = number_bursts(_once(shots))
+        photos = number_bursts(_merged(shots))
         _check_some(photos, source)
         write_photos(run_dir, photos)
         write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
@@ -203,14 +203,14 @@ def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _once(shots: Sequence[Shot]) -> tuple[Shot, ...]:
+def _merged(shots: Sequence[Shot]) -> tuple[Shot, ...]:
     """Merge photos whose sent bytes are equal: they would be the same question."""
     equal: dict[str, list[Shot]] = defaultdict(list)
     for number, shot in enumerate(shots):
         equal[shot.photo.image_sha256 or f"failure {number}"].append(shot)
     once = []
     for group in equal.values():
-        judgement = joined([shot.photo for shot in group])
+        judgement = merged([shot.photo for shot in group])
         photo = dataclasses.replace(group[0].photo, **dataclasses.asdict(judgement))
         once.append(dataclasses.replace(group[0], photo=photo))
     return tuple(once)

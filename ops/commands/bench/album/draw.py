@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from ops.commands.bench.album.judgement import joined
+from ops.commands.bench.album.judgement import merged
 from ops.commands.bench.album.source import Candidate
 
 
@@ -22,7 +22,7 @@ def without_duplicates(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate
     for candidate in sorted(candidates, key=lambda candidate: candidate.id):
         equal[candidate.original].append(candidate)
     once = tuple(
-        dataclasses.replace(group[0], **dataclasses.asdict(joined(group)))
+        dataclasses.replace(group[0], **dataclasses.asdict(merged(group)))
         for group in equal.values()
     )
     return once, len(candidates) - len(once)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops.commands.bench.album.collect import read_prepared, share_of_favourites, write_photos
 from ops.commands.bench.album.draw import without_duplicates
-from ops.commands.bench.album.judgement import joined
+from ops.commands.bench.album.judgement import merged
 from ops.commands.bench.album.source import Source
 from ops.commands.bench.answers import ALBUM, read_album, read_photos
 from ops.commands.bench.jsonl import write_whole
@@ -42,7 +42,7 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
         names = [photo.source_id, *(alike[photo.image_sha256] if photo.image_sha256 else [])]
         judgements = [judged[name] for name in dict.fromkeys(names) if name in judged]
         if judgements:
-            photo = dataclasses.replace(photo, **dataclasses.asdict(joined(judgements)))
+            photo = dataclasses.replace(photo, **dataclasses.asdict(merged(judgements)))
         photos.append(photo)
     changed = sum(before != after for before, after in zip(kept, photos, strict=True))
     write_photos(run_dir, photos)

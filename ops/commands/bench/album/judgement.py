@@ -30,7 +30,7 @@ class Judgement:
     rating: int | None = None
 
 
-def joined(equal: Sequence[Judgement | Candidate | Photo]) -> Judgement:
+def merged(equal: Sequence[Judgement | Candidate | Photo]) -> Judgement:
     """Merge the judgements of equal photos: any favourite wins, then the first rating."""
     favourites = [photo.favourite for photo in equal if photo.favourite is not None]
     return Judgement(

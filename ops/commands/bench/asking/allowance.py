@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ops.commands.bench.asking.asked_model import AskedModel
 from ops.commands.bench.asking.plan import Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 
 CALIBRATION = 5
 """Photos per model on which a forecast is based."""
@@ -37,10 +37,10 @@ class Pace:
 class Allowance:
     """The deadline of a session, and how much of the schedule it plans to ask."""
 
-    def __init__(self, plan: Plan, shown: Shown, clock: Callable[[], float]) -> None:
+    def __init__(self, plan: Plan, display: Display, clock: Callable[[], float]) -> None:
         """Plan to ask the whole schedule."""
         self._plan = plan
-        self._shown = shown
+        self._display = display
         self._clock = clock
         self._forecast_said = False
         self.units = len(plan.units)
@@ -92,14 +92,14 @@ class Allowance:
         fit = units_that_fit(paces, left_s, most=self.units)
         word = _UNIT_WORDS.get(self._plan.prompt.method, "photos")
         if fit < self.units:
-            self._shown.say(
+            self._display.say(
                 f"forecast: {fit} of {self.units} {word} per model fit into the remaining "
                 f"{left_s / 60:.0f} min"
             )
             self.units = fit
-            self._shown.shrink(sum(len(unit) for unit in self._plan.units[:fit]))
+            self._display.shrink(sum(len(unit) for unit in self._plan.units[:fit]))
         elif not self._forecast_said:
-            self._shown.say(
+            self._display.say(
                 f"forecast: all {self.units} {word} take "
                 f"{needed_s(paces, self.units) / 60:.0f} of the remaining {left_s / 60:.0f} min"
             )

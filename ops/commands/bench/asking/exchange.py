@@ -126,9 +126,11 @@ class Asker:
                 wall_s = self._clock() - begin
                 return self._exchange(status, content, wall_s, attempt)
         wall_s = self._clock() - begin
-        return Exchange(failure="connection", raw=self.kept(raw), wall_s=wall_s, attempt=attempt)
+        return Exchange(
+            failure="connection", raw=self.excerpt(raw), wall_s=wall_s, attempt=attempt
+        )
 
-    def kept(self, text: str) -> str:
+    def excerpt(self, text: str) -> str:
         """Return what is kept of an answer: at most 2,000 characters, redacted, valid text."""
         if self._key:
             text = text.replace(self._key, MARK)
@@ -165,7 +167,7 @@ class Asker:
             except (ValueError, RecursionError):
                 failure = "invalid_answer"
         shown = text if status == 200 else f"status {status}: {text}"
-        raw = "" if failure is None else self.kept(shown)
+        raw = "" if failure is None else self.excerpt(shown)
         return Exchange(
             document=document, failure=failure, raw=raw, wall_s=wall_s, attempt=attempt
         )

@@ -16,7 +16,7 @@ from ops.commands.bench.asking.exchange import Asker, Exchange
 from ops.commands.bench.asking.label_tokens import LabelError
 from ops.commands.bench.asking.methods import Reading
 from ops.commands.bench.asking.plan import Ended, Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.schedule import Question, Unit
 from ops.commands.bench.asking.warm_up import warm_up
 from ops.commands.bench.results import NOT_THE_PHOTO, Answer, Key
@@ -46,7 +46,7 @@ class Measurement:
         *,
         endpoint: Endpoint,
         asker: Asker,
-        shown: Shown,
+        display: Display,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Ask nothing yet."""
@@ -56,14 +56,14 @@ class Measurement:
         self._journal = journal
         self._endpoint = endpoint
         self._asker = asker
-        self._shown = shown
+        self._display = display
         self._models = [
             AskedModel(
                 run, endpoint=endpoint, earlier=journal.earlier, prompt_sha256=plan.prompt.sha256
             )
             for run in plan.models
         ]
-        self._allowance = Allowance(plan, shown, clock)
+        self._allowance = Allowance(plan, display, clock)
         self._asked = 0
         self._skipped: dict[str, str] = {}
 
@@ -84,10 +84,10 @@ class Measurement:
                 self._ask_model(model, None)
         except TimeUpError:
             out_of_time = True
-            self._shown.say("time is up: stopped between two answers")
+            self._display.say("time is up: stopped between two answers")
         return Ended(
             asked=self._asked,
-            units=min((self._done(model) for model in self._going_on()), default=0),
+            units=min((self._done(model) for model in self._active()), default=0),
             skipped=self._skipped,
             out_of_time=out_of_time,
         )
@@ -97,7 +97,7 @@ class Measurement:
         loaded = residents.find(self._endpoint, timeout_s=_PROBE_TIMEOUT_S).loaded
         return sorted(self._models, key=lambda model: model.run.id not in loaded)
 
-    def _going_on(self) -> list[AskedModel]:
+    def _active(self) -> list[AskedModel]:
         return [model for model in self._models if model.run.id not in self._skipped]
 
     def _missing(self, model: AskedModel, unit: Unit) -> list[Question]:
@@ -132,14 +132,14 @@ class Measurement:
             return
         total = sum(len(unit) for unit in self._plan.units[:limit])
         what = "photos" if self._prompt.images == 1 else "answers"
-        self._shown.begin(model.run.id, what, done=total - len(todo), total=total)
+        self._display.begin(model.run.id, what, done=total - len(todo), total=total)
         try:
             self._allowance.check(model, load_s=model.load_s or 0.0)
             self._warm_up(model)
             self._ask_all(model, todo, bounded=most is not None)
         except _ModelLeftError as left:
             self._skipped[model.run.id] = str(left)
-            self._shown.say(f"skipped {model.run.id}: {left}")
+            self._display.say(f"skipped {model.run.id}: {left}")
 
     def _ask_all(
         self, model: AskedModel, todo: Sequence[tuple[int, Question]], *, bounded: bool
@@ -152,11 +152,11 @@ class Measurement:
                 if count and count % _BLOCK == 0 and model.watch.is_loaded() is False:
                     model.is_cold = True
                 self._ask(model, question, body)
-                self._shown.answered()
+                self._display.answered()
                 if not bounded:
-                    for asked in self._going_on():
+                    for asked in self._active():
                         self._done(asked)
-                    self._allowance.fit(model, self._going_on())
+                    self._allowance.fit(model, self._active())
 
     def _prepared(
         self, model: AskedModel, todo: Sequence[tuple[int, Question]]
@@ -187,7 +187,7 @@ class Measurement:
             cold = True
         if cold:
             self._note_load(model, "others", None, cold=True)
-            self._shown.say(f"another client unloaded {model.run.id}")
+            self._display.say(f"another client unloaded {model.run.id}")
         else:
             model.warm_s.append(exchange.wall_s)
         model.is_cold = False
@@ -201,7 +201,7 @@ class Measurement:
                 mass=reading.mass,
                 labels=reading.labels,
                 criteria=reading.criteria,
-                raw=self._asker.kept(reading.raw),
+                raw=self._asker.excerpt(reading.raw),
                 wall_s=exchange.wall_s,
                 server_s=exchange.server_s,
                 prompt_tokens=exchange.prompt_tokens,
@@ -238,7 +238,7 @@ class Measurement:
         if model.failures_in_a_row >= _GIVE_UP_AFTER:
             raise _ModelLeftError(
                 f"{_GIVE_UP_AFTER} failures in a row, the last one {reading.failure}: "
-                f"{one_line(self._asker.kept(reading.raw))}"
+                f"{one_line(self._asker.excerpt(reading.raw))}"
             )
 
     def _warm_up(self, model: AskedModel) -> None:
@@ -265,7 +265,7 @@ class Measurement:
             self._note_load(model, "run", None, cold=False, engine=warmed.engine)
             return
         model.load_s = exchange.wall_s
-        self._shown.say(
+        self._display.say(
             f"{model.run.id} answered after {exchange.wall_s:.1f} s, with its cold load"
         )
         self._note_load(model, "run", exchange.wall_s, cold=True, engine=warmed.engine)

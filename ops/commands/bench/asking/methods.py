@@ -18,7 +18,7 @@ from ops.endpoint.pictures import data_uri
 from ops.errors import OpsError
 
 TOP_LOGPROBS = 400
-"""Shown tokens: one beyond them has a probability below 1/400."""
+"""Display tokens: one beyond them has a probability below 1/400."""
 
 FIRST, SECOND = "A", "B"
 _IMAGE = "image"

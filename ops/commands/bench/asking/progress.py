@@ -18,7 +18,7 @@ _PACE_OF = 30
 """The latest answers, over which the pace is computed."""
 
 
-class Shown:
+class Display:
     """The progress of a run."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -111,7 +111,7 @@ def disagreement(
         return "Fewer than two models answered enough questions to be compared."
     if not choice.disagreed:
         return "The models rank the photos in the same order."
-    card = _dealer(standings, thumbnails)
+    card = _card_maker(standings, thumbnails)
     return tuple(card(index, standings.compared) for index in choice.disagreed)
 
 
@@ -119,7 +119,7 @@ def extremes(
     standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
 ) -> tuple[Extremes, ...]:
     """Show each model's best and worst photos."""
-    card = _dealer(standings, thumbnails)
+    card = _card_maker(standings, thumbnails)
     known = any(photo.favourite for photo in standings.photos)
 
     def cards(model: ModelRun, indices: Sequence[int]) -> tuple[Card, ...]:
@@ -143,7 +143,7 @@ def extremes(
     )
 
 
-def _dealer(
+def _card_maker(
     standings: Standings, thumbnails: Mapping[int, Thumbnail]
 ) -> Callable[[int, Sequence[ModelRun]], Card]:
     marks = {model.id: place for place, model in enumerate(standings.models)}

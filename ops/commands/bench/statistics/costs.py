@@ -8,10 +8,10 @@ from math import isinf
 from ops.commands.bench.statistics.standing import (
     Evidence,
     Standing,
+    beats_chance,
     fastest,
-    known_to_pick,
     seconds,
-    unsettled,
+    undecided_against,
 )
 from ops.commands.bench.statistics.wording import name_of, names_of, seconds_of
 from ops.commands.bench.summary import ModelSummary
@@ -49,8 +49,8 @@ def slower(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummar
         if isinf(seconds(model)) or less_s < _SAME_S:
             continue
         better = (
-            f"as good as {names_of(unsettled(evidence, other))}"
-            if known_to_pick(evidence, other)
+            f"as good as {names_of(undecided_against(evidence, other))}"
+            if beats_chance(evidence, other)
             else "better than chance"
         )
         clauses.append(

@@ -12,10 +12,10 @@ from ops.commands.bench.statistics.comparison import MIN_OF_A_KIND, MIN_PHOTOS, 
 from ops.commands.bench.statistics.standing import (
     Evidence,
     Standing,
-    between,
+    beats_chance,
+    comparison_of,
     fastest,
     is_better,
-    known_to_pick,
     seconds,
 )
 from ops.commands.bench.statistics.wording import (
@@ -41,7 +41,7 @@ def decided(evidence: Evidence, standing: Standing) -> str:
     """One model is better than every other."""
     leader = standing.leader
     others = listed([_by(evidence, model) for model in standing.behind])
-    gaps = [between(evidence, leader, model) for model in standing.behind]
+    gaps = [comparison_of(evidence, leader, model) for model in standing.behind]
     return (
         f"Take {name_of(leader)}: {_does(evidence, leader)}, {others} ({scale(evidence)}); "
         f"{_gaps(evidence, gaps)}{costs.price(leader, standing.behind)}."
@@ -52,10 +52,10 @@ def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> st
     """Several models are equally good, and one of them is the fastest."""
     group = standing.group
     rest = [model for model in group if model is not take]
-    alike = [model for model in rest if between(evidence, take, model).equivalent]
+    alike = [model for model in rest if comparison_of(evidence, take, model).equivalent]
     named = [model for model in group if model is take or model in alike]
     apart = f"with 95 % certainty less than {margin_of(evidence)}"
-    if all(between(evidence, *pair).equivalent for pair in combinations(named, 2)):
+    if all(comparison_of(evidence, *pair).equivalent for pair in combinations(named, 2)):
         between_them = f"between {names_of(named)}"
         apart += " apart"
     else:
@@ -78,7 +78,7 @@ def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
     """Taking one of the models might be no better than chance."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
     every = (*standing.group, *standing.behind)
-    models = [model for model in every if not known_to_pick(evidence, model)]
+    models = [model for model in every if not beats_chance(evidence, model)]
     intervals = [ends(evidence, model.owner[evidence.metric]) for model in models]
     if len(models) < len(every):
         head = f"Not decided: {names_of(models)} may pick no better"
@@ -96,7 +96,7 @@ def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
     clear = bool(standing.behind) and all(
         is_better(evidence, ahead, behind) for ahead in group for behind in standing.behind
     )
-    gaps = [between(evidence, standing.leader, model) for model in standing.open]
+    gaps = [comparison_of(evidence, standing.leader, model) for model in standing.open]
     if clear:
         head = (
             f"{names_of(group)} are better than {names_of(standing.behind)}, but which of them is "
@@ -243,7 +243,7 @@ def _beats(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummar
 def _leads(evidence: Evidence, standing: Standing) -> str:
     """Say by how much the leader leads the undecided models; some may equal it."""
     leader = standing.leader
-    gaps = {model.id: between(evidence, leader, model) for model in standing.open}
+    gaps = {model.id: comparison_of(evidence, leader, model) for model in standing.open}
     equal = [model for model in standing.open if abs(gaps[model.id].difference.value) < _EQUAL]
     ahead = [model for model in standing.open if model not in equal]
     clauses = [f"leads {_by_models(evidence, leader, ahead)}"] if ahead else []
@@ -255,7 +255,7 @@ def _leads(evidence: Evidence, standing: Standing) -> str:
 
 def _by_models(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummary]) -> str:
     gaps = [
-        f"{name_of(other)} by {_gap(evidence, between(evidence, model, other))}"
+        f"{name_of(other)} by {_gap(evidence, comparison_of(evidence, model, other))}"
         for other in others
     ]
     return listed(gaps)

@@ -49,7 +49,7 @@ class Standing:
         return self.leader, *self.same, *self.open
 
 
-def stand(evidence: Evidence) -> Standing:
+def standing_of(evidence: Evidence) -> Standing:
     """Sort the models by what is known about each against the leader."""
     metric = evidence.metric
     assert metric is not None  # noqa: S101 - for mypy; without one nobody leads.
@@ -58,7 +58,7 @@ def stand(evidence: Evidence) -> Standing:
     )
     same, still_open, behind = [], [], []
     for model in rest:
-        difference = between(evidence, leader, model)
+        difference = comparison_of(evidence, leader, model)
         if difference.equivalent:
             same.append(model)
         elif difference.decided:
@@ -68,7 +68,7 @@ def stand(evidence: Evidence) -> Standing:
     return Standing(leader=leader, same=tuple(same), open=tuple(still_open), behind=tuple(behind))
 
 
-def between(evidence: Evidence, first: ModelSummary, second: ModelSummary) -> Difference:
+def comparison_of(evidence: Evidence, first: ModelSummary, second: ModelSummary) -> Difference:
     """Find the comparison of two models."""
     return next(
         difference
@@ -79,23 +79,23 @@ def between(evidence: Evidence, first: ModelSummary, second: ModelSummary) -> Di
 
 def is_better(evidence: Evidence, model: ModelSummary, rival: ModelSummary) -> bool:
     """Tell whether one model is decidedly better than another."""
-    difference = between(evidence, model, rival)
+    difference = comparison_of(evidence, model, rival)
     return difference.decided and difference.better == model.id
 
 
-def known_to_pick(evidence: Evidence, model: ModelSummary) -> bool:
+def beats_chance(evidence: Evidence, model: ModelSummary) -> bool:
     """Tell whether a model is better than chance: its interval lies above it."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
     return model.owner[evidence.metric].low > CHANCE[evidence.metric]
 
 
-def unsettled(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
+def undecided_against(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
     """Find the models that a model is neither better than nor as good as."""
     return tuple(
         rival
         for rival in evidence.models
         if rival is not model
-        and not between(evidence, model, rival).equivalent
+        and not comparison_of(evidence, model, rival).equivalent
         and not is_better(evidence, model, rival)
     )
 
@@ -109,7 +109,7 @@ def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
     candidates = [
         model
         for model in (standing.leader, *standing.same)
-        if known_to_pick(evidence, model) and not unsettled(evidence, model)
+        if beats_chance(evidence, model) and not undecided_against(evidence, model)
     ]
     return fastest(candidates or [standing.leader])
 

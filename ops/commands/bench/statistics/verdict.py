@@ -7,7 +7,13 @@ from math import ceil, inf, log10
 from statistics import NormalDist
 
 from ops.commands.bench.statistics import costs, sentences
-from ops.commands.bench.statistics.standing import Evidence, between, choose, known_to_pick, stand
+from ops.commands.bench.statistics.standing import (
+    Evidence,
+    beats_chance,
+    choose,
+    comparison_of,
+    standing_of,
+)
 from ops.commands.bench.summary import Difference, Verdict
 
 _POWER = 0.8
@@ -30,11 +36,11 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
         return _undecided(evidence, sentences.no_judgement(evidence), caveats)
     if not evidence.sufficient:
         return _undecided(evidence, sentences.too_few(evidence), caveats)
-    standing = stand(evidence)
+    standing = standing_of(evidence)
     if standing.open:
         more = max(
             more_photos(
-                between(evidence, standing.leader, model),
+                comparison_of(evidence, standing.leader, model),
                 photos=evidence.photos,
                 comparisons=len(evidence.differences),
                 margin=evidence.margin,
@@ -45,7 +51,7 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
         until = [] if evidence.random_weights else costs.until_then(standing)
         return _undecided(evidence, sentence, [*until, *caveats], more)
     take = choose(evidence, standing)
-    if not known_to_pick(evidence, take):
+    if not beats_chance(evidence, take):
         sentence = sentences.no_better_than_chance(evidence, standing)
         return _undecided(evidence, sentence, caveats)
     sentence = (

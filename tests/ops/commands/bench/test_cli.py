@@ -17,7 +17,7 @@ import pytest
 
 from ops.cli import main
 from ops.commands.bench import command as bench_cli
-from ops.commands.bench import evening
+from ops.commands.bench import whole_run
 from ops.commands.bench.answers import load, read_answers, read_journal
 from tests.conftest import ROOT
 from tests.fakes.forked_program import Program
@@ -280,7 +280,7 @@ def test_a_window_gets_the_prepared_run_and_what_was_typed(
             monkeypatch.setenv("LLAMA_SWAP_URL", server.url)
             return main(list(arguments))
 
-    monkeypatch.setattr(evening, "in_window", in_window)
+    monkeypatch.setattr(whole_run, "in_window", in_window)
     assert main(["bench", str(photos), "--window", "30m", "--model", B, "--export", "csv"]) == 0
     (run_dir,) = runs(tmp_path)
     ((window_s, arguments),) = opened

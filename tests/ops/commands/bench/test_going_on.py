@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ops.cli import main
-from ops.commands.bench import evening
+from ops.commands.bench import whole_run
 from ops.commands.bench.answers import create, load, read_answers, read_journal
 from ops.commands.bench.asking.rubric import DEFAULT_RUBRIC
 from ops.errors import OpsError
@@ -114,7 +114,7 @@ def test_a_window_that_was_too_short_is_gone_on_with_in_another_window(
             monkeypatch.setenv("LLAMA_SWAP_URL", server.url)
             return main(list(arguments))
 
-    monkeypatch.setattr(evening, "in_window", in_window)
+    monkeypatch.setattr(whole_run, "in_window", in_window)
     assert main(["bench", str(photos), "--run", str(run_dir), "--window", "90m"]) == 1
     said = capsys.readouterr().err
     words = ["bench", "--run", str(run_dir), "--window", "1h30m", "--retry-failed"]
@@ -131,7 +131,7 @@ def test_a_report_that_is_not_written_leaves_the_run_unfinished(
 
     with ScoringServer() as server:
         with monkeypatch.context() as patched:
-            patched.setattr(evening, "write_outputs", killed)
+            patched.setattr(whole_run, "write_outputs", killed)
             assert bench(server, photos) == 130
         asked = len(server.asked)
         assert bench(server, photos) == 0

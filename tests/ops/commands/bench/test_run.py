@@ -22,7 +22,7 @@ from ops.commands.bench.asking.exchange import Asker
 from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import prompt_of
 from ops.commands.bench.asking.plan import Ended, Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.rubric import as_document, read_rubric, rubric_of
 from ops.commands.bench.results import Method, ModelRun
 from ops.commands.bench.session import Settings, note_session
@@ -91,8 +91,8 @@ class Bench:
             images=self.run_dir / "images",
             deadline=deadline,
         )
-        shown = Shown(Console(file=io.StringIO()))
-        shown.say = self.said.append  # type: ignore[assignment]
+        display = Display(Console(file=io.StringIO()))
+        display.say = self.said.append  # type: ignore[assignment]
         with (
             Journal(self.run_dir) as journal,
             Endpoint(server.url) as endpoint,
@@ -105,7 +105,7 @@ class Bench:
             )  # fmt: skip
             options = {} if clock is None else {"clock": clock}
             measurement = Measurement(
-                plan, journal, endpoint=endpoint, asker=asker, shown=shown, **options
+                plan, journal, endpoint=endpoint, asker=asker, display=display, **options
             )
             return measurement.run()
 

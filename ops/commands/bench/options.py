@@ -15,7 +15,7 @@ from ops.errors import OpsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evening:
+class RunOptions:
     """The options of one command."""
 
     settings: Settings
@@ -37,23 +37,23 @@ class Evening:
     outputs: Wanted
 
 
-def as_begun(evening: Evening) -> Evening:
+def completed_from_run(options: RunOptions) -> RunOptions:
     """Complete the options from the run that is resumed; without one, return them unchanged.
 
     Raises:
         OpsError: when there is neither a run nor photos, or an option differs that a run cannot
             change.
     """
-    run_dir = evening.run_dir
+    run_dir = options.run_dir
     header = None if run_dir is None else header_of(run_dir)
     if run_dir is None or header is None:
-        if evening.settings.source.text is None:
+        if options.settings.source.text is None:
             raise OpsError(
                 f"--run is {run_dir}, which is not a run yet. Pass a folder of photos, or "
                 "--immich and --album, to start one there."
             )
-        return evening
-    typed, begun = evening.settings, header["settings"]
+        return options
+    typed, begun = options.settings, header["settings"]
     sessions = read_journal(run_dir, "session")
     kept = sessions[-1]["settings"] if sessions else begun
     _check_source(run_dir, header, typed.source)
@@ -63,13 +63,13 @@ def as_begun(evening: Evening) -> Evening:
             f"--sample is {typed.sample}, but {run_dir} was started with {has}, and a run only "
             "grows. Omit --sample, or start another run."
         )
-    settings = _with_kept(evening, kept)
+    settings = _with_kept(options, kept)
     if settings.method == "pairwise" and (typed.sample or 0) > (kept["sample"] or 0):
         raise OpsError(
             f"--sample is {typed.sample}, but --method pairwise asks about a shortlist. Use "
             "--shortlist for a longer one, or --method score for more photos."
         )
-    if "seed" in evening.given and typed.seed != begun["seed"]:
+    if "seed" in options.given and typed.seed != begun["seed"]:
         raise OpsError(
             f"--seed is {typed.seed}; expected {begun['seed']}, with which {run_dir} was started. "
             "Omit --seed, or start another run."
@@ -84,13 +84,13 @@ def as_begun(evening: Evening) -> Evening:
         random_weights=begun["random_weights"],
         lock=typed.lock or kept["lock"],
     )
-    return replace(evening, settings=settings)
+    return replace(options, settings=settings)
 
 
-def _with_kept(evening: Evening, kept: Mapping[str, Any]) -> Settings:
+def _with_kept(options: RunOptions, kept: Mapping[str, Any]) -> Settings:
     as_before = ("method", "anchors", "shortlist", "pairs_per_photo")
-    changes = {name: kept[name] for name in as_before if name not in evening.given}
-    return replace(evening.settings, **changes)
+    changes = {name: kept[name] for name in as_before if name not in options.given}
+    return replace(options.settings, **changes)
 
 
 def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:

@@ -23,11 +23,11 @@ from ops.commands.bench.asking.exchange import Asker
 from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import Prompt, prompt_of
 from ops.commands.bench.asking.plan import Ended, Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.rubric import Rubric, read_rubric, rubric_of
+from ops.commands.bench.options import RunOptions, completed_from_run
 from ops.commands.bench.outputs import write_outputs
 from ops.commands.bench.session import Settings
-from ops.commands.bench.typed import Evening, as_begun
 from ops.endpoint.api_key import api_key
 from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
@@ -41,68 +41,68 @@ _WINDOW_RESERVE_S = 30
 """Seconds of a window kept for the report; no answer starts in them."""
 
 
-def go(evening: Evening) -> None:
+def run_bench(options: RunOptions) -> None:
     """Ask what is missing and write the report.
 
     Raises:
         OpsError: for errors that the operator can fix; the answers are kept.
     """
-    if evening.url is not None:
-        evening = replace(evening, url=base_url(evening.url))
-    evening = as_begun(evening)
-    locked = _chosen(evening.settings)
-    shown = Shown(Console(stderr=True))
-    run_dir = session.begin(evening.settings, evening.run_dir, anew=evening.anew, say=shown.say)
+    if options.url is not None:
+        options = replace(options, url=base_url(options.url))
+    options = completed_from_run(options)
+    locked = _chosen(options.settings)
+    display = Display(Console(stderr=True))
+    run_dir = session.begin(options.settings, options.run_dir, anew=options.anew, say=display.say)
     with ended_by_signals():
-        with Journal(run_dir, retry_failed=evening.retry_failed) as journal:
-            rubric = _rubric(evening, run_dir)
-            prompt = prompt_of(evening.settings.method, rubric)
-            plan = _plan(evening, run_dir, journal, locked, rubric, prompt, shown)
-            if evening.window_s is None:
-                _ask_and_report(evening, run_dir, journal, plan, shown)
+        with Journal(run_dir, retry_failed=options.retry_failed) as journal:
+            rubric = _rubric(options, run_dir)
+            prompt = prompt_of(options.settings.method, rubric)
+            plan = _plan(options, run_dir, journal, locked, rubric, prompt, display)
+            if options.window_s is None:
+                _ask_and_report(options, run_dir, journal, plan, display)
                 return
-        _in_window(evening, run_dir)
+        _in_window(options, run_dir)
 
 
 def _ask_and_report(
-    evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown
+    options: RunOptions, run_dir: Path, journal: Journal, plan: Plan, display: Display
 ) -> None:
-    ended = _ask(evening, run_dir, journal, plan, shown)
-    again = _again(evening, run_dir)
+    ended = _ask(options, run_dir, journal, plan, display)
+    resume = _resume_command(options, run_dir)
     skipped = [f"skipped {model}: {why}" for model, why in ended.skipped.items()]
     asked = {(plan.prompt.sha256, model.sha256) for model in plan.models}
     if not any((key.prompt_sha256, key.model_sha256) in asked for key in journal.answered):
         why = skipped[0] if skipped else "time was up before the first answer"
-        raise OpsError(f"no model answered: {why}. Resume with {again}.")
-    summary = write_outputs(run_dir, replace(evening.outputs, method=plan.prompt.method))
+        raise OpsError(f"no model answered: {why}. Resume with {resume}.")
+    summary = write_outputs(run_dir, replace(options.outputs, method=plan.prompt.method))
     if skipped:
-        again = _again(evening, run_dir, "--retry-failed")
-        raise OpsError(f"{'; '.join(skipped)}. Resume with {again}.")
+        resume = _resume_command(options, run_dir, "--retry-failed")
+        raise OpsError(f"{'; '.join(skipped)}. Resume with {resume}.")
     if ended.out_of_time or ended.units < len(plan.units):
-        shown.say(f"some questions are left; resume with {again}")
+        display.say(f"some questions are left; resume with {resume}")
         return
     # Only now: a run without a report is not finished.
     journal.note("finished", at=time.time())
-    _say_how_to_decide(evening, run_dir, summary.verdict.more_photos, shown)
+    _say_how_to_decide(options, run_dir, summary.verdict.more_photos, display)
 
 
 def _plan(
-    evening: Evening,
+    options: RunOptions,
     run_dir: Path,
     journal: Journal,
     locked: tuple[LockedModel, ...],
     rubric: Rubric,
     prompt: Prompt,
-    shown: Shown,
+    display: Display,
 ) -> Plan:
     """Prepare everything that needs no GPU."""
-    settings = evening.settings
+    settings = options.settings
     # Collected photos need neither the folder nor Immich.
     photos = collected(run_dir, sample=settings.sample)
     if photos is None:
         with settings.source.opened(leave_out=run_dir) as source:
             photos = collect(
-                run_dir, source, sample=settings.sample, seed=settings.seed, say=shown.say
+                run_dir, source, sample=settings.sample, seed=settings.seed, say=display.say
             )
     models = session.models_of(locked, run_dir)
     session.note_session(
@@ -112,52 +112,56 @@ def _plan(
         rubric=rubric,
         models=models,
         settings=settings,
-        thumbnails=evening.outputs.thumbnails,
-        engine_build=evening.engine_build,
+        thumbnails=options.outputs.thumbnails,
+        engine_build=options.engine_build,
         command=("python", "-m", "ops", *sys.argv[1:]),
-        say=shown.say,
+        say=display.say,
     )
     units = session.units_of(prompt, photos, run_dir, journal, settings=settings)
     return Plan(prompt=prompt, units=units, models=models, images=run_dir / "images")
 
 
-def _ask(evening: Evening, run_dir: Path, journal: Journal, plan: Plan, shown: Shown) -> Ended:
+def _ask(
+    options: RunOptions, run_dir: Path, journal: Journal, plan: Plan, display: Display
+) -> Ended:
     begun = time.monotonic()
-    within_s = evening.within_s
+    within_s = options.within_s
     with ExitStack() as stack:
-        url = evening.url or stack.enter_context(to_production())
+        url = options.url or stack.enter_context(to_production())
         endpoint = stack.enter_context(Endpoint(url, key=api_key()))
         asker = stack.enter_context(
-            Asker(endpoint.url, key=endpoint.key, timeout_s=evening.timeout_s)
+            Asker(endpoint.url, key=endpoint.key, timeout_s=options.timeout_s)
         )
         _check_answers(endpoint, plan)
-        stack.enter_context(shown)
+        stack.enter_context(display)
         try:
             return Measurement(
                 replace(plan, deadline=begun + within_s if within_s else None),
                 journal,
                 endpoint=endpoint,
                 asker=asker,
-                shown=shown,
+                display=display,
             ).run()
         except BaseException:
             if journal.answered:
                 kept = len(journal.answered)
-                again = _again(evening, run_dir)
-                shown.say(f"stopped; kept {kept} answers, resume with {again}")
+                resume = _resume_command(options, run_dir)
+                display.say(f"stopped; kept {kept} answers, resume with {resume}")
             raise
 
 
-def _say_how_to_decide(evening: Evening, run_dir: Path, more: int | None, shown: Shown) -> None:
+def _say_how_to_decide(
+    options: RunOptions, run_dir: Path, more: int | None, display: Display
+) -> None:
     """Tell an undecided run how to ask about more photos, if the album has more."""
-    if evening.settings.method == "pairwise":
+    if options.settings.method == "pairwise":
         # It asks about its shortlist only, whatever the number of photos.
         return
     album = read_album(run_dir)
     sample, there = album.get("sample"), album.get("album_photos", 0)
     if more is not None and sample is not None and sample < there:
-        larger = _again(evening, run_dir, "--sample", str(min(there, sample + more)))
-        shown.say(f"to ask about more photos without repeating these: {larger}")
+        larger = _resume_command(options, run_dir, "--sample", str(min(there, sample + more)))
+        display.say(f"to ask about more photos without repeating these: {larger}")
 
 
 def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
@@ -173,28 +177,28 @@ def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
             raise OpsError(f"{endpoint.url} does not offer {model.id}; it offers: {names}")
 
 
-def _in_window(evening: Evening, run_dir: Path) -> None:
+def _in_window(options: RunOptions, run_dir: Path) -> None:
     """Run this command again inside a GPU window, where the endpoint is then."""
-    window_s = evening.window_s or 0
+    window_s = options.window_s or 0
     within_s = max(1, window_s - _WINDOW_RESERVE_S)
-    outputs = evening.outputs
+    outputs = options.outputs
     # The run has recorded the other options.
     arguments = ["bench", "run", "--run", str(run_dir), "--within", f"{within_s}s"]
-    arguments += ["--in-window", f"{window_s}s", "--timeout-s", str(evening.timeout_s)]
-    for model in evening.settings.models:
+    arguments += ["--in-window", f"{window_s}s", "--timeout-s", str(options.timeout_s)]
+    for model in options.settings.models:
         arguments += ["--model", model]
     if outputs.top_k is not None:
         arguments += ["--top-k", str(outputs.top_k)]
-    arguments += ["--retry-failed"] if evening.retry_failed else []
-    arguments += ["--engine-build", evening.engine_build or ""]
+    arguments += ["--retry-failed"] if options.retry_failed else []
+    arguments += ["--engine-build", options.engine_build or ""]
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
     code = in_window(window_s, arguments)
     if code == 1:
         raise OpsError("the command in the window failed; its error is above")
     if code:
-        again = _again(evening, run_dir)
-        raise OpsError(f"the window ended with exit code {code}. Resume with {again}.")
+        resume = _resume_command(options, run_dir)
+        raise OpsError(f"the window ended with exit code {code}. Resume with {resume}.")
 
 
 def in_window(window_s: int, arguments: Sequence[str]) -> int:
@@ -227,29 +231,29 @@ def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
     return choose(seeing, settings.models)
 
 
-def _rubric(evening: Evening, run_dir: Path) -> Rubric:
+def _rubric(options: RunOptions, run_dir: Path) -> Rubric:
     """Read the rubric that was typed, else the run's last one, else the repository's."""
-    if evening.rubric is not None:
-        return read_rubric(evening.rubric)
+    if options.rubric is not None:
+        return read_rubric(options.rubric)
     sessions = read_journal(run_dir, "session")
     if not sessions:
         return read_rubric()
     return rubric_of(sessions[-1]["provenance"]["rubric"], where=f"the rubric of {run_dir}")
 
 
-def _again(evening: Evening, run_dir: Path, *more: str) -> str:
+def _resume_command(options: RunOptions, run_dir: Path, *more: str) -> str:
     """Return the command that resumes the run; the run has recorded its other options."""
     words = ["python", "-m", "ops", "bench", "--run", str(run_dir)]
-    window_s = evening.window_s or evening.in_window_s
+    window_s = options.window_s or options.in_window_s
     if window_s is not None:
-        words += ["--window", _typed(window_s)]
-    elif evening.within_s is not None:
-        words += ["--within", _typed(evening.within_s)]
-    if evening.url is not None and "url" in evening.given:
-        words += ["--url", evening.url]
-        words += ["--engine-build", evening.engine_build] if evening.engine_build else []
+        words += ["--window", _duration(window_s)]
+    elif options.within_s is not None:
+        words += ["--within", _duration(options.within_s)]
+    if options.url is not None and "url" in options.given:
+        words += ["--url", options.url]
+        words += ["--engine-build", options.engine_build] if options.engine_build else []
     return f"`{shlex.join([*words, *more])}`"
 
 
-def _typed(duration_s: int) -> str:
+def _duration(duration_s: int) -> str:
     return span(duration_s).replace(" ", "")
