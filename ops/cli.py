@@ -34,7 +34,7 @@ COMMANDS = {
     "manifests": "Write the synthesized objects as Kubernetes YAML, without a cluster or a "
     "provider.",
     "weights": "Download, check, verify and prune the models' files on a volume.",
-    "bench": "Which model picks your photos best: a report on your own album.",
+    "bench": "Choose the model that picks your photos best, from a report on your own album.",
 }
 """Folder in `ops/commands/` -> first line of the command's help."""
 

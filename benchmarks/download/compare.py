@@ -1,9 +1,9 @@
-"""Our download program against its peers: wall, CPU, memory, bytes, and who checks what came.
+"""Compare our download program with its peers: time, CPU, memory, bytes, and checks.
 
     python -m benchmarks.download.compare --folder /var/tmp/bench --gib 2 --rounds 2
 
-Every tool downloads the same two files from the same hub in the same run, in turn. The time ends
-when all bytes are on the disk. The limit is a process that writes as many bytes and syncs them.
+The tools take turns to download the same two files from the same hub. The time ends when all bytes
+are on disk. The limit is a process that writes as many bytes and syncs them.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ for index in range(count):
 
 
 def checks_bytes(tool: Tool, folder: Path) -> bool:
-    """Whether a tool ends with an error when the hub sends a wrong byte in every answer."""
+    """Tell whether a tool fails if the hub sends a wrong byte in every answer."""
     files = make_files(folder / "flipped", 1, 8 << 20)
     target = folder / "flipped-target"
     target.mkdir()
     with serving(files.folder, flips=True) as hub:
         cost = measured(*tool.command(hub.url, files, target))
-    found = cost.code != 0
+    refused = cost.code != 0
     shutil.rmtree(files.folder)
     shutil.rmtree(target)
-    return found
+    return refused
 
 
 def rounds(
     tools: list[Tool], files: Files, target: Path, *, rate_mb_s: float, count: int
 ) -> tuple[dict[str, list[Cost]], dict[str, float]]:
-    """Run every tool so many times, in turn; the limit too."""
+    """Run every tool, and the limit, `count` times in turn."""
     costs: dict[str, list[Cost]] = {"write and sync": []}
     sent_mib: dict[str, float] = {"write and sync": 0}
     for _ in range(count):
@@ -85,46 +85,55 @@ def rounds(
 def table(
     costs: dict[str, list[Cost]], sent_mib: dict[str, float], checks: dict[str, bool], mib: float
 ) -> dict[str, float]:
-    """Print a row a tool; give the median time of each."""
+    """Print one row per tool; return the median time of each."""
     walls = {
-        name: statistics.median(cost.wall_s for cost in each)
-        for name, each in costs.items()
-        if each
+        name: statistics.median(cost.wall_s for cost in costs_of_tool)
+        for name, costs_of_tool in costs.items()
+        if costs_of_tool
     }
-    print("| tool | wall s, each round | MB/s | CPU s | peak MiB | sent MiB | wrong byte | time |")
+    print("| tool | wall s per round | MB/s | CPU s | peak MiB | sent MiB | wrong byte | time |")
     print("|---|---|---|---|---|---|---|---|")
     for name, wall in walls.items():
-        each = costs[name]
-        times = ", ".join(f"{cost.wall_s:.1f}" for cost in each)
-        found = {True: "refused", False: "accepted", None: "-"}[checks.get(name)]
+        costs_of_tool = costs[name]
+        times = ", ".join(f"{cost.wall_s:.1f}" for cost in costs_of_tool)
+        verdict = {True: "refused", False: "accepted", None: "-"}[checks.get(name)]
         print(
             f"| {name} | {times} | {mib * 2**20 / 1e6 / wall:.0f} | "
-            f"{statistics.median(cost.cpu_s for cost in each):.1f} | "
-            f"{max(cost.peak_mib for cost in each):.0f} | {sent_mib[name]:.0f} | {found} | "
-            f"{wall / walls[OURS.name]:.2f}x |"
+            f"{statistics.median(cost.cpu_s for cost in costs_of_tool):.1f} | "
+            f"{max(cost.peak_mib for cost in costs_of_tool):.0f} | {sent_mib[name]:.0f} | "
+            f"{verdict} | {wall / walls[OURS.name]:.2f}x |"
         )
     print()
     return walls
 
 
-def goal(what: str, ratio: float, bound: float, *, at_most: bool = False) -> None:
-    """Print a ratio beside what it should be."""
+def goal(name: str, ratio: float, bound: float, *, at_most: bool = False) -> None:
+    """Print a ratio beside its goal."""
     met = ratio <= bound if at_most else ratio >= bound
     sign = "<=" if at_most else ">="
-    print(f"{'met' if met else 'NOT MET':8}{what}: {ratio:.2f} (goal {sign} {bound})")
+    print(f"{'met' if met else 'NOT MET':8}{name}: {ratio:.2f} (goal {sign} {bound})")
 
 
 def main() -> None:
-    """Print two tables, and what they say together."""
+    """Print two tables and the goals."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where to work; left out: a temporary one")
-    parser.add_argument("--gib", type=float, default=2, help="of each of two files (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=2, help="of every tool (%(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, help="Work in this directory (default: a temporary one)."
+    )
+    parser.add_argument(
+        "--gib",
+        type=float,
+        default=2,
+        help="Size of each of the two files (default: %(default)s).",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="Rounds per tool (default: %(default)s)."
+    )
     options = parser.parse_args()
     tools = [tool for tool in _TOOLS if not tool.lacking]
     for tool in _TOOLS:
         if tool.lacking:
-            print(f"left out: {tool.name}: {tool.lacking}")
+            print(f"skipped {tool.name}: {tool.lacking}")
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         folder = Path(temporary)
         checks = {tool.name: checks_bytes(tool, folder) for tool in tools}
@@ -147,7 +156,7 @@ def main() -> None:
         ("best peer", [tool.name for tool in tools if tool is not OURS]),
         (
             "best peer that checks",
-            [name for name, found in checks.items() if found and name != ours],
+            [name for name, refuses in checks.items() if refuses and name != ours],
         ),
     ):
         if peers:

@@ -1,7 +1,7 @@
-"""A hub in a process of its own, as fast as loopback allows or so many MB/s a connection.
+"""A hub in its own process, as fast as loopback allows or limited in MB/s per connection.
 
-It counts what it sends: GET /sent. Run as a program, it prints its address and serves until its
-standard input ends.
+GET /sent returns the number of bytes sent. As a program it prints its address and serves until
+its standard input ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PIECE_BYTES = 1 << 20
 
 
 class _Handler(HubHandler):
-    """Sends at a rate, counts, and spoils one byte where it is told to."""
+    """Limits the rate, counts bytes, and flips one byte on request."""
 
     server: _Hub
 
@@ -72,14 +72,14 @@ class _Hub(LocalHub):
 
 
 class HubProcess:
-    """How a benchmark sees that process."""
+    """The hub's process, as a benchmark sees it."""
 
     def __init__(self, url: str) -> None:
-        """Talk to it."""
+        """Connect to it."""
         self.url = url
 
     def sent_bytes(self) -> int:
-        """Bytes of files that it has sent."""
+        """Return the bytes of files that it has sent."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self.url}/sent", timeout=10) as response:
             return int(response.read())
@@ -87,11 +87,11 @@ class HubProcess:
 
 @contextlib.contextmanager
 def serving(folder: Path, *, rate_mb_s: float = 0, flips: bool = False) -> Iterator[HubProcess]:
-    """Serve the files of a folder, as those of one repository.
+    """Serve the files of a folder as one repository.
 
     Args:
-        folder: The files; `<name>.sha256` beside each holds its hash.
-        rate_mb_s: Megabytes a second and connection; left out: no limit.
+        folder: The files; `<name>.sha256` beside each contains its hash.
+        rate_mb_s: Megabytes per second and connection (default: no limit).
         flips: Whether the first byte of every answer is wrong.
     """
     words = [

@@ -1,4 +1,4 @@
-"""Run a command and say what it cost: wall time, CPU time and peak memory."""
+"""Run a command and measure its cost: wall time, CPU time and peak memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import psutil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a command took."""
+    """The cost of a command."""
 
     wall_s: float
     cpu_s: float
     peak_mib: float
-    """Of the process and what it starts, together."""
+    """Of the process and its children together."""
     code: int
 
 
@@ -35,9 +35,9 @@ def measured(
 
     Args:
         command: Its words.
-        env: Variables beside this process's own.
-        synced: Whether the time ends when all that was written is on the disk.
-        kill_when: When to send SIGKILL; left out: never.
+        env: Variables in addition to this process's.
+        synced: Whether the time ends when everything is on disk (default: yes).
+        kill_when: When to send SIGKILL (default: never).
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -66,19 +66,19 @@ def measured(
 
 
 def _tree_kib(pid: int) -> int:
-    """Add up what a process and its children took at most so far.
+    """Add up the peak memory of a process and its children so far, in KiB.
 
-    Not ru_maxrss: that of a child starts with what its parent had.
+    Not ru_maxrss, because a child's starts at its parent's value.
     """
     with contextlib.suppress(psutil.Error):
         family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-        return sum(_peak_kib(each) for each in family)
+        return sum(_peak_kib(member) for member in family)
     return 0
 
 
 def _peak_kib(pid: int) -> int:
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
-        line = next((each for each in status.splitlines() if each.startswith("VmHWM")), "")
+        line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "")
         return int(line.split()[1]) if line else 0
     return 0

@@ -1,4 +1,4 @@
-"""A file system that shows a folder and takes 1 ms for each read: NFS, as far as latency goes.
+"""A file system that mirrors a folder with 1 ms per read: the latency of NFS.
 
 python -m benchmarks.download.slow_fuse FOLDER MOUNT_POINT
 """
@@ -20,23 +20,23 @@ READ_S = 0.001
 
 
 def lacking() -> str:
-    """Why there is no FUSE here; empty when there is."""
+    """Return why FUSE cannot be used; empty: it can."""
     if os.geteuid() != 0:
-        return "only root may mount it here"
+        return "only root may mount it"
     if not Path("/dev/fuse").exists():
-        return "there is no /dev/fuse"
+        return "/dev/fuse does not exist"
     try:
         import mfusepy  # noqa: F401
     except ImportError:
         return "mfusepy is not installed in .venv"
     except OSError:
-        return "libfuse is not there (apt install libfuse2)"
+        return "libfuse is not installed (apt install libfuse2)"
     return ""
 
 
 @contextlib.contextmanager
 def mounted(folder: Path, at: Path) -> Iterator[Path]:
-    """Show a folder at a mount point, for a while."""
+    """Mount a folder while the context lasts."""
     at.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.download.slow_fuse", str(folder), str(at)], cwd=ROOT
@@ -61,17 +61,17 @@ def main() -> None:
     folder = Path(sys.argv[1])
 
     class SlowReads(mfusepy.Operations):  # type: ignore[misc] # It has no types that mypy knows.
-        """Passes everything on, and reads slowly."""
+        """Passes every call on, and reads slowly."""
 
         use_ns = True
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-            found = os.lstat(folder / path[1:])
+            status = os.lstat(folder / path[1:])
             names = ("mode", "nlink", "uid", "gid", "size")
-            return {f"st_{name}": getattr(found, f"st_{name}") for name in names}
+            return {f"st_{name}": getattr(status, f"st_{name}") for name in names}
 
         def readdir(self, path: str, fh: int) -> list[str]:
-            return [".", "..", *(each.name for each in (folder / path[1:]).iterdir())]
+            return [".", "..", *(entry.name for entry in (folder / path[1:]).iterdir())]
 
         def readlink(self, path: str) -> str:
             return str((folder / path[1:]).readlink())
@@ -86,7 +86,7 @@ def main() -> None:
         def release(self, path: str, fh: int) -> None:
             os.close(fh)
 
-    # Pages stay while the file is open nowhere, as those of an NFS client do.
+    # As with an NFS client, pages stay cached while the file is closed.
     mfusepy.FUSE(SlowReads(), sys.argv[2], foreground=True, kernel_cache=True, allow_other=True)
 
 

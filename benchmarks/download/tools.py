@@ -1,4 +1,4 @@
-"""Our download program and its peers, each as a command line for the same files."""
+"""The command lines of our download program and its peers for the same files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with ThreadPoolExecutor(4) as threads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """What every tool downloads."""
+    """The files that every tool downloads."""
 
     folder: Path
     sha256: dict[str, str]
@@ -37,7 +37,7 @@ class Files:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files."""
+        """Size of all files together."""
         return sum((self.folder / name).stat().st_size for name in self.sha256)
 
 
@@ -67,14 +67,14 @@ class Tool:
 
     name: str
     command: Callable[[str, Files, Path], tuple[list[str], dict[str, str]]]
-    """Hub's address, files and target directory -> words and variables."""
+    """Hub's address, files and target directory -> command and variables."""
     lacking: str = ""
-    """Why it cannot run here; empty when it can."""
+    """Why it cannot run here; empty: it can."""
     blobs: bool = False
-    """Whether a file is called by its sha256 on the target."""
+    """Whether it names files on the target by their sha256."""
 
     def has(self, files: Files, target: Path) -> bool:
-        """Whether the target holds exactly the right bytes of every file."""
+        """Tell whether the target contains exactly the right bytes of every file."""
         for name, sha256 in files.sha256.items():
             path = target / "blobs" / sha256 if self.blobs else target / name
             if not path.is_file():

@@ -1,10 +1,10 @@
-"""What `ops bench` adds to the server's time: preparing, sending, reading and keeping answers.
+"""Measure what `ops bench` adds to the server's time: preparing, sending, reading, storing.
 
     python -m benchmarks.photos.client -n 200 --layers 24
 
-A tiny vision model is made slow by its layers, though still faster than a real one on a GPU (3 to
-6 s a photo), so the ratio is an upper bound. llama-server's own time is what its answer says:
-prompt and generation, without the decoding of the picture, which counts against us here.
+More layers make a tiny vision model slow, yet still faster than a real one on a GPU (3 to 6 s per
+photo), so the ratio is an upper bound. llama-server's own time, from its answer, is that of prompt
+and generation; it excludes the decoding of the picture, which counts against us here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ops.commands.bench.asking.exchange import Asker
 from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import prompt_of
 from ops.commands.bench.asking.plan import Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.rubric import read_rubric
 from ops.commands.bench.results import Answer, ModelRun
 from ops.commands.serve import run as serve
@@ -38,33 +38,33 @@ from ops.endpoint.client import Endpoint
 from ops.gguf import tiny_models
 
 _SIZE_PX = (1024, 768)
-"""As photos are sent."""
+"""The size of sent photos."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overhead:
-    """Where the time of a run went; all but the first answer, which has nothing before it."""
+    """How the time of a run was spent, except for its first answer."""
 
     answers: int
     elapsed_s: float
     server_s: float
     """By llama-server's own timings."""
     asked_s: float
-    """While a request was under way."""
+    """While a request was in flight."""
 
     @property
     def ratio(self) -> float:
-        """What is beside the server's time, for each second of it."""
+        """Overhead per second of the server's time."""
         return (self.elapsed_s - self.server_s) / self.server_s
 
     @property
     def idle_ratio(self) -> float:
-        """The part of it in which no request was under way."""
+        """The part of the overhead without a request in flight."""
         return (self.elapsed_s - self.asked_s) / self.server_s
 
 
 def overhead(answers: list[Answer]) -> Overhead:
-    """Add up a run's answers, in their order."""
+    """Add up a run's answers, in order."""
     rest = answers[1:]
     return Overhead(
         answers=len(rest),
@@ -97,7 +97,7 @@ def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
                 stack.enter_context(Journal(run_dir)),
                 endpoint=stack.enter_context(Endpoint(served.url, key=api_key())),
                 asker=stack.enter_context(Asker(served.url, key=api_key(), timeout_s=300)),
-                shown=stack.enter_context(Shown(console)),
+                display=stack.enter_context(Display(console)),
             )
             measurement.run()
     finally:
@@ -106,10 +106,10 @@ def run(folder: Path, count: int, layers: int, console: Console) -> Overhead:
 
 
 def _photos(folder: Path, images: Path, count: int) -> list[str]:
-    """Write different photos of the size that is sent."""
+    """Write different photos of the sent size."""
     write_sample_pictures(folder, most=count)
     images.mkdir()
-    found = []
+    digests = []
     sources = sorted(folder.glob("*.jpg"))
     for number in range(count):
         photo = Image.open(sources[number % len(sources)]).resize(_SIZE_PX)
@@ -118,34 +118,40 @@ def _photos(folder: Path, images: Path, count: int) -> list[str]:
         photo.save(content, "JPEG", quality=85)
         digest = hashlib.sha256(content.getvalue() + bytes([number // 256])).hexdigest()
         (images / f"{digest}.jpg").write_bytes(content.getvalue())
-        found.append(digest)
-    return found
+        digests.append(digest)
+    return digests
 
 
 def main() -> None:
     """Measure and print the ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("-n", type=int, default=200, help="photos (default: 200)")
-    parser.add_argument("--layers", type=int, default=24, help="of the model (default: 24)")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("-n", type=int, default=200, help="Number of photos (default: 200).")
+    parser.add_argument(
+        "--layers", type=int, default=24, help="Layers of the model (default: 24)."
+    )
+    parser.add_argument("--json", type=Path, help="Also write the figures to this file.")
     options = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), options.n, options.layers, console)
-    each_ms = 1000 / found.answers
+        measured = run(Path(folder), options.n, options.layers, console)
+    each_ms = 1000 / measured.answers
     console.print(
-        f"{found.answers} answers: {found.server_s * each_ms:.0f} ms each at the server, "
-        f"{found.asked_s * each_ms:.0f} ms from request to answer, "
-        f"{found.elapsed_s * each_ms:.0f} ms from answer to answer",
+        f"{measured.answers} answers: {measured.server_s * each_ms:.0f} ms each at the server, "
+        f"{measured.asked_s * each_ms:.0f} ms from request to answer, "
+        f"{measured.elapsed_s * each_ms:.0f} ms from answer to answer",
         highlight=False,
     )
     console.print(
-        f"beside the server's time: {100 * found.ratio:.1f} % "
-        f"(no request under way: {100 * found.idle_ratio:.1f} %)",
+        f"overhead: {100 * measured.ratio:.1f} % of the server's time "
+        f"(without a request in flight: {100 * measured.idle_ratio:.1f} %)",
         highlight=False,
     )
     if options.json is not None:
-        figures = {"ratio": found.ratio, "idle_ratio": found.idle_ratio, "answers": found.answers}
+        figures = {
+            "ratio": measured.ratio,
+            "idle_ratio": measured.idle_ratio,
+            "answers": measured.answers,
+        }
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""A try without an album and without a GPU: sample pictures, and the tiny models of `make up`.
+"""Try `ops bench` without an album or a GPU: with sample pictures and the models of `make up`.
 
 python -m benchmarks.photos.demo
 """
@@ -25,16 +25,16 @@ def main() -> int:
     """Write the pictures and run the command on them; return its exit code.
 
     Raises:
-        OpsError: when nothing is served by `make up`.
+        OpsError: when `make up` serves no models.
     """
     served = serve.find(_STATE_DIR)
     if served is None:
-        raise OpsError("nothing is served here; start it with `make up`")
+        raise OpsError("no models are served here; run `make up` first")
     if served.key is not None:
         os.environ[KEY_VARIABLE] = served.key.read()
     pictures = RUNS / "sample-pictures"
     count = write_sample_pictures(pictures, most=_COUNT)
-    say(f"wrote {count} sample pictures and a judgement of them into {pictures}")
+    say(f"wrote {count} sample pictures and their judgement into {pictures}")
     lock = _STATE_DIR / "models.lock.json"
     return cli.main(
         ["bench", str(pictures), "--url", served.url, "--random-weights", "--lock", str(lock)]

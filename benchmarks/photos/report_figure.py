@@ -1,4 +1,4 @@
-"""The picture of the photo benchmark's report in the guide, of drawn photos with planted scores.
+"""Draw the guide's picture of the photo benchmark's report, from planted scores.
 
 python -m benchmarks.photos.report_figure docs/figures/photo-report.png
 """
@@ -32,9 +32,9 @@ def write_report(folder: Path) -> Path:
     ]
     run = planted_run(THREE, *photos(_PHOTOS, images=shas))
     caveats = (
-        "MiniCPM-V 4.5 failed on 4 of 103 questions; photos without an answer of every model are "
-        "not compared.",
-        "Qwen3-VL 4B was loaded twice: another client took the GPU meanwhile.",
+        "MiniCPM-V 4.5 failed on 4 of 103 questions; photos that some model did not "
+        "answer are not compared.",
+        "Qwen3-VL 4B was loaded 2 times: another client took the GPU, or its engine stopped.",
     )
     report = folder / "report.html"
     report.write_text(
@@ -51,7 +51,7 @@ def _part(page: Page, folder: Path, selector: str) -> Image.Image:
 
 
 def _with_few_colours(picture: Image.Image) -> Image.Image:
-    """Choose 256 colours with each colour counted once: a small mark keeps its own."""
+    """Reduce to 256 colours, counting each colour once, so that small marks keep theirs."""
     pixels = np.asarray(picture).reshape(-1, 3)
     colours, counts = np.unique(pixels, axis=0, return_counts=True)
     most = colours[np.argsort(-counts)[:20]]
@@ -63,7 +63,7 @@ def _with_few_colours(picture: Image.Image) -> Image.Image:
 
 
 def main(arguments: list[str]) -> None:
-    """Write it."""
+    """Write the picture."""
     program = shutil.which("chromium")
     if program is None:
         sys.exit("chromium is not installed")

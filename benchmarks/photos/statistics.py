@@ -1,7 +1,7 @@
-"""How long a summary of 3 models x 1,000 photos x 2,000 resamples takes.
+"""Time a summary of 3 models x 1,000 photos x 2,000 resamples.
 
-The peer computes the same metrics by one call of scipy or scikit-learn each, in a loop over
-resamples; a few of them are timed, and the time is taken times what is missing.
+The peer computes each metric by one call of scipy or scikit-learn, in a loop over resamples; a few
+resamples are timed, and their time is extrapolated.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ops.commands.bench.statistics.summarise import summarise
 from tests.ops.commands.bench.planted_scores import planted_run
 
 MODELS = {"model-a": 1.0, "model-b": 1.1, "model-c": 1.5}
-"""Id -> the error of its scores, in standard deviations of how much a photo is liked."""
+"""Id -> error of its scores, in standard deviations of how much photos are liked."""
 PHOTOS, RESAMPLES, TOP_K = 1000, 2000, 100
 ROUNDS, PEER_RESAMPLES = 5, 20
 
 
 def album(*, favourites: bool, ratings: bool) -> Run:
-    """Plant a run whose scores see what the owner likes, with errors."""
+    """Plant a run whose scores follow what the owner likes, with errors."""
     random = np.random.default_rng(1)
     liked = random.standard_normal(PHOTOS)
     rating = np.digitize(liked, [-1.2, -0.4, 0.4, 1.2]) + 1
@@ -43,19 +43,19 @@ def album(*, favourites: bool, ratings: bool) -> Run:
 
 
 def peer(run: Run, resamples: int) -> None:
-    """Compute what `summarise` resamples, one call a metric, model and resample."""
+    """Compute the resampled metrics, with one call per metric, model and resample."""
     random = np.random.default_rng(1)
-    scores = np.array([each.score for each in run.answers]).reshape(len(MODELS), PHOTOS)
-    favourite = np.array([bool(each.favourite) for each in run.photos])
-    rating = np.array([each.rating or 0 for each in run.photos])
+    scores = np.array([answer.score for answer in run.answers]).reshape(len(MODELS), PHOTOS)
+    favourite = np.array([bool(photo.favourite) for photo in run.photos])
+    rating = np.array([photo.rating or 0 for photo in run.photos])
     for _ in range(resamples):
         drawn = random.integers(0, PHOTOS, PHOTOS)
-        for each in scores[:, drawn]:
+        for of_model in scores[:, drawn]:
             if favourite.any():
-                _favourites(favourite[drawn], each)
+                _favourites(favourite[drawn], of_model)
             if rating.any():
-                stats.spearmanr(each, rating[drawn])
-                stats.kendalltau(each, rating[drawn])
+                stats.spearmanr(of_model, rating[drawn])
+                stats.kendalltau(of_model, rating[drawn])
 
 
 def _favourites(favourite: NDArray[np.bool_], scores: NDArray[Any]) -> None:
@@ -66,14 +66,14 @@ def _favourites(favourite: NDArray[np.bool_], scores: NDArray[Any]) -> None:
 
 
 def cost(work: Callable[[], object]) -> tuple[float, float]:
-    """Give the wall and the CPU time of some work, in seconds."""
+    """Return the wall and CPU time of some work, in seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main() -> None:
-    """Print the time of each judgement, and how many times as long the peer takes."""
+    """Print the time for each kind of judgement, and how many times longer the peer takes."""
     print(
         f"{len(MODELS)} models x {PHOTOS} photos x {RESAMPLES} resamples, median of {ROUNDS} "
         f"(load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)"
@@ -92,8 +92,8 @@ def main() -> None:
             peer(run, PEER_RESAMPLES)
 
         rounds = [cost(ours) for _ in range(ROUNDS)]
-        wall, cpu = (statistics.median(each) for each in zip(*rounds, strict=True))
-        peer_wall, peer_cpu = (each * RESAMPLES / PEER_RESAMPLES for each in cost(theirs))
+        wall, cpu = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+        peer_wall, peer_cpu = (seconds * RESAMPLES / PEER_RESAMPLES for seconds in cost(theirs))
         print(
             f"{name:10s} {wall:5.2f} s wall, {cpu:5.2f} s CPU; scipy and scikit-learn in a loop "
             f"{peer_wall:6.1f} s wall, {peer_cpu:6.1f} s CPU: {peer_cpu / cpu:4.0f}x"

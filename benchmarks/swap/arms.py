@@ -1,4 +1,4 @@
-"""Who swaps: llama-swap, llama-server's own router, and a bare llama-server as the limit."""
+"""The arms: llama-swap, llama-server's own router, and a bare llama-server as the limit."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ _ONE_THREAD = {"LLAMA_ARG_THREADS": "1"}  # As ops.commands.serve.run starts tin
 
 
 class Arm(Protocol):
-    """One way to get from a model to another."""
+    """One way to swap models."""
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """Its name in a table."""
 
     def swap(self, model: str) -> Swap:
-        """Ask a model that is not loaded, and time what happens."""
+        """Ask a model that is not loaded, and time the parts of the swap."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrontEndArm:
-    """A front end that runs."""
+    """A running front end."""
 
     served: Served
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """Its name in a table."""
         return NAMES[self.served.front_end]
 
     @property
     def port(self) -> int:
-        """On 127.0.0.1."""
+        """Its port on 127.0.0.1."""
         return int(self.served.url.rpartition(":")[2])
 
     def load(self, model: str) -> None:
-        """See to it that a model is loaded and idle."""
+        """Load a model and leave it idle."""
         with Answer(self.port, model) as answer:
             answer.first_token()
             answer.rest()
 
     def swap(self, model: str) -> Swap:
-        """Ask a model that is not loaded, and time what happens."""
+        """Ask a model that is not loaded, and time the parts of the swap."""
         with Answer(self.port, model) as answer:
             with Watch(self.served.pid) as watch:
                 started = time.monotonic()
@@ -80,7 +80,7 @@ class FrontEndArm:
 
 
 class LimitArm:
-    """Kills one llama-server and starts the next, with the arguments that a front end gives it."""
+    """Kills one llama-server and starts the next, with a front end's arguments."""
 
     name = LIMIT
 
@@ -91,14 +91,14 @@ class LimitArm:
         self._process: subprocess.Popen[bytes] | None = None
         shared = shared_options(ServerSettings())
         self._commands = {}
-        for each in store.models:
-            name = each.model.id
-            own = model_options(each.model, folder=f"{store.volume}/{name}/", alias=name)
+        for locked in store.models:
+            name = locked.model.id
+            own = model_options(locked.model, folder=f"{store.volume}/{name}/", alias=name)
             words = [word for option in (*shared, *own) for word in option if word is not None]
             self._commands[name] = [binary, "--host", "127.0.0.1", *words]
 
     def swap(self, model: str) -> Swap:
-        """Kill the running server, start the other one, ask it as soon as it is healthy."""
+        """Kill the running server, start the other one, and ask it as soon as it is healthy."""
         moments: dict[str, float] = {}
         gaps_s: list[float] = []
         port = free_ports()
@@ -127,7 +127,7 @@ class LimitArm:
         return swap_of(started, moments, gaps_s)
 
     def stop(self) -> None:
-        """Kill what runs; its memory is free when this returns."""
+        """Kill the running server; its memory is free when this returns."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -149,7 +149,7 @@ def front_end(
 
 @contextmanager
 def limit(store: LocalStore, env: Mapping[str, str] | None = None) -> Iterator[LimitArm]:
-    """Let bare llama-servers run while the context lasts."""
+    """Run bare llama-servers while the context lasts."""
     arm = LimitArm(store, env or {})
     try:
         yield arm
@@ -160,7 +160,7 @@ def limit(store: LocalStore, env: Mapping[str, str] | None = None) -> Iterator[L
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let what ends processes end all of them; a Ctrl-C meanwhile comes afterwards."""
+    """Delay signals until all processes have ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

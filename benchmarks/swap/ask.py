@@ -1,6 +1,6 @@
-"""Streamed answers of a model, each on a connection of its own, and clients that never pause.
+"""Streamed answers of a model, each on its own connection, and clients that never pause.
 
-A new connection each time: llama-server's router may close the one that waited for a load.
+Connections are not reused: llama-server's router may close one that waited for a load.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ops.endpoint.pictures import data_uri, solid_picture
 
 _PICTURE = data_uri(solid_picture("red", size_px=32))
 LONG_TOKENS = 3000
-"""Tokens of a stream that outlasts what is done to it: about 2 s of a tiny model."""
+"""Tokens of a stream that outlasts the swap: about 2 s of a tiny model."""
 
 
 class RefusedError(Exception):
-    """No token came: another status than 200, or an end without one."""
+    """No token came: the status was not 200, or the stream ended without one."""
 
 
 class Answer:
@@ -33,9 +33,9 @@ class Answer:
 
         Args:
             port: On 127.0.0.1.
-            model: Whom to ask.
-            max_tokens: How long the answer is; it is never shorter.
-            timeout_s: Seconds without a byte until TimeoutError.
+            model: The model to ask.
+            max_tokens: The exact length of the answer (default: 8).
+            timeout_s: Seconds without a byte until TimeoutError (default: 60).
         """
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
         self._connection.connect()
@@ -58,7 +58,7 @@ class Answer:
 
         Raises:
             RefusedError: when none came.
-            OSError: TimeoutError among others.
+            OSError: for a broken connection or a timeout.
         """
         headers = {"Content-Type": "application/json", **authorization()}
         self._connection.request("POST", "/v1/chat/completions", self._body(), headers)
@@ -72,17 +72,17 @@ class Answer:
         raise RefusedError(f"{self._model}: the stream ended without a token")
 
     def rest(self) -> None:
-        """Read to the end."""
+        """Read the answer to its end."""
         if self._response is not None:
             self._response.read()
 
     def hang_up(self) -> None:
-        """Leave, whatever another thread waits for; that one gets an error."""
+        """Disconnect; another thread that waits for the answer gets an error."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Leave, whatever is under way."""
+        """Disconnect, even in the middle of an answer."""
         self.hang_up()
         if self._response is not None:
             self._response.close()
@@ -110,7 +110,7 @@ def _has_token(line: bytes) -> bool:
 
 
 class Clients:
-    """Clients that ask one model again as soon as they have an answer."""
+    """Clients that ask one model in a closed loop."""
 
     def __init__(self, port: int, model: str, count: int):
         """Prepare them; they ask while the context lasts."""
@@ -148,7 +148,7 @@ class Clients:
         with Answer(self._port, self._model, max_tokens=32) as answer:
             self._asking.add(answer)
             try:
-                # Whoever ends the clients may have gone through those that ask already.
+                # `__exit__` may have hung up on the other clients already.
                 if not self._over.is_set():
                     answer.first_token()
                     answer.rest()

@@ -1,10 +1,10 @@
-"""What a swap costs: llama-swap and llama-server's router against killing and starting.
+"""Measure swaps: llama-swap and llama-server's router against killing and starting.
 
     python -m benchmarks.swap.compare -n 20 --json swap.json
 
 All arms run at once and swap in turn between two tiny vision models, so noise hits all alike. The
-limit is a llama-server that is killed and another that is started with the same arguments, asked
-as soon as it is healthy. Then come the swaps that have something in their way.
+limit kills a llama-server, starts another with the same arguments, and asks it as soon as it is
+healthy. Then come the scenarios in which something delays a swap.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
         with _steps(console, "swaps", len(arms) * options.n) as step:
             swaps = swap_scenarios.interleaved(arms, options.n, step)
         console.print(swap_tables.parts_table("Swaps of idle models, in turn", swaps))
-        for name, each in swaps.items():
-            looks = "{:.1f} ms apart, 95 % of them at most {:.1f}".format(*resolution_ms(each))
-            console.print(f"{name}: the parts are seen by looks {looks}", highlight=False)
+        for name, of_arm in swaps.items():
+            looks = "{:.1f} ms apart, 95 % of them at most {:.1f}".format(*resolution_ms(of_arm))
+            console.print(f"{name}: the parts are polled {looks}", highlight=False)
         console.print()
         data["swaps"] = swap_tables.summary(swaps)
         data["ratio_to_limit"] = swap_tables.ratios(swaps)
@@ -83,7 +83,10 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
                 busy = swap_scenarios.busy(fronts, repeats, options.limit_s, step)
             console.print(swap_tables.busy_table(busy, options.limit_s))
             console.print()
-            data["busy"] = {name: [asdict(each) for each in found] for name, found in busy.items()}
+            data["busy"] = {
+                name: [asdict(swap) for swap in swaps_of_arm]
+                for name, swaps_of_arm in busy.items()
+            }
     if "late" in wanted:
         count = (len(available()) + 1) * len(options.delays) * repeats
         with _steps(console, "late starts", count) as step:
@@ -93,7 +96,7 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
         console.print(swap_tables.late_table(late))
         console.print()
         data["late"] = {
-            f"{delay_s:g}": swap_tables.summary(found) for delay_s, found in late.items()
+            f"{delay_s:g}": swap_tables.summary(by_arm) for delay_s, by_arm in late.items()
         }
     if "unload" in wanted:
         with _steps(console, "unloads", 2 * len(available()) * repeats) as step:
@@ -156,43 +159,54 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "-n", type=_at_least_one, default=20, help="swaps of each arm (%(default)s)"
+        "-n", type=_at_least_one, default=20, help="Swaps per arm (default: %(default)s)."
     )
     parser.add_argument(
         "--scenarios", nargs="*", choices=_SCENARIOS, default=_SCENARIOS, metavar="NAME",
-        help=f"of {', '.join(_SCENARIOS)}; without a name: none (all)",
+        help=f"Run these of {', '.join(_SCENARIOS)}; no NAME: none (default: all).",
     )  # fmt: skip
     parser.add_argument(
-        "--repeats", type=_at_least_one, default=4, help="of each scenario (%(default)s)"
+        "--repeats",
+        type=_at_least_one,
+        default=4,
+        help="Repeats of each scenario (default: %(default)s).",
     )
     parser.add_argument(
         "--load-delay", dest="delays", type=float, nargs="+", metavar="S",
-        default=(0, 0.1, 0.3, 0.6, 0.9), help="seconds of a late start (0 0.1 0.3 0.6 0.9)",
+        default=(0, 0.1, 0.3, 0.6, 0.9),
+        help="Seconds by which a start is late (default: 0 0.1 0.3 0.6 0.9).",
     )  # fmt: skip
     parser.add_argument(
         "--limit-s", type=float, default=30, metavar="S",
-        help="seconds until a swap away from busy clients is given up (%(default)s)",
+        help="Seconds to wait for a swap away from busy clients (default: %(default)s).",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, default=_FIGURE, help="the SVG (docs/figures/swap.svg)"
+        "--out",
+        type=Path,
+        default=_FIGURE,
+        help="Write the SVG to this file (default: docs/figures/swap.svg).",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
-    parser.add_argument("--folder", type=Path, help="where to work; left out: a temporary one")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="Also write every figure to this file."
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="Work in this directory (default: a temporary one)."
+    )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Print the tables, write the figure and the data; end what was started."""
+    """Print the tables, write figure and data, and stop all processes."""
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else 120)
     if "llama-swap" not in available():
-        console.print(f"left out: llama-swap: {LACKING}")
+        console.print(f"skipped llama-swap: {LACKING}")
     try:
         with ended_by_signals(), tempfile.TemporaryDirectory(dir=options.folder) as folder:
             llama_server(lambda line: console.print(line, highlight=False))
             data = run(options, console, Path(folder))
     except KeyboardInterrupt:
-        print("ended; nothing is left running", file=sys.stderr)
+        print("interrupted; all processes are stopped", file=sys.stderr)
         return 130
     except (OpsError, RefusedError, OSError, http.client.HTTPException, RuntimeError) as error:
         print(f"error: {error or type(error).__name__}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""A llama-server that starts as late as wanted, behind whichever front end.
+"""Delay the start of llama-servers behind any front end.
 
-llama-server reads its chat template before it does anything else. Here the template is a pipe in
-which it appears only after the delay. A script that sleeps and then execs llama-server would do
-for llama-swap; the router's children are its own program (/proc/self/exe), whatever started it.
+llama-server first reads its chat template. Here the template is a pipe that delivers it after the
+delay. A script that sleeps and then execs llama-server would work for llama-swap only, because the
+router always starts its own program (/proc/self/exe).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TEMPLATE = (
 
 
 class LateStart:
-    """Delays each start of the llama-servers that get its environment."""
+    """Delays each llama-server that gets its environment."""
 
     def __init__(self, folder: Path) -> None:
         """Make the pipe in a new folder; it is fed while the context lasts."""
         folder.mkdir(parents=True)
         self.delay_s = 0.0
-        """Seconds from a start until its template is there."""
+        """Seconds from a start until its template is delivered."""
         self._pipe = folder / "template.jinja"
         self._next = folder / "next"
         self._over = False
@@ -46,7 +46,7 @@ class LateStart:
 
     def __exit__(self, *_exception: object) -> None:
         self._over = True
-        # Opened for reading, the pipe lets go of who waits to write.
+        # Opening the pipe for reading releases the waiting writer.
         reader = os.open(self._pipe, os.O_RDONLY | os.O_NONBLOCK)
         self._thread.join()
         os.close(reader)
@@ -57,7 +57,7 @@ class LateStart:
             try:
                 if self._over:
                     return
-                # The next reader gets a pipe of its own: the end of this one is this one's alone.
+                # The next reader gets a new pipe, so that closing this one ends only this reader.
                 os.mkfifo(self._next)
                 self._next.replace(self._pipe)
                 time.sleep(self.delay_s)

@@ -38,29 +38,29 @@ _STYLE = """
 """
 
 
-def render(found: Mapping[str, Sequence[Swap]], note: str) -> str:
+def render(swaps_by_arm: Mapping[str, Sequence[Swap]], note: str) -> str:
     """Draw one bar per arm: the medians of its parts, stacked, with a note below.
 
     Returns:
         A whole SVG document.
     """
-    height = _TOP + _ROW * len(found) + 62
-    longest_ms = max(1000 * p95(totals(swaps)) for swaps in found.values())
+    height = _TOP + _ROW * len(swaps_by_arm) + 62
+    longest_ms = max(1000 * p95(totals(swaps)) for swaps in swaps_by_arm.values())
     step_ms = next((step for step in _STEPS_MS if longest_ms / step <= 6), 10_000)
     scale = (WIDTH - _LEFT - _RIGHT) / longest_ms
     lines = [
         text(16, 28, "Request to first token, through a swap of two tiny models", "head"),
         *_legend(),
-        *_grid(step_ms, longest_ms, scale, _TOP + _ROW * len(found)),
+        *_grid(step_ms, longest_ms, scale, _TOP + _ROW * len(swaps_by_arm)),
     ]
-    by_arm = ratios(found) if LIMIT in found else {}
-    for index, (name, swaps) in enumerate(found.items()):
+    by_arm = ratios(swaps_by_arm) if LIMIT in swaps_by_arm else {}
+    for index, (name, swaps) in enumerate(swaps_by_arm.items()):
         lines += _arm(name, swaps, by_arm.get(name), _TOP + _ROW * index, scale)
     return document(
         [*lines, text(16, height - 16, note, "soft")],
         height=height,
         title="What a swap between two models consists of",
-        description=_description(found),
+        description=_description(swaps_by_arm),
         style=_STYLE,
     )
 
@@ -73,14 +73,14 @@ def _arm(
     for row, words in enumerate(caption):
         yield text(16, middle + 4 + (row - (len(caption) - 1) / 2) * 15, words, "name")
     x = float(_LEFT)
-    for index, each in enumerate(PARTS):
-        ms = 1000 * p50(part(swaps, each))
+    for index, name_of_part in enumerate(PARTS):
+        ms = 1000 * p50(part(swaps, name_of_part))
         width = ms * scale
-        yield bar(f"p{index}", x, top, width, _BAR, f"{each}: {ms:.0f} ms")
+        yield bar(f"p{index}", x, top, width, _BAR, f"{name_of_part}: {ms:.0f} ms")
         if width > 28:
             yield text(x + width / 2, middle + 4, f"{ms:.0f}", "in", "middle")
         x += width
-    median, high = (1000 * each(totals(swaps)) for each in (p50, p95))
+    median, high = (1000 * quantile(totals(swaps)) for quantile in (p50, p95))
     left, right = _LEFT + median * scale, _LEFT + high * scale
     yield (
         f'<path class="whisker" d="M{left:.1f} {top + _BAR + 6}H{right:.1f}'
@@ -93,9 +93,9 @@ def _arm(
 
 def _legend() -> Iterator[str]:
     x = 16
-    for index, (each, width) in enumerate(zip(PARTS, (138, 170, 76, 100), strict=True)):
+    for index, (name_of_part, width) in enumerate(zip(PARTS, (138, 170, 76, 100), strict=True)):
         yield f'<rect class="p{index}" x="{x}" y="46" width="12" height="12" rx="2"/>'
-        yield text(x + 18, 57, each, "soft")
+        yield text(x + 18, 57, name_of_part, "soft")
         x += width
     yield f'<path class="whisker" d="M{x} 52h26m-26 -4v8m26 -8v8"/>'
     yield text(x + 34, 57, "total, p50 to p95", "soft")
@@ -109,10 +109,12 @@ def _grid(step_ms: int, longest_ms: float, scale: float, bottom: float) -> Itera
         yield text(x, bottom + 12, label, "soft", "middle")
 
 
-def _description(found: Mapping[str, Sequence[Swap]]) -> str:
+def _description(swaps_by_arm: Mapping[str, Sequence[Swap]]) -> str:
     rows = []
-    for name, swaps in found.items():
-        parts = ", ".join(f"{each} {1000 * p50(part(swaps, each)):.0f}" for each in PARTS)
+    for name, swaps in swaps_by_arm.items():
+        parts = ", ".join(
+            f"{name_of_part} {1000 * p50(part(swaps, name_of_part)):.0f}" for name_of_part in PARTS
+        )
         total = 1000 * p50(totals(swaps)), 1000 * p95(totals(swaps))
         rows.append(
             f"{_CAPTIONS[name]}: total p50 {total[0]:.0f}, p95 {total[1]:.0f}; medians of its "

@@ -1,4 +1,4 @@
-"""Swaps when something is in the way: a late start, busy clients, a client that left."""
+"""Swaps that something delays: a late start, busy clients, a client that left."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import available
 
 Step = Callable[[str], None]
-"""Takes what was just done, for a progress bar."""
+"""Reports a finished step to a progress bar."""
 _Arm = TypeVar("_Arm", bound=Arm)
 _CLIENTS = 4
 _HEAD_START_S = 0.5
-"""What the clients have for themselves before the other model is asked for."""
+"""Seconds during which only the clients ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,33 +32,33 @@ class Busy:
     """One swap away from a model that clients ask in a closed loop."""
 
     came_s: float | None
-    """Until the other model's first token; None: not within the limit."""
+    """Seconds to the other model's first token; None: not within the limit."""
     answered: int
-    """Requests of the clients from their start until then."""
+    """The clients' requests until then."""
     failed: int
-    """Those that ended with an error."""
+    """The requests that failed."""
 
 
 def interleaved(arms: Sequence[Arm], count: int, step: Step) -> dict[str, list[Swap]]:
-    """Swap so many times in each arm, in turn, so that noise hits all alike.
+    """Swap `count` times in each arm, in turn, so that noise hits all alike.
 
-    The very first load of an arm is not counted: nothing was there to be ended.
+    The first load of an arm is not counted, because it has no old process to stop.
     """
-    found: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
+    swaps: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
     for arm in arms:
         arm.swap(MODELS[0])
     for index in range(count):
         for arm in _turned(arms, index):
-            found[arm.name].append(arm.swap(MODELS[(index + 1) % 2]))
+            swaps[arm.name].append(arm.swap(MODELS[(index + 1) % 2]))
             step(f"{arm.name}: swap {index + 1}")
-    return found
+    return swaps
 
 
 def late_starts(
     store: LocalStore, folder: Path, delays_s: Sequence[float], count: int, step: Step
 ) -> dict[float, dict[str, list[Swap]]]:
     """Swap to llama-servers that start late, in a folder of its own."""
-    found: dict[float, dict[str, list[Swap]]] = {}
+    swaps: dict[float, dict[str, list[Swap]]] = {}
     with ExitStack() as stack:
         late = {
             name: stack.enter_context(LateStart(folder / name / "late"))
@@ -73,15 +73,15 @@ def late_starts(
         for arm in arms:
             arm.swap(MODELS[1])
         for delay_s in delays_s:
-            found[delay_s] = {arm.name: [] for arm in arms}
-            for each in late.values():
-                each.delay_s = delay_s
+            swaps[delay_s] = {arm.name: [] for arm in arms}
+            for late_start in late.values():
+                late_start.delay_s = delay_s
             for index in range(count):
                 model = next(target)
                 for arm in _turned(arms, index):
-                    found[delay_s][arm.name].append(arm.swap(model))
+                    swaps[delay_s][arm.name].append(arm.swap(model))
                     step(f"{arm.name}: {delay_s:g} s late")
-    return found
+    return swaps
 
 
 def busy(
@@ -89,15 +89,15 @@ def busy(
 ) -> dict[str, list[Busy]]:
     """Swap while four clients ask the loaded model in a closed loop.
 
-    An arm in which the other model did not answer once is not tried again.
+    An arm in which the other model did not answer once is not retried.
     """
-    found: dict[str, list[Busy]] = {arm.name: [] for arm in arms}
+    swaps: dict[str, list[Busy]] = {arm.name: [] for arm in arms}
     for _ in range(count):
         for arm in arms:
-            if all(each.came_s is not None for each in found[arm.name]):
-                found[arm.name].append(_busy_swap(arm, limit_s))
+            if all(swap.came_s is not None for swap in swaps[arm.name]):
+                swaps[arm.name].append(_busy_swap(arm, limit_s))
             step(f"{arm.name}: {_CLIENTS} clients at the other model")
-    return found
+    return swaps
 
 
 def _busy_swap(arm: FrontEndArm, limit_s: float) -> Busy:
@@ -116,7 +116,7 @@ def _busy_swap(arm: FrontEndArm, limit_s: float) -> Busy:
 
 def after_disconnect(arms: Sequence[FrontEndArm], count: int, step: Step) -> dict[str, list[Swap]]:
     """Swap right after the only client of the loaded model left in the middle of its stream."""
-    found: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
+    swaps: dict[str, list[Swap]] = {arm.name: [] for arm in arms}
     for arm in arms:
         arm.load(MODELS[0])
     for index in range(count):
@@ -124,12 +124,12 @@ def after_disconnect(arms: Sequence[FrontEndArm], count: int, step: Step) -> dic
             with Answer(arm.port, MODELS[index % 2], max_tokens=LONG_TOKENS) as answer:
                 answer.first_token()
                 time.sleep(0.2)
-            found[arm.name].append(arm.swap(MODELS[(index + 1) % 2]))
+            swaps[arm.name].append(arm.swap(MODELS[(index + 1) % 2]))
             step(f"{arm.name}: the client left")
-    return found
+    return swaps
 
 
 def _turned(arms: Sequence[_Arm], index: int) -> list[_Arm]:
-    """Begin with another arm each time."""
+    """Return the arms, starting with another one each time."""
     first = index % len(arms)
     return [*arms[first:], *arms[:first]]

@@ -1,8 +1,8 @@
-"""How long a model takes to go when it is unloaded in the middle of a stream.
+"""Time the unload of a model in the middle of a stream.
 
-llama-server hangs at its first SIGTERM while a request is in flight. What this repository renders
-against that, `cmdStop` for llama-swap and `stop-timeout` for the router, is compared with the same
-configuration without it.
+llama-server hangs at its first SIGTERM while a request is in flight. This repository renders
+`cmdStop` for llama-swap and `stop-timeout` for the router against that; each is compared with the
+same configuration without the setting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ops.endpoint.api_key import authorization
 from ops.machine.processes import Processes
 
 SETTINGS: Mapping[FrontEndName, str] = {"llama-swap": "cmdStop", "llama-server": "stop-timeout"}
-"""What is left out of the configuration of each."""
+"""Front end -> the setting that is removed from its configuration."""
 _CONFIG_FLAGS = ("-config", "--models-preset")
 _LIMIT_S = 40
 
@@ -51,9 +51,9 @@ def unloads(
     store: LocalStore, folder: Path, count: int, step: Step
 ) -> dict[FrontEndName, Unloads]:
     """Unload in the middle of a stream, with the setting and without, in turn."""
-    found: dict[FrontEndName, Unloads] = {}
+    by_front_end: dict[FrontEndName, Unloads] = {}
     for name in available():
-        times = found[name] = Unloads(ours_s=[], plain_s=[])
+        times = by_front_end[name] = Unloads(ours_s=[], plain_s=[])
         with ExitStack() as stack:
             ours = stack.enter_context(front_end(name, store, folder / name / "ours"))
             plain = stack.enter_context(_without(SETTINGS[name], name, store, folder / name))
@@ -62,7 +62,7 @@ def unloads(
                     into.append(_unload(arm))
                     what = "with" if arm is ours else "without"
                     step(f"{arm.name}: unload {what} {SETTINGS[name]}")
-    return found
+    return by_front_end
 
 
 def _unload(arm: FrontEndArm) -> float:
@@ -102,7 +102,7 @@ def _without(
     )  # fmt: skip
     text, count = re.subn(rf"(?m)^\s*{setting}\s*[:=].*\n", "", config.read_text())
     if not count:
-        raise RuntimeError(f"{config} has no line of {setting} to leave out")
+        raise RuntimeError(f"{config} has no line of {setting} to remove")
     config.write_text(text)
     processes = Processes(folder / "without")
     try:

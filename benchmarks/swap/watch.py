@@ -13,9 +13,9 @@ from typing import Self
 import psutil
 
 PARTS = ("old process gone", "new process spawned", "healthy", "first token")
-"""What each part of a swap ends with, in order; the first begins with the request."""
+"""The ends of the parts of a swap, in order; the first part starts with the request."""
 PERIOD_S = 0.001
-"""The pause between two looks; a look itself takes a few milliseconds."""
+"""Seconds between two polls; a poll itself takes a few milliseconds."""
 _PATIENCE_S = 60
 
 
@@ -26,24 +26,24 @@ class Swap:
     total_s: float
     """From the request to the first token of the stream."""
     parts_s: dict[str, float]
-    """What each of PARTS took; together they are the total."""
+    """Seconds of each of PARTS; they add up to the total."""
     gaps_s: tuple[float, ...]
-    """Between two looks: what the parts are exact to."""
+    """Seconds between two polls: the precision of the parts."""
 
 
 def swap_of(started: float, moments: dict[str, float], gaps_s: list[float]) -> Swap:
-    """Turn the moments at which parts ended into the parts.
+    """Turn the moments at which parts ended into durations.
 
     Args:
         started: When the request was sent, in seconds of `time.monotonic`, as all moments.
         moments: One of each of PARTS.
-        gaps_s: Seconds between two looks.
+        gaps_s: Seconds between two polls.
     """
     first_token = moments[PARTS[-1]]
     parts_s = {}
     before = started
     for part in PARTS:
-        # What was seen only after the token came is of its moment: looks are a gap apart.
+        # A change that a poll saw only after the token counts as of the token.
         at = min(max(moments.get(part, before), before), first_token)
         parts_s[part] = at - before
         before = at
@@ -58,18 +58,18 @@ def llama_servers(pid: int) -> dict[int, int]:
     """
     front_end = psutil.Process(pid)
     own = front_end.cmdline()
-    found = {}
+    ports = {}
     for child in front_end.children():
         with contextlib.suppress(psutil.Error):
             words = child.cmdline()  # Empty as soon as its memory is released.
-            # Between fork and exec a child has its parent's words.
+            # Between fork and exec a child has its parent's command line.
             if words != own and "--port" in words:
-                found[child.pid] = int(words[words.index("--port") + 1])
-    return found
+                ports[child.pid] = int(words[words.index("--port") + 1])
+    return ports
 
 
 def is_healthy(port: int) -> bool:
-    """Whether /health answers 200 on this port of 127.0.0.1."""
+    """Tell whether /health answers 200 on this port of 127.0.0.1."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
     with contextlib.closing(connection):
         try:
@@ -80,10 +80,10 @@ def is_healthy(port: int) -> bool:
 
 
 class Watch:
-    """Notes when the old model's process goes, and when the new one's comes and is healthy."""
+    """Records when the old model's process ends, and when the new one starts and is healthy."""
 
     def __init__(self, pid: int) -> None:
-        """Watch the children of a front end, from the start of the context on."""
+        """Watch the children of a front end while the context lasts."""
         self.moments: dict[str, float] = {}
         self.gaps_s: list[float] = []
         self._pid = pid
@@ -116,11 +116,11 @@ class Watch:
     def _look(self) -> None:
         gone, spawned, healthy, _ = PARTS
         if gone not in self.moments or spawned not in self.moments:
-            found = llama_servers(self._pid)
+            ports = llama_servers(self._pid)
             now = time.monotonic()
-            if not self._old & found.keys():
+            if not self._old & ports.keys():
                 self.moments.setdefault(gone, now)
-            for child, port in found.items():
+            for child, port in ports.items():
                 if child not in self._old:
                     self.moments.setdefault(spawned, now)
                     self._new = (child, port)
@@ -132,6 +132,6 @@ class Watch:
 
 
 def resolution_ms(swaps: list[Swap]) -> tuple[float, float]:
-    """Say how far apart two looks were, in ms: their median and their 95th percentile."""
+    """Return the time between two polls in ms: median and 95th percentile."""
     gaps = sorted(gap * 1000 for swap in swaps for gap in swap.gaps_s)
     return (statistics.median(gaps), gaps[int(0.95 * (len(gaps) - 1))]) if gaps else (0, 0)

@@ -1,4 +1,4 @@
-"""How long it takes to check and render registries of 10, 100 and 1000 models."""
+"""Time the check and rendering of registries with 10, 100 and 1000 models."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NODE = Node(
     storage_size_gib=10_000,
     memory_limit_gib=12,
 )
-"""Production's, with a volume for a thousand models."""
+"""Production's node, with a volume for a thousand models."""
 
 
 def lock_text(count: int) -> str:
-    """Write a lock of so many models: the repository's first one under other names."""
+    """Write a lock of `count` models: the repository's first one under other names."""
     (first, *_) = read_lock().values()
 
     def file(index: int, of: LockedFile) -> LockedFile:
@@ -48,7 +48,7 @@ def lock_text(count: int) -> str:
 
 
 def render_s(count: int, lock: Path) -> float:
-    """Time one registry, from its entries to its files."""
+    """Time one registry, from its entries to the rendered files."""
     started = time.perf_counter()
     models = tuple(
         Model(
@@ -67,7 +67,7 @@ def render_s(count: int, lock: Path) -> float:
 
 
 def main() -> None:
-    """Print each round, and what they say together."""
+    """Print the time of each size, and how it scales."""
     with tempfile.TemporaryDirectory() as folder:
         lock = Path(folder) / "models.lock.json"
         per_model = []

@@ -1,6 +1,6 @@
-"""How long `python main.py` takes, against the same program with eager provider bindings.
+"""Time `python main.py` against the same program with eager provider bindings.
 
-Both run in turn, so that a busy machine slows both. The first round writes bytecode and jsii's
+They take turns, so that a busy machine slows both. The first round writes bytecode and jsii's
 package cache, and does not count.
 """
 
@@ -19,7 +19,7 @@ ROUNDS = 5
 
 
 def synth_s(**env: str) -> float:
-    """Time one synth in a process of its own."""
+    """Time one synth in its own process."""
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         subprocess.run(
@@ -32,7 +32,7 @@ def synth_s(**env: str) -> float:
 
 
 def main() -> None:
-    """Print each round, and what they say together."""
+    """Print each round and the medians."""
     lazy, eager = [], []
     for round_ in range(ROUNDS + 1):
         pair = synth_s(), synth_s(LLAMA_CPP_EAGER_PROVIDER="1")

@@ -1,4 +1,4 @@
-"""The shapes of the models that are compared, and with which settings."""
+"""The compared models: their shapes and settings."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Case:
 
     @property
     def settings(self) -> str:
-        """How it differs from the others of its name."""
+        """The settings that distinguish it from others of its name."""
         model = self.model
-        said = [f"{model.context} ctx", model.kv_cache_type_k, f"np {model.parallel_slots}"]
+        parts = [f"{model.context} ctx", model.kv_cache_type_k, f"np {model.parallel_slots}"]
         if self.tower is not None:
-            said.append(f"mmproj {model.projector}, {model.image_max_tokens} tokens")
-        return ", ".join([*said, " ".join(model.extra_args)]).rstrip(", ")
+            parts.append(f"mmproj {model.projector}, {model.image_max_tokens} tokens")
+        return ", ".join([*parts, " ".join(model.extra_args)]).rstrip(", ")
 
     def write(self, folder: Path) -> None:
         """Write its files into an empty directory."""
@@ -60,28 +60,28 @@ class Case:
 
 
 def cases() -> tuple[Case, ...]:
-    """List what is compared."""
-    found = [
+    """List the cases."""
+    listed = [
         _text(name, context=context, kv=kv)
         for name in ("qwen3-8b", "qwen3-4b")
         for context in (4096, 8192, 16384, 32768)
         for kv in _KV
     ]
-    found += [_text(name, slots=4) for name in ("qwen3-8b", "qwen3-4b")]
-    found += [_text("qwen3-8b", slots=4, extra=("--kv-unified",))]
-    found += [_text("qwen3-8b", extra=("-ub", str(size))) for size in (64, 256, 1024, 2048)]
-    found += [
+    listed += [_text(name, slots=4) for name in ("qwen3-8b", "qwen3-4b")]
+    listed += [_text("qwen3-8b", slots=4, extra=("--kv-unified",))]
+    listed += [_text("qwen3-8b", extra=("-ub", str(size))) for size in (64, 256, 1024, 2048)]
+    listed += [
         _vision(name, kind=kind, context=context)
         for name in TOWERS
         for kind in (Kind.F16, Kind.Q8_0)
         for context in (3072, 8192, 16384)
     ]
-    found += [_vision(name, image=2048, context=8192) for name in TOWERS]
-    found += [
+    listed += [_vision(name, image=2048, context=8192) for name in TOWERS]
+    listed += [
         replace(_vision("minicpm-v-4-5", context=context), tower=RESAMPLER)
         for context in (3072, 8192)
     ]
-    return tuple(found)
+    return tuple(listed)
 
 
 _KV: tuple[KvCacheType, ...] = ("f16", "q8_0")

@@ -1,10 +1,11 @@
-"""What the budget predicts of the card, against llama-server itself and gguf-parser-go.
+"""Compare the budget's prediction of VRAM with llama-server itself and gguf-parser-go.
 
     python -m benchmarks.vram.compare --json vram.json
 
-Files have the shapes of Qwen3, Qwen3-VL (4B and 8B) and MiniCPM-V 4.5, and no data. llama-server
-works out what it will reserve before it loads weights, and is then ended; a ggml-rpc-server poses
-as the card. What CUDA takes for itself (its context, cuBLAS) none of the three can see.
+The files have the shapes of Qwen3, Qwen3-VL (4B and 8B) and MiniCPM-V 4.5, but no data.
+llama-server computes what it will reserve before it loads weights, and is then stopped; a
+ggml-rpc-server poses as the card. None of the three sees what CUDA itself takes (its context,
+cuBLAS).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _PEER = f"gguf-parser-go {VERSION}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One llama-server, said three times."""
+    """One llama-server, with three estimates."""
 
     case: Case
     engine: Reserved
@@ -45,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """Of one term, in % of what llama-server says."""
+    """Errors of one term, in % of llama-server's value."""
 
     ours: list[float]
     peer: list[float]
@@ -55,9 +56,9 @@ Summary = dict[str, Errors]
 
 
 def measure(programs: Path, engine_build: int, peer: Path | None) -> list[Row]:
-    """Collect what each of the three says about each case; without `peer` only two."""
+    """Collect the three estimates of each case; two if `peer` is None."""
     rows = []
-    for case in track(cases(), "asking", transient=True):
+    for case in track(cases(), "measuring", transient=True):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             case.write(folder)
@@ -72,7 +73,7 @@ def measure(programs: Path, engine_build: int, peer: Path | None) -> list[Row]:
 
 
 def totals_table(rows: Sequence[Row], engine_build: int) -> Table:
-    """A row a llama-server, all terms together."""
+    """Return one row per llama-server, with the total of all terms."""
     table = Table(title=f"MiB of the card, llama.cpp {engine_build}", title_justify="left")
     for column in ("model", "settings"):
         table.add_column(column)
@@ -90,14 +91,14 @@ def totals_table(rows: Sequence[Row], engine_build: int) -> Table:
     return table
 
 
-def terms_table(found: Summary) -> Table:
-    """A row a term: median and worst error over the llama-servers that have it."""
-    table = Table(title="Errors in % of what llama-server says", title_justify="left")
+def terms_table(summary: Summary) -> Table:
+    """Return one row per term: median and worst error over the llama-servers that have it."""
+    table = Table(title="Errors in % of llama-server's value", title_justify="left")
     table.add_column("term")
-    for column in ("of", "predicted: median", "worst", f"{_PEER}: median", "worst"):
+    for column in ("cases", "predicted: median", "worst", f"{_PEER}: median", "worst"):
         table.add_column(column, justify="right")
-    for term, errors in found.items():
-        ours, peer = (_median_and_worst(each) for each in (errors.ours, errors.peer))
+    for term, errors in summary.items():
+        ours, peer = (_median_and_worst(errors_of) for errors_of in (errors.ours, errors.peer))
         style = "bold" if term == "total_mib" else ""
         table.add_row(_words(term), str(len(errors.ours)), *ours, *peer, style=style)
     return table
@@ -105,21 +106,21 @@ def terms_table(found: Summary) -> Table:
 
 def summarised(rows: Sequence[Row]) -> Summary:
     """Collect the errors of each term."""
-    found = {}
+    summary = {}
     for term in _TERMS:
         having = [row for row in rows if getattr(row.engine, term) > 0]
-        found[term] = Errors(
+        summary[term] = Errors(
             ours=[_error(row.ours, row.engine, term) for row in having],
             peer=[_error(row.peer, row.engine, term) for row in having if row.peer],
         )
-    return found
+    return summary
 
 
 def _error(guess: Reserved, engine: Reserved, term: str) -> float:
-    """In %; llama-server rounds to 0.01 MiB, so a smaller difference is none."""
-    said: float = getattr(engine, term)
-    difference: float = getattr(guess, term) - said
-    return 0.0 if abs(difference) < 0.0051 else 100 * difference / said
+    """Return the error in %; differences within llama-server's rounding to 0.01 MiB are 0."""
+    measured: float = getattr(engine, term)
+    difference: float = getattr(guess, term) - measured
+    return 0.0 if abs(difference) < 0.0051 else 100 * difference / measured
 
 
 def _median_and_worst(errors: Sequence[float]) -> tuple[str, str]:
@@ -136,14 +137,16 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.vram.compare", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="Write every figure to this file."
+    )
     parser.add_argument(
         "--programs", type=Path, metavar="DIR",
-        help="llama-server and ggml-rpc-server of another build; left out: the one built here",
+        help="Directory with another llama-server and ggml-rpc-server (default: our build).",
     )  # fmt: skip
     parser.add_argument(
         "--engine-build", type=int, default=BUILD, metavar="N",
-        help="the build of --programs (%(default)s)",
+        help="llama.cpp build of --programs (default: %(default)s).",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -159,28 +162,28 @@ def main() -> None:
             peer = gguf_parser(say)
         except OpsError as error:
             peer = None
-            console.print(f"without {_PEER}: {error}", highlight=False)
+            console.print(f"skipped {_PEER}: {error}", highlight=False)
         rows = measure(programs, options.engine_build, peer)
     except OpsError as error:
         sys.exit(f"benchmarks.vram.compare: {error}")
-    found = summarised(rows)
+    summary = summarised(rows)
     console.print(totals_table(rows, options.engine_build))
     console.print()
-    console.print(terms_table(found))
+    console.print(terms_table(summary))
     if options.json is not None:
         data = {
             "engine_build": options.engine_build,
             "peer": _PEER,
-            "errors_percent": {term: asdict(errors) for term, errors in found.items()},
+            "errors_percent": {term: asdict(errors) for term, errors in summary.items()},
             "rows": [
                 {"model": row.case.name, "settings": row.case.settings}
                 | {
-                    name: asdict(each)
-                    for name, each in (
+                    name: asdict(sizes)
+                    for name, sizes in (
                         ("engine_mib", row.engine), ("predicted_mib", row.ours),
                         ("peer_mib", row.peer),
                     )
-                    if each is not None
+                    if sizes is not None
                 }
                 for row in rows
             ],

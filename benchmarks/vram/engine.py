@@ -1,7 +1,7 @@
-"""What a real llama-server says it reserves of a card, on a machine that has none.
+"""Read what a real llama-server reserves on a card, on a machine without one.
 
 A ggml-rpc-server poses as the card: llama.cpp places layers, cache and buffers there as on a GPU,
-and names their sizes in its log. What CUDA takes for itself is not among them.
+and logs their sizes. They exclude what CUDA itself takes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ops.gguf.header import read_file_header
 from ops.machine.ports import free_ports
 
 Stage = Literal["loaded", "promised"]
-"""`loaded`: it could be asked by now. `promised`: what `--fit` works out beforehand without
-weights, so that a model of any size tells it in a second."""
+"""`loaded`: the server is ready. `promised`: what `--fit` computes before it loads weights, in a
+second for a model of any size."""
 
 _CARD = r"RPC\d+\[[^]]*\]"
 _LINES = {
@@ -44,7 +44,7 @@ _LINES = {
     ),
     "promised": re.compile(r"adding ([\d.]+) MiB to fit_params_target for device RPC"),
 }
-"""`promised` is the projector and what it computes in, together."""
+"""`promised` is the projector and its compute buffer together."""
 _LISTENS = re.compile(r"llama_server: listening on")
 _TIMEOUT_S = 60
 
@@ -72,38 +72,38 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
         programs: The directory of llama-server and ggml-rpc-server.
         model: Its settings.
         folder: Holds `model.gguf` and, where the model has a projector, `mmproj.gguf`.
-        stage: How far it goes.
+        stage: How far the server starts (default: loaded).
 
     Raises:
-        OpsError: when it ends before it has said it, or takes longer than a minute.
+        OpsError: when it stops before it has logged its sizes, or takes longer than a minute.
     """
     options = [*shared_options(ServerSettings())]
     options += model_options(model, folder=f"{folder}/", alias=None)
     words = [word for option in options for word in option if word is not None]
     first = free_ports(2)
     command = [str(programs / "llama-server"), "--port", str(first + 1), *words]
-    # Behind the endpoint's own words, because the last one of a kind counts.
+    # After the endpoint's own options, because the last one of a kind counts.
     command += ["--rpc", f"127.0.0.1:{first}", "-lv", "5"]
     command += ["-fit", "on"] if stage == "promised" else []
     with _card(programs, first):
-        found = _read(command, stage)
-    projector = found.get("projector", 0.0)
-    if "promised" in found and stage == "promised":
+        sizes = _read(command, stage)
+    projector = sizes.get("projector", 0.0)
+    if "promised" in sizes and stage == "promised":
         header = read_file_header(folder / LINK_NAMES["mmproj"], "mmproj")
         projector = header.tensor_bytes / MIB
-        found["vision_compute"] = found["promised"] - projector
+        sizes["vision_compute"] = sizes["promised"] - projector
     return Reserved(
-        weights=found["weights"],
-        kv_cache=found["kv_cache"],
-        compute=found["compute"],
+        weights=sizes["weights"],
+        kv_cache=sizes["kv_cache"],
+        compute=sizes["compute"],
         projector=projector,
-        vision_compute=found.get("vision_compute", 0.0),
+        vision_compute=sizes.get("vision_compute", 0.0),
     )
 
 
 @contextlib.contextmanager
 def _card(programs: Path, port: int) -> Iterator[None]:
-    """What poses as the card; it serves one llama-server, for it outlives no killed one."""
+    """Run what poses as the card, for one llama-server: it does not survive a killed client."""
     command = [str(programs / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-d", "CPU"]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -125,8 +125,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
-    """Run llama-server until it has said everything, then kill it: its weights are nothing."""
-    found: dict[str, float] = {}
+    """Run llama-server until it has logged all sizes, then kill it: its weights are empty."""
+    sizes: dict[str, float] = {}
     last, is_over = "", False
     with subprocess.Popen(
         command,
@@ -144,10 +144,10 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
                 for name, pattern in _LINES.items():
                     match = pattern.search(line)
                     if match:
-                        found[name] = float(match[1])
-                # Without weights, --fit first names each buffer of theirs as 0.
+                        sizes[name] = float(match[1])
+                # Without weights, --fit first logs each of their buffers as 0.
                 is_over = (
-                    found.get("weights", 0) > 0
+                    sizes.get("weights", 0) > 0
                     if stage == "promised"
                     else _LISTENS.search(line) is not None
                 )
@@ -156,6 +156,6 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
         finally:
             end.cancel()
             process.kill()
-    if not is_over or not {"weights", "kv_cache", "compute"} <= set(found):
-        raise OpsError(f"llama-server did not say what it reserves ({last[:300]})")
-    return found
+    if not is_over or not {"weights", "kv_cache", "compute"} <= set(sizes):
+        raise OpsError(f"llama-server did not log what it reserves ({last[:300]})")
+    return sizes

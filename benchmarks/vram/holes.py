@@ -1,6 +1,6 @@
 """GGUF files whose tensors are holes: a header and a length.
 
-llama-server reserves for them what it would for the model of that shape, and they take no disk.
+llama-server reserves as much for them as for a model of that shape, and they take no disk space.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What gguf-parser-go, a Go library that estimates llama.cpp's memory, says of the same files."""
+"""The estimates of gguf-parser-go, a Go library for llama.cpp's memory, for the same files."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ops.report.terminal import Say
 _SOURCE = TOOLS / "gguf-parser"
 _PROGRAM = "gguf-parser"
 VERSION = re.findall(r"gguf-parser-go (v\S+)", (_SOURCE / "go.mod").read_text())[0]
-"""As tools/gguf-parser/go.mod pins it."""
+"""The version that tools/gguf-parser/go.mod pins."""
 
 
 def gguf_parser(say: Say) -> Path:
-    """Find the program that asks the library, or build it.
+    """Find or build the program that calls the library.
 
     Raises:
         OpsError: without Go, or when the build fails.
     """
     go = shutil.which("go")
     if go is None:
-        raise OpsError("no Go on PATH")
+        raise OpsError("Go is not on PATH")
     files = ("go.mod", "go.sum", "main.go")
     pinned = b"".join((_SOURCE / name).read_bytes() for name in files)
     target = cache_dir() / _PROGRAM / hashlib.sha256(pinned).hexdigest()[:16]
@@ -54,7 +54,7 @@ def gguf_parser(say: Say) -> Path:
 
 
 def estimated(program: Path, model: Model, folder: Path) -> Reserved:
-    """Ask it what one llama-server takes of the card, without what CUDA takes for itself.
+    """Return its estimate of one llama-server's VRAM, without what CUDA itself takes.
 
     Args:
         program: From `gguf_parser`.
@@ -62,7 +62,7 @@ def estimated(program: Path, model: Model, folder: Path) -> Reserved:
         folder: Holds `model.gguf` and, where the model has a projector, `mmproj.gguf`.
 
     Raises:
-        OpsError: when it cannot read a file.
+        OpsError: when the library cannot read a file.
     """
     command = [str(program), "-model", str(folder / LINK_NAMES["model"])]
     if model.projector is not None:
@@ -71,8 +71,8 @@ def estimated(program: Path, model: Model, folder: Path) -> Reserved:
         command += ["-image-size", str(side_px)]
     command += ["-ctx-size", str(model.context), "-ubatch-size", str(micro_batch(model))]
     command += ["-parallel", str(model.parallel_slots), "-cache-type", model.kv_cache_type_k]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    if said.returncode:
-        raise OpsError(f"{_PROGRAM}: {said.stderr.strip()[:300]}")
-    mib = {name: size / MIB for name, size in json.loads(said.stdout).items()}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise OpsError(f"{_PROGRAM}: {ended.stderr.strip()[:300]}")
+    mib = {name: size / MIB for name, size in json.loads(ended.stdout).items()}
     return Reserved(**{"projector": 0.0, "vision_compute": 0.0, **mib})

@@ -1,4 +1,4 @@
-"""The prediction for files on this machine, in the shape of what the engine says."""
+"""The prediction for local files, in the terms of the engine's log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ops.gguf.header import read_file_header
 
 
 def predicted(model: Model, folder: Path, engine_build: int) -> Reserved:
-    """Predict from the headers of a model's files what llama-server names as reserved.
+    """Predict from the headers of a model's files what llama-server reserves.
 
     Args:
         model: Its settings.

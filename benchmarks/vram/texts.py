@@ -29,7 +29,7 @@ class TextShape:
     deepstack: int = 0
     """Layers that take picture features of their own."""
     tied: bool = False
-    """Whether there is no output.weight."""
+    """Whether output.weight is missing."""
     kind: Kind | None = Kind.F16
     """Type of the matrices; None: mixed as in a Q4_K_M."""
 

@@ -40,7 +40,7 @@ class TowerShape:
         """Name, shape with the rows first, and type of each tensor."""
         width, merged = self.width, self.width * MERGE**2
         for part in ("v.patch_embd.weight", "v.patch_embd.weight.1"):
-            # Rows of 16 elements are no whole block: such a tensor is F32 in a Q8_0 file.
+            # A row of 16 elements does not fill a block: such a tensor is F32 in a Q8_0 file.
             kind = Kind.F16 if self.kind is Kind.F16 else Kind.F32
             yield part, (width, 3, PATCH_PX, PATCH_PX), kind
         yield "v.patch_embd.bias", (width,), Kind.F32
@@ -136,6 +136,6 @@ def _norm(name: str, width: int) -> Tensors:
 
 def _linear(kind: Kind, name: str, outputs: int, inputs: int) -> Tensors:
     block, _ = gguf.GGML_QUANT_SIZES[kind]
-    # Rows that are no whole number of blocks stay F16, as llama-quantize leaves them.
+    # As with llama-quantize, rows that do not fill whole blocks stay F16.
     yield f"{name}.weight", (outputs, inputs), kind if inputs % block == 0 else Kind.F16
     yield f"{name}.bias", (outputs,), Kind.F32

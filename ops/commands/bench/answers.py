@@ -1,4 +1,4 @@
-"""A run's directory: what was asked, and every answer, so that nothing is asked twice."""
+"""The run's directory: every question and answer, so that no question is repeated."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _Kind = TypeVar("_Kind", Photo, Key, ModelRun)
 
 
 class Journal:
-    """The one writer of a run."""
+    """The only writer of a run."""
 
     def __init__(self, run_dir: Path, *, retry_failed: bool = False) -> None:
         """Open the run for appending.
 
         Args:
             run_dir: The run's directory.
-            retry_failed: Whether what failed by no photo's fault counts as not asked.
+            retry_failed: Whether failures that were not caused by the photo count as not asked.
 
         Raises:
             OpsError: when another command writes to it.
@@ -39,13 +39,13 @@ class Journal:
             self._journal = stack.enter_context(Appender(run_dir / _JOURNAL))
             self._stack = stack.pop_all()
         self.earlier = tuple(read_answers(run_dir))
-        """Of all sessions before this one."""
+        """The answers of all earlier sessions."""
         self.answered = {
             answer.key
             for answer in self.earlier
             if not retry_failed or answer.failure not in NOT_THE_PHOTO
         }
-        """What need not be asked any more."""
+        """Questions that need no answer any more."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,49 +54,51 @@ class Journal:
         self._stack.close()
 
     def answer(self, answer: Answer) -> None:
-        """Keep one answer; it is on the disk when this returns."""
+        """Append one answer; it is on disk when this returns."""
         self._answers.append(asdict(answer))
         self.answered.add(answer.key)
 
     def note(self, what: str, **facts: Any) -> None:
-        """Keep what is no answer: a session, a load."""
+        """Append a note: a session, a load, or another event."""
         self._journal.append({"what": what, **facts})
 
 
 def create(run_dir: Path, header: Mapping[str, Any]) -> None:
-    """Make a run's directory.
+    """Create a run's directory.
 
     Args:
         run_dir: New, or empty.
         header: `id`, `started_at`, `source`, `random_weights`, `settings`.
 
     Raises:
-        OpsError: when there is something else already, another command was faster, or it cannot
-            be written.
+        OpsError: when it contains something else, another command was faster, or it is not
+            writable.
     """
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What a kill left of an earlier try is nobody's.
+        # A temporary file of an earlier, killed attempt belongs to nobody.
         others = [
-            each.name
-            for each in run_dir.iterdir()
-            if not each.name.startswith(f".{_HEADER}.") and each.name != _JOURNAL
+            path.name
+            for path in run_dir.iterdir()
+            if not path.name.startswith(f".{_HEADER}.") and path.name != _JOURNAL
         ]
     except OSError as error:
-        raise OpsError(f"--run {run_dir} cannot be made ({error.strerror})") from error
+        raise OpsError(f"--run {run_dir} cannot be created ({error.strerror})") from error
     if others:
         raise OpsError(
-            f"--run {run_dir} is not empty and no run (it holds {sorted(others)[0]!r}); pass a "
-            "new directory, or one that a run has made"
+            f"--run is {run_dir}, which contains {sorted(others)[0]!r} but no run; expected a new "
+            "directory or a run's"
         )
     with Appender(run_dir / _JOURNAL):
         if (run_dir / _HEADER).exists():
-            raise OpsError(f"another command has just begun --run {run_dir}; go on with that one")
+            raise OpsError(
+                f"another command has just started --run {run_dir}; resume it when that ends"
+            )
         write_whole(run_dir / _HEADER, json.dumps(header, indent=2) + "\n")
 
 
 def header_of(run_dir: Path) -> dict[str, Any] | None:
-    """Read what a run began with; None: it is no run.
+    """Read what a run was started with; None: it is not a run.
 
     Raises:
         OpsError: when its run.json cannot be read.
@@ -104,7 +106,7 @@ def header_of(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / _HEADER
     header = _read_object(path)
     if header is not None and not {"id", "source", "settings"} <= set(header):
-        raise OpsError(f"{path} is none of ours; pass the directory of a run")
+        raise OpsError(f"{path} was not written by `bench`; expected a run's directory")
     return header
 
 
@@ -113,7 +115,7 @@ def read_photos(run_dir: Path) -> tuple[Photo, ...] | None:
     path = run_dir / PHOTOS
     if not path.is_file():
         return None
-    return tuple(_built(Photo, line, path) for line in read_lines(path))
+    return tuple(_parsed(Photo, line, path) for line in read_lines(path))
 
 
 def read_album(run_dir: Path) -> dict[str, Any]:
@@ -122,10 +124,10 @@ def read_album(run_dir: Path) -> dict[str, Any]:
 
 
 def read_answers(run_dir: Path) -> list[Answer]:
-    """Read every answer that the disk has.
+    """Read every answer on disk.
 
     Raises:
-        OpsError: when a line but the last is none.
+        OpsError: when a line before the last is not an answer.
     """
     path = run_dir / "answers.jsonl"
     answers = []
@@ -133,33 +135,33 @@ def read_answers(run_dir: Path) -> list[Answer]:
         try:
             answers.append(Answer(**line | {"key": Key(**line["key"])}))
         except (TypeError, KeyError) as error:
-            raise OpsError(f"{path} holds a line that is no answer ({error})") from error
+            raise OpsError(f"{path} contains a line that is not an answer ({error})") from error
     return answers
 
 
 def read_journal(run_dir: Path, what: str) -> list[dict[str, Any]]:
-    """Read the notes of one kind, in their order."""
+    """Read the notes of one kind, in order."""
     return [line for line in read_lines(run_dir / _JOURNAL) if line.get("what") == what]
 
 
 def load(run_dir: Path) -> Run:
-    """Read a run back, as its last session sees it.
+    """Read a run as its last session sees it.
 
-    Answers to another rubric, or of other files of a model, stay in the directory and are left
-    out here.
+    Answers to another rubric, or by other files of a model, stay in the directory and are
+    skipped here.
 
     Raises:
-        OpsError: when it is no run, or holds what is none of its own.
+        OpsError: when it is not a run, or contains invalid lines.
     """
     header = header_of(run_dir)
     sessions = read_journal(run_dir, "session") if header else []
     if header is None or not sessions:
-        raise OpsError(f"{run_dir} is no run: it has no run.json, or nothing was asked yet")
-    prompts = {each["method"]: each["prompt_sha256"] for each in sessions}
+        raise OpsError(f"{run_dir} is not a run: run.json is missing, or nothing was asked yet")
+    prompts = {session["method"]: session["prompt_sha256"] for session in sessions}
     entries = {entry["id"]: entry for session in sessions for entry in session["models"]}
     loads = read_journal(run_dir, "load")
     models = tuple(
-        with_loads(_built(ModelRun, entry, run_dir), loads) for entry in entries.values()
+        with_loads(_parsed(ModelRun, entry, run_dir), loads) for entry in entries.values()
     )
     current = {model.id: model.sha256 for model in models}
     unique: dict[Key, Answer] = {}
@@ -169,7 +171,7 @@ def load(run_dir: Path) -> Run:
             and prompts.get(answer.key.method) == answer.key.prompt_sha256
         )
         if is_current:
-            # One that was asked again counts where it was asked last.
+            # A repeated question counts where it was asked last.
             unique.pop(answer.key, None)
             unique[answer.key] = answer
     return Run(
@@ -181,10 +183,14 @@ def load(run_dir: Path) -> Run:
             "command": "\n".join(_commands(sessions)),
             "settings": header["settings"],
             **read_album(run_dir),
-            "judged_again_at": [each["at"] for each in read_journal(run_dir, "judged again")],
+            "judged_again_at": [note["at"] for note in read_journal(run_dir, "judged again")],
             "thumbnails": sessions[-1]["thumbnails"],
-            "prompts": {each["method"]: each["prompt"] for each in sessions},
-            "engines": {each["model"]: each["engine"] for each in loads if "engine" in each},
+            "prompts": {session["method"]: session["prompt"] for session in sessions},
+            "engines": {
+                load_note["model"]: load_note["engine"]
+                for load_note in loads
+                if "engine" in load_note
+            },
         },
         models=models,
         photos=read_photos(run_dir) or (),
@@ -195,35 +201,38 @@ def load(run_dir: Path) -> Run:
 
 
 def _commands(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """List the commands that asked for something new; not those that went on."""
-    found: dict[str, str] = {}
-    for each in sessions:
-        models = [model["id"] for model in each["models"]]
-        asked = [each["settings"] | {"models": models}, each["prompt_sha256"]]
-        found.setdefault(json.dumps(asked, sort_keys=True), each["provenance"]["command"])
-    return list(found.values())
+    """List the commands that asked something new, without those that resumed."""
+    commands: dict[str, str] = {}
+    for session in sessions:
+        models = [model["id"] for model in session["models"]]
+        asked = [session["settings"] | {"models": models}, session["prompt_sha256"]]
+        commands.setdefault(json.dumps(asked, sort_keys=True), session["provenance"]["command"])
+    return list(commands.values())
 
 
 def _method(sessions: Sequence[Mapping[str, Any]], answered: Iterable[Key]) -> Method | None:
-    """Find the method that was asked for last and has answers; None: there are none."""
+    """Find the last method that has answers; None: there are no answers."""
     methods = {key.method for key in answered}
-    return next((each["method"] for each in reversed(sessions) if each["method"] in methods), None)
+    return next(
+        (session["method"] for session in reversed(sessions) if session["method"] in methods), None
+    )
 
 
 def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
-    """Tell a model's first cold load, and how often another client caused a further one.
+    """Add a model's first cold load, and how often another client caused a further load.
 
     Args:
-        model: As the registry and the lock have it.
-        loads: A run's notes of kind `load`. Those that the run itself chose, in a later session or
-            after the forecast, count once.
+        model: As declared in registry and lock.
+        loads: A run's notes of kind `load`. Loads by the run itself, in a later session or after
+            the forecast, count once.
     """
     cold = [
-        each
-        for each in loads
-        if each["cold"] and (each["model"], each["model_sha256"]) == (model.id, model.sha256)
+        load_note
+        for load_note in loads
+        if load_note["cold"]
+        and (load_note["model"], load_note["model_sha256"]) == (model.id, model.sha256)
     ]
-    own = [each for each in cold if each["by"] == "run"]
+    own = [load_note for load_note in cold if load_note["by"] == "run"]
     return replace(
         model,
         loads=min(1, len(own)) + len(cold) - len(own),
@@ -232,7 +241,7 @@ def with_loads(model: ModelRun, loads: list[dict[str, Any]]) -> ModelRun:
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object, empty for any other document; None: there is no file."""
+    """Read a JSON object; another document reads as empty. None: there is no file."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -242,9 +251,11 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else {}
 
 
-def _built(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:
-    known = {each.name for each in fields(kind)}
+def _parsed(kind: type[_Kind], line: Mapping[str, Any], path: Path) -> _Kind:
+    known = {field.name for field in fields(kind)}
     try:
         return kind(**{name: value for name, value in line.items() if name in known})
     except TypeError as error:
-        raise OpsError(f"{path} holds what is no {kind.__name__} ({error})") from error
+        raise OpsError(
+            f"{path} contains a line that is not a {kind.__name__} ({error})"
+        ) from error

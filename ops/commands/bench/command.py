@@ -1,4 +1,4 @@
-"""The command `bench`: which model picks the owner's photos best, on the owner's own album."""
+"""The command `bench`: choose the model that picks the owner's photos best."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typer.core import TyperGroup
 from ops.commands.bench.publish import command as publishing
 from ops.commands.bench.results import Method
 from ops.errors import OpsError
-from ops.options import OnlyModels, command_app, duration
+from ops.options import AsJson, OnlyModels, command_app, duration
 
 URL_VARIABLE = "LLAMA_SWAP_URL"
-"""Set by `ops window -- COMMAND`: the endpoint that it opened."""
+"""The endpoint that `ops window -- COMMAND` opened."""
 
 
 class _Photos(TyperGroup):
     """`bench PHOTOS_DIR` is short for `bench run PHOTOS_DIR`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the command where only its arguments are."""
+        """Insert `run` where no command is named."""
         is_named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
         return super().parse_args(ctx, args if is_named else ["run", *args])
 
 
 app = command_app(
     cls=_Photos,
-    help="Which model picks your photos best: a report on your own album.\n\n"
+    help="Choose the model that picks your photos best, from a report on your own album.\n\n"
     "`bench PHOTOS_DIR` is short for `bench run PHOTOS_DIR`.\n\n"
     "Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`",
 )
@@ -39,23 +39,23 @@ PhotosDir = Annotated[
     Path | None,
     typer.Argument(
         metavar="PHOTOS_DIR",
-        help="A folder of photos; left out: --immich, or the photos of --run.",
+        help="Folder to read photos from (default: --immich, or the photos of --run).",
+        show_default=False,
     ),
 ]
 TopK = Annotated[
     int | None,
-    typer.Option("--top-k", min=1, help="How many the owner would post; left out: a tenth."),
+    typer.Option("--top-k", min=1, help="Number of photos you would post (default: a tenth)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the results for a program.")]
 Export = Annotated[
     Literal["csv"] | None,
-    typer.Option("--export", help="Also write scores.csv into the run: one line a photo."),
+    typer.Option("--export", help="Also write scores.csv into the run: one row per photo."),
 ]
 Thumbnails = Annotated[
     bool | None,
     typer.Option(
         "--thumbnails/--no-thumbnails",
-        help="Whether photos are in the report; left out: as before, at first yes.",
+        help="Show photos in the report (default: as in the last session; yes in the first).",
         show_default=False,
     ),
 ]
@@ -66,25 +66,30 @@ def run(
     photos_dir: PhotosDir = None,
     immich: Annotated[
         str | None,
-        typer.Option("--immich", help="An Immich, http://host:2283; key in IMMICH_API_KEY."),
+        typer.Option(
+            "--immich",
+            help="Immich to read photos from, http://host:2283; set IMMICH_API_KEY, pass --album.",
+        ),
     ] = None,
     judgement: Annotated[
         Path | None,
         typer.Option(
             "--judgement",
-            help="Your favourites or ratings, a CSV; left out: favourites.csv in "
-            "the folder, where there is one.",
+            help="CSV of your favourites or ratings (default: favourites.csv in PHOTOS_DIR, if "
+            "it exists).",
         ),
     ] = None,
-    album: Annotated[str | None, typer.Option("--album", help="The name of its album.")] = None,
+    album: Annotated[
+        str | None, typer.Option("--album", help="Name or id of the album in --immich.")
+    ] = None,
     model: OnlyModels = None,
     method: Annotated[
         Method | None,
         typer.Option(
             "--method",
-            help="score: each photo, one token. rubric: one label a criterion. anchored: against "
-            "a few fixed photos. pairwise: a shortlist, pair by pair. Left out: score, or that "
-            "of --run.",
+            help="score: one token per photo. rubric: one label per criterion. anchored: each "
+            "photo against a few fixed ones. pairwise: a shortlist, pair by pair (default: that "
+            "of --run, else score).",
         ),
     ] = None,
     sample: Annotated[
@@ -92,14 +97,16 @@ def run(
         typer.Option(
             "--sample",
             min=2,
-            help="Draw that many; half of them favourites where only those are known. With "
-            "--run: that many together, drawn behind those that it has.",
+            help="Draw this many photos, half of them favourites if only those are known; with "
+            "--run, extend the run to this many (default: all).",
         ),
     ] = None,
     rubric: Annotated[
         Path | None,
         typer.Option(
-            "--rubric", help="What is asked; left out: ops/commands/bench/asking/rubric.toml."
+            "--rubric",
+            help="File with the questions (default: those of --run, else the repository's "
+            "rubric.toml).",
         ),
     ] = None,
     url: Annotated[
@@ -108,8 +115,8 @@ def run(
             "--url",
             envvar=URL_VARIABLE,
             show_envvar=True,
-            help="The endpoint, http://host:port; left out: by kubectl port-forward to the "
-            "cluster of KUBE_CONFIG_PATH and KUBE_CTX.",
+            help="Endpoint to ask, http://host:port (default: kubectl port-forward to the "
+            "cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
         ),
     ] = None,
     window: Annotated[
@@ -118,7 +125,7 @@ def run(
             "--window",
             parser=duration,
             metavar="DURATION",
-            help="Take the GPU for that long, as `ops window` does, and ask no more than fits.",
+            help="Borrow the GPU for this long, as `ops window` does, and ask only what fits.",
         ),
     ] = None,
     within: Annotated[
@@ -127,25 +134,26 @@ def run(
             "--within",
             parser=duration,
             metavar="DURATION",
-            help="Ask no more than fits into that time, without a window.",
+            help="Ask only what fits into this time, without borrowing the GPU.",
         ),
     ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option(
             "--run",
-            help="The run's directory, new or to go on with; left out: bench-runs/NOW.",
+            help="Directory of the run to start or resume (default: the last run of this command "
+            "if it is unfinished, else bench-runs/NOW).",
         ),
     ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Begin a run, even where the last one is unfinished.")
+        bool, typer.Option("--new", help="Start a new run even if the last one is unfinished.")
     ] = False,
     retry_failed: Annotated[
         bool,
         typer.Option(
             "--retry-failed",
-            help="Also ask again what failed by no photo's fault: timeouts, broken connections, "
-            "refusals by the server.",
+            help="Also retry what did not fail because of the photo: timeouts, broken "
+            "connections, refusals by the server.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -153,7 +161,7 @@ def run(
     thumbnails: Thumbnails = None,
     top_k: TopK = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of every draw; left out: 1, or that of --run.")
+        int | None, typer.Option("--seed", help="Seed of every draw (default: --run's, else 1).")
     ] = None,
     anchors: Annotated[
         int | None,
@@ -161,7 +169,7 @@ def run(
             "--anchors",
             min=1,
             max=8,
-            help="Fixed photos of --method anchored; left out: 3, or as --run has it.",
+            help="Number of fixed photos for --method anchored (default: --run's, else 3).",
         ),
     ] = None,
     shortlist: Annotated[
@@ -170,7 +178,7 @@ def run(
             "--shortlist",
             min=2,
             max=200,
-            help="Photos of --method pairwise; left out: 20, or as --run has it.",
+            help="Number of photos for --method pairwise (default: --run's, else 20).",
         ),
     ] = None,
     pairs: Annotated[
@@ -178,27 +186,30 @@ def run(
         typer.Option(
             "--pairs",
             min=1,
-            help="Pairs a photo of --method pairwise; left out: 5, or as --run has it.",
+            help="Pairs per photo for --method pairwise (default: --run's, else 5).",
         ),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout-s", min=0.1, help="For one answer, a cold load included.")
+        float,
+        typer.Option(
+            "--timeout-s", min=0.1, help="Seconds for one answer, including a cold load."
+        ),
     ] = 300,
     random_weights: Annotated[
         bool,
-        typer.Option("--random-weights", help="The weights are stand-ins: say so everywhere."),
+        typer.Option("--random-weights", help="Mark every output: the weights are random."),
     ] = False,
     engine_build: Annotated[
         str | None,
         typer.Option(
             "--engine-build",
-            help="The build of llama.cpp behind --url, kept with the results; left out: for the "
-            "cluster, the one of stacks/production.py.",
+            help="llama.cpp build to record with the results (default: production's, unless "
+            "--url is given).",
         ),
     ] = None,
     lock: Annotated[
         Path | None,
-        typer.Option("--lock", help="Left out: the repository's models.lock.json."),
+        typer.Option("--lock", help="Lock to read (default: the repository's models.lock.json)."),
     ] = None,
     in_window: Annotated[
         int | None, typer.Option("--in-window", parser=duration, hidden=True)
@@ -206,9 +217,9 @@ def run(
 ) -> None:
     """Ask every model about the same photos, one model after the other, and write a report.
 
-    Each answer is on the disk before the next question: the same command goes on where it was
-    ended, and asks nothing twice. `bench report RUN` writes the report again without asking. The
-    API key is read from LLAMA_API_KEY.
+    Each answer is on disk before the next question, so the same command resumes an interrupted
+    run and repeats no question. `bench report RUN` rewrites the report without asking. Set
+    LLAMA_API_KEY if the endpoint needs a key.
 
     Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`
     """
@@ -234,9 +245,9 @@ def run(
     if photos_dir is None and immich is None and run_dir is None:
         raise typer.BadParameter("pass a folder of photos, --immich and --album, or --run")
     if photos_dir is not None and not photos_dir.is_dir():
-        raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}, which is no folder")
-    from ops.commands.bench.evening import go
-    from ops.commands.bench.typed import Evening
+        raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}; expected a folder")
+    from ops.commands.bench.options import RunOptions
+    from ops.commands.bench.whole_run import run_bench
     from stacks.production import PRODUCTION
 
     chosen = {
@@ -250,8 +261,8 @@ def run(
     is_url_typed = url is not None and url != os.environ.get(URL_VARIABLE)
     if engine_build is None and url is None:
         engine_build = f"b{PRODUCTION.engine_build}"
-    go(
-        Evening(
+    run_bench(
+        RunOptions(
             settings=Settings(
                 source=source,
                 models=tuple(dict.fromkeys(model or ())),
@@ -283,16 +294,18 @@ def run(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run.")],
     method: Annotated[
         Method | None,
-        typer.Option("--method", help="Whose answers; left out: the last one that was asked."),
+        typer.Option(
+            "--method", help="Show the answers by this method (default: the last asked)."
+        ),
     ] = None,
     judged: Annotated[
         bool,
         typer.Option(
             "--judge-again",
-            help="Read your favourites and ratings again, from where the photos are.",
+            help="Read your favourites and ratings again from the photos' folder or album.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -301,10 +314,10 @@ def report(
     top_k: TopK = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of the intervals' draws; left out: that of the run."),
+        typer.Option("--seed", help="Seed of the intervals' resamples (default: the run's)."),
     ] = None,
 ) -> None:
-    """Write a run's report again, without asking anything.
+    """Rewrite a run's report without asking any model.
 
     Example: `python -m ops bench report bench-runs/2026-11-25-201500 --export csv`
     """
@@ -313,10 +326,10 @@ def report(
     if judged:
         from rich.console import Console
 
-        from ops.commands.bench.asking.progress import Shown
+        from ops.commands.bench.asking.progress import Display
         from ops.commands.bench.session import judge_again
 
-        judge_again(run_dir, say=Shown(Console(stderr=True)).say)
+        judge_again(run_dir, say=Display(Console(stderr=True)).say)
     write_outputs(
         run_dir,
         Wanted(

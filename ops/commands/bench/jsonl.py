@@ -1,6 +1,6 @@
-"""Files that are only appended to: a line of JSON at a time, on the disk before the next one.
+"""Append-only files: one line of JSON at a time, each on disk before the next.
 
-A power cut may tear the last line; it was never said to be kept, and is dropped.
+A power cut may tear the last line, which was not confirmed yet and is dropped.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ops.errors import OpsError, writing
 
 
 class Appender:
-    """One writer of a file; a second one is refused while this one lives."""
+    """The only writer of a file; a second one is refused."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, make it where it is missing, and cut a torn last line off.
+        """Open or create the file, and cut off a torn last line.
 
         Raises:
             OpsError: when another process appends to it, or it cannot be written.
         """
         self._path = path
         with writing(path):
-            # Without a buffer: closing would write once more what the disk did not take.
+            # Unbuffered: closing would otherwise write again what the disk refused.
             self._file = path.open("a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,7 +34,7 @@ class Appender:
         except BlockingIOError as error:
             self._file.close()
             raise OpsError(
-                f"another command writes to {path.parent}; wait for its end, or pass another --run"
+                f"another command writes to {path.parent}; wait, or pass another --run"
             ) from error
         sync_directory(path.parent)
 
@@ -45,12 +45,12 @@ class Appender:
         self._file.close()
 
     def append(self, document: Mapping[str, Any]) -> None:
-        """Write one line and wait until the disk has it.
+        """Append one line and wait until it is on disk.
 
         Raises:
-            OpsError: when the disk does not take it.
+            OpsError: when it cannot be written.
         """
-        # Escaped to ASCII, a line end or a terminal's control in a name stays within its line.
+        # As ASCII, a line end or control character in a name stays within its line.
         line = json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
         with writing(self._path):
             left = memoryview(line.encode("ascii"))
@@ -71,10 +71,10 @@ class Appender:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the whole lines of a file; without it: none.
+    """Read the whole lines of a file; none if it does not exist.
 
     Raises:
-        OpsError: when a line before the last is no JSON object, or the file cannot be read.
+        OpsError: when a line before the last is not a JSON object, or the file is not readable.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -87,12 +87,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         documents.pop()
     for number, document in enumerate(documents, start=1):
         if document is None:
-            raise OpsError(f"{path}: line {number} is no JSON; the file has been changed by hand")
+            raise OpsError(f"{path}: line {number} is not JSON; the file was edited by hand")
     return [document for document in documents if document is not None]
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Raises:
         OpsError: when it cannot be written.
@@ -113,7 +113,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Wait until the disk knows a directory's new names."""
+    """Wait until a directory's new names are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""What a run is written as: report, JSON, CSV, and a few lines on the terminal."""
+"""The outputs of a run: report, JSON, CSV, and the verdict on the terminal."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from ops.report.terminal import CONSOLE, say
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a person asked for."""
+    """The requested outputs."""
 
     method: Method | None = None
-    """Whose answers count; None: the one that was asked for last."""
+    """Show the answers by this method (default: the last one asked)."""
     as_json: bool = False
     export_csv: bool = False
     thumbnails: bool | None = None
-    """None: as the run's last session wanted it."""
+    """Default: as in the run's last session."""
     top_k: int | None = None
-    """None: the statistics choose."""
+    """Default: chosen by the statistics."""
     seed: int | None = None
-    """None: the run's."""
+    """Default: the run's."""
 
 
 def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
     """Summarise a run, write its report, and show the verdict.
 
     Returns:
-        What was shown.
+        The summary.
 
     Raises:
-        OpsError: when it is no run, was never asked by the method, or a file cannot be written.
+        OpsError: when it is not a run, was never asked by the method, or is not writable.
     """
     run = load(run_dir)
     if wanted.method is not None:
         run = replace(run, method=wanted.method)
-        asked = sorted({each.key.method for each in run.answers})
+        asked = sorted({answer.key.method for answer in run.answers})
         if wanted.method not in asked:
             raise OpsError(
-                f"--method is {wanted.method!r}; {run_dir} was asked by: "
+                f"--method is {wanted.method!r}; expected one by which {run_dir} was asked: "
                 f"{', '.join(asked) or 'none yet'}"
             )
     seed = run.provenance["settings"].get("seed", 1) if wanted.seed is None else wanted.seed
@@ -64,7 +64,7 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
         write_whole(run_dir / "scores.csv", to_csv(run, summary))
     if wanted.as_json:
         sys.stdout.write(f"{json.dumps(to_json(run, summary), indent=2)}\n")
-        sys.stdout.flush()  # A reader that has gone is an error of the command, not of its exit.
+        sys.stdout.flush()  # Without a flush, a closed pipe would fail at exit instead of here.
         return summary
     show(CONSOLE, summary)
     for name in ("report.html", "scores.csv") if wanted.export_csv else ("report.html",):

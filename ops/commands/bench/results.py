@@ -1,14 +1,14 @@
-"""What a run keeps: photos, models and answers, as its directory holds them.
+"""The contents of a run's directory: photos, models and answers.
 
     RUN/run.json        provenance, written once at the start
     RUN/album.json      what the photos were drawn from, and how they are prepared
-    RUN/photos.jsonl    one photo a line, in the order in which every model sees them
-    RUN/prepared.jsonl  which photos are prepared, and what they look like
-    RUN/images/         the bytes that are sent, <image_sha256>.jpg
-    RUN/answers.jsonl   one answer a line, only ever appended
-    RUN/journal.jsonl   what each session asked for, and each load of a model; only ever appended
+    RUN/photos.jsonl    one photo per line, in the order in which every model sees them
+    RUN/prepared.jsonl  which photos are prepared, and their looks
+    RUN/images/         the sent bytes, <image_sha256>.jpg
+    RUN/answers.jsonl   one answer per line, append-only
+    RUN/journal.jsonl   the options of each session, and each load of a model; append-only
 
-Deleting the directory deletes everything that the run knows of the photos.
+Deleting the directory deletes everything that the run knows about the photos.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from typing import Any, Literal
 
 Method = Literal["score", "rubric", "anchored", "pairwise"]
 Failure = Literal[
-    "image_unreadable",  # the photo cannot be decoded here; nothing is asked
+    "image_unreadable",  # the photo cannot be decoded and is not sent
     "image_too_large",  # more pixels than are decoded
     "image_unsupported",  # HEIC, or a camera's raw file
-    "image_missing",  # deleted in Immich meanwhile, or not to be had from it
-    "connection",  # no answer, after one more attempt
+    "image_missing",  # deleted meanwhile, or Immich cannot deliver it
+    "connection",  # no answer, after one retry
     "timeout",
     "http_4xx",
     "http_5xx",
-    "server_500_format",  # llama-server's own parser gave up on a finished answer
+    "server_500_format",  # llama-server's own parser rejected a finished answer
     "cut",  # no finish_reason: the engine died on the way
     "empty",  # the first token ends the answer
     "no_logprobs",
-    "no_label",  # no label among the tokens that are shown
+    "no_label",  # no label among the shown tokens
     "truncated",
-    "invalid_answer",  # not of the grammar
+    "invalid_answer",  # does not match the grammar
     "out_of_range",
 ]
 
 NOT_THE_PHOTO: tuple[Failure, ...] = ("connection", "timeout", "http_4xx", "http_5xx", "cut")
-"""Failures that may be the endpoint's: only these can be worth asking again."""
+"""Failures that the endpoint may have caused: only these are worth a retry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +46,13 @@ class Photo:
     """One photo, as every model sees it."""
 
     image_sha256: str
-    """Of the bytes that are sent; empty where the photo could not be prepared."""
+    """Hash of the sent bytes; empty if the photo could not be prepared."""
     original_sha256: str
     name: str
-    """What the owner calls it: the path in the folder, or the file's name in Immich. It may hold
-    anything."""
+    """The owner's name for it, with any content: the path in the folder, or the file's name in
+    Immich."""
     width: int = 0
-    """Of what is sent, in pixels."""
+    """Of the sent image, in pixels."""
     height: int = 0
     favourite: bool | None = None
     """The owner's judgement; None: unknown."""
@@ -61,21 +61,21 @@ class Photo:
     taken_at: float | None = None
     """Seconds since 1970; None: unknown."""
     burst: int = 0
-    """Photos of one number were taken within seconds, or look alike: they count as one draw."""
+    """Photos of one burst were taken within seconds, or look alike: they count as one draw."""
     asset_id: str | None = None
-    """Immich's own id; None: from a folder."""
+    """Immich's asset id; None: from a folder."""
     failure: Failure | None = None
-    """Why it was never sent; None: it is."""
+    """Why it was not sent; None: it was sent."""
 
     @property
     def source_id(self) -> str:
-        """What its folder or album calls it, in every run."""
+        """Its id in the folder or album, the same in every run."""
         return self.asset_id or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What makes two answers the same: asked twice is never needed."""
+    """What identifies an answer, so that no question is repeated."""
 
     model_sha256: str
     """Of weights and projector together."""
@@ -84,31 +84,31 @@ class Key:
     image_sha256: str
     method: Method
     order: str = ""
-    """The other image's sha256, with its place, for two images: `2:SHA256` where it comes second
-    (pairwise), `1:SHA256` where it comes first (an anchor); empty for one."""
+    """The other image of two, with its position: `2:SHA256` if it comes second (pairwise),
+    `1:SHA256` if it comes first (an anchor); empty for a single image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one model said about one photo, or how it failed."""
+    """One model's answer about one photo, or its failure."""
 
     key: Key
     model: str
     """The registry's id."""
     score: float | None
-    """On the labels' scale (1 to 5 by default); for pairwise the logit of the key's image, which
-    comes first; for anchored that of the key's image, which comes second; None: it failed."""
+    """On the labels' scale (1 to 5 by default). For pairwise and anchored the logit of the key's
+    image, which comes first with pairwise and second with anchored. None: it failed."""
     failure: Failure | None = None
     spread: float | None = None
     """Standard deviation over the labels."""
     mass: float | None = None
-    """Probability of all labels together; below 0.5 the model wanted to say something else."""
+    """Probability of all labels together; below 0.5 the model preferred another answer."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """Label -> raw logprob; with the method rubric `criterion=label` -> raw logprob."""
     criteria: Mapping[str, float] = field(default_factory=dict)
     """Criterion -> expected score, with the method rubric; their mean is the score."""
     raw: str = ""
-    """What it said, at most 2,000 characters: shown where it failed."""
+    """The text of the answer, at most 2,000 characters: shown if it failed."""
     wall_s: float = 0.0
     """From the request to the whole answer, at the client."""
     server_s: float | None = None
@@ -116,7 +116,7 @@ class Answer:
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
     cold: bool = False
-    """Whether the model was loaded for it: its time is not one of a warm model."""
+    """Whether the answer waited for a load: its time does not count as warm."""
     attempt: int = 1
     at: float = 0.0
     """Seconds since 1970."""
@@ -133,27 +133,26 @@ class ModelRun:
     context: int
     quantisation: str
     cold_load_s: float | None = None
-    """The first answer's time; None: it was never asked."""
+    """Duration of the first answer; None: it was never asked."""
     loads: int = 0
-    """How often it was loaded, the run's own choice counted once; more than 1: another client
-    swapped it away."""
+    """Number of loads, the run's own counted once; more than 1: another client unloaded it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A whole run, read back."""
+    """A whole run, as read from its directory."""
 
     id: str
     started_at: float
     source: str
-    """What the owner typed: a folder, or album NAME of an Immich."""
+    """As the owner typed it: a folder, or album NAME of an Immich."""
     provenance: Mapping[str, Any]
     """Versions, rubric, prompt, grammar, labels and their tokens, resize rule, seed, command; and
-    favourite_share, their share among all photos, where photos were drawn by them."""
+    favourite_share, the share of favourites in the album, if photos were drawn by them."""
     models: tuple[ModelRun, ...]
     photos: tuple[Photo, ...]
     answers: tuple[Answer, ...]
     method: Method | None = None
-    """Whose answers count, where the run holds several methods'; None: the last one asked."""
+    """The method whose answers count, if the run has several (default: the last one asked)."""
     random_weights: bool = False
-    """Whether the models are stand-ins whose answers mean nothing: every output says so."""
+    """Whether the weights are random and the answers mean nothing: every output says so."""

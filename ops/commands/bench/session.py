@@ -1,4 +1,4 @@
-"""One session on a run: a new directory or one to go on with, its photos, and what is asked."""
+"""One session of a run: start or resume it, and list what to ask."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ RUNS = ROOT / "bench-runs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What makes a run this run: the same command goes on with one that is not finished."""
+    """The options that identify a run: the same command resumes an unfinished one."""
 
     source: PhotosFrom
     models: tuple[str, ...] = ()
-    """Empty: all that see."""
+    """Default: all vision models."""
     method: Method = "score"
     sample: int | None = None
-    """None: all photos."""
+    """Default: all photos."""
     seed: int = 1
     random_weights: bool = False
     lock: str | None = None
-    """None: the repository's models.lock.json."""
+    """Default: the repository's models.lock.json."""
     anchors: int = 3
-    """How many photos every one is compared with, by the method anchored."""
+    """Number of photos with which each photo is compared, by the method anchored."""
     shortlist: int = 20
-    """How many photos are compared pair by pair, by the method pairwise."""
+    """Number of photos that are compared pair by pair, by the method pairwise."""
     pairs_per_photo: int = 5
-    """On average."""
+    """The average."""
 
     def as_document(self) -> dict[str, Any]:
-        """Write it as plain data."""
+        """Return the settings as plain data."""
         return asdict(self) | {
             "source": self.source.as_document(),
             "models": list(self.models),
@@ -63,23 +63,23 @@ class Settings:
 
 
 def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> Path:
-    """Find the run to go on with, or make a new one.
+    """Find the run to resume, or create one.
 
     Args:
-        settings: What is typed.
-        run_dir: Where; left out: the last run of the same command that is not finished, else a
-            new one under bench-runs/.
-        anew: Whether an unfinished one is left alone.
+        settings: The typed options.
+        run_dir: Its directory (default: the last run of the same command if it is unfinished,
+            else a new one under bench-runs/).
+        anew: Whether to ignore an unfinished run.
         say: Takes a line for the operator.
 
     Raises:
-        OpsError: when the directory is of something else, or would be among the photos.
+        OpsError: when the directory contains something else, or is inside the photo folder.
     """
     if run_dir is None and not anew:
-        found = _unfinished(settings)
-        if found is not None:
-            say(f"going on with {found}, which is not finished; --new begins another run")
-            return found
+        unfinished = _unfinished(settings)
+        if unfinished is not None:
+            say(f"resuming {unfinished}; --new starts another run")
+            return unfinished
     moment = time.strftime("%Y-%m-%d-%H%M%S")
     chosen = run_dir or _unused(moment)
     if header_of(chosen) is not None:
@@ -87,7 +87,7 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
     folder = settings.source.folder
     if folder is not None and chosen.resolve().is_relative_to(folder.resolve()):
         raise OpsError(
-            f"--run {chosen} is inside the photo folder {folder}; pass a directory outside it"
+            f"--run is {chosen}; expected a directory outside the photo folder {folder}"
         )
     create(
         chosen,
@@ -104,13 +104,13 @@ def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> 
 
 def _unused(name: str) -> Path:
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(RUNS / each for each in names if not (RUNS / each).exists())
+    return next(RUNS / candidate for candidate in names if not (RUNS / candidate).exists())
 
 
 def _unfinished(settings: Settings) -> Path | None:
     wanted = settings.as_document()
     for path in sorted(RUNS.glob("*/run.json"), reverse=True):
-        # One that cannot be read is none of ours.
+        # A directory that cannot be read is not one of ours.
         with suppress(OpsError):
             header = header_of(path.parent)
             if header is not None and header["settings"] == wanted:
@@ -124,34 +124,35 @@ def _is_finished(run_dir: Path) -> bool:
 
 
 def models_of(locked: Sequence[LockedModel], run_dir: Path) -> tuple[ModelRun, ...]:
-    """Describe the models, with what the run knows of their loads already."""
+    """Describe the models, with what the run knows about their loads."""
     loads = read_journal(run_dir, "load")
     return tuple(
         with_loads(
             ModelRun(
-                id=each.model.id,
-                name=each.model.name or each.model.id,
+                id=locked_model.model.id,
+                name=locked_model.model.name or locked_model.model.id,
                 sha256=hashlib.sha256(
-                    " ".join(file.sha256 for file in each.files).encode()
+                    " ".join(file.sha256 for file in locked_model.files).encode()
                 ).hexdigest(),
-                context=each.model.context,
-                quantisation=each.model.quantisation,
+                context=locked_model.model.context,
+                quantisation=locked_model.model.quantisation,
             ),
             loads,
         )
-        for each in locked
+        for locked_model in locked
     )
 
 
 def judge_again(run_dir: Path, *, say: Say) -> None:
-    """Read the owner's judgement of a run's photos again, from where they were drawn.
+    """Read the owner's judgement of a run's photos again, from their source.
 
     Raises:
-        OpsError: when it is no run, another command writes to it, or its photos are not reached.
+        OpsError: when it is not a run, another command writes to it, or the source is not
+            reachable.
     """
     header = header_of(run_dir)
     if header is None:
-        raise OpsError(f"{run_dir} is no run")
+        raise OpsError(f"{run_dir} is not a run")
     with (
         Journal(run_dir) as journal,
         PhotosFrom.of(header["settings"]["source"]).opened(leave_out=run_dir) as source,
@@ -173,18 +174,18 @@ def note_session(
     command: Sequence[str],
     say: Say,
 ) -> None:
-    """Keep what this session asks, and say what it cannot share with the earlier ones."""
+    """Record what this session asks, and report what it cannot share with earlier ones."""
     sessions = read_journal(run_dir, "session")
     if thumbnails is None:
         thumbnails = sessions[-1]["thumbnails"] if sessions else True
     for earlier in reversed(sessions):
         if earlier["method"] == prompt.method:
             if earlier["prompt_sha256"] != prompt.sha256:
-                say("the rubric is another one than before: every photo is asked again by it")
-            known = {each["id"]: each["sha256"] for each in earlier["models"]}
+                say("the rubric changed: asking about every photo again")
+            known = {model["id"]: model["sha256"] for model in earlier["models"]}
             for model in models:
                 if known.get(model.id, model.sha256) != model.sha256:
-                    say(f"the files of {model.id} are others than before: it is asked again")
+                    say(f"the files of {model.id} changed: asking it about every photo again")
             break
     journal.note(
         "session",
@@ -216,15 +217,15 @@ def units_of(
     journal: Journal,
     settings: Settings,
 ) -> tuple[Unit, ...]:
-    """List what every model is asked, in order.
+    """List the questions for every model, in order.
 
     Args:
         prompt: Of the method.
         photos: Of the run.
         run_dir: The run's directory.
-        journal: Keeps the shortlist, so that a later session compares the same photos.
-        settings: How many anchors and pairs; the shortlist is the best by the scores that the run
-            has, else the first.
+        journal: Records the shortlist, so that a later session compares the same photos.
+        settings: The number of anchors and pairs. The shortlist are the best photos by the run's
+            scores, else the first ones.
 
     Raises:
         OpsError: when there are too few photos.
@@ -233,8 +234,8 @@ def units_of(
     least = {"anchored": settings.anchors, "pairwise": 2}.get(prompt.method, 1)
     if len(images) < least:
         raise OpsError(
-            f"{len(images)} of {len(photos)} photos can be sent, and {least} are needed at least; "
-            "pass a folder or an album with more"
+            f"{len(images)} of {len(photos)} photos can be sent; expected at least {least}. Pass "
+            "a folder or an album with more."
         )
     if prompt.method == "anchored":
         return schedule.of_anchors(images, images[: settings.anchors])
@@ -253,10 +254,12 @@ def _shortlist(
         if len(note["images"]) == min(count, len(images)):
             return tuple(note["images"])
     places: dict[str, list[float]] = defaultdict(list)
-    scores = [each for each in load(run_dir).answers if each.key.method == "score"]
-    for model in {each.model for each in scores}:
-        of_model = [each for each in scores if each.model == model and each.score is not None]
-        of_model.sort(key=lambda each: (-(each.score or 0.0), each.key.image_sha256))
+    scores = [answer for answer in load(run_dir).answers if answer.key.method == "score"]
+    for model in {answer.model for answer in scores}:
+        of_model = [
+            answer for answer in scores if answer.model == model and answer.score is not None
+        ]
+        of_model.sort(key=lambda answer: (-(answer.score or 0.0), answer.key.image_sha256))
         for place, answer in enumerate(of_model):
             places[answer.key.image_sha256].append(place / len(of_model))
     ranked = sorted(

@@ -1,4 +1,4 @@
-"""What a run says, in numbers: what the statistics make, and what report, JSON and CSV show."""
+"""The result of a run in numbers: computed by the statistics, shown by report, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OwnerMetric = Literal["auc", "average_precision", "precision_at_k", "ndcg_at_k",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A value with its 95 % interval over photos; of too few photos, all that it can be."""
+    """A value with its 95 % interval over photos; with too few photos, the full range."""
 
     value: float
     low: float
@@ -38,32 +38,32 @@ class ModelSummary:
     answered: int
     asked: int
     failures: Mapping[str, int]
-    """Class of failure -> how many."""
+    """Class of failure -> count."""
     failure_rate: Interval
     """Wilson's interval."""
     low_mass: int
-    """Answers whose labels had less than half of the probability."""
+    """Answers whose labels together had less than half of the probability."""
     owner: Mapping[OwnerMetric, Interval]
-    """Agreement with the owner's judgement; empty where the owner gave none."""
+    """Agreement with the owner's judgement; empty if there is none."""
     worst_case: Mapping[OwnerMetric, float]
-    """The same with each failure as the lowest score."""
+    """The same with each failure counted as the lowest score."""
     speed: Speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Two models compared on the same photos, by the run's main metric."""
+    """Two models compared on the same photos by the main metric."""
 
     better: str
     worse: str
-    """By value; the interval says whether that means anything."""
+    """By value; the interval tells whether the difference means anything."""
     difference: Interval
     p: float
     p_holm: float
-    """Corrected for the number of pairs that are compared."""
+    """Corrected for the number of compared pairs."""
     decided: bool
     equivalent: bool
-    """Whether the 90 % interval is within the margin: no difference that matters."""
+    """Whether the 90 % interval is within the margin: the difference does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,54 +72,54 @@ class Agreement:
 
     models: tuple[str, ...]
     spearman: tuple[tuple[float, ...], ...]
-    """One row a model."""
+    """One row per model."""
     tau: tuple[tuple[float, ...], ...]
     top_k: tuple[tuple[float, ...], ...]
-    """Share of common photos among each one's best k."""
+    """Share of common photos among the best k of both."""
     icc_consistency: float | None
     """ICC(3,1); None: fewer than two models or photos."""
     icc_agreement: float | None
     """ICC(2,1)."""
     alpha: float | None
-    """Krippendorff's, interval scale; failures are tolerated."""
+    """Krippendorff's alpha on the interval scale; failures are tolerated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The honest sentence, and what it rests on."""
+    """The sentence of a run, and its reasons."""
 
     sentence: str
     take: str | None
-    """The model to take; None: the run does not say."""
+    """The model to take; None: not decided."""
     decided: bool
-    """Whether it says which model to take."""
+    """Whether the run tells which model to take."""
     equivalent: bool
-    """Whether other models are without a difference that matters to `take`."""
+    """Whether other models differ from `take` by nothing that matters."""
     metric: OwnerMetric | None
-    """What decided; None: there is no judgement of the owner's."""
+    """The metric that decided; None: the owner gave no judgement."""
     more_photos: int | None
-    """About how many more would decide; None: none needed, or not to be known."""
+    """Estimated number of further photos that would decide; None: none needed, or not known."""
     caveats: tuple[str, ...]
-    """Sentences that belong under it: random weights, low mass, failures, swaps by others."""
+    """Sentences shown below it: random weights, low mass, failures, swaps by other clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """All of it."""
+    """The whole result."""
 
     verdict: Verdict
     models: tuple[ModelSummary, ...]
     differences: tuple[Difference, ...]
     agreement: Agreement
     photos: int
-    """How many were drawn."""
+    """Number of drawn photos."""
     common: int
-    """How many all models answered: rankings are compared on these."""
+    """Number of photos that all models answered: rankings are compared on these."""
     favourites: int | None
     """None: the owner's favourites are unknown."""
     rated: int
     top_k: int
     margin: float
-    """Of the main metric: smaller differences do not matter."""
+    """Smaller differences of the main metric do not matter."""
     resamples: int
     seed: int

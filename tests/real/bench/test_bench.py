@@ -213,7 +213,7 @@ def test_another_client_that_takes_the_model_away_is_seen(
     assert sum(each.cold for each in run.answers) == 1
     assert [each["by"] for each in read_journal(run_dir, "load")] == ["run", "others"]
     assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))
-    assert "was swapped away by another client" in program.log.read_text()
+    assert f"another client unloaded {first}" in program.log.read_text()
 
 
 def test_llama_servers_own_router_gives_the_same_scores(

@@ -1,1 +1,1 @@
-"""The photos: found in a folder or in Immich, drawn, and prepared once for all models."""
+"""The photos: read from a folder or Immich, drawn, and prepared once for all models."""

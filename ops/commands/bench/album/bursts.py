@@ -1,4 +1,4 @@
-"""Photos that count as one draw: taken within seconds of each other, or nearly the same."""
+"""Bursts: photos taken within seconds of each other, or nearly the same, count as one draw."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ops.commands.bench.results import Photo
 
 _WITHIN_S = 10.0
 _ALIKE_BITS = 6
-"""Of 64; two photos of different things differ in about 32."""
+"""Of 64 bits; photos of different things differ in about 32."""
 _CLOCKLESS = 30
-"""So many photos of one second come from a scanner or an export, not from one moment."""
+"""More photos of the same second come from a scanner or an export, not from one moment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """A photo, and what it looks like."""
+    """A photo and its look."""
 
     photo: Photo
     look: int | None
-    """Its 64 bits of `prepare`; None: it could not be prepared."""
+    """The 64 bits of `Prepared.look`; None: the photo could not be prepared."""
 
 
 def number_bursts(shots: Sequence[Shot]) -> tuple[Photo, ...]:
-    """Give photos of one burst one number, in the order in which the bursts appear."""
+    """Number the bursts in order of appearance, and give each photo its burst's number."""
     leads = list(range(len(shots)))
 
     def lead(index: int) -> int:
@@ -37,8 +37,8 @@ def number_bursts(shots: Sequence[Shot]) -> tuple[Photo, ...]:
             index = leads[index]
         return index
 
-    for one, other in [*_close_in_time(shots), *_alike(shots)]:
-        leads[max(lead(one), lead(other))] = min(lead(one), lead(other))
+    for first, second in [*_close_in_time(shots), *_alike(shots)]:
+        leads[max(lead(first), lead(second))] = min(lead(first), lead(second))
     numbers: dict[int, int] = {}
     return tuple(
         dataclasses.replace(shot.photo, burst=numbers.setdefault(lead(index), len(numbers)))
@@ -54,8 +54,8 @@ def _close_in_time(shots: Sequence[Shot]) -> list[tuple[int, int]]:
         if shot.photo.taken_at is not None and counts[shot.photo.taken_at] <= _CLOCKLESS
     )
     return [
-        (one, other)
-        for (earlier, one), (later, other) in pairwise(timed)
+        (first, second)
+        for (earlier, first), (later, second) in pairwise(timed)
         if later - earlier <= _WITHIN_S
     ]
 
@@ -63,9 +63,9 @@ def _close_in_time(shots: Sequence[Shot]) -> list[tuple[int, int]]:
 def _alike(shots: Sequence[Shot]) -> list[tuple[int, int]]:
     indices = [index for index, shot in enumerate(shots) if shot.look is not None]
     looks = np.array([shots[index].look for index in indices], dtype=np.uint64)
-    found = []
+    pairs = []
     for place in range(len(indices)):
         distances = np.bitwise_count(looks[place + 1 :] ^ looks[place])
         for ahead in np.flatnonzero(distances <= _ALIKE_BITS):
-            found.append((indices[place], indices[place + 1 + int(ahead)]))
-    return found
+            pairs.append((indices[place], indices[place + 1 + int(ahead)]))
+    return pairs

@@ -1,4 +1,4 @@
-"""What all models see: photos drawn, shuffled, prepared once, and kept in the run's directory."""
+"""Collect the photos of a run: draw, shuffle and prepare them once, and keep them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.commands.bench.album.bursts import Shot, number_bursts
 from ops.commands.bench.album.draw import draw, rule_of, without_duplicates
-from ops.commands.bench.album.judgement import joined
+from ops.commands.bench.album.judgement import merged
 from ops.commands.bench.album.prepare import RESIZE_RULE, PhotoError, prepare
 from ops.commands.bench.album.source import Candidate, Original, Source
 from ops.commands.bench.answers import ALBUM, PHOTOS, read_album, read_photos
@@ -22,52 +22,53 @@ from ops.commands.bench.jsonl import write_whole
 from ops.commands.bench.results import Failure, Photo
 from ops.errors import OpsError, writing
 from ops.report.terminal import Say
+from ops.report.words import count
 
 IMAGES = "images"
 _PREPARED = "prepared.jsonl"
-"""What is prepared already and what it looks like, one photo a line."""
+"""One prepared photo per line, with its look."""
 _PROGRESS_S = 5.0
-_WHAT_TO_DO: Mapping[Failure, str] = {
-    "image_unsupported": "HEIC and raw files have to be exported as JPEG",
-    "image_unreadable": "look at one of them: is it a whole picture, and no login page?",
+_ADVICE: Mapping[Failure, str] = {
+    "image_unsupported": "export HEIC and raw files as JPEG",
+    "image_unreadable": "open one of them: it may be truncated, or a login page",
     "image_too_large": "make them smaller",
-    "image_missing": "look at one of them: is it still there, and is it shown?",
+    "image_missing": "open one of them: it may be deleted or hidden",
 }
-"""Where no photo can be sent; of several classes the first one here is told."""
+"""Advice where no photo can be sent; of several failure classes the first here counts."""
 
 
 def collect(
     run_dir: Path, source: Source, *, sample: int | None = None, seed: int = 1, say: Say
 ) -> tuple[Photo, ...]:
-    """Draw the photos of a run and prepare them; what is there is not read again.
+    """Draw and prepare the photos of a run; those prepared already are not read again.
 
     Args:
-        run_dir: The run's directory, which is made.
+        run_dir: The run's directory, created if missing.
         source: A folder or an album.
-        sample: How many are drawn; left out: all. More than a run has asked for are drawn behind
-            those that it has, which keep their order and the owner's judgement.
-        seed: Of what is drawn and of the order.
+        sample: Number of photos to draw (default: all). A larger number than the run's appends
+            photos; the existing ones keep their order and the owner's judgement.
+        seed: Of the draw and the order.
         say: Takes lines of progress.
 
     Returns:
-        The photos in the order in which every model sees them; those that cannot be prepared
-        with their class of failure.
+        The photos in the order in which every model sees them; a photo that cannot be prepared
+        has its class of failure.
 
     Raises:
-        OpsError: when there are no photos, none of them can be prepared, or the directory
-            cannot be written.
+        OpsError: when there are no photos, none can be prepared, or the directory is not
+            writable.
     """
     there = collected(run_dir, sample=sample)
     if there is not None:
         return there
-    # Without its description, which is written last, a collection was ended just before that.
+    # album.json is written last: without it, an earlier collection was interrupted.
     album = read_album(run_dir)
     kept = (read_photos(run_dir) if album else None) or ()
     candidates, equal = without_duplicates(source.candidates(say))
     drawn = draw(candidates, sample=sample, seed=seed)
     random.Random(seed).shuffle(drawn)  # noqa: S311 - nothing is kept secret with it.
     if equal:
-        say(f"{equal} photos are there twice; each is taken once")
+        say(f"skipped {count(equal, 'duplicate photo')}")
     before = album["drawn"] if kept else 0
     added = _added(drawn, kept, before)
     more = "more " if kept else ""
@@ -76,9 +77,11 @@ def collect(
     with writing(run_dir):
         (run_dir / IMAGES).mkdir(mode=0o700, parents=True, exist_ok=True)
         done = read_prepared(run_dir)
-        shots = [Shot(photo=each, look=done.get(each.source_id, {}).get("look")) for each in kept]
+        shots = [
+            Shot(photo=photo, look=done.get(photo.source_id, {}).get("look")) for photo in kept
+        ]
         shots += _prepared(run_dir, source, added, done, say)
-        photos = number_bursts(_once(shots))
+        photos = number_bursts(_merged(shots))
         _check_some(photos, source)
         write_photos(run_dir, photos)
         write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
@@ -86,11 +89,11 @@ def collect(
 
 
 def collected(run_dir: Path, *, sample: int | None) -> tuple[Photo, ...] | None:
-    """Read the photos of a run; None: they are not collected yet, or more of them are wanted.
+    """Read the photos of a run; None: they are not collected yet, or more are wanted.
 
     Args:
         run_dir: The run's directory.
-        sample: How many are wanted; None: as many as there are.
+        sample: Number of wanted photos; None: those that are collected.
     """
     photos = read_photos(run_dir)
     album = read_album(run_dir) if photos else {}
@@ -100,21 +103,23 @@ def collected(run_dir: Path, *, sample: int | None) -> tuple[Photo, ...] | None:
 
 
 def write_photos(run_dir: Path, photos: Sequence[Photo]) -> None:
-    """Write the photos of a run, whole or not at all."""
+    """Write the photos of a run atomically."""
     lines = (json.dumps(dataclasses.asdict(photo)) + "\n" for photo in photos)
     write_whole(run_dir / PHOTOS, "".join(lines))
 
 
 def _added(drawn: Sequence[Candidate], kept: Sequence[Photo], before: int) -> list[Candidate]:
-    """Choose from a larger draw what a run does not have yet, up to the larger number.
+    """Choose what a larger draw adds to a run, up to the larger number.
 
     Args:
-        drawn: Shuffled. From the same album the same seed draws again what was drawn before.
+        drawn: Shuffled. The same seed draws the same photos of the same album first.
         kept: The photos of the run.
-        before: How many were drawn for them.
+        before: Number of photos that were drawn for `kept`.
     """
     known = {photo.source_id for photo in kept}
-    return [each for each in drawn if each.id not in known][: max(0, len(drawn) - before)]
+    return [candidate for candidate in drawn if candidate.id not in known][
+        : max(0, len(drawn) - before)
+    ]
 
 
 def _prepared(
@@ -124,8 +129,8 @@ def _prepared(
     done: Mapping[str, Mapping[str, Any]],
     say: Say,
 ) -> Iterator[Shot]:
-    """Prepare what is not prepared yet, in the order of `drawn`."""
-    missing = [each for each in drawn if each.id not in done]
+    """Prepare the photos that are not prepared yet, in the order of `drawn`."""
+    missing = [candidate for candidate in drawn if candidate.id not in done]
     originals = iter(source.read(missing))
     said_at = time.monotonic()
     with (run_dir / _PREPARED).open("a", encoding="utf-8") as log:
@@ -135,7 +140,7 @@ def _prepared(
                 original = next(originals)
                 entry = _prepare(run_dir, original)
                 if original.failure is None:
-                    # What the source did not have this time is asked for again the next time.
+                    # A photo that the source could not deliver is requested again by the next run.
                     log.write(json.dumps({"id": candidate.id, **entry}) + "\n")
                     log.flush()
             if time.monotonic() - said_at > _PROGRESS_S:
@@ -155,7 +160,7 @@ def _prepared(
 
 
 def _prepare(run_dir: Path, original: Original) -> dict[str, Any]:
-    """Prepare one photo and keep its image; nothing of it depends on what else is drawn."""
+    """Prepare one photo and keep its image, independently of the other drawn photos."""
     entry: dict[str, Any] = {
         "original_sha256": hashlib.sha256(original.content).hexdigest(),
         "image_sha256": "",
@@ -181,7 +186,7 @@ def _prepare(run_dir: Path, original: Original) -> dict[str, Any]:
 
 
 def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Read which photos are prepared, by their id; a torn last line is taken off."""
+    """Read the prepared photos by id, and cut off a torn last line."""
     path = run_dir / _PREPARED
     if not path.exists():
         return {}
@@ -191,20 +196,21 @@ def read_prepared(run_dir: Path) -> dict[str, dict[str, Any]]:
         write_whole(path, whole)
     entries = [json.loads(line) for line in whole.splitlines()]
     return {
-        each["id"]: each
-        for each in entries
-        if not each["image_sha256"] or (run_dir / IMAGES / f"{each['image_sha256']}.jpg").exists()
+        entry["id"]: entry
+        for entry in entries
+        if not entry["image_sha256"]
+        or (run_dir / IMAGES / f"{entry['image_sha256']}.jpg").exists()
     }
 
 
-def _once(shots: Sequence[Shot]) -> tuple[Shot, ...]:
-    """Take photos of equal sent bytes once: they would be one question."""
+def _merged(shots: Sequence[Shot]) -> tuple[Shot, ...]:
+    """Merge photos whose sent bytes are equal: they would be the same question."""
     equal: dict[str, list[Shot]] = defaultdict(list)
     for number, shot in enumerate(shots):
         equal[shot.photo.image_sha256 or f"failure {number}"].append(shot)
     once = []
     for group in equal.values():
-        judgement = joined([shot.photo for shot in group])
+        judgement = merged([shot.photo for shot in group])
         photo = dataclasses.replace(group[0].photo, **dataclasses.asdict(judgement))
         once.append(dataclasses.replace(group[0], photo=photo))
     return tuple(once)
@@ -214,22 +220,20 @@ def _check_some(photos: Sequence[Photo], source: Source) -> None:
     failures = Counter(photo.failure for photo in photos if photo.failure is not None)
     if len(photos) == failures.total():
         classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
-        what_to_do = next(hint for name, hint in _WHAT_TO_DO.items() if name in failures)
-        raise OpsError(
-            f"none of the photos of {source.title} can be sent ({classes}); {what_to_do}"
-        )
+        advice = next(hint for name, hint in _ADVICE.items() if name in failures)
+        raise OpsError(f"none of the photos of {source.title} can be sent ({classes}); {advice}")
 
 
 def share_of_favourites(candidates: Sequence[Candidate]) -> float | None:
-    """Give their share among the photos of which it is known; None: it is known of none."""
-    known = [each.favourite for each in candidates if each.favourite is not None]
+    """Return the share of favourites among the judged photos; None: no photo is judged."""
+    known = [candidate.favourite for candidate in candidates if candidate.favourite is not None]
     return sum(known) / len(known) if known else None
 
 
 def _album(candidates: Sequence[Candidate], *, sample: int | None, drawn: int) -> dict[str, Any]:
     """Describe what the photos were drawn from, for the run's provenance.
 
-    The share of favourites among all photos is needed only where photos were drawn by them.
+    The share of favourites among all photos is needed only if photos were drawn by them.
     """
     by_favourites = drawn < len(candidates) and rule_of(candidates) == "favourites"
     return {

@@ -1,4 +1,4 @@
-"""Which photos are drawn, where not all are taken."""
+"""Draw a sample of the photos."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from ops.commands.bench.album.judgement import joined
+from ops.commands.bench.album.judgement import merged
 from ops.commands.bench.album.source import Candidate
 
 
 def without_duplicates(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:
-    """Take equal files once, each with the judgement of all of them.
+    """Merge equal files into one candidate, with the judgement of all of them.
 
     Returns:
-        The photos in the order of their ids, and how many were left out.
+        The photos in the order of their ids, and the number of duplicates.
     """
     equal: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in sorted(candidates, key=lambda each: each.id):
+    for candidate in sorted(candidates, key=lambda candidate: candidate.id):
         equal[candidate.original].append(candidate)
     once = tuple(
-        dataclasses.replace(group[0], **dataclasses.asdict(joined(group)))
+        dataclasses.replace(group[0], **dataclasses.asdict(merged(group)))
         for group in equal.values()
     )
     return once, len(candidates) - len(once)
 
 
 def draw(candidates: Sequence[Candidate], *, sample: int | None, seed: int) -> list[Candidate]:
-    """Draw photos so that few of them say much about the models.
+    """Draw the photos that tell models apart best.
 
-    With ratings, as many of each rating as possible, for a rank correlation lives on their
-    spread; unrated photos only fill up. With favourites alone, half favourites and half others:
-    100 such photos say as much as about 200 drawn at random. Otherwise at random.
+    With ratings, draw equally many of each rating, because a rank correlation needs spread;
+    unrated photos only fill up. With favourites alone, draw half favourites and half others: 100
+    such photos tell as much as about 200 random ones. Otherwise draw at random.
 
     Args:
-        candidates: All photos, in an order that does not change.
-        sample: How many; None: all.
+        candidates: All photos, in a stable order.
+        sample: Number of photos to draw; None: all.
         seed: The same seed draws the same photos.
     """
     if sample is None or sample >= len(candidates):
@@ -48,29 +48,29 @@ def draw(candidates: Sequence[Candidate], *, sample: int | None, seed: int) -> l
     groups: dict[object, list[Candidate]] = defaultdict(list)
     rule = rule_of(candidates)
     if rule == "ratings":
-        for each in shuffled:
-            groups[each.rating].append(each)
+        for candidate in shuffled:
+            groups[candidate.rating].append(candidate)
         unrated = groups.pop(None, [])
         drawn = _evenly(list(groups.values()), sample)
         return drawn + unrated[: sample - len(drawn)]
     if rule == "favourites":
-        for each in shuffled:
-            groups[each.favourite is True].append(each)
+        for candidate in shuffled:
+            groups[candidate.favourite is True].append(candidate)
         return _evenly([groups[True], groups[False]], sample)
     return shuffled[:sample]
 
 
 def rule_of(candidates: Sequence[Candidate]) -> Literal["ratings", "favourites", "chance"]:
-    """Tell what photos are drawn by; of both judgements, by the one that more of them have."""
-    rated = sum(each.rating is not None for each in candidates)
-    favourites = sum(each.favourite is True for each in candidates)
+    """Return what photos are drawn by: the judgement that more of them have."""
+    rated = sum(candidate.rating is not None for candidate in candidates)
+    favourites = sum(candidate.favourite is True for candidate in candidates)
     if rated >= max(favourites, 2):
         return "ratings"
     return "favourites" if favourites else "chance"
 
 
 def _evenly(groups: list[list[Candidate]], sample: int) -> list[Candidate]:
-    """Take from each group in turn; a small one is taken whole."""
+    """Take one photo from each group in turn, until small groups are exhausted."""
     drawn: list[Candidate] = []
     for place in range(max(map(len, groups))):
         drawn += [group[place] for group in groups if place < len(group)]

@@ -1,4 +1,4 @@
-"""The photos of a folder, and the owner's judgement beside them."""
+"""The photos of a folder, with the owner's judgement from a CSV."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _LONGEST_PATH = 4096
 _PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
 )
-"""A file that is called so and holds something else is a broken photo, not something else."""
+"""A file with such a suffix counts as a photo, broken if it holds anything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A folder of photos: all below it, without hidden ones."""
+    """A folder of photos with all its subfolders; hidden files are skipped."""
 
     path: Path
     judgement: Path | None = None
-    """The owner's CSV; None: favourites.csv in the folder, where there is one."""
+    """The owner's CSV (default: favourites.csv in the folder, if it exists)."""
     leave_out: Path | None = None
-    """Not a place of photos although it may be below: the runs' own directory."""
+    """A subfolder to skip: the directory of the runs."""
 
     @property
     def title(self) -> str:
@@ -42,43 +42,43 @@ class Folder:
         return _shown(self.path)
 
     def candidates(self, say: Say) -> tuple[Candidate, ...]:
-        """Find all photos; by their content, whatever they are called.
+        """Find all photos by their content, whatever their names are.
 
         Raises:
-            OpsError: when the folder or one below it cannot be read, it holds no photo, or its
-                CSV is wrong.
+            OpsError: when the folder or a subfolder is not readable, it contains no photos, or
+                its CSV is invalid.
         """
-        paths, other = self._walk()
+        paths, others = self._walk()
         if not paths:
-            raise OpsError(f"{self.title} holds no photo ({count(other, 'file')} of other kinds)")
+            raise OpsError(f"{self.title} contains no photos ({count(others, 'other file')})")
         originals = _originals(paths)
-        if other:
-            say(f"left out {count(other, 'file')} that are no photos")
+        if others:
+            say(f"skipped {count(others, 'other file')}")
         names = [_text(path.relative_to(self.path)) for path in paths]
         csv = self.judgement or self.path / JUDGEMENT_FILE
         judged: Mapping[str, Judgement] = {}
         if self.judgement is not None or csv.is_file():
             judged = read_judgement(csv, names)
-            say(f"took the owner's judgement from {_shown(csv)}")
-        found = []
+            say(f"read your judgement from {_shown(csv)}")
+        candidates = []
         for path, name, original in zip(paths, names, originals, strict=True):
-            said = metadata(path)
+            photo_file = metadata(path)
             judgement = judged.get(name)
-            rating = said.rating if judgement is None else judgement.rating
-            found.append(
+            rating = photo_file.rating if judgement is None else judgement.rating
+            candidates.append(
                 Candidate(
                     id=name,
                     name=name,
                     original=original,
                     favourite=None if judgement is None else judgement.favourite,
                     rating=rating,
-                    taken_at=said.taken_at,
+                    taken_at=photo_file.taken_at,
                 )
             )
-        return tuple(found)
+        return tuple(candidates)
 
     def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
-        """Bring the bytes of some photos, in this order."""
+        """Read the bytes of the drawn photos, in order."""
         paths = {_text(path.relative_to(self.path)): path for path in self._walk()[0]}
         for candidate in drawn:
             path = paths.get(candidate.id)
@@ -93,13 +93,13 @@ class Folder:
                 yield Original(failure="image_unreadable")
 
     def _walk(self) -> tuple[list[Path], int]:
-        """Find photos, in the order of their bytes' paths, and count other files.
+        """Find the photos, sorted by the bytes of their paths, and count other files.
 
         Raises:
-            OpsError: when a folder cannot be read: without it, other photos would be the best.
+            OpsError: when a folder is not readable: skipping it could change the result.
         """
-        found: list[Path] = []
-        other = 0
+        photos: list[Path] = []
+        others = 0
         leave_out = None if self.leave_out is None else self.leave_out.resolve()
         seen: set[tuple[int, int]] = set()
         waiting = [self.path]
@@ -107,7 +107,7 @@ class Folder:
             folder = waiting.pop()
             try:
                 identity = folder.stat()
-                # A link may lead back up, or to a folder that is seen anyway.
+                # A link may lead back up, or to a folder that was visited already.
                 if (identity.st_dev, identity.st_ino) in seen or folder.resolve() == leave_out:
                     continue
                 entries = list(os.scandir(folder))
@@ -121,18 +121,18 @@ class Folder:
                 try:
                     mode = entry.stat().st_mode
                 except OSError as error:
-                    # All names of a folder can be read without the right to enter it.
+                    # A folder's names can be listed without the permission to enter it.
                     if isinstance(error, PermissionError) and not entry.is_symlink():
                         raise self._unreadable(folder, error) from error
-                    other += 1
+                    others += 1
                     continue
                 if stat.S_ISDIR(mode):
                     waiting.append(path)
                 elif stat.S_ISREG(mode) and _is_photo(path):
-                    found.append(path)
+                    photos.append(path)
                 elif path != (self.judgement or self.path / JUDGEMENT_FILE):
-                    other += 1
-        return sorted(found, key=os.fsencode), other
+                    others += 1
+        return sorted(photos, key=os.fsencode), others
 
     def _unreadable(self, folder: Path, error: OSError) -> OpsError:
         text = f"{_shown(folder)} cannot be read ({error.strerror})"
@@ -152,7 +152,7 @@ def _is_photo(path: Path) -> bool:
 
 
 def _originals(paths: Sequence[Path]) -> list[str]:
-    """Tell equal files; only those of one size are read for it."""
+    """Return a value per file that is equal for equal files; only files of equal size are read."""
     sizes = [_size(path) for path in paths]
     counts = Counter(sizes)
     return [
@@ -165,7 +165,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # It went away just now; reading it will say so.
+        return 0  # The file has just been deleted; reading it will report that.
 
 
 def _digest(path: Path) -> str:
@@ -177,7 +177,7 @@ def _digest(path: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    """Write a path as valid text: a name's bytes may be anything but a slash."""
+    """Write a path as valid text: a file name may contain any byte but a slash."""
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 

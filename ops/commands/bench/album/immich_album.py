@@ -1,4 +1,4 @@
-"""An Immich album as a source of photos: previews, four at a time."""
+"""An Immich album as a source of photos: it loads previews, four at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ops.report.terminal import Say
 
 _AT_ONCE = 4
 _AHEAD = 8
-"""So many previews wait at most for being prepared: memory stays small."""
+"""Previews that wait to be prepared, at most: this bounds the memory."""
 
 
 class ImmichAlbum:
-    """An album of Immich, found by its name or id."""
+    """An album in Immich, found by name or id."""
 
     def __init__(self, immich: Immich, name: str) -> None:
-        """Take the server and the album's name or id; nothing is asked yet."""
+        """Take the server and the album's name or id; send no request yet."""
         self._immich = immich
         self._name = name
         self._assets: dict[str, Asset] = {}
@@ -35,35 +35,36 @@ class ImmichAlbum:
         """Find all photos of the album, with the owner's favourites and ratings.
 
         Raises:
-            OpsError: when the key may not, or the album is not there or holds no photo.
+            OpsError: when the key lacks permissions, or the album is missing or has no photos.
         """
         self._immich.check_permissions(READING)
         album = self._immich.album(self._name)
         version = ".".join(map(str, self._immich.version))
         say(f"Immich {version}: reading album {one_line(album.name)}")
-        self._assets = {each.id: each for each in self._immich.photos(album_id=album.id)}
-        left_out = album.asset_count - len(self._assets)
+        self._assets = {asset.id: asset for asset in self._immich.photos(album_id=album.id)}
+        skipped = album.asset_count - len(self._assets)
         if not self._assets:
             raise OpsError(
-                f"{self.title} holds no photo ({left_out} videos, archived, or others')"
+                f"{self.title} contains no photos of yours ({skipped} videos, archived photos or "
+                "photos of others)"
             )
-        if left_out > 0:
-            say(f"left out {left_out} of the album: videos, archived, or others' photos")
+        if skipped > 0:
+            say(f"skipped {skipped} of the album: videos, archived photos or photos of others")
         return tuple(
             Candidate(
-                id=each.id,
-                name=each.name,
-                original=each.checksum,
-                favourite=each.favourite,
-                rating=each.rating,
-                taken_at=each.taken_at,
-                asset_id=each.id,
+                id=asset.id,
+                name=asset.name,
+                original=asset.checksum,
+                favourite=asset.favourite,
+                rating=asset.rating,
+                taken_at=asset.taken_at,
+                asset_id=asset.id,
             )
-            for each in self._assets.values()
+            for asset in self._assets.values()
         )
 
     def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
-        """Bring the previews of some photos, in this order."""
+        """Load the previews of the drawn photos, in order."""
         running: deque[Future[Original]] = deque()
         waiting = iter(drawn)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="immich") as pool:
@@ -75,14 +76,14 @@ class ImmichAlbum:
                 while running:
                     yield running.popleft().result()
             finally:
-                # Whoever reads may stop early: what is not begun is not fetched.
+                # The reader may stop early: cancel what has not started.
                 pool.shutdown(cancel_futures=True)
 
     def _fetch(self, candidate: Candidate) -> Original:
         try:
             content = self._immich.preview(self._assets[candidate.id])
         except ImmichError as error:
-            # One photo that Immich has not, or fails with; anything else is about all of them.
+            # Immich lacks this photo or fails on it; any other error concerns all photos.
             if not isinstance(error, GoneError) and error.status != 500:
                 raise
             return Original(failure="image_missing")

@@ -14,7 +14,7 @@ from ops.commands.bench.results import Photo
 from ops.errors import OpsError, one_line
 
 JUDGEMENT_FILE = "favourites.csv"
-"""Its name beside the photos."""
+"""The CSV's name."""
 
 _COLUMNS = ("name", "favourite", "rating")
 _YES = ("1", "true", "yes", "y", "x")
@@ -24,18 +24,18 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the owner says about one photo."""
+    """The owner's judgement of one photo."""
 
     favourite: bool | None = None
     rating: int | None = None
 
 
-def joined(equal: Sequence[Judgement | Candidate | Photo]) -> Judgement:
-    """Join what is known of equal photos: a favourite once is one, the first rating counts."""
-    favourites = [each.favourite for each in equal if each.favourite is not None]
+def merged(equal: Sequence[Judgement | Candidate | Photo]) -> Judgement:
+    """Merge the judgements of equal photos: any favourite wins, then the first rating."""
+    favourites = [photo.favourite for photo in equal if photo.favourite is not None]
     return Judgement(
         favourite=any(favourites) if favourites else None,
-        rating=next((each.rating for each in equal if each.rating is not None), None),
+        rating=next((photo.rating for photo in equal if photo.rating is not None), None),
     )
 
 
@@ -43,17 +43,17 @@ def read_judgement(path: Path, names: Iterable[str]) -> Mapping[str, Judgement]:
     """Read the owner's favourites and ratings.
 
     Args:
-        path: The CSV: columns `name` and `favourite` or `rating`, or `name` alone for a list of
-            favourites; separated by commas, semicolons or tabs.
+        path: The CSV, with the columns `name` and `favourite` or `rating`, or `name` alone for a
+            list of favourites, separated by commas, semicolons or tabs.
         names: The photos' paths in the folder. A row names a photo by its path, or by its file
-            name where that is unique.
+            name if that is unique.
 
     Returns:
-        One judgement a photo. Where favourites are listed, a photo without a row is none.
+        One judgement per photo. If the CSV has favourites, a photo without a row is not one.
 
     Raises:
-        OpsError: for a file that cannot be read, and for a row that is not understood, which
-            would otherwise silently be no judgement.
+        OpsError: for an unreadable file, and for an invalid row, which would otherwise be
+            ignored silently.
     """
     rows = _rows(path)
     by_name = {name: name for name in names}
@@ -64,29 +64,29 @@ def read_judgement(path: Path, names: Iterable[str]) -> Mapping[str, Judgement]:
             by_name.setdefault(short, name)
     favourites = bool(rows) and ("favourite" in rows[0] or "rating" not in rows[0])
     default = Judgement(favourite=False if favourites else None)
-    found = dict.fromkeys(by_name.values(), default)
+    judgements = dict.fromkeys(by_name.values(), default)
     unknown: list[str] = []
     for number, row in enumerate(rows, start=2):
         named = by_name.get(row["name"])
         if named is None:
             if shorts[row["name"]] > 1:
                 raise OpsError(
-                    f"{path} line {number}: {one_line(row['name'])!r} is the name of several "
-                    "photos; write the path in the folder"
+                    f"{path} line {number}: name is {one_line(row['name'])!r}; expected a path, "
+                    "because several photos have this name"
                 )
             unknown.append(one_line(row["name"]))
             continue
-        found[named] = Judgement(
+        judgements[named] = Judgement(
             favourite=_favourite(path, number, row) if favourites else None,
             rating=_rating(path, number, row),
         )
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise OpsError(
-            f"{path} names {', '.join(map(repr, unknown[:_SHOWN]))}{more}, not among the photos; "
-            "write the path in the folder, or take the row out"
+            f"{path} names {', '.join(map(repr, unknown[:_SHOWN]))}{more}; expected paths of "
+            "photos in the folder. Correct the rows or remove them."
         )
-    return found
+    return judgements
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -99,15 +99,15 @@ def _rows(path: Path) -> list[dict[str, str]]:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     try:
-        # As universal newlines: a name in quotes may hold a line end.
+        # As with universal newlines: a quoted name may contain a line end.
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise OpsError(f"{path} is no CSV ({error})") from error
+        raise OpsError(f"{path} is not a CSV file ({error})") from error
     columns = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "name" not in columns or not set(columns) <= set(_COLUMNS):
         raise OpsError(
-            f"{path} has the columns {', '.join(map(repr, columns)) or 'of an empty file'}; "
-            f"allowed: {', '.join(_COLUMNS)}, the first is needed"
+            f"the columns of {path} are {', '.join(map(repr, columns)) or 'missing'}; "
+            f"expected {', '.join(_COLUMNS)}, of which the first is required"
         )
     return [
         {**dict.fromkeys(columns, ""), **dict(zip(columns, row, strict=False))}
@@ -122,7 +122,7 @@ def _favourite(path: Path, number: int, row: Mapping[str, str]) -> bool:
     text = row["favourite"].strip().lower()
     if text not in _YES + _NO:
         raise OpsError(
-            f"{path} line {number}: favourite is {one_line(text)!r}; allowed: 1 or 0, yes or no"
+            f"{path} line {number}: favourite is {one_line(text)!r}; expected 1 or 0, yes or no"
         )
     return text in _YES
 
@@ -133,7 +133,7 @@ def _rating(path: Path, number: int, row: Mapping[str, str]) -> int | None:
         return None
     if text not in ("-1", "1", "2", "3", "4", "5"):
         raise OpsError(
-            f"{path} line {number}: rating is {one_line(text)!r}; allowed: 1 to 5, -1 for "
-            "rejected, empty for unrated"
+            f"{path} line {number}: rating is {one_line(text)!r}; expected 1 to 5, -1 for "
+            "rejected, or empty for unrated"
         )
     return int(text)

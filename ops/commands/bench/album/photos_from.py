@@ -1,4 +1,4 @@
-"""Where the photos of a run come from, as it is typed and kept."""
+"""Where the photos of a run come from, as typed and as stored."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ops.immich.http import ImmichHttp, api_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotosFrom:
-    """Where the photos come from: a folder, or an album of an Immich."""
+    """The source of a run's photos: a folder, or an album in Immich."""
 
     folder: Path | None = None
     judgement: Path | None = None
-    """The owner's CSV; None: favourites.csv in the folder, where there is one."""
+    """The owner's CSV (default: favourites.csv in the folder, if it exists)."""
     immich: str | None = None
     album: str | None = None
 
     @property
     def text(self) -> str | None:
-        """As a person says it; None: nothing is typed."""
+        """The source in words; None: nothing was typed."""
         if self.folder is not None:
             return str(self.folder)
         return None if self.immich is None else f"album {self.album} of {self.immich}"
 
     def as_document(self) -> dict[str, str | None]:
-        """Write it as plain data, which `of` reads again."""
+        """Return the source as plain data, which `of` reads."""
         return {
             "folder": None if self.folder is None else str(self.folder.resolve()),
             "judgement": None if self.judgement is None else str(self.judgement.resolve()),
@@ -43,7 +43,7 @@ class PhotosFrom:
 
     @classmethod
     def of(cls, document: Mapping[str, str | None]) -> Self:
-        """Read what a run was begun with."""
+        """Read the source with which a run was started."""
         folder, judgement = document["folder"], document["judgement"]
         return cls(
             folder=None if folder is None else Path(folder),
@@ -54,13 +54,13 @@ class PhotosFrom:
 
     @contextmanager
     def opened(self, *, leave_out: Path) -> Iterator[Source]:
-        """Open the folder, or connect to Immich by the key of the environment.
+        """Open the folder, or connect to Immich with the key of the environment.
 
         Args:
-            leave_out: A directory in the folder whose pictures are no photos: the run's own.
+            leave_out: A subfolder to skip, because its pictures are the run's own.
 
         Raises:
-            OpsError: when the judgement cannot be read, or Immich does not let us in.
+            OpsError: when Immich is not reachable, or refuses the key.
         """
         if self.folder is not None:
             yield Folder(path=self.folder, judgement=self.judgement, leave_out=leave_out)

@@ -1,7 +1,7 @@
-"""One photo's bytes -> what is sent: upright, small, sRGB, and nothing but pixels.
+"""Turn one photo's bytes into what is sent: upright, small, sRGB, and nothing but pixels.
 
-The same bytes go to all models, so that none of them resizes for itself, and the owner's place
-and camera stay here. The same photo gives the same bytes with the same Pillow.
+All models get the same bytes, so that none of them resizes by itself, and the owner's location
+and camera stay private. With the same Pillow, the same photo gives the same bytes.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ops.commands.bench.results import Failure
 LONG_EDGE_PX = 1024
 JPEG_QUALITY = 85
 LARGEST_PIXELS = 100_000_000
-"""More are not decoded: 100 megapixels are up to 400 MB of memory."""
+"""Larger photos are not decoded: 100 megapixels take up to 400 MB of memory."""
 RESIZE_RULE = (
     f"upright, long edge at most {LONG_EDGE_PX} px (LANCZOS, never enlarged), sRGB, on white, "
     f"JPEG {JPEG_QUALITY} 4:2:0, no metadata; Pillow {PIL.__version__}, "
     f"libjpeg {features.version('jpg')}"
 )
-"""For a run's provenance: another Pillow may write other bytes."""
+"""Recorded in the run's provenance: another Pillow may write other bytes."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
-"""What is decoded at all. Not among them: EPS, which runs a program, and containers of others."""
+"""The decoded formats. EPS is missing, because it runs a program; so are container formats."""
 _MAGIC = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -67,38 +67,38 @@ _HASH_EDGE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What is sent."""
+    """A photo as it is sent."""
 
     content: bytes
-    """A JPEG."""
+    """The JPEG."""
     image_sha256: str
     width: int
     height: int
     look: int
-    """64 bits; alike photos differ in few of them."""
+    """64 bits; similar photos differ in few of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What a photo's file says of itself, as far as it matters here."""
+    """The metadata of a photo's file that `bench` uses."""
 
     taken_at: float | None = None
-    """Seconds since 1970; without a time zone in the file as if it were UTC."""
+    """Seconds since 1970; without a time zone in the file, as if it were UTC."""
     rating: int | None = None
     """1 to 5, -1 rejected; None: unrated."""
 
 
 class PhotoError(Exception):
-    """A photo cannot be prepared."""
+    """A photo that cannot be prepared."""
 
     def __init__(self, failure: Failure) -> None:
-        """Say why by its class of failure."""
+        """Take the class of failure."""
         super().__init__(failure)
         self.failure: Failure = failure
 
 
 def looks_like_photo(head: bytes) -> bool:
-    """Tell a picture by its first 32 bytes, whatever its file is called."""
+    """Recognise a picture by its first 32 bytes."""
     return (
         head.startswith((*_MAGIC, *_RAW_MAGIC, b"BM"))
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
@@ -108,21 +108,21 @@ def looks_like_photo(head: bytes) -> bool:
 
 
 def prepare(content: bytes) -> Prepared:
-    """Make what is sent of one photo. Not for several threads at once: Pillow's warnings are off.
+    """Prepare one photo. Not thread-safe: it switches Pillow's warnings off.
 
     Raises:
-        PhotoError: when it is no picture, broken, too large, or of a format that is not decoded.
+        PhotoError: when it is not a picture, broken, too large, or of an unsupported format.
     """
     with _decoding(io.BytesIO(content), content[:32]) as image:
         size = _sent_size(image.size)
-        # libjpeg decodes to a half, a quarter or an eighth by itself: a third of the time.
+        # libjpeg itself decodes to a half, a quarter or an eighth, in a third of the time.
         image.draft(None, size)
         image.load()
         pixels = _flat(image)
         if pixels.size != size:
             pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         sent = _in_srgb(_on_white(pixels), image.info.get("icc_profile"))
-        # Read only now: a PNG may say it after its pixels, and a TIFF is upright already.
+        # Read late: a PNG may store it after its pixels, and Pillow has turned a TIFF already.
         turn = _UPRIGHT.get(_exif(image).get(ExifTags.Base.Orientation, 1))
         if turn is not None:
             sent = sent.transpose(turn)
@@ -139,7 +139,7 @@ def prepare(content: bytes) -> Prepared:
 
 
 def metadata(path: Path) -> Metadata:
-    """Read a photo's time and rating without decoding its pixels; what cannot be read is None."""
+    """Read a photo's time and rating without decoding its pixels; None: not readable."""
     try:
         with path.open("rb") as file, _decoding(file, file.read(32)) as image:
             exif = _exif(image)
@@ -164,7 +164,7 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
                 if image.width * image.height > LARGEST_PIXELS:
                     raise PhotoError("image_too_large")
                 tags = getattr(image, "tag_v2", {})
-                # Pillow would decode the small preview that stands before the raw picture.
+                # Pillow would decode the small preview that is stored before the raw picture.
                 if image.format == "TIFF" and (
                     tags.get(_NEW_SUBFILE_TYPE, 0) == 1 or _DNG_VERSION in tags
                 ):
@@ -175,14 +175,14 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
         except Image.DecompressionBombError as error:
             raise PhotoError("image_too_large") from error
         except Exception as error:
-            # Decoders raise what their parsers stumble over: OSError, SyntaxError, ValueError,
+            # Decoders raise anything their parsers run into: OSError, SyntaxError, ValueError,
             # struct.error, zlib.error, KeyError, and more.
             raise PhotoError("image_unreadable") from error
 
 
 def _decoded_formats() -> tuple[str, ...]:
     Image.init()
-    return tuple(each for each in _FORMATS if each in Image.OPEN)
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -191,10 +191,10 @@ def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Bring a picture into a mode that can be resized: L, RGB, RGBA or CMYK, 8 bits each."""
+    """Convert a picture to a mode that can be resized: L, RGB, RGBA or CMYK, 8 bits each."""
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-        # 16 bits by their range; floats by their own, for they have none.
+        # 16-bit values scale by their range; floats have none and scale by their maximum.
         top = max(float(values.max()), 1.0) if image.mode == "F" else 65535.0
         return Image.fromarray((np.clip(values / top, 0, 1) * 255).astype(np.uint8))
     if image.mode in ("L", "RGB", "CMYK"):
@@ -212,13 +212,13 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Apply a picture's colour profile; one that is broken or of another mode is left out."""
+    """Apply a picture's colour profile, unless it is broken or of another mode."""
     if profile:
         try:
-            found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "srgb" not in ImageCms.getProfileDescription(found).lower():
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "srgb" not in ImageCms.getProfileDescription(source).lower():
                 srgb = ImageCms.createProfile("sRGB")
-                converted = ImageCms.profileToProfile(image, found, srgb, outputMode="RGB")
+                converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
                 return image.convert("RGB") if converted is None else converted
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
             pass
@@ -229,7 +229,7 @@ def _exif(image: Image.Image) -> Image.Exif:
     try:
         return image.getexif()
     except Exception:
-        # The picture is there although what is said about it is broken.
+        # The picture is intact even if its metadata is broken.
         return Image.Exif()
 
 
@@ -251,12 +251,12 @@ def _rating(exif: Image.Exif, xmp: bytes | str) -> int | None:
     match = _XMP_RATING.search(xmp.encode() if isinstance(xmp, str) else xmp)
     if match is not None:
         return int(match[1])
-    found = exif.get(ExifTags.Base.Rating)
-    return found if isinstance(found, int) and 1 <= found <= 5 else None
+    rating = exif.get(ExifTags.Base.Rating)
+    return rating if isinstance(rating, int) and 1 <= rating <= 5 else None
 
 
 def _look(image: Image.Image) -> int:
-    """Describe a picture by where it gets brighter from left to right (a dHash)."""
+    """Describe where a picture gets brighter from left to right (a dHash)."""
     small = image.convert("L").resize((_HASH_EDGE + 1, _HASH_EDGE), Image.Resampling.BOX)
     grey = np.asarray(small, dtype=np.int16)
     bits = np.packbits(grey[:, 1:] > grey[:, :-1])

@@ -1,6 +1,6 @@
 """Sample photos for a try without an album: photos of installed packages, and ladders of them.
 
-A ladder spoils one photo step by step, so that its order is known: it plays the owner's judgement.
+A ladder spoils one photo step by step, so that the order is known and replaces a judgement.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
 _STEPS = 5
 _KINDS_A_PHOTO = 3
 _BEST = 5
-"""The rating of an unspoiled photo; each step down the ladder takes one."""
+"""The rating of an unspoiled photo; each step down the ladder costs one."""
 _FAVOURITE = 4
 """The lowest rating of a favourite."""
 
 Ladder = Callable[[Image.Image, int], Image.Image]
-"""Spoils a photo; step 0 leaves it as it is."""
+"""Spoils a photo; step 0 returns it unchanged."""
 
 
 def write_sample_pictures(folder: Path, *, most: int) -> int:
-    """Write at most `most` photos and a favourites.csv beside them; return how many.
+    """Write at most `most` photos and a favourites.csv beside them.
 
     Returns:
-        How many.
+        Number of photos.
 
     Raises:
-        OpsError: when the packages that hold the photos are not installed.
+        OpsError: when the packages that contain the photos are not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -52,7 +52,7 @@ def write_sample_pictures(folder: Path, *, most: int) -> int:
 
 
 def _pictures(most: int) -> Iterator[tuple[str, Image.Image, int]]:
-    """Yield every photo, then the first steps of its ladders, then the second ones, and so on."""
+    """Yield every photo, then the first steps of all ladders, then the second steps, and so on."""
     photos = {name: _photo(name) for name in _PHOTOS}
     kinds = tuple(_LADDERS)
     steps = [(name, "", 0) for name in _PHOTOS]
@@ -79,7 +79,7 @@ def _photo(name: str) -> Image.Image:
             pixels = getattr(skimage.data, name)()
     except ImportError as error:
         raise OpsError(
-            f"{error.name} is not installed, whose photos are the samples; run `make install`"
+            f"{error.name}, which contains sample photos, is not installed; run `make install`"
         ) from error
     photo = Image.fromarray(pixels).convert("RGB")
     photo.thumbnail((_EDGE_PX, _EDGE_PX))

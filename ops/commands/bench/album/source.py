@@ -1,4 +1,4 @@
-"""Where photos come from: what a folder and an Immich album have in common."""
+"""What a folder and an Immich album have in common as sources of photos."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Candidate:
     """A photo that may be drawn; its bytes are not read yet."""
 
     id: str
-    """The same in every run: the path in the folder, or Immich's id of the asset."""
+    """The same in every run: the path in the folder, or Immich's asset id."""
     name: str
-    """What the owner calls it; valid text, though it may hold anything."""
+    """The owner's name for it: valid text, but with any content."""
     original: str
-    """Equal for two files of equal bytes, else different."""
+    """Equal for files with equal bytes, and only for those."""
     favourite: bool | None = None
     rating: int | None = None
     taken_at: float | None = None
@@ -28,7 +28,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """A photo's bytes as the source has them, or why there are none."""
+    """A photo's bytes as the source stores them, or why they are missing."""
 
     content: bytes = b""
     failure: Failure | None = None
@@ -39,14 +39,14 @@ class Source(Protocol):
 
     @property
     def title(self) -> str:
-        """What the owner typed, for results and errors."""
+        """The source as the owner typed it, for results and errors."""
 
     def candidates(self, say: Say) -> tuple[Candidate, ...]:
-        """Find all photos, equal ones too.
+        """Find all photos, including equal ones.
 
         Raises:
-            OpsError: when there are none.
+            OpsError: when there are no photos.
         """
 
     def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
-        """Bring the bytes of some photos, in this order."""
+        """Read the bytes of the drawn photos, in order."""

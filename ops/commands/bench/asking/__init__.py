@@ -1,1 +1,1 @@
-"""The questions: what is asked, in which order, in how much time, and how answers are read."""
+"""The questions: which, in what order, in how much time, and how answers are read."""

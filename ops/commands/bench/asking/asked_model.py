@@ -1,4 +1,4 @@
-"""One model in a session: what is known of it, and how far it is."""
+"""One model in a session: what is known about it, and its progress."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class AskedModel:
         earlier: Iterable[Answer],
         prompt_sha256: str,
     ) -> None:
-        """Know what earlier sessions found out.
+        """Take over what earlier sessions learned.
 
         Args:
             run: The model.
-            endpoint: For looks at what is loaded.
+            endpoint: Shows what is loaded.
             earlier: All answers of the run; those of this model to this prompt tell its pace.
-            prompt_sha256: What is asked.
+            prompt_sha256: Identifies the prompt.
         """
         self.run = run
         self.watch = Watch(endpoint, run.id)
         self.token_ids: Mapping[str, int] | None = None
-        """None: it was not warmed up yet."""
+        """None: not warmed up yet."""
         self.load_s = run.cold_load_s
         self.warm_s = [
             answer.wall_s
@@ -39,9 +39,9 @@ class AskedModel:
             if not answer.cold
             and (answer.key.model_sha256, answer.key.prompt_sha256) == (run.sha256, prompt_sha256)
         ]
-        """Of answers and failures alike: both take of the time that is there."""
+        """Durations of answers and failures alike: both take time."""
         self.done = 0
-        """Units from the schedule's beginning that are answered."""
+        """Answered units, from the start of the schedule."""
         self.is_cold = False
         """Whether the next answer has to wait for a load."""
         self.failures_in_a_row = 0

@@ -1,4 +1,4 @@
-"""One question, one whole answer: its time, and what went wrong on the way as a class."""
+"""One question and its whole answer: how long it took, and its class of failure."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _CONNECT_TIMEOUT_S = 10
 _ATTEMPTS = 2
 _LARGEST_ANSWER_BYTES = 8 << 20
 _LEAST_S = 0.1
-"""Of time for an attempt: none at all is none of httpx's limits."""
+"""Seconds for an attempt, at least: httpx accepts no timeout of 0."""
 _RAW = 2000
 _OWN_PARSER = "does not match the expected"
-"""What llama-server says when its parser gives up on an answer that it has generated."""
+"""llama-server's message when its parser rejects a generated answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What came back for one request."""
+    """The result of one request."""
 
     document: Any = None
-    """The answer's JSON; None where there is a failure."""
+    """The answer's JSON; None if the request failed."""
     failure: Failure | None = None
     raw: str = ""
     """What came back instead of an answer."""
@@ -42,7 +42,7 @@ class Exchange:
 
     @property
     def server_s(self) -> float | None:
-        """Prompt and generation by llama-server's own timings."""
+        """Prompt and generation, by llama-server's own timings."""
         prompt_ms = finite(at(self.document, "timings", "prompt_ms"))
         predicted_ms = finite(at(self.document, "timings", "predicted_ms"))
         if prompt_ms is None or predicted_ms is None:
@@ -56,17 +56,17 @@ class Exchange:
 
     @property
     def answer_tokens(self) -> int | None:
-        """Tokens that were generated."""
+        """Generated tokens."""
         return whole(at(self.document, "usage", "completion_tokens"))
 
     @property
     def cached_tokens(self) -> int | None:
-        """Tokens of the prompt that were known already: 0 right after a load."""
+        """Prompt tokens from the cache: 0 right after a load."""
         return whole(at(self.document, "timings", "cache_n"))
 
 
 class Asker:
-    """Asks one thing at a time over a connection that it keeps."""
+    """Asks one question at a time over a persistent connection."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class Asker:
         """Connect lazily.
 
         Args:
-            url: The endpoint, without `/` at its end.
-            key: The API key; empty: none is sent.
-            timeout_s: Seconds for one whole answer, a load included.
-            clock: Of the answers' times; left out: the machine's.
+            url: The endpoint, without a trailing `/`.
+            key: The API key; empty: no key is sent.
+            timeout_s: Seconds for one whole answer, including a load.
+            clock: Measures the answers (default: the machine's).
         """
         self._clock = clock
         self._key = key
@@ -98,12 +98,11 @@ class Asker:
         self._client.close()
 
     def ask(self, body: bytes, *, within_s: float = math.inf) -> Exchange:
-        """Ask; a broken connection is tried once more, nothing else is.
+        """Ask; retry a broken connection once, and nothing else.
 
         Args:
             body: The request.
-            within_s: Seconds that are left for it, both attempts together; the asker's own limit
-                counts for each.
+            within_s: Remaining seconds, for both attempts together; `timeout_s` limits each.
         """
         end = self._clock() + within_s
         raw = ""
@@ -127,21 +126,23 @@ class Asker:
                 wall_s = self._clock() - begin
                 return self._exchange(status, content, wall_s, attempt)
         wall_s = self._clock() - begin
-        return Exchange(failure="connection", raw=self.kept(raw), wall_s=wall_s, attempt=attempt)
+        return Exchange(
+            failure="connection", raw=self.excerpt(raw), wall_s=wall_s, attempt=attempt
+        )
 
-    def kept(self, text: str) -> str:
-        """What may be kept of an answer: no key, at most 2,000 characters, and valid text."""
+    def excerpt(self, text: str) -> str:
+        """Return what is kept of an answer: at most 2,000 characters, redacted, valid text."""
         if self._key:
             text = text.replace(self._key, MARK)
-        # Half of a pair of surrogates, which JSON may hold, is no text for a file.
+        # JSON may contain half of a surrogate pair, which a UTF-8 file cannot.
         text = redact(text[: 2 * _RAW])[:_RAW]
         return text.encode(errors="backslashreplace").decode()
 
     def _answer(self, body: bytes, limit_s: float, *, deadline: float) -> tuple[int, bytes]:
-        """Bring status and content of one answer, whole.
+        """Return status and content of one whole answer.
 
         Raises:
-            TimeoutException: when that takes longer than the limit, however little by little.
+            TimeoutException: when it takes longer than the limit, even if bytes keep coming.
         """
         timeout = httpx2.Timeout(limit_s, connect=min(limit_s, _CONNECT_TIMEOUT_S))
         with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
@@ -165,8 +166,8 @@ class Asker:
                 document = json.loads(text)
             except (ValueError, RecursionError):
                 failure = "invalid_answer"
-        said = text if status == 200 else f"status {status}: {text}"
-        raw = "" if failure is None else self.kept(said)
+        shown = text if status == 200 else f"status {status}: {text}"
+        raw = "" if failure is None else self.excerpt(shown)
         return Exchange(
             document=document, failure=failure, raw=raw, wall_s=wall_s, attempt=attempt
         )

@@ -1,6 +1,6 @@
-"""From the raw logprobs of one token to a score over the labels.
+"""Turn the raw logprobs of one token into a score over the labels.
 
-llama-server takes logprobs before grammar and temperature, so the labels are normalised here.
+llama-server computes logprobs before grammar and temperature, so the labels are normalised here.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ from ops.commands.bench.asking.numbers import finite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A score by expectation."""
+    """An expected score."""
 
     score: float
     spread: float
     """Standard deviation over the labels."""
     mass: float
-    """Probability of all labels together, before they are normalised."""
+    """Probability of all labels together, before normalisation."""
 
 
 def label_logprobs(
     token: Any, labels: Sequence[str], token_ids: Mapping[str, int] | None = None
 ) -> dict[str, float]:
-    """Find the labels among the likeliest tokens at one place of the answer.
+    """Find the labels among the likeliest tokens at one position of the answer.
 
     Args:
         token: One element of `logprobs.content`.
         labels: The labels.
-        token_ids: Label -> its token in this model; left out: known by its exact text.
+        token_ids: Label -> its token in this model (default: match by exact text).
 
     Returns:
-        Label -> raw logprob, without those that are not shown, or with no finite number.
+        Label -> raw logprob, without labels that are not shown or have no finite logprob.
     """
     by_text: dict[str, float] = {}
     by_id: dict[int, float] = {}
     shown = token.get("top_logprobs") if isinstance(token, dict) else None
-    for each in shown if isinstance(shown, list) else []:
-        value = finite(each.get("logprob")) if isinstance(each, dict) else None
+    for entry in shown if isinstance(shown, list) else []:
+        value = finite(entry.get("logprob")) if isinstance(entry, dict) else None
         if value is None:
             continue
-        # Of two tokens with one text the likelier comes first.
-        by_text.setdefault(str(each.get("token")), value)
-        if isinstance(each.get("id"), int):
-            by_id.setdefault(each["id"], value)
-    found: dict[str, float] = {}
+        # The likelier of two tokens with equal text comes first.
+        by_text.setdefault(str(entry.get("token")), value)
+        if isinstance(entry.get("id"), int):
+            by_id.setdefault(entry["id"], value)
+    logprobs: dict[str, float] = {}
     for label in labels:
         known = (token_ids or {}).get(label)
         value_of = by_text.get(label) if known is None or not by_id else by_id.get(known)
         if value_of is not None:
-            found[label] = value_of
-    return found
+            logprobs[label] = value_of
+    return logprobs
 
 
 def expected(logprobs: Mapping[str, float], values: Mapping[str, float]) -> Expected:
-    """Normalise over the labels that are shown; one that is not counts as impossible.
+    """Normalise over the labels that are shown; a missing label counts as impossible.
 
     Args:
         logprobs: Label -> raw logprob, at least one.
-        values: Label -> what it counts.
+        values: Label -> its value.
     """
     highest = max(logprobs.values())
     weights = {label: math.exp(logprob - highest) for label, logprob in logprobs.items()}

@@ -1,4 +1,4 @@
-"""Is each label one token of a model? Asked while the model is loaded, so it loads nothing."""
+"""Check that each label is one token of a model; it is asked while loaded, so nothing loads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 30
 
 
 class LabelError(OpsError):
-    """A label of the rubric is not one token of a model."""
+    """A label of the rubric that is not one token of a model."""
 
 
 def label_tokens(
@@ -26,18 +26,18 @@ def label_tokens(
 
     Args:
         endpoint: The endpoint.
-        model: The registry's id; loaded.
+        model: The id of a loaded model.
         labels: The labels.
-        answer: What the model answered to its warm-up: where its tokenizer cannot be asked, the
-            tokens that are shown there have to do.
+        answer: The model's answer to its warm-up, whose shown tokens are checked if the
+            tokenizer cannot be asked.
 
     Returns:
-        Label -> token id; empty: they are known by their text alone.
+        Label -> token id; empty: labels match by text.
 
     Raises:
         LabelError: when a label is not one token.
     """
-    found: dict[str, int] = {}
+    ids: dict[str, int] = {}
     for label in labels:
         tokens = _tokenize(endpoint, model, label)
         if tokens is None:
@@ -45,11 +45,11 @@ def label_tokens(
             return {}
         if len(tokens) != 1:
             raise LabelError(
-                f"label {label!r} is {len(tokens)} tokens of {model}, and has to be one: take "
-                "digits from 0 to 9 or short capitalised words, in the rubric's labels"
+                f"label {label!r} is {len(tokens)} tokens of {model}; expected one. Use digits "
+                "from 0 to 9 or short capitalised words as the rubric's labels."
             )
-        found[label] = tokens[0]
-    return found
+        ids[label] = tokens[0]
+    return ids
 
 
 def _tokenize(endpoint: Endpoint, model: str, label: str) -> list[int] | None:
@@ -64,7 +64,7 @@ def _tokenize(endpoint: Endpoint, model: str, label: str) -> list[int] | None:
             tokens = at(json.loads(answer.text), "tokens") if answer.status == 200 else None
         except (CheckError, ValueError, RecursionError):
             continue
-        if isinstance(tokens, list) and all(type(each) is int for each in tokens):
+        if isinstance(tokens, list) and all(type(token) is int for token in tokens):
             return tokens
     return None
 
@@ -75,7 +75,7 @@ def _check_shown(model: str, labels: Sequence[str], answer: Any) -> None:
     missing = next((label for label in labels if label not in shown), None)
     if missing is not None:
         raise LabelError(
-            f"label {missing!r} is not among the likeliest tokens of {model}, whose tokenizer "
-            "cannot be asked through this endpoint: take digits or short capitalised words, in "
-            "the rubric's labels"
+            f"label {missing!r} is not among the likeliest tokens of {model}, and this endpoint "
+            "does not offer the model's tokenizer. Use digits or short capitalised words as the "
+            "rubric's labels."
         )

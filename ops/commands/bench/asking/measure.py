@@ -1,4 +1,4 @@
-"""The run itself: model by model, each question once, each answer on the disk before the next."""
+"""Ask every model its questions, and keep each answer on disk before the next question."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.commands.bench.asking.exchange import Asker, Exchange
 from ops.commands.bench.asking.label_tokens import LabelError
 from ops.commands.bench.asking.methods import Reading
 from ops.commands.bench.asking.plan import Ended, Plan
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.schedule import Question, Unit
 from ops.commands.bench.asking.warm_up import warm_up
 from ops.commands.bench.results import NOT_THE_PHOTO, Answer, Key
@@ -28,7 +28,7 @@ from ops.errors import OpsError, one_line
 _BLOCK = 20
 """Questions between two looks at what is loaded."""
 _GIVE_UP_AFTER = 10
-"""Failures in a row that no photo can be blamed for."""
+"""Consecutive failures, none of them because of a photo."""
 _PROBE_TIMEOUT_S = 10
 
 
@@ -37,7 +37,7 @@ class _ModelLeftError(Exception):
 
 
 class Measurement:
-    """One session's questions to all models."""
+    """The questions of one session to all models."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Measurement:
         *,
         endpoint: Endpoint,
         asker: Asker,
-        shown: Shown,
+        display: Display,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Ask nothing yet."""
@@ -56,14 +56,14 @@ class Measurement:
         self._journal = journal
         self._endpoint = endpoint
         self._asker = asker
-        self._shown = shown
+        self._display = display
         self._models = [
             AskedModel(
                 run, endpoint=endpoint, earlier=journal.earlier, prompt_sha256=plan.prompt.sha256
             )
             for run in plan.models
         ]
-        self._allowance = Allowance(plan, shown, clock)
+        self._allowance = Allowance(plan, display, clock)
         self._asked = 0
         self._skipped: dict[str, str] = {}
 
@@ -71,9 +71,9 @@ class Measurement:
         """Ask what is missing.
 
         Raises:
-            LabelError: when a label is not one token of a model, before anything is answered;
-                later such a model is left, like one that does not load.
-            OpsError: when the endpoint is gone.
+            LabelError: when a label is not one token of a model, before the first answer; later
+                such a model is skipped, like one that does not load.
+            OpsError: when the endpoint no longer answers.
         """
         out_of_time = False
         try:
@@ -84,20 +84,20 @@ class Measurement:
                 self._ask_model(model, None)
         except TimeUpError:
             out_of_time = True
-            self._shown.say("time is up: stopped between two answers")
+            self._display.say("time is up: stopped between two answers")
         return Ended(
             asked=self._asked,
-            units=min((self._done(model) for model in self._going_on()), default=0),
+            units=min((self._done(model) for model in self._active()), default=0),
             skipped=self._skipped,
             out_of_time=out_of_time,
         )
 
     def _loaded_first(self) -> list[AskedModel]:
-        """A load less: what is loaded goes on."""
+        """Start with the loaded model: this saves a load."""
         loaded = residents.find(self._endpoint, timeout_s=_PROBE_TIMEOUT_S).loaded
         return sorted(self._models, key=lambda model: model.run.id not in loaded)
 
-    def _going_on(self) -> list[AskedModel]:
+    def _active(self) -> list[AskedModel]:
         return [model for model in self._models if model.run.id not in self._skipped]
 
     def _missing(self, model: AskedModel, unit: Unit) -> list[Question]:
@@ -111,14 +111,14 @@ class Measurement:
         return question.key(self._prompt.method, self._prompt_sha256, model.run.sha256)
 
     def _done(self, model: AskedModel) -> int:
-        """How many units from the beginning are answered."""
+        """Count the answered units from the start of the schedule."""
         units = self._plan.units
         while model.done < len(units) and not self._missing(model, units[model.done]):
             model.done += 1
         return model.done
 
     def _ask_model(self, model: AskedModel, most: int | None) -> None:
-        """Ask one model what is missing of the first `most` units; None: of all that fit."""
+        """Ask one model what is missing of the first `most` units (default: of all that fit)."""
         if model.run.id in self._skipped:
             return
         units = self._allowance.units
@@ -132,14 +132,14 @@ class Measurement:
             return
         total = sum(len(unit) for unit in self._plan.units[:limit])
         what = "photos" if self._prompt.images == 1 else "answers"
-        self._shown.begin(model.run.id, what, done=total - len(todo), total=total)
+        self._display.begin(model.run.id, what, done=total - len(todo), total=total)
         try:
             self._allowance.check(model, load_s=model.load_s or 0.0)
             self._warm_up(model)
             self._ask_all(model, todo, bounded=most is not None)
         except _ModelLeftError as left:
             self._skipped[model.run.id] = str(left)
-            self._shown.say(f"{model.run.id} is left: {left}")
+            self._display.say(f"skipped {model.run.id}: {left}")
 
     def _ask_all(
         self, model: AskedModel, todo: Sequence[tuple[int, Question]], *, bounded: bool
@@ -152,16 +152,16 @@ class Measurement:
                 if count and count % _BLOCK == 0 and model.watch.is_loaded() is False:
                     model.is_cold = True
                 self._ask(model, question, body)
-                self._shown.answered()
+                self._display.answered()
                 if not bounded:
-                    for each in self._going_on():
-                        self._done(each)
-                    self._allowance.fit(model, self._going_on())
+                    for asked in self._active():
+                        self._done(asked)
+                    self._allowance.fit(model, self._active())
 
     def _prepared(
         self, model: AskedModel, todo: Sequence[tuple[int, Question]]
     ) -> Generator[tuple[int, Question, bytes], None, None]:
-        """One request is with the server, the next one is ready to go."""
+        """Prepare the next request while the server answers the current one."""
         with ThreadPoolExecutor(1) as pool:
             waiting: Future[bytes] = pool.submit(self._body, model, todo[0][1])
             for place, (unit, question) in enumerate(todo):
@@ -187,7 +187,7 @@ class Measurement:
             cold = True
         if cold:
             self._note_load(model, "others", None, cold=True)
-            self._shown.say(f"{model.run.id} was swapped away by another client")
+            self._display.say(f"another client unloaded {model.run.id}")
         else:
             model.warm_s.append(exchange.wall_s)
         model.is_cold = False
@@ -201,7 +201,7 @@ class Measurement:
                 mass=reading.mass,
                 labels=reading.labels,
                 criteria=reading.criteria,
-                raw=self._asker.kept(reading.raw),
+                raw=self._asker.excerpt(reading.raw),
                 wall_s=exchange.wall_s,
                 server_s=exchange.server_s,
                 prompt_tokens=exchange.prompt_tokens,
@@ -215,10 +215,10 @@ class Measurement:
         self._count_failures(model, reading)
 
     def _exchange(self, body: bytes) -> Exchange:
-        """Ask, in the time that is left.
+        """Ask within the remaining time.
 
         Raises:
-            TimeUpError: when that was too little for an answer, which is no failure of a photo.
+            TimeUpError: when time ran out, which does not count as a failure of the photo.
         """
         exchange = self._asker.ask(body, within_s=self._allowance.left_s)
         if exchange.failure in ("timeout", "connection") and self._allowance.left_s <= 0:
@@ -238,35 +238,37 @@ class Measurement:
         if model.failures_in_a_row >= _GIVE_UP_AFTER:
             raise _ModelLeftError(
                 f"{_GIVE_UP_AFTER} failures in a row, the last one {reading.failure}: "
-                f"{one_line(self._asker.kept(reading.raw))}"
+                f"{one_line(self._asker.excerpt(reading.raw))}"
             )
 
     def _warm_up(self, model: AskedModel) -> None:
-        """Load the model apart from the photos."""
+        """Load the model before the first photo."""
         was_loaded = model.watch.is_loaded()
         if was_loaded and model.token_ids is not None:
             return
         try:
-            found = warm_up(
+            warmed = warm_up(
                 model.run.id, self._prompt, endpoint=self._endpoint, ask=self._exchange
             )
         except LabelError as error:
-            # Before anything is answered the rubric is best changed; later that costs the answers.
+            # Before the first answer a new rubric is best; later it would cost the answers.
             if not any(key.prompt_sha256 == self._prompt_sha256 for key in self._journal.answered):
                 raise
             raise _ModelLeftError(str(error)) from error
-        exchange = found.exchange
+        exchange = warmed.exchange
         if exchange.failure is not None:
             raise _ModelLeftError(
                 f"it does not answer at all ({exchange.failure}): {one_line(exchange.raw)}"
             )
-        model.token_ids = found.token_ids
+        model.token_ids = warmed.token_ids
         if was_loaded:
-            self._note_load(model, "run", None, cold=False, engine=found.engine)
+            self._note_load(model, "run", None, cold=False, engine=warmed.engine)
             return
         model.load_s = exchange.wall_s
-        self._shown.say(f"{model.run.id} answers after {exchange.wall_s:.1f} s, cold")
-        self._note_load(model, "run", exchange.wall_s, cold=True, engine=found.engine)
+        self._display.say(
+            f"{model.run.id} answered after {exchange.wall_s:.1f} s, with its cold load"
+        )
+        self._note_load(model, "run", exchange.wall_s, cold=True, engine=warmed.engine)
 
     def _note_load(
         self,
@@ -293,4 +295,4 @@ class Measurement:
         try:
             self._endpoint.get("/v1/models", timeout_s=_PROBE_TIMEOUT_S)
         except CheckError as error:
-            raise OpsError(f"the endpoint does not answer any more: {error}") from error
+            raise OpsError(f"the endpoint no longer answers: {error}") from error

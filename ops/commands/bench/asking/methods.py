@@ -1,6 +1,6 @@
-"""The methods: what is sent with the photos, fixed for a run, and how an answer is read.
+"""The methods: the fixed part of each request, and how an answer is read.
 
-The fixed text comes first and the photo last, so llama-server computes only the photo anew.
+The fixed text comes first and the photo last, so that llama-server reuses its cache of the text.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ops.endpoint.pictures import data_uri
 from ops.errors import OpsError
 
 TOP_LOGPROBS = 400
-"""Tokens that an answer shows: one beyond them has less than 1/400 of the probability."""
+"""Display tokens: one beyond them has a probability below 1/400."""
 
 FIRST, SECOND = "A", "B"
 _IMAGE = "image"
-"""Stands for a photo among the parts of a question."""
+"""Placeholder for a photo among the parts of a question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What one answer says, or how it failed."""
+    """The content of one answer, or its failure."""
 
     score: float | None = None
     failure: Failure | None = None
@@ -36,46 +36,46 @@ class Reading:
     labels: Mapping[str, float] = field(default_factory=dict)
     criteria: Mapping[str, float] = field(default_factory=dict)
     raw: str = ""
-    """What was said, whole."""
+    """The whole text of the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """All that is the same in every request of one method."""
+    """The part that all requests of one method share."""
 
     method: Method
     system: str
     parts: tuple[str, ...]
-    """The user's message; `image` stands for a photo."""
+    """The user's message; `image` is the placeholder for a photo."""
     values: Mapping[str, float]
-    """Label -> what it counts."""
+    """Label -> its value."""
     criteria: tuple[str, ...] = ()
-    """One label each is asked for; empty: one label in all."""
+    """One label is requested for each; empty: one label in all."""
 
     @property
     def grammar(self) -> str:
-        """GBNF: nothing but the labels can be said."""
+        """GBNF that permits only labels."""
         labels = " | ".join(json.dumps(label) for label in self.values)
         return f"root ::= {' '.join(['label'] * self.tokens)}\nlabel ::= {labels}"
 
     @property
     def tokens(self) -> int:
-        """How many the answer has."""
+        """Number of tokens in the answer."""
         return max(1, len(self.criteria))
 
     @property
     def images(self) -> int:
-        """How many photos a question is about."""
+        """Number of photos in a question."""
         return self.parts.count(_IMAGE)
 
     @property
     def sha256(self) -> str:
-        """Of everything that is sent beside the photos, and of what is made of the answer."""
+        """Hash of everything sent besides the photos, and of how the answer is read."""
         document = [self.as_document(), self.body("", [b""] * self.images)]
         return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
     def as_document(self) -> dict[str, Any]:
-        """Write it as plain data, for the provenance."""
+        """Return the prompt as plain data, for the provenance."""
         return {
             "method": self.method,
             "system": self.system,
@@ -86,7 +86,7 @@ class Prompt:
         }
 
     def body(self, model: str, images: Sequence[bytes]) -> dict[str, Any]:
-        """Write a request about as many JPEGs as the question has, in their order."""
+        """Return a request about as many JPEGs as the question has, in order."""
         remaining = iter(images)
         content: list[dict[str, Any]] = []
         for part in self.parts:
@@ -114,7 +114,7 @@ class Prompt:
 
         Args:
             document: The answer's JSON.
-            token_ids: Label -> its token in this model; left out: known by its text.
+            token_ids: Label -> its token in this model (default: match by text).
         """
         try:
             choice = document["choices"][0]
@@ -126,15 +126,15 @@ class Prompt:
         failure, tokens = self._tokens(choice, text)
         if failure is not None:
             return Reading(failure=failure, raw=_raw(text))
-        found = [label_logprobs(token, tuple(self.values), token_ids) for token in tokens]
-        if not all(found):
+        logprobs = [label_logprobs(token, tuple(self.values), token_ids) for token in tokens]
+        if not all(logprobs):
             return Reading(failure="no_label", raw=_raw(text))
         if self.images == 2:
-            return self._pair(found[0], text)
-        return self._scores(found, text)
+            return self._pair(logprobs[0], text)
+        return self._scores(logprobs, text)
 
     def _tokens(self, choice: Mapping[str, Any], text: str) -> tuple[Failure | None, list[Any]]:
-        """Find the tokens of the answer, or why it is none."""
+        """Return the tokens of the answer, or its failure."""
         ended = choice.get("finish_reason")
         if not ended:
             return "cut", []
@@ -147,46 +147,48 @@ class Prompt:
         if len(tokens) < self.tokens:
             return "truncated" if ended == "length" else "invalid_answer", []
         tokens = tokens[: self.tokens]
-        said = [token.get("token") if isinstance(token, dict) else None for token in tokens]
-        for word in said if self.criteria else [text.strip()]:
+        words = [token.get("token") if isinstance(token, dict) else None for token in tokens]
+        for word in words if self.criteria else [text.strip()]:
             if word not in self.values:
                 is_number = isinstance(word, str) and word.lstrip("-").isdecimal()
                 return "out_of_range" if is_number else "invalid_answer", []
         return None, tokens
 
-    def _scores(self, found: list[dict[str, float]], text: str) -> Reading:
-        each = [expected(logprobs, self.values) for logprobs in found]
-        labels = found[0]
+    def _scores(self, by_token: list[dict[str, float]], text: str) -> Reading:
+        scores = [expected(logprobs, self.values) for logprobs in by_token]
+        labels = by_token[0]
         if self.criteria:
             labels = {
                 f"{criterion}={label}": value
-                for criterion, logprobs in zip(self.criteria, found, strict=True)
+                for criterion, logprobs in zip(self.criteria, by_token, strict=True)
                 for label, value in logprobs.items()
             }
         return Reading(
-            score=sum(one.score for one in each) / len(each),
-            spread=sum(one.spread for one in each) / len(each),
-            mass=min(one.mass for one in each),
+            score=sum(score.score for score in scores) / len(scores),
+            spread=sum(score.spread for score in scores) / len(scores),
+            mass=min(score.mass for score in scores),
             labels=labels,
-            criteria={name: one.score for name, one in zip(self.criteria, each, strict=False)},
+            criteria={
+                name: score.score for name, score in zip(self.criteria, scores, strict=False)
+            },
             raw=_raw(text),
         )
 
-    def _pair(self, found: dict[str, float], text: str) -> Reading:
-        if len(found) < 2:
-            return Reading(failure="no_label", labels=found, raw=_raw(text))
-        # An anchor is always the first, and what is scored is the photo after it.
+    def _pair(self, logprobs: dict[str, float], text: str) -> Reading:
+        if len(logprobs) < 2:
+            return Reading(failure="no_label", labels=logprobs, raw=_raw(text))
+        # An anchor is always the first photo, and the second one is scored.
         of, against = (SECOND, FIRST) if self.method == "anchored" else (FIRST, SECOND)
         return Reading(
-            score=found[of] - found[against],
-            mass=expected(found, self.values).mass,
-            labels=found,
+            score=logprobs[of] - logprobs[against],
+            mass=expected(logprobs, self.values).mass,
+            labels=logprobs,
             raw=_raw(text),
         )
 
 
 def prompt_of(method: Method, rubric: Rubric) -> Prompt:
-    """Write the prompt of one method.
+    """Build the prompt of one method.
 
     Raises:
         OpsError: when the rubric lacks what the method needs.
@@ -199,14 +201,15 @@ def prompt_of(method: Method, rubric: Rubric) -> Prompt:
             values={FIRST: 0.0, SECOND: 1.0},
         )
     scale = "\n".join(
-        f"{each.label}: {each.meaning}" if each.meaning else each.label for each in rubric.labels
+        f"{label.label}: {label.meaning}" if label.meaning else label.label
+        for label in rubric.labels
     )
     system = f"{rubric.system}\n\nThe scale:\n{scale}"
-    values = {each.label: each.value for each in rubric.labels}
+    values = {label.label: label.value for label in rubric.labels}
     if method == "score":
         return Prompt(method=method, system=system, parts=(rubric.question, _IMAGE), values=values)
     if not rubric.criteria:
-        raise OpsError("--method is 'rubric', but the rubric has no [criteria]; add some")
+        raise OpsError("--method is 'rubric', but the rubric has no [criteria]. Add them.")
     criteria = "\n".join(f"{name}: {meaning}" for name, meaning in rubric.criteria.items())
     return Prompt(
         method=method,

@@ -1,4 +1,4 @@
-"""Numbers of an answer: its JSON, as Python reads it, also holds NaN and infinity."""
+"""Numbers of an answer: Python's JSON reader also accepts NaN and infinity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def finite(value: Any) -> float | None:
-    """Read a number; None: there is none, or none that a float holds."""
+    """Return a number; None: it is missing, or not a finite float."""
     try:
         return float(value) if type(value) in (int, float) and math.isfinite(value) else None
     except OverflowError:
@@ -15,5 +15,5 @@ def finite(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """Read a count; None: there is none."""
+    """Return a count; None: it is missing."""
     return value if type(value) is int else None

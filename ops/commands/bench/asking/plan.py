@@ -1,4 +1,4 @@
-"""What one session asks, and how it ended."""
+"""What one session asks, and its outcome."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ops.commands.bench.results import ModelRun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is asked."""
+    """What to ask."""
 
     prompt: Prompt
     units: tuple[Unit, ...]
     models: tuple[ModelRun, ...]
     images: Path
-    """The directory of <image_sha256>.jpg."""
+    """The directory with <image_sha256>.jpg."""
     deadline: float | None = None
-    """On `time.monotonic`; None: there is time."""
+    """A time of `time.monotonic`; None: no deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How it ended."""
+    """The outcome of a session."""
 
     asked: int
     """Answers and failures of this session."""
     units: int
-    """Of the schedule, that were asked of all models; fewer than all of it: time was short."""
+    """Units that all models were asked; fewer than scheduled if time was short."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Model -> why it was left, in one line."""
+    """Model -> why it was skipped, in one line."""
     out_of_time: bool = False

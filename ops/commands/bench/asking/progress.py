@@ -1,4 +1,4 @@
-"""What the operator sees while models are asked: a bar on a terminal, lines on a pipe."""
+"""The progress that the operator sees: a bar on a terminal, lines on a pipe."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ops.errors import one_line
 _LONGEST = 1000
 _LINE_EVERY_S = 15.0
 _PACE_OF = 30
-"""Answers whose pace is shown."""
+"""The latest answers, over which the pace is computed."""
 
 
-class Shown:
+class Display:
     """The progress of a run."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Show nothing yet.
 
         Args:
-            console: Where it is shown; stderr, so that --json stays alone on stdout.
-            clock: Seconds; left out: the machine's.
+            console: On stderr, so that stdout has nothing but --json.
+            clock: In seconds (default: the machine's).
         """
         self._console = console
         self._clock = clock
@@ -53,24 +53,24 @@ class Shown:
         self._bar.stop()
 
     def say(self, line: str) -> None:
-        """Show one line above the bar, whatever the text holds."""
+        """Show one line above the bar, whatever the text contains."""
         text = escape(one_line(line, limit=_LONGEST))
         self._console.print(f"[dim]-[/dim] {text}", highlight=False, soft_wrap=True)
 
     def begin(self, model: str, what: str, *, done: int, total: int) -> None:
-        """Go on with another model, of which `what` are counted."""
+        """Switch to another model, and count `what`."""
         self._model, self._what, self._done, self._total = model, what, done, total
         self._times = [self._clock()]
         self._said_at = self._clock()
         self._update()
 
     def shrink(self, total: int) -> None:
-        """Fewer are asked than was thought."""
+        """Reduce the number of questions."""
         self._total = total
         self._update()
 
     def answered(self) -> None:
-        """One more answer is there."""
+        """Count one more answer."""
         self._done += 1
         now = self._clock()
         self._times = [*self._times, now][-_PACE_OF:]

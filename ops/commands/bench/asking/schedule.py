@@ -1,4 +1,4 @@
-"""What is asked in which order: the same for every model, and fair wherever it is stopped."""
+"""The order of questions: the same for every model, and fair wherever it stops."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from ops.commands.bench.results import Key, Method, Photo
 
 _BLOCK = 10
-"""Photos between two anchors: each change of the anchor costs one photo's worth of prompt."""
+"""Photos between two anchors: each change of the anchor costs the prompt of one photo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One request: a photo, and another one before or after it with two-photo methods."""
+    """One request: a photo, and for two-photo methods another one before or after it."""
 
     image_sha256: str
     other: str = ""
-    """The other photo's sha256; empty: none."""
+    """The other photo's sha256; empty: no other photo."""
     other_first: bool = False
 
     @property
     def images(self) -> tuple[str, ...]:
-        """In the order in which they are sent."""
+        """The photos in the order in which they are sent."""
         if not self.other:
             return (self.image_sha256,)
         pair = (self.image_sha256, self.other)
         return pair[::-1] if self.other_first else pair
 
     def key(self, method: Method, prompt_sha256: str, model_sha256: str) -> Key:
-        """What makes its answer the same as another one."""
+        """Return the key that identifies its answer."""
         order = f"{1 if self.other_first else 2}:{self.other}" if self.other else ""
         return Key(
             model_sha256=model_sha256,
@@ -42,12 +42,12 @@ class Question:
 
 
 Unit = tuple[Question, ...]
-"""What is asked whole or not at all when time is short: a photo, a pair in both orders, or a block
-of photos against every anchor."""
+"""Asked as a whole or not at all: a photo, a pair in both orders, or a block
+of photos with every anchor."""
 
 
 def sent(photos: Sequence[Photo]) -> tuple[str, ...]:
-    """List the photos that can be sent, each once, in the order of the run."""
+    """List the photos that can be sent, each once, in the run's order."""
     images = [photo.image_sha256 for photo in photos if photo.image_sha256 and not photo.failure]
     return tuple(dict.fromkeys(images))
 
@@ -60,7 +60,7 @@ def of_photos(images: Sequence[str]) -> tuple[Unit, ...]:
 def of_anchors(images: Sequence[str], anchors: Sequence[str]) -> tuple[Unit, ...]:
     """Compare each photo with each anchor, which comes first and stays in the server's cache.
 
-    An anchor is compared with itself too: that gives its place among the others.
+    An anchor is also compared with itself, which ranks it among the others.
     """
     blocks = [images[at : at + _BLOCK] for at in range(0, len(images), _BLOCK)]
     return tuple(
@@ -76,11 +76,11 @@ def of_anchors(images: Sequence[str], anchors: Sequence[str]) -> tuple[Unit, ...
 def of_pairs(shortlist: Sequence[str], *, pairs_per_photo: int, seed: int) -> tuple[Unit, ...]:
     """Compare random pairs of a shortlist, each in both orders.
 
-    The first pairs form a ring through all photos, so that every one is placed early.
+    The first pairs form a ring through all photos, so that each photo is ranked early.
 
     Args:
         shortlist: At least two photos.
-        pairs_per_photo: How many pairs each photo is in, on average.
+        pairs_per_photo: Number of pairs that contain each photo, on average.
         seed: Of the draw.
     """
     draw = random.Random(seed)  # noqa: S311 (a draw of photos, no secret)

@@ -1,4 +1,4 @@
-"""What a model is asked before any photo: that loads it, and shows what serves it."""
+"""The warm-up before the first photo: it loads the model, and shows what serves it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TIMEOUT_S = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmUp:
-    """What came of it."""
+    """The result of a warm-up."""
 
     exchange: Exchange
     token_ids: Mapping[str, int]
-    """Label -> its token in this model; empty: known by their text, or there was no answer."""
+    """Label -> its token in this model; empty: labels match by text, or there was no answer."""
     engine: Mapping[str, Any]
     """What serves the model, as far as the endpoint tells."""
 
@@ -34,7 +34,7 @@ class WarmUp:
 def warm_up(
     model: str, prompt: Prompt, *, endpoint: Endpoint, ask: Callable[[bytes], Exchange]
 ) -> WarmUp:
-    """Ask about a picture that is nobody's photo, and see whether the labels can be said.
+    """Ask about a neutral picture, and check that the model can answer with the labels.
 
     Raises:
         LabelError: when a label is not one token.
@@ -59,13 +59,13 @@ def _picture() -> bytes:
 
 
 def _command(endpoint: Endpoint, model: str) -> str | None:
-    """Find the command line of a model's llama-server, without its keys; None: not told."""
+    """Return the command line of a model's llama-server, redacted; None: not known."""
     try:
         running = at(json.loads(endpoint.get("/running", timeout_s=_TIMEOUT_S).text), "running")
     except (CheckError, ValueError, RecursionError):
         return None
-    for each in running if isinstance(running, list) else []:
-        words = str(at(each, "cmd") or "").split()
-        if at(each, "model") == model and words:
+    for entry in running if isinstance(running, list) else []:
+        words = str(at(entry, "cmd") or "").split()
+        if at(entry, "model") == model and words:
             return " ".join(redact_all(words))
     return None

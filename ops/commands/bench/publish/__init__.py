@@ -1,1 +1,1 @@
-"""A model's best photos into Immich, and out again."""
+"""Publish a model's best photos to Immich, and undo it."""

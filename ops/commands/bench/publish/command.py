@@ -1,4 +1,4 @@
-"""The commands `publish` and `undo`: a model's best photos into Immich, and out again."""
+"""The commands `publish` and `undo`: write a model's best photos to Immich, and restore it."""
 
 from __future__ import annotations
 
@@ -17,44 +17,46 @@ if TYPE_CHECKING:
     from ops.commands.bench.results import Run
     from ops.immich.api import Immich
 
-RunDir = Annotated[Path, typer.Argument(help="The run's directory.", show_default=False)]
+RunDir = Annotated[Path, typer.Argument(help="Directory of the run.", show_default=False)]
 
 
 def publish(
     run_dir: RunDir,
-    model: Annotated[str, typer.Option("--model", help="Whose choice.", show_default=False)],
+    model: Annotated[
+        str, typer.Option("--model", help="Model whose choice to publish.", show_default=False)
+    ],
     immich: Annotated[
-        str, typer.Option("--immich", help="Immich, http(s)://host.", show_default=False)
+        str, typer.Option("--immich", help="Immich to change, http(s)://host.", show_default=False)
     ],
     target: Annotated[
-        Target, typer.Option("--as", help="As ratings, as a tag, or as an album.")
+        Target, typer.Option("--as", help="Publish as ratings, as a tag or as an album.")
     ] = "tag",
-    top: Annotated[int, typer.Option("--top", min=1, help="How many of its best.")] = 20,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of its best photos.")] = 20,
     label: Annotated[
         str,
         typer.Option(
             "--label",
-            help="The tag's path or the album's name; left out: one with the model's id.",
+            help="Path of the tag or name of the album (default: one with the model's id).",
             show_default=False,
         ),
     ] = "",
     method: Annotated[
         Method | None,
-        typer.Option("--method", help="Whose scores; left out: the last one that was asked."),
+        typer.Option("--method", help="Use the scores by this method (default: the last asked)."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also change ratings that you gave.")
     ] = False,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Do it; left out: only show what would change.")
+        bool, typer.Option("--apply", help="Apply the changes (default: only show them).")
     ] = False,
 ) -> None:
-    """Show what would change in Immich, and change it with --apply; `undo` takes it back.
+    """Show what would change in Immich; with --apply, change it. `undo` restores it.
 
-    The key is read from IMMICH_API_KEY. What was there before is written into the run's
-    directory first.
+    The run's directory records every value before it is replaced. Set IMMICH_API_KEY.
 
-    Example: `python -m ops bench publish RUN --model qwen3vl-8b --immich https://photos.example`
+    Example: `python -m ops bench publish bench-runs/2026-11-25-201500 --model qwen3vl-8b
+    --immich https://photos.example`
     """
     from dataclasses import replace
 
@@ -92,30 +94,34 @@ def undo(
     run_dir: RunDir,
     number: Annotated[
         int | None,
-        typer.Option("--number", min=1, help="Which publication; left out: the latest."),
+        typer.Option("--number", min=1, help="Publication to undo (default: the latest)."),
     ] = None,
     immich: Annotated[
         str,
-        typer.Option("--immich", help="Immich, where it has moved since.", show_default=False),
+        typer.Option(
+            "--immich",
+            help="New address of Immich (default: the one published to).",
+            show_default=False,
+        ),
     ] = "",
 ) -> None:
-    """Take a publication back: ratings as they were, tag or album gone if it was made for it.
+    """Undo a publication: restore ratings; delete its tag or album if it created them.
 
-    What you changed since stays as it is. The key is read from IMMICH_API_KEY.
+    What you changed since stays. Set IMMICH_API_KEY.
 
-    Example: `python -m ops bench undo RUN`
+    Example: `python -m ops bench undo bench-runs/2026-11-25-201500`
     """
     from ops.commands.bench.publish import text as publish_text
     from ops.commands.bench.publish.undo import choose
     from ops.commands.bench.publish.undo import undo as take_back
 
     if not run_dir.is_dir():
-        raise OpsError(f"{run_dir} is no run")
+        raise OpsError(f"{run_dir} is not a run")
     with alone(run_dir), ExitStack() as stack:
         record = choose(run_dir, number)
         server = stack.enter_context(_immich(immich or record.server))
         publish_text.show_undone(CONSOLE, take_back(server, run_dir, record))
-    say(f"took back publication {record.number} ({record.model} as {record.target})")
+    say(f"undid publication {record.number} ({record.model} as {record.target})")
 
 
 def _immich(url: str) -> Immich:
@@ -126,13 +132,15 @@ def _immich(url: str) -> Immich:
 
 
 def _scores(run: Run, model: str) -> dict[str, float]:
-    """Give one model's scores: image sha256 -> score."""
+    """Return one model's scores: image sha256 -> score."""
     from ops.commands.bench.statistics.scores import scores_of
 
     table = scores_of(run)
-    ids = [each.id for each in table.models]
+    ids = [entry.id for entry in table.models]
     if model not in ids:
-        raise OpsError(f"--model is {model!r}; models of the run: {', '.join(ids) or 'none'}")
+        raise OpsError(
+            f"--model is {model!r}; expected a model of the run: {', '.join(ids) or 'none'}"
+        )
     values = table.values[ids.index(model)].tolist()
     return {
         photo.image_sha256: score

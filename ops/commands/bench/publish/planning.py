@@ -1,4 +1,4 @@
-"""What publishing a model's best photos would change in Immich, as it is now."""
+"""Plan what publishing changes in Immich's current state."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PERMISSIONS: Mapping[Target, tuple[str, ...]] = {
         "album.delete",
     ),
 }
-"""What each way takes, undoing it too."""
+"""Permissions that publishing and undoing need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untouched:
-    """A photo that is not changed."""
+    """A photo that stays unchanged."""
 
     pick: Pick
     reason: str
@@ -43,13 +43,13 @@ class Plan:
     """What publishing would change."""
 
     record: Record
-    """Not written yet; of an interrupted publication what stays of it."""
+    """Not written yet; after an interruption, the part that stays."""
     changes: tuple[Entry, ...]
     untouched: tuple[Untouched, ...]
     written: tuple[Entry, ...] = ()
-    """What an interrupted publication changed already."""
+    """Photos that an interrupted publication has changed already."""
     resumed: bool = False
-    """Whether it finishes an interrupted publication."""
+    """Whether it resumes an interrupted publication."""
 
 
 def plan(
@@ -62,20 +62,20 @@ def plan(
     label: str = "",
     overwrite: bool = False,
 ) -> Plan:
-    """Find what publishing changes; changes nothing.
+    """Plan a publication without changing anything.
 
     Args:
         immich: The server.
-        run_dir: The run's directory, where earlier publications are.
-        picks: The model's best.
-        target: As what.
-        model: The registry's id.
-        label: The tag's path or the album's name; left out: one with the model's id.
-        overwrite: Also change ratings that are there, which are the owner's.
+        run_dir: The run's directory, with its earlier publications.
+        picks: The model's best photos.
+        target: What to publish as.
+        model: The model's id.
+        label: The tag's path or the album's name (default: one with the model's id).
+        overwrite: Whether to change ratings that the owner gave.
 
     Raises:
-        OpsError: when the key may not, the label is ambiguous, or an interrupted publication has
-            to be finished or undone first, or cannot be finished here.
+        OpsError: when the key lacks permissions, the label is ambiguous, or an interrupted
+            publication must be finished or undone first, or cannot be finished here.
     """
     immich.check_permissions(PERMISSIONS[target])
     label = _label(target, model, label)
@@ -85,11 +85,11 @@ def plan(
             if (record.target, record.model, record.label) != (target, model, label):
                 raise OpsError(
                     f"publication {record.number} ({record.model} as {record.target}) was "
-                    "interrupted; run it again as it was, or undo it"
+                    "interrupted. Repeat it with the same options, or undo it."
                 )
             return _resumed(immich, record, overwrite=overwrite)
     record = Record(
-        number=max((each.number for each in records), default=0) + 1,
+        number=max((earlier.number for earlier in records), default=0) + 1,
         server=immich.url,
         target=target,
         model=model,
@@ -103,12 +103,12 @@ def plan(
         created = tuple(path for path in parents if path not in there)
         record = dataclasses.replace(record, created=created)
     elif target == "album":
-        found = [album for album in immich.albums() if album.name == label]
-        if len(found) > 1:
-            raise OpsError(f"{len(found)} albums are called {label!r}; choose another name")
-        if found:
-            record = dataclasses.replace(record, object_id=found[0].id)
-            inside = frozenset(each.id for each in immich.in_album(found[0].id))
+        albums = [album for album in immich.albums() if album.name == label]
+        if len(albums) > 1:
+            raise OpsError(f"{len(albums)} albums are called {label!r}; pass another --label")
+        if albums:
+            record = dataclasses.replace(record, object_id=albums[0].id)
+            inside = frozenset(asset.id for asset in immich.in_album(albums[0].id))
         else:
             mark = f"ops-bench-{secrets.token_hex(6)}"
             record = dataclasses.replace(record, created=(label,), mark=mark)
@@ -117,7 +117,7 @@ def plan(
         try:
             asset = immich.asset(pick.asset_id)
         except GoneError:
-            untouched.append(Untouched(pick=pick, reason="deleted meanwhile"))
+            untouched.append(Untouched(pick=pick, reason="was deleted"))
             continue
         after = stars(pick.score) if target == "rating" else None
         reason = _no_change(asset, after, record, inside, overwrite=overwrite)
@@ -139,18 +139,18 @@ def plan(
 
 
 def marked_album(immich: Immich, record: Record) -> str:
-    """Find the album that was made just before its id could be written down; empty: none was."""
+    """Find the album that was created before its id could be recorded; empty: none."""
     if not record.mark:
         return ""
-    return next((each.id for each in immich.albums() if record.mark in each.description), "")
+    return next((album.id for album in immich.albums() if record.mark in album.description), "")
 
 
 def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
-    """Compare an interrupted publication with Immich as it is by now: its owner went on."""
+    """Compare an interrupted publication with Immich's current state."""
     if record.server != immich.url:
         raise OpsError(
-            f"publication {record.number} was begun at {record.server}, not at {immich.url}; "
-            "name that address, or undo it"
+            f"--immich is {immich.url}; expected {record.server}, where publication "
+            f"{record.number} was started. Pass that address, or undo the publication."
         )
     inside = _inside(immich, record)
     kept, changes, written, untouched = [], [], [], []
@@ -159,9 +159,9 @@ def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
         try:
             asset = immich.asset(entry.asset_id)
         except GoneError:
-            # It may have been changed, and may come back out of the bin.
+            # The photo may have been changed, and may return from the trash.
             kept.append(entry)
-            untouched.append(Untouched(pick=pick, reason="deleted meanwhile"))
+            untouched.append(Untouched(pick=pick, reason="was deleted"))
             continue
         if _no_change(asset, entry.after, record, inside, overwrite=True):
             kept.append(entry)
@@ -170,7 +170,7 @@ def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
         now = asset.rating if record.target == "rating" else None
         reason = _no_change(asset, entry.after, record, inside, overwrite=overwrite)
         if now != entry.before and not overwrite:
-            reason = f"is {show(now)} by now; --overwrite would make it {entry.after}"
+            reason = f"is now {show(now)}; --overwrite would make it {entry.after}"
         if reason:
             untouched.append(Untouched(pick=pick, reason=reason))
             continue
@@ -186,35 +186,37 @@ def _resumed(immich: Immich, record: Record, *, overwrite: bool) -> Plan:
 
 
 def _inside(immich: Immich, record: Record) -> frozenset[str]:
-    """Find what is in the album of an interrupted publication.
+    """Find the photos in the album of an interrupted publication.
 
     Raises:
-        OpsError: when the album, or the tag, was deleted since.
+        OpsError: when the album or tag has been deleted.
     """
     if record.target == "rating":
         return frozenset()
-    there = {each.id for each in (immich.tags() if record.target == "tag" else immich.albums())}
+    there = {
+        listed.id for listed in (immich.tags() if record.target == "tag" else immich.albums())
+    }
     if record.object_id and record.object_id not in there:
         raise OpsError(
-            f"the {record.target} {one_line(record.label)!r} of publication {record.number} is "
-            "gone; undo it, and publish anew"
+            f"the {record.target} {one_line(record.label)!r} of publication {record.number} no "
+            "longer exists. Undo the publication, then publish again."
         )
     album_id = record.object_id or marked_album(immich, record)
     if record.target == "tag" or not album_id:
         return frozenset()
-    return frozenset(each.id for each in immich.in_album(album_id))
+    return frozenset(asset.id for asset in immich.in_album(album_id))
 
 
 def _label(target: Target, model: str, label: str) -> str:
     if target == "rating":
         if label:
-            raise OpsError("--label goes with tag or album; ratings have no name")
+            raise OpsError("--label needs --as tag or --as album; ratings have no name")
         return ""
     if target == "album":
         return label or f"Best by {model}"
     path = label or f"ai/best/{model}"
     if not all(part.strip() for part in path.split("/")):
-        raise OpsError(f"--label is {path!r}; allowed: a tag's path such as ai/best/{model}")
+        raise OpsError(f"--label is {path!r}; expected a tag's path such as ai/best/{model}")
     return path
 
 
@@ -226,13 +228,13 @@ def _no_change(
     *,
     overwrite: bool,
 ) -> str:
-    """Say why a photo needs no change, or must not be changed; empty: it is changed."""
+    """Return why a photo stays unchanged; empty: it changes."""
     if record.target == "tag":
-        return "has the tag already" if record.label in asset.tags else ""
+        return "already has the tag" if record.label in asset.tags else ""
     if record.target == "album":
-        return "is in the album already" if asset.id in inside else ""
+        return "is already in the album" if asset.id in inside else ""
     if asset.rating == after:
-        return f"has {after} already"
+        return f"is already {after}"
     if asset.rating is not None and not overwrite:
         return f"keeps your {asset.rating}; --overwrite would make it {after}"
     return ""

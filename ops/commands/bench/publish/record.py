@@ -1,4 +1,4 @@
-"""What a run changed in Immich, and what was there before: RUN/published-N.json."""
+"""The record of a publication and of the values it replaced: RUN/published-N.json."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _NAME = re.compile(r"published-(\d+)\.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One photo that is changed."""
+    """One changed photo."""
 
     asset_id: str
     name: str
     score: float
     before: int | None
-    """Its rating; for a tag or an album always None: it was not in it."""
+    """Its rating before; None for a tag or an album, which did not have it."""
     after: int | None
-    """Its new rating; for a tag or an album None."""
+    """Its new rating; None for a tag or an album."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +47,20 @@ class Record:
     """The tag's path or the album's name; empty for ratings."""
     entries: tuple[Entry, ...]
     created: tuple[str, ...] = ()
-    """The tags' paths, or the album's name, that are not there before."""
+    """Paths of the tags, or name of the album, that this publication creates."""
     object_id: str = ""
-    """Of the tag or the album; empty until it is there."""
+    """Id of the tag or album; empty until it exists."""
     mark: str = ""
-    """Stands in the description of an album that is made, so that a second try finds it."""
+    """Written into a new album's description, so that a retry finds it."""
     state: State = "begun"
 
 
 @contextmanager
 def alone(run_dir: Path) -> Iterator[None]:
-    """Let one command at a time change Immich for a run: each reads what the other wrote down.
+    """Let only one command at a time change Immich for a run: each reads the other's record.
 
     Raises:
-        OpsError: when another one does, or the directory cannot be written.
+        OpsError: when another command does, or the directory is not writable.
     """
     path = run_dir / "publish.lock"
     with writing(path):
@@ -70,7 +70,7 @@ def alone(run_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OpsError(
-                f"another command publishes from {run_dir}, or takes back; wait for its end"
+                f"another `publish` or `undo` of {run_dir} is running; wait until it ends"
             ) from error
         yield
 
@@ -79,27 +79,27 @@ def read_records(run_dir: Path) -> tuple[Record, ...]:
     """Read all publications of a run, the earliest first.
 
     Raises:
-        OpsError: for a file that is none.
+        OpsError: for an invalid file.
     """
-    found = []
+    records = []
     for path in run_dir.glob("published-*.json"):
         if _NAME.fullmatch(path.name) is None:
             continue
         try:
             document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            entries = tuple(Entry(**each) for each in document.pop("entries"))
+            entries = tuple(Entry(**entry) for entry in document.pop("entries"))
             created = tuple(document.pop("created"))
-            found.append(Record(**document, entries=entries, created=created))
+            records.append(Record(**document, entries=entries, created=created))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise OpsError(f"{path} cannot be read ({error})") from error
-    return tuple(sorted(found, key=lambda record: record.number))
+    return tuple(sorted(records, key=lambda record: record.number))
 
 
 def write_record(run_dir: Path, record: Record) -> None:
-    """Write a publication, whole or not at all.
+    """Write a publication atomically.
 
     Raises:
-        OpsError: when it cannot be written; then nothing may be changed.
+        OpsError: when it is not writable; then nothing may be changed.
     """
     path = run_dir / f"published-{record.number}.json"
     text = json.dumps(dataclasses.asdict(record), indent=2) + "\n"

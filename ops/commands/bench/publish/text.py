@@ -1,4 +1,4 @@
-"""What publishing and taking back show on the terminal."""
+"""The terminal output of `publish` and `undo`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from ops.errors import one_line
 def show_plan(console: Console, planned: Plan) -> None:
     """Show each photo before and after."""
     record = planned.record
-    what = {
+    destination = {
         "rating": "ratings",
         "tag": f"tag {record.label}",
         "album": f"album {record.label}",
     }[record.target]
-    console.print(Text(f"{record.model}'s best into Immich: {one_line(what)}"), soft_wrap=True)
+    headline = f"the best photos by {record.model}, as {one_line(destination)}"
+    console.print(Text(headline), soft_wrap=True)
     table = Table()
     table.add_column("Photo", overflow="fold")
     table.add_column("Score", justify="right")
@@ -30,45 +31,45 @@ def show_plan(console: Console, planned: Plan) -> None:
     table.add_column("After")
     for entry in planned.written:
         now = _change(planned, entry)[1]
-        table.add_row(_name(entry.name), f"{entry.score:.2f}", now, "written already")
+        table.add_row(_name(entry.name), f"{entry.score:.2f}", now, "already written")
     for entry in planned.changes:
         table.add_row(_name(entry.name), f"{entry.score:.2f}", *_change(planned, entry))
-    for each in planned.untouched:
+    for photo in planned.untouched:
         table.add_row(
-            _name(each.pick.name), f"{each.pick.score:.2f}", Text(each.reason), "unchanged"
+            _name(photo.pick.name), f"{photo.pick.score:.2f}", Text(photo.reason), "unchanged"
         )
     console.print(table)
 
 
 def outlook(planned: Plan) -> str:
-    """Say where a publication stands that is not done."""
+    """Describe a publication that is not applied."""
     if planned.resumed:
         return (
-            f"publication {planned.record.number} was interrupted: {len(planned.written)} photos "
-            f"are written already, {len(planned.changes)} would still change, "
-            f"{len(planned.untouched)} stay; --apply finishes it, `undo` takes it back"
+            f"publication {planned.record.number} was interrupted: {len(planned.written)} "
+            f"written, {len(planned.changes)} to write, {len(planned.untouched)} unchanged; "
+            "--apply finishes it, `undo` restores it"
         )
-    return "nothing is changed yet; --apply does it" if planned.changes else "nothing to change"
+    return "nothing is changed yet; --apply changes it" if planned.changes else "nothing to change"
 
 
 def outcome(planned: Plan, results: Iterable[tuple[Entry, str]]) -> str:
-    """Say what is done."""
+    """Describe an applied publication."""
     if not planned.record.entries:
-        return f"nothing is left of publication {planned.record.number}: your ratings stay"
+        return f"publication {planned.record.number} has nothing left; your ratings stay"
     more = " more" if planned.resumed else ""
     changed = sum(not why for _, why in results)
-    return f"changed {changed}{more} photos; `undo` takes it back"
+    return f"changed {changed}{more} photos; `undo` restores them"
 
 
 def show_refused(console: Console, results: Iterable[tuple[Entry, str]]) -> None:
-    """Show what did not work."""
+    """Show the photos that could not be changed."""
     for entry, why in results:
         if why:
             console.print(Text(f"! {one_line(entry.name)}: {why}"), soft_wrap=True)
 
 
 def show_undone(console: Console, results: Iterable[tuple[str, str]]) -> None:
-    """Show each thing as it is taken back."""
+    """Show each restored photo, tag or album."""
     for name, what in results:
         console.print(Text(f"  {one_line(name)}: {what}"), soft_wrap=True)
 
@@ -80,4 +81,8 @@ def _name(name: str) -> Text:
 def _change(planned: Plan, entry: Entry) -> tuple[str, str]:
     if planned.record.target == "rating":
         return show(entry.before), show(entry.after)
-    return ("not tagged", "tagged") if planned.record.target == "tag" else ("not in it", "in it")
+    return (
+        ("not tagged", "tagged")
+        if planned.record.target == "tag"
+        else ("not in the album", "in the album")
+    )

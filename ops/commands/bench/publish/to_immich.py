@@ -1,4 +1,4 @@
-"""A model's best photos back into Immich: as ratings, a tag or an album."""
+"""Publish a model's best photos to Immich: as ratings, a tag or an album."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ops.immich.http import GoneError
 
 
 def publish(immich: Immich, run_dir: Path, planned: Plan) -> Iterator[tuple[Entry, str]]:
-    """Change Immich as planned; what was before is written first.
+    """Change Immich as planned, after recording the values that are replaced.
 
-    Interrupted, it is finished by planning and publishing once more.
+    After an interruption, plan and publish again to finish it.
 
     Yields:
-        Each photo to change with what happened to it: empty when it is changed, else why not.
+        Each photo with why it was not changed; empty: it was changed.
 
     Raises:
-        OpsError: when Immich cannot be reached, or the record cannot be written.
+        OpsError: when Immich is not reachable, or the record not writable.
     """
     record = planned.record
     if not record.entries and not planned.resumed:
@@ -32,7 +32,7 @@ def publish(immich: Immich, run_dir: Path, planned: Plan) -> Iterator[tuple[Entr
             try:
                 immich.set_rating(entry.asset_id, entry.after)
             except GoneError:
-                yield entry, "deleted meanwhile, or not yours"
+                yield entry, "was deleted, or is not yours"
             else:
                 yield entry, ""
     elif planned.changes:
@@ -45,17 +45,17 @@ def publish(immich: Immich, run_dir: Path, planned: Plan) -> Iterator[tuple[Entr
         for entry in planned.changes:
             why = refused.get(entry.asset_id, "")
             yield entry, "" if why in ("", "duplicate") else f"refused ({why})"
-    # Where the owner rated all of them meanwhile, nothing is left to take back.
+    # If the owner rated all of them meanwhile, there is nothing to undo.
     state: State = "done" if record.entries else "undone"
     write_record(run_dir, dataclasses.replace(record, state=state))
 
 
 def _made(immich: Immich, record: Record) -> str:
-    """Make the tag or the album; one that an interrupted try made is found again."""
+    """Create the tag or album; find the one that an interrupted attempt created."""
     if record.target == "tag":
         return immich.make_tag(record.label).id
-    found = marked_album(immich, record)
-    if found:
-        return found
+    album_id = marked_album(immich, record)
+    if album_id:
+        return album_id
     description = f"The photos that {record.model} likes best. ({record.mark})"
     return immich.make_album(record.label, description).id

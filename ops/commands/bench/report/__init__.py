@@ -1,1 +1,1 @@
-"""The report of a photo benchmark: one HTML file, without a script and without a network."""
+"""The report of a photo benchmark: one HTML file without script or network access."""

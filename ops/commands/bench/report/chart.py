@@ -1,4 +1,4 @@
-"""What every chart is: a drawing for wide and one for narrow pages, and its numbers in a table."""
+"""The common part of all charts: a wide and a narrow drawing, and a table of the numbers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from markupsafe import Markup
 from ops.commands.bench.report.svg import element
 
 MOST_NAMED = 6
-"""Models whose names have room in a drawing; of more the marks are explained below it."""
+"""Models whose names fit into a drawing; for more, a legend below explains the marks."""
 WIDE, NARROW = 720, 340
-"""A drawing's width in pixels: its text keeps its size, on a phone too."""
+"""A drawing's width in pixels: text keeps its size, also on a phone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +21,18 @@ class Chart:
 
     title: str
     description: str
-    """What is seen, in a sentence, for who does not see it."""
+    """The content in words, for screen readers."""
     drawings: tuple[Markup, ...]
     """Wide and narrow."""
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    """The first cell names the row."""
+    """The first cell is the row's name."""
     legend: tuple[tuple[Markup, str], ...] = ()
-    """Marks and what they are, where the drawing has no room for names."""
+    """Marks and their names, if names do not fit into the drawing."""
 
 
 Draw = Callable[[int], tuple[float, Iterable[Markup]]]
-"""From a width to a height and the parts of the drawing."""
+"""Returns height and parts of the drawing for a width."""
 
 
 def chart(

@@ -1,4 +1,4 @@
-"""How each model spreads its scores, and where the owner's favourites are among them."""
+"""The distribution of each model's scores, and the owner's favourites among them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Lane:
     counts: tuple[int, ...]
     favourites: tuple[int, ...]
     median: float
-    """0 where it answered nothing."""
+    """0 without scores."""
 
 
 def distributions(standings: Standings) -> Chart | str:
-    """Draw them; or say why there are none."""
+    """Draw the distributions, or return why there are none."""
     everything = [
         place.score
         for places in standings.places.values()
@@ -46,17 +46,20 @@ def distributions(standings: Standings) -> Chart | str:
     width = (high - low) / _BINS
     return chart(
         id="distributions",
-        title="How many photos get which score",
+        title="Number of photos per score",
         description=(
-            "One row a model; a bar is as high as the number of photos of that score"
-            + (", its strong part are your favourites" if known else "")
-            + "; the dashed line through a row is the median. A model that gives most photos one "
-            "score hardly tells them apart."
+            "One row per model. A bar's height is the number of photos with that score"
+            + ("; its strong part is your favourites" if known else "")
+            + ". The dashed line is the median. A model that gives most photos the same score "
+            "hardly tells them apart."
         ),
-        draw=lambda each: _draw(each, lanes, low, high, known=known),
+        draw=lambda pixels: _draw(pixels, lanes, low, high, known=known),
         columns=(
             "Score",
-            *(f"{cut(lane.name, 30)}{', of these favourites' if known else ''}" for lane in lanes),
+            *(
+                f"{cut(lane.name, 30)}{', favourites among them' if known else ''}"
+                for lane in lanes
+            ),
         ),
         rows=[
             (

@@ -1,4 +1,4 @@
-"""The results for other programs: a document, and a table for a spreadsheet."""
+"""The results for other programs: a JSON document, and a CSV for spreadsheets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ops.commands.bench.summary import Summary
 from ops.report.redaction import redact, redact_all
 
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%")
-"""A spreadsheet takes text that begins so, behind spaces too, for something to compute."""
+"""Spreadsheets take text that starts like this, even after spaces, for a formula."""
 
 
 def to_json(run: Run, summary: Summary) -> dict[str, Any]:
-    """Give the results as plain data; what is no finite number is null."""
+    """Return the results as plain data; NaN and infinity become null."""
     standings = standings_of(run, summary)
     document = {
         "run": run.id,
@@ -49,12 +49,12 @@ def to_json(run: Run, summary: Summary) -> dict[str, Any]:
 
 
 def to_csv(run: Run, summary: Summary) -> str:
-    """Give one line a photo: the owner's judgement, and each model's score, rank or failure."""
+    """Return one row per photo: the owner's judgement, and each model's score, rank or failure."""
     standings = standings_of(run, summary)
     text = io.StringIO()
     writer = csv.writer(text)
     criteria = {
-        model.id: list(dict.fromkeys(name for each in places for name in each.criteria))
+        model.id: list(dict.fromkeys(name for place in places for name in place.criteria))
         for model, places in zip(run.models, standings.places.values(), strict=True)
     }
     heads = [
@@ -62,7 +62,7 @@ def to_csv(run: Run, summary: Summary) -> str:
         for model in run.models
         for what in ("score", "rank", "failure", *criteria[model.id])
     ]
-    writer.writerow([_cell(each) for each in ("name", "favourite", "rating", *heads)])
+    writer.writerow([_cell(head) for head in ("name", "favourite", "rating", *heads)])
     for index, photo in enumerate(run.photos):
         places = [(model.id, standings.places[model.id][index]) for model in run.models]
         writer.writerow(
@@ -71,9 +71,9 @@ def to_csv(run: Run, summary: Summary) -> str:
                 {True: "yes", False: "no", None: ""}[photo.favourite],
                 photo.rating,
                 *(
-                    _cell(each)
+                    _cell(cell)
                     for model, place in places
-                    for each in (
+                    for cell in (
                         place.score,
                         place.rank,
                         place.failure,
@@ -90,7 +90,7 @@ def _cell(value: str | float | None) -> str | float | None:
         return round(value, 4) if math.isfinite(value) else None
     if value is None:
         return None
-    # Half a character pair, as a broken file name has it, cannot be written as UTF-8.
+    # Half of a surrogate pair, as in a broken file name, cannot be written as UTF-8.
     text = value.encode("utf-8", "replace").decode()
     is_formula = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
     return f"'{text}" if is_formula else text
@@ -98,7 +98,7 @@ def _cell(value: str | float | None) -> str | float | None:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _finite(each) for key, each in value.items()}
+        return {str(key): _finite(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

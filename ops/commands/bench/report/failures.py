@@ -1,4 +1,4 @@
-"""What went wrong, by class, in the models' own words."""
+"""The failures by class, with examples in the models' own words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Example:
     photo: str
     model: str
     raw: str
-    """Cut; empty: there was no text."""
+    """Shortened; empty: there was no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +31,19 @@ class FailureClass:
     name: Failure
     meaning: str
     counts: tuple[int, ...]
-    """One a model."""
+    """One per model."""
     total: int
     photos: int
-    """That could not be sent, to any model."""
+    """Photos that could not be sent to any model."""
     examples: tuple[Example, ...]
 
 
 def failures_of(standings: Standings) -> Sequence[FailureClass]:
-    """Sort a run's failures, the most frequent class first."""
+    """Group a run's failures, the most frequent class first."""
     names = {photo.image_sha256: photo.name for photo in reversed(standings.photos)}
     answers = standings.answers
     counts = {
-        model.id: Counter(each.failure for each in answers[model.id] if each.failure)
+        model.id: Counter(answer.failure for answer in answers[model.id] if answer.failure)
         for model in standings.models
     }
     photos = Counter(photo.failure for photo in standings.photos if photo.failure)
@@ -63,7 +63,7 @@ def failures_of(standings: Standings) -> Sequence[FailureClass]:
                         raw=_raw(answer.raw),
                     )
                 )
-    found = [
+    classes = [
         FailureClass(
             name=failure,
             meaning=FAILURES.get(failure, ""),
@@ -74,7 +74,7 @@ def failures_of(standings: Standings) -> Sequence[FailureClass]:
         )
         for failure, of_class in examples.items()
     ]
-    return sorted(found, key=lambda each: -(each.total + each.photos))
+    return sorted(classes, key=lambda failure_class: -(failure_class.total + failure_class.photos))
 
 
 def _raw(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Which photos are shown: where models disagree, each one's best and worst, what it missed."""
+"""The photos in the report: disagreements, each model's best and worst, missed favourites."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DISAGREED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One model's opinion under a photo."""
+    """One model's score and rank below a photo."""
 
     key: Markup
     model: str
     words: str
     criteria: str
-    """Its score by each criterion; empty: it was asked for one score."""
+    """Its scores by criterion; empty: it was asked for one score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Card:
     is_favourite: bool
     lines: tuple[Line, ...]
     strip: Markup
-    """Its places from first to last; empty where there is one."""
+    """Its ranks from first to last; empty if there is only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +47,20 @@ class Extremes:
     """One model's best and worst photos."""
 
     key: Markup
-    model: str
-    found: int | None
-    """Favourites among the best; None: there are none known."""
+    name: str
+    favourites: int | None
+    """Favourites among the best; None: none are known."""
     best: tuple[Card, ...]
     worst: tuple[Card, ...]
     missed: tuple[Card, ...]
-    """The owner's favourites that it places in its lower half, the lowest first."""
+    """The owner's favourites in its lower half, the lowest first."""
     note: str
-    """Why there is nothing; empty: there is."""
+    """Why there are no photos; empty: there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The photos' indices."""
+    """The indices of the chosen photos."""
 
     disagreed: tuple[int, ...]
     best: Mapping[str, tuple[int, ...]]
@@ -68,18 +68,18 @@ class Choice:
     missed: Mapping[str, tuple[int, ...]]
 
     def wanted(self) -> Iterator[int]:
-        """Give them with the most telling ones first, every model in turn."""
+        """Yield the most telling photos first, one model after the other."""
         yield from self.disagreed
         for kind in (self.best, self.worst, self.missed):
             for row in zip_longest(*kind.values()):
-                yield from (each for each in row if each is not None)
+                yield from (index for index in row if index is not None)
 
 
 def choose(standings: Standings) -> Choice:
     """Choose the photos.
 
-    Few models show a dozen of their best and worst each, many show fewer: so most of them have a
-    picture.
+    One or two models show a dozen of their best and worst photos each, more models show fewer, so
+    that most photos have a picture.
     """
     spreads = sorted(
         ((standings.spread(index), -index) for index in range(len(standings.photos))), reverse=True
@@ -106,20 +106,20 @@ def choose(standings: Standings) -> Choice:
 def disagreement(
     standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
 ) -> tuple[Card, ...] | str:
-    """Show where the models disagree most; or say why not."""
+    """Show where the models disagree most, or return why not."""
     if len(standings.compared) < 2:
-        return "It takes two models that answered enough to disagree."
+        return "Fewer than two models answered enough questions to be compared."
     if not choice.disagreed:
-        return "The models put the photos into the same order."
-    card = _dealer(standings, thumbnails)
+        return "The models rank the photos in the same order."
+    card = _card_maker(standings, thumbnails)
     return tuple(card(index, standings.compared) for index in choice.disagreed)
 
 
 def extremes(
     standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
 ) -> tuple[Extremes, ...]:
-    """Show each model's best and worst."""
-    card = _dealer(standings, thumbnails)
+    """Show each model's best and worst photos."""
+    card = _card_maker(standings, thumbnails)
     known = any(photo.favourite for photo in standings.photos)
 
     def cards(model: ModelRun, indices: Sequence[int]) -> tuple[Card, ...]:
@@ -128,20 +128,22 @@ def extremes(
     return tuple(
         Extremes(
             key=svg.key(place),
-            model=model.name or model.id,
-            found=sum(bool(standings.photos[index].favourite) for index in choice.best[model.id])
+            name=model.name or model.id,
+            favourites=sum(
+                bool(standings.photos[index].favourite) for index in choice.best[model.id]
+            )
             if known
             else None,
             best=cards(model, choice.best[model.id]),
             worst=cards(model, choice.worst[model.id]),
             missed=cards(model, choice.missed[model.id]),
-            note="" if choice.best[model.id] else "No photo has a place by this model.",
+            note="" if choice.best[model.id] else "This model did not rank any photo.",
         )
         for place, model in enumerate(standings.models)
     )
 
 
-def _dealer(
+def _card_maker(
     standings: Standings, thumbnails: Mapping[int, Thumbnail]
 ) -> Callable[[int, Sequence[ModelRun]], Card]:
     marks = {model.id: place for place, model in enumerate(standings.models)}
@@ -158,7 +160,7 @@ def _dealer(
                 Line(
                     key=svg.key(marks[model.id]),
                     model=cut(model.name or model.id, 24),
-                    words=f"{number(place.score)}, place {place.rank:g} of {sizes[model.id]}",
+                    words=f"{number(place.score)}, rank {place.rank:g} of {sizes[model.id]}",
                     criteria=", ".join(
                         f"{cut(name, 24)} {number(value, 1)}"
                         for name, value in place.criteria.items()
@@ -179,7 +181,7 @@ def _dealer(
 
 
 def judgement(photo: Photo) -> str:
-    """Say what the owner thinks of a photo."""
+    """Return the owner's judgement in words."""
     words = ["your favourite"] if photo.favourite else []
     if photo.rating is not None:
         words.append("you rejected it" if photo.rating < 0 else f"you gave it {photo.rating} of 5")

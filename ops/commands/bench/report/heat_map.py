@@ -14,22 +14,22 @@ from ops.commands.bench.summary import Summary
 
 
 def heat_map(summary: Summary) -> Chart | str:
-    """Draw it; or say why there is none."""
+    """Draw the heat map, or return why there is none."""
     agreement = summary.agreement
     if len(agreement.models) < 2:
-        return "Fewer than two models answered enough to agree or disagree."
+        return "Fewer than two models answered enough questions to be compared."
     if summary.common < 2:
         return "The models have fewer than two photos in common, so nothing can be ranked."
-    names = {each.id: each.name or each.id for each in summary.models}
-    marks = {each.id: place for place, each in enumerate(summary.models)}
-    rows = [(marks[each], names[each]) for each in agreement.models]
+    names = {model.id: model.name or model.id for model in summary.models}
+    marks = {model.id: place for place, model in enumerate(summary.models)}
+    rows = [(marks[model], names[model]) for model in agreement.models]
     return chart(
         id="agreement",
         title="Spearman's correlation of the models' rankings",
         description=(
             f"On the {summary.common} photos that all of them answered: 1 is the same order, 0 is "
-            "no relation. The stronger a cell's colour, the further from 0; where two orders run "
-            "against each other it is another colour."
+            "no relation. The stronger a cell's colour, the further from 0; negative values "
+            "have another colour."
         ),
         draw=lambda width: _draw(width, rows, agreement.spearman),
         columns=(
@@ -40,12 +40,12 @@ def heat_map(summary: Summary) -> Chart | str:
         ),
         rows=[
             (
-                f"{cut(rows[one][1], 40)} and {cut(rows[other][1], 40)}",
-                number(agreement.spearman[one][other]),
-                number(agreement.tau[one][other]),
-                number(agreement.top_k[one][other]),
+                f"{cut(rows[first][1], 40)} and {cut(rows[second][1], 40)}",
+                number(agreement.spearman[first][second]),
+                number(agreement.tau[first][second]),
+                number(agreement.top_k[first][second]),
             )
-            for one, other in combinations(range(len(rows)), 2)
+            for first, second in combinations(range(len(rows)), 2)
         ],
         legend=[(svg.key(mark), cut(name)) for mark, name in rows]
         if len(rows) > MOST_NAMED

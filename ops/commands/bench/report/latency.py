@@ -1,4 +1,4 @@
-"""How long each answer took, in the order in which they came."""
+"""The duration of each answer, in the order of asking."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class _Lane:
 
     @property
     def cold(self) -> int:
-        return sum(each.cold for each in self.answers)
+        return sum(answer.cold for answer in self.answers)
 
     def written(self, place: int) -> str:
-        """Write one answer's time."""
+        """Return one answer's time in words."""
         answer = self.answers[place]
         notes = [*(["cold"] if answer.cold else []), *([answer.failure] if answer.failure else [])]
         return ", ".join([number(answer.wall_s), *notes])
 
 
 def latency(standings: Standings) -> Chart | str:
-    """Draw it; or say why there is none."""
+    """Draw the times, or return why there are none."""
     lanes = [
         _Lane(mark=place, name=model.name or model.id, answers=answers)
         for place, model in enumerate(standings.models)
         if (answers := standings.answers[model.id])
     ]
     if not lanes:
-        return "Nothing was asked yet, so nothing took time."
+        return "Nothing was asked yet."
     warm = sorted(answer.wall_s for lane in lanes for answer in lane.answers if not answer.cold)
     longest = max(answer.wall_s for answer in lanes[0].answers)
     ceiling = 1.5 * warm[int(0.98 * (len(warm) - 1))] if warm else longest
@@ -48,10 +48,10 @@ def latency(standings: Standings) -> Chart | str:
         id="latency",
         title="Seconds per answer, in the order of asking",
         description=(
-            "One dot an answer. A ring at the top with its time is an answer for which the model "
-            "was loaded: one at the start is expected, one in the middle means that another "
-            "client took the card. A cross is a failure, a small triangle at the top an answer "
-            "that took longer than the axis shows."
+            "One dot per answer. A ring at the top, with its time, is an answer that waited for a "
+            "load: one at the start is expected, a later one means that another client took the "
+            "GPU. A cross is a failure. A small triangle at the top is an answer that took longer "
+            "than the axis shows."
         ),
         draw=lambda width: _draw(width, lanes, max(ceiling, 1e-3)),
         columns=("Answer", *(f"{cut(lane.name, 30)}, seconds" for lane in lanes)),
@@ -59,7 +59,10 @@ def latency(standings: Standings) -> Chart | str:
             (str(place + 1), *cells)
             for place, cells in enumerate(
                 zip_longest(
-                    *([lane.written(each) for each in range(len(lane.answers))] for lane in lanes),
+                    *(
+                        [lane.written(place) for place in range(len(lane.answers))]
+                        for lane in lanes
+                    ),
                     fillvalue=MISSING,
                 )
             )
@@ -101,7 +104,7 @@ def _parts(width: int, row: int, lanes: Sequence[_Lane], ceiling: float) -> Iter
 
 
 def _dots(lane: _Lane, x: svg.Scale, y: svg.Scale, ceiling: float) -> Iterator[Markup]:
-    """Draw warm answers as one path of dots: a thousand elements would be slow to show."""
+    """Draw warm answers as one path of dots: a thousand elements would render slowly."""
     dots, high, crosses = [], [], []
     last_label = -1e9
     for place, answer in enumerate(lane.answers, start=1):

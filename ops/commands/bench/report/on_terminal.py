@@ -1,4 +1,4 @@
-"""The verdict on the terminal, and one line a model."""
+"""The verdict on the terminal, with one row per model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ops.errors import one_line
 
 
 def show(console: Console, summary: Summary) -> None:
-    """Show the verdict, what belongs under it, and a table of the models."""
+    """Show the verdict, its caveats, and a table of the models."""
     console.print()
     sentence = one_line(summary.verdict.sentence, limit=sys.maxsize)
     console.print(escape(sentence), style="bold", highlight=False)
@@ -34,7 +34,10 @@ def show(console: Console, summary: Summary) -> None:
             f"{model.answered} of {model.asked}",
             _failures(model),
             *quality,
-            *(_seconds(each) for each in (speed.warm_p50_s, speed.warm_p95_s, speed.cold_load_s)),
+            *(
+                _seconds(seconds)
+                for seconds in (speed.warm_p50_s, speed.warm_p95_s, speed.cold_load_s)
+            ),
             "-" if per_window is None else str(per_window),
         )
     console.print(table)

@@ -1,4 +1,4 @@
-"""The page: sections in the order in which one reads them."""
+"""The page: its sections in reading order."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from ops.report.redaction import redact
 
 
 def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True) -> str:
-    """Write the report as one HTML file that loads nothing and runs nothing.
+    """Return the report as one HTML file without script or network access.
 
     Args:
         run: With its answers.
-        summary: What the run says, in numbers.
-        images: The directory of the bytes that were sent, <image_sha256>.jpg.
-        thumbnails: Left out: small pictures are in the file. False: no picture at all.
+        summary: The run's result.
+        images: The directory of the sent bytes, <image_sha256>.jpg.
+        thumbnails: Whether the file contains small pictures (default: yes).
     """
     standings = standings_of(run, summary)
     choice = choose(standings)
@@ -70,30 +70,32 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
 
 
 def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
-    """List the metrics that any model has, the one that decides first."""
+    """List the metrics that any model has, the deciding one first."""
     present = [
-        each for each in words.METRICS if any(each in model.owner for model in summary.models)
+        metric
+        for metric in words.METRICS
+        if any(metric in model.owner for model in summary.models)
     ]
-    present.sort(key=lambda each: each != summary.verdict.metric)
+    present.sort(key=lambda metric: metric != summary.verdict.metric)
     return [
         (
-            each,
-            words.METRICS[each][0].replace(" k", f" {summary.top_k}"),
-            words.METRICS[each][1],
+            metric,
+            words.METRICS[metric][0].replace(" k", f" {summary.top_k}"),
+            words.METRICS[metric][1],
         )
-        for each in present
+        for metric in present
     ]
 
 
 def _criteria(standings: Standings) -> Sequence[tuple[str, tuple[str, ...]]]:
-    """List each criterion that was asked one by one, with each model's mean over its photos."""
+    """List each criterion that was asked separately, with each model's mean over its photos."""
     means = {}
     for model in standings.models:
         values: dict[str, list[float]] = defaultdict(list)
         for place in standings.places[model.id]:
             for name, value in place.criteria.items():
                 values[name].append(value)
-        means[model.id] = {name: fmean(each) for name, each in values.items()}
+        means[model.id] = {name: fmean(of_criterion) for name, of_criterion in values.items()}
     names = dict.fromkeys(name for own in means.values() for name in own)
     return [(name, tuple(words.number(own.get(name)) for own in means.values())) for name in names]
 

@@ -1,4 +1,4 @@
-"""What a run was made of, without its secrets, and the command that repeats it."""
+"""The provenance of a run, redacted, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _LONGEST = 4000
 
 
 def facts(run: Run) -> Sequence[tuple[str, str]]:
-    """Give the provenance as names and values, nested names joined by dots."""
-    rest = {name: each for name, each in run.provenance.items() if name != "command"}
+    """Return the provenance as names and values, with nested names joined by dots."""
+    rest = {name: value for name, value in run.provenance.items() if name != "command"}
     return [(name, _text(value)) for name, value in _flat(redact_all(rest))]
 
 
 def command(run: Run) -> str:
-    """Give the command that repeats the run; empty where the run does not say."""
+    """Return the command that repeats the run; empty if it is not recorded."""
     return redact(run.provenance.get("command", ""))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
-        for each, one in value.items():
-            yield from _flat(one, f"{name}.{each}" if name else each)
+        for key, member in value.items():
+            yield from _flat(member, f"{name}.{key}" if name else key)
     else:
         yield name, value
 

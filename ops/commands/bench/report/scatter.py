@@ -13,32 +13,32 @@ from ops.commands.bench.statistics.owner_metrics import CHANCE
 from ops.commands.bench.summary import ModelSummary, OwnerMetric, Summary
 
 _Point = tuple[int, ModelSummary, float, float]
-"""The model's place in the run, its results, seconds, quality."""
+"""The model's index in the run, its results, seconds, quality."""
 
 
 def scatter(summary: Summary) -> Chart | str:
-    """Draw it; or say why there is none."""
+    """Draw the points, or return why there are none."""
     metric = summary.verdict.metric
     if metric is None:
-        return "Quality is not known without your favourites or ratings, so there is none to plot."
+        return "Without your favourites or ratings, quality is not known."
     points = [
         (place, model, model.speed.warm_p50_s, model.owner[metric].value)
         for place, model in enumerate(summary.models)
         if metric in model.owner and model.speed.warm_p50_s is not None
     ]
     if not points:
-        return "No model has both a quality and a time of a warm answer yet."
+        return "No model has both a quality and the time of a warm answer yet."
     name = METRICS[metric][0]
     return chart(
         id="scatter",
         title=f"{name} against seconds per photo",
         description=(
-            f"Upward is better, to the left is faster. Bars up and down: 95 % interval of {name}; "
-            "thin lines to the right: from the median time to the time that 95 % of the answers "
-            "keep."
+            f"Higher is better, further left is faster. Vertical bars: 95 % interval of {name}. "
+            "Thin lines to the right: from the median time to the time within which 95 % of the "
+            "answers come."
         ),
         draw=lambda width: (400, _parts(width, points, metric)),
-        columns=("Model", name, "95 % interval", "Median time", "95 % are quicker than"),
+        columns=("Model", name, "95 % interval", "Median time", "95 % within"),
         rows=[
             (
                 cut(model.name or model.id),
@@ -108,7 +108,7 @@ def _labels(
     y: svg.Scale,
     right: float,
 ) -> Iterator[Markup]:
-    """Put each name beside its mark, or the next free place above or below."""
+    """Put each name beside its mark, or into the next free place above or below."""
     taken: list[tuple[float, float, float, float]] = [
         (x(time) - 7, y(quality) - 7, x(time) + 7, y(quality) + 7)
         for _, _, time, quality in points
@@ -122,12 +122,17 @@ def _labels(
             start = x(time) - 12 - length if before else x(time) + 12
             middle = y(quality) - 9 + 15 * step
             box = (start, middle - 7, start + length, middle + 7)
-            if 20 < middle < 345 and not any(_overlap(box, each) for each in taken):
+            if 20 < middle < 345 and not any(_overlap(box, placed) for placed in taken):
                 break
         taken.append(box)
         anchor = "end" if before else "start"
         yield svg.text(x(time) + (-12 if before else 12), middle + 4, name, "halo", anchor)
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return (
+        first[0] < second[2]
+        and second[0] < first[2]
+        and first[1] < second[3]
+        and second[1] < first[3]
+    )

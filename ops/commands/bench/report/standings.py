@@ -1,4 +1,4 @@
-"""Each model's score and place of each photo: what galleries, distributions and exports show."""
+"""Each model's score and rank of each photo, for galleries, distributions and exports."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ops.commands.bench.summary import Summary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What one model made of one photo."""
+    """One model's result for one photo."""
 
     score: float | None
     """None: it failed, or was not asked."""
     failure: Failure | None
     rank: float | None
-    """1 is the best; photos of one score share their mean place. None: it is not ranked."""
+    """1 is the best; photos with equal scores share their mean rank. None: not ranked."""
     criteria: Mapping[str, float] = field(default_factory=dict)
-    """Criterion -> score, where the rubric's criteria were asked one by one."""
+    """Criterion -> score, if the rubric's criteria were asked separately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +33,15 @@ class Standings:
 
     models: tuple[ModelRun, ...]
     compared: tuple[ModelRun, ...]
-    """Those whose ranks are of the photos that all of them answered."""
+    """Models ranked on the photos that all of them answered."""
     photos: tuple[Photo, ...]
     places: Mapping[str, tuple[Place, ...]]
-    """Model's id -> one place a photo, in the photos' order."""
+    """Model's id -> one place per photo, in the photos' order."""
     answers: Mapping[str, tuple[Answer, ...]]
-    """Model's id -> its answers that count, one a question, in order of time."""
+    """Model's id -> its answers that count, one per question, in order of time."""
 
     def ranked(self, model: ModelRun) -> tuple[int, ...]:
-        """Give the indices of the photos that have a place, the best first."""
+        """Return the indices of the ranked photos, the best first."""
         ranks = [
             (place.rank, index)
             for index, place in enumerate(self.places[model.id])
@@ -50,17 +50,17 @@ class Standings:
         return tuple(index for _, index in sorted(ranks))
 
     def spread(self, index: int) -> float:
-        """Give the distance between a photo's best and worst place among the compared models."""
+        """Return the distance between a photo's best and worst rank among the compared models."""
         ranks = [self.places[model.id][index].rank for model in self.compared]
-        known = [each for each in ranks if each is not None]
+        known = [rank for rank in ranks if rank is not None]
         return max(known) - min(known) if len(known) > 1 else 0.0
 
 
 def standings_of(run: Run, summary: Summary) -> Standings:
-    """Rank the photos by each model's scores; the compared models on their common photos."""
+    """Rank the photos by each model's scores; compared models on their common photos."""
     table = scores_of(run)
     answers = {
-        model.id: tuple(sorted(own, key=lambda each: each.at))
+        model.id: tuple(sorted(own, key=lambda answer: answer.at))
         for model, own in zip(table.models, table.answers, strict=True)
     }
     scores = {
@@ -75,21 +75,23 @@ def standings_of(run: Run, summary: Summary) -> Standings:
     criteria: dict[str, dict[str, Mapping[str, float]]] = {}
     for model_id, own_answers in answers.items():
         failures[model_id] = {
-            each.key.image_sha256: each.failure for each in own_answers if each.failure is not None
+            answer.key.image_sha256: answer.failure
+            for answer in own_answers
+            if answer.failure is not None
         }
-        criteria[model_id] = {each.key.image_sha256: each.criteria for each in own_answers}
-    compared = tuple(each for each in run.models if each.id in summary.agreement.models)
+        criteria[model_id] = {answer.key.image_sha256: answer.criteria for answer in own_answers}
+    compared = tuple(model for model in run.models if model.id in summary.agreement.models)
     common = [
         index
         for index, photo in enumerate(run.photos)
-        if compared and all(photo.image_sha256 in scores[each.id] for each in compared)
+        if compared and all(photo.image_sha256 in scores[model.id] for model in compared)
     ]
     places = {}
     for model in run.models:
         own = scores[model.id]
         values = [own.get(photo.image_sha256) for photo in run.photos]
         base = common if model in compared else range(len(run.photos))
-        ranks = _ranks({index: each for index in base if (each := values[index]) is not None})
+        ranks = _ranks({index: score for index in base if (score := values[index]) is not None})
         places[model.id] = tuple(
             Place(
                 score=values[index],

@@ -1,4 +1,4 @@
-"""SVG by hand: elements, a linear scale, and round numbers along it."""
+"""Handwritten SVG: elements, a linear scale, and round numbers along it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHAPES = (
     "M0 6L5.6 -4.4H-5.6z",  # triangle that points down
     "M-2 -6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",  # cross
 )
-"""One a model; from the seventh model on they are hollow."""
+"""One per model; from the seventh model on they are hollow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """From a value to a place on the page."""
+    """Maps a value to a position on the page."""
 
     low: float
     high: float
@@ -31,19 +31,19 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Give the place, kept within the ends."""
+        """Return the position, clamped to the ends."""
         span = self.high - self.low
         share = 0.5 if span <= 0 else (value - self.low) / span
         return self.start + (self.end - self.start) * min(1.0, max(0.0, share))
 
 
 def element(name: str, *children: str | Markup, **attributes: object) -> Markup:
-    """Write an element; names end in `_` where Python keeps them, `_` within is a dash.
+    """Return an element; a trailing `_` of an attribute is dropped, others become dashes.
 
     Args:
-        name: Of the element.
+        name: The element's name.
         children: Text is escaped.
-        attributes: Numbers are cut to a tenth; None is left out.
+        attributes: Numbers are rounded to a tenth; None is skipped.
     """
     written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _value(value))
@@ -51,23 +51,23 @@ def element(name: str, *children: str | Markup, **attributes: object) -> Markup:
         if value is not None
     )
     inside = Markup("").join(
-        each if isinstance(each, Markup) else escape(clean(each)) for each in children
+        child if isinstance(child, Markup) else escape(clean(child)) for child in children
     )
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, inside)
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str | None = None) -> Markup:
-    """Write a line of text."""
+    """Return a line of text."""
     return element("text", words, x=x, y=y, class_=kind or None, text_anchor=anchor)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    """Draw a line."""
+    """Return a line."""
     return element("path", d=f"M{_value(x1)} {_value(y1)}L{_value(x2)} {_value(y2)}", class_=kind)
 
 
 def marker(index: int, x: float, y: float, title: str = "") -> Markup:
-    """Draw a model's own mark."""
+    """Return a model's mark."""
     return element(
         "path",
         *([element("title", title)] if title else []),
@@ -78,35 +78,35 @@ def marker(index: int, x: float, y: float, title: str = "") -> Markup:
 
 
 def key(index: int) -> Markup:
-    """Draw a model's mark for use in a line of text."""
+    """Return a model's mark for use in a line of text."""
     return element(
         "svg", marker(index, 8, 8), class_="key", viewBox="0 0 16 16", aria_hidden="true"
     )
 
 
 def colour(index: int) -> str:
-    """Name the class of a model's colour."""
+    """Return the class of a model's colour."""
     return f"m{index % len(SHAPES)}"
 
 
 def ticks(low: float, high: float, most: int = 6) -> Sequence[float]:
-    """Give round numbers from low to high."""
+    """Return round numbers from low to high."""
     span = high - low
     if not math.isfinite(span) or span <= 0:
         return (low,)
     rough = span / most
     unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * each for each in (1, 2, 5, 10) if unit * each >= rough * 0.999)
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    found = []
+    numbers = []
     while first * step <= high + step * 1e-9:
-        found.append(round(first * step, 10))
+        numbers.append(round(first * step, 10))
         first += 1
-    return tuple(found)
+    return tuple(numbers)
 
 
 def tick_text(value: float) -> str:
-    """Write a number of an axis."""
+    """Return an axis label."""
     return f"{value:g}".replace("-", "\u2212")
 
 

@@ -1,4 +1,4 @@
-"""Small pictures inside the file: each photo once, shown as often as it is needed."""
+"""Small pictures inside the file: each photo is stored once, however often it is shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Thumbnail:
     """One small picture."""
 
     id: str
-    """Of the element that holds it."""
+    """Id of the element that holds it."""
     uri: str
     width: int
     height: int
@@ -32,19 +32,19 @@ class Thumbnail:
 def make_thumbnails(
     photos: Sequence[Photo], wanted: Iterable[int], images: Path
 ) -> Mapping[int, Thumbnail]:
-    """Make the first pictures that are wanted.
+    """Make the first wanted pictures.
 
     Args:
-        photos: Of the run.
-        wanted: Indices of photos, the most wanted first; a repeated one counts once.
-        images: The directory of the bytes that were sent.
+        photos: The run's photos.
+        wanted: Indices of photos, the most wanted first; repetitions count once.
+        images: The directory of the sent bytes.
 
     Returns:
-        Photo's index -> its picture; a photo whose bytes are gone has none.
+        Photo's index -> its picture; a photo whose bytes are missing has none.
     """
-    found: dict[int, Thumbnail] = {}
+    thumbnails: dict[int, Thumbnail] = {}
     for index in dict.fromkeys(wanted):
-        if len(found) == MOST:
+        if len(thumbnails) == MOST:
             break
         sha256 = photos[index].image_sha256
         if not sha256.isalnum():
@@ -52,13 +52,13 @@ def make_thumbnails(
         picture = _picture(images / f"{sha256}.jpg")
         if picture is not None:
             content, (width, height) = picture
-            found[index] = Thumbnail(
+            thumbnails[index] = Thumbnail(
                 id=f"photo-{index}",
                 uri=f"data:image/webp;base64,{base64.b64encode(content).decode()}",
                 width=width,
                 height=height,
             )
-    return found
+    return thumbnails
 
 
 def _picture(path: Path) -> tuple[bytes, tuple[int, int]] | None:

@@ -1,1 +1,1 @@
-"""What a run's answers say: numbers, intervals, and one sentence."""
+"""Statistics of a run's answers: numbers, intervals, and one sentence."""

@@ -1,4 +1,4 @@
-"""How far models agree with each other: no owner's judgement is needed, and none is implied.
+"""Agreement between models; it needs no judgement of the owner, and implies none.
 
 Scores are models x photos. Only `alpha` takes a NaN, for a model that did not answer.
 """
@@ -20,13 +20,13 @@ Matrix = tuple[tuple[float, ...], ...]
 def agreement_of(
     models: Sequence[str], common: Floats, scores: Floats, *, top_k: int
 ) -> Agreement:
-    """Compare each two models, and all together.
+    """Compare each pair of models, and all together.
 
     Args:
         models: Their ids.
-        common: Models x photos, of photos that all of them answered.
+        common: Models x photos that all of them answered.
         scores: Models x all photos; NaN: that model did not answer.
-        top_k: How many photos are the best.
+        top_k: Number of best photos.
     """
     consistency, absolute = icc(common)
     return Agreement(
@@ -41,8 +41,8 @@ def agreement_of(
 
 
 def spearman_matrix(scores: Floats) -> Matrix:
-    """Correlate the mid-ranks of each two models; a model whose scores are all equal: 0."""
-    ranks = np.array([stats.rankdata(each) for each in scores]).reshape(scores.shape)
+    """Correlate the mid-ranks of each pair of models; 0 for a model with constant scores."""
+    ranks = np.array([stats.rankdata(of_model) for of_model in scores]).reshape(scores.shape)
     centred = ranks - ranks.sum(axis=1, keepdims=True) / max(1, scores.shape[1])
     length = np.sqrt((centred**2).sum(axis=1))
     below = np.outer(length, length)
@@ -52,38 +52,36 @@ def spearman_matrix(scores: Floats) -> Matrix:
 
 
 def tau_matrix(scores: Floats) -> Matrix:
-    """Give Kendall's tau-b of each two models; a model whose scores are all equal: 0."""
+    """Return Kendall's tau-b of each pair of models; 0 for a model with constant scores."""
     models, photos = scores.shape
-    found = np.zeros((models, models))
+    taus = np.zeros((models, models))
     if photos > 1:
         for row in range(models):
             for column in range(row):
                 tau = stats.kendalltau(scores[row], scores[column]).statistic
-                found[row, column] = found[column, row] = np.nan_to_num(tau)
-    return _matrix(found)
+                taus[row, column] = taus[column, row] = np.nan_to_num(tau)
+    return _matrix(taus)
 
 
 def top_k_matrix(scores: Floats, top_k: int) -> Matrix:
-    """Give the share of common photos among the best k of each two models; by chance k/n.
+    """Return the share of common photos among the best k of each pair of models; by chance k/n.
 
-    Photos that tie for the last places share them: the mean over all orders of tied photos.
-
-    Args:
-        scores: Models x photos, none of them NaN.
-        top_k: How many photos are the best.
+    Photos that tie for the last ranks share them: the mean over all orders of tied photos.
     """
-    within = np.array([_chance_of_top(each, top_k) for each in scores]).reshape(scores.shape)
+    within = np.array([_chance_of_top(of_model, top_k) for of_model in scores]).reshape(
+        scores.shape
+    )
     return _matrix(within @ within.T / max(1, min(top_k, scores.shape[1])))
 
 
 def icc(scores: Floats) -> tuple[float | None, float | None]:
-    """Give ICC(3,1), same order and steps, and ICC(2,1), same level too.
+    """Return ICC(3,1), same order and steps, and ICC(2,1), same level too.
 
     Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", 1979: the
     mean squares of a two-way layout without repetition, photos as targets and models as judges.
 
     Returns:
-        None for each that is undefined: fewer than two models or photos, or nothing varies.
+        None for each that is undefined: fewer than two models or photos, or no variance.
     """
     models, photos = scores.shape
     if models < 2 or photos < 2:
@@ -101,7 +99,7 @@ def icc(scores: Floats) -> tuple[float | None, float | None]:
 
 
 def alpha(scores: Floats) -> float | None:
-    """Give Krippendorff's alpha for an interval scale: 1 - observed / expected disagreement.
+    """Return Krippendorff's alpha for an interval scale: 1 - observed / expected disagreement.
 
     Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011, with delta^2 = (c - k)^2.
     The sum of squared differences within m values is 2 m SS, SS about their mean, so
@@ -109,13 +107,10 @@ def alpha(scores: Floats) -> float | None:
         observed = sum over photos of 2 m SS / (m - 1), over n
         expected = 2 n SS of all values / (n (n - 1))
 
-    Photos with fewer than two answers say nothing, and are left out.
-
-    Args:
-        scores: Models x photos; NaN: that model did not answer.
+    Photos with fewer than two answers tell nothing, and are skipped.
 
     Returns:
-        None where all values are equal, or no photo has two.
+        None if all values are equal, or no photo has two.
     """
     answers = (~np.isnan(scores)).sum(axis=0)
     scores, answers = scores[:, answers > 1], answers[answers > 1]
@@ -130,7 +125,7 @@ def alpha(scores: Floats) -> float | None:
 
 
 def _chance_of_top(scores: Floats, top_k: int) -> Floats:
-    """Give each photo's probability to be among the best k, ties in random order."""
+    """Return each photo's probability to be among the best k, with ties in random order."""
     above = len(scores) - stats.rankdata(scores, method="max")
     tied = stats.rankdata(scores, method="max") - stats.rankdata(scores, method="min") + 1
     return np.asarray(np.clip((top_k - above) / tied, 0.0, 1.0))
@@ -138,7 +133,7 @@ def _chance_of_top(scores: Floats, top_k: int) -> Floats:
 
 def _matrix(values: Floats) -> Matrix:
     np.fill_diagonal(values, 1.0)
-    return tuple(tuple(float(each) for each in row) for row in values)
+    return tuple(tuple(float(value) for value in row) for row in values)
 
 
 def _quotient(above: float, below: float) -> float | None:

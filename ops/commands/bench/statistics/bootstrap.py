@@ -1,9 +1,10 @@
-"""What could have come out with other photos of the same album: intervals and comparisons.
+"""Resampling: intervals and comparisons over other photos that the album could have had.
 
-Photos are drawn again with replacement, all models' answers to a photo together (so two models
-are compared on the same photos), and photos of one burst together: shots of one scene succeed or
-fail together, and counted one by one they would make every interval too narrow (the cluster
-bootstrap; Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8).
+Photos are drawn again with replacement: all models' answers to a photo together, so that models
+are compared on the same photos, and photos of one burst together, because shots of one scene
+succeed or fail together, and counted separately they would make every interval too narrow (the
+cluster bootstrap; Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section
+3.8).
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from scipy import special, stats
 Floats = NDArray[np.float64]
 
 _BLOCK = 50_000
-"""Photos x draws at once: what stays in a core's cache."""
+"""Photos x draws per block: what fits into a core's cache."""
 
 
 def draws(clusters: NDArray[np.intp], resamples: int, seed: int) -> Iterator[Floats]:
-    """Draw as many clusters as there are, with replacement, again and again.
+    """Draw as many clusters as there are, with replacement, `resamples` times.
 
     Args:
-        clusters: The burst of each photo, numbered from 0 without a gap.
-        resamples: How often.
-        seed: The same seed, the same draws.
+        clusters: The burst of each photo, numbered from 0 without gaps.
+        resamples: Number of draws.
+        seed: The same seed gives the same draws.
 
     Yields:
-        How often each photo was drawn: photos x draws, a block of draws at a time.
+        How often each photo was drawn: photos x draws, one block of draws at a time.
     """
     random = np.random.default_rng(seed)
     count = int(clusters.max()) + 1
@@ -42,17 +43,17 @@ def draws(clusters: NDArray[np.intp], resamples: int, seed: int) -> Iterator[Flo
 
 
 def interval(drawn: Floats, size: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the expanded percentile interval of a statistic.
+    """Return the expanded percentile interval of a statistic.
 
     The plain percentile interval is too narrow for few photos: it uses the normal distribution's
-    quantiles where Student's t is due, and a variance over n where n - 1 is. The expanded one
-    takes the percentiles that make up for both (Hesterberg, "What Teachers Should Know About the
+    quantiles instead of Student's t, and a variance over n instead of n - 1. The expanded interval
+    takes percentiles that correct both (Hesterberg, "What Teachers Should Know About the
     Bootstrap", The American Statistician 69, 2015).
 
     Args:
-        drawn: The statistic in each resample; NaN, where it is undefined, is left out.
-        size: How many clusters it rests on: of the rarer kind, where it compares two kinds.
-        confidence: The share of albums for which the interval holds the truth.
+        drawn: The statistic in each resample; NaN, where it is undefined, is skipped.
+        size: Number of clusters: of the rarer kind, if the statistic compares two kinds.
+        confidence: Share of albums whose interval contains the truth (default: 0.95).
     """
     tail = _expanded((1 - confidence) / 2, size)
     low, high = np.quantile(drawn[~np.isnan(drawn)], [tail, 1 - tail])
@@ -60,19 +61,18 @@ def interval(drawn: Floats, size: int, *, confidence: float = 0.95) -> tuple[flo
 
 
 def p_value(drawn: Floats, size: int) -> float:
-    """Give the two-sided probability of so large a difference without any, from its resamples.
+    """Return the two-sided p of a difference from its resamples.
 
-    It is where the expanded interval ends at zero, so that interval and p say the same. A
-    resample that shows no difference counts for both sides: of models that answer alike it is 1.
+    It is the p at which the expanded interval ends at zero, so that interval and p agree. A
+    resample without a difference counts for both sides: for models that answer alike p is 1.
 
-    Where no resample reaches zero, their number alone would set p, and of many pairs none could
+    If no resample reaches zero, their number alone would set p, and with many pairs none could
     ever be decided. The interval then is Student's with the resamples' standard deviation
-    (Hesterberg, as above). That is taken as no less than 1 / size, about the standard error of a
-    share where one more cluster says the opposite: resamples of a difference that never varies
-    would else leave no doubt.
+    (Hesterberg, as above), at least 1 / size: about the standard error of a share if one more
+    cluster disagreed. Otherwise a difference that never varies would leave no doubt.
 
     Args:
-        drawn: The difference in each resample; NaN is left out.
+        drawn: The difference in each resample; NaN is skipped.
         size: As for the interval.
     """
     known = drawn[~np.isnan(drawn)]
@@ -86,13 +86,13 @@ def p_value(drawn: Floats, size: int) -> float:
 def within(drawn: Floats, size: int, margin: float) -> bool:
     """Tell whether a difference is too small to matter: its 90 % interval is within the margin.
 
-    That is two one-sided tests at 5 % (Schuirmann, "A comparison of the two one-sided tests
-    procedure and the power approach", 1987): one would rarely say so of a larger difference.
+    These are two one-sided tests at 5 % (Schuirmann, "A comparison of the two one-sided tests
+    procedure and the power approach", 1987), which rarely pass for a larger difference.
 
     Args:
         drawn: The difference in each resample.
         size: As for the interval.
-        margin: What does not matter, on either side.
+        margin: The largest difference that does not matter, in either direction.
     """
     low, high = interval(drawn, size, confidence=0.90)
     return -margin < low and high < margin
@@ -106,17 +106,17 @@ def holm(p: Sequence[float]) -> tuple[float, ...]:
     """
     corrected = [0.0] * len(p)
     largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p)), key=lambda each: p[each])):
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
         largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
         corrected[index] = largest
     return tuple(corrected)
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
-    """Give the 95 % interval of a share, which holds for shares near 0 and 1 too.
+    """Return the 95 % interval of a share, which holds near 0 and 1 too.
 
-    Wilson, "Probable inference, the law of succession, and statistical inference", 1927. Of
-    nothing it is everything: 0 to 1.
+    Wilson, "Probable inference, the law of succession, and statistical inference", 1927. Without
+    any count it is 0 to 1.
     """
     if of == 0:
         return 0.0, 1.0

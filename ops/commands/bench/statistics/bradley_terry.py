@@ -1,9 +1,9 @@
-"""From comparisons of two photos to one score a photo: Bradley and Terry's model (1952).
+"""Turn comparisons of two photos into one score per photo: Bradley and Terry's model (1952).
 
-P(i before j) = 1 / (1 + exp(-(t_i - t_j))). A model that is asked which of two photos is better
-also prefers a place, so each pair is asked in both orders: d_ij, the logit of the first photo
-with i first, is t_i - t_j + b, and d_ji is t_j - t_i + b. Half their difference is the content,
-half their sum the position bias b.
+P(i before j) = 1 / (1 + exp(-(t_i - t_j))). A model that compares two photos also prefers a
+position, so each pair is asked in both orders: d_ij, the logit of the first photo with i first, is
+t_i - t_j + b, and d_ji is t_j - t_i + b. Half their difference is the content, half their sum the
+position bias b.
 """
 
 from __future__ import annotations
@@ -19,31 +19,35 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparisons:
-    """Pairs of photos without the preference for a place."""
+    """Pairs of photos without position bias."""
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
     logit: Floats
-    """Of the first over the second."""
+    """Of the first photo over the second."""
     bias: float
-    """Mean logit of the first place; 0 where no pair was asked in both orders."""
+    """Mean logit of the first position; 0 if no pair was asked in both orders."""
 
 
 def without_position_bias(logits: Mapping[tuple[int, int], float]) -> Comparisons:
     """Join both orders of each pair.
 
-    A pair of which only one order was answered keeps its logit less the mean bias of the others.
+    A pair with only one answered order keeps its logit minus the mean bias of the others.
 
     Args:
-        logits: (photo in the first place, photo in the second) -> logit of the first.
+        logits: (first photo, second photo) -> logit of the first.
     """
     both = {
         pair: (logit, logits[pair[::-1]])
         for pair, logit in logits.items()
         if pair[0] < pair[1] and pair[::-1] in logits
     }
-    bias = float(np.mean([sum(each) / 2 for each in both.values()])) if both else 0.0
-    joined = {pair: (one - other) / 2 for pair, (one, other) in both.items()}
+    bias = (
+        float(np.mean([sum(logits_of_pair) / 2 for logits_of_pair in both.values()]))
+        if both
+        else 0.0
+    )
+    joined = {pair: (there - back) / 2 for pair, (there, back) in both.items()}
     for pair, logit in logits.items():
         if pair[::-1] not in logits:
             joined[pair] = logit - bias
@@ -56,21 +60,21 @@ def without_position_bias(logits: Mapping[tuple[int, int], float]) -> Comparison
 
 
 def strengths(comparisons: Comparisons, photos: int, *, prior: float = 0.01) -> Floats:
-    """Fit one strength a photo, about their mean; NaN: the photo was in no comparison.
+    """Fit one strength per photo, centred on the mean; NaN: the photo was in no comparison.
 
     Each comparison counts as a win of the first with its probability 1/(1 + exp(-logit)) and as a
-    loss with the rest. The log-likelihood less prior/2 times the sum of squared strengths is
-    concave; Newton's steps, halved where they overshoot, find its top.
+    loss with the rest. The log-likelihood minus prior/2 times the sum of squared strengths is
+    concave; Newton's steps, halved where they overshoot, find its maximum.
 
     Args:
         comparisons: Pairs of photos.
-        photos: How many there are.
-        prior: What keeps the strength of a photo that wins always finite, and joins groups that
-            were never compared; 0 for none of it.
+        photos: Number of photos.
+        prior: Keeps the strength of a photo that always wins finite, and joins groups that were
+            never compared (default: 0.01; 0 switches it off).
     """
     first, second = comparisons.first, comparisons.second
     won = 1 / (1 + np.exp(-comparisons.logit))
-    found = np.zeros(photos)
+    fitted = np.zeros(photos)
     design = np.zeros((len(won), photos))
     design[np.arange(len(won)), first] = 1
     design[np.arange(len(won)), second] -= 1
@@ -80,15 +84,15 @@ def strengths(comparisons: Comparisons, photos: int, *, prior: float = 0.01) -> 
         return float((np.logaddexp(0, difference) - won * difference).sum() + prior / 2 * at @ at)
 
     for _ in range(100):
-        expected = 1 / (1 + np.exp(-(design @ found)))
-        slope = design.T @ (won - expected) - prior * found
+        expected = 1 / (1 + np.exp(-(design @ fitted)))
+        slope = design.T @ (won - expected) - prior * fitted
         curvature = (design.T * (expected * (1 - expected))) @ design + prior * np.eye(photos)
         step = np.linalg.lstsq(curvature, slope, rcond=None)[0]
-        while loss(found + step) > loss(found) + 1e-12 and np.abs(step).max() > 1e-12:
+        while loss(fitted + step) > loss(fitted) + 1e-12 and np.abs(step).max() > 1e-12:
             step = step / 2
-        found = found + step
+        fitted = fitted + step
         if np.abs(step).max(initial=0.0) < 1e-10:
             break
     seen = np.zeros(photos, bool)
     seen[first] = seen[second] = True
-    return np.where(seen, found - found[seen].mean() if seen.any() else found, np.nan)
+    return np.where(seen, fitted - fitted[seen].mean() if seen.any() else fitted, np.nan)

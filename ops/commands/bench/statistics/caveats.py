@@ -1,4 +1,4 @@
-"""Sentences that belong under a verdict: what weakens it, and how to get a better one."""
+"""Sentences below a verdict: what weakens it, and how to improve it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ops.commands.bench.summary import ModelSummary, OwnerMetric
 from ops.report.words import count
 
 _NOTABLE = 0.02
-"""Of an answer's share, or of a metric: less is not worth a sentence."""
+"""Share of answers, or difference of a metric, from which a sentence is written."""
 
 
 def caveats(
     run: Run, models: Sequence[ModelSummary], evidence: Evidence, *, share: float | None
 ) -> tuple[str, ...]:
-    """Write them, the weightiest first."""
+    """Write the caveats, the weightiest first."""
     return tuple(
         [
             *_methods(run),
@@ -39,13 +39,13 @@ def caveats(
 
 
 def _methods(run: Run) -> list[str]:
-    """Say what is shown of a run that was asked by several methods."""
+    """Name the shown method of a run that was asked by several."""
     shown = method_of(run)
-    others = sorted({each.key.method for each in run.answers} - {shown})
+    others = sorted({answer.key.method for answer in run.answers} - {shown})
     if not others:
         return []
     return [
-        f"All of this is by the method {shown}. The run also holds answers by "
+        f"These results are by the method {shown}. The run also contains answers by "
         f"{' and '.join(others)}: `bench report --method {others[0]}` shows them."
     ]
 
@@ -63,116 +63,116 @@ def _judgement(evidence: Evidence) -> list[str]:
 
 def _judged_again(run: Run) -> list[str]:
     judged_at = max(run.provenance.get("judged_again_at", ()), default=0.0)
-    if judged_at <= min((each.at for each in run.answers), default=inf):
+    if judged_at <= min((answer.at for answer in run.answers), default=inf):
         return []
     return [
-        "Your judgement was read again after the models had answered: it counts if you had not "
-        "seen their scores."
+        "Your judgement was read again after the models had answered: it counts only if you had "
+        "not seen their scores."
     ]
 
 
 def _left_out(models: Sequence[ModelSummary], evidence: Evidence) -> list[str]:
     if not evidence.models:
         return []
-    compared = {each.id for each in evidence.models}
-    most = max(each.asked for each in models)
+    compared = {model.id for model in evidence.models}
+    most = max(model.asked for model in models)
     return [
-        f"{each.name or each.id} is not compared: it answered {each.answered} of {most} "
-        f"questions{_missing(each, most)}, and half of them are needed."
-        for each in models
-        if each.id not in compared and each.asked
+        f"{model.name or model.id} is not compared: it answered {model.answered} of {most} "
+        f"questions{_missing(model, most)}, and half of them are needed."
+        for model in models
+        if model.id not in compared and model.asked
     ] + [
-        f"{each.name or each.id} was not asked yet, and is not compared."
-        for each in models
-        if not each.asked
+        f"{model.name or model.id} was not asked yet and is not compared."
+        for model in models
+        if not model.asked
     ]
 
 
 def _missing(model: ModelSummary, most: int) -> str:
     reasons = [(model.asked - model.answered, "failed"), (most - model.asked, "were not asked")]
-    found = [f"{number} {reason}" for number, reason in reasons if number]
-    return f" ({', '.join(found)})" if found else ""
+    counts = [f"{number} {reason}" for number, reason in reasons if number]
+    return f" ({', '.join(counts)})" if counts else ""
 
 
 def _failures(evidence: Evidence) -> list[str]:
-    found = []
-    for each in evidence.models:
-        failed = each.asked - each.answered
+    sentences = []
+    for model in evidence.models:
+        failed = model.asked - model.answered
         if not failed:
             continue
-        classes = ", ".join(f"{name} {number}" for name, number in each.failures.items())
-        found.append(
-            f"{each.name or each.id} failed on {failed} of {each.asked} questions ({classes}); "
-            "photos without an answer of every model are not compared."
+        classes = ", ".join(f"{name} {number}" for name, number in model.failures.items())
+        sentences.append(
+            f"{model.name or model.id} failed on {failed} of {model.asked} questions ({classes}); "
+            "photos that some model did not answer are not compared."
         )
-    if found and evidence.metric is not None and len(evidence.models) > 1:
-        found += _other_leader(evidence.models, evidence.metric)
-    return found
+    if sentences and evidence.metric is not None and len(evidence.models) > 1:
+        sentences += _other_leader(evidence.models, evidence.metric)
+    return sentences
 
 
 def _other_leader(models: Sequence[ModelSummary], metric: OwnerMetric) -> list[str]:
-    """Say so if failures, counted as the lowest score, change which model leads."""
-    leader = max(models, key=lambda each: each.owner[metric].value)
-    worst = max(models, key=lambda each: each.worst_case.get(metric, -1.0))
+    """Report that counting failures as the lowest score changes which model leads."""
+    leader = max(models, key=lambda model: model.owner[metric].value)
+    worst = max(models, key=lambda model: model.worst_case.get(metric, -1.0))
     lead = worst.worst_case.get(metric, -1.0) - leader.worst_case.get(metric, -1.0)
     if lead <= 0:
         return []
     return [
-        f"With each failure counted as the lowest score {worst.name or worst.id} would be ahead "
+        f"With each failure counted as the lowest score, {worst.name or worst.id} would be ahead "
         f"of {leader.name or leader.id}."
     ]
 
 
 def _low_mass(models: Sequence[ModelSummary]) -> list[str]:
     return [
-        f"{each.name or each.id} wanted to say something other than a label in {each.low_mass} "
-        f"of {each.answered} answers: its scores there are guesses."
-        for each in models
-        if each.low_mass > _NOTABLE * each.answered
+        f"{model.name or model.id} wanted to say something other than a label in {model.low_mass} "
+        f"of {model.answered} answers: its scores there are guesses."
+        for model in models
+        if model.low_mass > _NOTABLE * model.answered
     ]
 
 
 def _unfinished(evidence: Evidence) -> list[str]:
-    most = max((each.asked for each in evidence.models), default=0)
+    most = max((model.asked for model in evidence.models), default=0)
     return [
-        f"{each.name or each.id} was asked {each.asked} of {most} questions: the run is not "
+        f"{model.name or model.id} was asked {model.asked} of {most} questions: the run is not "
         "finished, and the other models' further photos are not compared."
-        for each in evidence.models
-        if each.asked < most
+        for model in evidence.models
+        if model.asked < most
     ]
 
 
 def _swaps(run: Run) -> list[str]:
     return [
-        f"{each.name or each.id} was loaded {each.loads} times: another client took the GPU "
-        "meanwhile, or its engine ended; answers that waited for it are left out of the times."
-        for each in run.models
-        if each.loads > 1
+        f"{model.name or model.id} was loaded {model.loads} times: another client took the GPU, "
+        "or its engine stopped; answers that waited for a load are excluded from the times."
+        for model in run.models
+        if model.loads > 1
     ]
 
 
 def _constant(run: Run) -> list[str]:
-    found = []
+    sentences = []
     method = method_of(run)
     asked = "pair" if method == "pairwise" else "photo"
     for model in run.models:
         scores = [
-            each.score
-            for each in run.answers
-            if each.key.model_sha256 == model.sha256
-            and each.key.method == method
-            and each.score is not None
+            answer.score
+            for answer in run.answers
+            if answer.key.model_sha256 == model.sha256
+            and answer.key.method == method
+            and answer.score is not None
         ]
         if len(scores) > 1 and len(set(scores)) == 1:
-            found.append(
+            sentences.append(
                 f"{model.name or model.id} gave the score {scores[0]:g} to every {asked}: it "
                 "tells none of them apart."
             )
-    return found
+    return sentences
 
 
 def _photos(run: Run) -> list[str]:
-    failures = Counter(each.failure for each in run.photos if each.failure is not None)
+    failures = Counter(photo.failure for photo in run.photos if photo.failure is not None)
     if not failures:
         return []
     classes = ", ".join(f"{name} {number}" for name, number in failures.most_common())
@@ -180,13 +180,13 @@ def _photos(run: Run) -> list[str]:
 
 
 def _bursts(run: Run) -> list[str]:
-    sizes = Counter(each.burst for each in run.photos if each.failure is None)
+    sizes = Counter(photo.burst for photo in run.photos if photo.failure is None)
     bursts = [size for size in sizes.values() if size > 1]
     if not bursts:
         return []
     return [
-        f"{sum(bursts)} photos are of {count(len(bursts), 'burst')}, which count as one draw "
-        "each: the intervals are as wide as that makes them."
+        f"{sum(bursts)} photos belong to {count(len(bursts), 'burst')}; each burst counts as one "
+        "draw, which widens the intervals."
     ]
 
 
@@ -195,8 +195,8 @@ def _sample(evidence: Evidence, share: float | None) -> list[str]:
         return []
     drawn = evidence.favourites / (evidence.favourites + evidence.others)
     return [
-        f"Favourites are {_percent(share)} of the album and {_percent(drawn)} of the photos that "
-        "are compared: what is said of the best k photos is weighted back to the album's share."
+        f"Favourites are {_percent(share)} of the album and {_percent(drawn)} of the compared "
+        "photos: the metrics of the best k photos are weighted back to the album's share."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The models against the owner's judgement, and against each other by it."""
+"""The models compared with the owner's judgement, and by it with each other."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Floats = NDArray[np.float64]
 
 MIN_PHOTOS = 10
 MIN_OF_A_KIND = 5
-"""Bursts with fewer favourites, or fewer others: resamples say little of what could have been."""
+"""Bursts with favourites, and with others, at least: fewer make resamples uninformative."""
 MIN_RATED = 30
-"""From here ratings decide instead of favourites: they say about twice as much per photo."""
+"""From here on ratings decide instead of favourites: they tell about twice as much per photo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the owner thinks of some photos."""
+    """The owner's judgement of some photos."""
 
     favourite: Floats
     """1, 0, or NaN: unknown."""
@@ -42,28 +42,28 @@ class Judgement:
 
     @property
     def favourites(self) -> int:
-        """How many are favourites."""
+        """Number of favourites."""
         return int((self.favourite == 1).sum())
 
     @property
     def others(self) -> int:
-        """How many are known not to be."""
+        """Number of photos known not to be favourites."""
         return int((self.favourite == 0).sum())
 
     @property
     def rated(self) -> int:
-        """How many are rated."""
+        """Number of rated photos."""
         return int((~np.isnan(self.rating)).sum())
 
     def size(self, metric: OwnerMetric) -> int:
-        """Count the bursts that a metric rests on; 0: it is undefined."""
+        """Count the bursts on which a metric is based; 0: it is undefined."""
         if metric in RATING_METRICS:
             rated = ~np.isnan(self.rating)
             return self._bursts(rated) if len(np.unique(self.rating[rated])) > 1 else 0
         return min(self._bursts(self.favourite == 1), self._bursts(self.favourite == 0))
 
     def suffices(self, metric: OwnerMetric) -> bool:
-        """Tell whether an interval can be claimed."""
+        """Tell whether there are enough photos for an interval."""
         if metric in RATING_METRICS:
             return self.size(metric) >= MIN_PHOTOS
         known = self._bursts(~np.isnan(self.favourite))
@@ -81,12 +81,12 @@ class Estimate:
     drawn: Floats
     """Models x resamples."""
     size: int
-    """Bursts that it rests on; 0: too few for an interval."""
+    """Bursts on which it is based; 0: too few for an interval."""
     limits: tuple[float, float]
-    """What the metric can be at all."""
+    """The range of the metric."""
 
     def interval(self, row: int) -> Interval:
-        """Give one model's value; with too few photos all that the metric can be."""
+        """Return one model's value; with too few photos, with the full range as interval."""
         low, high = self.limits
         if self.size:
             low, high = bootstrap.interval(self.drawn[row], self.size)
@@ -94,25 +94,26 @@ class Estimate:
 
 
 def judgement_of(photos: Sequence[Photo]) -> Judgement:
-    """Read what the owner thinks of photos."""
-    _, clusters = np.unique([each.burst for each in photos], return_inverse=True)
+    """Read the owner's judgement of photos."""
+    _, clusters = np.unique([photo.burst for photo in photos], return_inverse=True)
     return Judgement(
         favourite=np.array(
-            [np.nan if each.favourite is None else each.favourite for each in photos], np.float64
+            [np.nan if photo.favourite is None else photo.favourite for photo in photos],
+            np.float64,
         ),
         rating=np.array(
-            [np.nan if each.rating is None else each.rating for each in photos], np.float64
+            [np.nan if photo.rating is None else photo.rating for photo in photos], np.float64
         ),
         clusters=clusters.astype(np.intp),
     )
 
 
 def main_metric(judgement: Judgement) -> OwnerMetric | None:
-    """Choose what decides: Spearman where enough photos are rated, else the AUC, else nothing.
+    """Choose the deciding metric: Spearman with enough ratings, else the AUC, else None.
 
-    A rating orders all photos, a favourite only tells two kinds apart; so with as many photos the
-    ratings decide earlier. The AUC is preferred among the metrics of favourites, for it takes
-    all photos into account, and neither k nor the share of favourites.
+    Ratings order all photos, favourites only separate two kinds, so with equally many photos the
+    ratings decide earlier. Among the metrics of favourites the AUC is preferred, because it uses
+    all photos and depends neither on k nor on the share of favourites.
     """
     if judgement.rated >= MIN_RATED and judgement.size("spearman"):
         return "spearman"
@@ -128,14 +129,14 @@ def estimates(
     resamples: int,
     seed: int,
 ) -> Mapping[OwnerMetric, Estimate]:
-    """Compute each metric that the judgement allows, for each model, with its resamples.
+    """Compute each metric that the judgement permits, for each model, with its resamples.
 
     Args:
-        scores: Models x photos, none of them NaN.
+        scores: Models x photos, without NaN.
         judgement: Of the same photos.
-        top_k: How many photos are the best.
-        share: Of favourites in the album; left out: as in these photos.
-        resamples: How often photos are drawn again.
+        top_k: Number of best photos.
+        share: Share of favourites in the album; None: as in these photos.
+        resamples: Number of draws.
         seed: Of the draws.
     """
     values = _metrics(scores, judgement, np.ones((scores.shape[1], 1)), top_k, share)
@@ -158,13 +159,13 @@ def estimates(
 def worst_case(
     scores: Floats, judgement: Judgement, *, top_k: int, share: float | None
 ) -> tuple[Mapping[OwnerMetric, float], ...]:
-    """Compute each model's metrics with each failure as the lowest score.
+    """Compute each model's metrics with each failure counted as the lowest score.
 
     Args:
         scores: Models x photos; NaN: a failure.
         judgement: Of the same photos.
-        top_k: How many photos are the best.
-        share: Of favourites in the album.
+        top_k: Number of best photos.
+        share: As for the estimates.
     """
     failed = np.isnan(scores)
     scores = np.where(failed, np.inf, scores)
@@ -181,57 +182,62 @@ def worst_case(
 def differences(
     estimate: Estimate, ids: Sequence[str], *, margin: float
 ) -> tuple[Difference, ...]:
-    """Compare each two models on the same photos, the better one first.
+    """Compare each pair of models on the same photos, the better one first.
 
-    All pairs are corrected for, not only those with the leader: which model leads is itself read
-    off these photos.
+    The correction counts all pairs, not only those with the leader, because these photos also
+    decide which model leads.
 
     Args:
-        estimate: Of the metric that decides.
-        ids: One a model.
-        margin: What does not matter.
+        estimate: Of the deciding metric.
+        ids: One per model.
+        margin: The largest difference that does not matter.
     """
     order = sorted(range(len(ids)), key=lambda row: -estimate.values[row])
     pairs = list(combinations(order, 2))
     drawn = [estimate.drawn[better] - estimate.drawn[worse] for better, worse in pairs]
     size, (low, high) = estimate.size, estimate.limits
-    p = [bootstrap.p_value(each, size) if size else 1.0 for each in drawn]
-    found = []
-    for (better, worse), each, one, corrected in zip(
+    p = [bootstrap.p_value(resampled, size) if size else 1.0 for resampled in drawn]
+    compared = []
+    for (better, worse), resampled, p_value, corrected in zip(
         pairs, drawn, p, bootstrap.holm(p), strict=True
     ):
-        ends = bootstrap.interval(each, size) if size else (low - high, high - low)
+        ends = bootstrap.interval(resampled, size) if size else (low - high, high - low)
         value = float(estimate.values[better] - estimate.values[worse])
-        found.append(
+        compared.append(
             Difference(
                 better=ids[better],
                 worse=ids[worse],
                 difference=Interval(value=value, low=ends[0], high=ends[1]),
-                p=one,
+                p=p_value,
                 p_holm=corrected,
                 decided=corrected < 0.05,
-                equivalent=bool(size) and bootstrap.within(each, size, margin),
+                equivalent=bool(size) and bootstrap.within(resampled, size, margin),
             )
         )
-    return tuple(found)
+    return tuple(compared)
 
 
 def _metrics(
     scores: Floats, judgement: Judgement, weights: Floats, top_k: int, share: float | None
 ) -> Mapping[OwnerMetric, Floats]:
-    """Give models x draws for each metric that is defined."""
-    found: dict[OwnerMetric, Floats] = {}
+    """Return models x draws for each metric that is defined."""
+    metrics: dict[OwnerMetric, Floats] = {}
     if judgement.size("auc"):
         known = np.flatnonzero(~np.isnan(judgement.favourite))
         of_known, favourite = weights[known], judgement.favourite[known] == 1
-        each = [
+        of_models = [
             favourite_metrics(row[known], favourite, of_known, top_k=top_k, share=share)
             for row in scores
         ]
-        found |= {name: np.stack([one[name] for one in each]) for name in FAVOURITE_METRICS}
+        metrics |= {
+            name: np.stack([of_model[name] for of_model in of_models])
+            for name in FAVOURITE_METRICS
+        }
     if judgement.size("spearman"):
         known = np.flatnonzero(~np.isnan(judgement.rating))
         of_known, ratings = weights[known], judgement.rating[known]
-        each = [rating_metrics(row[known], ratings, of_known) for row in scores]
-        found |= {name: np.stack([one[name] for one in each]) for name in RATING_METRICS}
-    return found
+        of_models = [rating_metrics(row[known], ratings, of_known) for row in scores]
+        metrics |= {
+            name: np.stack([of_model[name] for of_model in of_models]) for name in RATING_METRICS
+        }
+    return metrics

@@ -17,38 +17,40 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What the models say of the photos that were sent."""
+    """The models' scores of the photos that were sent."""
 
     models: tuple[ModelRun, ...]
     photos: tuple[Photo, ...]
     answers: tuple[tuple[Answer, ...], ...]
-    """One tuple a model, in the order in which they came; one answer a question."""
+    """One tuple per model, in order of arrival; one answer per question."""
     values: Floats
-    """Models x photos; NaN: not asked, or a failure."""
+    """Models x photos; NaN: not asked, or failed."""
     asked: NDArray[np.bool_]
     """Models x photos."""
 
 
 def scores_of(run: Run) -> Scores:
-    """Join a run's answers by one method to one score a photo.
+    """Join a run's answers by one method into one score per photo.
 
-    score and rubric ask once. anchored asks once an anchor: the mean, where every anchor was
-    answered, for one anchor less would be another scale. pairwise asks about two photos: the
-    strengths of Bradley and Terry's model, without the preference for a place. Where the directory
-    holds answers to several prompts, those to the last one count.
+    score and rubric ask once. anchored asks once per anchor: the score is the mean if every anchor
+    was answered, because fewer anchors would be another scale. pairwise asks about two photos: the
+    scores are the strengths of Bradley and Terry's model, without position bias. If the directory
+    contains answers to several prompts, those to the last one count.
     """
-    photos = tuple(each for each in run.photos if each.failure is None)
+    photos = tuple(photo for photo in run.photos if photo.failure is None)
     place = {photo.image_sha256: index for index, photo in enumerate(photos)}
     method = method_of(run)
-    of_method = [each for each in run.answers if each.key.method == method]
+    of_method = [answer for answer in run.answers if answer.key.method == method]
     current = [
-        each for each in of_method if each.key.prompt_sha256 == of_method[-1].key.prompt_sha256
+        answer
+        for answer in of_method
+        if answer.key.prompt_sha256 == of_method[-1].key.prompt_sha256
     ]
     answers = tuple(_answers_of(model, current, place) for model in run.models)
     values = np.full((len(run.models), len(photos)), np.nan)
     asked = np.zeros((len(run.models), len(photos)), bool)
     for row, of_model in enumerate(answers):
-        if any(each.key.method == "pairwise" for each in of_model):
+        if any(answer.key.method == "pairwise" for answer in of_model):
             values[row], asked[row] = _of_pairs(of_model, place)
         else:
             values[row], asked[row] = _of_photos(of_model, place)
@@ -56,7 +58,7 @@ def scores_of(run: Run) -> Scores:
 
 
 def method_of(run: Run) -> Method | None:
-    """Tell by which method the answers that count were asked; None: nothing was asked yet."""
+    """Return the method of the answers that count; None: nothing was asked yet."""
     return run.method or (run.answers[-1].key.method if run.answers else None)
 
 
@@ -105,9 +107,9 @@ def _of_pairs(
 
 
 def _pair(key: Key, place: Mapping[str, int]) -> tuple[int, int] | None:
-    """Tell which photo was shown first and which second; None: the other is not of this run."""
-    where, _, other = key.order.partition(":")
-    if other not in place:
+    """Return which photo was shown first and which second; None: the other is not of this run."""
+    where, _, other_sha256 = key.order.partition(":")
+    if other_sha256 not in place:
         return None
-    pair = place[key.image_sha256], place[other]
+    pair = place[key.image_sha256], place[other_sha256]
     return pair if where == "2" else pair[::-1]

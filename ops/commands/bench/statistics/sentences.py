@@ -1,4 +1,4 @@
-"""The verdict in words: numbers with their intervals, and no term of statistics but 95 %."""
+"""The verdict in words: numbers with their intervals, and no statistical term but 95 %."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ops.commands.bench.statistics.comparison import MIN_OF_A_KIND, MIN_PHOTOS, 
 from ops.commands.bench.statistics.standing import (
     Evidence,
     Standing,
-    between,
+    beats_chance,
+    comparison_of,
     fastest,
     is_better,
-    known_to_pick,
     seconds,
 )
 from ops.commands.bench.statistics.wording import (
@@ -34,14 +34,14 @@ from ops.commands.bench.summary import Difference, ModelSummary
 from ops.report.words import count
 
 _EQUAL = 1e-9
-"""Of the metric: less is the arithmetic's."""
+"""Smaller differences of the metric are rounding errors."""
 
 
 def decided(evidence: Evidence, standing: Standing) -> str:
-    """One model is better than each other one."""
+    """One model is better than every other."""
     leader = standing.leader
-    others = listed([_by(evidence, each) for each in standing.behind])
-    gaps = [between(evidence, leader, each) for each in standing.behind]
+    others = listed([_by(evidence, model) for model in standing.behind])
+    gaps = [comparison_of(evidence, leader, model) for model in standing.behind]
     return (
         f"Take {name_of(leader)}: {_does(evidence, leader)}, {others} ({scale(evidence)}); "
         f"{_gaps(evidence, gaps)}{costs.price(leader, standing.behind)}."
@@ -49,19 +49,19 @@ def decided(evidence: Evidence, standing: Standing) -> str:
 
 
 def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> str:
-    """Several models are as good as each other, and one of them is the fastest."""
+    """Several models are equally good, and one of them is the fastest."""
     group = standing.group
-    rest = [each for each in group if each is not take]
-    alike = [each for each in rest if between(evidence, take, each).equivalent]
-    named = [each for each in group if each is take or each in alike]
+    rest = [model for model in group if model is not take]
+    alike = [model for model in rest if comparison_of(evidence, take, model).equivalent]
+    named = [model for model in group if model is take or model in alike]
     apart = f"with 95 % certainty less than {margin_of(evidence)}"
-    if all(between(evidence, *pair).equivalent for pair in combinations(named, 2)):
+    if all(comparison_of(evidence, *pair).equivalent for pair in combinations(named, 2)):
         between_them = f"between {names_of(named)}"
         apart += " apart"
     else:
-        between_them = listed([f"between it and {name_of(each)}" for each in alike])
+        between_them = listed([f"between it and {name_of(model)}" for model in alike])
         apart += f" from {name_of(take)}"
-    worse = [each for each in rest if each not in alike]
+    worse = [model for model in rest if model not in alike]
     clauses = [
         f"{_all(evidence, named)}, {apart}",
         *costs.slower(evidence, take, rest),
@@ -75,11 +75,11 @@ def equivalent(evidence: Evidence, standing: Standing, take: ModelSummary) -> st
 
 
 def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
-    """However they compare, taking one of them could be no better than drawing lots."""
+    """Taking one of the models might be no better than chance."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
     every = (*standing.group, *standing.behind)
-    models = [each for each in every if not known_to_pick(evidence, each)]
-    intervals = [ends(evidence, each.owner[evidence.metric]) for each in models]
+    models = [model for model in every if not beats_chance(evidence, model)]
+    intervals = [ends(evidence, model.owner[evidence.metric]) for model in models]
     if len(models) < len(every):
         head = f"Not decided: {names_of(models)} may pick no better"
     elif len(models) == 2:
@@ -91,12 +91,12 @@ def no_better_than_chance(evidence: Evidence, standing: Standing) -> str:
 
 
 def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
-    """Of several models none is known to be better; about so many more photos would tell."""
+    """None of several models is known to be better; estimate how many photos would tell."""
     group = standing.group
     clear = bool(standing.behind) and all(
         is_better(evidence, ahead, behind) for ahead in group for behind in standing.behind
     )
-    gaps = [between(evidence, standing.leader, each) for each in standing.open]
+    gaps = [comparison_of(evidence, standing.leader, model) for model in standing.open]
     if clear:
         head = (
             f"{names_of(group)} are better than {names_of(standing.behind)}, but which of them is "
@@ -107,7 +107,7 @@ def undecided(evidence: Evidence, standing: Standing, more: int) -> str:
         if standing.behind:
             head += f"; {_beats(evidence, standing.leader, standing.behind)}"
     chance = ""
-    if any(each.difference.low > 0 for each in gaps):
+    if any(gap.difference.low > 0 for gap in gaps):
         chance = f", which can still be chance among {len(evidence.differences)} comparisons"
     lead = f"{name_of(standing.leader)} {_leads(evidence, standing)}"
     return f"{head}; {lead}{chance}, and about {more} more photos would tell."
@@ -122,14 +122,14 @@ def no_judgement(evidence: Evidence) -> str:
             f"; {name_of(quickest)} is the fastest with {seconds_of(seconds(quickest))} per photo"
         )
     return (
-        f"Which model picks your photos best is not known, for {_why_not(evidence)}"
+        f"Which model picks your photos best is not known, because {_why_not(evidence)}"
         f"{speed}, and the models' orders of the photos agree by {_agreement(evidence)} "
         f"({RATING_SCALE})."
     )
 
 
 def too_few(evidence: Evidence) -> str:
-    """There is a judgement, but hardly any photos."""
+    """There is a judgement, but of too few photos."""
     kinds = ""
     needed = f"at least {MIN_PHOTOS}"
     if evidence.metric == "auc":
@@ -143,7 +143,7 @@ def too_few(evidence: Evidence) -> str:
 
 
 def only_one(evidence: Evidence) -> str:
-    """There is nothing to choose between."""
+    """Only one model can be judged."""
     (model,) = evidence.models
     head = (
         f"Only {name_of(model)} was asked, so there is nothing to choose between"
@@ -152,7 +152,7 @@ def only_one(evidence: Evidence) -> str:
     )
     time = "" if isinf(seconds(model)) else f"; it takes {seconds_of(seconds(model))} per photo"
     if evidence.metric is None:
-        return f"{head}, and how good it is is not known, for {_why_not(evidence)}{time}."
+        return f"{head}, and its quality is not known, because {_why_not(evidence)}{time}."
     interval = model.owner[evidence.metric]
     if not evidence.sufficient:
         return f"{head}, and {count(evidence.photos, 'photo')} say little of it{time}."
@@ -166,10 +166,10 @@ def none_answered(evidence: Evidence) -> str:
     """No model answered half of its questions, or none was asked."""
     if not evidence.asked:
         return "No model was asked yet."
-    asked = sum(each.asked for each in evidence.asked)
+    asked = sum(model.asked for model in evidence.asked)
     failures: Counter[str] = Counter()
-    for each in evidence.asked:
-        failures.update(each.failures)
+    for model in evidence.asked:
+        failures.update(model.failures)
     (name, times), *_ = failures.most_common() or [("no answer", 0)]
     return (
         f"No model can be taken: of {count(asked, 'question')} {failures.total()} failed, "
@@ -178,7 +178,7 @@ def none_answered(evidence: Evidence) -> str:
 
 
 def of_random_weights(sentence: str) -> str:
-    """Keep a sentence from being taken for a result."""
+    """Mark the verdict of random weights."""
     return (
         "These weights are random: the numbers show what a report looks like and say nothing "
         f"about any model. With real weights it would read: “{sentence}”"
@@ -188,10 +188,10 @@ def of_random_weights(sentence: str) -> str:
 def _why_not(evidence: Evidence) -> str:
     """Say why no metric decides."""
     if evidence.favourites and not evidence.others:
-        return "every photo that they answered is a favourite: others are needed to compare with"
+        return "every photo that they answered is a favourite, and others are needed to compare"
     if evidence.rated >= MIN_RATED:
         return "all photos have the same rating"
-    rated = f"only {evidence.rated} of {MIN_RATED} ratings are there" if evidence.rated else ""
+    rated = f"only {evidence.rated} of {MIN_RATED} needed ratings exist" if evidence.rated else ""
     marked = "no photo that they answered is marked as a favourite"
     return f"{marked} and {rated}" if rated else f"{marked} or rated"
 
@@ -211,7 +211,7 @@ def _by(evidence: Evidence, model: ModelSummary) -> str:
 
 
 def _all(evidence: Evidence, models: Sequence[ModelSummary]) -> str:
-    values = listed([value_of(evidence, each) for each in models])
+    values = listed([value_of(evidence, model) for model in models])
     if evidence.metric == "auc":
         does = f"they put a favourite before another photo in {values} of 100 pairs"
     else:
@@ -220,8 +220,8 @@ def _all(evidence: Evidence, models: Sequence[ModelSummary]) -> str:
 
 
 def _gaps(evidence: Evidence, gaps: Sequence[Difference]) -> str:
-    each = listed([_gap(evidence, gap) for gap in gaps])
-    return f"the difference is {each}" if len(gaps) == 1 else f"the differences are {each}"
+    gaps_ = listed([_gap(evidence, gap) for gap in gaps])
+    return f"the difference is {gaps_}" if len(gaps) == 1 else f"the differences are {gaps_}"
 
 
 def _gap(evidence: Evidence, gap: Difference) -> str:
@@ -241,21 +241,22 @@ def _beats(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummar
 
 
 def _leads(evidence: Evidence, standing: Standing) -> str:
-    """Say by how much the first one leads those that are open; some of them are equal to it."""
+    """Say by how much the leader leads the undecided models; some may equal it."""
     leader = standing.leader
-    gaps = {each.id: between(evidence, leader, each) for each in standing.open}
-    equal = [each for each in standing.open if abs(gaps[each.id].difference.value) < _EQUAL]
-    ahead = [each for each in standing.open if each not in equal]
-    said = [f"leads {_by_models(evidence, leader, ahead)}"] if ahead else []
+    gaps = {model.id: comparison_of(evidence, leader, model) for model in standing.open}
+    equal = [model for model in standing.open if abs(gaps[model.id].difference.value) < _EQUAL]
+    ahead = [model for model in standing.open if model not in equal]
+    clauses = [f"leads {_by_models(evidence, leader, ahead)}"] if ahead else []
     if equal:
-        names = [f"{name_of(each)} ({_interval(evidence, gaps[each.id])})" for each in equal]
-        said.append(f"equals {listed(names)}")
-    return " and ".join(said)
+        names = [f"{name_of(model)} ({_interval(evidence, gaps[model.id])})" for model in equal]
+        clauses.append(f"equals {listed(names)}")
+    return " and ".join(clauses)
 
 
 def _by_models(evidence: Evidence, model: ModelSummary, others: Sequence[ModelSummary]) -> str:
     gaps = [
-        f"{name_of(each)} by {_gap(evidence, between(evidence, model, each))}" for each in others
+        f"{name_of(other)} by {_gap(evidence, comparison_of(evidence, model, other))}"
+        for other in others
     ]
     return listed(gaps)
 

@@ -1,4 +1,4 @@
-"""How long answers take of a warm model, and how many photos fit into half an hour."""
+"""The time of a warm model's answers, and how many photos fit into half an hour."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ WINDOW_S = 1800.0
 
 
 def speed_of(model: ModelRun, answers: Sequence[Answer]) -> Speed:
-    """Sum up one model's times.
+    """Summarise one model's times.
 
-    Answers of a model that had to be loaded for them are left out; failures are left out of p50
-    and p95, but they do take time of the window.
+    Answers that waited for a load are excluded. Failures are excluded from p50 and p95, but they
+    take time of the window.
     """
-    warm = [each for each in answers if not each.cold]
-    answered = [each.wall_s for each in warm if each.score is not None]
-    photos = {each.key.image_sha256 for each in warm}
+    warm = [answer for answer in answers if not answer.cold]
+    answered = [answer.wall_s for answer in warm if answer.score is not None]
+    photos = {answer.key.image_sha256 for answer in warm}
     p50, p95 = np.percentile(answered, [50, 95]) if answered else (None, None)
     warm_s = WINDOW_S - (model.cold_load_s or 0.0)
-    a_photo_s = sum(each.wall_s for each in warm) / len(photos) if photos else 0.0
+    a_photo_s = sum(answer.wall_s for answer in warm) / len(photos) if photos else 0.0
     return Speed(
         warm_p50_s=None if p50 is None else float(p50),
         warm_p95_s=None if p95 is None else float(p95),

@@ -1,4 +1,4 @@
-"""What a verdict rests on, and how the models stand to the one that leads."""
+"""The evidence for a verdict, and each model's standing against the leader."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ops.commands.bench.summary import Agreement, Difference, ModelSummary, Owne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a verdict rests on."""
+    """The evidence for a verdict."""
 
     models: tuple[ModelSummary, ...]
-    """Those that are compared."""
+    """The compared models."""
     asked: tuple[ModelSummary, ...]
-    """Those that were asked at all."""
+    """The models that were asked at all."""
     metric: OwnerMetric | None
-    """What decides; None: there is no judgement of the owner's that could."""
+    """The deciding metric; None: the owner's judgement does not suffice for one."""
     differences: tuple[Difference, ...]
     sufficient: bool
-    """Whether there are photos enough for an interval."""
+    """Whether there are enough photos for an interval."""
     agreement: Agreement
     photos: int
-    """How many all models answered; of these are the next three."""
+    """Photos that all models answered; the next three count among these."""
     favourites: int
     others: int
     rated: int
@@ -35,7 +35,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The models as seen from the leader."""
+    """The models relative to the leader."""
 
     leader: ModelSummary
     same: tuple[ModelSummary, ...]
@@ -45,78 +45,80 @@ class Standing:
 
     @property
     def group(self) -> tuple[ModelSummary, ...]:
-        """All that may be the best."""
+        """All models that may be the best."""
         return self.leader, *self.same, *self.open
 
 
-def stand(evidence: Evidence) -> Standing:
-    """Sort the models by what is known of each against the leader."""
+def standing_of(evidence: Evidence) -> Standing:
+    """Sort the models by what is known about each against the leader."""
     metric = evidence.metric
     assert metric is not None  # noqa: S101 - for mypy; without one nobody leads.
     leader, *rest = sorted(
-        evidence.models, key=lambda each: (-each.owner[metric].value, seconds(each))
+        evidence.models, key=lambda model: (-model.owner[metric].value, seconds(model))
     )
     same, still_open, behind = [], [], []
-    for each in rest:
-        difference = between(evidence, leader, each)
+    for model in rest:
+        difference = comparison_of(evidence, leader, model)
         if difference.equivalent:
-            same.append(each)
+            same.append(model)
         elif difference.decided:
-            behind.append(each)
+            behind.append(model)
         else:
-            still_open.append(each)
+            still_open.append(model)
     return Standing(leader=leader, same=tuple(same), open=tuple(still_open), behind=tuple(behind))
 
 
-def between(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> Difference:
+def comparison_of(evidence: Evidence, first: ModelSummary, second: ModelSummary) -> Difference:
     """Find the comparison of two models."""
     return next(
-        each for each in evidence.differences if {each.better, each.worse} == {one.id, other.id}
+        difference
+        for difference in evidence.differences
+        if {difference.better, difference.worse} == {first.id, second.id}
     )
 
 
-def is_better(evidence: Evidence, one: ModelSummary, other: ModelSummary) -> bool:
-    """Tell whether it is decided that one model is better than another."""
-    difference = between(evidence, one, other)
-    return difference.decided and difference.better == one.id
+def is_better(evidence: Evidence, model: ModelSummary, rival: ModelSummary) -> bool:
+    """Tell whether one model is decidedly better than another."""
+    difference = comparison_of(evidence, model, rival)
+    return difference.decided and difference.better == model.id
 
 
-def known_to_pick(evidence: Evidence, model: ModelSummary) -> bool:
+def beats_chance(evidence: Evidence, model: ModelSummary) -> bool:
     """Tell whether a model is better than chance: its interval lies above it."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
     return model.owner[evidence.metric].low > CHANCE[evidence.metric]
 
 
-def unsettled(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
+def undecided_against(evidence: Evidence, model: ModelSummary) -> tuple[ModelSummary, ...]:
     """Find the models that a model is neither better than nor as good as."""
     return tuple(
-        each
-        for each in evidence.models
-        if each is not model
-        and not between(evidence, model, each).equivalent
-        and not is_better(evidence, model, each)
+        rival
+        for rival in evidence.models
+        if rival is not model
+        and not comparison_of(evidence, model, rival).equivalent
+        and not is_better(evidence, model, rival)
     )
 
 
 def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
-    """Find the fastest model that is better than each other one, or as good.
+    """Find the fastest model that is better than, or as good as, every other.
 
-    A model that is as good as the leader can still be undecided against a third one, which only
-    the leader beats. Where each faster one is, the leader remains.
+    A model that is as good as the leader can still be undecided against a third model, which only
+    the leader beats. If that applies to each faster model, the leader remains.
     """
-    found = [
-        each
-        for each in (standing.leader, *standing.same)
-        if known_to_pick(evidence, each) and not unsettled(evidence, each)
+    candidates = [
+        model
+        for model in (standing.leader, *standing.same)
+        if beats_chance(evidence, model) and not undecided_against(evidence, model)
     ]
-    return fastest(found or [standing.leader])
+    return fastest(candidates or [standing.leader])
 
 
 def fastest(models: Sequence[ModelSummary]) -> ModelSummary:
-    """Find the model whose warm answers are quickest; the first, where no time is known."""
+    """Find the model with the quickest warm answers; the first, if no time is known."""
     return min(models, key=seconds)
 
 
 def seconds(model: ModelSummary) -> float:
-    """Give the time of a warm answer; without one it is infinite."""
+    """Return the time of a warm answer; infinite without one."""
     return inf if model.speed.warm_p50_s is None else model.speed.warm_p50_s

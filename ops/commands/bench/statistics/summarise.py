@@ -1,4 +1,4 @@
-"""From a run's answers to what it says: `summarise` is the only entry to the statistics."""
+"""Turn a run's answers into its summary: `summarise` is the only entry to the statistics."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def summarise(
     seed: int = 1,
     top_k: int | None = None,
 ) -> Summary:
-    """Say what a run says, in numbers and in one sentence.
+    """Summarise a run in numbers and in one sentence.
 
     Models are compared on the photos that all of them answered. A model that answered less than
-    half as many as were asked of any is not compared, whether it failed or was left early: it
-    would leave the others too few photos.
+    half of the most questions asked of any model is not compared, whether it failed or was
+    skipped: it would leave too few photos for the others.
 
     Args:
         run: Finished or not.
-        margin: Of the metric that decides (0 to 1): smaller differences do not matter.
-        resamples: How often photos are drawn again for the intervals.
-        seed: Of those draws: the same run and seed, the same summary.
-        top_k: How many photos the owner would post; left out: a tenth of the common ones.
+        margin: Smaller differences of the deciding metric (0 to 1) do not matter.
+        resamples: Number of draws for the intervals.
+        seed: Of the draws: the same run and seed give the same summary.
+        top_k: Number of photos the owner would post (default: a tenth of the common ones).
     """
     scores = scores_of(run)
     answered = ~np.isnan(scores.values)
@@ -59,7 +59,9 @@ def summarise(
     top_k = top_k or max(1, round(len(common) / 10))
     share = _favourite_share(run)
 
-    found = estimates(table, judgement, top_k=top_k, share=share, resamples=resamples, seed=seed)
+    estimated = estimates(
+        table, judgement, top_k=top_k, share=share, resamples=resamples, seed=seed
+    )
     asked_of_all = np.flatnonzero(scores.asked[kept].all(axis=0) & bool(len(kept)))
     worst = worst_case(
         scores.values[np.ix_(kept, asked_of_all)],
@@ -68,15 +70,15 @@ def summarise(
         share=share,
     )
     models = tuple(
-        _model_summary(scores, row, list(kept), found, worst) for row in range(len(run.models))
+        _model_summary(scores, row, list(kept), estimated, worst) for row in range(len(run.models))
     )
     ids = tuple(run.models[row].id for row in kept)
     metric = main_metric(judgement)
-    compared = differences(found[metric], ids, margin=margin) if metric else ()
+    compared = differences(estimated[metric], ids, margin=margin) if metric else ()
     agreed = agreement_of(ids, table, scores.values[kept], top_k=top_k)
     evidence = Evidence(
         models=tuple(models[row] for row in kept),
-        asked=tuple(each for each in models if each.asked),
+        asked=tuple(model for model in models if model.asked),
         metric=metric,
         differences=compared,
         sufficient=metric is not None and judgement.suffices(metric),
@@ -88,7 +90,7 @@ def summarise(
         margin=margin,
         random_weights=run.random_weights,
     )
-    known = [each.favourite for each in run.photos if each.favourite is not None]
+    known = [photo.favourite for photo in run.photos if photo.favourite is not None]
     return Summary(
         verdict=decide(evidence, caveats(run, models, evidence, share=share)),
         models=models,
@@ -97,7 +99,7 @@ def summarise(
         photos=len(run.photos),
         common=len(common),
         favourites=sum(known) if known else None,
-        rated=sum(each.rating is not None for each in run.photos),
+        rated=sum(photo.rating is not None for photo in run.photos),
         top_k=top_k,
         margin=margin,
         resamples=resamples,
@@ -109,12 +111,12 @@ def _model_summary(
     scores: Scores,
     row: int,
     kept: list[int],
-    found: Mapping[OwnerMetric, Estimate],
+    estimated: Mapping[OwnerMetric, Estimate],
     worst: Sequence[Mapping[OwnerMetric, float]],
 ) -> ModelSummary:
     model, answers = scores.models[row], scores.answers[row]
-    failures = Counter(each.failure for each in answers if each.failure is not None)
-    failed = sum(each.score is None for each in answers)
+    failures = Counter(answer.failure for answer in answers if answer.failure is not None)
+    failed = sum(answer.score is None for answer in answers)
     low, high = wilson(failed, len(answers))
     place = kept.index(row) if row in kept else None
     return ModelSummary(
@@ -125,18 +127,18 @@ def _model_summary(
         failures=dict(failures.most_common()),
         failure_rate=Interval(value=failed / max(1, len(answers)), low=low, high=high),
         low_mass=sum(
-            each.score is not None and each.mass is not None and each.mass < _LOW_MASS
-            for each in answers
+            answer.score is not None and answer.mass is not None and answer.mass < _LOW_MASS
+            for answer in answers
         ),
         owner={}
         if place is None
-        else {metric: each.interval(place) for metric, each in found.items()},
+        else {metric: estimate.interval(place) for metric, estimate in estimated.items()},
         worst_case={} if place is None else worst[place],
         speed=speed_of(model, answers),
     )
 
 
 def _favourite_share(run: Run) -> float | None:
-    """Read the share of favourites in the album, kept where photos were drawn by them."""
+    """Read the share of favourites in the album, recorded if photos were drawn by them."""
     share = run.provenance.get("favourite_share")
     return float(share) if isinstance(share, int | float) and 0 < share < 1 else None

@@ -7,7 +7,13 @@ from math import ceil, inf, log10
 from statistics import NormalDist
 
 from ops.commands.bench.statistics import costs, sentences
-from ops.commands.bench.statistics.standing import Evidence, between, choose, known_to_pick, stand
+from ops.commands.bench.statistics.standing import (
+    Evidence,
+    beats_chance,
+    choose,
+    comparison_of,
+    standing_of,
+)
 from ops.commands.bench.summary import Difference, Verdict
 
 _POWER = 0.8
@@ -15,12 +21,12 @@ _QUANTILE = NormalDist().inv_cdf
 
 
 def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
-    """Say what the run says, and no more.
+    """Return the verdict of a run.
 
-    A model is taken when it is better than each other one, by however little, or when it is the
-    fastest of those without a difference that matters. Between models of which neither is known,
-    no model is taken, and about how many more photos would tell is estimated. Nor is one that is
-    not known to be better than chance. Random weights never lead to a model.
+    A model is taken if it is better than every other, by however little, or if it is the fastest
+    of those whose differences do not matter. If neither is known, no model is taken, and the
+    number of photos that would decide is estimated. A model that is not known to be better than
+    chance is not taken, nor any with random weights.
     """
     if not evidence.models:
         return _undecided(evidence, sentences.none_answered(evidence), caveats)
@@ -30,22 +36,22 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
         return _undecided(evidence, sentences.no_judgement(evidence), caveats)
     if not evidence.sufficient:
         return _undecided(evidence, sentences.too_few(evidence), caveats)
-    standing = stand(evidence)
+    standing = standing_of(evidence)
     if standing.open:
         more = max(
             more_photos(
-                between(evidence, standing.leader, each),
+                comparison_of(evidence, standing.leader, model),
                 photos=evidence.photos,
                 comparisons=len(evidence.differences),
                 margin=evidence.margin,
             )
-            for each in standing.open
+            for model in standing.open
         )
         sentence = sentences.undecided(evidence, standing, more)
         until = [] if evidence.random_weights else costs.until_then(standing)
         return _undecided(evidence, sentence, [*until, *caveats], more)
     take = choose(evidence, standing)
-    if not known_to_pick(evidence, take):
+    if not beats_chance(evidence, take):
         sentence = sentences.no_better_than_chance(evidence, standing)
         return _undecided(evidence, sentence, caveats)
     sentence = (
@@ -69,23 +75,23 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
 def more_photos(difference: Difference, *, photos: int, comparisons: int, margin: float) -> int:
     """Estimate how many more photos would decide, one way or the other.
 
-    Takes the difference that was found for the true one. Its standard error s falls with the
-    square root of the number of photos, so with 80 % power N photos are needed where
+    Takes the observed difference for the true one. Its standard error s falls with the square root
+    of the number of photos, so for 80 % power N photos are needed, with
 
-        (z_alpha + z_0.8) s sqrt(n / N) = what is to be shown
+        (z_alpha + z_0.8) s sqrt(n / N) = effect
 
-    which is either the difference itself (alpha two-sided 5 %, divided by the comparisons), or
-    the rest of the margin, for no difference that matters (alpha one-sided 5 %); the smaller N
-    counts. For the difference itself s is the one that its p value stands for, so that what is
-    not decided never has photos enough; for the margin it is the interval's. It is rounded up to
-    two digits, and still only a guide: the difference is uncertain.
+    The effect is either the difference itself (alpha two-sided 5 %, divided by the comparisons),
+    or the rest of the margin, to show that the difference does not matter (alpha one-sided 5 %);
+    the smaller N counts. For the difference s follows from its p value, so that an undecided one
+    always needs more photos; for the margin s follows from the interval. The result is rounded up
+    to two digits, and only a guide: the difference is uncertain.
     """
-    found = abs(difference.difference.value)
+    gap = abs(difference.difference.value)
     error = (difference.difference.high - difference.difference.low) / (2 * _QUANTILE(0.975))
     power = _QUANTILE(_POWER)
     ways = [
         (_QUANTILE(1 - 0.025 / comparisons) + power, -_QUANTILE(difference.p / 2)),
-        (_QUANTILE(0.95) + power, (margin - found) / error if error else inf),
+        (_QUANTILE(0.95) + power, (margin - gap) / error if error else inf),
     ]
     needed = min((photos * (z / shown) ** 2 for z, shown in ways if shown > 0), default=0.0)
     more = max(10, ceil(needed) - photos)

@@ -1,4 +1,4 @@
-"""Names, numbers and lists as the verdict's sentences have them."""
+"""Names, numbers and lists of the verdict's sentences."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ RATING_SCALE = "1 is the same order, 0 is chance"
 
 
 def scale(evidence: Evidence) -> str:
-    """Say what the numbers of the metric that decides are to be held against."""
+    """Return what the deciding metric's numbers are to be compared with."""
     return "50 is chance" if evidence.metric == "auc" else RATING_SCALE
 
 
 def value_of(evidence: Evidence, model: ModelSummary) -> str:
-    """Write a model's own number."""
+    """Return a model's value of the metric."""
     assert evidence.metric is not None  # noqa: S101 - for mypy.
     value = model.owner[evidence.metric].value
     return f"{100 * value:.0f}" if evidence.metric == "auc" else f"{value:.2f}"
 
 
 def margin_of(evidence: Evidence) -> str:
-    """Write how large a difference has to be to matter."""
+    """Return how large a difference has to be to matter."""
     shown = 100 * evidence.margin if evidence.metric == "auc" else evidence.margin
     return f"{shown:g}"
 
 
 def ends(evidence: Evidence, interval: Interval) -> str:
-    """Write an interval's ends."""
+    """Return an interval's ends."""
     return f"{number(evidence, interval.low)} to {number(evidence, interval.high)}"
 
 
 def number(evidence: Evidence, value: float) -> str:
-    """Write a difference or an end of an interval, so that its sign is seen."""
+    """Return a difference or an end of an interval with enough digits to show its sign."""
     digits, shown = (1, 100 * value) if evidence.metric == "auc" else (2, value)
     while shown and digits < 5 and float(f"{shown:.{digits}f}") == 0:
         digits += 1
@@ -42,21 +42,21 @@ def number(evidence: Evidence, value: float) -> str:
 
 
 def name_of(model: ModelSummary) -> str:
-    """Name a model; one without a name by its id."""
+    """Return a model's name, else its id."""
     return model.name or model.id
 
 
 def names_of(models: Sequence[ModelSummary], joint: str = "and") -> str:
-    """Name several models."""
-    return listed([name_of(each) for each in models], joint)
+    """Return the names of several models."""
+    return listed([name_of(model) for model in models], joint)
 
 
 def listed(words: Sequence[str], joint: str = "and") -> str:
-    """Join words as a sentence does."""
+    """Join words as in a sentence."""
     *most, last = words
     return f"{', '.join(most)} {joint} {last}" if most else last
 
 
 def seconds_of(value: float) -> str:
-    """Write a time with its unit."""
+    """Return a time with its unit."""
     return f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"

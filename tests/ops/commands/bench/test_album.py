@@ -302,9 +302,9 @@ def test_nothing_that_can_be_sent_is_an_error_with_the_classes(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("contents", "says"),
     [
-        ((b"\0\0\0\x18ftypheic" + bytes(64), b"<html>"), "exported as JPEG"),
-        ((b"<html>login</html>", jpeg_photo(1)[:400]), "a whole picture, and no login page?"),
-        ((b"",), "is it still there, and is it shown?"),
+        ((b"\0\0\0\x18ftypheic" + bytes(64), b"<html>"), "as JPEG"),
+        ((b"<html>login</html>", jpeg_photo(1)[:400]), "or a login page"),
+        ((b"",), "deleted or hidden"),
     ],
     ids=["HEIC", "login pages", "no previews"],
 )
@@ -342,7 +342,7 @@ def test_equal_photos_are_taken_once_with_the_judgement_of_both(tmp_path: Path) 
     assert (photos["001.jpg"].favourite, photos["001.jpg"].rating) == (True, 5)
     (again,) = [each for name, each in photos.items() if name.startswith("again")]
     assert again.rating == 2
-    assert said[0] == "1 photos are there twice; each is taken once"
+    assert said[0] == "skipped 1 duplicate photo"
 
 
 def test_half_of_a_sample_are_favourites_where_they_are_the_only_judgement() -> None:
@@ -540,5 +540,5 @@ def test_what_immich_failed_with_once_is_asked_for_again(tmp_path: Path) -> None
 def test_what_is_no_list_of_photos_says_so(tmp_path: Path) -> None:
     assert read_photos(tmp_path) is None
     (tmp_path / "photos.jsonl").write_text('{"name": 1}\n')
-    with pytest.raises(OpsError, match=r"photos\.jsonl holds what is no Photo"):
+    with pytest.raises(OpsError, match=r"photos\.jsonl contains a line that is not a Photo"):
         read_photos(tmp_path)

@@ -45,7 +45,7 @@ def test_photos_are_found_by_their_content_and_the_others_counted(tmp_path: Path
     write(tmp_path / "broken.jpg", b"")
     photos, said = found(Folder(path=tmp_path))
     assert list(photos) == ["a.jpg", "broken.jpg", "deep/c.WEBP", "deep/er/b", "phone.heic"]
-    assert said == ["left out 2 files that are no photos"]
+    assert said == ["skipped 2 other files"]
 
 
 def test_hidden_files_and_the_runs_are_not_looked_at(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_links_are_followed_once_and_in_no_circle(tmp_path: Path) -> None:
     (album / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
     photos, said = found(Folder(path=album))
     assert sorted(photos) == ["in/a.jpg", "out/b.jpg"]
-    assert said == ["left out 1 file that are no photos"]
+    assert said == ["skipped 1 other file"]
 
 
 def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_link_to_where_nobody_may_look_is_no_photo(as_nobody: Path) -> None:
     locked.chmod(0)
     photos, said = found(Folder(path=album))
     assert list(photos) == ["a.jpg"]
-    assert said == ["left out 1 file that are no photos"]
+    assert said == ["skipped 1 other file"]
 
 
 def test_a_folder_of_any_name_is_named_in_one_line(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_folder_of_any_name_is_named_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(OpsError, match=r"two lines cannot be read \(No such file"):
         found(folder)
     folder.path.mkdir()
-    with pytest.raises(OpsError, match=r"two lines holds no photo \(0 files"):
+    with pytest.raises(OpsError, match=r"two lines contains no photos \(0 other files"):
         found(folder)
 
 
@@ -179,7 +179,7 @@ def test_a_folder_without_photos_is_an_error_that_names_it(tmp_path: Path, make:
 
 def test_what_is_no_photo_is_counted_where_there_is_none(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", b"x")
-    with pytest.raises(OpsError, match=r"holds no photo \(1 file of other kinds\)"):
+    with pytest.raises(OpsError, match=r"contains no photos \(1 other file\)"):
         found(Folder(path=tmp_path))
 
 
@@ -221,7 +221,7 @@ def test_rating_and_time_come_from_the_file_and_the_owners_csv_goes_before(
     photos, said = found(Folder(path=tmp_path))
     assert (photos["a.jpg"].rating, photos["a.jpg"].favourite) == (5, True)
     assert (photos["b.jpg"].rating, photos["b.jpg"].favourite) == (None, False)
-    assert said == [f"took the owner's judgement from {tmp_path / 'favourites.csv'}"]
+    assert said == [f"read your judgement from {tmp_path / 'favourites.csv'}"]
 
 
 @pytest.mark.parametrize(
@@ -255,14 +255,14 @@ def test_the_owners_csv_may_be_written_in_many_ways(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "columns of an empty file"),
-        ("file,stars\n", "'file', 'stars'; allowed: name, favourite, rating"),
+        ("", "are missing; expected name"),
+        ("file,stars\n", "are 'file', 'stars'; expected name, favourite, rating"),
         ("name,rating\na.jpg,6\n", "line 2: rating is '6'"),
         ("name,rating\na.jpg,good\n", "line 2: rating is 'good'"),
         ("name,favourite\na.jpg,maybe\n", "line 2: favourite is 'maybe'"),
-        ("name\nz.jpg\n", "names 'z.jpg', not among the photos"),
-        ("name\nb.jpg\n", "line 2: 'b.jpg' is the name of several"),
-        ('name\n"a.jpg\n', "no CSV"),
+        ("name\nz.jpg\n", "names 'z.jpg'; expected paths"),
+        ("name\nb.jpg\n", "line 2: name is 'b.jpg'; expected a path"),
+        ('name\n"a.jpg\n', "not a CSV file"),
         ("name\n\udcff.jpg\n", "not UTF-8"),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ops.cli import main
-from ops.commands.bench import evening
+from ops.commands.bench import whole_run
 from ops.commands.bench.answers import create, load, read_answers, read_journal
 from ops.commands.bench.asking.rubric import DEFAULT_RUBRIC
 from ops.errors import OpsError
@@ -53,7 +53,7 @@ def test_a_larger_sample_goes_on_with_a_run_and_asks_nothing_twice(
     assert asked == {(model, image): 1 for model in MODELS for image in images}
     assert len(images) == 9
     assert "--sample is 4" in line
-    assert "was begun with 5 photos, and a run only grows" in line
+    assert "was started with 5 photos, and a run only grows" in line
 
 
 def test_a_run_that_decides_nothing_says_how_to_ask_about_more_photos(
@@ -114,13 +114,13 @@ def test_a_window_that_was_too_short_is_gone_on_with_in_another_window(
             monkeypatch.setenv("LLAMA_SWAP_URL", server.url)
             return main(list(arguments))
 
-    monkeypatch.setattr(evening, "in_window", in_window)
+    monkeypatch.setattr(whole_run, "in_window", in_window)
     assert main(["bench", str(photos), "--run", str(run_dir), "--window", "90m"]) == 1
     said = capsys.readouterr().err
     words = ["bench", "--run", str(run_dir), "--window", "1h30m", "--retry-failed"]
     assert printed(said) == words
-    assert "is left" in said
-    assert said.rstrip().endswith("the command in the window ended with an error, which is above")
+    assert f"skipped {B}" in said
+    assert said.rstrip().endswith("the command in the window failed; its error is above")
 
 
 def test_a_report_that_is_not_written_leaves_the_run_unfinished(
@@ -131,7 +131,7 @@ def test_a_report_that_is_not_written_leaves_the_run_unfinished(
 
     with ScoringServer() as server:
         with monkeypatch.context() as patched:
-            patched.setattr(evening, "write_outputs", killed)
+            patched.setattr(whole_run, "write_outputs", killed)
             assert bench(server, photos) == 130
         asked = len(server.asked)
         assert bench(server, photos) == 0
@@ -170,11 +170,10 @@ def test_what_a_run_cannot_change_is_refused(
         assert bench(server, photos, "--run", run_dir, "--seed", "3") == 0
         url = ("--url", server.url)
         line = fails(capsys, "--run", run_dir, "--judgement", judgement, *url)
-        assert f"--judgement is '{judgement}', but {run_dir} was begun with none" in line
+        assert f"--judgement is '{judgement}'; expected none" in line
         assert "--judge-again" in line
         line = fails(capsys, "--run", run_dir, "--seed", "4", *url)
-        assert "--seed is 4, but" in line
-        assert "was begun with 3" in line
+        assert "--seed is 4; expected 3" in line
         assert "only grows" in fails(capsys, "--run", run_dir, "--sample", "4", *url)
         assert bench(server, "--run", run_dir, "--seed", "3") == 0
 
@@ -211,7 +210,7 @@ def test_the_commands_that_repeat_a_run_are_those_that_asked_for_something_new(
         assert bench(server, "--run", run_dir, *rubric) == 0
     assert len(read_journal(run_dir, "session")) == 4
     assert len(load(run_dir).provenance["command"].splitlines()) == 2
-    assert "The commands that repeat it, one after" in (run_dir / "report.html").read_text()
+    assert "Commands that repeat the run, one after" in (run_dir / "report.html").read_text()
 
 
 def test_photos_that_the_owner_judged_since_are_judged_without_asking_again(
@@ -228,7 +227,7 @@ def test_photos_that_the_owner_judged_since_are_judged_without_asking_again(
     assert main(["bench", "report", str(run_dir), "--judge-again", "--json"]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["summary"]["favourites"] == 1
-    assert "judgement is another one of 11 of 12 photos" in shown.err
+    assert "judgement changed for 11 of 12 photos" in shown.err
     assert "read again after the models had answered" in (run_dir / "report.html").read_text()
     after = load(run_dir)
     judged = {photo.name: (photo.favourite, photo.rating) for photo in after.photos}
@@ -285,7 +284,7 @@ def test_only_one_of_two_commands_begins_a_run(tmp_path: Path) -> None:
         create(run_dir, header)
     (run_dir / ".run.json.123").write_text("{")
     create(run_dir, header)
-    with pytest.raises(OpsError, match="is not empty and no run"):
+    with pytest.raises(OpsError, match="but no run"):
         create(run_dir, header)
 
 
@@ -307,7 +306,7 @@ def test_time_that_is_up_before_the_first_answer_is_one_line(
         line = fails(capsys, photos, "--run", run_dir, "--within", "1s", "--url", server.url)
     again = f"`python -m ops bench --run {run_dir} --within 1s --url {server.url}`"
     assert line == (
-        f"error: no model answers; time was up before the first answer; go on with {again}"
+        f"error: no model answered: time was up before the first answer. Resume with {again}."
     )
 
 
@@ -347,7 +346,7 @@ def test_a_judgement_that_did_not_change_is_read_again_as_it_was(
     (photos / "001-a.jpg").write_bytes((photos / "002.jpg").read_bytes())
     assert main(["bench", "report", str(run_dir), "--judge-again"]) == 0
     assert load(run_dir).photos == before
-    assert "another one of 0 of 12 photos" in capsys.readouterr().err
+    assert "changed for 0 of 12 photos" in capsys.readouterr().err
 
 
 def test_the_share_of_favourites_is_read_again_with_them(tmp_path: Path) -> None:
@@ -387,7 +386,7 @@ def test_another_rubric_without_time_for_an_answer_is_one_line(
     options = ("--run", run_dir, "--rubric", rubric, "--within", "1s")
     with ScoringServer(load_s=1.5) as server:
         line = fails(capsys, *options, "--url", server.url)
-    assert line.startswith("error: no model answers; time was up before the first answer; go on")
+    assert line.startswith("error: no model answered: time was up before the first answer. Resume")
 
 
 def test_the_engines_build_goes_on_with_its_address(

@@ -85,7 +85,7 @@ def test_a_server_that_repeats_its_first_page_is_not_asked_for_ever() -> None:
         with connect(server) as immich:
             found, said = candidates(immich, "Many")
     assert len(found) == 3
-    assert "left out 6 of the album" in said[-1]
+    assert "skipped 6 of the album" in said[-1]
 
 
 def test_videos_archived_and_deleted_ones_are_left_out_and_counted(server: FakeImmich) -> None:
@@ -99,7 +99,7 @@ def test_videos_archived_and_deleted_ones_are_left_out_and_counted(server: FakeI
     with connect(server) as immich:
         found, said = candidates(immich, "Mixed")
     assert list(found) == ["a.jpg"]
-    assert said[-1].startswith("left out 2 of the album: videos, archived")
+    assert said[-1].startswith("skipped 2 of the album: ")
 
 
 def test_an_album_that_is_not_there_or_there_twice_says_what_there_is(newest: FakeImmich) -> None:
@@ -121,7 +121,7 @@ def test_no_album_at_all_and_an_empty_one_are_errors(newest: FakeImmich) -> None
         with pytest.raises(OpsError, match="albums of this key: none"):
             candidates(immich, "Trip")
         newest.add_album("Trip")
-        with pytest.raises(OpsError, match=r"'Trip' .*holds no photo"):
+        with pytest.raises(OpsError, match=r"'Trip' .*contains no photos"):
             candidates(immich, "Trip")
 
 

@@ -166,18 +166,21 @@ def test_every_word_that_is_sent_is_part_of_the_prompts_hash() -> None:
     ("change", "said"),
     [
         ({"labels": [{"label": "1"}]}, "labels is"),
-        ({"labels": [{"label": "1"}, {"label": "1"}]}, "label '1' is there twice"),
+        ({"labels": [{"label": "1"}, {"label": "1"}]}, "label '1' appears twice"),
         ({"labels": [{"label": "1"}, {"label": 'x" | "y'}]}, "a digit or one plain word"),
         ({"labels": [{"label": "1"}, {"label": 2}]}, "a digit or one plain word"),
         ({"labels": [{"label": "1", "value": 2}, {"label": "2", "value": 1}]}, "the values are"),
-        ({"labels": [{"label": "1", "value": True}, {"label": "2"}]}, "allowed: a number"),
+        (
+            {"labels": [{"label": "1", "value": True}, {"label": "2"}]},
+            "the value of '1' is True; expected a number",
+        ),
         ({"labels": [{"label": "1", "weight": 2}, {"label": "2"}]}, "label 1 is"),
         ({"system": ""}, "system is ''"),
         ({"question": None}, "question is missing"),
-        ({"system": "x" * 9000}, "allowed: a text of 1 to 8000 characters"),
-        ({"criteria": {"Sharp!": "x"}}, "criterion 'Sharp!'"),
+        ({"system": "x" * 9000}, "expected a text of 1 to 8000 characters"),
+        ({"criteria": {"Sharp!": "x"}}, "criterion is 'Sharp!'"),
         ({"criteria": ["sharp"]}, "criteria is ['sharp']"),
-        ({"labls": []}, "has 'labls'; allowed: system"),
+        ({"labls": []}, "has the field 'labls'; expected system"),
     ],
 )
 def test_a_rubric_that_cannot_be_asked_is_refused_in_one_line(
@@ -195,10 +198,10 @@ def test_a_rubric_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(OpsError, match=r"r\.toml cannot be read \(No such file or directory\)"):
         read_rubric(path)
     path.write_text("system = ")
-    with pytest.raises(OpsError, match=r"r\.toml is no TOML"):
+    with pytest.raises(OpsError, match=r"r\.toml is not TOML"):
         read_rubric(path)
     path.write_bytes(b"\xff")
-    with pytest.raises(OpsError, match=r"r\.toml is no TOML"):
+    with pytest.raises(OpsError, match=r"r\.toml is not TOML"):
         read_rubric(path)
 
 

@@ -51,8 +51,8 @@ def test_what_the_owner_rated_since_an_interruption_stays(world: World) -> None:
     assert [entry.name for entry in planned.written] == ["0.jpg"]
     assert planned.changes == ()
     assert {each.pick.name: each.reason for each in planned.untouched} == {
-        "2.jpg": "is 1 stars by now; --overwrite would make it 3",
-        "4.jpg": "is 2 stars by now; --overwrite would make it 1",
+        "2.jpg": "is now 1 star; --overwrite would make it 3",
+        "4.jpg": "is now 2 stars; --overwrite would make it 1",
     }
     world.publish("rating")
     assert [asset.rating for asset in world.assets] == [5, 4, 1, -1, 2]
@@ -80,11 +80,11 @@ def test_an_overwriting_publication_is_finished_only_with_overwrite(newest: Worl
     assert [entry.name for entry in planned.changes] == ["2.jpg"]
     assert {each.pick.name: each.reason for each in planned.untouched} == {
         "3.jpg": "keeps your -1; --overwrite would make it 3",
-        "4.jpg": "is 4 stars by now; --overwrite would make it 1",
+        "4.jpg": "is now 4 stars; --overwrite would make it 1",
     }
     newest.assets[3].rating = None
     reasons = {each.pick.name: each.reason for each in newest.plan("rating").untouched}
-    assert reasons["3.jpg"] == "is unrated by now; --overwrite would make it 3"
+    assert reasons["3.jpg"] == "is now unrated; --overwrite would make it 3"
     newest.publish("rating", overwrite=True)
     assert [asset.rating for asset in newest.assets] == [5, 4, 3, 3, 1]
     newest.undo()
@@ -97,7 +97,7 @@ def test_of_an_interrupted_publication_nothing_may_be_left(newest: World) -> Non
         asset.rating = 2
     assert newest.publish("rating") == {}
     assert [asset.rating for asset in newest.assets] == [2] * 5
-    with pytest.raises(OpsError, match="all of it is taken back"):
+    with pytest.raises(OpsError, match="no publication left to undo"):
         newest.undo()
 
 
@@ -105,7 +105,7 @@ def test_a_photo_that_comes_back_from_the_bin_is_taken_back_too(newest: World) -
     before = newest.state()
     half_done(newest)
     newest.assets[0].trashed = True
-    assert [each.reason for each in newest.plan("rating").untouched] == ["deleted meanwhile"]
+    assert [each.reason for each in newest.plan("rating").untouched] == ["was deleted"]
     assert newest.publish("rating") == {"2.jpg": "", "4.jpg": ""}
     newest.assets[0].trashed = False
     newest.undo()
@@ -120,8 +120,8 @@ def test_an_interrupted_publication_is_finished_where_it_was_begun(newest: World
         with pytest.raises(OpsError) as error:
             newest.publish("rating")
         assert str(error.value) == (
-            f"publication 1 was begun at {first.url}, not at {elsewhere.url}; name that address, "
-            "or undo it"
+            f"--immich is {elsewhere.url}; expected {first.url}, where publication 1 was started. "
+            "Pass that address, or undo the publication."
         )
         newest.undo()
     assert [asset.rating for asset in newest.assets] == list(RATINGS)
@@ -137,7 +137,7 @@ def test_what_was_deleted_since_an_interruption_is_not_filled_again(
     newest.server.faults = []
     newest.server.tags = {}
     newest.server.albums = {}
-    with pytest.raises(OpsError, match=f"the {target} '.*' of publication 1 is gone; undo it"):
+    with pytest.raises(OpsError, match=f"the {target} '.*' of publication 1 no longer exists"):
         newest.publish(target)
     newest.undo()
     assert newest.publish(target) != {}

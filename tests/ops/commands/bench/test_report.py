@@ -414,10 +414,11 @@ def test_a_thousand_photos_stay_below_ten_megabytes(tmp_path: Path) -> None:
 
 
 def test_long_text_takes_no_long_time(run: Run, images: Path) -> None:
+    """CPU time: other tests may run beside this one."""
     long = replace(run, provenance={"prompt": "x_-" * 200_000, "command": "--" + "key-" * 100_000})
-    started = time.monotonic()
+    started = time.process_time()
     render(long, summary_of(long), images, thumbnails=False)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 SECRETS = {
@@ -599,12 +600,9 @@ def test_the_terminal_shows_a_verdict_to_its_end(run: Run) -> None:
     assert sentence in " ".join(screen.file.getvalue().split())
 
 
-def test_the_heat_map_is_explained_by_what_is_seen_in_both_colour_schemes(html: str) -> None:
-    """In the dark a strong colour is a light one, and of opposite orders it is another."""
-    text = _Parsed(html).sections["agree"]
-    assert "darker" not in text
-    assert "The stronger a cell's colour, the further from 0" in text
-    assert "where two orders run against each other it is another colour" in text
+def test_the_heat_map_does_not_call_strong_colours_dark(html: str) -> None:
+    """In the dark scheme a strong colour is a light one."""
+    assert "darker" not in _Parsed(html).sections["agree"]
 
 
 @pytest.mark.parametrize("judged", [True, False])

@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from ops.commands.bench.album.sample_pictures import write_sample_pictures
-from ops.commands.bench.asking.progress import Shown
+from ops.commands.bench.asking.progress import Display
 from tests.fakes.scoring_server import Clock
 
 
@@ -59,11 +59,11 @@ def test_the_same_pictures_every_time(tmp_path: Path) -> None:
 
 def test_on_a_pipe_a_line_now_and_then_says_the_pace_and_what_is_left() -> None:
     clock, text = Clock(), io.StringIO()
-    with Shown(Console(file=text, width=120), clock=clock) as shown:
-        shown.begin("qwen3vl-4b", "photos", done=0, total=100)
+    with Display(Console(file=text, width=120), clock=clock) as display:
+        display.begin("qwen3vl-4b", "photos", done=0, total=100)
         for _ in range(40):
             clock.sleep(2)
-            shown.answered()
+            display.answered()
     lines = text.getvalue().splitlines()
     assert len(lines) == 5
     assert lines[-1] == "- qwen3vl-4b: 40 of 100, 30.0 photos a minute, 2 min 00 s left"
@@ -73,12 +73,12 @@ def test_a_terminal_has_a_bar_of_one_line() -> None:
     text = io.StringIO()
     console = Console(file=text, width=100, force_terminal=True)
     clock = Clock()
-    with Shown(console, clock=clock) as shown:
-        shown.begin("qwen3vl-4b", "photos", done=10, total=100)
+    with Display(console, clock=clock) as display:
+        display.begin("qwen3vl-4b", "photos", done=10, total=100)
         for _ in range(4):
             clock.sleep(2)
-            shown.answered()
-        shown.say("name [red]\x1b[31m")
+            display.answered()
+        display.say("name [red]\x1b[31m")
     shown_text = re.sub(r"\x1b\[(0|32)m", "", text.getvalue())
     assert "14/100 30.0 photos a minute, 2 min 52 s left" in shown_text
     assert "name [red]?[31m" in shown_text

@@ -146,7 +146,9 @@ def test_without_the_owners_judgement_nothing_is_said_of_quality() -> None:
     assert summary.models[0].worst_case == {}
     assert summary.differences == ()
     assert summary.favourites is None
-    assert verdict.sentence.startswith("Which model picks your photos best is not known, for no ")
+    assert verdict.sentence.startswith(
+        "Which model picks your photos best is not known, because no "
+    )
     assert "Model A is the fastest with 1.0 s per photo" in verdict.sentence
     between = [
         stats.spearmanr(planted.scores[a], planted.scores[b])[0] for a, b in ("ab", "ac", "bc")
@@ -160,7 +162,7 @@ def test_without_the_owners_judgement_nothing_is_said_of_quality() -> None:
     [
         ({"favourite": [True] * 40}, "every photo that they answered is a favourite"),
         ({"rating": [4] * 40}, "all photos have the same rating"),
-        ({"rating": [3, 4] * 5 + [None] * 30}, "only 10 of 30 ratings are there"),
+        ({"rating": [3, 4] * 5 + [None] * 30}, "only 10 of 30 needed ratings exist"),
         ({"favourite": [False] * 40}, "no photo that they answered is marked as a favourite"),
     ],
 )
@@ -190,7 +192,7 @@ def test_one_model_has_nothing_to_be_compared_with() -> None:
     assert judged.sentence.startswith("Only Model A was asked, so there is nothing to choose")
     assert "50 is chance" in judged.sentence
     unjudged = said(planted_run(planted.scores)).verdict
-    assert "how good it is is not known" in unjudged.sentence
+    assert "its quality is not known" in unjudged.sentence
 
 
 def test_where_all_failed_the_commonest_failure_is_named() -> None:
@@ -354,7 +356,7 @@ def test_failures_that_would_change_the_leader_are_a_caveat() -> None:
     planted.scores["a"][np.flatnonzero(planted.favourite)[:12]] = np.nan
     verdict = said(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert any(
-        each.startswith("With each failure counted as the lowest score Model B would be ahead")
+        each.startswith("With each failure counted as the lowest score, Model B would be ahead")
         for each in verdict.caveats
     )
 
@@ -375,9 +377,9 @@ def test_what_weakens_a_run_stands_under_the_verdict() -> None:
     assert "Model A wanted to say something other than a label in 80 of 80 answers" in caveats
     assert "Model A was loaded 2 times" in caveats
     assert "Model B gave the score 3 to every photo" in caveats
-    assert "80 photos are of 40 bursts" in caveats
-    assert "another client took the GPU meanwhile, or its engine ended" in caveats
-    assert "Favourites are 10 % of the album and 30 % of the photos that are compared" in caveats
+    assert "80 photos belong to 40 bursts" in caveats
+    assert "another client took the GPU, or its engine stopped" in caveats
+    assert "Favourites are 10 % of the album and 30 % of the compared photos" in caveats
     assert "weighted back to the album's share" in caveats
 
 

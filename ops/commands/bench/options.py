@@ -1,4 +1,4 @@
-"""What is typed for an evening, and what a run that is there keeps of an earlier one."""
+"""The options of a command, merged with those that an existing run has recorded."""
 
 from __future__ import annotations
 
@@ -15,64 +15,64 @@ from ops.errors import OpsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evening:
-    """What is typed."""
+class RunOptions:
+    """The options of one command."""
 
     settings: Settings
     given: frozenset[str]
-    """Names of settings that are typed; of others a run that is gone on with keeps its own."""
+    """Names of the settings that were typed; a resumed run keeps its own for the others."""
     run_dir: Path | None
     anew: bool
     retry_failed: bool
-    """Whether what failed, and not by the photo's fault, is asked once more."""
+    """Whether to retry failures that were not caused by the photo."""
     rubric: Path | None
     url: str | None
     engine_build: str | None
-    """Of the llama.cpp that serves; None: it is not known."""
+    """The llama.cpp build that serves; None: not known."""
     window_s: int | None
     in_window_s: int | None
-    """Of the window in which this command was begun by itself; None: in none."""
+    """Length of the window in which this command runs inside itself; None: no window."""
     within_s: int | None
     timeout_s: float
     outputs: Wanted
 
 
-def as_begun(evening: Evening) -> Evening:
-    """Take from a run what is not typed again; where there is none, nothing.
+def completed_from_run(options: RunOptions) -> RunOptions:
+    """Complete the options from the run that is resumed; without one, return them unchanged.
 
     Raises:
-        OpsError: when there is no run and no photos are named, or something is typed that a run
-            cannot change any more.
+        OpsError: when there is neither a run nor photos, or an option differs that a run cannot
+            change.
     """
-    run_dir = evening.run_dir
+    run_dir = options.run_dir
     header = None if run_dir is None else header_of(run_dir)
     if run_dir is None or header is None:
-        if evening.settings.source.text is None:
+        if options.settings.source.text is None:
             raise OpsError(
-                f"--run {run_dir} is no run yet; pass a folder of photos, or --immich and "
-                "--album, to begin one there"
+                f"--run is {run_dir}, which is not a run yet. Pass a folder of photos, or "
+                "--immich and --album, to start one there."
             )
-        return evening
-    typed, begun = evening.settings, header["settings"]
+        return options
+    typed, begun = options.settings, header["settings"]
     sessions = read_journal(run_dir, "session")
     kept = sessions[-1]["settings"] if sessions else begun
     _check_source(run_dir, header, typed.source)
     if typed.sample is not None and (begun["sample"] is None or typed.sample < begun["sample"]):
         has = "all photos" if begun["sample"] is None else f"{begun['sample']} photos"
         raise OpsError(
-            f"--sample is {typed.sample}, but {run_dir} was begun with {has}, and a run only "
-            "grows; leave --sample out, or begin another run"
+            f"--sample is {typed.sample}, but {run_dir} was started with {has}, and a run only "
+            "grows. Omit --sample, or start another run."
         )
-    settings = _with_kept(evening, kept)
+    settings = _with_kept(options, kept)
     if settings.method == "pairwise" and (typed.sample or 0) > (kept["sample"] or 0):
         raise OpsError(
-            f"--sample is {typed.sample}, but --method pairwise asks about a shortlist; take "
-            "--shortlist for a longer one, or --method score for more photos"
+            f"--sample is {typed.sample}, but --method pairwise asks about a shortlist. Use "
+            "--shortlist for a longer one, or --method score for more photos."
         )
-    if "seed" in evening.given and typed.seed != begun["seed"]:
+    if "seed" in options.given and typed.seed != begun["seed"]:
         raise OpsError(
-            f"--seed is {typed.seed}, but {run_dir} was begun with {begun['seed']}; leave it out, "
-            "or begin another run"
+            f"--seed is {typed.seed}; expected {begun['seed']}, with which {run_dir} was started. "
+            "Omit --seed, or start another run."
         )
     asked = dict.fromkeys(model["id"] for session in sessions for model in session["models"])
     settings = replace(
@@ -84,29 +84,29 @@ def as_begun(evening: Evening) -> Evening:
         random_weights=begun["random_weights"],
         lock=typed.lock or kept["lock"],
     )
-    return replace(evening, settings=settings)
+    return replace(options, settings=settings)
 
 
-def _with_kept(evening: Evening, kept: Mapping[str, Any]) -> Settings:
+def _with_kept(options: RunOptions, kept: Mapping[str, Any]) -> Settings:
     as_before = ("method", "anchors", "shortlist", "pairs_per_photo")
-    changes = {name: kept[name] for name in as_before if name not in evening.given}
-    return replace(evening.settings, **changes)
+    changes = {name: kept[name] for name in as_before if name not in options.given}
+    return replace(options.settings, **changes)
 
 
 def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) -> None:
-    """Refuse other photos, or another judgement of them, than a run was begun with.
+    """Refuse other photos, or another judgement, than the run was started with.
 
     Raises:
-        OpsError: when it is not the same.
+        OpsError: when they differ.
     """
     typed, begun = source.as_document(), header["settings"]["source"]
     if source.text and any(typed[name] != begun[name] for name in ("folder", "immich", "album")):
         raise OpsError(
-            f"--run {run_dir} is a run over {header['source']!r}, not over {source.text!r}; leave "
-            "the photos out, or pass another --run"
+            f"the photos are {source.text!r}; expected {header['source']!r}, with which {run_dir} "
+            "was started. Omit them, or pass another --run."
         )
     if source.judgement is not None and typed["judgement"] != begun["judgement"]:
         raise OpsError(
-            f"--judgement is {str(source.judgement)!r}, but {run_dir} was begun with "
-            f"{begun['judgement'] or 'none'}; `bench report --judge-again` reads that one again"
+            f"--judgement is {str(source.judgement)!r}; expected {begun['judgement'] or 'none'}, "
+            f"with which {run_dir} was started. `bench report --judge-again` reads it again."
         )
