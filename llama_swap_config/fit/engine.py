@@ -14,9 +14,10 @@ from llama_swap_config.model import Model
 FIRST_BUILD = {"qwen3": 10524, "qwen3vl": 10524}
 """Architecture -> the first build of llama.cpp that is known to support it.
 
-An older build answers with fluent nonsense and no error (llama.cpp #27164). Both architectures are
-older than 10524, but the rendered flags and the compute buffer of fit/vram.py are verified only
-from that build on. A hybrid with recurrent layers, sliding windows or experts has another KV cache
+An older build answers with fluent nonsense and no error (llama.cpp #27164), or serves these models
+wrongly (#16962, #18444). Both architectures are older than 10524, but the rendered flags and the
+compute buffer of fit/vram.py are verified only from that build on. No build is known to be free of
+#20899, which refuses the projector of qwen3moe: that architecture has no entry (ADR 26). A hybrid with recurrent layers, sliding windows or experts has another KV cache
 and needs its formula in fit/vram.py first.
 """
 _BLOCK = 32

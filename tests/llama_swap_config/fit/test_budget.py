@@ -92,6 +92,26 @@ REFUSED: dict[str, tuple[LockedModel, dict[str, Any], str]] = {
         "llama.cpp supports; this one needs 10524. Pin a newer llama_swap_image and its "
         "engine_build.",
     ),
+    "without flash attention for the vision tower, #16962": (
+        QWEN3VL_8B,
+        {"engine_build": 6934},
+        "expected one that build 6934 of llama.cpp supports",
+    ),
+    "endless question marks of MiniCPM, #18444": (
+        MINICPM,
+        {"engine_build": 7552},
+        "expected one that build 7552 of llama.cpp supports",
+    ),
+    "one build too old": (
+        MINICPM,
+        {"engine_build": 10523},
+        "expected one that build 10523 of llama.cpp supports; this one needs 10524",
+    ),
+    "a projector that every build refuses, #20899": (
+        with_header(QWEN3VL_8B, architecture="qwen3moe"),
+        {},
+        "architecture is 'qwen3moe'; expected one of qwen3, qwen3vl",
+    ),
     "unknown architecture": (
         with_header(QWEN3VL_8B, architecture="qwen35"),
         {},
