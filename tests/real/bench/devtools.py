@@ -1,4 +1,4 @@
-"""A real Chromium, spoken to by its DevTools protocol."""
+"""A real Chromium, controlled over its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import websocket
 
 
 class Page:
-    """One tab, and everything that it reported."""
+    """One tab, and all its events."""
 
     def __init__(self, url: str) -> None:
         self._socket = websocket.create_connection(url, timeout=60)
@@ -28,7 +28,7 @@ class Page:
         self._socket.close()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Ask for something, and keep the events that come meanwhile."""
+        """Call a method, and keep the events that arrive meanwhile."""
         self._last += 1
         self._socket.send(json.dumps({"id": self._last, "method": method, "params": params}))
         while True:
@@ -50,13 +50,13 @@ class Page:
             time.sleep(0.05)
 
     def saw(self, method: str) -> list[dict[str, Any]]:
-        """Give the events of one kind."""
-        return [each["params"] for each in self.events if each["method"] == method]
+        """Return the parameters of all events of one method."""
+        return [event["params"] for event in self.events if event["method"] == method]
 
     def show(
         self, *, scheme: Literal["light", "dark"], width: int, height: int = 900, scale: float = 1
     ) -> None:
-        """Choose the colour scheme and the size of the window."""
+        """Set the colour scheme and the window size."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
         self.call(
@@ -68,7 +68,7 @@ class Page:
         )
 
     def evaluate(self, expression: str, context: int | None = None) -> Any:
-        """Compute an expression in the page, as a person at its console could."""
+        """Evaluate an expression in the page, as in its console."""
         where = {} if context is None else {"contextId": context}
         answer = self.call(
             "Runtime.evaluate",
@@ -81,7 +81,7 @@ class Page:
         return answer["result"].get("value")
 
     def isolated_world(self) -> int:
-        """Make a place for scripts that the page's policy does not reach."""
+        """Create a context for scripts that the page's policy does not limit."""
         frame = self.call("Page.getFrameTree")["frameTree"]["frame"]["id"]
         world = self.call("Page.createIsolatedWorld", frameId=frame, worldName="test")
         return int(world["executionContextId"])
@@ -89,7 +89,7 @@ class Page:
     def screenshot(
         self, path: Path, *, clip: tuple[float, float, float, float] | None = None
     ) -> Path:
-        """Write what the whole page, or a part of it, looks like."""
+        """Write a picture of the whole page, or of a part of it."""
         where: dict[str, Any] = {}
         if clip is not None:
             where["clip"] = dict(zip(("x", "y", "width", "height"), clip, strict=True), scale=1)
@@ -98,7 +98,7 @@ class Page:
         return path
 
     def pdf(self, path: Path) -> Path:
-        """Print it on A4."""
+        """Print the page on A4."""
         printed = self.call(
             "Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True
         )
@@ -108,7 +108,7 @@ class Page:
 
 @contextmanager
 def chromium(program: str, profile: Path) -> Iterator[Page]:
-    """Start a browser with a profile of its own, and end it."""
+    """Start a browser with its own profile, and end it."""
     command = [
         program,
         "--headless=new",
@@ -151,8 +151,8 @@ def _tab(port_file: Path, process: subprocess.Popen[bytes]) -> str:
                 targets = json.loads(browser.recv())["result"]["targetInfos"]
             finally:
                 browser.close()
-            for each in targets:
-                if each["type"] == "page":
-                    return f"ws://127.0.0.1:{lines[0]}/devtools/page/{each['targetId']}"
+            for target in targets:
+                if target["type"] == "page":
+                    return f"ws://127.0.0.1:{lines[0]}/devtools/page/{target['targetId']}"
         time.sleep(0.05)
     raise AssertionError("chromium opened no port for DevTools within 60 s")

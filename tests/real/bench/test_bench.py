@@ -1,7 +1,7 @@
 """`ops bench` against real llama-servers behind the front end: three tiny models, sample pictures.
 
-What the weights say means nothing; that the same photo is answered alike, that nothing is asked
-twice and that nothing is lost do not depend on it.
+The weights are random, so the scores mean nothing. That a photo is always answered alike, that no
+question is asked twice and that no answer is lost do not depend on them.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ class Endpoint:
         )
 
     def bench(self, run_dir: Path, *options: str) -> str:
-        """Run the command to its end; return what it says."""
+        """Run the command to its end; return its output."""
         program = self.command(run_dir, *options)
-        code, said = program.finish(), program.log.read_text()
-        assert code == 0, said
-        return said
+        code, log = program.finish(), program.log.read_text()
+        assert code == 0, log
+        return log
 
     def unload(self) -> None:
-        """Leave the card to nobody, whatever a test before asked."""
+        """Unload all models, whatever earlier tests loaded."""
         with smoke.Endpoint(self.served.url) as asked:
             nobody = replace(residents.find(asked, timeout_s=10), loaded=())
             residents.restore(asked, nobody, self.served.models, timeout_s=10)
 
     def loads(self) -> int:
-        """How many projectors were loaded so far: each one is warned about in the log."""
+        """The number of projectors that were loaded so far: each load logs one warning."""
         log = self.served.log.read_text(errors="replace")
         return log.count("load_hparams: Qwen-VL models require")
 
@@ -73,7 +73,7 @@ def endpoint(llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("photo-bench")
     store = local_store.fill_with_tiny_models(folder / "state", say=print)
     write_sample_pictures(folder / "pictures", most=_PICTURES)
-    # A state that comes back from host memory is computed in other batches than a new one.
+    # A state restored from host memory is computed in other batches than a new one.
     settings = ServerSettings(cache_ram_mib=0)
     served = serve.start(
         store, folder / "state", front_end=None, port=None, say=print, settings=settings
@@ -84,7 +84,7 @@ def endpoint(llama_server: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def whole(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never ended."""
+    """A run that was not interrupted."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
     endpoint.unload()
     before = endpoint.loads()
@@ -100,23 +100,23 @@ def test_three_models_are_loaded_once_each_and_answer_every_photo(
     endpoint: Endpoint, whole: Path
 ) -> None:
     run = load(whole)
-    assert Counter(each.model for each in run.answers) == dict.fromkeys(
+    assert Counter(answer.model for answer in run.answers) == dict.fromkeys(
         endpoint.served.models, _PICTURES
     )
-    assert [each.failure for each in run.answers if each.failure] == []
-    assert not any(each.cold for each in run.answers)
-    for each in run.answers:
-        assert set(each.labels) == set("12345")
-        assert each.server_s is not None
-        assert 0 < each.server_s < each.wall_s
+    assert [answer.failure for answer in run.answers if answer.failure] == []
+    assert not any(answer.cold for answer in run.answers)
+    for answer in run.answers:
+        assert set(answer.labels) == set("12345")
+        assert answer.server_s is not None
+        assert 0 < answer.server_s < answer.wall_s
     for model in run.models:
-        said = {each.score for each in run.answers if each.model == model.id}
-        assert len(said) == _PICTURES
+        values = {answer.score for answer in run.answers if answer.model == model.id}
+        assert len(values) == _PICTURES
         assert run.provenance["engines"][model.id]["label_tokens"].keys() == set("12345")
     assert run.random_weights
 
 
-def test_a_run_that_is_killed_again_and_again_has_the_same_table(
+def test_a_run_that_is_killed_again_and_again_has_the_same_scores(
     endpoint: Endpoint, whole: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
@@ -148,9 +148,9 @@ def test_a_run_that_is_killed_again_and_again_has_the_same_table(
 def table(run_dir: Path) -> dict[tuple[str, str, str], float]:
     """Every photo's score, as finely as one engine gives it again."""
     run = load(run_dir)
-    asked = [each for each in run.answers if each.key.method == "score"]
-    found = scores(replace(run, answers=tuple(asked)))
-    return {key: round(score or 0.0, 9) for key, score in found.items()}
+    asked = [answer for answer in run.answers if answer.key.method == "score"]
+    by_key = scores(replace(run, answers=tuple(asked)))
+    return {key: round(score or 0.0, 9) for key, score in by_key.items()}
 
 
 def test_a_finished_run_asks_nothing_and_loads_nothing(endpoint: Endpoint, whole: Path) -> None:
@@ -172,30 +172,28 @@ def test_each_other_method_is_answered_by_real_models(
     ):
         endpoint.bench(run_dir, *options)
     run = load(run_dir)
-    assert [each.failure for each in run.answers if each.failure] == []
-    counted = Counter(each.key.method for each in run.answers)
+    assert [answer.failure for answer in run.answers if answer.failure] == []
+    counted = Counter(answer.key.method for answer in run.answers)
     assert counted == {"score": 90, "rubric": 90, "anchored": 180, "pairwise": 3 * 2 * 5}
-    rubrics = [each for each in run.answers if each.key.method == "rubric"]
-    assert all(len(each.criteria) == 5 and each.answer_tokens == 5 for each in rubrics)
+    rubrics = [answer for answer in run.answers if answer.key.method == "rubric"]
+    assert all(len(answer.criteria) == 5 and answer.answer_tokens == 5 for answer in rubrics)
 
 
-def test_short_time_is_kept(endpoint: Endpoint, whole: Path, tmp_path: Path) -> None:
-    # A busy machine needs longer for the photos that a forecast rests on.
+def test_a_run_ends_within_its_time(endpoint: Endpoint, whole: Path, tmp_path: Path) -> None:
+    # A busy machine needs longer for the photos of the forecast.
     within_s = max(4, round(0.7 * float((whole.parent / "wall_s").read_text())))
     begun = time.monotonic()
-    said = endpoint.bench(tmp_path / "run", "--within", f"{within_s}s")
-    assert "forecast: " in said
+    log = endpoint.bench(tmp_path / "run", "--within", f"{within_s}s")
+    assert "forecast: " in log
     assert time.monotonic() - begun < within_s + 26
-    counted = Counter(each.model for each in load(tmp_path / "run").answers)
+    counted = Counter(answer.model for answer in load(tmp_path / "run").answers)
     assert counted.total() <= 3 * _PICTURES
 
 
-def test_another_client_that_takes_the_model_away_is_seen(
-    endpoint: Endpoint, tmp_path: Path
-) -> None:
+def test_an_unload_by_another_client_is_detected(endpoint: Endpoint, tmp_path: Path) -> None:
     first, second, _ = endpoint.served.models
     run_dir = tmp_path / "run"
-    # Five questions a photo: the run is not over before the other client is served.
+    # Five questions per photo: the other client is served before the run ends.
     program = endpoint.command(run_dir, "--model", first, "--method", "anchored", "--anchors", "5")
     process = program.start()
     path = run_dir / "answers.jsonl"
@@ -210,9 +208,9 @@ def test_another_client_that_takes_the_model_away_is_seen(
     run = load(run_dir)
     (model,) = run.models
     assert len(run.answers) == 5 * _PICTURES
-    assert sum(each.cold for each in run.answers) == 1
-    assert [each["by"] for each in read_journal(run_dir, "load")] == ["run", "others"]
-    assert model.loads == sum(each["cold"] for each in read_journal(run_dir, "load"))
+    assert sum(answer.cold for answer in run.answers) == 1
+    assert [entry["by"] for entry in read_journal(run_dir, "load")] == ["run", "others"]
+    assert model.loads == sum(entry["cold"] for entry in read_journal(run_dir, "load"))
     assert f"another client unloaded {first}" in program.log.read_text()
 
 

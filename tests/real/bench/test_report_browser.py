@@ -1,4 +1,4 @@
-"""The report in a real browser: it loads nothing, and everyone can read it."""
+"""The report in a real browser: it loads nothing, and it is accessible."""
 
 from __future__ import annotations
 
@@ -50,11 +50,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve models, names that are none, and nobody's judgement."""
+    """Twelve models with hostile names, and no judgement of the owner."""
     folder = tmp_path_factory.mktemp("crowded")
     some, quality = photos(40, judged=False)
     names = ("<b>\n</b>", "x" * 10_000, "\u202egpj.exe", "")
-    named = tuple(replace(each, name=names[place % len(names)]) for place, each in enumerate(some))
+    named = tuple(
+        replace(model, name=names[place % len(names)]) for place, model in enumerate(some)
+    )
     run = planted_run(models(12), named, quality)
     (folder / "report.html").write_text(
         render(run, summary_of(run), folder, thumbnails=False), encoding="utf-8"
@@ -62,17 +64,17 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-def test_no_request_leaves_the_file_and_nothing_is_complained_of(page: Page, report: Path) -> None:
+def test_the_page_sends_no_request_and_logs_no_error(page: Page, report: Path) -> None:
     page.show(scheme="light", width=WIDE)
     page.open(report)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    asked = [each["request"]["url"] for each in page.saw("Network.requestWillBeSent")]
+    asked = [event["request"]["url"] for event in page.saw("Network.requestWillBeSent")]
     assert asked[0] == report.as_uri()
-    assert all(each.startswith("data:image/webp") for each in asked[1:])
-    assert [each for each in page.events if each["method"] in NOISY] == []
+    assert all(url.startswith("data:image/webp") for url in asked[1:])
+    assert [event for event in page.events if event["method"] in NOISY] == []
 
 
-def test_its_policy_stops_what_a_file_could_still_try(page: Page, report: Path) -> None:
+def test_the_content_security_policy_blocks_fetch(page: Page, report: Path) -> None:
     page.open(report)
     reached = page.evaluate(
         "fetch('data:text/plain,x').then(() => 'reached', () => 'stopped')",
@@ -106,12 +108,12 @@ def test_axe_finds_nothing(
             "document.querySelectorAll('details').forEach(each => each.open = true)", world
         )
         page.evaluate(AXE.read_text(encoding="utf-8"), world)
-        found: list[dict[str, Any]] = page.evaluate(
+        violations: list[dict[str, Any]] = page.evaluate(
             "axe.run(document).then(found => found.violations.map(each => "
             "({id: each.id, nodes: each.nodes.map(node => node.html)})))",
             world,
         )
-        assert found == []
+        assert violations == []
         assert page.evaluate("axe.run(document).then(found => found.passes.length)", world) > 15
 
 
@@ -141,7 +143,7 @@ def test_text_of_a_chart_is_large_enough_on_a_phone(page: Page, report: Path) ->
     assert min(heights) >= 11
 
 
-def test_all_that_can_be_worked_can_be_reached_by_keyboard(page: Page, report: Path) -> None:
+def test_every_control_can_be_reached_by_keyboard(page: Page, report: Path) -> None:
     page.show(scheme="light", width=WIDE)
     page.open(report)
     expected = page.evaluate(
@@ -159,7 +161,7 @@ def test_all_that_can_be_worked_can_be_reached_by_keyboard(page: Page, report: P
     assert reached == expected
 
 
-def test_light_and_dark_are_two_looks_of_one_page(
+def test_light_and_dark_schemes_have_different_colours(
     page: Page, report: Path, tmp_path: Path
 ) -> None:
     lights = []
@@ -175,7 +177,9 @@ def test_light_and_dark_are_two_looks_of_one_page(
     assert dark < 60
 
 
-def test_print_is_light_whole_and_not_too_long(page: Page, report: Path, tmp_path: Path) -> None:
+def test_print_is_light_complete_and_not_too_long(
+    page: Page, report: Path, tmp_path: Path
+) -> None:
     page.show(scheme="dark", width=WIDE)
     page.open(report)
     page.call("Emulation.setEmulatedMedia", media="print")

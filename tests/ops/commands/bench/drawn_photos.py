@@ -1,4 +1,4 @@
-"""Photos that nobody took: hills under a sky, each by its own seed."""
+"""Drawn photos: hills under a sky, by seed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def drawn_photo(seed: int, *, width: int = 512, spoiled: int = 0) -> Image.Image
     """Draw a landscape.
 
     Args:
-        seed: Another one, another landscape.
+        seed: Decides the landscape.
         width: In pixels; every fourth one stands upright.
         spoiled: 0 is sharp and well exposed, 4 is neither.
     """
     random = np.random.default_rng(seed)
     height = width * 3 // 4 if seed % 4 else width * 4 // 3
-    top, bottom = (np.array(each, float) for each in _SKIES[seed % len(_SKIES)])
+    top, bottom = (np.array(colour, float) for colour in _SKIES[seed % len(_SKIES)])
     y = np.linspace(0, 1, height)[:, None, None]
     picture = np.broadcast_to(top * (1 - y) + bottom * y, (height, width, 3)).copy()
     rows, columns = np.mgrid[0:height, 0:width]
@@ -58,7 +58,7 @@ def drawn_photo(seed: int, *, width: int = 512, spoiled: int = 0) -> Image.Image
 
 
 def write_drawn_photo(images: Path, seed: int, *, width: int = 512, spoiled: int = 0) -> str:
-    """Write one as a run keeps it, and give its sha256."""
+    """Write a photo as a run keeps it, and return its sha256."""
     content = io.BytesIO()
     drawn_photo(seed, width=width, spoiled=spoiled).save(content, "JPEG", quality=85)
     sha256 = hashlib.sha256(content.getvalue()).hexdigest()

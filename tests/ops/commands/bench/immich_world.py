@@ -48,7 +48,7 @@ class World:
     def publish(self, target: Target, **options: Any) -> dict[str, str]:
         with self.connect() as immich:
             planned = plan(immich, self.run_dir, self.picks, target=target, model=MODEL, **options)
-            return {e.name: why for e, why in publish(immich, self.run_dir, planned)}
+            return {entry.name: why for entry, why in publish(immich, self.run_dir, planned)}
 
     def undo(self, number: int | None = None) -> dict[str, str]:
         record = choose(self.run_dir, number)

@@ -17,18 +17,18 @@ ORIENTATION, DATE_TIME_ORIGINAL, EXIF_IFD = 0x0112, 0x9003, 0x8769
 @cache
 def installed_photos() -> dict[str, Image.Image]:
     """Real photos that are in the wheels of scikit-image and scikit-learn."""
-    found = {}
+    photos = {}
     data = _package("skimage") / "data"
     images = _package("sklearn") / "datasets" / "images"
     for path in sorted([*data.glob("*.png"), *data.glob("*.jpg"), *images.glob("*.jpg")]):
         with Image.open(path) as image:
             if min(image.size) >= 200 and image.mode in ("RGB", "L", "RGBA"):
-                found[path.stem] = image.convert("RGB")
-    return found
+                photos[path.stem] = image.convert("RGB")
+    return photos
 
 
 def _package(name: str) -> Path:
-    """Where an installed package is; it is not imported, which would take seconds."""
+    """The path of an installed package; an import would take seconds."""
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None
@@ -52,7 +52,7 @@ def decoded(content: bytes) -> Image.Image:
 
 
 def photo(seed: int, size: tuple[int, int] = (96, 64)) -> Image.Image:
-    """A smooth picture that is like no other seed's."""
+    """A smooth picture; each seed gives another."""
     rough = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
 
@@ -61,8 +61,8 @@ def jpeg_photo(seed: int, **options: Any) -> bytes:
     return jpeg(photo(seed), **options)
 
 
-def distance(one: Image.Image, other: Image.Image) -> float:
+def distance(first: Image.Image, second: Image.Image) -> float:
     """The mean difference of two pictures' values, 0 to 255."""
-    assert one.size == other.size
-    values = [np.asarray(each.convert("RGB"), dtype=np.int16) for each in (one, other)]
+    assert first.size == second.size
+    values = [np.asarray(image.convert("RGB"), dtype=np.int16) for image in (first, second)]
     return float(np.abs(values[0] - values[1]).mean())

@@ -16,7 +16,7 @@ from tests.fakes.scoring_server import ScoringServer, planted
 
 
 def jpeg(number: int) -> bytes:
-    """A photo of its own for each number."""
+    """A JPEG; each number gives another."""
     content = io.BytesIO()
     colour = (number * 37 % 256, number * 91 % 256, number * 53 % 256)
     Image.new("RGB", (64, 48), colour).save(content, "JPEG", quality=92)
@@ -24,7 +24,7 @@ def jpeg(number: int) -> bytes:
 
 
 def photo_folder(folder: Path, count: int) -> Path:
-    """Write photos that differ."""
+    """Write different photos."""
     folder.mkdir(parents=True)
     for number in range(count):
         (folder / f"{number:03}.jpg").write_bytes(jpeg(number))
@@ -34,12 +34,13 @@ def photo_folder(folder: Path, count: int) -> Path:
 def scores(run: Run) -> dict[tuple[str, str, str], float | None]:
     """Model, image and order -> score, of all answers of a run."""
     return {
-        (each.model, each.key.image_sha256, each.key.order): each.score for each in run.answers
+        (answer.model, answer.key.image_sha256, answer.key.order): answer.score
+        for answer in run.answers
     }
 
 
 def expected_scores(run: Run) -> dict[tuple[str, str, str], float]:
-    """The same, as the scoring server plants them."""
+    """The scores that the scoring server gives, as `scores` returns them."""
     return {
         (model.id, photo.image_sha256, ""): planted(photo.image_sha256)
         for model in run.models
@@ -53,12 +54,12 @@ def runs(tmp_path: Path) -> list[Path]:
 
 
 def bench(server: ScoringServer, *arguments: str | Path) -> int:
-    """`bench` as it is typed, against an endpoint; return its exit code."""
+    """Run `bench` against an endpoint; return its exit code."""
     return main(["bench", *map(str, arguments), "--url", server.url])
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Run what has to fail; return its one line."""
+    """Run a `bench` that has to fail; return its error line."""
     capsys.readouterr()
     assert main(["bench", *map(str, arguments)]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -68,4 +69,4 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 def photo_questions(server: ScoringServer, images: Sequence[str]) -> Counter[tuple[str, str]]:
     """How often each model was asked about each photo."""
-    return Counter((model, each[-1]) for model, each in server.asked if each[-1] in images)
+    return Counter((model, sent[-1]) for model, sent in server.asked if sent[-1] in images)

@@ -28,10 +28,10 @@ def planted_run(
     loads: int = 1,
     provenance: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Write down a run.
+    """Make a run.
 
     Args:
-        scores: Model -> one score a photo; None or NaN: it failed.
+        scores: Model -> one score per photo; None or NaN: the question failed.
         favourite: One a photo; left out: unknown.
         rating: One a photo; left out: unrated.
         burst: One a photo; left out: each photo is alone.
@@ -42,7 +42,7 @@ def planted_run(
         loads: Of each model.
         provenance: Of the run.
     """
-    count = max(len(each) for each in scores.values())
+    count = max(len(model_scores) for model_scores in scores.values())
     times = seconds or {model: 1.0 + place for place, model in enumerate(scores)}
     photos = tuple(
         Photo(
@@ -101,7 +101,7 @@ def answer_of(
     failure: Failure = "timeout",
     **rest: Any,
 ) -> Answer:
-    """Write down one answer; without a score it failed."""
+    """Make an answer; without a score it failed."""
     return Answer(
         key=Key(
             model_sha256=model * 64,

@@ -1,4 +1,4 @@
-"""Runs whose scores are planted, with the summaries that belong to them."""
+"""Runs with planted scores, and their summaries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FAILED: tuple[tuple[Failure, str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A model whose answers are known."""
+    """A model with planted answers."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ THREE = (
 
 
 def models(count: int) -> tuple[Planted, ...]:
-    """Give so many models, each noisier and quicker than the one before."""
+    """Make models, each noisier and faster than the one before."""
     return tuple(
         Planted(
             id=f"model-{place}",
@@ -77,7 +77,7 @@ def sha256(text: str) -> str:
 def photos(
     count: int, *, judged: bool = True, images: Sequence[str] | None = None, seed: int = 7
 ) -> tuple[tuple[Photo, ...], Floats]:
-    """Give photos with their true quality; the best ones are mostly the owner's favourites."""
+    """Make photos and their true quality; the best are mostly the owner's favourites."""
     random = np.random.default_rng(seed)
     quality = random.normal(size=count)
     wish = quality + random.normal(0, 0.7, count)
@@ -160,15 +160,15 @@ def planted_run(
         },
         models=tuple(
             ModelRun(
-                id=each.id,
-                name=each.name,
-                sha256=sha256(each.id),
+                id=model.id,
+                name=model.name,
+                sha256=sha256(model.id),
                 context=3072,
                 quantisation="Q4_K_M",
-                cold_load_s=34 + each.seconds,
-                loads=each.loads,
+                cold_load_s=34 + model.seconds,
+                loads=model.loads,
             )
-            for each in planted
+            for model in planted
         ),
         photos=tuple(all_photos),
         answers=tuple(answers),
@@ -177,12 +177,12 @@ def planted_run(
 
 
 def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] = ()) -> Summary:
-    """Sum a run up by the simplest formulas, without resamples."""
+    """Summarise a run by the simplest formulas, without resamples."""
     table = {
         model.id: {
-            each.key.image_sha256: each.score
-            for each in run.answers
-            if each.model == model.id and each.score is not None
+            answer.key.image_sha256: answer.score
+            for answer in run.answers
+            if answer.model == model.id and answer.score is not None
         }
         for model in run.models
     }
@@ -190,26 +190,27 @@ def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] 
     common = [
         photo
         for photo in run.photos
-        if kept and all(photo.image_sha256 in table[each] for each in kept)
+        if kept and all(photo.image_sha256 in table[kept_model] for kept_model in kept)
     ]
-    scores = {each: np.array([table[each][p.image_sha256] for p in common]) for each in kept}
+    scores = {
+        kept_model: np.array([table[kept_model][p.image_sha256] for p in common])
+        for kept_model in kept
+    }
     liked = np.array([p.favourite is True for p in common])
     judged = bool(liked.any() and not liked.all())
-    auc = {each: _auc(scores[each], liked) if judged else 0.0 for each in kept}
+    auc = {kept_model: _auc(scores[kept_model], liked) if judged else 0.0 for kept_model in kept}
     error = math.sqrt(1 / max(1, liked.sum()) + 1 / max(1, (~liked).sum())) / 4 if judged else 0
     differences = []
-    order = sorted(kept, key=lambda each: -auc[each]) if judged else []
+    order = sorted(kept, key=lambda kept_model: -auc[kept_model]) if judged else []
     for better, worse in combinations(order, 2):
-        found = auc[better] - auc[worse]
-        p = math.erfc(found / error / math.sqrt(2))
+        gap = auc[better] - auc[worse]
+        p = math.erfc(gap / error / math.sqrt(2))
         corrected = min(1.0, p * len(order) * (len(order) - 1) / 2)
         differences.append(
             Difference(
                 better=better,
                 worse=worse,
-                difference=Interval(
-                    value=found, low=found - 1.96 * error, high=found + 1.96 * error
-                ),
+                difference=Interval(value=gap, low=gap - 1.96 * error, high=gap + 1.96 * error),
                 p=p,
                 p_holm=corrected,
                 decided=corrected < 0.05,
@@ -228,7 +229,7 @@ def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] 
         ),
         models=tuple(_model(run, model, auc if judged else {}, error) for model in run.models),
         differences=tuple(differences),
-        agreement=_agreement(kept, [scores[each] for each in kept]),
+        agreement=_agreement(kept, [scores[kept_model] for kept_model in kept]),
         photos=len(run.photos),
         common=len(common),
         favourites=int(liked.sum()) if judged else None,
@@ -264,9 +265,9 @@ def _auc(scores: Floats, liked: NDArray[np.bool_]) -> float:
 
 
 def _model(run: Run, model: ModelRun, auc: dict[str, float], error: float) -> ModelSummary:
-    answers = [each for each in run.answers if each.model == model.id]
-    failures = Counter(each.failure for each in answers if each.failure)
-    warm = [each.wall_s for each in answers if not each.cold]
+    answers = [answer for answer in run.answers if answer.model == model.id]
+    failures = Counter(answer.failure for answer in answers if answer.failure)
+    warm = [answer.wall_s for answer in answers if not answer.cold]
     share = failures.total() / max(1, len(answers))
     owner: dict[OwnerMetric, Interval] = {}
     if model.id in auc:
@@ -285,7 +286,7 @@ def _model(run: Run, model: ModelRun, auc: dict[str, float], error: float) -> Mo
         failure_rate=Interval(value=share, low=share * 0.4, high=share * 2 + 0.03),
         low_mass=0,
         owner=owner,
-        worst_case={metric: each.value - 0.3 * share for metric, each in owner.items()},
+        worst_case={metric: estimate.value - 0.3 * share for metric, estimate in owner.items()},
         speed=Speed(
             warm_p50_s=float(np.percentile(warm, 50)) if warm else None,
             warm_p95_s=float(np.percentile(warm, 95)) if warm else None,
@@ -300,27 +301,30 @@ def _agreement(kept: list[str], scores: list[Floats]) -> Agreement:
 
     def matrix(cell: Callable[[Floats, Floats], float]) -> tuple[tuple[float, ...], ...]:
         return tuple(
-            tuple(1.0 if one is other else cell(one, other) if enough else 0.0 for other in scores)
-            for one in scores
+            tuple(
+                1.0 if first is second else cell(first, second) if enough else 0.0
+                for second in scores
+            )
+            for first in scores
         )
 
     return Agreement(
         models=tuple(kept),
         spearman=matrix(_spearman),
         tau=matrix(_tau),
-        top_k=matrix(lambda one, other: (1 + _tau(one, other)) / 2),
+        top_k=matrix(lambda first, second: (1 + _tau(first, second)) / 2),
         icc_consistency=0.62 if enough else None,
         icc_agreement=0.55 if enough else None,
         alpha=0.53 if enough else None,
     )
 
 
-def _spearman(one: Floats, other: Floats) -> float:
-    ranks = np.array([np.argsort(np.argsort(each)) for each in (one, other)])
+def _spearman(first: Floats, second: Floats) -> float:
+    ranks = np.array([np.argsort(np.argsort(scores)) for scores in (first, second)])
     return float(np.corrcoef(ranks)[0, 1])
 
 
-def _tau(one: Floats, other: Floats) -> float:
-    pairs = np.triu_indices(len(one), 1)
-    signs = [np.sign(each[:, None] - each[None, :])[pairs] for each in (one, other)]
+def _tau(first: Floats, second: Floats) -> float:
+    pairs = np.triu_indices(len(first), 1)
+    signs = [np.sign(scores[:, None] - scores[None, :])[pairs] for scores in (first, second)]
     return float(np.mean(signs[0] * signs[1]))

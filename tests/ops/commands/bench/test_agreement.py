@@ -45,25 +45,25 @@ def scores(request: pytest.FixtureRequest) -> Floats:
 
 def test_rank_correlations_are_those_of_scipy(scores: Floats) -> None:
     spearman, tau = spearman_matrix(scores), tau_matrix(scores)
-    for one, other in combinations(range(3), 2):
-        expected = stats.spearmanr(scores[one], scores[other]).statistic
-        assert spearman[one][other] == spearman[other][one] == pytest.approx(expected)
-        expected = stats.kendalltau(scores[one], scores[other]).statistic
-        assert tau[one][other] == tau[other][one] == pytest.approx(expected)
-        assert spearman[one][one] == tau[one][one] == 1.0
+    for first, second in combinations(range(3), 2):
+        expected = stats.spearmanr(scores[first], scores[second]).statistic
+        assert spearman[first][second] == spearman[second][first] == pytest.approx(expected)
+        expected = stats.kendalltau(scores[first], scores[second]).statistic
+        assert tau[first][second] == tau[second][first] == pytest.approx(expected)
+        assert spearman[first][first] == tau[first][first] == 1.0
 
 
-def test_the_best_photos_that_two_models_share_are_counted() -> None:
-    one = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
-    other = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
-    assert top_k_matrix(np.array([one, other]), 2) == ((1.0, 0.5), (0.5, 1.0))
-    assert top_k_matrix(np.array([one, other]), 1)[0][1] == 1.0
-    assert top_k_matrix(np.array([one, other]), 9)[0][1] == 1.0, "k above n is all photos"
+def test_top_k_overlap_is_the_share_of_common_best_photos() -> None:
+    first = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
+    second = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
+    assert top_k_matrix(np.array([first, second]), 2) == ((1.0, 0.5), (0.5, 1.0))
+    assert top_k_matrix(np.array([first, second]), 1)[0][1] == 1.0
+    assert top_k_matrix(np.array([first, second]), 9)[0][1] == 1.0, "k above n is all photos"
 
 
-def test_tied_photos_share_the_last_places_among_the_best() -> None:
-    one = np.array([3.0, 2.0, 2.0, 2.0, 1.0])
-    other = np.array([1.0, 3.0, 2.0, 2.0, 2.0])
+def test_tied_photos_share_the_last_ranks_of_the_top_k() -> None:
+    first = np.array([3.0, 2.0, 2.0, 2.0, 1.0])
+    second = np.array([1.0, 3.0, 2.0, 2.0, 2.0])
 
     def orders(scores: Floats) -> list[set[int]]:
         return [
@@ -72,11 +72,11 @@ def test_tied_photos_share_the_last_places_among_the_best() -> None:
             if all(scores[a] >= scores[b] for a, b in pairwise(order))
         ]
 
-    shares = [len(a & b) / 2 for a in orders(one) for b in orders(other)]
-    assert top_k_matrix(np.array([one, other]), 2)[0][1] == pytest.approx(np.mean(shares))
+    shares = [len(a & b) / 2 for a in orders(first) for b in orders(second)]
+    assert top_k_matrix(np.array([first, second]), 2)[0][1] == pytest.approx(np.mean(shares))
 
 
-def test_two_models_that_tell_nothing_apart_share_what_chance_does() -> None:
+def test_two_constant_models_have_the_top_k_overlap_of_chance() -> None:
     assert top_k_matrix(np.ones((2, 50)), 5)[0][1] == pytest.approx(0.1)
 
 
@@ -85,7 +85,7 @@ def test_icc_is_that_of_shrout_and_fleiss() -> None:
     assert (round(consistency or 0, 2), round(absolute or 0, 2)) == (0.71, 0.29)
 
 
-def test_a_model_that_is_only_stricter_is_consistent_but_not_of_one_level() -> None:
+def test_a_stricter_model_lowers_icc_agreement_and_not_icc_consistency() -> None:
     scores = np.random.default_rng(2).standard_normal(50)
     consistency, absolute = icc(np.array([scores, scores - 2]))
     assert consistency == pytest.approx(1.0)
@@ -111,21 +111,23 @@ def test_alpha_is_its_definition_over_all_pairs_of_answers() -> None:
     assert alpha(scores) == pytest.approx(1 - observed / expected)
 
 
-def test_without_any_spread_no_coefficient_is_claimed() -> None:
+def test_constant_scores_have_no_coefficient() -> None:
     same = np.full((2, 30), 3.0)
     assert icc(same) == (None, None)
     assert alpha(same) is None
     assert alpha(np.full((2, 3), np.nan)) is None
-    other = np.array([same[0], np.arange(30.0)])
-    assert spearman_matrix(other) == tau_matrix(other) == ((1.0, 0.0), (0.0, 1.0))
+    same_and_rising = np.array([same[0], np.arange(30.0)])
+    assert (
+        spearman_matrix(same_and_rising) == tau_matrix(same_and_rising) == ((1.0, 0.0), (0.0, 1.0))
+    )
 
 
 @pytest.mark.parametrize(("models", "photos"), [(0, 0), (0, 5), (1, 5), (2, 0), (2, 1), (1, 0)])
-def test_with_hardly_any_models_or_photos_it_is_still_a_table(models: int, photos: int) -> None:
+def test_few_models_or_photos_still_give_a_table(models: int, photos: int) -> None:
     ids = [f"model {number}" for number in range(models)]
     scores = np.ones((models, photos))
-    found = agreement_of(ids, scores, scores, top_k=1)
-    assert len(found.spearman) == len(found.tau) == len(found.top_k) == models
-    assert found.icc_consistency is None
-    assert found.icc_agreement is None
-    assert found.alpha is None
+    agreement = agreement_of(ids, scores, scores, top_k=1)
+    assert len(agreement.spearman) == len(agreement.tau) == len(agreement.top_k) == models
+    assert agreement.icc_consistency is None
+    assert agreement.icc_agreement is None
+    assert agreement.alpha is None

@@ -1,4 +1,4 @@
-"""What a run sees: drawn with a seed, shuffled, prepared once, and kept."""
+"""The photos of a run: drawn with a seed, shuffled, prepared once, and kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.ops.commands.bench.photo_files import encoded, installed_photos, jpeg
 
 @dataclasses.dataclass
 class Shelf:
-    """A source in memory that counts, and stops where a test wants it to."""
+    """A source in memory that counts its reads and stops after `stop_after` of them."""
 
     contents: dict[str, bytes]
     judged: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
@@ -72,18 +72,20 @@ def candidate(number: int, **judged: object) -> Candidate:
     return Candidate(id=f"{number:04}", name=f"{number}", original=f"{number}", **judged)  # type: ignore[arg-type]
 
 
-def test_a_run_keeps_its_photos_and_exactly_what_is_sent(tmp_path: Path) -> None:
+def test_a_run_keeps_its_photos_and_the_images_that_are_sent(tmp_path: Path) -> None:
     source = shelf(5)
     photos = collect(tmp_path / "run", source, say=quiet)
-    assert sorted(each.name for each in photos) == sorted(source.contents)
-    for each in photos:
-        sent = (tmp_path / "run" / "images" / f"{each.image_sha256}.jpg").read_bytes()
-        assert hashlib.sha256(sent).hexdigest() == each.image_sha256
-        assert each.original_sha256 == hashlib.sha256(source.contents[each.name]).hexdigest()
-        assert (each.width, each.height) == (96, 64)
+    assert sorted(photo.name for photo in photos) == sorted(source.contents)
+    for prepared in photos:
+        sent = (tmp_path / "run" / "images" / f"{prepared.image_sha256}.jpg").read_bytes()
+        assert hashlib.sha256(sent).hexdigest() == prepared.image_sha256
+        assert (
+            prepared.original_sha256 == hashlib.sha256(source.contents[prepared.name]).hexdigest()
+        )
+        assert (prepared.width, prepared.height) == (96, 64)
     assert read_photos(tmp_path / "run") == photos
     lines = (tmp_path / "run" / "photos.jsonl").read_text().splitlines()
-    assert [json.loads(line)["name"] for line in lines] == [each.name for each in photos]
+    assert [json.loads(line)["name"] for line in lines] == [photo.name for photo in photos]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "album.json",
         "images",
@@ -92,7 +94,9 @@ def test_a_run_keeps_its_photos_and_exactly_what_is_sent(tmp_path: Path) -> None
     ]
 
 
-def test_the_share_of_favourites_is_kept_where_they_are_drawn_by_it(tmp_path: Path) -> None:
+def test_the_albums_share_of_favourites_is_kept_if_favourites_decide_the_draw(
+    tmp_path: Path,
+) -> None:
     source = shelf(10)
     source.judged = {name: {"favourite": name < "002"} for name in source.contents}
     collect(tmp_path / "some", source, sample=4, say=quiet)
@@ -112,10 +116,10 @@ def test_the_share_of_favourites_is_kept_where_they_are_drawn_by_it(tmp_path: Pa
         ({"favourite": False}, None),
     ],
 )
-def test_no_share_of_favourites_is_kept_of_what_was_drawn_by_ratings_or_at_random(
+def test_no_share_of_favourites_is_kept_if_ratings_or_chance_decide_the_draw(
     tmp_path: Path, judged: dict[str, object], share: float | None
 ) -> None:
-    """As many ratings as favourites, and `draw` goes by them."""
+    """As many ratings as favourites: `draw` uses the ratings."""
     source = shelf(10)
     source.judged = dict.fromkeys(source.contents, judged)
     collect(tmp_path / "run", source, sample=4, say=quiet)
@@ -124,10 +128,10 @@ def test_no_share_of_favourites_is_kept_of_what_was_drawn_by_ratings_or_at_rando
 
 @pytest.mark.parametrize("rated", [0, 1, 2, 19, 20, 21, 60])
 @pytest.mark.parametrize("favourites", [0, 1, 2, 20, 55])
-def test_the_share_of_favourites_is_kept_just_where_draw_went_by_them(
+def test_the_share_of_favourites_is_kept_exactly_if_draw_used_favourites(
     tmp_path: Path, favourites: int, rated: int
 ) -> None:
-    """With one rating only, `draw` by ratings takes all rated photos that there is room for."""
+    """With one rating only, `draw` by ratings takes as many rated photos as fit."""
     source = shelf(60)
     names = list(source.contents)
     source.judged = {
@@ -139,10 +143,10 @@ def test_the_share_of_favourites_is_kept_just_where_draw_went_by_them(
     }
     photos = collect(tmp_path / "run", source, sample=20, say=quiet)
     kept = read_album(tmp_path / "run")["favourite_share"]
-    by_favourites = sum(each.favourite is True for each in photos) == max(
+    by_favourites = sum(photo.favourite is True for photo in photos) == max(
         min(10, favourites), 20 - (60 - favourites)
     )
-    by_ratings = sum(each.rating is not None for each in photos) == min(20, rated)
+    by_ratings = sum(photo.rating is not None for photo in photos) == min(20, rated)
     if kept is None:
         assert by_ratings
     else:
@@ -150,26 +154,26 @@ def test_the_share_of_favourites_is_kept_just_where_draw_went_by_them(
         assert by_favourites
 
 
-def test_nobody_else_on_the_machine_sees_the_images(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_the_images(tmp_path: Path) -> None:
     collect(tmp_path / "run", shelf(1), say=quiet)
     assert (tmp_path / "run" / "images").stat().st_mode & 0o077 == 0
 
 
-def test_the_order_is_the_seeds_and_not_the_sources(tmp_path: Path) -> None:
+def test_the_order_depends_on_the_seed_and_not_on_the_source(tmp_path: Path) -> None:
     orders = []
     for run, seed in (("a", 1), ("b", 1), ("c", 2)):
         source = shelf(20)
         if run == "b":
             source.contents = dict(reversed(source.contents.items()))
         orders.append(
-            [each.name for each in collect(tmp_path / run, source, seed=seed, say=quiet)]
+            [photo.name for photo in collect(tmp_path / run, source, seed=seed, say=quiet)]
         )
     assert orders[0] == orders[1]
     assert orders[0] != orders[2]
     assert orders[0] != sorted(orders[0])
 
 
-def test_a_finished_collection_is_read_and_the_source_not_asked(tmp_path: Path) -> None:
+def test_a_finished_collection_is_read_without_the_source(tmp_path: Path) -> None:
     source = shelf(4)
     photos = collect(tmp_path, source, say=quiet)
     again = Shelf({})
@@ -177,7 +181,7 @@ def test_a_finished_collection_is_read_and_the_source_not_asked(tmp_path: Path) 
     assert again.read_ids == []
 
 
-def test_a_larger_sample_is_drawn_behind_the_photos_that_are_there(tmp_path: Path) -> None:
+def test_a_larger_sample_appends_new_photos(tmp_path: Path) -> None:
     source = shelf(30)
     source.judged = {name: {"favourite": name < "010"} for name in source.contents}
     few = collect(tmp_path, source, sample=8, say=quiet)
@@ -185,21 +189,21 @@ def test_a_larger_sample_is_drawn_behind_the_photos_that_are_there(tmp_path: Pat
     source.read_ids.clear()
     many = collect(tmp_path, source, sample=20, say=quiet)
     assert many[:8] == few
-    assert len({each.name for each in many}) == 20
-    assert sorted(source.read_ids) == sorted(each.name for each in many[8:])
+    assert len({photo.name for photo in many}) == 20
+    assert sorted(source.read_ids) == sorted(photo.name for photo in many[8:])
     assert (read_album(tmp_path)["drawn"], read_album(tmp_path)["sample"]) == (20, 20)
     for smaller in (None, 8, 20):
         assert collect(tmp_path, Shelf({}), sample=smaller, say=quiet) == many
 
 
-def test_a_larger_sample_of_the_same_album_is_the_one_drawn_at_once(tmp_path: Path) -> None:
+def test_a_grown_sample_is_the_one_that_is_drawn_at_once(tmp_path: Path) -> None:
     source = shelf(30)
     source.judged = {name: {"favourite": name < "010"} for name in source.contents}
     collect(tmp_path / "grown", source, sample=8, say=quiet)
     grown = collect(tmp_path / "grown", source, sample=20, say=quiet)
     at_once = collect(tmp_path / "at once", source, sample=20, say=quiet)
-    assert {each.name for each in grown} == {each.name for each in at_once}
-    assert sum(each.favourite is True for each in grown[8:]) == 6
+    assert {photo.name for photo in grown} == {photo.name for photo in at_once}
+    assert sum(photo.favourite is True for photo in grown[8:]) == 6
     assert read_album(tmp_path / "grown") == read_album(tmp_path / "at once")
 
 
@@ -209,16 +213,16 @@ def test_a_larger_sample_takes_bursts_over_old_and_new_photos(tmp_path: Path) ->
         name: {"taken_at": 1000.0 * place} for place, name in enumerate(source.contents)
     }
     few = collect(tmp_path, source, sample=4, say=quiet)
-    times = {each.name: each.taken_at for each in few}
+    times = {photo.name: photo.taken_at for photo in few}
     source.judged = {
         name: {"taken_at": times.get(name, few[0].taken_at)} for name in source.contents
     }
     many = collect(tmp_path, source, sample=12, say=quiet)
-    assert {each.burst for each in many if each.taken_at == few[0].taken_at} == {few[0].burst}
-    assert len({each.burst for each in many}) == 4
+    assert {photo.burst for photo in many if photo.taken_at == few[0].taken_at} == {few[0].burst}
+    assert len({photo.burst for photo in many}) == 4
 
 
-def test_an_album_that_shrank_takes_nothing_from_a_run(tmp_path: Path) -> None:
+def test_an_album_that_shrank_removes_no_photo_from_a_run(tmp_path: Path) -> None:
     source = shelf(20)
     few = collect(tmp_path, source, sample=12, say=quiet)
     gone = shelf(5)
@@ -227,7 +231,7 @@ def test_an_album_that_shrank_takes_nothing_from_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["photos.jsonl", "album.json"])
-def test_a_larger_sample_that_is_killed_while_it_is_written_is_drawn_again(
+def test_a_larger_sample_that_was_killed_during_the_write_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
 ) -> None:
     class KilledError(Exception):
@@ -250,7 +254,7 @@ def test_a_larger_sample_that_is_killed_while_it_is_written_is_drawn_again(
     assert read_album(tmp_path / "run") == read_album(tmp_path / "whole")
 
 
-def test_an_interrupted_collection_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_collection_resumes(tmp_path: Path) -> None:
     whole = collect(tmp_path / "whole", shelf(12), say=quiet)
     seen: list[str] = []
     for _ in range(3):
@@ -268,7 +272,7 @@ def test_an_interrupted_collection_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(seen + source.read_ids) == sorted(source.contents)
 
 
-def test_an_image_that_is_lost_is_made_again(tmp_path: Path) -> None:
+def test_a_lost_image_is_prepared_again(tmp_path: Path) -> None:
     source = shelf(4)
     source.stop_after = 3
     with pytest.raises(OpsError):
@@ -277,14 +281,14 @@ def test_an_image_that_is_lost_is_made_again(tmp_path: Path) -> None:
     again = shelf(4)
     photos = collect(tmp_path, again, say=quiet)
     assert len(again.read_ids) == 2
-    assert all((tmp_path / "images" / f"{each.image_sha256}.jpg").exists() for each in photos)
+    assert all((tmp_path / "images" / f"{photo.image_sha256}.jpg").exists() for photo in photos)
 
 
-def test_failures_are_photos_with_a_class_and_no_image(tmp_path: Path) -> None:
+def test_a_failed_photo_has_a_failure_class_and_no_image(tmp_path: Path) -> None:
     source = shelf(2)
     source.contents["torn.jpg"] = jpeg_photo(7)[:500]
     source.contents["phone.heic"] = b"\0\0\0\x18ftypheic" + bytes(64)
-    photos = {each.name: each for each in collect(tmp_path, source, say=quiet)}
+    photos = {photo.name: photo for photo in collect(tmp_path, source, say=quiet)}
     assert photos["torn.jpg"].failure == "image_unreadable"
     assert photos["phone.heic"].failure == "image_unsupported"
     assert photos["torn.jpg"].image_sha256 == ""
@@ -292,7 +296,9 @@ def test_failures_are_photos_with_a_class_and_no_image(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").iterdir())) == 2
 
 
-def test_nothing_that_can_be_sent_is_an_error_with_the_classes(tmp_path: Path) -> None:
+def test_an_album_in_which_all_photos_fail_is_an_error_that_names_the_classes(
+    tmp_path: Path,
+) -> None:
     source = Shelf({"a.heic": b"\0\0\0\x18ftypheic" + bytes(64), "b.jpg": b"x", "c.jpg": b"y"})
     with pytest.raises(OpsError, match=r"the shelf .*\(2 image_unreadable, 1 image_unsupported\)"):
         collect(tmp_path, source, say=quiet)
@@ -308,11 +314,13 @@ def test_nothing_that_can_be_sent_is_an_error_with_the_classes(tmp_path: Path) -
     ],
     ids=["HEIC", "login pages", "no previews"],
 )
-def test_what_to_do_about_photos_that_cannot_be_sent_goes_by_their_failures(
+def test_the_advice_for_failed_photos_depends_on_their_failure(
     tmp_path: Path, contents: Sequence[bytes], says: str
 ) -> None:
     with immich_server() as server:
-        server.add_album("Trip", *(FakeAsset(f"{n}", each) for n, each in enumerate(contents)))
+        server.add_album(
+            "Trip", *(FakeAsset(f"{n}", content) for n, content in enumerate(contents))
+        )
         with Immich(ImmichHttp(server.url, key=KEY, pause=lambda _: None)) as immich:
             with pytest.raises(OpsError) as error:
                 collect(tmp_path, ImmichAlbum(immich, "Trip"), say=quiet)
@@ -325,10 +333,10 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         collect(tmp_path / "file" / "run", shelf(1), say=quiet)
 
 
-def test_equal_photos_are_taken_once_with_the_judgement_of_both(tmp_path: Path) -> None:
+def test_equal_photos_become_one_with_the_judgement_of_both(tmp_path: Path) -> None:
     source = shelf(3)
     source.contents["copy.jpg"] = source.contents["001.jpg"]
-    # The same picture in another file: what is sent is the same, and asked once.
+    # The same picture in another file: the same image is sent, and asked about once.
     source.contents["again.bmp"] = encoded(Image.new("RGB", (50, 50), "red"), "BMP")
     source.contents["again.png"] = encoded(Image.new("RGB", (50, 50), "red"), "PNG")
     source.judged = {
@@ -336,85 +344,85 @@ def test_equal_photos_are_taken_once_with_the_judgement_of_both(tmp_path: Path) 
         "copy.jpg": {"favourite": True, "rating": 5},
         "again.bmp": {"rating": 2},
     }
-    said: list[str] = []
-    photos = {each.name: each for each in collect(tmp_path, source, say=said.append)}
+    messages: list[str] = []
+    photos = {photo.name: photo for photo in collect(tmp_path, source, say=messages.append)}
     assert len(photos) == 4
     assert (photos["001.jpg"].favourite, photos["001.jpg"].rating) == (True, 5)
-    (again,) = [each for name, each in photos.items() if name.startswith("again")]
+    (again,) = [photo for name, photo in photos.items() if name.startswith("again")]
     assert again.rating == 2
-    assert said[0] == "skipped 1 duplicate photo"
+    assert messages[0] == "skipped 1 duplicate photo"
 
 
-def test_half_of_a_sample_are_favourites_where_they_are_the_only_judgement() -> None:
-    found = [candidate(n, favourite=n % 10 == 0) for n in range(1000)]
-    drawn = draw(found, sample=100, seed=3)
-    assert len({each.id for each in drawn}) == 100
-    assert sum(each.favourite is True for each in drawn) == 50
+def test_half_of_a_sample_are_favourites_if_there_are_no_ratings() -> None:
+    album = [candidate(n, favourite=n % 10 == 0) for n in range(1000)]
+    drawn = draw(album, sample=100, seed=3)
+    assert len({photo.id for photo in drawn}) == 100
+    assert sum(photo.favourite is True for photo in drawn) == 50
 
 
-def test_all_favourites_are_drawn_where_there_are_few() -> None:
-    found = [candidate(n, favourite=n < 7) for n in range(1000)]
-    drawn = draw(found, sample=100, seed=3)
-    assert sum(each.favourite is True for each in drawn) == 7
+def test_all_favourites_are_drawn_if_there_are_few() -> None:
+    album = [candidate(n, favourite=n < 7) for n in range(1000)]
+    drawn = draw(album, sample=100, seed=3)
+    assert sum(photo.favourite is True for photo in drawn) == 7
     assert len(drawn) == 100
 
 
-def test_all_others_are_drawn_where_most_are_favourites() -> None:
-    found = [candidate(n, favourite=n >= 7) for n in range(1000)]
-    drawn = draw(found, sample=100, seed=3)
-    assert sum(each.favourite is False for each in drawn) == 7
+def test_all_other_photos_are_drawn_if_most_are_favourites() -> None:
+    album = [candidate(n, favourite=n >= 7) for n in range(1000)]
+    drawn = draw(album, sample=100, seed=3)
+    assert sum(photo.favourite is False for photo in drawn) == 7
     assert len(drawn) == 100
 
 
-def test_ratings_are_drawn_evenly_and_unrated_ones_only_fill_up() -> None:
+def test_ratings_are_drawn_evenly_and_unrated_photos_fill_the_rest() -> None:
     chance = random.Random(1)
     ratings = [*[5] * 12, *[4] * 200, *[3] * 300, *[2] * 200, *[1] * 100, *[None] * 188]
-    found = [candidate(n, rating=rating, favourite=False) for n, rating in enumerate(ratings)]
-    chance.shuffle(found)
-    drawn = Counter(each.rating for each in draw(found, sample=100, seed=3))
+    album = [candidate(n, rating=rating, favourite=False) for n, rating in enumerate(ratings)]
+    chance.shuffle(album)
+    drawn = Counter(photo.rating for photo in draw(album, sample=100, seed=3))
     assert drawn == {5: 12, 4: 22, 3: 22, 2: 22, 1: 22}
     few = [candidate(n, rating=n % 5 + 1 if n < 10 else None) for n in range(100)]
-    drawn = Counter(each.rating for each in draw(few, sample=30, seed=3))
+    drawn = Counter(photo.rating for photo in draw(few, sample=30, seed=3))
     assert drawn == {1: 2, 2: 2, 3: 2, 4: 2, 5: 2, None: 20}
 
 
 def test_two_ratings_among_many_favourites_do_not_decide_the_draw() -> None:
-    found = [
+    album = [
         candidate(n, favourite=n % 4 == 0, rating=5 if n in (1, 2) else None) for n in range(400)
     ]
-    drawn = draw(found, sample=40, seed=3)
-    assert sum(each.favourite is True for each in drawn) == 20
+    drawn = draw(album, sample=40, seed=3)
+    assert sum(photo.favourite is True for photo in drawn) == 20
 
 
 def test_without_a_judgement_a_sample_is_drawn_at_random() -> None:
-    found = [candidate(n) for n in range(1000)]
-    assert len({each.id for each in draw(found, sample=40, seed=3)}) == 40
-    assert draw(found, sample=40, seed=3) == draw(found, sample=40, seed=3)
-    assert draw(found, sample=40, seed=3) != draw(found, sample=40, seed=4)
-    assert sorted(each.id for each in draw(found, sample=5000, seed=3)) == [
-        each.id for each in found
+    album = [candidate(n) for n in range(1000)]
+    assert len({photo.id for photo in draw(album, sample=40, seed=3)}) == 40
+    assert draw(album, sample=40, seed=3) == draw(album, sample=40, seed=3)
+    assert draw(album, sample=40, seed=3) != draw(album, sample=40, seed=4)
+    assert sorted(photo.id for photo in draw(album, sample=5000, seed=3)) == [
+        photo.id for photo in album
     ]
 
 
 def test_each_favourite_has_the_same_chance() -> None:
-    found = [candidate(n, favourite=n < 20) for n in range(60)]
-    drawn = Counter(each.id for seed in range(400) for each in draw(found, sample=20, seed=seed))
+    album = [candidate(n, favourite=n < 20) for n in range(60)]
+    drawn = Counter(photo.id for seed in range(400) for photo in draw(album, sample=20, seed=seed))
     favourites = [drawn[f"{n:04}"] for n in range(20)]
     assert sum(favourites) == 4000
     assert min(favourites) > 150
     assert max(favourites) < 250
 
 
-def test_duplicates_keep_what_is_known() -> None:
+def test_a_duplicates_judgement_is_kept() -> None:
     same = {"original": "x"}
-    found = [
+    copies = [
         dataclasses.replace(candidate(1, favourite=None, rating=None), **same),  # type: ignore[arg-type]
         dataclasses.replace(candidate(2, favourite=False, rating=3), **same),  # type: ignore[arg-type]
         candidate(3),
     ]
-    kept, equal = without_duplicates(found)
+    kept, equal = without_duplicates(copies)
     assert equal == 1
-    assert [(each.id, each.favourite, each.rating) for each in kept] == [
+    assert [(photo.id, photo.favourite, photo.rating) for photo in kept] == [
         ("0001", False, 3),
         ("0003", None, None),
     ]
@@ -443,11 +451,11 @@ def test_photos_that_look_alike_are_one_burst_whenever_they_were_taken() -> None
     assert bursts((1, A), (9000, A ^ 0b1111_1111)) == [0, 1]
 
 
-def test_photos_without_time_or_image_are_draws_of_their_own() -> None:
+def test_photos_without_time_or_image_are_bursts_of_one() -> None:
     assert bursts((None, None), (None, None), (None, A)) == [0, 1, 2]
 
 
-def test_a_scanner_without_a_clock_makes_no_burst_of_an_album() -> None:
+def test_an_album_of_equal_times_is_not_one_burst() -> None:
     looks = np.random.default_rng(1).integers(0, 1 << 62, 40)
     assert len(set(bursts(*((0.0, int(look)) for look in looks)))) == 40
 
@@ -459,10 +467,12 @@ def test_near_duplicates_of_real_photos_are_bursts(tmp_path: Path) -> None:
         contents[f"{name}.jpg"] = jpeg(image)
         contents[f"{name}-darker.jpg"] = jpeg(image.point(lambda value: int(value * 0.9)))
     photos = collect(tmp_path, Shelf(contents), say=quiet)
-    found: dict[int, set[str]] = {}
-    for each in photos:
-        found.setdefault(each.burst, set()).add(each.name.removesuffix(".jpg").split("-")[0])
-    assert sorted(map(tuple, found.values())) == [
+    bursts: dict[int, set[str]] = {}
+    for prepared in photos:
+        bursts.setdefault(prepared.burst, set()).add(
+            prepared.name.removesuffix(".jpg").split("-")[0]
+        )
+    assert sorted(map(tuple, bursts.values())) == [
         ("astronaut",),
         ("chelsea",),
         ("china",),
@@ -477,7 +487,7 @@ def test_a_folder_with_hostile_names_becomes_a_run_that_is_valid_text(tmp_path: 
     for number, name in enumerate(("<img src=x onerror=alert(1)>.jpg", "a\nb.jpg", "\udcff.jpg")):
         (album / name).write_bytes(jpeg_photo(number))
     photos = collect(tmp_path / "run", Folder(path=album), say=quiet)
-    assert {each.name for each in photos} == {
+    assert {photo.name for photo in photos} == {
         "<img src=x onerror=alert(1)>.jpg",
         "a\nb.jpg",
         "\\xff.jpg",
@@ -506,22 +516,22 @@ def test_an_immich_album_becomes_a_run_and_fetches_only_what_is_missing(tmp_path
             run()
         before = server.count("thumbnail")
         photos = run()
-        # What was being fetched when it ended is fetched again, what was prepared is not.
+        # Photos that were being fetched at the end are fetched again, prepared ones are not.
         assert server.count("thumbnail") <= before + 12
         assert len(photos) == 12
-        assert sum(each.favourite is True for each in photos) == 6
-        by_name = {each.name: each for each in photos}
+        assert sum(photo.favourite is True for photo in photos) == 6
+        by_name = {photo.name: photo for photo in photos}
         assert by_name["html.jpg"].failure == "image_unreadable"
         sent = tmp_path / "images" / f"{by_name['webp.jpg'].image_sha256}.jpg"
         assert sent.read_bytes()[:3] == b"\xff\xd8\xff"
-        assert {each.asset_id for each in photos} <= {each.id for each in assets}
+        assert {photo.asset_id for photo in photos} <= {asset.id for asset in assets}
         asked = server.count("")
         assert run() == photos
-        # The second run of a whole collection asks for the version alone.
+        # A second run of a whole collection requests only the version.
         assert server.count("") == asked + 1
 
 
-def test_what_immich_failed_with_once_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_photo_that_immich_failed_on_is_fetched_again(tmp_path: Path) -> None:
     with immich_server() as server:
         bad, good = FakeAsset("bad.jpg", jpeg_photo(1)), FakeAsset("good.jpg", b"")
         server.add_album("Trip", bad, good)
@@ -531,13 +541,13 @@ def test_what_immich_failed_with_once_is_asked_for_again(tmp_path: Path) -> None
             with pytest.raises(OpsError, match="2 image_missing"):
                 collect(tmp_path, ImmichAlbum(immich, "Trip"), say=quiet)
             photos = collect(tmp_path, ImmichAlbum(immich, "Trip"), say=quiet)
-    assert {each.name: each.failure for each in photos} == {
+    assert {photo.name: photo.failure for photo in photos} == {
         "bad.jpg": None,
         "good.jpg": "image_missing",
     }
 
 
-def test_what_is_no_list_of_photos_says_so(tmp_path: Path) -> None:
+def test_a_photo_list_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
     assert read_photos(tmp_path) is None
     (tmp_path / "photos.jsonl").write_text('{"name": 1}\n')
     with pytest.raises(OpsError, match=r"photos\.jsonl contains a line that is not a Photo"):

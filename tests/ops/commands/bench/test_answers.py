@@ -1,4 +1,4 @@
-"""A run's directory: lines that are kept, lines that a power cut tore, and one writer."""
+"""A run's directory: kept lines, torn lines, and one writer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def lock_elsewhere(run_dir: Path, connection: multiprocessing.connection.Connect
         connection.recv()
 
 
-def test_what_is_answered_is_read_back_as_it_was(tmp_path: Path) -> None:
+def test_answers_are_read_as_they_were_written(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.answer(ANSWER)
         assert read_answers(tmp_path) == [ANSWER]
@@ -61,7 +61,7 @@ def test_what_is_answered_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -1])
-def test_a_torn_last_line_is_dropped_and_written_over(kept: int, tmp_path: Path) -> None:
+def test_a_torn_last_line_is_dropped_and_overwritten(kept: int, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     with Journal(tmp_path) as journal:
         journal.answer(answer(1))
@@ -77,7 +77,7 @@ def test_a_torn_last_line_is_dropped_and_written_over(kept: int, tmp_path: Path)
     assert path.read_bytes().startswith(whole)
 
 
-def test_a_line_of_zeros_that_a_power_cut_left_is_torn_too(tmp_path: Path) -> None:
+def test_a_last_line_of_zeros_is_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     with Journal(tmp_path) as journal:
         journal.answer(ANSWER)
@@ -88,7 +88,7 @@ def test_a_line_of_zeros_that_a_power_cut_left_is_torn_too(tmp_path: Path) -> No
     assert read_answers(tmp_path) == [ANSWER, answer(2)]
 
 
-def test_a_line_in_the_middle_is_not_dropped_silently(tmp_path: Path) -> None:
+def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"key": \n{}\n')
     with pytest.raises(OpsError, match=r"line 1 is not JSON"):
@@ -120,7 +120,7 @@ def load_is_possible(run_dir: Path) -> bool:
     return read_answers(run_dir) == []
 
 
-def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_the_end_of_a_process_releases_its_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=lock_elsewhere, args=(tmp_path, theirs))
@@ -133,7 +133,7 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert read_answers(tmp_path) == [ANSWER]
 
 
-def test_the_disk_has_each_line_before_the_next(
+def test_each_line_is_on_disk_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             appender.append({"n": 1})
 
 
-def test_a_file_that_takes_no_more_is_one_line_and_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_failed_write_is_one_line_and_keeps_the_earlier_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     program = (
         "import resource, sys; from pathlib import Path\n"
@@ -176,7 +176,7 @@ def test_a_file_that_takes_no_more_is_one_line_and_keeps_what_it_has(tmp_path: P
     assert read_lines(path) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
-def test_a_run_is_read_with_the_answers_to_its_last_rubric_and_files(tmp_path: Path) -> None:
+def test_a_run_has_the_answers_to_its_last_rubric_and_model_files(tmp_path: Path) -> None:
     create(tmp_path / "run", HEADER)
     run_dir = tmp_path / "run"
     photo = Photo(image_sha256="i", original_sha256="o", name=HOSTILE)
@@ -201,7 +201,7 @@ def test_a_run_is_read_with_the_answers_to_its_last_rubric_and_files(tmp_path: P
     assert not run.random_weights
 
 
-def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_that_is_no_run_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(OpsError, match=r"contains 'letter\.txt' but no run"):
         create(tmp_path, HEADER)

@@ -46,7 +46,7 @@ def _judgement(
 
 
 def _noisy(random: np.random.Generator, shape: tuple[int, ...], shared: float) -> Floats:
-    """Draw two models' errors of variance 1 that have a part in common."""
+    """Draw two models' errors of variance 1 with a common part."""
     common = random.standard_normal(shape)
     own = random.standard_normal((2, *shape))
     return np.asarray(np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
@@ -65,14 +65,15 @@ def _favourites_held(favourites: int, photos: int) -> tuple[float, float, float]
     for seed in range(ALBUMS):
         scores = _noisy(random, (photos,), 0.5) + favourite
         weights = np.concatenate(list(draws(np.arange(photos), RESAMPLES, seed)), axis=1)
-        one, other = (
-            favourite_metrics(each, favourite, weights, top_k=5)["auc"] for each in scores
+        first, second = (
+            favourite_metrics(model_scores, favourite, weights, top_k=5)["auc"]
+            for model_scores in scores
         )
-        low, high = interval(one, favourites)
+        low, high = interval(first, favourites)
         of_value += low <= truth <= high
-        low, high = interval(one - other, favourites)
+        low, high = interval(first - second, favourites)
         of_difference += low <= 0 <= high
-        false += p_value(one - other, favourites) < 0.05
+        false += p_value(first - second, favourites) < 0.05
     return of_value / ALBUMS, of_difference / ALBUMS, false / ALBUMS
 
 
@@ -84,7 +85,7 @@ def test_intervals_of_auc_hold_for_95_percent_of_albums(favourites: int, photos:
 
 
 @pytest.mark.parametrize(("favourites", "photos"), [(15, 100), (50, 100)])
-def test_of_two_equal_models_one_is_rarely_called_better(favourites: int, photos: int) -> None:
+def test_two_equal_models_rarely_get_a_decision(favourites: int, photos: int) -> None:
     """At most 5 %, and two standard deviations of 1,000 albums: 0.05 + 2 * 0.0069."""
     assert _favourites_held(favourites, photos)[2] <= 0.05 + 0.014
 
@@ -109,7 +110,7 @@ def test_intervals_of_spearman_with_ratings_hold_for_95_percent_of_albums() -> N
     assert held / ALBUMS == pytest.approx(0.95, abs=0.02)
 
 
-def test_with_bursts_only_the_interval_over_bursts_holds() -> None:
+def test_photos_in_bursts_need_the_interval_over_bursts() -> None:
     """80 bursts of 4, half of them favourites; 0.8 of each error's variance is the burst's.
 
     Of 500 albums the standard deviation is 0.0097: 95 % +- 2.5 is 2.6 of them.
@@ -123,68 +124,73 @@ def test_with_bursts_only_the_interval_over_bursts_holds() -> None:
     for seed in range(albums):
         of_bursts = random.standard_normal(bursts)[clusters]
         noise = np.sqrt(0.8) * of_bursts + np.sqrt(0.2) * random.standard_normal(len(clusters))
-        for kind, each in (("bursts", clusters), ("photos", np.arange(len(clusters)))):
+        for kind, groups in (("bursts", clusters), ("photos", np.arange(len(clusters)))):
             drawn = [
                 favourite_metrics(noise + favourite, favourite, weights, top_k=5)["auc"]
-                for weights in draws(each, 150, seed)
+                for weights in draws(groups, 150, seed)
             ]
-            low, high = interval(np.concatenate(drawn), len(np.unique(each[favourite])))
+            low, high = interval(np.concatenate(drawn), len(np.unique(groups[favourite])))
             held[kind] += low <= truth <= high
     assert held["bursts"] / albums == pytest.approx(0.95, abs=0.025)
     assert held["photos"] / albums < 0.8
 
 
-def test_of_three_equal_models_none_is_rarely_called_better_in_any_pair() -> None:
+def test_three_equal_models_rarely_get_a_decision_in_any_pair() -> None:
     """Holm over three pairs: at most 5 % of 300 albums, and two standard deviations of 0.0126."""
     random = np.random.default_rng(9)
     favourite = np.arange(60) < 30
     decided = 0
     for seed in range(300):
         scores = random.standard_normal((3, 60)) + favourite
-        found = estimates(
+        by_metric = estimates(
             scores, _judgement(favourite), top_k=6, share=None, resamples=RESAMPLES, seed=seed
         )
-        compared = differences(found["auc"], "abc", margin=0.05)
-        decided += any(each.decided for each in compared)
+        compared = differences(by_metric["auc"], "abc", margin=0.05)
+        decided += any(difference.decided for difference in compared)
     assert decided / 300 <= 0.05 + 2 * 0.0126
 
 
-def test_of_eight_equal_models_none_is_rarely_called_better_in_any_of_28_pairs() -> None:
-    """With so many pairs only a p beyond what resamples can be counted for decides."""
+def test_eight_equal_models_rarely_get_a_decision_in_any_of_28_pairs() -> None:
+    """With 28 pairs only a p below what resamples can count decides."""
     random = np.random.default_rng(16)
     favourite = np.arange(60) < 24
     decided = 0
     for seed in range(200):
         scores = random.standard_normal((8, 60)) + favourite
-        found = estimates(
+        by_metric = estimates(
             scores, _judgement(favourite), top_k=6, share=None, resamples=RESAMPLES, seed=seed
         )
-        decided += any(each.decided for each in differences(found["auc"], "abcdefgh", margin=0.05))
+        decided += any(
+            difference.decided
+            for difference in differences(by_metric["auc"], "abcdefgh", margin=0.05)
+        )
     assert decided / 200 <= 0.05
 
 
 def test_a_perfect_model_is_better_than_seven_that_guess() -> None:
-    """However many pairs there are, 24 favourites before all others are no chance."""
+    """24 favourites before all other photos are decided in every pair."""
     random = np.random.default_rng(17)
     favourite = np.arange(60) < 24
     scores = random.standard_normal((8, 60))
     scores[0] += 10 * favourite
-    found = estimates(scores, _judgement(favourite), top_k=6, share=None, resamples=2000, seed=1)[
+    auc = estimates(scores, _judgement(favourite), top_k=6, share=None, resamples=2000, seed=1)[
         "auc"
     ]
-    compared = differences(found, "abcdefgh", margin=0.05)
+    compared = differences(auc, "abcdefgh", margin=0.05)
     assert len(compared) == 28
-    assert [each.decided for each in compared if each.better == "a"] == [True] * 7
+    assert [difference.decided for difference in compared if difference.better == "a"] == [
+        True
+    ] * 7
 
 
-def test_a_difference_that_never_varies_leaves_a_doubt_that_falls_with_the_photos() -> None:
+def test_p_of_a_constant_difference_falls_with_the_number_of_photos() -> None:
     same = np.full(2000, 0.5)
     assert p_value(same, 5) > 0.02
     assert p_value(same, 5) > p_value(same, 10) > p_value(same, 24) > 0
     assert p_value(np.full(2000, 0.001), 1000) > 1e-4, "a thousandth is no certainty"
 
 
-def test_a_difference_as_large_as_the_margin_is_rarely_called_none_that_matters() -> None:
+def test_a_difference_of_the_margin_is_rarely_called_equivalent() -> None:
     """5 % of 2,000 estimates, and two standard deviations of 0.0049."""
     random = np.random.default_rng(10)
     error = 0.015
@@ -195,7 +201,7 @@ def test_a_difference_as_large_as_the_margin_is_rarely_called_none_that_matters(
     assert 0.03 < called / 2000 <= 0.05 + 2 * 0.0049
 
 
-def test_draws_take_bursts_whole_and_as_many_as_there_are() -> None:
+def test_a_draw_takes_whole_bursts_and_as_many_as_there_are() -> None:
     clusters = np.array([0, 1, 1, 2, 0, 1])
     weights = np.concatenate(list(draws(clusters, 5000, seed=1)), axis=1)
     assert weights.shape == (6, 5000)
@@ -211,7 +217,7 @@ def test_all_models_are_judged_on_the_same_draw() -> None:
     random = np.random.default_rng(11)
     favourite = np.arange(60) < 30
     score = random.standard_normal(60) + favourite
-    found = estimates(
+    by_metric = estimates(
         np.array([score, 2 * score + 1]),
         _judgement(favourite),
         top_k=6,
@@ -219,7 +225,7 @@ def test_all_models_are_judged_on_the_same_draw() -> None:
         resamples=200,
         seed=1,
     )
-    (alike,) = differences(found["auc"], "ab", margin=0.05)
+    (alike,) = differences(by_metric["auc"], "ab", margin=0.05)
     assert (alike.difference.low, alike.difference.high, alike.p) == (0.0, 0.0, 1.0)
     assert alike.equivalent
     assert not alike.decided
@@ -260,7 +266,7 @@ def test_wilson_is_that_of_scipy(count: int, of: int) -> None:
     assert wilson(count, of) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_of_no_questions_the_share_of_failures_may_be_anything() -> None:
+def test_without_a_question_the_failure_rate_is_between_0_and_1() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
@@ -276,7 +282,7 @@ def test_of_no_questions_the_share_of_failures_may_be_anything() -> None:
         (0, 40, 29, None),
     ],
 )
-def test_ratings_decide_where_there_are_enough_else_favourites(
+def test_ratings_decide_if_there_are_enough_else_favourites(
     favourites: int, others: int, rated: int, expected: OwnerMetric | None
 ) -> None:
     count = favourites + others
@@ -288,7 +294,7 @@ def test_ratings_decide_where_there_are_enough_else_favourites(
     assert main_metric(judgement_of(run.photos)) == expected
 
 
-def test_ratings_that_are_all_the_same_decide_nothing() -> None:
+def test_equal_ratings_decide_nothing() -> None:
     run = planted_run({"a": [1.0] * 40}, rating=[5] * 40)
     assert main_metric(judgement_of(run.photos)) is None
 
@@ -303,16 +309,16 @@ def test_ratings_that_are_all_the_same_decide_nothing() -> None:
         (20, 20, 4, False),
     ],
 )
-def test_from_hardly_any_photos_no_interval_is_claimed(
+def test_few_photos_have_no_interval(
     favourites: int, others: int, bursts: int, claimed: bool
 ) -> None:
     count = favourites + others
     favourite = np.arange(count) < favourites
     judgement = _judgement(favourite, np.arange(count) % bursts)
     scores = np.random.default_rng(14).standard_normal((2, count))
-    found = estimates(scores, judgement, top_k=1, share=None, resamples=200, seed=1)["auc"]
-    (compared,) = differences(found, "ab", margin=0.05)
-    whole = (found.interval(0).low, found.interval(0).high) == (0.0, 1.0)
+    auc = estimates(scores, judgement, top_k=1, share=None, resamples=200, seed=1)["auc"]
+    (compared,) = differences(auc, "ab", margin=0.05)
+    whole = (auc.interval(0).low, auc.interval(0).high) == (0.0, 1.0)
     assert whole is not claimed
     assert ((compared.difference.low, compared.difference.high) == (-1.0, 1.0)) is not claimed
     if not claimed:

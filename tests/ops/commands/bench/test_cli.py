@@ -1,4 +1,4 @@
-"""`bench` as it is typed: runs that begin, go on, are ended, and are refused."""
+"""The command `bench`: runs that begin, resume, are stopped, and are refused."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_one_command_asks_all_models_and_writes_a_report(
     assert run_dir.stat().st_mode & 0o77 == 0
 
 
-def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(
+def test_an_unfinished_run_resumes_and_another_seed_begins_a_new_one(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ScoringServer() as server:
@@ -84,7 +84,7 @@ def test_a_finished_run_is_left_alone_and_an_unfinished_one_goes_on(
     assert all(len(load(run_dir).answers) == 36 for run_dir in runs(tmp_path))
 
 
-def test_a_run_goes_on_by_its_directory_alone(photos: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_by_its_directory_alone(photos: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "mine"
     options = ("--model", B, "--sample", "7", "--random-weights", "--method", "rubric")
     with ScoringServer() as server:
@@ -112,13 +112,13 @@ def test_a_shortlist_is_compared_pair_by_pair_in_the_same_run(
         assert len(server.asked) == asked
     run = load(run_dir)
     best = sorted({key[1] for key in expected_scores(run)}, key=lambda image: -int(image[:8], 16))
-    paired = [each for each in run.answers if each.key.method == "pairwise"]
-    assert {each.key.image_sha256 for each in paired} == set(best[:4])
-    assert Counter(each.model for each in paired) == dict.fromkeys(MODELS, 12)
+    paired = [answer for answer in run.answers if answer.key.method == "pairwise"]
+    assert {answer.key.image_sha256 for answer in paired} == set(best[:4])
+    assert Counter(answer.model for answer in paired) == dict.fromkeys(MODELS, 12)
     assert len(read_journal(run_dir, "shortlist")) == 1
 
 
-def test_json_is_alone_on_stdout_and_csv_is_written(
+def test_json_is_the_only_stdout_and_csv_is_written(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ScoringServer() as server:
@@ -131,7 +131,7 @@ def test_json_is_alone_on_stdout_and_csv_is_written(
     assert len((run_dir / "scores.csv").read_text().splitlines()) == 13
 
 
-def test_a_report_is_written_again_without_an_endpoint(
+def test_report_needs_no_endpoint(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ScoringServer() as server:
@@ -163,7 +163,7 @@ def test_the_key_and_the_address_come_from_the_environment_and_no_key_is_shown(
         assert path.is_dir() or b"s3cret" not in path.read_bytes()
 
 
-def test_what_cannot_be_asked_is_refused_before_anything_is(
+def test_wrong_options_are_refused_before_any_question(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fails(capsys, tmp_path / "gone") == (
@@ -179,12 +179,14 @@ def test_what_cannot_be_asked_is_refused_before_anything_is(
     )
     assert "outside the photo folder" in fails(capsys, photos, "--run", photos / "run")
     assert "not a run yet" in fails(capsys, "--run", tmp_path / "new")
-    other = photo_folder(tmp_path / "other", 2)
+    other_photos = photo_folder(tmp_path / "other", 2)
     with ScoringServer() as server:
         url = ("--url", server.url)
-        assert bench(server, other, "--run", tmp_path / "run") == 0
-        assert f"expected '{other}'" in fails(capsys, photos, "--run", tmp_path / "run", *url)
-        assert "but no run" in fails(capsys, photos, "--run", other, *url)
+        assert bench(server, other_photos, "--run", tmp_path / "run") == 0
+        assert f"expected '{other_photos}'" in fails(
+            capsys, photos, "--run", tmp_path / "run", *url
+        )
+        assert "but no run" in fails(capsys, photos, "--run", other_photos, *url)
         asked = len(server.asked)
         rubric = tmp_path / "rubric.toml"
         rubric.write_text("labels = []")
@@ -226,7 +228,7 @@ def test_wrong_usage_is_exit_code_2(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_model_that_fails_is_said_at_the_end_and_the_others_have_a_report(
+def test_a_failed_model_is_named_at_the_end_and_the_others_are_reported(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ScoringServer(faults={B: "http_5xx"}) as server:
@@ -234,28 +236,28 @@ def test_a_model_that_fails_is_said_at_the_end_and_the_others_have_a_report(
     assert line.startswith(f"error: skipped {B}: it does not answer at all (http_5xx)")
     (run_dir,) = runs(tmp_path)
     assert (run_dir / "report.html").is_file()
-    assert Counter(each.model for each in load(run_dir).answers) == {A: 12, C: 12}
+    assert Counter(answer.model for answer in load(run_dir).answers) == {A: 12, C: 12}
 
 
-def test_what_failed_is_asked_again_only_when_that_is_asked_for(
+def test_failed_questions_are_asked_again_only_with_retry_failed(
     photos: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
     with ScoringServer() as server:
         assert bench(server, photos, "--run", run_dir, "--model", A) == 0
-        first, second = (each.key.image_sha256 for each in read_answers(run_dir)[:2])
+        first, second = (answer.key.image_sha256 for answer in read_answers(run_dir)[:2])
         server.faults = {f"{B} {first}": "http_5xx", f"{B} {second}": "invalid_answer"}
         assert bench(server, "--run", run_dir, "--model", B) == 0
         server.faults, asked = {}, len(server.asked)
         assert bench(server, "--run", run_dir) == 0
         assert len(server.asked) == asked
         assert bench(server, "--run", run_dir, "--retry-failed") == 0
-    failures = [each.failure for each in load(run_dir).answers if each.failure]
+    failures = [answer.failure for answer in load(run_dir).answers if answer.failure]
     assert failures == ["invalid_answer"]
     assert len(load(run_dir).answers) == 24
 
 
-def test_photos_that_were_not_all_prepared_are_prepared_by_the_runs_directory_alone(
+def test_unprepared_photos_are_prepared_by_the_runs_directory_alone(
     photos: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
@@ -267,7 +269,7 @@ def test_photos_that_were_not_all_prepared_are_prepared_by_the_runs_directory_al
     assert len(load(run_dir).answers) == 36
 
 
-def test_a_window_gets_the_prepared_run_and_what_was_typed(
+def test_a_window_gets_the_prepared_run_and_the_options(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[tuple[int, list[str]]] = []
@@ -286,14 +288,14 @@ def test_a_window_gets_the_prepared_run_and_what_was_typed(
     ((window_s, arguments),) = opened
     assert window_s == 1800
     assert arguments[:6] == ["bench", "run", "--run", str(run_dir), "--within", "1770s"]
-    assert Counter(each.model for each in load(run_dir).answers) == {B: 12}
+    assert Counter(answer.model for answer in load(run_dir).answers) == {B: 12}
     assert (run_dir / "scores.csv").is_file()
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
-def test_a_signal_ends_it_between_two_answers_and_says_how_to_go_on(
+def test_a_signal_ends_a_run_between_two_answers_and_prints_how_to_resume(
     number: signal.Signals, code: int, photos: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
@@ -305,16 +307,16 @@ def test_a_signal_ends_it_between_two_answers_and_says_how_to_go_on(
         os.kill(process.pid, number)
         process.join(60)
         assert process.exitcode == code
-        said = " ".join(program.log.read_text().split())
-        assert re.search(r"stopped; kept \d+ answers, resume with `python -m ops bench", said)
-        assert "Traceback" not in said
+        log = " ".join(program.log.read_text().split())
+        assert re.search(r"stopped; kept \d+ answers, resume with `python -m ops bench", log)
+        assert "Traceback" not in log
         assert bench(server, "--run", run_dir) == 0
     run = load(run_dir)
     assert scores(run) == pytest.approx(expected_scores(run))
-    assert max(photo_questions(server, [each[1] for each in scores(run)]).values()) <= 2
+    assert max(photo_questions(server, [key[1] for key in scores(run)]).values()) <= 2
 
 
-def test_a_run_that_is_killed_again_and_again_loses_nothing_and_keeps_no_answer_twice(
+def test_a_run_that_is_killed_again_and_again_has_every_answer_once(
     photos: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
@@ -334,8 +336,8 @@ def test_a_run_that_is_killed_again_and_again_loses_nothing_and_keeps_no_answer_
     run = load(run_dir)
     assert scores(run) == pytest.approx(expected_scores(run))
     assert len(read_answers(run_dir)) == 36
-    # Only what was under way at a kill is asked twice.
-    again = Counter(photo_questions(server, [each[1] for each in scores(run)]).values())
+    # Only a question in flight at a kill is asked twice.
+    again = Counter(photo_questions(server, [key[1] for key in scores(run)]).values())
     assert sum(count - 1 for count in again.elements()) <= 12
 
 
@@ -354,7 +356,7 @@ def test_a_second_writer_is_refused_in_one_line(
     assert line.startswith(f"error: another command writes to {run_dir}; ")
 
 
-def test_no_name_reaches_the_terminal_as_more_than_text(
+def test_control_characters_in_names_do_not_reach_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = photo_folder(tmp_path / "photos", 3)
@@ -386,4 +388,4 @@ def test_help_has_an_example_and_every_option(capsys: pytest.CaptureFixture[str]
     assert "--in-window" not in shown
     assert main(["bench", "report", "--help"]) == 0
     assert "--judge-again" in capsys.readouterr().out
-    assert "run" in {each.name or "run" for each in bench_cli.app.registered_commands}
+    assert "run" in {command.name or "run" for command in bench_cli.app.registered_commands}

@@ -1,4 +1,4 @@
-"""The photos of a folder, whatever its names and files are like."""
+"""Reading the photos of a folder, with any names and files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.ops.commands.bench.photo_files import (
 )
 
 
-def found(folder: Folder) -> tuple[dict[str, Candidate], list[str]]:
-    said: list[str] = []
-    candidates = folder.candidates(said.append)
-    return {each.name: each for each in candidates}, said
+def listed(folder: Folder) -> tuple[dict[str, Candidate], list[str]]:
+    messages: list[str] = []
+    candidates = folder.candidates(messages.append)
+    return {candidate.name: candidate for candidate in candidates}, messages
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -35,7 +35,7 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_photos_are_found_by_their_content_and_the_others_counted(tmp_path: Path) -> None:
+def test_photos_are_found_by_content_and_other_files_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "deep" / "er" / "b", encoded(photo(2), "PNG"))
     write(tmp_path / "deep" / "c.WEBP", encoded(photo(3), "WEBP"))
@@ -43,22 +43,22 @@ def test_photos_are_found_by_their_content_and_the_others_counted(tmp_path: Path
     write(tmp_path / "movie.mp4", b"\0\0\0\x18ftypisom" + bytes(100))
     write(tmp_path / "phone.heic", b"\0\0\0\x18ftypheic" + bytes(100))
     write(tmp_path / "broken.jpg", b"")
-    photos, said = found(Folder(path=tmp_path))
+    photos, messages = listed(Folder(path=tmp_path))
     assert list(photos) == ["a.jpg", "broken.jpg", "deep/c.WEBP", "deep/er/b", "phone.heic"]
-    assert said == ["skipped 2 other files"]
+    assert messages == ["skipped 2 other files"]
 
 
-def test_hidden_files_and_the_runs_are_not_looked_at(tmp_path: Path) -> None:
+def test_hidden_files_and_runs_are_skipped(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "._a.jpg", b"\0\x05\x16\x07")
     write(tmp_path / ".thumbnails" / "a.jpg", jpeg_photo(1))
     write(tmp_path / "runs" / "1" / "images" / "x.jpg", jpeg_photo(2))
-    photos, said = found(Folder(path=tmp_path, leave_out=tmp_path / "runs"))
+    photos, messages = listed(Folder(path=tmp_path, leave_out=tmp_path / "runs"))
     assert list(photos) == ["a.jpg"]
-    assert said == []
+    assert messages == []
 
 
-def test_links_are_followed_once_and_in_no_circle(tmp_path: Path) -> None:
+def test_each_link_is_followed_once(tmp_path: Path) -> None:
     album = tmp_path / "album"
     write(album / "in" / "a.jpg", jpeg_photo(1))
     write(tmp_path / "elsewhere" / "b.jpg", jpeg_photo(2))
@@ -66,12 +66,12 @@ def test_links_are_followed_once_and_in_no_circle(tmp_path: Path) -> None:
     (album / "in" / "up").symlink_to(tmp_path / "album")
     (album / "out").symlink_to(tmp_path / "elsewhere")
     (album / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
-    photos, said = found(Folder(path=album))
+    photos, messages = listed(Folder(path=album))
     assert sorted(photos) == ["in/a.jpg", "out/b.jpg"]
-    assert said == ["skipped 1 other file"]
+    assert messages == ["skipped 1 other file"]
 
 
-def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None:
+def test_a_name_of_any_bytes_becomes_valid_text(tmp_path: Path) -> None:
     names = [
         b"<script>alert(1)<script>.jpg",
         b"two\nlines\r.jpg",
@@ -81,7 +81,7 @@ def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None
     for number, name in enumerate(names):
         (tmp_path / os.fsdecode(name)).write_bytes(jpeg_photo(number))
     folder = Folder(path=tmp_path)
-    photos, _ = found(folder)
+    photos, _ = listed(folder)
     assert set(photos) == {
         "<script>alert(1)<script>.jpg",
         "two\nlines\r.jpg",
@@ -96,7 +96,7 @@ def test_a_name_may_hold_anything_and_becomes_valid_text(tmp_path: Path) -> None
 
 @pytest.fixture
 def as_nobody() -> Iterator[Path]:
-    """A folder that is looked at as a user whom permissions stop, as they do not stop root."""
+    """A folder that is read as a user other than root, whom permissions stop."""
     is_root = os.geteuid() == 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -113,15 +113,13 @@ def as_nobody() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o300], ids=oct)
-def test_a_folder_below_that_cannot_be_read_is_named_and_not_left_out(
-    as_nobody: Path, mode: int
-) -> None:
+def test_an_unreadable_subfolder_is_an_error_that_names_it(as_nobody: Path, mode: int) -> None:
     write(as_nobody / "a.jpg", jpeg_photo(1))
     locked = write(as_nobody / "lock\ned" / "b.jpg", jpeg_photo(2)).parent
     folder = Folder(path=as_nobody)
-    drawn = tuple(found(folder)[0].values())
+    drawn = tuple(listed(folder)[0].values())
     locked.chmod(mode)
-    for look in (lambda: found(folder), lambda: list(folder.read(drawn))):
+    for look in (lambda: listed(folder), lambda: list(folder.read(drawn))):
         with pytest.raises(OpsError) as error:
             look()
         assert str(error.value) == (
@@ -130,27 +128,27 @@ def test_a_folder_below_that_cannot_be_read_is_named_and_not_left_out(
         )
 
 
-def test_a_link_to_where_nobody_may_look_is_no_photo(as_nobody: Path) -> None:
+def test_a_link_to_an_unreadable_file_is_skipped_and_counted(as_nobody: Path) -> None:
     album = write(as_nobody / "album" / "a.jpg", jpeg_photo(1)).parent
     locked = write(as_nobody / "locked" / "b.jpg", jpeg_photo(2)).parent
     (album / "b.jpg").symlink_to(locked / "b.jpg")
     locked.chmod(0)
-    photos, said = found(Folder(path=album))
+    photos, messages = listed(Folder(path=album))
     assert list(photos) == ["a.jpg"]
-    assert said == ["skipped 1 other file"]
+    assert messages == ["skipped 1 other file"]
 
 
-def test_a_folder_of_any_name_is_named_in_one_line(tmp_path: Path) -> None:
+def test_an_error_about_a_folder_of_any_name_is_one_line(tmp_path: Path) -> None:
     folder = Folder(path=tmp_path / "two\nlines")
     assert folder.title == f"{tmp_path}/two lines"
     with pytest.raises(OpsError, match=r"two lines cannot be read \(No such file"):
-        found(folder)
+        listed(folder)
     folder.path.mkdir()
     with pytest.raises(OpsError, match=r"two lines contains no photos \(0 other files"):
-        found(folder)
+        listed(folder)
 
 
-def test_a_file_that_went_away_while_the_folder_is_read_is_missing(
+def test_a_file_that_is_deleted_during_the_read_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = write(tmp_path / "a.jpg", jpeg_photo(1))
@@ -164,8 +162,8 @@ def test_a_file_that_went_away_while_the_folder_is_read_is_missing(
         return result
 
     monkeypatch.setattr(Folder, "_walk", walked)
-    photos, _ = found(folder)
-    failures = [each.failure for each in folder.read(tuple(photos.values()))]
+    photos, _ = listed(folder)
+    failures = [original.failure for original in folder.read(tuple(photos.values()))]
     assert failures == ["image_missing", None]
 
 
@@ -174,39 +172,39 @@ def test_a_folder_without_photos_is_an_error_that_names_it(tmp_path: Path, make:
     folder = tmp_path / "album"
     make(folder)  # type: ignore[operator]
     with pytest.raises(OpsError, match="album"):
-        found(Folder(path=folder))
+        listed(Folder(path=folder))
 
 
-def test_what_is_no_photo_is_counted_where_there_is_none(tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_an_error_that_counts_them(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", b"x")
     with pytest.raises(OpsError, match=r"contains no photos \(1 other file\)"):
-        found(Folder(path=tmp_path))
+        listed(Folder(path=tmp_path))
 
 
-def test_equal_files_have_one_original_and_others_not(tmp_path: Path) -> None:
+def test_equal_files_have_the_same_original(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "copy" / "a.jpg", jpeg_photo(1))
     bitmaps = [encoded(photo(seed), "BMP") for seed in (2, 3)]
     assert len(bitmaps[0]) == len(bitmaps[1])
     write(tmp_path / "b.bmp", bitmaps[0])
     write(tmp_path / "c.bmp", bitmaps[1])
-    photos, _ = found(Folder(path=tmp_path))
+    photos, _ = listed(Folder(path=tmp_path))
     assert photos["a.jpg"].original == photos["copy/a.jpg"].original
-    assert len({each.original for each in photos.values()}) == 3
+    assert len({photo.original for photo in photos.values()}) == 3
 
 
-def test_a_file_that_went_away_or_cannot_be_read_is_a_class_of_failure(tmp_path: Path) -> None:
+def test_a_deleted_or_unreadable_file_has_a_failure_class(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "b.jpg", jpeg_photo(2))
     folder = Folder(path=tmp_path)
-    photos, _ = found(folder)
+    photos, _ = listed(folder)
     (tmp_path / "a.jpg").unlink()
     read = list(folder.read(tuple(photos.values())))
-    assert [each.failure for each in read] == ["image_missing", None]
+    assert [original.failure for original in read] == ["image_missing", None]
     assert read[1].content == jpeg_photo(2)
 
 
-def test_rating_and_time_come_from_the_file_and_the_owners_csv_goes_before(
+def test_the_owners_csv_overrides_the_files_rating(
     tmp_path: Path,
 ) -> None:
     exif = Image.Exif()
@@ -214,14 +212,14 @@ def test_rating_and_time_come_from_the_file_and_the_owners_csv_goes_before(
     content = jpeg(photo(1), exif=exif, xmp=b'xmp:Rating="3"')
     write(tmp_path / "a.jpg", content)
     write(tmp_path / "b.jpg", jpeg_photo(2))
-    photos, _ = found(Folder(path=tmp_path))
+    photos, _ = listed(Folder(path=tmp_path))
     assert (photos["a.jpg"].rating, photos["a.jpg"].taken_at) == (3, 1777629600.0)
     assert photos["a.jpg"].favourite is None
     (tmp_path / "favourites.csv").write_text("name,favourite,rating\na.jpg,yes,5\n")
-    photos, said = found(Folder(path=tmp_path))
+    photos, messages = listed(Folder(path=tmp_path))
     assert (photos["a.jpg"].rating, photos["a.jpg"].favourite) == (5, True)
     assert (photos["b.jpg"].rating, photos["b.jpg"].favourite) == (None, False)
-    assert said == [f"read your judgement from {tmp_path / 'favourites.csv'}"]
+    assert messages == [f"read your judgement from {tmp_path / 'favourites.csv'}"]
 
 
 @pytest.mark.parametrize(
@@ -235,20 +233,20 @@ def test_rating_and_time_come_from_the_file_and_the_owners_csv_goes_before(
         ("name,favourite,rating\na.jpg,no\n", set(), {}),
     ],
 )
-def test_the_owners_csv_may_be_written_in_many_ways(
+def test_the_owners_csv_is_read_in_several_formats(
     tmp_path: Path, text: str, favourites: set[str] | None, ratings: dict[str, int]
 ) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "sub" / "b.jpg", jpeg_photo(2))
     csv = tmp_path / "mine.csv"
     csv.write_text(text, newline="")
-    photos, _ = found(Folder(path=tmp_path, judgement=csv))
+    photos, _ = listed(Folder(path=tmp_path, judgement=csv))
     if favourites is None:
-        assert {each.favourite for each in photos.values()} == {None}
+        assert {photo.favourite for photo in photos.values()} == {None}
     else:
-        assert {name for name, each in photos.items() if each.favourite} == favourites
-        assert {each.favourite for each in photos.values()} <= {True, False}
-    rated = {name: each.rating for name, each in photos.items() if each.rating is not None}
+        assert {name for name, photo in photos.items() if photo.favourite} == favourites
+        assert {photo.favourite for photo in photos.values()} <= {True, False}
+    rated = {name: photo.rating for name, photo in photos.items() if photo.rating is not None}
     assert rated == ratings
 
 
@@ -266,20 +264,18 @@ def test_the_owners_csv_may_be_written_in_many_ways(
         ("name\n\udcff.jpg\n", "not UTF-8"),
     ],
 )
-def test_a_judgement_that_is_not_understood_is_an_error_not_none(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_wrong_judgement_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "x" / "b.jpg", jpeg_photo(2))
     write(tmp_path / "y" / "b.jpg", jpeg_photo(3))
     (tmp_path / "favourites.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(OpsError) as error:
-        found(Folder(path=tmp_path))
+        listed(Folder(path=tmp_path))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_judgement_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+def test_a_judgement_file_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     with pytest.raises(OpsError, match=r"none\.csv cannot be read"):
-        found(Folder(path=tmp_path, judgement=tmp_path / "none.csv"))
+        listed(Folder(path=tmp_path, judgement=tmp_path / "none.csv"))

@@ -1,4 +1,4 @@
-"""An Immich album is read, from 2.x and 3.x, with what may go wrong on the way."""
+"""Reading an album of Immich 2.x and 3.x, and its errors."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def connect(server: FakeImmich, pauses: Pauses | None = None, **options: float) 
 
 
 def candidates(immich: Immich, name: str) -> tuple[dict[str, Candidate], list[str]]:
-    said: list[str] = []
-    found = ImmichAlbum(immich, name).candidates(said.append)
-    return {each.name: each for each in found}, said
+    messages: list[str] = []
+    photos = ImmichAlbum(immich, name).candidates(messages.append)
+    return {photo.name: photo for photo in photos}, messages
 
 
 def test_an_albums_photos_come_with_the_owners_judgement(server: FakeImmich) -> None:
@@ -56,39 +56,41 @@ def test_an_albums_photos_come_with_the_owners_judgement(server: FakeImmich) -> 
     server.add_album("Winter", FakeAsset("d.jpg", jpeg_photo(4)))
     with connect(server) as immich:
         assert immich.version == server.version
-        found, _ = candidates(immich, "Summer")
-    assert list(found) == ["a.jpg", "b.jpg", "c.jpg"]
-    a, b, c = found.values()
+        photos, _ = candidates(immich, "Summer")
+    assert list(photos) == ["a.jpg", "b.jpg", "c.jpg"]
+    a, b, c = photos.values()
     assert (a.favourite, b.favourite) == (True, False)
     assert (a.rating, b.rating, c.rating) == (4, -1, None)
     assert a.taken_at == b.taken_at == 1777629600.0
     assert a.asset_id == a.id
-    assert a.original == hashlib.sha1(b"a").hexdigest()  # Of the file, as Immich has it.
+    assert a.original == hashlib.sha1(b"a").hexdigest()  # Of the file in Immich.
 
 
 def test_all_pages_are_read_and_each_photo_once(server: FakeImmich) -> None:
     server.largest_page = 7
     server.add_album("Many", *(FakeAsset(f"{n:02}.jpg", b"") for n in range(30)))
     with connect(server) as immich:
-        found, _ = candidates(immich, "Many")
-    assert sorted(found) == [f"{n:02}.jpg" for n in range(30)]
+        photos, _ = candidates(immich, "Many")
+    assert sorted(photos) == [f"{n:02}.jpg" for n in range(30)]
     assert server.count("POST /search/metadata") == 5
     bodies = [body for _, path, body in server.requests if "search" in path]
     assert ("cursor" in bodies[-1]) == (server.version >= (3, 2))
     assert ("page" in bodies[-1]) == (server.version < (3, 2))
 
 
-def test_a_server_that_repeats_its_first_page_is_not_asked_for_ever() -> None:
+def test_a_server_that_repeats_its_first_page_ends_the_listing() -> None:
     with immich_server((3, 1, 0)) as server:
         server.largest_page, server.page_repeats = 3, True
         server.add_album("Many", *(FakeAsset(f"{n}.jpg", b"") for n in range(9)))
         with connect(server) as immich:
-            found, said = candidates(immich, "Many")
-    assert len(found) == 3
-    assert "skipped 6 of the album" in said[-1]
+            photos, messages = candidates(immich, "Many")
+    assert len(photos) == 3
+    assert "skipped 6 of the album" in messages[-1]
 
 
-def test_videos_archived_and_deleted_ones_are_left_out_and_counted(server: FakeImmich) -> None:
+def test_videos_and_archived_and_deleted_photos_are_skipped_and_counted(
+    server: FakeImmich,
+) -> None:
     server.add_album(
         "Mixed",
         FakeAsset("a.jpg", jpeg_photo(1)),
@@ -97,12 +99,12 @@ def test_videos_archived_and_deleted_ones_are_left_out_and_counted(server: FakeI
         FakeAsset("gone.jpg", b"", trashed=True),
     )
     with connect(server) as immich:
-        found, said = candidates(immich, "Mixed")
-    assert list(found) == ["a.jpg"]
-    assert said[-1].startswith("skipped 2 of the album: ")
+        photos, messages = candidates(immich, "Mixed")
+    assert list(photos) == ["a.jpg"]
+    assert messages[-1].startswith("skipped 2 of the album: ")
 
 
-def test_an_album_that_is_not_there_or_there_twice_says_what_there_is(newest: FakeImmich) -> None:
+def test_a_missing_or_ambiguous_album_lists_the_albums(newest: FakeImmich) -> None:
     first = newest.add_album("Trip", FakeAsset("a.jpg", jpeg_photo(1)))
     second = newest.add_album("Trip", FakeAsset("b.jpg", jpeg_photo(2)))
     newest.add_album("<b>\nHome", FakeAsset("c.jpg", jpeg_photo(3)))
@@ -112,11 +114,11 @@ def test_an_album_that_is_not_there_or_there_twice_says_what_there_is(newest: Fa
         with pytest.raises(OpsError, match="2 albums are named 'Trip'") as error:
             candidates(immich, "Trip")
         assert first.id in str(error.value)
-        found, _ = candidates(immich, second.id)
-        assert list(found) == ["b.jpg"]
+        photos, _ = candidates(immich, second.id)
+        assert list(photos) == ["b.jpg"]
 
 
-def test_no_album_at_all_and_an_empty_one_are_errors(newest: FakeImmich) -> None:
+def test_no_album_and_an_empty_album_are_errors(newest: FakeImmich) -> None:
     with connect(newest) as immich:
         with pytest.raises(OpsError, match="albums of this key: none"):
             candidates(immich, "Trip")
@@ -136,16 +138,16 @@ def test_missing_permissions_are_all_named_before_anything_is_read(server: FakeI
         immich.check_permissions(READING)
 
 
-def test_a_server_that_cannot_say_what_a_key_may_is_believed(newest: FakeImmich) -> None:
+def test_a_server_that_reports_no_permissions_is_accepted(newest: FakeImmich) -> None:
     newest.add_album("Trip", FakeAsset("half \ud83d.jpg", jpeg_photo(1)))
     newest.faults = [Fault("api-keys/me", 404)]
     with connect(newest) as immich:
-        found, _ = candidates(immich, "Trip")
-    # Half a character in a name, which JSON can hold and a file cannot, is shown as a ?.
-    assert list(found) == ["half ?.jpg"]
+        photos, _ = candidates(immich, "Trip")
+    # Half a character in a name, valid in JSON and not in a file, is shown as a ?.
+    assert list(photos) == ["half ?.jpg"]
 
 
-def test_a_permission_that_is_taken_away_meanwhile_is_named(newest: FakeImmich) -> None:
+def test_a_permission_that_was_revoked_meanwhile_is_named(newest: FakeImmich) -> None:
     newest.add_album("Trip", FakeAsset("a.jpg", jpeg_photo(1)))
     with connect(newest) as immich:
         album = ImmichAlbum(immich, "Trip")
@@ -155,7 +157,9 @@ def test_a_permission_that_is_taken_away_meanwhile_is_named(newest: FakeImmich) 
             list(album.read(drawn))
 
 
-def test_an_expired_key_says_how_to_make_another_and_is_not_shown(newest: FakeImmich) -> None:
+def test_an_expired_key_is_not_shown_and_the_error_says_how_to_make_another(
+    newest: FakeImmich,
+) -> None:
     with connect(newest) as immich:
         newest.key = "another"
         with pytest.raises(OpsError, match=r"IMMICH_API_KEY .*Account Settings") as error:
@@ -178,12 +182,12 @@ def test_previews_come_in_order_four_at_a_time(newest: FakeImmich) -> None:
         source = ImmichAlbum(immich, album.id)
         drawn = tuple(reversed(source.candidates(lambda _: None)))
         read = list(source.read(drawn))
-    assert [each.content for each in read] == [jpeg_photo(n) for n in reversed(range(20))]
+    assert [original.content for original in read] == [jpeg_photo(n) for n in reversed(range(20))]
     assert newest.most_running == 4
     assert newest.count(r"thumbnail\?size=preview$") == 20
 
 
-def test_who_stops_reading_early_fetches_little_more(newest: FakeImmich) -> None:
+def test_closing_the_reader_early_stops_the_fetches(newest: FakeImmich) -> None:
     newest.delay_s = 0.01
     newest.add_album("Trip", *(FakeAsset(f"{n}", jpeg_photo(n)) for n in range(60)))
     with connect(newest) as immich:
@@ -194,7 +198,9 @@ def test_who_stops_reading_early_fetches_little_more(newest: FakeImmich) -> None
     assert newest.count("thumbnail") <= 12
 
 
-def test_a_photo_deleted_meanwhile_is_a_failure_and_the_others_go_on(server: FakeImmich) -> None:
+def test_a_photo_that_was_deleted_meanwhile_is_a_failure_and_the_others_are_read(
+    server: FakeImmich,
+) -> None:
     assets = [FakeAsset(f"{n}.jpg", jpeg_photo(n)) for n in range(4)]
     server.add_album("Trip", *assets)
     with connect(server) as immich:
@@ -203,10 +209,15 @@ def test_a_photo_deleted_meanwhile_is_a_failure_and_the_others_go_on(server: Fak
         del server.assets[assets[1].id]
         assets[2].content = b""
         read = list(source.read(drawn))
-    assert [each.failure for each in read] == [None, "image_missing", "image_missing", None]
+    assert [original.failure for original in read] == [
+        None,
+        "image_missing",
+        "image_missing",
+        None,
+    ]
 
 
-def test_what_the_owner_edited_is_seen_edited() -> None:
+def test_the_preview_is_of_the_edited_photo() -> None:
     with immich_server((2, 7, 5)) as server:
         asset = FakeAsset("a.jpg", jpeg_photo(1), edited_content=jpeg_photo(2))
         server.add_album("Trip", asset, FakeAsset("b.jpg", jpeg_photo(3)))
@@ -216,17 +227,17 @@ def test_what_the_owner_edited_is_seen_edited() -> None:
 def preview_of(server: FakeImmich) -> list[bytes]:
     with connect(server) as immich:
         source = ImmichAlbum(immich, "Trip")
-        return [each.content for each in source.read(source.candidates(lambda _: None))]
+        return [original.content for original in source.read(source.candidates(lambda _: None))]
 
 
-def test_a_preview_of_another_format_comes_as_it_is(newest: FakeImmich) -> None:
+def test_a_preview_of_another_format_is_not_converted(newest: FakeImmich) -> None:
     webp = encoded(photo(1), "WEBP")
     newest.add_album("Trip", FakeAsset("a.jpg", webp))
     assert preview_of(newest) == [webp]
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_what_passes_is_tried_again_after_a_pause(newest: FakeImmich, status: int) -> None:
+def test_a_temporary_error_is_retried_after_a_pause(newest: FakeImmich, status: int) -> None:
     newest.add_album("Trip", FakeAsset("a.jpg", jpeg_photo(1)))
     newest.faults = [Fault("POST /search", status, times=2), Fault("thumbnail", status)]
     pauses = Pauses()
@@ -237,7 +248,7 @@ def test_what_passes_is_tried_again_after_a_pause(newest: FakeImmich, status: in
     assert pauses == [0.5, 1.0, 0.5]
 
 
-def test_a_server_that_asks_for_patience_gets_it_within_reason(newest: FakeImmich) -> None:
+def test_retry_after_is_followed_up_to_30_s(newest: FakeImmich) -> None:
     newest.faults = [
         Fault("GET /albums", 429, headers={"Retry-After": "7"}),
         Fault("GET /albums", 503, headers={"Retry-After": "3600"}),
@@ -248,14 +259,14 @@ def test_a_server_that_asks_for_patience_gets_it_within_reason(newest: FakeImmic
     assert pauses == [7.0, 30.0]
 
 
-def test_what_is_refused_is_not_tried_again(newest: FakeImmich) -> None:
+def test_a_refused_request_is_not_retried(newest: FakeImmich) -> None:
     newest.faults = [Fault("GET /albums", 400)]
     with connect(newest) as immich, pytest.raises(OpsError, match=r"answers 400 .*\(not now\)"):
         immich.albums()
     assert newest.count("GET /albums") == 1
 
 
-def test_one_photo_that_immich_fails_with_ends_nothing_but_all_of_them_do(
+def test_one_failed_preview_is_a_failure_and_all_failed_previews_are_an_error(
     newest: FakeImmich,
 ) -> None:
     bad = FakeAsset("bad.jpg", jpeg_photo(1))
@@ -271,7 +282,7 @@ def read_failures(server: FakeImmich) -> list[str | None]:
     with connect(server) as immich:
         source = ImmichAlbum(immich, "Trip")
         read: list[Original] = list(source.read(source.candidates(lambda _: None)))
-    return [each.failure for each in read]
+    return [original.failure for original in read]
 
 
 def test_a_slow_server_ends_with_one_line(newest: FakeImmich) -> None:
@@ -281,14 +292,14 @@ def test_a_slow_server_ends_with_one_line(newest: FakeImmich) -> None:
             immich.albums()
 
 
-def test_no_server_at_all_is_one_line() -> None:
+def test_an_unreachable_server_is_one_line() -> None:
     with immich_server() as server:
         url = server.url
     with pytest.raises(OpsError, match="no complete answer from Immich at http://127"):
         Immich(ImmichHttp(url, key=KEY, pause=Pauses()))
 
 
-def test_a_login_page_before_immich_is_told_from_it(newest: FakeImmich) -> None:
+def test_a_login_page_before_immich_is_an_error_that_names_it(newest: FakeImmich) -> None:
     newest.faults = [Fault("server/version", 200, body=b"<html>login</html>")]
     with pytest.raises(OpsError, match=r"is not JSON .*without a login page before it"):
         connect(newest)
@@ -323,19 +334,19 @@ def test_the_environments_proxy_never_sees_the_key(
         (" https://home.example/immich/api ", "https://home.example/immich"),
     ],
 )
-def test_an_address_may_be_typed_as_in_the_browser(typed: str, url: str) -> None:
+def test_an_address_as_in_the_browser_is_accepted(typed: str, url: str) -> None:
     assert server_url(typed) == url
 
 
 @pytest.mark.parametrize(
     "typed", ["photos.example", "", "ftp://photos", "http://", "http://a b", "http://a:99999"]
 )
-def test_an_address_that_is_none_says_what_is_one(typed: str) -> None:
+def test_a_wrong_address_is_refused_with_an_example(typed: str) -> None:
     with pytest.raises(OpsError, match=r"--immich is .*expected http"):
         server_url(typed)
 
 
-def test_a_login_in_the_address_is_refused_and_not_shown() -> None:
+def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
     with pytest.raises(OpsError) as error:
         server_url("https://me:hunter2@photos.example")
     assert "hunter2" not in str(error.value)

@@ -1,4 +1,4 @@
-"""What is sent for each method, and what is made of the answer."""
+"""The request of each method, and the reading of its answer."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ SCORE = prompt_of("score", RUBRIC)
 COMPACT = prompt_of("rubric", RUBRIC)
 
 
-def token(said: str, **logprobs: float) -> dict[str, Any]:
+def token(text: str, **logprobs: float) -> dict[str, Any]:
     shown = [
-        {"id": number, "token": text.removeprefix("_"), "logprob": value}
-        for number, (text, value) in enumerate(logprobs.items())
+        {"id": number, "token": label.removeprefix("_"), "logprob": value}
+        for number, (label, value) in enumerate(logprobs.items())
     ]
-    return {"token": said, "logprob": -1.0, "top_logprobs": shown}
+    return {"token": text, "logprob": -1.0, "top_logprobs": shown}
 
 
 def answer(*tokens: dict[str, Any], **choice: Any) -> dict[str, Any]:
-    text = "".join(each["token"] for each in tokens)
-    found = {
+    text = "".join(entry["token"] for entry in tokens)
+    body = {
         "message": {"content": text},
         "finish_reason": "length",
         "logprobs": {"content": list(tokens)},
     }
-    return {"choices": [found | choice]}
+    return {"choices": [body | choice]}
 
 
 def parts_of(body: dict[str, Any]) -> list[str]:
-    """What a request holds, in its order."""
+    """The role of a request's first message and the types of its parts, in order."""
     content = body["messages"][1]["content"]
     return [body["messages"][0]["role"], *(part["type"] for part in content)]
 
@@ -56,7 +56,7 @@ def test_the_fixed_text_comes_first_and_the_photo_last() -> None:
         assert "stream" not in body
 
 
-def test_only_labels_can_be_said() -> None:
+def test_grammar_and_max_tokens_allow_only_labels() -> None:
     assert SCORE.body("m", [b""])["max_tokens"] == 1
     assert SCORE.grammar == 'root ::= label\nlabel ::= "1" | "2" | "3" | "4" | "5"'
     assert COMPACT.body("m", [b""])["max_tokens"] == len(RUBRIC.criteria)
@@ -70,8 +70,8 @@ def test_a_pair_shows_both_photos_and_asks_at_the_end() -> None:
         assert body["grammar"].endswith('label ::= "A" | "B"')
 
 
-def test_the_score_is_the_expectation_over_the_labels_alone() -> None:
-    """Half of the probability is of other words: it is left out, and said."""
+def test_the_score_is_the_expectation_over_the_labels_only() -> None:
+    """Half of the probability belongs to other words: it is excluded from the score."""
     shares = {"_1": 0.1, "_4": 0.3, "_5": 0.1}
     logprobs = {label: math.log(share) for label, share in shares.items()}
     reading = SCORE.read(answer(token("4", **logprobs, _The=math.log(0.5))))
@@ -85,12 +85,12 @@ def test_the_score_is_the_expectation_over_the_labels_alone() -> None:
 
 def test_labels_that_are_very_unlikely_still_have_an_order() -> None:
     values = {"1": 1.0, "2": 2.0}
-    found = expected({"1": -900.0, "2": -900.0}, values)
-    assert found.score == pytest.approx(1.5)
-    assert found.mass == 0.0
+    expectation = expected({"1": -900.0, "2": -900.0}, values)
+    assert expectation.score == pytest.approx(1.5)
+    assert expectation.mass == 0.0
 
 
-def test_a_label_is_known_by_its_token_where_two_have_one_text() -> None:
+def test_labels_of_equal_text_are_told_apart_by_token() -> None:
     shown = {
         "top_logprobs": [
             {"id": 7, "token": "1", "logprob": -1.0},
@@ -102,8 +102,8 @@ def test_a_label_is_known_by_its_token_where_two_have_one_text() -> None:
 
 
 def test_each_criterion_has_a_value_and_their_mean_is_the_score() -> None:
-    said = [token(digit, **{f"_{digit}": math.log(0.8)}) for digit in "12345"]
-    reading = COMPACT.read(answer(*said))
+    tokens = [token(digit, **{f"_{digit}": math.log(0.8)}) for digit in "12345"]
+    reading = COMPACT.read(answer(*tokens))
     assert reading.criteria == pytest.approx(
         dict(zip(RUBRIC.criteria, (1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
     )
@@ -113,9 +113,9 @@ def test_each_criterion_has_a_value_and_their_mean_is_the_score() -> None:
 
 
 def test_a_pair_gives_the_logit_of_the_first_and_an_anchor_that_of_the_second() -> None:
-    found = answer(token("A", A=-0.5, B=-2.0))
-    assert prompt_of("pairwise", RUBRIC).read(found).score == pytest.approx(1.5)
-    assert prompt_of("anchored", RUBRIC).read(found).score == pytest.approx(-1.5)
+    reply = answer(token("A", A=-0.5, B=-2.0))
+    assert prompt_of("pairwise", RUBRIC).read(reply).score == pytest.approx(1.5)
+    assert prompt_of("anchored", RUBRIC).read(reply).score == pytest.approx(-1.5)
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,18 @@ def test_a_pair_gives_the_logit_of_the_first_and_an_anchor_that_of_the_second() 
         ("out_of_range", answer(token("7", _4=-0.1))),
     ],
 )
-def test_an_answer_that_is_none_has_a_class(failure: Failure, document: Any) -> None:
+def test_an_unusable_answer_has_a_failure_class(failure: Failure, document: Any) -> None:
     reading = SCORE.read(document)
     assert (reading.failure, reading.score) == (failure, None)
 
 
 def test_a_compact_rubric_that_ends_too_early_is_truncated() -> None:
-    said = [token(digit, _3=-0.1) for digit in "333"]
-    assert COMPACT.read(answer(*said)).failure == "truncated"
-    assert COMPACT.read(answer(*said, finish_reason="stop")).failure == "invalid_answer"
+    tokens = [token(digit, _3=-0.1) for digit in "333"]
+    assert COMPACT.read(answer(*tokens)).failure == "truncated"
+    assert COMPACT.read(answer(*tokens, finish_reason="stop")).failure == "invalid_answer"
 
 
-def test_one_label_of_a_pair_is_not_enough() -> None:
+def test_a_pair_with_one_label_has_no_score() -> None:
     assert prompt_of("pairwise", RUBRIC).read(answer(token("A", A=-0.5))).failure == "no_label"
 
 
@@ -163,7 +163,7 @@ def test_every_word_that_is_sent_is_part_of_the_prompts_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"labels": [{"label": "1"}]}, "labels is"),
         ({"labels": [{"label": "1"}, {"label": "1"}]}, "label '1' appears twice"),
@@ -183,17 +183,15 @@ def test_every_word_that_is_sent_is_part_of_the_prompts_hash() -> None:
         ({"labls": []}, "has the field 'labls'; expected system"),
     ],
 )
-def test_a_rubric_that_cannot_be_asked_is_refused_in_one_line(
-    change: dict[str, Any], said: str
-) -> None:
+def test_a_wrong_rubric_is_refused_in_one_line(change: dict[str, Any], message: str) -> None:
     with pytest.raises(OpsError) as refused:
         rubric_of(as_document(RUBRIC) | change, where="the rubric r.toml")
     assert str(refused.value).startswith("the rubric r.toml")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_rubric_file_that_is_none(tmp_path: Path) -> None:
+def test_a_missing_or_broken_rubric_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     with pytest.raises(OpsError, match=r"r\.toml cannot be read \(No such file or directory\)"):
         read_rubric(path)
@@ -205,7 +203,7 @@ def test_a_rubric_file_that_is_none(tmp_path: Path) -> None:
         read_rubric(path)
 
 
-def test_a_rubric_without_criteria_has_no_compact_form() -> None:
+def test_a_rubric_without_criteria_has_no_rubric_method() -> None:
     plain = rubric_of(as_document(RUBRIC) | {"criteria": {}}, where="it")
     with pytest.raises(OpsError, match="has no \\[criteria\\]"):
         prompt_of("rubric", plain)

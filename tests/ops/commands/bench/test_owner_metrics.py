@@ -1,4 +1,4 @@
-"""Agreement with the owner: against scipy and scikit-learn on photos written out again."""
+"""Agreement with the owner: against scipy and scikit-learn on repeated photos."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ Floats = NDArray[np.float64]
 
 @pytest.mark.parametrize("count", [5, 30, 200])
 @pytest.mark.parametrize("decimals", [9, 0], ids=["without ties", "with ties"])
-def test_each_column_of_weights_is_the_metric_of_photos_written_so_often(
-    count: int, decimals: int
-) -> None:
+def test_weights_count_photos_as_repetitions_do(count: int, decimals: int) -> None:
     random = np.random.default_rng(count)
     scores = np.round(random.standard_normal(count), decimals)
     favourite = random.random(count) < 0.4
@@ -40,15 +38,17 @@ def test_each_column_of_weights_is_the_metric_of_photos_written_so_often(
             "spearman": stats.spearmanr(score, rating).statistic,
             "tau": stats.kendalltau(score, rating).statistic,
         }
-        found = {name: each[column] for name, each in {**of_favourites, **of_ratings}.items()}
-        found.pop("precision_at_k")
-        assert found == pytest.approx(expected)
+        metrics = {
+            name: values[column] for name, values in {**of_favourites, **of_ratings}.items()
+        }
+        metrics.pop("precision_at_k")
+        assert metrics == pytest.approx(expected)
 
 
 def test_precision_and_gain_at_k_are_means_over_the_orders_of_tied_photos() -> None:
     scores = np.array([3.0, 2.0, 2.0, 2.0, 1.0])
     favourite = np.array([False, True, False, False, True])
-    found = favourite_metrics(scores, favourite, np.ones((5, 1)), top_k=3)
+    metrics = favourite_metrics(scores, favourite, np.ones((5, 1)), top_k=3)
     orders = [
         list(order)
         for order in permutations(range(5))
@@ -57,45 +57,45 @@ def test_precision_and_gain_at_k_are_means_over_the_orders_of_tied_photos() -> N
     discounts = 1 / np.log2([2, 3, 4])
     precision = np.mean([favourite[order[:3]].mean() for order in orders])
     gain = np.mean([favourite[order[:3]] @ discounts for order in orders])
-    assert found["precision_at_k"][0] == pytest.approx(precision)
-    assert found["ndcg_at_k"][0] == pytest.approx(gain / discounts[:2].sum())
+    assert metrics["precision_at_k"][0] == pytest.approx(precision)
+    assert metrics["ndcg_at_k"][0] == pytest.approx(gain / discounts[:2].sum())
 
 
-def test_a_model_that_tells_nothing_apart_gets_what_chance_gets() -> None:
+def test_constant_scores_have_the_metrics_of_chance() -> None:
     favourite = np.arange(40) < 10
-    found = favourite_metrics(np.full(40, 3.0), favourite, np.ones((40, 1)), top_k=8)
-    assert found["auc"][0] == pytest.approx(0.5)
-    assert found["average_precision"][0] == pytest.approx(0.25)
-    assert found["precision_at_k"][0] == pytest.approx(0.25)
+    metrics = favourite_metrics(np.full(40, 3.0), favourite, np.ones((40, 1)), top_k=8)
+    assert metrics["auc"][0] == pytest.approx(0.5)
+    assert metrics["average_precision"][0] == pytest.approx(0.25)
+    assert metrics["precision_at_k"][0] == pytest.approx(0.25)
     ratings = np.tile([1.0, 2.0, 3.0, 4.0], 10)
     assert {
-        name: each[0]
-        for name, each in rating_metrics(np.full(40, 3.0), ratings, np.ones((40, 1))).items()
+        name: values[0]
+        for name, values in rating_metrics(np.full(40, 3.0), ratings, np.ones((40, 1))).items()
     } == {"spearman": 0.0, "tau": 0.0}
 
 
 def test_all_favourites_first_is_perfect_and_last_is_the_worst() -> None:
     favourite = np.arange(40) < 10
     best = favourite_metrics(-np.arange(40.0), favourite, np.ones((40, 1)), top_k=10)
-    assert {name: each[0] for name, each in best.items()} == pytest.approx(dict.fromkeys(best, 1))
+    assert {name: values[0] for name, values in best.items()} == pytest.approx(
+        dict.fromkeys(best, 1)
+    )
     worst = favourite_metrics(np.arange(40.0), favourite, np.ones((40, 1)), top_k=10)
     assert (worst["auc"][0], worst["precision_at_k"][0], worst["ndcg_at_k"][0]) == (0, 0, 0)
 
 
-def test_draws_without_one_kind_are_undefined_and_no_warning() -> None:
+def test_draws_of_one_kind_are_undefined_without_a_warning() -> None:
     weights = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
-    found = favourite_metrics(
+    metrics = favourite_metrics(
         np.arange(3.0), np.array([True, False, False]), weights, top_k=1, share=0.1
     )
-    for each in found.values():
-        assert np.isnan(each).tolist() == [False, True, True]
+    for values in metrics.values():
+        assert np.isnan(values).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("share", [None, 0.02, 0.3, 0.9])
 @pytest.mark.parametrize("decimals", [9, 0], ids=["without ties", "with ties"])
-def test_a_draw_is_worth_the_same_whatever_is_drawn_beside_it(
-    share: float | None, decimals: int
-) -> None:
+def test_a_draws_metric_does_not_depend_on_other_draws(share: float | None, decimals: int) -> None:
     random = np.random.default_rng(6)
     scores = np.round(random.standard_normal(40), decimals)
     favourite = np.arange(40) < 8
@@ -116,21 +116,21 @@ def test_a_draw_is_worth_the_same_whatever_is_drawn_beside_it(
             assert by_ratings[name][column] == pytest.approx(value[0], rel=1e-12)
 
 
-def test_photos_weighted_back_to_the_album_are_the_album_written_out() -> None:
-    """Each other photo stands for four: the album has so many, all of the same score."""
+def test_weights_restore_the_albums_share_of_favourites() -> None:
+    """Each other photo counts as four: the album has four of the same score."""
     random = np.random.default_rng(4)
     favourite = np.arange(60) < 30
     scores = random.standard_normal(60) + favourite
-    found = favourite_metrics(
+    metrics = favourite_metrics(
         scores, favourite, np.ones((60, 1)), top_k=12, share=30 / (30 + 4 * 30)
     )
     written = np.where(favourite, 1.0, 4.0)[:, None]
     album = favourite_metrics(scores, favourite, written, top_k=30)
     for name in ("auc", "average_precision", "precision_at_k"):
-        assert found[name][0] == pytest.approx(album[name][0])
+        assert metrics[name][0] == pytest.approx(album[name][0])
 
 
-def test_half_favourites_say_what_the_best_of_the_album_are() -> None:
+def test_a_sample_of_half_favourites_estimates_the_albums_metrics() -> None:
     """An album of 4,000 photos with 10 % favourites, of which 100 and 100 are drawn.
 
     The standard error of the mean of 400 draws is below 0.005. A sample's average precision is a
@@ -152,13 +152,15 @@ def test_half_favourites_say_what_the_best_of_the_album_are() -> None:
         plain.append(favourite_metrics(*of_drawn, top_k=20))
     for name in ("precision_at_k", "average_precision"):
         truth = album[name][0]
-        assert np.mean([each[name] for each in weighted]) == pytest.approx(truth, abs=0.03)
-        assert np.mean([each[name] for each in plain]) > truth + 0.2
+        assert np.mean([of_model[name] for of_model in weighted]) == pytest.approx(truth, abs=0.03)
+        assert np.mean([of_model[name] for of_model in plain]) > truth + 0.2
     at_random = []
     for _ in range(400):
         drawn = random.choice(4000, 200, False)
         of_drawn = scores[drawn], favourite[drawn], np.ones((200, 1))
         at_random.append(favourite_metrics(*of_drawn, top_k=20)["ndcg_at_k"])
     truth = np.mean(at_random)
-    assert np.mean([each["ndcg_at_k"] for each in weighted]) == pytest.approx(truth, abs=0.03)
-    assert np.mean([each["ndcg_at_k"] for each in plain]) > truth + 0.2
+    assert np.mean([of_model["ndcg_at_k"] for of_model in weighted]) == pytest.approx(
+        truth, abs=0.03
+    )
+    assert np.mean([of_model["ndcg_at_k"] for of_model in plain]) > truth + 0.2

@@ -1,4 +1,4 @@
-"""What is sent of a photo: upright, small, sRGB, nothing but pixels; or a class of failure."""
+"""Preparing a photo: upright, small, sRGB, without metadata; or a failure class."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def flat_png(width: int, height: int, *chunks: bytes) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + b"".join(chunk(each[:4], each[4:]) for each in chunks)
+        + b"".join(chunk(part[:4], part[4:]) for part in chunks)
         + chunk(b"IDAT", pixels)
         + chunk(b"IEND", b"")
     )
@@ -72,7 +72,7 @@ def test_the_long_edge_is_1024_and_a_small_photo_is_not_enlarged() -> None:
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "china", "flower"])
-def test_a_real_photo_stays_what_it_is(name: str) -> None:
+def test_a_real_photo_keeps_its_look(name: str) -> None:
     original = installed_photos()[name]
     assert distance(sent(jpeg(original, quality=95)), original) < 6
 
@@ -122,7 +122,7 @@ def test_no_metadata_leaves_the_machine() -> None:
     assert b"SECRET" not in prepared
     assert b"Exif" not in prepared
     assert b"ICC_PROFILE" not in prepared
-    # Only what draws the picture: no application segment but JFIF, no comment.
+    # No application segment but JFIF, and no comment.
     assert [segment for segment in segments(prepared) if 0xE1 <= segment <= 0xFE] == []
     text = PngImagePlugin.PngInfo()
     text.add_text("Author", "SECRETTEXT")
@@ -130,11 +130,11 @@ def test_no_metadata_leaves_the_machine() -> None:
 
 
 def segments(content: bytes) -> list[int]:
-    found, place = [], 2
+    markers, place = [], 2
     while content[place + 1] != 0xDA:
-        found.append(content[place + 1])
+        markers.append(content[place + 1])
         place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-    return found
+    return markers
 
 
 def test_the_same_photo_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_the_same_photo_gives_the_same_bytes_in_another_process(tmp_path: Path) 
     assert digests == [prepare(path.read_bytes()).image_sha256] * 2
 
 
-def test_a_wide_colour_profile_is_brought_to_srgb() -> None:
-    # In a profile whose red and green are swapped, what is red in numbers is green to the eye.
+def test_a_wide_colour_profile_is_converted_to_srgb() -> None:
+    # In a profile with red and green swapped, a red value looks green.
     image = Image.new("RGB", (64, 64), (230, 20, 20))
     swapped = swapped_profile()
     colour = np.asarray(sent(jpeg(image, quality=100, icc_profile=swapped)))[32, 32]
@@ -168,7 +168,7 @@ def test_a_wide_colour_profile_is_brought_to_srgb() -> None:
 
 def swapped_profile() -> bytes:
     srgb = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # The description says sRGB, and would have it left alone.
+    # The description says sRGB, which alone would mean no conversion.
     content = bytes(srgb).replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
     red, green = content.index(b"rXYZ"), content.index(b"gXYZ")
     table = bytearray(content)
@@ -176,12 +176,12 @@ def swapped_profile() -> bytes:
     return bytes(table)
 
 
-def test_a_broken_colour_profile_is_left_out() -> None:
+def test_a_broken_colour_profile_is_ignored() -> None:
     image = photo(4)
     assert distance(sent(jpeg(image, icc_profile=b"no profile" * 20)), image) < 6
 
 
-def test_broken_metadata_does_not_keep_a_photo_back(recwarn: pytest.WarningsRecorder) -> None:
+def test_broken_metadata_does_not_fail_a_photo(recwarn: pytest.WarningsRecorder) -> None:
     image = photo(4)
     for exif in (
         b"Exif\0\0II*\0\xff\xff\xff\xff",
@@ -192,24 +192,24 @@ def test_broken_metadata_does_not_keep_a_photo_back(recwarn: pytest.WarningsReco
     assert list(recwarn) == []
 
 
-def test_transparency_lies_on_white() -> None:
+def test_transparency_becomes_white() -> None:
     image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 40, 20))
     for image_format in ("PNG", "WEBP"):
-        found = np.asarray(sent(encoded(image, image_format)))
-        assert found[35, 20].min() > 245
-        assert found[5, 20, 2] > 240
+        pixels = np.asarray(sent(encoded(image, image_format)))
+        assert pixels[35, 20].min() > 245
+        assert pixels[5, 20, 2] > 240
     for mode, blank in (("RGB", (255, 0, 0)), ("L", 76)):
-        # One colour of the picture is declared to be nothing.
+        # One colour of the picture is declared transparent.
         opaque = Image.new(mode, (40, 40), blank)
-        found = np.asarray(sent(encoded(opaque, "PNG", transparency=blank)))
-        assert found[20, 20].min() > 245, mode
+        pixels = np.asarray(sent(encoded(opaque, "PNG", transparency=blank)))
+        assert pixels[20, 20].min() > 245, mode
     palette = image.convert("RGB").convert("P")
-    found = np.asarray(sent(encoded(palette, "GIF", transparency=palette.getpixel((5, 35)))))
-    assert found[35, 20].min() > 245
+    pixels = np.asarray(sent(encoded(palette, "GIF", transparency=palette.getpixel((5, 35)))))
+    assert pixels[35, 20].min() > 245
 
 
-def test_an_animation_is_its_first_frame() -> None:
+def test_an_animation_becomes_its_first_frame() -> None:
     frames = [Image.new("RGB", (50, 50), colour) for colour in ("red", "lime", "blue")]
     for image_format in ("GIF", "WEBP", "PNG"):
         content = encoded(frames[0], image_format, save_all=True, append_images=frames[1:])
@@ -218,7 +218,7 @@ def test_an_animation_is_its_first_frame() -> None:
         assert colour[1:].max() < 20, image_format
 
 
-def test_grey_cmyk_palette_and_16_bit_photos_become_what_they_show() -> None:
+def test_grey_cmyk_palette_and_16_bit_photos_keep_their_colours() -> None:
     grey = installed_photos()["camera"].convert("L").resize((256, 256))
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     assert distance(sent(encoded(grey, "PNG")), grey) < 4
@@ -235,7 +235,7 @@ def test_grey_cmyk_palette_and_16_bit_photos_become_what_they_show() -> None:
     assert distance(sent(jpeg(cmyk)), cmyk) < 8
 
 
-def test_200_megapixels_are_refused_at_once_and_without_their_memory() -> None:
+def test_200_megapixels_are_refused_fast_and_without_their_memory() -> None:
     content = flat_png(20_000, 10_000)
     assert len(content) < 1 << 20
     started = time.monotonic()
@@ -245,7 +245,7 @@ def test_200_megapixels_are_refused_at_once_and_without_their_memory() -> None:
     assert time.monotonic() - started < 1
 
 
-def test_just_below_the_limit_is_decoded_and_just_above_not(
+def test_a_picture_below_the_pixel_limit_is_decoded_and_one_above_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "LARGEST_PIXELS", 1_000_000)
@@ -293,18 +293,20 @@ def test_a_bomb_in_a_text_chunk_neither_fills_the_memory_nor_ends_the_run(kind: 
         b"II*\0" + b"\xff" * 300,
     ],
 )
-def test_a_broken_picture_is_a_class_of_failure(content: bytes) -> None:
+def test_a_broken_picture_has_a_failure_class(content: bytes) -> None:
     with pytest.raises(PhotoError) as refused:
         prepare(content)
     assert refused.value.failure == "image_unreadable"
 
 
-def test_any_damage_is_a_class_of_failure_or_a_picture() -> None:
+def test_random_damage_gives_a_failure_class_or_a_picture() -> None:
     chance = np.random.default_rng(7)
     formats = ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM"]
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    contents = [encoded(photo(6), each) for each in formats] + [jpeg(photo(6), exif=exif)]
+    contents = [encoded(photo(6), image_format) for image_format in formats] + [
+        jpeg(photo(6), exif=exif)
+    ]
     refused = 0
     for content in contents:
         for _ in range(40):
@@ -328,7 +330,7 @@ def test_any_damage_is_a_class_of_failure_or_a_picture() -> None:
         b"II*\0\x10\0\0\0CR\2\0" + bytes(64),
     ],
 )
-def test_heic_and_raw_are_a_class_of_their_own(content: bytes) -> None:
+def test_heic_and_raw_have_their_own_failure_class(content: bytes) -> None:
     assert looks_like_photo(content[:32])
     with pytest.raises(PhotoError) as refused:
         prepare(content)
@@ -352,48 +354,48 @@ def test_avif_is_decoded() -> None:
 @pytest.mark.parametrize(
     "image_format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000"]
 )
-def test_a_picture_is_told_by_its_first_bytes(image_format: str) -> None:
+def test_a_picture_is_recognised_by_its_first_bytes(image_format: str) -> None:
     assert looks_like_photo(encoded(photo(1), image_format)[:32])
 
 
-def test_other_files_are_no_pictures() -> None:
+def test_other_files_are_not_recognised_as_pictures() -> None:
     for content in (b"", b"name,favourite\n", b"\0\0\0\x18ftypisom", b"RIFF\0\0\0\0AVI ", b"PK"):
         assert not looks_like_photo(content)
 
 
-def test_when_and_how_it_is_rated_is_read_from_the_file(tmp_path: Path) -> None:
+def test_time_and_rating_are_read_from_the_file(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[DATE_TIME_ORIGINAL] = "2026:05:01 12:00:00"
     exif.get_ifd(EXIF_IFD)[0x9011] = "+02:00"
     path = tmp_path / "photo.jpg"
     path.write_bytes(jpeg(photo(1), exif=exif, xmp=b'<rdf:Description xmp:Rating="4"/>'))
-    found = metadata(path)
-    assert found.taken_at == 1777629600.0
-    assert found.rating == 4
+    details = metadata(path)
+    assert details.taken_at == 1777629600.0
+    assert details.rating == 4
     exif = Image.Exif()
     exif[0x0132] = "2026:05:01 10:00:00"
     path.write_bytes(jpeg(photo(1), exif=exif, xmp=b"<xmp:Rating>-1</xmp:Rating>"))
     assert metadata(path).taken_at == 1777629600.0
     assert metadata(path).rating == -1
-    for said in ("    :  :     :  :  ", "0000:00:00 00:00:00", "yesterday"):
-        exif[0x0132] = said
+    for text in ("    :  :     :  :  ", "0000:00:00 00:00:00", "yesterday"):
+        exif[0x0132] = text
         path.write_bytes(jpeg(photo(1), exif=exif))
         assert metadata(path).taken_at is None
     path.write_bytes(b"no picture")
     assert metadata(path).rating is None
 
 
-def test_alike_photos_look_alike_and_others_do_not() -> None:
+def test_similar_photos_have_a_similar_look() -> None:
     photos = installed_photos()
     looks = {name: prepare(jpeg(image)).look for name, image in photos.items()}
     for name in ("astronaut", "coffee", "china"):
         again = photos[name].point(lambda value: min(255, value + 12))
         assert (prepare(jpeg(again, quality=60)).look ^ looks[name]).bit_count() <= 6
-        others = [look for other, look in looks.items() if other != name]
+        others = [look for other_name, look in looks.items() if other_name != name]
         assert min((look ^ looks[name]).bit_count() for look in others) > 6
 
 
-def test_a_progressive_photo_of_12_megapixels_becomes_small() -> None:
+def test_a_progressive_photo_of_12_megapixels_is_reduced() -> None:
     content = jpeg(installed_photos()["astronaut"].resize((4000, 3000)), progressive=True)
     assert decoded(content).info.get("progressive")
     assert len(prepare(content).content) < 300_000

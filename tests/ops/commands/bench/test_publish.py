@@ -1,4 +1,4 @@
-"""A model's best photos go into Immich when asked for, and out again as if never there."""
+"""Publishing a model's best photos to Immich, and undoing it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ from tests.ops.commands.bench.immich_world import (
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_planning_changes_nothing_in_immich_and_nothing_here(
-    newest: World, target: Target
-) -> None:
+def test_planning_changes_neither_immich_nor_the_run(newest: World, target: Target) -> None:
     planned = newest.plan(target)
     assert planned.record.entries
     assert newest.changes() == 0
@@ -35,7 +33,7 @@ def test_planning_changes_nothing_in_immich_and_nothing_here(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_published_is_taken_back_without_a_trace(world: World, target: Target) -> None:
+def test_undo_restores_immich_completely(world: World, target: Target) -> None:
     before = world.state()
     assert set(world.publish(target).values()) == {""}
     assert world.state() != before
@@ -49,25 +47,25 @@ def test_what_is_published_is_taken_back_without_a_trace(world: World, target: T
         world.undo()
 
 
-def test_ratings_are_the_scores_and_the_owners_own_stay(world: World) -> None:
+def test_scores_become_ratings_and_the_owners_ratings_stay(world: World) -> None:
     planned = world.plan("rating")
     world.publish("rating")
     assert [asset.rating for asset in world.assets] == [5, 4, 3, -1, 1]
-    reasons = {each.pick.name: each.reason for each in planned.untouched}
+    reasons = {photo.pick.name: photo.reason for photo in planned.untouched}
     assert reasons == {
         "1.jpg": "is already 4",
         "3.jpg": "keeps your -1; --overwrite would make it 3",
     }
 
 
-def test_the_owners_ratings_change_when_asked_for_and_come_back(world: World) -> None:
+def test_overwrite_changes_the_owners_ratings_and_undo_restores_them(world: World) -> None:
     world.publish("rating", overwrite=True)
     assert [asset.rating for asset in world.assets] == [5, 4, 3, 3, 1]
     world.undo()
     assert [asset.rating or None for asset in world.assets] == list(RATINGS)
 
 
-def test_a_tag_is_made_with_its_parents_and_goes_with_them(world: World) -> None:
+def test_a_new_tag_and_its_parents_are_removed_by_undo(world: World) -> None:
     world.publish("tag")
     assert [world.server.tags_of(asset) for asset in world.assets] == [{f"ai/best/{MODEL}"}] * 5
     assert sorted(world.server.tags.values()) == ["ai", "ai/best", f"ai/best/{MODEL}"]
@@ -75,7 +73,7 @@ def test_a_tag_is_made_with_its_parents_and_goes_with_them(world: World) -> None
     assert world.server.tags == {}
 
 
-def test_a_tag_that_was_there_stays_and_so_do_its_photos(world: World) -> None:
+def test_an_existing_tag_and_its_photos_stay(world: World) -> None:
     world.server.tags = {"t1": "ai", "t2": "ai/best"}
     world.server.tagged = {"t1": set(), "t2": set()}
     world.publish("tag", label="ai/best")
@@ -87,29 +85,29 @@ def test_a_tag_that_was_there_stays_and_so_do_its_photos(world: World) -> None:
     assert world.server.tagged["t2"] == {world.assets[0].id}
 
 
-def test_a_tag_that_the_owner_uses_since_stays(world: World) -> None:
-    other = world.server.add(FakeAsset("other.jpg", b"", trashed=True))
+def test_a_tag_that_the_owner_used_since_stays(world: World) -> None:
+    other_asset = world.server.add(FakeAsset("other.jpg", b"", trashed=True))
     world.publish("tag")
-    tag = next(each for each, value in world.server.tags.items() if value.endswith(MODEL))
-    world.server.tagged[tag].add(other.id)
-    said = world.undo()
-    assert said[f"ai/best/{MODEL}"] == "kept the tag: other photos have it"
-    assert said["ai"] == "kept the tag: it has tags below it"
-    assert world.server.tagged[tag] == {other.id}
+    tag = next(tag for tag, value in world.server.tags.items() if value.endswith(MODEL))
+    world.server.tagged[tag].add(other_asset.id)
+    outcomes = world.undo()
+    assert outcomes[f"ai/best/{MODEL}"] == "kept the tag: other photos have it"
+    assert outcomes["ai"] == "kept the tag: it has tags below it"
+    assert world.server.tagged[tag] == {other_asset.id}
 
 
-def test_an_album_that_is_made_goes_only_when_nothing_else_is_in_it(world: World) -> None:
-    other = world.server.add(FakeAsset("other.jpg", b""))
+def test_a_new_album_is_removed_only_if_it_has_no_other_photo(world: World) -> None:
+    other_asset = world.server.add(FakeAsset("other.jpg", b""))
     world.publish("album", label="Best")
     album = world.server.album_named("Best")
     assert album is not None
     assert album.assets == [asset.id for asset in world.assets]
-    album.assets.append(other.id)
+    album.assets.append(other_asset.id)
     assert world.undo()["Best"] == "kept the album: 1 other photo in it"
-    assert album.assets == [other.id]
+    assert album.assets == [other_asset.id]
 
 
-def test_an_album_that_was_there_gets_its_photos_and_keeps_its_own(world: World) -> None:
+def test_an_existing_album_gets_the_photos_and_keeps_its_own(world: World) -> None:
     album = world.server.add_album("Mine", world.assets[2])
     assert "2.jpg" not in world.publish("album", label="Mine")
     assert sorted(album.assets) == sorted(asset.id for asset in world.assets)
@@ -125,25 +123,23 @@ def test_an_album_that_was_there_gets_its_photos_and_keeps_its_own(world: World)
 @pytest.mark.parametrize(
     "place", [{"trashed": True}, {"visibility": "archive"}], ids=["in the bin", "archived"]
 )
-def test_an_album_or_a_tag_of_a_photo_that_is_not_shown_stays(
-    world: World, place: dict[str, Any]
-) -> None:
-    """Immich counts no photo of the bin, and 2.x finds no archived one unless told to."""
+def test_an_album_or_tag_with_a_hidden_photo_stays(world: World, place: dict[str, Any]) -> None:
+    """Immich counts no deleted photo, and 2.x finds archived ones only if asked to."""
     world.publish("album", label="Best")
     world.publish("tag")
-    other = world.server.add(FakeAsset("other.jpg", b"", **place))
+    other_asset = world.server.add(FakeAsset("other.jpg", b"", **place))
     album = world.server.album_named("Best")
     assert album is not None
-    album.assets.append(other.id)
-    tag = next(each for each, value in world.server.tags.items() if value.endswith(MODEL))
-    world.server.tagged[tag].add(other.id)
+    album.assets.append(other_asset.id)
+    tag = next(tag for tag, value in world.server.tags.items() if value.endswith(MODEL))
+    world.server.tagged[tag].add(other_asset.id)
     assert world.undo(1)["Best"].startswith("kept the album: ")
-    assert album.assets == [other.id]
+    assert album.assets == [other_asset.id]
     assert world.undo(2)[f"ai/best/{MODEL}"] == "kept the tag: other photos have it"
-    assert world.server.tags_of(other) == {f"ai/best/{MODEL}"}
+    assert world.server.tags_of(other_asset) == {f"ai/best/{MODEL}"}
 
 
-def test_an_archived_photo_that_was_in_the_album_is_not_taken_out(world: World) -> None:
+def test_undo_keeps_an_archived_photo_that_was_in_the_album(world: World) -> None:
     world.assets[2].visibility = "archive"
     album = world.server.add_album("Mine", world.assets[2])
     assert "2.jpg" not in world.publish("album", label="Mine")
@@ -151,13 +147,13 @@ def test_an_archived_photo_that_was_in_the_album_is_not_taken_out(world: World) 
     assert album.assets == [world.assets[2].id]
 
 
-def test_what_the_owner_rated_since_is_not_taken_back(newest: World) -> None:
+def test_undo_keeps_ratings_that_the_owner_changed_since(newest: World) -> None:
     newest.publish("rating")
     newest.assets[0].rating = 2
     newest.assets[2].rating = None
-    said = newest.undo()
-    assert said["0.jpg"] == "stays at 2 stars: you changed it"
-    assert said["2.jpg"] == "is already unrated"
+    outcomes = newest.undo()
+    assert outcomes["0.jpg"] == "stays at 2 stars: you changed it"
+    assert outcomes["2.jpg"] == "is already unrated"
     assert [asset.rating for asset in newest.assets] == [2, 4, None, -1, None]
 
 
@@ -166,7 +162,7 @@ def test_photos_deleted_before_publishing_are_reported(world: World, target: Tar
     world.delete(0)
     world.assets[2].trashed = True
     planned = world.plan(target)
-    deleted = [each.pick.name for each in planned.untouched if each.reason == "was deleted"]
+    deleted = [photo.pick.name for photo in planned.untouched if photo.reason == "was deleted"]
     assert deleted == ["0.jpg", "2.jpg"]
     assert set(world.publish(target).values()) == {""}
 
@@ -178,7 +174,7 @@ def test_photos_deleted_after_planning_or_publishing_are_reported(
     with world.connect() as immich:
         planned = plan(immich, world.run_dir, world.picks, target=target, model=MODEL)
         world.delete(0)
-        results = {e.name: why for e, why in publish(immich, world.run_dir, planned)}
+        results = {entry.name: why for entry, why in publish(immich, world.run_dir, planned)}
     assert [name for name, why in results.items() if why] == ["0.jpg"]
     world.delete(2)
     world.undo()
@@ -187,7 +183,7 @@ def test_photos_deleted_after_planning_or_publishing_are_reported(
     assert [album.name for album in world.server.albums.values()] == ["Trip"]
 
 
-def test_somebody_elses_photo_is_reported_and_the_others_go_on(world: World) -> None:
+def test_another_users_photo_is_reported_and_the_others_are_published(world: World) -> None:
     world.assets[0].mine = False
     results = world.publish("rating")
     assert results["0.jpg"] == "was deleted, or is not yours"
@@ -195,8 +191,8 @@ def test_somebody_elses_photo_is_reported_and_the_others_go_on(world: World) -> 
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_lost_answer_is_asked_for_again_without_harm(world: World, target: Target) -> None:
-    """Each change is done and its answer lost once; the album's own making is sent once only."""
+def test_a_request_with_a_lost_answer_is_repeated_safely(world: World, target: Target) -> None:
+    """Each change is made and its answer lost once; the album is created once only."""
     before = world.state()
     for verb in ("PUT", "DELETE"):
         world.server.faults.append(Fault(f"^{verb} ", 502, times=1, after=True))
@@ -209,24 +205,24 @@ def test_a_lost_answer_is_asked_for_again_without_harm(world: World, target: Tar
     assert [record.state for record in read_records(world.run_dir)] == ["undone"]
 
 
-def test_what_was_before_is_written_before_the_first_change(newest: World) -> None:
+def test_the_earlier_state_is_recorded_before_the_first_change(newest: World) -> None:
     newest.server.faults = [Fault("PUT /assets", 400)]
     with pytest.raises(OpsError):
         newest.publish("rating")
     document = json.loads((newest.run_dir / "published-1.json").read_text())
-    assert [each["before"] for each in document["entries"]] == [None, None, None]
+    assert [entry["before"] for entry in document["entries"]] == [None, None, None]
     assert document["server"] == newest.server.url
     assert KEY not in json.dumps(document)
 
 
-def test_nothing_is_changed_when_it_cannot_be_written_down(newest: World) -> None:
+def test_nothing_is_changed_if_the_record_cannot_be_written(newest: World) -> None:
     planned = newest.plan("rating")
     with newest.connect() as immich, pytest.raises(OpsError, match="cannot be written"):
         list(publish(immich, newest.run_dir / "not there", planned))
     assert newest.changes() == 0
 
 
-def test_another_publication_waits_for_an_interrupted_one(newest: World) -> None:
+def test_an_interrupted_publication_blocks_another(newest: World) -> None:
     newest.server.faults = [Fault("PUT /tags", 500, times=4)]
     with pytest.raises(OpsError):
         newest.publish("tag")
@@ -236,10 +232,10 @@ def test_another_publication_waits_for_an_interrupted_one(newest: World) -> None
         newest.publish("rating")
     newest.undo()
     newest.publish("rating")
-    assert [each.number for each in read_records(newest.run_dir)] == [1, 2]
+    assert [record.number for record in read_records(newest.run_dir)] == [1, 2]
 
 
-def test_publications_are_taken_back_one_by_one_the_latest_first(newest: World) -> None:
+def test_undo_takes_the_latest_publication_first(newest: World) -> None:
     before = newest.state()
     newest.publish("rating")
     newest.publish("tag")
@@ -254,7 +250,7 @@ def test_publications_are_taken_back_one_by_one_the_latest_first(newest: World) 
     assert newest.state() == before
 
 
-def test_ratings_that_were_given_again_are_taken_back_the_latest_first(newest: World) -> None:
+def test_ratings_of_the_same_photos_are_undone_latest_first(newest: World) -> None:
     newest.publish("rating")
     newest.picks = tuple(dataclasses.replace(pick, score=2.0) for pick in newest.picks[:1])
     newest.publish("rating", overwrite=True)
@@ -269,7 +265,7 @@ def test_ratings_that_were_given_again_are_taken_back_the_latest_first(newest: W
     assert [asset.rating for asset in newest.assets] == list(RATINGS)
 
 
-def test_ratings_of_other_photos_are_taken_back_in_any_order(newest: World) -> None:
+def test_ratings_of_different_photos_are_undone_in_any_order(newest: World) -> None:
     picks = newest.picks
     newest.picks = picks[:1]
     newest.publish("rating")
@@ -291,7 +287,7 @@ def test_publishing_twice_changes_nothing_more(newest: World) -> None:
     ("target", "permission"),
     [("rating", "asset.update"), ("tag", "tag.delete"), ("album", "album.delete")],
 )
-def test_a_key_that_could_not_take_it_back_publishes_nothing(
+def test_a_key_without_the_permissions_of_undo_publishes_nothing(
     world: World, target: Target, permission: str
 ) -> None:
     world.server.permissions.remove(permission)
@@ -320,7 +316,7 @@ def test_scores_of_another_scale_are_no_ratings() -> None:
             stars(score)
 
 
-def test_the_best_are_picked_by_score_and_only_those_with_one() -> None:
+def test_the_best_photos_are_picked_by_score() -> None:
     photos = [
         Photo(image_sha256=f"{n}", original_sha256="", name=f"{n}", asset_id=f"a{n}")
         for n in range(6)

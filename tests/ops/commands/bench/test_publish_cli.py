@@ -1,4 +1,4 @@
-"""`publish` and `undo` as they are typed, and what they show."""
+"""The commands `publish` and `undo`, and what they print."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def _ask(
     *,
     scale: Sequence[float] = (1, 2, 3, 4, 5),
 ) -> None:
-    """Let a session of a run have these answers, by a rubric of this scale."""
+    """Add a session with these answers, by a rubric of this scale."""
     models = [
-        ModelRun(id=each, name=each, sha256=f"sha256 of {each}", context=1, quantisation="F32")
-        for each in ("other", MODEL)
+        ModelRun(id=model, name=model, sha256=f"sha256 of {model}", context=1, quantisation="F32")
+        for model in ("other", MODEL)
     ]
     with Journal(run_dir) as journal:
         journal.note(
@@ -81,12 +81,12 @@ def _ask(
             method=method,
             prompt_sha256=method,
             prompt={},
-            models=[dataclasses.asdict(each) for each in models],
+            models=[dataclasses.asdict(model) for model in models],
             settings={},
             thumbnails=True,
             provenance={
                 "command": "bench",
-                "rubric": {"labels": [{"value": each} for each in scale]},
+                "rubric": {"labels": [{"value": value} for value in scale]},
             },
         )
         for answer in answers:
@@ -95,7 +95,7 @@ def _ask(
 
 @pytest.fixture
 def run_of(newest: World, tmp_path: Path) -> Path:
-    """A run whose models score an Immich's photos the other way round."""
+    """A run whose two models score the photos of Immich in opposite order."""
     run_dir = tmp_path / "run of models"
     create(run_dir, {"id": "r", "started_at": 1.0, "source": "album", "settings": {}})
     answers = []
@@ -114,14 +114,14 @@ def run_of(newest: World, tmp_path: Path) -> Path:
 
 
 def command(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_the_commands_show_do_and_take_back(
+def test_the_commands_plan_publish_and_undo(
     newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMMICH_API_KEY", KEY)
@@ -141,7 +141,7 @@ def test_the_commands_show_do_and_take_back(
         command("publish", run_of, "--model", "x", "--immich", newest.server.url)
 
 
-def test_a_photo_of_several_anchors_has_their_mean(
+def test_a_photo_with_several_anchors_has_the_mean_score(
     newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMMICH_API_KEY", KEY)
@@ -176,13 +176,13 @@ def test_scores_of_a_rubric_with_another_scale_are_no_ratings(
         command(*options, "rating")
     assert f"labels are {scale[0]:g} to {scale[-1]:g}; expected 1 to 5" in str(error.value)
     assert "2.00" in command(*options, "tag")
-    # Each method has the rubric that it was last asked with.
+    # Each method has the rubric of its last session.
     assert "5 stars" in command(*options, "rating", "--method", "score")
     _ask(run_of, "rubric", answers, scale=(1, 2.5, 5))
     assert "2 stars" in command(*options, "rating")
 
 
-def test_the_dry_run_of_interrupted_ratings_says_where_they_stand(
+def test_the_dry_run_of_interrupted_ratings_shows_their_state(
     newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMMICH_API_KEY", KEY)
@@ -213,7 +213,7 @@ def test_the_dry_run_of_interrupted_ratings_says_where_they_stand(
 
 
 @pytest.mark.parametrize("target", ["tag", "album"])
-def test_the_dry_run_tells_what_is_tagged_or_in_the_album_already(
+def test_the_dry_run_shows_photos_that_are_tagged_or_in_the_album(
     newest: World, target: Target
 ) -> None:
     interrupt(newest, WHERE[target][1], skip=0, after=True)
@@ -227,7 +227,7 @@ def test_the_dry_run_tells_what_is_tagged_or_in_the_album_already(
     assert [record.state for record in read_records(newest.run_dir)] == ["done"]
 
 
-def test_of_two_that_publish_from_one_run_the_second_is_refused(
+def test_a_second_publication_at_once_is_refused(
     newest: World, run_of: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMMICH_API_KEY", KEY)

@@ -1,4 +1,4 @@
-"""The report as a file: what it holds, what it never holds, what it says of little."""
+"""The report file: its content, what it must not contain, and runs with few answers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Parsed(HTMLParser):
         self.sections: dict[str, str] = {}
         self.texts: list[str] = []
         self.shown = dict.fromkeys(SECTIONS, 0)
-        """Charts, tables, cards and sentences that say why there are none, of each section."""
+        """Charts, tables, cards and empty-section sentences, by section."""
         self._section = ""
         self._is_tick = False
         self.feed(html)
@@ -126,7 +126,7 @@ def html(run: Run, images: Path) -> str:
     return render(run, summary_of(run), images)
 
 
-def test_sections_come_in_the_order_in_which_one_reads_them(html: str) -> None:
+def test_sections_are_in_reading_order(html: str) -> None:
     assert re.findall(r'<section id="([\w-]+)"', html) == list(SECTIONS)
     parsed = _Parsed(html)
     assert parsed.headings[0] == 1
@@ -135,13 +135,13 @@ def test_sections_come_in_the_order_in_which_one_reads_them(html: str) -> None:
     assert all(after <= before + 1 for before, after in steps)
 
 
-def test_the_verdict_comes_first_with_what_weakens_it(run: Run, images: Path) -> None:
+def test_the_verdict_comes_first_with_its_caveats(run: Run, images: Path) -> None:
     html = render(run, summary_of(run, sentence="Take <b>it</b>.", caveats=["But & yet."]), images)
     start = html.index("Take &lt;b&gt;it&lt;/b&gt;.")
     assert start < html.index("But &amp; yet.") < html.index('<section id="models"')
 
 
-def test_nothing_in_it_runs_or_is_fetched(html: str) -> None:
+def test_the_report_runs_no_script_and_fetches_nothing(html: str) -> None:
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
     assert "<script" not in html
     for tag, attributes in _Parsed(html).elements:
@@ -160,14 +160,16 @@ def test_every_chart_has_a_title_a_description_and_its_numbers_in_a_table(html: 
         assert chart["roles"] == ["img", "img"]
         assert chart["title"] == chart["desc"] == 2
         shown = {
-            each for drawn in chart["drawn"] for each in re.findall(r"[\u2212-]?\d+\.\d+", drawn)
+            number
+            for drawn in chart["drawn"]
+            for number in re.findall(r"[\u2212-]?\d+\.\d+", drawn)
         }
         in_table = set(re.findall(r"[\u2212-]?\d+\.\d+", chart["table"]))
         missing = {
-            each
-            for each in shown - in_table
+            number
+            for number in shown - in_table
             # A model's name may hold a number, and a long time is rounded.
-            if each not in ("4.5",) and not any(cell.startswith(each) for cell in in_table)
+            if number not in ("4.5",) and not any(cell.startswith(number) for cell in in_table)
         }
         assert missing == set()
 
@@ -175,10 +177,10 @@ def test_every_chart_has_a_title_a_description_and_its_numbers_in_a_table(html: 
 def test_tables_name_their_rows_and_columns(html: str) -> None:
     heads = [attributes for tag, attributes in _Parsed(html).elements if tag == "th"]
     assert heads
-    assert all(each.get("scope") in ("row", "col") for each in heads)
+    assert all(head.get("scope") in ("row", "col") for head in heads)
 
 
-def test_ids_are_unique_and_every_reference_finds_its_own(html: str) -> None:
+def test_ids_are_unique_and_every_reference_has_its_target(html: str) -> None:
     elements = _Parsed(html).elements
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -190,7 +192,7 @@ def test_ids_are_unique_and_every_reference_finds_its_own(html: str) -> None:
             assert (attributes["href"] or "")[1:] in ids
 
 
-def test_a_picture_is_in_the_file_once_however_often_it_is_shown(html: str) -> None:
+def test_each_picture_is_in_the_file_once(html: str) -> None:
     pictures = re.findall(r"data:image/webp;base64,[\w+/=]+", html)
     shown = re.findall(r'<use href="#photo-\d+"', html)
     assert 0 < len(pictures) == len(set(pictures)) <= MOST
@@ -205,7 +207,7 @@ def test_without_thumbnails_no_byte_of_a_picture_is_in_the_file(run: Run, images
     assert "IMG_" in html
 
 
-def test_photos_whose_bytes_are_gone_or_broken_are_shown_by_name(
+def test_photos_with_a_missing_or_broken_image_are_shown_by_name(
     run: Run, images: Path, tmp_path: Path
 ) -> None:
     for place, photo in enumerate(run.photos):
@@ -219,7 +221,7 @@ def test_photos_whose_bytes_are_gone_or_broken_are_shown_by_name(
     assert html.count('class="card') > 20
 
 
-def test_a_hostile_name_changes_nothing_but_its_own_text(run: Run, images: Path) -> None:
+def test_a_hostile_name_is_shown_as_text(run: Run, images: Path) -> None:
     named = [replace(photo, name=f"photo {place}") for place, photo in enumerate(run.photos)]
     hostile = [
         replace(photo, name=HOSTILE[place % len(HOSTILE)])
@@ -243,15 +245,17 @@ def test_a_hostile_name_changes_nothing_but_its_own_text(run: Run, images: Path)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_of_models_answers_and_provenance_is_only_text(
+def test_hostile_models_answers_and_provenance_are_shown_as_text(
     run: Run, images: Path, text: str
 ) -> None:
     hostile = replace(
         run,
         source=text,
         provenance={"command": text, text: {text: text}, "list": [text]},
-        models=tuple(replace(each, name=text, quantisation=text) for each in run.models),
-        answers=tuple(replace(each, raw=text) if each.failure else each for each in run.answers),
+        models=tuple(replace(model, name=text, quantisation=text) for model in run.models),
+        answers=tuple(
+            replace(answer, raw=text) if answer.failure else answer for answer in run.answers
+        ),
     )
     html = render(hostile, summary_of(hostile, sentence=text, caveats=[text]), images)
     html.encode("utf-8")
@@ -260,15 +264,15 @@ def test_hostile_text_of_models_answers_and_provenance_is_only_text(
     }
 
 
-def test_random_weights_are_said_before_anything_else(run: Run, images: Path) -> None:
-    said = render(replace(run, random_weights=True), summary_of(run), images)
-    unsaid = render(run, summary_of(run), images)
-    assert 0 < said.index("The weights are random") < said.index("<h1>")
-    assert "random weights)</title>" in said
-    assert "The weights are random" not in unsaid
+def test_random_weights_are_reported_first(run: Run, images: Path) -> None:
+    page = render(replace(run, random_weights=True), summary_of(run), images)
+    without_warning = render(run, summary_of(run), images)
+    assert 0 < page.index("The weights are random") < page.index("<h1>")
+    assert "random weights)</title>" in page
+    assert "The weights are random" not in without_warning
 
 
-def test_favourites_are_marked_by_words_and_a_sign_beside_the_colour(html: str) -> None:
+def test_favourites_are_marked_by_more_than_colour(html: str) -> None:
     marked = html.count('class="card favourite"')
     assert 0 < marked == html.count("★ </span>your favourite")
 
@@ -286,27 +290,27 @@ def test_favourites_are_marked_by_words_and_a_sign_beside_the_colour(html: str) 
         (20, (), True),
     ],
 )
-def test_each_section_is_there_or_says_why_not(
+def test_an_empty_section_says_why(
     tmp_path: Path, count: int, planted: Sequence[Any], judged: bool
 ) -> None:
     run = planted_run(planted, *photos(count, judged=judged))
     _says_something(render(run, summary_of(run), tmp_path))
 
 
-def test_a_run_without_an_answer_says_so(tmp_path: Path) -> None:
+def test_a_run_without_an_answer_has_a_report(tmp_path: Path) -> None:
     run = replace(planted_run(THREE, *photos(20)), answers=())
     html = render(run, summary_of(run), tmp_path)
     _says_something(html)
     assert "Nothing was asked yet" in html
 
 
-def test_a_run_in_which_all_failed_shows_why(tmp_path: Path) -> None:
+def test_a_run_in_which_all_failed_shows_the_failures(tmp_path: Path) -> None:
     run = planted_run(THREE, *photos(20))
     failed = replace(
         run,
         answers=tuple(
-            replace(each, score=None, failure="no_label", raw="I am sorry.")
-            for each in run.answers
+            replace(answer, score=None, failure="no_label", raw="I am sorry.")
+            for answer in run.answers
         ),
     )
     html = render(failed, summary_of(failed), tmp_path)
@@ -315,7 +319,7 @@ def test_a_run_in_which_all_failed_shows_why(tmp_path: Path) -> None:
     assert "and 55 more" in html
 
 
-def test_photos_that_could_not_be_sent_are_failures_too(tmp_path: Path) -> None:
+def test_photos_that_could_not_be_prepared_are_failures(tmp_path: Path) -> None:
     some, quality = photos(12)
     broken = replace(some[0], image_sha256="", failure="image_unreadable")
     run = planted_run(THREE, (broken, *some[1:]), quality)
@@ -323,16 +327,16 @@ def test_photos_that_could_not_be_sent_are_failures_too(tmp_path: Path) -> None:
     assert "could not be decoded" in parsed.sections["failures"]
 
 
-def test_a_model_that_hardly_answered_is_not_ranked_with_the_others(tmp_path: Path) -> None:
+def test_a_model_with_few_answers_is_not_ranked(tmp_path: Path) -> None:
     run = planted_run(THREE, *photos(20))
     lame = run.models[2].id
     run = replace(
         run,
         answers=tuple(
-            replace(each, score=None, failure="timeout")
-            if each.model == lame and place % 10
-            else each
-            for place, each in enumerate(run.answers)
+            replace(answer, score=None, failure="timeout")
+            if answer.model == lame and place % 10
+            else answer
+            for place, answer in enumerate(run.answers)
         ),
     )
     summary = summary_of(run)
@@ -365,7 +369,7 @@ def _says_something(html: str) -> None:
 
 
 def _no_numbers(html: str) -> list[str]:
-    """Find what was written of a number that is none: in text, and in a drawing's attributes.
+    """Find NaN and infinity in text and in the attributes of drawings.
 
     In the attributes a letter may follow: the next command of a path.
     """
@@ -377,8 +381,8 @@ def _no_numbers(html: str) -> list[str]:
         if value and name != "href"
     ]
     return [
-        *(each for each in parsed.texts if re.search(r"(?<![a-z])(nan|inf)(?![a-z])", each)),
-        *(each for each in values if re.search(r"(?<![a-z])(nan|inf)", each)),
+        *(text for text in parsed.texts if re.search(r"(?<![a-z])(nan|inf)(?![a-z])", text)),
+        *(value for value in values if re.search(r"(?<![a-z])(nan|inf)", value)),
     ]
 
 
@@ -395,13 +399,13 @@ def _no_numbers(html: str) -> list[str]:
         '<svg><g transform="translate(nan 4)"></g></svg>',
     ],
 )
-def test_a_number_that_is_none_would_be_seen(html: str) -> None:
+def test_the_check_for_nan_finds_a_nan(html: str) -> None:
     assert len(_no_numbers(html)) == 1
     assert _no_numbers(html.replace("nan", "7").replace("inf", "8")) == []
 
 
 def test_a_thousand_photos_stay_below_ten_megabytes(tmp_path: Path) -> None:
-    """Noise is what compresses worst."""
+    """Noise compresses worst."""
     noise = np.random.default_rng(1).integers(0, 256, (768, 1024, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.jpg", "JPEG", quality=85)
     all_photos, quality = photos(1000)
@@ -413,7 +417,7 @@ def test_a_thousand_photos_stay_below_ten_megabytes(tmp_path: Path) -> None:
     assert len(html.encode()) < 10_000_000
 
 
-def test_long_text_takes_no_long_time(run: Run, images: Path) -> None:
+def test_long_text_is_rendered_in_time(run: Run, images: Path) -> None:
     """CPU time: other tests may run beside this one."""
     long = replace(run, provenance={"prompt": "x_-" * 200_000, "command": "--" + "key-" * 100_000})
     started = time.process_time()
@@ -434,14 +438,14 @@ SECRETS = {
 }
 
 
-def test_keys_are_left_out_of_everything(run: Run, images: Path) -> None:
+def test_keys_are_redacted_everywhere(run: Run, images: Path) -> None:
     secret = replace(run, provenance=SECRETS, source="http://me:hunter2hunter2@photos.lan")
     summary = summary_of(secret)
     assert "hunter2" not in render(secret, summary, images)
     assert "hunter2" not in json.dumps(to_json(secret, summary))
 
 
-def test_what_is_no_key_stays() -> None:
+def test_text_that_is_not_a_key_is_not_redacted() -> None:
     plain = {
         "labels": {"1": "one token each"},
         "tokens": {"1": 16},
@@ -456,8 +460,8 @@ def test_what_is_no_key_stays() -> None:
 def test_both_colour_schemes_can_be_read() -> None:
     css = (ROOT / "ops/commands/bench/report/report.css").read_text()
     light, dark = (
-        dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6})", each))
-        for each in re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]
+        dict(re.findall(r"--(\w[\w-]*): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]
     )
     for scheme in (light, dark):
         for paper in ("page", "panel"):
@@ -479,15 +483,15 @@ def _channels(colour: str) -> list[int]:
 
 
 def _mixed(over: str, under: str, share: float) -> str:
-    pairs = zip(_channels(over), _channels(under), strict=True)
-    return "#" + "".join(f"{round(share * one + (1 - share) * two):02x}" for one, two in pairs)
+    channels = zip(_channels(over), _channels(under), strict=True)
+    return "#" + "".join(f"{round(share * top + (1 - share) * low):02x}" for top, low in channels)
 
 
-def _contrast(one: str, other: str) -> float:
+def _contrast(text_colour: str, background: str) -> float:
     """WCAG 2.2, "contrast ratio"."""
     lights = []
-    for colour in (one, other):
-        shares = [each / 255 for each in _channels(colour)]
+    for colour in (text_colour, background):
+        shares = [channel / 255 for channel in _channels(colour)]
         linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
         lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
     return (max(lights) + 0.05) / (min(lights) + 0.05)
@@ -503,20 +507,20 @@ def test_a_photos_score_is_the_mean_over_its_anchors_if_all_were_answered(run: R
     assert _first_models_scores(run, three, asked) == pytest.approx([1.5, None, 0.6])
 
 
-def test_a_pair_speaks_for_the_one_photo_and_against_the_other(run: Run) -> None:
-    one, other, never = run.photos[:3]
+def test_a_pairs_score_counts_for_the_first_photo_and_against_the_second(run: Run) -> None:
+    first, second, never = run.photos[:3]
     asked = [
-        _asked(run, one, "pairwise", f"2:{other.image_sha256}", 1.5),
-        _asked(run, other, "pairwise", f"2:{one.image_sha256}", -0.5),
+        _asked(run, first, "pairwise", f"2:{second.image_sha256}", 1.5),
+        _asked(run, second, "pairwise", f"2:{first.image_sha256}", -0.5),
     ]
-    of_one, of_other, of_never = _first_models_scores(run, (one, other, never), asked)
+    of_one, of_other, of_never = _first_models_scores(run, (first, second, never), asked)
     assert of_one is not None
     assert of_one > 0
     assert of_other == pytest.approx(-of_one)
     assert of_never is None
 
 
-def test_of_two_answers_to_one_question_the_later_one_counts(run: Run) -> None:
+def test_the_later_of_two_answers_counts(run: Run) -> None:
     photo = run.photos[0]
     asked = [_asked(run, photo, "score", "", 2.0), _asked(run, photo, "score", "", 4.0)]
     assert _first_models_scores(run, (photo,), asked) == [4.0]
@@ -533,17 +537,19 @@ def _first_models_scores(
 ) -> list[float | None]:
     small = replace(run, photos=some, models=run.models[:1], answers=tuple(asked))
     standings = standings_of(small, summary_of(small))
-    return [each.score for each in standings.places[run.models[0].id]]
+    return [place.score for place in standings.places[run.models[0].id]]
 
 
-def test_each_criterion_is_shown_where_the_rubric_was_asked(run: Run) -> None:
+def test_the_rubric_method_shows_each_criterion(run: Run) -> None:
     answers = tuple(
         replace(
-            each,
-            key=replace(each.key, method="rubric"),
-            criteria={} if each.score is None else {"<light>": each.score - 0.5, "=sharp": 4.25},
+            answer,
+            key=replace(answer.key, method="rubric"),
+            criteria={}
+            if answer.score is None
+            else {"<light>": answer.score - 0.5, "=sharp": 4.25},
         )
-        for each in run.answers
+        for answer in run.answers
     )
     by_rubric = replace(run, answers=answers)
     html = render(by_rubric, summary_of(by_rubric), Path(), thumbnails=False)
@@ -556,7 +562,7 @@ def test_each_criterion_is_shown_where_the_rubric_was_asked(run: Run) -> None:
     assert "By criterion" not in render(run, summary_of(run), Path(), thumbnails=False)
 
 
-def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run) -> None:
+def test_csv_has_one_row_per_photo_and_no_formula(run: Run) -> None:
     names = ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", 'a,b\n"c', "\uff1d1", "broken \udcff"]
     hostile = replace(
         run,
@@ -572,7 +578,9 @@ def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run
     assert [row["name"][0] for row in rows[:8]] == ["'"] * 6 + ["a", "'"]
     assert rows[6]["name"] == 'a,b\n"c'
     assert {row["rating"] for row in rows} == {"-1"}
-    first = {each.key.image_sha256: each for each in run.answers if each.model == "qwen3vl-8b"}
+    first = {
+        answer.key.image_sha256: answer for answer in run.answers if answer.model == "qwen3vl-8b"
+    }
     for row, photo in zip(rows, run.photos, strict=True):
         assert float(row["qwen3vl-8b score"]) == pytest.approx(
             first[photo.image_sha256].score, abs=1e-4
@@ -583,16 +591,16 @@ def test_csv_has_a_line_a_photo_and_nothing_that_a_spreadsheet_computes(run: Run
 
 
 @pytest.mark.parametrize("first", ["\t", "\r", "\n"])
-def test_csv_text_that_begins_with_a_tab_or_a_new_line_is_text_too(run: Run, first: str) -> None:
-    """Some spreadsheets drop it and compute what comes behind, which need not begin with =."""
+def test_csv_text_after_a_tab_or_a_new_line_is_no_formula(run: Run, first: str) -> None:
+    """Some spreadsheets drop it and compute the rest, which need not begin with =."""
     photos = tuple(replace(photo, name=f"{first}DDE") for photo in run.photos)
     named = replace(run, photos=photos)
     rows = csv.DictReader(io.StringIO(to_csv(named, summary_of(named)), newline=""))
     assert {row["name"] for row in rows} == {f"'{first}DDE"}
 
 
-def test_the_terminal_shows_a_verdict_to_its_end(run: Run) -> None:
-    """Of eight models it names each one's difference, and ends in how many photos would tell."""
+def test_the_terminal_shows_the_whole_verdict(run: Run) -> None:
+    """With eight models it lists seven differences and ends with the photos that are needed."""
     sentence = f"Not decided between {'Model A, ' * 200}and about 290 more photos would tell."
     screen = Console(file=io.StringIO(), width=100)
     show(screen, summary_of(run, sentence=sentence))
@@ -606,16 +614,14 @@ def test_the_heat_map_does_not_call_strong_colours_dark(html: str) -> None:
 
 
 @pytest.mark.parametrize("judged", [True, False])
-def test_a_bar_says_how_many_favourites_it_holds_only_where_they_are_known(
-    tmp_path: Path, judged: bool
-) -> None:
+def test_a_bar_counts_favourites_only_if_they_are_known(tmp_path: Path, judged: bool) -> None:
     run = planted_run(THREE, *photos(30, judged=judged))
     text = _Parsed(render(run, summary_of(run), tmp_path)).sections["scores"]
     assert re.search(r"\d photos?", text)
     assert (re.search(r"\d of them favourites", text) is not None) is judged
 
 
-def test_what_stands_over_a_narrow_forest_stays_within_it() -> None:
+def test_the_labels_of_a_narrow_forest_plot_stay_within_it() -> None:
     """Zero is at its left end, where all differences are large; a letter is about 6.4 wide."""
     run = planted_run(THREE, *photos(100))
     chart = forest(summary_of(run))
@@ -625,7 +631,7 @@ def test_what_stands_over_a_narrow_forest_stays_within_it() -> None:
     assert half <= float(middle) <= 340 - half
 
 
-def test_no_line_of_a_narrow_forest_runs_through_its_text() -> None:
+def test_no_line_of_a_narrow_forest_plot_crosses_its_text() -> None:
     run = planted_run(THREE, *photos(100))
     chart = forest(summary_of(run))
     assert isinstance(chart, Chart)
@@ -641,21 +647,21 @@ def test_no_line_of_a_narrow_forest_runs_through_its_text() -> None:
     assert not [1 for top, end in lines for y in texts if top < y and y - 10 < end]
 
 
-def test_a_probability_that_is_hardly_one_is_not_zero(run: Run, images: Path) -> None:
+def test_a_tiny_probability_is_not_shown_as_zero(run: Run, images: Path) -> None:
     summary = summary_of(run)
-    sure = tuple(replace(each, p=1e-9, p_holm=0.02) for each in summary.differences)
+    sure = tuple(replace(difference, p=1e-9, p_holm=0.02) for difference in summary.differences)
     html = render(run, replace(summary, differences=sure), images, thumbnails=False)
     assert "<td>below 0.001</td>" in html
     assert "<td>0.000</td>" not in html
 
 
-def test_json_is_json_and_ranks_the_highest_score_first(run: Run) -> None:
+def test_json_ranks_the_highest_score_first(run: Run) -> None:
     summary = summary_of(run)
     broken: Summary = replace(summary, margin=float("nan"))
     document = json.loads(json.dumps(to_json(run, broken), allow_nan=False))
     assert document["summary"]["margin"] is None
-    places = [each["models"]["qwen3vl-8b"] for each in document["photos"]]
-    ranked = sorted((each for each in places if each["rank"]), key=lambda each: each["rank"])
-    scores = [each["score"] for each in ranked]
+    places = [photo["models"]["qwen3vl-8b"] for photo in document["photos"]]
+    ranked = sorted((place for place in places if place["rank"]), key=lambda place: place["rank"])
+    scores = [place["score"] for place in ranked]
     assert scores == sorted(scores, reverse=True)
     assert ranked[0]["rank"] == 1

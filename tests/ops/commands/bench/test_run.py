@@ -1,4 +1,4 @@
-"""The run: what is asked how often, what failures are, swaps by others, and short time."""
+"""Measuring: questions and repeats, failures, swaps by other clients, and short time."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ from ops.commands.bench.session import Settings, note_session
 from ops.endpoint.client import Endpoint
 from ops.errors import OpsError
 from tests.fakes.scoring_server import MODELS, Clock, ScoringServer, planted
-from tests.ops.commands.bench.photo_runs import expected_scores, photo_folder, scores
+from tests.ops.commands.bench.photo_runs import (
+    expected_scores,
+    photo_folder,
+    photo_questions,
+    scores,
+)
 
 A, B, C = MODELS
 RUBRIC = read_rubric()
 
 
 class EachLook:
-    """A clock on which a second passes with each look."""
+    """A clock that advances one second per read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -47,11 +52,11 @@ class EachLook:
 
 
 class Bench:
-    """A run over photos of its own."""
+    """A run over its own photos."""
 
     def __init__(self, folder: Path, count: int = 12) -> None:
         self.run_dir = folder / "run"
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.settings = Settings(
             source=PhotosFrom(folder=photo_folder(folder / "photos", count)),
             models=MODELS,
@@ -92,7 +97,7 @@ class Bench:
             deadline=deadline,
         )
         display = Display(Console(file=io.StringIO()))
-        display.say = self.said.append  # type: ignore[assignment]
+        display.say = self.messages.append  # type: ignore[assignment]
         with (
             Journal(self.run_dir) as journal,
             Endpoint(server.url) as endpoint,
@@ -101,7 +106,7 @@ class Bench:
             note_session(
                 journal, self.run_dir, prompt=prompt, rubric=rubric, models=models,
                 settings=self.settings, thumbnails=None, engine_build=None, command=["bench"],
-                say=self.said.append,
+                say=self.messages.append,
             )  # fmt: skip
             options = {} if clock is None else {"clock": clock}
             measurement = Measurement(
@@ -115,19 +120,14 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def asked_about(server: ScoringServer, images: tuple[str, ...]) -> Counter[tuple[str, str]]:
-    """How often each model was asked about each photo, warm-ups left out."""
-    return Counter((model, each[-1]) for model, each in server.asked if each[-1] in images)
-
-
-def test_every_model_scores_every_photo_in_one_load_each(bench: Bench) -> None:
+def test_every_model_scores_every_photo_in_one_load(bench: Bench) -> None:
     with ScoringServer() as server:
         ended = bench.measure(server)
     run = load(bench.run_dir)
     assert scores(run) == pytest.approx(expected_scores(run))
     assert server.loads == [A, B, C]
     assert [model.loads for model in run.models] == [1, 1, 1]
-    assert set(asked_about(server, bench.images).values()) == {1}
+    assert set(photo_questions(server, bench.images).values()) == {1}
     assert (ended.asked, ended.units, ended.skipped) == (36, 12, {})
     assert not any(answer.cold for answer in run.answers)
     assert [answer.mass for answer in run.answers] == pytest.approx([0.9] * 36)
@@ -136,7 +136,7 @@ def test_every_model_scores_every_photo_in_one_load_each(bench: Bench) -> None:
 def test_every_model_sees_the_same_photos_in_the_same_order(bench: Bench) -> None:
     with ScoringServer() as server:
         bench.measure(server)
-    orders = [[each[0] for model, each in server.asked if model == name] for name in MODELS]
+    orders = [[sent[0] for model, sent in server.asked if model == name] for name in MODELS]
     # The first one is the warm-up's picture.
     assert [order[1:] for order in orders] == [list(bench.images)] * 3
 
@@ -149,7 +149,7 @@ def test_one_question_at_a_time_over_one_connection(bench: Bench) -> None:
     assert not any("stream" in body for body in server.bodies)
 
 
-def test_nothing_is_asked_again_and_nothing_is_loaded_for_it(bench: Bench) -> None:
+def test_a_finished_run_asks_and_loads_nothing(bench: Bench) -> None:
     with ScoringServer() as server:
         bench.measure(server)
     with ScoringServer() as again:
@@ -157,35 +157,35 @@ def test_nothing_is_asked_again_and_nothing_is_loaded_for_it(bench: Bench) -> No
     assert (again.asked, again.loads) == ([], [])
 
 
-def test_only_what_is_missing_is_asked(bench: Bench) -> None:
+def test_only_missing_answers_are_asked(bench: Bench) -> None:
     with ScoringServer() as server:
         bench.measure(server, units=schedule.of_photos(bench.images[:5]))
     with ScoringServer() as server:
         bench.measure(server)
-    assert set(asked_about(server, bench.images)) == {
+    assert set(photo_questions(server, bench.images)) == {
         (model, image) for model in MODELS for image in bench.images[5:]
     }
     run = load(bench.run_dir)
     assert scores(run) == pytest.approx(expected_scores(run))
 
 
-def test_another_rubric_is_asked_anew_and_that_is_said(bench: Bench) -> None:
+def test_a_changed_rubric_is_asked_again_with_a_message(bench: Bench) -> None:
     with ScoringServer() as server:
         bench.measure(server)
-        bench.said.clear()
+        bench.messages.clear()
         stricter = rubric_of(as_document(RUBRIC) | {"system": "Be strict."}, where="it")
         assert bench.measure(server, rubric=stricter).asked == 36
-    assert any("the rubric changed" in line for line in bench.said)
+    assert any("the rubric changed" in line for line in bench.messages)
     assert len(load(bench.run_dir).answers) == 36
 
 
-def test_other_files_of_a_model_are_asked_anew_and_that_is_said(bench: Bench) -> None:
+def test_a_model_with_changed_files_is_asked_again_with_a_message(bench: Bench) -> None:
     with ScoringServer() as server:
         bench.measure(server)
-        bench.said.clear()
+        bench.messages.clear()
         models = (bench.model(A), bench.model(B, "other files"), bench.model(C))
         assert bench.measure(server, models=models).asked == 12
-    assert [line for line in bench.said if "the files of" in line] == [
+    assert [line for line in bench.messages if "the files of" in line] == [
         f"the files of {B} changed: asking it about every photo again"
     ]
     assert len(load(bench.run_dir).answers) == 36
@@ -207,18 +207,19 @@ FAULTS = {
 }
 
 
-def test_every_failure_is_a_class_and_only_a_broken_connection_is_tried_again(
+def test_every_failure_has_its_class_and_only_a_broken_connection_is_retried(
     bench: Bench,
 ) -> None:
     bad = dict(zip(bench.images, FAULTS, strict=True))
     with ScoringServer(faults=bad) as server:
         bench.measure(server, timeout_s=1, models=(bench.model(A),))
-        answers = {each.key.image_sha256: each for each in load(bench.run_dir).answers}
-        found = {bad[image]: answer.failure for image, answer in answers.items()}
-        assert found == FAULTS
+        answers = {answer.key.image_sha256: answer for answer in load(bench.run_dir).answers}
+        failures = {bad[image]: answer.failure for image, answer in answers.items()}
+        assert failures == FAULTS
         assert all(answer.score is None for answer in answers.values())
         tries = {
-            bad[image]: count for (_, image), count in asked_about(server, bench.images).items()
+            bad[image]: count
+            for (_, image), count in photo_questions(server, bench.images).items()
         }
         assert {name for name, count in tries.items() if count > 1} == {"connection"}
         assert tries["connection"] == 2
@@ -226,47 +227,47 @@ def test_every_failure_is_a_class_and_only_a_broken_connection_is_tried_again(
         assert bench.measure(server, timeout_s=1, models=(bench.model(A),)).asked == 0
 
 
-def test_a_compact_rubric_that_is_cut_short_is_truncated(bench: Bench) -> None:
+def test_a_rubric_answer_that_is_cut_short_is_truncated(bench: Bench) -> None:
     with ScoringServer(faults={bench.images[3]: "truncated"}) as server:
         bench.measure(server, method="rubric", models=(bench.model(A),))
     answers = load(bench.run_dir).answers
-    assert [each.key.image_sha256 for each in answers if each.failure] == [bench.images[3]]
-    assert {each.failure for each in answers} == {None, "truncated"}
-    whole = next(each for each in answers if each.failure is None)
+    assert [answer.key.image_sha256 for answer in answers if answer.failure] == [bench.images[3]]
+    assert {answer.failure for answer in answers} == {None, "truncated"}
+    whole = next(answer for answer in answers if answer.failure is None)
     assert whole.criteria == pytest.approx(
         dict.fromkeys(RUBRIC.criteria, planted(whole.key.image_sha256))
     )
 
 
-def test_what_failed_says_what_it_said(bench: Bench) -> None:
+def test_a_failed_answer_keeps_its_raw_text(bench: Bench) -> None:
     faults = {bench.images[0]: "http_4xx", bench.images[1]: "invalid_answer"}
     with ScoringServer(faults=faults) as server:
         bench.measure(server, models=(bench.model(A),))
-    raw = {each.failure: each.raw for each in load(bench.run_dir).answers}
+    raw = {answer.failure: answer.raw for answer in load(bench.run_dir).answers}
     assert "status 400" in raw["http_4xx"]
     assert "Failed to load image" in raw["http_4xx"]
     assert raw["invalid_answer"] == "The"
 
 
-def test_a_model_that_does_not_load_is_left_and_the_others_are_asked(bench: Bench) -> None:
+def test_a_model_that_does_not_load_is_skipped_and_the_others_are_asked(bench: Bench) -> None:
     with ScoringServer(faults={B: "http_5xx"}) as server:
         ended = bench.measure(server)
     assert list(ended.skipped) == [B]
     assert ended.skipped[B].startswith("it does not answer at all (http_5xx)")
-    assert Counter(each.model for each in load(bench.run_dir).answers) == {A: 12, C: 12}
+    assert Counter(answer.model for answer in load(bench.run_dir).answers) == {A: 12, C: 12}
 
 
-def test_a_model_that_fails_ten_times_in_a_row_is_left(tmp_path: Path) -> None:
+def test_a_model_that_fails_ten_times_in_a_row_is_skipped(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 20)
     faults = {f"{A} {image}": "http_5xx" for image in bench.images[3:]}
     with ScoringServer(faults=faults) as server:
         ended = bench.measure(server)
     assert ended.skipped[A].startswith("10 failures in a row, the last one http_5xx")
-    counted = Counter(each.model for each in load(bench.run_dir).answers)
+    counted = Counter(answer.model for answer in load(bench.run_dir).answers)
     assert counted == {A: 13, B: 20, C: 20}
 
 
-def test_an_endpoint_that_is_gone_ends_the_run_and_blames_no_photo(bench: Bench) -> None:
+def test_an_unreachable_endpoint_ends_the_run_without_a_failed_photo(bench: Bench) -> None:
     server = ScoringServer(faults={bench.images[4]: "connection"})
     with server:
         server.models = ()
@@ -281,30 +282,30 @@ def test_an_endpoint_that_is_gone_ends_the_run_and_blames_no_photo(bench: Bench)
         server.chat = gone  # type: ignore[method-assign]
         with pytest.raises(OpsError, match="the endpoint no longer answers"):
             bench.measure(server)
-    assert [each.failure for each in load(bench.run_dir).answers] == [None] * 4
+    assert [answer.failure for answer in load(bench.run_dir).answers] == [None] * 4
 
 
-def test_a_model_that_another_client_took_away_is_counted_and_its_answer_is_cold(
+def test_an_unload_by_another_client_is_counted_and_its_answer_is_cold(
     tmp_path: Path,
 ) -> None:
-    """Seen before a block of questions, by what is loaded."""
+    """The list of loaded models shows it before a block of questions."""
     bench = Bench(tmp_path, 30)
     with ScoringServer(swapped_after=(21,), load_s=0.05) as server:
         bench.measure(server, models=(bench.model(A),))
     run = load(bench.run_dir)
     assert server.loads == [A, A]
     assert run.models[0].loads == 2
-    assert [place for place, each in enumerate(run.answers) if each.cold] == [20]
-    assert any("another client unloaded" in line for line in bench.said)
+    assert [place for place, answer in enumerate(run.answers) if answer.cold] == [20]
+    assert any("another client unloaded" in line for line in bench.messages)
 
 
-def test_a_swap_that_is_over_is_told_by_the_wait_and_the_empty_cache(tmp_path: Path) -> None:
+def test_a_finished_swap_is_detected_by_wait_and_empty_cache(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 15)
     server = ScoringServer(swapped_after=(8,), swapped_back=True, load_s=0.6)
     with server:
         bench.measure(server, models=(bench.model(A),))
     run = load(bench.run_dir)
-    assert [place for place, each in enumerate(run.answers) if each.cold] == [7]
+    assert [place for place, answer in enumerate(run.answers) if answer.cold] == [7]
     assert run.models[0].loads == 2
 
 
@@ -320,11 +321,11 @@ def test_a_slow_answer_of_a_warm_model_is_not_cold(bench: Bench) -> None:
         server.chat = slow  # type: ignore[method-assign]
         bench.measure(server, models=(bench.model(A),))
     run = load(bench.run_dir)
-    assert not any(each.cold for each in run.answers)
+    assert not any(answer.cold for answer in run.answers)
     assert run.models[0].loads == 1
 
 
-def test_the_cold_load_is_apart_from_the_answers(bench: Bench) -> None:
+def test_the_cold_load_is_measured_apart_from_the_answers(bench: Bench) -> None:
     with ScoringServer(load_s=0.5) as server:
         bench.measure(server)
     run = load(bench.run_dir)
@@ -332,22 +333,22 @@ def test_the_cold_load_is_apart_from_the_answers(bench: Bench) -> None:
     assert all(answer.wall_s < 0.5 for answer in run.answers)
 
 
-def test_a_model_that_is_loaded_already_is_not_called_cold(bench: Bench) -> None:
+def test_a_model_that_is_already_loaded_has_no_cold_load(bench: Bench) -> None:
     with ScoringServer(loaded=A) as server:
         bench.measure(server)
     assert [model.loads for model in load(bench.run_dir).models] == [0, 1, 1]
 
 
-def test_a_label_of_two_tokens_is_refused_before_any_photo(bench: Bench) -> None:
+def test_a_label_of_two_tokens_is_refused_before_the_first_photo(bench: Bench) -> None:
     labels = [{"label": str(number)} for number in range(1, 11)]
     rubric = rubric_of(as_document(RUBRIC) | {"labels": labels}, where="it")
     with ScoringServer(two_tokens=("10",)) as server, pytest.raises(OpsError) as refused:
         bench.measure(server, rubric=rubric)
     assert str(refused.value).startswith(f"label '10' is 2 tokens of {A}; ")
-    assert asked_about(server, bench.images) == {}
+    assert photo_questions(server, bench.images) == {}
 
 
-def test_without_a_tokenizer_the_warm_up_shows_the_labels(bench: Bench) -> None:
+def test_without_a_tokenizer_the_warm_up_checks_the_labels(bench: Bench) -> None:
     with ScoringServer(has_tokenizer=False) as server:
         bench.measure(server)
         run = load(bench.run_dir)
@@ -358,13 +359,13 @@ def test_without_a_tokenizer_the_warm_up_shows_the_labels(bench: Bench) -> None:
             bench.measure(server, rubric=rubric)
 
 
-def test_the_preference_for_a_place_cancels_in_both_orders(bench: Bench) -> None:
+def test_asking_both_orders_cancels_a_position_bias(bench: Bench) -> None:
     units = schedule.of_pairs(bench.images, pairs_per_photo=3, seed=1)
     with ScoringServer(bias=1.5) as server:
         bench.measure(server, method="pairwise", units=units, models=(bench.model(A),))
     logits = {
-        (each.key.image_sha256, each.key.order.partition(":")[2]): each.score
-        for each in load(bench.run_dir).answers
+        (answer.key.image_sha256, answer.key.order.partition(":")[2]): answer.score
+        for answer in load(bench.run_dir).answers
     }
     assert len(logits) == 2 * len(units)
     for (first, second), score in logits.items():
@@ -380,15 +381,15 @@ def test_the_mean_over_the_anchors_keeps_the_order_of_the_photos(bench: Bench) -
     with ScoringServer(bias=1.5) as server:
         bench.measure(server, method="anchored", units=units, models=(bench.model(A),))
     means: Counter[str] = Counter()
-    for each in load(bench.run_dir).answers:
-        assert each.score is not None
-        means[each.key.image_sha256] += each.score / 3  # type: ignore[assignment]
+    for answer in load(bench.run_dir).answers:
+        assert answer.score is not None
+        means[answer.key.image_sha256] += answer.score / 3  # type: ignore[assignment]
     places = sum(planted(anchor) for anchor in bench.images[:3]) / 3
     for image, mean in means.items():
         assert mean == pytest.approx(planted(image) - places - 1.5)
 
 
-def test_short_time_asks_all_models_about_the_same_fewer_photos(tmp_path: Path) -> None:
+def test_short_time_asks_all_models_about_the_same_photos(tmp_path: Path) -> None:
     """33 of 100 s are three loads, their warm-ups and five photos each. 95 % of the other 67 hold
     two more loads with a warm-up, and 17 photos more of each model.
     """
@@ -396,17 +397,17 @@ def test_short_time_asks_all_models_about_the_same_fewer_photos(tmp_path: Path) 
     clock = Clock()
     with ScoringServer(answer_s=1, load_s=5, sleep=clock.sleep) as server:
         ended = bench.measure(server, deadline=100, clock=clock)
-    assert Counter(each.model for each in load(bench.run_dir).answers) == {A: 22, B: 22, C: 22}
+    assert Counter(answer.model for answer in load(bench.run_dir).answers) == {A: 22, B: 22, C: 22}
     assert (ended.units, ended.out_of_time) == (22, False)
-    assert [line for line in bench.said if line.startswith("forecast")] == [
+    assert [line for line in bench.messages if line.startswith("forecast")] == [
         "forecast: 22 of 60 photos per model fit into the remaining 1 min"
     ]
-    # The model that is loaded after the first five of each goes on.
+    # The model that is loaded after the first five photos of each is asked next.
     assert server.loads == [A, B, C, A, B]
     assert clock.now <= 100
 
 
-def test_a_slower_second_window_goes_on_where_the_first_one_ended(tmp_path: Path) -> None:
+def test_a_slower_second_window_resumes_after_the_first(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 30)
     clock = Clock()
     with ScoringServer(answer_s=1, load_s=5, sleep=clock.sleep) as server:
@@ -414,8 +415,8 @@ def test_a_slower_second_window_goes_on_where_the_first_one_ended(tmp_path: Path
         second = bench.measure(server, deadline=clock.now + 200, clock=clock)
     assert first.units < 30
     assert second.units == 30
-    assert set(asked_about(server, bench.images).values()) == {1}
-    # What is known of the models' pace is not measured again.
+    assert set(photo_questions(server, bench.images).values()) == {1}
+    # The known pace of the models is not measured again.
     assert len(server.loads) == 3 + 2 + 2
 
 
@@ -424,26 +425,26 @@ def test_enough_time_asks_everything(bench: Bench) -> None:
     with ScoringServer(answer_s=1, sleep=clock.sleep) as server:
         ended = bench.measure(server, deadline=600, clock=clock)
     assert (ended.units, ended.out_of_time) == (12, False)
-    assert [line for line in bench.said if line.startswith("forecast")] == [
+    assert [line for line in bench.messages if line.startswith("forecast")] == [
         "forecast: all 12 photos take 0 of the remaining 10 min"
     ]
 
 
-def test_time_that_is_up_ends_between_two_answers(bench: Bench) -> None:
+def test_the_end_of_the_time_comes_between_two_answers(bench: Bench) -> None:
     with ScoringServer() as server:
         ended = bench.measure(server, deadline=10.0, clock=EachLook())
     assert ended.out_of_time
-    asked = sum(asked_about(server, bench.images).values())
+    asked = sum(photo_questions(server, bench.images).values())
     assert asked == len(load(bench.run_dir).answers) == ended.asked < 36
 
 
-def test_the_forecast_counts_loads_and_what_is_done() -> None:
+def test_the_forecast_counts_loads_and_kept_answers() -> None:
     fast = Pace(load_s=10, unit_s=1, done=5)
     slow = Pace(load_s=10, unit_s=4, done=5)
     loaded = replace(slow, load_s=0)
     assert needed_s([fast, slow], 5) == 0
     assert needed_s([fast, slow], 15) == 20 + 10 + 40
-    # 5 % are kept back: 95 of 100 s.
+    # 5 % of the time is reserved: 95 of 100 s.
     assert units_that_fit([fast, slow], 100, most=1000) == 5 + (95 - 20) // 5
     assert units_that_fit([fast, loaded], 100, most=1000) == 5 + (95 - 10) // 5
     assert units_that_fit([fast, slow], 100, most=7) == 7
@@ -457,53 +458,53 @@ def test_the_engines_command_is_kept_without_its_key(bench: Bench) -> None:
     engine = load(bench.run_dir).provenance["engines"][A]
     assert engine["command"] == "llama-server --model model.gguf --api-key [redacted] --port 5800"
     assert set(engine["label_tokens"]) == set("12345")
-    assert [each["by"] for each in read_journal(bench.run_dir, "load")] == ["run"] * 3
+    assert [entry["by"] for entry in read_journal(bench.run_dir, "load")] == ["run"] * 3
 
 
-def test_a_model_whose_first_answers_fail_still_gets_its_share_of_the_time(
+def test_a_model_whose_first_answers_fail_gets_its_share_of_the_time(
     tmp_path: Path,
 ) -> None:
-    """Failures take time too: without it the forecast would wait for ever."""
+    """Failures take time too: without their time the forecast would never be made."""
     bench = Bench(tmp_path, 60)
     clock = Clock()
     faults = {f"{B} {image}": "empty" for image in bench.images[:5]}
     with ScoringServer(answer_s=1, load_s=5, sleep=clock.sleep, faults=faults) as server:
         ended = bench.measure(server, deadline=100, clock=clock)
-    assert Counter(each.model for each in load(bench.run_dir).answers) == {A: 22, B: 22, C: 22}
+    assert Counter(answer.model for answer in load(bench.run_dir).answers) == {A: 22, B: 22, C: 22}
     assert (ended.units, ended.out_of_time) == (22, False)
 
 
-def test_an_answer_that_comes_little_by_little_is_a_timeout(bench: Bench) -> None:
+def test_an_answer_that_arrives_too_slowly_is_a_timeout(bench: Bench) -> None:
     begin = time.monotonic()
     with ScoringServer(faults={bench.images[2]: "drip"}) as server:
         bench.measure(server, timeout_s=1, models=(bench.model(A),))
     assert time.monotonic() - begin < 5
-    failures = [each.failure for each in load(bench.run_dir).answers if each.failure]
+    failures = [answer.failure for answer in load(bench.run_dir).answers if answer.failure]
     assert failures == ["timeout"]
 
 
-def test_an_answer_that_the_window_ends_is_no_failure_of_its_photo(bench: Bench) -> None:
+def test_an_answer_that_the_windows_end_interrupts_is_not_a_failure(bench: Bench) -> None:
     with ScoringServer(faults={bench.images[2]: "drip"}) as server:
         deadline = time.monotonic() + 2
         ended = bench.measure(server, deadline=deadline, models=(bench.model(A),))
         assert time.monotonic() < deadline + 2
     assert ended.out_of_time
-    assert [each.failure for each in load(bench.run_dir).answers] == [None, None]
+    assert [answer.failure for answer in load(bench.run_dir).answers] == [None, None]
 
 
-def test_a_later_models_label_of_two_tokens_leaves_that_model_alone(bench: Bench) -> None:
+def test_a_label_of_two_tokens_in_a_later_model_skips_that_model(bench: Bench) -> None:
     with ScoringServer(two_tokens=(f"{B} 1",)) as server:
         ended = bench.measure(server)
     assert ended.skipped[B].startswith(f"label '1' is 2 tokens of {B}")
-    assert Counter(each.model for each in load(bench.run_dir).answers) == {A: 12, C: 12}
+    assert Counter(answer.model for answer in load(bench.run_dir).answers) == {A: 12, C: 12}
 
 
-def test_what_is_no_number_is_no_score(bench: Bench) -> None:
+def test_an_answer_without_a_number_has_no_score(bench: Bench) -> None:
     faults = {bench.images[1]: "infinite", bench.images[2]: "204", bench.images[3]: "302"}
     with ScoringServer(faults=faults) as server:
         bench.measure(server, models=(bench.model(A),))
     answers = load(bench.run_dir).answers
-    assert [each.failure for each in answers[:5]] == [
+    assert [answer.failure for answer in answers[:5]] == [
         None,
         "no_label",
         "invalid_answer",
@@ -515,7 +516,7 @@ def test_what_is_no_number_is_no_score(bench: Bench) -> None:
         rubric_of(as_document(RUBRIC) | {"labels": labels}, where="it")
 
 
-def test_both_attempts_together_have_the_time_that_is_left(bench: Bench) -> None:
+def test_both_attempts_share_the_remaining_time(bench: Bench) -> None:
     def breaks_late(body: dict[str, Any]) -> tuple[int, Any] | None:
         if len(server.asked) < 3:
             return chat(body)
@@ -530,4 +531,4 @@ def test_both_attempts_together_have_the_time_that_is_left(bench: Bench) -> None
         ended = bench.measure(server, deadline=deadline, models=(bench.model(A),))
         assert time.monotonic() < deadline + 0.6
     assert ended.out_of_time
-    assert [each.failure for each in load(bench.run_dir).answers] == [None] * 2
+    assert [answer.failure for answer in load(bench.run_dir).answers] == [None] * 2

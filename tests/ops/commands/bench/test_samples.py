@@ -1,4 +1,4 @@
-"""Sample pictures and their planted judgement, and what is seen while they are asked about."""
+"""Sample pictures with their planted judgement, and the progress display."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ops.commands.bench.asking.progress import Display
 from tests.fakes.scoring_server import Clock
 
 
-def test_each_step_down_a_ladder_is_a_worse_rating(tmp_path: Path) -> None:
+def test_each_ladder_step_has_a_worse_rating(tmp_path: Path) -> None:
     assert write_sample_pictures(tmp_path, most=60) == 60
     with (tmp_path / "favourites.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -30,7 +30,7 @@ def test_each_step_down_a_ladder_is_a_worse_rating(tmp_path: Path) -> None:
     assert ratings == {"5": 6, "4": 18, "3": 18, "2": 18}
 
 
-def test_the_ladders_are_what_they_are_called(tmp_path: Path) -> None:
+def test_each_ladder_has_the_defect_of_its_name(tmp_path: Path) -> None:
     write_sample_pictures(tmp_path, most=60)
 
     def brightness(name: str) -> float:
@@ -47,7 +47,7 @@ def test_the_ladders_are_what_they_are_called(tmp_path: Path) -> None:
     assert brighter == sorted(brighter)
 
 
-def test_the_same_pictures_every_time(tmp_path: Path) -> None:
+def test_sample_pictures_are_deterministic(tmp_path: Path) -> None:
     for name in ("first", "again"):
         write_sample_pictures(tmp_path / name, most=20)
     first, again = (
@@ -57,7 +57,7 @@ def test_the_same_pictures_every_time(tmp_path: Path) -> None:
     assert first == again
 
 
-def test_on_a_pipe_a_line_now_and_then_says_the_pace_and_what_is_left() -> None:
+def test_progress_on_a_pipe_is_a_line_with_pace_and_remaining_time() -> None:
     clock, text = Clock(), io.StringIO()
     with Display(Console(file=text, width=120), clock=clock) as display:
         display.begin("qwen3vl-4b", "photos", done=0, total=100)
@@ -69,7 +69,7 @@ def test_on_a_pipe_a_line_now_and_then_says_the_pace_and_what_is_left() -> None:
     assert lines[-1] == "- qwen3vl-4b: 40 of 100, 30.0 photos a minute, 2 min 00 s left"
 
 
-def test_a_terminal_has_a_bar_of_one_line() -> None:
+def test_progress_on_a_terminal_is_a_bar_of_one_line() -> None:
     text = io.StringIO()
     console = Console(file=text, width=100, force_terminal=True)
     clock = Clock()

@@ -1,4 +1,4 @@
-"""Which of several models is taken, and what the sentence may claim: of planted comparisons."""
+"""The model that is taken and the claims of the sentence, for planted comparisons."""
 
 from __future__ import annotations
 
@@ -73,18 +73,20 @@ def _verdict(
     order = sorted(values, key=lambda name: -values[name])
     differences = []
     for better, worse in combinations(order, 2):
-        each = known[better + worse]
+        relation = known[better + worse]
         gap = values[better] - values[worse]
-        is_decided = each.startswith("better")
+        is_decided = relation.startswith("better")
         differences.append(
             Difference(
                 better=better.lower(),
                 worse=worse.lower(),
-                difference=Interval(value=gap, low=gap - HALF[each], high=gap + HALF[each]),
+                difference=Interval(
+                    value=gap, low=gap - HALF[relation], high=gap + HALF[relation]
+                ),
                 p=0.001 if is_decided else 0.4,
                 p_holm=0.003 if is_decided else 0.4,
                 decided=is_decided,
-                equivalent=each in ("equivalent", "better, too little to matter"),
+                equivalent=relation in ("equivalent", "better, too little to matter"),
             )
         )
     evidence = Evidence(
@@ -94,7 +96,7 @@ def _verdict(
         differences=tuple(differences),
         sufficient=True,
         agreement=Agreement(
-            models=tuple(each.id for each in models),
+            models=tuple(model.id for model in models),
             spearman=(),
             tau=(),
             top_k=(),
@@ -112,7 +114,7 @@ def _verdict(
     return decide(evidence, [])
 
 
-def test_the_fastest_of_equals_is_taken_where_it_beats_what_the_leader_beats() -> None:
+def test_the_fastest_equal_model_is_taken_if_it_beats_what_the_leader_beats() -> None:
     verdict = _verdict(
         {"A": 0.8, "B": 0.79, "C": 0.7},
         {"AB": "equivalent", "AC": "better", "BC": "better"},
@@ -127,7 +129,7 @@ def test_the_fastest_of_equals_is_taken_where_it_beats_what_the_leader_beats() -
     )
 
 
-def test_a_model_that_is_open_against_what_the_leader_beats_is_not_taken() -> None:
+def test_a_model_undecided_against_what_the_leader_beats_is_not_taken() -> None:
     verdict = _verdict(
         {"A": 0.8, "B": 0.76, "C": 0.72},
         {"AB": "equivalent", "AC": "better", "BC": "open"},
@@ -170,7 +172,7 @@ def test_the_next_fastest_is_tried_before_the_leader() -> None:
     )
 
 
-def test_a_model_is_taken_only_if_nothing_is_open_among_those_as_good_as_the_leader() -> None:
+def test_the_leader_is_taken_if_two_models_equal_to_it_are_undecided() -> None:
     verdict = _verdict(
         {"A": 0.8, "B": 0.78, "C": 0.76},
         {"AB": "equivalent", "AC": "equivalent", "BC": "open"},
@@ -184,7 +186,7 @@ def test_a_model_is_taken_only_if_nothing_is_open_among_those_as_good_as_the_lea
     )
 
 
-def test_models_of_which_one_is_better_than_another_are_not_named_as_equals() -> None:
+def test_models_with_a_decided_difference_are_not_named_as_equal() -> None:
     verdict = _verdict(
         {"A": 0.8, "B": 0.79, "C": 0.76},
         {"AB": "equivalent", "AC": "equivalent", "BC": "better"},
@@ -198,7 +200,7 @@ def test_models_of_which_one_is_better_than_another_are_not_named_as_equals() ->
     )
 
 
-def test_better_by_too_little_to_matter_is_no_reason_to_take_the_slower() -> None:
+def test_a_difference_below_the_margin_does_not_favour_the_slower_model() -> None:
     verdict = _verdict(
         {"A": 0.81, "B": 0.8},
         {"AB": "better, too little to matter"},
@@ -207,7 +209,7 @@ def test_better_by_too_little_to_matter_is_no_reason_to_take_the_slower() -> Non
     assert (verdict.take, verdict.decided, verdict.equivalent) == ("b", True, True)
 
 
-def test_a_better_model_whose_lead_may_be_small_says_so() -> None:
+def test_a_lead_that_may_be_below_the_margin_is_a_caveat() -> None:
     small = _verdict({"A": 0.8, "B": 0.76}, {"AB": "better"})
     assert small.take == "a"
     assert "the difference is 4.0 (95 % interval 3.0 to 5.0: it may be below 5, too small" in (
@@ -250,7 +252,7 @@ def test_no_model_is_taken_where_none_is_known_to_be_better_than_chance(
     assert verdict.sentence == shown
 
 
-def test_of_three_that_guess_all_are_named() -> None:
+def test_three_models_that_guess_are_all_named() -> None:
     verdict = _verdict(
         {"A": 0.53, "B": 0.52, "C": 0.4},
         {"AB": "equivalent", "AC": "better", "BC": "better"},
@@ -259,7 +261,7 @@ def test_of_three_that_guess_all_are_named() -> None:
     assert verdict.sentence.startswith("None of Model A, Model B and Model C is known to pick")
 
 
-def test_a_faster_model_that_may_be_chance_is_not_taken_for_one_that_is_not() -> None:
+def test_a_faster_model_that_may_be_chance_does_not_replace_the_leader() -> None:
     verdict = _verdict(
         {"A": 0.56, "B": 0.55},
         {"AB": "equivalent"},
@@ -272,7 +274,7 @@ def test_a_faster_model_that_may_be_chance_is_not_taken_for_one_that_is_not() ->
     )
 
 
-def test_equal_models_are_said_to_be_equal() -> None:
+def test_equal_models_are_named_as_equal() -> None:
     two = _verdict({"A": 0.8, "B": 0.8}, {"AB": "open"})
     assert "; Model A equals Model B (95 % interval -20.0 to 20.0), and about " in two.sentence
     assert "leads" not in two.sentence
@@ -283,7 +285,7 @@ def test_equal_models_are_said_to_be_equal() -> None:
     )
 
 
-def test_of_undecided_models_only_those_are_called_better_that_all_are() -> None:
+def test_undecided_models_are_called_better_only_if_all_of_them_are() -> None:
     verdict = _verdict(
         {"A": 0.8, "C": 0.78, "B": 0.7},
         {"AB": "open", "AC": "better", "CB": "better"},
@@ -293,7 +295,9 @@ def test_of_undecided_models_only_those_are_called_better_that_all_are() -> None
 
 
 @pytest.mark.parametrize("seconds", [{"A": None, "B": 1.0}, {"A": None, "B": None}])
-def test_an_unknown_time_is_no_reason(seconds: Mapping[str, float | None]) -> None:
+def test_a_model_of_unknown_time_is_not_taken_as_faster(
+    seconds: Mapping[str, float | None],
+) -> None:
     verdict = _verdict({"A": 0.8, "B": 0.79}, {"AB": "equivalent"}, seconds=seconds)
     assert verdict.take == ("b" if seconds["B"] else "a")
     assert "faster" not in verdict.sentence

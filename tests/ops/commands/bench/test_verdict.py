@@ -1,4 +1,4 @@
-"""The sentence that a run ends in, and what stands behind it."""
+"""The verdict of a run, and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Album:
-    """Photos that the owner likes more or less, and models that see it with more or less noise."""
+    """Photos of known quality, and models that score them with noise."""
 
     scores: Mapping[str, Floats]
     favourite: NDArray[np.bool_]
@@ -46,16 +46,16 @@ def album(photos: int, noise: Mapping[str, float], *, seed: int = 1) -> Album:
     )
 
 
-def said(run: Run, **rest: Any) -> Summary:
-    """Sum a run up; it has to be plain JSON, without a NaN."""
+def summary_for(run: Run, **rest: Any) -> Summary:
+    """Summarise a run; the summary has to be valid JSON, without a NaN."""
     summary = summarise(run, **rest)
     json.dumps(dataclasses.asdict(summary), allow_nan=False)
     return summary
 
 
-def test_a_clearly_better_model_is_taken_at_its_price() -> None:
+def test_a_clearly_better_model_is_taken_although_slower() -> None:
     planted = album(200, {"a": 0.6, "b": 2.0})
-    summary = said(
+    summary = summary_for(
         planted_run(planted.scores, favourite=planted.favourite, seconds={"a": 5.9, "b": 3.5})
     )
     verdict = summary.verdict
@@ -74,18 +74,18 @@ def test_a_clearly_better_model_is_taken_at_its_price() -> None:
     assert summary.models[0].owner["auc"].low < a < summary.models[0].owner["auc"].high
 
 
-def test_with_ratings_the_sentence_is_about_their_order() -> None:
+def test_with_ratings_the_sentence_is_about_rank_correlation() -> None:
     planted = album(200, {"a": 0.6, "b": 2.0})
-    verdict = said(planted_run(planted.scores, rating=planted.rating)).verdict
+    verdict = summary_for(planted_run(planted.scores, rating=planted.rating)).verdict
     assert (verdict.take, verdict.metric) == ("a", "spearman")
     rank = stats.spearmanr(planted.rating, planted.scores["a"]).statistic
     assert f"its order of the photos agrees with your ratings by {rank:.2f}" in verdict.sentence
     assert "(1 is the same order, 0 is chance)" in verdict.sentence
 
 
-def test_a_best_of_three_is_compared_with_each_other_one() -> None:
+def test_the_best_of_three_is_compared_with_both_others() -> None:
     planted = album(200, {"a": 0.5, "b": 1.5, "c": 4.0})
-    verdict = said(planted_run(planted.scores, favourite=planted.favourite)).verdict
+    verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert (verdict.take, verdict.decided) == ("a", True)
     assert "Model B in" in verdict.sentence
     assert "and Model C in" in verdict.sentence
@@ -93,9 +93,9 @@ def test_a_best_of_three_is_compared_with_each_other_one() -> None:
     assert "faster than Model B by 1.0 s per photo" in verdict.sentence
 
 
-def test_what_is_not_decided_says_about_how_many_photos_would_tell() -> None:
+def test_an_undecided_verdict_estimates_the_photos_that_are_needed() -> None:
     planted = album(100, {"a": 1.5, "b": 1.7})
-    verdict = said(planted_run(planted.scores, favourite=planted.favourite)).verdict
+    verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert (verdict.take, verdict.decided, verdict.equivalent) == (None, False, False)
     assert verdict.sentence.startswith("Not decided between Model")
     assert verdict.more_photos is not None
@@ -104,42 +104,44 @@ def test_what_is_not_decided_says_about_how_many_photos_would_tell() -> None:
     assert verdict.caveats[0].startswith("Until that is decided Model A costs the least: 1.0 s")
 
 
-def test_of_models_without_a_difference_that_matters_the_fastest_is_taken() -> None:
+def test_the_fastest_of_equivalent_models_is_taken() -> None:
     planted = album(400, {"a": 0.3})
     scores = {"a": planted.scores["a"], "b": planted.scores["a"] + 0.05 * np.sin(np.arange(400))}
     seconds = {"a": 5.9, "b": 3.5}
-    verdict = said(planted_run(scores, favourite=planted.favourite, seconds=seconds)).verdict
+    verdict = summary_for(
+        planted_run(scores, favourite=planted.favourite, seconds=seconds)
+    ).verdict
     assert (verdict.take, verdict.decided, verdict.equivalent) == ("b", True, True)
     assert verdict.sentence.startswith(
         "Take Model B, faster than Model A by 2.4 s per photo: no difference that matters between "
     )
     assert "with 95 % certainty less than 5 apart" in verdict.sentence
-    strict = said(planted_run(scores, favourite=planted.favourite), margin=0.0001).verdict
+    strict = summary_for(planted_run(scores, favourite=planted.favourite), margin=0.0001).verdict
     assert not strict.equivalent
 
 
-def test_two_equal_leaders_of_three_leave_the_third_behind() -> None:
+def test_two_equal_leaders_are_better_than_the_third() -> None:
     planted = album(400, {"a": 0.3, "c": 1.5})
     alike = planted.scores["a"] + 0.05 * np.sin(np.arange(400))
     scores = {"a": planted.scores["a"], "b": alike, "c": planted.scores["c"]}
     run = planted_run(scores, favourite=planted.favourite, seconds={"a": 3.0, "b": 2.0, "c": 1.0})
-    verdict = said(run).verdict
+    verdict = summary_for(run).verdict
     assert (verdict.take, verdict.equivalent) == ("b", True), "the third is faster, and worse"
     assert "beats Model C by" in verdict.sentence
 
 
 def test_two_clear_leaders_of_three_are_named() -> None:
     planted = album(120, {"a": 1.0, "b": 1.1, "c": 5.0}, seed=3)
-    verdict = said(planted_run(planted.scores, favourite=planted.favourite)).verdict
+    verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert (verdict.take, verdict.decided) == (None, False)
     first, rest = verdict.sentence.split(" are better than Model C, but which of them is the best")
     assert sorted(first.split(" and ")) == ["Model A", "Model B"]
     assert rest.startswith(" is not decided: ")
 
 
-def test_without_the_owners_judgement_nothing_is_said_of_quality() -> None:
+def test_without_the_owners_judgement_quality_is_not_compared() -> None:
     planted = album(80, {"a": 1.0, "b": 1.0, "c": 1.0})
-    summary = said(planted_run(planted.scores))
+    summary = summary_for(planted_run(planted.scores))
     verdict = summary.verdict
     assert (verdict.take, verdict.metric, verdict.more_photos) == (None, None, None)
     assert summary.models[0].owner == {}
@@ -154,7 +156,7 @@ def test_without_the_owners_judgement_nothing_is_said_of_quality() -> None:
         stats.spearmanr(planted.scores[a], planted.scores[b])[0] for a, b in ("ab", "ac", "bc")
     ]
     assert f"agree by {min(between):.2f} to {max(between):.2f} (1 is" in verdict.sentence
-    assert any("mark favourites in Immich" in each for each in verdict.caveats)
+    assert any("mark favourites in Immich" in caveat for caveat in verdict.caveats)
 
 
 @pytest.mark.parametrize(
@@ -166,18 +168,16 @@ def test_without_the_owners_judgement_nothing_is_said_of_quality() -> None:
         ({"favourite": [False] * 40}, "no photo that they answered is marked as a favourite"),
     ],
 )
-def test_a_judgement_that_tells_nothing_apart_is_named(
-    judgement: Mapping[str, Any], reason: str
-) -> None:
+def test_a_constant_judgement_is_named(judgement: Mapping[str, Any], reason: str) -> None:
     planted = album(40, {"a": 1.0, "b": 1.0})
-    verdict = said(planted_run(planted.scores, **judgement)).verdict
+    verdict = summary_for(planted_run(planted.scores, **judgement)).verdict
     assert verdict.metric is None
     assert reason in verdict.sentence
 
 
-def test_hardly_any_photos_tell_nothing() -> None:
+def test_few_photos_decide_nothing() -> None:
     planted = album(8, {"a": 0.01, "b": 9.0})
-    summary = said(planted_run(planted.scores, favourite=planted.favourite))
+    summary = summary_for(planted_run(planted.scores, favourite=planted.favourite))
     assert summary.verdict.take is None
     assert summary.verdict.sentence.startswith("Too few photos to tell the models apart: all of ")
     assert "answered 8 photos, 3 favourites among them" in summary.verdict.sentence
@@ -185,18 +185,20 @@ def test_hardly_any_photos_tell_nothing() -> None:
     assert (interval.low, interval.high) == (0.0, 1.0)
 
 
-def test_one_model_has_nothing_to_be_compared_with() -> None:
+def test_one_model_has_no_comparison() -> None:
     planted = album(80, {"a": 1.0})
-    judged = said(planted_run(planted.scores, favourite=planted.favourite)).verdict
+    judged = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert judged.take is None
     assert judged.sentence.startswith("Only Model A was asked, so there is nothing to choose")
     assert "50 is chance" in judged.sentence
-    unjudged = said(planted_run(planted.scores)).verdict
+    unjudged = summary_for(planted_run(planted.scores)).verdict
     assert "its quality is not known" in unjudged.sentence
 
 
-def test_where_all_failed_the_commonest_failure_is_named() -> None:
-    summary = said(planted_run({"a": [None] * 20, "b": [None] * 20}, favourite=[True, False] * 10))
+def test_if_all_failed_the_most_frequent_failure_is_named() -> None:
+    summary = summary_for(
+        planted_run({"a": [None] * 20, "b": [None] * 20}, favourite=[True, False] * 10)
+    )
     assert summary.verdict.sentence == (
         "No model can be taken: of 40 questions 40 failed, most often with timeout (40)."
     )
@@ -206,52 +208,52 @@ def test_where_all_failed_the_commonest_failure_is_named() -> None:
     assert (summary.common, summary.agreement.models) == (0, ())
 
 
-def test_before_anything_was_asked_that_is_said() -> None:
+def test_a_run_without_a_question_has_a_verdict() -> None:
     run = dataclasses.replace(planted_run({"a": [1.0] * 5, "b": [1.0] * 5}), answers=())
-    assert said(run).verdict.sentence == "No model was asked yet."
+    assert summary_for(run).verdict.sentence == "No model was asked yet."
 
 
 @pytest.mark.parametrize("judged", [True, False])
-def test_random_weights_never_lead_to_a_model(judged: bool) -> None:
+def test_random_weights_never_recommend_a_model(judged: bool) -> None:
     planted = album(200, {"a": 0.6, "b": 2.0})
     favourite = planted.favourite if judged else None
     run = planted_run(planted.scores, favourite=favourite, random_weights=True)
-    verdict = said(run).verdict
+    verdict = summary_for(run).verdict
     assert verdict.sentence.startswith("These weights are random: ")
     assert (verdict.take, verdict.decided, verdict.equivalent) == (None, False, False)
     assert verdict.more_photos is None
 
 
-def test_a_model_that_mostly_failed_does_not_take_the_photos_from_the_others() -> None:
+def test_a_model_that_mostly_failed_does_not_reduce_the_common_photos() -> None:
     planted = album(100, {"a": 0.5, "b": 2.0, "c": 1.0})
     planted.scores["c"][:60] = np.nan
-    summary = said(planted_run(planted.scores, favourite=planted.favourite))
+    summary = summary_for(planted_run(planted.scores, favourite=planted.favourite))
     assert summary.common == 100
     assert summary.agreement.models == ("a", "b")
     assert summary.models[2].owner == {}
     assert (summary.models[2].answered, summary.models[2].asked) == (40, 100)
     assert any(
-        "Model C is not compared: it answered 40 of 100" in each
-        for each in summary.verdict.caveats
+        "Model C is not compared: it answered 40 of 100" in caveat
+        for caveat in summary.verdict.caveats
     )
 
 
 @pytest.mark.parametrize(("answered", "failed"), [(12, 10), (5, 0), (99, 0)])
-def test_a_model_that_was_left_early_does_not_take_the_photos_from_the_others(
+def test_a_model_that_was_skipped_early_does_not_reduce_the_common_photos(
     answered: int, failed: int
 ) -> None:
-    """After ten failures in a row, or with the five photos that the forecast is made of."""
+    """After ten failures in a row, or after the five photos of the forecast."""
     planted = album(200, {"a": 0.5, "b": 2.0, "c": 1.0})
     planted.scores["c"][answered : answered + failed] = np.nan
     run = planted_run(planted.scores, favourite=planted.favourite)
-    asked = {each.image_sha256 for each in run.photos[: answered + failed]}
+    asked = {photo.image_sha256 for photo in run.photos[: answered + failed]}
     kept = tuple(
-        each for each in run.answers if each.model != "c" or each.key.image_sha256 in asked
+        answer for answer in run.answers if answer.model != "c" or answer.key.image_sha256 in asked
     )
-    summary = said(dataclasses.replace(run, answers=kept))
+    summary = summary_for(dataclasses.replace(run, answers=kept))
     assert (summary.common, summary.agreement.models) == (200, ("a", "b"))
     assert summary.verdict.take == "a"
-    (left,) = [each for each in summary.verdict.caveats if each.startswith("Model C")]
+    (left,) = [caveat for caveat in summary.verdict.caveats if caveat.startswith("Model C")]
     missing = f"{200 - answered - failed} were not asked"
     reasons = f"{failed} failed, {missing}" if failed else missing
     assert left == (
@@ -260,41 +262,43 @@ def test_a_model_that_was_left_early_does_not_take_the_photos_from_the_others(
     )
 
 
-def test_a_model_that_answered_half_is_compared_and_is_said_to_be_unfinished() -> None:
+def test_a_model_that_answered_half_is_compared_with_a_caveat() -> None:
     planted = album(200, {"a": 0.5, "b": 2.0})
     run = planted_run(planted.scores, favourite=planted.favourite)
-    first = {each.image_sha256 for each in run.photos[:100]}
+    first = {photo.image_sha256 for photo in run.photos[:100]}
     kept = tuple(
-        each for each in run.answers if each.model == "a" or each.key.image_sha256 in first
+        answer for answer in run.answers if answer.model == "a" or answer.key.image_sha256 in first
     )
-    summary = said(dataclasses.replace(run, answers=kept))
+    summary = summary_for(dataclasses.replace(run, answers=kept))
     assert (summary.common, summary.agreement.models) == (100, ("a", "b"))
-    assert any("Model B was asked 100 of 200" in each for each in summary.verdict.caveats)
+    assert any("Model B was asked 100 of 200" in caveat for caveat in summary.verdict.caveats)
 
 
-def test_one_model_that_answered_enough_is_not_said_to_be_the_only_one_that_answered() -> None:
+def test_the_only_model_with_enough_answers_is_not_called_the_only_one_that_answered() -> None:
     planted = album(80, {"a": 0.5, "b": 0.5})
     run = planted_run(planted.scores, favourite=planted.favourite)
-    summary = said(dataclasses.replace(run, answers=run.answers[:85]))
+    summary = summary_for(dataclasses.replace(run, answers=run.answers[:85]))
     assert summary.verdict.sentence.startswith("Only Model A answered enough, so there is nothing")
 
 
-def test_models_that_tell_nothing_apart_are_not_taken() -> None:
+def test_models_with_constant_scores_are_not_taken() -> None:
     kinds = [True, False] * 30
-    constant = said(planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, favourite=kinds)).verdict
+    constant = summary_for(
+        planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, favourite=kinds)
+    ).verdict
     assert (constant.take, constant.decided) == (None, False)
     assert constant.sentence.startswith("Neither Model A nor Model B is known to pick better")
     ratings = [1, 2, 3, 4, 5] * 12
-    rated = said(planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, rating=ratings)).verdict
+    rated = summary_for(planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, rating=ratings)).verdict
     assert (rated.take, rated.metric) == (None, "spearman")
     assert "is known to pick better than chance" in rated.sentence
 
 
-def test_models_that_answer_the_same_noise_are_not_taken() -> None:
+def test_models_with_the_same_random_scores_are_not_taken() -> None:
     random = np.random.default_rng(1)
     noise = random.standard_normal(400)
     scores = {"a": noise, "b": noise + 0.01 * random.standard_normal(400)}
-    verdict = said(planted_run(scores, favourite=random.random(400) < 0.3)).verdict
+    verdict = summary_for(planted_run(scores, favourite=random.random(400) < 0.3)).verdict
     assert verdict.take is None
     assert "is known to pick better than chance" in verdict.sentence
 
@@ -303,19 +307,19 @@ def test_a_constant_that_beats_a_bad_model_is_not_taken() -> None:
     random = np.random.default_rng(1)
     favourite = random.random(400) < 0.3
     scores = {"a": np.full(400, 3.0), "b": random.standard_normal(400) - favourite}
-    summary = said(planted_run(scores, favourite=favourite))
+    summary = summary_for(planted_run(scores, favourite=favourite))
     assert summary.differences[0].decided
     assert summary.verdict.take is None
     assert "in 50 and 27 of 100 pairs (50 is chance)" in summary.verdict.sentence
 
 
-def test_a_tiny_gap_that_is_certain_does_not_matter_and_the_faster_is_taken() -> None:
+def test_a_certain_but_tiny_difference_takes_the_faster_model() -> None:
     """Two models alike but for a few photos that one of them places a little worse, each time."""
     planted = album(3000, {"a": 0.3})
     worse = planted.scores["a"] - 0.05 * planted.favourite
     scores = {"a": planted.scores["a"], "b": worse}
     run = planted_run(scores, favourite=planted.favourite, seconds={"a": 3.0, "b": 1.0})
-    summary = said(run)
+    summary = summary_for(run)
     (gap,) = summary.differences
     assert gap.better == "a"
     assert (gap.decided, gap.equivalent) == (True, True)
@@ -324,21 +328,21 @@ def test_a_tiny_gap_that_is_certain_does_not_matter_and_the_faster_is_taken() ->
     assert summary.verdict.sentence.startswith("Take Model B, faster than Model A by 2.0 s")
 
 
-def test_of_pairs_that_are_all_the_same_that_is_said() -> None:
+def test_equal_scores_of_all_pairs_are_a_caveat() -> None:
     run = planted_run({"a": [1.0] * 4})
-    images = [each.image_sha256 for each in run.photos]
+    images = [photo.image_sha256 for photo in run.photos]
     answers = tuple(
-        answer_of("a", one, 0.4, order=f"2:{other}", method="pairwise")
-        for one, other in permutations(images, 2)
+        answer_of("a", first, 0.4, order=f"2:{second}", method="pairwise")
+        for first, second in permutations(images, 2)
     )
     caveats = summarise(dataclasses.replace(run, answers=answers)).verdict.caveats
-    assert any("Model A gave the score 0.4 to every pair" in each for each in caveats)
+    assert any("Model A gave the score 0.4 to every pair" in caveat for caveat in caveats)
 
 
-def test_rankings_are_of_photos_that_all_answered_and_the_worst_case_of_all() -> None:
+def test_rankings_use_common_photos_and_the_worst_case_uses_all() -> None:
     planted = album(100, {"a": 0.5, "b": 0.8})
     planted.scores["a"][:10] = np.nan
-    summary = said(planted_run(planted.scores, favourite=planted.favourite))
+    summary = summary_for(planted_run(planted.scores, favourite=planted.favourite))
     kept = slice(10, None)
     expected = sklearn_metrics.roc_auc_score(planted.favourite[kept], planted.scores["b"][kept])
     assert summary.common == 90
@@ -348,20 +352,20 @@ def test_rankings_are_of_photos_that_all_answered_and_the_worst_case_of_all() ->
     assert summary.models[0].worst_case["auc"] == pytest.approx(expected)
     expected = sklearn_metrics.roc_auc_score(planted.favourite, planted.scores["b"])
     assert summary.models[1].worst_case["auc"] == pytest.approx(expected)
-    assert any("Model A failed on 10 of 100" in each for each in summary.verdict.caveats)
+    assert any("Model A failed on 10 of 100" in caveat for caveat in summary.verdict.caveats)
 
 
 def test_failures_that_would_change_the_leader_are_a_caveat() -> None:
     planted = album(100, {"a": 0.3, "b": 0.9})
     planted.scores["a"][np.flatnonzero(planted.favourite)[:12]] = np.nan
-    verdict = said(planted_run(planted.scores, favourite=planted.favourite)).verdict
+    verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert any(
-        each.startswith("With each failure counted as the lowest score, Model B would be ahead")
-        for each in verdict.caveats
+        caveat.startswith("With each failure counted as the lowest score, Model B would be ahead")
+        for caveat in verdict.caveats
     )
 
 
-def test_what_weakens_a_run_stands_under_the_verdict() -> None:
+def test_caveats_are_shown_under_the_verdict() -> None:
     planted = album(80, {"a": 1.0})
     run = planted_run(
         {"a": planted.scores["a"], "b": [3.0] * 80},
@@ -371,7 +375,7 @@ def test_what_weakens_a_run_stands_under_the_verdict() -> None:
         loads=2,
         provenance={"favourite_share": 0.1},
     )
-    summary = said(run)
+    summary = summary_for(run)
     caveats = "\n".join(summary.verdict.caveats)
     assert summary.models[0].low_mass == 80
     assert "Model A wanted to say something other than a label in 80 of 80 answers" in caveats
@@ -383,18 +387,20 @@ def test_what_weakens_a_run_stands_under_the_verdict() -> None:
     assert "weighted back to the album's share" in caveats
 
 
-def test_a_sample_with_too_many_favourites_is_weighted_back() -> None:
+def test_a_sample_with_extra_favourites_is_weighted_to_the_album() -> None:
     planted = album(100, {"a": 1.0, "b": 1.0})
-    plain = said(planted_run(planted.scores, favourite=planted.favourite))
+    plain = summary_for(planted_run(planted.scores, favourite=planted.favourite))
     shares = {"favourite_share": 0.05}
-    weighted = said(planted_run(planted.scores, favourite=planted.favourite, provenance=shares))
+    weighted = summary_for(
+        planted_run(planted.scores, favourite=planted.favourite, provenance=shares)
+    )
     of_plain, of_weighted = plain.models[0].owner, weighted.models[0].owner
     assert of_weighted["auc"] == of_plain["auc"]
     for metric in ("precision_at_k", "ndcg_at_k", "average_precision"):
         assert of_weighted[metric].value < of_plain[metric].value - 0.1
 
 
-def test_constant_scores_and_hardly_any_answers_neither_warn_nor_crash() -> None:
+def test_constant_scores_and_few_answers_neither_warn_nor_crash() -> None:
     ratings = [1, 2, 3, 4, 5] * 8
     few: list[dict[str, list[float | None]]] = [
         {"a": [3.0] * 40, "b": [3.0] * 40},
@@ -404,7 +410,7 @@ def test_constant_scores_and_hardly_any_answers_neither_warn_nor_crash() -> None
     for scores in few:
         count = len(scores["a"])
         for seconds in ({"a": 0.0, "b": 0.0}, None):
-            said(
+            summary_for(
                 planted_run(
                     scores,
                     favourite=[True, False] * (count // 2) + [True] * (count % 2),
@@ -414,11 +420,11 @@ def test_constant_scores_and_hardly_any_answers_neither_warn_nor_crash() -> None
             )
 
 
-def test_the_same_run_and_seed_say_the_same() -> None:
+def test_the_same_run_and_seed_give_the_same_summary() -> None:
     planted = album(60, {"a": 1.0, "b": 1.2})
     run = planted_run(planted.scores, favourite=planted.favourite)
-    assert said(run, seed=5) == said(run, seed=5)
-    assert said(run, seed=5) != said(run, seed=6)
+    assert summary_for(run, seed=5) == summary_for(run, seed=5)
+    assert summary_for(run, seed=5) != summary_for(run, seed=6)
 
 
 def test_a_thousand_photos_of_three_models_take_less_than_two_seconds() -> None:
@@ -431,16 +437,16 @@ def test_a_thousand_photos_of_three_models_take_less_than_two_seconds() -> None:
 
 
 def test_defaults() -> None:
-    summary = said(planted_run(album(60, {"a": 1.0}).scores))
+    summary = summary_for(planted_run(album(60, {"a": 1.0}).scores))
     assert (summary.margin, summary.resamples, summary.top_k) == (0.05, 2000, 6)
-    assert said(planted_run({"a": [1.0]})).top_k == 1
+    assert summary_for(planted_run({"a": [1.0]})).top_k == 1
 
 
-def test_with_so_many_more_photos_four_of_five_runs_decide() -> None:
+def test_the_estimated_photos_decide_80_percent_of_runs() -> None:
     """The difference that was found is the true one: z = truth / error, and 80 % pass 1.96."""
     half = 0.1
     p = 2 * stats.norm.cdf(-0.06 / half * stats.norm.ppf(0.975))
-    found = Difference(
+    difference = Difference(
         better="a",
         worse="b",
         difference=Interval(value=0.06, low=0.06 - half, high=0.06 + half),
@@ -449,21 +455,21 @@ def test_with_so_many_more_photos_four_of_five_runs_decide() -> None:
         decided=False,
         equivalent=False,
     )
-    more = more_photos(found, photos=100, comparisons=1, margin=0.05)
+    more = more_photos(difference, photos=100, comparisons=1, margin=0.05)
     error = half / stats.norm.ppf(0.975) * np.sqrt(100 / (100 + more))
     assert stats.norm.cdf(0.06 / error - stats.norm.ppf(0.975)) == pytest.approx(0.8, abs=0.02)
-    assert more_photos(found, photos=100, comparisons=3, margin=0.05) > more
+    assert more_photos(difference, photos=100, comparisons=3, margin=0.05) > more
     nothing = Interval(value=0.0, low=-half, high=half)
-    none = dataclasses.replace(found, difference=nothing, p=1.0)
+    none = dataclasses.replace(difference, difference=nothing, p=1.0)
     more = more_photos(none, photos=100, comparisons=1, margin=0.05)
     error = half / stats.norm.ppf(0.975) * np.sqrt(100 / (100 + more))
     one_sided = stats.norm.cdf(0.05 / error - stats.norm.ppf(0.95))
     assert one_sided == pytest.approx(0.8, abs=0.02)
 
 
-def test_what_is_not_decided_never_has_photos_enough() -> None:
+def test_an_undecided_difference_always_needs_more_photos() -> None:
     """Of 28 pairs one whose interval is far from zero: its p counts, for that did not decide."""
-    found = Difference(
+    difference = Difference(
         better="a",
         worse="b",
         difference=Interval(value=0.55, low=0.385, high=0.707),
@@ -472,21 +478,23 @@ def test_what_is_not_decided_never_has_photos_enough() -> None:
         decided=False,
         equivalent=False,
     )
-    more = more_photos(found, photos=60, comparisons=28, margin=0.05)
+    more = more_photos(difference, photos=60, comparisons=28, margin=0.05)
     needed = (stats.norm.ppf(1 - 0.025 / 28) + stats.norm.ppf(0.8)) / stats.norm.isf(0.0019)
     assert 0 <= more - (60 * needed**2 - 60) < 10
-    at_the_limit = dataclasses.replace(found, p=0.05 / 28, p_holm=0.05)
+    at_the_limit = dataclasses.replace(difference, p=0.05 / 28, p_holm=0.05)
     assert more_photos(at_the_limit, photos=60, comparisons=28, margin=0.05) > 20
 
 
-def test_of_several_methods_one_is_shown_and_the_others_are_named() -> None:
+def test_one_of_several_methods_is_shown_and_the_others_are_named() -> None:
     run = planted_run({"a": [1.0, 2.0, 3.0], "b": [3.0, 2.0, 1.0]})
     first = run.answers[0]
     constant = tuple(
         dataclasses.replace(
-            each, score=3.0, key=dataclasses.replace(each.key, method="rubric", prompt_sha256="r")
+            answer,
+            score=3.0,
+            key=dataclasses.replace(answer.key, method="rubric", prompt_sha256="r"),
         )
-        for each in run.answers
+        for answer in run.answers
     )
     both = dataclasses.replace(run, answers=(*run.answers, *constant))
     last = " ".join(summarise(both).verdict.caveats)

@@ -1,4 +1,4 @@
-"""`bench` on a run that is there: what it keeps, what it asks, and what it says to type."""
+"""`bench` on an existing run: what it keeps, asks, and prints to resume."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def photos(tmp_path: Path) -> Path:
 
 
 def printed(text: str) -> list[str]:
-    """The last command that was said, as words behind `python -m ops`."""
-    said = " ".join(text.split())
-    return shlex.split(re.findall(r"`python -m ops (bench [^`]*)`", said)[-1])
+    """The last printed command, as words after `python -m ops`."""
+    line = " ".join(text.split())
+    return shlex.split(re.findall(r"`python -m ops (bench [^`]*)`", line)[-1])
 
 
-def test_a_larger_sample_goes_on_with_a_run_and_asks_nothing_twice(
+def test_a_larger_sample_extends_a_run_and_repeats_no_question(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -56,7 +56,7 @@ def test_a_larger_sample_goes_on_with_a_run_and_asks_nothing_twice(
     assert "was started with 5 photos, and a run only grows" in line
 
 
-def test_a_run_that_decides_nothing_says_how_to_ask_about_more_photos(
+def test_an_undecided_run_prints_the_command_for_more_photos(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = tmp_path / "photos"
@@ -74,7 +74,7 @@ def test_a_run_that_decides_nothing_says_how_to_ask_about_more_photos(
     assert f"`python -m ops bench --run {run_dir} --url {server.url} --sample 60`" in shown
 
 
-def test_the_command_that_is_said_goes_on_as_the_run_was_asked(
+def test_the_printed_command_resumes_with_the_runs_options(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = photo_folder(tmp_path / "photos", 24)
@@ -90,7 +90,7 @@ def test_the_command_that_is_said_goes_on_as_the_run_was_asked(
         assert "--retry-failed" in words
         assert main(words) == 0
     run = load(run_dir)
-    asked = Counter(each.key.image_sha256 for each in run.answers if each.key.order)
+    asked = Counter(answer.key.image_sha256 for answer in run.answers if answer.key.order)
     assert set(asked.values()) == {5}
     assert len(asked) == 24
     assert run.method == "anchored"
@@ -101,7 +101,7 @@ def test_the_command_that_is_said_goes_on_as_the_run_was_asked(
     assert "data:image" in (run_dir / "report.html").read_text()
 
 
-def test_a_window_that_was_too_short_is_gone_on_with_in_another_window(
+def test_a_run_that_a_short_window_ended_resumes_in_another_window(
     photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -116,14 +116,14 @@ def test_a_window_that_was_too_short_is_gone_on_with_in_another_window(
 
     monkeypatch.setattr(whole_run, "in_window", in_window)
     assert main(["bench", str(photos), "--run", str(run_dir), "--window", "90m"]) == 1
-    said = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     words = ["bench", "--run", str(run_dir), "--window", "1h30m", "--retry-failed"]
-    assert printed(said) == words
-    assert f"skipped {B}" in said
-    assert said.rstrip().endswith("the command in the window failed; its error is above")
+    assert printed(stderr) == words
+    assert f"skipped {B}" in stderr
+    assert stderr.rstrip().endswith("the command in the window failed; its error is above")
 
 
-def test_a_report_that_is_not_written_leaves_the_run_unfinished(
+def test_a_run_without_a_written_report_is_unfinished(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_arguments: object) -> None:
@@ -140,7 +140,7 @@ def test_a_report_that_is_not_written_leaves_the_run_unfinished(
     assert (run_dir / "report.html").is_file()
 
 
-def test_a_run_over_immich_goes_on_without_immich(
+def test_a_run_over_immich_resumes_without_immich(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -157,10 +157,10 @@ def test_a_run_over_immich_goes_on_without_immich(
             assert bench(server, *again) == 0
         monkeypatch.delenv("IMMICH_API_KEY")
         assert bench(server, "--run", run_dir, "--model", B) == 0
-    assert Counter(each.model for each in load(run_dir).answers) == {A: 5, B: 5}
+    assert Counter(answer.model for answer in load(run_dir).answers) == {A: 5, B: 5}
 
 
-def test_what_a_run_cannot_change_is_refused(
+def test_options_that_a_run_has_fixed_are_refused(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -178,7 +178,7 @@ def test_what_a_run_cannot_change_is_refused(
         assert bench(server, "--run", run_dir, "--seed", "3") == 0
 
 
-def test_the_report_is_of_the_method_that_was_asked_for(
+def test_the_report_shows_the_last_method(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -197,7 +197,7 @@ def test_the_report_is_of_the_method_that_was_asked_for(
     assert json.loads(capsys.readouterr().out)["method"] == "score"
 
 
-def test_the_commands_that_repeat_a_run_are_those_that_asked_for_something_new(
+def test_a_report_repeats_only_the_commands_that_asked_something_new(
     photos: Path, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -213,7 +213,7 @@ def test_the_commands_that_repeat_a_run_are_those_that_asked_for_something_new(
     assert "Commands that repeat the run, one after" in (run_dir / "report.html").read_text()
 
 
-def test_photos_that_the_owner_judged_since_are_judged_without_asking_again(
+def test_a_newer_judgement_is_used_without_new_questions(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ScoringServer() as server:
@@ -241,7 +241,7 @@ def test_photos_that_the_owner_judged_since_are_judged_without_asking_again(
     assert after.answers == before.answers
 
 
-def test_no_password_that_is_typed_is_kept(
+def test_a_password_in_an_option_is_not_kept(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     immich = ("--immich", "http://me:GEHEIM@photos", "--album", "Best")
@@ -252,7 +252,7 @@ def test_no_password_that_is_typed_is_kept(
     assert not (tmp_path / "two").exists()
 
 
-def test_a_key_that_the_endpoint_repeats_is_kept_nowhere(
+def test_a_key_in_the_endpoints_answer_is_redacted(
     photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -261,20 +261,20 @@ def test_a_key_that_the_endpoint_repeats_is_kept_nowhere(
     monkeypatch.setenv("LLAMA_API_KEY", "s3cret-and-long")
     with ScoringServer(key="s3cret-and-long") as server:
         assert bench(server, photos, "--run", tmp_path / "run", "--model", A) == 0
-        server.faults = {f"{B} {each.key.image_sha256}": "key" for each in
+        server.faults = {f"{B} {answer.key.image_sha256}": "key" for answer in
                          read_answers(tmp_path / "run")[2:]}  # fmt: skip
         assert bench(server, "--run", tmp_path / "run", "--export", "csv", "--model", B) == 1
     shown = capsys.readouterr()
-    failed = [each for each in read_answers(tmp_path / "run") if each.failure]
+    failed = [answer for answer in read_answers(tmp_path / "run") if answer.failure]
     assert len(failed) == 10
-    said = 'status 400: {"error": "no such thing as [redacted]"}'
-    assert {each.raw for each in failed} == {said}
+    raw = 'status 400: {"error": "no such thing as [redacted]"}'
+    assert {answer.raw for answer in failed} == {raw}
     assert "s3cret" not in shown.out + shown.err
     for path in (tmp_path / "run").iterdir():
         assert path.is_dir() or b"s3cret" not in path.read_bytes()
 
 
-def test_only_one_of_two_commands_begins_a_run(tmp_path: Path) -> None:
+def test_two_commands_at_once_begin_one_run(tmp_path: Path) -> None:
     from ops.commands.bench.jsonl import Appender
 
     header = {"id": "r", "started_at": 1.0, "source": "photos", "settings": {}}
@@ -288,7 +288,7 @@ def test_only_one_of_two_commands_begins_a_run(tmp_path: Path) -> None:
         create(run_dir, header)
 
 
-def test_a_foreign_directory_among_the_runs_is_in_nobodys_way(
+def test_a_directory_that_is_no_run_is_ignored_among_the_runs(
     photos: Path, tmp_path: Path
 ) -> None:
     foreign = tmp_path / "bench-runs" / "foreign"
@@ -298,7 +298,7 @@ def test_a_foreign_directory_among_the_runs_is_in_nobodys_way(
         assert bench(server, photos) == 0
 
 
-def test_time_that_is_up_before_the_first_answer_is_one_line(
+def test_no_time_for_a_first_answer_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -310,7 +310,7 @@ def test_time_that_is_up_before_the_first_answer_is_one_line(
     )
 
 
-def test_publishing_takes_the_scores_that_the_report_shows(
+def test_publish_uses_the_scores_of_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -325,16 +325,18 @@ def test_publishing_takes_the_scores_that_the_report_shows(
         capsys.readouterr()
         words = ("--model", A, "--immich", immich.url, "--as", "rating", "--top", "1")
         assert main(["bench", "publish", str(run_dir), *words]) == 0
-    best = max(each.score or 0 for each in read_answers(run_dir) if each.key.method == "score")
+    best = max(
+        answer.score or 0 for answer in read_answers(run_dir) if answer.key.method == "score"
+    )
     assert f"{best:.2f}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("marked", ["000.jpg", "zz.jpg"])
-def test_a_judgement_that_did_not_change_is_read_again_as_it_was(
+def test_an_unchanged_judgement_is_kept(
     photos: Path, tmp_path: Path, marked: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = (photos / "000.jpg").read_bytes()
-    # The same pixels in another file, which are one photo of the run.
+    # The same pixels in another file: one photo of the run.
     (photos / "zz.jpg").write_bytes(content[:2] + b"\xff\xfe\x00\x06abcd" + content[2:])
     (photos / "favourites.csv").write_text(f"name\n{marked}\n002.jpg\n")
     with ScoringServer() as server:
@@ -342,14 +344,14 @@ def test_a_judgement_that_did_not_change_is_read_again_as_it_was(
     (run_dir,) = runs(tmp_path)
     before = load(run_dir).photos
     assert sum(photo.favourite is True for photo in before) == 2
-    # An equal file that comes before the one in the run changes nothing either.
+    # An equal file that is listed before the run's file changes nothing either.
     (photos / "001-a.jpg").write_bytes((photos / "002.jpg").read_bytes())
     assert main(["bench", "report", str(run_dir), "--judge-again"]) == 0
     assert load(run_dir).photos == before
     assert "changed for 0 of 12 photos" in capsys.readouterr().err
 
 
-def test_the_share_of_favourites_is_read_again_with_them(tmp_path: Path) -> None:
+def test_a_newer_judgement_updates_the_share_of_favourites(tmp_path: Path) -> None:
     photos = photo_folder(tmp_path / "photos", 20)
     names = [f"{number:03}.jpg" for number in range(20)]
     (photos / "favourites.csv").write_text("\n".join(["name", *names[:2]]))
@@ -362,7 +364,7 @@ def test_the_share_of_favourites_is_read_again_with_them(tmp_path: Path) -> None
     assert load(run_dir).provenance["favourite_share"] == 0.5
 
 
-def test_a_shortlist_does_not_grow_by_a_larger_sample(
+def test_a_larger_sample_keeps_the_shortlist(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -375,7 +377,7 @@ def test_a_shortlist_does_not_grow_by_a_larger_sample(
     assert len(load(run_dir).photos) == 9
 
 
-def test_another_rubric_without_time_for_an_answer_is_one_line(
+def test_a_new_rubric_without_time_for_an_answer_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -389,7 +391,7 @@ def test_another_rubric_without_time_for_an_answer_is_one_line(
     assert line.startswith("error: no model answered: time was up before the first answer. Resume")
 
 
-def test_the_engines_build_goes_on_with_its_address(
+def test_the_engines_build_is_kept_with_its_address(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
@@ -401,7 +403,7 @@ def test_the_engines_build_goes_on_with_its_address(
     assert load(run_dir).provenance["engine_build"] == "b1234"
 
 
-def test_the_intervals_are_drawn_by_the_runs_own_seed(
+def test_the_intervals_use_the_runs_seed(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "mine"
