@@ -47,7 +47,7 @@ def test_a_program_starts_from_its_mounted_config_map(
     python, *words = container["command"]
     assert python == "python3"
     # Not -I, which would ignore the working directory.
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-S", *words, "--help"],
         cwd=tmp_path,
         env={"PYTHONDONTWRITEBYTECODE": "1"},
@@ -55,7 +55,7 @@ def test_a_program_starts_from_its_mounted_config_map(
         text=True,
         check=True,
     )
-    assert said.stdout.startswith("usage: ")
+    assert output.stdout.startswith("usage: ")
     directory = container["working_dir"]
     plans = [f"{directory}/{key}" for key in data if key.endswith(".json")]
     assert [word for word in container["args"] if word.startswith(directory)] == plans

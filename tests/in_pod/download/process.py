@@ -38,5 +38,5 @@ def start(source: Source, models: Path, hub_url: str, *arguments: str) -> subpro
 
 def run(source: Source, models: Path, hub_url: str, *arguments: str) -> tuple[int, str, str]:
     with start(source, models, hub_url, *arguments) as process:
-        said, error = process.communicate(timeout=60)
-    return process.returncode, said, error
+        output, error = process.communicate(timeout=60)
+    return process.returncode, output, error

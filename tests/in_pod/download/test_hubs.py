@@ -66,9 +66,9 @@ def run(
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         plan = ("--plan", str(source.plan_path), "--models", str(models))
         code = main([*plan, *FAST, *arguments])
-        said = capsys.readouterr()
-        assert said.err.count("\n") == (0 if code == 0 else 1)
-        return code, said.out, said.err
+        output = capsys.readouterr()
+        assert output.err.count("\n") == (0 if code == 0 else 1)
+        return code, output.out, output.err
 
     return program
 
@@ -143,10 +143,10 @@ def test_a_segment_of_a_truncated_response_is_retried_once(
     for attempt in range(6):
         volume = tmp_path / f"volume-{attempt}"
         with hubs.Hub(source.files, hubs.CutsOneWholeFile) as hub:
-            code, said, _ = run(hub, "--models", str(volume))
+            code, output, _ = run(hub, "--models", str(volume))
             assert hub.sent_bytes < 1.5 * source.size_bytes
         assert code == 0
-        assert "wrong" not in said
+        assert "wrong" not in output
         assert source.is_published(volume)
 
 
@@ -228,8 +228,8 @@ def test_connections_grow_while_the_download_gets_faster(
 
 def test_only_a_file_with_a_wrong_sha256_is_downloaded_again(run: Run, source: Source) -> None:
     with hubs.Hub(source.files, hubs.FlipsOneByte) as hub:
-        _, said, _ = run(hub)
-    assert said.count("wrong sha256; downloading it again") == 1
+        _, output, _ = run(hub)
+    assert output.count("wrong sha256; downloading it again") == 1
 
 
 @pytest.fixture
@@ -271,9 +271,9 @@ def test_a_403_from_a_signed_address_is_retried_and_the_address_not_printed(
 ) -> None:
     monkeypatch.setattr(hubs.Signs, "answers", 0)
     for hub, _ in two_hosts(hubs.Signs):
-        code, said, error = run(hub, SOON)
+        code, output, error = run(hub, SOON)
         assert code == TRANSIENT
-        assert "signature=" not in said + error
+        assert "signature=" not in output + error
 
 
 def test_only_the_hub_gets_the_token_and_it_is_not_printed(
@@ -281,12 +281,12 @@ def test_only_the_hub_gets_the_token_and_it_is_not_printed(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret\n")
     for hub, cdn in two_hosts(hubs.Signs):
-        code, said, error = run(hub)
+        code, output, error = run(hub)
         assert code == 0
         assert {request["Authorization"] for request in hub.requests} == {"Bearer hf_secret"}
         assert cdn.requests
         assert not [request for request in cdn.requests if "Authorization" in request]
-        assert "hf_secret" not in said + error
+        assert "hf_secret" not in output + error
 
 
 def test_an_invalid_token_is_refused_and_not_printed(

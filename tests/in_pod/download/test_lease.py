@@ -61,10 +61,10 @@ def test_a_dead_holder_on_another_host_is_replaced_after_lease_s(
     with hubs.Hub(source.files) as hub:
         assert run(source, models, hub.url)[0] == BUSY
         started = time.monotonic()
-        code, said, _ = run(source, models, hub.url, "--wait-s=30", "--lease-s=1")
+        code, output, _ = run(source, models, hub.url, "--wait-s=30", "--lease-s=1")
     assert code == 0
     assert time.monotonic() - started > 1
-    assert "took over the lease of other (process 1)" in said
+    assert "took over the lease of other (process 1)" in output
     assert leftovers(models) == []
 
 
@@ -72,9 +72,9 @@ def test_a_dead_holder_on_this_host_is_replaced_at_once(source: Source, models: 
     models.mkdir()
     (models / ".lease").write_bytes(record(boot_id=boot_id()))
     with hubs.Hub(source.files) as hub:
-        code, said, _ = run(source, models, hub.url, "--lease-s=3600")
+        code, output, _ = run(source, models, hub.url, "--lease-s=3600")
     assert code == 0
-    assert "took over the lease of" in said
+    assert "took over the lease of" in output
 
 
 def test_a_live_holder_on_another_host_keeps_the_lease(source: Source, models: Path) -> None:

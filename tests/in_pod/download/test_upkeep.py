@@ -47,9 +47,9 @@ def test_verify_reports_a_flipped_byte_and_changes_nothing(
     assert run(source, models, filled.url, "--verify")[0] == 0
     sha256 = source.sha256("model.gguf")
     flip(models / "blobs" / sha256)
-    code, said, error = run(source, models, filled.url, "--verify")
+    code, output, error = run(source, models, filled.url, "--verify")
     assert code == BAD_DATA
-    assert f"blobs/{sha256}: WRONG" in said
+    assert f"blobs/{sha256}: WRONG" in output
     assert "1 wrong files" in error
     assert filled.requests == []
     assert (models / "blobs" / sha256).exists()
@@ -88,17 +88,17 @@ def test_prune_removes_unused_files_after_the_grace_period(
         return {path.name for path in (models / "blobs").iterdir()}
 
     before = blobs()
-    code, said, _ = run(newer, models, filled.url, "--prune", "--dry-run", "--grace-h=0")
+    code, output, _ = run(newer, models, filled.url, "--prune", "--dry-run", "--grace-h=0")
     assert (code, blobs()) == (0, before)
-    doomed = {line.partition(":")[0] for line in said.splitlines() if "would be removed" in line}
+    doomed = {line.partition(":")[0] for line in output.splitlines() if "would be removed" in line}
     assert {f"blobs/{sha256}" for sha256 in old} <= doomed
     assert run(newer, models, filled.url, "--prune", "--grace-h=1")[0] == 0
     assert blobs() == before
     for note in (models / ".unneeded").iterdir():
         os.utime(note, (time.time() - 3700, time.time() - 3700))
-    code, said, _ = run(newer, models, filled.url, "--prune", "--grace-h=1")
+    code, output, _ = run(newer, models, filled.url, "--prune", "--grace-h=1")
     assert code == 0
-    assert "freed" in said
+    assert "freed" in output
     assert blobs() == before - old - {partial.name}
     assert newer.is_published(models)
     assert list((models / ".unneeded").iterdir()) == []
@@ -156,9 +156,9 @@ def test_a_wrong_file_stays_published_until_it_is_replaced(
     sha256 = source.sha256("model.gguf")
     flip(models / "blobs" / sha256)
     with hubs.Hub(source.files, hubs.Forbids) as hub:
-        code, said, _ = run(source, models, hub.url, "--verify", "--quarantine")
+        code, output, _ = run(source, models, hub.url, "--verify", "--quarantine")
     assert code == NO_ACCESS
-    assert f"blobs/{sha256}: WRONG" in said
+    assert f"blobs/{sha256}: WRONG" in output
     assert (models / "m" / "model.gguf").stat().st_size == 3 * MIB + 5
 
 
@@ -169,9 +169,11 @@ def test_a_wrong_file_is_not_published_again(
     (models / "m").unlink()
     (models / "blobs" / source.sha256("mmproj.gguf")).unlink()
     with hubs.Hub(source.files, hubs.HasASickFile) as hub:
-        code, said, _ = run(source, models, hub.url, "--verify", "--quarantine", "--patience-s=2")
+        code, output, _ = run(
+            source, models, hub.url, "--verify", "--quarantine", "--patience-s=2"
+        )
     assert code == TRANSIENT
-    assert "mmproj.gguf: complete" in said
+    assert "mmproj.gguf: complete" in output
     assert not (models / "m").is_symlink()
 
 
@@ -209,9 +211,9 @@ def test_the_grace_period_restarts_after_a_file_was_used_again(
             os.utime(note, (time.time() - 3700, time.time() - 3700))
         assert run(source, models, hub.url)[0] == 0
         assert run(newer, models, hub.url)[0] == 0
-        code, said, _ = run(newer, models, hub.url, "--prune", "--grace-h=1")
+        code, output, _ = run(newer, models, hub.url, "--prune", "--grace-h=1")
     assert code == 0
-    assert f"{source.sha256('model.gguf')}: 3.0 MiB, kept for 1.0 h more" in said
+    assert f"{source.sha256('model.gguf')}: 3.0 MiB, kept for 1.0 h more" in output
 
 
 def test_a_full_volume_can_be_pruned(source: Source, tmp_path: Path) -> None:

@@ -48,9 +48,9 @@ def test_wrong_bytes_of_an_earlier_run_are_downloaded_again(source: Source, mode
     transfer.write(0, memoryview(b"x" * 1000))
     transfer.close()
     with hubs.Hub(source.files) as hub:
-        code, said, error = run(source, models, hub.url)
+        code, output, error = run(source, models, hub.url)
     assert (code, error) == (0, "")
-    assert "wrong sha256; downloading it again" in said
+    assert "wrong sha256; downloading it again" in output
     assert source.is_published(models)
 
 

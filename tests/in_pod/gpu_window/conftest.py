@@ -15,13 +15,13 @@ def server() -> LeaseServer:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture
-def window(server: LeaseServer, said: list[str]) -> Window:
-    return Window(server, namespace="llama-cpp", say=said.append, timing=QUICK)
+def window(server: LeaseServer, lines: list[str]) -> Window:
+    return Window(server, namespace="llama-cpp", say=lines.append, timing=QUICK)
 
 
 @pytest.fixture

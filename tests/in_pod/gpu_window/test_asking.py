@@ -11,12 +11,12 @@ from tests.fakes.lease_server import LeaseServer
 
 
 def test_requests_are_retried_after_429_and_5xx(
-    server: LeaseServer, window: Window, said: list[str]
+    server: LeaseServer, window: Window, lines: list[str]
 ) -> None:
     server.refuses = [503, 429, 500]
     assert not window.find()
-    assert said[0].startswith("the API server does not answer (503: as the test wants it)")
-    assert said[1:] == ["the API server answers again"]
+    assert lines[0].startswith("the API server does not answer (503: as the test wants it)")
+    assert lines[1:] == ["the API server answers again"]
 
 
 def test_retries_end_after_the_limit(server: LeaseServer, window: Window) -> None:

@@ -18,7 +18,7 @@ QUICK = Timing(poll_s=0.01, immich_patience_s=0.1)
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
@@ -30,23 +30,23 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("generation", ["queues", "jobs"])
 @pytest.mark.parametrize("suffix", ["", "/", "/api"])
 def test_queues_are_paused_and_resumed_through_both_apis(
-    generation: Any, suffix: str, said: list[str]
+    generation: Any, suffix: str, lines: list[str]
 ) -> None:
     with FakeImmich(generation) as fake:
         fake.active["ocr"] = 2
-        immich = Immich(fake.url + suffix, KEY, say=said.append, timing=QUICK)
+        immich = Immich(fake.url + suffix, KEY, say=lines.append, timing=QUICK)
         immich.set_paused("ocr", True)
         queues = immich.queues()
         assert queues["ocr"].is_paused
         assert queues["ocr"].active == 1
         assert not queues["smartSearch"].is_paused
-        Immich(fake.url, KEY, say=said.append, timing=QUICK).set_paused("ocr", False)
+        Immich(fake.url, KEY, say=lines.append, timing=QUICK).set_paused("ocr", False)
         assert fake.calls == ["pause ocr", "resume ocr"]
 
 
-def test_a_refused_key_is_not_in_the_error(said: list[str]) -> None:
+def test_a_refused_key_is_not_in_the_error(lines: list[str]) -> None:
     with FakeImmich() as fake:
-        immich = Immich(fake.url, "another-key", say=said.append, timing=QUICK)
+        immich = Immich(fake.url, "another-key", say=lines.append, timing=QUICK)
         with pytest.raises(WindowError, match=r"401: Invalid API key.*queue\.update") as caught:
             immich.queues()
     assert "another-key" not in str(caught.value)
@@ -84,16 +84,16 @@ def stranger() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_the_key_does_not_follow_a_redirect(
-    stranger: tuple[str, list[str]], said: list[str]
+    stranger: tuple[str, list[str]], lines: list[str]
 ) -> None:
     url, keys = stranger
     with pytest.raises(WindowError, match="answers 302"):
-        Immich(f"{url}/from", KEY, say=said.append, timing=QUICK).queues()
+        Immich(f"{url}/from", KEY, say=lines.append, timing=QUICK).queues()
     assert keys == [KEY]
 
 
 def test_a_server_that_is_not_immich_is_refused(
-    stranger: tuple[str, list[str]], said: list[str]
+    stranger: tuple[str, list[str]], lines: list[str]
 ) -> None:
     with pytest.raises(WindowError, match="does not answer like Immich"):
-        Immich(stranger[0], KEY, say=said.append, timing=QUICK).queues()
+        Immich(stranger[0], KEY, say=lines.append, timing=QUICK).queues()

@@ -34,7 +34,7 @@ def test_a_released_window_is_restored_despite_a_clock_one_second_behind(
 def test_an_open_window_is_not_restored(
     server: LeaseServer,
     window: Window,
-    said: list[str],
+    lines: list[str],
     record: Record,
     left_s: float,
     renewed_s_ago: float,
@@ -43,13 +43,13 @@ def test_an_open_window_is_not_restored(
     late = replace(record, deadline=server.clock + left_s)
     server.put(late, holder="me@here", renewed_s_ago=renewed_s_ago)
     assert restore_past_deadline(window, None, who="cronjob@pod") == ()
-    assert said == [line]
+    assert lines == [line]
     assert server.writes == []
 
 
-def test_without_a_window_nothing_is_printed(window: Window, said: list[str]) -> None:
+def test_without_a_window_nothing_is_printed(window: Window, lines: list[str]) -> None:
     assert restore_past_deadline(window, None, who="cronjob@pod") == ()
-    assert said == []
+    assert lines == []
 
 
 def test_outside_a_cluster_the_program_exits_with_no_access(

@@ -73,9 +73,9 @@ def run(
     """Run the program, which never fails; returns its report and the lines before it."""
     arguments = ["--plan", str(plan), "--models", str(models), "--wait-s", str(wait_s)]
     assert main(arguments) == 0
-    *said, report = capsys.readouterr().out.splitlines()
+    *lines, report = capsys.readouterr().out.splitlines()
     found: dict[str, Any] = json.loads(report)
-    return found, "\n".join(said)
+    return found, "\n".join(lines)
 
 
 def test_a_cold_model_is_read_and_a_resident_one_is_not(
@@ -110,10 +110,10 @@ def test_it_waits_for_the_download_and_prints_its_progress(
         os.fsync(content.fileno())
     later = threading.Timer(0.5, publish, (source, models))
     later.start()
-    report, said = run(plan_path, models, capsys, wait_s=30)
+    report, output = run(plan_path, models, capsys, wait_s=30)
     later.join()
     assert 0.4 < report["waited_s"] < 20
-    assert "waiting for m/model.gguf (33 % of 9.0 MiB), m/mmproj.gguf (missing)" in said
+    assert "waiting for m/model.gguf (33 % of 9.0 MiB), m/mmproj.gguf (missing)" in output
     assert report["models"][0]["resident_percent"] > 90
 
 
@@ -125,9 +125,9 @@ def test_after_wait_s_it_warms_the_published_models(
     document["models"].insert(0, {**document["models"][0], "id": "absent"})
     plan_path.write_text(json.dumps(document))
     started = time.monotonic()
-    report, said = run(plan_path, models, capsys, wait_s=0.2)
+    report, output = run(plan_path, models, capsys, wait_s=0.2)
     assert time.monotonic() - started < 10
-    assert "continuing without absent/model.gguf (complete, not published yet)" in said
+    assert "continuing without absent/model.gguf (complete, not published yet)" in output
     assert [model["skipped"] for model in report["models"]] == ["not published", ""]
 
 
@@ -136,8 +136,8 @@ def test_another_version_of_a_model_counts_as_missing(
 ) -> None:
     publish(source, models)
     plan_path.write_text(plan_path.read_text().replace(source.sha256("mmproj.gguf"), "0" * 64))
-    report, said = run(plan_path, models, capsys)
-    assert "m/mmproj.gguf (missing)" in said
+    report, output = run(plan_path, models, capsys)
+    assert "m/mmproj.gguf (missing)" in output
     assert report["models"][0]["skipped"] == "not published"
 
 
@@ -265,10 +265,10 @@ def test_it_stops_waiting_if_no_download_is_running(
         return str(beats).encode()
 
     monkeypatch.setattr(waiting, "heartbeat", lambda _models: beat())
-    report, said = run(plan_path, models, capsys, wait_s=60)
+    report, output = run(plan_path, models, capsys, wait_s=60)
     assert beats == 20
     assert 0.3 < report["waited_s"] + 0.1 < 20
-    assert "no download is running; continuing without m/model.gguf (missing)" in said
+    assert "no download is running; continuing without m/model.gguf (missing)" in output
 
 
 def test_sigterm_ends_the_wait_at_once(models: Path, plan_path: Path) -> None:

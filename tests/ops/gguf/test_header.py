@@ -351,7 +351,7 @@ def test_a_mutated_file_raises_only_gguf_errors_in_bounded_memory(
     tiny: dict[str, bytes],
 ) -> None:
     """Mutations: flipped bytes, large numbers, removed and repeated parts."""
-    said: set[str] = set()
+    lines: set[str] = set()
     chance = random.Random(6)
     tracemalloc.start()
     try:
@@ -364,14 +364,14 @@ def test_a_mutated_file_raises_only_gguf_errors_in_bounded_memory(
             try:
                 read_header(source, role)
             except GgufError as error:
-                said.add(str(error))
+                lines.add(str(error))
             _, peak = tracemalloc.get_traced_memory()
             assert peak - before < 4 * len(content) + 2**20
             assert sum(source.asked) <= len(content)
     finally:
         tracemalloc.stop()
-    assert len(said) > 100
-    assert not any("\n" in line for line in said)
+    assert len(lines) > 100
+    assert not any("\n" in line for line in lines)
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:

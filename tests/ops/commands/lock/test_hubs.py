@@ -47,11 +47,11 @@ def failing(
         capsys.readouterr()
         assert lock(path, "--model", "seeing") == 1
     assert not path.exists()
-    said = capsys.readouterr().err
-    assert said.startswith("error: model 'seeing': ")
-    assert said.count("\n") == 1
-    assert said.endswith("Unchanged in the lock: seeing.\n")
-    return said
+    output = capsys.readouterr().err
+    assert output.startswith("error: model 'seeing': ")
+    assert output.count("\n") == 1
+    assert output.endswith("Unchanged in the lock: seeing.\n")
+    return output
 
 
 class NoRepository(HubHandler):
@@ -201,8 +201,8 @@ def test_a_web_page_with_a_ggufs_name_is_refused(
     page = tmp_path / "Seeing-Q4_K_M.gguf"
     page.write_text("<html>Please sign in</html>")
     bad = files | {(VISION.repository, page.name): HubFile.of(page)}
-    said = failing(path, HubHandler, bad, monkeypatch, capsys)
-    assert "Seeing-Q4_K_M.gguf is a web page; expected a GGUF file" in said
+    output = failing(path, HubHandler, bad, monkeypatch, capsys)
+    assert "Seeing-Q4_K_M.gguf is a web page; expected a GGUF file" in output
 
 
 def test_an_unreachable_hub_is_an_error_of_one_line(
@@ -210,8 +210,8 @@ def test_an_unreachable_hub_is_an_error_of_one_line(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert lock(path) == 1
-    said = capsys.readouterr().err
-    assert "owner/seeing-GGUF at main: 127.0.0.1 does not answer ([Errno 111]" in said
-    assert "Unchanged in the lock: seeing, reading." in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "owner/seeing-GGUF at main: 127.0.0.1 does not answer ([Errno 111]" in output
+    assert "Unchanged in the lock: seeing, reading." in output
+    assert output.count("\n") == 1
     assert not path.exists()

@@ -122,13 +122,13 @@ def test_update_moves_the_commit_and_shows_the_changes(
     assert path.read_bytes() == before
     assert "--dry-run" in capsys.readouterr().out
     assert lock(path, "--update", "--model", "seeing") == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "seeing (changed)" in said
-    assert f"commit {FIRST[:16]} -> {SECOND[:16]}" in said
-    assert f"sha256 {old.sha256[:16]} -> {HubFile.of(new).sha256[:16]}" in said
-    assert "model architecture qwen3vl -> qwen3" in said
-    assert "layers" not in said
-    assert "reading" not in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "seeing (changed)" in output
+    assert f"commit {FIRST[:16]} -> {SECOND[:16]}" in output
+    assert f"sha256 {old.sha256[:16]} -> {HubFile.of(new).sha256[:16]}" in output
+    assert "model architecture qwen3vl -> qwen3" in output
+    assert "layers" not in output
+    assert "reading" not in output
     found = read_lock(path)
     assert found["seeing"][0].revision == SECOND
     assert found["reading"][0].revision == FIRST
@@ -184,9 +184,9 @@ def test_check_shows_where_registry_and_lock_differ(
         assert message in checked(path, capsys, 1)
     unseeing = replace(VISION, projector=None, image_max_tokens=None)
     monkeypatch.setattr(registry, "REGISTRY", (unseeing,))
-    said = checked(path, capsys, 0)
-    assert "seeing: mmproj-Seeing-F16.gguf is locked" in said
-    assert "model 'reading' is locked" in said
+    output = checked(path, capsys, 0)
+    assert "seeing: mmproj-Seeing-F16.gguf is locked" in output
+    assert "model 'reading' is locked" in output
     assert not Noted.requests
 
 
@@ -251,9 +251,9 @@ def test_a_model_that_cannot_be_locked_does_not_stop_the_others(
         del hub.files[key]
     hub.commit = SECOND
     assert lock(path, "--update") == 1
-    said = capsys.readouterr().err
-    assert "model 'seeing': owner/seeing-GGUF at main: the hub answers 404" in said
-    assert "Unchanged in the lock: seeing." in said
+    output = capsys.readouterr().err
+    assert "model 'seeing': owner/seeing-GGUF at main: the hub answers 404" in output
+    assert "Unchanged in the lock: seeing." in output
     found = read_lock(path)
     assert found["seeing"] == seeing
     assert found["reading"][0].revision == SECOND

@@ -84,9 +84,9 @@ def test_filling_a_complete_store_downloads_nothing(
 ) -> None:
     assert filled.status().is_whole
     assert {file["state"] for file in status(filled, capsys)["files"]} == {"present"}
-    said: list[str] = []
-    local_store.fill_with_tiny_models(filled.lock_path.parent, say=said.append)
-    assert said[0] == "download: all 6 files of 3 models are complete"
+    lines: list[str] = []
+    local_store.fill_with_tiny_models(filled.lock_path.parent, say=lines.append)
+    assert lines[0] == "download: all 6 files of 3 models are complete"
 
 
 def test_status_of_an_empty_volume(
@@ -186,9 +186,9 @@ def test_pull_downloads_the_missing_file(
     blob(store, NAME).unlink()
     pull = ["weights", "pull", str(store.volume), "--lock", str(store.lock_path)]
     assert main(pull) == 0
-    said = capsys.readouterr().out
-    assert "1 files to download, 0.5 MiB" in said
-    assert "all 6 files of 3 models are complete" in said
+    output = capsys.readouterr().out
+    assert "1 files to download, 0.5 MiB" in output
+    assert "all 6 files of 3 models are complete" in output
     assert status(store, capsys, "--sha256")["whole"]
 
 
