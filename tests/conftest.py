@@ -70,6 +70,7 @@ def synthesized_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CDKTF_OUTDIR", str(folder / "cdktf.out"))
         patch.setattr(ops_synth, "subprocess", SimpleNamespace(run=run))
+        patch.chdir(ROOT)  # For a program that a test starts without naming a folder.
         yield
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from llama_swap_config.lock.locked import LOCK_PATH
 from tests.conftest import ROOT
 
 
@@ -40,6 +42,31 @@ def test_only_the_seam_imports_cdktf(package: str) -> None:
     ).stdout.split()
     found = [path for path in sources if importing.search((ROOT / path).read_text())]
     assert found in ([], ["constructs/terraform.py"])
+
+
+def test_the_tests_see_the_frozen_declaration() -> None:
+    frozen = Path(__file__).parent / "declaration"
+    for module, source in (
+        ("llama_swap_config.registry", "registry.py"),
+        ("stacks.production", "settings.py"),
+    ):
+        path = Path(str(import_module(module).__file__))
+        assert path.is_relative_to(ROOT)
+        assert path.read_text() == (frozen / source).read_text()
+    assert LOCK_PATH.is_relative_to(ROOT)
+    assert LOCK_PATH.read_text() == (frozen / "models.lock.json").read_text()
+    assert Path.cwd() == ROOT
+
+
+def test_only_the_live_tests_leave_the_copy_of_the_tree() -> None:
+    """A test that knows where it is itself stored could read an operator's own files."""
+    tests = Path(__file__).parent
+    leaving = {
+        path.relative_to(tests).parts[0]
+        for path in tests.rglob("*.py")
+        if re.search(r"__file__\)\.(?:parents|(?:parent\.)+parent\b)", path.read_text())
+    }
+    assert leaving == {"live", "test_layout.py"}
 
 
 def test_main_is_short() -> None:

@@ -17,8 +17,8 @@ FIRST_BUILD = {"qwen3": 10524, "qwen3vl": 10524}
 An older build answers with fluent nonsense and no error (llama.cpp #27164), or serves these models
 wrongly (#16962, #18444). Both architectures are older than 10524, but the rendered flags and the
 compute buffer of fit/vram.py are verified only from that build on. qwen3moe has no entry: no build
-is known to be free of #20899, which refuses its projector (ADR 26). A hybrid with recurrent layers,
-sliding windows or experts has another KV cache and needs its formula in fit/vram.py first.
+is known to be free of #20899, which refuses its projector (ADR 26). A hybrid with recurrent
+layers, sliding windows or experts has another KV cache and needs its formula in fit/vram.py first.
 """
 _BLOCK = 32
 """Elements of a quantised block; a row of the cache is a whole number of blocks."""
