@@ -42,7 +42,7 @@ class Allowance:
         self._plan = plan
         self._display = display
         self._clock = clock
-        self._forecast_said = False
+        self._forecast_printed = False
         self.units = len(plan.units)
         """Units to ask every model, from the start of the schedule; this number only shrinks."""
 
@@ -98,12 +98,12 @@ class Allowance:
             )
             self.units = fit
             self._display.shrink(sum(len(unit) for unit in self._plan.units[:fit]))
-        elif not self._forecast_said:
+        elif not self._forecast_printed:
             self._display.say(
                 f"forecast: all {self.units} {word} take "
                 f"{needed_s(paces, self.units) / 60:.0f} of the remaining {left_s / 60:.0f} min"
             )
-        self._forecast_said = True
+        self._forecast_printed = True
 
     def _pace(self, model: AskedModel, others: Sequence[AskedModel], *, is_loaded: bool) -> Pace:
         per_unit = sum(len(unit) for unit in self._plan.units) / max(1, len(self._plan.units))
