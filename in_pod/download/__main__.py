@@ -112,33 +112,48 @@ def _parser() -> argparse.ArgumentParser:
         "--connections",
         type=int,
         default=Options().connections,
-        help="connections (default: %(default)s)",
+        help="connections to the hub, in all (default: %(default)s)",
     )
-    add("--timeout-s", type=float, default=30.0, help="of one connection (default: %(default)s)")
+    add(
+        "--timeout-s",
+        type=float,
+        default=30.0,
+        help="seconds without data after which a connection is reopened (default: %(default)s)",
+    )
     add(
         "--patience-s",
         type=float,
         default=Options().patience_s,
-        help="limit without data (default: %(default)s)",
+        help="seconds without data after which the run ends (default: %(default)s)",
     )
     add(
         "--lease-s",
         type=float,
         default=Options().lease_s,
-        help="life without heartbeat (default: %(default)s)",
+        help="seconds without heartbeat before a takeover (default: %(default)s)",
     )
     add(
         "--wait-s",
         type=float,
         default=Options().wait_s,
-        help="for another run (default: %(default)s)",
+        help="seconds to wait for another run (default: %(default)s)",
     )
     add("--verify", action="store_true", help="hash the files; download nothing")
     add("--quarantine", action="store_true", help="with --verify: replace wrong files")
-    add("--rate-mb-s", type=float, default=100.0, help="of --verify (default: %(default)s)")
+    add(
+        "--rate-mb-s",
+        type=float,
+        default=100.0,
+        help="with --verify: megabytes a second at most (default: %(default)s)",
+    )
     add("--prune", action="store_true", help="remove unused files; download nothing")
-    add("--grace-h", type=float, default=168.0, help="hours to keep (default: %(default)s)")
-    add("--dry-run", action="store_true", help="with --prune: only list")
+    add(
+        "--grace-h",
+        type=float,
+        default=168.0,
+        help="with --prune: hours to keep unused files (default: %(default)s)",
+    )
+    add("--dry-run", action="store_true", help="with --prune: list the files only")
     return parser
 
 
