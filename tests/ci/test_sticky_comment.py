@@ -58,7 +58,7 @@ def refused(capsys: pytest.CaptureFixture[str], report: Path, *more: str) -> str
     return text
 
 
-def test_the_first_run_posts_and_the_second_brings_it_up_to_date(
+def test_the_first_run_posts_and_the_second_updates(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(report) == 0
@@ -101,7 +101,7 @@ def test_another_stack_has_a_comment_of_its_own(forge: FakeForge, report: Path) 
         ("plan-bot", f"{MARKER} and more"),
     ],
 )
-def test_what_only_looks_like_ours_is_left_alone(
+def test_a_comment_that_only_looks_like_ours_is_not_changed(
     forge: FakeForge, report: Path, login: str, body: str
 ) -> None:
     forge.say(login, body)
@@ -110,7 +110,7 @@ def test_what_only_looks_like_ours_is_left_alone(
     assert len(forge.comments) == 2
 
 
-def test_a_comment_of_a_deleted_user_is_passed_over(forge: FakeForge, report: Path) -> None:
+def test_a_comment_of_a_deleted_user_is_skipped(forge: FakeForge, report: Path) -> None:
     forge.comments.append({"id": 1, "user": None, "body": OURS})
     assert run(report) == 0
     assert forge.comments[0]["body"] == OURS
@@ -161,7 +161,7 @@ def test_in_github_actions_the_number_and_the_run_come_from_its_environment(
     assert forge.comments[1]["body"] == OURS
 
 
-def test_elsewhere_a_token_that_cannot_say_whose_it_is_needs_an_author(
+def test_outside_github_a_token_without_a_user_needs_an_author(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forge.faults["GET /user"] = [Fault(status=403, message="token has no scope read:user")]
@@ -183,7 +183,7 @@ def test_elsewhere_a_token_that_cannot_say_whose_it_is_needs_an_author(
         (422, "422 planted"),
     ],
 )
-def test_a_refusal_is_one_line_and_is_not_tried_again(
+def test_a_refusal_is_one_line_and_is_not_retried(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str], status: int, says: str
 ) -> None:
     forge.faults["POST /comments"] = [Fault(status=status)] * 2
@@ -191,7 +191,7 @@ def test_a_refusal_is_one_line_and_is_not_tried_again(
     assert sum(each.startswith("POST") for each in forge.asked) == 1
 
 
-def test_a_forge_that_repeats_the_token_does_not_make_us_repeat_it(
+def test_a_token_in_the_forges_answer_is_redacted(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forge.logins.clear()
@@ -207,21 +207,19 @@ def test_a_forge_that_repeats_the_token_does_not_make_us_repeat_it(
         Fault(status=403, headers={"X-RateLimit-Remaining": "0"}),
     ],
 )
-def test_what_passes_is_waited_for(forge: FakeForge, report: Path, fault: Fault) -> None:
+def test_a_passing_error_is_retried(forge: FakeForge, report: Path, fault: Fault) -> None:
     forge.faults["GET /comments"] = [fault] * 2
     assert run(report) == 0
     assert len(forge.comments) == 1
 
 
-def test_a_post_that_failed_after_it_was_taken_is_not_made_twice(
-    forge: FakeForge, report: Path
-) -> None:
+def test_a_retry_does_not_post_twice(forge: FakeForge, report: Path) -> None:
     forge.faults["POST /comments"] = [Fault(status=502, taken=True)]
     assert run(report) == 0
     assert len(forge.comments) == 1
 
 
-def test_what_does_not_pass_is_given_up(
+def test_a_lasting_error_ends_the_retries(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forge.faults["POST /comments"] = [Fault(status=500)] * 9
@@ -229,7 +227,7 @@ def test_what_does_not_pass_is_given_up(
     assert sum(each.startswith("POST") for each in forge.asked) == 4
 
 
-def test_a_forge_that_is_not_there_is_one_line(
+def test_an_unreachable_forge_is_one_line(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "no answer" in refused(capsys, report, "--api", "http://127.0.0.1:9/api/v1")
@@ -250,7 +248,7 @@ def test_the_token_follows_no_redirect_and_no_page_to_another_server(
         assert elsewhere.asked == []
 
 
-def test_it_goes_through_the_proxy_of_the_environment(
+def test_requests_use_the_proxy_of_the_environment(
     forge: FakeForge, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", forge.url.removesuffix("/api/v1"))
@@ -259,7 +257,7 @@ def test_it_goes_through_the_proxy_of_the_environment(
     assert len(forge.comments) == 1
 
 
-def test_escapes_control_characters_and_turned_text_do_not_get_through(
+def test_escapes_control_and_bidirectional_characters_are_removed(
     forge: FakeForge, report: Path
 ) -> None:
     report.write_bytes(
@@ -294,7 +292,7 @@ def test_an_empty_or_missing_report_posts_nothing(
     assert forge.asked == []
 
 
-def test_a_report_that_holds_the_token_posts_nothing(
+def test_a_report_with_the_token_is_not_posted(
     forge: FakeForge, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report.write_text("Authorization: token t0\x1b[0mken")
@@ -303,7 +301,7 @@ def test_a_report_that_holds_the_token_posts_nothing(
 
 
 @pytest.mark.parametrize("token", ["", " ", "t0k\nen", "t0kén"])
-def test_a_token_that_cannot_be_one_is_refused_unseen(
+def test_an_invalid_token_is_refused_without_showing_it(
     forge: FakeForge,
     report: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -329,7 +327,7 @@ def test_a_token_that_cannot_be_one_is_refused_unseen(
         ["--pull-request", "seven"],
     ],
 )
-def test_an_argument_that_cannot_be_right_is_wrong_usage(
+def test_an_invalid_argument_is_wrong_usage(
     forge: FakeForge, report: Path, words: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -61,7 +61,7 @@ def lines(path: Path) -> Iterator[str]:
         yield from step.get("commands", ())
 
 
-def test_there_are_the_three_workflows_on_both() -> None:
+def test_both_forges_have_the_three_workflows() -> None:
     names = {"pull-request", "plan", "drift"}
     assert {path.stem for path in WORKFLOWS} == {path.stem for path in PIPELINES} == names
 
@@ -112,7 +112,7 @@ def test_a_shell_runs_make_targets_that_exist_and_a_few_known_lines(path: Path) 
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *PIPELINES], ids=lambda path: path.name)
-def test_nothing_is_put_into_a_shells_text(path: Path) -> None:
+def test_no_expression_is_put_into_a_shell_script(path: Path) -> None:
     assert not [line for line in lines(path) if "${" in line]
 
 
@@ -239,7 +239,7 @@ def test_plan_report_makes_the_real_plan_where_state_and_cluster_are_named(
 
 
 @pytest.mark.parametrize("only", ["PG_CONN_STR", "PGHOST", "KUBE_CONFIG_PATH"])
-def test_plan_report_does_not_leave_the_real_plan_out_for_a_variable_that_went_missing(
+def test_plan_report_does_not_skip_the_real_plan_for_a_missing_variable(
     recipes: dict[str, str], only: str
 ) -> None:
     code, asked = make("plan-report", recipes, **{only: "x", "refresh": "--help"})
@@ -261,14 +261,12 @@ def test_plan_report_does_not_leave_the_real_plan_out_for_a_variable_that_went_m
         "$$PATH",
     ],
 )
-def test_a_base_of_any_text_is_one_argument_and_nothing_else(
-    recipes: dict[str, str], base: str
-) -> None:
+def test_a_hostile_base_stays_one_argument(recipes: dict[str, str], base: str) -> None:
     assert make("plan-report", recipes, BASE=base) == (0, [*PLAN, f"--base={base}"])
     assert not (Path(recipes["IN"]) / "pwned").exists()
 
 
-def test_drift_is_red_for_drift_for_an_error_and_for_a_variable_that_is_not_set(
+def test_drift_fails_for_drift_an_error_and_a_missing_variable(
     recipes: dict[str, str],
 ) -> None:
     named = {"PG_CONN_STR": "postgres://x", "KUBE_CONFIG_PATH": "/k"}
@@ -321,7 +319,7 @@ def test_the_kubeconfig_goes_when_the_job_is_cancelled(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kubeconfig_that_was_never_stored_is_named(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     process = with_kubeconfig(tmp_path, "echo it ran", "")
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (1, "")

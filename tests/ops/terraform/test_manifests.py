@@ -83,7 +83,7 @@ def test_the_configuration_arrives_as_it_was_rendered(production: Json) -> None:
     assert not any("$${" in text for text in texts)
 
 
-def test_what_only_terraform_reads_is_left_out() -> None:
+def test_terraforms_own_fields_are_omitted() -> None:
     manifest = one(
         "deployment_v1",
         wait_for_rollout=False,
@@ -116,7 +116,7 @@ def test_an_argument_of_digits_stays_text() -> None:
     assert found["env"] == [{"name": "A", "value": "1"}]
 
 
-def test_the_keys_of_labels_are_the_operators_own() -> None:
+def test_keys_of_labels_are_kept() -> None:
     manifest = one("namespace_v1", metadata={"name": "x", "labels": {"a_b": "c"}})
     assert manifest["metadata"]["labels"] == {"a_b": "c"}
 
@@ -149,12 +149,12 @@ def test_whether_an_account_has_tokens_mounted_is_kept() -> None:
     assert manifest["automountServiceAccountToken"] is False
 
 
-def test_a_block_that_is_not_known_is_an_error() -> None:
+def test_an_unknown_block_is_an_error() -> None:
     with pytest.raises(OpsError, match=r"Service x\.spec\.new_block is an unknown repeated block"):
         one("service_v1", spec={"new_block": [{"a": "b"}]})
 
 
-def test_a_resource_that_is_not_known_is_an_error() -> None:
+def test_an_unknown_resource_type_is_an_error() -> None:
     with pytest.raises(OpsError, match=r"kubernetes_secret_v1 has no Kubernetes manifest"):
         manifests({"resource": {"kubernetes_secret_v1": {}}})
 

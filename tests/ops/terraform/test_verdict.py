@@ -85,7 +85,7 @@ def test_what_this_stack_did_not_make_is_refused(
     assert reasons(found) == {address: "not made by this stack"}
 
 
-def test_what_an_earlier_version_of_this_stack_made_goes() -> None:
+def test_objects_of_an_earlier_version_of_this_stack_are_removed() -> None:
     address = "kubernetes_cron_job_v1.model-upkeep_9D577000"
     assert reasons(verdict(entry(address, "delete", labels=OURS))) == {}
     job = "kubernetes_job_v1.model-download_2FAC35D3"
@@ -104,26 +104,26 @@ def test_metadata_of_another_provider_is_read_without_an_error(metadata: Any) ->
 
 
 @pytest.mark.parametrize("actions", [("annihilate",), ("forget", "create"), ()])
-def test_an_action_that_is_not_known_is_an_error(actions: tuple[str, ...]) -> None:
+def test_an_unknown_action_is_an_error(actions: tuple[str, ...]) -> None:
     there = entry("kubernetes_namespace_v1.namespace_177341A3", "delete")
     there["change"]["actions"] = list(actions)
     with pytest.raises(OpsError, match="expected one of no-op"):
         verdict(there)
 
 
-def test_no_allowance_lifts_what_would_be_forgotten() -> None:
+def test_a_forgotten_object_is_refused_even_if_allowed() -> None:
     address = "kubernetes_deployment.llama_swap"
     found = verdict(entry(address, "forget"), allowed=(address,))
     assert reasons(found) == {address: "not made by this stack"}
     assert not any("--allow-removal" in remedy for remedy in found.remedies)
 
 
-def test_a_plan_that_broke_off_is_refused_whatever_was_read_of_it() -> None:
+def test_a_plan_stopped_by_prevent_destroy_is_refused() -> None:
     with pytest.raises(RefusedError):
         check_refused(verdict(protected=frozenset({"kubernetes_namespace_v1.x"})))
 
 
-def test_no_allowance_lifts_prevent_destroy() -> None:
+def test_prevent_destroy_is_refused_even_if_allowed() -> None:
     address = "kubernetes_namespace_v1.namespace_177341A3"
     found = verdict(
         entry(address, "delete", "create", labels=OURS),
@@ -199,7 +199,7 @@ def test_a_change_is_answered_as_the_docs_say(name: str, synth: Synth) -> None:
     assert {each.change.type for each in judge(changes).refused} == change.refused
 
 
-def test_this_version_over_the_one_before_removes_nothing_that_has_to_be_named(
+def test_an_upgrade_from_the_last_version_needs_no_allowance(
     production: Json,
 ) -> None:
     changes = predicted(deployed_before(), production)

@@ -24,7 +24,7 @@ JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 
 
-def test_another_image_in_the_deployment(system: System) -> None:
+def test_another_image_in_the_deployment_is_drift(system: System) -> None:
     other = f"ghcr.io/mostlygeek/llama-swap@sha256:{'ab' * 32}"
     containers = (system.api.get(DEPLOYMENT) or {})["spec"]["template"]["spec"]["containers"]
     containers[0]["image"] = other
@@ -44,7 +44,7 @@ def test_another_image_in_the_deployment(system: System) -> None:
     assert all(each.startswith(("Deployment ", "Pod ")) for each in lines)
 
 
-def test_replicas_are_no_drift(system: System) -> None:
+def test_replicas_are_not_drift(system: System) -> None:
     system.patch(DEPLOYMENT, {"spec": {"replicas": 0}})
     try:
         assert system.lines(sources=("cluster",)) == []
@@ -56,7 +56,7 @@ def test_replicas_are_no_drift(system: System) -> None:
         system.restore()
 
 
-def test_a_service_that_is_gone(system: System) -> None:
+def test_a_missing_service_is_drift(system: System) -> None:
     status, _ = system.api.request("DELETE", SERVICE)
     assert status == 200
     try:
@@ -69,7 +69,7 @@ def test_a_service_that_is_gone(system: System) -> None:
         system.restore()
 
 
-def test_an_object_that_nothing_declares(system: System) -> None:
+def test_an_undeclared_object_is_drift(system: System) -> None:
     labels = {
         "app.kubernetes.io/part-of": "llama-cpp",
         "app.kubernetes.io/managed-by": "terraform",
@@ -88,7 +88,7 @@ def test_an_object_that_nothing_declares(system: System) -> None:
         system.api.request("DELETE", f"{path}/left-over")
 
 
-def test_a_download_job_that_failed(system: System) -> None:
+def test_a_failed_download_job_is_drift(system: System) -> None:
     name = next(
         each["metadata"]["name"] for each in system.declared.objects if each["kind"] == "Job"
     )
@@ -156,7 +156,7 @@ def lease(system: System, left: timedelta) -> Iterator[None]:
         system.api.request("DELETE", f"{LEASES}/gpu-window")
 
 
-def test_a_window_past_its_deadline(system: System) -> None:
+def test_a_window_past_its_deadline_is_drift(system: System) -> None:
     with lease(system, timedelta(hours=-2)):
         only_line(
             system.lines(),

@@ -48,7 +48,7 @@ def restart(system: System) -> None:
     system.kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
 
 
-def test_a_context_edited_in_the_config_map(
+def test_a_context_edited_in_the_config_map_is_drift(
     system: System, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cmd = config["models"]["qwen3vl-4b"]["cmd"]
@@ -72,7 +72,9 @@ def test_a_context_edited_in_the_config_map(
     assert context in capsys.readouterr().out
 
 
-def test_a_model_that_the_config_map_lacks(system: System, config: dict[str, Any]) -> None:
+def test_a_model_missing_in_the_config_map_is_drift(
+    system: System, config: dict[str, Any]
+) -> None:
     del config["models"]["qwen3vl-8b"]
     edit(system, config)
     restart(system)
@@ -83,7 +85,9 @@ def test_a_model_that_the_config_map_lacks(system: System, config: dict[str, Any
     )
 
 
-def test_a_model_that_only_the_config_map_has(system: System, config: dict[str, Any]) -> None:
+def test_an_undeclared_model_in_the_config_map_is_drift(
+    system: System, config: dict[str, Any]
+) -> None:
     config["models"]["stranger"] = dict(config["models"]["qwen3vl-8b"])
     edit(system, config)
     restart(system)

@@ -50,7 +50,7 @@ def server_drift(
     return found
 
 
-def test_a_server_as_declared_and_nothing_is_loaded(
+def test_a_server_as_declared_has_no_drift_and_loads_nothing(
     front_end: FrontEndName, synth: Synth, tmp_path: Path
 ) -> None:
     with served(REGISTRY, tmp_path, front_end) as at:
@@ -61,7 +61,7 @@ def test_a_server_as_declared_and_nothing_is_loaded(
         assert loaded(at.url) == (REGISTRY[1].id,)
 
 
-def test_a_running_model_with_another_context(
+def test_another_context_of_a_running_model_is_drift(
     front_end: FrontEndName, synth: Synth, tmp_path: Path
 ) -> None:
     other: Model = replace(REGISTRY[2], context=2048)
@@ -74,7 +74,9 @@ def test_a_running_model_with_another_context(
         )
 
 
-def test_a_server_with_another_list(front_end: FrontEndName, synth: Synth, tmp_path: Path) -> None:
+def test_another_list_of_models_is_drift(
+    front_end: FrontEndName, synth: Synth, tmp_path: Path
+) -> None:
     stranger = replace(REGISTRY[1], id="stranger")
     with served((REGISTRY[0], stranger, REGISTRY[2]), tmp_path, front_end) as at:
         lines = [each.line for each in server_drift(front_end, synth, at, tmp_path).differences]
@@ -86,7 +88,9 @@ def test_a_server_with_another_list(front_end: FrontEndName, synth: Synth, tmp_p
     assert present.startswith("model stranger: is present in the running server, not declared (")
 
 
-def test_the_other_front_end(front_end: FrontEndName, synth: Synth, tmp_path: Path) -> None:
+def test_the_other_front_end_is_drift(
+    front_end: FrontEndName, synth: Synth, tmp_path: Path
+) -> None:
     (wanted,) = set(get_args(FrontEndName)) - {front_end}
     with served(REGISTRY, tmp_path, front_end) as at:
         only_line(
@@ -98,7 +102,7 @@ def test_the_other_front_end(front_end: FrontEndName, synth: Synth, tmp_path: Pa
 
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize("asked", [True, False])
-def test_the_key_of_a_server_is_held_against_its_declaration(
+def test_the_key_of_a_server_is_compared_with_its_declaration(
     front_end: FrontEndName,
     declared: bool,
     asked: bool,

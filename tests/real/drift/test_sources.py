@@ -37,14 +37,14 @@ def test_a_clean_system_has_no_drift_and_nothing_is_loaded(
     assert "no drift in cluster, volume, server" in capsys.readouterr().out
 
 
-def test_with_a_model_loaded_there_is_none_either(system: System) -> None:
+def test_a_loaded_model_is_not_drift(system: System) -> None:
     load(system.url, REGISTRY[2].id)
     assert system.lines() == []
     assert running(system.url) == [REGISTRY[2].id]
     httpx2.get(f"{system.url}/unload", trust_env=False)
 
 
-def test_what_is_not_reached_is_named_and_the_rest_is_compared(
+def test_an_unreachable_source_is_named_and_the_others_are_compared(
     system: System, tmp_path: Path, capsys: pytest.CaptureFixture[str], free_port: int
 ) -> None:
     dead = f"http://127.0.0.1:{free_port}"
@@ -62,7 +62,7 @@ def test_what_is_not_reached_is_named_and_the_rest_is_compared(
     assert "no drift in cluster, server; not reached: volume" in shown.out
 
 
-def test_an_api_server_that_is_dead(
+def test_a_dead_api_server_is_unreachable(
     system: System,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -79,7 +79,7 @@ def test_an_api_server_that_is_dead(
     assert [each.source for each in found.sources if each.state == "asked"] == ["volume", "server"]
 
 
-def test_a_database_that_is_dead(
+def test_a_dead_database_is_unreachable(
     system: System, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("PG_CONN_STR", f"postgres://terraform@127.0.0.1:{free_port}/terraform")

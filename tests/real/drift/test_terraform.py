@@ -76,11 +76,11 @@ def lines(found: Drift) -> list[str]:
     return [each.line for each in found.differences]
 
 
-def test_what_terraform_deployed_is_clean_to_both(declared: Declared) -> None:
+def test_a_deploy_leaves_no_drift_in_terraform_and_cluster(declared: Declared) -> None:
     assert lines(ask(declared)) == []
 
 
-def test_a_label_that_was_changed(declared: Declared, api: KubeApi) -> None:
+def test_a_changed_label_is_drift(declared: Declared, api: KubeApi) -> None:
     label = "app.kubernetes.io/managed-by"
     patch(api, SERVICE, {"metadata": {"labels": {label: "ann"}}})
     try:
@@ -120,7 +120,7 @@ def test_a_context_and_an_image_are_one_line_each(declared: Declared, api: KubeA
     assert re.search(r"@sha256:abababababab in Terraform's refreshed state, \S+ declared", image)
 
 
-def test_replicas_are_no_drift(declared: Declared, api: KubeApi) -> None:
+def test_replicas_are_not_drift(declared: Declared, api: KubeApi) -> None:
     patch(api, DEPLOYMENT, {"spec": {"replicas": 0}})
     try:
         assert lines(ask(declared)) == []
@@ -128,7 +128,7 @@ def test_replicas_are_no_drift(declared: Declared, api: KubeApi) -> None:
         patch(api, DEPLOYMENT, {"spec": {"replicas": 1}})
 
 
-def test_an_object_that_is_gone(declared: Declared, api: KubeApi) -> None:
+def test_a_missing_object_is_drift(declared: Declared, api: KubeApi) -> None:
     assert api.request("DELETE", SERVICE)[0] == 200
     (line,) = lines(ask(declared))
     assert re.fullmatch(

@@ -12,7 +12,7 @@ def blob(system: System) -> Path:
     return (system.store.volume / "qwen3vl-8b" / "model.gguf").resolve()
 
 
-def test_a_file_that_the_volume_lacks(system: System) -> None:
+def test_a_missing_file_is_drift(system: System) -> None:
     path = blob(system)
     path.rename(away := path.with_name("away"))
     shutil.move(away, system.store.volume.parent / "away")
@@ -26,7 +26,7 @@ def test_a_file_that_the_volume_lacks(system: System) -> None:
         shutil.move(system.store.volume.parent / "away", path)
 
 
-def test_a_file_of_another_size(system: System) -> None:
+def test_a_file_of_another_size_is_drift(system: System) -> None:
     path = blob(system)
     content = path.read_bytes()
     path.write_bytes(content[:1000])
@@ -41,7 +41,7 @@ def test_a_file_of_another_size(system: System) -> None:
         path.write_bytes(content)
 
 
-def test_a_link_that_leads_to_other_files(system: System) -> None:
+def test_a_link_to_other_files_is_drift(system: System) -> None:
     link = system.store.volume / "qwen3vl-8b"
     right = link.readlink()
     other = (system.store.volume / "qwen3vl-4b").readlink()
@@ -60,7 +60,7 @@ def test_a_link_that_leads_to_other_files(system: System) -> None:
     )
 
 
-def test_a_file_that_nothing_names(system: System) -> None:
+def test_an_unused_file_is_drift(system: System) -> None:
     path = system.store.volume / "blobs" / ("0" * 64)
     path.write_bytes(b"x" * 4096)
     try:

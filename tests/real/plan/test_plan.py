@@ -135,7 +135,7 @@ def test_another_namespace_replaces_every_type_that_has_one(
     deployed.compare(changed)
 
 
-def test_what_a_job_replaces(deployed: Deployed, changed: Json) -> None:
+def test_a_job_is_replaced_for_its_immutable_fields(deployed: Deployed, changed: Json) -> None:
     job = only(changed, "job")
     pod = pod_of(job)
     pod |= {
@@ -177,7 +177,9 @@ def test_a_second_container_or_init_container_replaces_a_job(
     deployed.compare(changed)
 
 
-def test_what_the_other_types_replace(deployed: Deployed, changed: Json) -> None:
+def test_other_types_are_replaced_for_their_immutable_fields(
+    deployed: Deployed, changed: Json
+) -> None:
     deployment = only(changed, "deployment")["spec"]
     deployment["selector"]["match_labels"]["a"] = "b"
     deployment["template"]["metadata"]["name"] = "other"
@@ -222,7 +224,7 @@ def test_a_claim_keeps_the_size_that_it_was_made_with(deployed: Deployed, synth:
     deployed.compare(changed)
 
 
-def test_a_local_disk_for_an_nfs_export(deployed: Deployed, synth: Synth) -> None:
+def test_a_local_disk_replaces_an_nfs_export(deployed: Deployed, synth: Synth) -> None:
     storage = LocalSsdStorage(node="k8s-node1", path="/models")
     local = synth(prevent_destroy=False, gpu_window=None, storage=storage)
     local["terraform"].pop("backend")
@@ -230,7 +232,7 @@ def test_a_local_disk_for_an_nfs_export(deployed: Deployed, synth: Synth) -> Non
     deployed.compare(local)
 
 
-def test_what_is_changed_in_place(deployed: Deployed, changed: Json) -> None:
+def test_other_fields_are_changed_in_place(deployed: Deployed, changed: Json) -> None:
     for each in every(changed):
         each["metadata"].setdefault("labels", {})["a"] = "b"
         each["metadata"]["annotations"] = {"a": "b"}
@@ -272,7 +274,7 @@ def test_what_is_changed_in_place(deployed: Deployed, changed: Json) -> None:
     deployed.compare(changed)
 
 
-def test_what_comes_and_goes(deployed: Deployed, changed: Json) -> None:
+def test_added_and_removed_objects_are_planned(deployed: Deployed, changed: Json) -> None:
     resources = changed["resource"]
     only(changed, "role_binding")["subject"][0]["name"] = "default"
     resources["kubernetes_config_map_v1"]["other"] = {
@@ -283,7 +285,7 @@ def test_what_comes_and_goes(deployed: Deployed, changed: Json) -> None:
     deployed.compare(changed)
 
 
-def test_what_somebody_else_changed_is_the_one_disagreement(
+def test_a_change_by_somebody_else_is_the_only_disagreement(
     deployed: Deployed, changed: Json
 ) -> None:
     other = only(changed, "deployment")

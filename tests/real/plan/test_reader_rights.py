@@ -59,7 +59,7 @@ def reader(readers: dict[str, KubeTarget], request: pytest.FixtureRequest) -> It
         yield api
 
 
-def test_its_kinds_are_those_of_the_stack() -> None:
+def test_the_reader_reads_the_kinds_of_the_stack() -> None:
     documents = yaml.safe_load_all((DOCS / "plan-reader.yaml").read_text())
     granted = {
         resource
@@ -71,7 +71,7 @@ def test_its_kinds_are_those_of_the_stack() -> None:
     assert granted == {plural(kind) for _, kind in _KINDS.values()} | of_the_window
 
 
-def test_it_reads_every_object_that_the_stack_declares(
+def test_the_reader_reads_every_declared_object(
     reader: KubeApi, production: dict[str, Any]
 ) -> None:
     for manifest in manifests(production):
@@ -84,7 +84,7 @@ def test_it_reads_every_object_that_the_stack_declares(
 
 
 @pytest.mark.parametrize("kind", NAMESPACED)
-def test_every_write_of_such_a_kind_is_refused(reader: KubeApi, kind: str) -> None:
+def test_every_write_of_these_kinds_is_refused(reader: KubeApi, kind: str) -> None:
     root, resource = kind.split()
     collection = f"/{root}/namespaces/{NAMESPACE}/{resource}"
     for method, path in (
@@ -118,9 +118,7 @@ def test_every_write_of_such_a_kind_is_refused(reader: KubeApi, kind: str) -> No
         ("DELETE", "/apis/coordination.k8s.io/v1/namespaces/llama-cpp/leases/gpu-window"),
     ],
 )
-def test_what_is_not_the_plans_business_is_refused(
-    reader: KubeApi, method: str, path: str
-) -> None:
+def test_other_kinds_are_refused(reader: KubeApi, method: str, path: str) -> None:
     assert reader.request(method, path, {"metadata": {}} if method != "GET" else None)[0] == 403
 
 
@@ -129,7 +127,7 @@ def test_what_is_not_the_plans_business_is_refused(
     ("name", "writes"),
     [("plan-reader", set()), ("drift-reader", {("create", "pods/portforward")})],
 )
-def test_all_that_it_may_do_is_get_and_list(
+def test_the_reader_may_only_get_and_list(
     readers: dict[str, KubeTarget], name: str, writes: set[tuple[str, str]], namespace: str
 ) -> None:
     """Of the API server's own list, so that nothing is overlooked."""

@@ -23,9 +23,7 @@ def differences(declared: Declared, document: dict[str, Any]) -> list[tuple[Any,
     return [tuple(each) for each in compare(read(KEY, changed), declared.configuration)]
 
 
-def test_another_order_form_or_spelling_is_no_difference(
-    declared: Declared, config: dict[str, Any]
-) -> None:
+def test_order_and_spelling_do_not_differ(declared: Declared, config: dict[str, Any]) -> None:
     models = config["models"]
     config["models"] = dict(reversed(models.items()))
     cmd = models["qwen3vl-4b"]["cmd"]
@@ -37,7 +35,9 @@ def test_another_order_form_or_spelling_is_no_difference(
     )
 
 
-def test_each_field_of_one_model_is_told(declared: Declared, config: dict[str, Any]) -> None:
+def test_every_changed_field_of_a_model_is_listed(
+    declared: Declared, config: dict[str, Any]
+) -> None:
     entry = config["models"]["qwen3vl-4b"]
     entry["cmd"] = entry["cmd"].replace(
         "--ctx-size 3072", "--ctx-size 4096 --seed -1 --kv-unified"
@@ -59,7 +59,7 @@ def test_each_field_of_one_model_is_told(declared: Declared, config: dict[str, A
     }
 
 
-def test_models_that_come_and_go(declared: Declared, config: dict[str, Any]) -> None:
+def test_added_and_removed_models_are_listed(declared: Declared, config: dict[str, Any]) -> None:
     config["models"]["stranger"] = config["models"].pop("qwen3vl-8b")
     assert differences(declared, config) == [
         ("qwen3vl-8b", "presence", "absent", "present"),
@@ -67,7 +67,9 @@ def test_models_that_come_and_go(declared: Declared, config: dict[str, Any]) -> 
     ]
 
 
-def test_what_all_models_share_is_told_once(declared: Declared, config: dict[str, Any]) -> None:
+def test_a_difference_of_all_models_is_listed_once(
+    declared: Declared, config: dict[str, Any]
+) -> None:
     config["macros"]["llama_server"] += " --threads 4"
     config["globalTTL"] = 60
     assert differences(declared, config) == [
@@ -76,7 +78,7 @@ def test_what_all_models_share_is_told_once(declared: Declared, config: dict[str
     ]
 
 
-def test_macros_are_put_in_as_llama_swap_does(declared: Declared) -> None:
+def test_macros_are_expanded_as_llama_swap_does(declared: Declared) -> None:
     fields = declared.configuration.models["qwen3vl-4b"]
     assert fields["program"] == "env -C /models/qwen3vl-4b /app/llama-server"
     assert fields["--alias"] == "qwen3vl-4b"
@@ -84,7 +86,7 @@ def test_macros_are_put_in_as_llama_swap_does(declared: Declared) -> None:
     assert "--port" not in fields
 
 
-def test_the_routers_file_is_read_alike(locked: tuple[LockedModel, ...]) -> None:
+def test_the_routers_preset_is_compared_alike(locked: tuple[LockedModel, ...]) -> None:
     rendered = render_router_preset(locked, ServerSettings())
     wanted = read("router-preset.ini", rendered)
     assert wanted.models["qwen3vl-4b"]["--ctx-size"] == "3072"
@@ -108,7 +110,9 @@ def test_the_routers_file_is_read_alike(locked: tuple[LockedModel, ...]) -> None
         "macros: {a: " + "x" * 4000 + ", b: '" + "${a}" * 2000 + "'}\nmodels: {m: {cmd: '${b}'}}",
     ],
 )
-def test_what_is_no_configuration_is_one_line(declared: Declared, content: str) -> None:
+def test_an_unreadable_configuration_is_one_short_finding(
+    declared: Declared, content: str
+) -> None:
     with pytest.raises(UnreadableError):
         read(KEY, content)
     at = Value(text="", where="in the ConfigMap")
@@ -119,7 +123,7 @@ def test_what_is_no_configuration_is_one_line(declared: Declared, content: str) 
 
 
 @pytest.mark.parametrize("content", ["", "a = b", "[m]\nnonsense"])
-def test_what_is_no_preset_is_refused(content: str) -> None:
+def test_an_unreadable_preset_is_refused(content: str) -> None:
     with pytest.raises(UnreadableError):
         read("router-preset.ini", content)
 

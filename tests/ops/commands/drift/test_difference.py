@@ -10,7 +10,7 @@ from ops.report.redaction import MARK
 from tests.ops.commands.drift.findings import at, finding
 
 
-def test_sources_of_one_field_share_a_line_that_says_who_is_newer() -> None:
+def test_sources_of_one_field_share_a_line() -> None:
     wanted = at("3072", "declared", 1000, "commit 930f1e8")
     edited = at("4096", "in the ConfigMap", 90_000, "kubectl-edit")
     running = at("2048", "in the running server")
@@ -36,7 +36,7 @@ def test_sources_of_one_field_share_a_line_that_says_who_is_newer() -> None:
         (1.0, None, None, "declared: do it"),
     ],
 )
-def test_who_is_newer_is_said_where_it_is_known(
+def test_the_newer_side_is_named_if_known(
     found_s: float | None, declared_s: float | None, newer: str | None, said: str
 ) -> None:
     values = at("1", "there", found_s), at("2", "declared", declared_s)
@@ -45,7 +45,7 @@ def test_who_is_newer_is_said_where_it_is_known(
     assert one.line.endswith(said)
 
 
-def test_what_is_not_declared_is_taken_away(declared: Declared) -> None:
+def test_the_remedy_for_an_undeclared_flag_is_its_removal(declared: Declared) -> None:
     there, nothing = Value(text="4", where="here"), Value(text="not set", where="declared")
     remedy = deploy_remedy("--threads", there, nothing, "registry.py")
     assert remedy == "python -m ops deploy removes it, or declare 4 in registry.py"
@@ -55,18 +55,18 @@ def test_what_is_not_declared_is_taken_away(declared: Declared) -> None:
     "field",
     ["--api-key", "apiKeys", "env.HF_TOKEN", "spec.env[DB_PASSWORD].value", "--hf-token"],
 )
-def test_a_secret_is_not_shown(field: str) -> None:
+def test_a_secret_is_redacted(field: str) -> None:
     assert value_text(field, "s3cret") == MARK
 
 
-def test_what_only_sounds_like_a_secret_is_shown() -> None:
+def test_a_harmless_value_with_the_name_of_a_secret_is_shown() -> None:
     assert value_text("--image-max-tokens", "1024") == "1024"
     assert value_text("envFrom[0].secretRef.name", "keys") == "keys"
     assert value_text("env.LLAMA_API_KEY", "${env.KEY}") == "${env.KEY}"
     assert value_text("proxy", "http://ann:pw@host/x") == "http://ann:[redacted]@host/x"
 
 
-def test_two_long_values_are_told_apart() -> None:
+def test_long_values_are_shortened_and_differ_by_digest() -> None:
     one, other = value_text("name", "x" * 100_000), value_text("name", "x" * 99_999 + "y")
     assert one != other
     assert len(one) < 130

@@ -21,7 +21,7 @@ from ops.commands.drift.object_fields import compare_objects, last_writer
         ({"port": 8080}, {"port": "8080"}),
     ],
 )
-def test_what_the_api_server_writes_otherwise_is_the_same(found: Any, declared_as: Any) -> None:
+def test_values_rewritten_by_the_api_server_are_equal(found: Any, declared_as: Any) -> None:
     assert list(compare_objects(found, declared_as)) == []
 
 
@@ -51,7 +51,7 @@ def test_fields_are_named_as_kubectl_does() -> None:
     ]
 
 
-def test_who_wrote_a_field_last() -> None:
+def test_last_writer_is_the_newest_owner_of_the_field() -> None:
     container: dict[str, Any] = {'k:{"name":"one"}': {"f:image": {}, "f:name": {}}}
     document = {
         "metadata": {

@@ -18,7 +18,7 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("nothing_named")
-def test_nothing_to_ask_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_without_a_source_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drift"]) == 1
     said = capsys.readouterr().err
     for way in ("set PG_CONN_STR", "set KUBE_CONFIG_PATH", "pass --volume DIR", "pass --url"):
@@ -50,7 +50,7 @@ def test_a_source_that_is_named_and_cannot_be_asked_is_unreachable(declared: Dec
 
 
 @pytest.mark.usefixtures("nothing_named")
-def test_a_source_that_hangs_does_not_hold_the_others(
+def test_a_source_that_hangs_does_not_delay_the_others(
     declared: Declared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import threading

@@ -72,7 +72,7 @@ RUNNING = scheduled("True", "")
         (1, [{"status": {}}], ""),
     ],
 )
-def test_nobody_has_to_serve_while_the_card_is_somebody_elses(
+def test_no_pod_has_to_serve_while_a_tenant_has_the_gpu(
     replicas: int, pods: list[dict[str, Any]], reason: str
 ) -> None:
     said = nobody_serves({"spec": {"replicas": replicas}}, pods)
@@ -100,7 +100,7 @@ def test_the_routers_build_is_compared(of_router: Declared, info: str, found: li
     assert ("the engine does not report its build" in seen.notes) == (info == "b0-unknown")
 
 
-def test_a_running_models_other_flags_and_ttl(declared: Declared) -> None:
+def test_other_flags_and_ttl_of_a_running_model_differ(declared: Declared) -> None:
     cmd = "env -C /models/qwen3vl-4b /app/llama-server --host 0.0.0.0 --port 1 'it''s"
     entry = {"model": "qwen3vl-4b", "state": "ready", "cmd": cmd, "ttl": 5}
     running = fakes.always(Reply(body=json.dumps({"running": [entry]})))
@@ -114,7 +114,7 @@ def test_a_running_models_other_flags_and_ttl(declared: Declared) -> None:
 
 
 @pytest.mark.parametrize(("key", "said"), [("", "asks for a key"), ("wrong", "refuses the key")])
-def test_a_key_that_is_missing_or_wrong(
+def test_a_missing_or_wrong_key_is_an_error(
     declared: Declared, monkeypatch: pytest.MonkeyPatch, key: str, said: str
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", key)
@@ -133,7 +133,7 @@ def of_key(seen: Look) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
 @pytest.mark.parametrize("key", ["", "s3cret"])
-def test_a_declared_key_that_is_not_asked_for_differs(
+def test_a_declared_key_that_is_not_required_differs(
     keyed: Declared, monkeypatch: pytest.MonkeyPatch, front_end: str, key: str
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", key)
@@ -141,7 +141,7 @@ def test_a_declared_key_that_is_not_asked_for_differs(
         assert of_key(look(keyed, fake.url, target=None)) == [("not needed", "needed")]
 
 
-def test_a_declared_key_that_is_asked_for_does_not_differ(
+def test_a_declared_key_that_is_required_does_not_differ(
     keyed: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "right")
@@ -157,7 +157,7 @@ def test_a_declared_key_that_is_asked_for_does_not_differ(
         ("gateway", []),
     ],
 )
-def test_a_key_that_nothing_declares_differs_unless_it_is_a_gateways(
+def test_an_undeclared_key_differs_unless_a_gateway_requires_it(
     declared: Declared,
     monkeypatch: pytest.MonkeyPatch,
     front_end: str,
@@ -168,7 +168,7 @@ def test_a_key_that_nothing_declares_differs_unless_it_is_a_gateways(
         assert of_key(look(declared, fake.url, target=None)) == found
 
 
-def test_a_key_that_nothing_declares_is_named_where_none_is_set(declared: Declared) -> None:
+def test_an_undeclared_key_is_named_if_none_is_set(declared: Declared) -> None:
     said = "asks for a key, and stacks/production.py declares none; set LLAMA_API_KEY"
     with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
         look(declared, fake.url, target=None)
@@ -190,7 +190,7 @@ def test_only_the_clusters_own_service_has_to_be_a_front_end(
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])
-def test_a_model_whose_flags_are_not_said_is_an_error(
+def test_a_running_model_without_flags_is_an_error(
     declared: Declared, of_router: Declared, front_end: str
 ) -> None:
     model = "qwen3vl-4b"
@@ -211,7 +211,7 @@ def test_a_model_whose_flags_are_not_said_is_an_error(
 @pytest.mark.parametrize(
     "reply", [fakes.HTML, Reply(body="[]"), Reply(body='{"data": 3}'), fakes.refuse(500, "no")]
 )
-def test_what_is_no_endpoint_is_an_error(declared: Declared, reply: Reply) -> None:
+def test_an_answer_that_is_not_an_endpoints_is_an_error(declared: Declared, reply: Reply) -> None:
     fault = {"/v1/models": fakes.always(reply)}
     with FakeEndpoint(faults=fault) as fake, pytest.raises(CheckError):
         look(declared, fake.url, target=None)

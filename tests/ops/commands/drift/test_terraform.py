@@ -18,7 +18,7 @@ def change(actions: list[str], before: Any, after: Any, kind: str) -> dict[str, 
     }
 
 
-def test_a_plan_that_renames_is_one_that_goes_and_one_that_comes(declared: Declared) -> None:
+def test_a_rename_in_a_plan_is_a_removal_and_a_creation(declared: Declared) -> None:
     plan = [
         change(
             ["delete", "create"],

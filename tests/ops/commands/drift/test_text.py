@@ -60,7 +60,7 @@ def test_hostile_values_are_harmless_in_markdown(hostile: Drift) -> None:
     assert len(shown) < 6000
 
 
-def test_a_comment_holds_any_number_of_differences(hostile: Drift) -> None:
+def test_markdown_of_5000_differences_fits_a_comment(hostile: Drift) -> None:
     findings = [
         finding(f"model {number:05}", "presence", at("present", "there"), at("absent", "declared"))
         for number in range(5000)
@@ -72,7 +72,7 @@ def test_a_comment_holds_any_number_of_differences(hostile: Drift) -> None:
     assert len(text.as_json(many)["differences"]) == 5000
 
 
-def test_the_names_that_a_program_reads(hostile: Drift) -> None:
+def test_json_keeps_its_names(hostile: Drift) -> None:
     document = json.loads(json.dumps(text.as_json(hostile)))
     assert set(document) == {"drift", "sources", "rows", "differences", "notes"}
     assert document["drift"] is True

@@ -47,7 +47,7 @@ def test_a_stale_or_edited_tree_is_a_note(tree: Path) -> None:
     assert list(working_tree.notes()) == ["the working tree has 1 uncommitted file"]
 
 
-def test_who_declared_a_file_and_when(tree: Path) -> None:
+def test_commit_of_returns_the_last_commit_and_its_time(tree: Path) -> None:
     commit, time_s = git(tree, "log", "-1", "--format=%h %ct", "--", "a").split()
     assert working_tree.commit_of("a") == (f"commit {commit}", float(time_s))
     working_tree.commit_of.cache_clear()

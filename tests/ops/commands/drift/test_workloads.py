@@ -22,7 +22,7 @@ def pod(image_id: str) -> dict[str, Any]:
     }
 
 
-def test_an_older_pod_is_restarted_without_a_change_that_would_be_drift_itself(
+def test_the_remedy_for_an_outdated_pod_deletes_it(
     declared: Declared,
 ) -> None:
     older = pod("")
@@ -32,7 +32,7 @@ def test_an_older_pod_is_restarted_without_a_change_that_would_be_drift_itself(
     assert "kubectl -n llama-cpp delete pod llama-swap-1 loads the ConfigMap's" in found.remedy
 
 
-def test_the_image_that_the_kubelet_pulled_stands_for_the_build(declared: Declared) -> None:
+def test_the_pulled_image_is_compared_by_its_digest(declared: Declared) -> None:
     right = declared.settings.llama_swap_image.partition("@")[2]
     for same in (f"ghcr.io/x@{right}", f"docker-pullable://ghcr.io/x@{right}", "sha256:0a", ""):
         assert list(pod_findings(declared, pod(same), None)) == []
@@ -43,7 +43,7 @@ def test_the_image_that_the_kubelet_pulled_stands_for_the_build(declared: Declar
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"deadline": "soon"}'])
-def test_a_window_whose_record_cannot_be_read_is_told(record: str) -> None:
+def test_a_window_with_an_unreadable_record_is_drift(record: str) -> None:
     lease = {"metadata": {"annotations": {"llama-cpp-infra/gpu-window": record}}, "spec": {}}
     (found,), notes = window(lease, 0.0)
     assert found.found.text == "still open, its deadline is not readable"

@@ -40,7 +40,9 @@ def test_the_registry_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Volume: 20.3 of 30 GiB" in out
 
 
-def test_what_if_it_does_not_is_the_line_of_a_synth(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_what_if_that_does_not_fit_ends_with_the_error_of_a_synth(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run("--model", "qwen3vl-8b", "--context", "65536") == 1
     captured = capsys.readouterr()
     assert "-677" in captured.out
@@ -50,7 +52,7 @@ def test_what_if_it_does_not_is_the_line_of_a_synth(capsys: pytest.CaptureFixtur
     assert run(*words) == 0
 
 
-def test_for_a_program_all_numbers_have_their_unit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_names_the_unit_of_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json", "--projector", "Q8_0", "--usable-mib", "6200") == 1
     document = json.loads(capsys.readouterr().out)
     assert document["fits"] is False
@@ -65,7 +67,7 @@ def test_for_a_program_all_numbers_have_their_unit(capsys: pytest.CaptureFixture
     assert first["spare_mib"] < 0 < document["models"][2]["spare_mib"]
 
 
-def test_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
+def test_markdown_lists_models_and_sets(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--markdown") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "It fits. Each model alone on 14912 MiB of Tesla-T4; all in MiB:"
@@ -73,7 +75,7 @@ def test_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| qwen3vl-8b + qwen3vl-4b | no: RESIDENCY | 11018 | 3894 |" in lines
 
 
-def test_what_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
         (["--model", "x"], "--model is 'x'; expected one of qwen3vl-8b, "),
         (["--context", "8"], "model 'qwen3vl-8b': context is 8; expected more than"),
@@ -103,7 +105,7 @@ def test_a_projector_that_the_lock_names_is_not_estimated() -> None:
     assert found.models[1].projector == "F16"
 
 
-def test_each_way_of_residency_says_what_is_reachable() -> None:
+def test_residency_decides_which_sets_are_reachable() -> None:
     node = SETTINGS.node
     pair = ("qwen3vl-8b", "qwen3vl-4b")
     assert not any(each.reachable for each in fit(MODELS, ONE_AT_A_TIME, node).sets)
@@ -116,7 +118,7 @@ def test_each_way_of_residency_says_what_is_reachable() -> None:
     assert too_much.problem.startswith("residency: a set is")
 
 
-def test_more_models_than_can_be_tried_are_shown_without_sets() -> None:
+def test_too_many_models_are_shown_without_sets() -> None:
     node = replace(SETTINGS.node, storage_size_gib=1000)
     found = fit(many(13), ONE_AT_A_TIME, node)
     assert found.sets == ()
@@ -132,7 +134,7 @@ def test_the_router_may_hold_its_largest_models_together() -> None:
     assert fit(MODELS, AsManyAsFit(), small).problem is not None
 
 
-def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
+def test_the_figure_describes_itself_in_words(tmp_path: Path) -> None:
     models = (changed(QWEN3VL_8B, context=32768), MINICPM, QWEN3VL_4B)
     node = replace(SETTINGS.node, card=SHARED)
     root = ElementTree.fromstring(render(fit(models, AsManyAsFit(), node)))

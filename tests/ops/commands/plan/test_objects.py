@@ -63,7 +63,7 @@ def test_the_size_of_the_volume_touches_the_volume_alone(production: Json, synth
         assert (change.kind, change.action) == ("PersistentVolume", "update")
 
 
-def test_a_claim_without_its_lifecycle_grows_in_place_and_shrinks_by_a_new_one(
+def test_a_claim_without_its_lifecycle_grows_in_place_and_is_replaced_to_shrink(
     synth: Synth,
 ) -> None:
     production, larger = synth(), synth(storage_size_gib=100)
@@ -83,7 +83,7 @@ def test_a_volume_that_is_no_longer_declared_is_not_guarded(
     assert (change.action, change.refused) == ("delete", False)
 
 
-def test_a_guard_that_is_taken_away_is_said(production: Json, synth: Synth) -> None:
+def test_a_removed_prevent_destroy_is_listed(production: Json, synth: Synth) -> None:
     after = synth(prevent_destroy=False)
     assert object_changes(production, after) == ()
     assert set(unprotected(production, after)) == {
@@ -93,7 +93,7 @@ def test_a_guard_that_is_taken_away_is_said(production: Json, synth: Synth) -> N
     }
 
 
-def test_another_namespace_replaces_all_that_is_in_it(production: Json, synth: Synth) -> None:
+def test_another_namespace_replaces_every_object(production: Json, synth: Synth) -> None:
     found = object_changes(production, synth(namespace="llama"))
     assert {each.action for each in found} == {"replace"}
     assert {each.kind for each in found} >= {"Namespace", "Service", "Deployment", "CronJob"}
@@ -104,7 +104,7 @@ def test_another_state_schema_is_a_setting_of_terraform(production: Json, synth:
     assert change.path == "terraform.backend.pg.schema_name"
 
 
-def test_a_warm_up_that_goes_restarts_the_pod(production: Json, synth: Synth) -> None:
+def test_removing_the_warm_up_restarts_the_pod(production: Json, synth: Synth) -> None:
     found = by_kind(object_changes(production, synth(warm_wait_s=None)))
     assert found["ConfigMap"].action == "delete"
     restarts = {each.kubernetes_path for each in found["Deployment"].restarts}
@@ -125,11 +125,11 @@ def test_a_warm_up_that_goes_restarts_the_pod(production: Json, synth: Synth) ->
         ({"depends_on": ["a"], "lifecycle": {}, "//": {}}, {}),
     ],
 )
-def test_what_terraform_takes_for_the_same_is_no_change(before: Json, after: Json) -> None:
+def test_values_that_terraform_treats_alike_do_not_differ(before: Json, after: Json) -> None:
     assert field_changes(before, after) == ()
 
 
-def test_a_text_is_not_taken_for_nothing() -> None:
+def test_the_text_none_is_a_value() -> None:
     (change,) = field_changes({"cluster_ip": None}, {"cluster_ip": "None"})
     assert (change.before, change.after) == (None, "None")
 
@@ -159,7 +159,7 @@ def test_repeated_blocks_are_told_apart_by_name() -> None:
         (CLAIM, {}, {"limits": {"storage": "30Gi"}}, True),
     ],
 )
-def test_a_claims_storage_counts_by_its_direction(
+def test_a_claim_is_replaced_for_less_storage_or_a_limit(
     resource_type: str, before: Json, after: Json, forced: bool
 ) -> None:
     old, new = ({"spec": {"resources": each}} for each in (before, after))
@@ -207,13 +207,13 @@ def predicted(before: Json, after: Json) -> tuple[ObjectChange, ...]:
     return object_changes(*documents)
 
 
-def test_what_only_terraform_sees_is_drift() -> None:
+def test_a_change_only_in_terraforms_plan_is_a_disagreement() -> None:
     (found,) = disagreements((), (real("update", replicas="0", paused=True),))
     assert found.reason == "differs in the cluster although this branch does not touch it"
     assert found.fields == ("spec.replicas", "spec.paused")
 
 
-def test_what_the_branch_changes_too_is_no_drift() -> None:
+def test_a_change_of_the_branch_is_not_a_disagreement() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
     assert list(disagreements(expected, (real("update", replicas="2"),))) == []
     (found,) = disagreements(expected, (real("update", replicas="2", paused=True),))
@@ -221,13 +221,13 @@ def test_what_the_branch_changes_too_is_no_drift() -> None:
     assert found.fields == ("spec.paused",)
 
 
-def test_a_cluster_that_is_already_so_is_said() -> None:
+def test_a_change_that_the_cluster_already_has_is_a_disagreement() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
     (found,) = disagreements(expected, (real("no-op"),))
     assert found.reason == "this branch changes it, but the cluster already has the change"
 
 
-def test_another_action_than_predicted_is_said() -> None:
+def test_another_action_than_predicted_is_a_disagreement() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
     (found,) = disagreements(expected, (real("create"),))
     assert found.reason == "this branch would update it, Terraform would create it"

@@ -117,7 +117,7 @@ def actions(found: Comparison) -> dict[str, str]:
     }
 
 
-def test_a_new_model_brings_its_files_and_restarts_the_pod(
+def test_a_new_model_downloads_its_files_and_restarts_the_pod(
     planned: Callable[[str], Comparison],
 ) -> None:
     found = planned("adds-a-model")
@@ -192,7 +192,7 @@ def test_a_reformatted_registry_is_no_change(planned: Callable[[str], Comparison
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_the_markdown_is_the_reviewed_one(
+def test_the_markdown_matches_the_golden_file(
     name: str, planned: Callable[[str], Comparison], update_golden: bool
 ) -> None:
     # The digests follow the programs of in_pod/.
@@ -279,7 +279,7 @@ def without_a_declaration(clone: Repository) -> None:
     (stacks / "production.py").rename(stacks / "settings.py")
 
 
-def test_a_base_from_before_the_commands_had_folders_says_what_fits(
+def test_a_base_with_the_older_layout_has_a_budget(
     clone: Repository, sides: Sides, tmp_path: Path
 ) -> None:
     without_a_declaration(clone)
@@ -290,7 +290,7 @@ def test_a_base_from_before_the_commands_had_folders_says_what_fits(
     assert base.fit is not None
 
 
-def test_what_an_older_base_cannot_say_is_not_known_and_no_error(
+def test_facts_that_an_older_base_lacks_are_unknown(
     clone: Repository, sides: Sides, tmp_path: Path
 ) -> None:
     (clone.root / "ops/commands/fit/text.py").unlink()

@@ -64,9 +64,7 @@ def test_on_main_the_base_is_head(origin: Path) -> None:
     assert find_base(origin, None).commit == git(origin, "rev-parse", "HEAD")
 
 
-def test_on_a_main_that_is_not_pushed_the_base_is_that_of_origin(
-    origin: Path, tmp_path: Path
-) -> None:
+def test_on_an_unpushed_main_the_base_is_that_of_origin(origin: Path, tmp_path: Path) -> None:
     pushed = git(origin, "rev-parse", "HEAD")
     git(tmp_path, "clone", "--quiet", str(origin), "clone")
     clone = tmp_path / "clone"
@@ -78,7 +76,7 @@ def test_on_a_main_that_is_not_pushed_the_base_is_that_of_origin(
     assert find_base(clone, None) == expected
 
 
-def test_without_a_local_main_that_of_origin_counts(
+def test_without_a_local_main_the_base_is_that_of_origin(
     branch: tuple[Path, str], tmp_path: Path
 ) -> None:
     root, parted = branch
@@ -101,7 +99,7 @@ def test_a_shallow_clone_says_what_to_fetch_and_that_helps(
     assert find_base(clone, None).commit == parted
 
 
-def test_a_revision_that_is_not_here_is_one_line(origin: Path) -> None:
+def test_an_unknown_revision_is_one_line(origin: Path) -> None:
     for asked in ("no-such", "--output=/tmp/x", "a\x1b[31m\nb", "", "a\0b"):
         with pytest.raises(OpsError, match="expected a revision of this clone") as caught:
             find_base(origin, asked)
@@ -115,7 +113,7 @@ def test_without_main_a_base_has_to_be_named(origin: Path) -> None:
     assert find_base(origin, "HEAD^").name == "HEAD^"
 
 
-def test_without_git_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_without_git_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OpsError, match=r"is not a git repository.*git clone"):
         find_base(tmp_path, None)
     monkeypatch.setenv("PATH", str(tmp_path))

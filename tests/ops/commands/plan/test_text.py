@@ -170,7 +170,7 @@ def compared(production: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_value_is_code_whatever_is_in_it(text: str) -> None:
+def test_a_hostile_value_stays_code(text: str) -> None:
     for before, after in (
         ("", ""),
         ("- ", "."),
@@ -183,7 +183,7 @@ def test_a_value_is_code_whatever_is_in_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_fenced_text_ends_where_we_end_it(text: str) -> None:
+def test_a_hostile_text_stays_in_its_fence(text: str) -> None:
     whole = "\n".join(["before", "", *fenced(lines(text), "diff"), "", "after"])
     tokens = rendered(whole)
     assert [each.type for each in tokens] == [
@@ -193,7 +193,7 @@ def test_a_fenced_text_ends_where_we_end_it(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_whole_plan_has_the_structure_of_a_harmless_one(text: str, compared: Any) -> None:
+def test_hostile_values_do_not_change_the_structure_of_a_plan(text: str, compared: Any) -> None:
     # A text of several lines, or a long one, is counted instead of shown: by its length alone.
     one = text.replace("\n", " ") or HARMLESS
     same = "y" * len(one) if len(one) > 200 else HARMLESS
@@ -212,26 +212,26 @@ def test_a_terminal_gets_no_control_sequence(text: str, compared: Any) -> None:
     assert redacted_line(text).isprintable()
 
 
-def test_what_cannot_be_seen_is_written_as_an_escape() -> None:
+def test_invisible_characters_are_escaped() -> None:
     assert visible("a\x1b[31m\u202e\u200b\n") == r"a\x1b[31m\u202e\u200b\n"
     assert visible("Größe, 模型, модель") == "Größe, 模型, модель"
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_key_is_taken_out_wherever_it_stands(secret: str) -> None:
+def test_a_key_is_redacted_anywhere(secret: str) -> None:
     for text in (secret, f"x {secret} y", f'"{secret}"', f"--env A={secret}"):
         assert secret not in redact(text)
         assert MARK in redact(text)
 
 
 @pytest.mark.parametrize(("text", "secret"), ASSIGNED)
-def test_a_password_is_taken_out_by_its_name(text: str, secret: str) -> None:
+def test_a_password_is_redacted_by_its_name(text: str, secret: str) -> None:
     assert secret not in redact(text)
     assert secret not in redact(f"a: 1\n  {text}\nb: 2")
 
 
 @pytest.mark.parametrize("text", KEPT)
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_text_without_a_secret_is_kept(text: str) -> None:
     assert redact(text) == text
 
 
@@ -293,7 +293,7 @@ def test_a_comment_of_300_models_is_short_enough_and_well_formed(compared: Any) 
 
 
 @pytest.mark.parametrize("most_bytes", [2_000, 5_000, 20_000])
-def test_whatever_the_limit_the_comment_is_below_it(most_bytes: int, compared: Any) -> None:
+def test_a_comment_stays_below_any_limit(most_bytes: int, compared: Any) -> None:
     comment = as_comment(many(compared, 40), most_bytes)
     assert len(comment.encode()) < most_bytes
     assert "### " in comment or "<summary>" in comment
