@@ -83,9 +83,9 @@ def test_ours_is_found_on_a_later_page(forge: FakeForge, report: Path) -> None:
 
 def test_another_stack_has_a_comment_of_its_own(forge: FakeForge, report: Path) -> None:
     forge.say("plan-bot", OURS)
-    other = ["--stack", "monitoring", "--file", str(report)]
-    assert sticky_comment.main(other) == 0
-    assert [each["body"].splitlines()[0] for each in forge.comments] == [
+    words = ["--stack", "monitoring", "--file", str(report)]
+    assert sticky_comment.main(words) == 0
+    assert [comment["body"].splitlines()[0] for comment in forge.comments] == [
         MARKER,
         "<!-- sticky-comment: monitoring -->",
     ]
@@ -188,7 +188,7 @@ def test_a_refusal_is_one_line_and_is_not_retried(
 ) -> None:
     forge.faults["POST /comments"] = [Fault(status=status)] * 2
     assert says in refused(capsys, report)
-    assert sum(each.startswith("POST") for each in forge.asked) == 1
+    assert sum(request.startswith("POST") for request in forge.asked) == 1
 
 
 def test_a_token_in_the_forges_answer_is_redacted(
@@ -224,7 +224,7 @@ def test_a_lasting_error_ends_the_retries(
 ) -> None:
     forge.faults["POST /comments"] = [Fault(status=500)] * 9
     assert "500 planted" in refused(capsys, report)
-    assert sum(each.startswith("POST") for each in forge.asked) == 4
+    assert sum(request.startswith("POST") for request in forge.asked) == 4
 
 
 def test_an_unreachable_forge_is_one_line(

@@ -47,8 +47,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def jobs(path: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = read(path)["jobs"]
-    return found
+    by_name: dict[str, dict[str, Any]] = read(path)["jobs"]
+    return by_name
 
 
 def lines(path: Path) -> Iterator[str]:
@@ -94,19 +94,19 @@ def test_a_planted_mistake_fails_the_check(
     path = tmp_path / ".github" / "workflows" / "pull-request.yml"
     path.parent.mkdir(parents=True)
     path.write_text(planted)
-    found = lint([path], say=print)
+    output = lint([path], say=print)
     for complaint in complaints:
-        assert complaint in found
+        assert complaint in output
     assert main([str(path)]) == 1
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *PIPELINES], ids=lambda path: path.name)
 def test_a_shell_runs_make_targets_that_exist_and_a_few_known_lines(path: Path) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    found = list(lines(path))
-    assert found
-    for line in found:
-        assert any(re.fullmatch(each, line) for each in ALLOWED), line
+    commands = list(lines(path))
+    assert commands
+    for line in commands:
+        assert any(re.fullmatch(pattern, line) for pattern in ALLOWED), line
         if match := re.fullmatch(MAKE, line):
             assert match["target"] in targets, line
 
@@ -120,8 +120,8 @@ def test_no_expression_is_put_into_a_shell_script(path: Path) -> None:
 def test_every_action_is_a_commit_with_its_version_beside_it(path: Path) -> None:
     uses = re.findall(r"uses: *(.*)", path.read_text())
     assert uses
-    for each in uses:
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+    for use in uses:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -169,7 +169,7 @@ def test_tier_2_is_for_branches_of_this_repository() -> None:
 
 def test_the_comment_is_posted_by_the_bases_program_and_without_the_branchs_secrets() -> None:
     comment = jobs(ROOT / ".github" / "workflows" / "plan.yml")["comment"]
-    checkout = next(each for each in comment["steps"] if "actions/checkout@" in each["uses"])
+    checkout = next(step for step in comment["steps"] if "actions/checkout@" in step["uses"])
     assert checkout["with"] == {
         "ref": "${{ github.event.pull_request.base.sha }}",
         "persist-credentials": "false",

@@ -75,9 +75,7 @@ def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
     for model_id, model in new.items():
         was = model_id
         if model_id not in old:
-            was = next(
-                (model_id for model_id in gone if _digests(old[model_id]) == _digests(model)), ""
-            )
+            was = next((old_id for old_id in gone if _digests(old[old_id]) == _digests(model)), "")
             if not was:
                 fields = _fields({"fields": {}, "files": []}, model, only=_INTRODUCED)
                 changes.append(_change(model_id, "added", model, fields=fields))

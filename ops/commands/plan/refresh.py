@@ -79,7 +79,7 @@ def disagreements(
         if prediction is None:
             yield _disagreement(change, _unasked(change.action), tuple(paths.values()))
             continue
-        known = {change.path for change in prediction.fields}
+        known = {field.path for field in prediction.fields}
         extra = tuple(
             kubernetes_path
             for path, kubernetes_path in paths.items()

@@ -27,13 +27,13 @@ def one(resource_type: str, **fields: Any) -> Json:
 def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None:
     objects = manifests(production)
     assert len(objects) == 19
-    for each in objects:
-        kubernetes_validate.validate(each, "1.36", strict=True)
+    for change in objects:
+        kubernetes_validate.validate(change, "1.36", strict=True)
 
 
 def test_the_local_volume_is_valid_too(synth: Synth) -> None:
-    for each in manifests(synth(storage=LocalSsdStorage(node="n", path="/srv"))):
-        kubernetes_validate.validate(each, "1.36", strict=True)
+    for manifest in manifests(synth(storage=LocalSsdStorage(node="n", path="/srv"))):
+        kubernetes_validate.validate(manifest, "1.36", strict=True)
 
 
 def test_the_validation_would_catch_a_field_that_was_lost_or_misspelt(production: Json) -> None:
@@ -44,7 +44,7 @@ def test_the_validation_would_catch_a_field_that_was_lost_or_misspelt(production
 
 
 def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None:
-    assert [each["kind"] for each in manifests(production)] == [
+    assert [manifest["kind"] for manifest in manifests(production)] == [
         "Namespace",
         "PersistentVolume",
         "PersistentVolumeClaim",
@@ -75,9 +75,9 @@ def test_the_yaml_reads_back_as_the_objects(production: Json) -> None:
 def test_the_configuration_arrives_as_it_was_rendered(production: Json) -> None:
     texts = [
         text
-        for each in manifests(production)
-        if each["kind"] == "ConfigMap"
-        for text in each["data"].values()
+        for manifest in manifests(production)
+        if manifest["kind"] == "ConfigMap"
+        for text in manifest["data"].values()
     ]
     assert any("--port ${PORT}" in text for text in texts)
     assert not any("$${" in text for text in texts)

@@ -41,8 +41,8 @@ def verdict(*entries: Json, **arguments: Any) -> Verdict:
     return judge(read_changes({"resource_changes": list(entries)}), **arguments)
 
 
-def reasons(found: Verdict) -> dict[str, str]:
-    return {each.change.address: each.reason for each in found.refused}
+def reasons(result: Verdict) -> dict[str, str]:
+    return {refused.change.address: refused.reason for refused in result.refused}
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_namespace_a_volume_and_a_claim_are_refused_in_both_spellings(
 def test_what_this_stack_did_not_make_is_refused(
     address: str, labels: Json | None, action: str
 ) -> None:
-    found = verdict(entry(address, action, labels=labels))
-    assert reasons(found) == {address: "not made by this stack"}
+    result = verdict(entry(address, action, labels=labels))
+    assert reasons(result) == {address: "not made by this stack"}
 
 
 def test_objects_of_an_earlier_version_of_this_stack_are_removed() -> None:
@@ -98,9 +98,9 @@ def test_objects_of_an_earlier_version_of_this_stack_are_removed() -> None:
 def test_metadata_of_another_provider_is_read_without_an_error(metadata: Any) -> None:
     there = entry("helm_release.immich", "delete")
     there["change"]["before"]["metadata"] = metadata
-    found = verdict(there)
-    assert reasons(found) == {"helm_release.immich": "not made by this stack"}
-    assert found.changes[0].name == ("x" if metadata == [{"name": "x"}] else "immich")
+    result = verdict(there)
+    assert reasons(result) == {"helm_release.immich": "not made by this stack"}
+    assert result.changes[0].name == ("x" if metadata == [{"name": "x"}] else "immich")
 
 
 @pytest.mark.parametrize("actions", [("annihilate",), ("forget", "create"), ()])
@@ -113,9 +113,9 @@ def test_an_unknown_action_is_an_error(actions: tuple[str, ...]) -> None:
 
 def test_a_forgotten_object_is_refused_even_if_allowed() -> None:
     address = "kubernetes_deployment.llama_swap"
-    found = verdict(entry(address, "forget"), allowed=(address,))
-    assert reasons(found) == {address: "not made by this stack"}
-    assert not any("--allow-removal" in remedy for remedy in found.remedies)
+    result = verdict(entry(address, "forget"), allowed=(address,))
+    assert reasons(result) == {address: "not made by this stack"}
+    assert not any("--allow-removal" in remedy for remedy in result.remedies)
 
 
 def test_a_plan_stopped_by_prevent_destroy_is_refused() -> None:
@@ -125,13 +125,13 @@ def test_a_plan_stopped_by_prevent_destroy_is_refused() -> None:
 
 def test_prevent_destroy_is_refused_even_if_allowed() -> None:
     address = "kubernetes_namespace_v1.namespace_177341A3"
-    found = verdict(
+    result = verdict(
         entry(address, "delete", "create", labels=OURS),
         protected=frozenset({address}),
         allowed=(address,),
     )
-    assert reasons(found) == {address: "prevent_destroy is true in the settings"}
-    assert not found.is_whole
+    assert reasons(result) == {address: "prevent_destroy is true in the settings"}
+    assert not result.is_whole
 
 
 def test_the_headline_counts_refused_ones_first_and_they_are_listed_first() -> None:
@@ -142,11 +142,11 @@ def test_the_headline_counts_refused_ones_first_and_they_are_listed_first() -> N
         entry("kubernetes_namespace.llama_cpp", "delete"),
         entry("kubernetes_service.llama_swap", "forget"),
     )
-    found = verdict(*entries)
-    assert found.headline == (
+    result = verdict(*entries)
+    assert result.headline == (
         "2 refused; 1 to add, 1 to change, 0 to replace, 1 to remove, 1 to forget"
     )
-    assert [each.address for each in found.planned] == [
+    assert [change.address for change in result.planned] == [
         "kubernetes_namespace.llama_cpp",
         "kubernetes_service.llama_swap",
         "kubernetes_service_v1.a_0123ABCD",
@@ -160,21 +160,21 @@ def predicted(before: Json, after: Json) -> tuple[ResourceChange, ...]:
 
     def resource(document: Json, address: str) -> Json:
         resource_type, _, name = address.partition(".")
-        found = document["resource"].get(resource_type, {}).get(name, {})
-        return found | {"metadata": [found["metadata"]]} if found else {}
+        result = document["resource"].get(resource_type, {}).get(name, {})
+        return result | {"metadata": [result["metadata"]]} if result else {}
 
     return tuple(
         ResourceChange(
-            address=each.address,
-            type=each.address.partition(".")[0],
-            namespace=each.namespace,
-            name=each.name,
-            action=each.action,
-            before=resource(before, each.address),
-            after=resource(after, each.address),
+            address=change.address,
+            type=change.address.partition(".")[0],
+            namespace=change.namespace,
+            name=change.name,
+            action=change.action,
+            before=resource(before, change.address),
+            after=resource(after, change.address),
             replace_paths=(),
         )
-        for each in object_changes(before, after)
+        for change in object_changes(before, after)
     )
 
 
@@ -182,7 +182,7 @@ def test_the_table_of_the_docs_has_these_changes_and_outcomes() -> None:
     table = documented()
     assert list(table) == list(CHANGES)
     refused = {change for change, outcome in table.items() if outcome.startswith("is refused")}
-    assert refused == {change for change, each in CHANGES.items() if each.refused}
+    assert refused == {change for change, outcome in CHANGES.items() if outcome.refused}
     assert all(
         outcome.startswith("goes through")
         for change, outcome in table.items()
@@ -196,7 +196,7 @@ def test_a_change_is_answered_as_the_docs_say(name: str, synth: Synth) -> None:
     before, after = synth(**change.before), synth(**change.after)
     changes = predicted(before, after)
     assert changes or name == "prevent_destroy off"
-    assert {each.change.type for each in judge(changes).refused} == change.refused
+    assert {refused.change.type for refused in judge(changes).refused} == change.refused
 
 
 def test_an_upgrade_from_the_last_version_needs_no_allowance(
@@ -204,4 +204,4 @@ def test_an_upgrade_from_the_last_version_needs_no_allowance(
 ) -> None:
     changes = predicted(deployed_before(), production)
     assert judge(changes).refused == ()
-    assert {each.action for each in changes} <= {"create", "update", "replace"}
+    assert {change.action for change in changes} <= {"create", "update", "replace"}

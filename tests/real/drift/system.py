@@ -41,9 +41,9 @@ class System:
         return drift(self.declared, ask, say=lambda line: None)
 
     def lines(self, **changes: Any) -> list[str]:
-        found = self.drift(**changes)
-        assert found.unreachable == ()
-        return [each.line for each in found.differences]
+        result = self.drift(**changes)
+        assert result.unreachable == ()
+        return [difference.line for difference in result.differences]
 
     def patch(self, path: str, body: Document) -> None:
         status, document = self.api.request("PATCH", f"{path}{WRITER}", body)
@@ -53,7 +53,7 @@ class System:
         """Bring back the declared objects, and wait until they run."""
         self.kube.apply(self.declared.objects)
         workloads = self.kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
-        assert [each for each in workloads if not each.settled] == []
+        assert [workload for workload in workloads if not workload.settled] == []
         deadline = time.monotonic() + 20
         while len(self.pods()) != 1:
             assert time.monotonic() < deadline
@@ -62,8 +62,8 @@ class System:
     def pods(self) -> list[Document]:
         """The serving pods that are not about to go."""
         chosen = "labelSelector=app.kubernetes.io/name=llama-swap"
-        found = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?{chosen}") or {}
-        return [each for each in found["items"] if not each["metadata"].get("deletionTimestamp")]
+        listing = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?{chosen}") or {}
+        return [item for item in listing["items"] if not item["metadata"].get("deletionTimestamp")]
 
 
 def only_line(lines: list[str], pattern: str) -> None:
@@ -72,13 +72,13 @@ def only_line(lines: list[str], pattern: str) -> None:
 
 
 def running(url: str) -> list[str]:
-    found = httpx2.get(f"{url}/running", trust_env=False).json()["running"]
-    return [each["model"] for each in found]
+    models = httpx2.get(f"{url}/running", trust_env=False).json()["running"]
+    return [model["model"] for model in models]
 
 
 def loaded(url: str) -> tuple[str, ...]:
-    with Endpoint(url) as found:
-        return find_residents(found, timeout_s=10).loaded
+    with Endpoint(url) as endpoint:
+        return find_residents(endpoint, timeout_s=10).loaded
 
 
 def load(url: str, model: str) -> None:

@@ -25,15 +25,15 @@ LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 
 
 def test_another_image_in_the_deployment_is_drift(system: System) -> None:
-    other = f"ghcr.io/mostlygeek/llama-swap@sha256:{'ab' * 32}"
+    other_image = f"ghcr.io/mostlygeek/llama-swap@sha256:{'ab' * 32}"
     containers = (system.api.get(DEPLOYMENT) or {})["spec"]["template"]["spec"]["containers"]
-    containers[0]["image"] = other
+    containers[0]["image"] = other_image
     system.patch(DEPLOYMENT, {"spec": {"template": {"spec": {"containers": containers}}}})
     try:
         lines = system.lines(sources=("cluster",))
     finally:
         system.restore()
-    image = next(each for each in lines if each.startswith("Deployment "))
+    image = next(line for line in lines if line.startswith("Deployment "))
     assert re.fullmatch(
         rf"Deployment llama-swap: spec\.template\.spec\.containers\[llama-swap\]\.image is "
         rf"\S+@sha256:abababababab in the cluster {EDITED}, \S+@sha256:50c640b15d79 declared "
@@ -41,17 +41,17 @@ def test_another_image_in_the_deployment_is_drift(system: System) -> None:
         r"stacks/production\.py",
         image,
     ), image
-    assert all(each.startswith(("Deployment ", "Pod ")) for each in lines)
+    assert all(line.startswith(("Deployment ", "Pod ")) for line in lines)
 
 
 def test_replicas_are_not_drift(system: System) -> None:
     system.patch(DEPLOYMENT, {"spec": {"replicas": 0}})
     try:
         assert system.lines(sources=("cluster",)) == []
-        found = system.drift(url=None, volume=None)
-        states = {each.source: (each.state, each.reason) for each in found.sources}
+        result = system.drift(url=None, volume=None)
+        states = {state.source: (state.state, state.reason) for state in result.sources}
         assert states["server"] == ("not asked", "the Deployment llama-swap has 0 replicas")
-        assert found.unreachable == ()
+        assert result.unreachable == ()
     finally:
         system.restore()
 
@@ -90,10 +90,12 @@ def test_an_undeclared_object_is_drift(system: System) -> None:
 
 def test_a_failed_download_job_is_drift(system: System) -> None:
     name = next(
-        each["metadata"]["name"] for each in system.declared.objects if each["kind"] == "Job"
+        manifest["metadata"]["name"]
+        for manifest in system.declared.objects
+        if manifest["kind"] == "Job"
     )
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    job = next(each for each in system.declared.objects if each["kind"] == "Job")
+    job = next(manifest for manifest in system.declared.objects if manifest["kind"] == "Job")
     system.api.request("DELETE", f"{JOBS}/{name}?propagationPolicy=Background")
     suspended = {**job, "spec": {**job["spec"], "suspend": True}}
     deadline = time.monotonic() + 20
@@ -167,6 +169,6 @@ def test_a_window_past_its_deadline_is_drift(system: System) -> None:
 
 def test_an_open_window_is_a_note(system: System) -> None:
     with lease(system, timedelta(minutes=10)):
-        found = system.drift()
-    assert found.differences == ()
-    assert any("a GPU window of ann@laptop is open until " in each for each in found.notes)
+        result = system.drift()
+    assert result.differences == ()
+    assert any("a GPU window of ann@laptop is open until " in note for note in result.notes)

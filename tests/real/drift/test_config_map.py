@@ -37,12 +37,12 @@ def edit(system: System, config: dict[str, Any]) -> None:
 
 def restart(system: System) -> None:
     """What a person does after an edit; the pod is younger than the edit by a second."""
-    (before,) = (each["metadata"]["name"] for each in system.pods())
+    (before,) = (pod["metadata"]["name"] for pod in system.pods())
     time.sleep(1.1)
     annotations = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
     system.patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": annotations}}}})
     deadline = time.monotonic() + 20
-    while [each["metadata"]["name"] for each in system.pods()] in ([], [before]):
+    while [pod["metadata"]["name"] for pod in system.pods()] in ([], [before]):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     system.kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
@@ -91,9 +91,9 @@ def test_an_undeclared_model_in_the_config_map_is_drift(
     config["models"]["stranger"] = dict(config["models"]["qwen3vl-8b"])
     edit(system, config)
     restart(system)
-    found = system.drift()
+    result = system.drift()
     only_line(
-        [each.line for each in found.differences],
+        [difference.line for difference in result.differences],
         rf"model stranger: is present in the ConfigMap {EDITED}, not declared {COMMIT}: "
         r"(the cluster is newer; )?python -m ops deploy removes it, or declare it in .*",
     )

@@ -11,7 +11,7 @@ import pytest
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.commands.drift.declared import declared_of
-from ops.commands.drift.run import Ask, Drift, drift
+from ops.commands.drift.run import Ask, drift
 from ops.commands.serve.run import Served
 from stacks.settings import Settings
 from tests.conftest import Synth
@@ -35,40 +35,41 @@ def front_end(request: pytest.FixtureRequest) -> FrontEndName:
     return chosen
 
 
-def server_drift(
+def server_lines(
     front_end: FrontEndName,
     synth: Synth,
     at: Served,
     folder: Path,
     settings: Settings = SETTINGS,
-) -> Drift:
+) -> list[str]:
+    """The differences of a running server from its declaration."""
     settings = replace(settings, front_end=front_end)
     document = synth(front_end=front_end)
     declared = declared_of(settings, DECLARATION, document, directory=folder)
-    found = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)
-    assert found.unreachable == ()
-    return found
+    result = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)
+    assert result.unreachable == ()
+    return [difference.line for difference in result.differences]
 
 
 def test_a_server_as_declared_has_no_drift_and_loads_nothing(
     front_end: FrontEndName, synth: Synth, tmp_path: Path
 ) -> None:
     with served(REGISTRY, tmp_path, front_end) as at:
-        assert server_drift(front_end, synth, at, tmp_path).differences == ()
+        assert server_lines(front_end, synth, at, tmp_path) == []
         assert loaded(at.url) == ()
         load(at.url, REGISTRY[1].id)
-        assert server_drift(front_end, synth, at, tmp_path).differences == ()
+        assert server_lines(front_end, synth, at, tmp_path) == []
         assert loaded(at.url) == (REGISTRY[1].id,)
 
 
 def test_another_context_of_a_running_model_is_drift(
     front_end: FrontEndName, synth: Synth, tmp_path: Path
 ) -> None:
-    other: Model = replace(REGISTRY[2], context=2048)
-    with served((*REGISTRY[:2], other), tmp_path, front_end) as at:
-        load(at.url, other.id)
+    edited: Model = replace(REGISTRY[2], context=2048)
+    with served((*REGISTRY[:2], edited), tmp_path, front_end) as at:
+        load(at.url, edited.id)
         only_line(
-            [each.line for each in server_drift(front_end, synth, at, tmp_path).differences],
+            server_lines(front_end, synth, at, tmp_path),
             rf"model qwen3vl-4b: --ctx-size is 2048 in the running server, 3072 declared {COMMIT}"
             r": restart it with the declared configuration .*",
         )
@@ -79,7 +80,7 @@ def test_another_list_of_models_is_drift(
 ) -> None:
     stranger = replace(REGISTRY[1], id="stranger")
     with served((REGISTRY[0], stranger, REGISTRY[2]), tmp_path, front_end) as at:
-        lines = [each.line for each in server_drift(front_end, synth, at, tmp_path).differences]
+        lines = server_lines(front_end, synth, at, tmp_path)
         assert loaded(at.url) == ()
     absent, present = lines
     assert absent.startswith(
@@ -94,7 +95,7 @@ def test_the_other_front_end_is_drift(
     (wanted,) = set(get_args(FrontEndName)) - {front_end}
     with served(REGISTRY, tmp_path, front_end) as at:
         only_line(
-            [each.line for each in server_drift(wanted, synth, at, tmp_path).differences],
+            server_lines(wanted, synth, at, tmp_path),
             rf"endpoint: front_end is {front_end} in the running server, {wanted} declared "
             rf"{COMMIT}: .*",
         )
@@ -115,8 +116,7 @@ def test_the_key_of_a_server_is_compared_with_its_declaration(
     with served(REGISTRY, tmp_path, front_end, api_key_env=keys) as at:
         monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
         settings = KEYED if declared else SETTINGS
-        found = server_drift(front_end, synth, at, tmp_path, settings)
-    lines = [each.line for each in found.differences]
+        lines = server_lines(front_end, synth, at, tmp_path, settings)
     if declared == asked:
         assert lines == []
         return

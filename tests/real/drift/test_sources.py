@@ -22,17 +22,17 @@ def test_a_clean_system_has_no_drift_and_nothing_is_loaded(
     words += ["--lock", str(system.store.lock_path)]
     assert running(system.url) == []
     assert main([*words, "--json"]) == 0, capsys.readouterr()
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     assert running(system.url) == []
-    assert found["differences"] == []
-    states = {each["source"]: each["state"] for each in found["sources"]}
+    assert result["differences"] == []
+    states = {state["source"]: state["state"] for state in result["sources"]}
     assert states == {
         "terraform": "not asked",
         "cluster": "asked",
         "volume": "asked",
         "server": "asked",
     }
-    assert "server: no model is loaded; no flags are compared" in found["notes"]
+    assert "server: no model is loaded; no flags are compared" in result["notes"]
     assert main(words) == 0
     assert "no drift in cluster, volume, server" in capsys.readouterr().out
 
@@ -73,17 +73,20 @@ def test_a_dead_api_server_is_unreachable(
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_port}"
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(tmp_path / "config"))
-    found = system.drift()
-    assert [each.source for each in found.unreachable] == ["cluster"]
-    assert "does not answer" in found.unreachable[0].reason
-    assert [each.source for each in found.sources if each.state == "asked"] == ["volume", "server"]
+    result = system.drift()
+    assert [state.source for state in result.unreachable] == ["cluster"]
+    assert "does not answer" in result.unreachable[0].reason
+    assert [state.source for state in result.sources if state.state == "asked"] == [
+        "volume",
+        "server",
+    ]
 
 
 def test_a_dead_database_is_unreachable(
     system: System, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("PG_CONN_STR", f"postgres://terraform@127.0.0.1:{free_port}/terraform")
-    found = system.drift()
-    assert [each.source for each in found.unreachable] == ["terraform"]
-    assert found.unreachable[0].reason.startswith("PostgreSQL refuses the connection (")
-    assert found.differences == ()
+    result = system.drift()
+    assert [state.source for state in result.unreachable] == ["terraform"]
+    assert result.unreachable[0].reason.startswith("PostgreSQL refuses the connection (")
+    assert result.differences == ()

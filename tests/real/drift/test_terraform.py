@@ -44,12 +44,12 @@ def declared(
         for name, value in cluster.environment().items():
             patch.setenv(name, value)
         patch.setenv("CDKTF_OUTDIR", str(tmp_path_factory.mktemp("app") / "cdktf.out"))
-        found = declare(PRODUCTION)
-        terraform = Terraform(found.directory)
+        tree = declare(PRODUCTION)
+        terraform = Terraform(tree.directory)
         terraform.init()
         terraform.push_empty_state()
         apply(terraform)
-        yield found
+        yield tree
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +65,15 @@ def patch(api: KubeApi, path: str, body: Document) -> None:
 
 
 def ask(declared: Declared, *sources: Any) -> Drift:
-    found = drift(
+    result = drift(
         declared, Ask(sources=sources or ("terraform", "cluster")), say=lambda line: None
     )
-    assert found.unreachable == ()
-    return found
+    assert result.unreachable == ()
+    return result
 
 
-def lines(found: Drift) -> list[str]:
-    return [each.line for each in found.differences]
+def lines(result: Drift) -> list[str]:
+    return [difference.line for difference in result.differences]
 
 
 def test_a_deploy_leaves_no_drift_in_terraform_and_cluster(declared: Declared) -> None:
@@ -108,12 +108,12 @@ def test_a_context_and_an_image_are_one_line_each(declared: Declared, api: KubeA
     containers[0]["image"] = f"{right.partition('@')[0]}@sha256:{'ab' * 32}"
     patch(api, DEPLOYMENT, {"spec": {"template": {"spec": {"containers": containers}}}})
     try:
-        found = lines(ask(declared))
+        shown = lines(ask(declared))
     finally:
         patch(api, CONFIG_MAP, {"data": {"llama-swap.yaml": declared.program.config}})
         containers[0]["image"] = right
         patch(api, DEPLOYMENT, {"spec": {"template": {"spec": {"containers": containers}}}})
-    context, image = (each for each in found if not each.startswith("Pod "))
+    context, image = (line for line in shown if not line.startswith("Pod "))
     assert "--ctx-size is 4096 in the ConfigMap (kubectl-edit, " in context
     assert ", 4096 in Terraform's refreshed state, 3072 declared (" in context
     assert ".containers[llama-swap].image is " in image
@@ -151,8 +151,8 @@ def test_terraform_that_takes_too_long_is_named_and_ended(
         (tmp_path / "config").write_text(yaml.safe_dump(config))
         monkeypatch.setenv("KUBE_CONFIG_PATH", str(tmp_path / "config"))
         monkeypatch.setattr(environment, "check_cluster", lambda: None)
-        found = drift(declared, Ask(sources=("terraform",), timeout_s=8), say=lambda line: None)
-        reasons = [each.reason for each in found.unreachable]
+        result = drift(declared, Ask(sources=("terraform",), timeout_s=8), say=lambda line: None)
+        reasons = [state.reason for state in result.unreachable]
         deadline = time.monotonic() + 10
         while left := _started_in(declared.directory):
             assert time.monotonic() < deadline, left
@@ -165,9 +165,9 @@ def test_terraform_that_takes_too_long_is_named_and_ended(
 
 def _started_in(directory: Path) -> list[psutil.Process]:
     """Terraform and its provider, which work there."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if Path(process.cwd()) == directory.resolve():
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes

@@ -44,19 +44,19 @@ def test_a_file_of_another_size_is_drift(system: System) -> None:
 def test_a_link_to_other_files_is_drift(system: System) -> None:
     link = system.store.volume / "qwen3vl-8b"
     right = link.readlink()
-    other = (system.store.volume / "qwen3vl-4b").readlink()
+    target = (system.store.volume / "qwen3vl-4b").readlink()
     link.unlink()
-    link.symlink_to(other)
+    link.symlink_to(target)
     try:
         lines = system.lines()
     finally:
         link.unlink()
         link.symlink_to(right)
-    of_link = [each for each in lines if each.startswith("model ")]
+    of_link = [line for line in lines if line.startswith("model ")]
     only_line(
         of_link,
-        rf"model qwen3vl-8b: link is {other} on the volume \([^)]+Z\), {right} declared {COMMIT}: "
-        r"(the volume is newer; )?published with other files than the lock's: .*",
+        rf"model qwen3vl-8b: link is {target} on the volume \([^)]+Z\), {right} declared "
+        rf"{COMMIT}: (the volume is newer; )?published with other files than the lock's: .*",
     )
 
 

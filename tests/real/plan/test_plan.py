@@ -60,23 +60,27 @@ class Deployed:
     def compare(self, document: Json) -> None:
         """Require that prediction and provider agree on each action and each forcing field."""
         self.write(document)
-        real = {each.address: each for each in self.terraform.changes(lock=False)}
-        predicted = {each.address: each for each in object_changes(self.document, document)}
-        actions = {address: each.action for address, each in predicted.items()}
+        real = {change.address: change for change in self.terraform.changes(lock=False)}
+        predicted = {change.address: change for change in object_changes(self.document, document)}
+        actions = {address: change.action for address, change in predicted.items()}
         assert actions == {
-            address: each.action for address, each in real.items() if each.action != "no-op"
+            address: change.action for address, change in real.items() if change.action != "no-op"
         }
         for address, change in predicted.items():
             forced = {re.sub(r"\.\d+", "", path) for path in real[address].replace_paths}
-            ours = {each.path for each in change.forced_by}
-            assert {path for path in ours if not any(near(path, it) for it in forced)} == set()
+            ours = {field.path for field in change.forced_by}
+            assert {
+                path for path in ours if not any(near(path, other_path) for other_path in forced)
+            } == set()
             # The provider lists the defaults of a block that comes too.
-            ours |= {each.block for each in change.fields if each.block}
-            assert {path for path in forced if not any(near(path, it) for it in ours)} == set()
+            ours |= {field.block for field in change.fields if field.block}
+            assert {
+                path for path in forced if not any(near(path, other_path) for other_path in ours)
+            } == set()
 
 
-def near(path: str, other: str) -> bool:
-    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+def near(path: str, prefix: str) -> bool:
+    return f"{path}.".startswith(f"{prefix}.") or f"{prefix}.".startswith(f"{path}.")
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +90,8 @@ def deployed(
     document = synth(prevent_destroy=False, gpu_window=None)
     document["terraform"].pop("backend")
     document["resource"] |= RBAC
-    for each in RBAC.values():
-        each["restore"]["depends_on"] = ["kubernetes_namespace_v1.namespace_177341A3"]
+    for resources in RBAC.values():
+        resources["restore"]["depends_on"] = ["kubernetes_namespace_v1.namespace_177341A3"]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cluster.environment().items():
             patch.setenv(name, value)
@@ -103,16 +107,16 @@ def changed(deployed: Deployed) -> Json:
 
 
 def only(document: Json, kind: str) -> Json:
-    (found,) = document["resource"][f"kubernetes_{kind}_v1"].values()
-    resource: Json = found
+    resource: Json
+    (resource,) = document["resource"][f"kubernetes_{kind}_v1"].values()
     return resource
 
 
 def pod_of(resource: Json) -> Json:
     spec = resource["spec"]
     spec = spec["job_template"]["spec"] if "job_template" in spec else spec
-    found: Json = spec["template"]["spec"]
-    return found
+    pod: Json = spec["template"]["spec"]
+    return pod
 
 
 def every(document: Json) -> Iterator[Json]:
@@ -121,17 +125,17 @@ def every(document: Json) -> Iterator[Json]:
 
 
 def test_another_name_replaces_every_type(deployed: Deployed, changed: Json) -> None:
-    for each in every(changed):
-        each["metadata"]["name"] += "-x"
+    for resource in every(changed):
+        resource["metadata"]["name"] += "-x"
     deployed.compare(changed)
 
 
 def test_another_namespace_replaces_every_type_that_has_one(
     deployed: Deployed, changed: Json
 ) -> None:
-    for each in every(changed):
-        if "namespace" in each["metadata"]:
-            each["metadata"]["namespace"] = "other"
+    for resource in every(changed):
+        if "namespace" in resource["metadata"]:
+            resource["metadata"]["namespace"] = "other"
     deployed.compare(changed)
 
 
@@ -233,11 +237,11 @@ def test_a_local_disk_replaces_an_nfs_export(deployed: Deployed, synth: Synth) -
 
 
 def test_other_fields_are_changed_in_place(deployed: Deployed, changed: Json) -> None:
-    for each in every(changed):
-        each["metadata"].setdefault("labels", {})["a"] = "b"
-        each["metadata"]["annotations"] = {"a": "b"}
-    for each in changed["resource"]["kubernetes_config_map_v1"].values():
-        each["data"]["other"] = "x"
+    for resource in every(changed):
+        resource["metadata"].setdefault("labels", {})["a"] = "b"
+        resource["metadata"]["annotations"] = {"a": "b"}
+    for config_map in changed["resource"]["kubernetes_config_map_v1"].values():
+        config_map["data"]["other"] = "x"
     job = only(changed, "job")["spec"]
     job["backoff_limit"] = 3
     job["pod_failure_policy"]["rule"][0]["action"] = "Count"
@@ -267,8 +271,8 @@ def test_other_fields_are_changed_in_place(deployed: Deployed, changed: Json) ->
     service = only(changed, "service")["spec"]
     service["port"][0]["port"] = 81
     service["selector"]["a"] = "b"
-    for each in changed["resource"]["kubernetes_network_policy_v1"].values():
-        each["spec"]["pod_selector"]["match_labels"]["a"] = "b"
+    for policy in changed["resource"]["kubernetes_network_policy_v1"].values():
+        policy["spec"]["pod_selector"]["match_labels"]["a"] = "b"
     only(changed, "role")["rule"][0]["verbs"] = ["get", "patch"]
     only(changed, "role_binding")["subject"][0]["name"] = "other"
     deployed.compare(changed)
@@ -288,19 +292,26 @@ def test_added_and_removed_objects_are_planned(deployed: Deployed, changed: Json
 def test_a_change_by_somebody_else_is_the_only_disagreement(
     deployed: Deployed, changed: Json
 ) -> None:
-    other = only(changed, "deployment")
-    other["spec"]["progress_deadline_seconds"] = 4000
+    deployment = only(changed, "deployment")
+    deployment["spec"]["progress_deadline_seconds"] = 4000
     deployed.write(changed)
     apply(deployed.terraform)
     try:
         deployed.write(deployed.document)
-        (found,) = disagreements((), deployed.terraform.changes(lock=False))
-        assert found.reason == "differs in the cluster although this branch does not touch it"
-        assert (found.kind, found.fields) == ("Deployment", ("spec.progressDeadlineSeconds",))
+        (disagreement,) = disagreements((), deployed.terraform.changes(lock=False))
+        assert (
+            disagreement.reason == "differs in the cluster although this branch does not touch it"
+        )
+        assert (disagreement.kind, disagreement.fields) == (
+            "Deployment",
+            ("spec.progressDeadlineSeconds",),
+        )
         predicted = object_changes(deployed.document, changed)
         deployed.write(changed)
-        (found,) = disagreements(predicted, deployed.terraform.changes(lock=False))
-        assert found.reason == "this branch changes it, but the cluster already has the change"
+        (disagreement,) = disagreements(predicted, deployed.terraform.changes(lock=False))
+        assert (
+            disagreement.reason == "this branch changes it, but the cluster already has the change"
+        )
     finally:
         deployed.write(deployed.document)
         apply(deployed.terraform)
@@ -336,8 +347,12 @@ def test_a_service_account_against_a_state_written_by_hand(
     state = {"version": 4, "serial": 1, "lineage": "x", "outputs": {}, "resources": [resource]}
     (tmp_path / "terraform.tfstate").write_text(json.dumps(state))
     before, after = (
-        {"resource": {"kubernetes_service_account_v1": {"restore": {"metadata": metadata} | each}}}
-        for each in ({}, changes)
+        {
+            "resource": {
+                "kubernetes_service_account_v1": {"restore": {"metadata": metadata} | account}
+            }
+        }
+        for account in ({}, changes)
     )
     required = {"kubernetes": {"source": "hashicorp/kubernetes", "version": "2.38.0"}}
     (tmp_path / "cdk.tf.json").write_text(

@@ -80,8 +80,8 @@ def test_the_checks_pass_and_the_plan_is_empty(synth: Synth, tmp_path: Path) -> 
     terraform.init()
     assert not finds_changes(terraform, lock=False)
     changes = terraform.changes(lock=False)
-    assert {each.action for each in changes} == {"no-op"}
-    assert len(changes) == sum(len(each) for each in synth()["resource"].values())
+    assert {change.action for change in changes} == {"no-op"}
+    assert len(changes) == sum(len(resources) for resources in synth()["resource"].values())
 
 
 @pytest.mark.usefixtures("reader")

@@ -156,7 +156,7 @@ def test_the_reader_may_only_get_and_list(
     }
     assert allowed
     expected = writes if namespace == NAMESPACE else set()
-    assert {each for each in allowed if each[0] not in ("get", "list")} == expected
+    assert {right for right in allowed if right[0] not in ("get", "list")} == expected
     assert not {resource for _, resource in allowed if "secret" in resource or "*" in resource}
 
 

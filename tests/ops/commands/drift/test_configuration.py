@@ -20,7 +20,7 @@ KEY = "llama-swap.yaml"
 
 def differences(declared: Declared, document: dict[str, Any]) -> list[tuple[Any, ...]]:
     changed = yaml.safe_dump(document, sort_keys=False)
-    return [tuple(each) for each in compare(read(KEY, changed), declared.configuration)]
+    return [tuple(mismatch) for mismatch in compare(read(KEY, changed), declared.configuration)]
 
 
 def test_order_and_spelling_do_not_differ(declared: Declared, config: dict[str, Any]) -> None:
@@ -45,11 +45,11 @@ def test_every_changed_field_of_a_model_is_listed(
     entry["ttl"] = 60
     entry["env"] = ["A=1"]
     del entry["cmdStop"]
-    found = {
+    fields = {
         (field, value, wanted) for model, field, value, wanted in differences(declared, config)
     }
     stop = declared.configuration.models["qwen3vl-4b"]["cmdStop"]
-    assert found == {
+    assert fields == {
         ("--ctx-size", "4096", "3072"),
         ("--seed", "-1", "not set"),
         ("--kv-unified", "on", "not set"),
@@ -93,8 +93,8 @@ def test_the_routers_preset_is_compared_alike(locked: tuple[LockedModel, ...]) -
     assert wanted.models["qwen3vl-4b"]["-ngl"] == "99"
     assert wanted.models["qwen3vl-4b"]["-np"] == "1"
     head, _, last = rendered.rpartition("ctx-size = 3072")
-    found = read("router-preset.ini", f"; by hand\n{head}c = 4096{last}")
-    assert list(compare(found, wanted)) == [(locked[-1].model.id, "--ctx-size", "4096", "3072")]
+    edited = read("router-preset.ini", f"; by hand\n{head}c = 4096{last}")
+    assert list(compare(edited, wanted)) == [(locked[-1].model.id, "--ctx-size", "4096", "3072")]
 
 
 @pytest.mark.parametrize(

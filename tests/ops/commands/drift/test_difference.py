@@ -14,13 +14,13 @@ def test_sources_of_one_field_share_a_line() -> None:
     wanted = at("3072", "declared", 1000, "commit 930f1e8")
     edited = at("4096", "in the ConfigMap", 90_000, "kubectl-edit")
     running = at("2048", "in the running server")
-    found: list[tuple[Source, Finding]] = [
+    findings: list[tuple[Source, Finding]] = [
         ("cluster", finding("model a", "--ctx-size", edited, wanted)),
         ("server", finding("model a", "--ctx-size", running, wanted)),
     ]
-    (one,) = merge(found)
-    assert one.newer == "cluster"
-    assert one.line == (
+    (difference,) = merge(findings)
+    assert difference.newer == "cluster"
+    assert difference.line == (
         "model a: --ctx-size is 4096 in the ConfigMap (kubectl-edit, 1970-01-02 01:00Z), 2048 in "
         "the running server, 3072 declared (commit 930f1e8, 1970-01-01 00:16Z): the cluster is "
         "newer; do it"
@@ -28,7 +28,7 @@ def test_sources_of_one_field_share_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found_s", "declared_s", "newer", "said"),
+    ("found_s", "declared_s", "newer", "ending"),
     [
         (2.0, 1.0, "cluster", "the cluster is newer; do it"),
         (1.0, 2.0, "declared", "the working tree is newer; do it"),
@@ -37,12 +37,12 @@ def test_sources_of_one_field_share_a_line() -> None:
     ],
 )
 def test_the_newer_side_is_named_if_known(
-    found_s: float | None, declared_s: float | None, newer: str | None, said: str
+    found_s: float | None, declared_s: float | None, newer: str | None, ending: str
 ) -> None:
     values = at("1", "there", found_s), at("2", "declared", declared_s)
-    (one,) = merge([("cluster", finding("a", "b", *values))])
-    assert one.newer == newer
-    assert one.line.endswith(said)
+    (difference,) = merge([("cluster", finding("a", "b", *values))])
+    assert difference.newer == newer
+    assert difference.line.endswith(ending)
 
 
 def test_the_remedy_for_an_undeclared_flag_is_its_removal(declared: Declared) -> None:
@@ -67,7 +67,7 @@ def test_a_harmless_value_with_the_name_of_a_secret_is_shown() -> None:
 
 
 def test_long_values_are_shortened_and_differ_by_digest() -> None:
-    one, other = value_text("name", "x" * 100_000), value_text("name", "x" * 99_999 + "y")
-    assert one != other
-    assert len(one) < 130
-    assert "100000 characters" in one
+    first, second = value_text("name", "x" * 100_000), value_text("name", "x" * 99_999 + "y")
+    assert first != second
+    assert len(first) < 130
+    assert "100000 characters" in first

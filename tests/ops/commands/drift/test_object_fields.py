@@ -10,7 +10,7 @@ from ops.commands.drift.object_fields import compare_objects, last_writer
 
 
 @pytest.mark.parametrize(
-    ("found", "declared_as"),
+    ("live", "declared_as"),
     [
         ({"cpu": "1"}, {"cpu": "1000m"}),
         ({"memory": "4096Mi"}, {"memory": "4Gi"}),
@@ -21,8 +21,8 @@ from ops.commands.drift.object_fields import compare_objects, last_writer
         ({"port": 8080}, {"port": "8080"}),
     ],
 )
-def test_values_rewritten_by_the_api_server_are_equal(found: Any, declared_as: Any) -> None:
-    assert list(compare_objects(found, declared_as)) == []
+def test_values_rewritten_by_the_api_server_are_equal(live: Any, declared_as: Any) -> None:
+    assert list(compare_objects(live, declared_as)) == []
 
 
 def test_fields_are_named_as_kubectl_does() -> None:
@@ -33,7 +33,7 @@ def test_fields_are_named_as_kubectl_does() -> None:
             "capacity": "1Gi",
         },
     }
-    found = {
+    live = {
         "metadata": {},
         "spec": {
             "containers": [{"name": "one", "image": "j", "args": ["b", "a"]}, {"name": "two"}],
@@ -41,7 +41,7 @@ def test_fields_are_named_as_kubectl_does() -> None:
         },
     }
     assert [
-        (each.name, each.found, each.declared) for each in compare_objects(found, declared_as)
+        (field.name, field.found, field.declared) for field in compare_objects(live, declared_as)
     ] == [
         ("metadata.labels", "not set", "present"),
         ("spec.containers[one].image", "j", "i"),

@@ -20,29 +20,29 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nothing_named")
 def test_drift_without_a_source_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drift"]) == 1
-    said = capsys.readouterr().err
+    error = capsys.readouterr().err
     for way in ("set PG_CONN_STR", "set KUBE_CONFIG_PATH", "pass --volume DIR", "pass --url"):
-        assert way in said
+        assert way in error
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--source", "moon"], "expected one of terraform, cluster, volume, server"),
         (["--json", "--markdown"], "cannot be combined with"),
     ],
 )
-def test_wrong_usage(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drift", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("nothing_named")
 def test_a_source_that_is_named_and_cannot_be_asked_is_unreachable(declared: Declared) -> None:
-    found = drift(
+    result = drift(
         declared, Ask(sources=("terraform", "cluster", "volume", "server")), say=lambda _: None
     )
-    reasons = {each.source: each.reason for each in found.unreachable}
+    reasons = {state.source: state.reason for state in result.unreachable}
     assert reasons["terraform"].startswith("PG_CONN_STR is not set")
     assert reasons["cluster"].startswith("KUBE_CONFIG_PATH is not set")
     assert reasons["server"].startswith("KUBE_CONFIG_PATH is not set")
@@ -61,11 +61,11 @@ def test_a_source_that_hangs_does_not_delay_the_others(
         over.wait(30)
 
     monkeypatch.setattr("ops.commands.drift.volume.look", hang)
-    ask = Ask(volume=tmp_path, url="http://127.0.0.1:1", timeout_s=2)
+    ask = Ask(volume=tmp_path, url="http://127.0.0.1:1", timeout_s=3)
     try:
-        found = drift(declared, ask, say=lambda _: None)
+        result = drift(declared, ask, say=lambda _: None)
     finally:
         over.set()
-    reasons = {each.source: each.reason for each in found.unreachable}
-    assert reasons["volume"] == "no answer within 2 s"
+    reasons = {state.source: state.reason for state in result.unreachable}
+    assert reasons["volume"] == "no answer within 3 s"
     assert reasons["server"].startswith("cannot connect to http://127.0.0.1:1")

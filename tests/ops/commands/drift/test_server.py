@@ -75,9 +75,9 @@ RUNNING = scheduled("True", "")
 def test_no_pod_has_to_serve_while_a_tenant_has_the_gpu(
     replicas: int, pods: list[dict[str, Any]], reason: str
 ) -> None:
-    said = nobody_serves({"spec": {"replicas": replicas}}, pods)
-    assert said.startswith(reason)
-    assert bool(said) == bool(reason)
+    answer = nobody_serves({"spec": {"replicas": replicas}}, pods)
+    assert answer.startswith(reason)
+    assert bool(answer) == bool(reason)
 
 
 def test_the_clusters_own_service_is_known_by_its_name(declared: Declared) -> None:
@@ -88,15 +88,18 @@ def test_the_clusters_own_service_is_known_by_its_name(declared: Declared) -> No
 
 
 @pytest.mark.parametrize(
-    ("info", "found"), [("b10999-0a1b2c3", ["b10999"]), ("b10524-0a1b2c3", []), ("b0-unknown", [])]
+    ("info", "expected"),
+    [("b10999-0a1b2c3", ["b10999"]), ("b10524-0a1b2c3", []), ("b0-unknown", [])],
 )
-def test_the_routers_build_is_compared(of_router: Declared, info: str, found: list[str]) -> None:
+def test_the_routers_build_is_compared(
+    of_router: Declared, info: str, expected: list[str]
+) -> None:
     props = fakes.always(Reply(body=json.dumps({"role": "router", "build_info": info})))
     with FakeEndpoint(front_end="llama-server", faults={"/props": props}) as fake:
         seen = look(of_router, fake.url, target=None)
-    builds = [each for each in seen.findings if each.field == "engine build"]
-    assert [each.found.text for each in builds] == found
-    assert [each.declared.text for each in builds] == ["b10524"] * len(found)
+    builds = [finding for finding in seen.findings if finding.field == "engine build"]
+    assert [finding.found.text for finding in builds] == expected
+    assert [finding.declared.text for finding in builds] == ["b10524"] * len(expected)
     assert ("the engine does not report its build" in seen.notes) == (info == "b0-unknown")
 
 
@@ -106,19 +109,23 @@ def test_other_flags_and_ttl_of_a_running_model_differ(declared: Declared) -> No
     running = fakes.always(Reply(body=json.dumps({"running": [entry]})))
     with FakeEndpoint(faults={"/running": running}) as fake:
         seen = look(declared, fake.url, target=None)
-    found = {each.field: (each.found.text, each.declared.text) for each in seen.findings}
-    assert found["--host"][1] == "127.0.0.1"
-    assert found["--ctx-size"] == ("not set", "3072")
-    assert found["ttl"] == ("5", "600")
-    assert "--port" not in found
+    fields = {
+        finding.field: (finding.found.text, finding.declared.text) for finding in seen.findings
+    }
+    assert fields["--host"][1] == "127.0.0.1"
+    assert fields["--ctx-size"] == ("not set", "3072")
+    assert fields["ttl"] == ("5", "600")
+    assert "--port" not in fields
 
 
-@pytest.mark.parametrize(("key", "said"), [("", "asks for a key"), ("wrong", "refuses the key")])
+@pytest.mark.parametrize(
+    ("key", "message"), [("", "asks for a key"), ("wrong", "refuses the key")]
+)
 def test_a_missing_or_wrong_key_is_an_error(
-    declared: Declared, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+    declared: Declared, monkeypatch: pytest.MonkeyPatch, key: str, message: str
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", key)
-    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
+    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=message):
         look(declared, fake.url, target=None)
 
 
@@ -128,7 +135,11 @@ def keyed(declared: Declared) -> Declared:
 
 
 def of_key(seen: Look) -> list[tuple[str, str]]:
-    return [(each.found.text, each.declared.text) for each in seen.findings if each.field == "key"]
+    return [
+        (finding.found.text, finding.declared.text)
+        for finding in seen.findings
+        if finding.field == "key"
+    ]
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server", "gateway"])
@@ -150,7 +161,7 @@ def test_a_declared_key_that_is_required_does_not_differ(
 
 
 @pytest.mark.parametrize(
-    ("front_end", "found"),
+    ("front_end", "expected"),
     [
         ("llama-swap", [("needed", "not needed")]),
         ("llama-server", [("needed", "not needed")]),
@@ -161,16 +172,16 @@ def test_an_undeclared_key_differs_unless_a_gateway_requires_it(
     declared: Declared,
     monkeypatch: pytest.MonkeyPatch,
     front_end: str,
-    found: list[tuple[str, str]],
+    expected: list[tuple[str, str]],
 ) -> None:
     monkeypatch.setenv("LLAMA_API_KEY", "right")
     with FakeEndpoint(key="right", front_end=front_end) as fake:
-        assert of_key(look(declared, fake.url, target=None)) == found
+        assert of_key(look(declared, fake.url, target=None)) == expected
 
 
 def test_an_undeclared_key_is_named_if_none_is_set(declared: Declared) -> None:
-    said = "asks for a key, and stacks/production.py declares none; set LLAMA_API_KEY"
-    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=said):
+    message = "asks for a key, and stacks/production.py declares none; set LLAMA_API_KEY"
+    with FakeEndpoint(key="right") as fake, pytest.raises(CheckError, match=message):
         look(declared, fake.url, target=None)
 
 
@@ -185,8 +196,10 @@ def test_only_the_clusters_own_service_has_to_be_a_front_end(
             seen = look(declared, None, target=target)
         else:
             seen = look(declared, fake.url, target=None)
-    found = [(each.field, each.found.text, each.declared.text) for each in seen.findings]
-    assert found == ([("front_end", "neither", "llama-swap")] if own else [])
+    differences = [
+        (finding.field, finding.found.text, finding.declared.text) for finding in seen.findings
+    ]
+    assert differences == ([("front_end", "neither", "llama-swap")] if own else [])
 
 
 @pytest.mark.parametrize("front_end", ["llama-swap", "llama-server"])

@@ -28,9 +28,9 @@ def test_a_rename_in_a_plan_is_a_removal_and_a_creation(declared: Declared) -> N
         )
     ]
     findings = [
-        (each.subject, each.found.text, each.declared.text)
+        (finding.subject, finding.found.text, finding.declared.text)
         for of in read_changes({"resource_changes": plan})
-        for each in change_findings(declared, of)
+        for finding in change_findings(declared, of)
     ]
     assert findings == [
         ("ConfigMap old", "present", "absent"),
@@ -53,9 +53,9 @@ def test_a_plans_fields_are_spelled_as_kubernetes_does(declared: Declared) -> No
     before = deployment("i@sha256:" + "b" * 64, "y", "0")
     plan = [change(["update"], before, after, "kubernetes_deployment_v1")]
     findings = [
-        (each.field, each.found.text, each.declared.text)
+        (finding.field, finding.found.text, finding.declared.text)
         for of in read_changes({"resource_changes": plan})
-        for each in change_findings(declared, of)
+        for finding in change_findings(declared, of)
     ]
     assert findings == [
         ("metadata.labels.x", "y", "not set"),

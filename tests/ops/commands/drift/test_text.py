@@ -33,7 +33,7 @@ def hostile(declared: Declared, config: dict[str, Any]) -> Drift:
             SourceState(source="cluster", state="asked"),
             SourceState(source="server", state="unreachable", reason=HOSTILE[:50]),
         ),
-        differences=merge([("cluster", each) for each in findings]),
+        differences=merge([("cluster", finding) for finding in findings]),
         notes=(),
     )
 
@@ -65,7 +65,7 @@ def test_markdown_of_5000_differences_fits_a_comment(hostile: Drift) -> None:
         finding(f"model {number:05}", "presence", at("present", "there"), at("absent", "declared"))
         for number in range(5000)
     ]
-    many = replace(hostile, differences=merge([("cluster", each) for each in findings]))
+    many = replace(hostile, differences=merge([("cluster", finding) for finding in findings]))
     shown = text.as_markdown(many)
     assert len(shown) < 60_000
     assert re.search(r"- and \d{4} more; --json has all", shown)
@@ -84,6 +84,6 @@ def test_json_keeps_its_names(hostile: Drift) -> None:
         "server": "unreachable",
     }
     names = {"subject", "field", "found", "declared", "newer", "remedy", "line"}
-    assert {frozenset(each) for each in document["differences"]} == {frozenset(names)}
+    assert {frozenset(difference) for difference in document["differences"]} == {frozenset(names)}
     values = {"source", "value", "where", "who", "time"}
     assert set(document["differences"][0]["found"][0]) == values

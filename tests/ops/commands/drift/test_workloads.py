@@ -28,24 +28,24 @@ def test_the_remedy_for_an_outdated_pod_deletes_it(
     older = pod("")
     older["metadata"]["annotations"] = {CONFIG_ANNOTATION: "0" * 64}
     config_map = {"metadata": {}, "data": {declared.program.config_key: declared.program.config}}
-    (found,) = pod_findings(declared, older, config_map)
-    assert "kubectl -n llama-cpp delete pod llama-swap-1 loads the ConfigMap's" in found.remedy
+    (finding,) = pod_findings(declared, older, config_map)
+    assert "kubectl -n llama-cpp delete pod llama-swap-1 loads the ConfigMap's" in finding.remedy
 
 
 def test_the_pulled_image_is_compared_by_its_digest(declared: Declared) -> None:
     right = declared.settings.llama_swap_image.partition("@")[2]
     for same in (f"ghcr.io/x@{right}", f"docker-pullable://ghcr.io/x@{right}", "sha256:0a", ""):
         assert list(pod_findings(declared, pod(same), None)) == []
-    (found,) = pod_findings(declared, pod(f"ghcr.io/x@sha256:{'ab' * 32}"), None)
-    assert (found.subject, found.field) == ("Pod llama-swap-1", "imageID")
-    assert found.found.text == "sha256:abababababab"
-    assert "its engine may not be llama.cpp b10524" in found.remedy
+    (finding,) = pod_findings(declared, pod(f"ghcr.io/x@sha256:{'ab' * 32}"), None)
+    assert (finding.subject, finding.field) == ("Pod llama-swap-1", "imageID")
+    assert finding.found.text == "sha256:abababababab"
+    assert "its engine may not be llama.cpp b10524" in finding.remedy
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"deadline": "soon"}'])
 def test_a_window_with_an_unreadable_record_is_drift(record: str) -> None:
     lease = {"metadata": {"annotations": {"llama-cpp-infra/gpu-window": record}}, "spec": {}}
-    (found,), notes = window(lease, 0.0)
-    assert found.found.text == "still open, its deadline is not readable"
-    assert found.found.who == "no holder"
+    (finding,), notes = window(lease, 0.0)
+    assert finding.found.text == "still open, its deadline is not readable"
+    assert finding.found.who == "no holder"
     assert notes == []

@@ -99,17 +99,17 @@ def test_a_projector_that_the_lock_names_is_not_estimated() -> None:
     lock = {**DECLARATION.lock, "qwen3vl-8b": (QWEN3VL_8B.weights, projector, named)}
     what_if = WhatIf(model="qwen3vl-8b", projector="Q8_0")
     models, node = assume(MODELS, SETTINGS.node, what_if, lock)
-    found = fit(models, ONE_AT_A_TIME, node)
-    assert [each.estimated for each in found.models] == [False] * 3
-    assert found.models[0].projector == "Q8_0"
-    assert found.models[1].projector == "F16"
+    result = fit(models, ONE_AT_A_TIME, node)
+    assert [model.estimated for model in result.models] == [False] * 3
+    assert result.models[0].projector == "Q8_0"
+    assert result.models[1].projector == "F16"
 
 
 def test_residency_decides_which_sets_are_reachable() -> None:
     node = SETTINGS.node
     pair = ("qwen3vl-8b", "qwen3vl-4b")
-    assert not any(each.reachable for each in fit(MODELS, ONE_AT_A_TIME, node).sets)
-    assert all(each.reachable for each in fit(MODELS, AsManyAsFit(), node).sets)
+    assert not any(model_set.reachable for model_set in fit(MODELS, ONE_AT_A_TIME, node).sets)
+    assert all(model_set.reachable for model_set in fit(MODELS, AsManyAsFit(), node).sets)
     (named,) = fit(MODELS, NamedSets(sets=(pair,)), node).sets
     assert (named.models, named.reachable) == (pair, True)
     too_much = fit(MODELS, NamedSets(sets=((*pair, "minicpm-v-4-5"),)), node)
@@ -120,10 +120,10 @@ def test_residency_decides_which_sets_are_reachable() -> None:
 
 def test_too_many_models_are_shown_without_sets() -> None:
     node = replace(SETTINGS.node, storage_size_gib=1000)
-    found = fit(many(13), ONE_AT_A_TIME, node)
-    assert found.sets == ()
-    assert found.problem is None
-    assert len(as_markdown(found).splitlines()) > 13
+    result = fit(many(13), ONE_AT_A_TIME, node)
+    assert result.sets == ()
+    assert result.problem is None
+    assert len(as_markdown(result).splitlines()) > 13
 
 
 def test_the_router_may_hold_its_largest_models_together() -> None:

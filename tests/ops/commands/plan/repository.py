@@ -54,8 +54,8 @@ class Repository:
         self.git("checkout", "--quiet", "--force", "-B", name, "main")
         self.git("clean", "--quiet", "--force", "-d")
         # Bytecode knows its source by second and size, and a test edits faster than that.
-        for each in self.root.rglob("__pycache__"):
-            shutil.rmtree(each)
+        for path in self.root.rglob("__pycache__"):
+            shutil.rmtree(path)
 
     def replace(self, path: str, old: str, new: str) -> None:
         file = self.root / path

@@ -20,11 +20,11 @@ CLAIM = "kubernetes_persistent_volume_claim_v1"
 
 
 def by_kind(changes: tuple[ObjectChange, ...]) -> dict[str, ObjectChange]:
-    return {each.kind: each for each in changes}
+    return {change.kind: change for change in changes}
 
 
 def paths(change: ObjectChange) -> list[str]:
-    return [each.kubernetes_path for each in change.fields]
+    return [field.kubernetes_path for field in change.fields]
 
 
 def test_the_same_stack_has_no_change(production: Json, synth: Synth) -> None:
@@ -32,7 +32,7 @@ def test_the_same_stack_has_no_change(production: Json, synth: Synth) -> None:
 
 
 def test_every_type_of_the_stack_has_its_immutable_fields(production: Json) -> None:
-    accounts = {f"kubernetes_{each}_v1" for each in ("service_account", "role", "role_binding")}
+    accounts = {f"kubernetes_{kind}_v1" for kind in ("service_account", "role", "role_binding")}
     assert set(production["resource"]) | accounts == set(IMMUTABLE)
 
 
@@ -49,12 +49,12 @@ def test_another_export_replaces_the_volume_and_terraform_refuses(
 
 def test_a_local_disk_replaces_volume_and_claim(production: Json, synth: Synth) -> None:
     storage = LocalSsdStorage(node="k8s-node1", path="/models")
-    found = by_kind(object_changes(production, synth(storage=storage, prevent_destroy=False)))
-    volume, claim = found["PersistentVolume"], found["PersistentVolumeClaim"]
+    changes = by_kind(object_changes(production, synth(storage=storage, prevent_destroy=False)))
+    volume, claim = changes["PersistentVolume"], changes["PersistentVolumeClaim"]
     assert (volume.action, claim.action) == ("replace", "replace")
     assert not volume.refused
     assert "spec.local.path" in paths(volume)
-    assert [each.path for each in claim.forced_by] == ["spec.access_modes"]
+    assert [field.path for field in claim.forced_by] == ["spec.access_modes"]
 
 
 def test_the_size_of_the_volume_touches_the_volume_alone(production: Json, synth: Synth) -> None:
@@ -94,9 +94,9 @@ def test_a_removed_prevent_destroy_is_listed(production: Json, synth: Synth) -> 
 
 
 def test_another_namespace_replaces_every_object(production: Json, synth: Synth) -> None:
-    found = object_changes(production, synth(namespace="llama"))
-    assert {each.action for each in found} == {"replace"}
-    assert {each.kind for each in found} >= {"Namespace", "Service", "Deployment", "CronJob"}
+    changes = object_changes(production, synth(namespace="llama"))
+    assert {change.action for change in changes} == {"replace"}
+    assert {change.kind for change in changes} >= {"Namespace", "Service", "Deployment", "CronJob"}
 
 
 def test_another_state_schema_is_a_setting_of_terraform(production: Json, synth: Synth) -> None:
@@ -105,9 +105,9 @@ def test_another_state_schema_is_a_setting_of_terraform(production: Json, synth:
 
 
 def test_removing_the_warm_up_restarts_the_pod(production: Json, synth: Synth) -> None:
-    found = by_kind(object_changes(production, synth(warm_wait_s=None)))
-    assert found["ConfigMap"].action == "delete"
-    restarts = {each.kubernetes_path for each in found["Deployment"].restarts}
+    changes = by_kind(object_changes(production, synth(warm_wait_s=None)))
+    assert changes["ConfigMap"].action == "delete"
+    restarts = {field.kubernetes_path for field in changes["Deployment"].restarts}
     assert "spec.template.metadata.annotations[checksum/warm-up]" in restarts
     assert "spec.template.spec.initContainers[warm-up].image" in restarts
 
@@ -137,13 +137,13 @@ def test_the_text_none_is_a_value() -> None:
 def test_repeated_blocks_are_told_apart_by_name() -> None:
     before = {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
     renamed = {"env": [{"name": "A", "value": "1"}, {"name": "C", "value": "3"}]}
-    found = field_changes(before, renamed)
-    assert [(each.kubernetes_path, each.before, each.after) for each in found] == [
+    fields = field_changes(before, renamed)
+    assert [(change.kubernetes_path, change.before, change.after) for change in fields] == [
         ("env[B].name", "B", "C"),
         ("env[B].value", "2", "3"),
     ]
     more = {"env": [{"name": "0", "value": "0"}, *before["env"]]}
-    assert [each.kubernetes_path for each in field_changes(before, more)] == [
+    assert [field.kubernetes_path for field in field_changes(before, more)] == [
         "env[0].name",
         "env[0].value",
     ]
@@ -162,7 +162,7 @@ def test_repeated_blocks_are_told_apart_by_name() -> None:
 def test_a_claim_is_replaced_for_less_storage_or_a_limit(
     resource_type: str, before: Json, after: Json, forced: bool
 ) -> None:
-    old, new = ({"spec": {"resources": each}} for each in (before, after))
+    old, new = ({"spec": {"resources": resources}} for resources in (before, after))
     (change,) = field_changes(old, new)
     assert forces_replacement(resource_type, change) is forced
 
@@ -174,12 +174,12 @@ def job(**container: Any) -> Json:
 
 def test_in_a_job_only_the_number_of_mounts_is_immutable() -> None:
     mount = {"name": "models", "mount_path": "/models"}
-    other = mount | {"mount_path": "/elsewhere"}
+    moved = mount | {"mount_path": "/elsewhere"}
     more = [mount, {"name": "tmp", "mount_path": "/tmp"}]
-    for mounts, forced in (([other], False), (more, True), ([], True)):
+    for mounts, forced in (([moved], False), (more, True), ([], True)):
         fields = field_changes(job(volume_mount=[mount]), job(volume_mount=mounts))
-        found = any(forces_replacement("kubernetes_job_v1", each) for each in fields)
-        assert found is forced, mounts
+        replaced = any(forces_replacement("kubernetes_job_v1", field) for field in fields)
+        assert replaced is forced, mounts
 
 
 def real(action: str, **fields: Any) -> ResourceChange:
@@ -201,35 +201,38 @@ def real(action: str, **fields: Any) -> ResourceChange:
 def predicted(before: Json, after: Json) -> tuple[ObjectChange, ...]:
     metadata = {"name": "llama-swap", "namespace": "llama-cpp"}
     documents = (
-        {"resource": {"kubernetes_deployment_v1": {"llama-swap_4C1F0E2A": each}}}
-        for each in ({"metadata": metadata, "spec": before}, {"metadata": metadata, "spec": after})
+        {"resource": {"kubernetes_deployment_v1": {"llama-swap_4C1F0E2A": resource}}}
+        for resource in (
+            {"metadata": metadata, "spec": before},
+            {"metadata": metadata, "spec": after},
+        )
     )
     return object_changes(*documents)
 
 
 def test_a_change_only_in_terraforms_plan_is_a_disagreement() -> None:
-    (found,) = disagreements((), (real("update", replicas="0", paused=True),))
-    assert found.reason == "differs in the cluster although this branch does not touch it"
-    assert found.fields == ("spec.replicas", "spec.paused")
+    (disagreement,) = disagreements((), (real("update", replicas="0", paused=True),))
+    assert disagreement.reason == "differs in the cluster although this branch does not touch it"
+    assert disagreement.fields == ("spec.replicas", "spec.paused")
 
 
 def test_a_change_of_the_branch_is_not_a_disagreement() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
     assert list(disagreements(expected, (real("update", replicas="2"),))) == []
-    (found,) = disagreements(expected, (real("update", replicas="2", paused=True),))
-    assert found.reason == "also differs in the cluster where this branch does not touch it"
-    assert found.fields == ("spec.paused",)
+    (disagreement,) = disagreements(expected, (real("update", replicas="2", paused=True),))
+    assert disagreement.reason == "also differs in the cluster where this branch does not touch it"
+    assert disagreement.fields == ("spec.paused",)
 
 
 def test_a_change_that_the_cluster_already_has_is_a_disagreement() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
-    (found,) = disagreements(expected, (real("no-op"),))
-    assert found.reason == "this branch changes it, but the cluster already has the change"
+    (disagreement,) = disagreements(expected, (real("no-op"),))
+    assert disagreement.reason == "this branch changes it, but the cluster already has the change"
 
 
 def test_another_action_than_predicted_is_a_disagreement() -> None:
     expected = predicted({"replicas": "1"}, {"replicas": "2"})
-    (found,) = disagreements(expected, (real("create"),))
-    assert found.reason == "this branch would update it, Terraform would create it"
+    (disagreement,) = disagreements(expected, (real("create"),))
+    assert disagreement.reason == "this branch would update it, Terraform would create it"
     (missing,) = disagreements((), (real("create"),))
     assert missing.reason == "is missing in the cluster although this branch does not add it"

@@ -80,16 +80,16 @@ def planned(
     repository: Repository, base: Side, sides: Sides, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Comparison]:
     """Commit an edit on a branch of its own and compare it, once an edit."""
-    found: dict[str, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
 
     def plan(name: str) -> Comparison:
-        if name not in found:
+        if name not in comparisons:
             repository.branch(name)
             EDITS[name](repository)
             repository.commit(name)
             head = sides.read(repository.root, tmp_path_factory.mktemp("head"))
-            found[name] = compare(base, head, revision=BASE, rate_mb_s=50)
-        return found[name]
+            comparisons[name] = compare(base, head, revision=BASE, rate_mb_s=50)
+        return comparisons[name]
 
     return plan
 
@@ -103,31 +103,33 @@ def clone(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
     repository.branch("mine")
 
 
-def summary(found: Comparison) -> str:
-    (text,) = sentence(found)
+def summary(comparison: Comparison) -> str:
+    (text,) = sentence(comparison)
     assert isinstance(text, str)
     return text
 
 
-def actions(found: Comparison) -> dict[str, str]:
+def actions(comparison: Comparison) -> dict[str, str]:
     """What happens to each object; the hash of the download's content left out."""
     return {
-        f"{each.kind} {re.sub('-[0-9a-f]{10}$', '', each.name)}": each.action
-        for each in found.objects
+        f"{change.kind} {re.sub('-[0-9a-f]{10}$', '', change.name)}": change.action
+        for change in comparison.objects
     }
 
 
 def test_a_new_model_downloads_its_files_and_restarts_the_pod(
     planned: Callable[[str], Comparison],
 ) -> None:
-    found = planned("adds-a-model")
-    assert summary(found) == (
+    comparison = planned("adds-a-model")
+    assert summary(comparison) == (
         "4 objects change, 2 are replaced, the pod restarts, 3.1 GiB to download "
         "(67 s at 50 MB/s), fits with 8.0 GiB to spare."
     )
-    assert found.models is not None
-    assert [(each.id, each.action) for each in found.models] == [("qwen3vl-4b-thinking", "added")]
-    assert actions(found) == {
+    assert comparison.models is not None
+    assert [(model.id, model.action) for model in comparison.models] == [
+        ("qwen3vl-4b-thinking", "added")
+    ]
+    assert actions(comparison) == {
         "ConfigMap llama-swap": "update",
         "ConfigMap model-download": "replace",
         "ConfigMap model-warm-up": "update",
@@ -135,28 +137,30 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
         "Deployment llama-swap": "update",
         "Job model-download": "replace",
     }
-    forced = {field.path for each in found.objects for field in each.forced_by}
+    forced = {field.path for change in comparison.objects for field in change.forced_by}
     assert "metadata.name" in forced
-    assert found.files is not None
-    assert found.files.free == ()
+    assert comparison.files is not None
+    assert comparison.files.free == ()
 
 
 def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison]) -> None:
-    found = planned("changes-a-context")
-    assert summary(found) == (
+    comparison = planned("changes-a-context")
+    assert summary(comparison) == (
         "2 objects change, the pod restarts, nothing to download, fits with 8.0 GiB to spare."
     )
-    assert found.models is not None
-    (model,) = found.models
+    assert comparison.models is not None
+    (model,) = comparison.models
     (field,) = model.fields
     assert (field.name, field.before, field.after) == ("context", 3072, 4096)
-    (deployment,) = (each for each in found.objects if each.kind == "Deployment")
-    assert [each.parts[-1] for each in deployment.restarts] == ["checksum/config"]
-    changed = [line for line in found.front_end if line[0] in "+-" and line[:3] not in "+++---"]
+    (deployment,) = (change for change in comparison.objects if change.kind == "Deployment")
+    assert [field.parts[-1] for field in deployment.restarts] == ["checksum/config"]
+    changed = [
+        line for line in comparison.front_end if line[0] in "+-" and line[:3] not in "+++---"
+    ]
     assert len(changed) == 2
     assert "--ctx-size 4096" in changed[1]
-    assert found.budget is not None
-    (load,) = (each for each in found.budget.loads if each.models == ("qwen3vl-4b",))
+    assert comparison.budget is not None
+    (load,) = (load for load in comparison.budget.loads if load.models == ("qwen3vl-4b",))
     assert load.before_mib is not None
     assert load.after_mib is not None
     assert load.before_mib < load.after_mib
@@ -165,30 +169,32 @@ def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison
 def test_a_changed_image_is_one_field_of_one_object(
     planned: Callable[[str], Comparison],
 ) -> None:
-    found = planned("changes-an-image")
-    (change,) = found.objects
+    comparison = planned("changes-an-image")
+    (change,) = comparison.objects
     (field,) = change.fields
     assert field.kubernetes_path == "spec.template.spec.containers[llama-swap].image"
     assert field.after.endswith(f"@sha256:{'c' * 64}")
-    assert found.models == ()
-    assert found.front_end == ()
-    assert summary(found).startswith("1 object changes, the pod restarts, nothing to download")
+    assert comparison.models == ()
+    assert comparison.front_end == ()
+    assert summary(comparison).startswith(
+        "1 object changes, the pod restarts, nothing to download"
+    )
 
 
 def test_a_renamed_model_keeps_its_files(planned: Callable[[str], Comparison]) -> None:
-    found = planned("renames-a-model")
-    assert found.models is not None
-    (model,) = found.models
+    comparison = planned("renames-a-model")
+    assert comparison.models is not None
+    (model,) = comparison.models
     assert (model.action, model.was, model.id) == ("renamed", "qwen3vl-4b", "qwen3vl-small")
-    assert found.files is not None
-    assert found.files.download_bytes == found.files.free_bytes == 0
-    assert "nothing to download" in summary(found)
+    assert comparison.files is not None
+    assert comparison.files.download_bytes == comparison.files.free_bytes == 0
+    assert "nothing to download" in summary(comparison)
 
 
 def test_a_reformatted_registry_is_no_change(planned: Callable[[str], Comparison]) -> None:
-    found = planned("reformats-the-registry")
-    assert not found.differs
-    assert summary(found) == "No change."
+    comparison = planned("reformats-the-registry")
+    assert not comparison.differs
+    assert summary(comparison) == "No change."
 
 
 @pytest.mark.parametrize("name", EDITS)
@@ -256,14 +262,14 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
     broken = clone.commit("broken")
     clone.git("checkout", "--quiet", "main", "--", "llama_swap_config")
     assert main(["plan", "--json", "--base", broken]) == 2
-    found = json.loads(capsys.readouterr().out)
-    assert found["base"]["problem"].startswith("model 'minicpm-v-4-5': context is 1;")
-    added = found["counts"]["add"]
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["base"]["problem"].startswith("model 'minicpm-v-4-5': context is 1;")
+    added = plan["counts"]["add"]
     assert added >= 12
-    assert found["sentence"].startswith(
+    assert plan["sentence"].startswith(
         f"The base does not synthesize, so everything is new: {added} objects are added"
     )
-    assert [each["action"] for each in found["models"]] == ["added"] * 3
+    assert [model["action"] for model in plan["models"]] == ["added"] * 3
 
 
 def without_a_declaration(clone: Repository) -> None:
@@ -303,6 +309,6 @@ def test_facts_that_an_older_base_lacks_are_unknown(
     assert (base.models, base.fit) == (None, None)
     clone.branch("mine")
     head = sides.read(clone.root, tmp_path / "head")
-    found = compare(base, head, revision=BASE, rate_mb_s=50)
-    assert (found.models, found.files) == (None, None)
-    assert "The base's models and files are unknown." in as_markdown(document(found))
+    comparison = compare(base, head, revision=BASE, rate_mb_s=50)
+    assert (comparison.models, comparison.files) == (None, None)
+    assert "The base's models and files are unknown." in as_markdown(document(comparison))

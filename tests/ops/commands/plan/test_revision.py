@@ -141,9 +141,9 @@ def test_files_that_git_lacks_are_an_error_that_names_the_remedy(
     origin: Path, tmp_path: Path
 ) -> None:
     commit_ = git(origin, "rev-parse", "HEAD")
-    for each in (origin / ".git" / "objects").glob("*/*"):
-        if git(origin, "cat-file", "-t", each.parent.name + each.name) == "blob":
-            each.unlink()
+    for path in (origin / ".git" / "objects").glob("*/*"):
+        if git(origin, "cat-file", "-t", path.parent.name + path.name) == "blob":
+            path.unlink()
     (tmp_path / "tree").mkdir()
     with pytest.raises(OpsError, match=r"cannot be unpacked \(.*git fetch --unshallow"):
         unpack(origin, Revision(commit=commit_, name="x"), tmp_path / "tree")

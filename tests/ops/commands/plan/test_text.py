@@ -101,30 +101,32 @@ def rendered(markdown: str) -> list[Token]:
 
 def structure(markdown: str) -> list[tuple[str, str]]:
     """Every tag, and the text that is not in code; what is in code is left out."""
-    found = []
+    elements = []
     in_code = False
     for token in rendered(markdown):
         if token.type == "html_inline" and token.content in ("<code>", "</code>"):
             in_code = token.content == "<code>"
         if token.type == "fence":
-            found.append(("fence", token.info))
+            elements.append(("fence", token.info))
         elif token.type == "text" and in_code:
             continue
         elif token.type == "html_block":
-            found.append((token.type, re.sub("<code>.*?</code>", "<code></code>", token.content)))
+            elements.append(
+                (token.type, re.sub("<code>.*?</code>", "<code></code>", token.content))
+            )
         else:
-            found.append((token.type, token.tag + token.content))
+            elements.append((token.type, token.tag + token.content))
     assert not in_code
-    return found
+    return elements
 
 
 def side(text: str, *, production: dict[str, Any], change: bool) -> Side:
     """A synthesis and a registry in which every text that may be anything is this one."""
     synthesized = json.loads(json.dumps(production))
     if change:
-        for each in synthesized["resource"]["kubernetes_config_map_v1"].values():
-            if each["metadata"]["name"] == "llama-swap":
-                each["data"]["llama-swap.yaml"] += f"\n{text}\n"
+        for config_map in synthesized["resource"]["kubernetes_config_map_v1"].values():
+            if config_map["metadata"]["name"] == "llama-swap":
+                config_map["data"]["llama-swap.yaml"] += f"\n{text}\n"
         (deployment,) = synthesized["resource"]["kubernetes_deployment_v1"].values()
         pod = deployment["spec"]["template"]["spec"]
         pod["container"][0]["env"].append({"name": f"N {text}", "value": f"V {text}"})
@@ -177,7 +179,7 @@ def test_a_hostile_value_stays_code(text: str) -> None:
         ("| a | b |\n|---|---|\n| ", " | c |"),
         ("**", "**"),
     ):
-        shown, plain = (structure(before + inline(each) + after) for each in (text, HARMLESS))
+        shown, plain = (structure(before + inline(value) + after) for value in (text, HARMLESS))
         assert shown == plain
     assert len(inline(text)) < 2_000
 
@@ -186,7 +188,7 @@ def test_a_hostile_value_stays_code(text: str) -> None:
 def test_a_hostile_text_stays_in_its_fence(text: str) -> None:
     whole = "\n".join(["before", "", *fenced(lines(text), "diff"), "", "after"])
     tokens = rendered(whole)
-    assert [each.type for each in tokens] == [
+    assert [token.type for token in tokens] == [
         "paragraph_open", "text", "paragraph_close", "fence",
         "paragraph_open", "text", "paragraph_close",
     ]  # fmt: skip
@@ -195,9 +197,9 @@ def test_a_hostile_text_stays_in_its_fence(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_values_do_not_change_the_structure_of_a_plan(text: str, compared: Any) -> None:
     # A text of several lines, or a long one, is counted instead of shown: by its length alone.
-    one = text.replace("\n", " ") or HARMLESS
-    same = "y" * len(one) if len(one) > 200 else HARMLESS
-    shown, plain = (as_markdown(document(compared(each))) for each in (one, same))
+    hostile = text.replace("\n", " ") or HARMLESS
+    same = "y" * len(hostile) if len(hostile) > 200 else HARMLESS
+    shown, plain = (as_markdown(document(compared(value))) for value in (hostile, same))
     assert structure(shown) == structure(plain)
     assert len(shown) < 60_000
     assert "".join(shown.split("\n")).isprintable()
@@ -237,14 +239,14 @@ def test_text_without_a_secret_is_kept(text: str) -> None:
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_secret_is_in_any_output(secret: str, compared: Any) -> None:
-    found = replace(compared(secret), base_problem=f"{secret} is wrong")
+    comparison = replace(compared(secret), base_problem=f"{secret} is wrong")
     console = Console(file=io.StringIO(), width=300)
-    show_plan(console, document(found))
+    show_plan(console, document(comparison))
     assert isinstance(console.file, io.StringIO)
     texts = (
-        as_markdown(document(found)),
-        as_comment(document(found)),
-        json.dumps(as_json(found)),
+        as_markdown(document(comparison)),
+        as_comment(document(comparison)),
+        json.dumps(as_json(comparison)),
         console.file.getvalue(),
         redacted_line(str(ConfigError(f"model: {secret}"))),
     )
@@ -255,26 +257,27 @@ def test_no_secret_is_in_any_output(secret: str, compared: Any) -> None:
 
 def test_a_value_is_a_secret_by_the_name_of_its_variable(production: dict[str, Any]) -> None:
     sides = [side("x", production=production, change=False) for _ in range(2)]
-    for each, value in zip(sides, ("kept-quiet-1", "kept-quiet-2"), strict=True):
-        (deployment,) = each.document["resource"]["kubernetes_deployment_v1"].values()
+    for revised, value in zip(sides, ("kept-quiet-1", "kept-quiet-2"), strict=True):
+        (deployment,) = revised.document["resource"]["kubernetes_deployment_v1"].values()
         container = deployment["spec"]["template"]["spec"]["container"][0]
         container["env"].append({"name": "HF_TOKEN", "value": value})
     revision = Revision(commit="0" * 40, name="x")
-    found = compare(*sides, revision=revision, rate_mb_s=50)
-    (change,) = found.objects
+    comparison = compare(*sides, revision=revision, rate_mb_s=50)
+    (change,) = comparison.objects
     assert change.fields[0].kubernetes_path.endswith("env[HF_TOKEN].value")
-    assert "kept-quiet" not in as_markdown(document(found)) + json.dumps(as_json(found))
+    assert "kept-quiet" not in as_markdown(document(comparison)) + json.dumps(as_json(comparison))
 
 
 def many(compared: Any, number: int) -> Document:
     """A plan in which so many models are added, each with long texts."""
-    found = compared("x")
-    fields = found.models[0].fields
+    comparison = compared("x")
+    fields = comparison.models[0].fields
     models = tuple(
-        replace(found.models[0], id=f"model-{index}", fields=fields * 5) for index in range(number)
+        replace(comparison.models[0], id=f"model-{index}", fields=fields * 5)
+        for index in range(number)
     )
     return document(
-        replace(found, models=models, front_end=tuple(f"+{'`' * 900}" for _ in models))
+        replace(comparison, models=models, front_end=tuple(f"+{'`' * 900}" for _ in models))
     )
 
 
