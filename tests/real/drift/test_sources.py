@@ -58,7 +58,7 @@ def test_an_unreachable_source_is_named_and_the_others_are_compared(
     nowhere = tmp_path / "nowhere"
     assert main(["drift", "--url", system.url, "--volume", str(nowhere)]) == 1
     shown = capsys.readouterr()
-    assert f"volume: unreachable: {nowhere} is no directory" in shown.out
+    assert f"volume: unreachable: {nowhere} is not a directory" in shown.out
     assert "no drift in cluster, server; not reached: volume" in shown.out
 
 

@@ -45,7 +45,7 @@ def test_next_window_first_restores_a_killed_one(card: Card, run: Run) -> None:
     card.age()
     code, output = run.finish()
     assert code == 0, output
-    assert "which was not given back" in output
+    assert "restoring what the window of" in output
     assert output.count("restoring immich/") == 2
     card.until(card.as_at_start)
 
@@ -77,7 +77,7 @@ def test_restore_waits_for_a_scale_down_in_progress(
     try:
         card.scale(ML, 0)
         restoring = replace(run, mode="restore").start()
-        card.until(lambda: "to be told to go" in run.output())
+        card.until(lambda: "to terminate" in run.output())
         assert (card.replicas(ML), card.ready(ML)) == (0, 1)
     finally:
         controllers.resume()
