@@ -11,7 +11,7 @@ export CHECKPOINT_DISABLE := 1
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; set PYTHON=" if sys.version_info < (3, 11) else 0)'
@@ -28,11 +28,11 @@ $(CDKTF): tools/package-lock.json $(VENV)/.installed
 install: $(VENV)/.installed ## Install the Python packages and Node into .venv
 
 .PHONY: up
-up: install ## Start the embedded cluster, deploy the stack into it, serve the models
+up: install ## Start the embedded cluster on this machine, deploy the stack into it, serve its models
 	python -m ops up
 
 .PHONY: down
-down: install ## Stop the embedded cluster and the local endpoint; keep the data
+down: install ## Stop the embedded cluster and the endpoint of `make up`; keep the data
 	python -m ops down
 
 .PHONY: serve
@@ -44,17 +44,17 @@ bench-demo: up ## Compare the tiny models on sample photos, like `ops bench`
 	python -m benchmarks.photos.demo
 
 .PHONY: synth
-synth: install ## Write cdktf.out from the registry and the settings
+synth: install ## Write Terraform's JSON into cdktf.out/ from the registry and the settings
 	python main.py && echo "cdktf.out/stacks/llama-cpp/cdk.tf.json"
 
 .PHONY: plan
-plan: install ## Compare this branch with main: objects, downloads, VRAM; needs no cluster
+plan: install ## Show what a merge would change, without a cluster (PLAN=options of `ops plan`)
 	python -m ops plan $(PLAN) || test $$? -eq 2
 
 # Outside values reach the shell only through the environment: the shell would run what make inserts into a recipe.
 # With only one of state and cluster set, the report would silently lack the real plan.
 .PHONY: plan-report
-plan-report: install ## Write plan-report/ for a pull request (BASE; with PG_* and KUBE_* also the real plan)
+plan-report: install ## Write plan-report/ for a pull request (BASE=revision; with PG_* and KUBE_* also Terraform's plan)
 	rm -rf plan-report
 	@refresh=; state="$${PG_CONN_STR:-$$PGHOST}"; cluster="$$KUBE_CONFIG_PATH"; \
 	if [ -n "$$state" ] && [ -n "$$cluster" ]; then refresh=--refresh; \
@@ -65,7 +65,7 @@ plan-report: install ## Write plan-report/ for a pull request (BASE; with PG_* a
 
 # For every night. `ops drift` skips a source that is not set, so this requires both.
 .PHONY: drift
-drift: install ## Compare the cluster with the declaration, into drift-report/ (also DRIFT_URL, DRIFT_VOLUME)
+drift: install ## Write what differs from the declaration into drift-report/ (needs PG_* and KUBE_*; DRIFT_URL=, DRIFT_VOLUME=)
 	@if [ -z "$${PG_CONN_STR:-$$PGHOST}" ] || [ -z "$$KUBE_CONFIG_PATH" ]; then \
 		echo "error: PG_CONN_STR (the state) and KUBE_CONFIG_PATH must both be set" >&2; exit 1; \
 	fi
@@ -74,7 +74,7 @@ drift: install ## Compare the cluster with the declaration, into drift-report/ (
 		2>&1 | tee drift-report/drift.md; exit $${PIPESTATUS[0]}
 
 .PHONY: deploy
-deploy: install ## Deploy to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
+deploy: install ## Show Terraform's plan, ask, and apply it to the cluster of KUBE_CONFIG_PATH and KUBE_CTX
 	python -m ops deploy
 
 .PHONY: cdktf
@@ -85,7 +85,7 @@ cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy`
 WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
-test: install $(CDKTF) ## Run every test or FILE; build missing programs once, and name the reasons of skips
+test: install $(CDKTF) ## Run every test, or those of FILE=path; build missing programs once (PYTEST=options)
 	python -m pytest $(or $(FILE),--numprocesses=3 $(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
@@ -101,7 +101,7 @@ test-edits: install ## Try six edits of an operator, each in a copy, against tes
 	python -m tests.live.edits
 
 .PHONY: check
-check: install lint-workflows ## Lint, types, import contracts, registry against lock, workflows
+check: install lint-workflows ## Check style, types, import contracts, registry against lock, workflows
 	ruff check .
 	ruff format --check .
 	mypy
@@ -113,7 +113,7 @@ lint-workflows: install ## Lint .github/workflows with actionlint and zizmor
 	python -m ci.lint_workflows
 
 .PHONY: all
-all: check test ## What CI runs
+all: check test ## Run what CI runs: check and test
 
 .PHONY: bench-synth
 bench-synth: install ## Time a synth against the same program with eager provider bindings
@@ -133,7 +133,7 @@ bench-download: $(VENV)/.bench-installed ## Time our download against curl, aria
 	python -m benchmarks.download.compare $(BENCH)
 
 .PHONY: bench-resume
-bench-resume: $(VENV)/.bench-installed ## Count the bytes that each downloads again after a kill
+bench-resume: $(VENV)/.bench-installed ## Count the bytes that each downloader of bench-download fetches again after a kill
 	python -m benchmarks.download.resume $(BENCH)
 
 .PHONY: bench-warm
@@ -157,7 +157,7 @@ bench-client: install ## Time the overhead of `ops bench` itself
 	python -m benchmarks.photos.client $(BENCH)
 
 .PHONY: lock
-lock: ## Update the pins of requirements.txt from pyproject.toml (needs uv)
+lock: ## Pin the Python packages of pyproject.toml (needs uv); models: `python -m ops lock`
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -17,26 +17,24 @@ from llama_swap_config.errors import ConfigError
 from ops.errors import OpsError, one_line
 
 COMMANDS = {
+    "up": "Start the embedded cluster on this machine, deploy the stack into it, and serve its "
+    "models.",
+    "down": "Stop the embedded cluster and the endpoint of `up`; keep the data for the next `up`.",
+    "env": "Print the embedded cluster's environment variables as shell exports.",
     "serve": "Download, warm and serve the registry's models on this machine until Ctrl-C.",
-    "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
     "lock": "Resolve the registry's models to exact files and write models.lock.json.",
-    "fit": "Show each model's VRAM and which models fit together. Exit code: 0 fits, 1 does not.",
-    "plan": "Show what merging the working tree would change. Exit code: 0 nothing, "
-    "2 something, 1 error.",
+    "fit": "Show each model's VRAM, and which models fit the card together.",
+    "plan": "Show what merging the working tree would change: models, objects, downloads, VRAM.",
+    "deploy": "Show Terraform's plan, ask, and apply that plan to the cluster.",
+    "manifests": "Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.",
+    "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "
     "volume and the server.",
     "window": "Borrow the GPU from its other users while a command runs, then restore them.",
-    "up": "Start the embedded cluster, deploy the stack into it, and serve the models beside it.",
-    "down": "Stop the embedded cluster and the local endpoint; keep the data for the next `up`.",
-    "env": "Print the embedded cluster's environment variables as shell exports.",
-    "deploy": "Show Terraform's plan, then apply that plan to the cluster of "
-    "KUBE_CONFIG_PATH and KUBE_CTX.",
-    "manifests": "Write the synthesized objects as Kubernetes YAML, without a cluster or a "
-    "provider.",
-    "weights": "Download, check, verify and prune the models' files on a volume.",
-    "bench": "Choose the model that picks your photos best, from a report on your own album.",
+    "weights": "Download, list, verify and prune the models' files on a volume.",
+    "bench": "Choose the model that agrees best with your favourites or ratings of your photos.",
 }
-"""Folder in `ops/commands/` -> first line of the command's help."""
+"""Folder in `ops/commands/` -> first line of the command's help, in the order of `--help`."""
 
 
 class _Commands(TyperGroup):
@@ -60,7 +58,6 @@ def load(name: str) -> Any:
 
 app = typer.Typer(
     cls=_Commands,
-    help="Deploy and operate the vision-LLM endpoint.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -70,10 +67,17 @@ app = typer.Typer(
 @app.callback()
 def _options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error; goes before COMMAND."),
     ] = False,
 ) -> None:
-    """Deploy and operate the vision-LLM endpoint."""
+    """Deploy and operate the vision-LLM endpoint.
+
+    Registry: llama_swap_config/registry.py, the list of models. Settings: stacks/production.py.
+    `COMMAND --help` explains a command.
+
+    Example: `python -m ops plan`
+    """
     del debug  # Read from the arguments by main(), which also sees errors in parsing.
 
 

@@ -16,7 +16,11 @@ _Model = TypeVar("_Model")
 EMBEDDED = ROOT / ".embedded"
 """The directory of the embedded cluster that `make up` starts."""
 EmbeddedDir = Annotated[
-    Path, typer.Option("--state-dir", help="Directory of the embedded cluster's data and logs.")
+    Path,
+    typer.Option(
+        "--state-dir",
+        help="Use the embedded cluster of this directory: its data, logs and API keys.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsMarkdown = Annotated[
@@ -26,7 +30,7 @@ LockPath = Annotated[
     Path,
     typer.Option(
         "--lock",
-        help="Lock file (default: the repository's models.lock.json).",
+        help="Read this lock file (default: the repository's models.lock.json).",
         show_default=False,
     ),
 ]
@@ -42,8 +46,8 @@ EndpointUrl = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="Address of the endpoint, http://host:port (default: kubectl port-forward to the "
-        "cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
+        help="Ask the endpoint at this address, http(s)://host:port (default: kubectl "
+        "port-forward to the cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
         show_default=False,
     ),
 ]

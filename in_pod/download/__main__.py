@@ -106,54 +106,63 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--plan", type=Path, required=True, help="plan, JSON")
-    add("--models", type=Path, required=True, help="directory of the volume")
+    add("--plan", type=Path, required=True, help="read this plan (JSON)")
+    add("--models", type=Path, required=True, help="use the volume mounted in this directory")
     add(
         "--connections",
         type=int,
         default=Options().connections,
-        help="connections to the hub, in all (default: %(default)s)",
+        help="open at most this many connections, in all (default: %(default)s)",
     )
     add(
         "--timeout-s",
         type=float,
         default=30.0,
-        help="seconds without data after which a connection is reopened (default: %(default)s)",
+        help="end a silent connection after this many seconds (default: %(default)s)",
     )
     add(
         "--patience-s",
         type=float,
         default=Options().patience_s,
-        help="seconds without data after which the run ends (default: %(default)s)",
+        help="fail after this many seconds without any data (default: %(default)s)",
     )
     add(
         "--lease-s",
         type=float,
         default=Options().lease_s,
-        help="seconds without heartbeat before a takeover (default: %(default)s)",
+        help="take over from a run without heartbeat for this many seconds (default: %(default)s)",
     )
     add(
         "--wait-s",
         type=float,
         default=Options().wait_s,
-        help="seconds to wait for another run (default: %(default)s)",
+        help="wait this many seconds for another run to end (default: %(default)s)",
     )
-    add("--verify", action="store_true", help="hash the files; download nothing")
-    add("--quarantine", action="store_true", help="with --verify: replace wrong files")
+    add("--verify", action="store_true", help="hash every complete file; download nothing")
+    add(
+        "--quarantine",
+        action="store_true",
+        help="with --verify: download wrong files again and set the old ones aside",
+    )
     add(
         "--rate-mb-s",
         type=float,
         default=100.0,
-        help="with --verify: megabytes a second at most (default: %(default)s)",
+        help="with --verify: read at most this many MB/s (default: %(default)s)",
     )
     add("--prune", action="store_true", help="remove unused files; download nothing")
     add(
         "--grace-h",
         type=float,
         default=168.0,
-        help="with --prune: hours to keep unused files (default: %(default)s)",
+        help="with --prune: keep a file for this many hours after a prune first found it unused "
+        "(default: %(default)s)",
     )
-    add("--dry-run", action="store_true", help="with --prune: list the files only")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="with --prune: list the unused files; remove nothing",
+    )
     return parser
 
 

@@ -38,13 +38,13 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--namespace", required=True, help="namespace of the Lease and the endpoint"
+        "--namespace", required=True, help="use the Lease and the endpoint of this namespace"
     )
     parser.add_argument(
         "--service-account-dir",
         type=Path,
         default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
-        help="directory of token and ca.crt (default: %(default)s)",
+        help="read token and ca.crt from this directory (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     # The first process of a container ignores SIGTERM without a handler.

@@ -33,13 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--plan", type=Path, required=True, help="plan, JSON")
-    parser.add_argument("--models", type=Path, required=True, help="directory of the volume")
+    parser.add_argument("--plan", type=Path, required=True, help="read this plan (JSON)")
+    parser.add_argument(
+        "--models", type=Path, required=True, help="use the volume mounted in this directory"
+    )
     parser.add_argument(
         "--wait-s",
         type=float,
         default=3600.0,
-        help="seconds to wait for the models (default: %(default)s)",
+        help="wait this many seconds for the models to be published (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     # The first process of a container ignores SIGTERM without a handler.

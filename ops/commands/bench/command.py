@@ -29,7 +29,7 @@ class _Photos(TyperGroup):
 
 app = command_app(
     cls=_Photos,
-    help="Choose the model that picks your photos best, from a report on your own album.\n\n"
+    help="Choose the model that agrees best with your favourites or ratings of your photos.\n\n"
     "`bench PHOTOS_DIR` is short for `bench run PHOTOS_DIR`.\n\n"
     "Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`",
 )
@@ -45,17 +45,23 @@ PhotosDir = Annotated[
 ]
 TopK = Annotated[
     int | None,
-    typer.Option("--top-k", min=1, help="Number of photos you would post (default: a tenth)."),
+    typer.Option(
+        "--top-k",
+        min=1,
+        help="Judge how well each model picks this many best photos (default: a tenth).",
+    ),
 ]
 Export = Annotated[
     Literal["csv"] | None,
-    typer.Option("--export", help="Also write scores.csv into the run: one row per photo."),
+    typer.Option(
+        "--export", help="Also write scores.csv into the run's directory: one row per photo."
+    ),
 ]
 Thumbnails = Annotated[
     bool | None,
     typer.Option(
         "--thumbnails/--no-thumbnails",
-        help="Show photos in the report (default: as in the last session; yes in the first).",
+        help="Show photos in the report (default: as the run did last; yes in a new run).",
         show_default=False,
     ),
 ]
@@ -68,28 +74,29 @@ def run(
         str | None,
         typer.Option(
             "--immich",
-            help="Immich to read photos from, http://host:2283; set IMMICH_API_KEY, pass --album.",
+            help="Read photos from the Immich at this address, http(s)://host:port; requires "
+            "--album and IMMICH_API_KEY.",
         ),
     ] = None,
     judgement: Annotated[
         Path | None,
         typer.Option(
             "--judgement",
-            help="CSV of your favourites or ratings (default: favourites.csv in PHOTOS_DIR, if "
-            "it exists).",
+            help="Read your judgement from this CSV, with the columns name and favourite or "
+            "rating (1 to 5) (default: favourites.csv in PHOTOS_DIR, if it exists).",
         ),
     ] = None,
     album: Annotated[
-        str | None, typer.Option("--album", help="Name or id of the album in --immich.")
+        str | None, typer.Option("--album", help="Read this album of --immich, by name or id.")
     ] = None,
     model: OnlyModels = None,
     method: Annotated[
         Method | None,
         typer.Option(
             "--method",
-            help="score: one token per photo. rubric: one label per criterion. anchored: each "
-            "photo against a few fixed ones. pairwise: a shortlist, pair by pair (default: that "
-            "of --run, else score).",
+            help="Ask by this method. score: one label per photo. rubric: one label per "
+            "criterion. anchored: each photo against a few fixed ones. pairwise: a shortlist, "
+            "pair by pair (default: --run's, else score).",
         ),
     ] = None,
     sample: Annotated[
@@ -97,7 +104,7 @@ def run(
         typer.Option(
             "--sample",
             min=2,
-            help="Draw this many photos, half of them favourites if only those are known; with "
+            help="Draw this many photos, half of them favourites if there are no ratings; with "
             "--run, extend the run to this many (default: all).",
         ),
     ] = None,
@@ -105,7 +112,7 @@ def run(
         Path | None,
         typer.Option(
             "--rubric",
-            help="File with the questions (default: those of --run, else the repository's "
+            help="Read the questions from this TOML file (default: --run's, else the repository's "
             "rubric.toml).",
         ),
     ] = None,
@@ -115,8 +122,8 @@ def run(
             "--url",
             envvar=URL_VARIABLE,
             show_envvar=True,
-            help="Endpoint to ask, http://host:port (default: kubectl port-forward to the "
-            "cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
+            help="Ask the endpoint at this address, http(s)://host:port (default: kubectl "
+            "port-forward to the cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
         ),
     ] = None,
     window: Annotated[
@@ -125,7 +132,8 @@ def run(
             "--window",
             parser=duration,
             metavar="DURATION",
-            help="Borrow the GPU for this long, as `ops window` does, and ask only what fits.",
+            help="Borrow the GPU for this long, such as 30m, as `ops window` does, and ask only "
+            "what fits (default: do not borrow it).",
         ),
     ] = None,
     within: Annotated[
@@ -134,15 +142,16 @@ def run(
             "--within",
             parser=duration,
             metavar="DURATION",
-            help="Ask only what fits into this time, without borrowing the GPU.",
+            help="Ask only what fits into this time, such as 30m, without borrowing the GPU "
+            "(default: no limit).",
         ),
     ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option(
             "--run",
-            help="Directory of the run to start or resume (default: the last run of this command "
-            "if it is unfinished, else bench-runs/NOW).",
+            help="Start or resume the run in this directory (default: the last run of this "
+            "command if it is unfinished, else a new bench-runs/NOW).",
         ),
     ] = None,
     new: Annotated[
@@ -152,8 +161,8 @@ def run(
         bool,
         typer.Option(
             "--retry-failed",
-            help="Also retry what did not fail because of the photo: timeouts, broken "
-            "connections, refusals by the server.",
+            help="Also retry questions that failed for another reason than the photo: timeouts, "
+            "broken connections, refusals by the server.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -161,7 +170,10 @@ def run(
     thumbnails: Thumbnails = None,
     top_k: TopK = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of every draw (default: --run's, else 1).")
+        int | None,
+        typer.Option(
+            "--seed", help="Draw photos and their order with this seed (default: --run's, else 1)."
+        ),
     ] = None,
     anchors: Annotated[
         int | None,
@@ -169,7 +181,8 @@ def run(
             "--anchors",
             min=1,
             max=8,
-            help="Number of fixed photos for --method anchored (default: --run's, else 3).",
+            help="With --method anchored: compare with this many fixed photos (default: --run's, "
+            "else 3).",
         ),
     ] = None,
     shortlist: Annotated[
@@ -178,7 +191,7 @@ def run(
             "--shortlist",
             min=2,
             max=200,
-            help="Number of photos for --method pairwise (default: --run's, else 20).",
+            help="With --method pairwise: compare this many photos (default: --run's, else 20).",
         ),
     ] = None,
     pairs: Annotated[
@@ -186,30 +199,35 @@ def run(
         typer.Option(
             "--pairs",
             min=1,
-            help="Pairs per photo for --method pairwise (default: --run's, else 5).",
+            help="With --method pairwise: ask this many pairs per photo (default: --run's, else "
+            "5).",
         ),
     ] = None,
     timeout_s: Annotated[
         float,
         typer.Option(
-            "--timeout-s", min=0.1, help="Seconds for one answer, including a cold load."
+            "--timeout-s",
+            min=0.1,
+            help="Wait this many seconds for each answer, including the load of its model.",
         ),
     ] = 300,
     random_weights: Annotated[
         bool,
-        typer.Option("--random-weights", help="Mark every output: the weights are random."),
+        typer.Option("--random-weights", help="Mark every output as made with random weights."),
     ] = False,
     engine_build: Annotated[
         str | None,
         typer.Option(
             "--engine-build",
-            help="llama.cpp build to record with the results (default: production's, unless "
+            help="Record this llama.cpp build with the results (default: the settings', unless "
             "--url is given).",
         ),
     ] = None,
     lock: Annotated[
         Path | None,
-        typer.Option("--lock", help="Lock to read (default: the repository's models.lock.json)."),
+        typer.Option(
+            "--lock", help="Read this lock file (default: the repository's models.lock.json)."
+        ),
     ] = None,
     in_window: Annotated[
         int | None, typer.Option("--in-window", parser=duration, hidden=True)
@@ -219,9 +237,10 @@ def run(
 
     Each answer is on disk before the next question, so the same command resumes an interrupted
     run and repeats no question. `bench report RUN` rewrites the report without asking. Set
-    LLAMA_API_KEY if the endpoint needs a key.
+    LLAMA_API_KEY if the endpoint requires a key. Exit code: 0 a report was written, 1 an error, or
+    the report lacks a model that kept failing.
 
-    Example: `python -m ops bench ~/Pictures/2026 --sample 150 --window 30m`
+    Example: `python -m ops bench run ~/Pictures/2026 --sample 150 --window 30m`
     """
     from ops.commands.bench.album.photos_from import PhotosFrom
     from ops.commands.bench.outputs import Wanted
@@ -294,12 +313,12 @@ def run(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run.")],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Directory of the run.", show_default=False)
+    ],
     method: Annotated[
         Method | None,
-        typer.Option(
-            "--method", help="Show the answers by this method (default: the last asked)."
-        ),
+        typer.Option("--method", help="Use the scores of this method (default: the last asked)."),
     ] = None,
     judged: Annotated[
         bool,
@@ -314,7 +333,9 @@ def report(
     top_k: TopK = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Seed of the intervals' resamples (default: the run's)."),
+        typer.Option(
+            "--seed", help="Compute the confidence intervals with this seed (default: the run's)."
+        ),
     ] = None,
 ) -> None:
     """Rewrite a run's report without asking any model.

@@ -15,23 +15,25 @@ app = command_app()
 
 @app.command()
 def deploy(
-    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking for approval.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply without asking.")] = False,
     allow_removal: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-removal",
             metavar="ADDRESS",
-            help="Allow this deploy to remove ADDRESS (repeatable; default: none).",
+            help="Allow this deploy to remove the object of this Terraform address, such as "
+            "kubernetes_service.llama_swap; repeatable (default: none).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Show Terraform's plan, then apply that plan to the cluster of KUBE_CONFIG_PATH and KUBE_CTX.
+    """Show Terraform's plan, ask, and apply that plan to the cluster.
 
-    Terraform's state is in the database of PG_CONN_STR. Exit code 3: the plan would remove a
-    namespace, a volume, a claim or an object that this stack did not create; nothing was changed.
+    KUBE_CONFIG_PATH and KUBE_CTX name the cluster, PG_CONN_STR the database of Terraform's state.
+    Exit code: 0 applied, 1 an error, 3 refused before any change, because the plan would remove a
+    namespace, a volume, a claim or an object that this stack did not create.
 
-    Example: `python -m ops deploy --yes`
+    Example: `python -m ops deploy`
     """
     from ops.commands.deploy import shown
     from ops.commands.deploy.run import deploy as run

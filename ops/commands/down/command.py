@@ -16,12 +16,15 @@ app = command_app()
 def down(
     state_dir: EmbeddedDir = EMBEDDED,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Also delete the state directory.")
+        bool,
+        typer.Option(
+            "--delete-data", help="Also delete the directory of --state-dir (default: keep it)."
+        ),
     ] = False,
 ) -> None:
-    """Stop the embedded cluster and the local endpoint; keep the data for the next `up`.
+    """Stop the embedded cluster and the endpoint of `up`; keep the data for the next `up`.
 
-    Example: `python -m ops down --delete-data`
+    Example: `python -m ops down`
     """
     import shutil
 

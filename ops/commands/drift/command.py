@@ -25,7 +25,7 @@ def drift(
         Path | None,
         typer.Option(
             "--volume",
-            help="Compare the models' volume, mounted in this directory (default: no volume).",
+            help="Compare the models' volume mounted in this directory (default: no volume).",
             show_default=False,
         ),
     ] = None,
@@ -34,7 +34,7 @@ def drift(
         typer.Option(
             "--source",
             help="Compare only this source: terraform, cluster, volume or server; repeatable "
-            "(default: every source that the environment or another option names).",
+            "(default: every source that a variable or an option enables).",
             show_default=False,
         ),
     ] = None,
@@ -47,9 +47,10 @@ def drift(
 ) -> None:
     """Compare the working tree with Terraform's state, the cluster, the volume and the server.
 
-    It asks Terraform if PG_CONN_STR or PGHOST is set, and the cluster and its server if
-    KUBE_CONFIG_PATH is set. It changes nothing and loads no model. It reads the API key from
-    LLAMA_API_KEY. Exit code: 0 no drift, 2 drift, 1 an error or a source that does not answer.
+    PG_CONN_STR or PGHOST enables the source terraform; KUBE_CONFIG_PATH enables cluster and server
+    (the running endpoint); --url enables server; --volume enables volume. Changes nothing and
+    loads no model. Set LLAMA_API_KEY if the endpoint requires a key. Exit code: 0 no drift,
+    2 drift, 1 an error or a source that does not answer.
 
     Example: `python -m ops drift --volume /mnt/llamacpp`
     """

@@ -16,7 +16,8 @@ app = command_app()
 def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
     """Print the embedded cluster's environment variables as shell exports.
 
-    The export of an API key names the file or the variable that holds the key, not the key.
+    They direct kubectl, Terraform, cdktf and these commands to the embedded cluster. No key is
+    printed: LLAMA_API_KEY is exported as a reference to the file or variable that holds it.
 
     Example: `eval "$(python -m ops env)"`
     """

@@ -49,7 +49,7 @@ def fit(
         typer.Option(
             "--usable-mib",
             min=1,
-            help="Assume a card of this usable memory, in MiB (default: the settings').",
+            help="Assume a card with this much usable memory, in MiB (default: the settings').",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -59,7 +59,10 @@ def fit(
     ] = None,
     lock: LockPath = LOCK_PATH,
 ) -> None:
-    """Show each model's VRAM and which models fit together. Exit code: 0 fits, 1 does not.
+    """Show each model's VRAM, and which models fit the card together.
+
+    Edits nothing: the options try other values than those of llama_swap_config/registry.py and
+    stacks/production.py. Exit code: 0 every model fits, 1 one does not, or an error.
 
     Example: `python -m ops fit --model qwen3vl-8b --context 32768 --kv q8_0`
     """

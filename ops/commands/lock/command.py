@@ -31,14 +31,17 @@ def lock(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Compare registry and lock without network access; write nothing."
+            "--check",
+            help="Compare registry and lock without network access; write nothing; exit code 1 if "
+            "they differ.",
         ),
     ] = False,
     update: Annotated[
         bool,
         typer.Option(
             "--update",
-            help="Move to the newest commit of main; without --model also drop unused entries.",
+            help="Move to the newest commit of each repository's main branch; without --model, "
+            "also drop the entries of models that left the registry.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -48,7 +51,8 @@ def lock(
         list[str] | None,
         typer.Option(
             "--file",
-            help="Use this file if several match; requires --model; repeatable.",
+            help="Choose this file of the repository if several match the quantisation; requires "
+            "--model; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -56,16 +60,16 @@ def lock(
         Path,
         typer.Option(
             "--path",
-            help="Lock file (default: the repository's models.lock.json).",
+            help="Read and write this lock file (default: the repository's models.lock.json).",
             show_default=False,
         ),
     ] = LOCK_PATH,
 ) -> None:
     """Resolve the registry's models to exact files and write models.lock.json.
 
-    Without options it locks models that are missing from the lock or changed in the registry. A
-    model keeps its commit while its repository stays the same. Downloads only the files' headers.
-    Reads HF_ENDPOINT and HF_TOKEN.
+    Without options it locks the models that are missing from the lock or changed in the registry
+    (llama_swap_config/registry.py). A model keeps its commit while its repository stays the same.
+    Only the files' headers are downloaded, a few megabytes. Reads HF_TOKEN and HF_ENDPOINT.
 
     Example: `python -m ops lock --update --model qwen3vl-4b --dry-run`
     """

@@ -20,7 +20,10 @@ def manifests(
         Path | None, typer.Option("--out", help="Write to this file (default: stdout).")
     ] = None,
 ) -> None:
-    """Write the synthesized objects as Kubernetes YAML, without a cluster or a provider.
+    """Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.
+
+    Do not apply them to a namespace that Terraform manages, or during a GPU window: they set
+    replicas.
 
     Example: `python -m ops manifests | kubectl apply --server-side -f -`
     """

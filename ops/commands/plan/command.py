@@ -42,18 +42,21 @@ def plan(
         bool,
         typer.Option(
             "--refresh",
-            help="Also run Terraform's own plan, without its lock (needs PG_CONN_STR, "
-            "KUBE_CONFIG_PATH and KUBE_CTX).",
+            help="Also show Terraform's plan against the cluster, without locking the state "
+            "(needs PG_CONN_STR, KUBE_CONFIG_PATH and KUBE_CTX).",
         ),
     ] = False,
     rate_mb_s: Annotated[
-        float, typer.Option("--rate-mb-s", min=0.1, help="Assume this download rate, in MB/s.")
+        float,
+        typer.Option(
+            "--rate-mb-s", min=0.1, help="Estimate download times at this rate, in MB/s."
+        ),
     ] = 50,
 ) -> None:
-    """Show what merging the working tree would change. Exit code: 0 nothing, 2 something, 1 error.
+    """Show what merging the working tree would change: models, objects, downloads, VRAM.
 
-    Without --refresh it needs no cluster and no secret: it synthesizes both revisions and
-    compares them.
+    Compares it with --base, and without --refresh needs no cluster and no secret. Exit code: 0 no
+    change, 2 changes, 1 an error.
 
     Example: `python -m ops plan --base origin/main --markdown`
     """

@@ -25,7 +25,7 @@ def serve(
         typer.Option(
             "--weights",
             help="Download the locked files into this directory and serve them (default: tiny "
-            "models with random weights).",
+            "models with random weights, in --state-dir).",
             show_default=False,
         ),
     ] = None,
@@ -49,14 +49,19 @@ def serve(
         ),
     ] = None,
     state_dir: Annotated[
-        Path, typer.Option("--state-dir", help="Keep configuration, log and tiny models here.")
+        Path,
+        typer.Option(
+            "--state-dir",
+            help="Use this directory for configuration, log, tiny models and API keys.",
+        ),
     ] = ROOT / ".serve",
 ) -> None:
     """Download, warm and serve the registry's models on this machine until Ctrl-C.
 
-    The endpoint requires the API keys that the settings declare: the value of the declared
-    variable if it is set, else a key generated in the state directory. A value of LLAMA_API_KEY is
-    one more key.
+    Without --weights the answers mean nothing: tiny models with random weights stand in for the
+    registry's. If stacks/production.py declares an API key, clients must send it: the value of the
+    declared variable or, if that is not set, a key generated in --state-dir. The key in
+    LLAMA_API_KEY is accepted too.
 
     Example: `python -m ops serve --port 8080`
     """

@@ -27,7 +27,8 @@ def smoke(
         bool,
         typer.Option(
             "--random-weights",
-            help="Do not require the right colour names, which random weights cannot give.",
+            help="Accept a wrong colour in the picture checks, for the random weights of `up` and "
+            "`serve`.",
         ),
     ] = False,
     json_: AsJson = False,
@@ -38,16 +39,18 @@ def smoke(
     timeout_s: Annotated[
         float,
         typer.Option(
-            "--timeout-s", min=0.1, help="Seconds for one answer, including a cold load."
+            "--timeout-s",
+            min=0.1,
+            help="Wait this many seconds for each answer, including the load of its model.",
         ),
     ] = 300,
 ) -> None:
     """Check a running endpoint: model list, API keys, and eight requests per model.
 
-    Each model is loaded once, which other users of the endpoint notice; afterwards the model that
-    was loaded before is loaded again. The checks compare any --url with this working tree: its
-    registry, and whether its settings declare an API key. The key is read from LLAMA_API_KEY.
-    Exit code 1: a check failed.
+    The endpoint must offer this working tree's models, and require an API key exactly if its
+    settings declare one. Loads each model once, so other users wait; at the end loads the model
+    that was loaded before. Set LLAMA_API_KEY if the endpoint requires a key. Exit code: 0 every
+    check passed, 1 a check failed or an error.
 
     Example: `python -m ops smoke --url http://127.0.0.1:8080 --model qwen3vl-4b`
     """

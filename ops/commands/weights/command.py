@@ -26,22 +26,29 @@ from ops.options import AsJson, LockPath, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app(
-    help="Download, check, verify and prune the models' files on a volume.",
+    help="Download, list, verify and prune the models' files on a volume.\n\n"
+    "Example: `python -m ops weights status /mnt/llamacpp`",
     no_args_is_help=True,
 )
 
 Volume = Annotated[
-    Path, typer.Argument(help="Directory where the models' volume is mounted.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="VOLUME", help="Directory where the models' volume is mounted.", show_default=False
+    ),
 ]
 Publish = Annotated[
     bool,
     typer.Option(
         "--publish/--no-publish",
-        help="Point the models' links at the files, or only download them, as before a merge.",
+        help="Switch the models' links to the new files, or only download (before a merge).",
     ),
 ]
 WaitS = Annotated[
-    float, typer.Option("--wait-s", min=0, help="Seconds to wait for another run on the volume.")
+    float,
+    typer.Option(
+        "--wait-s", min=0, help="Wait this many seconds for another download or prune to end."
+    ),
 ]
 
 _DEFAULTS = Options()
@@ -85,13 +92,17 @@ def pull(
     lock: LockPath = LOCK_PATH,
     publish: Publish = True,
     connections: Annotated[
-        int, typer.Option("--connections", min=1, help="Connections to the hub, in all.")
+        int,
+        typer.Option(
+            "--connections", min=1, help="Open at most this many connections to the hub, in all."
+        ),
     ] = _DEFAULTS.connections,
     wait_s: WaitS = _DEFAULTS.wait_s,
 ) -> None:
     """Download the lock's files to a volume, as the download Job does, and publish the models.
 
-    Skips complete files and resumes partial ones. Reads HF_TOKEN, HF_ENDPOINT and HTTPS_PROXY.
+    Skips complete files and resumes partial ones. Publishing switches a model's link to its new
+    files. Reads HF_TOKEN, HF_ENDPOINT, HTTPS_PROXY and NO_PROXY. Run it as the volume's owner.
 
     Example: `python -m ops weights pull /mnt/llamacpp --no-publish`
     """
@@ -115,13 +126,13 @@ def status(
     volume: Volume,
     lock: LockPath = LOCK_PATH,
     sha256: Annotated[
-        bool, typer.Option("--sha256", help="Hash every file too (default: compare sizes only).")
+        bool, typer.Option("--sha256", help="Also hash every file (default: compare sizes only).")
     ] = False,
     json_: AsJson = False,
 ) -> None:
     """Compare a volume with the lock: present, partial, wrong, missing and unused files.
 
-    Exit code: 0 every model can be served, 2 a file is missing or wrong, 1 error.
+    Exit code: 0 every model can be served, 2 a file is missing or wrong, 1 an error.
 
     Example: `python -m ops weights status /mnt/llamacpp`
     """
@@ -145,10 +156,13 @@ def verify(
     volume: Volume,
     rate_mb_s: Annotated[
         float,
-        typer.Option("--rate-mb-s", min=1, help="Read at most this many megabytes a second."),
+        typer.Option("--rate-mb-s", min=1, help="Read at most this many MB/s."),
     ] = 100,
 ) -> None:
-    """Hash every file of a volume, bypassing the page cache; exit code 1 if one is wrong.
+    """Hash every complete file of a volume and compare it with its sha256.
+
+    Bypasses the page cache, so that warm models stay warm. Exit code: 0 every file is correct, 1 a
+    file is wrong, or an error.
 
     Example: `python -m ops weights verify /mnt/llamacpp --rate-mb-s 200`
     """
@@ -166,7 +180,9 @@ def prune(
     grace_h: Annotated[
         float,
         typer.Option(
-            "--grace-h", min=0, help="Keep files for this many hours after they became unused."
+            "--grace-h",
+            min=0,
+            help="Keep a file for this many hours after a prune first found it unused.",
         ),
     ] = 168,
     dry_run: Annotated[

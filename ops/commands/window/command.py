@@ -21,7 +21,8 @@ def window(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Command to run, after `--` (default: hold the window until Ctrl-C or its end).",
+            metavar="COMMAND",
+            help="Run this command, after `--` (default: hold the GPU until Ctrl-C or the end).",
             show_default=False,
         ),
     ] = None,
@@ -31,7 +32,8 @@ def window(
             "--for",
             parser=duration,
             metavar="DURATION",
-            help="Length of the window, such as 90s, 30m or 1h30m.",
+            help="Length of the window from when the endpoint is ready, such as 90s, 30m or "
+            "1h30m; at most 24h.",
         ),
     ] = "30m",  # type: ignore[assignment]  # Read by the parser, as from the command line.
     wait: Annotated[
@@ -40,22 +42,23 @@ def window(
             "--wait",
             parser=duration,
             metavar="DURATION",
-            help="Longest time to wait for the window to open.",
+            help="Give up if the endpoint is not ready after this long, such as 5m.",
         ),
     ] = "15m",  # type: ignore[assignment]
     restore: Annotated[
-        bool, typer.Option("--restore", help="Only restore what a killed window took, and exit.")
+        bool, typer.Option("--restore", help="Restore what a killed window left, and exit.")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Show who holds the window and exit.")
+        bool, typer.Option("--status", help="Show who holds the window, and exit.")
     ] = False,
 ) -> None:
     """Borrow the GPU from its other users while a command runs, then restore them.
 
-    The command finds the endpoint in LLAMA_SWAP_URL and OPENAI_BASE_URL. The exit code is the
-    command's, or 124 if the window ended first. With IMMICH_API_KEY set, Immich's queues are
-    paused during the window; IMMICH_URL replaces the address from the settings if this machine
-    does not reach it.
+    The other users are the Deployments of `gpu_window` in stacks/production.py. The command finds
+    the endpoint in LLAMA_SWAP_URL and OPENAI_BASE_URL. If IMMICH_API_KEY is set, Immich's queues
+    pause during the window; set IMMICH_URL if this machine does not reach the settings' address.
+    Needs KUBE_CONFIG_PATH and KUBE_CTX. Exit code: the command's, 124 if the window ended first,
+    1 an error.
 
     Example: `python -m ops window --for 30m -- python -m ops smoke`
     """

@@ -17,43 +17,53 @@ if TYPE_CHECKING:
     from ops.commands.bench.results import Run
     from ops.immich.api import Immich
 
-RunDir = Annotated[Path, typer.Argument(help="Directory of the run.", show_default=False)]
+RunDir = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Directory of the run.", show_default=False)
+]
 
 
 def publish(
     run_dir: RunDir,
     model: Annotated[
-        str, typer.Option("--model", help="Model whose choice to publish.", show_default=False)
+        str,
+        typer.Option("--model", help="Publish the best photos of this model.", show_default=False),
     ],
     immich: Annotated[
-        str, typer.Option("--immich", help="Immich to change, http(s)://host.", show_default=False)
+        str,
+        typer.Option(
+            "--immich",
+            help="Publish to the Immich at this address, http(s)://host:port.",
+            show_default=False,
+        ),
     ],
     target: Annotated[
         Target, typer.Option("--as", help="Publish as ratings, as a tag or as an album.")
     ] = "tag",
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of its best photos.")] = 20,
+    top: Annotated[int, typer.Option("--top", min=1, help="Publish this many photos.")] = 20,
     label: Annotated[
         str,
         typer.Option(
             "--label",
-            help="Path of the tag or name of the album (default: one with the model's id).",
+            help="Use this path of a tag or name of an album (default: one with the model's id).",
             show_default=False,
         ),
     ] = "",
     method: Annotated[
         Method | None,
-        typer.Option("--method", help="Use the scores by this method (default: the last asked)."),
+        typer.Option("--method", help="Use the scores of this method (default: the last asked)."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also change ratings that you gave.")
+        bool,
+        typer.Option("--overwrite", help="With --as rating: also replace ratings that you gave."),
     ] = False,
     apply: Annotated[
         bool, typer.Option("--apply", help="Apply the changes (default: only show them).")
     ] = False,
 ) -> None:
-    """Show what would change in Immich; with --apply, change it. `undo` restores it.
+    """Publish a model's best photos in Immich; without --apply, only show the changes.
 
-    The run's directory records every value before it is replaced. Set IMMICH_API_KEY.
+    The run records every value that is replaced, and `bench undo` restores them. Set
+    IMMICH_API_KEY to a key that may write.
 
     Example: `python -m ops bench publish bench-runs/2026-11-25-201500 --model qwen3vl-8b
     --immich https://photos.example`
@@ -94,20 +104,23 @@ def undo(
     run_dir: RunDir,
     number: Annotated[
         int | None,
-        typer.Option("--number", min=1, help="Publication to undo (default: the latest)."),
+        typer.Option(
+            "--number", min=1, help="Undo the publication of this number (default: the latest)."
+        ),
     ] = None,
     immich: Annotated[
         str,
         typer.Option(
             "--immich",
-            help="New address of Immich (default: the one published to).",
+            help="Reach Immich at this address, http(s)://host:port (default: the one published "
+            "to).",
             show_default=False,
         ),
     ] = "",
 ) -> None:
     """Undo a publication: restore ratings; delete its tag or album if it created them.
 
-    What you changed since stays. Set IMMICH_API_KEY.
+    What you changed since stays. Set IMMICH_API_KEY to a key that may write.
 
     Example: `python -m ops bench undo bench-runs/2026-11-25-201500`
     """
