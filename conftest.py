@@ -7,6 +7,7 @@ an operator who edits those of this tree breaks no test. tests/live/ alone reads
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -38,8 +39,20 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copy(_DECLARED.get(place, path), target / path.name)
 
 
+def _commit(tree: Path) -> None:
+    """Make the copy a repository: drift and plan ask git what is declared since when."""
+    who = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+    for words in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("add", "--all"),
+        (*who, "-c", "commit.gpgsign=false", "commit", "--quiet", "--message=declare"),
+    ):
+        subprocess.run(["git", *words], cwd=tree, check=True)
+
+
 _FOLDER = tempfile.mkdtemp(prefix="llama-cpp-tree-")
 _copy(_TREE, Path(_FOLDER) / "tree")
+_commit(Path(_FOLDER) / "tree")
 sys.path.insert(0, str(Path(_FOLDER) / "tree"))
 
 

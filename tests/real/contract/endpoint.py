@@ -58,9 +58,13 @@ class Endpoint:
     def post(
         self, path: str, body: Any, headers: Mapping[str, str] | None = None
     ) -> httpx2.Response:
-        return httpx2.post(
+        answer = httpx2.post(
             self.served.url + path, json=body, headers=headers, timeout=60, trust_env=False
         )
+        if isinstance(body, dict) and body.get("stream"):
+            # llama-swap may send the next request into the connection that llama-server closes.
+            time.sleep(0.1)
+        return answer
 
     def chat(
         self, content: Any = "ba", *, model: Model = EYES, tokens: int = 8, **more: Any

@@ -100,7 +100,7 @@ def test_foreign_objects_are_not_destroyed(write: Write, postgresql: str) -> Non
     assert str(caught.value) == (
         "refused, and nothing was changed: this deploy would remove terraform_data.namespace, "
         "terraform_data.volume (not made by this stack). Pass --allow-removal ADDRESS "
-        'for each object that may go. docs/operating.md, "What a deploy refuses", has the rules'
+        'for each object that may go. See docs/operating.md, "What a deploy refuses"'
     )
     assert caught.value.exit_code == 3
     assert state(postgresql, "others") == before
