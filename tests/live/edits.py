@@ -67,9 +67,11 @@ class Tree:
 
     def failures(self) -> list[str]:
         """Run tests/live/ and return why its tests failed."""
-        result = self.run(sys.executable, "-m", "pytest", *LIVE)
-        assert result.returncode in (0, 1), result.stdout
-        return re.findall(r"^FAILED \S+ - (.*)$", result.stdout, re.MULTILINE)
+        # pytest cuts each reason at the terminal's width.
+        result = self.run(sys.executable, "-m", "pytest", *LIVE, COLUMNS="1000")
+        reasons = re.findall(r"^FAILED \S+ - (?:Failed: )?(.*)$", result.stdout, re.MULTILINE)
+        assert (result.returncode == 1) is bool(reasons), result.stdout
+        return reasons
 
 
 def larger_context(tree: Tree) -> None:

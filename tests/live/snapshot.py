@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-"""This tree itself: all other tests see a copy of it, with a frozen declaration."""
+ROOT = Path(__file__).resolve().parents[2]
+"""This tree itself. All other tests see a copy of it, which has a link to this folder."""
 SNAPSHOT = Path(__file__).with_name("cdk.tf.json")
 
 
