@@ -95,7 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = app(arguments, prog_name="python -m ops", standalone_mode=False)
     except typer.TyperException as error:
-        typer.echo(f"error: {error.format_message()}. See python -m ops --help.", err=True)
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        end = "" if message.endswith("?") else "."  # "Did you mean ...?"
+        typer.echo(f"error: {message}{end} See python -m ops --help.", err=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130

@@ -188,7 +188,16 @@ def test_a_deploy_without_a_terminal_has_to_be_approved(
 
 
 def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No such command" in fails(capsys, "depoly", code=2)
+    assert fails(capsys, "depoly", code=2) == (
+        "error: No such command 'depoly'. Did you mean 'deploy'? See python -m ops --help.\n"
+    )
+
+
+def test_an_unknown_choice_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, "fit", "--kv", "q9", code=2) == (
+        "error: Invalid value for '--kv': 'q9' is not one of 'f16', 'bf16', 'q8_0', 'q4_0'. "
+        "See python -m ops --help.\n"
+    )
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
