@@ -1,7 +1,8 @@
 """An Immich API server of the tests' own, 2.x or 3.x: real HTTP on loopback, with a memory.
 
 It is as strict as Immich: a request of another version's shape, without the permission, or about
-what is not there is refused as Immich refuses it.
+what is not there is refused as Immich refuses it. Its answers have every field that Immich's own
+API description requires.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ ALL_PERMISSIONS = (
     "tag.asset",
     "tag.delete",
 )
+TIMES = {"createdAt": "2026-05-02T08:00:00.000Z", "updatedAt": "2026-05-02T08:00:00.000Z"}
+OWNER = {
+    "id": "5c1f6cbe-4f3f-4c52-8a3c-2f0f0f6c7a11",
+    "name": "Ann",
+    "email": "ann@photos.example",
+    "avatarColor": "primary",
+    "profileImagePath": "",
+    "profileChangedAt": "2026-05-02T08:00:00.000Z",
+}
 _FLAT = {"albumIds", "tagIds", "type", "visibility", "withDeleted", "page"}
 _TREE = {"filter", "cursor"}
 _BOTH = {"withExif", "size"}
@@ -257,7 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         return numbers | ({"prerelease": None} if self.server.version >= (3,) else {})
 
     def own_key(self, **_: Any) -> Any:
-        return {"id": "k", "name": "bench", "permissions": self.server.permissions}
+        return {"id": "k", "name": "bench", "permissions": self.server.permissions} | TIMES
 
     def list_albums(self, query: dict[str, str], **_: Any) -> Any:
         if query.get("shared") == "true":
@@ -266,13 +276,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def album_document(self, album: FakeAlbum) -> Any:
         there = [self.server.assets.get(each) for each in album.assets]
-        return {
+        # 2.x names the owner by itself, and leaves a list of assets empty that 3.x does not have.
+        of_version: dict[str, Any] = (
+            {"albumUsers": [{"role": "owner", "user": OWNER}]}
+            if self.server.version >= (3,)
+            else {"owner": OWNER, "ownerId": OWNER["id"], "albumUsers": [], "assets": []}
+        )
+        return TIMES | {
             "id": album.id,
             "albumName": album.name,
+            "albumThumbnailAssetId": None,
             "description": album.description,
             "assetCount": sum(each is not None and not each.trashed for each in there),
-            # 2.x has the field and leaves it empty in a list; 3.x has it not.
-            **({} if self.server.version >= (3,) else {"assets": []}),
+            "hasSharedLink": False,
+            "isActivityEnabled": True,
+            "shared": False,
+            **of_version,
         }
 
     def found_album(self, album_id: str, permission: str) -> FakeAlbum:
@@ -379,14 +398,25 @@ class Handler(BaseHTTPRequestHandler):
         }
         if self.server.version >= (3, 2):
             answer["nextCursor"] = cursor
-        return {"albums": {"items": []}, "assets": answer}
+        nothing = {"total": 0, "count": 0, "facets": [], "items": []}
+        return {"albums": nothing, "assets": answer}
 
     def document(self, asset: FakeAsset, *, exif: bool = True) -> Any:
         checksum = hashlib.sha1(asset.original or asset.id.encode()).digest()
-        return {
+        device = {"deviceAssetId": asset.name, "deviceId": "camera"}
+        return TIMES | {
             "id": asset.id,
+            "ownerId": OWNER["id"],
             "type": asset.type,
             "originalFileName": asset.name,
+            "originalPath": f"/data/{asset.name}",
+            "thumbhash": None,
+            "width": None,
+            "height": None,
+            "hasMetadata": True,
+            "isOffline": False,
+            "fileModifiedAt": asset.taken,
+            **({} if self.server.version >= (3,) else device),
             "checksum": base64.b64encode(checksum).decode(),
             "isFavorite": asset.favourite,
             "isTrashed": asset.trashed,
@@ -408,7 +438,7 @@ class Handler(BaseHTTPRequestHandler):
     def one_asset(self, asset_id: str, **_: Any) -> Any:
         asset = self.found_asset(asset_id, "asset.read")
         tags = [
-            {"id": tag, "value": value, "name": value.rpartition("/")[2]}
+            self.tag_document(tag, value)
             for tag, value in self.server.tags.items()
             if asset_id in self.server.tagged[tag]
         ]
@@ -437,7 +467,10 @@ class Handler(BaseHTTPRequestHandler):
         return asset.content
 
     def list_tags(self, **_: Any) -> Any:
-        return [{"id": tag, "value": value} for tag, value in self.server.tags.items()]
+        return [self.tag_document(tag, value) for tag, value in self.server.tags.items()]
+
+    def tag_document(self, tag: str, value: str) -> Any:
+        return TIMES | {"id": tag, "value": value, "name": value.rpartition("/")[2]}
 
     def upsert_tags(self, body: Any, **_: Any) -> Any:
         made = []
@@ -449,7 +482,7 @@ class Handler(BaseHTTPRequestHandler):
                     tag = str(uuid.uuid4())
                     self.server.tags[tag], self.server.tagged[tag] = value, set()
             tag = next(tag for tag, value in self.server.tags.items() if value == path)
-            made.append({"id": tag, "value": path})
+            made.append(self.tag_document(tag, path))
         return made
 
     def delete_tag(self, tag: str, **_: Any) -> None:
