@@ -49,20 +49,28 @@ HTML = Reply(body="<html>\n<body>Bad gateway</body></html>", media_type="text/ht
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
+ABOUT = {"id": "chatcmpl-1", "created": 1780000000, "model": "model"}
+"""What OpenAI's API requires of every answer and every chunk, beside its choices."""
+
+
 def chat_reply(content: str, **changes: object) -> Reply:
-    choice = {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
-    return Reply(body=json.dumps({"choices": [choice], "usage": USAGE} | changes))
+    message = {"role": "assistant", "content": content, "refusal": None}
+    choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}
+    answer = {"object": "chat.completion", "choices": [choice], "usage": USAGE}
+    return Reply(body=json.dumps(ABOUT | answer | changes))
 
 
 def stream_reply(*, reason: str | None = "stop", usage: bool = True, done: bool = True) -> Reply:
-    chunks: list[dict[str, Any]] = [
-        {"choices": [{"finish_reason": None, "delta": {"role": "assistant", "content": None}}]},
-        {"choices": [{"finish_reason": None, "delta": {"content": "one"}}]},
-    ]
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "finish_reason": finish_reason, "delta": delta}
+        return about | {"choices": [choice]}
+
+    about: dict[str, Any] = ABOUT | {"object": "chat.completion.chunk"}
+    chunks = [chunk({"role": "assistant", "content": None}), chunk({"content": "one"})]
     if reason:
-        chunks.append({"choices": [{"finish_reason": reason, "delta": {}}]})
+        chunks.append(chunk({}, reason))
     if usage:
-        chunks.append({"choices": [], "usage": USAGE})
+        chunks.append(about | {"choices": [], "usage": USAGE})
     lines = [json.dumps(chunk) for chunk in chunks] + (["[DONE]"] if done else [])
     text = "".join(f"data: {line}\n\n" for line in lines)
     return events(text)

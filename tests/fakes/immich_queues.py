@@ -62,16 +62,20 @@ class FakeImmich:
             self.active[name] -= 1 if paused and self.active[name] else 0
         if self.generation == "queues":
             return 200, [
-                {"name": name, "isPaused": paused, "statistics": {"active": self.active[name]}}
+                {"name": name, "isPaused": paused, "statistics": self.counts(name)}
                 for name, paused in self.paused.items()
             ]
         return 200, {
             name: {
                 "queueStatus": {"isPaused": paused, "isActive": bool(self.active[name])},
-                "jobCounts": {"active": self.active[name]},
+                "jobCounts": self.counts(name),
             }
             for name, paused in self.paused.items()
         }
+
+    def counts(self, name: str) -> dict[str, int]:
+        idle = dict.fromkeys(("completed", "delayed", "failed", "paused", "waiting"), 0)
+        return idle | {"active": self.active[name]}
 
     def put(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         start = f"/api/{self.generation}/"

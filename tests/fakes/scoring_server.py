@@ -168,14 +168,20 @@ class ScoringServer:
         tokens = [_token(logprobs, _most_likely(logprobs)) for _ in range(wanted)]
         text = "".join(each["token"] for each in tokens)
         choice: dict[str, Any] = {
-            "message": {"role": "assistant", "content": text},
+            "index": 0,
+            "message": {"role": "assistant", "content": text, "refusal": None},
             "finish_reason": "length",
-            "logprobs": {"content": tokens},
+            "logprobs": {"content": tokens, "refusal": None},
         }
         _spoil(choice, fault)
+        usage = {"prompt_tokens": 800, "completion_tokens": wanted, "total_tokens": 800 + wanted}
         return 200, {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1780000000,
+            "model": model,
             "choices": [choice],
-            "usage": {"prompt_tokens": 800, "completion_tokens": wanted},
+            "usage": usage,
             "timings": {"prompt_ms": 1000 * self.answer_s, "predicted_ms": 0.0, "cache_n": cached},
             "system_fingerprint": "b0-unknown",
         }
@@ -288,11 +294,12 @@ def _most_likely(logprobs: Mapping[str, float]) -> str:
 
 def _token(logprobs: Mapping[str, float], said: str) -> dict[str, Any]:
     shown = [
-        {"id": _TOKENS[text], "token": text, "logprob": logprob}
+        {"id": _TOKENS[text], "token": text, "bytes": [*text.encode()], "logprob": logprob}
         for text, logprob in sorted(logprobs.items(), key=lambda each: -each[1])
     ]
-    others = [{"id": 1, "token": " The", "logprob": -2.5}]
-    return {"id": _TOKENS[said], "token": said, "logprob": -1.0, "top_logprobs": shown + others}
+    others = [{"id": 1, "token": " The", "bytes": [*b" The"], "logprob": -2.5}]
+    own = {"id": _TOKENS[said], "token": said, "bytes": [*said.encode()], "logprob": -1.0}
+    return own | {"top_logprobs": shown + others}
 
 
 def _spoil(choice: dict[str, Any], fault: str | None) -> None:
