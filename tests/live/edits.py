@@ -37,6 +37,7 @@ class Tree:
             if (ROOT / name).is_file():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name)
+        subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)  # As an operator's is.
         for name in (".venv", "tools/node_modules"):
             (root / name).symlink_to(ROOT / name)
         if (ROOT / ".mypy_cache").exists():
