@@ -93,8 +93,15 @@ class Endpoint:
         return self.post(self.contract.unload.format(model=model), {"model": model})
 
     def loads(self) -> int:
-        """Return how often a llama-server began to load a model, by the log."""
-        return self.log().count("load_model: loading model '")
+        """Return how often a llama-server began to load a model, by the log.
+
+        A front end may pass on what its llama-server logs a moment after the answer.
+        """
+        counted = -1
+        while (loads := self.log().count("load_model: loading model '")) != counted:
+            counted = loads
+            time.sleep(0.1)
+        return loads
 
     def log(self) -> str:
         return self.served.log.read_text(errors="replace")
