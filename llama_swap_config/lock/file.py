@@ -196,16 +196,8 @@ def _read_header(
 ) -> WeightsHeader | ProjectorHeader:
     for field in fields(kind):
         value = values.get(field.name)
-        bounds = counts(field.name)
-        expected, valid = {
-            "str": ("a word", _is_text(value, WORD)),
-            "bool": ("true or false", isinstance(value, bool)),
-            "int": (
-                f"a whole number from {bounds.start} to 2**48",
-                type(value) is int and value in bounds,
-            ),
-        }[str(field.type)]
-        if not valid:
+        expected = _expected_instead(field.name, str(field.type), value)
+        if expected is not None:
             raise ConfigError.of(
                 subject, f"header.{field.name}", value, expected=expected, remedy=_RESTORE
             )
@@ -222,6 +214,17 @@ def _read_header(
                 remedy=_RESTORE,
             )  # fmt: skip
     return header
+
+
+def _expected_instead(name: str, kind: str, value: Any) -> str | None:
+    """Return what a header's field has to be; None if the value is that."""
+    if kind == "str":
+        return None if _is_text(value, WORD) else "a word"
+    if kind == "bool":
+        return None if isinstance(value, bool) else "true or false"
+    bounds = counts(name)
+    is_count = type(value) is int and value in bounds
+    return None if is_count else f"a whole number from {bounds.start} to 2**48"
 
 
 def _is_text(value: Any, pattern: re.Pattern[str]) -> bool:
