@@ -26,7 +26,7 @@ from llama_swap_config.model import Model
 from ops.machine import checkout
 from ops.machine.ports import RANGE_VARIABLE
 from ops.terraform import synth as ops_synth
-from tests.declaration.frozen import DECLARATION, LOCK_PATH
+from tests.declaration.frozen import DECLARATION
 from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
 from tests.fakes.immich_server import immich_server
@@ -82,7 +82,7 @@ def synth() -> Synth:
 
     def synthesize(models: tuple[Model, ...] = REGISTRY, **changes: Any) -> dict[str, Any]:
         settings = replace(SETTINGS, **changes)
-        declaration = Declaration.of(models, lock_path=LOCK_PATH)
+        declaration = Declaration.of(models)
         stack = LlamaCppStack(App(), "llama-cpp", settings=settings, declaration=declaration)
         document: dict[str, Any] = json.loads(Testing.synth(stack))
         return document

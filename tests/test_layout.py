@@ -35,7 +35,7 @@ def test_only_the_seam_imports_cdktf(package: str) -> None:
     importing = re.compile(rf"^\s*(?:import|from)\s+{package}\b", re.MULTILINE)
     sources = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=Path(__file__).parent.parent,  # The copy that is tested is no repository.
+        cwd=Path(__file__).parent.parent,  # The copy links to its folders.
         capture_output=True,
         text=True,
         check=True,

@@ -1,11 +1,7 @@
-"""The tests' frozen declaration: registry and lock."""
+"""The declaration of the tree that is tested: the frozen registry with its lock."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from llama_swap_config.declaration import load
 
-from llama_swap_config.declaration import Declaration
-from tests.declaration.registry import REGISTRY, RESIDENCY
-
-LOCK_PATH = Path(__file__).with_name("models.lock.json")
-DECLARATION = Declaration.of(REGISTRY, RESIDENCY, LOCK_PATH)
+DECLARATION = load()

@@ -44,7 +44,7 @@ def printed() -> re.Pattern[str]:
 
     def patterns() -> Iterator[str]:
         for folder in ("ops", "in_pod"):
-            for path in (ROOT / folder / ".").rglob("*.py"):
+            for path in (ROOT / folder).rglob("*.py"):
                 for node in ast.walk(ast.parse(path.read_text())):
                     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
                     texts = [

@@ -76,9 +76,7 @@ class Tree:
 
 
 def larger_context(tree: Tree) -> None:
-    tree.replace(
-        REGISTRY, 'quantisation="Q4_K_M",', 'quantisation="Q4_K_M",\n        context=8192,'
-    )
+    tree.replace(REGISTRY, QUANTISATION, f"{QUANTISATION}\n        context=8192,")
 
 
 def as_many_as_fit(tree: Tree) -> None:

@@ -15,8 +15,8 @@ def test_the_api_server_accepts_every_object(
 ) -> None:
     objects = manifests(stack)
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    own = {each["metadata"]["name"] for each in objects if each["kind"] == "Namespace"}
-    tenants = {each["metadata"].get("namespace") for each in objects} - own - {None}
+    own = {manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "Namespace"}
+    tenants = {manifest["metadata"].get("namespace") for manifest in objects} - own - {None}
     with Cluster(target) as kube:
         kube.apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

@@ -11,7 +11,7 @@ from llama_swap_config import registry
 from llama_swap_config.declaration import Declaration, load, load_registry
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.residency import NamedSets
-from tests.declaration.frozen import DECLARATION, LOCK_PATH
+from tests.declaration.frozen import DECLARATION
 from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
 
@@ -27,7 +27,7 @@ def test_load_reads_the_edited_registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     declare(monkeypatch, *REGISTRY[::-1])
-    declaration = load(LOCK_PATH)
+    declaration = load()
     assert declaration.models == load_registry() == REGISTRY[::-1]
     assert declaration.locked == DECLARATION.locked[::-1]
     assert declaration.lock == DECLARATION.lock
@@ -50,8 +50,8 @@ def test_a_model_that_is_not_locked_loads_only_without_the_lock(
     declare(monkeypatch, renamed)
     assert load_registry() == (renamed,)
     with pytest.raises(ConfigError, match=r"model 'renamed' is not in models\.lock\.json"):
-        load(LOCK_PATH)
+        load()
 
 
 def test_residency_defaults_to_one_model_at_a_time() -> None:
-    assert Declaration.of(REGISTRY, lock_path=LOCK_PATH) == DECLARATION
+    assert Declaration.of(REGISTRY) == DECLARATION

@@ -17,10 +17,10 @@ from llama_swap_config import registry
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.file import read_lock
-from llama_swap_config.lock.locked import lock_models
+from llama_swap_config.lock.locked import LOCK_PATH, lock_models
 from llama_swap_config.model import Model, Sampling
 from tests.conftest import ROOT
-from tests.declaration.frozen import DECLARATION, LOCK_PATH
+from tests.declaration.frozen import DECLARATION
 
 
 def model(**fields: Any) -> Model:

@@ -17,7 +17,7 @@ from ops.commands.fit.figure import render
 from ops.commands.fit.run import WhatIf, assume, fit
 from ops.commands.fit.text import as_markdown
 from ops.commands.up.summary import budget_line
-from tests.declaration.frozen import DECLARATION, LOCK_PATH
+from tests.declaration.frozen import DECLARATION
 from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
 from tests.llama_swap_config.fit.test_budget import SHARED
@@ -29,7 +29,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def run(*words: str) -> int:
     """Run the command on the frozen declaration."""
-    return main(["fit", "--lock", str(LOCK_PATH), *words])
+    return main(["fit", *words])
 
 
 def test_the_registry_fits(capsys: pytest.CaptureFixture[str]) -> None:
