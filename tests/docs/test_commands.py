@@ -11,6 +11,7 @@ import pytest
 
 from ops.cli import COMMANDS, load
 from tests.conftest import ROOT
+from tests.make_targets import TARGETS
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
@@ -18,7 +19,6 @@ PAGES = [
 ]
 INVOCATION = re.compile(r"python -m ops ([a-z]+)([^`|#\n]*)")
 MAKE = re.compile(r"(?:^ *\$? *|`)make (?:[A-Z]+=\S+ )*([a-z-]*[a-z])(?![a-z-])", re.MULTILINE)
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def options(command: Any) -> set[str]:
