@@ -81,7 +81,7 @@ class Settings:
     """Seconds that a starting pod waits for the download before it serves the models that are
     complete; None disables the warm-up."""
     gpu_window: GpuWindow | None = None
-    """The GPU's tenants, from whom a window borrows the GPU (default: none)."""
+    """The GPU's tenants, which lend it for a window (default: none)."""
     state_schema: str
     """PostgreSQL schema of the Terraform state, equal to the stack's id."""
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from in_pod.download.progress import size_text
 from ops.commands.weights.volume import VolumeStatus
+from ops.report.terminal import titled_table
 
 _STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong": "red"}
 
 
 def show_weights(console: Console, status: VolumeStatus) -> None:
     """Print the state of each file, of each model's link, and the unused files."""
-    table = Table(box=None, pad_edge=False, title_justify="left", title="\nWeights")
-    for column in ("model", "file", "size", "state", ""):
-        table.add_column(column, justify="right" if column == "size" else "left")
+    table = titled_table("Weights", "model", "file", "size", "state", "", right=["size"])
     for file in status.files:
         share = file.done_bytes / file.size_bytes
         state = f"partial, {100 * share:.1f} %" if file.state == "partial" else file.state
