@@ -61,7 +61,7 @@ def run_bench(options: RunOptions) -> None:
             if options.window_s is None:
                 _ask_and_report(options, run_dir, journal, plan, display)
                 return
-        _in_window(options, run_dir)
+        _ask_in_window(options, run_dir)
 
 
 def _ask_and_report(
@@ -177,7 +177,7 @@ def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
             raise OpsError(f"{endpoint.url} does not offer {model.id}; it offers: {names}")
 
 
-def _in_window(options: RunOptions, run_dir: Path) -> None:
+def _ask_in_window(options: RunOptions, run_dir: Path) -> None:
     """Run this command again inside a GPU window, where the endpoint is then."""
     window_s = options.window_s or 0
     within_s = max(1, window_s - _WINDOW_RESERVE_S)
