@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from ops.errors import OpsError, reason_of
+from ops.report.terminal import Say
+from ops.terraform import program
+from ops.terraform.program import Program
 
 _CONNECT_TIMEOUT_S = 5
 
@@ -90,26 +91,23 @@ def check_cluster() -> KubeTarget:
     return target
 
 
-def check_terraform() -> None:
-    """Check that Terraform 1.11 is on PATH and that TF_WORKSPACE selects the stack's workspace.
+def check_terraform(say: Say | None) -> Program:
+    """Return Terraform or OpenTofu, and check that it will use the stack's workspace and table.
+
+    Args:
+        say: Receives a line while OpenTofu is built; None: do not build it.
 
     Raises:
-        OpsError: when Terraform is missing or another version, or the workspace is another one.
+        OpsError: when there is none of an accepted version, or a variable selects another state.
     """
     workspace = os.environ.get("TF_WORKSPACE", "default")
     if workspace != "default":
         raise OpsError(f"TF_WORKSPACE is {workspace!r}; expected the workspace default. Unset it")
-    program = shutil.which("terraform")
-    expected = "expected 1.11.x (1.12 and later break with this provider). Install it"
-    if program is None:
-        raise OpsError(f"terraform is not on PATH; {expected}")
-    result = subprocess.run(
-        [program, "version"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    match = re.search(r"Terraform v(\d+\.\d+\.\S+)", result.stdout)
-    version = match.group(1) if match else "unknown"
-    if not version.startswith("1.11."):
-        raise OpsError(f"terraform is {version}; {expected}")
+    # OpenTofu alone reads it, so that the two would keep two states.
+    table = os.environ.get("PG_TABLE_NAME", "states")
+    if table != "states":
+        raise OpsError(f"PG_TABLE_NAME is {table!r}; expected the table states. Unset it")
+    return program.find(say)
 
 
 def _reason(error: Exception) -> str:

@@ -102,8 +102,8 @@ def _action(address: str, actions: list[str]) -> Action:
     action = _ACTIONS.get(tuple(actions))
     if action is None:
         raise OpsError(
-            f"{address}: terraform plans {' and '.join(actions)!r}; expected one of "
-            f"{', '.join('+'.join(known) for known in _ACTIONS)}. Use Terraform 1.11"
+            f"{address}: the plan has {' and '.join(actions)!r}; expected one of "
+            f"{', '.join('+'.join(known) for known in _ACTIONS)}. Use Terraform or OpenTofu 1.11"
         )
     return action
 

@@ -1,4 +1,4 @@
-"""Run Terraform on a synthesized stack; its exit codes decide."""
+"""Run Terraform or OpenTofu on a synthesized stack; its exit codes decide."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ops.errors import OpsError
 from ops.machine.signals import ended_once
+from ops.report.terminal import Say
 from ops.terraform.changes import ResourceChange, read_changes
+from ops.terraform.creation_lock import creation_lock
+from ops.terraform.program import REGISTRIES, Program, find
+from ops.terraform.state_owner import check_owner
 
 _END_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.05
@@ -28,7 +33,7 @@ _UNWRITTEN = "errored.tfstate"
 _NO_PROVIDER = (
     "could not connect to registry",
     "Failed to query available provider packages",
-    "provider registry registry.terraform.io does not have",
+    "does not have a provider named",
     "Failed to install provider",
 )
 
@@ -69,7 +74,7 @@ class SavedPlan:
             OpsError: if Terraform cannot read it.
         """
         colour = () if sys.stdout.isatty() else ("-no-color",)
-        sys.stdout.write(_checked("show", self.terraform.run("show", *colour, str(self.path))))
+        sys.stdout.write(self.terraform.checked("show", *colour, str(self.path)))
 
     def apply(self, *, quiet: bool = False) -> None:
         """Apply exactly this plan.
@@ -90,34 +95,68 @@ class SavedPlan:
 
 
 class Terraform:
-    """Terraform in one stack's directory."""
+    """Terraform or OpenTofu in one stack's directory."""
 
-    def __init__(self, directory: Path, *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, program: Program | None = None, timeout_s: float | None = None
+    ) -> None:
         """Run in a directory.
 
         Args:
             directory: Holds cdk.tf.json.
+            program: What to run (default: what `find` finds without building).
             timeout_s: Seconds after which a run is ended (default: no limit). An apply has no
                 limit, because it would leave its state unwritten.
         """
         self.directory = directory
+        self.program = program or find(None)
         self._timeout_s = timeout_s
 
-    def init(self) -> None:
-        """Initialise backend and provider.
+    def init(self) -> str:
+        """Initialise backend and provider, and check that the other tool did not write the state.
+
+        Returns:
+            A line for the operator if the state does not tell who wrote it, else nothing.
 
         Raises:
+            OtherToolError: if the other tool wrote the state.
             ProviderUnavailableError: if the provider is not available.
             OpsError: with Terraform's first error, if it fails for another reason.
         """
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
-        if result.returncode and any(symptom in output for symptom in _NO_PROVIDER):
+        unavailable = bool(result.returncode) and any(text in output for text in _NO_PROVIDER)
+        if not unavailable:
+            self._check("init", result)
+        # Before the missing provider: the other tool's state asks for providers of its registry.
+        note = check_owner(self._state(), self.program, self.directory)
+        if unavailable:
+            registry = REGISTRIES[self.program.tool]
             raise ProviderUnavailableError(
-                "terraform cannot get the provider hashicorp/kubernetes 2.38.0 (no registry, no "
-                "local mirror); see docs/operating.md for where it looks"
+                f"{self.program.tool} cannot get the provider hashicorp/kubernetes 2.38.0 from "
+                f"{registry} or a mirror such as ~/.terraform.d/plugins/{registry}/; see "
+                "docs/operating.md for where it looks"
             )
-        _checked("init", result)
+        return note
+
+    def init_for_apply(self, *, say: Say) -> bool:
+        """Initialise, and give a new schema an empty state, while no other deploy does.
+
+        Args:
+            say: Receives a line for the operator.
+
+        Returns:
+            Whether the schema had no state.
+
+        Raises:
+            OpsError: as `init` and `push_empty_state`, or if another deploy does not finish this.
+        """
+        stack = json.loads((self.directory / "cdk.tf.json").read_text(encoding="utf-8"))
+        with creation_lock(stack["terraform"]["backend"]["pg"]["schema_name"], say=say):
+            note = self.init()
+            if note:
+                say(note)
+            return self.push_empty_state()
 
     def push_empty_state(self) -> bool:
         """Give a new schema an empty state.
@@ -131,21 +170,30 @@ class Terraform:
         Raises:
             OpsError: if PostgreSQL refuses the state.
         """
-        pulled = _checked("state pull", self.run("state", "pull"))
         # Without a state, Terraform shows one without a lineage.
-        if pulled.strip() and json.loads(pulled).get("lineage"):
+        if self._state().get("lineage"):
             return False
-        version = json.loads(self.run("version", "-json").stdout)["terraform_version"]
         state = {
             "version": 4,
-            "terraform_version": version,
+            "terraform_version": self.program.version,
             "serial": 1,
             "lineage": str(uuid.uuid4()),
             "outputs": {},
             "resources": [],
         }
-        _checked("state push", self.run("state", "push", "-", stdin=json.dumps(state)))
+        pushed = self.run("state", "push", "-", stdin=json.dumps(state))
+        self._check("state push", pushed)
         return True
+
+    def _state(self) -> dict[str, Any]:
+        """Return the state, or nothing if there is none.
+
+        Raises:
+            OpsError: if the backend does not give it, or it is encrypted and the key is missing.
+        """
+        pulled = self._check("state pull", self.run("state", "pull"))
+        state: dict[str, Any] = json.loads(pulled) if pulled.strip() else {}
+        return state
 
     def changes(self, *, lock: bool = True) -> tuple[ResourceChange, ...]:
         """Plan, and read object by object what an apply would do.
@@ -177,8 +225,8 @@ class Terraform:
             output = result.stdout + result.stderr
             protected = _protected(output) if result.returncode else frozenset()
             if not (protected and path.exists()):
-                _checked("plan", result)
-            shown = _checked("show", self.run("show", "-json", str(path)))
+                self._check("plan", result)
+            shown = self.checked("show", "-json", str(path))
             changes = read_changes(json.loads(shown))
             yield SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
 
@@ -193,12 +241,15 @@ class Terraform:
 
     def apply_plan(self, plan: Path, *, quiet: bool) -> None:
         """Apply a saved plan; see `SavedPlan.apply`."""
-        command = ["terraform", "apply", "-input=false", "-lock-timeout=60s"]
+        tool = self.program.tool
+        command = [str(self.program.path), "apply", "-input=false", "-lock-timeout=60s"]
         command += () if sys.stdout.isatty() and not quiet else ("-no-color",)
         sys.stdout.flush()
         with (
             tempfile.TemporaryFile("w+") as errors,
-            ended_once("interrupted; waiting for Terraform to write its state") as ending,
+            ended_once(
+                f"interrupted; waiting for {self.program.product} to write its state"
+            ) as ending,
         ):
             process = subprocess.Popen(
                 [*command, str(plan)],
@@ -226,27 +277,27 @@ class Terraform:
             with suppress(OSError):
                 sys.stderr.write(output)
         if (self.directory / _UNWRITTEN).exists():
-            raise StateNotWrittenError(self._unwritten(f"terraform apply: {first_error(output)}"))
+            raise StateNotWrittenError(self._unwritten(f"{tool} apply: {first_error(output)}"))
         if process.returncode < 0:
             raise StateNotWrittenError(
-                f"terraform apply was ended by signal {-process.returncode}; its state may lack "
+                f"{tool} apply was ended by signal {-process.returncode}; its state may lack "
                 "what it was creating. See `python -m ops plan --refresh`, then deploy again"
             )
         if ending.is_asked_for:
             done = "was complete" if process.returncode == 0 else "wrote its state"
             raise ApplyInterruptedError(
-                f"interrupted; terraform apply {done}. Deploy again to continue"
+                f"interrupted; {tool} apply {done}. Deploy again to continue"
             )
         if "Saved plan is stale" in output:
             raise StalePlanError("somebody else applied since this plan was made")
         if process.returncode:
-            raise OpsError(f"terraform apply: {first_error(output)}")
+            raise OpsError(f"{tool} apply: {first_error(output)}")
 
     def _unwritten(self, why: str) -> str:
         return (
-            f"{why}; Terraform could not write its state and left it in "
-            f"{self.directory / _UNWRITTEN}. Before anything else run `terraform state push "
-            f"{_UNWRITTEN}` in that directory, then delete the file"
+            f"{why}; {self.program.product} could not write its state and left it in "
+            f"{self.directory / _UNWRITTEN}. Before anything else run `{self.program.command} "
+            f"state push {_UNWRITTEN}` in that directory, then delete the file"
         )
 
     def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -255,7 +306,7 @@ class Terraform:
         Raises:
             OpsError: if it takes longer than the limit.
         """
-        command = ["terraform", *words]
+        command = [str(self.program.path), *words]
         with subprocess.Popen(
             command,
             cwd=self.directory,
@@ -270,19 +321,27 @@ class Terraform:
             except subprocess.TimeoutExpired as error:
                 _end(process)
                 raise OpsError(
-                    f"terraform {words[0]} did not end within {self._timeout_s:.3g} s"
+                    f"{self.program.tool} {words[0]} did not end within {self._timeout_s:.3g} s"
                 ) from error
             except BaseException:
                 process.kill()
                 raise
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
+    def checked(self, *words: str) -> str:
+        """Run a command and return its stdout.
 
-def _checked(command: str, result: subprocess.CompletedProcess[str]) -> str:
-    """Return what a run wrote to stdout; raise Terraform's first error if it failed."""
-    if result.returncode:
-        raise OpsError(f"terraform {command}: {first_error(result.stdout + result.stderr)}")
-    return result.stdout
+        Raises:
+            OpsError: with Terraform's first error if it fails.
+        """
+        return self._check(words[0], self.run(*words))
+
+    def _check(self, command: str, result: subprocess.CompletedProcess[str]) -> str:
+        """Return what a run wrote to stdout; raise Terraform's first error if it failed."""
+        if result.returncode:
+            error = first_error(result.stdout + result.stderr)
+            raise OpsError(f"{self.program.tool} {command}: {error}")
+        return result.stdout
 
 
 def _environment() -> dict[str, str]:

@@ -16,7 +16,9 @@ from ops.cli import COMMANDS, load, main
 from ops.cluster import environment
 from tests.conftest import ROOT
 
-TERRAFORM = "#!/bin/sh\necho Terraform v{version}\n"
+TERRAFORM = """#!/bin/sh
+echo '{{"terraform_version": "{version}", "terraform_outdated": false}}'
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +26,7 @@ def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment without settings, and a Terraform that only prints its version 1.11.4."""
     for name in ("PG_CONN_STR", "PGHOST", "PGPASSWORD", "KUBE_CONFIG_PATH", "KUBE_CTX"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TERRAFORM_BINARY_NAME", raising=False)
     programs = tmp_path / "bin"
     programs.mkdir()
     write_program(programs / "terraform", TERRAFORM.format(version="1.11.4"))
@@ -145,19 +148,20 @@ def test_an_api_server_that_does_not_answer(
     )
 
 
-def test_no_terraform(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "terraform is not on PATH; expected 1.11.x" in fails(capsys, "plan", "--refresh")
-
-
-@pytest.mark.parametrize("version", ["1.10.5", "1.12.0"])
+@pytest.mark.parametrize("command", [("plan", "--refresh"), ("deploy", "--yes"), ("up",)])
 def test_another_terraform(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, version: str
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    write_program(tmp_path / "bin" / "terraform", TERRAFORM.format(version=version))
-    assert f"terraform is {version}; expected 1.11.x" in fails(capsys, "plan", "--refresh")
+    write_program(tmp_path / "bin" / "terraform", TERRAFORM.format(version="1.5.7"))
+    assert "terraform is Terraform 1.5.7; expected Terraform 1.11.x" in fails(capsys, *command)
+
+
+def test_a_variable_that_names_no_terraform(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERRAFORM_BINARY_NAME", "gone")
+    line = fails(capsys, "plan", "--refresh")
+    assert "TERRAFORM_BINARY_NAME is 'gone'; expected an executable program" in line
 
 
 def test_no_embedded_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

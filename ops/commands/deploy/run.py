@@ -45,13 +45,12 @@ def deploy(
             nothing was changed.
         OpsError: when a check or Terraform fails, or a plan after the apply finds changes.
     """
-    environment.check_terraform()
+    program = environment.check_terraform(say)
     environment.check_postgresql()
     target = environment.check_cluster()
     synthesized = synthesize()
-    terraform = Terraform(synthesized.directory)
-    terraform.init()
-    if terraform.push_empty_state():
+    terraform = Terraform(synthesized.directory, program=program)
+    if terraform.init_for_apply(say=say):
         say("stored an empty state in the new schema, so that no other stack waits for this apply")
     apply_as_shown(terraform, show=show, approve=approve, allow_removal=allow_removal, say=say)
     verify(terraform)

@@ -21,6 +21,7 @@ from ops.commands.drift.difference import (
 )
 from ops.commands.drift.object_fields import field_name, keyed
 from ops.terraform.changes import ResourceChange
+from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from ops.terraform.verdict import refusal
 
@@ -52,20 +53,24 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
         OpsError: if PostgreSQL, the cluster or the provider is missing, or it cannot plan.
     """
     deadline = time.monotonic() + max(timeout_s - _MARGIN_S, 0.1)
-    environment.check_terraform()
+    program = environment.check_terraform(None)
     environment.check_postgresql()
     environment.check_cluster()
-    _within(declared, deadline).init()
-    with _within(declared, deadline).saved_plan(lock=False) as plan:
+    note = _within(declared, program, deadline).init()
+    with _within(declared, program, deadline).saved_plan(lock=False) as plan:
         findings = [
             finding for change in plan.changes for finding in change_findings(declared, change)
         ]
-        notes = (_BROKEN_OFF,) if plan.protected else ()
-    return Look(findings=tuple(without_consequences(findings)), notes=notes)
+        notes = (note, _BROKEN_OFF if plan.protected else "")
+    return Look(
+        findings=tuple(without_consequences(findings)),
+        notes=tuple(text for text in notes if text),
+    )
 
 
-def _within(declared: Declared, deadline: float) -> Terraform:
-    return Terraform(declared.directory, timeout_s=max(deadline - time.monotonic(), 0.1))
+def _within(declared: Declared, program: Program, deadline: float) -> Terraform:
+    timeout_s = max(deadline - time.monotonic(), 0.1)
+    return Terraform(declared.directory, program=program, timeout_s=timeout_s)
 
 
 def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Finding]:

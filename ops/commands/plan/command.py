@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 from ops.options import AsJson, AsMarkdown, check_one_format, command_app
-from ops.report.terminal import CONSOLE
+from ops.report.terminal import ASIDE, CONSOLE, say
 
 app = command_app()
 
@@ -70,7 +71,13 @@ def plan(
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
     with ended_by_signals():
-        comparison = run(ROOT, base=base, rate_mb_s=rate_mb_s, refresh=refresh)
+        comparison = run(
+            ROOT,
+            base=base,
+            rate_mb_s=rate_mb_s,
+            refresh=refresh,
+            say=partial(say, console=ASIDE),
+        )
     whole = document(comparison)
     if report is not None:
         write_report(report, comparison, whole)

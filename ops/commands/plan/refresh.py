@@ -12,8 +12,10 @@ from typing import Any
 from ops.cluster import environment
 from ops.commands.plan.fields import is_given
 from ops.commands.plan.objects import ObjectChange
+from ops.report.terminal import Say
 from ops.terraform.changes import Action, ResourceChange
 from ops.terraform.manifests import field_path
+from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from ops.terraform.synth import Synthesized
 from ops.terraform.verdict import Verdict, judge
@@ -31,25 +33,36 @@ class Disagreement:
     """The fields that differ in the cluster, as Kubernetes spells them; empty: all of it."""
 
 
-def check_environment() -> None:
-    """Require Terraform, its state and the cluster.
+def check_environment(say: Say) -> Program:
+    """Require Terraform or OpenTofu, its state and the cluster.
+
+    Args:
+        say: Receives a line while OpenTofu is built.
 
     Raises:
         OpsError: naming what is missing.
     """
-    environment.check_terraform()
+    program = environment.check_terraform(say)
     environment.check_postgresql()
     environment.check_cluster()
+    return program
 
 
-def real_verdict(synthesized: Synthesized) -> Verdict:
+def real_verdict(synthesized: Synthesized, program: Program, *, say: Say) -> Verdict:
     """Let Terraform plan the head, with the environment's state and cluster.
+
+    Args:
+        synthesized: The head.
+        program: Plans.
+        say: Receives a line for the operator.
 
     Raises:
         OpsError: if Terraform cannot plan.
     """
-    terraform = Terraform(synthesized.directory)
-    terraform.init()
+    terraform = Terraform(synthesized.directory, program=program)
+    note = terraform.init()
+    if note:
+        say(note)
     with terraform.saved_plan(lock=False) as plan:
         return judge(plan.changes, protected=plan.protected)
 

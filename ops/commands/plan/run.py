@@ -16,9 +16,10 @@ from ops.commands.plan.side import read_side
 from ops.errors import writing
 from ops.report.document import Document
 from ops.report.markdown import as_comment, as_markdown
+from ops.report.terminal import Say
 
 
-def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Comparison:
+def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool, say: Say) -> Comparison:
     """Compare a revision with the working tree.
 
     Args:
@@ -26,12 +27,12 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
         base: A revision (default: the merge base with main).
         rate_mb_s: Download rate in MB/s.
         refresh: Whether to run Terraform's own plan too, with the environment's state and cluster.
+        say: Receives a line for the operator.
 
     Raises:
         OpsError: if there is no base, or Terraform cannot plan.
     """
-    if refresh:
-        check_environment()
+    program = check_environment(say) if refresh else None
     revision = find_base(root, base)
     with tempfile.TemporaryDirectory(prefix="plan-") as directory:
         work = Path(directory)
@@ -43,9 +44,9 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool) -> Co
             new = threads.submit(read_side, root, work / "head.out")
             before, after = old.result(), new.result()
         comparison = compare(before, after, revision=revision, rate_mb_s=rate_mb_s)
-        if not refresh or after.synthesized is None:
+        if program is None or after.synthesized is None:
             return comparison
-        verdict = real_verdict(after.synthesized)
+        verdict = real_verdict(after.synthesized, program, say=say)
     differing = tuple(disagreements(comparison.objects, verdict.changes))
     return replace(comparison, refreshed=Refreshed(verdict=verdict, disagreements=differing))
 

@@ -21,6 +21,7 @@ from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
+from ops.terraform.state_owner import OtherToolError
 from ops.terraform.synth import synthesize
 from stacks.settings import Settings
 
@@ -36,7 +37,7 @@ class Deployed:
     cluster: EmbeddedCluster
     namespace: str
     way: str
-    """How the stack was deployed: `Terraform`, or `server-side apply` and why."""
+    """How the stack was deployed: `OpenTofu`, or `server-side apply` and why."""
     objects: tuple[Manifest, ...]
     workloads: tuple[Workload, ...]
     store: LocalStore
@@ -58,7 +59,7 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     Raises:
         OpsError: when a part does not start, an object is refused, or a model does not answer.
     """
-    environment.check_terraform()
+    program = environment.check_terraform(say)
     synthesized = synthesize()
     objects = manifests(synthesized.document)
     cluster = embedded.up(state_dir, say=say)
@@ -66,7 +67,8 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
     namespace = namespace_of(synthesized)
     with Cluster(target) as kube:
-        way = _deploy(Terraform(synthesized.directory), kube, objects, say)
+        terraform = Terraform(synthesized.directory, program=program)
+        way = _deploy(terraform, kube, objects, say)
         workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
     say("the cluster runs no containers: download, warm-up and front end run on this machine")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
@@ -96,15 +98,17 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
 
 def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], say: Say) -> str:
     """Deploy with Terraform if it gets the provider; return how the stack was deployed."""
+    start_over = "To start over: `python -m ops down --delete-data`"
     try:
-        terraform.init()
+        terraform.init_for_apply(say=say)
     except ProviderUnavailableError as error:
         say("deploying with server-side apply")
         kube.apply(objects)
         return f"server-side apply, because {error}"
-    say("deploying with Terraform, state in PostgreSQL")
-    terraform.push_empty_state()
-    start_over = "To start over: `python -m ops down --delete-data`"
+    except OtherToolError as error:
+        raise OtherToolError(f"{error}. {start_over}") from error
+    product = terraform.program.product
+    say(f"deploying with {product}, state in PostgreSQL")
     try:
         apply_as_shown(terraform, show=lambda *_: None, approve=lambda: True, quiet=True, say=say)
     except RefusedError as error:
@@ -116,4 +120,4 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
             f"{error} (an earlier `up` created it without Terraform). {start_over}"
         ) from error
     verify(terraform)
-    return "Terraform, state in PostgreSQL; a new plan finds no changes"
+    return f"{product}, state in PostgreSQL; a new plan finds no changes"

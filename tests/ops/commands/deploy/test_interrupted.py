@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ops.terraform.program import Program
 from ops.terraform.run import ApplyInterruptedError, Terraform
 
 _TERRAFORM = """#!/bin/sh
@@ -21,14 +22,13 @@ while :; do sleep 0.01; done
 
 
 @pytest.fixture
-def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terraform:
+def terraform(tmp_path: Path) -> Terraform:
     """A Terraform that applies until it is interrupted."""
     program = tmp_path / "bin" / "terraform"
     program.parent.mkdir()
     program.write_text(_TERRAFORM)
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    return Terraform(tmp_path)
+    return Terraform(tmp_path, program=Program(path=program, tool="terraform", version="1.11.4"))
 
 
 @pytest.fixture
