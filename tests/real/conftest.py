@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,10 @@ from ops.cluster.workloads import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.llama_server import llama_server as find_llama_server
 from ops.terraform.manifests import manifests
+from ops.terraform.program import REGISTRIES, Program, Tool, find, survey
 from tests.fakes.immich_queues import FakeImmich
 from tests.real.deploy.running_provider import VARIABLE, running
+from tests.real.deploy.tools import provider_of, use
 from tests.real.embedded.shared_cluster import SharedCluster
 from tests.real.window.shared_card import Card
 from tests.real.window.window_process import ML, Run
@@ -45,26 +45,24 @@ def kube(cluster: EmbeddedCluster) -> Iterator[Cluster]:
         yield connected
 
 
+@pytest.fixture(scope="session", autouse=True)
+def terraform_or_opentofu() -> None:
+    """Build OpenTofu where this machine has neither, as `make up` does."""
+    if not survey().refusal:
+        find(print)
+
+
+@pytest.fixture
+def tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The program that commands find, or one that `BOTH_TOOLS` names."""
+    named: Tool | None = getattr(request, "param", None)
+    return find(None) if named is None else use(monkeypatch, named)
+
+
 @pytest.fixture(scope="session")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Kubernetes provider's program; skips where Terraform cannot get it."""
-    directory = tmp_path_factory.mktemp("provider")
-    (directory / "main.tf.json").write_text(
-        '{"terraform": {"required_providers": {"kubernetes": '
-        '{"source": "hashicorp/kubernetes", "version": "2.38.0"}}}}'
-    )
-    result = subprocess.run(
-        ["terraform", "init", "-backend=false", "-input=false", "-no-color"],
-        cwd=directory,
-        env=os.environ | {"CHECKPOINT_DISABLE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        pytest.skip("terraform finds no provider hashicorp/kubernetes 2.38.0 (registry or mirror)")
-    (program,) = directory.glob(".terraform/providers/*/*/*/*/*/terraform-provider-*")
-    return program
+    return provider_of(find(None), tmp_path_factory.mktemp("provider"))
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +72,8 @@ def provider_address(
     """Where Terraform reaches a provider that serves the shared cluster."""
     log = tmp_path_factory.mktemp("provider") / "log"
     with running(provider, log, shared_cluster.cluster.environment()) as address:
-        yield address
+        # The provider names itself by Terraform's registry, whichever tool it serves.
+        yield address.replace(REGISTRIES["terraform"], REGISTRIES[find(None).tool])
 
 
 @pytest.fixture(scope="module")

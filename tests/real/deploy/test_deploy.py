@@ -1,9 +1,8 @@
-"""A deploy with Terraform: apply, an empty plan, one changed model, destroy."""
+"""A deploy with each tool: apply, an empty plan, one changed model, destroy."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,31 +12,30 @@ import pytest
 
 from ops.cli import main
 from ops.commands.deploy.run import verify
+from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply
+from tests.real.deploy.tools import BOTH_TOOLS, provider_of
 from tests.real.embedded.shared_cluster import SharedCluster
 
 Synth = Callable[..., dict[str, Any]]
 
 
-pytestmark = pytest.mark.usefixtures("provider")
-
-
 @pytest.fixture(autouse=True)
-def empty(provider: Path, shared_cluster: SharedCluster) -> Iterator[None]:
-    """Remove all objects: the other test deploys the same names with another state."""
+def empty(
+    tool: Program, tmp_path_factory: pytest.TempPathFactory, shared_cluster: SharedCluster
+) -> Iterator[None]:
+    """Remove all objects: the next test deploys the same names with another state."""
+    provider_of(tool, tmp_path_factory.mktemp("provider"))
     yield
     shared_cluster.empty()
 
 
-def changed_types(directory: Path) -> dict[str, list[str]]:
+def changed_types(terraform: Terraform) -> dict[str, list[str]]:
     """Return a plan's actions by resource type."""
-    for words in (["plan", "-input=false", "-out=plan"], ["show", "-json", "plan"]):
-        result = subprocess.run(
-            ["terraform", *words], cwd=directory, capture_output=True, text=True, check=True
-        )
-    changes = json.loads(result.stdout)["resource_changes"]
+    terraform.checked("plan", "-input=false", "-out=plan")
+    changes = json.loads(terraform.checked("show", "-json", "plan"))["resource_changes"]
     return {
         f"{change['type']}.{change['name'].split('_')[0]}": change["change"]["actions"]
         for change in changes
@@ -61,13 +59,13 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
 
     first, *others = REGISTRY
     write(apart, synth(models=(replace(first, context=4096), *others), prevent_destroy=False))
-    assert changed_types(apart) == {
+    assert changed_types(terraform) == {
         "kubernetes_config_map_v1.llama-swap": ["update"],
         "kubernetes_deployment_v1.llama-swap": ["update"],
     }
 
     write(apart, synth(models=tuple(others), prevent_destroy=False))
-    assert changed_types(apart) == {
+    assert changed_types(terraform) == {
         "kubernetes_config_map_v1.llama-swap": ["update"],
         "kubernetes_config_map_v1.model-warm-up": ["update"],
         "kubernetes_deployment_v1.llama-swap": ["update"],
@@ -78,18 +76,13 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
     apply(terraform)
     verify(terraform)
 
-    destroyed = subprocess.run(
-        ["terraform", "destroy", "-auto-approve", "-input=false", "-no-color"],
-        cwd=apart,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    destroyed = terraform.run("destroy", "-auto-approve", "-input=false", "-no-color")
     assert "Destroy complete! Resources: 19 destroyed." in destroyed.stdout, destroyed.stderr
 
 
+@BOTH_TOOLS
 def test_deploy_then_plan_and_destroy_refused(
-    apart: Path, cluster: Any, capfd: pytest.CaptureFixture[str]
+    apart: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
@@ -98,17 +91,17 @@ def test_deploy_then_plan_and_destroy_refused(
     assert "Plan for llama-cpp: 19 to add, 0 to change, 0 to replace, 0 to remove" in output.out
     assert "deployed; " in output.out
 
+    again = main(["deploy", "--yes"])
+    output = capfd.readouterr()
+    assert again == 0, output.err
+    assert "0 to add, 0 to change, 0 to replace, 0 to remove" in output.out
+    assert "stored an empty state" not in output.out
+
     # What is not committed yet is a change to the base, and none to the cluster.
     assert main(["plan", "--base", "HEAD", "--refresh", "--json"]) in (0, 2)
     planned = json.loads(capfd.readouterr().out)
     assert planned["cluster"]["changes"] == []
 
-    refused = subprocess.run(
-        ["terraform", "destroy", "-auto-approve", "-input=false", "-no-color"],
-        cwd=apart,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = Terraform(apart).run("destroy", "-auto-approve", "-input=false", "-no-color")
     assert refused.returncode == 1
     assert "lifecycle.prevent_destroy" in refused.stderr

@@ -19,6 +19,7 @@ from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
+from ops.terraform.program import VARIABLE, find
 from ops.terraform.run import SavedPlan, Terraform
 from ops.terraform.synth import node_path
 from ops.terraform.verdict import Verdict
@@ -188,7 +189,9 @@ def test_cdktf_deploy_destroys_nothing_of_a_hand_written_endpoint(
         result = subprocess.run(
             [cdktf, "deploy", "llama-cpp", "--auto-approve", "--skip-provider-lock"],
             cwd=ROOT,
-            env=os.environ | {"PATH": node_path(), "CI": "1", "CHECKPOINT_DISABLE": "1"},
+            env=os.environ
+            | {"PATH": node_path(), "CI": "1", "CHECKPOINT_DISABLE": "1"}
+            | {VARIABLE: find(None).command},
             capture_output=True,
             text=True,
             check=False,

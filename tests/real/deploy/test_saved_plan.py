@@ -1,4 +1,7 @@
-"""A saved plan and its apply, with real Terraform and PostgreSQL but no provider."""
+"""A saved plan and its apply, with a real PostgreSQL but no provider.
+
+Where the test depends on what a tool prints, it runs both.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,15 @@ import pytest
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded import postgres
 from ops.errors import OpsError, RefusedError
+from ops.terraform.program import Program
 from ops.terraform.run import SavedPlan, StateNotWrittenError, Terraform
 from ops.terraform.verdict import Verdict
 from tests.conftest import ROOT
 from tests.real.deploy.applied import apply, finds_changes
+from tests.real.deploy.tools import BOTH_TOOLS
 
 Write = Callable[..., Terraform]
+_SCHEMAS = "select nspname from pg_namespace where nspname !~ '^pg_|^information_schema$|^public$'"
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +42,14 @@ def postgresql(open_directory: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def write(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def write(
+    postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Program
+) -> Write:
     """Write a stack of Terraform's built-in resources with these names."""
     monkeypatch.setenv("PG_CONN_STR", postgresql)
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        for (name,) in admin.execute(_SCHEMAS).fetchall():
+            admin.execute(f'drop schema "{name}" cascade')
 
     def stack(schema: str, *names: str, sleep_s: float = 0, **inputs: str) -> Terraform:
         directory = tmp_path / schema
@@ -129,6 +140,7 @@ def test_applied_plan_is_the_shown_plan(write: Write, postgresql: str) -> None:
     assert (change.before["input"], change.after["input"]) == ("1", "2")
 
 
+@BOTH_TOOLS
 def test_stale_plan_is_planned_and_shown_again(write: Write, postgresql: str) -> None:
     apply(write("stale", "ours"))
     shown: list[Verdict] = []
@@ -217,9 +229,10 @@ def start(write: Write) -> Iterator[Start]:
         process.communicate()
 
 
+@BOTH_TOOLS
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_terraform_write_its_state(
-    start: Start, write: Write, postgresql: str, number: signal.Signals
+    start: Start, write: Write, postgresql: str, tool: Program, number: signal.Signals
 ) -> None:
     schema = f"interrupted-{number.name.lower()}"
     process = start(schema)
@@ -228,8 +241,8 @@ def test_a_signal_lets_terraform_write_its_state(
         process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
-    assert "waiting for Terraform to write its state" in errors
-    assert "interrupted; terraform apply wrote its state" in errors.splitlines()[-1]
+    assert f"waiting for {tool.product} to write its state" in errors
+    assert f"interrupted; {tool.tool} apply wrote its state" in errors.splitlines()[-1]
     # The lock is free, and the state knows what was made and what was only begun.
     assert set(ids(postgresql, schema)) == {"quick", "slow"}
     deploy(write(schema, "quick"), allow_removal=("terraform_data.slow",))
@@ -251,8 +264,9 @@ def test_closed_output_does_not_lose_the_state(
     assert set(ids(postgresql, schema)) == {"quick", "slow"}
 
 
+@BOTH_TOOLS
 def test_unwritten_state_also_stops_the_next_deploy(
-    start: Start, write: Write, postgresql: str
+    start: Start, write: Write, postgresql: str, tool: Program
 ) -> None:
     process = start("unwritten")
     with psycopg.connect(postgresql, autocommit=True) as admin:
@@ -262,31 +276,30 @@ def test_unwritten_state_also_stops_the_next_deploy(
     with psycopg.connect(postgresql, autocommit=True) as admin:
         admin.execute("alter table unwritten.elsewhere rename to states")
     last = errors.splitlines()[-1]
-    assert "Terraform could not write its state" in last
-    assert "terraform state push errored.tfstate" in last
+    assert f"{tool.product} could not write its state" in last
+    assert f"`{tool.command} state push errored.tfstate`" in last
 
     terraform = write("unwritten", "quick")
     with pytest.raises(StateNotWrittenError, match=r"errored\.tfstate"):
         deploy(terraform)
     unwritten = terraform.directory / "errored.tfstate"
-    subprocess.run(
-        ["terraform", "state", "push", unwritten.name], cwd=terraform.directory, check=True
-    )
+    terraform.checked("state", "push", unwritten.name)
     unwritten.unlink()
     deploy(terraform, allow_removal=("terraform_data.slow",))
     assert set(ids(postgresql, "unwritten")) == {"quick"}
 
 
-def test_killed_terraform_is_reported_without_a_written_state(start: Start, write: Write) -> None:
+def test_killed_terraform_is_reported_without_a_written_state(start: Start, tool: Program) -> None:
     process = start("killed")
     (terraform,) = (
-        child for child in psutil.Process(process.pid).children() if child.name() == "terraform"
+        child for child in psutil.Process(process.pid).children() if child.name() == tool.path.name
     )
     terraform.kill()
     _, errors = process.communicate(timeout=60)
-    assert "terraform apply was ended by signal 9" in errors.splitlines()[-1]
+    assert f"{tool.tool} apply was ended by signal 9" in errors.splitlines()[-1]
 
 
+@BOTH_TOOLS
 def test_allow_removal_does_not_permit_a_forget(write: Write, postgresql: str) -> None:
     apply(write("forgotten", "theirs"))
     before = state(postgresql, "forgotten")
@@ -302,6 +315,7 @@ def test_allow_removal_does_not_permit_a_forget(write: Write, postgresql: str) -
     assert state(postgresql, "forgotten") == before
 
 
+@BOTH_TOOLS
 def test_allow_removal_does_not_override_prevent_destroy(write: Write, postgresql: str) -> None:
     terraform = write("guarded", "other")
     path = terraform.directory / "cdk.tf.json"

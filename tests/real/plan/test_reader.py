@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,20 +110,12 @@ def test_a_state_is_pulled_and_its_push_is_refused(
     synth: Synth, tmp_path: Path, cluster: EmbeddedCluster
 ) -> None:
     directory = write(tmp_path, synth())
-    Terraform(directory).init()
-    pulled = subprocess.run(
-        ["terraform", "state", "pull"], cwd=directory, capture_output=True, text=True, check=True
-    )
-    state = json.loads(pulled.stdout)
+    terraform = Terraform(directory)
+    terraform.init()
+    state = json.loads(terraform.checked("state", "pull"))
     before = states(cluster)
-    pushed = subprocess.run(
-        ["terraform", "state", "push", "-lock=false", "-"],
-        cwd=directory,
-        input=json.dumps(state | {"serial": state["serial"] + 1, "resources": []}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    changed = state | {"serial": state["serial"] + 1, "resources": []}
+    pushed = terraform.run("state", "push", "-lock=false", "-", stdin=json.dumps(changed))
     assert pushed.returncode == 1
     assert "permission denied for table states" in pushed.stderr
     assert states(cluster) == before
