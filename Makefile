@@ -163,3 +163,6 @@ lock: ## Pin the Python packages of pyproject.toml (needs uv); models: `python -
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate --group bench -c requirements.txt \
 		-o benchmarks/requirements.txt
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-annotate --group cdktn -c requirements.txt \
+		-o tools/cdktn-requirements.txt

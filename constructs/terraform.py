@@ -1,8 +1,7 @@
 """The only file that imports cdktf.
 
-The move to its successor `cdktn` changes the imports below and, with bindings up to 17.0.0,
-nothing else (ADR 0001). To make that possible, the code uses only `*_v1` resources and never reads
-attributes of a resource's metadata.
+ADR 1 has the command that moves this file to the library's successor. To keep the move that small,
+the code uses only `*_v1` resources and never reads attributes of a resource's metadata.
 """
 
 from __future__ import annotations
