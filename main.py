@@ -11,12 +11,16 @@ def main() -> int:
         # Imported here: a bad setting fails when it is imported.
         from constructs.terraform import App
         from llama_swap_config.declaration import load
+        from llama_swap_config.lock.stand_in import stand_in_problems
         from stacks.llama_cpp import LlamaCppStack
         from stacks.production import PRODUCTION
 
         app = App()
-        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, declaration=load())
+        declaration = load()
+        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, declaration=declaration)
         app.synth()
+        for problem in stand_in_problems(declaration.locked):
+            print(f"warning: {problem}", file=sys.stderr)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -23,6 +23,8 @@ COMMANDS = {
     "env": "Print the embedded cluster's environment variables as shell exports.",
     "serve": "Download, warm and serve the registry's models on this machine until Ctrl-C.",
     "lock": "Resolve the registry's models to exact files and write models.lock.json.",
+    "hub": "Serve tiny files for the registry's models as a hub, to try a model without the "
+    "internet.",
     "fit": "Show each model's VRAM, and which models fit the card together.",
     "plan": "Show what merging the working tree would change: models, objects, downloads, VRAM.",
     "deploy": "Show Terraform's plan, ask, and apply that plan to the cluster.",

@@ -84,6 +84,15 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
     )
 
 
+def is_embedded(kubeconfig: Path, context: str) -> bool:
+    """Whether a context of a kubeconfig is that of a running embedded cluster."""
+    cluster = find(kubeconfig.parent)
+    return cluster is not None and (kubeconfig.resolve(), context) == (
+        cluster.kubeconfig,
+        cluster.kube_context,
+    )
+
+
 def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
     """Start the cluster, or return the running one.
 

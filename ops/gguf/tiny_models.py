@@ -18,6 +18,8 @@ _LAYERS = 2
 _HEADS = 4
 _KV_HEADS = 2
 _HEAD_SIZE = 16
+WIDE_HEAD_SIZE = 32
+"""For a quantised KV cache, whose rows are whole blocks of 32 elements."""
 _FEED_FORWARD = 128
 _TRAIN_CONTEXT = 4096
 
@@ -56,7 +58,15 @@ _TEMPLATE = (
 )
 
 
-def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _LAYERS) -> None:
+def write_weights(
+    path: Path,
+    name: str,
+    *,
+    vision: bool = True,
+    layers: int = _LAYERS,
+    train_context: int = _TRAIN_CONTEXT,
+    head_size: int = _HEAD_SIZE,
+) -> None:
     """Write a language model.
 
     Args:
@@ -64,21 +74,23 @@ def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _
         name: Seed of the weights: equal names give equal bytes.
         vision: Whether it accepts a projector's tokens (architecture qwen3vl) or only text.
         layers: Number of layers (default: 2); more layers make it slow.
+        train_context: Tokens that it claims to be trained for (default: 4096).
+        head_size: Elements of an attention head's key and value, a multiple of 16 (default: 16).
     """
     writer = _Writer(path, "qwen3vl" if vision else "qwen3", name)
     writer.add_name(f"tiny-random-{name}")
-    writer.add_context_length(_TRAIN_CONTEXT)
+    writer.add_context_length(train_context)
     writer.add_embedding_length(_WIDTH)
     writer.add_block_count(layers)
     writer.add_feed_forward_length(_FEED_FORWARD)
     writer.add_head_count(_HEADS)
     writer.add_head_count_kv(_KV_HEADS)
-    writer.add_key_length(_HEAD_SIZE)
-    writer.add_value_length(_HEAD_SIZE)
+    writer.add_key_length(head_size)
+    writer.add_value_length(head_size)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(1e6)
     if vision:
-        writer.add_rope_dimension_sections([3, 3, 2, 0])
+        writer.add_rope_dimension_sections([part * head_size // 16 for part in (3, 3, 2, 0)])
         writer.add_uint32("qwen3vl.n_deepstack_layers", 0)
     unspoken = _add_tokenizer(writer)
     writer.random("token_embd.weight", unspoken + len(_SYLLABLES), _WIDTH)
@@ -89,14 +101,14 @@ def write_weights(path: Path, name: str, *, vision: bool = True, layers: int = _
         for norm, width in (
             ("attn_norm", _WIDTH),
             ("ffn_norm", _WIDTH),
-            ("attn_q_norm", _HEAD_SIZE),
-            ("attn_k_norm", _HEAD_SIZE),
+            ("attn_q_norm", head_size),
+            ("attn_k_norm", head_size),
         ):
             writer.constant(f"{block}{norm}.weight", 1, width)
-        writer.random(f"{block}attn_q.weight", _HEADS * _HEAD_SIZE, _WIDTH)
-        writer.random(f"{block}attn_k.weight", _KV_HEADS * _HEAD_SIZE, _WIDTH)
-        writer.random(f"{block}attn_v.weight", _KV_HEADS * _HEAD_SIZE, _WIDTH)
-        writer.random(f"{block}attn_output.weight", _WIDTH, _HEADS * _HEAD_SIZE)
+        writer.random(f"{block}attn_q.weight", _HEADS * head_size, _WIDTH)
+        writer.random(f"{block}attn_k.weight", _KV_HEADS * head_size, _WIDTH)
+        writer.random(f"{block}attn_v.weight", _KV_HEADS * head_size, _WIDTH)
+        writer.random(f"{block}attn_output.weight", _WIDTH, _HEADS * head_size)
         writer.random(f"{block}ffn_gate.weight", _FEED_FORWARD, _WIDTH)
         writer.random(f"{block}ffn_up.weight", _FEED_FORWARD, _WIDTH)
         writer.random(f"{block}ffn_down.weight", _WIDTH, _FEED_FORWARD)

@@ -74,7 +74,10 @@ def find_revision(repository: str, revision: str) -> HubRevision:
         )
         commit = info.sha or ""
         if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(revision) and commit != revision):
-            raise OpsError(f"{repository}: the hub resolves {revision} to the commit {commit!r}")
+            raise OpsError(
+                f"{repository}: the hub resolves {revision} to the commit {commit!r}; --update "
+                "takes the newest commit of main"
+            )
         for file in files:
             if file.sha256 and not (_SHA256.fullmatch(file.sha256) and file.size_bytes > 0):
                 raise OpsError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -84,8 +85,12 @@ class HubHandler(BaseHTTPRequestHandler):
         if not siblings:
             self.refuse(404, X_Error_Code="RepoNotFound")
             return
-        commit = revision if _HEX.fullmatch(revision) else self.server.commit
-        model = {"id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
+        model = {
+            "id": repository,
+            "modelId": repository,
+            "sha": self.commit_of(revision),
+            "siblings": siblings,
+        }
         content = json.dumps(model).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json; charset=utf-8")
@@ -93,6 +98,10 @@ class HubHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.wfile.write(content)
+
+    def commit_of(self, revision: str) -> str:
+        """Return the commit of a branch, or the commit itself: every commit has the same files."""
+        return revision if _HEX.fullmatch(revision) else self.server.commit
 
     def sibling(self, name: str, file: HubFile) -> dict[str, Any]:
         """Describe a file; all files are in LFS."""
@@ -172,6 +181,14 @@ class LocalHub(ThreadingHTTPServer):
     def url(self) -> str:
         """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a program that takes its files from here."""
+        env = os.environ | {"HF_ENDPOINT": self.url}
+        env["no_proxy"] = ",".join(filter(None, (env.get("no_proxy"), "127.0.0.1")))
+        for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+            env.pop(name, None)
+        return env
 
     def handle_error(self, *_arguments: Any) -> None:
         """Log nothing when a client disconnects."""

@@ -52,6 +52,23 @@ def _range() -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def usable_port(port: int | None) -> int:
+    """Return the port that an operator chose, or a free one for None.
+
+    Raises:
+        OpsError: when it is not available.
+    """
+    if port is None:
+        return free_ports()
+    reason = refusal(port)
+    if reason is not None:
+        raise OpsError(
+            f"port {port} on 127.0.0.1 is not available ({reason}); pass another --port, or omit "
+            "it to use a free port"
+        )
+    return port
+
+
 def refusal(port: int) -> str | None:
     """Return why a port cannot be used; None if it is free."""
     with socket.socket() as probe:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection
 
+from llama_swap_config.declaration import load
+from llama_swap_config.lock.stand_in import stand_in_problems
 from ops.cluster import environment
+from ops.cluster.environment import KubeTarget
 from ops.cluster.workloads import Cluster, Workload
+from ops.embedded.cluster import is_embedded
 from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
@@ -43,11 +47,13 @@ def deploy(
     Raises:
         RefusedError: when the plan removes a protected object that --allow-removal does not name;
             nothing was changed.
-        OpsError: when a check or Terraform fails, or a plan after the apply finds changes.
+        OpsError: when a check or Terraform fails, a model's files are stand-ins and the cluster
+            is not embedded, or a plan after the apply finds changes.
     """
     program = environment.check_terraform(say)
     environment.check_postgresql()
     target = environment.check_cluster()
+    _check_files_are_real(target)
     synthesized = synthesize()
     terraform = Terraform(synthesized.directory, program=program)
     if terraform.init_for_apply(say=say):
@@ -56,6 +62,12 @@ def deploy(
     verify(terraform)
     with Cluster(target) as cluster:
         return cluster.workloads(namespace_of(synthesized))
+
+
+def _check_files_are_real(target: KubeTarget) -> None:
+    problems = stand_in_problems(load().locked)
+    if problems and not is_embedded(target.config_path, target.context):
+        raise OpsError(problems[0])
 
 
 def apply_as_shown(

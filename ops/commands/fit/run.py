@@ -20,6 +20,7 @@ from llama_swap_config.fit.vram import Vram, resident
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.lock.header import ProjectorHeader
 from llama_swap_config.lock.locked import Lock, LockedModel
+from llama_swap_config.lock.stand_in import stand_in_problems
 from llama_swap_config.model import KvCacheType, ProjectorQuantisation
 from ops.errors import OpsError
 
@@ -87,6 +88,8 @@ class Fit:
     host_memory_limit_mib: int
     problem: str | None
     """The error of `make synth`; None if everything fits."""
+    stand_ins: tuple[str, ...]
+    """One line for each model whose figures mean nothing."""
 
 
 def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fit:
@@ -119,6 +122,7 @@ def fit(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Fi
         ),
         host_memory_limit_mib=node.memory_limit_gib * 1024,
         problem=problem,
+        stand_ins=stand_in_problems(models),
     )
 
 

@@ -89,6 +89,8 @@ def show_fit(console: Console, fit: Fit) -> None:
     console.print(f"\n{node_line(fit)}", highlight=False, soft_wrap=True)
     if any(model.estimated for model in fit.models):
         console.print("~ estimated: models.lock.json does not have that projector", soft_wrap=True)
+    for line in fit.stand_ins:
+        console.print(f"\n{line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def node_line(fit: Fit) -> str:
@@ -116,7 +118,9 @@ def as_markdown(fit: Fit) -> str:
         )
         columns = (_Column("models", _names, is_number=False), may_be, *_TAKEN)
         lines += ["", *table_lines(_table(columns, fit.sets))]
-    return "\n".join([*lines, "", node_line(fit)]) + "\n"
+    for line in (node_line(fit), *fit.stand_ins):
+        lines += ["", line]
+    return "\n".join(lines) + "\n"
 
 
 def as_json(fit: Fit) -> dict[str, Any]:
@@ -124,6 +128,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
     return {
         "fits": fit.problem is None,
         "problem": fit.problem,
+        "stand_ins": list(fit.stand_ins),
         "card": {
             "product": fit.card.product,
             "usable_mib": fit.card.usable_mib,

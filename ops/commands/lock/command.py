@@ -11,6 +11,7 @@ import typer
 from llama_swap_config.declaration import load_registry
 from llama_swap_config.lock.file import read_lock, render_lock, write_lock
 from llama_swap_config.lock.locked import LOCK_COMMAND, LOCK_PATH, Lock
+from llama_swap_config.lock.stand_in import is_stand_in, stand_in_problem
 from ops.errors import OpsError
 from ops.options import choose, command_app
 from ops.report.terminal import CONSOLE, say
@@ -123,6 +124,9 @@ def lock(
     for model_id in foreign:
         say(f"dropped the invalid entry of model {model_id!r}, which is not in the registry")
     _finish(path, known.entries, after, dry_run=dry_run)
+    for model in models:
+        if is_stand_in(after.get(model.id, ())):
+            say(stand_in_problem(model.id))
     if resolved.failures:
         first = next(iter(resolved.failures.values())).rstrip(".")
         raise OpsError(f"{first}. Unchanged in the lock: {', '.join(resolved.failures)}.")

@@ -15,6 +15,7 @@ from llama_swap_config.lock.locked import (
     Role,
     lock_model,
 )
+from llama_swap_config.lock.stand_in import STAND_IN_COMMIT, is_stand_in, stand_in_problem
 from llama_swap_config.model import Model
 from ops.errors import OpsError
 from ops.report.terminal import Say
@@ -35,15 +36,16 @@ class KnownLock:
         if model.id in self.unusable:
             return self.unusable[model.id]
         try:
-            lock_model(model, self.entries.get(model.id, ()))
+            locked = lock_model(model, self.entries.get(model.id, ()))
         except ConfigError as error:
             return str(error)
-        return ""
+        return stand_in_problem(model.id) if is_stand_in(locked.files) else ""
 
     def revision(self, model: Model) -> str:
         """The locked commit of a model if its repository is unchanged; otherwise main."""
         repository, commit = self.commits.get(model.id, ("", ""))
-        return commit if repository == model.repository and len(commit) == 40 else "main"
+        is_known = len(commit) == 40 and commit != STAND_IN_COMMIT
+        return commit if repository == model.repository and is_known else "main"
 
     def unused(self, models: Sequence[Model]) -> tuple[str, ...]:
         """List the locked entries, and files of entries, that no model of the registry uses."""

@@ -9,7 +9,7 @@ import typer
 
 from ops.errors import writing
 from ops.options import command_app
-from ops.report.terminal import say
+from ops.report.terminal import say, warn
 
 app = command_app()
 
@@ -27,11 +27,15 @@ def manifests(
 
     Example: `python -m ops manifests | kubectl apply --server-side -f -`
     """
+    from llama_swap_config.declaration import load
+    from llama_swap_config.lock.stand_in import stand_in_problems
     from ops.terraform.manifests import manifests as convert
     from ops.terraform.manifests import to_yaml
     from ops.terraform.synth import synthesize
 
     text = to_yaml(convert(synthesize().document))
+    for problem in stand_in_problems(load().locked):
+        warn(problem)
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -43,6 +43,8 @@ class Budget:
     volume_before: Extent | None
     problem: str | None
     """The head's error about what does not fit; None: everything fits."""
+    stand_ins: tuple[str, ...]
+    """One line for each of the head's models whose figures mean nothing."""
 
     @property
     def spare_mib(self) -> float | None:
@@ -75,6 +77,7 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
         volume=_volume(after),
         volume_before=None if before is None else _volume(before),
         problem=after["problem"],
+        stand_ins=tuple(after["stand_ins"]),
     )
 
 

@@ -62,7 +62,7 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     lock_path = state_dir / "models.lock.json"
     write_lock(lock_path, {locked.model.id: locked.files for locked in models})
     with LocalHub(hub_files) as hub:
-        _fill(state_dir / "models", models, state_dir, {"HF_ENDPOINT": hub.url}, say)
+        _fill(state_dir / "models", models, state_dir, hub.environment(), say)
     return LocalStore(
         volume=state_dir / "models", lock_path=lock_path, models=models, random_weights=True
     )
@@ -81,7 +81,7 @@ def fill_from_hub(volume: Path, state_dir: Path, *, lock_path: Path, say: Say) -
         OpsError: when a program fails, with its last line.
     """
     models = load(lock_path).locked
-    _fill(volume, models, state_dir, {}, say)
+    _fill(volume, models, state_dir, os.environ, say)
     return LocalStore(volume=volume, lock_path=lock_path, models=models, random_weights=False)
 
 
@@ -89,13 +89,13 @@ def _fill(
     volume: Path,
     models: tuple[LockedModel, ...],
     state_dir: Path,
-    hub: Mapping[str, str],
+    env: Mapping[str, str],
     say: Say,
 ) -> None:
     download_plan = _write(state_dir / download.PLAN_FILE, render_download_plan(models))
     warm_plan = _write(state_dir / warm.PLAN_FILE, render_warm_plan(models))
-    _run("download", "--plan", download_plan, "--models", volume, say=say, hub=hub)
-    _run("warm", "--plan", warm_plan, "--models", volume, say=say, hub=hub)
+    _run("download", "--plan", download_plan, "--models", volume, say=say, env=env)
+    _run("warm", "--plan", warm_plan, "--models", volume, say=say, env=env)
 
 
 def _tiny_models(
@@ -103,12 +103,18 @@ def _tiny_models(
 ) -> tuple[tuple[LockedModel, ...], dict[tuple[str, str], HubFile]]:
     """Write a tiny file for each locked file, the same in each run."""
     hub_files: dict[tuple[str, str], HubFile] = {}
+    wide = {
+        locked_model.weights.sha256
+        for locked_model in locked
+        if locked_model.model.kv_cache_type_k in ("q8_0", "q4_0")
+    }
 
     def tiny(file: LockedFile, *, vision: bool) -> LockedFile:
         path = folder / file.repository / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         if file.role == "model":
-            tiny_models.write_weights(path, file.name, vision=vision)
+            sizes = {"head_size": tiny_models.WIDE_HEAD_SIZE} if file.sha256 in wide else {}
+            tiny_models.write_weights(path, file.name, vision=vision, **sizes)
         else:
             tiny_models.write_projector(path, file.name)
         hub_file = hub_files[file.repository, file.name] = HubFile.of(path)
@@ -137,15 +143,11 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _run(program: str, *arguments: str | Path, say: Say, hub: Mapping[str, str]) -> None:
+def _run(program: str, *arguments: str | Path, say: Say, env: Mapping[str, str]) -> None:
     """Run a program of in_pod/ as its pod does, and pass on its output."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **hub}
-    if hub:
-        env["no_proxy"] = "127.0.0.1"
-        env.pop("HF_TOKEN", None)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", f"in_pod.{program}", *map(str, arguments)],
-        env=env,
+        env={**env, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -25,7 +25,7 @@ from ops.commands.serve.served_keys import ServedKey, served_keys
 from ops.endpoint.api_key import KEY_VARIABLE
 from ops.errors import OpsError
 from ops.machine.llama_server import llama_server
-from ops.machine.ports import free_ports, refusal
+from ops.machine.ports import free_ports, usable_port
 from ops.machine.processes import Processes
 from ops.report.terminal import Say
 from stacks.settings import Settings
@@ -99,7 +99,7 @@ def start(
             "because the settings declare no key"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    listen_port = _port(port)
+    listen_port = usable_port(port)
     command, env = _command(chosen, store, server, folder, listen_port, residents, keys)
     processes.start(_NAME, command, env=env)
     url = f"http://127.0.0.1:{listen_port}"
@@ -208,18 +208,6 @@ def available() -> tuple[FrontEndName, ...]:
         for front_end in FRONT_ENDS.values()
         if not front_end.on_path or shutil.which(front_end.on_path) is not None
     )
-
-
-def _port(port: int | None) -> int:
-    if port is None:
-        return free_ports()
-    reason = refusal(port)
-    if reason is not None:
-        raise OpsError(
-            f"port {port} on 127.0.0.1 is not available ({reason}); pass another --port, or omit "
-            "it to use a free port"
-        )
-    return port
 
 
 def _command(

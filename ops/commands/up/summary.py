@@ -10,6 +10,7 @@ from rich.text import Text
 
 from llama_swap_config.declaration import Declaration, load
 from llama_swap_config.fit.budget import Node
+from llama_swap_config.lock.stand_in import stand_in_problems
 from ops.commands.deploy.shown import show_workloads
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
@@ -104,6 +105,8 @@ def _show_models(console: Console, declaration: Declaration, node: Node) -> None
         )
     console.print(table)
     console.print(f"Budget: {budget_line(declaration, node)}", highlight=False, soft_wrap=True)
+    for line in stand_in_problems(declaration.locked):
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def budget_line(declaration: Declaration, node: Node) -> str:

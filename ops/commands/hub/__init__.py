@@ -1,0 +1,1 @@
+"""`hub`: try the registry's models without the internet."""
