@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.build_cache import built_once, cache_dir, work_dir
 from ops.machine.checkout import ROOT, TOOLS
-from ops.machine.go_toolchain import go_toolchain
+from ops.machine.go_build import go_install
 from ops.report.terminal import Say, say
 
 _SOURCE = TOOLS / "actionlint"
@@ -31,17 +31,11 @@ def actionlint(say: Say) -> Path:
     target = cache_dir() / "actionlint" / hashlib.sha256(pinned).hexdigest()[:16]
 
     def build(fresh: Path) -> None:
-        go = go_toolchain(say)
         say(f"building actionlint once, for all checkouts, into {target}: up to a minute")
-        run_build(
-            "actionlint",
-            [go, "install", "-v", "-ldflags=-s -w", "tool"],
-            log=target.parent / "build.log",
-            progress=lambda output: f"{output.count(chr(10))} packages",
-            say=say,
-            env={"GOBIN": str(fresh), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
-            cwd=_SOURCE,
-        )
+        go_install(
+            "actionlint", _SOURCE, fresh,
+            work=work_dir(target), flags=("-ldflags=-s -w",), say=say,
+        )  # fmt: skip
 
     return built_once("actionlint", target, ("actionlint",), build, say=say) / "actionlint"
 

@@ -34,6 +34,8 @@ COMMANDS = {
     "volume and the server.",
     "window": "Borrow the GPU from its other users while a command runs, then restore them.",
     "weights": "Download, list, verify and prune the models' files on a volume.",
+    "cache": "List the programs that were built on this machine, and delete those that nobody "
+    "uses.",
     "bench": "Choose the model that agrees best with your favourites or ratings of your photos.",
 }
 """Folder in `ops/commands/` -> first line of the command's help, in the order of `--help`."""

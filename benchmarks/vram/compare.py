@@ -28,7 +28,8 @@ from benchmarks.vram.engine import Reserved, reserved
 from benchmarks.vram.peer import VERSION, estimated, gguf_parser
 from benchmarks.vram.predict import predicted
 from ops.errors import OpsError
-from ops.machine.llama_server import BUILD, rpc_programs
+from ops.machine.llama_build import BUILD
+from ops.machine.llama_server import rpc_programs
 
 _TERMS = (*(field.name for field in fields(Reserved)), "total_mib")
 _PEER = f"gguf-parser-go {VERSION}"

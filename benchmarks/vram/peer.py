@@ -16,7 +16,8 @@ from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.vram import MIB, micro_batch
 from llama_swap_config.model import Model
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.build_cache import built_once, cache_dir, work_dir
+from ops.machine.build_run import run_build
 from ops.machine.checkout import TOOLS
 from ops.report.terminal import Say
 
@@ -43,7 +44,7 @@ def gguf_parser(say: Say) -> Path:
         run_build(
             _PROGRAM,
             [go, "build", "-o", str(fresh / _PROGRAM), "."],
-            log=target.parent / "build.log",
+            log=work_dir(target) / "build.log",
             progress=lambda _output: "compiling",
             say=say,
             env={"GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},

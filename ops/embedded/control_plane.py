@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.build_cache import built_once, cache_dir, work_dir
 from ops.machine.checkout import TOOLS
-from ops.machine.go_toolchain import go_toolchain
+from ops.machine.go_build import go_install
 from ops.report.terminal import Say
 
 PROGRAMS = ("server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -31,18 +31,12 @@ def binaries(say: Say) -> Path:
     target = cache_dir() / "control-plane" / hashlib.sha256(pinned.encode()).hexdigest()[:16]
 
     def build(fresh: Path) -> None:
-        go = go_toolchain(say)
         say("building etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok")
-        say(f"once for all checkouts, into {target}; about 5 minutes on 2 cores")
-        run_build(
-            "the control plane",
-            [go, "install", "-v", f"-ldflags={flags}", "tool"],
-            log=target.parent / "build.log",
-            progress=lambda output: f"{output.count(chr(10))} packages",
-            say=say,
-            env={"GOBIN": str(fresh), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
-            cwd=TOOLS,
-        )
+        say(f"once for all checkouts, into {target}")
+        go_install(
+            "the control plane", TOOLS, fresh,
+            work=work_dir(target), flags=(f"-ldflags={flags}",), say=say,
+        )  # fmt: skip
 
     return built_once("the control plane", target, PROGRAMS, build, say=say)
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
 import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from ops.errors import OpsError
+from ops.machine.build_lock import build_lock
+from ops.machine.build_run import full_disk_is_an_error
 from ops.report.terminal import Say
+
+WORK, NEW = ".work", ".new"
+"""Endings of a target's other directories: what a build makes on the way, and its result."""
+USERS = "users"
+"""Directory of one file for each checkout, which names the key that it uses."""
+# The tests import this file through a link, in a copy that lasts as long as they run.
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def cache_dir() -> Path:
     """Directory of the builds: `$XDG_CACHE_HOME/llama-cpp-infra`."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "llama-cpp-infra"
+
+
+def work_dir(target: Path) -> Path:
+    """Directory where a build that was cut resumes; deleted when the target is complete."""
+    return target.with_name(f"{target.name}{WORK}")
 
 
 def built_once(
@@ -39,81 +51,49 @@ def built_once(
         say: Prints a line.
 
     Raises:
-        OpsError: from `build`; the target does not exist then.
+        OpsError: from `build`, or when the disk is full; the target does not exist then.
     """
     required = tuple(programs)
 
     def complete() -> bool:
         return all((target / program).is_file() for program in required)
 
+    _record_use(target)
     if complete():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another command that builds {name}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if complete():
-            return target
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as folder:
-            # A subdirectory, because other users cannot read a temporary directory.
-            fresh = Path(folder) / "built"
+    with full_disk_is_an_error(name, cache_dir().parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _record_use(target)
+        with build_lock(target.parent, name, say=say):
+            if complete():
+                return target
+            started = time.monotonic()
+            fresh = target.with_name(f"{target.name}{NEW}")
+            shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir()
-            build(fresh)
-            shutil.rmtree(target, ignore_errors=True)
-            fresh.rename(target)
-        say(f"built in {time.monotonic() - started:.0f} s")
+            work_dir(target).mkdir(exist_ok=True)
+            try:
+                build(fresh)
+                shutil.rmtree(target, ignore_errors=True)
+                fresh.rename(target)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(work_dir(target), ignore_errors=True)
+    say(f"built {name} in {time.monotonic() - started:.0f} s")
     return target
 
 
-def run_build(
-    name: str,
-    command: Sequence[str],
-    *,
-    log: Path,
-    progress: Callable[[str], str],
-    say: Say,
-    env: Mapping[str, str],
-    cwd: Path | None = None,
-) -> None:
-    """Run a build of several minutes, and print its progress every 15 s.
-
-    Args:
-        name: The build in messages.
-        command: The program and its arguments.
-        log: File for its output.
-        progress: Extracts the progress from that output.
-        say: Prints a line.
-        env: Added to the environment.
-        cwd: Working directory (default: the present one).
-
-    Raises:
-        OpsError: when it fails; the message has its last lines and the log.
-    """
-    started = time.monotonic()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            while process.poll() is None:
-                try:
-                    process.wait(timeout=15)
-                except subprocess.TimeoutExpired:
-                    seconds = time.monotonic() - started
-                    say(f"  {seconds:4.0f} s, {progress(log.read_text(errors='replace'))}")
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    if process.returncode:
-        last = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
-        raise OpsError(f"the build of {name} failed ({last[-400:]}). See {log}.")
+def _record_use(target: Path) -> None:
+    """Record that this checkout uses a target, so that `ops cache` keeps it."""
+    text = f"{target.name}\n{CHECKOUT}\n"
+    users = target.parent / USERS
+    record = users / hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:16]
+    # A cache that cannot be written, for instance one that is shared, still has its programs.
+    with suppress(OSError):
+        if record.is_file() and record.read_text() == text:
+            record.touch()
+            return
+        users.mkdir(exist_ok=True)
+        new = record.with_suffix(f".{os.getpid()}")
+        new.write_text(text)
+        new.replace(record)

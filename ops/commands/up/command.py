@@ -14,8 +14,9 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
     """Start the embedded cluster on this machine, deploy the stack into it, and serve its models.
 
     Needs no GPU and no container runtime: the objects are real, their pods run nothing, and tiny
-    models with random weights are served beside the cluster. The first run builds the programs,
-    about 13 minutes on 2 cores, and 4 more where PATH has neither terraform nor tofu.
+    models with random weights are served beside the cluster. The first run builds the programs:
+    17 minutes of CPU time, shared by all cores, and 6 more where PATH has neither terraform nor
+    tofu.
 
     Example: `python -m ops up`
     """

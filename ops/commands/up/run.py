@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from llama_swap_config.declaration import load
 from ops.cluster import environment
 from ops.cluster.environment import KubeTarget
 from ops.cluster.workloads import Cluster, Workload
@@ -16,8 +18,11 @@ from ops.commands.serve.ask import Answer, ask_each
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import Served
 from ops.embedded import cluster as embedded
+from ops.embedded import control_plane
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError, RefusedError
+from ops.machine.builds import build_all
+from ops.machine.llama_server import llama_server
 from ops.report.terminal import Say
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
@@ -59,10 +64,14 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     Raises:
         OpsError: when a part does not start, an object is refused, or a model does not answer.
     """
+    load()  # A mistake in the registry is found before anything is built.
+    build_all((environment.check_terraform, control_plane.binaries, llama_server), say=say)
     program = environment.check_terraform(say)
-    synthesized = synthesize()
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        synthesis = beside.submit(synthesize)
+        cluster = embedded.up(state_dir, say=say)
+        synthesized = synthesis.result()
     objects = manifests(synthesized.document)
-    cluster = embedded.up(state_dir, say=say)
     os.environ |= cluster.environment()
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
     namespace = namespace_of(synthesized)

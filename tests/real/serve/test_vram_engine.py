@@ -18,7 +18,8 @@ from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock.locked import Role
 from llama_swap_config.model import KvCacheType, Model
 from ops.gguf.header import read_file_header
-from ops.machine.llama_server import BUILD, rpc_programs
+from ops.machine.llama_build import BUILD
+from ops.machine.llama_server import rpc_programs
 from tests.declaration.frozen import DECLARATION
 
 _SMALL = TextShape(

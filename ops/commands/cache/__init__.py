@@ -1,0 +1,1 @@
+"""`cache`: the programs that were built on this machine."""
