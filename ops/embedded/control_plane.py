@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, work_dir
+from ops.machine.build_cache import built_once, cache_dir, is_complete, work_dir
 from ops.machine.checkout import TOOLS
 from ops.machine.go_build import go_install
 from ops.report.terminal import Say
@@ -25,10 +25,7 @@ def binaries(say: Say) -> Path:
     Raises:
         OpsError: when the build fails, naming its log.
     """
-    module = (TOOLS / "go.mod").read_text()
-    flags = _linker_flags(module)
-    pinned = f"{module}{(TOOLS / 'go.sum').read_text()}{flags}"
-    target = cache_dir() / "control-plane" / hashlib.sha256(pinned.encode()).hexdigest()[:16]
+    target, flags = _target()
 
     def build(fresh: Path) -> None:
         say("building etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok")
@@ -39,6 +36,20 @@ def binaries(say: Say) -> Path:
         )  # fmt: skip
 
     return built_once("the control plane", target, PROGRAMS, build, say=say)
+
+
+def is_built() -> bool:
+    """Whether PROGRAMS are in the cache."""
+    target, _ = _target()
+    return is_complete(target, PROGRAMS)
+
+
+def _target() -> tuple[Path, str]:
+    """The directory of PROGRAMS, and the linker flags of their build."""
+    module = (TOOLS / "go.mod").read_text()
+    flags = _linker_flags(module)
+    pinned = f"{module}{(TOOLS / 'go.sum').read_text()}{flags}"
+    return cache_dir() / "control-plane" / hashlib.sha256(pinned.encode()).hexdigest()[:16], flags
 
 
 def _linker_flags(module: str) -> str:

@@ -33,6 +33,11 @@ def work_dir(target: Path) -> Path:
     return target.with_name(f"{target.name}{WORK}")
 
 
+def is_complete(target: Path, programs: Iterable[str]) -> bool:
+    """Whether a directory of the cache has all programs."""
+    return all((target / program).is_file() for program in programs)
+
+
 def built_once(
     name: str,
     target: Path,
@@ -54,18 +59,14 @@ def built_once(
         OpsError: from `build`, or when the disk is full; the target does not exist then.
     """
     required = tuple(programs)
-
-    def complete() -> bool:
-        return all((target / program).is_file() for program in required)
-
     _record_use(target)
-    if complete():
+    if is_complete(target, required):
         return target
     with full_disk_is_an_error(name, cache_dir().parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         _record_use(target)
         with build_lock(target.parent, name, say=say):
-            if complete():
+            if is_complete(target, required):
                 return target
             started = time.monotonic()
             fresh = target.with_name(f"{target.name}{NEW}")

@@ -29,6 +29,10 @@ _OFFLINE = re.compile(
 )
 
 
+class OfflineError(OpsError):
+    """No package registry answers."""
+
+
 class BuildFailedError(OpsError):
     """The compiler refused the sources, which is neither the disk's nor the network's fault."""
 
@@ -55,7 +59,8 @@ def run_build(
         cwd: Working directory (default: the present one).
 
     Raises:
-        OpsError: when the disk is full or no registry answers.
+        OpsError: when the disk is full.
+        OfflineError: when no package registry answers.
         BuildFailedError: when it fails otherwise; the message has its last lines and the log.
     """
     with (
@@ -135,7 +140,7 @@ def _failure(name: str, log: Path) -> OpsError:
         return _full_disk(name, log.parent)
     offline = _OFFLINE.search(output)
     if offline:
-        return OpsError(
+        return OfflineError(
             f"no package registry answers ({one_line(offline.group(), limit=200)}), so {name} was "
             "not built. Check the network, then run the command again."
         )

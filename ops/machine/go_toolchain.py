@@ -30,11 +30,11 @@ def go_toolchain(say: Say) -> str:
     Raises:
         OpsError: when no Go is found and none can be installed.
     """
-    wanted = _go_version((TOOLS / "go.mod").read_text(), r"^go (\d+)\.(\d+)")
     on_path = shutil.which("go")
     if on_path:
-        version = subprocess.run([on_path, "version"], capture_output=True, text=True, check=False)
-        if _go_version(version.stdout, r"go(\d+)\.(\d+)") >= wanted:
+        answer = subprocess.run([on_path, "version"], capture_output=True, text=True, check=False)
+        version = re.search(r"go(\d+\.\d+)", answer.stdout)
+        if version and is_new_enough(version[1]):
             return on_path
     key = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:16]
     target = cache_dir() / "go-toolchain" / key
@@ -49,6 +49,11 @@ def go_toolchain(say: Say) -> str:
     return str(built_once("Go", target, (_PROGRAM,), install, say=say) / _PROGRAM)
 
 
-def _go_version(text: str, pattern: str) -> tuple[int, ...]:
-    match = re.search(pattern, text, re.MULTILINE)
-    return tuple(map(int, match.groups())) if match else (0, 0)
+def is_new_enough(version: str) -> bool:
+    """Whether a version of Go, such as 1.26.8, is the one of tools/go.mod or a later one."""
+    wanted = re.search(r"^go (\d+\.\d+)", (TOOLS / "go.mod").read_text(), re.MULTILINE)
+    return wanted is not None and _numbers(version) >= _numbers(wanted[1])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2]))

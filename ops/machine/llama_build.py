@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, work_dir
+from ops.machine.build_cache import built_once, cache_dir, is_complete, work_dir
 from ops.machine.build_display import Count
 from ops.machine.build_run import BuildFailedError, run_build
 from ops.machine.builds import sharing
@@ -54,7 +54,7 @@ def built(say: Say) -> Path:
     Raises:
         OpsError: when there is no C++ compiler, the sources cannot be had or do not compile.
     """
-    target = cache_dir() / "llama-server" / _key()
+    target = _target()
 
     def build(fresh: Path) -> None:
         _check_compiler()
@@ -75,10 +75,15 @@ def built(say: Say) -> Path:
     return built_once(_NAME, target, PROGRAMS, build, say=say)
 
 
-def _key() -> str:
+def is_built() -> bool:
+    """Whether PROGRAMS are in the cache."""
+    return is_complete(_target(), PROGRAMS)
+
+
+def _target() -> Path:
     texts = [path.read_text() for path in (_SOURCES, _CMAKE, _SHORTER)]
     recipe = " ".join([*texts, *_OPTIONS, *PROGRAMS, _processor()])
-    return hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    return cache_dir() / "llama-server" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
 def _processor() -> str:

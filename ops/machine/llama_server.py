@@ -25,17 +25,23 @@ def llama_server(say: Say) -> Path:
     Raises:
         OpsError: when LLAMA_SERVER is not a program, or the build fails.
     """
-    named = os.environ.get(VARIABLE)
-    if named:
-        program = shutil.which(named)
-        if program is None:
-            raise OpsError(
-                f"{VARIABLE} is {named!r}; expected a program. Correct it, or unset it to build "
-                "llama-server here."
-            )
-        return Path(program).absolute()
-    on_path = shutil.which("llama-server")
-    return Path(on_path).absolute() if on_path else built(say) / "llama-server"
+    return named() or built(say) / "llama-server"
+
+
+def named() -> Path | None:
+    """Return the operator's llama-server, of LLAMA_SERVER or PATH; None if there is none.
+
+    Raises:
+        OpsError: when LLAMA_SERVER is not a program.
+    """
+    name = os.environ.get(VARIABLE)
+    program = shutil.which(name or "llama-server")
+    if name and program is None:
+        raise OpsError(
+            f"{VARIABLE} is {name!r}; expected a program. Correct it, or unset it to build "
+            "llama-server here."
+        )
+    return None if program is None else Path(program).absolute()
 
 
 def rpc_programs(say: Say) -> Path:

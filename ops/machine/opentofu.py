@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ops.machine.build_cache import built_once, cache_dir, run_build
+from ops.machine.build_cache import built_once, cache_dir, work_dir
 from ops.machine.checkout import TOOLS
-from ops.machine.go_toolchain import go_toolchain
+from ops.machine.go_build import go_install
 from ops.report.terminal import Say
 
 _MODULE = TOOLS / "opentofu"
 _LINKER_FLAGS = "-s -w -X github.com/opentofu/opentofu/version.dev=no"
 """Without the last, OpenTofu calls itself a development version and prints a warning."""
-_PACKAGES = 1765
-"""`go list -deps github.com/opentofu/opentofu/cmd/tofu | wc -l` of the pinned version."""
 
 
 def built() -> Path | None:
@@ -35,18 +33,12 @@ def build(say: Say) -> Path:
     target = _target()
 
     def install(fresh: Path) -> None:
-        go = go_toolchain(say)
         say("building OpenTofu, because PATH has neither terraform nor tofu")
-        say(f"once for all checkouts, into {target}; about 4 minutes on 2 cores")
-        run_build(
-            "OpenTofu",
-            [go, "install", "-v", f"-ldflags={_LINKER_FLAGS}", "tool"],
-            log=target.parent / "build.log",
-            progress=_progress,
-            say=say,
-            env={"GOBIN": str(fresh), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
-            cwd=_MODULE,
-        )
+        say(f"once for all checkouts, into {target}")
+        go_install(
+            "OpenTofu", _MODULE, fresh,
+            work=work_dir(target), flags=(f"-ldflags={_LINKER_FLAGS}",), say=say,
+        )  # fmt: skip
 
     return built_once("OpenTofu", target, ("tofu",), install, say=say) / "tofu"
 
@@ -54,8 +46,3 @@ def build(say: Say) -> Path:
 def _target() -> Path:
     pinned = (_MODULE / "go.mod").read_text() + (_MODULE / "go.sum").read_text() + _LINKER_FLAGS
     return cache_dir() / "opentofu" / hashlib.sha256(pinned.encode()).hexdigest()[:16]
-
-
-def _progress(output: str) -> str:
-    compiled = [line for line in output.splitlines() if not line.startswith("go: ")]
-    return f"{len(compiled)} of at most {_PACKAGES} packages"

@@ -25,6 +25,8 @@ REGISTRIES: dict[Tool, str] = {
     "tofu": "registry.opentofu.org",
 }
 """The host that each tool completes a provider's name with, in the state and in a mirror."""
+PROVIDER, PROVIDER_VERSION = "hashicorp/kubernetes", "2.38.0"
+"""The provider of the bindings in `constructs/`."""
 _ACCEPTED: dict[Tool, tuple[tuple[int, int], ...]] = {
     "terraform": ((1, 11),),
     "tofu": ((1, 10), (1, 11)),
@@ -35,9 +37,9 @@ From 1.12 on, both tools store the identity that a provider gives a resource. Wh
 or is interrupted after the object exists, 2.38.0 (terraform-plugin-sdk 2.37.0) gives one of nulls,
 and then ends every plan with "Unexpected Identity Change" (terraform-provider-kubernetes #2779).
 """
+ACCEPTED = "Terraform 1.11.x or OpenTofu 1.10.x or 1.11.x"
 EXPECTED = (
-    "expected Terraform 1.11.x or OpenTofu 1.10.x or 1.11.x (1.12 and later break with provider "
-    "hashicorp/kubernetes 2.38.0)"
+    f"expected {ACCEPTED} (1.12 and later break with provider {PROVIDER} {PROVIDER_VERSION})"
 )
 _VERSION_TIMEOUT_S = 30
 

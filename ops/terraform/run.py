@@ -23,7 +23,7 @@ from ops.machine.signals import ended_once
 from ops.report.terminal import Say
 from ops.terraform.changes import ResourceChange, read_changes
 from ops.terraform.creation_lock import creation_lock
-from ops.terraform.program import REGISTRIES, Program, find
+from ops.terraform.program import PROVIDER, PROVIDER_VERSION, REGISTRIES, Program, find
 from ops.terraform.state_owner import check_owner
 
 _END_TIMEOUT_S = 2
@@ -133,7 +133,7 @@ class Terraform:
         if unavailable:
             registry = REGISTRIES[self.program.tool]
             raise ProviderUnavailableError(
-                f"{self.program.tool} cannot get the provider hashicorp/kubernetes 2.38.0 from "
+                f"{self.program.tool} cannot get the provider {PROVIDER} {PROVIDER_VERSION} from "
                 f"{registry} or a mirror such as ~/.terraform.d/plugins/{registry}/; see "
                 "docs/operating.md for where it looks"
             )

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from ops.machine.build_run import OfflineError
 from ops.terraform.synth import STACK, node_path, synthesize
 from tests.conftest import ROOT
-from tests.constructs.cdktn_environment import UnreachableError, cdktn_python
+from tests.constructs.cdktn_environment import cdktn_python
 
 Key = tuple[str | int, ...]
 
@@ -79,7 +80,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What main.py writes after the move."""
     try:
         python = cdktn_python(print)
-    except UnreachableError as error:
+    except OfflineError as error:
         pytest.skip(f"cdktn cannot be downloaded ({str(error).rpartition(' | ')[2]})")
     tree = tmp_path_factory.mktemp("cdktn")
     move(tree)

@@ -167,7 +167,10 @@ def choose(front_end: FrontEndName | None, say: Say) -> FrontEndName:
                 "--front-end to use llama-server's own router"
             )
         if front_end is None:
-            say(f"{candidate.on_path} is not on PATH; using llama-server's own router")
+            say(
+                f"{candidate.on_path} is not on PATH; using llama-server's own router, whose list "
+                "of loaded models and errors differ from production's (docs/endpoints.md)"
+            )
     return front_end or usable[0]
 
 

@@ -162,25 +162,23 @@ def test_without_either_a_command_that_must_not_build_says_what_to_do() -> None:
 
 
 def test_without_either_opentofu_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    builds: list[list[str]] = []
+    builds: list[Path] = []
 
-    def run(_name: str, command: list[str], *, env: dict[str, str], **_options: object) -> None:
-        builds.append(command)
-        program = Path(env["GOBIN"]) / "tofu"
+    def go_install(_name: str, module: Path, into: Path, **_options: object) -> None:
+        builds.append(module)
+        program = into / "tofu"
         program.write_text(f"#!/bin/sh\necho '{answer('tofu', '1.11.14')}'\n")
         program.chmod(0o755)
 
-    monkeypatch.setattr(opentofu, "run_build", run)
-    monkeypatch.setattr(opentofu, "go_toolchain", lambda _say: "go")
+    monkeypatch.setattr(opentofu, "go_install", go_install)
     lines: list[str] = []
     program = find(lines.append)
     assert program.product == "OpenTofu"
     # No PATH finds it, so a command to type has to name its path.
     assert program.command == str(program.path)
-    assert any("about 4 minutes on 2 cores" in line for line in lines)
+    assert any("once for all checkouts" in line for line in lines)
     assert find(None).path == program.path
-    (command,) = builds
-    assert command[:2] == ["go", "install"]
+    assert builds == [TOOLS / "opentofu"]
 
 
 def test_the_version_that_is_built_is_accepted(install: Install) -> None:
@@ -188,11 +186,6 @@ def test_the_version_that_is_built_is_accepted(install: Install) -> None:
     (version,) = re.findall(r"github\.com/opentofu/opentofu v(\S+)", module)
     install("tofu", version)
     assert find(None).version == version
-
-
-def test_progress_counts_packages_and_not_downloads() -> None:
-    output = "go: downloading one v1.0.0\nmath\nnet/http\n"
-    assert opentofu._progress(output) == "2 of at most 1765 packages"
 
 
 @pytest.mark.parametrize(
