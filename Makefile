@@ -171,11 +171,9 @@ bench-client: install ## Time the overhead of `ops bench` itself
 
 .PHONY: lock
 lock: install ## Pin the Python packages of pyproject.toml; models: `python -m ops lock`
-	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-emit-index-url --no-annotate --group dev pyproject.toml -o requirements.txt
-	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-emit-index-url --no-annotate --group bench -c requirements.txt \
-		-o benchmarks/requirements.txt
-	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-emit-index-url --no-annotate --group cdktn -c requirements.txt \
-		-o tools/cdktn-requirements.txt
+	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --group=dev pyproject.toml \
+		--output-file=requirements.txt
+	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --no-header --group=bench \
+		-c requirements.txt -o benchmarks/requirements.txt
+	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --no-header --group=cdktn \
+		-c requirements.txt -o tools/cdktn-requirements.txt
