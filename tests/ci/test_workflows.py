@@ -195,8 +195,10 @@ def recipes(tmp_path: Path) -> dict[str, str]:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / ".installed").touch()
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements.txt").touch()
-    os.utime(tmp_path / "requirements.txt", (0, 0))
+    for prerequisite in ("requirements.txt", "tools/uv-requirements.txt"):
+        (tmp_path / prerequisite).parent.mkdir(exist_ok=True)
+        (tmp_path / prerequisite).touch()
+        os.utime(tmp_path / prerequisite, (0, 0))
     stub = tmp_path / ".venv" / "bin" / "python"
     stub.write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@" > arguments\nmkdir -p plan-report\nexit "${CODE:-0}"\n'

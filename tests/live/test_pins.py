@@ -40,7 +40,7 @@ NATIVE = {
         r" *(?:- )?uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+"
         r" *|\s+(?:terraform_|python-)version: \S+",
     ),
-    "gomod": (r"(?:.+/)?go\.mod", r"(?:require )?\s*(?:\S+ => )?\S+ v\d\S*"),
+    "gomod": (r"(?:.+/)?go\.mod", r"(?:require |replace )?\s*(?:\S+(?: v\S+)? => )?\S+ v\d\S*"),
     "npm": (r"(?:.+/)?package\.json", r' +"[\w@/-]+": "[\d.]+",?'),
     "pip-compile": (r"(?:requirements\.txt|pyproject\.toml)", r'(?: +")?[\w\[\]-]+==.*'),
     "pip_requirements": (r"(?:.+/)?[\w-]*requirements\.txt", r"[\w\[\]-]+==.*"),
