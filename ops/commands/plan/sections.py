@@ -62,7 +62,7 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
         line: Line = ("The base does not synthesize: ", Value(comparison.base_problem))
         yield Section(title="Base", blocks=(Listing(lines=(line,), tone="bad"),), importance=7)
     if comparison.budget is not None and comparison.budget.stand_ins:
-        stand_ins: tuple[Line, ...] = tuple((line,) for line in comparison.budget.stand_ins)
+        stand_ins = tuple((Value(line),) for line in comparison.budget.stand_ins)
         yield Section(
             title="Not for a real cluster",
             blocks=(Listing(lines=stand_ins, tone="bad"),),

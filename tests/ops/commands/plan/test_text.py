@@ -145,7 +145,7 @@ def side(text: str, *, production: dict[str, Any], change: bool) -> Side:
     fit = {
         "fits": True,
         "problem": None,
-        "stand_ins": [],
+        "stand_ins": [f"s {text}"],
         "card": {"product": f"p {text}", "usable_mib": 100, "free_mib": 100},
         "models": [{"id": f"m {text}", "total_mib": 50.0, "spare_mib": 50.0}],
         "sets": [],
