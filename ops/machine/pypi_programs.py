@@ -32,7 +32,7 @@ def installed(name: str, requirements: Path, folder: Path, *, say: Say) -> Path:
         run_build(
             name,
             [
-                *(_uv(), "pip", "install", "--quiet", "--no-progress", "--no-deps"),
+                *(uv(), "pip", "install", "--quiet", "--no-progress", "--no-deps"),
                 *("--only-binary=:all:", "--require-hashes", "--requirement", str(requirements)),
                 *("--python", sys.executable, "--target", str(folder)),
             ],
@@ -45,9 +45,14 @@ def installed(name: str, requirements: Path, folder: Path, *, say: Say) -> Path:
     return folder
 
 
-def _uv() -> str:
+def uv() -> str:
+    """Return the path of uv, which `make install` puts beside Python.
+
+    Raises:
+        OpsError: when it is not installed.
+    """
     beside_python = str(Path(sys.executable).parent)
-    uv = shutil.which("uv", path=f"{beside_python}{os.pathsep}{os.environ.get('PATH', '')}")
-    if uv is None:
+    path = shutil.which("uv", path=f"{beside_python}{os.pathsep}{os.environ.get('PATH', '')}")
+    if path is None:
         raise OpsError("uv is not installed. Run `make install`.")
-    return uv
+    return path

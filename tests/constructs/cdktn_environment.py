@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from ops.machine.build_cache import built_once, cache_dir
+from ops.machine.build_run import run_build
 from ops.machine.checkout import TOOLS
-from ops.machine.pypi_programs import installed
+from ops.machine.pypi_programs import uv
 from ops.report.terminal import Say
 
 _REQUIREMENTS = TOOLS / "cdktn-requirements.txt"
@@ -27,6 +28,19 @@ def cdktn_python(say: Say) -> Path:
 
     def build(fresh: Path) -> None:
         say(f"installing cdktn once for all checkouts, into {target}")
-        installed("cdktn", _REQUIREMENTS, fresh, say=say)
+        python = fresh / "bin" / "python"
+        into = ("--quiet", "--python", str(python))
+        for words in (
+            ("venv", "--quiet", "--clear", "--python", sys.executable, str(fresh)),
+            ("pip", "install", *into, "--require-hashes", "-r", str(_REQUIREMENTS)),
+        ):
+            run_build(
+                "the environment of cdktn",
+                [uv(), *words],
+                log=target.with_name(f"{target.name}.log"),
+                progress=lambda _output: "installing from PyPI",
+                say=say,
+                env={"UV_NO_PROGRESS": "1"},
+            )
 
     return built_once("cdktn", target, ("bin/python",), build, say=say) / "bin/python"
