@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ops.machine.build_lock import build_lock
 from ops.machine.build_run import full_disk_is_an_error
+from ops.machine.builds import sharing
 from ops.report.terminal import Say
 
 WORK, NEW = ".work", ".new"
@@ -74,7 +75,8 @@ def built_once(
             fresh.mkdir()
             work_dir(target).mkdir(exist_ok=True)
             try:
-                build(fresh)
+                with sharing(say):  # One display for all steps.
+                    build(fresh)
                 shutil.rmtree(target, ignore_errors=True)
                 fresh.rename(target)
             finally:

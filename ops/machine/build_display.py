@@ -84,7 +84,8 @@ class BuildDisplay:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._bars.stop()
+        if CONSOLE.is_terminal:
+            self._bars.stop()
 
     @contextmanager
     def build(self, name: str) -> Iterator[Callable[[Count | str], None]]:

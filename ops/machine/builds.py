@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ops.machine.build_display import BuildDisplay
 from ops.machine.jobs import Jobs
+from ops.machine.signals import ended_by_signals
 from ops.report.terminal import Say
 
 _AT_ONCE = 3
@@ -41,7 +42,7 @@ def sharing(say: Say) -> Iterator[Shared]:
     if shared is not None:
         yield shared
         return
-    with BuildDisplay(say) as display:
+    with ended_by_signals(), BuildDisplay(say) as display:
         shared = Shared(display=display, jobs=Jobs(), stopped=threading.Event())
         token = _SHARED.set(shared)
         try:

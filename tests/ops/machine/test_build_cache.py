@@ -31,8 +31,9 @@ for step in range(len(done.read_text().split()), {steps}):
 """
 """Works in steps of 0.1 s and resumes where it was cut, as ninja does."""
 COMMAND = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A job in the background ignores it.
 from tests.ops.machine.test_build_cache import built
 built(Path(sys.argv[1]), print)
 """
@@ -145,10 +146,11 @@ def test_builds_run_at_once_and_the_first_failure_ends_all(tmp_path: Path) -> No
     assert len((work_dir(running) / "steps").read_text().split()) < STEPS
 
 
-def test_a_program_of_this_test_ends_with_its_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_compiler_ends_with_its_command(tmp_path: Path, number: signal.Signals) -> None:
     target = tmp_path / "programs" / "key"
     command = started(target)
-    command.send_signal(signal.SIGINT)
+    command.send_signal(number)
     command.communicate()
     steps = (work_dir(target) / "steps").read_text()
     time.sleep(0.3)
