@@ -63,21 +63,26 @@ def plan(
     """
     from ops.commands.plan.as_json import as_json as to_json
     from ops.commands.plan.run import plan as run
-    from ops.commands.plan.run import write_report
+    from ops.commands.plan.run import write_failure, write_report
     from ops.commands.plan.sections import document
     from ops.machine.signals import ended_by_signals
     from ops.report import markdown, on_terminal
     from ops.report.safe_text import redacted_line
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
-    with ended_by_signals():
-        comparison = run(
-            ROOT,
-            base=base,
-            rate_mb_s=rate_mb_s,
-            refresh=refresh,
-            say=partial(say, console=ASIDE),
-        )
+    try:
+        with ended_by_signals():
+            comparison = run(
+                ROOT,
+                base=base,
+                rate_mb_s=rate_mb_s,
+                refresh=refresh,
+                say=partial(say, console=ASIDE),
+            )
+    except OpsError as error:
+        if report is not None:
+            write_failure(report, error)
+        raise
     whole = document(comparison)
     if report is not None:
         write_report(report, comparison, whole)

@@ -13,10 +13,12 @@ from ops.commands.plan.comparison import Comparison, Refreshed, compare
 from ops.commands.plan.refresh import check_environment, disagreements, real_verdict
 from ops.commands.plan.revision import find_base, unpack
 from ops.commands.plan.side import read_side
-from ops.errors import writing
-from ops.report.document import Document
+from ops.errors import OpsError, writing
+from ops.report.document import Document, Value
 from ops.report.markdown import as_comment, as_markdown
+from ops.report.safe_text import redacted_line
 from ops.report.terminal import Say
+from ops.terraform.synth import STACK
 
 
 def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool, say: Say) -> Comparison:
@@ -57,11 +59,35 @@ def write_report(directory: Path, comparison: Comparison, document: Document) ->
     Raises:
         OpsError: if a file cannot be written.
     """
-    texts = {
-        "plan.md": as_markdown(document),
-        "comment.md": as_comment(document),
-        "plan.json": json.dumps(as_json(comparison), indent=2) + "\n",
-    }
+    texts = _texts(document) | {"plan.json": json.dumps(as_json(comparison), indent=2) + "\n"}
+    _write(directory, texts)
+
+
+def write_failure(directory: Path, error: OpsError) -> None:
+    """Write a plan.md and a comment.md that say why there is no plan.
+
+    Without them a pull request's comment would keep the plan of an older commit.
+
+    Raises:
+        OpsError: if a file cannot be written.
+    """
+    document = Document(
+        title=f"Plan for {STACK}: there is none",
+        sentence=("The plan failed: ", Value(redacted_line(str(error)))),
+        note=(),
+        sections=(),
+        tone="bad",
+    )
+    _write(directory, _texts(document))
+    with writing(directory):
+        (directory / "plan.json").unlink(missing_ok=True)  # An older plan's.
+
+
+def _texts(document: Document) -> dict[str, str]:
+    return {"plan.md": as_markdown(document), "comment.md": as_comment(document)}
+
+
+def _write(directory: Path, texts: dict[str, str]) -> None:
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

@@ -254,6 +254,21 @@ def test_a_model_that_does_not_fit_is_an_error_that_the_report_shows(
     assert json.loads((tmp_path / "plan.json").read_text())["problem"].startswith("model 'mini")
 
 
+def test_a_plan_that_fails_says_so_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report"
+    assert main(["plan", "--base", "nowhere", "--report", str(report)]) == 1
+    reason = capsys.readouterr().err.removeprefix("error: ").strip()
+    assert "nowhere" in reason
+    for name in ("plan.md", "comment.md"):
+        title, sentence = (report / name).read_text().strip().split("\n\n")
+        assert title == "## Plan for llama-cpp: there is none"
+        assert sentence.startswith("**The plan failed: <code>")
+        assert "nowhere" in sentence
+    assert not (report / "plan.json").exists()
+
+
 @pytest.mark.usefixtures("read_once")
 def test_a_base_that_does_not_synthesize_makes_everything_new(
     clone: Repository, capsys: pytest.CaptureFixture[str]
