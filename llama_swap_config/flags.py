@@ -2,7 +2,8 @@
 
 The table gives the options of every llama-server (front_ends/server_command.py), the check of
 `extra_args`, and how `ops drift` parses a command line. The names are those of `llama-server
---help` of two builds: b10524, which this repository uses, and b11434, so that a newer image works.
+--help` of both builds that this repository uses: b10524 in the container image and b11434 in the
+tests.
 """
 
 from __future__ import annotations

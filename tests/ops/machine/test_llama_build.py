@@ -14,7 +14,6 @@ from ops.errors import OpsError
 from ops.machine import llama_build
 from ops.machine.build_display import Count
 from ops.machine.llama_build import BUILD, PROGRAMS
-from tests.declaration.settings import SETTINGS
 
 WORKS = "#!/bin/sh\nexit 0\n"
 CMAKE = """#!/bin/sh
@@ -100,10 +99,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr("ops.machine.pypi_programs._uv", lambda: str(folder / "uv"))
     return Machine(folder)
-
-
-def test_the_engine_of_this_machine_is_that_of_the_cluster() -> None:
-    assert SETTINGS.engine_build == BUILD
 
 
 def test_a_build_is_cached_and_leaves_nothing_else(cache: Path, machine: Machine) -> None:
