@@ -23,10 +23,11 @@ _LOW_MIB = 16
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large")
 _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OFFLINE = re.compile(
-    r".*(?:dial tcp|no such host|name resolution|Name or service not known|Network is unreachable"
-    r"|Connection refused|connection refused|error sending request|dns error"
-    r"|NewConnectionError|ConnectTimeout|ReadTimeout|i/o timeout).*",
+    r"(?:dial tcp|no such host|Failed to establish a new connection|Temporary failure in name"
+    r"|Name or service not known|Network is unreachable|[Cc]onnection refused|i/o timeout"
+    r"|error sending request|dns error|ConnectTimeout|ReadTimeout)[^\n'\"]*"
 )
+"""How Go, pip and uv say that nobody answers, and what they add: address and reason."""
 
 
 class OfflineError(OpsError):

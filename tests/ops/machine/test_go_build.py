@@ -52,7 +52,7 @@ def test_a_module_proxy_that_does_not_answer_is_one_line(
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     go(tmp_path, "echo 'go: a@v1: dial tcp: lookup proxy.invalid: no such host'; exit 1")
-    with pytest.raises(OpsError, match=r"no package registry answers \(go: a@v1: dial tcp.*\)"):
+    with pytest.raises(OpsError, match=r"no package registry answers \(dial tcp: lookup proxy"):
         install(tmp_path)
 
 
