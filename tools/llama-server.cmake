@@ -2,9 +2,11 @@
 
 # The programs spend their time in ggml, which keeps -O3.
 set(libraries llama mtmd llama-common server-context llama-server-impl cpp-httplib)
+# These do not compile in one file with others, as tried with builds 10524 and 11434.
 set(alone
     src/models/gemma4.cpp
     common/chat.cpp
+    common/json.cpp
     tools/mtmd/mtmd-helper.cpp
     tools/mtmd/mtmd-helper-gen.cpp)
 
@@ -14,7 +16,6 @@ function(shorten_build)
             target_compile_options(${library} PRIVATE -O1)
             if(UNITED)
                 set_target_properties(${library} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
-                # These do not compile in one file with others.
                 list(TRANSFORM alone PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE files)
                 set_source_files_properties(${files}
                     TARGET_DIRECTORY ${library} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
