@@ -66,7 +66,9 @@ class LlamaCppStack(tf.TerraformStack):
         super().__init__(scope, id)
         locked = declaration.locked
         residents = declaration.residents(settings.node)
-        tf.PgBackend(self, conn_str="", schema_name=settings.state_schema)
+        backend = tf.PgBackend(self, conn_str="", schema_name=settings.state_schema)
+        # OpenTofu reads PG_CONN_STR only where the field is not set, and cdktf requires it.
+        backend.add_override("conn_str", None)
         tf.provider.KubernetesProvider(self, "kubernetes")
         tf.forget(self, *HAND_WRITTEN)
 

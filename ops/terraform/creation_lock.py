@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ops.errors import OpsError, reason_of
 from ops.report.terminal import Say
@@ -21,7 +21,7 @@ _CONNECT_TIMEOUT_S = 5
 
 @contextmanager
 def creation_lock(schema: str, *, say: Say, timeout_s: float = 60) -> Iterator[None]:
-    """Hold PostgreSQL's advisory lock of a schema; it ends with the connection.
+    """Hold PostgreSQL's advisory lock of a schema; it ends with this process at the latest.
 
     Args:
         schema: The PostgreSQL schema of the state.
@@ -57,4 +57,9 @@ def creation_lock(schema: str, *, say: Say, timeout_s: float = 60) -> Iterator[N
             ) from error
         except psycopg.Error as error:
             raise OpsError(f"PostgreSQL refuses a lock ({reason_of(error)})") from error
-        yield
+        try:
+            yield
+        finally:
+            # A server notices a closed connection a moment later.
+            with suppress(psycopg.Error):
+                connection.execute("select pg_advisory_unlock(%s, %s)", key)

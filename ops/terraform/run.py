@@ -36,6 +36,8 @@ _NO_PROVIDER = (
     "does not have a provider named",
     "Failed to install provider",
 )
+_ENCRYPTED = ("This state file is encrypted", 'state file does not have a "version" attribute')
+"""What OpenTofu and Terraform say of a state that OpenTofu has encrypted."""
 
 
 class ProviderUnavailableError(OpsError):
@@ -121,10 +123,16 @@ class Terraform:
         Raises:
             OtherToolError: if the other tool wrote the state.
             ProviderUnavailableError: if the provider is not available.
-            OpsError: with Terraform's first error, if it fails for another reason.
+            OpsError: if the state is encrypted and the key is missing, or with Terraform's first
+                error.
         """
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
+        if any(text in output for text in _ENCRYPTED):
+            raise OpsError(
+                f"{self.program.tool} cannot read the state, which OpenTofu has encrypted; "
+                "nothing was changed. Use OpenTofu with the TF_ENCRYPTION that wrote it"
+            )
         unavailable = bool(result.returncode) and any(text in output for text in _NO_PROVIDER)
         if not unavailable:
             self._check("init", result)
@@ -189,7 +197,7 @@ class Terraform:
         """Return the state, or nothing if there is none.
 
         Raises:
-            OpsError: if the backend does not give it, or it is encrypted and the key is missing.
+            OpsError: if the backend does not give it.
         """
         pulled = self._check("state pull", self.run("state", "pull"))
         state: dict[str, Any] = json.loads(pulled) if pulled.strip() else {}
@@ -385,7 +393,7 @@ def first_error(output: str) -> str:
     """Return the first error of Terraform's output, in one line."""
     lines = _lines(output)
     for index, line in enumerate(lines):
-        if line.startswith("Error:"):
+        if line.startswith(("Error:", "Error refreshing state:")):
             return " ".join(lines[index : index + 3]).removeprefix("Error: ")[:400]
     return " ".join(lines[-2:])[:400] or "it ended without output"
 

@@ -65,9 +65,7 @@ def test_every_resource_has_a_snapshot(deployed: dict[str, Json]) -> None:
 
 
 def test_the_state_is_in_postgresql_without_a_connection_in_the_json(production: Json) -> None:
-    assert production["terraform"]["backend"] == {
-        "pg": {"conn_str": "", "schema_name": "llama-cpp"}
-    }
+    assert production["terraform"]["backend"] == {"pg": {"schema_name": "llama-cpp"}}
 
 
 def test_the_provider_is_configured_only_by_the_environment(production: Json) -> None:

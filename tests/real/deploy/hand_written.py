@@ -57,7 +57,7 @@ def _root(schema_name: str) -> Json:
     }
     return {
         "terraform": {
-            "backend": {"pg": {"conn_str": "", "schema_name": schema_name}},
+            "backend": {"pg": {"schema_name": schema_name}},
             "required_providers": _required(),
         },
         "module": {"nfs_models": {"source": "./nfs", "depends_on": after}},

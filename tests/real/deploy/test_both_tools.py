@@ -58,7 +58,7 @@ def write(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
         directory = tmp_path / uuid.uuid4().hex
         directory.mkdir()
         document = {
-            "terraform": {"backend": {"pg": {"conn_str": "", "schema_name": schema}}},
+            "terraform": {"backend": {"pg": {"schema_name": schema}}},
             "resource": {"terraform_data": {"only": {"input": input} | more}},
         }
         (directory / "cdk.tf.json").write_text(json.dumps(document))
@@ -108,12 +108,18 @@ def test_each_waits_for_the_lock_that_the_other_holds(
     holding.init_for_apply(say=print)
     other = write(second, f"lock-{first}")
     other.init()
-    with ThreadPoolExecutor() as threads:
+    words = ("apply", "-auto-approve", "-input=false")
+    with (
+        ThreadPoolExecutor() as threads,
+        subprocess.Popen(
+            [str(holding.program.path), *words],
+            cwd=holding.directory,
+            stdout=subprocess.DEVNULL,
+        ) as applying,
+    ):
         try:
-            applied = threads.submit(apply, holding)
-            deadline = time.monotonic() + 60
             while not started.exists():
-                assert time.monotonic() < deadline
+                assert applying.poll() is None
                 time.sleep(0.05)
             refused = other.run("plan", "-input=false", "-no-color")
             assert refused.returncode == 1
@@ -121,7 +127,7 @@ def test_each_waits_for_the_lock_that_the_other_holds(
             waited = threads.submit(finds_changes, other)
         finally:
             hold.unlink()
-        applied.result(60)
+        assert applying.wait(60) == 0
         # It planned after the apply, so it sees what that made.
         assert waited.result(90) is False
 
@@ -198,9 +204,10 @@ def test_a_state_of_the_other_tool_is_refused_and_the_named_command_moves_it(
 
     (command,) = re.findall(r"`(.+?)`", str(caught.value))
     moved = subprocess.run(
-        f"{command} -auto-approve",
+        command,
         shell=True,
         cwd=stack.directory,
+        input="yes\n",
         capture_output=True,
         text=True,
         check=False,

@@ -59,7 +59,7 @@ def write(
             command = f"touch started; exec sleep {sleep_s}"
             things["slow"] = {"provisioner": [{"local-exec": {"command": command}}]}
         document = {
-            "terraform": {"backend": {"pg": {"conn_str": "", "schema_name": schema}}},
+            "terraform": {"backend": {"pg": {"schema_name": schema}}},
             "resource": {"terraform_data": things} if things else {},
         }
         (directory / "cdk.tf.json").write_text(json.dumps(document))

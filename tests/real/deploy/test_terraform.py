@@ -107,7 +107,7 @@ def stack(tmp_path: Path, tool: Program) -> Callable[..., Path]:
         command = f"touch started; sleep {sleep_s}"
         resource = {"input": schema, "provisioner": [{"local-exec": {"command": command}}]}
         document = {
-            "terraform": {"backend": {"pg": {"conn_str": "", "schema_name": schema}}},
+            "terraform": {"backend": {"pg": {"schema_name": schema}}},
             "resource": {"terraform_data": {"only": resource}},
         }
         (directory / "cdk.tf.json").write_text(json.dumps(document))
