@@ -33,9 +33,10 @@ _UNWRITTEN = "errored.tfstate"
 _NO_PROVIDER = (
     "could not connect to registry",
     "Failed to query available provider packages",
-    "does not have a provider named",
+    "Failed to resolve provider packages",
     "Failed to install provider",
 )
+"""What Terraform and OpenTofu call it. Their sentences below it break at any word."""
 _ENCRYPTED = ("This state file is encrypted", 'state file does not have a "version" attribute')
 """What OpenTofu and Terraform say of a state that OpenTofu has encrypted."""
 

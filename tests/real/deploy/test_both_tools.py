@@ -19,11 +19,11 @@ import pytest
 from ops.embedded import postgres
 from ops.errors import OpsError
 from ops.terraform.creation_lock import creation_lock
-from ops.terraform.program import REGISTRIES, Tool
-from ops.terraform.run import Terraform
+from ops.terraform.program import REGISTRIES, Program, Tool
+from ops.terraform.run import ProviderUnavailableError, Terraform
 from ops.terraform.state_owner import OtherToolError
 from tests.real.deploy.applied import apply, finds_changes
-from tests.real.deploy.tools import program_of
+from tests.real.deploy.tools import BOTH_TOOLS, program_of
 
 Write = Callable[..., Terraform]
 BOTH_ORDERS = pytest.mark.parametrize(
@@ -235,3 +235,28 @@ def test_an_encrypted_state_is_neither_read_nor_overwritten_without_its_key(
             write(tool, "encrypted").init_for_apply(say=print)
         assert "\n" not in str(caught.value)
         assert rows(postgresql, "encrypted") == before
+
+
+@BOTH_TOOLS
+@pytest.mark.parametrize("place", ["an empty mirror", "no network"])
+def test_a_missing_provider_is_told_from_other_errors_and_names_where_it_is_looked_for(
+    tool: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if place == "no network":
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
+    else:
+        (tmp_path / "mirror").mkdir()
+        config = tmp_path / "rc"
+        mirror = f'filesystem_mirror {{ path = "{tmp_path / "mirror"}" }}'
+        config.write_text(f"provider_installation {{ {mirror} }}\n")
+        monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(config))
+    required = {"kubernetes": {"source": "kubernetes", "version": "2.38.0"}}
+    document = {"terraform": {"required_providers": required}}
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(document))
+    with pytest.raises(ProviderUnavailableError) as caught:
+        Terraform(tmp_path).init()
+    line = str(caught.value)
+    assert f"{tool.tool} cannot get the provider hashicorp/kubernetes 2.38.0" in line
+    assert f"~/.terraform.d/plugins/{REGISTRIES[tool.tool]}/" in line
