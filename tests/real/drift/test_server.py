@@ -13,6 +13,7 @@ from llama_swap_config.model import Model
 from ops.commands.drift.declared import declared_of
 from ops.commands.drift.run import Ask, drift
 from ops.commands.serve.run import Served
+from ops.machine.llama_build import BUILD
 from stacks.settings import Settings
 from tests.conftest import Synth
 from tests.declaration.frozen import DECLARATION
@@ -43,7 +44,7 @@ def server_lines(
     settings: Settings = SETTINGS,
 ) -> list[str]:
     """The differences of a running server from its declaration."""
-    settings = replace(settings, front_end=front_end)
+    settings = replace(settings, front_end=front_end, engine_build=BUILD)
     document = synth(front_end=front_end)
     declared = declared_of(settings, DECLARATION, document, directory=folder)
     result = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)

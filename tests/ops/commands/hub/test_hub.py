@@ -173,7 +173,7 @@ def test_fit_says_that_the_figures_mean_nothing(path: Path) -> None:
 def target(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KubeTarget:
     """A cluster that `deploy` would reach, with the registry and the lock of these tests."""
     target = KubeTarget(config_path=tmp_path / "kubeconfig", context="embedded")
-    monkeypatch.setattr(environment, "check_terraform", lambda: None)
+    monkeypatch.setattr(environment, "check_terraform", lambda _say: None)
     monkeypatch.setattr(environment, "check_postgresql", lambda: None)
     monkeypatch.setattr(environment, "check_cluster", lambda: target)
     declaration = Declaration.of((VISION, TEXT), lock_path=path)
