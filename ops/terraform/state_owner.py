@@ -1,6 +1,6 @@
 """Which tool wrote a state, by the registry in the addresses of its providers.
 
-OpenTofu takes Terraform's state over without a word, and Terraform then fails on it.
+Each takes the other's state over without a word: an apply writes its own registry into it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,8 @@ def program_of(tool: Tool) -> Program:
     Raises:
         OpsError: if this machine has no such Terraform.
     """
+    if tool == "terraform" and shutil.which(tool) is None:
+        raise OpsError("terraform is not on PATH")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, tool)
         try:

@@ -16,6 +16,7 @@ from ops.commands.up.run import Deployed, up
 from ops.commands.up.summary import show_deployed
 from ops.embedded import cluster as embedded
 from ops.report.terminal import CONSOLE
+from ops.terraform.program import find
 from stacks.production import PRODUCTION
 from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
 
@@ -51,7 +52,8 @@ def test_up_without_a_provider_applies_server_side_and_names_the_reason(
     deployed: Deployed,
 ) -> None:
     assert deployed.way.startswith(
-        "server-side apply, because terraform cannot get the provider hashicorp/kubernetes"
+        f"server-side apply, because {find(None).tool} cannot get the provider "
+        "hashicorp/kubernetes 2.38.0"
     )
     assert len(deployed.objects) == 19
     assert [workload for workload in deployed.workloads if not workload.settled] == []
