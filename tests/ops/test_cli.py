@@ -14,6 +14,8 @@ import yaml
 
 from ops.cli import COMMANDS, load, main
 from ops.cluster import environment
+from ops.embedded import cluster as embedded
+from ops.embedded.cluster import EmbeddedCluster
 from tests.conftest import ROOT
 
 TERRAFORM = """#!/bin/sh
@@ -168,6 +170,33 @@ def test_no_embedded_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     line = fails(capsys, "env", "--state-dir", str(tmp_path))
     assert "no embedded cluster runs in" in line
     assert "make up" in line
+
+
+@pytest.mark.parametrize("name", ["terraform", "tofu"])
+def test_env_exports_the_program_that_cdktf_would_not_find(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    """Without the variable, cdktf runs `terraform`."""
+    running = EmbeddedCluster(
+        state_dir=tmp_path,
+        kubeconfig=tmp_path / "kubeconfig",
+        kube_context="embedded",
+        pg_conn_str="postgres://",
+        endpoint_port=1,
+    )
+    monkeypatch.setattr(embedded, "find", lambda _: running)
+    (tmp_path / "bin" / "terraform").unlink()
+    answer = TERRAFORM.format(version="1.11.4")
+    if name == "tofu":
+        answer = answer.replace(', "terraform_outdated": false', "")
+    write_program(tmp_path / "bin" / name, answer)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert main(["env", "--state-dir", str(tmp_path)]) == 0
+    exported = "export TERRAFORM_BINARY_NAME=tofu\n" in capsys.readouterr().out
+    assert exported is (name == "tofu")
 
 
 def test_down_where_nothing_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
