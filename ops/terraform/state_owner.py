@@ -21,6 +21,16 @@ _UNKNOWN = (
 class OtherToolError(OpsError):
     """The other tool wrote the state; nothing was changed."""
 
+    def __init__(self, reason: str, move: str) -> None:
+        """Say who wrote it, and how to move it.
+
+        Args:
+            reason: What is wrong, and how to keep the other tool.
+            move: How to move the state in the present directory.
+        """
+        super().__init__(f"{reason}; {move}")
+        self.reason = reason
+
 
 def check_owner(state: dict[str, Any], program: Program, directory: Path) -> str:
     """Refuse a state that the other tool wrote.
@@ -53,7 +63,8 @@ def check_owner(state: dict[str, Any], program: Program, directory: Path) -> str
         raise OtherToolError(
             f"{PRODUCTS[other]} wrote this state (it has {theirs[0]}), and this is "
             f"{program.product}; nothing was changed. To keep {PRODUCTS[other]}, name it in "
-            f"{VARIABLE}; to move the state for good, run {moves} in {directory}"
+            f"{VARIABLE}",
+            f"to move the state for good, run {moves} in {directory}",
         )
     told = any(_host(address) == REGISTRIES[program.tool] for address in addresses)
     return _UNKNOWN if resources and not told else ""

@@ -12,11 +12,13 @@ from typing import Any
 from ops.cluster import environment
 from ops.commands.plan.fields import is_given
 from ops.commands.plan.objects import ObjectChange
+from ops.errors import OpsError
 from ops.report.terminal import Say
 from ops.terraform.changes import Action, ResourceChange
 from ops.terraform.manifests import field_path
 from ops.terraform.program import Program
 from ops.terraform.run import Terraform
+from ops.terraform.state_owner import OtherToolError
 from ops.terraform.synth import Synthesized
 from ops.terraform.verdict import Verdict, judge
 
@@ -57,10 +59,16 @@ def real_verdict(synthesized: Synthesized, program: Program, *, say: Say) -> Ver
         say: Receives a line for the operator.
 
     Raises:
-        OpsError: if Terraform cannot plan.
+        OpsError: if Terraform cannot plan, or the other tool wrote the state.
     """
     terraform = Terraform(synthesized.directory, program=program)
-    note = terraform.init()
+    try:
+        note = terraform.init()
+    except OtherToolError as error:
+        # Its directory is gone when this command has ended.
+        raise OpsError(
+            f"{error.reason}; `python -m ops deploy` says how to move the state"
+        ) from error
     if note:
         say(note)
     with terraform.saved_plan(lock=False) as plan:

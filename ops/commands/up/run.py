@@ -115,7 +115,7 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
         kube.apply(objects)
         return f"server-side apply, because {error}"
     except OtherToolError as error:
-        raise OtherToolError(f"{error}. {start_over}") from error
+        raise OpsError(f"{error}. {start_over}") from error
     product = terraform.program.product
     say(f"deploying with {product}, state in PostgreSQL")
     try:

@@ -12,11 +12,12 @@ import pytest
 
 from ops.cli import main
 from ops.commands.deploy.run import verify
-from ops.terraform.program import Program
+from ops.errors import OpsError
+from ops.terraform.program import VARIABLE, Program, Tool
 from ops.terraform.run import Terraform
 from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply
-from tests.real.deploy.tools import BOTH_TOOLS, provider_of
+from tests.real.deploy.tools import BOTH_TOOLS, program_of, provider_of
 from tests.real.embedded.shared_cluster import SharedCluster
 
 Synth = Callable[..., dict[str, Any]]
@@ -82,7 +83,10 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
 
 @BOTH_TOOLS
 def test_deploy_then_plan_and_destroy_refused(
-    apart: Path, capfd: pytest.CaptureFixture[str]
+    apart: Path,
+    tool: Program,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
@@ -105,3 +109,12 @@ def test_deploy_then_plan_and_destroy_refused(
     refused = Terraform(apart).run("destroy", "-auto-approve", "-input=false", "-no-color")
     assert refused.returncode == 1
     assert "lifecycle.prevent_destroy" in refused.stderr
+
+    other: Tool = "tofu" if tool.tool == "terraform" else "terraform"
+    try:
+        monkeypatch.setenv(VARIABLE, str(program_of(other).path))
+    except OpsError:
+        return  # This machine has no Terraform to be refused.
+    for command in (["deploy", "--yes"], ["plan", "--base", "HEAD", "--refresh"]):
+        assert main(command) == 1
+        assert f"{tool.product} wrote this state" in capfd.readouterr().err
