@@ -15,7 +15,7 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
 
     Needs no GPU and no container runtime: the objects are real, their pods run nothing, and tiny
     models with random weights are served beside the cluster. The first run builds the programs:
-    17 minutes of CPU time, shared by all cores, and 6 more where PATH has neither terraform nor
+    14 minutes of CPU time, shared by all cores, and 6 more where PATH has neither terraform nor
     tofu.
 
     Example: `python -m ops up`
