@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,6 +22,12 @@ from ops.machine.signals import ended_once
 from ops.report.terminal import Say
 from ops.terraform.changes import ResourceChange, read_changes
 from ops.terraform.creation_lock import creation_lock
+from ops.terraform.output import (
+    first_error,
+    protected_addresses,
+    says_encrypted,
+    says_no_provider,
+)
 from ops.terraform.program import PROVIDER, PROVIDER_VERSION, REGISTRIES, Program, find
 from ops.terraform.state_owner import check_owner
 
@@ -30,15 +35,6 @@ _END_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.05
 _UNWRITTEN = "errored.tfstate"
 """File in which Terraform leaves a state that its backend refuses."""
-_NO_PROVIDER = (
-    "could not connect to registry",
-    "Failed to query available provider packages",
-    "Failed to resolve provider packages",
-    "Failed to install provider",
-)
-"""What Terraform and OpenTofu call it. Their sentences below it break at any word."""
-_ENCRYPTED = ("This state file is encrypted", 'state file does not have a "version" attribute')
-"""What OpenTofu and Terraform say of a state that OpenTofu has encrypted."""
 
 
 class ProviderUnavailableError(OpsError):
@@ -129,12 +125,12 @@ class Terraform:
         """
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
-        if any(text in output for text in _ENCRYPTED):
+        if says_encrypted(output):
             raise OpsError(
                 f"{self.program.tool} cannot read the state, which OpenTofu has encrypted; "
                 "nothing was changed. Use OpenTofu with the TF_ENCRYPTION that wrote it"
             )
-        unavailable = bool(result.returncode) and any(text in output for text in _NO_PROVIDER)
+        unavailable = bool(result.returncode) and says_no_provider(output)
         if not unavailable:
             self._check("init", result)
         # Before the missing provider: the other tool's state asks for providers of its registry.
@@ -232,7 +228,7 @@ class Terraform:
             words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
             result = self.run(*words)
             output = result.stdout + result.stderr
-            protected = _protected(output) if result.returncode else frozenset()
+            protected = protected_addresses(output) if result.returncode else frozenset()
             if not (protected and path.exists()):
                 self._check("plan", result)
             shown = self.checked("show", "-json", str(path))
@@ -369,16 +365,6 @@ def _pass_on(process: subprocess.Popen[bytes], shown: bool) -> None:
     process.stdout.close()
 
 
-def _protected(output: str) -> frozenset[str]:
-    """Read the addresses that `prevent_destroy` guards, if nothing else made the plan fail."""
-    lines = _lines(output)
-    errors = {line for line in lines if line.startswith("Error:")}
-    if errors != {"Error: Instance cannot be destroyed"}:
-        return frozenset()
-    guarded = re.findall(r"Resource (\S+) has lifecycle\.prevent_destroy set", " ".join(lines))
-    return frozenset(guarded)
-
-
 def _end(process: subprocess.Popen[str]) -> None:
     """End a run; the first signal waits for its provider, the second ends that too."""
     for end in (process.terminate, process.terminate, process.kill):
@@ -388,17 +374,3 @@ def _end(process: subprocess.Popen[str]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-def first_error(output: str) -> str:
-    """Return the first error of Terraform's output, in one line."""
-    lines = _lines(output)
-    for index, line in enumerate(lines):
-        if line.startswith(("Error:", "Error refreshing state:")):
-            return " ".join(lines[index : index + 3]).removeprefix("Error: ")[:400]
-    return " ".join(lines[-2:])[:400] or "it ended without output"
-
-
-def _lines(output: str) -> list[str]:
-    lines = (line.strip(" │╷╵") for line in output.splitlines())
-    return [line for line in lines if line]

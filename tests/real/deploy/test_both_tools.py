@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from ops.embedded import postgres
 from ops.errors import OpsError
 from ops.terraform.creation_lock import creation_lock
 from ops.terraform.program import REGISTRIES, Program, Tool
@@ -34,14 +33,6 @@ key_provider "pbkdf2" "one" { passphrase = "a passphrase of a test" }
 method "aes_gcm" "one" { keys = key_provider.pbkdf2.one }
 state { method = method.aes_gcm.one }
 """
-
-
-@pytest.fixture(scope="module")
-def postgresql(open_directory: Path) -> Iterator[str]:
-    """The connection string of an embedded PostgreSQL."""
-    data = open_directory / "both-tools"
-    yield postgres.start(data)
-    postgres.stop(data)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ import psycopg
 import pytest
 
 from ops.commands.deploy.run import apply_as_shown
-from ops.embedded import postgres
 from ops.errors import OpsError, RefusedError
 from ops.terraform.program import Program
 from ops.terraform.run import SavedPlan, StateNotWrittenError, Terraform
@@ -31,14 +30,6 @@ from tests.real.deploy.tools import BOTH_TOOLS
 
 Write = Callable[..., Terraform]
 _SCHEMAS = "select nspname from pg_namespace where nspname !~ '^pg_|^information_schema$|^public$'"
-
-
-@pytest.fixture(scope="module")
-def postgresql(open_directory: Path) -> Iterator[str]:
-    """The connection string of an embedded PostgreSQL."""
-    data = open_directory / "without-password"
-    yield postgres.start(data)
-    postgres.stop(data)
 
 
 @pytest.fixture
