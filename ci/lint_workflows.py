@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, work_dir
+from ops.machine.build_cache import built_once, target_of, work_dir
 from ops.machine.checkout import ROOT, TOOLS
 from ops.machine.go_build import go_install
 from ops.report.terminal import Say, say
@@ -27,8 +26,8 @@ def actionlint(say: Say) -> Path:
     Raises:
         OpsError: if it cannot be built; the message names the log.
     """
-    pinned = (_SOURCE / "go.mod").read_bytes() + (_SOURCE / "go.sum").read_bytes()
-    target = cache_dir() / "actionlint" / hashlib.sha256(pinned).hexdigest()[:16]
+    pinned = (_SOURCE / "go.mod").read_text() + (_SOURCE / "go.sum").read_text()
+    target = target_of("actionlint", pinned)
 
     def build(fresh: Path) -> None:
         say(f"building actionlint once, for all checkouts, into {target}: up to a minute")

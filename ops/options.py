@@ -34,6 +34,16 @@ LockPath = Annotated[
         show_default=False,
     ),
 ]
+ListenPort = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        min=1,
+        max=65535,
+        help="Listen on this port of 127.0.0.1 (default: a free port).",
+        show_default=False,
+    ),
+]
 OnlyModels = Annotated[
     list[str] | None,
     typer.Option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -16,7 +15,7 @@ from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.vram import MIB, micro_batch
 from llama_swap_config.model import Model
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, work_dir
+from ops.machine.build_cache import built_once, target_of, work_dir
 from ops.machine.build_run import run_build
 from ops.machine.checkout import TOOLS
 from ops.report.terminal import Say
@@ -37,8 +36,8 @@ def gguf_parser(say: Say) -> Path:
     if go is None:
         raise OpsError("Go is not on PATH")
     files = ("go.mod", "go.sum", "main.go")
-    pinned = b"".join((_SOURCE / name).read_bytes() for name in files)
-    target = cache_dir() / _PROGRAM / hashlib.sha256(pinned).hexdigest()[:16]
+    pinned = "".join((_SOURCE / name).read_text() for name in files)
+    target = target_of(_PROGRAM, pinned)
 
     def build(fresh: Path) -> None:
         run_build(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, is_complete, work_dir
+from ops.machine.build_cache import built_once, is_complete, target_of, work_dir
 from ops.machine.checkout import TOOLS
 from ops.machine.go_build import go_install
 from ops.report.terminal import Say
@@ -49,7 +48,7 @@ def _target() -> tuple[Path, str]:
     module = (TOOLS / "go.mod").read_text()
     flags = _linker_flags(module)
     pinned = f"{module}{(TOOLS / 'go.sum').read_text()}{flags}"
-    return cache_dir() / "control-plane" / hashlib.sha256(pinned.encode()).hexdigest()[:16], flags
+    return target_of("control-plane", pinned), flags
 
 
 def _linker_flags(module: str) -> str:

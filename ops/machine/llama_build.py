@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -13,7 +12,7 @@ import tarfile
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, cache_dir, is_complete, work_dir
+from ops.machine.build_cache import built_once, is_complete, target_of, work_dir
 from ops.machine.build_display import Count
 from ops.machine.build_run import BuildFailedError, run_build
 from ops.machine.builds import sharing
@@ -52,7 +51,7 @@ def built(say: Say) -> Path:
     """Return the directory of PROGRAMS; build them if they are missing.
 
     Raises:
-        OpsError: when there is no C++ compiler, the sources cannot be had or do not compile.
+        OpsError: when a C++ compiler is missing, the sources cannot be had or do not compile.
     """
     target = _target()
 
@@ -83,7 +82,7 @@ def is_built() -> bool:
 def _target() -> Path:
     texts = [path.read_text() for path in (_SOURCES, _CMAKE, _SHORTER)]
     recipe = " ".join([*texts, *_OPTIONS, *PROGRAMS, _processor()])
-    return cache_dir() / "llama-server" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    return target_of("llama-server", recipe)
 
 
 def _processor() -> str:
@@ -96,9 +95,14 @@ def _processor() -> str:
     return f"{platform.machine()} {flags}"
 
 
+def compiler() -> str:
+    """Return the C++ compiler that CMake takes, of CXX or by a usual name; it may be missing."""
+    named = os.environ.get("CXX")
+    return named or next(filter(shutil.which, ("c++", "g++", "clang++")), "c++")
+
+
 def _check_compiler() -> None:
-    compilers = [os.environ[name] for name in ("CXX",) if os.environ.get(name)]
-    if not any(map(shutil.which, compilers or ("c++", "g++", "clang++"))):
+    if shutil.which(compiler()) is None:
         raise OpsError(
             "no C++ compiler is on PATH; llama-server is built with one. Install g++ or clang++, "
             "or set LLAMA_SERVER to a llama-server of yours."

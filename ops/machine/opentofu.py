@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from ops.machine.build_cache import built_once, cache_dir, work_dir
+from ops.machine.build_cache import built_once, target_of, work_dir
 from ops.machine.checkout import TOOLS
 from ops.machine.go_build import go_install
 from ops.report.terminal import Say
@@ -45,4 +44,4 @@ def build(say: Say) -> Path:
 
 def _target() -> Path:
     pinned = (_MODULE / "go.mod").read_text() + (_MODULE / "go.sum").read_text() + _LINKER_FLAGS
-    return cache_dir() / "opentofu" / hashlib.sha256(pinned.encode()).hexdigest()[:16]
+    return target_of("opentofu", pinned)

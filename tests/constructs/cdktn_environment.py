@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
-from ops.machine.build_cache import built_once, cache_dir
+from ops.machine.build_cache import built_once, target_of
 from ops.machine.build_run import run_build
 from ops.machine.checkout import TOOLS
 from ops.machine.pypi_programs import uv
@@ -23,8 +22,7 @@ def cdktn_python(say: Say) -> Path:
         OpsError: when the packages are there and cannot be installed.
     """
     ingredients = f"{_REQUIREMENTS.read_text()} {sys.base_prefix} {sys.version}"
-    key = hashlib.sha256(ingredients.encode()).hexdigest()[:16]
-    target = cache_dir() / "cdktn" / key
+    target = target_of("cdktn", ingredients)
 
     def build(fresh: Path) -> None:
         say(f"installing cdktn once for all checkouts, into {target}")

@@ -37,7 +37,7 @@ DIFFERENCES: dict[Key, tuple[object, object]] = {
 
 
 def leaves(value: Any, key: Key = ()) -> Iterator[tuple[Key, object]]:
-    """Yield each value that is no container, or an empty one, with its place."""
+    """Yield each scalar and each empty container, with its place."""
     if isinstance(value, dict | list) and value:
         for name, member in value.items() if isinstance(value, dict) else enumerate(value):
             yield from leaves(member, (*key, name))

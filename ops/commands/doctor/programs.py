@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from llama_swap_config.front_ends import FRONT_ENDS
 from ops.commands.doctor.finding import JOBS, LOCAL_JOBS, Finding, Job
+from ops.machine import llama_build
 from ops.machine.checkout import TOOLS
 
 _TIMEOUT_S = 10
@@ -119,10 +119,9 @@ def compiler(needed_for: tuple[Job, ...]) -> Finding:
     Args:
         needed_for: The jobs for which llama-server has yet to be built.
     """
-    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
     return finding(
         "C++ compiler",
-        (next((name for name in names if name and shutil.which(name)), "c++"), "--version"),
+        (llama_build.compiler(), "--version"),
         purpose="builds llama-server",
         needed_for=needed_for,
         without="Install g++ or clang++"

@@ -11,7 +11,7 @@ import typer
 
 from llama_swap_config.declaration import load_registry
 from ops.errors import OpsError
-from ops.options import command_app
+from ops.options import ListenPort, command_app
 from ops.report.terminal import ASIDE, say
 
 app = command_app()
@@ -28,16 +28,7 @@ def hub(
             show_default=False,
         ),
     ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            min=1,
-            max=65535,
-            help="Listen on this port of 127.0.0.1 (default: a free port).",
-            show_default=False,
-        ),
-    ] = None,
+    port: ListenPort = None,
 ) -> None:
     """Serve tiny files for the registry's models as a hub, to try a model without the internet.
 

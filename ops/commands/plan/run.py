@@ -64,7 +64,7 @@ def write_report(directory: Path, comparison: Comparison, document: Document) ->
 
 
 def write_failure(directory: Path, error: OpsError) -> None:
-    """Write a plan.md and a comment.md that say why there is no plan.
+    """Write a plan.md and a comment.md that say why the plan is missing.
 
     Without them a pull request's comment would keep the plan of an older commit.
 

@@ -12,7 +12,7 @@ from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
-from ops.options import LockPath, command_app
+from ops.options import ListenPort, LockPath, command_app
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -38,16 +38,7 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            min=1,
-            max=65535,
-            help="Listen on this port of 127.0.0.1 (default: a free port).",
-            show_default=False,
-        ),
-    ] = None,
+    port: ListenPort = None,
     state_dir: Annotated[
         Path,
         typer.Option(

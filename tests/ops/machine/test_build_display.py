@@ -1,4 +1,4 @@
-"""The lines that builds print where there is no terminal."""
+"""The lines that builds print without a terminal."""
 
 from __future__ import annotations
 

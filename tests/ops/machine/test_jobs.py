@@ -9,7 +9,7 @@ from ops.machine.jobs import Jobs
 
 
 def offered(environment: dict[str, str]) -> int:
-    """Take every job from the pipe, as ninja would, and give them back."""
+    """Take every job from the pipe, as ninja would, and return them."""
     path = environment["MAKEFLAGS"].partition("fifo:")[2]
     pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:
