@@ -12,6 +12,7 @@ from constructs.model_store import ModelStore
 from constructs.pod_program import PodProgram
 from in_pod.download.contract import NO_RETRY_HELPS, PLAN_FILE
 from llama_swap_config.cluster.labels import selector
+from llama_swap_config.cluster.pod_resources import Taint
 
 _JOB = tf.job_v1
 
@@ -24,8 +25,8 @@ class DownloadJobSpec:
     """An image with Python 3.11 or later, by digest."""
     run_as_user: int
     """User and group of the pod."""
-    taint_key: str
-    """The GPU node's taint, which the pod tolerates because a local volume is there."""
+    taints: tuple[Taint, ...]
+    """The GPU node's taints, which the pod tolerates because a local volume is there."""
     env: Mapping[str, str]
     """HF_ENDPOINT and HTTPS_PROXY where they are set."""
     hf_token_secret: str | None
@@ -81,7 +82,7 @@ class DownloadJobSpec:
                     # The program needs 40 MiB; the rest is for pages not yet written to NFS.
                     limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
                     run_as_user=self.run_as_user,
-                    taint_key=self.taint_key,
+                    taints=self.taints,
                     store=store,
                 ),
             ),

@@ -7,9 +7,10 @@ import hashlib
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.gives_way import GivesWay
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import ModelWarmUp
-from constructs.pod import container_security_context, pod_security_context
+from constructs.pod import container_security_context, pod_security_context, tolerations
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.labels import (
     CONFIG_ANNOTATION,
@@ -49,6 +50,8 @@ class Endpoint(tf.Construct):
         store: ModelStore,
         warm_up: ModelWarmUp | None,
         gpu: Gpu,
+        slices: int,
+        gives_way: GivesWay | None,
         resources: PodResources,
         run_as_user: int,
         pre_stop_s: int,
@@ -69,6 +72,9 @@ class Endpoint(tf.Construct):
             warm_up: The init container that reads the models into the page cache; None for none.
                 The Deployment counts as stuck ten minutes after the longest warm-up.
             gpu: The GPU and its node.
+            slices: How many of the GPU's extended resource the pod requests.
+            gives_way: The PriorityClass by which the pod leaves the GPU to others; None for the
+                cluster's default.
             resources: Requests and limits beside the GPU.
             run_as_user: User and group of the pod.
             pre_stop_s: Seconds between the pod's removal from the Service and SIGTERM.
@@ -109,10 +115,17 @@ class Endpoint(tf.Construct):
                         | ({} if warm_up is None else {WARM_UP_ANNOTATION: warm_up.checksum}),
                     ),
                     spec=self._pod(
-                        container=self._container(image, resources, pre_stop_s, api_key_secret),
+                        container=self._container(
+                            image,
+                            {gpu.resource: str(slices)},
+                            resources,
+                            pre_stop_s,
+                            api_key_secret,
+                        ),
                         store=store,
                         warm_up=warm_up,
                         gpu=gpu,
+                        gives_way=gives_way,
                         run_as_user=run_as_user,
                         termination_grace_period_s=termination_grace_period_s,
                     ),
@@ -125,6 +138,7 @@ class Endpoint(tf.Construct):
                 config_map,
                 store.claim,
                 *([] if warm_up is None else [warm_up.config_map]),
+                *([] if gives_way is None else [gives_way.resource]),
             ],
         )
         _SVC.ServiceV1(
@@ -153,6 +167,7 @@ class Endpoint(tf.Construct):
         store: ModelStore,
         warm_up: ModelWarmUp | None,
         gpu: Gpu,
+        gives_way: GivesWay | None,
         run_as_user: int,
         termination_grace_period_s: int,
     ) -> tf.deployment_v1.DeploymentV1SpecTemplateSpec:
@@ -161,9 +176,9 @@ class Endpoint(tf.Construct):
             enable_service_links=False,
             termination_grace_period_seconds=termination_grace_period_s,
             node_selector=dict(gpu.node_selector),
-            toleration=[
-                _DEP.DeploymentV1SpecTemplateSpecToleration(key=gpu.taint_key, operator="Exists")
-            ],
+            runtime_class_name=gpu.runtime_class,
+            priority_class_name=None if gives_way is None else gives_way.name,
+            toleration=tolerations(_DEP.DeploymentV1SpecTemplateSpecToleration, gpu.taints),
             security_context=pod_security_context(
                 _DEP.DeploymentV1SpecTemplateSpecSecurityContext, run_as_user
             ),
@@ -191,6 +206,7 @@ class Endpoint(tf.Construct):
     def _container(
         self,
         image: str,
+        gpu_slices: dict[str, str],
         resources: PodResources,
         pre_stop_s: int,
         api_key_secret: str | None,
@@ -231,12 +247,12 @@ class Endpoint(tf.Construct):
                     "cpu": f"{resources.cpu_request_millicores}m",
                     "memory": f"{resources.memory_request_gib}Gi",
                     "ephemeral-storage": "1Gi",
-                    "nvidia.com/gpu": "1",
+                    **gpu_slices,
                 },
                 limits={
                     "memory": f"{resources.memory_limit_gib}Gi",
                     "ephemeral-storage": f"{resources.ephemeral_storage_limit_gib}Gi",
-                    "nvidia.com/gpu": "1",
+                    **gpu_slices,
                 },
             ),
             security_context=container_security_context(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, LEASE
-from llama_swap_config.cluster.gpu_tenants import GpuTenant
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, TenantKind
 from llama_swap_config.cluster.labels import labels
 
 _ROLE = tf.role_v1
@@ -15,7 +17,7 @@ _ACCOUNT = tf.service_account_v1
 
 
 class GpuWindowAccount(tf.Construct):
-    """A service account that may change one Lease and scale the Deployments of a window.
+    """A service account that may change one Lease and scale the workloads of a window.
 
     It has a Role in each namespace and no ClusterRole. The tenants' namespaces must exist.
     """
@@ -36,7 +38,7 @@ class GpuWindowAccount(tf.Construct):
             id: The construct's id.
             name: The account's name.
             namespace: Its namespace, with the endpoint's Deployment and the Lease.
-            tenants: The tenants whose Deployments it may scale.
+            tenants: The tenants, which it may scale.
         """
         super().__init__(scope, id)
         self.name = name
@@ -67,15 +69,16 @@ class GpuWindowAccount(tf.Construct):
                 component=name,
                 namespace=namespace.name,
                 subject=subject,
-                rules=[lease, *_scaling(ENDPOINT_DEPLOYMENT)],
+                rules=[lease, *_scaling({"Deployment": [ENDPOINT_DEPLOYMENT]})],
                 depends_on=[self.resource],
             )
         ]
         in_tenants = tf.Construct(self, "tenants")
         for tenant_namespace in dict.fromkeys(tenant.namespace for tenant in tenants):
-            deployments = [
-                tenant.deployment for tenant in tenants if tenant.namespace == tenant_namespace
-            ]
+            names: dict[TenantKind, list[str]] = {}
+            for tenant in tenants:
+                if tenant.namespace == tenant_namespace:
+                    names.setdefault(tenant.kind, []).append(tenant.name)
             self.grants.append(
                 _Grant(
                     in_tenants,
@@ -85,7 +88,7 @@ class GpuWindowAccount(tf.Construct):
                     component=name,
                     namespace=tenant_namespace,
                     subject=subject,
-                    rules=_scaling(*deployments),
+                    rules=_scaling(names),
                     depends_on=[self.resource],
                 )
             )
@@ -130,21 +133,17 @@ class _Grant(tf.Construct):
         )
 
 
-def _scaling(*deployments: str) -> list[tf.role_v1.RoleV1Rule]:
-    """Make the rules to scale Deployments, without other changes, and to list pods."""
-    return [
-        _ROLE.RoleV1Rule(
-            api_groups=["apps"],
-            resources=["deployments"],
-            resource_names=list(deployments),
-            verbs=["get"],
-        ),
-        _ROLE.RoleV1Rule(
-            api_groups=["apps"],
-            resources=["deployments/scale"],
-            resource_names=list(deployments),
-            verbs=["patch"],
-        ),
-        # A rule for `list` cannot be limited to names.
-        _ROLE.RoleV1Rule(api_groups=[""], resources=["pods"], verbs=["list"]),
-    ]
+def _scaling(names: Mapping[TenantKind, list[str]]) -> list[tf.role_v1.RoleV1Rule]:
+    """Make the rules to scale workloads, without other changes, and to list pods."""
+    rules = []
+    for kind, of_kind in names.items():
+        resource = f"{kind.lower()}s"
+        for name, verb in ((resource, "get"), (f"{resource}/scale", "patch")):
+            rules.append(
+                _ROLE.RoleV1Rule(
+                    api_groups=["apps"], resources=[name], resource_names=of_kind, verbs=[verb]
+                )
+            )
+    # A rule for `list` cannot be limited to names.
+    rules.append(_ROLE.RoleV1Rule(api_groups=[""], resources=["pods"], verbs=["list"]))
+    return rules

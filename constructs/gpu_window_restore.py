@@ -12,6 +12,7 @@ from constructs.gpu_window_account import GpuWindowAccount
 from constructs.pod_program import PodProgram
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.labels import selector
+from llama_swap_config.cluster.pod_resources import Taint
 
 _JOB = tf.job_v1
 
@@ -32,7 +33,7 @@ class GpuWindowRestore(tf.Construct):
         modules: Mapping[str, str],
         image: str,
         run_as_user: int,
-        taint_key: str,
+        taints: tuple[Taint, ...],
     ) -> None:
         """Declare ConfigMap, account and CronJob.
 
@@ -45,7 +46,7 @@ class GpuWindowRestore(tf.Construct):
             modules: The modules of the program, by file name.
             image: An image with Python 3.11 or later, by digest.
             run_as_user: User and group of the pod.
-            taint_key: The GPU node's taint, which the pod tolerates: it may be the only node.
+            taints: The GPU node's taints, which the pod tolerates: it may be the only node.
         """
         super().__init__(scope, id)
         program = PodProgram(package="gpu_window", modules=modules, directory="/gpu-window")
@@ -81,7 +82,7 @@ class GpuWindowRestore(tf.Construct):
                         requests={"cpu": "50m", "memory": "48Mi", "ephemeral-storage": "16Mi"},
                         limits={"memory": "128Mi", "ephemeral-storage": "64Mi"},
                         run_as_user=run_as_user,
-                        taint_key=taint_key,
+                        taints=taints,
                         service_account=account.name,
                     ),
                 ),

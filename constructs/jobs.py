@@ -8,9 +8,10 @@ from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_store import ModelStore
-from constructs.pod import container_security_context, pod_security_context
+from constructs.pod import container_security_context, pod_security_context, tolerations
 from constructs.pod_program import PodProgram
 from llama_swap_config.cluster.labels import labels
+from llama_swap_config.cluster.pod_resources import Taint
 
 _CRON = tf.cron_job_v1
 _JOB = tf.job_v1
@@ -68,7 +69,7 @@ def program_pod(
     requests: Mapping[str, str],
     limits: Mapping[str, str],
     run_as_user: int,
-    taint_key: str,
+    taints: tuple[Taint, ...],
     store: ModelStore | None = None,
     service_account: str | None = None,
 ) -> tf.job_v1.JobV1SpecTemplateSpec:
@@ -85,7 +86,7 @@ def program_pod(
         requests: Its resource requests.
         limits: Its resource limits.
         run_as_user: User and group.
-        taint_key: The GPU node's taint, which it tolerates.
+        taints: The GPU node's taints, which it tolerates.
         store: The models' volume to mount at /models (default: none).
         service_account: The service account whose token it mounts (default: none).
     """
@@ -117,7 +118,7 @@ def program_pod(
         security_context=pod_security_context(
             _JOB.JobV1SpecTemplateSpecSecurityContext, run_as_user
         ),
-        toleration=[_JOB.JobV1SpecTemplateSpecToleration(key=taint_key, operator="Exists")],
+        toleration=tolerations(_JOB.JobV1SpecTemplateSpecToleration, taints),
         container=[container],
         volume=[
             *([] if store is None else [store.volume(volume_struct)]),

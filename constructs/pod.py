@@ -1,4 +1,7 @@
-"""Security contexts of every pod: stricter than the Pod Security Standard `restricted`."""
+"""What every pod has: its security contexts and tolerations.
+
+The contexts are stricter than the Pod Security Standard `restricted`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from llama_swap_config.cluster.pod_resources import Taint
+
 _Context = TypeVar("_Context")
+_Toleration = TypeVar("_Toleration")
 
 
 def pod_security_context(struct: Callable[..., _Context], run_as_user: int) -> _Context:
@@ -40,6 +46,18 @@ def container_security_context(struct: Callable[..., _Context]) -> _Context:
         read_only_root_filesystem=True,
         capabilities=nested(struct, "capabilities")(drop=["ALL"]),
     )
+
+
+def tolerations(
+    struct: Callable[..., _Toleration], taints: tuple[Taint, ...]
+) -> list[_Toleration]:
+    """Make a pod's tolerations of a node's taints, whatever their value and effect.
+
+    Args:
+        struct: As for `pod_security_context`.
+        taints: The node's taints.
+    """
+    return [struct(key=key, operator="Exists") for key in dict.fromkeys(t.key for t in taints)]
 
 
 def nested(struct: Any, field: str) -> Any:

@@ -10,12 +10,14 @@ from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint import Endpoint
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.gives_way import GivesWay
 from constructs.gpu_window_restore import GpuWindowRestore
 from constructs.image_egress import ImageEgress
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
+from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.plans.download import render_download_plan
@@ -89,7 +91,7 @@ class LlamaCppStack(tf.TerraformStack):
         job = DownloadJobSpec(
             image=settings.python_image,
             run_as_user=settings.run_as_user,
-            taint_key=settings.gpu.taint_key,
+            taints=settings.gpu.taints,
             env=settings.hub_env,
             hf_token_secret=settings.hf_token_secret,
         )
@@ -124,6 +126,10 @@ class LlamaCppStack(tf.TerraformStack):
                 wait_s=settings.warm_wait_s,
                 memory_limit_mib=warm_memory_mib(locked),
             )
+        sharing = settings.sharing
+        gives_way = None
+        if isinstance(sharing, ByWindow):
+            gives_way = GivesWay(self, "gives-way", namespace=settings.namespace)
         Endpoint(
             self,
             "llama-swap",
@@ -137,6 +143,8 @@ class LlamaCppStack(tf.TerraformStack):
             store=store,
             warm_up=warm_up,
             gpu=settings.gpu,
+            slices=sharing.request if isinstance(sharing, AtOnce) else 1,
+            gives_way=gives_way,
             resources=settings.resources,
             run_as_user=settings.run_as_user,
             pre_stop_s=settings.pre_stop_s,
@@ -157,16 +165,15 @@ class LlamaCppStack(tf.TerraformStack):
             remote_images=settings.remote_images,
             internal_ranges=settings.internal_ranges,
         )
-        window = settings.gpu_window
-        if window is not None and window.restore_schedule is not None:
+        if isinstance(sharing, ByWindow) and sharing.restore_schedule is not None:
             GpuWindowRestore(
                 self,
                 "gpu-window-restore",
                 namespace=namespace,
-                tenants=window.tenants,
-                schedule=window.restore_schedule,
+                tenants=sharing.tenants,
+                schedule=sharing.restore_schedule,
                 modules=_modules("gpu_window"),
                 image=settings.python_image,
                 run_as_user=settings.run_as_user,
-                taint_key=settings.gpu.taint_key,
+                taints=settings.gpu.taints,
             )

@@ -5,8 +5,9 @@ Edit this file for another cluster. settings.py explains each value and what it 
 
 from __future__ import annotations
 
-from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
-from llama_swap_config.cluster.pod_resources import Gpu, PodResources
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
+from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
+from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.fit.card import CoTenant
@@ -32,11 +33,11 @@ PRODUCTION = Settings(
     # The namespaces of the gateway and of monitoring.
     client_namespaces=("litellm", "monitoring"),
     upkeep=Upkeep(),
-    gpu_window=GpuWindow(
+    sharing=ByWindow(
         tenants=(
             GpuTenant(
                 namespace="immich",
-                deployment="immich-machine-learning",
+                name="immich-machine-learning",
                 queues=ImmichQueues(url="http://immich-server.immich.svc.cluster.local:2283"),
             ),
         )

@@ -10,20 +10,24 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from llama_swap_config.cluster.gpu_tenants import GpuWindow
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
+from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.budget import Node
+from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.renamed import renamed
 
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 
 
+@renamed(gpu_window="sharing=ByWindow(tenants=...), or sharing=Alone() instead of None")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one endpoint.
@@ -80,8 +84,8 @@ class Settings:
     warm_wait_s: int | None = 3600
     """Seconds that a starting pod waits for the download before it serves the models that are
     complete; None disables the warm-up."""
-    gpu_window: GpuWindow | None = None
-    """The GPU's tenants, which lend it for a window (default: none)."""
+    sharing: Sharing = field(default_factory=Alone)
+    """Who owns the card (default: nothing else uses it)."""
     state_schema: str
     """PostgreSQL schema of the Terraform state, equal to the stack's id."""
 
@@ -133,10 +137,17 @@ class Settings:
             self.warm_wait_s,
             "at least 0, or None to disable the warm-up",
         )
-        for tenant in () if self.gpu_window is None else self.gpu_window.tenants:
+        require_setting(
+            isinstance(self.sharing, Sharing),
+            "sharing",
+            self.sharing,
+            "ByWindow(...), AtOnce(...) or Alone()",
+        )
+        _ = self.card  # Checks what the co-tenants leave of it.
+        for tenant in self.tenants:
             require_setting(
                 tenant.namespace != self.namespace,
-                "gpu_window.tenants.namespace",
+                "sharing.tenants.namespace",
                 tenant.namespace,
                 "another namespace than the endpoint's",
             )
@@ -158,10 +169,20 @@ class Settings:
         )
 
     @property
+    def tenants(self) -> tuple[GpuTenant, ...]:
+        """The workloads that own the card outside a window."""
+        return self.sharing.tenants if isinstance(self.sharing, ByWindow) else ()
+
+    @property
+    def card(self) -> Card:
+        """The card, and what other programs leave of it."""
+        return self.gpu.card(self.sharing.co_tenants if isinstance(self.sharing, AtOnce) else ())
+
+    @property
     def node(self) -> Node:
         """The node that the models have to fit."""
         return Node(
-            card=self.gpu,
+            card=self.card,
             engine_build=self.engine_build,
             front_end=self.front_end,
             llama_swap=self.llama_swap,

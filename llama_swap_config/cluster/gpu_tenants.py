@@ -1,12 +1,16 @@
-"""The GPU's tenants, and the window that borrows the GPU from them."""
+"""The GPU's tenants: workloads that own the card and lend it for a window."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
-from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME, SCHEDULE
+from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
 from llama_swap_config.errors import require_setting
+from llama_swap_config.renamed import renamed
+
+TenantKind = Literal["Deployment", "StatefulSet"]
 
 _QUEUE = re.compile(r"[A-Za-z]+", re.ASCII)
 
@@ -27,7 +31,7 @@ class ImmichQueues:
     """The queues that call machine learning, as Immich's API spells them."""
 
     def __post_init__(self) -> None:
-        queues = "gpu_window.tenants.queues"
+        queues = "sharing.tenants.queues"
         require_setting(
             ADDRESS.fullmatch(self.url),
             f"{queues}.url",
@@ -55,67 +59,51 @@ class ImmichQueues:
             )
 
 
+@renamed(
+    "sharing.tenants.",
+    deployment="name, with kind if it is no Deployment",
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuTenant:
-    """A Deployment that uses the GPU."""
+    """A workload that uses the GPU."""
 
     namespace: str
-    deployment: str
+    kind: TenantKind = "Deployment"
+    name: str
     queues: ImmichQueues | None = None
     """Queues of its jobs, which a window pauses (default: none)."""
 
     def __post_init__(self) -> None:
         require_setting(
             DNS_LABEL.fullmatch(self.namespace),
-            "gpu_window.tenants.namespace",
+            "sharing.tenants.namespace",
             self.namespace,
             "a DNS label",
         )
         require_setting(
-            DNS_NAME.fullmatch(self.deployment),
-            "gpu_window.tenants.deployment",
-            self.deployment,
-            "the name of a Deployment",
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuWindow:
-    """How `python -m ops window` borrows the GPU, and what restores the tenants."""
-
-    tenants: tuple[GpuTenant, ...]
-    """Deployments that are scaled to 0 and restored, both in this order."""
-    restore_schedule: str | None = "*/5 * * * *"
-    """Cron schedule on which the cluster restores a window past its deadline; None disables it,
-    and only `python -m ops window --restore` restores the tenants of a killed window."""
-
-    def __post_init__(self) -> None:
-        schedule = self.restore_schedule
-        require_setting(
-            schedule is None or SCHEDULE.fullmatch(schedule),
-            "gpu_window.restore_schedule",
-            schedule,
-            "five fields of cron, such as '*/5 * * * *', or None to disable it",
+            self.kind in get_args(TenantKind),
+            "sharing.tenants.kind",
+            self.kind,
+            " or ".join(get_args(TenantKind)),
         )
         require_setting(
-            self.tenants,
-            "gpu_window.tenants",
-            self.tenants,
-            "at least one tenant, or gpu_window=None if nothing else uses the GPU",
+            DNS_NAME.fullmatch(self.name),
+            "sharing.tenants.name",
+            self.name,
+            f"the name of a {self.kind}",
         )
-        names = [f"{tenant.namespace}/{tenant.deployment}" for tenant in self.tenants]
-        for name in names:
-            require_setting(
-                names.count(name) == 1, "gpu_window.tenants", name, "each Deployment once"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.
+
+    def __getattr__(name: str) -> NoReturn:
+        """Name the class that replaced GpuWindow in the error of an old import."""
+        if name == "GpuWindow":
+            raise ImportError(
+                "GpuWindow is ByWindow now. Use `from llama_swap_config.cluster.sharing import "
+                "ByWindow`, and sharing=ByWindow(...) instead of gpu_window=GpuWindow(...)."
             )
-        with_queues = [
-            name
-            for name, tenant in zip(names, self.tenants, strict=True)
-            if tenant.queues is not None
-        ]
-        require_setting(
-            len(with_queues) <= 1,
-            "gpu_window.tenants.queues",
-            with_queues,
-            "at most one tenant with queues, because there is one IMMICH_API_KEY",
-        )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,21 +24,18 @@ class CoTenant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """A GPU and the memory that is left for models.
+class CardFigures:
+    """The figures of a GPU.
 
     Raises:
-        ConfigError: when the product has no known size, a field is not a number, or the
-            co-tenants leave no memory.
+        ConfigError: when the product has no known size, or a field is not a number.
     """
 
     product: str
     usable_mib: int = -1
     """MiB that CUDA can allocate (default: the product's in `USABLE_MIB`)."""
-    co_tenants: tuple[CoTenant, ...] = ()
-    """Other programs on the card (default: none)."""
     floor_mib: int = 0
-    """MiB to keep free beside all of them."""
+    """MiB to keep free whatever runs on it."""
     cuda_context_mib: int = 192
     """CUDA context and cuBLAS pools of one process: 125 derived from a T4's log, 167 to 173 seen
     on an RTX of 8 GB. The default is above both."""
@@ -65,20 +62,36 @@ class Card:
                 type(value) is int and value >= least, f"gpu.{name}", value,
                 f"a whole number of at least {least}",
             )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card(CardFigures):
+    """A GPU and the memory that is left for models.
+
+    Raises:
+        ConfigError: when the co-tenants leave no memory.
+    """
+
+    co_tenants: tuple[CoTenant, ...] = ()
+    """Other programs on the card (default: none)."""
+
+    def __post_init__(self) -> None:
+        # `super()` does not know a class that `slots` made anew.
+        CardFigures.__post_init__(self)
         names = [tenant.name for tenant in self.co_tenants]
         for tenant in self.co_tenants:
             require_setting(
                 type(tenant.peak_mib) is int and tenant.peak_mib >= 1,
-                f"gpu.co_tenants {tenant.name!r} peak_mib", tenant.peak_mib,
+                f"sharing.co_tenants {tenant.name!r} peak_mib", tenant.peak_mib,
                 "a whole number of at least 1",
             )  # fmt: skip
             require_setting(
                 bool(tenant.name) and names.count(tenant.name) == 1,
-                "gpu.co_tenants", tenant.name, "unique names",
+                "sharing.co_tenants", tenant.name, "unique names",
             )  # fmt: skip
         require_setting(
-            self.free_mib > 0, "gpu.co_tenants", self.share,
-            "co-tenants and a floor_mib that leave memory for a model",
+            self.free_mib > 0, "sharing.co_tenants", self.share,
+            "co-tenants and a gpu.floor_mib that leave memory for a model",
         )  # fmt: skip
 
     @property

@@ -18,6 +18,7 @@ Manifest = dict[str, Any]
 
 _KINDS = {
     "kubernetes_namespace_v1": ("v1", "Namespace"),
+    "kubernetes_priority_class_v1": ("scheduling.k8s.io/v1", "PriorityClass"),
     "kubernetes_persistent_volume_v1": ("v1", "PersistentVolume"),
     "kubernetes_persistent_volume_claim_v1": ("v1", "PersistentVolumeClaim"),
     "kubernetes_config_map_v1": ("v1", "ConfigMap"),

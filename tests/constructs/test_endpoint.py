@@ -20,6 +20,7 @@ def test_the_pod_requests_one_gpu_of_the_gpu_node(deployment: Json, container: J
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
     assert pod["toleration"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert "runtime_class_name" not in pod
     assert pod["node_selector"] == {"nvidia.com/gpu.present": "true"}
 
 

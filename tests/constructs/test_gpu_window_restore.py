@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
-from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
+from llama_swap_config.cluster.sharing import ByWindow
 from tests.constructs.synthesized import modules, resources, unescaped
 from tests.declaration.settings import SETTINGS
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
 
-PHOTOS = GpuTenant(namespace="photos", deployment="faces")
-TEXTS = GpuTenant(namespace="photos", deployment="ocr")
-MUSIC = GpuTenant(namespace="music", deployment="tagger")
+PHOTOS = GpuTenant(namespace="photos", name="faces")
+TEXTS = GpuTenant(namespace="photos", name="ocr")
+MUSIC = GpuTenant(namespace="music", name="tagger")
 
 
 def job(stack: Json) -> Json:
@@ -82,7 +83,7 @@ def test_the_account_has_only_the_rights_that_the_program_needs(production: Json
 def test_each_namespace_of_tenants_has_one_role(
     synth: Synth,
 ) -> None:
-    document = synth(gpu_window=GpuWindow(tenants=(PHOTOS, MUSIC, TEXTS)))
+    document = synth(sharing=ByWindow(tenants=(PHOTOS, MUSIC, TEXTS)))
     assert allowed(document) == (
         LEASES
         | scaling("llama-cpp", "llama-swap")
@@ -114,15 +115,8 @@ def test_the_pod_uses_the_account(deployed: Json) -> None:
     assert job(deployed)["template"]["spec"]["service_account_name"] == name
 
 
-@pytest.mark.parametrize(
-    "window",
-    [None, GpuWindow(tenants=(PHOTOS,), restore_schedule=None)],
-    ids=["no window", "no schedule"],
-)
-def test_without_window_or_schedule_only_its_resources_are_missing(
-    window: GpuWindow | None, synth: Synth, deployed: Json
-) -> None:
-    document = synth(gpu_window=window)
+def test_without_a_schedule_only_its_resources_are_missing(synth: Synth, deployed: Json) -> None:
+    document = synth(sharing=ByWindow(tenants=(PHOTOS,), restore_schedule=None))
     assert not {
         kind for kind in document["resource"] if "role" in kind or "service_account" in kind
     }
@@ -196,8 +190,8 @@ def test_the_pod_may_run_on_any_node_without_a_gpu(deployed: Json) -> None:
 def test_immichs_address_and_key_come_from_the_settings(
     queues: ImmichQueues | None, expected: Json, synth: Synth
 ) -> None:
-    window = GpuWindow(tenants=(MUSIC, replace(PHOTOS, queues=queues)))
-    variables = env(resources(synth(gpu_window=window)))
+    window = ByWindow(tenants=(MUSIC, replace(PHOTOS, queues=queues)))
+    variables = env(resources(synth(sharing=window)))
     assert {name: value for name, value in variables.items() if "IMMICH" in name} == expected
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.pod_resources import Gpu
+from llama_swap_config.cluster.sharing import ByWindow
 from llama_swap_config.cluster.storage import NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from stacks.settings import Settings
@@ -32,11 +33,11 @@ BARE = Settings(
 SETTINGS = replace(
     BARE,
     upkeep=Upkeep(),
-    gpu_window=GpuWindow(
+    sharing=ByWindow(
         tenants=(
             GpuTenant(
                 namespace="immich",
-                deployment="immich-machine-learning",
+                name="immich-machine-learning",
                 queues=ImmichQueues(url="http://immich-server.immich.svc.cluster.local:2283"),
             ),
         )

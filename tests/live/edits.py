@@ -118,7 +118,7 @@ def a_cluster_of_ones_own(tree: Tree) -> None:
         '        node_selector={"kubernetes.io/hostname": "gpu-box"},\n    )',
     )
     text = (tree.root / PRODUCTION).read_text()
-    (tree.root / PRODUCTION).write_text(text[: text.index("    gpu_window=")] + ")\n")
+    (tree.root / PRODUCTION).write_text(text[: text.index("    sharing=")] + ")\n")
 
 
 EDITS: tuple[Callable[[Tree], None], ...] = (

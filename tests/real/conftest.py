@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llama_swap_config.cluster.sharing import Alone
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.workloads import Cluster
@@ -104,7 +105,7 @@ def shared_card(
         found.scale(ML, 1)
         found.until(lambda: found.ready(ML))
         # Without the CronJob, which would start a Job amid these tests.
-        kube.apply(manifests(synth(gpu_window=None)))
+        kube.apply(manifests(synth(sharing=Alone())))
         found.until(found.as_at_start)
         yield found
 

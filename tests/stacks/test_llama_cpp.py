@@ -29,6 +29,7 @@ RESOURCES = (
     "network_policy_v1.llama-swap-egress",
     "persistent_volume_claim_v1.models",
     "persistent_volume_v1.llama-cpp-models",
+    "priority_class_v1.llama-cpp-gives-way",
     "role_binding_v1.gpu-window-restore",
     "role_binding_v1.llama-cpp-gpu-window-restore",
     "role_v1.gpu-window-restore",

@@ -73,6 +73,7 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
         "spec.persistent_volume_source",
         "spec.volume_mode",
     ),
+    "kubernetes_priority_class_v1": (*_NAME, "preemption_policy", "value"),
     "kubernetes_role_binding_v1": (*_NAMESPACED, "role_ref"),
     "kubernetes_role_v1": _NAMESPACED,
     "kubernetes_service_account_v1": _NAMESPACED,

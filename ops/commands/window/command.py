@@ -54,7 +54,7 @@ def window(
 ) -> None:
     """Borrow the GPU from its other users while a command runs, then restore them.
 
-    The other users are the Deployments of `gpu_window` in stacks/production.py. The command finds
+    The other users are the `sharing.tenants` of stacks/production.py. The command finds
     the endpoint in LLAMA_SWAP_URL and OPENAI_BASE_URL. If IMMICH_API_KEY is set, Immich's queues
     pause during the window; set IMMICH_URL if this machine does not reach the settings' address.
     Needs KUBE_CONFIG_PATH and KUBE_CTX. Exit code: the command's, 124 if the window ended first,
@@ -67,18 +67,17 @@ def window(
     if command and shutil.which(command[0]) is None:
         raise OpsError(f"{command[0]} is not a program on PATH; nothing was changed")
     from in_pod.gpu_window.errors import WindowError
+    from llama_swap_config.cluster.sharing import ByWindow
     from ops.cluster.api import KubeApi
     from ops.cluster.environment import check_cluster
     from ops.cluster.port_forward import to_endpoint
     from ops.commands.window import run as windows
+    from ops.commands.window.refusal import no_window
     from stacks.production import PRODUCTION
 
-    settings = PRODUCTION.gpu_window
-    if settings is None:
-        raise OpsError(
-            "gpu_window is not set in stacks/production.py; expected the Deployments that share "
-            "the card. Set it"
-        )
+    settings = PRODUCTION.sharing
+    if not isinstance(settings, ByWindow):
+        raise OpsError(no_window(settings))
     target = check_cluster()
     namespace = PRODUCTION.namespace
     access = windows.ImmichAccess(

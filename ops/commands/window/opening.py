@@ -24,9 +24,9 @@ def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
         OpsError: naming the missing Deployment and the setting that names it.
     """
     for tenant in tenants:
-        if window.deployment(tenant.namespace, tenant.deployment) is None:
+        if window.deployment(tenant.namespace, tenant.name) is None:
             raise OpsError(
-                f"gpu_window.tenants names Deployment {tenant.namespace}/{tenant.deployment}, "
+                f"sharing.tenants names Deployment {tenant.namespace}/{tenant.name}, "
                 "which does not exist; correct stacks/production.py, or KUBE_CTX"
             )
     if window.deployment(window.namespace, ENDPOINT_DEPLOYMENT) is None:
@@ -40,7 +40,7 @@ def tenant_state(tenant: GpuTenant, deployment: Document, ready_pods: int) -> Te
     replicas: int = deployment["spec"].get("replicas", 1)
     return Tenant(
         namespace=tenant.namespace,
-        deployment=tenant.deployment,
+        deployment=tenant.name,
         replicas=replicas,
         # A pod that was just scaled down stays ready until the controller has seen it.
         ready=min(replicas, ready_pods),
@@ -77,10 +77,10 @@ class Opening:
         return record
 
     def _tenant(self, tenant: GpuTenant) -> Tenant:
-        deployment = self._window.deployment(tenant.namespace, tenant.deployment)
+        deployment = self._window.deployment(tenant.namespace, tenant.name)
         if deployment is None:
             raise OpsError(
-                f"Deployment {tenant.namespace}/{tenant.deployment} no longer exists; deploy it, "
+                f"Deployment {tenant.namespace}/{tenant.name} no longer exists; deploy it, "
                 "then retry"
             )
         ready_pods = self._window.ready_pods(tenant.namespace, deployment)

@@ -11,7 +11,7 @@ from in_pod.gpu_window.errors import LostError, UnansweredError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore
 from in_pod.gpu_window.window import Window
-from llama_swap_config.cluster.gpu_tenants import GpuWindow
+from llama_swap_config.cluster.sharing import ByWindow
 from ops.commands.window import taking
 from ops.commands.window.holders import Holders
 from ops.commands.window.in_window import hold, run_command
@@ -40,7 +40,7 @@ class ImmichAccess:
 
 def run(
     api: Api,
-    settings: GpuWindow,
+    settings: ByWindow,
     *,
     namespace: str,
     access: ImmichAccess,
@@ -116,7 +116,7 @@ def run(
 
 def restore_only(
     api: Api,
-    settings: GpuWindow,
+    settings: ByWindow,
     *,
     namespace: str,
     access: ImmichAccess,
@@ -181,7 +181,7 @@ def _use(
 
 
 def _immich(
-    settings: GpuWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
+    settings: ByWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
 ) -> tuple[tuple[str, ...], Immich | None]:
     # The settings name at most one Immich.
     queues = next((tenant.queues for tenant in settings.tenants if tenant.queues), None)
@@ -200,7 +200,7 @@ def _end_reason(error: BaseException) -> str:
     return reason_of(error)
 
 
-def _unrestored(window: Window, settings: GpuWindow) -> str:
+def _unrestored(window: Window, settings: ByWindow) -> str:
     """Return which tenants are not restored yet, and what will restore them."""
     tenants = ", ".join(map(str, window.record.tenants)) or "no tenant"
     line = f"not restored: {tenants}. Run python -m ops window --restore"

@@ -236,15 +236,15 @@ BAD_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "no number": ({"cuda_context_mib": "192"}, "gpu.cuda_context_mib is '192'"),
     "tenant without a peak": (
         {"co_tenants": (CoTenant(name="immich-ml", peak_mib=0),)},
-        "settings: gpu.co_tenants 'immich-ml' peak_mib is 0",
+        "settings: sharing.co_tenants 'immich-ml' peak_mib is 0",
     ),
     "tenant twice": (
         {"co_tenants": (CoTenant(name="a", peak_mib=1), CoTenant(name="a", peak_mib=2))},
-        "gpu.co_tenants is 'a'; expected unique names",
+        "sharing.co_tenants is 'a'; expected unique names",
     ),
     "nothing left": (
         {"co_tenants": (CoTenant(name="immich-ml", peak_mib=14912),)},
-        "gpu.co_tenants is '0 MiB (14912 of Tesla-T4 less immich-ml 14912)'; expected co-ten",
+        "sharing.co_tenants is '0 MiB (14912 of Tesla-T4 less immich-ml 14912)'; expected co-ten",
     ),
 }
 

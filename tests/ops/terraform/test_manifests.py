@@ -26,7 +26,7 @@ def one(resource_type: str, **fields: Any) -> Json:
 
 def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None:
     objects = manifests(production)
-    assert len(objects) == 19
+    assert len(objects) == 20
     for change in objects:
         kubernetes_validate.validate(change, "1.36", strict=True)
 
@@ -46,6 +46,7 @@ def test_the_validation_would_catch_a_field_that_was_lost_or_misspelt(production
 def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None:
     assert [manifest["kind"] for manifest in manifests(production)] == [
         "Namespace",
+        "PriorityClass",
         "PersistentVolume",
         "PersistentVolumeClaim",
         "ConfigMap",

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from llama_swap_config.cluster.sharing import Alone
 from ops.cli import main
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
@@ -210,7 +211,7 @@ def ours(cluster: EmbeddedCluster, synth: Synth, apart: Path) -> Callable[..., T
     """Write a stack of a few of our objects, with its own schema and namespace."""
 
     def write(schema: str, *, foreign: bool = False, data: str = "a") -> Terraform:
-        document = synth(namespace=schema, prevent_destroy=False, gpu_window=None)
+        document = synth(namespace=schema, prevent_destroy=False, sharing=Alone())
         del document["removed"]
         document["terraform"]["backend"]["pg"]["schema_name"] = schema
         kept = ("kubernetes_namespace_v1", "kubernetes_network_policy_v1")

@@ -13,6 +13,7 @@ from lightkube import Client, KubeConfig
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod
 
+from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.workloads import Cluster, Workload
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
@@ -31,10 +32,10 @@ def client(cluster: EmbeddedCluster) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def applied(kube: Cluster, synth: Callable[..., dict[str, Any]]) -> tuple[Manifest, ...]:
-    assert SETTINGS.gpu_window is not None
+    assert isinstance(SETTINGS.sharing, ByWindow)
     # Every five minutes it would start a Job amid these tests.
-    yearly = replace(SETTINGS.gpu_window, restore_schedule="0 0 1 1 *")
-    objects = manifests(synth(gpu_window=yearly))
+    yearly = replace(SETTINGS.sharing, restore_schedule="0 0 1 1 *")
+    objects = manifests(synth(sharing=yearly))
     kube.apply(objects)
     workloads = kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
     assert [workload for workload in workloads if not workload.settled] == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llama_swap_config.cluster.sharing import Alone
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.commands.plan.objects import object_changes
 from ops.commands.plan.refresh import disagreements
@@ -88,7 +89,7 @@ def near(path: str, prefix: str) -> bool:
 def deployed(
     synth: Synth, cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    document = synth(prevent_destroy=False, gpu_window=None)
+    document = synth(prevent_destroy=False, sharing=Alone())
     document["terraform"].pop("backend")
     document["resource"] |= RBAC
     for resources in RBAC.values():
@@ -218,7 +219,7 @@ def test_a_smaller_claim_is_replaced_and_a_larger_one_is_not(
 
 
 def test_a_claim_keeps_the_size_that_it_was_made_with(deployed: Deployed, synth: Synth) -> None:
-    larger = synth(prevent_destroy=False, gpu_window=None, storage_size_gib=100)
+    larger = synth(prevent_destroy=False, sharing=Alone(), storage_size_gib=100)
     (volume,) = object_changes(deployed.document, larger | {"resource": larger["resource"] | RBAC})
     assert (volume.kind, volume.action) == ("PersistentVolume", "update")
     changed = copy.deepcopy(deployed.document)
@@ -231,7 +232,7 @@ def test_a_claim_keeps_the_size_that_it_was_made_with(deployed: Deployed, synth:
 
 def test_a_local_disk_replaces_an_nfs_export(deployed: Deployed, synth: Synth) -> None:
     storage = LocalSsdStorage(node="k8s-node1", path="/models")
-    local = synth(prevent_destroy=False, gpu_window=None, storage=storage)
+    local = synth(prevent_destroy=False, sharing=Alone(), storage=storage)
     local["terraform"].pop("backend")
     local["resource"] |= RBAC
     deployed.compare(local)

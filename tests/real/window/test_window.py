@@ -58,7 +58,7 @@ def test_command_gets_the_endpoint_and_passes_on_its_exit_code(
     card: Card, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("IMMICH_API_KEY", raising=False)
-    production = replace(PRODUCTION, gpu_window=window_process.settings(None))
+    production = replace(PRODUCTION, sharing=window_process.settings(None))
     monkeypatch.setattr("stacks.production.PRODUCTION", production)
     program = (
         "import os, sys, urllib.request as r; o = r.build_opener(r.ProxyHandler({}));"
@@ -260,7 +260,7 @@ def test_holder_of_the_card_is_named(card: Card, run: Run) -> None:
 def test_missing_deployment_changes_nothing(card: Card, run: Run) -> None:
     code, output = replace(run, deployment="immich-ml").finish()
     assert code == 1
-    assert "error: gpu_window.tenants names Deployment immich/immich-ml, which does not" in output
+    assert "error: sharing.tenants names Deployment immich/immich-ml, which does not" in output
     assert "writes: 0" in output
     assert card.as_at_start()
 

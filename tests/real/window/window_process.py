@@ -17,7 +17,8 @@ from in_pod.gpu_window.errors import WindowError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore_past_deadline
 from in_pod.gpu_window.window import Window
-from llama_swap_config.cluster.gpu_tenants import GpuTenant, GpuWindow, ImmichQueues
+from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
+from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.commands.window import run as windows
@@ -36,9 +37,9 @@ FAST = Timing(poll_s=0.03, renew_s=3600)
 Mode = Literal["window", "restore", "cronjob"]
 
 
-def settings(url: str | None, *, deployment: str = ML[1]) -> GpuWindow:
+def settings(url: str | None, *, deployment: str = ML[1]) -> ByWindow:
     queues = None if url is None else ImmichQueues(url=url)
-    return GpuWindow(tenants=(GpuTenant(namespace=ML[0], deployment=deployment, queues=queues),))
+    return ByWindow(tenants=(GpuTenant(namespace=ML[0], name=deployment, queues=queues),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from llama_swap_config.cluster.sharing import Alone
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from tests.conftest import ROOT
@@ -55,8 +56,8 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
             after={"storage": LocalSsdStorage(node="k8s-node1", path="/srv/models")},
             refused=frozenset({_VOLUME, _CLAIM}),
         ),
-        "the GPU window off": Change(is_applied=True, after={"gpu_window": None}),
-        "the GPU window on": Change(before={"gpu_window": None}),
+        "the GPU window off": Change(is_applied=True, after={"sharing": Alone()}),
+        "the GPU window on": Change(before={"sharing": Alone()}),
         "the upkeep off": Change(after={"upkeep": None}),
         "the warm-up off": Change(after={"warm_wait_s": None}),
         "the gateway's namespaces": Change(after={"client_namespaces": ("gateway",)}),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from llama_swap_config.cluster.sharing import Alone, AtOnce
+from llama_swap_config.fit.card import CoTenant
 from ops.cli import main
 from ops.report.durations import duration_s, span
 from stacks.production import PRODUCTION
@@ -38,11 +40,26 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) ->
     return text
 
 
-def test_missing_gpu_window_setting_is_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("sharing", "reason"),
+    [
+        (Alone(), "sharing is Alone() in stacks/production.py: nothing else uses the card"),
+        (
+            AtOnce(co_tenants=(CoTenant(name="immich-ml", peak_mib=2000),), slices=2),
+            "immich-ml and the endpoint run on the card at the same time",
+        ),
+    ],
+    ids=["alone", "at once"],
+)
+def test_no_window_where_nobody_lends_the_card(
+    sharing: Alone | AtOnce,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stacks.production.PRODUCTION", replace(PRODUCTION, gpu_window=None))
-    assert "gpu_window is not set in stacks/production.py" in fails(capsys)
+    monkeypatch.setattr("stacks.production.PRODUCTION", replace(PRODUCTION, sharing=sharing))
+    for arguments in ((), ("--status",), ("--restore",), ("--", "true")):
+        assert reason in fails(capsys, *arguments)
 
 
 def test_command_not_on_path_changes_nothing(

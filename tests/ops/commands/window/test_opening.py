@@ -25,7 +25,7 @@ def test_window_scales_the_deployment_of_the_stack(production: dict[str, Any]) -
 
 def test_ready_pods_never_exceed_replicas() -> None:
     """A pod stays ready until a slow controller has seen the new scale; its status lags too."""
-    tenant = GpuTenant(namespace="immich", deployment="ml")
+    tenant = GpuTenant(namespace="immich", name="ml")
     state = tenant_state(tenant, {"spec": {"replicas": 0}}, 1)
     assert (state.replicas, state.ready) == (0, 0)
     state = tenant_state(tenant, {"spec": {"replicas": 2}, "status": {"readyReplicas": 0}}, 1)
