@@ -10,6 +10,7 @@ from constructs import terraform as tf
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gpu_window_account import GpuWindowAccount
 from constructs.pod_program import PodProgram
+from in_pod.gpu_window.contract import PATIENCE_S, READY_S, TERMINATE_S
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.labels import selector
 from llama_swap_config.cluster.pod_resources import Taint
@@ -67,8 +68,8 @@ class GpuWindowRestore(tf.Construct):
             job=_JOB.JobV1Spec(
                 # The next run is the retry.
                 backoff_limit=1,
-                # Covers the waits for the GPU to be free and for a Deployment to be ready.
-                active_deadline_seconds=15 * 60,
+                # Covers every wait of a restore; the last minute is for its requests.
+                active_deadline_seconds=(len(tenants) * TERMINATE_S + READY_S + PATIENCE_S + 60),
                 template=_JOB.JobV1SpecTemplate(
                     metadata=_JOB.JobV1SpecTemplateMetadata(labels=selector(_NAME)),
                     spec=jobs.program_pod(
@@ -77,7 +78,7 @@ class GpuWindowRestore(tf.Construct):
                         volume="program",
                         config_map=_NAME,
                         image=image,
-                        args=["--namespace", namespace.name],
+                        args=["--namespace", namespace.name, *_declared(tenants)],
                         env=_env(queues),
                         requests={"cpu": "50m", "memory": "48Mi", "ephemeral-storage": "16Mi"},
                         limits={"memory": "128Mi", "ephemeral-storage": "64Mi"},
@@ -89,6 +90,16 @@ class GpuWindowRestore(tf.Construct):
             ),
             depends_on=[config_map, *(grant.binding for grant in account.grants)],
         )
+
+
+def _declared(tenants: tuple[GpuTenant, ...]) -> list[str]:
+    """Name what the program may change, whatever the Lease says."""
+    args = []
+    for tenant in tenants:
+        args += ["--tenant", f"{tenant.kind}/{tenant.namespace}/{tenant.name}"]
+        for queue in () if tenant.queues is None else tenant.queues.names:
+            args += ["--queue", queue]
+    return args
 
 
 def _env(queues: ImmichQueues | None) -> list[tf.job_v1.JobV1SpecTemplateSpecContainerEnv]:

@@ -4,7 +4,7 @@ A window is one Lease, `gpu-window`. It holds the lock (owner, heartbeat) and th
 restore, which is written before anything is scaled. This program restores the tenants once the
 deadline has passed and the owner's heartbeat has stopped. `ops window` uses the same modules.
 
-    python3 -m gpu_window --namespace llama-cpp
+    python3 -m gpu_window --namespace llama-cpp --tenant Deployment/immich/machine-learning
 
 Environment: IMMICH_URL and IMMICH_API_KEY, to resume Immich's queues.
 
@@ -28,6 +28,7 @@ from .immich import Immich
 from .in_cluster import InClusterApi
 from .restore import restore_past_deadline
 from .window import Window
+from .workload import Declared, parse_workload
 
 
 def main(arguments: list[str] | None = None, *, timing: Timing | None = None) -> int:
@@ -39,6 +40,21 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
     )
     parser.add_argument(
         "--namespace", required=True, help="use the Lease and the endpoint of this namespace"
+    )
+    parser.add_argument(
+        "--tenant",
+        action="append",
+        default=[],
+        type=parse_workload,
+        metavar="KIND/NAMESPACE/NAME",
+        help="restore this Deployment or StatefulSet, and no other; may be repeated",
+    )
+    parser.add_argument(
+        "--queue",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="resume this queue of Immich, and no other; may be repeated",
     )
     parser.add_argument(
         "--service-account-dir",
@@ -64,7 +80,8 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
         immich = Immich(url, key, say=say, timing=timing) if url and key else None
         window = Window(api, namespace=options.namespace, say=say, timing=timing)
         who = f"cronjob@{socket.gethostname()}"
-        remains = restore_past_deadline(window, immich, who=who)
+        declared = Declared(tenants=tuple(options.tenant), queues=tuple(options.queue))
+        remains = restore_past_deadline(window, immich, declared, who=who)
     except WindowError as error:
         say(f"error: {error}")
         return error.code

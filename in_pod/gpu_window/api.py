@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .contract import DEAD_S
+from .contract import DEAD_S, PATIENCE_S, READY_S, TERMINATE_S
 
 Document = dict[str, Any]
 Say = Callable[[str], None]
@@ -33,11 +33,11 @@ class Timing:
     """Interval of the heartbeats."""
     lease_s: int = DEAD_S
     """Duration in the Lease: without a heartbeat for so long, its owner is dead."""
-    gone_s: float = 180.0
-    """Limit for the endpoint's pod to end during a restore; it drains for up to 50 s."""
-    ready_s: float = 600.0
-    """Limit for the tenants to be ready again; they may load models first."""
-    patience_s: float = 300.0
+    terminate_s: float = TERMINATE_S
+    """Limit for a tenant that was scaled down to begin to terminate its pods."""
+    ready_s: float = READY_S
+    """Limit for the tenants to be ready again."""
+    patience_s: float = PATIENCE_S
     """Limit for retries of the API server."""
     immich_patience_s: float = 30.0
     """Limit for retries of Immich; shorter than a Lease lives without a heartbeat."""

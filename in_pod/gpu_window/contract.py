@@ -10,7 +10,15 @@ ANNOTATION = "llama-cpp-infra/gpu-window"
 """Annotation of the Lease with the record of what to restore, JSON."""
 DEAD_S = 60
 """Seconds without a heartbeat after which a Lease has no owner."""
+TERMINATE_S = 60
+"""Seconds that a restore waits for a tenant's pods to begin to terminate."""
+READY_S = 600
+"""Seconds that a restore waits for the tenants to be ready; they may load models first."""
+PATIENCE_S = 300
+"""Seconds of retries while the API server does not answer."""
 ENDPOINT_DEPLOYMENT = "llama-swap"
 """The endpoint's Deployment, in the namespace of the Lease, whichever front end runs."""
 ENDPOINT_REPLICAS = 1
-"""Declared replicas; Terraform sets them once, and windows change them."""
+"""Declared replicas. Terraform sets them once; a window changes them only from 0, and back."""
+MAX_REPLICAS = 100
+"""The most replicas that a record may ask for."""

@@ -17,5 +17,9 @@ class UnansweredError(WindowError):
     """A server did not answer; the Lease still records what to restore."""
 
 
+class RescaledError(WindowError):
+    """Somebody else scaled a workload, and the window must leave it as it is."""
+
+
 class LostError(WindowError):
     """The Lease has another holder or is deleted: this process must not restore anything."""

@@ -1,4 +1,4 @@
-"""The state of Deployments and pods, and its text."""
+"""The state of workloads and pods, and its text."""
 
 from __future__ import annotations
 
@@ -9,14 +9,29 @@ from .asking import message_of
 from .record import parse_time
 
 
-def is_observed(deployment: Document) -> bool:
-    """Whether a Deployment's status is up to date with its spec."""
-    observed = deployment.get("status", {}).get("observedGeneration", 0)
-    return bool(observed >= deployment["metadata"]["generation"])
+def is_observed(workload: Document) -> bool:
+    """Whether a workload's status is up to date with its spec."""
+    observed = workload.get("status", {}).get("observedGeneration", 0)
+    return bool(observed >= workload["metadata"]["generation"])
+
+
+def replicas_of(workload: Document) -> int:
+    """Return a workload's replicas; Kubernetes' default is 1."""
+    count: int = workload["spec"].get("replicas", 1)
+    return count
+
+
+def scaled_by(workload: Document) -> str:
+    """Name the program that set a workload's replicas, by its managed fields; empty if unknown."""
+    for entry in workload["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        if "f:replicas" in (fields.get("f:spec") or {}):
+            return str(entry.get("manager") or "")
+    return ""
 
 
 def label_selector(selector: Document) -> str:
-    """Format a Deployment's selector for a query."""
+    """Format a workload's selector for a query."""
     forms = {
         "In": "{key} in ({values})",
         "NotIn": "{key} notin ({values})",

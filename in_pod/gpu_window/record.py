@@ -6,10 +6,11 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
-from .contract import ANNOTATION, BAD_DATA, ENDPOINT_REPLICAS, LEASE
+from .contract import ANNOTATION, BAD_DATA, ENDPOINT_REPLICAS, LEASE, MAX_REPLICAS
 from .errors import WindowError
+from .workload import KINDS, Workload
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _QUEUE = re.compile(r"[A-Za-z]+")
@@ -17,17 +18,23 @@ _QUEUE = re.compile(r"[A-Za-z]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """A tenant's Deployment before the window."""
+    """A tenant before the window."""
 
+    kind: str
     namespace: str
-    deployment: str
+    name: str
     replicas: int
     """Its replicas before the window."""
     ready: int
     """Ready replicas before the window; the others may never have been scheduled."""
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.deployment}"
+        return str(self.workload)
+
+    @property
+    def workload(self) -> Workload:
+        """Which workload it is."""
+        return Workload(kind=self.kind, namespace=self.namespace, name=self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +44,13 @@ class Record:
     deadline: float
     """By the API server's clock, in seconds since 1970."""
     tenants: tuple[Tenant, ...] = ()
-    llama_swap_replicas: int = ENDPOINT_REPLICAS
-    """The endpoint's declared replicas."""
+    endpoint_replicas: int = ENDPOINT_REPLICAS
+    """The endpoint's replicas before the window."""
     queues: tuple[str, ...] = ()
     """Immich's queues that the window paused. The record has no address of Immich: whoever can
     change it would get the API key."""
     given_back: bool = False
-    """Whether all Deployments have their replicas again and only the queues remain."""
+    """Whether all workloads have their replicas again and only the queues remain."""
 
     def to_json(self) -> str:
         """Format the record for the annotation."""
@@ -58,7 +65,7 @@ def parse_record(text: object) -> Record:
         WindowError: when it is damaged; the message tells what to do by hand.
     """
     try:
-        document = json.loads(cast("str", text))
+        document = _of_this_version(json.loads(cast("str", text)))
         record = Record(
             **document
             | {
@@ -68,7 +75,7 @@ def parse_record(text: object) -> Record:
             }
         )
         _check(record)
-    except (ValueError, TypeError, LookupError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:120]
         raise WindowError(
             f"the record of the Lease {LEASE} is damaged ({ANNOTATION}: {reason}). Scale the "
@@ -78,6 +85,20 @@ def parse_record(text: object) -> Record:
     return record
 
 
+def _of_this_version(document: Any) -> Any:
+    """Turn a record of the version before `sharing` into one of this version."""
+    if not isinstance(document, dict) or "llama_swap_replicas" not in document:
+        return document
+    renamed = {"llama_swap_replicas": "endpoint_replicas"}
+    return {renamed.get(name, name): value for name, value in document.items()} | {
+        "tenants": [
+            {"kind": "Deployment"}
+            | {{"deployment": "name"}.get(name, name): value for name, value in tenant.items()}
+            for tenant in document["tenants"]
+        ]
+    }
+
+
 def _check(record: Record) -> None:
     """Check the fields that a request or a comparison uses.
 
@@ -85,23 +106,25 @@ def _check(record: Record) -> None:
         ValueError: naming the field and its value.
     """
     for index, tenant in enumerate(record.tenants):
-        for field in ("namespace", "deployment"):
+        if tenant.kind not in KINDS:
+            raise ValueError(f"tenants[{index}].kind is {tenant.kind!r}; expected a workload")
+        for field in ("namespace", "name"):
             name = getattr(tenant, field)
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise ValueError(f"tenants[{index}].{field} is {name!r}; expected a name")
         for field in ("replicas", "ready"):
-            count = getattr(tenant, field)
-            if type(count) is not int or count < 0:
-                raise ValueError(f"tenants[{index}].{field} is {count!r}; expected a whole number")
+            _check_count(f"tenants[{index}].{field}", getattr(tenant, field))
     for name in record.queues:
         if not isinstance(name, str) or not _QUEUE.fullmatch(name):
             raise ValueError(f"queues has {name!r}; expected names of queues")
-    if type(record.llama_swap_replicas) is not int:
-        raise ValueError(
-            f"llama_swap_replicas is {record.llama_swap_replicas!r}; expected a whole number"
-        )
+    _check_count("endpoint_replicas", record.endpoint_replicas)
     if type(record.given_back) is not bool:
         raise ValueError(f"given_back is {record.given_back!r}; expected true or false")
+
+
+def _check_count(name: str, count: object) -> None:
+    if type(count) is not int or not 0 <= count <= MAX_REPLICAS:
+        raise ValueError(f"{name} is {count!r}; expected a number from 0 to {MAX_REPLICAS}")
 
 
 def parse_time(text: str) -> float:

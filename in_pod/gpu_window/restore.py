@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from .contract import ENDPOINT_DEPLOYMENT, TRANSIENT
-from .errors import LostError, UnansweredError, WindowError
+from .contract import ENDPOINT_REPLICAS, LEASE, TRANSIENT
+from .errors import LostError, RescaledError, UnansweredError, WindowError
 from .immich import Immich
+from .record import Record
 from .window import Window
+from .workload import Declared, Workload
 
 
-def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
+def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[str, ...]:
     """Restore what the record of a held window names, and delete the Lease.
 
-    The steps are always the same, so that a killed run can be repeated: scale the endpoint to 0,
-    restore the tenants' replicas and wait until they are ready, scale the endpoint to its declared
-    replicas, resume the queues.
+    The steps are always the same, so that a killed run can be repeated: restore the replicas of
+    tenants and endpoint, wait until the tenants are ready, resume the queues. Only what still has
+    the replicas that the window set is scaled: whoever scaled it later has decided.
 
     Args:
         window: The window, created or taken over.
         immich: Client to resume the queues; None without an API key.
+        declared: What the settings name. Nothing else is changed, whatever the record says.
 
     Returns:
         What is not restored, one line each. The Lease then stays, unless it only awaits readiness.
@@ -30,42 +33,35 @@ def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
         LostError: when another process took over the window.
         UnansweredError: when the API server does not answer.
     """
-    record, problems, waiting = window.record, [], ""
-    tenants = record.tenants
+    record = window.record
+    problems = [_not_declared(name) for name in _foreign(record, declared)]
+    tenants = [tenant for tenant in record.tenants if tenant.workload in declared.tenants]
+    queues = tuple(name for name in record.queues if name in declared.queues)
+    waiting = ""
 
     def unready() -> str:
-        texts = (
-            window.unready(tenant.namespace, tenant.deployment, tenant.ready) for tenant in tenants
-        )
+        texts = (window.unready(tenant.workload, tenant.ready) for tenant in tenants)
         return ", ".join(filter(None, texts))
 
     if tenants and not record.given_back:
         window.say(f"restoring {', '.join(map(str, tenants))}")
-        problems.append(window.scale(window.namespace, ENDPOINT_DEPLOYMENT, 0))
-        lingering = partial(window.lingering, window.namespace, ENDPOINT_DEPLOYMENT)
-        stuck = _waited(window, lingering, window.timing.gone_s)
-        if stuck:
-            window.say(f"no longer waiting for {stuck}")
         for tenant in tenants:
             # A tenant that was just scaled down has to start terminating its pods first.
-            staying = partial(window.staying, tenant.namespace, tenant.deployment)
-            _waited(window, staying, window.timing.gone_s)
-            problems.append(window.scale(tenant.namespace, tenant.deployment, tenant.replicas))
+            _waited(window, partial(window.staying, tenant.workload), window.timing.terminate_s)
+            problems.append(_scale_back(window, tenant.workload, 0, tenant.replicas))
+        if record.endpoint_replicas == 0:
+            problems.append(_scale_back(window, window.endpoint, ENDPOINT_REPLICAS, 0))
         waiting = _waited(window, unready, window.timing.ready_s)
-        # Even if they are not ready: their replicas are restored, and the scheduler does the rest.
-        problems.append(
-            window.scale(window.namespace, ENDPOINT_DEPLOYMENT, record.llama_swap_replicas)
-        )
-    elif record.queues:
+    elif queues:
         waiting = _waited(window, unready, window.timing.ready_s)
     if problems := [problem for problem in problems if problem]:
         window.let_go(record)
         return tuple(problems)
     remains = [f"the replicas are restored but not ready: {waiting}"] if waiting else []
-    if record.queues:
-        reason = waiting or _resume(record.queues, immich)
+    if queues:
+        reason = waiting or _resume(queues, immich)
         if reason:
-            names = ", ".join(record.queues)
+            names = ", ".join(queues)
             cause = "they resume when the replicas are ready" if waiting else reason
             remains.append(f"Immich's queues {names} stay paused: {cause}")
             window.let_go(replace(record, given_back=True))
@@ -74,7 +70,35 @@ def restore(window: Window, immich: Immich | None) -> tuple[str, ...]:
     return tuple(remains)
 
 
-def restore_past_deadline(window: Window, immich: Immich | None, *, who: str) -> tuple[str, ...]:
+def _foreign(record: Record, declared: Declared) -> Iterator[str]:
+    for tenant in record.tenants:
+        if tenant.workload not in declared.tenants:
+            yield f"{tenant.kind} {tenant}"
+    for queue in record.queues:
+        if queue not in declared.queues:
+            yield f"the queue {queue}"
+
+
+def _not_declared(name: str) -> str:
+    return (
+        f"the record of the Lease {LEASE} names {name}, which sharing.tenants in "
+        "stacks/production.py does not; it is left as it is. Restore it by hand if a window "
+        "changed it, then delete the Lease"
+    )
+
+
+def _scale_back(window: Window, workload: Workload, set_to: int, replicas: int) -> str:
+    """Scale a workload to what it had, unless somebody scaled it meanwhile; return why not."""
+    try:
+        return window.scale(workload, found=set_to, wanted=replicas)
+    except RescaledError as error:
+        window.say(f"{error}, and is left so")
+        return ""
+
+
+def restore_past_deadline(
+    window: Window, immich: Immich | None, declared: Declared, *, who: str
+) -> tuple[str, ...]:
     """Restore a window past its deadline whose owner has no heartbeat; otherwise do nothing."""
     if not window.find():
         return ()
@@ -90,7 +114,7 @@ def restore_past_deadline(window: Window, immich: Immich | None, *, who: str) ->
     window.say(f"the window of {window.holder or 'nobody'} is past its deadline: restoring")
     if not window.take_over(who):
         raise LostError("another process restores the window", TRANSIENT)
-    return restore(window, immich)
+    return restore(window, immich, declared)
 
 
 def _waited(window: Window, look: Callable[[], str], limit_s: float) -> str:

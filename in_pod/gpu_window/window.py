@@ -1,4 +1,4 @@
-"""A window: its Lease, and the Deployments that it scales."""
+"""A window: its Lease, and the workloads that it scales."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ from urllib.parse import quote, urlencode
 
 from .api import Api, Document, Say, Timing
 from .asking import Patient, message_of
-from .contract import ANNOTATION, DEAD_S, LEASE, NO_ACCESS, TRANSIENT
-from .errors import LostError, WindowError
-from .pods import condition, is_observed, is_ready, label_selector, pod_text
+from .contract import ANNOTATION, DEAD_S, ENDPOINT_DEPLOYMENT, LEASE, NO_ACCESS, TRANSIENT
+from .errors import LostError, RescaledError, WindowError
+from .pods import (
+    condition,
+    is_observed,
+    is_ready,
+    label_selector,
+    pod_text,
+    replicas_of,
+    scaled_by,
+)
 from .record import Record, parse_record, parse_time, time_text
+from .workload import Workload
 
 
 class Window:
-    """The window of a namespace: its Lease, and the Deployments that it scales.
+    """The window of a namespace: its Lease, and the workloads that it scales.
 
     Each change of the Lease names the version that it changes, so a holder that lost the Lease
     notices; the Lease is renewed before any other change.
@@ -38,6 +47,7 @@ class Window:
         """
         self.timing = timing or Timing()
         self.namespace = namespace
+        self.endpoint = Workload(kind="Deployment", namespace=namespace, name=ENDPOINT_DEPLOYMENT)
         self.say = say
         self.now = api.now
         self._api = Patient(
@@ -62,9 +72,9 @@ class Window:
     def _read(self) -> Document:
         return self._get(f"{self._leases}/{LEASE}") or {}
 
-    def _get(self, path: str) -> Document | None:
+    def _get(self, path: str, *, patiently: bool = True) -> Document | None:
         """Read an object; None if it does not exist."""
-        status, answer = self._api.request("GET", path)
+        status, answer = self._api.request("GET", path, patiently=patiently)
         if status == 404:
             return None
         if status >= 400:
@@ -74,7 +84,7 @@ class Window:
     @property
     def holder(self) -> str:
         """The holder; empty if nobody holds it and something is not restored."""
-        return str(self._lease["spec"].get("holderIdentity") or "")
+        return str(self._spec.get("holderIdentity") or "")
 
     @property
     def acquired(self) -> float:
@@ -93,18 +103,26 @@ class Window:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it has no live holder."""
-        spec = self._lease["spec"]
-        return not self.holder or self.silent_s > (spec.get("leaseDurationSeconds") or DEAD_S)
+        """Whether it has no live holder.
+
+        A heartbeat from the future is no heartbeat, and nobody may stay silent for longer than
+        `DEAD_S`: whoever may write a Lease could otherwise keep a window open for ever.
+        """
+        limit_s = min(self._spec.get("leaseDurationSeconds") or DEAD_S, DEAD_S)
+        return not self.holder or not -DEAD_S <= self.silent_s <= limit_s
 
     @property
     def record(self) -> Record:
         """What to restore."""
-        return parse_record(self._lease["metadata"].get("annotations", {}).get(ANNOTATION))
+        return parse_record((self._lease["metadata"].get("annotations") or {}).get(ANNOTATION))
+
+    @property
+    def _spec(self) -> Document:
+        return self._lease.get("spec") or {}
 
     def _moment(self, name: str) -> float:
         try:
-            return parse_time(self._lease["spec"][name])
+            return parse_time(self._spec[name])
         except (LookupError, TypeError, ValueError):
             return 0.0
 
@@ -172,8 +190,9 @@ class Window:
     def _changed(self, holder: str, record: Record) -> Document:
         document = copy.deepcopy(self._lease)
         now = time_text(self.now())
-        document["metadata"].setdefault("annotations", {})[ANNOTATION] = record.to_json()
-        spec = document["spec"]
+        annotations = document["metadata"].get("annotations") or {}
+        document["metadata"]["annotations"] = annotations | {ANNOTATION: record.to_json()}
+        spec = document["spec"] = document.get("spec") or {}
         if holder and spec.get("holderIdentity") != holder:
             spec["acquireTime"] = now
         spec |= {
@@ -205,78 +224,120 @@ class Window:
                     TRANSIENT,
                 )
             # Otherwise do not store its version, which would let us change it.
-            present = lease["spec"].get("holderIdentity") or ""
+            present = (lease.get("spec") or {}).get("holderIdentity") or ""
             if present not in (self._me, holder):
                 raise LostError(f"{present or 'another process'} has the window", TRANSIENT)
             self._lease = lease
         raise LostError(f"the Lease {LEASE} changes too often", TRANSIENT)
 
-    # The Deployments.
+    # The workloads.
 
-    def deployment(self, namespace: str, name: str) -> Document | None:
-        """Read a Deployment; None if it does not exist."""
-        return self._get(_deployment_path(namespace, name))
+    def read(self, workload: Workload) -> Document | None:
+        """Read a workload; None if it does not exist."""
+        return self._get(workload.path)
 
-    def scale(self, namespace: str, name: str, replicas: int) -> str:
-        """Scale a Deployment if it exists; return the reason if the API server refuses."""
+    def scale(self, workload: Workload, *, found: int, wanted: int) -> str:
+        """Scale a workload if it exists and still has the replicas that were found.
+
+        Args:
+            workload: The workload.
+            found: Its replicas as the window last saw or set them.
+            wanted: Its new replicas.
+
+        Returns:
+            The reason if the API server refuses; empty otherwise.
+
+        Raises:
+            RescaledError: when somebody else scaled it meanwhile.
+        """
         self.renew()
-        path = f"{_deployment_path(namespace, name)}/scale"
-        body = {"spec": {"replicas": replicas}}
-        status, answer = self._api.request("PATCH", path, body)
-        if status == 404:
-            self.say(f"{namespace}/{name} no longer exists; not scaled")
-        elif status >= 400:
-            return str(_refused(f"PATCH {path}", status, answer))
-        return ""
+        path = f"{workload.path}/scale"
+        for _ in range(10):
+            document = self.read(workload)
+            if document is None:
+                self.say(f"{workload} no longer exists; not scaled")
+                return ""
+            replicas = replicas_of(document)
+            if replicas == wanted:
+                return ""
+            if replicas != found:
+                raise RescaledError(f"{workload} was scaled to {replicas}{_by(document)}")
+            # With the version that was read, a change by somebody else in between is a conflict.
+            body = {
+                "metadata": {"resourceVersion": document["metadata"]["resourceVersion"]},
+                "spec": {"replicas": wanted},
+            }
+            status, answer = self._api.request("PATCH", path, body)
+            if status < 400:
+                return ""
+            if status not in (404, 409):
+                return str(_refused(f"PATCH {path}", status, answer))
+        return f"{workload} changes too often to be scaled"
 
-    def lingering(self, namespace: str, name: str) -> str:
-        """List the remaining pods of a Deployment that was scaled to 0, as text."""
-        deployment = self.deployment(namespace, name)
-        if deployment is None:
+    def scaled_up(self, workload: Workload) -> str:
+        """Describe the scale of a workload that this window scaled to 0, if it has another now.
+
+        Raises:
+            UnansweredError: when the API server does not answer at once.
+        """
+        document = self._get(workload.path, patiently=False)
+        if document is None or replicas_of(document) == 0:
             return ""
-        pods = self._pods(namespace, deployment)
-        if not pods and not is_observed(deployment):
-            return f"{namespace}/{name} to scale down"
+        return f"{workload} was scaled to {replicas_of(document)}{_by(document)}"
+
+    def lingering(self, workload: Workload) -> str:
+        """List the remaining pods of a workload that was scaled to 0, as text."""
+        document = self.read(workload)
+        if document is None:
+            return ""
+        pods = self.pods(workload, document)
+        if not pods and not is_observed(document):
+            return f"{workload} to scale down"
+        namespace = workload.namespace
         return ", ".join(f"pod {namespace}/{pod_text(pod)} to end" for pod in pods)
 
-    def staying(self, namespace: str, name: str) -> str:
-        """Describe the pods of a Deployment that is scaled to 0 which are not terminating yet.
+    def staying(self, workload: Workload) -> str:
+        """Describe the pods of a workload that is scaled to 0 which are not terminating yet.
 
         If it were scaled up before that, one of them would count as ready and then terminate.
         """
-        deployment = self.deployment(namespace, name)
-        if deployment is None or deployment["spec"]["replicas"] != 0:
+        document = self.read(workload)
+        if document is None or replicas_of(document) != 0:
             return ""
-        pods = self._pods(namespace, deployment)
+        pods = self.pods(workload, document)
         terminating = [pod for pod in pods if "deletionTimestamp" in pod["metadata"]]
         if len(terminating) == len(pods):
-            return "" if is_observed(deployment) else f"{namespace}/{name} to scale down"
-        return f"pods of {namespace}/{name} to terminate"
+            return "" if is_observed(document) else f"{workload} to scale down"
+        return f"pods of {workload} to terminate"
 
-    def ready_pods(self, namespace: str, deployment: Document) -> int:
-        """Count a Deployment's ready pods; its own status follows a moment later."""
-        return sum(is_ready(pod) for pod in self._pods(namespace, deployment))
+    def ready_pods(self, workload: Workload, document: Document) -> int:
+        """Count a workload's ready pods; its own status follows a moment later."""
+        return sum(is_ready(pod) for pod in self.pods(workload, document))
 
-    def unready(self, namespace: str, name: str, wanted: int) -> str:
-        """Describe what is missing until `wanted` pods of a Deployment are ready."""
-        deployment = None if wanted == 0 else self.deployment(namespace, name)
-        if deployment is None:
+    def unready(self, workload: Workload, wanted: int) -> str:
+        """Describe what is missing until `wanted` pods of a workload are ready."""
+        document = None if wanted == 0 else self.read(workload)
+        if document is None:
             return ""
-        pods = self._pods(namespace, deployment)
+        pods = self.pods(workload, document)
         ready = [pod for pod in pods if is_ready(pod)]
-        if is_observed(deployment) and len(ready) >= wanted:
+        # Whoever scaled it below that wants no more.
+        if is_observed(document) and len(ready) >= min(wanted, replicas_of(document)):
             return ""
         waiting = [
-            f"pod {namespace}/{pod_text(pod)} to be ready" for pod in pods if not is_ready(pod)
+            f"pod {workload.namespace}/{pod_text(pod)} to be ready"
+            for pod in pods
+            if not is_ready(pod)
         ]
-        failure = condition(deployment, "ReplicaFailure")
+        failure = condition(document, "ReplicaFailure")
         if not waiting and failure.get("status") == "True":
-            waiting = [f"{namespace}/{name}: {message_of(failure)}"]
-        return ", ".join(waiting) or f"a pod of {namespace}/{name}"
+            waiting = [f"{workload}: {message_of(failure)}"]
+        return ", ".join(waiting) or f"a pod of {workload}"
 
-    def _pods(self, namespace: str, deployment: Document) -> list[Document]:
-        query = urlencode({"labelSelector": label_selector(deployment["spec"]["selector"])})
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods?{query}"
+    def pods(self, workload: Workload, document: Document) -> list[Document]:
+        """List a workload's pods that have not ended."""
+        query = urlencode({"labelSelector": label_selector(document["spec"]["selector"])})
+        path = f"/api/v1/namespaces/{quote(workload.namespace)}/pods?{query}"
         status, answer = self._api.request("GET", path)
         if status >= 400:
             raise _refused(f"GET {path}", status, answer)
@@ -302,8 +363,9 @@ class Window:
         return waiting
 
 
-def _deployment_path(namespace: str, name: str) -> str:
-    return f"/apis/apps/v1/namespaces/{quote(namespace)}/deployments/{quote(name)}"
+def _by(document: Document) -> str:
+    manager = scaled_by(document)
+    return f" by {manager}" if manager else ""
 
 
 def _refused(request: str, status: int, answer: object) -> WindowError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.sharing import ByWindow
@@ -134,7 +135,7 @@ def test_the_program_runs_in_the_endpoints_namespace(
     only = container(stack)
     assert only["command"] == ["python3", "-m", "gpu_window"]
     assert only["working_dir"] == "/gpu-window"
-    assert only["args"] == ["--namespace", "vision"]
+    assert only["args"][:2] == ["--namespace", "vision"]
     (mount,) = only["volume_mount"]
     assert (mount["mount_path"], mount["read_only"]) == ("/gpu-window", True)
     (volume,) = job(stack)["template"]["spec"]["volume"]
@@ -148,7 +149,26 @@ def test_one_job_runs_at_a_time_and_for_a_limited_time(deployed: Json) -> None:
     assert spec["concurrency_policy"] == "Forbid"
     assert 10 < spec["starting_deadline_seconds"] < 300
     assert spec["successful_jobs_history_limit"] == spec["failed_jobs_history_limit"] == 1
-    assert job(deployed)["active_deadline_seconds"] == 900
+    timing = Timing()
+    longest_s = timing.terminate_s + timing.ready_s + timing.patience_s
+    assert job(deployed)["active_deadline_seconds"] == longest_s + 60
+
+
+def test_the_program_is_told_what_it_may_change(synth: Synth, deployed: Json) -> None:
+    assert container(deployed)["args"][2:] == [
+        *("--tenant", "Deployment/immich/immich-machine-learning"),
+        *("--queue", "smartSearch", "--queue", "faceDetection", "--queue", "ocr"),
+    ]
+    sets = replace(PHOTOS, kind="StatefulSet")
+    stack = resources(synth(sharing=ByWindow(tenants=(sets, MUSIC))))
+    tenants = ["--tenant", "StatefulSet/photos/faces", "--tenant", "Deployment/music/tagger"]
+    assert container(stack)["args"][2:] == tenants
+    rules = stack["role_v1.llama-cpp-gpu-window-restore"]["rule"]
+    assert [(rule["resources"], rule.get("resource_names")) for rule in rules] == [
+        (["statefulsets"], ["faces"]),
+        (["statefulsets/scale"], ["faces"]),
+        (["pods"], None),
+    ]
     assert job(deployed)["backoff_limit"] == 1
 
 

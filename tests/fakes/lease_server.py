@@ -1,4 +1,4 @@
-"""As much of an API server as a Lease needs: versions, conflicts, and answers that get lost."""
+"""As much of an API server as a window needs: versions, conflicts, and answers that get lost."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import Any
 from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ANNOTATION, LEASE
 from in_pod.gpu_window.record import Record, Tenant
+from in_pod.gpu_window.workload import Declared
 
-TENANT = Tenant(namespace="immich", deployment="immich-machine-learning", replicas=2, ready=1)
-QUICK = Timing(poll_s=0.01, renew_s=0, patience_s=0.1, immich_patience_s=0.1)
+TENANT = Tenant(
+    kind="Deployment", namespace="immich", name="immich-machine-learning", replicas=2, ready=1
+)
+DECLARED = Declared(tenants=(TENANT.workload,), queues=("ocr",))
+QUICK = Timing(
+    poll_s=0.01, renew_s=0, ready_s=0, terminate_s=0, patience_s=0.1, immich_patience_s=0.1
+)
 
 
 class LeaseServer:
@@ -26,6 +32,10 @@ class LeaseServer:
         self.refuses: list[int] = []
         """The next answers' statuses, before anything is done."""
         self.writes: list[str] = []
+        self.replicas: dict[str, int] = {}
+        """Path of a workload -> its replicas; all of them are ready."""
+        self.rescaled: dict[str, int] = {}
+        """Path of a workload -> replicas that somebody sets just before our next write."""
 
     def now(self) -> float:
         return self.clock
@@ -35,7 +45,8 @@ class LeaseServer:
     ) -> tuple[int, dict[str, Any]]:
         if self.refuses:
             return self.refuses.pop(0), {"message": "as the test wants it"}
-        assert "/leases" in path, path
+        if "/leases" not in path:
+            return self._workload(method, path, body or {})
         if method == "GET":
             return (404, {}) if self.lease is None else (200, copy.deepcopy(self.lease))
         self.writes.append(method)
@@ -60,6 +71,35 @@ class LeaseServer:
         body["metadata"]["resourceVersion"] = str(self.version)
         self.lease = body
         return 200, copy.deepcopy(body)
+
+    def _workload(
+        self, method: str, path: str, body: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        if "/pods?" in path:
+            return 200, {"items": []}
+        path = path.removesuffix("/scale")
+        if path not in self.replicas:
+            return 404, {"message": "it is not there"}
+        if method == "PATCH":
+            if path in self.rescaled:
+                self.replicas[path] = self.rescaled.pop(path)
+            if body["metadata"]["resourceVersion"] != str(self.replicas[path]):
+                return 409, {"message": "the object has been modified"}
+            self.writes.append(f"scale {path.rpartition('/')[2]} to {body['spec']['replicas']}")
+            self.replicas[path] = body["spec"]["replicas"]
+        replicas = self.replicas[path]
+        return 200, {
+            "metadata": {
+                "generation": 1,
+                # Of a workload only the replicas change here.
+                "resourceVersion": str(replicas),
+                "managedFields": [
+                    {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+                ],
+            },
+            "spec": {"replicas": replicas, "selector": {}, "template": {"spec": {}}},
+            "status": {"observedGeneration": 1},
+        }
 
     def put(self, record: Record | str, *, holder: str, renewed_s_ago: float) -> None:
         """Let there be a window of somebody."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.cluster.sharing import Alone
+from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.workloads import Cluster
@@ -17,6 +17,7 @@ from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.llama_server import llama_server as find_llama_server
 from ops.terraform.manifests import manifests
 from ops.terraform.program import REGISTRIES, Program, Tool, find, survey
+from tests.declaration.settings import SETTINGS
 from tests.fakes.immich_queues import FakeImmich
 from tests.real.deploy.running_provider import VARIABLE, running
 from tests.real.deploy.tools import provider_of, use
@@ -104,8 +105,9 @@ def shared_card(
         found = Card(api)
         found.scale(ML, 1)
         found.until(lambda: found.ready(ML))
-        # Without the CronJob, which would start a Job amid these tests.
-        kube.apply(manifests(synth(sharing=Alone())))
+        # The CronJob would start a Job amid these tests.
+        without_cron_job = ByWindow(tenants=SETTINGS.tenants, restore_schedule=None)
+        kube.apply(manifests(synth(sharing=without_cron_job)))
         found.until(found.as_at_start)
         yield found
 

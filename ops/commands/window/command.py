@@ -49,7 +49,7 @@ def window(
         bool, typer.Option("--restore", help="Restore what a killed window left, and exit.")
     ] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Show who holds the window, and exit.")
+        bool, typer.Option("--status", help="Show who holds the window and the card, and exit.")
     ] = False,
 ) -> None:
     """Borrow the GPU from its other users while a command runs, then restore them.
@@ -57,8 +57,8 @@ def window(
     The other users are the `sharing.tenants` of stacks/production.py. The command finds
     the endpoint in LLAMA_SWAP_URL and OPENAI_BASE_URL. If IMMICH_API_KEY is set, Immich's queues
     pause during the window; set IMMICH_URL if this machine does not reach the settings' address.
-    Needs KUBE_CONFIG_PATH and KUBE_CTX. Exit code: the command's, 124 if the window ended first,
-    1 an error.
+    Needs KUBE_CONFIG_PATH and KUBE_CTX. Exit code: the command's; 124 if the window ended
+    first, because its time was up or somebody scaled a tenant up; 1 an error.
 
     Example: `python -m ops window --for 30m -- python -m ops smoke`
     """
@@ -72,29 +72,34 @@ def window(
     from ops.cluster.environment import check_cluster
     from ops.cluster.port_forward import to_endpoint
     from ops.commands.window import run as windows
+    from ops.commands.window.opening import declared
     from ops.commands.window.refusal import no_window
+    from ops.commands.window.status import status as show_status
     from stacks.production import PRODUCTION
 
-    settings = PRODUCTION.sharing
-    if not isinstance(settings, ByWindow):
-        raise OpsError(no_window(settings))
+    sharing = PRODUCTION.sharing
+    if not isinstance(sharing, ByWindow):
+        raise OpsError(no_window(sharing))
     target = check_cluster()
-    namespace = PRODUCTION.namespace
+    namespace, resource = PRODUCTION.namespace, PRODUCTION.gpu.resource
     access = windows.ImmichAccess(
         url=os.environ.get("IMMICH_URL"), key=os.environ.get("IMMICH_API_KEY")
     )
     with KubeApi(target) as api:
         try:
             if status:
-                windows.status(api, namespace=namespace, say=say)
+                show_status(
+                    api, declared(sharing), namespace=namespace, resource=resource, say=say
+                )
                 return
             if restore:
-                windows.restore_only(api, settings, namespace=namespace, access=access, say=say)
+                windows.restore_only(api, sharing, namespace=namespace, access=access, say=say)
                 return
             code = windows.run(
                 api,
-                settings,
+                sharing,
                 namespace=namespace,
+                resource=resource,
                 access=access,
                 forward=lambda: to_endpoint(
                     target, PRODUCTION, remedy="check that the pod still runs"

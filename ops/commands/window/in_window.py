@@ -1,5 +1,7 @@
 """Run a command in an open window, or hold the window without one.
 
+Whoever scales a tenant up wants the card back, so the window ends.
+
 The command gets its own process group in the foreground of the terminal, as in a shell: Ctrl-C
 ends the command, and the window with it; the deadline ends all processes that the command started.
 """
@@ -10,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -18,8 +21,8 @@ from in_pod.gpu_window.window import Window
 from ops.report.durations import clock, span
 from ops.report.terminal import CONSOLE, Say
 
-TIME_IS_UP = 124
-"""The exit code of a command that the deadline ended, as with timeout(1)."""
+ENDED_EARLY = 124
+"""The exit code of a command that the window outlived, as with timeout(1)."""
 _GRACE_S = 10
 _REPORT_S = 300
 
@@ -42,12 +45,13 @@ def run_command(
         sleep: Sleeps for so many seconds; what it raises ends the command.
 
     Returns:
-        The command's exit code; 128 plus the signal that ended it; 124 if the deadline ended it.
+        The command's exit code; 128 plus the signal that ended it; 124 if the deadline or a
+        tenant ended it.
 
     Raises:
         LostError: when another holder took the window; the command is ended.
     """
-    heartbeat = _Heartbeat(window, say)
+    watch = _Watch(window, say)
     deadline = window.record.deadline
     with _in_foreground() as prepare:
         process = subprocess.Popen(
@@ -55,10 +59,10 @@ def run_command(
         )
         try:
             while process.poll() is None:
-                if window.now() >= deadline:
-                    say(f"the time is up: SIGTERM to {command[0]}, SIGKILL after {_GRACE_S} s")
-                    return TIME_IS_UP
-                heartbeat.beat()
+                why = "the time is up" if window.now() >= deadline else watch.look()
+                if why:
+                    say(f"{why}: SIGTERM to {command[0]}, SIGKILL after {_GRACE_S} s")
+                    return ENDED_EARLY
                 sleep(min(window.timing.poll_s, 0.2))
         finally:
             if process.poll() is None:
@@ -67,9 +71,13 @@ def run_command(
     return code if code >= 0 else 128 - code
 
 
-def hold(window: Window, *, url: str, say: Say, sleep: Callable[[float], None]) -> None:
-    """Hold the window until Ctrl-C or its deadline, and show the remaining time."""
-    heartbeat = _Heartbeat(window, say)
+def hold(window: Window, *, url: str, say: Say, sleep: Callable[[float], None]) -> int:
+    """Hold the window until Ctrl-C or its deadline, and show the remaining time.
+
+    Returns:
+        0; 124 if a tenant ended it.
+    """
+    watch = _Watch(window, say)
     deadline = window.record.deadline
     reported_s = float("inf")
     with CONSOLE.status("") as status:
@@ -82,31 +90,47 @@ def hold(window: Window, *, url: str, say: Say, sleep: Callable[[float], None]) 
                 if reported_s - left_s >= _REPORT_S and not CONSOLE.is_terminal:
                     reported_s = left_s
                     say(line)
-                heartbeat.beat()
+                if why := watch.look():
+                    say(why)
+                    return ENDED_EARLY
                 sleep(min(window.timing.poll_s, 0.5))
             say("the time is up")
         except KeyboardInterrupt:
             say("Ctrl-C")
+    return 0
 
 
-class _Heartbeat:
-    """Renews the window, tolerates a silent API server for a while, and reports it once."""
+class _Watch:
+    """Renews the window and looks at its tenants.
+
+    It tolerates a silent API server for a while, and reports it once.
+    """
 
     def __init__(self, window: Window, say: Say) -> None:
         self._window, self._say = window, say
         self._is_silent = False
+        self._looked_at = float("-inf")
 
-    def beat(self) -> None:
+    def look(self) -> str:
+        """Return why the window must end; empty if it goes on."""
+        if time.monotonic() - self._looked_at < self._window.timing.poll_s:
+            return ""
+        self._looked_at = time.monotonic()
         try:
             self._window.beat(patiently=False)
+            scaled_up = [
+                self._window.scaled_up(tenant.workload) for tenant in self._window.record.tenants
+            ]
         except UnansweredError as error:
             if not self._is_silent:
                 self._say(f"{error}; the window stays open, and the heartbeat is retried")
             self._is_silent = True
-        else:
-            if self._is_silent:
-                self._say("the API server answers again")
-            self._is_silent = False
+            return ""
+        if self._is_silent:
+            self._say("the API server answers again")
+        self._is_silent = False
+        reasons = ", ".join(filter(None, scaled_up))
+        return f"{reasons}, so the window ends" if reasons else ""
 
 
 @contextmanager

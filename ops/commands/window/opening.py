@@ -1,46 +1,70 @@
-"""Open a window: pause Immich's queues, scale the tenants to 0, and start llama-swap."""
+"""Open a window: pause Immich's queues, scale the tenants to 0, and wait for the endpoint."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from in_pod.gpu_window.api import Document
-from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from in_pod.gpu_window.contract import ENDPOINT_REPLICAS
+from in_pod.gpu_window.errors import UnansweredError
 from in_pod.gpu_window.immich import Immich
+from in_pod.gpu_window.pods import replicas_of
 from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
+from in_pod.gpu_window.workload import Declared, Workload
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
-from ops.commands.window.holders import Holders
+from llama_swap_config.cluster.sharing import ByWindow
+from ops.cluster.card_holders import Holders
 from ops.errors import OpsError
 
 
-def check(window: Window, tenants: tuple[GpuTenant, ...]) -> None:
-    """Check that all Deployments of a window exist.
+def declared(sharing: ByWindow) -> Declared:
+    """Return what the settings let a window change."""
+    queues = [tenant.queues.names for tenant in sharing.tenants if tenant.queues is not None]
+    return Declared(
+        tenants=tuple(map(workload, sharing.tenants)), queues=tuple(chain.from_iterable(queues))
+    )
+
+
+def workload(tenant: GpuTenant) -> Workload:
+    """Return a tenant's workload."""
+    return Workload(kind=tenant.kind, namespace=tenant.namespace, name=tenant.name)
+
+
+def check(window: Window, tenants: tuple[Workload, ...]) -> None:
+    """Check that all workloads of a window exist, and that the endpoint gives way to the tenants.
 
     Raises:
-        OpsError: naming the missing Deployment and the setting that names it.
+        OpsError: naming the missing workload and the setting that names it.
     """
     for tenant in tenants:
-        if window.deployment(tenant.namespace, tenant.name) is None:
+        if window.read(tenant) is None:
             raise OpsError(
-                f"sharing.tenants names Deployment {tenant.namespace}/{tenant.name}, "
-                "which does not exist; correct stacks/production.py, or KUBE_CTX"
+                f"sharing.tenants names {tenant.kind} {tenant}, which does not exist; correct "
+                "stacks/production.py, or KUBE_CTX"
             )
-    if window.deployment(window.namespace, ENDPOINT_DEPLOYMENT) is None:
+    endpoint = window.read(window.endpoint)
+    if endpoint is None:
+        raise OpsError(f"Deployment {window.endpoint} does not exist; deploy it first")
+    if not endpoint["spec"]["template"]["spec"].get("priorityClassName"):
         raise OpsError(
-            f"Deployment {window.namespace}/{ENDPOINT_DEPLOYMENT} does not exist; deploy it first"
+            f"Deployment {window.endpoint} has no PriorityClass, so it would not give the card "
+            "back; deploy it with sharing=ByWindow(...) first"
         )
 
 
-def tenant_state(tenant: GpuTenant, deployment: Document, ready_pods: int) -> Tenant:
-    """Return the state of a tenant's Deployment that the window will restore."""
-    replicas: int = deployment["spec"].get("replicas", 1)
+def tenant_state(tenant: Workload, document: Document, ready_pods: int) -> Tenant:
+    """Return the state of a tenant that the window will restore."""
+    replicas = replicas_of(document)
     return Tenant(
+        kind=tenant.kind,
         namespace=tenant.namespace,
-        deployment=tenant.name,
+        name=tenant.name,
         replicas=replicas,
         # A pod that was just scaled down stays ready until the controller has seen it.
         ready=min(replicas, ready_pods),
@@ -57,7 +81,7 @@ class Opening:
         self._until = time.monotonic() + wait_s
 
     def record(
-        self, tenants: tuple[GpuTenant, ...], immich: Immich | None, queues: tuple[str, ...]
+        self, tenants: tuple[Workload, ...], immich: Immich | None, queues: tuple[str, ...]
     ) -> Record:
         """Record what the window will restore, before it changes anything."""
         window = self._window
@@ -70,21 +94,21 @@ class Opening:
         record = replace(
             window.record,
             tenants=tuple(self._tenant(tenant) for tenant in tenants),
-            llama_swap_replicas=ENDPOINT_REPLICAS,
+            endpoint_replicas=replicas_of(self._read(window.endpoint)),
             queues=running,
         )
         window.renew(record)
         return record
 
-    def _tenant(self, tenant: GpuTenant) -> Tenant:
-        deployment = self._window.deployment(tenant.namespace, tenant.name)
-        if deployment is None:
-            raise OpsError(
-                f"Deployment {tenant.namespace}/{tenant.name} no longer exists; deploy it, "
-                "then retry"
-            )
-        ready_pods = self._window.ready_pods(tenant.namespace, deployment)
-        return tenant_state(tenant, deployment, ready_pods)
+    def _tenant(self, tenant: Workload) -> Tenant:
+        document = self._read(tenant)
+        return tenant_state(tenant, document, self._window.ready_pods(tenant, document))
+
+    def _read(self, workload: Workload) -> Document:
+        document = self._window.read(workload)
+        if document is None:
+            raise OpsError(f"{workload.kind} {workload} no longer exists; deploy it, then retry")
+        return document
 
     def pause(self, immich: Immich, names: tuple[str, ...]) -> None:
         """Pause the recorded queues, and wait until their running jobs have ended."""
@@ -104,24 +128,40 @@ class Opening:
         """Scale the tenants to 0, and wait until their pods have ended."""
         tenants = self._window.record.tenants
         for tenant in tenants:
-            self._scale(tenant.namespace, tenant.deployment, 0)
+            self._scale(tenant.workload, tenant.replicas, 0)
         for tenant in tenants:
-            self._wait(partial(self._window.lingering, tenant.namespace, tenant.deployment))
+            self._wait(partial(self._lingering, tenant.workload))
 
     def give_card(self) -> None:
-        """Scale llama-swap to its declared replicas, and wait until its pod is ready."""
+        """Scale the endpoint up if it was at 0, and wait until its pod is ready."""
         window = self._window
-        self._scale(window.namespace, ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS)
+        if window.record.endpoint_replicas == 0:
+            self._scale(window.endpoint, 0, ENDPOINT_REPLICAS)
 
         def unready() -> str:
-            reason = window.unready(window.namespace, ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS)
-            holders = self._holders.line() if "nvidia.com/gpu" in reason else ""
+            reason = window.unready(window.endpoint, 1)
+            if not reason:
+                return ""
+            for tenant in window.record.tenants:
+                self._check_scale(tenant.workload)
+            holders = self._holders.line() if self._holders.resource in reason else ""
             return f"{reason}; the card is held by {holders}" if holders else reason
 
         self._wait(unready)
 
-    def _scale(self, namespace: str, deployment: str, replicas: int) -> None:
-        problem = self._window.scale(namespace, deployment, replicas)
+    def _lingering(self, tenant: Workload) -> str:
+        pending = self._window.lingering(tenant)
+        if pending:
+            self._check_scale(tenant)
+        return pending
+
+    def _check_scale(self, tenant: Workload) -> None:
+        with suppress(UnansweredError):
+            if scaled_up := self._window.scaled_up(tenant):
+                raise OpsError(f"the window is not open: {scaled_up} meanwhile")
+
+    def _scale(self, workload: Workload, found: int, wanted: int) -> None:
+        problem = self._window.scale(workload, found=found, wanted=wanted)
         if problem:
             raise OpsError(problem)
 

@@ -12,10 +12,10 @@ from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore
 from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.sharing import ByWindow
+from ops.cluster.card_holders import Holders
 from ops.commands.window import taking
-from ops.commands.window.holders import Holders
 from ops.commands.window.in_window import hold, run_command
-from ops.commands.window.opening import Opening, check
+from ops.commands.window.opening import Opening, check, declared
 from ops.errors import OpsError, reason_of
 from ops.machine.signals import ended_once
 from ops.report.durations import clock, span
@@ -40,9 +40,10 @@ class ImmichAccess:
 
 def run(
     api: Api,
-    settings: ByWindow,
+    sharing: ByWindow,
     *,
     namespace: str,
+    resource: str,
     access: ImmichAccess,
     forward: Forward,
     command: Sequence[str],
@@ -56,8 +57,9 @@ def run(
 
     Args:
         api: The API server.
-        settings: The tenants that share the card.
+        sharing: The tenants that lend the card.
         namespace: The endpoint's namespace.
+        resource: The extended resource that the card is.
         access: Immich's address and key.
         forward: Forwards a local port to the endpoint.
         command: The command; empty: hold the window until Ctrl-C or its end.
@@ -68,16 +70,17 @@ def run(
         timing: Intervals and time limits (default: those for a real cluster).
 
     Returns:
-        The command's exit code, or 124 if the deadline ended it.
+        The command's exit code, or 124 if the deadline or a tenant ended it.
 
     Raises:
         OpsError: when the window cannot be opened, or something could not be restored.
     """
     window = Window(api, namespace=namespace, say=say, timing=timing)
-    names, immich = _immich(settings, access, say=say, timing=timing)
-    check(window, settings.tenants)
+    names, immich = _immich(sharing, access, say=say, timing=timing)
+    named = declared(sharing)
+    check(window, named.tenants)
     with ended_once(_NOTE) as ending:
-        taking.create(window, immich, deadline_in_s=wait_s + for_s)
+        taking.create(window, immich, named, deadline_in_s=wait_s + for_s)
         if names and immich is None:
             warn(
                 "IMMICH_API_KEY is not set: Immich's queues are not paused, and jobs that arrive "
@@ -88,8 +91,8 @@ def run(
         try:
             with ExitStack() as opened:
                 with ending.possible():
-                    opening = Opening(window, wait_s=wait_s, holders=Holders(api))
-                    opening.record(settings.tenants, immich, names)
+                    opening = Opening(window, wait_s=wait_s, holders=Holders(api, resource))
+                    opening.record(named.tenants, immich, names)
                     if immich is not None:
                         opening.pause(immich, names)
                     opening.take_card()
@@ -103,9 +106,9 @@ def run(
             failure = error
             say(_end_reason(error))
         try:
-            remains = restore(window, immich)
+            remains = restore(window, immich, named)
         except UnansweredError as error:
-            raise OpsError(f"{error}; {_unrestored(window, settings)}") from error
+            raise OpsError(f"{error}; {_unrestored(window, sharing)}") from error
     if remains:
         raise OpsError("; ".join(remains)) from failure
     say("everything is restored")
@@ -116,7 +119,7 @@ def run(
 
 def restore_only(
     api: Api,
-    settings: ByWindow,
+    sharing: ByWindow,
     *,
     namespace: str,
     access: ImmichAccess,
@@ -133,33 +136,13 @@ def restore_only(
         say("no window is open; nothing to restore")
         return
     if taking.wait_for_death(window):
-        _, immich = _immich(settings, access, say=say, timing=timing)
+        _, immich = _immich(sharing, access, say=say, timing=timing)
         with ended_once(_NOTE):
             try:
-                taking.finish(window, immich)
+                taking.finish(window, immich, declared(sharing))
             except UnansweredError as error:
-                raise OpsError(f"{error}; {_unrestored(window, settings)}") from error
+                raise OpsError(f"{error}; {_unrestored(window, sharing)}") from error
     say("everything is restored")
-
-
-def status(api: Api, *, namespace: str, say: Say) -> None:
-    """Show whether a window is open, who holds it, and what it will restore."""
-    window = Window(api, namespace=namespace, say=say)
-    if not window.find():
-        say("no window is open")
-        return
-    record = window.record
-    left_s = record.deadline - window.now()
-    end = f"{span(left_s)} left" if left_s > 0 else f"ended {span(-left_s)} ago"
-    holder = window.holder or "nobody, but not everything is restored"
-    say(f"held by {holder}, since {clock(window.acquired)}")
-    say(f"until {clock(record.deadline)} ({end})")
-    state = "dead" if window.is_dead else "alive"
-    say(f"last heartbeat {span(window.silent_s)} ago: the holder is {state}")
-    for tenant in () if record.given_back else record.tenants:
-        say(f"to restore: {tenant}, replicas {tenant.replicas}, {tenant.ready} ready")
-    for name in record.queues:
-        say(f"to resume: Immich's queue {name}")
 
 
 def _use(
@@ -173,18 +156,17 @@ def _use(
     left_s = window.record.deadline - window.now()
     if not command:
         say(f"the endpoint is at {url}; the window is open for {span(left_s)}")
-        hold(window, url=url, say=say, sleep=sleep)
-        return 0
+        return hold(window, url=url, say=say, sleep=sleep)
     say(f"the endpoint is at {url}; running {command[0]} for at most {span(left_s)}")
     env = {"LLAMA_SWAP_URL": url, "OPENAI_BASE_URL": f"{url}/v1"}
     return run_command(window, command, env=env, say=say, sleep=sleep)
 
 
 def _immich(
-    settings: ByWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
+    sharing: ByWindow, access: ImmichAccess, *, say: Say, timing: Timing | None
 ) -> tuple[tuple[str, ...], Immich | None]:
     # The settings name at most one Immich.
-    queues = next((tenant.queues for tenant in settings.tenants if tenant.queues), None)
+    queues = next((tenant.queues for tenant in sharing.tenants if tenant.queues), None)
     if queues is None:
         return (), None
     if not access.key:
@@ -200,13 +182,13 @@ def _end_reason(error: BaseException) -> str:
     return reason_of(error)
 
 
-def _unrestored(window: Window, settings: ByWindow) -> str:
+def _unrestored(window: Window, sharing: ByWindow) -> str:
     """Return which tenants are not restored yet, and what will restore them."""
     tenants = ", ".join(map(str, window.record.tenants)) or "no tenant"
     line = f"not restored: {tenants}. Run python -m ops window --restore"
-    if settings.restore_schedule is None:
+    if sharing.restore_schedule is None:
         return line
     return (
         f"{line}, or wait until the cluster restores it after {clock(window.record.deadline)} "
-        f"({settings.restore_schedule})"
+        f"({sharing.restore_schedule})"
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 
 from in_pod.gpu_window.contract import DEAD_S
@@ -11,27 +9,23 @@ from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.record import Record
 from in_pod.gpu_window.restore import restore
 from in_pod.gpu_window.window import Window
+from in_pod.gpu_window.workload import Declared
+from ops.commands.window.holder import this_holder
 from ops.errors import OpsError
 from ops.report.durations import clock, span
 
 _ATTEMPTS = 3
 
 
-def this_holder() -> str:
-    """Return user and machine of this process."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
-
-
-def create(window: Window, immich: Immich | None, *, deadline_in_s: float) -> None:
+def create(
+    window: Window, immich: Immich | None, declared: Declared, *, deadline_in_s: float
+) -> None:
     """Create the window's Lease, with nothing to restore in it yet.
 
     Args:
         window: The window to open.
         immich: Immich, whose queues a dead holder may have left paused.
+        declared: What the settings let a window change.
         deadline_in_s: Seconds until the window must end.
 
     Raises:
@@ -41,13 +35,13 @@ def create(window: Window, immich: Immich | None, *, deadline_in_s: float) -> No
         if window.find():
             if not window.is_dead:
                 raise OpsError(_refusal(window))
-            finish(window, immich)
+            finish(window, immich, declared)
         if window.create(this_holder(), Record(deadline=window.now() + deadline_in_s)):
             return
     raise OpsError("others open windows at the same time; retry")
 
 
-def finish(window: Window, immich: Immich | None) -> None:
+def finish(window: Window, immich: Immich | None, declared: Declared) -> None:
     """Restore the window of a dead holder.
 
     Raises:
@@ -55,7 +49,7 @@ def finish(window: Window, immich: Immich | None) -> None:
     """
     window.say(f"restoring what the window of {_holder(window)} took")
     if window.take_over(this_holder()):
-        remains = restore(window, immich)
+        remains = restore(window, immich, declared)
         if remains:
             raise OpsError("; ".join(remains))
     elif window.find():

@@ -19,6 +19,20 @@ def test_a_record_survives_a_round_trip(record: Record) -> None:
         assert parse_record(written.to_json()) == written
 
 
+def tenant(**changes: Any) -> dict[str, Any]:
+    sound = {"kind": "Deployment", "namespace": "a", "name": "b", "replicas": 1, "ready": 0}
+    return sound | changes
+
+
+def test_a_record_of_the_version_before_sharing_is_read(record: Record) -> None:
+    old = json.loads(replace(record, endpoint_replicas=1).to_json())
+    old["llama_swap_replicas"] = old.pop("endpoint_replicas")
+    for each in old["tenants"]:
+        assert each.pop("kind") == "Deployment"
+        each["deployment"] = each.pop("name")
+    assert parse_record(json.dumps(old)) == record
+
+
 def damaged(**changes: Any) -> str:
     document = json.loads(Record(deadline=0, tenants=(TENANT,)).to_json())
     return json.dumps(document | changes)
@@ -37,13 +51,18 @@ def damaged(**changes: Any) -> str:
         damaged(deadline=5),
         damaged(tenants=3),
         damaged(tenants=[{"namespace": "a"}]),
-        damaged(tenants=[{"namespace": "a", "deployment": "b", "replicas": -1, "ready": 0}]),
-        damaged(tenants=[{"namespace": "a", "deployment": "b", "replicas": True, "ready": 0}]),
-        damaged(tenants=[{"namespace": "../a", "deployment": "b", "replicas": 1, "ready": 0}]),
-        damaged(tenants=[{"namespace": "a", "deployment": 5, "replicas": 1, "ready": 0}]),
+        damaged(tenants=[tenant(kind="DaemonSet")]),
+        damaged(tenants=["immich"]),
+        damaged(tenants=[tenant(replicas=-1)]),
+        damaged(tenants=[tenant(replicas=True)]),
+        damaged(tenants=[tenant(replicas=101)]),
+        damaged(tenants=[tenant(namespace="../a")]),
+        damaged(tenants=[tenant(name=5)]),
         damaged(queues=["../../users"]),
         damaged(queues=[1]),
-        damaged(llama_swap_replicas="1"),
+        damaged(endpoint_replicas="1"),
+        damaged(endpoint_replicas=-1),
+        damaged(llama_swap_replicas=1, tenants=5),
         damaged(given_back="yes"),
         damaged(more=1),
     ],
@@ -56,8 +75,7 @@ def test_a_damaged_record_is_refused(text: str | None) -> None:
 
 
 def test_the_error_names_the_damaged_field() -> None:
-    tenant = {"namespace": "a", "deployment": "b", "replicas": "x", "ready": 0}
     with pytest.raises(
-        WindowError, match=r"tenants\[0\]\.replicas is 'x'; expected a whole number"
+        WindowError, match=r"tenants\[0\]\.replicas is 'x'; expected a number from 0 to 100"
     ):
-        parse_record(damaged(tenants=[tenant]))
+        parse_record(damaged(tenants=[tenant(replicas="x")]))

@@ -10,7 +10,7 @@ from in_pod.gpu_window.contract import ANNOTATION
 from in_pod.gpu_window.errors import LostError
 from in_pod.gpu_window.record import Record, parse_record
 from in_pod.gpu_window.window import Window
-from tests.fakes.lease_server import QUICK, LeaseServer
+from tests.fakes.lease_server import QUICK, TENANT, LeaseServer
 
 
 def test_a_window_has_one_holder(server: LeaseServer, window: Window, record: Record) -> None:
@@ -47,7 +47,7 @@ def test_a_holder_that_lost_the_window_changes_nothing(
     assert other.is_dead
     assert other.take_over("you@there")
     with pytest.raises(LostError, match=r"you@there/.* has the window"):
-        window.scale("immich", "immich-machine-learning", 1)
+        window.scale(TENANT.workload, found=0, wanted=1)
     with pytest.raises(LostError):
         window.delete()
 

@@ -16,6 +16,7 @@ from ops.embedded.objects import AdminApi, add_gpu_tenant
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _WITHOUT_A_NAMESPACE = (
     "/api/v1/persistentvolumes",
+    "/apis/scheduling.k8s.io/v1/priorityclasses",
     f"{_RBAC}/clusterroles",
     f"{_RBAC}/clusterrolebindings",
 )

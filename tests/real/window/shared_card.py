@@ -43,9 +43,18 @@ class Card:
         return sum(is_ready(pod) for pod in self.pods(which))
 
     def scale(self, which: tuple[str, str], replicas: int) -> None:
+        self.patch(which, {"spec": {"replicas": replicas}})
+
+    def patch(self, which: tuple[str, str], change: dict[str, Any]) -> None:
         path = f"/apis/apps/v1/namespaces/{which[0]}/deployments/{which[1]}"
-        status, _ = self.api.request("PATCH", path, {"spec": {"replicas": replicas}})
-        assert status == 200
+        status, answer = self.api.request("PATCH", path, change)
+        assert status == 200, answer
+
+    def cordon(self, unschedulable: bool = True) -> None:
+        """Let no new pod onto the node."""
+        change = {"spec": {"unschedulable": unschedulable}}
+        status, answer = self.api.request("PATCH", "/api/v1/nodes/k8s-node1", change)
+        assert status == 200, answer
 
     def lease(self) -> dict[str, Any] | None:
         return self.api.get(LEASE_PATH)
@@ -79,7 +88,7 @@ class Card:
             self.lease() is None
             and (self.replicas(ML), self.replicas(SWAP)) == (1, 1)
             and (self.ready(ML), self.ready(SWAP)) == (1, 0)
-            and len(self.pods(SWAP)) == 1
+            and (len(self.pods(ML)), len(self.pods(SWAP))) == (1, 1)
         )
 
     def picture(self) -> str:
@@ -92,11 +101,9 @@ class Card:
 
     def give_back(self) -> None:
         """Give the card to machine learning, without a window."""
-        self.scale(SWAP, 0)
-        self.until(lambda: not self.pods(SWAP))
         self.scale(ML, 1)
-        self.until(lambda: self.ready(ML) == 1)
         self.scale(SWAP, 1)
+        self.until(lambda: self.ready(ML) == 1)
 
     def reset(self) -> None:
         """Restore the state in which each test starts."""

@@ -50,10 +50,6 @@ def test_next_window_first_restores_a_killed_one(card: Card, run: Run) -> None:
     card.until(card.as_at_start)
 
 
-def is_observed(deployment: dict[str, Any]) -> bool:
-    return bool(deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"])
-
-
 def test_restore_waits_for_a_scale_down_in_progress(
     cluster: EmbeddedCluster, card: Card, run: Run
 ) -> None:
@@ -69,8 +65,6 @@ def test_restore_waits_for_a_scale_down_in_progress(
     (before,) = card.pods(ML)
     assert replace(run, kill_at=number).finish()[0] == -9
     card.age()
-    card.scale(SWAP, 0)
-    card.until(lambda: not card.pods(SWAP) and is_observed(card.deployment(SWAP)))
     controllers = psutil.Process(Processes(cluster.state_dir).pid("kube-controller-manager"))
     restoring = None
     controllers.suspend()
@@ -187,6 +181,43 @@ def test_damaged_record_is_reported_and_changes_nothing(card: Card, run: Run) ->
     assert card.ready(SWAP) == 1
 
 
+def test_forged_record_scales_nothing_of_others(card: Card, run: Run) -> None:
+    """Built-in `edit` may write Leases, so a record may name any workload."""
+    other = f"/apis/apps/v1/namespaces/{ML[0]}/deployments/other"
+    selector = {"matchLabels": {"app": "other"}}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "other"},
+        "spec": {
+            "replicas": 1,
+            "selector": selector,
+            "template": {
+                "metadata": {"labels": selector["matchLabels"]},
+                "spec": {"containers": [{"name": "a", "image": "a"}]},
+            },
+        },
+    }
+    status, answer = card.api.request("POST", other.rpartition("/")[0], body)
+    assert status == 201, answer
+    kill_open(card, run)
+    card.age(past_deadline=True)
+    forged = replace(card.record().tenants[0], name="other", replicas=0)
+    record = replace(card.record(), tenants=(forged, *card.record().tenants))
+    change = {"metadata": {"annotations": {ANNOTATION: record.to_json()}}}
+    card.api.request("PATCH", LEASE_PATH, change)
+    try:
+        for mode in ("restore", "cronjob", "window"):
+            code, output = replace(run, mode=mode).finish()
+            assert code == 1
+            assert "names Deployment immich/other, which sharing.tenants in" in output
+            assert (card.api.get(other) or {})["spec"]["replicas"] == 1
+            # What the settings name is restored all the same.
+            card.until(lambda: card.ready(ML) == 1 and card.replicas(ML) == 1)
+    finally:
+        card.api.request("DELETE", other)
+
+
 # ---- As the cluster runs it ------------------------------------------------------------------
 
 
@@ -242,12 +273,19 @@ def test_program_restores_with_the_restricted_account(
     run: Run,
     immich: FakeImmich,
     service_account: Path,
+    synth: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("IMMICH_URL", immich.url)
     monkeypatch.setenv("IMMICH_API_KEY", KEY)
-    arguments = ["--namespace", NAMESPACE, "--service-account-dir", str(service_account)]
+    (cron_job,) = (
+        each
+        for each in manifests(synth())
+        if (each["kind"], each["metadata"]["name"]) == ("CronJob", "gpu-window-restore")
+    )
+    pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    arguments = [*pod["containers"][0]["args"], "--service-account-dir", str(service_account)]
     assert main(arguments) == 0
     assert capsys.readouterr().out == ""
     kill_open(card, replace(run, immich_url=immich.url))

@@ -89,7 +89,9 @@ def test_llama_swap_has_the_card_during_the_window(card: Card, run: Run) -> None
     assert (card.replicas(ML), len(card.pods(ML))) == (0, 0)
     assert card.ready(SWAP) == 1
     record = card.record()
-    assert record.tenants == (Tenant(namespace=ML[0], deployment=ML[1], replicas=1, ready=1),)
+    assert record.tenants == (
+        Tenant(kind="Deployment", namespace=ML[0], name=ML[1], replicas=1, ready=1),
+    )
     # The API server tells the time in whole seconds.
     assert 0 < record.deadline - card.api.now() <= run.for_s + 1
     assert run.end(window) == 128 + signal.SIGTERM, run.output()

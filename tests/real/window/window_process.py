@@ -22,6 +22,7 @@ from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.commands.window import run as windows
+from ops.commands.window.opening import declared
 from ops.errors import OpsError
 from tests.fakes.forked_program import CONTEXT
 from tests.fakes.immich_queues import KEY
@@ -146,6 +147,7 @@ def _main(run: Run) -> None:
                         api,
                         settings(run.immich_url, deployment=run.deployment),
                         namespace=NAMESPACE,
+                        resource="nvidia.com/gpu",
                         access=access,
                         forward=lambda: nullcontext(URL),
                         command=run.command,
@@ -178,7 +180,9 @@ def _cronjob(run: Run, api: Any, say: Say) -> int:
     if run.immich_url and run.key:
         immich = Immich(run.immich_url, run.key, say=say, timing=run.timing)
     window = Window(api, namespace=NAMESPACE, say=say, timing=run.timing)
-    remains = restore_past_deadline(window, immich, who="cronjob@pod")
+    remains = restore_past_deadline(
+        window, immich, declared(settings(run.immich_url)), who="cronjob@pod"
+    )
     for line in remains:
         say(f"error: {line}")
     return len(remains)

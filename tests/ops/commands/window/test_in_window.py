@@ -27,7 +27,7 @@ from types import SimpleNamespace
 from ops.commands.window.in_window import run_command
 
 window = SimpleNamespace(
-    record=SimpleNamespace(deadline=time.time() + float(sys.argv[1])),
+    record=SimpleNamespace(deadline=time.time() + float(sys.argv[1]), tenants=()),
     now=time.time,
     timing=SimpleNamespace(poll_s=0.05),
     beat=lambda patiently: None,
@@ -133,7 +133,7 @@ def test_signal_during_start_or_poll_ends_the_command(
     window = cast(
         "Window",
         SimpleNamespace(
-            record=SimpleNamespace(deadline=time.time() + 60),
+            record=SimpleNamespace(deadline=time.time() + 60, tenants=()),
             now=time.time,
             timing=SimpleNamespace(poll_s=0.05),
             beat=lambda patiently: None,

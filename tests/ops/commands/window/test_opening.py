@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
-from llama_swap_config.cluster.gpu_tenants import GpuTenant
-from ops.commands.window.holders import Holders
+from in_pod.gpu_window.workload import Workload
+from ops.cluster.card_holders import Holders
 from ops.commands.window.opening import tenant_state
 from tests.declaration.settings import SETTINGS
 from tests.fakes.lease_server import LeaseServer
@@ -25,7 +25,7 @@ def test_window_scales_the_deployment_of_the_stack(production: dict[str, Any]) -
 
 def test_ready_pods_never_exceed_replicas() -> None:
     """A pod stays ready until a slow controller has seen the new scale; its status lags too."""
-    tenant = GpuTenant(namespace="immich", name="ml")
+    tenant = Workload(kind="Deployment", namespace="immich", name="ml")
     state = tenant_state(tenant, {"spec": {"replicas": 0}}, 1)
     assert (state.replicas, state.ready) == (0, 0)
     state = tenant_state(tenant, {"spec": {"replicas": 2}, "status": {"readyReplicas": 0}}, 1)
@@ -35,4 +35,4 @@ def test_ready_pods_never_exceed_replicas() -> None:
 def test_holders_are_empty_without_permission_to_list_pods() -> None:
     server = LeaseServer()
     server.refuses = [403]
-    assert Holders(server).line() == ""
+    assert Holders(server, "nvidia.com/gpu").line() == ""

@@ -1,0 +1,76 @@
+"""Find the pods that hold the card, and those that wait for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from in_pod.gpu_window.api import Api
+from in_pod.gpu_window.pods import condition, pod_text
+from in_pod.gpu_window.window import Window
+from in_pod.gpu_window.workload import Workload
+
+_REFRESH_S = 15
+
+
+class Holders:
+    """Looks for those that hold it in all namespaces, every 15 s, if the account may list pods."""
+
+    def __init__(self, api: Api, resource: str) -> None:
+        """Look at nothing yet.
+
+        Args:
+            api: The API server.
+            resource: The extended resource that the card is.
+        """
+        self.resource = resource
+        self._api = api
+        self._looked_at = float("-inf")
+        self._names = ""
+
+    def line(self) -> str:
+        """Return their names; empty if there are none or the account may not list pods."""
+        if time.monotonic() - self._looked_at >= _REFRESH_S:
+            self._looked_at = time.monotonic()
+            self._names = ", ".join(self._look())
+        return self._names
+
+    def _look(self) -> Iterator[str]:
+        active = "status.phase!=Succeeded,status.phase!=Failed"
+        try:
+            status, answer = self._api.request("GET", f"/api/v1/pods?fieldSelector={active}")
+        except ConnectionError:
+            return
+        if status >= 400:
+            return
+        for pod in answer["items"]:
+            if pod["spec"].get("nodeName") and _requests(pod, self.resource):
+                yield f"{pod['metadata']['namespace']}/{pod_text(pod)}"
+
+
+def waiting(window: Window, workload: Workload, resource: str) -> str:
+    """List a workload's pods that wait for the card; empty if none does.
+
+    Args:
+        window: The window's connection to the API server.
+        workload: The workload.
+        resource: The extended resource that the card is.
+
+    Raises:
+        WindowError: when the API server refuses or does not answer.
+    """
+    document = window.read(workload)
+    pods = () if document is None else window.pods(workload, document)
+    return ", ".join(pod["metadata"]["name"] for pod in pods if resource in _not_scheduled(pod))
+
+
+def _not_scheduled(pod: dict[str, Any]) -> str:
+    scheduled = condition(pod, "PodScheduled")
+    return str(scheduled.get("message") or "") if scheduled.get("status") == "False" else ""
+
+
+def _requests(pod: dict[str, Any], resource: str) -> bool:
+    containers = pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
+    requests = (container.get("resources", {}).get("requests", {}) for container in containers)
+    return any(int(request.get(resource, 0)) for request in requests)

@@ -1,0 +1,142 @@
+"""Who owns the card outside a window, on the real scheduler and controllers.
+
+The tenant has the card whenever it wants it; the endpoint takes an idle card and gives it up.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.real.window.shared_card import SWAP, Card
+from tests.real.window.window_process import ML, WHILE_OPEN, Run
+
+ROUNDS = int(os.environ.get("OWNER_ROUNDS", "2"))
+"""How often a tenant loses its pod in each of the eight cases."""
+
+
+def restart(card: Card) -> None:
+    """Do what `kubectl rollout restart` does."""
+    moment = {"kubectl.kubernetes.io/restartedAt": f"{time.time()}"}
+    card.patch(ML, {"spec": {"template": {"metadata": {"annotations": moment}}}})
+
+
+def delete_pods(card: Card) -> None:
+    for pod in card.pods(ML):
+        name = pod["metadata"]["name"]
+        card.api.request("DELETE", f"/api/v1/namespaces/{ML[0]}/pods/{name}")
+
+
+def beside_a_waiting_endpoint(card: Card, run: Run) -> None:
+    card.until(card.as_at_start)
+
+
+def beside_an_endpoint_that_serves(card: Card, run: Run) -> None:
+    card.scale(ML, 0)
+    card.until(lambda: card.ready(SWAP) == 1)
+    card.scale(ML, 1)
+
+
+def after_a_window(card: Card, run: Run) -> None:
+    code, output = run.finish()
+    assert code == 0, output
+
+
+def while_a_window_is_restored(card: Card, run: Run) -> None:
+    window = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.output())
+    window.terminate()
+    card.until(lambda: "restoring immich/" in run.output())
+
+
+@pytest.mark.parametrize("lose", [restart, delete_pods])
+@pytest.mark.parametrize(
+    "begin",
+    [
+        beside_a_waiting_endpoint,
+        beside_an_endpoint_that_serves,
+        after_a_window,
+        while_a_window_is_restored,
+    ],
+)
+def test_a_tenant_that_restarts_has_the_card_again(
+    begin: Callable[[Card, Run], None], lose: Callable[[Card], None], card: Card, run: Run
+) -> None:
+    for _ in range(ROUNDS):
+        begin(card, run)
+        before = {pod["metadata"]["name"] for pod in card.pods(ML)}
+        lose(card)
+
+        def is_new(before: set[str] = before) -> bool:
+            pods = {pod["metadata"]["name"] for pod in card.pods(ML)}
+            return not pods & before and card.as_at_start()
+
+        card.until(is_new)
+
+
+def test_a_window_by_hand_needs_nothing_of_ours(card: Card) -> None:
+    """Two `kubectl scale` commands, nothing else."""
+    card.scale(ML, 0)
+    card.until(lambda: card.ready(SWAP) == 1)
+    card.scale(ML, 1)
+    card.until(card.as_at_start)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_tenant_that_is_scaled_up_ends_the_window(card: Card, run: Run, replicas: int) -> None:
+    window = replace(run, command=("sleep", "60")).start()
+    card.until(lambda: "running sleep" in run.output())
+    card.scale(ML, replicas)
+    window.join(30)
+    assert window.exitcode == 124, run.output()
+    assert f"immich/immich-machine-learning was scaled to {replicas} by python-httpx2" in (
+        run.output()
+    )
+    assert "so the window ends: SIGTERM to sleep" in run.output()
+    assert card.lease() is None
+    assert (card.replicas(ML), card.replicas(SWAP)) == (replicas, 1)
+    card.until(lambda: card.ready(ML) == 1)
+
+
+def test_a_held_window_ends_too(card: Card, run: Run) -> None:
+    window = replace(run, command=()).start()
+    card.until(lambda: "Ctrl-C ends the window" in run.output())
+    card.scale(ML, 1)
+    window.join(30)
+    assert window.exitcode == 124, run.output()
+    assert "so the window ends" in run.output()
+    card.until(card.as_at_start)
+
+
+def test_a_tenant_that_is_scaled_while_the_window_opens_keeps_the_card(
+    card: Card, run: Run
+) -> None:
+    """The endpoint cannot start, so the window is still opening when the owner decides."""
+    card.cordon()
+    try:
+        window = run.start()
+        card.until(lambda: card.replicas(ML) == 0 and not card.pods(ML))
+        card.scale(ML, 2)
+        card.until(lambda: "the window is not open" in run.output())
+    finally:
+        card.cordon(False)
+    window.join(30)
+    assert window.exitcode == 1
+    assert "the window is not open: immich/immich-machine-learning was scaled to 2" in run.output()
+    assert card.replicas(ML) == 2
+
+
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_the_endpoint_returns_to_the_replicas_that_were_found(
+    card: Card, run: Run, replicas: int
+) -> None:
+    card.scale(SWAP, replicas)
+    card.until(lambda: len(card.pods(SWAP)) == replicas)
+    code, output = run.finish()
+    assert code == 0, output
+    assert (card.replicas(ML), card.replicas(SWAP)) == (1, replicas)
+    assert card.ready(ML) == 1
