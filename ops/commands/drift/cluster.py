@@ -75,7 +75,10 @@ def object_path(manifest: Manifest) -> str:
 
 def _collection(manifest: Manifest) -> str:
     version, kind = manifest["apiVersion"], manifest["kind"].lower()
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    if kind.endswith("y"):
+        plural = f"{kind[:-1]}ies"
+    else:
+        plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
     namespace = manifest["metadata"].get("namespace")
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"

@@ -7,10 +7,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ANNOTATION, ENDPOINT_DEPLOYMENT, LEASE
+from in_pod.gpu_window.errors import WindowError
+from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
 from ops.cluster.api import Document, KubeApi
-from ops.commands.drift.declared import DEPLOY, Declared, of_stack
+from ops.cluster.gpu_tenants import Holders, waiting, workload
+from ops.commands.drift.declared import DEPLOY, Declared, declared_value, of_stack
 from ops.commands.drift.difference import Finding, Value, time_text, value_text
 from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
@@ -40,7 +44,10 @@ def look(
         findings += pod_findings(declared, pod, config_map)
     jobs, job_notes = _jobs(namespace, api)
     lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
-    windows, window_notes = ([], []) if lease is None else window(lease, api.now())
+    if lease is None:
+        windows, window_notes = _tenants(declared, api)
+    else:
+        windows, window_notes = window(lease, api.now())
     return (*findings, *jobs, *windows), (*job_notes, *window_notes)
 
 
@@ -140,6 +147,36 @@ def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
         remedy=f"kubectl -n {namespace} logs job/{name} shows why; after kubectl -n {namespace} "
         f"delete job {name} {DEPLOY} runs it again",
     )
+
+
+def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
+    """Look for tenants that wait for the card outside a window, in which it is theirs."""
+    settings = declared.settings
+    resource = settings.gpu.resource
+    cluster = Window(
+        api, namespace=settings.namespace, say=lambda _line: None, timing=Timing(patience_s=0)
+    )
+    findings, notes = [], []
+    for tenant in map(workload, settings.tenants):
+        subject = f"{tenant.kind} {tenant}"
+        try:
+            pods = waiting(cluster, tenant, resource)
+        except WindowError as error:
+            notes.append(f"whether {subject} waits for the card is not known ({error})")
+            continue
+        if pods:
+            holders = Holders(api, resource).line() or "a pod that this account may not list"
+            findings.append(
+                Finding(
+                    subject=subject,
+                    field="card",
+                    found=Value(text=f"waited for by {value_text('pods', pods)}", where=_WHERE),
+                    declared=declared_value("the tenant's outside a window", SETTINGS_FILE),
+                    remedy=f"{value_text('holders', holders)} holds it: end that pod, or declare "
+                    "it in sharing",
+                )
+            )
+    return findings, notes
 
 
 def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:

@@ -17,9 +17,8 @@ from in_pod.gpu_window.pods import replicas_of
 from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Declared, Workload
-from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.sharing import ByWindow
-from ops.cluster.card_holders import Holders
+from ops.cluster.gpu_tenants import Holders, workload
 from ops.errors import OpsError
 
 
@@ -29,11 +28,6 @@ def declared(sharing: ByWindow) -> Declared:
     return Declared(
         tenants=tuple(map(workload, sharing.tenants)), queues=tuple(chain.from_iterable(queues))
     )
-
-
-def workload(tenant: GpuTenant) -> Workload:
-    """Return a tenant's workload."""
-    return Workload(kind=tenant.kind, namespace=tenant.namespace, name=tenant.name)
 
 
 def check(window: Window, tenants: tuple[Workload, ...]) -> None:

@@ -12,7 +12,7 @@ from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore
 from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.sharing import ByWindow
-from ops.cluster.card_holders import Holders
+from ops.cluster.gpu_tenants import Holders
 from ops.commands.window import taking
 from ops.commands.window.in_window import hold, run_command
 from ops.commands.window.opening import Opening, check, declared

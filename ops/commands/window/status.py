@@ -6,7 +6,7 @@ from in_pod.gpu_window.api import Api
 from in_pod.gpu_window.pods import replicas_of
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Declared, Workload
-from ops.cluster.card_holders import Holders, waiting
+from ops.cluster.gpu_tenants import Holders, waiting
 from ops.commands.window.holder import process_of
 from ops.report.durations import clock, span
 from ops.report.terminal import Say

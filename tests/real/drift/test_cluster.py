@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from ops.cluster.api import Document
 from tests.real.drift.system import (
     COMMIT,
     DEPLOYMENT,
@@ -172,3 +173,56 @@ def test_an_open_window_is_a_note(system: System) -> None:
         result = system.drift()
     assert result.differences == ()
     assert any("a GPU window of ann@laptop is open until " in note for note in result.notes)
+
+
+TENANT = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
+PODS = "/api/v1/namespaces/default/pods"
+
+
+@contextmanager
+def stranger_on_the_card(system: System) -> Iterator[None]:
+    """Let a pod of nobody's have the card, while the tenant asks for it."""
+    pod: Document = {
+        "metadata": {"name": "stranger"},
+        "spec": {
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [
+                {"name": "a", "image": "a", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+            ],
+        },
+    }
+    status, answer = system.api.request("POST", PODS, pod)
+    assert status == 201, answer
+    try:
+        until(lambda: (system.api.get(f"{PODS}/stranger") or pod)["spec"].get("nodeName"))
+        system.patch(TENANT, {"spec": {"replicas": 1}})
+        yield
+    finally:
+        system.patch(TENANT, {"spec": {"replicas": 0}})
+        system.api.request("DELETE", f"{PODS}/stranger")
+        until(lambda: system.api.get(f"{PODS}/stranger") is None)
+        system.restore()
+
+
+def test_a_tenant_that_waits_for_the_card_is_drift(system: System) -> None:
+    with stranger_on_the_card(system):
+        until(lambda: any(line.startswith("Deployment immich/") for line in cluster_lines(system)))
+        lines = [line for line in cluster_lines(system) if line.startswith("Deployment immich/")]
+        only_line(
+            lines,
+            rf"Deployment immich/immich-machine-learning: card is waited for by immich-machine-"
+            rf"learning-\S+ in the cluster, the tenant's outside a window declared {COMMIT}: "
+            r"default/stranger \(Running on k8s-node1\) holds it: end that pod, or declare it in "
+            r"sharing",
+        )
+
+
+def cluster_lines(system: System) -> list[str]:
+    return system.lines(sources=("cluster",))
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

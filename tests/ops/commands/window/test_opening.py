@@ -6,7 +6,7 @@ from typing import Any
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from in_pod.gpu_window.workload import Workload
-from ops.cluster.card_holders import Holders
+from ops.cluster.gpu_tenants import Holders
 from ops.commands.window.opening import tenant_state
 from tests.declaration.settings import SETTINGS
 from tests.fakes.lease_server import LeaseServer

@@ -1,4 +1,4 @@
-"""Find the pods that hold the card, and those that wait for it."""
+"""The card's tenants in the cluster: which pods hold the card, and which wait for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from in_pod.gpu_window.api import Api
 from in_pod.gpu_window.pods import condition, pod_text
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Workload
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
 
 _REFRESH_S = 15
 
@@ -47,6 +48,11 @@ class Holders:
         for pod in answer["items"]:
             if pod["spec"].get("nodeName") and _requests(pod, self.resource):
                 yield f"{pod['metadata']['namespace']}/{pod_text(pod)}"
+
+
+def workload(tenant: GpuTenant) -> Workload:
+    """Return a tenant's workload."""
+    return Workload(kind=tenant.kind, namespace=tenant.namespace, name=tenant.name)
 
 
 def waiting(window: Window, workload: Workload, resource: str) -> str:
