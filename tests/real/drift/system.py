@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,3 +86,10 @@ def load(url: str, model: str) -> None:
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     response = httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=60, trust_env=False)
     assert response.status_code == 200, response.text
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +18,7 @@ from tests.real.drift.system import (
     WRITER,
     System,
     only_line,
+    until,
 )
 
 SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/llama-swap"
@@ -219,10 +220,3 @@ def test_a_tenant_that_waits_for_the_card_is_drift(system: System) -> None:
 
 def cluster_lines(system: System) -> list[str]:
     return system.lines(sources=("cluster",))
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -6,9 +6,11 @@ The tenant has the card whenever it wants it; the endpoint takes an idle card an
 from __future__ import annotations
 
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -140,3 +142,46 @@ def test_the_endpoint_returns_to_the_replicas_that_were_found(
     assert code == 0, output
     assert (card.replicas(ML), card.replicas(SWAP)) == (1, replicas)
     assert card.ready(ML) == 1
+
+
+@pytest.fixture
+def stateful_set(card: Card) -> Iterator[str]:
+    """A second tenant, which was scaled to 2 by hand."""
+    sets = f"/apis/apps/v1/namespaces/{ML[0]}/statefulsets"
+    labels = {"app": "transcoder"}
+    body: dict[str, Any] = {
+        "metadata": {"name": "transcoder"},
+        "spec": {
+            "replicas": 2,
+            "serviceName": "transcoder",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [{"name": "a", "image": "a"}],
+                },
+            },
+        },
+    }
+    status, answer = card.api.request("POST", sets, body)
+    assert status == 201, answer
+    path = f"{sets}/transcoder"
+    card.until(lambda: (card.api.get(path) or body).get("status", {}).get("readyReplicas") == 2)
+    yield path
+    card.api.request("DELETE", path)
+
+
+def test_a_tenant_may_be_a_stateful_set(card: Card, run: Run, stateful_set: str) -> None:
+    window = replace(run, stateful_set="transcoder", command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.output())
+    assert (card.api.get(stateful_set) or {})["spec"]["replicas"] == 0
+    assert not card.pods((ML[0], "transcoder"))
+    assert [(each.kind, each.replicas, each.ready) for each in card.record().tenants] == [
+        ("Deployment", 1, 1),
+        ("StatefulSet", 2, 2),
+    ]
+    assert run.end(window) == 128 + signal.SIGTERM, run.output()
+    assert (card.api.get(stateful_set) or {})["spec"]["replicas"] == 2
+    assert card.ready((ML[0], "transcoder")) == 2
+    card.until(card.as_at_start)

@@ -38,9 +38,14 @@ FAST = Timing(poll_s=0.03, renew_s=3600)
 Mode = Literal["window", "restore", "cronjob"]
 
 
-def settings(url: str | None, *, deployment: str = ML[1]) -> ByWindow:
+def settings(
+    url: str | None, *, deployment: str = ML[1], stateful_set: str | None = None
+) -> ByWindow:
     queues = None if url is None else ImmichQueues(url=url)
-    return ByWindow(tenants=(GpuTenant(namespace=ML[0], name=deployment, queues=queues),))
+    tenants = [GpuTenant(namespace=ML[0], name=deployment, queues=queues)]
+    if stateful_set is not None:
+        tenants.append(GpuTenant(namespace=ML[0], kind="StatefulSet", name=stateful_set))
+    return ByWindow(tenants=tuple(tenants))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,8 @@ class Run:
     kill_after: bool = False
     """Whether it kills itself after the answer to the write; False: before sending it."""
     deployment: str = ML[1]
+    stateful_set: str | None = None
+    """A second tenant."""
     time_is_up: Path | None = None
     """A file; once it exists, the API server's clock is a day ahead."""
 
@@ -145,7 +152,11 @@ def _main(run: Run) -> None:
                 if run.mode == "window":
                     code = windows.run(
                         api,
-                        settings(run.immich_url, deployment=run.deployment),
+                        settings(
+                            run.immich_url,
+                            deployment=run.deployment,
+                            stateful_set=run.stateful_set,
+                        ),
                         namespace=NAMESPACE,
                         resource="nvidia.com/gpu",
                         access=access,
