@@ -17,6 +17,7 @@ from ops.cluster import environment
 from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
 from tests.conftest import ROOT
+from tests.declaration.resources import RESOURCES
 
 TERRAFORM = """#!/bin/sh
 echo '{{"terraform_version": "{version}", "terraform_outdated": false}}'
@@ -211,7 +212,7 @@ def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_p
 def test_manifests_need_neither_cluster_nor_database(tmp_path: Path) -> None:
     out = tmp_path / "manifests.yaml"
     assert main(["manifests", "--out", str(out)]) == 0
-    assert len(list(yaml.safe_load_all(out.read_text()))) == 20
+    assert len(list(yaml.safe_load_all(out.read_text()))) == len(RESOURCES)
 
 
 def test_a_deploy_without_a_terminal_has_to_be_approved(

@@ -13,30 +13,9 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from tests.conftest import Synth
 from tests.constructs.synthesized import DOWNLOADS, containers, pods, resources
+from tests.declaration.resources import RESOURCES
 
 Json = dict[str, Any]
-RESOURCES = (
-    "config_map_v1.gpu-window-restore",
-    "config_map_v1.llama-swap",
-    "config_map_v1.model-download",
-    "config_map_v1.model-warm-up",
-    "cron_job_v1.gpu-window-restore",
-    "cron_job_v1.model-upkeep",
-    "deployment_v1.llama-swap",
-    "job_v1.model-download",
-    "namespace_v1.llama-cpp",
-    "network_policy_v1.llama-swap-clients",
-    "network_policy_v1.llama-swap-egress",
-    "persistent_volume_claim_v1.models",
-    "persistent_volume_v1.llama-cpp-models",
-    "priority_class_v1.llama-cpp-gives-way",
-    "role_binding_v1.gpu-window-restore",
-    "role_binding_v1.llama-cpp-gpu-window-restore",
-    "role_v1.gpu-window-restore",
-    "role_v1.llama-cpp-gpu-window-restore",
-    "service_account_v1.gpu-window-restore",
-    "service_v1.llama-swap",
-)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from llama_swap_config.cluster.labels import labels
 from ops.cluster.api import Document, KubeApi
+from ops.cluster.paths import collection_path, object_path
 from ops.commands.drift import workloads
 from ops.commands.drift.configuration import ALL_MODELS, UnreadableError, compare, read
 from ops.commands.drift.declared import (
@@ -65,23 +66,6 @@ def look(declared: Declared, api: KubeApi) -> Look:
     findings += _undeclared(declared, api)
     running, notes = workloads.look(declared, api, live.get(("ConfigMap", ENDPOINT_DEPLOYMENT)))
     return Look(findings=(*findings, *running), notes=notes)
-
-
-def object_path(manifest: Manifest) -> str:
-    """The API's path of an object."""
-    name = manifest["metadata"]["name"]
-    return f"{_collection(manifest)}/{name}"
-
-
-def _collection(manifest: Manifest) -> str:
-    version, kind = manifest["apiVersion"], manifest["kind"].lower()
-    if kind.endswith("y"):
-        plural = f"{kind[:-1]}ies"
-    else:
-        plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
-    namespace = manifest["metadata"].get("namespace")
-    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
 
 
 def _absent(manifest: Manifest) -> Finding:
@@ -187,7 +171,7 @@ def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
     del ours["app.kubernetes.io/name"]
     chosen = ",".join(f"{key}={value}" for key, value in ours.items())
     collections = {
-        _collection(manifest): manifest
+        collection_path(manifest): manifest
         for manifest in declared.objects
         if manifest["metadata"].get("namespace")
     }

@@ -12,6 +12,7 @@ import yaml
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.errors import OpsError
 from ops.terraform.manifests import manifests, to_yaml
+from tests.declaration.resources import RESOURCES
 
 Synth = Callable[..., dict[str, Any]]
 
@@ -26,7 +27,7 @@ def one(resource_type: str, **fields: Any) -> Json:
 
 def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None:
     objects = manifests(production)
-    assert len(objects) == 20
+    assert len(objects) == len(RESOURCES)
     for change in objects:
         kubernetes_validate.validate(change, "1.36", strict=True)
 

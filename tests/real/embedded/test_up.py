@@ -18,6 +18,7 @@ from ops.embedded import cluster as embedded
 from ops.report.terminal import CONSOLE
 from ops.terraform.program import find
 from stacks.production import PRODUCTION
+from tests.declaration.resources import RESOURCES
 from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
 
 
@@ -55,7 +56,7 @@ def test_up_without_a_provider_applies_server_side_and_names_the_reason(
         f"server-side apply, because {find(None).tool} cannot get the provider "
         "hashicorp/kubernetes 2.38.0"
     )
-    assert len(deployed.objects) == 19
+    assert len(deployed.objects) == len(RESOURCES)
     assert [workload for workload in deployed.workloads if not workload.settled] == []
 
 

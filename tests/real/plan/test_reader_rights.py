@@ -12,9 +12,10 @@ import yaml
 
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.paths import object_path, plural
 from ops.cluster.workloads import Cluster
 from ops.embedded.cluster import EmbeddedCluster
-from ops.terraform.manifests import _KINDS, Manifest, manifests
+from ops.terraform.manifests import _KINDS, manifests
 from tests.real.plan.reader import DOCS, NAMESPACE, account, as_role, create_namespace
 
 NAMESPACED = (
@@ -29,18 +30,6 @@ NAMESPACED = (
     "apis/rbac.authorization.k8s.io/v1 rolebindings",
     "apis/rbac.authorization.k8s.io/v1 roles",
 )
-
-
-def plural(kind: str) -> str:
-    lower = kind.lower()
-    return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}s"
-
-
-def path_of(manifest: Manifest) -> str:
-    version, metadata = manifest["apiVersion"], manifest["metadata"]
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    inside = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-    return f"{root}{inside}/{plural(manifest['kind'])}/{metadata['name']}"
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +64,22 @@ def test_the_reader_reads_every_declared_object(
     reader: KubeApi, production: dict[str, Any]
 ) -> None:
     for manifest in manifests(production):
-        path = path_of(manifest)
+        path = object_path(manifest)
         # Not there is an answer; forbidden is none.
         assert reader.request("GET", path)[0] in (200, 404), path
         if "namespace" in manifest["metadata"]:
             assert reader.request("GET", path.rpartition("/")[0])[0] == 200, path
     assert reader.request("GET", "/api/v1/namespaces/default")[0] == 200
+
+
+def test_drift_reads_whether_the_tenant_waits_for_the_card(
+    readers: dict[str, KubeTarget],
+) -> None:
+    with KubeApi(readers["drift-reader"]) as api:
+        tenant = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
+        assert api.request("GET", tenant)[0] == 200
+        assert api.request("GET", "/api/v1/namespaces/immich/pods")[0] == 200
+        assert api.request("PATCH", f"{tenant}/scale", {"spec": {"replicas": 0}})[0] == 403
 
 
 @pytest.mark.parametrize("kind", NAMESPACED)
