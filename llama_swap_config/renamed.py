@@ -33,7 +33,7 @@ def renamed(prefix: str = "", /, **instead: str) -> Callable[[_Class], _Class]:
                         "settings",
                         f"{prefix}{old}",
                         values[old],
-                        expected="a setting of this version, where it has another name",
+                        expected="its new name",
                         remedy=f"Use {new} in stacks/production.py",
                     )
             init(self, *args, **values)

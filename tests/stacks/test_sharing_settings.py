@@ -128,8 +128,7 @@ def test_programs_that_share_the_card_count_in_the_budget() -> None:
 RENAMED: dict[str, tuple[Callable[[], object], str]] = {
     "gpu_window": (
         lambda: replace(SETTINGS, gpu_window=None),  # type: ignore[call-arg]
-        "settings: gpu_window is None; expected a setting of this version, where it has another "
-        "name. Use sharing=ByWindow(tenants=...), or sharing=Alone() instead of None in "
+        "settings: gpu_window is None; expected its new name. Use sharing=ByWindow(tenants=...), or sharing=Alone() instead of None in "
         "stacks/production.py.",
     ),
     "gpu.co_tenants": (
