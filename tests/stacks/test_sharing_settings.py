@@ -128,8 +128,8 @@ def test_programs_that_share_the_card_count_in_the_budget() -> None:
 RENAMED: dict[str, tuple[Callable[[], object], str]] = {
     "gpu_window": (
         lambda: replace(SETTINGS, gpu_window=None),  # type: ignore[call-arg]
-        "settings: gpu_window is None; expected its new name. Use sharing=ByWindow(tenants=...), or sharing=Alone() instead of None in "
-        "stacks/production.py.",
+        "settings: gpu_window is None; expected its new name. Use sharing=ByWindow(tenants=...), "
+        "or sharing=Alone() instead of None in stacks/production.py.",
     ),
     "gpu.co_tenants": (
         lambda: Gpu(product="Tesla-T4", co_tenants=()),  # type: ignore[call-arg]

@@ -16,6 +16,7 @@ from ops.cluster.gpu_tenants import Holders
 from ops.commands.window import taking
 from ops.commands.window.in_window import hold, run_command
 from ops.commands.window.opening import Opening, check, declared
+from ops.commands.window.scalers import scalers
 from ops.errors import OpsError, reason_of
 from ops.machine.signals import ended_once
 from ops.report.durations import clock, span
@@ -79,6 +80,9 @@ def run(
     names, immich = _immich(sharing, access, say=say, timing=timing)
     named = declared(sharing)
     check(window, named.tenants)
+    for tenant in named.tenants:
+        for scaler in scalers(api, window, tenant):
+            warn(f"{scaler} scales {tenant}; if it does so during the window, the window ends")
     with ended_once(_NOTE) as ending:
         taking.create(window, immich, named, deadline_in_s=wait_s + for_s)
         if names and immich is None:

@@ -95,9 +95,7 @@ def test_a_tenant_that_is_scaled_up_ends_the_window(card: Card, run: Run, replic
     card.scale(ML, replicas)
     window.join(30)
     assert window.exitcode == 124, run.output()
-    assert f"immich/immich-machine-learning was scaled to {replicas} by python-httpx2" in (
-        run.output()
-    )
+    assert f"immich/immich-machine-learning was scaled to {replicas} by" in run.output()
     assert "so the window ends: SIGTERM to sleep" in run.output()
     assert card.lease() is None
     assert (card.replicas(ML), card.replicas(SWAP)) == (replicas, 1)
@@ -184,4 +182,51 @@ def test_a_tenant_may_be_a_stateful_set(card: Card, run: Run, stateful_set: str)
     assert run.end(window) == 128 + signal.SIGTERM, run.output()
     assert (card.api.get(stateful_set) or {})["spec"]["replicas"] == 2
     assert card.ready((ML[0], "transcoder")) == 2
+    card.until(card.as_at_start)
+
+
+def test_an_autoscaler_of_a_tenant_is_named(card: Card, run: Run) -> None:
+    scalers = f"/apis/autoscaling/v2/namespaces/{ML[0]}/horizontalpodautoscalers"
+    for name, target in (("faces", ML[1]), ("another", "immich-server")):
+        body = {
+            "metadata": {"name": name},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+                "minReplicas": 1,
+                "maxReplicas": 2,
+            },
+        }
+        status, answer = card.api.request("POST", scalers, body)
+        assert status == 201, answer
+    try:
+        code, output = run.finish()
+    finally:
+        card.api.request("DELETE", scalers)
+    assert code == 0, output
+    tenant = "/".join(ML)
+    assert f"HorizontalPodAutoscaler faces scales {tenant}; if it does so during" in output
+    assert "another" not in output
+
+
+def test_a_gitops_controller_that_sets_replicas_is_named(card: Card, run: Run) -> None:
+    path = f"/apis/apps/v1/namespaces/{ML[0]}/deployments/{ML[1]}"
+    for replicas in (2, 1):
+        change = {"spec": {"replicas": replicas}}
+        card.api.request("PATCH", f"{path}?fieldManager=argocd-controller", change)
+    code, output = run.finish()
+    assert code == 0, output
+    assert f"argocd-controller scales {'/'.join(ML)}; if it does so during" in output
+
+
+def test_a_controller_that_scales_a_tenant_up_ends_the_window_by_name(
+    card: Card, run: Run
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{ML[0]}/deployments/{ML[1]}"
+    window = replace(run, command=("sleep", "60")).start()
+    card.until(lambda: "running sleep" in run.output())
+    change = {"spec": {"replicas": 1}}
+    card.api.request("PATCH", f"{path}?fieldManager=kustomize-controller", change)
+    window.join(30)
+    assert window.exitcode == 124, run.output()
+    assert "was scaled to 1 by kustomize-controller, so the window ends" in run.output()
     card.until(card.as_at_start)
