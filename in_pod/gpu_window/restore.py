@@ -33,8 +33,8 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         LostError: when another process took over the window.
         UnansweredError: when the API server does not answer.
     """
-    record = window.record
-    problems = [_not_declared(name) for name in _foreign(record, declared)]
+    record, problems = window.record, []
+    foreign = tuple(_not_declared(name) for name in _foreign(record, declared))
     tenants = [tenant for tenant in record.tenants if tenant.workload in declared.tenants]
     queues = tuple(name for name in record.queues if name in declared.queues)
     waiting = ""
@@ -56,7 +56,7 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         waiting = _waited(window, unready, window.timing.ready_s)
     if problems := [problem for problem in problems if problem]:
         window.let_go(record)
-        return tuple(problems)
+        return (*problems, *foreign)
     remains = [f"the replicas are restored but not ready: {waiting}"] if waiting else []
     if queues:
         reason = waiting or _resume(queues, immich)
@@ -65,9 +65,12 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
             cause = "they resume when the replicas are ready" if waiting else reason
             remains.append(f"Immich's queues {names} stay paused: {cause}")
             window.let_go(replace(record, given_back=True))
-            return tuple(remains)
-    window.delete()
-    return tuple(remains)
+            return (*remains, *foreign)
+    if foreign:
+        window.let_go(record)
+    else:
+        window.delete()
+    return (*remains, *foreign)
 
 
 def _foreign(record: Record, declared: Declared) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from in_pod.gpu_window.__main__ import main
 from in_pod.gpu_window.contract import NO_ACCESS
 from in_pod.gpu_window.errors import WindowError
+from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.record import Record
 from in_pod.gpu_window.restore import restore_past_deadline
 from in_pod.gpu_window.window import Window
-from tests.fakes.lease_server import DECLARED, TENANT, LeaseServer
+from tests.fakes.immich_queues import KEY, FakeImmich
+from tests.fakes.lease_server import DECLARED, QUICK, TENANT, LeaseServer
 
 ENDPOINT = "/apis/apps/v1/namespaces/llama-cpp/deployments/llama-swap"
 
@@ -57,6 +60,12 @@ def test_without_a_window_nothing_is_printed(window: Window, lines: list[str]) -
 
 
 # ---- What a record may not do ------------------------------------------------------------------
+
+
+@pytest.fixture
+def immich() -> Iterator[FakeImmich]:
+    with FakeImmich() as fake:
+        yield fake
 
 
 def restored(server: LeaseServer, window: Window, record: Record) -> tuple[str, ...]:
@@ -132,11 +141,17 @@ def test_a_statefulset_of_a_tenants_name_is_another_workload(
 
 
 def test_a_queue_that_the_settings_do_not_name_is_never_resumed(
-    server: LeaseServer, window: Window, record: Record
+    server: LeaseServer, window: Window, record: Record, immich: FakeImmich
 ) -> None:
-    server.replicas = {TENANT.workload.path: 2}
-    (problem,) = restored(server, window, replace(record, tenants=(), queues=("backup",)))
+    immich.paused |= {"backup": True, "ocr": True}
+    late = replace(record, deadline=server.clock - 60, tenants=(), queues=("ocr", "backup"))
+    server.put(late, holder="me@elsewhere", renewed_s_ago=600)
+    client = Immich(immich.url, KEY, say=print, timing=QUICK)
+    (problem,) = restore_past_deadline(window, client, DECLARED, who="cronjob@pod")
     assert "names the queue backup, which" in problem
+    assert immich.paused["backup"]
+    assert not immich.paused["ocr"]
+    assert server.lease is not None
 
 
 FOREIGN: dict[str, dict[str, Any]] = {
