@@ -12,12 +12,12 @@ from constructs.gpu_window_account import GpuWindowAccount
 from constructs.pod_program import PodProgram
 from in_pod.gpu_window.contract import PATIENCE_S, READY_S, TERMINATE_S
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
-from llama_swap_config.cluster.labels import selector
+from llama_swap_config.cluster.labels import RESTORE, selector
 from llama_swap_config.cluster.pod_resources import Taint
 
 _JOB = tf.job_v1
 
-_NAME = "gpu-window-restore"
+_NAME = RESTORE
 
 
 class GpuWindowRestore(tf.Construct):

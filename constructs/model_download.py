@@ -14,9 +14,9 @@ from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_store import ModelStore
 from constructs.pod_program import PodProgram
 from in_pod.download.contract import PLAN_FILE
-from llama_swap_config.cluster.labels import labels
+from llama_swap_config.cluster.labels import DOWNLOAD, labels
 
-_NAME = "model-download"
+_NAME = DOWNLOAD
 
 
 class ModelDownload(tf.Construct):

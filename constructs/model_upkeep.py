@@ -9,9 +9,10 @@ from constructs.download_job_spec import DownloadJobSpec
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
+from llama_swap_config.cluster.labels import UPKEEP
 from llama_swap_config.cluster.upkeep import Upkeep
 
-_NAME = "model-upkeep"
+_NAME = UPKEEP
 
 
 class ModelUpkeep(tf.Construct):

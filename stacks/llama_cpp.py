@@ -8,15 +8,16 @@ from constructs import terraform as tf
 
 from constructs.client_access import ClientAccess
 from constructs.download_job_spec import DownloadJobSpec
+from constructs.egress import Egress, api_server, cluster_dns, host_of, internet
 from constructs.endpoint import Endpoint
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gives_way import GivesWay
 from constructs.gpu_window_restore import GpuWindowRestore
-from constructs.image_egress import ImageEgress
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
+from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, RESTORE, UPKEEP
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends import FRONT_ENDS
@@ -158,12 +159,28 @@ class LlamaCppStack(tf.TerraformStack):
             client_namespaces=settings.client_namespaces,
             port=settings.port,
         )
-        ImageEgress(
+        # llama-server fetches an `image_url` itself and follows redirects; no flag disables it.
+        images = internet(80, 443, internal_ranges=settings.internal_ranges)
+        Egress(
             self,
             "image-egress",
             namespace=namespace,
-            remote_images=settings.remote_images,
-            internal_ranges=settings.internal_ranges,
+            components=(ENDPOINT,),
+            destinations=[images, cluster_dns()] if settings.remote_images else [],
+        )
+        # A hub's answer may redirect to signed addresses of other hosts; the proxy reaches them.
+        hosts = [host_of(url, namespace) for url in settings.hub_hosts]
+        hub = internet(443, internal_ranges=settings.internal_ranges)
+        Egress(
+            self,
+            "download-egress",
+            namespace=namespace,
+            components=(DOWNLOAD, UPKEEP),
+            destinations=[
+                *hosts,
+                *([hub] if settings.https_proxy is None else []),
+                cluster_dns(),
+            ],
         )
         if isinstance(sharing, ByWindow) and sharing.restore_schedule is not None:
             GpuWindowRestore(
@@ -176,4 +193,21 @@ class LlamaCppStack(tf.TerraformStack):
                 image=settings.python_image,
                 run_as_user=settings.run_as_user,
                 taints=settings.gpu.taints,
+            )
+            # It asks Immich only with a key.
+            immich = [
+                host_of(tenant.queues.url, namespace)
+                for tenant in sharing.tenants
+                if tenant.queues is not None and tenant.queues.api_key_secret is not None
+            ]
+            Egress(
+                self,
+                "restore-egress",
+                namespace=namespace,
+                components=(RESTORE,),
+                destinations=[
+                    *api_server(settings.api_server),
+                    *immich,
+                    *([cluster_dns()] if immich else []),
+                ],
             )

@@ -32,6 +32,9 @@ PRODUCTION = Settings(
     ),
     # The namespaces of the gateway and of monitoring.
     client_namespaces=("litellm", "monitoring"),
+    # The Secret has one key for each client; docs/settings.md says how to create it.
+    api_key_secret="llama-swap-keys",
+    llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
     upkeep=Upkeep(),
     sharing=ByWindow(
         tenants=(

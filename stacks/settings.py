@@ -5,18 +5,18 @@ Constructs read no environment variables and have no values of their own.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
+from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
-from llama_swap_config.errors import require_setting
+from llama_swap_config.errors import ConfigError, require_setting
 from llama_swap_config.fit.budget import Node
 from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
@@ -62,17 +62,25 @@ class Settings:
     client_namespaces: tuple[str, ...]
     """Namespaces whose pods may connect to the endpoint."""
     remote_images: bool = True
-    """Whether llama-server may fetch an `image_url` from the internet. It may never fetch one from
-    the cluster, the node or private ranges."""
+    """Whether llama-server may fetch an `image_url` from the internet, which requires API keys. It
+    may never fetch one from the cluster, another node or private ranges. No setting keeps it from
+    the pod's own ports: there only the keys protect."""
     internal_ranges: tuple[str, ...] = ()
     """Public ranges of the operator, in CIDR, that it may not reach either."""
+    api_server: tuple[str, ...] = ()
+    """Addresses of the API server for the CronJob that restores tenants, as `kubectl get endpoints
+    kubernetes` shows them, such as '192.168.1.10:6443' (default: ports 443 and 6443 of private
+    addresses)."""
     front_end: FrontEndName = "llama-swap"
     """The program that starts and stops the models; docs/adr/0014 compares them."""
     llama_swap: LlamaSwapSettings = field(default_factory=LlamaSwapSettings)
     """Settings of llama-swap; the front end llama-server uses only `server` and `api_key_env`."""
     api_key_secret: str | None = None
-    """Secret with the API keys, under the names of `llama_swap.api_key_env` (default: no API key;
-    only the NetworkPolicy protects the endpoint)."""
+    """Secret with the API keys, under the names of `llama_swap.api_key_env`; None only with
+    `allow_no_key`."""
+    allow_no_key: bool = False
+    """Whether the endpoint may run without API keys. Then a picture's address can load and unload
+    models: llama-server fetches it, and no NetworkPolicy governs a pod's requests to itself."""
     hf_token_secret: str | None = None
     """Secret with the key HF_TOKEN for the download Job (default: anonymous downloads)."""
     hf_endpoint: str | None = None
@@ -97,7 +105,14 @@ class Settings:
             require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "a DNS label")
         for value in self.internal_ranges:
             require_setting(
-                _is_cidr(value), "internal_ranges", value, "CIDR, such as '203.0.113.0/24'"
+                is_part_of_internet(value),
+                "internal_ranges",
+                value,
+                "a part of the internet in CIDR, such as '203.0.113.0/24'",
+            )
+        for value in self.api_server:
+            require_setting(
+                ip_and_port(value), "api_server", value, "IP:PORT, such as '192.168.1.10:6443'"
             )
         for name in ("llama_swap_image", "python_image"):
             value = getattr(self, name)
@@ -156,16 +171,35 @@ class Settings:
         )
         for value in self.llama_swap.api_key_env:
             require_setting(
-                value not in FRONT_ENDS[self.front_end].inherited_keys,
+                value not in FRONT_ENDS[self.front_end].own_variables,
                 "llama_swap.api_key_env",
                 value,
-                "another name, because each llama-server would inherit it and require the key too",
+                "another name, because llama-server reads all keys from that variable",
             )
         require_setting(
             bool(self.llama_swap.api_key_env) == (self.api_key_secret is not None),
             "api_key_secret",
             self.api_key_secret,
             "the name of a Secret if llama_swap.api_key_env names variables, otherwise None",
+        )
+        self._require_key()
+
+    def _require_key(self) -> None:
+        if self.llama_swap.api_key_env or (self.allow_no_key and not self.remote_images):
+            return
+        raise ConfigError.of(
+            "settings",
+            "api_key_secret",
+            None,
+            expected=(
+                "the Secret with the API keys, because without a key the address of a picture can "
+                "load and unload models"
+            ),
+            remedy=(
+                'Set api_key_secret="llama-swap-keys" and llama_swap=LlamaSwapSettings('
+                'api_key_env=("KEY_GATEWAY",)) in stacks/production.py, as docs/settings.md says; '
+                "or accept that risk with allow_no_key=True and remote_images=False"
+            ),
         )
 
     @property
@@ -191,17 +225,18 @@ class Settings:
         )
 
     @property
+    def hub_hosts(self) -> tuple[str, ...]:
+        """Addresses of the hosts that the settings name for downloads: mirror and proxy."""
+        # HTTPS_PROXY is not for http addresses.
+        proxied = self.https_proxy is not None and not (self.hf_endpoint or "").startswith("http:")
+        urls = (None if proxied else self.hf_endpoint, self.https_proxy)
+        return tuple(url for url in urls if url is not None)
+
+    @property
     def hub_env(self) -> dict[str, str]:
         """Environment of the download program: the hub's address and the proxy."""
         env = {"HF_ENDPOINT": self.hf_endpoint, "HTTPS_PROXY": self.https_proxy}
         return {name: value for name, value in env.items() if value is not None}
-
-
-def _is_cidr(value: str) -> bool:
-    try:
-        return "/" in value and bool(ipaddress.ip_network(value))
-    except ValueError:
-        return False
 
 
 if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.

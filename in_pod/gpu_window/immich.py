@@ -54,7 +54,8 @@ class Immich:
             poll_s=timing.poll_s,
             say=say,
         )
-        self._opener = urllib.request.build_opener(_NoRedirect())
+        # A proxy of the environment would see the key.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
         self._is_old = False
 
     def queues(self) -> dict[str, Queue]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 APP = "llama-cpp"
 ENDPOINT = "llama-swap"
 """The component of the serving pod, whichever front end runs."""
+DOWNLOAD = "model-download"
+UPKEEP = "model-upkeep"
+RESTORE = "gpu-window-restore"
 CONFIG_ANNOTATION = "checksum/config"
 WARM_UP_ANNOTATION = "checksum/warm-up"
 
@@ -13,8 +16,7 @@ def labels(component: str) -> dict[str, str]:
     """Make Kubernetes' recommended labels for an object.
 
     Args:
-        component: `ENDPOINT`, `model-download` or `models`. It never changes: selectors match on
-            it.
+        component: `ENDPOINT`, `DOWNLOAD` or `models`. It never changes: selectors match on it.
     """
     return {
         "app.kubernetes.io/name": component,

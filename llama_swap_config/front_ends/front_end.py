@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.residency import Residency, Residents, Sets
+from llama_swap_config.front_ends.container_script import KEYS_VARIABLE, container_script
 from llama_swap_config.lock.locked import LockedModel
 
 if TYPE_CHECKING:
@@ -80,10 +80,9 @@ class FrontEnd:
     """Returns the program and its arguments."""
     env: Mapping[str, str]
     """Environment variables that it needs; every llama-server inherits them."""
-    key_variable: str = ""
-    """Variable with all API keys, joined by commas; empty where the file names one for each."""
-    inherited_keys: frozenset[str] = frozenset()
-    """Variables that must not hold an API key: each llama-server would require that key itself."""
+    own_variables: frozenset[str] = frozenset()
+    """Variables that no API key may use: the front end reads each key from its own variable, and
+    the script sets these to another value."""
 
     residents: Callable[[tuple[LockedModel, ...], Residency, Machine], Residents]
     """Computes which models it may load together. Raises ConfigError for what does not fit."""
@@ -130,28 +129,24 @@ class FrontEnd:
         Raises:
             ConfigError: when two models share a name, or the file cannot express a value.
         """
-        # The shell sets the limit: elsewhere an engine that crashed in a loop wrote 148 GiB of
-        # core files in 50 minutes and took its node down.
-        script = "ulimit -c 0; "
-        if self.key_variable and settings.api_key_env:
-            # A missing or empty variable ends the shell: llama-server would silently drop that
-            # key, and require none at all if it was the only one.
-            keys = ",".join(f"${{{name}:?}}" for name in settings.api_key_env)
-            script += f'export {self.key_variable}="{keys}"; '
         listen = Listen(port=port, config_path=f"{CONFIG_DIR}/{self.config_key}")
         return FrontEndProgram(
             config_key=self.config_key,
             config=self.config(models, settings, residents),
-            script=f"{script}exec {shlex.join(self.command(settings, listen, residents))}",
+            script=container_script(
+                self.command(settings, listen, residents), key_env=settings.api_key_env
+            ),
             health_path=self.health_path,
             env=self.env,
         )
 
     def key_env(self, keys: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the environment that passes it API keys, given as variable -> key."""
-        if self.key_variable and keys:
-            return {self.key_variable: ",".join(keys.values())}
-        return keys
+        """Return the environment that passes API keys to it and to each llama-server.
+
+        Args:
+            keys: Variable -> key.
+        """
+        return {**keys, KEYS_VARIABLE: ",".join(keys.values())} if keys else {}
 
     def loaded(self, answer: object) -> tuple[str, ...] | None:
         """Read the models that are loaded or loading; None where `started` returns None.

@@ -16,6 +16,7 @@ import yaml
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.residency import ONE_RESIDENT, Residents, resident_sets
+from llama_swap_config.front_ends.container_script import KEYS_VARIABLE
 from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.server_command import (
     ENVIRONMENT,
@@ -262,7 +263,7 @@ LLAMA_SWAP = FrontEnd(
     config=render_llama_swap,
     command=_command,
     env=ENVIRONMENT,
-    inherited_keys=frozenset({"LLAMA_API_KEY"}),
+    own_variables=frozenset({KEYS_VARIABLE}),
     residents=lambda models, residency, machine: Residents(
         sets=resident_sets(models, residency, machine)
     ),

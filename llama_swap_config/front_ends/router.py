@@ -171,7 +171,6 @@ ROUTER = FrontEnd(
     # The router lists its cache, and `POST /models` downloads any repository into it, even with
     # `--offline`. No cache can be created below a device.
     env={**ENVIRONMENT, "LLAMA_CACHE": "/dev/null/none"},
-    key_variable="LLAMA_API_KEY",
     residents=lambda models, residency, machine: Residents(
         models_max=models_max(models, residency, machine)
     ),

@@ -39,13 +39,14 @@ _NAME = (
 )
 _ASSIGNED = re.compile(
     rf"""(?ix)
-    ({_NAME}["'\]]?\s*(?:=>|[:=])\s*|--(?:api-key|hf-token|password|token|key)[ =]|[?&]key=)
+    ({_NAME}["'\]]?\s*(?:=>|[:=])\s*|--(?:api-key|hf-token|password|token|key)[ =]|
+       [?&](?:key|sig|signature|x-(?:amz|goog)-(?:signature|credential))=)
     (?: "([^"\n]*)" | '([^'\n]*)' | ([^\s"',;&|)}}\]]+) )
     """
 )
 _OPTION = re.compile(rf"(?i)-[\w-]*(?:{_NAME}|key)")
 """An option whose value is a key."""
-_PLAIN = re.compile(r"(?i)true|false|null|none|[a-z]{1,2}|\d{1,5}|\$\{.*|\[redacted\]|<.*>|")
+_PLAIN = re.compile(r"(?i)true|false|null|none|[a-z]{1,2}|\d{1,5}|\$+\{.*|\[redacted\]|<.*>|")
 """What follows `token:` without being a token: a switch, a number, an article, a variable."""
 
 

@@ -27,8 +27,11 @@ BARE = Settings(
         "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
     ),
     client_namespaces=("litellm", "monitoring"),
+    # Without a key a test's request needs no header; remote pictures require one.
+    allow_no_key=True,
+    remote_images=False,
 )
-"""Settings with only the required fields."""
+"""Settings with only the required fields, and without a key."""
 
 SETTINGS = replace(
     BARE,

@@ -84,12 +84,7 @@ def as_many_as_fit(tree: Tree) -> None:
 
 
 def a_key(tree: Tree) -> None:
-    tree.replace(
-        PRODUCTION,
-        "    upkeep=",
-        '    llama_swap=LlamaSwapSettings(api_key_env=("POSTER_KEY",)),\n'
-        '    api_key_secret="llama-swap-keys",\n    upkeep=',
-    )
+    tree.replace(PRODUCTION, '("KEY_GATEWAY",)', '("KEY_GATEWAY", "POSTER_KEY")')
 
 
 def fourth_model(tree: Tree) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from stacks import settings
+from stacks.settings import Settings
 from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
 
@@ -64,6 +65,23 @@ def test_a_bad_setting_of_weights_is_refused(setting: str, changes: Callable[[],
         replace(SETTINGS, **changes())
 
 
+def test_keys_are_required_by_default_and_remote_pictures_allowed() -> None:
+    required = {
+        field.name: getattr(SETTINGS, field.name)
+        for field in fields(SETTINGS)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    with pytest.raises(ConfigError, match="api_key_secret is None"):
+        Settings(**required)
+    keyed = Settings(
+        **required,
+        api_key_secret="llama-swap-keys",
+        llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
+    )
+    assert keyed.remote_images
+    assert not keyed.allow_no_key
+
+
 def test_the_default_front_end_is_llama_swap() -> None:
     assert SETTINGS.front_end == "llama-swap"
 
@@ -81,6 +99,30 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
     "own range": (
         lambda: {"internal_ranges": ("203.0.113.7",)},
         "internal_ranges is '203.0.113.7'",
+    ),
+    "the whole internet": (
+        lambda: {"internal_ranges": ("::/0",)},
+        "internal_ranges is '::/0'; expected a part of the internet",
+    ),
+    "API server by name": (
+        lambda: {"api_server": ("api.lan:6443",)},
+        "api_server is 'api.lan:6443'; expected IP:PORT",
+    ),
+    "API server without a port": (
+        lambda: {"api_server": ("192.168.1.10",)},
+        "api_server is '192.168.1.10'; expected IP:PORT",
+    ),
+    "API server with a wrong port": (
+        lambda: {"api_server": ("[fd00::1]:65536",)},
+        "api_server is '[fd00::1]:65536'",
+    ),
+    "remote pictures without a key": (
+        lambda: {"remote_images": True},
+        "api_key_secret is None; expected the Secret with the API keys",
+    ),
+    "no key, not declared": (
+        lambda: {"allow_no_key": False},
+        "or accept that risk with allow_no_key=True and remote_images=False.",
     ),
     "client": (lambda: {"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
     "secret without keys": (lambda: {"api_key_secret": "x"}, "api_key_secret is 'x'"),

@@ -31,7 +31,7 @@ from ops.report.terminal import Say
 from stacks.settings import Settings
 
 _OTHER_KEY_VARIABLE = "ENDPOINT_API_KEY"
-"""Replaces a key's own variable where each llama-server would inherit that one."""
+"""Replaces a key's own variable where the front end needs that one for all keys."""
 _NAME = "front-end"
 _READY_TIMEOUT_S = 60
 # After SIGTERM llama-swap finishes open requests, for at most 30 s.
@@ -225,7 +225,7 @@ def _command(
     """Write the front end's configuration; return its command and environment."""
     chosen = FRONT_ENDS[front_end]
     values = {
-        _OTHER_KEY_VARIABLE if key.variable in chosen.inherited_keys else key.variable: key.read()
+        _OTHER_KEY_VARIABLE if key.variable in chosen.own_variables else key.variable: key.read()
         for key in keys
     }
     env = {**os.environ, **chosen.env}

@@ -13,8 +13,9 @@ from ops.endpoint.api_key import KEY_VARIABLE
 from ops.errors import OpsError
 from ops.machine.private_file import write_private
 
-_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
-"""Characters of a header, without the comma that separates the keys of llama-server's router."""
+_KEY = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]+")
+"""Characters of a header, without the comma that separates llama-server's keys and the quote that
+joins them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class ServedKey:
             )
         if not _KEY.fullmatch(key):
             raise OpsError(
-                f"{place} contains a comma, whitespace or a non-ASCII character; expected an API "
-                "key without them. Change it"
+                f"{place} contains a comma, a quote, whitespace or a non-ASCII character; "
+                "expected an API key without them. Change it"
             )
         return key
 

@@ -22,11 +22,6 @@ def lines() -> list[str]:
     return []
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
 @pytest.mark.parametrize("generation", ["queues", "jobs"])
 @pytest.mark.parametrize("suffix", ["", "/", "/api"])
 def test_queues_are_paused_and_resumed_through_both_apis(
@@ -42,6 +37,18 @@ def test_queues_are_paused_and_resumed_through_both_apis(
         assert not queues["smartSearch"].is_paused
         Immich(fake.url, KEY, say=lines.append, timing=QUICK).set_paused("ocr", False)
         assert fake.calls == ["pause ocr", "resume ocr"]
+
+
+def test_the_environments_proxy_never_sees_the_key(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeImmich() as fake, FakeImmich() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        Immich(fake.url, KEY, say=lines.append, timing=QUICK).set_paused("ocr", True)
+        assert (fake.calls, proxy.calls) == (["pause ocr"], [])
 
 
 def test_a_refused_key_is_not_in_the_error(lines: list[str]) -> None:

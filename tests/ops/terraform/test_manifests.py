@@ -61,6 +61,8 @@ def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None
         "RoleBinding",
         "NetworkPolicy",
         "NetworkPolicy",
+        "NetworkPolicy",
+        "NetworkPolicy",
         "Service",
         "Job",
         "CronJob",

@@ -17,6 +17,8 @@ class Contract:
     """GET of a path that needs no model, with the status of its answer."""
     open_paths: Mapping[str, int]
     """The same without a key, at an endpoint that requires one."""
+    changing_paths: tuple[str, ...]
+    """GET of one of these loads `{model}` or unloads what is loaded."""
     state_path: str
     residents: Callable[[Any], dict[str, str]]
     """Reads the answer of `state_path`: model -> state, for loaded models only."""
@@ -35,7 +37,9 @@ class Contract:
     embeddings_aliases: int
     """POST /embeddings and /embedding on a model that embeds."""
     key_headers: Mapping[str, int]
-    """A header with the right key `{key}` or `{basic}`, and the status of the answer."""
+    """A header with the right key `{key}` or `{basic}`, and the status of a model's answer."""
+    keys_of_pages: Mapping[str, int]
+    """The same for the list of models."""
     eleven_at_once: Mapping[int, int]
     """Status -> count, for eleven concurrent requests to one model."""
     refused_in_a_crowd: str | None
@@ -69,6 +73,11 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
             "/v1/models": 401, "/models": 401, "/running": 401, "/metrics": 401, "/props": 401,
             "/unload": 401, "/upstream/eyes/health": 401,
         },
+        changing_paths=(
+            "/unload", "/upstream/{model}/health", "/upstream/{model}/metrics",
+            "/upstream/{model}/", "/props?model={model}", "/v1/audio/voices?model={model}",
+            "/sdapi/v1/loras?model={model}",
+        ),
         state_path="/running",
         residents=lambda body: {model["model"]: model["state"] for model in body["running"]},
         ready="ready",
@@ -81,6 +90,10 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
         no_content_type=404,
         embeddings_aliases=404,
         key_headers={
+            "Authorization: Bearer {key}": 200, "Authorization: bearer {key}": 401,
+            "Authorization: {key}": 401, _BASIC: 401, "x-api-key: {key}": 200,
+        },
+        keys_of_pages={
             "Authorization: Bearer {key}": 200, "Authorization: bearer {key}": 200,
             "Authorization: {key}": 401, _BASIC: 200, "x-api-key: {key}": 200,
         },
@@ -105,6 +118,10 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
             "/nothing-here": 401, "/slots": 401, "/v1/models": 401, "/models": 401,
             "/metrics": 401, "/props": 401,
         },
+        changing_paths=(
+            "/metrics?model={model}", "/slots?model={model}", "/props?model={model}",
+            "/lora-adapters?model={model}",
+        ),
         state_path="/models",
         residents=lambda body: {
             model["id"]: model["status"]["value"]
@@ -121,6 +138,10 @@ CONTRACTS: Mapping[FrontEndName, Contract] = {
         no_content_type=200,
         embeddings_aliases=200,
         key_headers={
+            "Authorization: Bearer {key}": 200, "Authorization: bearer {key}": 401,
+            "Authorization: {key}": 200, _BASIC: 401, "x-api-key: {key}": 200,
+        },
+        keys_of_pages={
             "Authorization: Bearer {key}": 200, "Authorization: bearer {key}": 401,
             "Authorization: {key}": 200, _BASIC: 401, "x-api-key: {key}": 200,
         },

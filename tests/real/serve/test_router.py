@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,17 +16,14 @@ import httpx2
 import psutil
 import pytest
 
-from llama_swap_config.fit.residency import ONE_RESIDENT
 from llama_swap_config.flags import BY_NAME
-from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndProgram
-from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
-from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model, Sampling
 from ops.commands.serve.run import Served
 from ops.endpoint.pictures import solid_picture
+from tests.real.serve.container import container, container_program, front_end_of, log_of, start
 from tests.real.serve.served import served, store_of
 
 
@@ -146,7 +140,7 @@ def test_router_knows_every_flag_that_a_model_may_add(
         words = (flag, "1") if BY_NAME[flag].takes_value else (flag,)
         models.append(model(f"m{number}", extra_args=words, **plain))
     program = pod_program(tuple(models), llama_server, free_port, tmp_path, weights=False)
-    with pod(program, free_port, tmp_path) as (url, _):
+    with container(program, free_port, tmp_path) as (url, _):
         told = {name: status["args"] for name, status in statuses(url).items()}
     for number, flag in enumerate(FLAGS):
         added = len(told[f"m{number}"]) - len(told["plain"])
@@ -164,12 +158,10 @@ def pod_program(
     keys: tuple[str, ...] = (),
     weights: bool = True,
 ) -> FrontEndProgram:
-    """Return the container's command for a volume and a program of this machine."""
+    """Return the container's command, with or without the models' files."""
     store = store_of(models if weights else (), folder)
     locked = store.models or tuple(_without_files(model) for model in models)
-    server = ServerSettings(binary=str(binary), models_dir=str(store.volume))
-    settings = LlamaSwapSettings(server=server, api_key_env=keys)
-    return FRONT_ENDS["llama-server"].program(locked, settings, port=port, residents=ONE_RESIDENT)
+    return container_program("llama-server", locked, binary, store.volume, port, keys=keys)
 
 
 def _without_files(wanted: Model) -> LockedModel:
@@ -177,52 +169,20 @@ def _without_files(wanted: Model) -> LockedModel:
     return LockedModel(model=wanted, weights=some, projector=None)
 
 
-@contextmanager
-def pod(
-    program: FrontEndProgram, port: int, folder: Path, **env: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the container's script here with another configuration folder and address."""
-    process = start(program, folder, **env)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(400):
-            assert process.poll() is None, (folder / "log").read_text()
-            try:
-                httpx2.get(f"{url}/health", timeout=1, trust_env=False).raise_for_status()
-                break
-            except httpx2.HTTPError:
-                time.sleep(0.05)
-        yield url, process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def start(program: FrontEndProgram, folder: Path, **env: str) -> subprocess.Popen[str]:
-    (folder / program.config_key).write_text(program.config)
-    script = program.script.replace("/config/", f"{folder}/").replace("0.0.0.0", "127.0.0.1")
-    inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR")}
-    with (folder / "log").open("w") as log:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", script],
-            env={**inherited, "HOME": str(folder / "home"), **program.env, **env},
-            stdout=log,
-            stderr=log,
-            text=True,
-        )
-
-
 def test_pod_requires_its_keys_and_shows_none(
     llama_server: Path, free_port: int, tmp_path: Path
 ) -> None:
     keys = ("KEY_GATEWAY", "KEY_OWNER")
     program = pod_program(MODELS[:1], llama_server, free_port, tmp_path, keys=keys)
-    with pod(program, free_port, tmp_path, KEY_GATEWAY="s3cret", KEY_OWNER="0wner") as running:
+    with container(
+        program, free_port, tmp_path, KEY_GATEWAY="s3cret", KEY_OWNER="0wner"
+    ) as running:
         url, process = running
         for key, code in (("s3cret", 200), ("0wner", 200), ("s3cret,0wner", 401), ("x", 401)):
             assert chat(url, "first", Authorization=f"Bearer {key}").status_code == code
         assert chat(url, "first").status_code == 401
-        for words in (psutil.Process(process.pid).cmdline(), engine(process.pid)):
+        router = front_end_of(process)
+        for words in (router.cmdline(), engine(router.pid)):
             assert "s3cret" not in " ".join(words)
         assert httpx2.get(f"{url}/health", trust_env=False).status_code == 200
         assert httpx2.get(f"{url}/models", trust_env=False).status_code == 401
@@ -234,7 +194,7 @@ def test_pod_without_its_key_does_not_start(
 ) -> None:
     program = pod_program(MODELS[:1], llama_server, free_port, tmp_path, keys=("KEY_OWNER",))
     assert start(program, tmp_path, **env).wait(timeout=20) != 0
-    assert "KEY_OWNER" in (tmp_path / "log").read_text()
+    assert "KEY_OWNER" in log_of(tmp_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +258,7 @@ def test_client_cannot_make_the_router_download_a_model(
     """The second case is llama-server's own download path, despite `--offline`."""
     program = pod_program(MODELS[:1], llama_server, free_port, tmp_path / "pod")
     env = {"HF_ENDPOINT": hub.url, "no_proxy": "127.0.0.1", **changes}
-    with pod(program, free_port, tmp_path / "pod", **env) as (url, _):
+    with container(program, free_port, tmp_path / "pod", **env) as (url, _):
         httpx2.post(f"{url}/models", json={"model": "owner/theirs"}, trust_env=False)
         deadline = time.monotonic() + 20
         while not hub.asked or (offered and len(statuses(url)) == 1):

@@ -69,6 +69,9 @@ ASSIGNED = (
     ("Authorization: Bearer abcdefgh12345678", "abcdefgh12345678"),
     ("postgres://tf:s3cr%25et@db:5432/x", "s3cr"),
     ("https://user:hunter2@example.org/", "hunter2"),
+    ("https://s3.example.org/p.png?X-Amz-Expires=9&X-Amz-Signature=5ec2e7d8", "5ec2e7d8"),
+    ("https://blob.example.org/p.png?sv=1&sig=5ec2e7d8%3D", "5ec2e7d8"),
+    ("https://storage.example.org/p.png?X-Goog-Credential=me%40example", "me%40example"),
     (
         "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----",
         "b3Blbn",
@@ -84,6 +87,7 @@ KEPT = (
     "automount_service_account_token: false",
     "max_token = 4096",
     "api_key: ${env.LLAMA_KEY}",
+    'export LLAMA_API_KEY="$${KEY_GATEWAY:?},$${KEY_OWNER:?}"',
     "postgres://terraform@postgresql.dbaas:5432/terraform",
     "--ctx-size 4096 -ctk f16",
     "the token of the hub is anonymous",

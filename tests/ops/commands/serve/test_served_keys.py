@@ -55,7 +55,7 @@ def test_llama_api_key_is_added_to_the_declared_keys(
     assert [key.variable for key in served_keys(("LLAMA_API_KEY",), tmp_path)] == ["LLAMA_API_KEY"]
 
 
-@pytest.mark.parametrize("value", ["k3y,two", "k3y two", "k3y\n", "\u00e4"])
+@pytest.mark.parametrize("value", ["k3y,two", '"k3y', "k3y two", "k3y\n", "\u00e4"])
 def test_key_that_cannot_be_sent_is_refused_and_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
