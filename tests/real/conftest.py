@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from ops.cluster.workloads import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.llama_server import llama_server as find_llama_server
 from ops.terraform.manifests import manifests
-from ops.terraform.program import REGISTRIES, Program, Tool, find, survey
+from ops.terraform.program import Program, Tool, find, survey
 from tests.declaration.settings import SETTINGS
 from tests.fakes.immich_queues import FakeImmich
-from tests.real.deploy.running_provider import VARIABLE, running
+from tests.real.deploy.running_provider import VARIABLE, address_for, running
 from tests.real.deploy.tools import provider_of, use
 from tests.real.embedded.shared_cluster import SharedCluster
 from tests.real.window.shared_card import Card
@@ -70,19 +71,18 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def provider_address(
     provider: Path, shared_cluster: SharedCluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Where Terraform reaches a provider that serves the shared cluster."""
+) -> Iterator[Callable[[Tool], str]]:
+    """Where a tool reaches a provider that serves the shared cluster."""
     log = tmp_path_factory.mktemp("provider") / "log"
     with running(provider, log, shared_cluster.cluster.environment()) as address:
-        # The provider names itself by Terraform's registry, whichever tool it serves.
-        yield address.replace(REGISTRIES["terraform"], REGISTRIES[find(None).tool])
+        yield partial(address_for, address)
 
 
 @pytest.fixture(scope="module")
-def running_provider(provider_address: str) -> Iterator[None]:
+def running_provider(provider_address: Callable[[Tool], str]) -> Iterator[None]:
     """Spare Terraform the start of the provider, which costs more than a plan itself."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, provider_address)
+        patch.setenv(VARIABLE, provider_address(find(None).tool))
         yield
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.terraform.program import REGISTRIES, Tool
+
 VARIABLE = "TF_REATTACH_PROVIDERS"
 
 
@@ -38,3 +40,8 @@ def running(program: Path, log: Path, environment: Mapping[str, str]) -> Iterato
     finally:
         process.terminate()
         process.communicate()
+
+
+def address_for(address: str, tool: Tool) -> str:
+    """The address as a tool looks for it: the provider names itself by Terraform's registry."""
+    return address.replace(REGISTRIES["terraform"], REGISTRIES[tool])

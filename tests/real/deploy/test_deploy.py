@@ -17,11 +17,13 @@ from ops.terraform.program import VARIABLE, Program, Tool
 from ops.terraform.run import Terraform
 from tests.declaration.registry import REGISTRY
 from tests.declaration.resources import RESOURCES
+from tests.real.deploy import running_provider
 from tests.real.deploy.applied import apply
 from tests.real.deploy.tools import BOTH_TOOLS, program_of, provider_of
 from tests.real.embedded.shared_cluster import SharedCluster
 
 Synth = Callable[..., dict[str, Any]]
+Address = Callable[[Tool], str]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,14 @@ def write(directory: Path, document: dict[str, Any]) -> None:
     (directory / "cdk.tf.json").write_text(json.dumps(document))
 
 
-def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
+def test_apply_change_one_model_destroy(
+    synth: Synth,
+    apart: Path,
+    tool: Program,
+    provider_address: Address,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(running_provider.VARIABLE, provider_address(tool.tool))
     write(apart, synth(prevent_destroy=False))
     terraform = Terraform(apart)
     terraform.init()
@@ -87,6 +96,7 @@ def test_apply_change_one_model_destroy(synth: Synth, apart: Path) -> None:
 def test_deploy_then_plan_and_destroy_refused(
     apart: Path,
     tool: Program,
+    provider_address: Address,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -98,6 +108,8 @@ def test_deploy_then_plan_and_destroy_refused(
     assert plan in output.out
     assert "deployed; " in output.out
 
+    # What the tool starts and stops itself it has by now done for each of its commands.
+    monkeypatch.setenv(running_provider.VARIABLE, provider_address(tool.tool))
     again = main(["deploy", "--yes"])
     output = capfd.readouterr()
     assert again == 0, output.err

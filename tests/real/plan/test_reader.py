@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from ops.cluster import environment
 from ops.cluster.workloads import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
+from ops.terraform.program import Tool, find
 from ops.terraform.run import Terraform
 from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply, finds_changes
+from tests.real.deploy.running_provider import VARIABLE, address_for, running
 from tests.real.plan.reader import DOCS, account, as_role
 
 Synth = Callable[..., dict[str, Any]]
-
-pytestmark = pytest.mark.usefixtures("provider")
 
 
 def write(directory: Path, document: dict[str, Any]) -> Path:
@@ -36,8 +36,10 @@ def deployed(
     cluster: EmbeddedCluster,
     kube: Cluster,
     synth: Synth,
+    provider: Path,
+    running_provider: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, str]:
+) -> Iterator[dict[str, str]]:
     """Deploy the stack as an administrator; the value is the reader's environment."""
     directory = tmp_path_factory.mktemp("deployed")
     with pytest.MonkeyPatch.context() as patch:
@@ -50,14 +52,15 @@ def deployed(
     with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
         admin.execute((DOCS / "plan-reader.sql").read_bytes())
     reader = account(cluster, kube, "plan-reader", directory)
-    return {
-        "KUBE_CONFIG_PATH": str(reader.config_path),
-        "KUBE_CTX": reader.context,
-        "PG_CONN_STR": as_role(cluster.pg_conn_str, "plan_reader"),
-        "PG_SKIP_INDEX_CREATION": "true",
-        "PG_SKIP_SCHEMA_CREATION": "true",
-        "PG_SKIP_TABLE_CREATION": "true",
-    }
+    access = {"KUBE_CONFIG_PATH": str(reader.config_path), "KUBE_CTX": reader.context}
+    with running(provider, directory / "log", access) as address:
+        yield access | {
+            "PG_CONN_STR": as_role(cluster.pg_conn_str, "plan_reader"),
+            "PG_SKIP_INDEX_CREATION": "true",
+            "PG_SKIP_SCHEMA_CREATION": "true",
+            "PG_SKIP_TABLE_CREATION": "true",
+            VARIABLE: address_for(address, find(None).tool),
+        }
 
 
 @pytest.fixture
@@ -85,7 +88,10 @@ def test_the_checks_pass_and_the_plan_is_empty(synth: Synth, tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("reader")
 def test_a_change_is_planned_and_its_apply_is_refused(
-    synth: Synth, tmp_path: Path, cluster: EmbeddedCluster
+    synth: Synth,
+    tmp_path: Path,
+    cluster: EmbeddedCluster,
+    provider_address: Callable[[Tool], str],
 ) -> None:
     first, *others = REGISTRY
     models = (replace(first, context=4096), *others)
@@ -100,6 +106,7 @@ def test_a_change_is_planned_and_its_apply_is_refused(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cluster.environment().items():
             patch.setenv(name, value)
+        patch.setenv(VARIABLE, provider_address(find(None).tool))
         unchanged = Terraform(write(tmp_path / "again", synth()))
         unchanged.init()
         assert not finds_changes(unchanged)
