@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -56,6 +57,7 @@ class _Commands(TyperGroup):
         return name, listed and load(str(name)), rest
 
 
+@cache
 def load(name: str) -> Any:
     """Import a command."""
     return typer.main.get_command(import_module(f"ops.commands.{name}.command").app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -100,6 +101,7 @@ def _criteria(standings: Standings) -> Sequence[tuple[str, tuple[str, ...]]]:
     return [(name, tuple(words.number(own.get(name)) for own in means.values())) for name in names]
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

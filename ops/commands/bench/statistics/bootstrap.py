@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def p_value(drawn: Floats, size: int) -> float:
     quantile = special.ndtri(min(0.5, (fewer + 1) / (len(known) + 1)))
     if not fewer:
         quantile = min(quantile, -abs(known.mean()) / max(known.std(), 1 / size))
-    return float(2 * stats.t.cdf(quantile * np.sqrt((size - 1) / size), size - 1))
+    return float(2 * special.stdtr(size - 1, quantile * np.sqrt((size - 1) / size)))
 
 
 def within(drawn: Floats, size: int, margin: float) -> bool:
@@ -127,5 +127,5 @@ def wilson(count: int, of: int) -> tuple[float, float]:
 
 
 def _expanded(tail: float, size: int) -> float:
-    wider = np.sqrt(size / (size - 1)) * stats.t.ppf(tail, size - 1)
+    wider = np.sqrt(size / (size - 1)) * special.stdtrit(size - 1, tail)
     return float(special.ndtr(wider))
