@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import json
 import os
 import random
@@ -10,7 +12,8 @@ import signal
 import subprocess
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -42,6 +45,8 @@ ROOT = checkout.ROOT
 
 Synth = Callable[..., dict[str, Any]]
 
+_RUNNING_CLUSTER = pytest.StashKey[ExitStack]()
+
 
 @pytest.fixture(scope="session")
 def locked() -> tuple[LockedModel, ...]:
@@ -52,18 +57,24 @@ def locked() -> tuple[LockedModel, ...]:
 def synthesized_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let the first test that runs this tree's `main.py` pay for it, and copy what that wrote.
 
-    The program reads the files of its tree alone. Nothing of two workers meets in `cdktf.out`.
+    The program reads the files of its tree alone, and the workers' trees are equal. Nothing of two
+    workers meets in `cdktf.out`.
     """
     folder = tmp_path_factory.mktemp("synth")
-    written = folder / "once"
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    written = shared / "synthesized-once"
     program = subprocess.run
 
     def run(command: list[str], *, cwd: Path, env: dict[str, str], **how: Any) -> Any:
         if cwd != ROOT:
             return program(command, cwd=cwd, env=env, **how)
-        if not written.exists():
-            result = program(command, cwd=cwd, env=env | {"CDKTF_OUTDIR": str(written)}, **how)
-            assert result.returncode == 0, result.stderr
+        with written.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not written.exists():
+                result = program(command, cwd=cwd, env=env | {"CDKTF_OUTDIR": str(written)}, **how)
+                assert result.returncode == 0, result.stderr
         shutil.copytree(written, cwd / env["CDKTF_OUTDIR"], dirs_exist_ok=True)
         return subprocess.CompletedProcess(command, 0, stdout="", stderr="")
 
@@ -107,17 +118,17 @@ def open_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared_cluster(open_directory: Path) -> Iterator[SharedCluster]:
-    """A cluster for all files that a worker runs."""
+def shared_cluster(open_directory: Path, pytestconfig: pytest.Config) -> Iterator[SharedCluster]:
+    """A cluster for all files that a worker runs; it stops after the last of them."""
     # Imported here: a file of tests that needs no server starts without a Kubernetes client.
     from ops.embedded import cluster as embedded
     from tests.real.embedded.shared_cluster import SharedCluster
 
-    state_dir = open_directory / "embedded"
-    try:
+    with ExitStack() as running:
+        state_dir = open_directory / "embedded"
+        running.callback(embedded.down, state_dir, say=print)
+        pytestconfig.stash[_RUNNING_CLUSTER] = running
         yield SharedCluster(embedded.up(state_dir, say=print))
-    finally:
-        embedded.down(state_dir, say=print)
 
 
 @pytest.fixture(scope="module")
@@ -190,20 +201,48 @@ def pytest_configure() -> None:
 @pytest.hookimpl(tryfirst=True)  # Before pytest groups tests by the parameters of their fixtures.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put what starts servers first; with `--shuffle`, reorder files and the tests of each."""
-    # Those files take longest, and a process that gets one last keeps the others waiting.
-    items.sort(key=lambda item: not item.path.is_relative_to(ROOT / "tests/real"))
-    seed = config.getoption("--shuffle")
-    if seed is None:
-        return
-    draw = random.Random(seed)
     files: dict[Path, list[pytest.Item]] = defaultdict(list)
     for item in items:
         files[item.path].append(item)
-    shuffled = list(files.values())
-    draw.shuffle(shuffled)
-    for tests in shuffled:
-        draw.shuffle(tests)
-    items[:] = [item for tests in shuffled for item in tests]
+    ordered = list(files.values())
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        # Those files take longest, and a process that gets one last keeps the others waiting.
+        ordered.sort(key=lambda tests: not tests[0].path.is_relative_to(ROOT / "tests/real"))
+        # An idle cluster computes too: the sooner it is not needed any more, the sooner it stops.
+        ordered.sort(key=lambda tests: not any(map(_uses_cluster, tests)))
+    else:
+        draw = random.Random(seed)
+        draw.shuffle(ordered)
+        for tests in ordered:
+            draw.shuffle(tests)
+    items[:] = [item for tests in ordered for item in tests]
+
+
+def _uses_cluster(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "shared_cluster" in item.fixturenames
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Stop the cluster once no later test uses it: a worker runs tests in their order only."""
+    try:
+        return (yield)
+    finally:
+        running = item.config.stash.get(_RUNNING_CLUSTER, None)
+        if running is not None and nextitem is not None:
+            tests = item.session.items
+            if not any(map(_uses_cluster, tests[tests.index(nextitem) :])):
+                del item.config.stash[_RUNNING_CLUSTER]
+                running.close()
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays; it took a seventh of the time of many tests."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
