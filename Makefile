@@ -95,7 +95,7 @@ WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
 test: install $(CDKTF) ## Run every test, or those of FILE=path; build missing programs once (PYTEST=options)
-	python -m pytest $(or $(FILE),--numprocesses=3 $(WORKERS)) $(PYTEST)
+	python -m pytest $(or $(FILE),--numprocesses=4 $(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests without real servers
