@@ -126,7 +126,7 @@ def shared_cluster(open_directory: Path, pytestconfig: pytest.Config) -> Iterato
 
     with ExitStack() as running:
         state_dir = open_directory / "embedded"
-        running.callback(embedded.down, state_dir, say=print)
+        running.callback(embedded.down, state_dir, say=lambda line: None)
         pytestconfig.stash[_RUNNING_CLUSTER] = running
         yield SharedCluster(embedded.up(state_dir, say=print))
 
