@@ -208,7 +208,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("--shuffle")
     if seed is None:
         # Those files take longest, and a process that gets one last keeps the others waiting.
-        ordered.sort(key=lambda tests: not tests[0].path.is_relative_to(ROOT / "tests/real"))
+        real = Path(__file__).with_name("real")  # Not below ROOT: pytest collects the tree itself.
+        ordered.sort(key=lambda tests: not tests[0].path.is_relative_to(real))
         # An idle cluster computes too: the sooner it is not needed any more, the sooner it stops.
         ordered.sort(key=lambda tests: not any(map(_uses_cluster, tests)))
     else:
