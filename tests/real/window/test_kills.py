@@ -70,7 +70,8 @@ def test_a_window_that_is_killed_at_any_write_is_restored(
     code, output = run.finish()
     assert code == 0, output
     assert_as_found(card, immich, before, found)
-    assert writes_of(output) == writes
+    # A write that meets a change by a controller is repeated.
+    assert writes_of(output) >= writes
     for number, after in kills(writes):
         code, output = replace(run, kill_at=number, kill_after=after).finish()
         assert code == -9, output
@@ -81,30 +82,26 @@ def test_a_window_that_is_killed_at_any_write_is_restored(
 
 
 @pytest.mark.parametrize(
-    ("mode", "immich"), [("restore", "queues"), ("cronjob", "jobs")], indirect=["immich"]
+    ("mode", "immich", "writes"),
+    # One more where it learns that Immich has the older interface.
+    [("restore", "queues", 6), ("cronjob", "jobs", 7)],
+    indirect=["immich"],
 )
 def test_a_restore_that_is_killed_at_any_write_is_restored(
-    card: Card, immich: FakeImmich, run: Run, mode: Mode
+    card: Card, immich: FakeImmich, run: Run, mode: Mode, writes: int
 ) -> None:
     before = dict(immich.paused)
-    writes = number = 0
-    while number <= 2 * writes:
+    for number, after in kills(writes):
         # Killed with the card taken and the command running.
         window = replace(run, command=WHILE_OPEN).start()
         card.until(lambda: "running sh" in run.output())
         window.kill()
         window.join()
         card.age(past_deadline=True)
-        if number:
-            killed = replace(run, kill_at=(number + 1) // 2, kill_after=number % 2 == 0)
-            code, output = replace(killed, mode=mode).finish()
-            assert code == -9, output
-            card.age(past_deadline=True)
+        killed = replace(run, kill_at=number, kill_after=after)
+        code, output = replace(killed, mode=mode).finish()
+        assert code == -9, output
+        card.age(past_deadline=True)
         code, output = replace(run, mode=mode).finish()
         assert code == 0, output
         assert_as_found(card, immich, before, (1, 1))
-        if not number:
-            writes = writes_of(output)
-            # One more where it learns that Immich has the older interface.
-            assert writes == (6 if immich.generation == "queues" else 7)
-        number += 1
