@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
-from llama_swap_config.cluster.pod_resources import Gpu, PodResources
+from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
@@ -129,6 +129,14 @@ class Settings:
         require_setting(
             self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"
         )
+        if isinstance(self.storage, LocalSsdStorage):
+            node = self.gpu.node_selector.get(HOSTNAME, self.storage.node)
+            require_setting(
+                self.storage.node == node,
+                "storage.node",
+                self.storage.node,
+                f"{node!r}, the node of gpu.node_selector, where the serving pod runs",
+            )
         require_setting(
             self.run_as_user >= 1, "run_as_user", self.run_as_user, "a user that is not root"
         )

@@ -128,7 +128,7 @@ def shared_cluster(open_directory: Path, pytestconfig: pytest.Config) -> Iterato
         state_dir = open_directory / "embedded"
         running.callback(embedded.down, state_dir, say=lambda line: None)
         pytestconfig.stash[_RUNNING_CLUSTER] = running
-        yield SharedCluster(embedded.up(state_dir, say=print))
+        yield SharedCluster(embedded.up(state_dir, settings=SETTINGS, say=print))
 
 
 @pytest.fixture(scope="module")

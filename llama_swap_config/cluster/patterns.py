@@ -8,6 +8,11 @@ ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", re.ASCII
 """An http or https address without login, query and fragment."""
 SCHEDULE = re.compile(r"[\d*/,-]+( [\d*/,-]+){2}( [\dA-Za-z*/,-]+){2}", re.ASCII)
 """A cron schedule of five fields."""
+_NAME = r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?"
+LABEL_VALUE = re.compile(f"({_NAME})?", re.ASCII)
+"""Value of a label or a taint."""
+QUALIFIED_NAME = re.compile(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}", re.ASCII)
+"""Key of a label or a taint, or name of a resource: `nvidia.com/gpu`."""
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Name of a namespace or a Service."""
 DNS_NAME = re.compile(

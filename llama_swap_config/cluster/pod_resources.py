@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
+from llama_swap_config.cluster.patterns import DNS_NAME, LABEL_VALUE, QUALIFIED_NAME
+from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.card import Card, CardFigures, CoTenant
 from llama_swap_config.renamed import renamed
+
+HOSTNAME = "kubernetes.io/hostname"
+"""The label that every node has, with its own name."""
+TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +23,27 @@ class Taint:
 
     key: str
     value: str = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    effect: TaintEffect = "NoSchedule"
+
+    def __post_init__(self) -> None:
+        require_setting(
+            QUALIFIED_NAME.fullmatch(self.key),
+            "gpu.taints.key",
+            self.key,
+            "a key such as 'nvidia.com/gpu'",
+        )
+        require_setting(
+            LABEL_VALUE.fullmatch(self.value),
+            "gpu.taints.value",
+            self.value,
+            "a value such as 'present', or none",
+        )
+        require_setting(
+            self.effect in get_args(TaintEffect),
+            "gpu.taints.effect",
+            self.effect,
+            " or ".join(get_args(TaintEffect)),
+        )
 
 
 @renamed(
@@ -39,6 +65,51 @@ class Gpu(CardFigures):
     resource: str = "nvidia.com/gpu"
     """The extended resource by which the device plugin hands the card out; `nvidia.com/gpu.shared`
     where it renames a shared card."""
+
+    def __post_init__(self) -> None:
+        # `super()` does not know a class that `slots` made anew.
+        CardFigures.__post_init__(self)
+        require_setting(
+            self.product and LABEL_VALUE.fullmatch(self.product),
+            "gpu.product",
+            self.product,
+            "the node's label nvidia.com/gpu.product, such as 'NVIDIA-GeForce-RTX-3090'",
+        )
+        require_setting(
+            isinstance(self.node_selector, Mapping) and self.node_selector,
+            "gpu.node_selector",
+            self.node_selector,
+            "labels of the GPU node, such as {'nvidia.com/gpu.present': 'true'}",
+        )
+        for key, value in self.node_selector.items():
+            pattern = DNS_NAME if key == HOSTNAME else LABEL_VALUE
+            require_setting(
+                QUALIFIED_NAME.fullmatch(key)
+                and isinstance(value, str)
+                and pattern.fullmatch(value),
+                "gpu.node_selector",
+                {key: value},
+                "a label of the GPU node, such as {'nvidia.com/gpu.present': 'true'}",
+            )
+        require_setting(
+            isinstance(self.taints, tuple)
+            and all(isinstance(taint, Taint) for taint in self.taints),
+            "gpu.taints",
+            self.taints,
+            "a tuple such as (Taint(key='nvidia.com/gpu'),)",
+        )
+        require_setting(
+            self.runtime_class is None or DNS_NAME.fullmatch(self.runtime_class),
+            "gpu.runtime_class",
+            self.runtime_class,
+            "the name of a RuntimeClass, such as 'nvidia', or None",
+        )
+        require_setting(
+            "/" in self.resource and QUALIFIED_NAME.fullmatch(self.resource),
+            "gpu.resource",
+            self.resource,
+            "an extended resource, such as 'nvidia.com/gpu'",
+        )
 
     def card(self, co_tenants: tuple[CoTenant, ...]) -> Card:
         """Return the card as the budget sees it, beside other programs."""

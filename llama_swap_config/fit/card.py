@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 from llama_swap_config.errors import ConfigError, require_setting
 
-USABLE_MIB = {"Tesla-T4": 14912}
+USABLE_MIB = {"Tesla-T4": 14912, "NVIDIA-L4": 22478, "NVIDIA-GeForce-RTX-3090": 24123}
 """Product, as in the node's label `nvidia.com/gpu.product` -> MiB that CUDA can allocate.
 
-Tesla-T4: the log of `ggml_cuda_init`; never the 15360 of nvidia-smi. A driver of the R450 series
-showed 15110, so confirm it on the node: `nvidia-smi --query-gpu=memory.total,memory.reserved`.
+The smallest `VRAM: N MiB` in a log of `ggml_cuda_init` on Linux, never the total of nvidia-smi.
+Tesla-T4: 14912 of 15360; 15110 with a driver of the R450 series. NVIDIA-L4: pull request 22546 of
+ggml-org/llama.cpp. RTX 3090: 24126 in its issue 20431, 24123 to 24159 in five other logs. It
+depends on the driver, so confirm it on the node with `ON_THE_NODE`.
 """
+ON_THE_NODE = "nvidia-smi --query-gpu=memory.total,memory.reserved --format=csv"
+"""The command whose first number less the second is what CUDA can allocate."""
+SHARED = "-SHARED"
+"""What GPU Feature Discovery adds to the product of a card that the device plugin hands out
+several times under its usual name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +51,15 @@ class CardFigures:
 
     def __post_init__(self) -> None:
         if self.usable_mib == -1:
-            if self.product not in USABLE_MIB:
+            usable_mib = USABLE_MIB.get(self.unshared_product)
+            if usable_mib is None:
                 raise ConfigError.of(
                     "settings", "gpu.product", self.product,
                     expected=f"{', '.join(USABLE_MIB)}, or another product with usable_mib",
-                    remedy="Set usable_mib to what ggml_cuda_init logs",
+                    remedy=f"Set gpu.usable_mib to memory.total less memory.reserved of "
+                    f"`{ON_THE_NODE}` on the GPU node",
                 )  # fmt: skip
-            object.__setattr__(self, "usable_mib", USABLE_MIB[self.product])
+            object.__setattr__(self, "usable_mib", usable_mib)
         for name, least in (
             ("usable_mib", 1),
             ("floor_mib", 0),
@@ -62,6 +71,11 @@ class CardFigures:
                 type(value) is int and value >= least, f"gpu.{name}", value,
                 f"a whole number of at least {least}",
             )  # fmt: skip
+
+    @property
+    def unshared_product(self) -> str:
+        """The product as it is called where the device plugin hands the card out once."""
+        return self.product.removesuffix(SHARED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

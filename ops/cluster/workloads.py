@@ -125,13 +125,19 @@ class Cluster:
         return tuple(workloads)
 
     def wait_until_settled(
-        self, namespace: str, *, timeout_s: float, say: Callable[[str], None]
+        self,
+        namespace: str,
+        *,
+        timeout_s: float,
+        may_wait: Callable[[Workload], bool] = lambda _: False,
+        say: Callable[[str], None],
     ) -> tuple[Workload, ...]:
         """Wait until all workloads of a namespace are settled, or the time is up.
 
         Args:
             namespace: The namespace.
             timeout_s: The longest wait in seconds.
+            may_wait: Whether an unsettled workload is not waited for (default: none).
             say: Receives a line with the unsettled workloads whenever they change.
 
         Returns:
@@ -142,7 +148,11 @@ class Cluster:
         while True:
             workloads = self.workloads(namespace)
             kinds = {workload.kind for workload in workloads}
-            waiting = [workload for workload in workloads if not workload.settled]
+            waiting = [
+                workload
+                for workload in workloads
+                if not workload.settled and not may_wait(workload)
+            ]
             if {"Pod", "Job"} <= kinds and not waiting:
                 return workloads
             if time.monotonic() > deadline:

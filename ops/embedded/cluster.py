@@ -16,9 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from ops.embedded import control_plane, credentials, postgres
-from ops.embedded import objects as embedded_objects
-from ops.embedded.objects import AdminApi
+from ops.embedded import control_plane, credentials, gpu_node, objects, postgres
+from ops.embedded.admin_api import AdminApi
 from ops.errors import OpsError
 from ops.machine.ports import free_ports, refusal
 from ops.machine.private_file import write_private
@@ -26,7 +25,9 @@ from ops.machine.processes import Processes
 from ops.machine.signals import ended_by_signals
 from ops.machine.state_dir import locked
 from ops.report.terminal import Say
+from stacks.settings import Settings
 
+DEFINITIONS = Path(__file__).parent / "definitions"
 PORT_VARIABLE = "EMBEDDED_API_SERVER_PORT"
 # The processes in the order of their start; `down` stops them in reverse.
 _ORDER = (
@@ -51,6 +52,8 @@ class EmbeddedCluster:
     pg_conn_str: str
     endpoint_port: int
     """The local port where each `kubectl port-forward` to a pod ends; the front end's port."""
+    kubelet_port: int
+    """The local port where kwok answers in place of the node's kubelet."""
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that direct every command to this cluster."""
@@ -68,6 +71,7 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
     try:
         stored = json.loads((state_dir / "cluster.json").read_text())
         pg_conn_str, endpoint_port = stored["pg_conn_str"], stored["endpoint_port"]
+        kubelet_port = stored["kubelet_port"]
     except (OSError, ValueError, LookupError):
         return None
     processes = Processes(state_dir)
@@ -81,6 +85,7 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
         kube_context=credentials.CONTEXT,
         pg_conn_str=pg_conn_str,
         endpoint_port=endpoint_port,
+        kubelet_port=kubelet_port,
     )
 
 
@@ -93,15 +98,16 @@ def is_embedded(kubeconfig: Path, context: str) -> bool:
     )
 
 
-def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
+def up(state_dir: Path, *, settings: Settings, say: Say) -> EmbeddedCluster:
     """Start the cluster, or return the running one.
 
     Args:
         state_dir: The directory of its data, logs and records; created if it does not exist.
+        settings: The settings that its GPU node and the GPU's other users are made from.
         say: Receives a line for the operator.
 
     Returns:
-        The cluster, with its API server ready and its GPU node registered.
+        The cluster, with its API server ready and its GPU node usable.
 
     Raises:
         OpsError: when a part does not start; the started parts are stopped.
@@ -111,13 +117,15 @@ def up(state_dir: Path, *, say: Say) -> EmbeddedCluster:
         cluster = find(state_dir)
         if cluster is not None:
             say(f"the embedded cluster already runs in {state_dir}")
+            declare(cluster, settings)
+            say(gpu_node.describe(settings))
             return cluster
         programs = control_plane.binaries(say)
         _stop(state_dir)
         _check_space(state_dir)
         try:
             with ended_by_signals():
-                return _start(state_dir, programs, say)
+                return _start(state_dir, programs, settings, say)
         except BaseException:
             _stop(state_dir)
             raise
@@ -143,7 +151,34 @@ def down(state_dir: Path, *, say: Say) -> bool:
     return bool(stopped)
 
 
-def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
+def declare(cluster: EmbeddedCluster, settings: Settings) -> None:
+    """Make the GPU node of a running cluster, and the GPU's other users, those of the settings.
+
+    Raises:
+        OpsError: when the API server refuses an object, or the node does not become usable.
+    """
+    _declare(
+        AdminApi.of(cluster.kubeconfig),
+        Processes(cluster.state_dir),
+        settings,
+        kubelet_port=cluster.kubelet_port,
+    )
+
+
+def _declare(
+    api: AdminApi, processes: Processes, settings: Settings, *, kubelet_port: int
+) -> None:
+    try:
+        objects.apply(api, settings, kubelet_port=kubelet_port)
+    except OSError as error:
+        raise OpsError(
+            f"kube-apiserver does not answer ({error}); see its log "
+            f"{processes.log('kube-apiserver')}"
+        ) from error
+    _wait(processes, "kwok", lambda: objects.node_is_usable(api, settings))
+
+
+def _start(state_dir: Path, programs: Path, settings: Settings, say: Say) -> EmbeddedCluster:
     port = _api_server_port()
     credentials.write_service_account_keys(state_dir)
     token = secrets.token_urlsafe(24)
@@ -185,9 +220,16 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
     )
     server = f"https://127.0.0.1:{port}"
     certificate = state_dir / "certs" / "apiserver.crt"
-    api = AdminApi(server=server, token=token, certificate=certificate)
-    _wait(processes, "kube-apiserver", lambda: certificate.exists() and api.is_ready())
-    kubeconfig = credentials.write_kubeconfig(state_dir / "kubeconfig", server, token, certificate)
+    kubeconfig = state_dir / "kubeconfig"
+
+    def api_is_ready() -> bool:
+        if not certificate.exists():
+            return False
+        credentials.write_kubeconfig(kubeconfig, server, token, certificate)
+        return AdminApi.of(kubeconfig).is_ready()
+
+    _wait(processes, "kube-apiserver", api_is_ready)
+    api = AdminApi.of(kubeconfig)
     say(f"kube-apiserver is ready at {server}")
     start(
         "kube-controller-manager",
@@ -217,11 +259,13 @@ def _start(state_dir: Path, programs: Path, say: Say) -> EmbeddedCluster:
         f"--tls-private-key-file={certificate.with_suffix('.key')}",
         f"--config={_kwok_definitions(state_dir, endpoint_port)}",
     )
-    embedded_objects.register_node(api, kubelet_port)
-    embedded_objects.add_gpu_tenant(api)
-    _wait(processes, "kwok", api.has_ready_node)
-    say("kube-controller-manager, kube-scheduler and kwok run; node k8s-node1 has one Tesla T4")
-    stored = {"pg_conn_str": pg_conn_str, "endpoint_port": endpoint_port}
+    _declare(api, processes, settings, kubelet_port=kubelet_port)
+    say(f"kube-controller-manager, kube-scheduler and kwok run; {gpu_node.describe(settings)}")
+    stored = {
+        "pg_conn_str": pg_conn_str,
+        "endpoint_port": endpoint_port,
+        "kubelet_port": kubelet_port,
+    }
     (state_dir / "cluster.json").write_text(json.dumps(stored))
     cluster = find(state_dir)
     if cluster is None:
@@ -262,7 +306,7 @@ def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
         "metadata": {"name": "endpoint"},
         "spec": {"forwards": [{"target": {"address": "127.0.0.1", "port": endpoint_port}}]},
     }
-    stages = (embedded_objects.DEFINITIONS / "kwok.yaml").read_text()
+    stages = (DEFINITIONS / "kwok.yaml").read_text()
     path = state_dir / "kwok.yaml"
     path.write_text(f"{stages}---\n{yaml.safe_dump(forward)}")
     return path

@@ -1,113 +1,112 @@
-"""The objects of the embedded cluster before a deploy: its node and the GPU's tenant."""
+"""The objects around the stack in the embedded cluster, made from the settings.
+
+They are the GPU node, its RuntimeClass, and stand-ins for the GPU's other users.
+"""
 
 from __future__ import annotations
 
-import json
-import ssl
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from ops.embedded import gpu_node, gpu_users
+from ops.embedded.admin_api import FIELD_MANAGER, AdminApi, Object
+from stacks.settings import Settings
 
-import yaml
-
-DEFINITIONS = Path(__file__).parent / "definitions"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminApi:
-    """The embedded cluster's API server, as its administrator."""
-
-    server: str
-    token: str
-    certificate: Path
-
-    def is_ready(self) -> bool:
-        """Whether the API server is ready.
-
-        Raises:
-            OSError: when it does not answer, or is not ready.
-        """
-        return self._ask("GET", "/readyz") == b"ok"
-
-    def has_ready_node(self) -> bool:
-        """Whether the node is ready.
-
-        Raises:
-            OSError: when the API server does not answer, or refuses the request.
-        """
-        node = self.get("/api/v1/nodes/k8s-node1") or {}
-        conditions = node.get("status", {}).get("conditions", ())
-        return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-
-    def get(self, path: str) -> dict[str, Any] | None:
-        """Return one object, or None if it does not exist.
-
-        Raises:
-            OSError: when the API server does not answer, or refuses the request.
-        """
-        try:
-            document: dict[str, Any] = json.loads(self._ask("GET", path))
-        except urllib.error.HTTPError as error:
-            if error.code != 404:
-                raise
-            return None
-        return document
-
-    def apply(self, path: str, definition: dict[str, Any]) -> None:
-        """Apply one object server-side.
-
-        Raises:
-            OSError: when the API server does not answer, or refuses the object.
-        """
-        self._ask("PATCH", f"{path}?fieldManager=embedded&force=true", definition)
-
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        request = urllib.request.Request(  # noqa: S310 - always this machine's API server.
-            f"{self.server}{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self.token}",
-                "Content-Type": "application/apply-patch+yaml",
-            },
-            method=method,
-        )
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-        with opener.open(request, timeout=10) as response:
-            answer: bytes = response.read()
-            return answer
+_COLLECTIONS = {
+    "Node": "/api/v1/nodes",
+    "RuntimeClass": "/apis/node.k8s.io/v1/runtimeclasses",
+    "Deployment": "/apis/apps/v1/deployments",
+    "StatefulSet": "/apis/apps/v1/statefulsets",
+}
+"""Kind -> the path of its objects in all namespaces."""
 
 
-def register_node(api: AdminApi, kubelet_port: int) -> None:
-    """Register the node with one GPU.
+def apply(api: AdminApi, settings: Settings, *, kubelet_port: int) -> None:
+    """Make the objects of the settings, and delete those that the settings no longer name.
 
     Args:
         api: The API server.
+        settings: The settings.
         kubelet_port: The port where kwok answers in place of the kubelet.
+
+    Raises:
+        OpsError: when the API server refuses an object.
+        OSError: when it does not answer.
     """
-    node = yaml.safe_load((DEFINITIONS / "node.yaml").read_text())
-    node["status"]["addresses"] = [{"type": "InternalIP", "address": "127.0.0.1"}]
-    node["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": kubelet_port}}
-    path = f"/api/v1/nodes/{node['metadata']['name']}"
-    api.apply(path, node)
-    api.apply(f"{path}/status", node)
+    node = gpu_node.node(settings, kubelet_port=kubelet_port)
+    users = gpu_users.gpu_users(settings)
+    runtime_class = settings.gpu.runtime_class
+    classes = () if runtime_class is None else (_runtime_class(runtime_class),)
+    for declared in (node, *classes):
+        api.apply(_path(declared), declared)
+    api.apply(f"{_path(node)}/status", node)
+    # Another node would take the pods of this one, and another user its slices.
+    _delete_undeclared(api, (node, *classes, *users))
+    _delete_pods_without_node(api)
+    for user in users:
+        _apply_user(api, user)
 
 
-def add_gpu_tenant(api: AdminApi) -> None:
-    """Add the tenant that shares the GPU, unless it exists: it may be in a window."""
-    text = (DEFINITIONS / "gpu_tenant.yaml").read_text()
-    namespace, deployment = yaml.safe_load_all(text)
-    in_namespace = f"namespaces/{namespace['metadata']['name']}"
-    for path, definition in (
-        (f"/api/v1/{in_namespace}", namespace),
-        (
-            f"/apis/apps/v1/{in_namespace}/deployments/{deployment['metadata']['name']}",
-            deployment,
-        ),
-    ):
-        if api.get(path) is None:
-            api.apply(path, definition)
+def node_is_usable(api: AdminApi, settings: Settings) -> bool:
+    """Whether pods can run on the GPU node.
+
+    Raises:
+        OSError: when the API server does not answer, or refuses the request.
+    """
+    path = f"{_COLLECTIONS['Node']}/{gpu_node.node_name(settings)}"
+    return gpu_node.is_usable(api.get(path), settings)
+
+
+def _runtime_class(name: str) -> Object:
+    """Make a RuntimeClass: the API server refuses a pod that names an unknown one."""
+    return {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": name},
+        "handler": name,
+    }
+
+
+def _apply_user(api: AdminApi, user: Object) -> None:
+    """Apply a stand-in; one that exists keeps its replicas, because it may be in a window."""
+    name = user["metadata"]["namespace"]
+    if api.get(f"/api/v1/namespaces/{name}") is None:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        api.apply(f"/api/v1/namespaces/{name}", namespace)
+    found = api.get(_path(user))
+    if found is None:
+        api.apply(_path(user), user)
+    elif _is_ours(found):
+        spec = user["spec"] | {"replicas": found["spec"]["replicas"]}
+        api.apply(_path(user), user | {"spec": spec})
+
+
+def _delete_undeclared(api: AdminApi, declared: tuple[Object, ...]) -> None:
+    """Delete what an earlier start made from other settings."""
+    kept = {_path(made) for made in declared}
+    for kind, collection in _COLLECTIONS.items():
+        for found in api.items(collection):
+            path = _path({"kind": kind, **found})
+            if path not in kept and _is_ours(found):
+                api.delete(path)
+
+
+def _delete_pods_without_node(api: AdminApi) -> None:
+    """Delete the pods of deleted nodes, which otherwise stay for a minute."""
+    nodes = {node["metadata"]["name"] for node in api.items(_COLLECTIONS["Node"])}
+    for pod in api.items("/api/v1/pods"):
+        if pod["spec"].get("nodeName", "") not in {"", *nodes}:
+            metadata = pod["metadata"]
+            api.delete(
+                f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", grace_s=0
+            )
+
+
+def _is_ours(found: Object) -> bool:
+    fields = found["metadata"].get("managedFields", ())
+    return any(entry.get("manager") == FIELD_MANAGER for entry in fields)
+
+
+def _path(object_: Object) -> str:
+    collection, metadata = _COLLECTIONS[object_["kind"]], object_["metadata"]
+    if "namespace" in metadata:
+        before, _, plural = collection.rpartition("/")
+        collection = f"{before}/namespaces/{metadata['namespace']}/{plural}"
+    return f"{collection}/{metadata['name']}"

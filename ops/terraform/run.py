@@ -30,6 +30,7 @@ from ops.terraform.output import (
 )
 from ops.terraform.program import PROVIDER, PROVIDER_VERSION, REGISTRIES, Program, find
 from ops.terraform.state_owner import check_owner
+from ops.terraform.volume_users import volume_users
 
 _END_TIMEOUT_S = 2
 _LOOK_EVERY_S = 0.05
@@ -213,11 +214,15 @@ class Terraform:
             return plan.changes
 
     @contextmanager
-    def saved_plan(self, *, lock: bool = True) -> Iterator[SavedPlan]:
+    def saved_plan(
+        self, *, lock: bool = True, with_volume_users: bool = False
+    ) -> Iterator[SavedPlan]:
         """Plan into a file, which is removed at the end of the context: it has the whole state.
 
         Args:
             lock: Whether to lock the state (default: yes); a read-only role cannot.
+            with_volume_users: Whether a plan that replaces the volume or its claim also replaces
+                what mounts it (default: no); its apply would never end without.
 
         Raises:
             OpsError: if Terraform cannot plan.
@@ -226,14 +231,20 @@ class Terraform:
             path = Path(directory) / "plan"
             words = ["plan", "-input=false", "-no-color", f"-out={path}"]
             words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
-            result = self.run(*words)
-            output = result.stdout + result.stderr
-            protected = protected_addresses(output) if result.returncode else frozenset()
-            if not (protected and path.exists()):
-                self._check("plan", result)
-            shown = self.checked("show", "-json", str(path))
-            changes = read_changes(json.loads(shown))
-            yield SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
+            plan = self._plan(words, path)
+            if with_volume_users and not plan.protected and (users := volume_users(plan.changes)):
+                plan = self._plan([*words, *(f"-replace={user}" for user in users)], path)
+            yield plan
+
+    def _plan(self, words: list[str], path: Path) -> SavedPlan:
+        result = self.run(*words)
+        output = result.stdout + result.stderr
+        protected = protected_addresses(output) if result.returncode else frozenset()
+        if not (protected and path.exists()):
+            self._check("plan", result)
+        shown = self.checked("show", "-json", str(path))
+        changes = read_changes(json.loads(shown))
+        return SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
 
     def check_state_is_written(self) -> None:
         """Refuse to continue while the state of an earlier apply is not written.

@@ -54,3 +54,20 @@ def synthesize(root: Path = ROOT, outdir: Path | None = None) -> Synthesized:
     directory = root / outdir / "stacks" / STACK
     document = json.loads((directory / "cdk.tf.json").read_text(encoding="utf-8"))
     return Synthesized(directory=directory, document=document)
+
+
+def unguarded(synthesized: Synthesized) -> Synthesized:
+    """Write the stack without `prevent_destroy`, for a cluster that has nothing to protect.
+
+    Args:
+        synthesized: A stack in a directory of its own: what is written there protects nothing.
+    """
+    document = json.loads(json.dumps(synthesized.document))
+    for resources in document["resource"].values():
+        for resource in resources.values():
+            resource.get("lifecycle", {}).pop("prevent_destroy", None)
+            if not resource.get("lifecycle", True):
+                del resource["lifecycle"]
+    path = synthesized.directory / "cdk.tf.json"
+    path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    return Synthesized(directory=synthesized.directory, document=document)

@@ -80,6 +80,7 @@ def judge(
     *,
     protected: Collection[str] = (),
     allowed: Collection[str] = (),
+    named_only: Collection[str] = NAMED_ONLY,
 ) -> Verdict:
     """Find the removals that a deploy refuses.
 
@@ -89,10 +90,11 @@ def judge(
             override it (default: none).
         allowed: The addresses that may be removed (default: none). They do not cover forgotten
             objects, which would stay without anything that knows them.
+        named_only: The kinds of this stack that only `allowed` removes (default: NAMED_ONLY).
     """
     refused = []
     for change in changes:
-        reason, remedy = refusal(change), _BY_NAME
+        reason, remedy = refusal(change, named_only), _BY_NAME
         if change.address in protected:
             reason, remedy = "prevent_destroy is true in the settings", _BY_SETTINGS
         elif change.action == "forget":
@@ -104,7 +106,7 @@ def judge(
     return Verdict(changes=changes, refused=tuple(refused), is_whole=not protected)
 
 
-def refusal(change: ResourceChange) -> str | None:
+def refusal(change: ResourceChange, named_only: Collection[str] = NAMED_ONLY) -> str | None:
     """Return why a deploy refuses a change; None if it does not.
 
     Replacing one of this stack's objects is ordinary: Jobs and their ConfigMaps are named by
@@ -114,7 +116,7 @@ def refusal(change: ResourceChange) -> str | None:
         return None
     if change.action != "replace" and not _is_ours(change):
         return "not made by this stack"
-    if change.kind in NAMED_ONLY:
+    if change.kind in named_only:
         return "a namespace, volume or claim"
     return None
 

@@ -6,6 +6,7 @@ import pytest
 
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.budget import check_budget
+from llama_swap_config.fit.card import ON_THE_NODE, USABLE_MIB
 from llama_swap_config.fit.residency import ONE_AT_A_TIME
 from llama_swap_config.lock.locked import LockedModel
 from ops.commands.fit.run import fit
@@ -31,3 +32,9 @@ def test_the_error_is_the_one_that_is_shown() -> None:
     with pytest.raises(ConfigError) as caught:
         check_budget((changed(QWEN3VL_8B, context=65536),), ONE_AT_A_TIME, SETTINGS.node)
     assert f"error: {caught.value}" in IN_ONE_LINE
+
+
+def test_the_known_cards_are_those_of_the_code() -> None:
+    table = TEXT.split("| `gpu.product` | MiB |\n|---|---:|\n")[1].split("\n\n")[0]
+    assert table.splitlines() == [f"| {name} | {mib} |" for name, mib in USABLE_MIB.items()]
+    assert f"    {ON_THE_NODE}\n" in TEXT

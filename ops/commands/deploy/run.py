@@ -15,7 +15,7 @@ from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
 from ops.terraform.synth import Synthesized, synthesize
-from ops.terraform.verdict import Verdict, judge
+from ops.terraform.verdict import NAMED_ONLY, Verdict, judge
 
 Show = Callable[[SavedPlan, Verdict], None]
 _MOST_PLANS = 5
@@ -76,6 +76,7 @@ def apply_as_shown(
     show: Show,
     approve: Callable[[], bool],
     allow_removal: Collection[str] = (),
+    named_only: Collection[str] = NAMED_ONLY,
     quiet: bool = False,
     say: Say,
 ) -> None:
@@ -86,6 +87,8 @@ def apply_as_shown(
         show: As for `deploy`.
         approve: As for `deploy`; not called for a plan without changes.
         allow_removal: As for `deploy`.
+        named_only: The kinds of this stack that only `allow_removal` removes (default: namespace,
+            volume and claim).
         quiet: Whether to hide Terraform's progress (default: show it).
         say: Receives a line for the operator.
 
@@ -96,8 +99,13 @@ def apply_as_shown(
     """
     terraform.check_state_is_written()
     for _ in range(_MOST_PLANS):
-        with terraform.saved_plan() as plan:
-            verdict = judge(plan.changes, protected=plan.protected, allowed=allow_removal)
+        with terraform.saved_plan(with_volume_users=True) as plan:
+            verdict = judge(
+                plan.changes,
+                protected=plan.protected,
+                allowed=allow_removal,
+                named_only=named_only,
+            )
             planned = {change.address for change in verdict.planned}
             for address in sorted(set(allow_removal) - planned):
                 say(f"--allow-removal {shlex.quote(address)}: the plan does not change it")

@@ -52,12 +52,13 @@ def is_service(declared: Declared, url: str) -> bool:
     return host.split(".")[:2] == [settings.service, settings.namespace]
 
 
-def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
+def nobody_serves(deployment: Document | None, pods: list[Document], *, resource: str) -> str:
     """Return why no pod serves, if a tenant may have the GPU.
 
     Args:
         deployment: The front end's; None: it does not exist.
         pods: Its pods.
+        resource: The extended resource of the GPU.
 
     Returns:
         The reason; empty if a pod serves or should serve.
@@ -70,11 +71,7 @@ def nobody_serves(deployment: Document | None, pods: list[Document]) -> str:
         for condition in at(pod, "status", "conditions") or ()
         if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
     ]
-    if (
-        waiting
-        and len(waiting) == len(pods)
-        and all("nvidia.com/gpu" in message for message in waiting)
-    ):
+    if waiting and len(waiting) == len(pods) and all(resource in message for message in waiting):
         return f"the pod waits for the GPU ({one_line(waiting[0])})"
     return ""
 
@@ -97,7 +94,7 @@ def way_to(
         chosen = "labelSelector=app.kubernetes.io/name=llama-swap"
         listing = api.get(f"/api/v1/{namespace}/pods?{chosen}")
     pods: list[Document] = at(listing, "items") or []
-    if reason := nobody_serves(deployment, pods):
+    if reason := nobody_serves(deployment, pods, resource=settings.gpu.resource):
         raise NotAskedError(reason)
     started = [epoch(at(pod, "status", "startTime")) for pod in pods]
     return (

@@ -26,6 +26,6 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
 
     deployed = run(state_dir, settings=PRODUCTION, say=say)
     summary.show_deployed(CONSOLE, deployed)
-    waiting = [workload for workload in deployed.workloads if not workload.settled]
-    if waiting:
-        raise OpsError(f"{waiting[0].kind} {waiting[0].name} is not ready: {waiting[0].reason}")
+    if deployed.waiting:
+        first = deployed.waiting[0]
+        raise OpsError(f"{first.kind} {first.name} is not ready: {first.reason}")

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from llama_swap_config.cluster.labels import APP
 from llama_swap_config.declaration import load
 from ops.cluster import environment
 from ops.cluster.environment import KubeTarget
@@ -19,6 +20,7 @@ from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import Served
 from ops.embedded import cluster as embedded
 from ops.embedded import control_plane
+from ops.embedded.admin_api import AdminApi
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError, RefusedError
 from ops.machine.builds import build_all
@@ -27,7 +29,7 @@ from ops.report.terminal import Say
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
 from ops.terraform.state_owner import OtherToolError
-from ops.terraform.synth import synthesize
+from ops.terraform.synth import synthesize, unguarded
 from stacks.settings import Settings
 
 _SETTLE_TIMEOUT_S = 60
@@ -45,6 +47,8 @@ class Deployed:
     """How the stack was deployed: `OpenTofu`, or `server-side apply` and why."""
     objects: tuple[Manifest, ...]
     workloads: tuple[Workload, ...]
+    waiting: tuple[Workload, ...]
+    """Those of them that should not wait, but do."""
     store: LocalStore
     """The volume with tiny models, filled on this machine by the download and warm-up programs."""
     served: Served
@@ -68,17 +72,28 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     build_all((environment.check_terraform, control_plane.binaries, llama_server), say=say)
     program = environment.check_terraform(say)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        synthesis = beside.submit(synthesize)
-        cluster = embedded.up(state_dir, say=say)
-        synthesized = synthesis.result()
+        # Not where a deploy to production would take it from: it has no prevent_destroy.
+        synthesis = beside.submit(synthesize, outdir=state_dir.resolve() / "cdktf.out")
+        cluster = embedded.up(state_dir, settings=settings, say=say)
+        synthesized = unguarded(synthesis.result())
     objects = manifests(synthesized.document)
     os.environ |= cluster.environment()
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
     namespace = namespace_of(synthesized)
     with Cluster(target) as kube:
         terraform = Terraform(synthesized.directory, program=program)
-        way = _deploy(terraform, kube, objects, say)
-        workloads = kube.wait_until_settled(namespace, timeout_s=_SETTLE_TIMEOUT_S, say=say)
+        way = _deploy(cluster, terraform, kube, objects, say)
+        has_card = _tenants_with_the_card(kube, settings)
+
+        def may_wait(workload: Workload) -> bool:
+            return bool(has_card) and f"Insufficient {settings.gpu.resource}" in workload.reason
+
+        workloads = kube.wait_until_settled(
+            namespace, timeout_s=_SETTLE_TIMEOUT_S, may_wait=may_wait, say=say
+        )
+        waiting = [workload for workload in workloads if not workload.settled]
+        if any(map(may_wait, waiting)):
+            say(f"the endpoint's pod waits for the GPU, which {' and '.join(has_card)} has")
     say("the cluster runs no containers: download, warm-up and front end run on this machine")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
     front_end = serve.choose(None, say)
@@ -99,27 +114,57 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
         way=way,
         objects=objects,
         workloads=workloads,
+        waiting=tuple(workload for workload in waiting if not may_wait(workload)),
         store=store,
         served=served,
         answers=tuple(ask_each(served)),
     )
 
 
-def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], say: Say) -> str:
+def _tenants_with_the_card(kube: Cluster, settings: Settings) -> list[str]:
+    """Name the tenants whose stand-ins have a pod on the GPU node."""
+    return [
+        str(tenant)
+        for tenant in settings.tenants
+        if any(
+            workload.name.startswith(f"{tenant.name}-") and workload.state.startswith("Running")
+            for workload in kube.workloads(tenant.namespace)
+        )
+    ]
+
+
+def _deploy(
+    cluster: EmbeddedCluster,
+    terraform: Terraform,
+    kube: Cluster,
+    objects: tuple[Manifest, ...],
+    say: Say,
+) -> str:
     """Deploy with Terraform if it gets the provider; return how the stack was deployed."""
     start_over = "To start over: `python -m ops down --delete-data`"
     try:
         terraform.init_for_apply(say=say)
-    except ProviderUnavailableError as error:
+    except ProviderUnavailableError as unavailable:
         say("deploying with server-side apply")
-        kube.apply(objects)
-        return f"server-side apply, because {error}"
+        try:
+            _refuse_another_namespace(cluster, objects)
+            kube.apply(objects)
+        except OpsError as error:
+            raise OpsError(f"{error}. {start_over}") from error
+        return f"server-side apply, because {unavailable}"
     except OtherToolError as error:
         raise OpsError(f"{error}. {start_over}") from error
     product = terraform.program.product
     say(f"deploying with {product}, state in PostgreSQL")
     try:
-        apply_as_shown(terraform, show=lambda *_: None, approve=lambda: True, quiet=True, say=say)
+        apply_as_shown(
+            terraform,
+            show=lambda *_: None,
+            approve=lambda: True,
+            named_only=(),
+            quiet=True,
+            say=say,
+        )
     except RefusedError as error:
         raise RefusedError(f"{error}. {start_over}") from error
     except OpsError as error:
@@ -130,3 +175,19 @@ def _deploy(terraform: Terraform, kube: Cluster, objects: tuple[Manifest, ...], 
         ) from error
     verify(terraform)
     return f"{product}, state in PostgreSQL; a new plan finds no changes"
+
+
+def _refuse_another_namespace(cluster: EmbeddedCluster, objects: tuple[Manifest, ...]) -> None:
+    """Refuse to deploy beside an endpoint in another namespace, which would keep GPU and volume.
+
+    Raises:
+        OpsError: naming that namespace.
+    """
+    names = {made["metadata"]["name"] for made in objects if made["kind"] == "Namespace"}
+    stacks = f"/api/v1/namespaces?labelSelector=app.kubernetes.io/part-of={APP}"
+    for found in AdminApi.of(cluster.kubeconfig).items(stacks):
+        if found["metadata"]["name"] not in names:
+            raise OpsError(
+                f"namespace {found['metadata']['name']} has the endpoint of an earlier `up`, "
+                "which only Terraform can remove"
+            )

@@ -229,7 +229,10 @@ def test_disk_bytes_counts_each_file_once_and_the_largest_model_twice() -> None:
 BAD_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown product": (
         {"product": "Tesla-P4"},
-        "settings: gpu.product is 'Tesla-P4'; expected Tesla-T4, or another product with",
+        "settings: gpu.product is 'Tesla-P4'; expected Tesla-T4, NVIDIA-L4, "
+        "NVIDIA-GeForce-RTX-3090, or another product with usable_mib. Set gpu.usable_mib to "
+        "memory.total less memory.reserved of `nvidia-smi --query-gpu=memory.total,"
+        "memory.reserved --format=csv` on the GPU node.",
     ),
     "no memory": ({"usable_mib": 0}, "gpu.usable_mib is 0; expected a whole number of at least 1"),
     "negative floor": ({"floor_mib": -5}, "gpu.floor_mib is -5"),
@@ -258,6 +261,8 @@ def test_card_refuses_bad_values(fields: dict[str, Any], message: str) -> None:
 def test_free_mib_of_known_and_unknown_products() -> None:
     assert Card(product="L4", usable_mib=22_500).free_mib == 22_500
     assert Card(product="Tesla-T4").free_mib == 14912
+    # As the label is spelled where the device plugin shares the card.
+    assert Card(product="Tesla-T4-SHARED").free_mib == 14912
     assert SHARED.free_mib == 8735
 
 

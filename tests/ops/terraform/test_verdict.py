@@ -118,6 +118,16 @@ def test_a_forgotten_object_is_refused_even_if_allowed() -> None:
     assert not any("--allow-removal" in remedy for remedy in result.remedies)
 
 
+def test_a_cluster_without_anything_to_protect_refuses_only_what_is_not_ours() -> None:
+    ours = entry("kubernetes_namespace_v1.ours_0123ABCD", "delete", "create", labels=OURS)
+    theirs = entry("kubernetes_namespace_v1.theirs", "delete", labels=OURS)
+    forgotten = entry("kubernetes_namespace.llama_cpp", "forget", labels=OURS)
+    result = verdict(ours, theirs, forgotten, named_only=())
+    assert set(reasons(result)) == {
+        "kubernetes_namespace_v1.theirs", "kubernetes_namespace.llama_cpp"
+    }  # fmt: skip
+
+
 def test_a_plan_stopped_by_prevent_destroy_is_refused() -> None:
     with pytest.raises(RefusedError):
         check_refused(verdict(protected=frozenset({"kubernetes_namespace_v1.x"})))

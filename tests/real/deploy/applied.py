@@ -9,8 +9,17 @@ from ops.terraform.output import first_error
 from ops.terraform.run import Terraform
 
 
-def apply(terraform: Terraform) -> None:
-    """Plan and apply, whatever the plan removes."""
+def apply(terraform: Terraform, *, with_volume_users: bool = False) -> None:
+    """Plan and apply, whatever the plan removes.
+
+    Args:
+        terraform: The stack.
+        with_volume_users: Whether the volume or its claim may be replaced, as in a deploy.
+    """
+    if with_volume_users:
+        with terraform.saved_plan(with_volume_users=True) as plan:
+            plan.apply(quiet=True)
+        return
     terraform.checked("apply", "-auto-approve", "-input=false", "-no-color", "-lock-timeout=60s")
 
 

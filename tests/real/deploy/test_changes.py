@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
 from ops.terraform.changes import kind_of
 from ops.terraform.run import Terraform
 from ops.terraform.verdict import NAMED_ONLY
+from tests.declaration.settings import SETTINGS
 from tests.ops.commands.deploy.changes import CHANGES, deployed_before
 from tests.real.deploy.applied import apply, finds_changes
 
@@ -89,11 +91,21 @@ def test_a_change_is_answered_as_the_docs_say(name: str, stack: Stack) -> None:
         stack.deploy()
     named = set(re.findall(r"(kubernetes_\w+)\.", str(refused.value)))
     if change.after.get("prevent_destroy") is False:
-        assert named == change.refused
-    # Terraform breaks off at the first object that prevent_destroy guards: not all are named.
-    assert named
-    assert named <= change.refused
+        # No other claim could bind a volume whose claim is gone.
+        assert named == change.refused | {"kubernetes_persistent_volume_v1"}
+    else:
+        # Terraform breaks off at the first object that prevent_destroy guards: not all are named.
+        assert named
+        assert named <= change.refused
     assert stack.state() == before
+
+
+def test_a_volume_that_pods_mount_can_be_replaced(stack: Stack) -> None:
+    """Terraform once waited for ever for the claim, which goes after the last of those pods."""
+    for storage in (LocalSsdStorage(node="k8s-node1", path="/srv/models"), SETTINGS.storage):
+        stack.declare({"prevent_destroy": False, "storage": storage})
+        apply(stack.terraform, with_volume_users=True)
+        assert not finds_changes(stack.terraform)
 
 
 def test_upgrade_from_the_previous_version_keeps_protected_objects(stack: Stack) -> None:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 import psycopg
-import yaml
 
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
-from ops.embedded.objects import AdminApi, add_gpu_tenant
+from tests.declaration.settings import SETTINGS
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _WITHOUT_A_NAMESPACE = (
@@ -47,14 +47,7 @@ class SharedCluster:
                 for name in names(api, path) - kept:
                     api.request("DELETE", f"{path}/{name}")
             _until(lambda: all(names(api, path) <= kept for path, kept in self._kept.items()))
-        config = yaml.safe_load(self.cluster.kubeconfig.read_text())
-        add_gpu_tenant(
-            AdminApi(
-                server=config["clusters"][0]["cluster"]["server"],
-                token=config["users"][0]["user"]["token"],
-                certificate=self.cluster.state_dir / "certs" / "apiserver.crt",
-            )
-        )
+        embedded.declare(self.cluster, SETTINGS)
         self._empty_database()
 
     def _remove_namespace(self, api: KubeApi, name: str) -> None:

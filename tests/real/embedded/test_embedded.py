@@ -8,23 +8,27 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
-import yaml
 
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
+from llama_swap_config.cluster.pod_resources import Taint
+from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.workloads import Cluster
 from ops.embedded import cluster as embedded
 from ops.embedded import control_plane, postgres
+from ops.embedded.admin_api import AdminApi
 from ops.embedded.cluster import EmbeddedCluster
-from ops.embedded.objects import AdminApi, add_gpu_tenant
 from ops.errors import OpsError
 from ops.machine.processes import Processes
 from ops.machine.state_dir import locked
 from tests.conftest import ROOT
+from tests.declaration.settings import SETTINGS
 from tests.real.serve.left_running import running_in
 
 
@@ -37,9 +41,12 @@ def test_a_second_up_finds_the_first(cluster: EmbeddedCluster) -> None:
     before = records(cluster)
     assert len(before) == 5
     lines: list[str] = []
-    assert embedded.up(cluster.state_dir, say=lines.append) == cluster
+    assert embedded.up(cluster.state_dir, settings=SETTINGS, say=lines.append) == cluster
     assert records(cluster) == before
-    assert lines == [f"the embedded cluster already runs in {cluster.state_dir}"]
+    assert lines == [
+        f"the embedded cluster already runs in {cluster.state_dir}",
+        "node k8s-node1 has one Tesla-T4",
+    ]
 
 
 def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedCluster) -> None:
@@ -74,8 +81,6 @@ def test_gpu_tenant_exists_and_keeps_its_scale_at_the_next_start(
     cluster: EmbeddedCluster, kube: Cluster
 ) -> None:
     deployment = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    token = (cluster.state_dir / "tokens.csv").read_text().partition(",")[0]
     with api_of(cluster) as api:
         tenant = api.get(deployment) or {}
         assert tenant["spec"]["replicas"] == 0
@@ -87,15 +92,67 @@ def test_gpu_tenant_exists_and_keeps_its_scale_at_the_next_start(
                 time.sleep(0.2)
             assert [bool(reason) for reason in reasons(kube)] == [False, True]
 
-            at_the_next_start = AdminApi(
-                server=config["clusters"][0]["cluster"]["server"],
-                token=token,
-                certificate=cluster.state_dir / "certs" / "apiserver.crt",
-            )
-            add_gpu_tenant(at_the_next_start)
+            embedded.declare(cluster, SETTINGS)  # As the next start does.
             assert (api.get(deployment) or {})["spec"]["replicas"] == 2
         finally:
             api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 0}})
+
+
+def test_objects_follow_the_settings_and_leave_those_of_others(cluster: EmbeddedCluster) -> None:
+    """What an earlier start made goes with the setting; what an operator made stays as it is."""
+    stateful = GpuTenant(namespace="media", kind="StatefulSet", name="ml")
+    theirs = GpuTenant(namespace="media", name="own")
+    gpu = replace(
+        SETTINGS.gpu,
+        node_selector={"kubernetes.io/hostname": "gpu-box", "gpu": "t4"},
+        taints=(Taint(key="gpu", effect="PreferNoSchedule"),),
+        resource="nvidia.com/gpu.shared",
+    )
+    labels = {"app": "own"}
+    own = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "own"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "own", "image": "own"}]},
+            },
+        },
+    }
+    apps = "/apis/apps/v1/namespaces"
+    with api_of(cluster) as api:
+        api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "media"}})
+        assert api.request("POST", f"{apps}/media/deployments", own)[0] == 201
+        try:
+            embedded.declare(
+                cluster, replace(SETTINGS, gpu=gpu, sharing=ByWindow(tenants=(stateful, theirs)))
+            )
+            (node,) = (api.get("/api/v1/nodes") or {})["items"]
+            assert node["metadata"]["name"] == "gpu-box"
+            assert node["spec"]["taints"] == [{"key": "gpu", "effect": "PreferNoSchedule"}]
+            assert node["status"]["allocatable"]["nvidia.com/gpu.shared"] == "1"
+            assert api.get(f"{apps}/immich/deployments/immich-machine-learning") is None
+            made = api.get(f"{apps}/media/statefulsets/ml") or {}
+            container = made["spec"]["template"]["spec"]["containers"][0]
+            assert container["resources"]["limits"] == {"nvidia.com/gpu.shared": "1"}
+            assert (api.get(f"{apps}/media/deployments/own") or {})["spec"]["replicas"] == 1
+
+            embedded.declare(cluster, replace(SETTINGS, gpu=replace(gpu, resource="a.org/gpu")))
+            (node,) = (api.get("/api/v1/nodes") or {})["items"]
+            assert {"a.org/gpu"} == {key for key in node["status"]["capacity"] if "gpu" in key}
+            assert api.get(f"{apps}/media/statefulsets/ml") is None
+            assert api.get(f"{apps}/media/deployments/own") is not None
+        finally:
+            embedded.declare(cluster, SETTINGS)
+            api.request("DELETE", "/api/v1/namespaces/media")
+
+
+def test_an_object_that_the_api_server_refuses_is_one_line(cluster: EmbeddedCluster) -> None:
+    path = "/api/v1/namespaces/a"
+    with pytest.raises(OpsError, match=rf"the embedded cluster refuses {path} \(.+\). Correct st"):
+        AdminApi.of(cluster.kubeconfig).apply(path, {"apiVersion": "v1", "kind": "Pod"})
 
 
 def reasons(kube: Cluster) -> list[str]:
@@ -104,7 +161,7 @@ def reasons(kube: Cluster) -> list[str]:
 
 
 def test_down_stops_only_its_own_processes(tmp_path: Path) -> None:
-    embedded.up(tmp_path, say=print)
+    embedded.up(tmp_path, settings=SETTINGS, say=print)
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         # A record whose process has gone, and whose number a stranger has by now.
@@ -141,7 +198,7 @@ def test_failed_start_leaves_nothing_running(
     with pytest.raises(
         OpsError, match=r"kube-scheduler ended at start-up \(no licence for this\)"
     ):
-        embedded.up(state_dir, say=print)
+        embedded.up(state_dir, settings=SETTINGS, say=print)
 
     assert running_in(state_dir) == []
     assert not postgres.is_running(state_dir / "postgresql")
@@ -151,7 +208,9 @@ def test_failed_start_leaves_nothing_running(
 def test_interrupted_up_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     program = (
         "import sys; from pathlib import Path; from ops.embedded import cluster as embedded;"
-        "embedded.up(Path(sys.argv[1]), say=lambda line: print(line, flush=True))"
+        "from stacks.production import PRODUCTION;"
+        "embedded.up(Path(sys.argv[1]), settings=PRODUCTION,"
+        " say=lambda line: print(line, flush=True))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -180,25 +239,25 @@ def test_taken_port_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(
             OpsError, match=rf"port {port} on 127\.0\.0\.1 is not available .*unset it"
         ):
-            embedded.up(tmp_path, say=print)
+            embedded.up(tmp_path, settings=SETTINGS, say=print)
     assert running_in(tmp_path) == []
 
 
 def test_invalid_port_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(embedded.PORT_VARIABLE, "http")
     with pytest.raises(OpsError, match=r"EMBEDDED_API_SERVER_PORT is 'http'; expected 1 to 65535"):
-        embedded.up(tmp_path, say=print)
+        embedded.up(tmp_path, settings=SETTINGS, say=print)
 
 
 def test_state_directory_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OpsError, match=r"state directory .*file/state cannot be used \(Not a dir"):
-        embedded.up(tmp_path / "file" / "state", say=print)
+        embedded.up(tmp_path / "file" / "state", settings=SETTINGS, say=print)
 
 
 def test_read_only_state_directory_is_refused() -> None:
     with pytest.raises(OpsError, match=r"the state directory /proc/state cannot be used"):
-        embedded.up(Path("/proc/state"), say=print)
+        embedded.up(Path("/proc/state"), settings=SETTINGS, say=print)
 
 
 def test_full_disk_is_refused(tmp_path: Path) -> None:
@@ -212,7 +271,7 @@ def test_full_disk_is_refused(tmp_path: Path) -> None:
         pytest.skip("a small file system can only be mounted by root")
     try:
         with pytest.raises(OpsError, match=r"has 0 MiB free; expected at least 512 MiB"):
-            embedded.up(tmp_path, say=print)
+            embedded.up(tmp_path, settings=SETTINGS, say=print)
         assert running_in(tmp_path) == []
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
@@ -220,4 +279,4 @@ def test_full_disk_is_refused(tmp_path: Path) -> None:
 
 def test_second_command_on_a_state_directory_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(OpsError, match=r"another command uses"):
-        embedded.up(tmp_path, say=print)
+        embedded.up(tmp_path, settings=SETTINGS, say=print)

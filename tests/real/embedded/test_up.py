@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import httpx2
 import pytest
 
+from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
 from ops.commands.serve import run as serve
 from ops.commands.up.run import Deployed, up
 from ops.commands.up.summary import show_deployed
 from ops.embedded import cluster as embedded
+from ops.errors import OpsError
 from ops.report.terminal import CONSOLE
 from ops.terraform.program import find
 from stacks.production import PRODUCTION
 from tests.declaration.resources import RESOURCES
 from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
+from tests.real.embedded.production_file import declare_production
+from tests.real.window.shared_card import SWAP, Card
+from tests.real.window.window_process import ML
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +88,50 @@ def test_second_up_reuses_the_running_front_end(running: Deployed) -> None:
     again = up(running.cluster.state_dir, settings=PRODUCTION, say=lines.append)
     assert again.served == running.served
     assert f"{again.served.front_end} already serves at {again.served.url}" in lines
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"namespace": "vision"}, "namespace llama-cpp has the endpoint of an earlier `up`"),
+        (
+            {"storage": LocalSsdStorage(node="k8s-node1", path="/srv/models")},
+            r"the API server refuses PersistentVolume llama-cpp-models \(.* is immutable",
+        ),
+    ],
+    ids=["the namespace", "the volume"],
+)
+def test_an_edit_that_only_terraform_could_deploy_names_what_to_type(
+    running: Deployed,
+    synth: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    settings = replace(PRODUCTION, **changes)
+    declare_production(monkeypatch, synth, settings)
+    with pytest.raises(OpsError, match=rf"{reason}.*To start over: `python -m ops down --del"):
+        up(running.cluster.state_dir, settings=settings, say=print)
+
+
+def test_up_passes_while_a_tenant_has_the_card(running: Deployed) -> None:
+    target = KubeTarget(
+        config_path=running.cluster.kubeconfig, context=running.cluster.kube_context
+    )
+    lines: list[str] = []
+    with KubeApi(target) as api:
+        card = Card(api)
+        card.scale(ML, 1)
+        try:
+            card.until(lambda: card.ready(ML) == 1)
+            again = up(running.cluster.state_dir, settings=PRODUCTION, say=lines.append)
+        finally:
+            card.scale(ML, 0)
+            card.until(lambda: card.ready(SWAP) == 1)
+    assert again.waiting == ()
+    assert (
+        "the endpoint's pod waits for the GPU, which immich/immich-machine-learning has" in lines
+    )
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")

@@ -75,7 +75,7 @@ RUNNING = scheduled("True", "")
 def test_no_pod_has_to_serve_while_a_tenant_has_the_gpu(
     replicas: int, pods: list[dict[str, Any]], reason: str
 ) -> None:
-    answer = nobody_serves({"spec": {"replicas": replicas}}, pods)
+    answer = nobody_serves({"spec": {"replicas": replicas}}, pods, resource="nvidia.com/gpu")
     assert answer.startswith(reason)
     assert bool(answer) == bool(reason)
 

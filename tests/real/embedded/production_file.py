@@ -1,0 +1,31 @@
+"""A production file for a test: what `up` synthesizes and what commands read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.commands.up import run as run_up
+from ops.terraform.synth import Synthesized
+from stacks.settings import Settings
+
+
+def declare_production(
+    patch: pytest.MonkeyPatch, synth: Callable[..., dict[str, Any]], settings: Settings
+) -> None:
+    """Make these settings those of stacks/production.py."""
+    document = synth(**{field.name: getattr(settings, field.name) for field in fields(settings)})
+
+    def synthesize(*, outdir: Path) -> Synthesized:
+        directory = outdir / "stacks" / "llama-cpp"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "cdk.tf.json").write_text(json.dumps(document))
+        return Synthesized(directory=directory, document=document)
+
+    patch.setattr(run_up, "synthesize", synthesize)
+    patch.setattr("stacks.production.PRODUCTION", settings)
