@@ -6,6 +6,7 @@ import hashlib
 
 from constructs import terraform as tf
 
+from constructs.cuda_cache import CudaCache
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gives_way import GivesWay
 from constructs.model_store import ModelStore
@@ -52,6 +53,7 @@ class Endpoint(tf.Construct):
         gpu: Gpu,
         slices: int,
         gives_way: GivesWay | None,
+        cuda_cache: CudaCache | None,
         resources: PodResources,
         run_as_user: int,
         pre_stop_s: int,
@@ -75,6 +77,7 @@ class Endpoint(tf.Construct):
             slices: How many of the GPU's extended resource the pod requests.
             gives_way: The PriorityClass by which the pod leaves the GPU to others; None for the
                 cluster's default.
+            cuda_cache: The volume of compiled kernels; None: each pod compiles its own.
             resources: Requests and limits beside the GPU.
             run_as_user: User and group of the pod.
             pre_stop_s: Seconds between the pod's removal from the Service and SIGTERM.
@@ -121,11 +124,13 @@ class Endpoint(tf.Construct):
                             resources,
                             pre_stop_s,
                             api_key_secret,
+                            cuda_cache,
                         ),
                         store=store,
                         warm_up=warm_up,
                         gpu=gpu,
                         gives_way=gives_way,
+                        cuda_cache=cuda_cache,
                         run_as_user=run_as_user,
                         termination_grace_period_s=termination_grace_period_s,
                     ),
@@ -139,6 +144,8 @@ class Endpoint(tf.Construct):
                 store.claim,
                 *([] if warm_up is None else [warm_up.config_map]),
                 *([] if gives_way is None else [gives_way.resource]),
+                # Not the cache's claim: without it, Terraform would first wait until the claim is
+                # gone, and the pod that mounts it would not be replaced until then.
             ],
         )
         _SVC.ServiceV1(
@@ -168,6 +175,7 @@ class Endpoint(tf.Construct):
         warm_up: ModelWarmUp | None,
         gpu: Gpu,
         gives_way: GivesWay | None,
+        cuda_cache: CudaCache | None,
         run_as_user: int,
         termination_grace_period_s: int,
     ) -> tf.deployment_v1.DeploymentV1SpecTemplateSpec:
@@ -192,6 +200,11 @@ class Endpoint(tf.Construct):
                 ),
                 store.volume(_DEP.DeploymentV1SpecTemplateSpecVolume),
                 *(
+                    []
+                    if cuda_cache is None
+                    else [cuda_cache.volume(_DEP.DeploymentV1SpecTemplateSpecVolume)]
+                ),
+                *(
                     _DEP.DeploymentV1SpecTemplateSpecVolume(
                         name=name,
                         empty_dir=_DEP.DeploymentV1SpecTemplateSpecVolumeEmptyDir(
@@ -210,6 +223,7 @@ class Endpoint(tf.Construct):
         resources: PodResources,
         pre_stop_s: int,
         api_key_secret: str | None,
+        cuda_cache: CudaCache | None,
     ) -> tf.deployment_v1.DeploymentV1SpecTemplateSpecContainer:
         mount = _DEP.DeploymentV1SpecTemplateSpecContainerVolumeMount
         return _DEP.DeploymentV1SpecTemplateSpecContainer(
@@ -222,8 +236,17 @@ class Endpoint(tf.Construct):
                 for name, value in (
                     ("HOME", "/home/llama"),
                     # The image has no machine code for a T4; the driver compiles it once.
-                    ("CUDA_CACHE_PATH", "/home/llama/cuda-cache"),
-                    ("CUDA_CACHE_MAXSIZE", str(512 * 1024 * 1024)),
+                    *(
+                        (
+                            ("CUDA_CACHE_PATH", "/home/llama/cuda-cache"),
+                            ("CUDA_CACHE_MAXSIZE", str(512 * 1024 * 1024)),
+                        )
+                        if cuda_cache is None
+                        else (
+                            ("CUDA_CACHE_PATH", cuda_cache.path),
+                            ("CUDA_CACHE_MAXSIZE", str(cuda_cache.max_size_bytes)),
+                        )
+                    ),
                     ("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),
                     *self._program.env.items(),
                 )
@@ -293,6 +316,11 @@ class Endpoint(tf.Construct):
                 # A directory: the kubelet never updates a subPath.
                 mount(name="config", mount_path=CONFIG_DIR, read_only=True),
                 mount(name="models", mount_path="/models", read_only=True),
+                *(
+                    []
+                    if cuda_cache is None
+                    else [mount(name="cuda-cache", mount_path=cuda_cache.path)]
+                ),
                 mount(name="home", mount_path="/home/llama"),
                 mount(name="tmp", mount_path="/tmp"),  # noqa: S108 - the container's own.
             ],

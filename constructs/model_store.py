@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from constructs import terraform as tf
 
+from constructs.bound_volume import BoundVolume
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.pod import nested
-from llama_swap_config.cluster.labels import labels
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 
-_PV = tf.persistent_volume_v1
-_PVC = tf.persistent_volume_claim_v1
 
-_VOLUME = "llama-cpp-models"
-"""The PersistentVolume's name, unique in the cluster."""
-_CLAIM = "models"
-
-_Volume = TypeVar("_Volume")
-
-
-class ModelStore(tf.Construct):
-    """One volume for all models, written by the download Job and read by the serving pod.
-
-    The claim is bound by name, with a storage class that has no provisioner: the cluster could
-    replace an empty class by its default. Terraform does not wait for the binding.
-    """
+class ModelStore(BoundVolume):
+    """One volume for all models, written by the download Job and read by the serving pod."""
 
     def __init__(
         self,
@@ -46,92 +29,16 @@ class ModelStore(tf.Construct):
             id: The construct's id.
             namespace: The claim's namespace.
             storage: The storage behind the volume.
-            size_gib: Capacity in GiB. NFS does not enforce it; the download program checks the
-                free space.
+            size_gib: Capacity in GiB. The download program checks the free space.
             prevent_destroy: Whether Terraform refuses to delete volume and claim.
         """
-        super().__init__(scope, id)
-        # A local volume supports ReadWriteOnce only, which admits all pods of its node.
-        access_modes = ["ReadWriteMany" if isinstance(storage, NfsStorage) else "ReadWriteOnce"]
-        volume = _PV.PersistentVolumeV1(
-            self,
-            "volume",
-            metadata=_PV.PersistentVolumeV1Metadata(name=_VOLUME, labels=labels("models")),
-            spec=[
-                _PV.PersistentVolumeV1Spec(
-                    capacity={"storage": f"{size_gib}Gi"},
-                    access_modes=access_modes,
-                    persistent_volume_reclaim_policy="Retain",
-                    storage_class_name=_VOLUME,
-                    volume_mode="Filesystem",
-                    mount_options=(
-                        list(storage.mount_options) if isinstance(storage, NfsStorage) else None
-                    ),
-                    node_affinity=_node_affinity(storage),
-                    persistent_volume_source=_source(storage),
-                )
-            ],
-            lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
+        super().__init__(
+            scope,
+            id,
+            namespace=namespace,
+            name="llama-cpp-models",
+            claim_name="models",
+            storage=storage,
+            size_gib=size_gib,
+            prevent_destroy=prevent_destroy,
         )
-        self.claim = _PVC.PersistentVolumeClaimV1(
-            self,
-            "claim",
-            metadata=_PVC.PersistentVolumeClaimV1Metadata(
-                name=_CLAIM, namespace=namespace.name, labels=labels("models")
-            ),
-            spec=_PVC.PersistentVolumeClaimV1Spec(
-                access_modes=access_modes,
-                storage_class_name=_VOLUME,
-                volume_name=_VOLUME,
-                resources=_PVC.PersistentVolumeClaimV1SpecResources(
-                    requests={"storage": f"{size_gib}Gi"}
-                ),
-            ),
-            wait_until_bound=False,
-            # The API server does not resize the claim of a static volume, and a new claim would
-            # leave the volume Released. The volume has the capacity.
-            lifecycle=tf.lifecycle(
-                prevent_destroy=prevent_destroy,
-                ignore_changes=("spec[0].resources[0].requests",),
-            ),
-            depends_on=[namespace.resource, volume],
-        )
-
-    def volume(self, struct: Callable[..., _Volume]) -> _Volume:
-        """Declare a pod's volume of that claim, named `models`.
-
-        Args:
-            struct: The provider's class, which differs for each kind of pod.
-        """
-        claim = nested(struct, "persistent_volume_claim")
-        return struct(name="models", persistent_volume_claim=claim(claim_name=_CLAIM))
-
-
-def _source(
-    storage: NfsStorage | LocalSsdStorage,
-) -> tf.persistent_volume_v1.PersistentVolumeV1SpecPersistentVolumeSource:
-    if isinstance(storage, NfsStorage):
-        return _PV.PersistentVolumeV1SpecPersistentVolumeSource(
-            nfs=_PV.PersistentVolumeV1SpecPersistentVolumeSourceNfs(
-                server=storage.server, path=storage.path
-            )
-        )
-    return _PV.PersistentVolumeV1SpecPersistentVolumeSource(
-        local=_PV.PersistentVolumeV1SpecPersistentVolumeSourceLocal(path=storage.path)
-    )
-
-
-def _node_affinity(
-    storage: NfsStorage | LocalSsdStorage,
-) -> tf.persistent_volume_v1.PersistentVolumeV1SpecNodeAffinity | None:
-    if isinstance(storage, NfsStorage):
-        return None
-    expression = _PV.PersistentVolumeV1SpecNodeAffinityRequiredNodeSelectorTermMatchExpressions(
-        key="kubernetes.io/hostname", operator="In", values=[storage.node]
-    )
-    term = _PV.PersistentVolumeV1SpecNodeAffinityRequiredNodeSelectorTerm(
-        match_expressions=[expression]
-    )
-    return _PV.PersistentVolumeV1SpecNodeAffinity(
-        required=_PV.PersistentVolumeV1SpecNodeAffinityRequired(node_selector_term=[term])
-    )

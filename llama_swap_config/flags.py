@@ -59,6 +59,7 @@ def _refused(why: str, *flags: Flag) -> tuple[Flag, ...]:
 FLAGS = (
     # Shared by all models, in the order of the command line.
     _value("-ngl", "--gpu-layers", "--n-gpu-layers", setting="gpu_layers"),
+    _value("--device", "-dev", setting="device"),
     _value("-fa", "--flash-attn", always="on"),
     # llama-server must not resize anything silently.
     _value("-fit", "--fit", always="off"),
@@ -66,6 +67,7 @@ FLAGS = (
     _value("--load-mode", always="none"),
     _value("--cache-ram", "-cram", setting="cache_ram_mib"),
     _value("--threads-http", setting="threads_http"),
+    _value("--verbosity", "-lv", "--log-verbosity", setting="log_verbosity"),
     _switch("--metrics", always=""),
     _switch("--no-ui", "--no-webui", always=""),
     _switch("--offline", always=""),
@@ -120,7 +122,7 @@ FLAGS = (
             "--xtc-probability", "--xtc-threshold", "--rope-scaling", "--rope-scale",
             "--rope-freq-base", "--rope-freq-scale", "--timeout -to", "--reasoning-budget",
             "--reasoning-format", "--chat-template", "--chat-template-kwargs",
-            "--verbosity -lv --log-verbosity", "--override-kv", "--main-gpu -mg",
+            "--override-kv", "--main-gpu -mg",
             "--split-mode -sm", "--tensor-split -ts", "--prio", "--poll", "--pooling",
             "--ctx-checkpoints", "--cache-reuse",
         )

@@ -31,7 +31,7 @@ COMMANDS = {
     "plan": "Show what merging the working tree would change: models, objects, downloads, VRAM.",
     "deploy": "Show Terraform's plan, ask, and apply that plan to the cluster.",
     "manifests": "Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.",
-    "smoke": "Check a running endpoint: model list, API keys, and eight requests per model.",
+    "smoke": "Check a running endpoint: model list, API keys, and models' devices and answers.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "
     "volume and the server.",
     "window": "Borrow the GPU from its other users while a command runs, then restore them.",

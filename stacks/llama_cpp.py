@@ -7,6 +7,7 @@ from pathlib import Path
 from constructs import terraform as tf
 
 from constructs.client_access import ClientAccess
+from constructs.cuda_cache import CudaCache
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.egress import Egress, api_server, cluster_dns, host_of, internet
 from constructs.endpoint import Endpoint
@@ -131,6 +132,11 @@ class LlamaCppStack(tf.TerraformStack):
         gives_way = None
         if isinstance(sharing, ByWindow):
             gives_way = GivesWay(self, "gives-way", namespace=settings.namespace)
+        cuda_cache = None
+        if settings.gpu.cuda_cache is not None:
+            cuda_cache = CudaCache(
+                self, "cuda-cache", namespace=namespace, storage=settings.gpu.cuda_cache
+            )
         Endpoint(
             self,
             "llama-swap",
@@ -146,6 +152,7 @@ class LlamaCppStack(tf.TerraformStack):
             gpu=settings.gpu,
             slices=sharing.request if isinstance(sharing, AtOnce) else 1,
             gives_way=gives_way,
+            cuda_cache=cuda_cache,
             resources=settings.resources,
             run_as_user=settings.run_as_user,
             pre_stop_s=settings.pre_stop_s,

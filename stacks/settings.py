@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NoReturn
 
 from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
@@ -166,6 +167,20 @@ class Settings:
             self.sharing,
             "ByWindow(...), AtOnce(...) or Alone()",
         )
+        cache = self.gpu.cuda_cache
+        if cache is not None and isinstance(self.storage, LocalSsdStorage):
+            require_setting(
+                cache.node == self.storage.node,
+                "gpu.cuda_cache.node",
+                cache.node,
+                f"the node of storage, which is {self.storage.node}, because a pod mounts both",
+            )
+            require_setting(
+                PurePosixPath(cache.path) != PurePosixPath(self.storage.path),
+                "gpu.cuda_cache.path",
+                cache.path,
+                "another directory than the models'",
+            )
         _ = self.card  # Checks what the co-tenants leave of it.
         for tenant in self.tenants:
             require_setting(

@@ -89,7 +89,7 @@ class LimitArm:
         binary = str(llama_server(print))
         self._env = {**os.environ, **ENVIRONMENT, **_ONE_THREAD, **env}
         self._process: subprocess.Popen[bytes] | None = None
-        shared = shared_options(ServerSettings())
+        shared = shared_options(ServerSettings(device=None))
         self._commands = {}
         for locked in store.models:
             name = locked.model.id

@@ -77,7 +77,7 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     Raises:
         OpsError: when it stops before it has logged its sizes, or takes longer than a minute.
     """
-    options = [*shared_options(ServerSettings())]
+    options = [*shared_options(ServerSettings(device=None))]
     options += model_options(model, folder=f"{folder}/", alias=None)
     words = [word for option in options for word in option if word is not None]
     first = free_ports(2)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from llama_swap_config.cluster.patterns import DNS_NAME, LABEL_VALUE, QUALIFIED_NAME
+from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.card import Card, CardFigures, CoTenant
 from llama_swap_config.renamed import renamed
@@ -65,6 +66,10 @@ class Gpu(CardFigures):
     resource: str = "nvidia.com/gpu"
     """The extended resource by which the device plugin hands the card out; `nvidia.com/gpu.shared`
     where it renames a shared card."""
+    cuda_cache: LocalSsdStorage | None = None
+    """An existing directory of that node for CUDA's compiled kernels, writable to `run_as_user`
+    (default: none; each pod compiles them again for a card that the image has no machine code for,
+    such as a T4)."""
 
     def __post_init__(self) -> None:
         # `super()` does not know a class that `slots` made anew.

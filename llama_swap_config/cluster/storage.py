@@ -40,5 +40,9 @@ class LocalSsdStorage:
     """An existing directory of that node."""
 
     def __post_init__(self) -> None:
-        require_setting(bool(_NODE.fullmatch(self.node)), "storage.node", self.node, "a host name")
-        require_setting(self.path.startswith("/"), "storage.path", self.path, "an absolute path")
+        require_setting(
+            _NODE.fullmatch(self.node), "LocalSsdStorage.node", self.node, "a host name"
+        )
+        require_setting(
+            self.path.startswith("/"), "LocalSsdStorage.path", self.path, "an absolute path"
+        )

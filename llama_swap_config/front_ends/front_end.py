@@ -103,6 +103,11 @@ class FrontEnd:
     """Arguments of its own that it passes to each llama-server."""
     own_flags: frozenset[str] = frozenset()
     """Flags that it adds to each llama-server, or reads from its file and does not pass on."""
+    log_path: Callable[[str], str] | None = None
+    """Returns the path that streams a model's log, its stored part first; None where none does."""
+    log_of: Callable[[str, int], str] | None = None
+    """Picks the log of the llama-server at a port from the front end's own log; None where that
+    does not tell them apart."""
     build_path: str = ""
     """Path that answers with the engine's build; empty where none does."""
     unknown_model_statuses: tuple[int, ...]

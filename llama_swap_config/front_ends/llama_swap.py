@@ -274,6 +274,7 @@ LLAMA_SWAP = FrontEnd(
     residents_path="/running",
     started=_started,
     command_field="cmd",
+    log_path=lambda model: f"/logs/stream/{model}",
     unknown_model_statuses=(404,),
     unload=lambda model: (f"/api/models/unload/{model}", {}),
 )

@@ -157,6 +157,12 @@ def _started(answer: object) -> tuple[Started, ...] | None:
     )
 
 
+def _log_of(log: str, port: int) -> str:
+    prefix = f"[{port:5}] "
+    lines = log.splitlines(keepends=True)
+    return "".join(line.removeprefix(prefix) for line in lines if line.startswith(prefix))
+
+
 def _of_status(entry: dict[str, Any], key: str) -> Any:
     status = entry.get("status")
     return status.get(key) if isinstance(status, dict) else None
@@ -180,6 +186,7 @@ ROUTER = FrontEnd(
     residents_path="/v1/models",
     started=_started,
     command_field="args",
+    log_of=_log_of,
     handed_down=_words(*_OF_ROUTER),
     own_flags=frozenset({
         "--host", "--port", "--alias", "--log-colors", "--models-preset", "--models-max",

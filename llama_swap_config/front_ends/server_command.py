@@ -5,6 +5,7 @@ llama-swap writes them as a command line, llama-server's router as an INI.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
 /completion with an image needs a request to /props first."""
 
 
+_DEVICES = re.compile(r"[A-Za-z]\w*(,[A-Za-z]\w*)*", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Settings of every llama-server, whatever its model."""
@@ -33,11 +37,22 @@ class ServerSettings:
     """Mount path of the volume."""
     gpu_layers: int = 99
     """Layers on the GPU (`-ngl`); 99 is above any of these models: all layers."""
+    device: str | None = "CUDA0"
+    """Devices of every model, joined by commas, as `llama-server --list-devices` names them, or
+    `none` for the CPU. llama-server ends at once if one is missing. None: it takes the GPUs that
+    it finds and serves from the CPU where it finds none."""
+    log_verbosity: int = 4
+    """Verbosity of its log (`--verbosity`); at 4 or more it names the device at each load."""
     cache_ram_mib: int = 512
     """Host memory for cached prompts (`--cache-ram`); llama-server's own default is 8192."""
     threads_http: int = 16
     """HTTP threads. An idle keep-alive connection holds a thread for 5 s, and llama-server's
     default of 5 threads stalls half of ten parallel requests for that long (measured)."""
+
+    @property
+    def devices(self) -> frozenset[str] | None:
+        """Devices of every model, such as `CUDA0` or `CPU`; None: llama-server chooses."""
+        return devices(self.device, str(self.gpu_layers))
 
     def __post_init__(self) -> None:
         require_setting(
@@ -46,6 +61,28 @@ class ServerSettings:
             self.cache_ram_mib,
             "a whole number of at least 0 (llama-server reads -1 as no limit)",
         )
+        require_setting(
+            self.device is None or (type(self.device) is str and _DEVICES.fullmatch(self.device)),
+            "llama_swap.server.device",
+            self.device,
+            "a device such as 'CUDA0', several joined by commas, 'none' for the CPU, or None",
+        )
+        require_setting(
+            type(self.log_verbosity) is int and 0 <= self.log_verbosity <= 5,
+            "llama_swap.server.log_verbosity",
+            self.log_verbosity,
+            "0 to 5",
+        )
+
+
+def devices(device: str | None, gpu_layers: str) -> frozenset[str] | None:
+    """Return the devices of `--device` and `-ngl`, such as `CUDA0` or `CPU`; None: it may choose.
+
+    Without layers on a GPU the projector still goes there.
+    """
+    if device == "none":
+        return frozenset({"CPU"})
+    return None if device is None or gpu_layers == "0" else frozenset(device.split(","))
 
 
 def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
@@ -53,7 +90,9 @@ def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
     options: list[Option] = []
     for flag in FLAGS:
         if flag.setting:
-            options.append((flag.names[0], str(getattr(settings, flag.setting))))
+            value = getattr(settings, flag.setting)
+            if value is not None:
+                options.append((flag.names[0], str(value)))
         elif flag.always is not None:
             options.append((flag.names[0], flag.always or None))
     return tuple(options)

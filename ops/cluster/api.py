@@ -145,6 +145,21 @@ class KubeApi:
             raise OpsError(f"the API server refuses GET {path} ({status}: {_reason(document)})")
         return document
 
+    def text(self, path: str) -> str:
+        """Return a text, such as the log of a pod.
+
+        Raises:
+            OpsError: when the API server refuses the request or does not answer.
+        """
+        try:
+            answer = self._client.request("GET", path)
+        except self._errors as error:
+            raise OpsError(f"the API server does not answer ({reason_of(error)})") from error
+        if answer.status_code >= 400:
+            reason = " ".join(answer.text.split())[:300]
+            raise OpsError(f"the API server refuses GET {path} ({answer.status_code}: {reason})")
+        return str(answer.text)
+
 
 def _reason(document: Document) -> str:
     return " ".join(str(document.get("message", "")).split())[:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -20,6 +21,9 @@ from ops.errors import OpsError, one_line, reason_of
 CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5
 _LARGEST_ANSWER_BYTES = 8 << 20
+_PAUSE_S = 0.3
+"""A stream that sends nothing for so long has sent what it had stored."""
+_LONGEST_STREAM_S = 3
 _EXCERPT = 4000
 """Characters of an answer that are kept; more than is shown, to redact a key before the cut."""
 
@@ -128,6 +132,38 @@ class Endpoint:
             CheckError: when no complete answer arrives in time.
         """
         return self._ask("POST", path, body, timeout_s=timeout_s, key=key)
+
+    def recent(self, path: str, *, timeout_s: float) -> str:
+        """Return what a stream without end sends before its first pause, such as a stored log.
+
+        Args:
+            path: The path, with its leading slash.
+            timeout_s: Seconds until its first byte.
+
+        Raises:
+            CheckError: when nothing arrives in time, or the answer is an error.
+        """
+        content = bytearray()
+        timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S))
+        try:
+            with self._client.stream(
+                "GET", f"{self.url}{path}", headers=authorization(self.key), timeout=timeout
+            ) as response:
+                if response.status_code != 200:
+                    raise CheckError(f"status {response.status_code}")
+                # The transport reads this timeout when the body begins.
+                response.request.extensions["timeout"]["read"] = _PAUSE_S
+                deadline = time.monotonic() + _LONGEST_STREAM_S
+                with contextlib.suppress(httpx2.ReadTimeout):
+                    for part in response.iter_bytes():
+                        content += part
+                        if time.monotonic() > deadline or len(content) > _LARGEST_ANSWER_BYTES:
+                            break
+        except httpx2.TimeoutException as error:
+            raise CheckError(f"no answer within {timeout_s:g} s") from error
+        except httpx2.HTTPError as error:
+            raise CheckError(f"the connection broke ({reason_of(error, limit=240)})") from error
+        return content.decode("utf-8", errors="replace")
 
     def _ask(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from llama_swap_config.front_ends import FRONT_ENDS
-from llama_swap_config.front_ends.front_end import FrontEnd
+from llama_swap_config.front_ends.front_end import FrontEnd, Started
 from ops.endpoint.client import CHAT, Answer, Endpoint, parsed
 from ops.endpoint.errors import CheckError
 
@@ -43,6 +43,27 @@ def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
     except CheckError:  # The next check reports it.
         pass
     return Residents()
+
+
+def started(
+    endpoint: Endpoint, front_end: FrontEnd | None, model: str, *, timeout_s: float
+) -> Started | None:
+    """Describe the llama-server of a model; None where the endpoint does not describe it.
+
+    Args:
+        endpoint: The endpoint.
+        front_end: Its front end; None: not recognised.
+        model: The model's id.
+        timeout_s: Seconds for the answer.
+
+    Raises:
+        CheckError: when no complete answer arrives in time.
+    """
+    if front_end is None:
+        return None
+    answer = endpoint.get(front_end.residents_path, timeout_s=timeout_s)
+    servers = front_end.started(parsed(answer.text)) or ()
+    return next((server for server in servers if server.model == model), None)
 
 
 def restore(

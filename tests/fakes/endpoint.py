@@ -80,6 +80,13 @@ def events(text: str) -> Reply:
     return Reply(body=text, media_type="text/event-stream")
 
 
+def load_log(*buffers: str) -> Reply:
+    """The log of a load whose weights lie in these buffers."""
+    lines = [f"load_tensors: {name:>12} model buffer size =  4403.49 MiB" for name in buffers]
+    text = "\n".join(["srv    load_model: loading model 'model.gguf'", *lines, ""])
+    return Reply(body=text, media_type="text/plain")
+
+
 @dataclass(slots=True, kw_only=True)
 class FakeEndpoint:
     """A running endpoint, and what was asked of it."""
@@ -198,6 +205,8 @@ class Request(BaseHTTPRequestHandler):
             if fake.loaded in (self.path.rpartition("/")[2], body.get("model")):
                 fake.loaded = None
             return Reply(body='{"msg": "ok"}')
+        if self.path.startswith("/logs/stream/"):
+            return fake.faults.get("log", always(load_log("CPU", "CUDA0")))(self)
         return refuse(404, "not found") if self.path == "/running" else None
 
 

@@ -13,6 +13,7 @@ from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.server_command import ServerSettings
 from stacks import settings
 from stacks.settings import Settings
 from tests.declaration.registry import REGISTRY
@@ -130,6 +131,22 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
         lambda: {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},
         "api_key_secret is None",
     ),
+    "a device that is no name": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="CUDA 0"))},
+        "llama_swap.server.device is 'CUDA 0'; expected a device such as 'CUDA0'",
+    ),
+    "no device": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device=""))},
+        "llama_swap.server.device is ''",
+    ),
+    "devices with a space": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="CUDA0, CUDA1"))},
+        "llama_swap.server.device is 'CUDA0, CUDA1'",
+    ),
+    "a verbosity beyond debug": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(log_verbosity=6))},
+        "llama_swap.server.log_verbosity is 6; expected 0 to 5",
+    ),
     "unknown front end": (
         lambda: {"front_end": "vllm"},
         "front_end is 'vllm'; expected llama-swap or llama-server",
@@ -168,5 +185,5 @@ def test_a_bad_setting_is_refused(changes: Callable[[], Json], message: str) -> 
 def test_bad_storage_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"storage\.server is 'nas'; expected an IP address"):
         NfsStorage(server="nas", path="/srv")
-    with pytest.raises(ConfigError, match=r"storage\.path is 'srv'"):
+    with pytest.raises(ConfigError, match=r"LocalSsdStorage\.path is 'srv'"):
         LocalSsdStorage(node="k8s-node1", path="srv")

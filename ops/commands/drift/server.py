@@ -7,8 +7,9 @@ moment later.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd, Started
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.pod_log import serving_log
 from ops.commands.drift.configuration import Fields, command_fields, compare_fields
 from ops.commands.drift.declared import Declared, declared_value, subject_of
 from ops.commands.drift.difference import (
@@ -31,6 +33,7 @@ from ops.commands.drift.difference import (
 )
 from ops.commands.drift.object_fields import epoch
 from ops.commands.drift.working_tree import REGISTRY_FILE, SETTINGS_FILE
+from ops.endpoint import device as devices
 from ops.endpoint.api_key import KEY_VARIABLE, api_key
 from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
@@ -39,6 +42,7 @@ from ops.errors import OpsError, one_line
 _TIMEOUT_S = 10
 _WHERE = "in the running server"
 _PATHS = {"--model", "--mmproj"}
+_DEVICE = "--device"
 
 
 def is_service(declared: Declared, url: str) -> bool:
@@ -134,14 +138,21 @@ def look(
         raise OpsError("pass --url or set KUBE_CONFIG_PATH and KUBE_CTX")
     with way as address, Endpoint(address, key=api_key()) as endpoint:
         own = url is None or target is not None
-        return _Server(declared, endpoint, started_s, own=own).look()
+        log = None if target is None else partial(serving_log, target, declared.settings)
+        return _Server(declared, endpoint, started_s, own=own, own_log=log).look()
 
 
 class _Server:
     """One endpoint, asked only for what it knows without loading a model."""
 
     def __init__(
-        self, declared: Declared, endpoint: Endpoint, started_s: float | None, *, own: bool
+        self,
+        declared: Declared,
+        endpoint: Endpoint,
+        started_s: float | None,
+        *,
+        own: bool,
+        own_log: Callable[[], str] | None,
     ) -> None:
         """Prepare the questions.
 
@@ -150,11 +161,13 @@ class _Server:
             endpoint: The endpoint to ask.
             started_s: Start of its pod, in seconds since 1970; None: unknown.
             own: Whether it is the cluster's Service, which must be a front end.
+            own_log: Reads its log from the cluster; None: not reachable.
         """
         self._declared = declared
         self._endpoint = endpoint
         self._started_s = started_s
         self._own = own
+        self._own_log = own_log
         self._notes: list[str] = []
 
     def look(self) -> Look:
@@ -260,6 +273,7 @@ class _Server:
 
     def _started(self, front_end: FrontEnd, started: tuple[Started, ...]) -> Iterator[Finding]:
         handed_down = command_fields(["llama-server", *front_end.handed_down])
+        settings = self._declared.settings.llama_swap.server
         for server in started:
             wanted = self._declared.configuration.models.get(server.model)
             if wanted is None:
@@ -269,11 +283,17 @@ class _Server:
                     f"{front_end.residents_path} has no {front_end.command_field} of "
                     f"{server.model!r}; its flags cannot be compared"
                 )
+            own = front_end.own_flags
+            if not devices.is_production(server, settings):
+                # Another machine need not have production's devices.
+                own |= {_DEVICE}
             yield from self._flags(
                 server.model,
-                _without(front_end.own_flags, command_fields(list(server.words))),
-                _without(front_end.own_flags, {**wanted, **handed_down}),
+                _without(own, command_fields(list(server.words))),
+                _without(own, {**wanted, **handed_down}),
             )
+            if server.is_loaded:
+                yield from self._device(front_end, server)
             declared_ttl = wanted.get("ttl")
             if server.ttl is not None and declared_ttl not in (None, server.ttl):
                 wanted_ttl = declared_value(declared_ttl, REGISTRY_FILE)
@@ -282,6 +302,36 @@ class _Server:
             known = "the flags compared are those of its next start"
             self._notes.append(
                 f"no model is loaded; {known if started else 'no flags are compared'}"
+            )
+
+    def _device(self, front_end: FrontEnd, server: Started) -> Iterator[Finding]:
+        """Compare the device of a loaded model's log with the declared one."""
+        try:
+            found = devices.of_model(
+                self._endpoint,
+                front_end,
+                server.model,
+                started=server,
+                own_log=self._own_log,
+                timeout_s=_TIMEOUT_S,
+            )
+        except CheckError as error:  # It ended since it was listed.
+            found = devices.Device(names=None, reason=str(error))
+        wanted = devices.declared(server, self._declared.settings.llama_swap.server)
+        if found.names is None:
+            self._notes.append(
+                f"the device of {server.model} is not known: {found.reason}"
+                f"{devices.evidence(server)}"
+            )
+        elif wanted is None or found.names == wanted:
+            self._notes.append(f"{server.model} runs on {found}")
+        else:
+            yield self._finding(
+                subject_of(server.model),
+                "device",
+                str(found),
+                declared_value(devices.device_text(wanted), SETTINGS_FILE),
+                "check llama_swap.server.device, gpu.runtime_class and the node's driver",
             )
 
     def _flags(self, model: str, actual: Fields, declared: Fields) -> Iterator[Finding]:

@@ -61,6 +61,7 @@ def start(
     port: int | None,
     say: Say,
     settings: ServerSettings | None = None,
+    device: str | None = None,
     residents: Residents = ONE_RESIDENT,
     api_key_env: tuple[str, ...] = (),
 ) -> Served:
@@ -72,7 +73,10 @@ def start(
         front_end: The front end; None: llama-swap if it is on PATH, else llama-server's router.
         port: The port on 127.0.0.1; None: a free port.
         say: Receives a line for the operator.
-        settings: Settings of each llama-server; program and volume are set here (default: none).
+        settings: Settings of each llama-server; program, volume and device are set here
+            (default: none).
+        device: The device of each llama-server (default: it chooses, because this machine need
+            not have production's).
         residents: The models that it may hold at once (default: one model).
         api_key_env: The variables of its API keys, as the settings declare them (default: none).
 
@@ -82,7 +86,10 @@ def start(
     binary = llama_server(say)
     chosen = choose(front_end, say)
     server = replace(
-        settings or ServerSettings(), binary=str(binary), models_dir=str(store.volume.resolve())
+        settings or ServerSettings(),
+        binary=str(binary),
+        models_dir=str(store.volume.resolve()),
+        device=device,
     )
     folder = state_dir / "serve"
     processes = Processes(folder)
@@ -93,6 +100,11 @@ def start(
         say(f"{running.front_end} already serves at {running.url}")
         return running
     stop(state_dir)
+    if device is None:
+        say(
+            "llama-server chooses its device: a GPU that it was built for, else the CPU; "
+            "llama_swap.server.device is for the cluster"
+        )
     if keys and not api_key_env:
         say(
             f"{KEY_VARIABLE} is set, so the endpoint requires it; smoke and drift will report it, "

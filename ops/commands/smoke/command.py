@@ -45,7 +45,7 @@ def smoke(
         ),
     ] = 300,
 ) -> None:
-    """Check a running endpoint: model list, API keys, and eight requests per model.
+    """Check a running endpoint: model list, API keys, and models' devices and answers.
 
     The endpoint must offer this working tree's models, and require an API key exactly if its
     settings declare one. Loads each model once, so other users wait; at the end loads the model
@@ -58,6 +58,8 @@ def smoke(
     models = choose({entry.id: entry for entry in registry}, model or ())
     if junit is not None and not junit.parent.is_dir():
         raise OpsError(f"{junit} cannot be written: {junit.parent} is not a directory")
+    from ops.cluster.environment import check_cluster
+    from ops.cluster.pod_log import serving_log
     from ops.cluster.port_forward import to_production
     from ops.commands.smoke import report
     from ops.commands.smoke.run import run
@@ -80,6 +82,8 @@ def smoke(
             registry=registry,
             models=models,
             key_declared=bool(PRODUCTION.llama_swap.api_key_env),
+            server=PRODUCTION.llama_swap.server,
+            own_log=None if url is not None else lambda: serving_log(check_cluster(), PRODUCTION),
             random_weights=random_weights,
             timeout_s=timeout_s,
             say=status.update,

@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from llama_swap_config.front_ends import FRONT_ENDS
+from ops.commands.smoke.device_check import NAME as DEVICE
 from ops.commands.smoke.model_checks import MODEL_CHECKS
 from ops.commands.smoke.run import Check, Result
 from ops.report.terminal import titled_table
 
-_STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
+_STYLES = {"ok": "green", "failed": "bold red", "skipped": "yellow", "not known": "yellow"}
 _TIMED = {"text": "cold (s)", "warm": "warm (s)"}
 """The checks whose time the table shows, and their headings."""
 
@@ -32,10 +33,23 @@ def show(console: Console, result: Result) -> None:
                 line.append(f": {remark}")
             console.print(line, soft_wrap=True)
     console.print(_table(result.checks))
+    _show_devices(console, [check for check in result.checks if check.name == DEVICE])
     if result.failed:
         console.print("\nFailed", style="bold")
     for check in result.failed:
         console.print(f"  {line_of(check)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_devices(console: Console, checks: list[Check]) -> None:
+    """Print a line for each model, as a reason does not fit into a table."""
+    console.print("\nDevices", style="bold")
+    width = max((len(check.model or "") for check in checks), default=0)
+    for check in checks:
+        line = Text(f"  {check.model:{width}} ")
+        line.append(check.note or check.outcome, _STYLES[check.outcome])
+        if check.outcome == "not known":
+            line.append(f": {check.reason}")
+        console.print(line, soft_wrap=True)
 
 
 def line_of(check: Check) -> str:
@@ -48,7 +62,7 @@ def _table(checks: Iterable[Check]) -> Table:
     table = titled_table("Models", "model", *columns, right=_TIMED.values())
     rows: dict[str, dict[str, Text]] = {}
     for check in checks:
-        if check.model is not None:
+        if check.model is not None and check.name != DEVICE:
             rows.setdefault(check.model, {})[check.name] = _cell(check)
     for model, cells in rows.items():
         table.add_row(model, *(cells.get(name, Text("-")) for name, _ in MODEL_CHECKS))
@@ -101,6 +115,6 @@ def _counts(checks: Iterable[Check]) -> dict[str, str]:
     return {
         "tests": str(len(checks)),
         "failures": str(outcomes.count("failed")),
-        "skipped": str(outcomes.count("skipped")),
+        "skipped": str(outcomes.count("skipped") + outcomes.count("not known")),
         "time": f"{sum(check.seconds for check in checks):.3f}",
     }

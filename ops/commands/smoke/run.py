@@ -9,8 +9,11 @@ from functools import partial
 from typing import Literal
 
 from llama_swap_config.front_ends.front_end import FrontEndName
+from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.model import Model
 from ops.commands.smoke import endpoint_checks
+from ops.commands.smoke.device_check import NAME as DEVICE
+from ops.commands.smoke.device_check import NotKnownError, device
 from ops.commands.smoke.model_checks import Asker, checks_of
 from ops.endpoint import residents
 from ops.endpoint.client import Endpoint
@@ -19,8 +22,9 @@ from ops.errors import one_line
 from ops.report.terminal import Say
 
 _ENDPOINT_TIMEOUT_S = 10
-Outcome = Literal["ok", "failed", "skipped"]
-"""A check is skipped only after an earlier failure; a check without a clear answer fails."""
+Outcome = Literal["ok", "failed", "skipped", "not known"]
+"""A check is skipped only after an earlier failure; a check without a clear answer fails. Only the
+device may be not known, which is no failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,7 @@ class Check:
     outcome: Outcome
     seconds: float = 0.0
     reason: str = ""
-    """Why the check failed or was skipped, in one line; empty when it is ok."""
+    """Why the check is not ok, in one line."""
     note: str = ""
     """A remark on a check that is ok."""
 
@@ -59,6 +63,8 @@ def run(
     registry: tuple[Model, ...],
     models: tuple[Model, ...],
     key_declared: bool,
+    server: ServerSettings,
+    own_log: Callable[[], str] | None,
     random_weights: bool,
     timeout_s: float,
     say: Say,
@@ -71,6 +77,8 @@ def run(
         registry: The models that the endpoint should offer.
         models: The models to check, one after another.
         key_declared: Whether the endpoint should require an API key.
+        server: The settings of every llama-server, with its device.
+        own_log: Reads the front end's own log from the cluster; None: not reachable.
         random_weights: Whether the models cannot name a colour.
         timeout_s: Seconds for one answer of a model, including its load.
         say: Receives the name of the running check.
@@ -86,7 +94,12 @@ def run(
             asker = Asker(
                 endpoint=endpoint, model=model, timeout_s=timeout_s, random_weights=random_weights
             )
-            _check_model(checks, asker, loaded=number == 0 and model.id in before.loaded)
+            of_device = partial(
+                device, endpoint, before.front_end, model.id, server, own_log=own_log,
+                timeout_s=min(timeout_s, _ENDPOINT_TIMEOUT_S),
+            )  # fmt: skip
+            loaded = number == 0 and model.id in before.loaded
+            _check_model(checks, asker, of_device, loaded=loaded)
     finally:
         if not untouched:
             say("restoring the models that were loaded")
@@ -125,11 +138,16 @@ def _check_endpoint(
     return before
 
 
-def _check_model(checks: _Checks, asker: Asker, *, loaded: bool) -> None:
+def _check_model(
+    checks: _Checks, asker: Asker, of_device: Callable[[], str], *, loaded: bool
+) -> None:
     """Run all checks of one model in a row, so that it is loaded once."""
     for name, request in checks_of(asker.model):
         note = "already loaded" if name == "text" and loaded else ""
         checks.run(name, partial(request, asker), model=asker.model.id, note=note)
+        if name == "text":
+            # Also after a failed load, of which a missing device may be the reason.
+            checks.run(DEVICE, of_device, model=asker.model.id, after_failure=True)
 
 
 class _Checks:
@@ -144,17 +162,34 @@ class _Checks:
         self._say = say
 
     def run(
-        self, name: str, request: Callable[[], str | None], *, model: str | None, note: str = ""
+        self,
+        name: str,
+        request: Callable[[], str | None],
+        *,
+        model: str | None,
+        note: str = "",
+        after_failure: bool = False,
     ) -> None:
-        """Run a check, or skip it after a failure that made it pointless."""
+        """Run a check, or skip it after a failure that made it pointless.
+
+        Args:
+            name: Its name.
+            request: Returns its note.
+            model: The model's id; None: a check of the endpoint itself.
+            note: The note if the request returns none.
+            after_failure: Whether it also runs after a failure of its model.
+        """
         begin = time.monotonic()
         outcome: Outcome = "skipped"
-        reason = self.ended or self._ended_models.get(model, "")
+        reason = self.ended or ("" if after_failure else self._ended_models.get(model, ""))
         if not reason:
             self._say(f"{model or 'endpoint'}: {name}")
             try:
                 note = request() or note
                 outcome = "ok"
+            except NotKnownError as error:
+                outcome = "not known"
+                reason = self.shown(error)
             except CheckError as error:
                 outcome = "failed"
                 reason = self.shown(error)
@@ -170,7 +205,7 @@ class _Checks:
             )
         )
 
-    def shown(self, error: CheckError) -> str:
+    def shown(self, error: Exception) -> str:
         """Return the reason in one line, without a key that the endpoint may have echoed."""
         text = str(error)
         return one_line(text.replace(self._key, "***") if self._key else text)

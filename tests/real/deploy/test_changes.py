@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from llama_swap_config.cluster.storage import LocalSsdStorage
+from ops.cluster.workloads import Cluster
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
@@ -106,6 +107,19 @@ def test_a_volume_that_pods_mount_can_be_replaced(stack: Stack) -> None:
         stack.declare({"prevent_destroy": False, "storage": storage})
         apply(stack.terraform, with_volume_users=True)
         assert not finds_changes(stack.terraform)
+
+
+def test_the_cuda_cache_is_removed_while_a_pod_mounts_it(stack: Stack, kube: Cluster) -> None:
+    """A claim stays until no pod mounts it, and Terraform waits for that."""
+    cached = CHANGES["the CUDA cache on"].after
+    stack.declare(cached)
+    apply(stack.terraform)
+    kube.wait_until_settled("llama-cpp", timeout_s=60, say=print)
+    assert "cuda-cache" in {workload.name for workload in kube.workloads("llama-cpp")}
+    stack.declare({})
+    apply(stack.terraform)
+    assert "cuda-cache" not in {workload.name for workload in kube.workloads("llama-cpp")}
+    assert not finds_changes(stack.terraform)
 
 
 def test_upgrade_from_the_previous_version_keeps_protected_objects(stack: Stack) -> None:

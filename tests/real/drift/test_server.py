@@ -9,11 +9,13 @@ from typing import get_args
 import pytest
 
 from llama_swap_config.front_ends.front_end import FrontEndName
+from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.model import Model
 from ops.commands.drift.declared import declared_of
 from ops.commands.drift.run import Ask, drift
 from ops.commands.serve.run import Served
 from ops.machine.llama_build import BUILD
+from ops.machine.llama_server import rpc_programs
 from stacks.settings import Settings
 from tests.conftest import Synth
 from tests.declaration.frozen import DECLARATION
@@ -100,6 +102,25 @@ def test_the_other_front_end_is_drift(
             rf"endpoint: front_end is {front_end} in the running server, {wanted} declared "
             rf"{COMMIT}: .*",
         )
+
+
+def test_the_cpu_where_a_gpu_is_declared_is_drift(
+    synth: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = rpc_programs(print) / "llama-server"
+    monkeypatch.setenv("LLAMA_SERVER", str(binary))
+    server = ServerSettings(binary=str(binary))
+    settings = replace(SETTINGS, llama_swap=replace(SETTINGS.llama_swap, server=server))
+    with served(REGISTRY, tmp_path, "llama-swap") as at:
+        load(at.url, REGISTRY[2].id)
+        flag, device = server_lines("llama-swap", synth, at, tmp_path, settings)
+        assert loaded(at.url) == (REGISTRY[2].id,)
+    assert flag.startswith("model qwen3vl-4b: --device is not set in the running server, CUDA0 ")
+    only_line(
+        [device],
+        rf"model qwen3vl-4b: device is CPU in the running server, CUDA0 declared {COMMIT}: "
+        r"check llama_swap\.server\.device, gpu\.runtime_class and the node's driver",
+    )
 
 
 @pytest.mark.parametrize("declared", [True, False])

@@ -38,7 +38,7 @@ def container_program(
     chosen = FRONT_ENDS[front_end]
     settings = LlamaSwapSettings(
         binary=shutil.which(chosen.on_path) or "",
-        server=ServerSettings(binary=str(binary), models_dir=str(volume)),
+        server=ServerSettings(binary=str(binary), models_dir=str(volume), device=None),
         start_port=free_ports(len(locked), avoid=(port,)),
         api_key_env=keys,
     )

@@ -60,6 +60,7 @@ def served(
     front_end: FrontEndName,
     *,
     settings: ServerSettings | None = None,
+    device: str | None = None,
     api_key_env: tuple[str, ...] = (),
 ) -> Iterator[Served]:
     """Serve tiny models of these names while the context lasts.
@@ -69,6 +70,7 @@ def served(
         folder: An empty directory.
         front_end: Which one; a test is skipped where it is not on this machine.
         settings: What every llama-server gets; left out: what production gets.
+        device: Its device (default: it chooses).
         api_key_env: The variables of its API keys (default: none).
     """
     skip_without(front_end)
@@ -80,6 +82,7 @@ def served(
         port=None,
         say=print,
         settings=settings,
+        device=device,
         api_key_env=api_key_env,
     )
     try:

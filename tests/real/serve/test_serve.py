@@ -305,8 +305,11 @@ def test_missing_llama_swap_is_refused_or_replaced_by_the_router(
     try:
         running = serve.start(store, tmp_path, front_end=None, port=None, say=lines.append)
         assert running.front_end == "llama-server"
-        (line,) = lines
-        assert line.startswith("llama-swap is not on PATH; using llama-server's own router, whose")
+        router, device = lines
+        assert router.startswith(
+            "llama-swap is not on PATH; using llama-server's own router, whose"
+        )
+        assert device.startswith("llama-server chooses its device")
     finally:
         serve.stop(tmp_path)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from llama_swap_config.cluster.pod_resources import Gpu
 from llama_swap_config.cluster.sharing import Alone
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -33,6 +34,9 @@ class Change:
 _NAMESPACE = "kubernetes_namespace_v1"
 _VOLUME = "kubernetes_persistent_volume_v1"
 _CLAIM = "kubernetes_persistent_volume_claim_v1"
+_CACHED = Gpu(
+    product="Tesla-T4", cuda_cache=LocalSsdStorage(node="k8s-node1", path="/var/cache/cuda")
+)
 _KEY = LlamaSwapSettings(api_key_env=("KEY_GATEWAY",))
 
 CHANGES: Mapping[str, Change] = MappingProxyType(
@@ -76,6 +80,11 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
             before={"prevent_destroy": False},
             after={"namespace": "vision", "prevent_destroy": False},
             refused=frozenset({_NAMESPACE, _CLAIM}),
+        ),
+        # The last ones: of the rows after them each would remove the cache, and be refused.
+        "the CUDA cache on": Change(is_applied=True, after={"gpu": _CACHED}),
+        "the CUDA cache off": Change(
+            is_applied=True, before={"gpu": _CACHED}, refused=frozenset({_VOLUME, _CLAIM})
         ),
     }
 )

@@ -45,7 +45,8 @@ def test_nothing_is_asked_that_could_load_a_model(
 ) -> None:
     with FakeEndpoint(front_end=front_end, loaded=loaded) as fake:
         look(declared, fake.url, target=None)
-    assert set(fake.paths) <= {"/v1/models", "/running", "/props"}
+    # A model's log loads nothing: tests/real/drift/test_server.py.
+    assert set(fake.paths) <= {"/v1/models", "/running", "/props", f"/logs/stream/{loaded}"}
     assert fake.asked == []
     assert fake.swaps == []
 
@@ -116,6 +117,61 @@ def test_other_flags_and_ttl_of_a_running_model_differ(declared: Declared) -> No
     assert fields["--ctx-size"] == ("not set", "3072")
     assert fields["ttl"] == ("5", "600")
     assert "--port" not in fields
+
+
+PRODUCTION_CMD = "env -C /models/qwen3vl-4b /app/llama-server --device CUDA0 -ngl 99"
+
+
+def running(cmd: str) -> Reply:
+    entry = {"model": "qwen3vl-4b", "state": "ready", "cmd": cmd}
+    return Reply(body=json.dumps({"running": [entry]}))
+
+
+def of_device(declared: Declared, cmd: str, log: Reply) -> tuple[list[tuple[str, str]], str]:
+    """The differences of the device, and the note about it."""
+    faults = {"/running": fakes.always(running(cmd)), "log": fakes.always(log)}
+    with FakeEndpoint(faults=faults) as fake:
+        seen = look(declared, fake.url, target=None)
+    differences = [
+        (finding.found.text, finding.declared.text)
+        for finding in seen.findings
+        if finding.field in ("device", "--device")
+    ]
+    return differences, " ".join(note for note in seen.notes if "qwen3vl-4b" in note)
+
+
+def test_the_device_of_a_loaded_model_is_a_note(declared: Declared) -> None:
+    seen = of_device(declared, PRODUCTION_CMD, fakes.load_log("CPU", "CUDA0"))
+    assert seen == ([], "qwen3vl-4b runs on CUDA0")
+
+
+def test_the_cpu_where_a_gpu_is_declared_differs(declared: Declared) -> None:
+    without = PRODUCTION_CMD.replace("--device CUDA0 ", "")
+    log = fakes.load_log("CPU_Mapped")
+    assert of_device(declared, without, log) == (
+        [("not set", "CUDA0"), ("CPU", "CUDA0")], ""
+    )  # fmt: skip
+
+
+def test_a_device_that_the_log_does_not_name_is_not_known(declared: Declared) -> None:
+    quiet = Reply(body="srv    load_model: loading model 'x'\n", media_type="text/plain")
+    differences, note = of_device(declared, PRODUCTION_CMD, quiet)
+    assert differences == []
+    assert note == (
+        "the device of qwen3vl-4b is not known: its log does not name the device: the "
+        "model still loads, or llama_swap.server.log_verbosity is below 4; it was started with "
+        "--device CUDA0, and llama-server ends where that is missing"
+    )
+
+
+def test_another_machines_llama_server_may_choose_its_device(declared: Declared) -> None:
+    cmd = "env -C /home/ann/models/qwen3vl-4b /home/ann/llama-server -ngl 99"
+    assert of_device(declared, cmd, fakes.load_log("CPU")) == ([], "qwen3vl-4b runs on CPU")
+
+
+def test_another_machines_llama_server_obeys_its_command_line(declared: Declared) -> None:
+    cmd = "env -C /home/ann/models/qwen3vl-4b /home/ann/llama-server --device CUDA1"
+    assert of_device(declared, cmd, fakes.load_log("CPU"))[0] == [("CPU", "CUDA1")]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def ask(
             registry=registry or models,
             models=models,
             key_declared=False,
+            server=SETTINGS.llama_swap.server,
+            own_log=None,
             random_weights=False,
             timeout_s=5,
             say=lambda _line: None,

@@ -32,7 +32,7 @@ def test_json_has_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["url"] == fake.url
     assert document["front_end"] == "llama-swap"
     assert document["ok"]
-    assert len(document["checks"]) == 4 + 3 * 8
+    assert len(document["checks"]) == 4 + 3 * 9
     assert set(document["checks"][0]) == {
         "model", "name", "outcome", "seconds", "reason", "note",
     }  # fmt: skip
@@ -45,7 +45,7 @@ def test_junit_has_every_check(tmp_path: Path, capsys: pytest.CaptureFixture[str
         fails(capsys, fake.url, "--junit", str(path))
     root = ET.parse(path).getroot()
     assert root.attrib | {"time": ""} == {
-        "name": "smoke", "tests": "28", "failures": "1", "skipped": "7", "time": "",
+        "name": "smoke", "tests": "31", "failures": "1", "skipped": "7", "time": "",
     }  # fmt: skip
     assert [suite.get("name") for suite in root] == ["endpoint", *IDS]
     (failure,) = root.iter("failure")

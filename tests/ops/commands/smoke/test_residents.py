@@ -41,7 +41,7 @@ def test_report_marks_a_model_that_was_loaded(capsys: pytest.CaptureFixture[str]
     assert fake.swaps == [B, C, A]
     checks = [check for check in document["checks"] if check["model"] == A]
     notes = {check["name"]: check["note"] for check in checks if check["note"]}
-    assert notes == {"text": "already loaded"}
+    assert notes == {"text": "already loaded", "device": "CUDA0"}
 
 
 def test_model_loaded_by_somebody_else_stays() -> None:
