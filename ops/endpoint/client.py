@@ -24,6 +24,8 @@ _LARGEST_ANSWER_BYTES = 8 << 20
 _PAUSE_S = 0.3
 """A stream that sends nothing for so long has sent what it had stored."""
 _LONGEST_STREAM_S = 3
+_STORED_S = 10
+"""Seconds in which a stream has to begin with what it had stored."""
 _EXCERPT = 4000
 """Characters of an answer that are kept; more than is shown, to redact a key before the cut."""
 
@@ -138,12 +140,14 @@ class Endpoint:
 
         Args:
             path: The path, with its leading slash.
-            timeout_s: Seconds until its first byte.
+            timeout_s: Seconds until its first byte, at most ten: what is stored comes at once,
+                unless a proxy waits for an end that never comes.
 
         Raises:
             CheckError: when nothing arrives in time, or the answer is an error.
         """
         content = bytearray()
+        timeout_s = min(timeout_s, _STORED_S)
         timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S))
         try:
             with self._client.stream(

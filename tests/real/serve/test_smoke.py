@@ -252,7 +252,10 @@ class _NoEnd(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
-        self._forward(b"")
+        if self.path.startswith("/logs/"):  # A stream that never ends.
+            self.send_error(404)
+        else:
+            self._forward(b"")
 
     def do_POST(self) -> None:
         self._forward(self.rfile.read(int(self.headers["Content-Length"])))
