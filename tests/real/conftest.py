@@ -20,6 +20,7 @@ from ops.terraform.manifests import manifests
 from ops.terraform.program import Program, Tool, find, survey
 from tests.declaration.settings import SETTINGS
 from tests.fakes.immich_queues import FakeImmich
+from tests.fakes.web_pictures import web_pictures
 from tests.real.deploy.running_provider import VARIABLE, address_for, running
 from tests.real.deploy.tools import provider_of, use
 from tests.real.embedded.shared_cluster import SharedCluster
@@ -133,3 +134,10 @@ def immich() -> Iterator[FakeImmich]:
     """Immich's queues, by the API of now."""
     with FakeImmich() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[str]:
+    """The address of a web server with pictures."""
+    with web_pictures() as url:
+        yield url

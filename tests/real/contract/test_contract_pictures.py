@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from ops.endpoint.pictures import data_uri, solid_picture
+from tests.fakes.web_pictures import RED
 from tests.real.contract.endpoint import (
     OTHER,
     WORDS,
@@ -18,36 +15,9 @@ from tests.real.contract.endpoint import (
     with_pictures,
 )
 
-RED, BLUE = solid_picture("red"), solid_picture("blue")
+BLUE = solid_picture("blue")
 TOKENS_OF_TEXT = 40
 """More than the tokens of the question and its template."""
-
-
-class _Pictures(BaseHTTPRequestHandler):
-    """A web server with pictures."""
-
-    def do_GET(self) -> None:
-        if self.path == "/moved.png":
-            self.send_response(302)
-            self.send_header("Location", "/red.png")
-            body = b""
-        else:
-            body = {"/red.png": RED, "/words.txt": b"no picture"}.get(self.path, b"")
-            self.send_response(200 if body else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Pictures) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_two_pictures_get_two_answers(endpoint: Endpoint) -> None:
