@@ -1,6 +1,7 @@
 """The CDKTF app: `python main.py` writes cdktf.out, `cdktf deploy llama-cpp` applies it."""
 
 import sys
+from typing import Any
 
 from llama_swap_config.errors import ConfigError
 
@@ -13,11 +14,11 @@ def main() -> int:
         from llama_swap_config.declaration import load
         from llama_swap_config.lock.stand_in import stand_in_problems
         from stacks.llama_cpp import LlamaCppStack
-        from stacks.production import PRODUCTION
 
+        settings = production()
         app = App()
         declaration = load()
-        LlamaCppStack(app, "llama-cpp", settings=PRODUCTION, declaration=declaration)
+        LlamaCppStack(app, "llama-cpp", settings=settings, declaration=declaration)
         app.synth()
         for problem in stand_in_problems(declaration.locked):
             print(f"warning: {problem}", file=sys.stderr)
@@ -25,6 +26,19 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def production() -> Any:
+    """Read stacks/production.py.
+
+    Raises:
+        ConfigError: also for a name or an argument that is none of the settings.
+    """
+    try:
+        from stacks.production import PRODUCTION
+    except (TypeError, AttributeError, ImportError, NameError) as error:
+        raise ConfigError(f"stacks/production.py: {error}") from error
+    return PRODUCTION
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def renamed(prefix: str = "", /, **instead: str) -> Callable[[_Class], _Class]:
                         f"{prefix}{old}",
                         values[old],
                         expected="its new name",
-                        remedy=f"Use {new} in stacks/production.py",
+                        remedy=f"Write {new} in stacks/production.py",
                     )
             init(self, *args, **values)
 

@@ -12,6 +12,7 @@ from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.fit.card import CoTenant
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.server_command import ServerSettings
 from stacks.settings import Settings
 
 PRODUCTION = Settings(

@@ -99,9 +99,18 @@ class Settings:
     """PostgreSQL schema of the Terraform state, equal to the stack's id."""
 
     def __post_init__(self) -> None:
+        for name in ("allow_no_key", "remote_images", "prevent_destroy"):
+            value = getattr(self, name)
+            require_setting(type(value) is bool, name, value, "True or False")
         for name in ("namespace", "service"):
             value = getattr(self, name)
             require_setting(DNS_LABEL.fullmatch(value), name, value, "a DNS label")
+        require_setting(
+            not self.namespace.startswith("system-"),
+            "namespace",
+            self.namespace,
+            "no name that begins with 'system-', which Kubernetes reserves for PriorityClasses",
+        )
         for value in self.client_namespaces:
             require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "a DNS label")
         for value in self.internal_ranges:
@@ -175,11 +184,12 @@ class Settings:
                 cache.node,
                 f"the node of storage, which is {self.storage.node}, because a pod mounts both",
             )
+            models, kernels = PurePosixPath(self.storage.path), PurePosixPath(cache.path)
             require_setting(
-                PurePosixPath(cache.path) != PurePosixPath(self.storage.path),
+                not models.is_relative_to(kernels) and not kernels.is_relative_to(models),
                 "gpu.cuda_cache.path",
                 cache.path,
-                "another directory than the models'",
+                f"a directory beside the models', which is {self.storage.path!r}",
             )
         _ = self.card  # Checks what the co-tenants leave of it.
         for tenant in self.tenants:
@@ -267,7 +277,7 @@ if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.
     def __getattr__(name: str) -> NoReturn:
         """Name the new place of PRODUCTION in the error of an old import."""
         if name == "PRODUCTION":
-            raise ImportError(
+            raise ConfigError(
                 "PRODUCTION has moved from stacks.settings. Use "
                 "`from stacks.production import PRODUCTION`."
             )

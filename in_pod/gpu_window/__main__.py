@@ -77,7 +77,13 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
             service_account_dir=options.service_account_dir, url=f"https://{host}:{port}"
         )
         url, key = os.environ.get("IMMICH_URL", ""), os.environ.get("IMMICH_API_KEY", "")
-        immich = Immich(url, key, say=say, timing=timing) if url and key else None
+        immich = None
+        if url and key:
+            try:
+                immich = Immich(url, key, say=say, timing=timing)
+            except WindowError as error:
+                # The replicas are restored without it.
+                say(f"error: {error}")
         window = Window(api, namespace=options.namespace, say=say, timing=timing)
         who = f"cronjob@{socket.gethostname()}"
         declared = Declared(tenants=tuple(options.tenant), queues=tuple(options.queue))

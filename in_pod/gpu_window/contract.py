@@ -10,6 +10,8 @@ ANNOTATION = "llama-cpp-infra/gpu-window"
 """Annotation of the Lease with the record of what to restore, JSON."""
 DEAD_S = 60
 """Seconds without a heartbeat after which a Lease has no owner."""
+LONGEST_S = 48 * 3600
+"""The longest window: a day to open, a day open."""
 TERMINATE_S = 60
 """Seconds that a restore waits for a tenant's pods to begin to terminate."""
 READY_S = 600

@@ -13,6 +13,7 @@ from .asking import Patient, ask, message_of
 from .contract import NO_ACCESS
 from .errors import WindowError
 
+_KEY = re.compile(r"[!-~]+")
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
@@ -38,11 +39,17 @@ class Immich:
             timing: Time limits (default: those for a real Immich).
 
         Raises:
-            WindowError: when the address is invalid.
+            WindowError: when the address or the key is invalid.
         """
         if not _ADDRESS.fullmatch(url):
             raise WindowError(
                 "IMMICH_URL is invalid; expected an address such as http://immich-server:2283"
+            )
+        # A Secret made from a file ends in a newline.
+        key = key.strip()
+        if not _KEY.fullmatch(key):
+            raise WindowError(
+                "IMMICH_API_KEY is invalid; expected printable ASCII without spaces", NO_ACCESS
             )
         self._url = url.rstrip("/").removesuffix("/api")
         self._key = key

@@ -75,7 +75,14 @@ def parse_record(text: object) -> Record:
             }
         )
         _check(record)
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split())[:120]
         raise WindowError(
             f"the record of the Lease {LEASE} is damaged ({ANNOTATION}: {reason}). Scale the "

@@ -9,7 +9,7 @@ from functools import partial
 from .contract import ENDPOINT_REPLICAS, LEASE, TRANSIENT
 from .errors import LostError, RescaledError, UnansweredError, WindowError
 from .immich import Immich
-from .record import Record
+from .record import Record, Tenant
 from .window import Window
 from .workload import Declared, Workload
 
@@ -33,11 +33,12 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         LostError: when another process took over the window.
         UnansweredError: when the API server does not answer.
     """
-    record, problems = window.record, []
-    foreign = tuple(_not_declared(name) for name in _foreign(record, declared))
-    tenants = [tenant for tenant in record.tenants if tenant.workload in declared.tenants]
+    record, problems, waiting = window.record, [], ""
+    tenants, others = _divided(record, declared)
     queues = tuple(name for name in record.queues if name in declared.queues)
-    waiting = ""
+    foreign = tuple(_not_declared(name) for name in _foreign(record, declared))
+    # What is scaled is not scaled again: whoever changes it after this restore has decided.
+    rest = replace(record, tenants=others, endpoint_replicas=ENDPOINT_REPLICAS)
 
     def unready() -> str:
         texts = (window.unready(tenant.workload, tenant.ready) for tenant in tenants)
@@ -48,14 +49,19 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         for tenant in tenants:
             # A tenant that was just scaled down has to start terminating its pods first.
             _waited(window, partial(window.staying, tenant.workload), window.timing.terminate_s)
-            problems.append(_scale_back(window, tenant.workload, 0, tenant.replicas))
-        if record.endpoint_replicas == 0:
-            problems.append(_scale_back(window, window.endpoint, ENDPOINT_REPLICAS, 0))
+            if problem := _scale_back(window, tenant.workload, 0, tenant.replicas):
+                problems.append(problem)
+                rest = replace(rest, tenants=(*rest.tenants, tenant))
+        if record.endpoint_replicas == 0 and (
+            problem := _scale_back(window, window.endpoint, ENDPOINT_REPLICAS, 0)
+        ):
+            problems.append(problem)
+            rest = replace(rest, endpoint_replicas=0)
         waiting = _waited(window, unready, window.timing.ready_s)
     elif queues:
         waiting = _waited(window, unready, window.timing.ready_s)
-    if problems := [problem for problem in problems if problem]:
-        window.let_go(record)
+    if problems:
+        window.let_go(rest)
         return (*problems, *foreign)
     remains = [f"the replicas are restored but not ready: {waiting}"] if waiting else []
     if queues:
@@ -67,10 +73,17 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
             window.let_go(replace(record, given_back=True))
             return (*remains, *foreign)
     if foreign:
-        window.let_go(record)
+        foreign_queues = tuple(name for name in record.queues if name not in declared.queues)
+        window.let_go(replace(rest, queues=foreign_queues))
     else:
         window.delete()
     return (*remains, *foreign)
+
+
+def _divided(record: Record, declared: Declared) -> tuple[tuple[Tenant, ...], tuple[Tenant, ...]]:
+    """Divide a record's tenants into those that the settings name, and others."""
+    ours = tuple(tenant for tenant in record.tenants if tenant.workload in declared.tenants)
+    return ours, tuple(tenant for tenant in record.tenants if tenant not in ours)
 
 
 def _foreign(record: Record, declared: Declared) -> Iterator[str]:
@@ -95,8 +108,12 @@ def _scale_back(window: Window, workload: Workload, set_to: int, replicas: int) 
     try:
         return window.scale(workload, found=set_to, wanted=replicas)
     except RescaledError as error:
-        window.say(f"{error}, and is left so")
+        window.say(f"{error} during the window, and stays so")
         return ""
+    except (LostError, UnansweredError):
+        raise
+    except WindowError as error:
+        return str(error)
 
 
 def restore_past_deadline(
@@ -105,7 +122,7 @@ def restore_past_deadline(
     """Restore a window past its deadline whose owner has no heartbeat; otherwise do nothing."""
     if not window.find():
         return ()
-    left_s = window.record.deadline - window.now()
+    left_s = window.deadline - window.now()
     # A released window has no holder, and its deadline may be a moment in the future: it was set
     # by a clock of whole seconds.
     if window.holder and (left_s > 0 or not window.is_dead):

@@ -12,7 +12,15 @@ from urllib.parse import quote, urlencode
 
 from .api import Api, Document, Say, Timing
 from .asking import Patient, message_of
-from .contract import ANNOTATION, DEAD_S, ENDPOINT_DEPLOYMENT, LEASE, NO_ACCESS, TRANSIENT
+from .contract import (
+    ANNOTATION,
+    DEAD_S,
+    ENDPOINT_DEPLOYMENT,
+    LEASE,
+    LONGEST_S,
+    NO_ACCESS,
+    TRANSIENT,
+)
 from .errors import LostError, RescaledError, WindowError
 from .pods import (
     condition,
@@ -84,7 +92,8 @@ class Window:
     @property
     def holder(self) -> str:
         """The holder; empty if nobody holds it and something is not restored."""
-        return str(self._spec.get("holderIdentity") or "")
+        text = str(self._spec.get("holderIdentity") or "")
+        return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
 
     @property
     def acquired(self) -> float:
@@ -110,6 +119,15 @@ class Window:
         """
         limit_s = min(self._spec.get("leaseDurationSeconds") or DEAD_S, DEAD_S)
         return not self.holder or not -DEAD_S <= self.silent_s <= limit_s
+
+    @property
+    def deadline(self) -> float:
+        """When it has to end, in seconds since 1970.
+
+        At most `LONGEST_S` after a heartbeat that is not of the future, whatever the record says.
+        """
+        renewed = self.renewed if self.silent_s >= -DEAD_S else 0
+        return min(self.record.deadline, renewed + LONGEST_S)
 
     @property
     def record(self) -> Record:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
-from llama_swap_config.errors import require_setting
+from llama_swap_config.errors import ConfigError, require_setting
 from llama_swap_config.renamed import renamed
 
 TenantKind = Literal["Deployment", "StatefulSet"]
@@ -61,7 +61,7 @@ class ImmichQueues:
 
 @renamed(
     "sharing.tenants.",
-    deployment="name, with kind if it is no Deployment",
+    deployment='name="...", and kind="StatefulSet" for a StatefulSet,',
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuTenant:
@@ -102,7 +102,7 @@ if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.
     def __getattr__(name: str) -> NoReturn:
         """Name the class that replaced GpuWindow in the error of an old import."""
         if name == "GpuWindow":
-            raise ImportError(
+            raise ConfigError(
                 "GpuWindow is ByWindow now. Use `from llama_swap_config.cluster.sharing import "
                 "ByWindow`, and sharing=ByWindow(...) instead of gpu_window=GpuWindow(...)."
             )

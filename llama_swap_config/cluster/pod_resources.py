@@ -10,11 +10,13 @@ from typing import Literal, get_args
 from llama_swap_config.cluster.patterns import DNS_NAME, LABEL_VALUE, QUALIFIED_NAME
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.errors import require_setting
-from llama_swap_config.fit.card import Card, CardFigures, CoTenant
+from llama_swap_config.fit.card import SHARED, Card, CardFigures, CoTenant
 from llama_swap_config.renamed import renamed
 
 HOSTNAME = "kubernetes.io/hostname"
 """The label that every node has, with its own name."""
+PRODUCT = "nvidia.com/gpu.product"
+"""The label with the card's name, from GPU Feature Discovery."""
 TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
@@ -115,6 +117,34 @@ class Gpu(CardFigures):
             self.resource,
             "an extended resource, such as 'nvidia.com/gpu'",
         )
+        require_setting(
+            not self.resource.startswith(("requests.", "kubernetes.io/")),
+            "gpu.resource",
+            self.resource,
+            "a resource of the device plugin's own domain, such as 'nvidia.com/gpu'",
+        )
+        require_setting(
+            self.node_selector.get(PRODUCT, self.product).removesuffix(SHARED)
+            == self.unshared_product,
+            "gpu.node_selector",
+            dict(self.node_selector),
+            f"gpu.product, which is {self.product!r}, as its label {PRODUCT}",
+        )
+        cache = self.cuda_cache
+        require_setting(
+            cache is None or isinstance(cache, LocalSsdStorage),
+            "gpu.cuda_cache",
+            cache,
+            "LocalSsdStorage(node=..., path=...), or None",
+        )
+        if cache is not None:
+            node = self.node_selector.get(HOSTNAME, cache.node)
+            require_setting(
+                cache.node == node,
+                "gpu.cuda_cache.node",
+                cache.node,
+                f"{node!r}, the node of gpu.node_selector",
+            )
 
     def card(self, co_tenants: tuple[CoTenant, ...]) -> Card:
         """Return the card as the budget sees it, beside other programs."""

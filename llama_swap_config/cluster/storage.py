@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
 
+from llama_swap_config.cluster.patterns import DNS_NAME
 from llama_swap_config.errors import require_setting
-
-_NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class LocalSsdStorage:
 
     def __post_init__(self) -> None:
         require_setting(
-            _NODE.fullmatch(self.node), "LocalSsdStorage.node", self.node, "a host name"
+            DNS_NAME.fullmatch(self.node), "LocalSsdStorage.node", self.node, "a host name"
         )
         require_setting(
             self.path.startswith("/"), "LocalSsdStorage.path", self.path, "an absolute path"

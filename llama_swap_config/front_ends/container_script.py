@@ -14,8 +14,8 @@ _IN_ADDRESS = "[:space:]\"'<>"
 _FILTER = (
     # llama-server logs the address of each picture that it fetches, with its signature.
     rf"s|\(downloading image from '[^?]*\)?.*|\1{_REDACTED}'|",
-    rf"s|\(https\{{0,1\}}://[^?{_IN_ADDRESS}]*\)?[^{_IN_ADDRESS}]*|\1{_REDACTED}|g",
-    rf"s|\(https\{{0,1\}}://\)[^/@{_IN_ADDRESS}]*@|\1[redacted]@|g",
+    rf"s|\(https\{{0,1\}}://[^?{_IN_ADDRESS}]*\)?[^{_IN_ADDRESS}]*|\1{_REDACTED}|gI",
+    rf"s|\(https\{{0,1\}}://\)[^/@{_IN_ADDRESS}]*@|\1[redacted]@|gI",
 )
 """Commands of sed that remove query and login of each address from a line."""
 

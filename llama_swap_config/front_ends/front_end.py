@@ -29,7 +29,7 @@ class FrontEndProgram:
     config: str
     """Text of the configuration."""
     script: str
-    """Shell script of the container, which ends by replacing itself with the program."""
+    """Shell script of the container, which runs the program and ends with its exit code."""
     health_path: str
     """Path that answers 200 once the program listens, without a key and without loading a
     model."""

@@ -24,7 +24,7 @@ ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
 /completion with an image needs a request to /props first."""
 
 
-_DEVICES = re.compile(r"[A-Za-z]\w*(,[A-Za-z]\w*)*", re.ASCII)
+_DEVICES = re.compile(r"none|[A-Z]\w*(,[A-Z]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +62,15 @@ class ServerSettings:
             "a whole number of at least 0 (llama-server reads -1 as no limit)",
         )
         require_setting(
-            self.device is None or (type(self.device) is str and _DEVICES.fullmatch(self.device)),
+            self.device is None
+            or (
+                type(self.device) is str
+                and _DEVICES.fullmatch(self.device)
+                and len(set(self.device.split(","))) == len(self.device.split(","))
+            ),
             "llama_swap.server.device",
             self.device,
-            "a device such as 'CUDA0', several joined by commas, 'none' for the CPU, or None",
+            "a device such as 'CUDA0', several joined by commas, only 'none' for the CPU, or None",
         )
         require_setting(
             type(self.log_verbosity) is int and 0 <= self.log_verbosity <= 5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -68,7 +69,17 @@ def waiting(window: Window, workload: Workload, resource: str) -> str:
     """
     document = window.read(workload)
     pods = () if document is None else window.pods(workload, document)
-    return ", ".join(pod["metadata"]["name"] for pod in pods if resource in _not_scheduled(pod))
+    return ", ".join(
+        pod["metadata"]["name"] for pod in pods if lacks(_not_scheduled(pod), resource)
+    )
+
+
+def lacks(message: str, resource: str) -> bool:
+    """Whether the scheduler's message says that no node has the resource left.
+
+    The key of a node's taint, of which it may complain too, is often the resource's name.
+    """
+    return re.search(rf"Insufficient {re.escape(resource)}(?![\w/-]|\.\w)", message) is not None
 
 
 def _not_scheduled(pod: dict[str, Any]) -> str:
@@ -79,4 +90,4 @@ def _not_scheduled(pod: dict[str, Any]) -> str:
 def _requests(pod: dict[str, Any], resource: str) -> bool:
     containers = pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
     requests = (container.get("resources", {}).get("requests", {}) for container in containers)
-    return any(int(request.get(resource, 0)) for request in requests)
+    return any(request.get(resource, "0") not in ("0", 0) for request in requests)

@@ -98,6 +98,11 @@ def _address(process: subprocess.Popen[bytes], output: IO[str], service: str, re
         if ended or time.monotonic() > deadline:
             lines = [line for line in text.splitlines() if line.strip()]
             reason = lines[-1] if lines else "no output"
+            if "status=Pending" in reason:
+                remedy = (
+                    "its pod waits, perhaps for the card: python -m ops window --for 30m -- "
+                    "COMMAND borrows it"
+                )
             raise OpsError(
                 f"kubectl port-forward to {service} fails ({one_line(reason)}); {remedy}"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_swap_config.cluster.pod_resources import HOSTNAME
+from llama_swap_config.cluster.pod_resources import HOSTNAME, PRODUCT
 from llama_swap_config.cluster.sharing import AtOnce
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.fit.card import SHARED
@@ -11,7 +11,6 @@ from stacks.settings import Settings
 
 _NAME = "k8s-node1"
 """The node's name where no setting says it."""
-_PRODUCT = "nvidia.com/gpu.product"
 _RENAMED = ".shared"
 """How the device plugin's `renameByDefault` ends the resource of a shared card."""
 
@@ -63,7 +62,7 @@ def node(settings: Settings, *, kubelet_port: int) -> Object:
             "annotations": {"kwok.x-k8s.io/node": "fake"},
             "labels": {
                 HOSTNAME: node_name(settings),
-                _PRODUCT: product,
+                PRODUCT: product,
                 **gpu.node_selector,
             },
         },

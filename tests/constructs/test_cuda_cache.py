@@ -104,7 +104,8 @@ def test_the_cache_needs_the_node_of_the_models() -> None:
     )
 
 
-def test_the_cache_is_not_the_models_directory() -> None:
-    storage = LocalSsdStorage(node="k8s-node1", path="/var/cache/cuda/")
+@pytest.mark.parametrize("path", ["/var/cache/cuda/", "/var/cache", "/var/cache/cuda/models"])
+def test_the_cache_is_beside_the_models_directory(path: str) -> None:
+    storage = LocalSsdStorage(node="k8s-node1", path=path)
     with pytest.raises(ConfigError, match=r"gpu\.cuda_cache\.path is '/var/cache/cuda'"):
         replace(SETTINGS, gpu=GPU, storage=storage)

@@ -34,6 +34,8 @@ class LeaseServer:
         self.writes: list[str] = []
         self.replicas: dict[str, int] = {}
         """Path of a workload -> its replicas; all of them are ready."""
+        self.forbidden: set[str] = set()
+        """Paths of workloads that the account may not read."""
         self.rescaled: dict[str, int] = {}
         """Path of a workload -> replicas that somebody sets just before our next write."""
 
@@ -77,6 +79,8 @@ class LeaseServer:
     ) -> tuple[int, dict[str, Any]]:
         if "/pods?" in path:
             return 200, {"items": []}
+        if path in self.forbidden:
+            return 403, {"message": "the account may not read it"}
         path = path.removesuffix("/scale")
         if path not in self.replicas:
             return 404, {"message": "it is not there"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llama_swap_config.cluster.pod_resources import Gpu, Taint
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
 from llama_swap_config.errors import ConfigError
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
@@ -55,6 +56,33 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "runtime class": (
         lambda: Gpu(product="Tesla-T4", runtime_class=""),
         "gpu.runtime_class is ''; expected the name of a RuntimeClass",
+    ),
+    "another card in the selector": (
+        lambda: Gpu(product="Tesla-T4", node_selector={"nvidia.com/gpu.product": "NVIDIA-L4"}),
+        "gpu.node_selector is {'nvidia.com/gpu.product': 'NVIDIA-L4'}; expected gpu.product",
+    ),
+    "resource of a quota": (
+        lambda: Gpu(product="Tesla-T4", resource="requests.nvidia.com/gpu"),
+        "gpu.resource is 'requests.nvidia.com/gpu'; expected a resource of the device plugin's",
+    ),
+    "cache on another node": (
+        lambda: Gpu(
+            product="Tesla-T4",
+            node_selector={"kubernetes.io/hostname": "n1"},
+            cuda_cache=LocalSsdStorage(node="n2", path="/var/cache/cuda"),
+        ),
+        "gpu.cuda_cache.node is 'n2'; expected 'n1', the node of gpu.node_selector",
+    ),
+    "cache on NFS": (
+        lambda: Gpu(
+            product="Tesla-T4",
+            cuda_cache=NfsStorage(server="10.0.0.5", path="/a"),  # type: ignore[arg-type]
+        ),
+        "gpu.cuda_cache is NfsStorage(server=",
+    ),
+    "cache as a path": (
+        lambda: Gpu(product="Tesla-T4", cuda_cache="/var/cache"),  # type: ignore[arg-type]
+        "gpu.cuda_cache is '/var/cache'; expected LocalSsdStorage(",
     ),
     "resource without a domain": (
         lambda: Gpu(product="Tesla-T4", resource="gpu"),

@@ -13,6 +13,7 @@ import pytest
 
 import llama_swap_config
 import main
+import stacks
 from llama_swap_config import registry
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import ConfigError
@@ -274,3 +275,29 @@ def assert_one_line(stderr: str, folder: Path) -> None:
     assert stderr.startswith("error: ")
     assert stderr.count("\n") == 1
     assert not list(folder.glob("cdktf.out/stacks/*"))
+
+
+BAD_PRODUCTIONS = {
+    "an unknown keyword": "Settings(gpu_windows=None)",
+    "a name that is not imported": "GpuWindow()",
+    "an import of an earlier version": (
+        "__import__('llama_swap_config.cluster.gpu_tenants', fromlist=['GpuWindow']).GpuWindow"
+    ),
+    "a module that does not exist": "__import__('llama_swap_config.co_tenants')",
+}
+
+
+@pytest.mark.parametrize("value", BAD_PRODUCTIONS.values(), ids=BAD_PRODUCTIONS.keys())
+def test_settings_that_python_refuses_are_one_line(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "production.py").write_text(
+        f"from stacks.settings import Settings\nPRODUCTION = {value}\n"
+    )
+    monkeypatch.delitem(sys.modules, "stacks.production", raising=False)
+    monkeypatch.setattr(stacks, "__path__", [str(tmp_path), *stacks.__path__])
+    assert main.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    monkeypatch.delitem(sys.modules, "stacks.production", raising=False)

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 def test_an_old_import_of_production_names_the_new_place() -> None:
-    with pytest.raises(ImportError) as caught:
+    with pytest.raises(ConfigError) as caught:
         exec("from stacks.settings import PRODUCTION", {})
     assert str(caught.value) == (
         "PRODUCTION has moved from stacks.settings. Use "
@@ -124,6 +124,32 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
     "no key, not declared": (
         lambda: {"allow_no_key": False},
         "or accept that risk with allow_no_key=True and remote_images=False.",
+    ),
+    "a switch in words": (
+        lambda: {"allow_no_key": "no"},
+        "allow_no_key is 'no'; expected True or False",
+    ),
+    "pictures in words": (lambda: {"remote_images": "no"}, "remote_images is 'no'"),
+    "protection in words": (lambda: {"prevent_destroy": "no"}, "prevent_destroy is 'no'"),
+    "a reserved namespace": (
+        lambda: {"namespace": "system-ai"},
+        "namespace is 'system-ai'; expected no name that begins with 'system-'",
+    ),
+    "a port of a mirror": (
+        lambda: {"hf_endpoint": "http://hub.lan:99999"},
+        "hf_endpoint is 'http://hub.lan:99999'",
+    ),
+    "a device twice": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="CUDA0,CUDA0"))},
+        "llama_swap.server.device is 'CUDA0,CUDA0'",
+    ),
+    "a device and none": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="CUDA0,none"))},
+        "llama_swap.server.device is 'CUDA0,none'",
+    ),
+    "a device in small letters": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="cuda0"))},
+        "llama_swap.server.device is 'cuda0'; expected a device such as 'CUDA0'",
     ),
     "client": (lambda: {"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
     "secret without keys": (lambda: {"api_key_secret": "x"}, "api_key_secret is 'x'"),

@@ -128,12 +128,13 @@ def test_programs_that_share_the_card_count_in_the_budget() -> None:
 RENAMED: dict[str, tuple[Callable[[], object], str]] = {
     "gpu_window": (
         lambda: replace(SETTINGS, gpu_window=None),  # type: ignore[call-arg]
-        "settings: gpu_window is None; expected its new name. Use sharing=ByWindow(tenants=...), "
-        "or sharing=Alone() instead of None in stacks/production.py.",
+        "settings: gpu_window is None; expected its new name. Write "
+        "sharing=ByWindow(tenants=...), or sharing=Alone() instead of None in "
+        "stacks/production.py.",
     ),
     "gpu.co_tenants": (
         lambda: Gpu(product="Tesla-T4", co_tenants=()),  # type: ignore[call-arg]
-        "Use sharing=AtOnce(co_tenants=...) in stacks/production.py.",
+        "Write sharing=AtOnce(co_tenants=...) in stacks/production.py.",
     ),
     "gpu.taint_key": (
         lambda: Gpu(product="Tesla-T4", taint_key="gpu"),  # type: ignore[call-arg]
@@ -156,7 +157,7 @@ def test_an_old_name_of_a_setting_names_the_new_one(
 
 
 def test_an_old_import_names_the_new_class() -> None:
-    with pytest.raises(ImportError, match="sharing import ByWindow"):
+    with pytest.raises(ConfigError, match="sharing import ByWindow"):
         from llama_swap_config.cluster.gpu_tenants import GpuWindow  # type: ignore[attr-defined]  # noqa: F401
 
 

@@ -18,6 +18,7 @@ from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd, Started
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.gpu_tenants import lacks
 from ops.cluster.pod_log import serving_log
 from ops.commands.drift.configuration import Fields, command_fields, compare_fields
 from ops.commands.drift.declared import Declared, declared_value, subject_of
@@ -75,7 +76,11 @@ def nobody_serves(deployment: Document | None, pods: list[Document], *, resource
         for condition in at(pod, "status", "conditions") or ()
         if at(condition, "type") == "PodScheduled" and at(condition, "status") == "False"
     ]
-    if waiting and len(waiting) == len(pods) and all(resource in message for message in waiting):
+    if (
+        waiting
+        and len(waiting) == len(pods)
+        and all(lacks(message, resource) for message in waiting)
+    ):
         return f"the pod waits for the GPU ({one_line(waiting[0])})"
     return ""
 

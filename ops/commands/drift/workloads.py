@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from in_pod.gpu_window.api import Timing
-from in_pod.gpu_window.contract import ANNOTATION, ENDPOINT_DEPLOYMENT, LEASE
+from in_pod.gpu_window.contract import ANNOTATION, ENDPOINT_DEPLOYMENT, LEASE, LONGEST_S
 from in_pod.gpu_window.errors import WindowError
 from in_pod.gpu_window.window import Window
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.gpu_tenants import Holders, waiting, workload
@@ -164,8 +165,11 @@ def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]
         except WindowError as error:
             notes.append(f"whether {subject} waits for the card is not known ({error})")
             continue
-        if pods:
-            holders = Holders(api, resource).line() or "a pod that this account may not list"
+        holders = Holders(api, resource).line() if pods else ""
+        if pods and _all_of_tenants(holders, settings.tenants):
+            notes.append(f"{subject}: {pods} waits for the card, which {holders} holds")
+        elif pods:
+            holders = holders or "a pod that this account may not list"
             findings.append(
                 Finding(
                     subject=subject,
@@ -177,6 +181,14 @@ def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]
                 )
             )
     return findings, notes
+
+
+def _all_of_tenants(holders: str, tenants: tuple[GpuTenant, ...]) -> bool:
+    """Whether only tenants hold the card: of two replicas only one may ever have fitted."""
+    return bool(holders) and all(
+        any(holder.startswith(f"{tenant}-") for tenant in tenants)
+        for holder in holders.split(", ")
+    )
 
 
 def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
@@ -192,6 +204,9 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
     spec = lease.get("spec") or {}
     holder = value_text("holder", spec.get("holderIdentity") or "no holder")
     deadline_s = _deadline(lease)
+    if deadline_s is not None:
+        # A forged deadline keeps no window open for ever.
+        deadline_s = min(deadline_s, (epoch(spec.get("renewTime")) or 0) + LONGEST_S)
     if deadline_s is not None and deadline_s > now_s:
         return [], [f"a GPU window of {holder} is open until {time_text(deadline_s)}"]
     until = "its deadline is not readable"

@@ -11,6 +11,7 @@ from llama_swap_config.cluster.labels import APP
 from llama_swap_config.declaration import load
 from ops.cluster import environment
 from ops.cluster.environment import KubeTarget
+from ops.cluster.gpu_tenants import lacks
 from ops.cluster.workloads import Cluster, Workload
 from ops.commands.deploy.run import apply_as_shown, namespace_of, verify
 from ops.commands.serve import local_store
@@ -86,7 +87,7 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
         has_card = _tenants_with_the_card(kube, settings)
 
         def may_wait(workload: Workload) -> bool:
-            return bool(has_card) and f"Insufficient {settings.gpu.resource}" in workload.reason
+            return bool(has_card) and lacks(workload.reason, settings.gpu.resource)
 
         workloads = kube.wait_until_settled(
             namespace, timeout_s=_SETTLE_TIMEOUT_S, may_wait=may_wait, say=say

@@ -73,12 +73,12 @@ def window(
     from ops.cluster.port_forward import to_endpoint
     from ops.commands.window import run as windows
     from ops.commands.window.opening import declared
-    from ops.commands.window.refusal import no_window
+    from ops.commands.window.refusal import left_window, no_window
     from ops.commands.window.status import status as show_status
     from stacks.production import PRODUCTION
 
     sharing = PRODUCTION.sharing
-    if not isinstance(sharing, ByWindow):
+    if not isinstance(sharing, ByWindow) and not (restore or status):
         raise OpsError(no_window(sharing))
     target = check_cluster()
     namespace, resource = PRODUCTION.namespace, PRODUCTION.gpu.resource
@@ -87,6 +87,9 @@ def window(
     )
     with KubeApi(target) as api:
         try:
+            if not isinstance(sharing, ByWindow):
+                left = left_window(api, namespace)
+                raise OpsError(left or no_window(sharing))
             if status:
                 show_status(
                     api, declared(sharing), namespace=namespace, resource=resource, say=say

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-_HOLDER = re.compile(r"[^@]*@(?P<host>[^/]+)/(?P<pid>\d+)-(?P<started_s>\d+)/.*")
+_HOLDER = re.compile(r"[^@]*@(?P<host>[^/]+)/(?P<pid>\d{1,10})-(?P<started_s>\d{1,12})/.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

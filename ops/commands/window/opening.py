@@ -18,7 +18,7 @@ from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Declared, Workload
 from llama_swap_config.cluster.sharing import ByWindow
-from ops.cluster.gpu_tenants import Holders, workload
+from ops.cluster.gpu_tenants import Holders, lacks, workload
 from ops.errors import OpsError
 
 
@@ -138,7 +138,7 @@ class Opening:
                 return ""
             for tenant in window.record.tenants:
                 self._check_scale(tenant.workload)
-            holders = self._holders.line() if self._holders.resource in reason else ""
+            holders = self._holders.line() if lacks(reason, self._holders.resource) else ""
             return f"{reason}; the card is held by {holders}" if holders else reason
 
         self._wait(unready)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from in_pod.gpu_window.api import Api
+from in_pod.gpu_window.contract import LEASE
+from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.sharing import Alone, AtOnce
 
 
@@ -16,4 +19,24 @@ def no_window(sharing: Alone | AtOnce) -> str:
     return (
         f"sharing is AtOnce(...) in stacks/production.py: {names} and the endpoint run on the "
         "card at the same time, so there is nothing to borrow. Ask the endpoint directly"
+    )
+
+
+def left_window(api: Api, namespace: str) -> str:
+    """Return what to do with a window that was left when windows were still declared.
+
+    Args:
+        api: The API server.
+        namespace: The endpoint's namespace.
+    """
+    window = Window(api, namespace=namespace, say=lambda _line: None)
+    if not window.find():
+        return ""
+    tenants = ", ".join(
+        f"{tenant.kind} {tenant} to {tenant.replicas}" for tenant in window.record.tenants
+    )
+    return (
+        "a window of sharing=ByWindow(...) is left: its Lease names "
+        f"{tenants or 'no tenant'}. Scale by hand, resume Immich's queues, then "
+        f"kubectl -n {namespace} delete lease {LEASE}"
     )

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
 from in_pod.gpu_window.api import Api, Timing
-from in_pod.gpu_window.errors import LostError, UnansweredError
+from in_pod.gpu_window.errors import LostError, UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore
 from in_pod.gpu_window.window import Window
@@ -140,7 +140,12 @@ def restore_only(
         say("no window is open; nothing to restore")
         return
     if taking.wait_for_death(window):
-        _, immich = _immich(sharing, access, say=say, timing=timing)
+        try:
+            _, immich = _immich(sharing, access, say=say, timing=timing)
+        except WindowError as error:
+            # The replicas are restored without it.
+            say(f"error: {error}")
+            immich = None
         with ended_once(_NOTE):
             try:
                 taking.finish(window, immich, declared(sharing))

@@ -60,6 +60,6 @@ def _workload(window: Window, workload: Workload, resource: str, holders: str) -
     ready = window.ready_pods(workload, document)
     line = f"{workload}: replicas {replicas_of(document)}, {ready} ready"
     if pods := waiting(window, workload, resource):
-        line += f"; {pods} waits for the card"
+        line += f"; {pods} {'wait' if ', ' in pods else 'waits'} for the card"
         line += f", which {holders} holds" if holders else ""
     return line

@@ -65,6 +65,18 @@ def test_an_invalid_address_is_refused(url: str) -> None:
         Immich(url, KEY, say=print)
 
 
+def test_a_key_with_a_newline_at_its_end_is_taken_without(lines: list[str]) -> None:
+    with FakeImmich() as fake:
+        assert Immich(fake.url, f"{KEY}\n", say=lines.append, timing=QUICK).queues()
+
+
+@pytest.mark.parametrize("key", ["a b", "cl\u00e9", "a\nb", " "])
+def test_a_key_that_is_no_header_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(WindowError, match="IMMICH_API_KEY is invalid") as caught:
+        Immich("http://immich", key, say=print)
+    assert key.strip() not in str(caught.value) or not key.strip()
+
+
 @pytest.fixture
 def stranger() -> Iterator[tuple[str, list[str]]]:
     """A web server that is not Immich: its address and the API keys that it received."""

@@ -44,6 +44,7 @@ def damaged(**changes: Any) -> str:
         None,
         "",
         "{",
+        "[" * 100_000,
         "[]",
         "3",
         "{}",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from in_pod.gpu_window.__main__ import main
-from in_pod.gpu_window.contract import NO_ACCESS
+from in_pod.gpu_window.contract import LONGEST_S, NO_ACCESS
 from in_pod.gpu_window.errors import WindowError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.record import Record
@@ -93,8 +93,13 @@ def test_the_owners_later_choice_wins(
     server.replicas = {TENANT.workload.path: 3, ENDPOINT: 4}
     restored(server, window, replace(record, endpoint_replicas=0, queues=()))
     assert scales(server) == []
-    assert "immich/immich-machine-learning was scaled to 3 by kubectl, and is left so" in lines
-    assert "llama-cpp/llama-swap was scaled to 4 by kubectl, and is left so" in lines
+    assert (
+        "immich/immich-machine-learning was scaled to 3 by kubectl during the window, and stays so"
+        in lines
+    )
+    assert (
+        "llama-cpp/llama-swap was scaled to 4 by kubectl during the window, and stays so" in lines
+    )
 
 
 def test_a_choice_between_our_look_and_our_write_wins(
@@ -152,6 +157,52 @@ def test_a_queue_that_the_settings_do_not_name_is_never_resumed(
     assert immich.paused["backup"]
     assert not immich.paused["ocr"]
     assert server.lease is not None
+
+
+def test_what_is_restored_is_not_restored_again(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
+    """A foreign tenant keeps the Lease; its owner may scale ours down again meanwhile."""
+    dns = replace(TENANT, namespace="kube-system", name="coredns", replicas=0)
+    server.replicas = {TENANT.workload.path: 0, dns.workload.path: 2}
+    assert restored(server, window, replace(record, tenants=(dns, TENANT), queues=()))
+    server.replicas[TENANT.workload.path] = 0
+    assert restore_past_deadline(window, None, DECLARED, who="cronjob@pod")
+    assert server.replicas[TENANT.workload.path] == 0
+    assert window.record.tenants == (dns,)
+
+
+def test_a_tenant_that_may_not_be_read_leaves_the_others_restored(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
+    other = replace(TENANT, name="transcoder")
+    server.replicas = {other.workload.path: 0, ENDPOINT: 1}
+    server.forbidden = {TENANT.workload.path}
+    late = replace(
+        record, deadline=server.clock - 60, tenants=(TENANT, other), endpoint_replicas=0, queues=()
+    )
+    server.put(late, holder="me@elsewhere", renewed_s_ago=600)
+    named = replace(DECLARED, tenants=(TENANT.workload, other.workload))
+    (problem,) = restore_past_deadline(window, None, named, who="cronjob@pod")
+    assert "refuses GET" in problem
+    assert server.replicas == {other.workload.path: 2, ENDPOINT: 0}
+    assert window.record.tenants == (TENANT,)
+
+
+def test_a_deadline_of_another_century_is_past(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
+    forged = replace(record, deadline=server.clock + 10**9, tenants=(), queues=())
+    server.put(forged, holder="me@elsewhere", renewed_s_ago=LONGEST_S + 1)
+    assert restore_past_deadline(window, None, DECLARED, who="cronjob@pod") == ()
+    assert server.lease is None
+
+
+def test_a_holder_cannot_write_lines(server: LeaseServer, window: Window, record: Record) -> None:
+    server.put(record, holder="me\x1b[2J\neverything is restored" + "x" * 500, renewed_s_ago=0)
+    window.find()
+    assert window.holder.isprintable()
+    assert len(window.holder) == 200
 
 
 FOREIGN: dict[str, dict[str, Any]] = {

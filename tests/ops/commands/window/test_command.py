@@ -58,7 +58,7 @@ def test_no_window_where_nobody_lends_the_card(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("stacks.production.PRODUCTION", replace(PRODUCTION, sharing=sharing))
-    for arguments in ((), ("--status",), ("--restore",), ("--", "true")):
+    for arguments in ((), ("--", "true")):
         assert reason in fails(capsys, *arguments)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from in_pod.gpu_window.workload import Workload
-from ops.cluster.gpu_tenants import Holders
+from ops.cluster.gpu_tenants import Holders, lacks
 from ops.commands.window.opening import tenant_state
 from tests.declaration.settings import SETTINGS
 from tests.fakes.lease_server import LeaseServer
@@ -36,3 +38,20 @@ def test_holders_are_empty_without_permission_to_list_pods() -> None:
     server = LeaseServer()
     server.refuses = [403]
     assert Holders(server, "nvidia.com/gpu").line() == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "resource", "expected"),
+    [
+        ("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", "nvidia.com/gpu", True),
+        ("1 Insufficient cpu, 1 Insufficient nvidia.com/gpu", "nvidia.com/gpu", True),
+        ("1 node(s) had untolerated taint {nvidia.com/gpu: present}", "nvidia.com/gpu", False),
+        ("1 Insufficient nvidia.com/gpu.shared.", "nvidia.com/gpu", False),
+        ("1 Insufficient nvidia.com/gpu.shared.", "nvidia.com/gpu.shared", True),
+        ("", "nvidia.com/gpu", False),
+    ],
+)
+def test_a_pod_waits_for_the_card_only_if_none_is_left(
+    message: str, resource: str, expected: bool
+) -> None:
+    assert lacks(message, resource) is expected

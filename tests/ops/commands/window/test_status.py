@@ -93,7 +93,10 @@ def test_a_later_process_of_the_same_number_is_not_the_owner(
     assert "its owner has ended" in heartbeat(server, record, f"{holder}/abcd")
 
 
-@pytest.mark.parametrize("holder", ["me@elsewhere/12-34/abcd", "me@here/12", "me", "x@y/1-9e99/z"])
+@pytest.mark.parametrize(
+    "holder",
+    ["me@elsewhere/12-34/abcd", "me@here/12", "me", "x@y/1-9e99/z", f"x@y/{'9' * 5000}-1/z"],
+)
 def test_of_another_machine_only_the_heartbeat_is_known(
     holder: str, server: LeaseServer, record: Record
 ) -> None:
