@@ -9,7 +9,7 @@ from typing import Any
 from in_pod.gpu_window.contract import ANNOTATION as RECORD
 from in_pod.gpu_window.contract import LEASE
 from in_pod.gpu_window.pods import is_ready
-from in_pod.gpu_window.record import Record, parse_record
+from in_pod.gpu_window.record import Record, parse_record, time_text
 from ops.cluster.api import KubeApi
 from tests.real.window.window_process import ML, NAMESPACE
 
@@ -65,11 +65,11 @@ class Card:
         return parse_record(lease["metadata"]["annotations"][RECORD])
 
     def age(self, *, past_deadline: bool = False) -> None:
-        """Make the heartbeat of the Lease, if it exists, look old."""
+        """Make the heartbeat of the Lease, if it exists, look ten minutes old."""
         lease = self.lease()
         if lease is None:
             return
-        lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+        lease["spec"]["renewTime"] = time_text(self.api.now() - 600)
         if past_deadline:
             annotations = lease["metadata"]["annotations"]
             annotations[RECORD] = annotations[RECORD].replace('"deadline": "20', '"deadline": "19')
