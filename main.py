@@ -15,10 +15,9 @@ def main() -> int:
         from llama_swap_config.lock.stand_in import stand_in_problems
         from stacks.llama_cpp import LlamaCppStack
 
-        settings = production()
         app = App()
         declaration = load()
-        LlamaCppStack(app, "llama-cpp", settings=settings, declaration=declaration)
+        LlamaCppStack(app, "llama-cpp", settings=production(), declaration=declaration)
         app.synth()
         for problem in stand_in_problems(declaration.locked):
             print(f"warning: {problem}", file=sys.stderr)
@@ -29,11 +28,7 @@ def main() -> int:
 
 
 def production() -> Any:
-    """Read stacks/production.py.
-
-    Raises:
-        ConfigError: also for a name or an argument that is none of the settings.
-    """
+    """Read the settings; ConfigError also where Python refuses them."""
     try:
         from stacks.production import PRODUCTION
     except (TypeError, AttributeError, ImportError, NameError) as error:
