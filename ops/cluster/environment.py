@@ -6,12 +6,12 @@ For a variable that is not set, Terraform reports "connection refused"; these ch
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from ops.cluster.state_connection import connection_string
 from ops.errors import OpsError, reason_of
 from ops.report.terminal import Say
 from ops.terraform import program
@@ -34,18 +34,7 @@ def check_postgresql() -> None:
     Raises:
         OpsError: naming the variable or the server's answer, never a password.
     """
-    conn_str = os.environ.get("PG_CONN_STR", "")
-    if not conn_str and not os.environ.get("PGHOST"):
-        raise OpsError(
-            "PG_CONN_STR is not set; expected the database of Terraform's state, such as "
-            "postgres://terraform@postgresql.dbaas:5432/terraform. Put the password into "
-            "PGPASSWORD or PGPASSFILE"
-        )
-    if re.match(r"postgres(ql)?://[^/@]*:[^@]+@", conn_str):
-        raise OpsError(
-            "PG_CONN_STR contains a password, which Terraform prints in errors; move it to "
-            "PGPASSWORD or PGPASSFILE"
-        )
+    conn_str = connection_string()
     import psycopg
 
     try:

@@ -239,3 +239,77 @@ def test_killed_apply_fails(stack: Callable[..., Path]) -> None:
     end(begin_apply(terraform))
     with pytest.raises(OpsError, match=r"the deploy is incomplete"):
         verify(terraform)
+
+
+BY_BOTH = (
+    "postgres://tf@127.0.0.1:{port}/postgres?sslmode=disable",
+    "postgresql://tf@127.0.0.1:{port}/postgres?sslmode=disable&connect_timeout=5",
+    "host=127.0.0.1 port={port} user=tf dbname=postgres sslmode=disable",
+    "host=127.0.0.1 port={port} user=tf dbname='postgres' sslmode=disable application_name=ops",
+)
+WITH_PASSWORD = (
+    "postgres://tf:geheim@127.0.0.1:{port}/postgres?sslmode=disable",
+    "postgres://tf@127.0.0.1:{port}/postgres?sslmode=disable&password=geheim",
+    "host=127.0.0.1 port={port} user=tf dbname=postgres password=geheim",
+    "host=127.0.0.1 password = 'ge\\'heim'",
+)
+NOT_BY_TERRAFORM = {
+    "host=127.0.0.1 port={port} user=tf dbname=postgres sslmode=prefer": "sslmode is 'prefer'",
+    "postgres://tf@127.0.0.1:{port}/postgres?sslmode=disable&target_session_attrs=any": (
+        "has the parameter target_session_attrs, which Terraform does not know"
+    ),
+    "host=127.0.0.1 hostaddr=127.0.0.1 port={port} user=tf sslmode=disable": "parameter hostaddr",
+    "postgres://tf@127.0.0.1:{port},127.0.0.1:{port}/postgres?sslmode=disable": "several hosts",
+    "postgres://tf@127.0.0.1/%zz": "cannot be read",
+    "geheim": "cannot be read",
+}
+
+
+@BOTH_TOOLS
+@pytest.mark.parametrize("form", BY_BOTH)
+def test_a_form_of_the_address_that_is_accepted_works_with_both(
+    form: str, stack: Callable[..., Path], postgresql: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PG_CONN_STR", form.format(port=postgresql))
+    environment.check_postgresql()
+    Terraform(stack("form")).init()
+
+
+@pytest.mark.parametrize("form", WITH_PASSWORD)
+def test_a_password_in_any_form_of_the_address_is_refused(
+    form: str, postgresql: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PG_CONN_STR", form.format(port=postgresql))
+    with pytest.raises(OpsError, match="PG_CONN_STR contains a password") as caught:
+        environment.check_postgresql()
+    assert "heim" not in str(caught.value)
+
+
+@BOTH_TOOLS
+@pytest.mark.parametrize(("form", "message"), NOT_BY_TERRAFORM.items())
+def test_a_form_that_terraform_does_not_read_is_refused_in_one_line(
+    form: str,
+    message: str,
+    stack: Callable[..., Path],
+    postgresql: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PG_CONN_STR", form.format(port=postgresql))
+    with pytest.raises(OpsError, match=message) as caught:
+        environment.check_postgresql()
+    assert "geheim" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(OpsError):
+        Terraform(stack("form")).init()
+
+
+@BOTH_TOOLS
+@pytest.mark.parametrize("variable", ["PGSERVICE", "PGHOSTADDR", "PGREQUIREPEER"])
+def test_a_variable_that_ends_terraform_is_refused(
+    variable: str, stack: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(OpsError, match=f"{variable} is set, which Terraform does not support"):
+        environment.check_postgresql()
+    with pytest.raises(OpsError):
+        Terraform(stack("variable")).init()
