@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ops.embedded.admin_api import AdminApi
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
 from ops.machine.processes import Processes
@@ -31,7 +32,21 @@ def api_server_away(cluster: EmbeddedCluster) -> Iterator[None]:
     try:
         yield
     finally:
-        processes.start("kube-apiserver", command, env=environment)
+        api = AdminApi.of(cluster.kubeconfig)
+        deadline = time.monotonic() + 90
+        while not is_ready(api):
+            assert time.monotonic() < deadline, processes.log("kube-apiserver").read_text()[-2000:]
+            # As the kubelet does: on a busy machine it once did not come back.
+            if not processes.is_running("kube-apiserver"):
+                processes.start("kube-apiserver", command, env=environment)
+            time.sleep(0.1)
+
+
+def is_ready(api: AdminApi) -> bool:
+    try:
+        return api.is_ready()
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("when", ["open", "giving back"])
