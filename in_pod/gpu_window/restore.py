@@ -9,7 +9,7 @@ from functools import partial
 from .contract import ENDPOINT_REPLICAS, LEASE, TRANSIENT
 from .errors import LostError, RescaledError, UnansweredError, WindowError
 from .immich import Immich
-from .record import Record, Tenant
+from .record import Record
 from .window import Window
 from .workload import Declared, Workload
 
@@ -34,11 +34,16 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         UnansweredError: when the API server does not answer.
     """
     record, problems, waiting = window.record, [], ""
-    tenants, others = _divided(record, declared)
+    tenants = tuple(tenant for tenant in record.tenants if tenant.workload in declared.tenants)
     queues = tuple(name for name in record.queues if name in declared.queues)
-    foreign = tuple(_not_declared(name) for name in _foreign(record, declared))
     # What is scaled is not scaled again: whoever changes it after this restore has decided.
-    rest = replace(record, tenants=others, endpoint_replicas=ENDPOINT_REPLICAS)
+    rest = replace(
+        record,
+        tenants=tuple(tenant for tenant in record.tenants if tenant not in tenants),
+        queues=tuple(name for name in record.queues if name not in queues),
+        endpoint_replicas=ENDPOINT_REPLICAS,
+    )
+    foreign = tuple(map(_not_declared, _names(rest)))
 
     def unready() -> str:
         texts = (window.unready(tenant.workload, tenant.ready) for tenant in tenants)
@@ -61,7 +66,7 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
     elif queues:
         waiting = _waited(window, unready, window.timing.ready_s)
     if problems:
-        window.let_go(rest)
+        window.let_go(replace(rest, queues=record.queues))
         return (*problems, *foreign)
     remains = [f"the replicas are restored but not ready: {waiting}"] if waiting else []
     if queues:
@@ -73,26 +78,17 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
             window.let_go(replace(record, given_back=True))
             return (*remains, *foreign)
     if foreign:
-        foreign_queues = tuple(name for name in record.queues if name not in declared.queues)
-        window.let_go(replace(rest, queues=foreign_queues))
+        window.let_go(rest)
     else:
         window.delete()
     return (*remains, *foreign)
 
 
-def _divided(record: Record, declared: Declared) -> tuple[tuple[Tenant, ...], tuple[Tenant, ...]]:
-    """Divide a record's tenants into those that the settings name, and others."""
-    ours = tuple(tenant for tenant in record.tenants if tenant.workload in declared.tenants)
-    return ours, tuple(tenant for tenant in record.tenants if tenant not in ours)
-
-
-def _foreign(record: Record, declared: Declared) -> Iterator[str]:
+def _names(record: Record) -> Iterator[str]:
     for tenant in record.tenants:
-        if tenant.workload not in declared.tenants:
-            yield f"{tenant.kind} {tenant}"
+        yield f"{tenant.kind} {tenant}"
     for queue in record.queues:
-        if queue not in declared.queues:
-            yield f"the queue {queue}"
+        yield f"the queue {queue}"
 
 
 def _not_declared(name: str) -> str:

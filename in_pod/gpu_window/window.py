@@ -114,7 +114,7 @@ class Window:
     def is_dead(self) -> bool:
         """Whether it has no live holder.
 
-        A heartbeat from the future is no heartbeat, and nobody may stay silent for longer than
+        A heartbeat from the future does not count, and nobody may stay silent for longer than
         `DEAD_S`: whoever may write a Lease could otherwise keep a window open for ever.
         """
         limit_s = min(self._spec.get("leaseDurationSeconds") or DEAD_S, DEAD_S)

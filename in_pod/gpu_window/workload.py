@@ -46,6 +46,6 @@ def parse_workload(text: str) -> Workload:
     kind, *rest = text.split("/")
     if kind not in KINDS or len(rest) != 2 or not all(rest):
         kinds = " or ".join(KINDS)
-        raise ValueError(f"{text!r} is no workload; expected KIND/NAMESPACE/NAME, KIND {kinds}")
+        raise ValueError(f"{text!r} is not a workload; expected KIND/NAMESPACE/NAME, KIND {kinds}")
     namespace, name = rest
     return Workload(kind=kind, namespace=namespace, name=name)

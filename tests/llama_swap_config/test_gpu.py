@@ -20,11 +20,11 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Gpu(product="Tesla-T4", node_selector={}),
         "gpu.node_selector is {}; expected labels of the GPU node",
     ),
-    "selector that is no mapping": (
+    "selector that is not a mapping": (
         lambda: Gpu(product="Tesla-T4", node_selector="gpu-box"),  # type: ignore[arg-type]
         "gpu.node_selector is 'gpu-box'; expected labels",
     ),
-    "value that is no text": (
+    "value that is not text": (
         lambda: Gpu(product="Tesla-T4", node_selector={"gpu": True}),  # type: ignore[dict-item]
         "gpu.node_selector is {'gpu': True}; expected a label",
     ),
@@ -36,7 +36,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Gpu(product="Tesla-T4", node_selector={"kubernetes.io/hostname": "Box"}),
         "gpu.node_selector is {'kubernetes.io/hostname': 'Box'}",
     ),
-    "one taint that is no tuple": (
+    "one taint that is not a tuple": (
         lambda: Gpu(product="Tesla-T4", taints=Taint(key="a")),  # type: ignore[arg-type]
         "gpu.taints is Taint(key='a', value='', effect='NoSchedule'); expected a tuple",
     ),

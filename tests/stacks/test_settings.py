@@ -157,7 +157,7 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
         lambda: {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},
         "api_key_secret is None",
     ),
-    "a device that is no name": (
+    "a device that is not a name": (
         lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="CUDA 0"))},
         "llama_swap.server.device is 'CUDA 0'; expected a device such as 'CUDA0'",
     ),

@@ -24,7 +24,7 @@ from ops.report.terminal import Say
 _ENDPOINT_TIMEOUT_S = 10
 Outcome = Literal["ok", "failed", "skipped", "not known"]
 """A check is skipped only after an earlier failure; a check without a clear answer fails. Only the
-device may be not known, which is no failure."""
+device may be not known, which is not a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Why there is no window where nobody lends the card."""
+"""Why a window is refused where nobody lends the card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llama_swap_config.cluster.sharing import Alone, AtOnce
 
 
 def no_window(sharing: Alone | AtOnce) -> str:
-    """Return why there is no window in the other two ways to share the card."""
+    """Return why a window is refused in the other two ways to share the card."""
     if isinstance(sharing, Alone):
         return (
             "sharing is Alone() in stacks/production.py: nothing else uses the card, so there is "
