@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
@@ -23,7 +23,7 @@ from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
-from llama_swap_config.renamed import renamed
+from llama_swap_config.renamed import renamed, renamed_import
 
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 
@@ -273,12 +273,8 @@ class Settings:
 
 
 if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.
-
-    def __getattr__(name: str) -> NoReturn:
-        """Name the new place of PRODUCTION in the error of an old import."""
-        if name == "PRODUCTION":
-            raise ConfigError(
-                "PRODUCTION has moved from stacks.settings. Use "
-                "`from stacks.production import PRODUCTION`."
-            )
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = renamed_import(
+        __name__,
+        PRODUCTION="PRODUCTION has moved from stacks.settings. Use "
+        "`from stacks.production import PRODUCTION`.",
+    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
-from llama_swap_config.errors import ConfigError, require_setting
-from llama_swap_config.renamed import renamed
+from llama_swap_config.errors import require_setting
+from llama_swap_config.renamed import renamed, renamed_import
 
 TenantKind = Literal["Deployment", "StatefulSet"]
 
@@ -98,12 +98,8 @@ class GpuTenant:
 
 
 if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.
-
-    def __getattr__(name: str) -> NoReturn:
-        """Name the class that replaced GpuWindow in the error of an old import."""
-        if name == "GpuWindow":
-            raise ConfigError(
-                "GpuWindow is ByWindow now. Use `from llama_swap_config.cluster.sharing import "
-                "ByWindow`, and sharing=ByWindow(...) instead of gpu_window=GpuWindow(...)."
-            )
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = renamed_import(
+        __name__,
+        GpuWindow="GpuWindow is ByWindow now. Use `from llama_swap_config.cluster.sharing import "
+        "ByWindow`, and sharing=ByWindow(...) instead of gpu_window=GpuWindow(...).",
+    )
