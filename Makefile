@@ -95,11 +95,11 @@ WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
 test: install $(CDKTF) ## Run every test, or those of FILE=path; build missing programs once (PYTEST=options)
-	python -m pytest $(or $(FILE),--numprocesses=4 $(WORKERS)) $(PYTEST)
+	python -m pytest $(or $(FILE),--numprocesses=3 $(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests without real servers
-	python -m pytest --numprocesses=4 $(WORKERS) --ignore=tests/real --ignore=tests/live/test_api_server.py $(PYTEST)
+	python -m pytest --numprocesses=3 $(WORKERS) --ignore=tests/real --ignore=tests/live/test_api_server.py $(PYTEST)
 
 .PHONY: snapshot
 snapshot: install ## Renew tests/live/cdk.tf.json after an edit of the registry or the settings
