@@ -29,7 +29,7 @@ COMMANDS = {
     "internet.",
     "fit": "Show each model's VRAM, and which models fit the card together.",
     "plan": "Show what merging the working tree would change: models, objects, downloads, VRAM.",
-    "deploy": "Show Terraform's plan, ask, and apply that plan to the cluster.",
+    "deploy": "Show Terraform's plan, ask, apply it, and follow it until the endpoint serves.",
     "manifests": "Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.",
     "smoke": "Check a running endpoint: model list, API keys, and models' devices and answers.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "

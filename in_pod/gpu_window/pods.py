@@ -1,12 +1,9 @@
-"""The state of workloads and pods, and its text."""
+"""The state of workloads, and the text of a pod's."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from .api import Document
-from .asking import message_of
-from .record import parse_time
+from .pod_state import pod_state
 
 
 def is_observed(workload: Document) -> bool:
@@ -46,42 +43,9 @@ def label_selector(selector: Document) -> str:
     return ",".join(terms)
 
 
-def condition(resource: Document, kind: str) -> Document:
-    """Find a condition of an object; empty if there is none of that kind."""
-    conditions = resource.get("status", {}).get("conditions") or ()
-    return next((entry for entry in conditions if entry["type"] == kind), {})
-
-
-def is_ready(pod: Document) -> bool:
-    """Whether a pod is ready and not terminating."""
-    terminating = "deletionTimestamp" in pod["metadata"]
-    return not terminating and condition(pod, "Ready").get("status") == "True"
-
-
 def pod_text(pod: Document) -> str:
     """Describe a pod's state and node."""
-    metadata, name = pod["metadata"], pod["metadata"]["name"]
+    found = pod_state(pod)
     node = pod["spec"].get("nodeName")
     where = f" on {node}" if node else ""
-    if "deletionTimestamp" in metadata:
-        # The timestamp includes the grace period.
-        due = parse_time(metadata["deletionTimestamp"])
-        deleted = due - (metadata.get("deletionGracePeriodSeconds") or 0)
-        since = datetime.fromtimestamp(deleted, UTC).strftime("%H:%M:%S")
-        return f"{name} (Terminating since {since} UTC{where})"
-    if is_ready(pod):
-        return f"{name} (Running{where})"
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False":
-        return f"{name} (not scheduled: {message_of(scheduled)})"
-    status = pod["status"]
-    for container in [
-        *status.get("initContainerStatuses", ()),
-        *status.get("containerStatuses", ()),
-    ]:
-        state = container.get("state", {})
-        if reason := state.get("waiting", {}).get("reason"):
-            return f"{name} ({container['name']}: {reason}{where})"
-        if not container.get("ready") and "running" in state:
-            return f"{name} ({container['name']} is running but not ready{where})"
-    return f"{name} ({status.get('phase', 'Pending')}{where})"
+    return f"{pod['metadata']['name']} ({found.reason or found.state}{where})"

@@ -22,15 +22,8 @@ from .contract import (
     TRANSIENT,
 )
 from .errors import LostError, RescaledError, WindowError
-from .pods import (
-    condition,
-    is_observed,
-    is_ready,
-    label_selector,
-    pod_text,
-    replicas_of,
-    scaled_by,
-)
+from .pod_state import condition, is_ready
+from .pods import is_observed, label_selector, pod_text, replicas_of, scaled_by
 from .record import Record, parse_record, parse_time, time_text
 from .workload import Workload
 

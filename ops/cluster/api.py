@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from ops.cluster.environment import KubeTarget
 
 Document = dict[str, Any]
+
+
+class UnreachableError(OpsError):
+    """The API server does not answer."""
+
+
 _Client = TypeVar("_Client")
+_TIMEOUT_S = 10
 DECODING = threading.Lock()
 """The lock for every decode by lightkube: of a kubeconfig, an object, or a list.
 
@@ -59,7 +66,7 @@ class KubeApi:
         from lightkube.config.client_adapter import Client, ConnectionParams
         from lightkube.core.exceptions import ConfigError
 
-        timeout = httpx2.Timeout(10, connect=5)
+        timeout = httpx2.Timeout(_TIMEOUT_S, connect=5)
         parameters = ConnectionParams(timeout=timeout, trust_env=False)
         self._client = connect(target, lambda config: Client(config, parameters))
         self._target = target
@@ -138,23 +145,30 @@ class KubeApi:
         try:
             status, document = self.request("GET", path)
         except ConnectionError as error:
-            raise OpsError(f"the API server does not answer ({error})") from error
+            raise UnreachableError(f"the API server does not answer ({error})") from error
         if status == 404:
             return None
         if status >= 400:
             raise OpsError(f"the API server refuses GET {path} ({status}: {_reason(document)})")
         return document
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, *, timeout_s: float = _TIMEOUT_S) -> str:
         """Return a text, such as the log of a pod.
+
+        Args:
+            path: As for `request`.
+            timeout_s: How long the answer may take: a log comes from the pod's node, which may be
+                off.
 
         Raises:
             OpsError: when the API server refuses the request or does not answer.
         """
         try:
-            answer = self._client.request("GET", path)
+            answer = self._client.request("GET", path, timeout=timeout_s)
         except self._errors as error:
-            raise OpsError(f"the API server does not answer ({reason_of(error)})") from error
+            raise UnreachableError(
+                f"the API server does not answer ({reason_of(error)})"
+            ) from error
         if answer.status_code >= 400:
             reason = " ".join(answer.text.split())[:300]
             raise OpsError(f"the API server refuses GET {path} ({answer.status_code}: {reason})")

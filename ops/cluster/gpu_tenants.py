@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from in_pod.gpu_window.api import Api
-from in_pod.gpu_window.pods import condition, pod_text
+from in_pod.gpu_window.pod_state import condition
+from in_pod.gpu_window.pods import pod_text
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Workload
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
@@ -29,14 +30,18 @@ class Holders:
         self.resource = resource
         self._api = api
         self._looked_at = float("-inf")
-        self._names = ""
+        self._pods: tuple[str, ...] = ()
 
-    def line(self) -> str:
-        """Return their names; empty if there are none or the account may not list pods."""
+    def pods(self) -> tuple[str, ...]:
+        """Return `NAMESPACE/POD (STATE)` of each; none if the account may not list pods."""
         if time.monotonic() - self._looked_at >= _REFRESH_S:
             self._looked_at = time.monotonic()
-            self._names = ", ".join(self._look())
-        return self._names
+            self._pods = tuple(self._look())
+        return self._pods
+
+    def line(self) -> str:
+        """Return them in one line; empty if there are none."""
+        return ", ".join(self.pods())
 
     def _look(self) -> Iterator[str]:
         active = "status.phase!=Succeeded,status.phase!=Failed"
@@ -49,6 +54,11 @@ class Holders:
         for pod in answer["items"]:
             if pod["spec"].get("nodeName") and _requests(pod, self.resource):
                 yield f"{pod['metadata']['namespace']}/{pod_text(pod)}"
+
+
+def is_of_tenant(pod: str, tenants: Iterable[GpuTenant]) -> bool:
+    """Whether a pod of `Holders.pods` is one of a tenant."""
+    return any(pod.startswith(f"{tenant}-") for tenant in tenants)
 
 
 def workload(tenant: GpuTenant) -> Workload:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.manifests import manifests
 

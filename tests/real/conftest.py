@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from llama_swap_config.cluster.sharing import ByWindow
+from ops.cluster import object_states
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.llama_server import llama_server as find_llama_server
 from ops.terraform.manifests import manifests
@@ -54,6 +55,14 @@ def terraform_or_opentofu() -> None:
     """Build OpenTofu where this machine has neither, as `make up` does."""
     if not survey().refusal:
         find(print)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ready_at_once() -> Iterator[None]:
+    """Let a ready pod count at once: kwok's pods never end by themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(object_states, "_STEADY_S", {False: 0, True: 0})
+        yield
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.options import command_app
+from ops.options import command_app, duration
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -26,18 +26,33 @@ def deploy(
             show_default=False,
         ),
     ] = None,
+    wait: Annotated[
+        int,
+        typer.Option(
+            "--wait",
+            parser=duration,
+            metavar="DURATION",
+            help="After the apply, wait at most this long until the endpoint serves, such as 90s "
+            "or 1h.",
+        ),
+    ] = "15m",  # type: ignore[assignment]  # Read by the parser, as from the command line.
 ) -> None:
-    """Show Terraform's plan, ask, and apply that plan to the cluster.
+    """Show Terraform's plan, ask, apply it, and follow it until the endpoint serves.
 
     KUBE_CONFIG_PATH and KUBE_CTX name the cluster, PG_CONN_STR the database of Terraform's state.
-    Exit code: 0 applied, 1 an error, 3 refused before any change, because the plan would remove a
-    namespace, a volume, a claim or an object that this stack did not create.
+    Exit code: 0 the endpoint serves, or a tenant of the settings has the card; 1 an error;
+    3 refused before any change, because the plan would remove a namespace, a volume, a claim or an
+    object that this stack did not create. After an apply: 4 it still waits; 10 image, 11 Secret,
+    12 crash, 13 quota, 14 admission, 15 node, 16 volume, 17 download, 18 an object is being
+    deleted.
 
     Example: `python -m ops deploy`
     """
     from ops.commands.deploy import shown
+    from ops.commands.deploy.ending import last_line
     from ops.commands.deploy.run import deploy as run
     from ops.machine.signals import ended_by_signals
+    from stacks.production import PRODUCTION
 
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise typer.BadParameter(
@@ -45,16 +60,13 @@ def deploy(
         )
     # The file of a plan contains the whole state, so every way to end must delete it.
     with ended_by_signals():
-        workloads = run(
+        outcome = run(
+            PRODUCTION,
             show=shown.show_terraform_plan,
             approve=lambda: yes or typer.confirm("Apply this plan?"),
             allow_removal=allow_removal or (),
+            wait_s=wait,
             say=say,
         )
-    shown.show_workloads(CONSOLE, workloads)
-    waiting = [workload for workload in workloads if not workload.settled]
-    say(
-        f"deployed; {len(waiting)} not ready yet, for the reasons above"
-        if waiting
-        else "deployed; everything is ready"
-    )
+    shown.show_objects(CONSOLE, outcome.objects)
+    say(last_line(outcome, wait_s=wait))

@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.stand_in import stand_in_problems
 from ops.cluster import environment
+from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster, Workload
+from ops.cluster.rollout import Outcome, Rollout
 from ops.embedded.cluster import is_embedded
 from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
+from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
-from ops.terraform.synth import Synthesized, synthesize
+from ops.terraform.synth import synthesize
 from ops.terraform.verdict import NAMED_ONLY, Verdict, judge
+from stacks.settings import Settings
 
 Show = Callable[[SavedPlan, Verdict], None]
 _MOST_PLANS = 5
 """Plans in one deploy; another plan follows only after somebody else's apply."""
 
 
-def namespace_of(synthesized: Synthesized) -> str:
-    """Return the namespace of a synthesized stack."""
-    namespaces = synthesized.document["resource"]["kubernetes_namespace_v1"]
-    (namespace,) = namespaces.values()
-    name: str = namespace["metadata"]["name"]
-    return name
-
-
 def deploy(
-    *, show: Show, approve: Callable[[], bool], allow_removal: Collection[str] = (), say: Say
-) -> tuple[Workload, ...]:
-    """Check the environment, plan, apply that plan, verify it, and list the workloads.
+    settings: Settings,
+    *,
+    show: Show,
+    approve: Callable[[], bool],
+    allow_removal: Collection[str] = (),
+    wait_s: float,
+    say: Say,
+) -> Outcome:
+    """Check the environment, plan, apply that plan, verify it, and follow what it changed.
 
     Args:
+        settings: The settings that the stack is synthesized from.
         show: Shows each plan, including a refused one.
         approve: Returns whether to apply the plan shown last.
         allow_removal: Addresses that this deploy may remove (default: none).
+        wait_s: The longest wait, in seconds, for the endpoint to serve.
         say: Receives a line for the operator.
 
     Returns:
-        The workloads of the namespace; a workload that is not ready has a reason.
+        What the objects wait for, and what has failed.
 
     Raises:
         RefusedError: when the plan removes a protected object that --allow-removal does not name;
             nothing was changed.
         OpsError: when a check or Terraform fails, a model's files are stand-ins and the cluster
-            is not embedded, or a plan after the apply finds changes.
+            is not embedded, a plan after the apply finds changes, or the API server does not say
+            what runs.
     """
     program = environment.check_terraform(say)
     environment.check_postgresql()
@@ -60,8 +64,28 @@ def deploy(
         say("stored an empty state in the new schema, so that no other stack waits for this apply")
     apply_as_shown(terraform, show=show, approve=approve, allow_removal=allow_removal, say=say)
     verify(terraform)
-    with Cluster(target) as cluster:
-        return cluster.workloads(namespace_of(synthesized))
+    with KubeApi(target) as api:
+        return follow(api, manifests(synthesized.document), settings, wait_s=wait_s, say=say)
+
+
+def follow(
+    api: KubeApi, objects: Sequence[Manifest], settings: Settings, *, wait_s: float, say: Say
+) -> Outcome:
+    """Follow applied objects until the endpoint serves, waits or has failed.
+
+    Raises:
+        OpsError: if the API server does not say.
+    """
+    rollout = Rollout(api, objects, resource=settings.gpu.resource, tenants=settings.tenants)
+    try:
+        return rollout.follow(wait_s=wait_s, say=say)
+    except KeyboardInterrupt:
+        say("interrupted; everything is applied, and whether the endpoint serves is not known")
+        raise
+    except OpsError as error:
+        raise OpsError(
+            f"everything is applied, and whether the endpoint serves is not known: {error}"
+        ) from error
 
 
 def _check_files_are_real(target: KubeTarget) -> None:

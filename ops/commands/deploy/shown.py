@@ -1,4 +1,4 @@
-"""The output of a deploy: the plan before it, and the workloads after it."""
+"""The output of a deploy: the plan before it, and the objects after it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
-from ops.cluster.workloads import Workload
+from ops.cluster.object_states import ObjectState
 from ops.report import on_terminal
 from ops.report.terminal import CONSOLE, titled_table
 from ops.terraform.plan_document import terraform_document
 from ops.terraform.run import SavedPlan
 from ops.terraform.verdict import Verdict
+
+_STYLES = {"settled": "green", "declared": "green", "waits": "yellow", "failed": "red"}
 
 
 def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
@@ -22,10 +24,10 @@ def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
     on_terminal.show_plan(CONSOLE, terraform_document(verdict))
 
 
-def show_workloads(console: Console, workloads: Iterable[Workload]) -> None:
-    """Print the workloads, with a reason for each that is not ready."""
+def show_objects(console: Console, objects: Iterable[ObjectState]) -> None:
+    """Print the objects that can wait, with a reason for each that does."""
     table = titled_table("In the cluster", "kind", "name", "state", "waits for")
-    for workload in workloads:
-        state = Text(workload.state, style="green" if workload.settled else "yellow")
-        table.add_row(workload.kind, workload.name, state, Text(workload.reason))
+    for each in objects:
+        state = Text(each.state, style=_STYLES[each.meaning])
+        table.add_row(each.kind, each.name, state, Text(each.reason))
     console.print(table)

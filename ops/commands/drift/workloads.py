@@ -1,26 +1,35 @@
-"""Check what runs in the cluster: outdated pods, failed Jobs, and a late GPU window."""
+"""Check what runs in the cluster: outdated pods, what failed, and a late GPU window."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ANNOTATION, ENDPOINT_DEPLOYMENT, LEASE, LONGEST_S
 from in_pod.gpu_window.errors import WindowError
+from in_pod.gpu_window.pod_state import condition
 from in_pod.gpu_window.window import Window
-from llama_swap_config.cluster.gpu_tenants import GpuTenant
-from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, selector
+from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, UPKEEP, selector
 from ops.cluster.api import Document, KubeApi
-from ops.cluster.gpu_tenants import Holders, waiting, workload
+from ops.cluster.causes import FAILURES
+from ops.cluster.gpu_tenants import Holders, is_of_tenant, waiting, workload
+from ops.cluster.object_states import ObjectState, job_failure, owned_by
+from ops.cluster.rollout import Rollout, waits
 from ops.commands.drift.declared import DEPLOY, Declared, declared_value, of_stack
-from ops.commands.drift.difference import Finding, Value, time_text, value_text
+from ops.commands.drift.difference import ABSENT, Finding, Value, time_text, value_text
 from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
 
 _WHERE = "in the cluster"
+_WHOLE = {
+    "Job": "Complete",
+    "Namespace": "Active",
+    "PersistentVolume": "Bound",
+    "PersistentVolumeClaim": "Bound",
+}
+"""The state of an object that is not `ready` where all is well."""
 
 
 def look(
@@ -43,13 +52,47 @@ def look(
     findings: list[Finding] = []
     for pod in _list(api, f"/api/v1/namespaces/{namespace}/pods", ENDPOINT_DEPLOYMENT):
         findings += pod_findings(declared, pod, config_map)
-    jobs, job_notes = _jobs(namespace, api)
+    states, state_notes = _states(declared, api)
+    upkeep, upkeep_notes = _upkeep(namespace, api)
     lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
     if lease is None:
         windows, window_notes = _tenants(declared, api)
     else:
         windows, window_notes = window(lease, api.now())
-    return (*findings, *jobs, *windows), (*job_notes, *window_notes)
+    return (
+        (*findings, *states, *upkeep, *windows),
+        (*state_notes, *upkeep_notes, *window_notes),
+    )
+
+
+def _states(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
+    """Say what has failed, and what waits, by the table that a deploy uses."""
+    settings = declared.settings
+    rollout = Rollout(
+        api, declared.objects, resource=settings.gpu.resource, tenants=settings.tenants
+    )
+    # An object that does not exist is a difference of its own.
+    states = [each for each in rollout.look() if each.state != ABSENT]
+    findings = [_failure(settings.namespace, each) for each in states if each.meaning == "failed"]
+    waiting = [each for each in states if each.meaning in ("waits", "declared")]
+    return findings, list(waits(waiting))
+
+
+def _failure(namespace: str, found: ObjectState) -> Finding:
+    text = f"{found.state}: {found.reason}"
+    remedy = FAILURES[found.cause or "crash"].remedy
+    if found.kind == "Job":
+        remedy = (
+            f"kubectl -n {namespace} logs job/{found.name} shows why; after kubectl -n "
+            f"{namespace} delete job {found.name} {DEPLOY} runs it again"
+        )
+    return Finding(
+        subject=f"{found.kind} {found.name}",
+        field="status",
+        found=Value(text=value_text("status", text), where=_WHERE, time_s=epoch(found.since)),
+        declared=of_stack(_WHOLE.get(found.kind, "ready")),
+        remedy=remedy,
+    )
 
 
 def _list(api: KubeApi, collection: str, component: str) -> list[Document]:
@@ -114,40 +157,34 @@ def _image(
         )
 
 
-def _jobs(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
-    newest: list[Document] = []
-    for component in ("model-download", "model-upkeep"):
-        jobs = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", component)
-        jobs.sort(key=lambda job: job["metadata"].get("creationTimestamp") or "")
-        newest += jobs[-1:]
-    findings, notes = [], []
-    for job in newest:
-        name, status = job["metadata"]["name"], job.get("status") or {}
-        conditions = {
-            condition["type"]: condition
-            for condition in status.get("conditions") or ()
-            if condition["status"] == "True"
-        }
-        failed = conditions.get("Failed")
-        if failed is not None:
-            message = failed.get("message") or failed.get("reason") or "no reason given"
-            findings.append(_failed(namespace, name, message, failed.get("lastTransitionTime")))
-        elif "Complete" not in conditions:
-            notes.append(f"Job {name} is not finished")
-    return findings, notes
-
-
-def _failed(namespace: str, name: str, message: str, time: Any) -> Finding:
-    return Finding(
-        subject=f"Job {name}",
-        field="status",
-        found=Value(
-            text=value_text("status", f"Failed: {message}"), where=_WHERE, time_s=epoch(time)
-        ),
-        declared=of_stack("Complete"),
-        remedy=f"kubectl -n {namespace} logs job/{name} shows why; after kubectl -n {namespace} "
-        f"delete job {name} {DEPLOY} runs it again",
-    )
+def _upkeep(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
+    """Look at the last run of the upkeep, which is a Job of its CronJob."""
+    jobs = _list(api, f"/apis/batch/v1/namespaces/{namespace}/jobs", UPKEEP)
+    if not jobs:
+        return [], []
+    last = max(jobs, key=lambda job: job["metadata"].get("creationTimestamp") or "")
+    name = last["metadata"]["name"]
+    failed = condition(last, "Failed")
+    if failed.get("status") == "True":
+        pods = owned_by(last, _list(api, f"/api/v1/namespaces/{namespace}/pods", UPKEEP))
+        text = f"Failed: {job_failure(last, pods)}"
+        return [
+            Finding(
+                subject=f"Job {name}",
+                field="status",
+                found=Value(
+                    text=value_text("status", text),
+                    where=_WHERE,
+                    time_s=epoch(failed.get("lastTransitionTime")),
+                ),
+                declared=of_stack("Complete"),
+                remedy=f"kubectl -n {namespace} logs job/{name} shows why; kubectl -n "
+                f"{namespace} create job --from=cronjob/{UPKEEP} {UPKEEP}-again runs it again",
+            )
+        ], []
+    if condition(last, "Complete").get("status") == "True":
+        return [], []
+    return [], [f"Job {name} is not finished"]
 
 
 def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]:
@@ -165,30 +202,23 @@ def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]
         except WindowError as error:
             notes.append(f"whether {subject} waits for the card is not known ({error})")
             continue
-        holders = Holders(api, resource).line() if pods else ""
-        if pods and _all_of_tenants(holders, settings.tenants):
-            notes.append(f"{subject}: {pods} waits for the card, which {holders} holds")
+        holders = Holders(api, resource).pods() if pods else ()
+        if holders and all(is_of_tenant(holder, settings.tenants) for holder in holders):
+            # Of two replicas only one may ever have fitted.
+            notes.append(f"{subject}: {pods} waits for the card, which {', '.join(holders)} holds")
         elif pods:
-            holders = holders or "a pod that this account may not list"
+            held_by = ", ".join(holders) or "a pod that this account may not list"
             findings.append(
                 Finding(
                     subject=subject,
                     field="card",
                     found=Value(text=f"waited for by {value_text('pods', pods)}", where=_WHERE),
                     declared=declared_value("the tenant's outside a window", SETTINGS_FILE),
-                    remedy=f"{value_text('holders', holders)} holds it: end that pod, or declare "
+                    remedy=f"{value_text('holders', held_by)} holds it: end that pod, or declare "
                     "it in sharing",
                 )
             )
     return findings, notes
-
-
-def _all_of_tenants(holders: str, tenants: tuple[GpuTenant, ...]) -> bool:
-    """Whether only tenants hold the card: of two replicas only one may ever have fitted."""
-    return bool(holders) and all(
-        any(holder.startswith(f"{tenant}-") for tenant in tenants)
-        for holder in holders.split(", ")
-    )
 
 
 def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ops.errors import OpsError
 from ops.options import EMBEDDED, EmbeddedDir, command_app
 from ops.report.terminal import CONSOLE, say
 
@@ -20,12 +19,12 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
 
     Example: `python -m ops up`
     """
+    from ops.commands.deploy.ending import last_line
     from ops.commands.up import summary
+    from ops.commands.up.run import SERVE_TIMEOUT_S
     from ops.commands.up.run import up as run
     from stacks.production import PRODUCTION
 
     deployed = run(state_dir, settings=PRODUCTION, say=say)
     summary.show_deployed(CONSOLE, deployed)
-    if deployed.waiting:
-        first = deployed.waiting[0]
-        raise OpsError(f"{first.kind} {first.name} is not ready: {first.reason}")
+    say(last_line(deployed.outcome, wait_s=SERVE_TIMEOUT_S))

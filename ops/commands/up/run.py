@@ -10,10 +10,11 @@ from pathlib import Path
 from llama_swap_config.cluster.labels import APP
 from llama_swap_config.declaration import load
 from ops.cluster import environment
+from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.gpu_tenants import lacks
-from ops.cluster.workloads import Cluster, Workload
-from ops.commands.deploy.run import apply_as_shown, namespace_of, verify
+from ops.cluster.rollout import Outcome
+from ops.cluster.server_side_apply import Cluster
+from ops.commands.deploy.run import apply_as_shown, follow, verify
 from ops.commands.serve import local_store
 from ops.commands.serve import run as serve
 from ops.commands.serve.ask import Answer, ask_each
@@ -33,7 +34,7 @@ from ops.terraform.state_owner import OtherToolError
 from ops.terraform.synth import synthesize, unguarded
 from stacks.settings import Settings
 
-_SETTLE_TIMEOUT_S = 60
+SERVE_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +44,11 @@ class Deployed:
     settings: Settings
     """The settings that the stack was synthesized from."""
     cluster: EmbeddedCluster
-    namespace: str
     way: str
     """How the stack was deployed: `OpenTofu`, or `server-side apply` and why."""
     objects: tuple[Manifest, ...]
-    workloads: tuple[Workload, ...]
-    waiting: tuple[Workload, ...]
-    """Those of them that should not wait, but do."""
+    outcome: Outcome
+    """What the objects wait for, and what has failed."""
     store: LocalStore
     """The volume with tiny models, filled on this machine by the download and warm-up programs."""
     served: Served
@@ -80,21 +79,11 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     objects = manifests(synthesized.document)
     os.environ |= cluster.environment()
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    namespace = namespace_of(synthesized)
     with Cluster(target) as kube:
         terraform = Terraform(synthesized.directory, program=program)
         way = _deploy(cluster, terraform, kube, objects, say)
-        has_card = _tenants_with_the_card(kube, settings)
-
-        def may_wait(workload: Workload) -> bool:
-            return bool(has_card) and lacks(workload.reason, settings.gpu.resource)
-
-        workloads = kube.wait_until_settled(
-            namespace, timeout_s=_SETTLE_TIMEOUT_S, may_wait=may_wait, say=say
-        )
-        waiting = [workload for workload in workloads if not workload.settled]
-        if any(map(may_wait, waiting)):
-            say(f"the endpoint's pod waits for the GPU, which {' and '.join(has_card)} has")
+    with KubeApi(target) as api:
+        outcome = follow(api, objects, settings, wait_s=SERVE_TIMEOUT_S, say=say)
     say("the cluster runs no containers: download, warm-up and front end run on this machine")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
     front_end = serve.choose(None, say)
@@ -111,27 +100,13 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     return Deployed(
         settings=settings,
         cluster=cluster,
-        namespace=namespace,
         way=way,
         objects=objects,
-        workloads=workloads,
-        waiting=tuple(workload for workload in waiting if not may_wait(workload)),
+        outcome=outcome,
         store=store,
         served=served,
         answers=tuple(ask_each(served)),
     )
-
-
-def _tenants_with_the_card(kube: Cluster, settings: Settings) -> list[str]:
-    """Name the tenants whose stand-ins have a pod on the GPU node."""
-    return [
-        str(tenant)
-        for tenant in settings.tenants
-        if any(
-            workload.name.startswith(f"{tenant.name}-") and workload.state.startswith("Running")
-            for workload in kube.workloads(tenant.namespace)
-        )
-    ]
 
 
 def _deploy(

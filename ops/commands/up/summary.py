@@ -11,7 +11,7 @@ from rich.text import Text
 from llama_swap_config.declaration import Declaration, load
 from llama_swap_config.fit.budget import Node
 from llama_swap_config.lock.stand_in import stand_in_problems
-from ops.commands.deploy.shown import show_workloads
+from ops.commands.deploy.shown import show_objects
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
 from ops.commands.serve.ask import curl_command
@@ -25,12 +25,12 @@ from ops.terraform.manifests import Manifest
 def show_deployed(console: Console, deployed: Deployed) -> None:
     """Print the results of `up`."""
     _show_objects(console, deployed.objects)
-    show_workloads(console, deployed.workloads)
+    show_objects(console, deployed.outcome.objects)
     _show_models(console, load(), deployed.settings.node)
     show_weights(console, deployed.store.status())
     _show_answers(console, deployed)
     settings = deployed.settings
-    service = f"{settings.service}.{deployed.namespace}.svc.cluster.local:{settings.port}"
+    service = f"{settings.service}.{settings.namespace}.svc.cluster.local:{settings.port}"
     console.print(f"\nDeployed with {deployed.way}.", highlight=False)
     console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
     console.print(
@@ -43,7 +43,7 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     console.print("\nNext:", style="bold")
     for command, purpose in (
         ('eval "$(python -m ops env)"', "point kubectl, terraform and cdktf at this cluster"),
-        (f"kubectl -n {deployed.namespace} get all", "list the objects"),
+        (f"kubectl -n {settings.namespace} get all", "list the objects"),
         (
             f"{with_key}python -m ops smoke --url {deployed.served.url} --random-weights",
             "check the endpoint",

@@ -13,12 +13,15 @@ from in_pod.gpu_window.api import Document
 from in_pod.gpu_window.contract import ENDPOINT_REPLICAS
 from in_pod.gpu_window.errors import UnansweredError
 from in_pod.gpu_window.immich import Immich
-from in_pod.gpu_window.pods import replicas_of
+from in_pod.gpu_window.pod_state import pod_state
+from in_pod.gpu_window.pods import pod_text, replicas_of
 from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Declared, Workload
 from llama_swap_config.cluster.sharing import ByWindow
+from ops.cluster.causes import FAILURES
 from ops.cluster.gpu_tenants import Holders, lacks, workload
+from ops.cluster.patience import Key, Patience
 from ops.errors import OpsError
 
 
@@ -132,12 +135,15 @@ class Opening:
         if window.record.endpoint_replicas == 0:
             self._scale(window.endpoint, 0, ENDPOINT_REPLICAS)
 
+        patience = Patience()
+
         def unready() -> str:
             reason = window.unready(window.endpoint, 1)
             if not reason:
                 return ""
             for tenant in window.record.tenants:
                 self._check_scale(tenant.workload)
+            self._check_failure(patience)
             holders = self._holders.line() if lacks(reason, self._holders.resource) else ""
             return f"{reason}; the card is held by {holders}" if holders else reason
 
@@ -148,6 +154,26 @@ class Opening:
         if pending:
             self._check_scale(tenant)
         return pending
+
+    def _check_failure(self, patience: Patience) -> None:
+        """End the opening if the endpoint's pod has failed: the tenants wait for the card.
+
+        Raises:
+            OpsError: naming the pod and what to do.
+        """
+        window = self._window
+        document = window.read(window.endpoint)
+        pods = () if document is None else window.pods(window.endpoint, document)
+        failed: dict[Key, Document] = {}
+        for pod in pods:
+            found = pod_state(pod)
+            if found.meaning == "failed" and not lacks(found.reason, self._holders.resource):
+                failed["Pod", "failed", found.cause] = pod
+        for key in patience.lasting(failed):
+            remedy = FAILURES[key[2] or "crash"].remedy
+            raise OpsError(
+                f"the window is not open: pod {pod_text(failed[key])} does not start. {remedy}"
+            )
 
     def _check_scale(self, tenant: Workload) -> None:
         with suppress(UnansweredError):

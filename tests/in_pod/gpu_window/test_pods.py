@@ -9,10 +9,10 @@ import pytest
 from in_pod.gpu_window.pods import label_selector, pod_text
 
 
-def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+def pod(status: dict[str, Any], *, node: str = "k8s-node1", **metadata: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": "ml", "namespace": "immich", **metadata},
-        "spec": {"nodeName": "k8s-node1"},
+        "spec": {"nodeName": node} if node else {},
         "status": status,
     }
 
@@ -38,7 +38,8 @@ READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]
                     "conditions": [
                         {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: no"}
                     ]
-                }
+                },
+                node="",
             ),
             "ml (not scheduled: 0/1 nodes: no)",
         ),
@@ -54,9 +55,9 @@ READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]
         ),
         (
             pod({"initContainerStatuses": [{"name": "warm-up", "state": {"running": {}}}]}),
-            "ml (warm-up is running but not ready on k8s-node1)",
+            "ml (warm-up runs on k8s-node1)",
         ),
-        (pod({}), "ml (Pending on k8s-node1)"),
+        (pod({}), "ml (not started yet on k8s-node1)"),
     ],
 )
 def test_pod_text_describes_state_and_node(resource: dict[str, Any], text: str) -> None:

@@ -1,4 +1,4 @@
-"""A program for a test: many threads read a kubeconfig or list workloads for the first time.
+"""A program for a test: many threads read a kubeconfig or apply an object for the first time.
 
 msgspec's own Python code is slowed down, so that threads meet within the first decode of a type.
 """
@@ -16,21 +16,27 @@ from types import FrameType
 
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 
 _THREADS = 24
 _APART_S = 0.005
 _PAUSE_S = 0.02
-_POD = {"metadata": {"name": "a"}, "spec": {"containers": []}, "status": {"phase": "Pending"}}
+_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "a", "namespace": "a"},
+    "spec": {"containers": []},
+    "status": {"phase": "Pending"},
+}
 
 
 class _ApiServer(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
 
-    def do_GET(self) -> None:
-        items = [_POD] if self.path.endswith("/pods") else []
-        content = json.dumps({"metadata": {}, "items": items}).encode()
+    def do_PATCH(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        content = json.dumps(_POD).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -50,11 +56,11 @@ def main(what: str, folder: Path) -> None:
     }
     path.write_text(json.dumps(document))
     target = KubeTarget(config_path=path, context="a")
-    if what == "workloads":
+    if what == "objects":
         KubeApi(target)  # The kubeconfig's types are known from here on.
     question: Callable[[], object] = {
         "kubeconfig": lambda: KubeApi(target),
-        "workloads": lambda: Cluster(target).workloads("llama-cpp"),
+        "objects": lambda: Cluster(target).apply([_POD]),
     }[what]
     answers: list[object] = []
     threading.setprofile(_pause)

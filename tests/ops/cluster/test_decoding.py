@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("what", ["kubeconfig", "workloads"])
+@pytest.mark.parametrize("what", ["kubeconfig", "objects"])
 def test_first_decode_in_many_threads_ends_well(what: str, tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.ops.cluster.decoding_threads", what, str(tmp_path)],

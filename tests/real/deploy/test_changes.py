@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 
 from llama_swap_config.cluster.storage import LocalSsdStorage
-from ops.cluster.workloads import Cluster
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.cluster.paths import object_path
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
 from ops.terraform.changes import kind_of
+from ops.terraform.manifests import manifests
 from ops.terraform.run import Terraform
 from ops.terraform.verdict import NAMED_ONLY
 from tests.declaration.settings import SETTINGS
 from tests.ops.commands.deploy.changes import CHANGES, deployed_before
 from tests.real.deploy.applied import apply, finds_changes
+from tests.real.settled import until_settled
 
 Json = dict[str, Any]
 Synth = Callable[..., Json]
@@ -35,6 +39,7 @@ class Stack:
         self._directory = directory
         self._synth = synth
         self.terraform = Terraform(directory)
+        self.document: Json = {}
 
     def declare(self, settings: Mapping[str, Any]) -> None:
         """Write the stack with these settings."""
@@ -43,6 +48,7 @@ class Stack:
     def write(self, document: Json) -> None:
         """Write a synthesized stack."""
         del document["terraform"]["backend"]
+        self.document = document
         (self._directory / "cdk.tf.json").write_text(json.dumps(document))
 
     def deploy(self) -> None:
@@ -109,16 +115,22 @@ def test_a_volume_that_pods_mount_can_be_replaced(stack: Stack) -> None:
         assert not finds_changes(stack.terraform)
 
 
-def test_the_cuda_cache_is_removed_while_a_pod_mounts_it(stack: Stack, kube: Cluster) -> None:
+def test_the_cuda_cache_is_removed_while_a_pod_mounts_it(
+    stack: Stack, cluster: EmbeddedCluster
+) -> None:
     """A claim stays until no pod mounts it, and Terraform waits for that."""
     cached = CHANGES["the CUDA cache on"].after
     stack.declare(cached)
     apply(stack.terraform)
-    kube.wait_until_settled("llama-cpp", timeout_s=60, say=print)
-    assert "cuda-cache" in {workload.name for workload in kube.workloads("llama-cpp")}
-    stack.declare({})
-    apply(stack.terraform)
-    assert "cuda-cache" not in {workload.name for workload in kube.workloads("llama-cpp")}
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as api:
+        objects = manifests(stack.document)
+        until_settled(api, objects)
+        (claim,) = (made for made in map(object_path, objects) if made.endswith("/cuda-cache"))
+        assert api.get(claim) is not None
+        stack.declare({})
+        apply(stack.terraform)
+        assert api.get(claim) is None
     assert not finds_changes(stack.terraform)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.commands.drift.declared import declared_of
 from ops.commands.serve import run as serve
 from ops.commands.serve.local_store import fill_with_tiny_models

@@ -11,12 +11,13 @@ from typing import Any
 import httpx2
 
 from ops.cluster.api import Document, KubeApi
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.commands.drift.declared import Declared
 from ops.commands.drift.run import Ask, Drift, drift
 from ops.commands.serve.local_store import LocalStore
 from ops.endpoint.client import Endpoint
 from ops.endpoint.residents import find as find_residents
+from tests.real.settled import until_settled
 
 NAMESPACE = "llama-cpp"
 CONFIG_MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/llama-swap"
@@ -53,12 +54,11 @@ class System:
     def restore(self) -> None:
         """Bring back the declared objects, and wait until they run."""
         self.kube.apply(self.declared.objects)
-        workloads = self.kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
-        assert [workload for workload in workloads if not workload.settled] == []
-        deadline = time.monotonic() + 20
-        while len(self.pods()) != 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        self.until_settled()
+
+    def until_settled(self) -> None:
+        """Wait until the declared objects run."""
+        until_settled(self.api, self.declared.objects)
 
     def pods(self) -> list[Document]:
         """The serving pods that are not about to go."""

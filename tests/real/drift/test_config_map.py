@@ -18,7 +18,6 @@ from tests.real.drift.system import (
     DEPLOYMENT,
     EDITED,
     KEY,
-    NAMESPACE,
     System,
     only_line,
 )
@@ -45,7 +44,7 @@ def restart(system: System) -> None:
     while [pod["metadata"]["name"] for pod in system.pods()] in ([], [before]):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    system.kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
+    system.until_settled()
 
 
 def test_a_context_edited_in_the_config_map_is_drift(

@@ -14,12 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from in_pod.gpu_window.pod_state import pod_state
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.pod_resources import Taint
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
 from ops.embedded import cluster as embedded
 from ops.embedded import control_plane, postgres
 from ops.embedded.admin_api import AdminApi
@@ -78,7 +78,7 @@ def test_node_renews_its_lease(cluster: EmbeddedCluster) -> None:
 
 
 def test_gpu_tenant_exists_and_keeps_its_scale_at_the_next_start(
-    cluster: EmbeddedCluster, kube: Cluster
+    cluster: EmbeddedCluster,
 ) -> None:
     deployment = "/apis/apps/v1/namespaces/immich/deployments/immich-machine-learning"
     with api_of(cluster) as api:
@@ -87,10 +87,10 @@ def test_gpu_tenant_exists_and_keeps_its_scale_at_the_next_start(
         try:
             api.request("PATCH", f"{deployment}/scale", {"spec": {"replicas": 2}})
             deadline = time.monotonic() + 20
-            while "Insufficient nvidia.com/gpu" not in "".join(reasons(kube)):
-                assert time.monotonic() < deadline, reasons(kube)
+            while "Insufficient nvidia.com/gpu" not in "".join(reasons(api)):
+                assert time.monotonic() < deadline, reasons(api)
                 time.sleep(0.2)
-            assert [bool(reason) for reason in reasons(kube)] == [False, True]
+            assert [bool(reason) for reason in reasons(api)] == [False, True]
 
             embedded.declare(cluster, SETTINGS)  # As the next start does.
             assert (api.get(deployment) or {})["spec"]["replicas"] == 2
@@ -155,9 +155,10 @@ def test_an_object_that_the_api_server_refuses_is_one_line(cluster: EmbeddedClus
         AdminApi.of(cluster.kubeconfig).apply(path, {"apiVersion": "v1", "kind": "Pod"})
 
 
-def reasons(kube: Cluster) -> list[str]:
+def reasons(api: KubeApi) -> list[str]:
     """Return the reason of each of the tenant's pods; empty for a running pod."""
-    return sorted(workload.reason for workload in kube.workloads("immich"))
+    pods = (api.get("/api/v1/namespaces/immich/pods") or {})["items"]
+    return sorted(pod_state(pod).reason for pod in pods)
 
 
 def test_down_stops_only_its_own_processes(tmp_path: Path) -> None:

@@ -127,8 +127,8 @@ def test_a_production_file_is_deployed_fits_answers_and_lends_the_card_as_it_say
     deployed = run_up.up(cluster.state_dir, settings=settings, say=print)
 
     assert deployed.way.endswith("a new plan finds no changes")
-    assert [workload for workload in deployed.workloads if not workload.settled] == []
-    assert f"Running on {file.node}" in {workload.state for workload in deployed.workloads}
+    assert deployed.outcome.waiting == ()
+    assert f"Running on {file.node}" in {each.state for each in deployed.outcome.objects}
     assert_node(api, file)
     assert stand_ins(api, settings.namespace) == file.stand_ins
     written = cluster.state_dir / "cdktf.out" / "stacks" / "llama-cpp" / "cdk.tf.json"

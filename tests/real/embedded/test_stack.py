@@ -13,12 +13,16 @@ from lightkube import Client, KubeConfig
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod
 
+from in_pod.gpu_window.pod_state import PodState, pod_state
 from llama_swap_config.cluster.sharing import ByWindow
-from ops.cluster.workloads import Cluster, Workload
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
 from ops.terraform.manifests import Manifest, manifests
 from tests.declaration.settings import SETTINGS
+from tests.real.settled import rollout, until_settled
 
 NAMESPACE = "llama-cpp"
 
@@ -31,21 +35,29 @@ def client(cluster: EmbeddedCluster) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def applied(kube: Cluster, synth: Callable[..., dict[str, Any]]) -> tuple[Manifest, ...]:
+def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def applied(
+    kube: Cluster, api: KubeApi, synth: Callable[..., dict[str, Any]]
+) -> tuple[Manifest, ...]:
     assert isinstance(SETTINGS.sharing, ByWindow)
     # Every five minutes it would start a Job amid these tests.
     yearly = replace(SETTINGS.sharing, restore_schedule="0 0 1 1 *")
     objects = manifests(synth(sharing=yearly))
     kube.apply(objects)
-    workloads = kube.wait_until_settled(NAMESPACE, timeout_s=30, say=print)
-    assert [workload for workload in workloads if not workload.settled] == []
+    until_settled(api, objects)
     return objects
 
 
-def eventually(kube: Cluster, condition: Callable[[tuple[Workload, ...]], bool]) -> None:
+def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while not condition(workloads := kube.workloads(NAMESPACE)):
-        assert time.monotonic() < deadline, workloads
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
@@ -65,14 +77,16 @@ def test_the_claim_is_bound_to_the_volume(client: Client) -> None:
     assert claim.spec.volumeName == "llama-cpp-models"
 
 
-@pytest.mark.usefixtures("applied")
-def test_serving_pod_is_on_the_gpu_node_and_the_job_is_complete(kube: Cluster) -> None:
-    workloads = kube.workloads(NAMESPACE)
-    states = {
-        workload.kind: workload.state for workload in workloads if "llama-swap" in workload.name
+def test_serving_pod_is_on_the_gpu_node_and_the_job_is_complete(
+    applied: tuple[Manifest, ...], api: KubeApi
+) -> None:
+    states = {each.kind: each.state for each in rollout(api, applied).look()}
+    assert states == {
+        "PersistentVolumeClaim": "Bound to llama-cpp-models",
+        "Job": "Complete",
+        "Deployment": "1 of 1 ready",
+        "Pod": "Running on k8s-node1",
     }
-    assert states["Pod"] == "Running on k8s-node1"
-    assert [workload.state for workload in workloads if workload.kind == "Job"] == ["Complete"]
 
 
 def test_second_apply_restarts_nothing(
@@ -99,22 +113,21 @@ def pod(name: str, applied: tuple[Manifest, ...]) -> Manifest:
 
 
 def test_second_gpu_pod_waits_with_a_reason_until_the_first_ends(
-    applied: tuple[Manifest, ...], kube: Cluster, client: Client
+    applied: tuple[Manifest, ...], kube: Cluster, api: KubeApi, client: Client
 ) -> None:
-    def second(workloads: tuple[Workload, ...]) -> Workload:
-        (workload,) = [workload for workload in workloads if workload.name == "second"]
-        return workload
+    def second() -> PodState:
+        return pod_state(api.get(f"/api/v1/namespaces/{NAMESPACE}/pods/second") or {})
 
     kube.apply([pod("second", applied)])
-    eventually(kube, lambda workloads: "Insufficient nvidia.com/gpu" in second(workloads).reason)
-    assert second(kube.workloads(NAMESPACE)).state == "Pending"
+    eventually(lambda: "Insufficient nvidia.com/gpu" in second().reason)
+    assert second().state == "Pending"
     deployment = copy.deepcopy(applied[-1])
     deployment["spec"]["replicas"] = 0
     kube.apply([deployment])
-    eventually(kube, lambda workloads: second(workloads).state == "Running on k8s-node1")
+    eventually(lambda: second().meaning == "ready")
     client.delete(Pod, "second", namespace=NAMESPACE)
     kube.apply([applied[-1]])
-    eventually(kube, lambda workloads: all(workload.settled for workload in workloads))
+    until_settled(api, applied)
 
 
 def test_unrestricted_pod_is_refused(applied: tuple[Manifest, ...], kube: Cluster) -> None:
@@ -125,18 +138,14 @@ def test_unrestricted_pod_is_refused(applied: tuple[Manifest, ...], kube: Cluste
 
 
 def test_a_deployment_whose_pods_are_refused_is_reported(
-    applied: tuple[Manifest, ...], kube: Cluster
+    applied: tuple[Manifest, ...], kube: Cluster, api: KubeApi
 ) -> None:
     """Terraform calls it complete: the Deployment is accepted, but each of its pods is refused."""
     broken = copy.deepcopy(applied[-1])
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = False
     kube.apply([broken])
-    eventually(
-        kube,
-        lambda workloads: any(
-            workload.kind == "ReplicaSet" and "PodSecurity" in workload.reason
-            for workload in workloads
-        ),
-    )
+    (found,) = rollout(api, applied).follow(wait_s=30, say=print).failed
+    assert (found.kind, found.cause) == ("Deployment", "admission")
+    assert "PodSecurity" in found.reason
     kube.apply([applied[-1]])
-    eventually(kube, lambda workloads: all(workload.settled for workload in workloads))
+    until_settled(api, applied)

@@ -66,7 +66,7 @@ def test_up_without_a_provider_applies_server_side_and_names_the_reason(
         "hashicorp/kubernetes 2.38.0"
     )
     assert len(deployed.objects) == len(RESOURCES)
-    assert [workload for workload in deployed.workloads if not workload.settled] == []
+    assert deployed.outcome.waiting == ()
 
 
 def test_each_model_is_downloaded_served_and_answers_about_a_picture(deployed: Deployed) -> None:
@@ -128,10 +128,11 @@ def test_up_passes_while_a_tenant_has_the_card(running: Deployed) -> None:
         finally:
             card.scale(ML, 0)
             card.until(lambda: card.ready(SWAP) == 1)
-    assert again.waiting == ()
-    assert (
-        "the endpoint's pod waits for the GPU, which immich/immich-machine-learning has" in lines
-    )
+    assert again.outcome.waiting == ()
+    (waiting,) = (each for each in again.outcome.declared if each.kind == "Pod")
+    assert "Insufficient nvidia.com/gpu" in waiting.reason
+    assert "; immich/immich-machine-learning-" in waiting.reason
+    assert waiting.reason.endswith("holds the card")
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")

@@ -9,7 +9,7 @@ import yaml
 
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from tests.conftest import ROOT
 

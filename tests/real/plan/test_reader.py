@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from ops.cluster import environment
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
 from ops.terraform.program import Tool, find

@@ -13,7 +13,7 @@ import yaml
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.paths import object_path, plural
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.manifests import _KINDS, manifests
 from tests.real.plan.reader import DOCS, NAMESPACE, account, as_role, create_namespace

@@ -13,7 +13,7 @@ import yaml
 
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.workloads import Cluster
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded import credentials
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.manifests import Manifest, manifests

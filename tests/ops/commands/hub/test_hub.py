@@ -209,7 +209,7 @@ def test_deploy_takes_them_into_the_embedded_cluster_alone(
     assert not embedded.is_embedded(tmp_path / "other", target.context)
     assert not embedded.is_embedded(target.config_path, "home")
     with pytest.raises(OpsError, match="as far as the synth"):
-        deploy.deploy(show=lambda *_: None, approve=lambda: True, say=print)
+        deploy.deploy(SETTINGS, show=lambda *_: None, approve=lambda: True, wait_s=0, say=print)
 
 
 def test_a_command_gets_the_address_and_its_exit_code_is_returned(

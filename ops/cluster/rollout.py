@@ -1,0 +1,238 @@
+"""Follow what an apply has changed until it serves, waits for what is declared, or has failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
+from ops.cluster import object_states
+from ops.cluster.api import Document, KubeApi, UnreachableError
+from ops.cluster.gpu_tenants import Holders, is_of_tenant, lacks
+from ops.cluster.object_states import ObjectState, owned_by
+from ops.cluster.paths import object_path
+from ops.cluster.patience import Key, Patience
+from ops.errors import OpsError, one_line
+from ops.report.redaction import redact
+from ops.report.terminal import Say
+from ops.terraform.manifests import Manifest
+
+_KINDS = (
+    *("Namespace", "PersistentVolume", "PersistentVolumeClaim"),
+    *("Job", "CronJob", "Deployment"),
+)
+"""The kinds whose objects can wait or fail."""
+_POLL_S = 0.5
+_LOG_EVERY_S, _LOG_TIMEOUT_S = 15, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How following an apply ended."""
+
+    objects: tuple[ObjectState, ...]
+    failed: tuple[ObjectState, ...] = ()
+    """Those that stay as they are until somebody acts."""
+    revision: int = 1
+    """How often the Deployment's pods have changed; 1 after the first deploy."""
+
+    @property
+    def waiting(self) -> tuple[ObjectState, ...]:
+        """Those that wait for something that no setting declares."""
+        return tuple(each for each in self.objects if each.meaning in ("waits", "failed"))
+
+    @property
+    def declared(self) -> tuple[ObjectState, ...]:
+        """Those that wait for something that the settings declare."""
+        return tuple(each for each in self.objects if each.meaning == "declared")
+
+
+class Rollout:
+    """The objects of one stack in a cluster."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        objects: Sequence[Manifest],
+        *,
+        resource: str,
+        tenants: Sequence[GpuTenant] = (),
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            api: The cluster. It is only read.
+            objects: The stack's.
+            resource: The extended resource that the card is.
+            tenants: Those for whose card the endpoint may wait (default: none).
+        """
+        self._api = api
+        self._objects = objects
+        self._resource = resource
+        self._tenants = tenants
+        self._holders = Holders(api, resource)
+        self._revision = 1
+        self._logs: dict[str, tuple[float, str]] = {}
+        (self._namespace,) = (
+            manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "Namespace"
+        )
+
+    def look(self) -> tuple[ObjectState, ...]:
+        """Return the state of each object that can wait or fail.
+
+        Raises:
+            OpsError: if the API server does not answer or refuses.
+        """
+        return tuple(self._look())
+
+    def _look(self) -> Iterator[ObjectState]:
+        for manifest in self._objects:
+            if manifest["kind"] not in _KINDS:
+                continue
+            document = self._api.get(object_path(manifest))
+            if document is None:
+                yield object_states.absent(manifest)
+            else:
+                yield from _with_owner(map(self._declared, self._read(document)))
+
+    def _read(self, document: Document) -> Iterable[ObjectState]:
+        match document["kind"]:
+            case "Namespace":
+                return object_states.namespace(document)
+            case "PersistentVolume":
+                return object_states.volume(document)
+            case "PersistentVolumeClaim":
+                return [object_states.claim(document, self._latest_event)]
+            case "CronJob":
+                return object_states.cron_job(document)
+            case "Job":
+                pods = owned_by(document, self._list("/api/v1", "pods"))
+                return object_states.job(
+                    document, pods, latest_event=self._latest_event, now_s=self._api.now()
+                )
+        annotations = document["metadata"].get("annotations") or {}
+        self._revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
+        return object_states.deployment(
+            document,
+            self._list("/apis/apps/v1", "replicasets"),
+            self._list("/api/v1", "pods"),
+            latest_event=self._latest_event,
+            now_s=self._api.now(),
+        )
+
+    def _list(self, root: str, resource: str, query: str = "") -> list[Document]:
+        listing = self._api.get(f"{root}/namespaces/{self._namespace}/{resource}{query}") or {}
+        items: list[Document] = listing.get("items") or []
+        return sorted(items, key=lambda item: item["metadata"].get("creationTimestamp") or "")
+
+    def _latest_event(self, document: Document) -> Document:
+        query = urlencode({"fieldSelector": f"involvedObject.uid={document['metadata']['uid']}"})
+        return max(self._list("/api/v1", "events", f"?{query}"), key=_time_of, default={})
+
+    def _declared(self, found: ObjectState) -> ObjectState:
+        """Recognise a pod that waits for the card while a tenant has it."""
+        if found.cause != "node" or not lacks(found.reason, self._resource):
+            return found
+        holders = self._holders.pods()
+        if not holders:
+            return found
+        found = replace(found, reason=f"{found.reason}; {', '.join(holders)} holds the card")
+        if any(is_of_tenant(holder, self._tenants) for holder in holders):
+            return replace(found, meaning="declared", cause=None)
+        return found
+
+    def follow(self, *, wait_s: float, say: Say) -> Outcome:
+        """Look until everything serves, waits for what is declared, or has failed.
+
+        Args:
+            wait_s: The longest wait in seconds.
+            say: Receives a line whenever what is waited for changes.
+
+        Raises:
+            OpsError: if the API server refuses, or does not answer until the time is over.
+        """
+        until = time.monotonic() + wait_s
+        patience = Patience()
+        said = ""
+        while True:
+            is_last = time.monotonic() >= until
+            try:
+                objects = tuple(map(self._with_log, self.look()))
+            except UnreachableError as error:
+                if is_last:
+                    raise
+                line = f"{error}; asking again"
+            else:
+                keys = patience.lasting(map(_key, objects))
+                lasting = [each for each in objects if is_last or _key(each) in keys]
+                outcome = Outcome(
+                    objects=objects,
+                    failed=tuple(each for each in lasting if each.meaning == "failed"),
+                    revision=self._revision,
+                )
+                has_ended = not outcome.waiting and len(lasting) == len(objects)
+                if is_last or outcome.failed or has_ended:
+                    return outcome
+                line = f"waiting for {text(objects)}"
+            if line != said:
+                say(line)
+                said = line
+            time.sleep(min(_POLL_S, max(0, until - time.monotonic())))
+
+    def _with_log(self, found: ObjectState) -> ObjectState:
+        """Add the last line that a container wrote, as seen in the last 15 s."""
+        if found.kind != "Pod" or not found.container or found.is_settled:
+            return found
+        key = f"{found.name}/log?container={found.container}&tailLines=1"
+        if found.cause == "crash":
+            key += "&previous=true"
+        read_at, line = self._logs.get(key, (float("-inf"), ""))
+        if time.monotonic() - read_at >= _LOG_EVERY_S:
+            pods = f"/api/v1/namespaces/{self._namespace}/pods"
+            # A container that has not started has no log, and its node may not answer.
+            with suppress(OpsError):
+                written = self._api.text(f"{pods}/{key}", timeout_s=_LOG_TIMEOUT_S)
+                line = one_line(redact(written), limit=160)
+            self._logs[key] = time.monotonic(), line
+        return replace(found, reason=f"{found.reason}: {line}") if line else found
+
+
+def _with_owner(objects: Iterable[ObjectState]) -> Iterable[ObjectState]:
+    """Let a Deployment wait for what is declared if its pod does."""
+    found = list(objects)
+    pods = [each for each in found if each.kind == "Pod" and not each.is_settled]
+    if pods and all(pod.meaning == "declared" for pod in pods):
+        return [each if each in pods else replace(each, meaning="declared") for each in found]
+    return found
+
+
+def text(objects: Iterable[ObjectState]) -> str:
+    """Say in one line what objects wait for."""
+    return "; ".join(waits(objects))
+
+
+def waits(objects: Iterable[ObjectState]) -> Iterator[str]:
+    """Say what each object waits for; a Job or a Deployment says less than its pod."""
+    waiting = [each for each in objects if not each.is_settled]
+    telling = [each for each in waiting if each.kind not in ("Deployment", "Job")]
+    for each in telling or waiting:
+        yield f"{each.kind} {each.name}: {each.reason}"
+
+
+def _key(found: ObjectState) -> Key:
+    return found.kind, found.meaning, found.cause
+
+
+def _time_of(event: Document) -> str:
+    series = event.get("series") or {}
+    times = (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    )
+    # Those with microseconds sort behind the same second without.
+    return next((str(time) for time in times if time), "")

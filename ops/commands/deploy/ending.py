@@ -1,0 +1,54 @@
+"""How a deploy ends: its last line and its exit code."""
+
+from __future__ import annotations
+
+from ops.cluster.causes import FAILURES, WAITS
+from ops.cluster.object_states import ObjectState
+from ops.cluster.rollout import Outcome, text
+from ops.errors import OpsError
+from ops.report.durations import span
+
+
+class NotServingError(OpsError):
+    """Everything is applied, and the endpoint does not serve."""
+
+    def __init__(self, line: str, exit_code: int) -> None:
+        """Take the line for the operator, and the exit code of the cause."""
+        super().__init__(line)
+        self.exit_code = exit_code
+
+
+def last_line(outcome: Outcome, *, wait_s: float) -> str:
+    """Return the line that says how a deploy has ended.
+
+    Args:
+        outcome: What following the apply has seen.
+        wait_s: For how long it may have waited, in seconds.
+
+    Raises:
+        NotServingError: if something has failed, or waits for what no setting declares.
+    """
+    if outcome.failed:
+        raise _failed(outcome.failed, can_go_back=outcome.revision > 1)
+    if outcome.waiting:
+        raise NotServingError(
+            f"deployed, but after {span(wait_s)} the endpoint does not serve yet: waiting for "
+            f"{text(outcome.waiting)}. `python -m ops deploy` follows it further",
+            WAITS,
+        )
+    if outcome.declared:
+        return f"deployed; the endpoint waits, as declared: {text(outcome.declared)}"
+    return "deployed; the endpoint serves"
+
+
+def _failed(failed: tuple[ObjectState, ...], *, can_go_back: bool) -> NotServingError:
+    first = next((each for each in failed if each.cause is not None), failed[0])
+    failure = FAILURES[first.cause or "crash"]
+    others = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
+    line = (
+        f"deployed, but {failure.what}: {first.kind} {first.name}: "
+        f"{first.reason}{others}. {failure.remedy}"
+    )
+    if can_go_back:
+        line += "; or go back: `git revert` the change, then `python -m ops deploy`"
+    return NotServingError(line, failure.exit_code)
