@@ -226,6 +226,21 @@ def test_pod_that_does_not_terminate_ends_the_opening(
     card.until(card.as_at_start)
 
 
+def test_an_endpoint_that_cannot_start_ends_the_opening(card: Card, run: Run) -> None:
+    """The tenant has given the card away and would wait for the whole --wait."""
+    elsewhere = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "none"}}}}}
+    card.patch(SWAP, elsewhere)
+    try:
+        code, output = run.finish()
+    finally:
+        card.patch(SWAP, {"spec": {"template": {"spec": {"nodeSelector": {"disk": None}}}}})
+    assert code == 1
+    assert "error: the window is not open: pod llama-swap-" in output
+    assert "node affinity/selector) does not start. Compare gpu and resources in" in output
+    assert "everything is restored" in output
+    card.until(card.as_at_start)
+
+
 def test_holder_of_the_card_is_named(card: Card, run: Run) -> None:
     pod: dict[str, Any] = {
         "apiVersion": "v1",
