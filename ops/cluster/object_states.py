@@ -26,6 +26,8 @@ LatestEvent = Callable[[Document], Document]
 _STEADY_S = {False: 3, True: 30}
 """Seconds for which a pod without and with a restart has to be ready: a program that ends at once
 is ready for a second each time where no probe asks it."""
+_STORM_S, _STORM_PODS = 60, 3
+"""A node that refuses this many pods in this many seconds refuses the next one too."""
 _OVERDUE_S = 60
 """Seconds past its grace period after which a terminating pod counts as held."""
 _QUOTA = re.compile(r"exceeded quota|(maximum|minimum) \S+ usage|failed quota", re.IGNORECASE)
@@ -224,12 +226,26 @@ def deployment(
         yield _row(document, state, "waits", "its pod has been ready for a moment only")
     elif len(ready) >= wanted:
         yield _row(document, state, "settled")
+    elif not ready and (refused := _refused_again(ours, now_s)) is not None:
+        reason = f"{refused.state}: {refused.reason}"
+        yield _row(document, state, "failed", reason, refused.cause)
     elif live:
         yield _row(document, state, "waits", "its pod is not ready")
     else:
         yield _without_pod(document, state, present, ours, ending)
     for pod in (*live, *ending):
         yield _pod(pod, latest_event, now_s)
+
+
+def _refused_again(pods: Iterable[Document], now_s: float) -> PodState | None:
+    """Return the last refusal of a node that refuses each new pod, which is replaced at once."""
+    young = [
+        pod_state(pod)
+        for pod in pods
+        if now_s - parse_time(pod["metadata"]["creationTimestamp"]) < _STORM_S
+    ]
+    refused = [found for found in young if found.meaning == "over" and found.cause == "node"]
+    return refused[-1] if len(refused) >= _STORM_PODS else None
 
 
 def _without_pod(
@@ -255,6 +271,7 @@ def _without_pod(
 
 def _refused(document: Document, state: str, message: str) -> ObjectState:
     """Say which check of the API server refuses the pods of an object."""
+    message = message.rpartition("Error creating: ")[2]
     cause: Cause = "quota" if _QUOTA.search(message) else "admission"
     return _row(document, state, "failed", message or "no pod can be created", cause)
 

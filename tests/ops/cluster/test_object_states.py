@@ -106,7 +106,7 @@ CASES = {
 
 def test_every_recorded_case_is_in_a_list_above() -> None:
     listed = [*SERVES, *WAITS, *(case for cases in FAILED.values() for case in cases)]
-    assert sorted(listed) == sorted(CASES.keys() - {"crash-exit-1"})
+    assert sorted(listed) == sorted(CASES.keys() - {"crash-exit-1", "gpu-allocate-fails"})
     assert FAILED.keys() == FAILURES.keys()
 
 
@@ -121,6 +121,24 @@ def test_what_waits_has_a_reason(case: str) -> None:
     assert waiting
     assert {each.meaning for each in waiting} == {"waits"}
     assert all(each.reason for each in waiting)
+
+
+def storm_s(case: Recorded) -> float:
+    """A moment while the node refused pods."""
+    return max(
+        datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
+        for pod in case.of("Pod")
+    )
+
+
+def test_a_node_that_refuses_each_new_pod_is_a_failure_while_it_does() -> None:
+    case = CASES["gpu-allocate-fails"]
+    deployment, *_ = case.states(storm_s(case))
+    assert (deployment.meaning, deployment.cause) == ("failed", "node")
+    assert "driver/library version mismatch" in deployment.reason
+    # An hour later only the pods that it refused are left.
+    later, *_ = case.states(storm_s(case) + 3600)
+    assert later.meaning == "waits"
 
 
 @pytest.mark.parametrize(
