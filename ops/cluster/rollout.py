@@ -26,6 +26,8 @@ _KINDS = (
 )
 """The kinds whose objects can wait or fail."""
 _POLL_S = 0.5
+_NO_LOG = "unable to retrieve container logs"
+"""What the kubelet writes, with status 200, where the log is gone."""
 _LOG_EVERY_S, _LOG_TIMEOUT_S = 15, 2
 
 
@@ -186,16 +188,16 @@ class Rollout:
         """Add the last line that a container wrote, as seen in the last 15 s."""
         if found.kind != "Pod" or not found.container or found.is_settled:
             return found
+        # Of a container that has ended and waits, the kubelet returns the last run's.
         key = f"{found.name}/log?container={found.container}&tailLines=1"
-        if found.cause == "crash":
-            key += "&previous=true"
         read_at, line = self._logs.get(key, (float("-inf"), ""))
         if time.monotonic() - read_at >= _LOG_EVERY_S:
             pods = f"/api/v1/namespaces/{self._namespace}/pods"
             # A container that has not started has no log, and its node may not answer.
             with suppress(OpsError):
                 written = self._api.text(f"{pods}/{key}", timeout_s=_LOG_TIMEOUT_S)
-                line = one_line(redact(written), limit=160)
+                if not written.startswith(_NO_LOG):
+                    line = one_line(redact(written), limit=160)
             self._logs[key] = time.monotonic(), line
         return replace(found, reason=f"{found.reason}: {line}") if line else found
 
