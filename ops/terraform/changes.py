@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from ops.errors import OpsError
 
-Action = Literal["create", "update", "replace", "delete", "forget", "no-op"]
-"""`forget`: Terraform removes the object from its state, and the object stays."""
+Action = Literal["import", "create", "update", "replace", "delete", "forget", "no-op"]
+"""`import`: Terraform records an object that exists, and may change fields of it in place.
+`forget`: it removes the object from its state, and the object stays."""
 VERBS: dict[Action, str] = {
+    "import": "import",
     "create": "add",
     "update": "change",
     "replace": "replace",
@@ -80,6 +82,19 @@ def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:
     return tuple(_change(entry) for entry in plan.get("resource_changes", ()))
 
 
+def read_vanished(plan: dict[str, Any]) -> frozenset[str]:
+    """Read the addresses that the state has, and whose objects no longer exist.
+
+    Args:
+        plan: As for `read_changes`.
+    """
+    return frozenset(
+        entry["address"]
+        for entry in plan.get("resource_drift", ())
+        if entry["change"]["actions"] == ["delete"]
+    )
+
+
 def _change(entry: dict[str, Any]) -> ResourceChange:
     change = entry["change"]
     before, after = change.get("before") or {}, change.get("after") or {}
@@ -89,7 +104,7 @@ def _change(entry: dict[str, Any]) -> ResourceChange:
         type=entry["type"],
         namespace=_text(metadata.get("namespace")),
         name=_text(metadata.get("name")) or entry["name"],
-        action=_action(entry["address"], change["actions"]),
+        action=_action(entry["address"], change),
         before=before,
         after=after,
         replace_paths=tuple(
@@ -98,14 +113,15 @@ def _change(entry: dict[str, Any]) -> ResourceChange:
     )
 
 
-def _action(address: str, actions: list[str]) -> Action:
+def _action(address: str, change: dict[str, Any]) -> Action:
+    actions = change["actions"]
     action = _ACTIONS.get(tuple(actions))
     if action is None:
         raise OpsError(
             f"{address}: the plan has {' and '.join(actions)!r}; expected one of "
             f"{', '.join('+'.join(known) for known in _ACTIONS)}. Use Terraform or OpenTofu 1.11"
         )
-    return action
+    return "import" if change.get("importing") and action in ("no-op", "update") else action
 
 
 def _metadata(values: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,9 @@ _PLURALS = {
 """Blocks that Terraform repeats in the singular and Kubernetes lists, often in the plural."""
 _SINGLE = {"pre_stop", "post_start", "spec"}
 """Blocks that are lists of at most one for the provider, and objects for Kubernetes."""
+_SENT_BY_PROVIDER = {"completions": 1, "parallelism": 1}
+"""The API server sets no defaults in the template of a CronJob, and a change of these replaces a
+CronJob that Terraform imports."""
 _TEXT_MAPS = {
     "annotations",
     "capacity",
@@ -112,8 +115,16 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
             source = body.get("spec", {}).pop("persistentVolumeSource", None)
             if source is not None:
                 body["spec"] |= source
+            template = body.get("spec", {}).get("jobTemplate")
+            if template is not None:
+                template["spec"] = _SENT_BY_PROVIDER | template["spec"]
             objects.append({"apiVersion": api_version, "kind": kind} | body)
     return tuple(objects)
+
+
+def kind_of_type(resource_type: str) -> tuple[str, str] | None:
+    """Return the apiVersion and kind of a Terraform resource type of this stack, or None."""
+    return _KINDS.get(resource_type)
 
 
 def to_yaml(objects: tuple[Manifest, ...]) -> str:

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 
 from ops.report.document import Block, Document, Line, Listing, Row, Section, Table, Tone, Value
 from ops.report.words import count
-from ops.terraform.changes import VERBS, Action
+from ops.terraform.changed_fields import changed_paths
+from ops.terraform.changes import VERBS, Action, ResourceChange
 from ops.terraform.synth import STACK
 from ops.terraform.verdict import Verdict
 
 TONES: dict[Action, Tone] = {
+    "import": "added",
     "create": "added",
     "update": "changed",
     "replace": "replaced",
     "delete": "removed",
     "forget": "removed",
 }
+_TERRAFORMS_OWN = ("wait_", "timeouts")
+"""Fields that tell Terraform what to wait for; the cluster does not have them."""
 
 
 def terraform_document(verdict: Verdict) -> Document:
@@ -24,7 +28,10 @@ def terraform_document(verdict: Verdict) -> Document:
     return Document(
         title=f"Plan for {STACK}: {verdict.headline}",
         sentence=_sentence(verdict),
-        note=("By Terraform, from its state and the cluster.",),
+        note=(
+            "By Terraform, from its state and the cluster.",
+            *((" ", Value(verdict.note)) if verdict.note else ()),
+        ),
         sections=tuple(_sections(verdict)),
         tone="bad" if verdict.refused else "changed" if verdict.planned else "added",
     )
@@ -36,7 +43,7 @@ def _sentence(verdict: Verdict) -> Line:
     touched = f"Terraform would touch {count(len(verdict.planned), 'object')}"
     if not verdict.refused:
         return (f"{touched}.",)
-    return (f"{touched}; a deploy refuses to remove {len(verdict.refused)} of them.",)
+    return (f"{touched}; a deploy refuses {len(verdict.refused)} of them.",)
 
 
 def _sections(verdict: Verdict) -> Iterator[Section]:
@@ -60,7 +67,20 @@ def _blocks(verdict: Verdict) -> Iterator[Block]:
             (VERBS[change.action],),
             (Value(change.address),),
             (f"{change.kind} ", Value(change.name)),
-            () if reason is None else (f"refused: {reason}",),
+            _about(change) if reason is None else (f"refused: {reason}",),
         )
         rows.append(Row(cells, TONES[change.action] if reason is None else "bad"))
     yield Table(header=("", "address", "object", ""), rows=tuple(rows))
+
+
+def _about(change: ResourceChange) -> Line:
+    """Say what an import changes in the cluster."""
+    if change.action != "import":
+        return ()
+    fields = [
+        path for key, path in changed_paths(change).items() if not key.startswith(_TERRAFORMS_OWN)
+    ]
+    if not fields:
+        return ("exists as declared",)
+    first, *others = fields
+    return ("sets ", Value(first), f" and {count(len(others), 'more field')}" if others else "")

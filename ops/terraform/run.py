@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
-import threading
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
-from ops.machine.signals import ended_once
 from ops.report.terminal import Say
-from ops.terraform.changes import ResourceChange, read_changes
+from ops.terraform.adoption import FILE, import_blocks
+from ops.terraform.apply_process import apply_to_its_end
+from ops.terraform.changes import ResourceChange, read_changes, read_vanished
 from ops.terraform.creation_lock import creation_lock
 from ops.terraform.output import (
     first_error,
@@ -28,12 +25,13 @@ from ops.terraform.output import (
     says_encrypted,
     says_no_provider,
 )
+from ops.terraform.plan_file import plan_file, remove_abandoned
 from ops.terraform.program import PROVIDER, PROVIDER_VERSION, REGISTRIES, Program, find
+from ops.terraform.state_lock import wait_for_lock
 from ops.terraform.state_owner import check_owner
 from ops.terraform.volume_users import volume_users
 
 _END_TIMEOUT_S = 2
-_LOOK_EVERY_S = 0.05
 _UNWRITTEN = "errored.tfstate"
 """File in which Terraform leaves a state that its backend refuses."""
 
@@ -66,6 +64,8 @@ class SavedPlan:
     """All resources, those that stay as they are included."""
     protected: frozenset[str]
     """The addresses at which `prevent_destroy` stopped the plan; such a plan cannot be applied."""
+    vanished: frozenset[str] = frozenset()
+    """The addresses that the state has, and whose objects no longer exist."""
 
     def show(self) -> None:
         """Write it to stdout, in Terraform's own words.
@@ -124,6 +124,8 @@ class Terraform:
             OpsError: if the state is encrypted and the key is missing, or with Terraform's first
                 error.
         """
+        # A deploy that was killed may have left it, with blocks for objects that are gone since.
+        (self.directory / FILE).unlink(missing_ok=True)
         result = self.run("init", "-input=false", "-no-color", "-reconfigure")
         output = result.stdout + result.stderr
         if says_encrypted(output):
@@ -157,8 +159,7 @@ class Terraform:
         Raises:
             OpsError: as `init` and `push_empty_state`, or if another deploy does not finish this.
         """
-        stack = json.loads((self.directory / "cdk.tf.json").read_text(encoding="utf-8"))
-        with creation_lock(stack["terraform"]["backend"]["pg"]["schema_name"], say=say):
+        with creation_lock(self.schema, say=say):
             note = self.init()
             if note:
                 say(note)
@@ -213,27 +214,64 @@ class Terraform:
         with self.saved_plan(lock=lock) as plan:
             return plan.changes
 
+    @property
+    def schema(self) -> str:
+        """The PostgreSQL schema of the state; empty if the state is elsewhere."""
+        stack = json.loads((self.directory / "cdk.tf.json").read_text(encoding="utf-8"))
+        backend = stack["terraform"].get("backend", {})
+        schema: str = backend.get("pg", {}).get("schema_name", "")
+        return schema
+
+    def wait_for_lock(self, *, say: Say) -> None:
+        """Wait for another deploy, such as the Terraform of one that was killed.
+
+        Args:
+            say: Receives a line if there is one.
+
+        Raises:
+            OpsError: if PostgreSQL refuses, or the other deploy does not end.
+        """
+        if schema := self.schema:
+            wait_for_lock(schema, say=say)
+
+    def move(self, addresses: Mapping[str, str]) -> None:
+        """Move entries of the state to other addresses; no object changes.
+
+        Raises:
+            OpsError: with Terraform's first error.
+        """
+        for address, other in addresses.items():
+            self.checked("state", "mv", "-lock-timeout=60s", address, other)
+
     @contextmanager
     def saved_plan(
-        self, *, lock: bool = True, with_volume_users: bool = False
+        self,
+        *,
+        lock: bool = True,
+        with_volume_users: bool = False,
+        imports: Sequence[ResourceChange] = (),
     ) -> Iterator[SavedPlan]:
         """Plan into a file, which is removed at the end of the context: it has the whole state.
 
         Args:
             lock: Whether to lock the state (default: yes); a read-only role cannot.
+            imports: Creations of objects that exist, to be imported instead (default: none).
             with_volume_users: Whether a plan that replaces the volume or its claim also replaces
                 what mounts it (default: no); its apply would never end without.
 
         Raises:
             OpsError: if Terraform cannot plan.
         """
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "plan"
+        remove_abandoned(self.directory)
+        with plan_file(self.directory) as path:
             words = ["plan", "-input=false", "-no-color", f"-out={path}"]
             words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
-            plan = self._plan(words, path)
-            if with_volume_users and not plan.protected and (users := volume_users(plan.changes)):
-                plan = self._plan([*words, *(f"-replace={user}" for user in users)], path)
+            with import_blocks(self.directory, imports):
+                plan = self._plan(words, path)
+                users = volume_users(plan.changes) if with_volume_users else ()
+                if users and not plan.protected:
+                    plan = self._plan([*words, *(f"-replace={user}" for user in users)], path)
+            # The file of a plan contains the blocks, too.
             yield plan
 
     def _plan(self, words: list[str], path: Path) -> SavedPlan:
@@ -242,9 +280,14 @@ class Terraform:
         protected = protected_addresses(output) if result.returncode else frozenset()
         if not (protected and path.exists()):
             self._check("plan", result)
-        shown = self.checked("show", "-json", str(path))
-        changes = read_changes(json.loads(shown))
-        return SavedPlan(terraform=self, path=path, changes=changes, protected=protected)
+        shown = json.loads(self.checked("show", "-json", str(path)))
+        return SavedPlan(
+            terraform=self,
+            path=path,
+            changes=read_changes(shown),
+            protected=protected,
+            vanished=read_vanished(shown),
+        )
 
     def check_state_is_written(self) -> None:
         """Refuse to continue while the state of an earlier apply is not written.
@@ -257,63 +300,56 @@ class Terraform:
 
     def apply_plan(self, plan: Path, *, quiet: bool) -> None:
         """Apply a saved plan; see `SavedPlan.apply`."""
-        tool = self.program.tool
-        command = [str(self.program.path), "apply", "-input=false", "-lock-timeout=60s"]
-        command += () if sys.stdout.isatty() and not quiet else ("-no-color",)
-        sys.stdout.flush()
-        with (
-            tempfile.TemporaryFile("w+") as errors,
-            ended_once(
-                f"interrupted; waiting for {self.program.product} to write its state"
-            ) as ending,
-        ):
-            process = subprocess.Popen(
-                [*command, str(plan)],
-                cwd=self.directory,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                # Not our own: if its reader ended, Terraform would end without writing its state.
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                # Only this process passes Ctrl-C on, and only once: at a second one Terraform ends
-                # without writing its state.
-                start_new_session=True,
-            )
-            progress = threading.Thread(target=_pass_on, args=(process, not quiet))
-            progress.start()
-            while process.poll() is None and not ending.is_asked_for:
-                time.sleep(_LOOK_EVERY_S)
-            if process.returncode is None:
-                process.send_signal(signal.SIGINT)
-                process.wait()
-            progress.join()
-            errors.seek(0)
-            output = errors.read()
-        if process.returncode and not quiet:
-            with suppress(OSError):
-                sys.stderr.write(output)
+        words = ["apply", "-input=false", "-lock-timeout=60s"]
+        words += () if sys.stdout.isatty() and not quiet else ("-no-color",)
+        self.run_to_its_end(*words, str(plan), quiet=quiet)
+
+    def run_to_its_end(
+        self, *words: str, quiet: bool = False, stdin: int | None = subprocess.DEVNULL
+    ) -> None:
+        """Run a command that changes the state; see `apply_to_its_end` for what stops it.
+
+        Args:
+            words: The command and its arguments.
+            quiet: Whether to hide Terraform's progress (default: no).
+            stdin: What Terraform reads (default: nothing); None: what this process reads.
+
+        Raises:
+            StalePlanError: if it applies a plan and the state has changed since.
+            ApplyInterruptedError: if a signal interrupts it.
+            StateNotWrittenError: if Terraform cannot write the state.
+            OpsError: if it fails for another reason.
+        """
+        command = f"{self.program.tool} {words[0]}"
+        ended = apply_to_its_end(
+            [str(self.program.path), *words],
+            directory=self.directory,
+            env=_environment(),
+            note=f"interrupted; waiting for {self.program.product} to write its state",
+            quiet=quiet,
+            stdin=stdin,
+        )
         if (self.directory / _UNWRITTEN).exists():
-            raise StateNotWrittenError(self._unwritten(f"{tool} apply: {first_error(output)}"))
-        if process.returncode < 0:
+            raise StateNotWrittenError(self._unwritten(f"{command}: {first_error(ended.errors)}"))
+        if ended.returncode < 0:
             raise StateNotWrittenError(
-                f"{tool} apply was ended by signal {-process.returncode}; its state may lack "
+                f"{command} was ended by signal {-ended.returncode}; its state may lack "
                 "what it was creating. See `python -m ops plan --refresh`, then deploy again"
             )
-        if ending.is_asked_for:
-            done = "was complete" if process.returncode == 0 else "wrote its state"
-            raise ApplyInterruptedError(
-                f"interrupted; {tool} apply {done}. Deploy again to continue"
-            )
-        if "Saved plan is stale" in output:
+        if ended.is_interrupted:
+            done = "was complete" if ended.returncode == 0 else "wrote its state"
+            raise ApplyInterruptedError(f"interrupted; {command} {done}. Deploy again to continue")
+        if "Saved plan is stale" in ended.errors:
             raise StalePlanError("somebody else applied since this plan was made")
-        if process.returncode:
-            raise OpsError(f"{tool} apply: {first_error(output)}")
+        if ended.returncode:
+            raise OpsError(f"{command}: {first_error(ended.errors)}")
 
     def _unwritten(self, why: str) -> str:
         return (
             f"{why}; {self.program.product} could not write its state and left it in "
             f"{self.directory / _UNWRITTEN}. Before anything else run `{self.program.command} "
-            f"state push {_UNWRITTEN}` in that directory, then delete the file"
+            f"state push {_UNWRITTEN}` in that directory, then delete the file. If others have "
+            "deployed since and it is refused, delete the file and deploy"
         )
 
     def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -362,18 +398,6 @@ class Terraform:
 
 def _environment() -> dict[str, str]:
     return os.environ | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
-
-
-def _pass_on(process: subprocess.Popen[bytes], shown: bool) -> None:
-    """Copy a program's output to ours; if ours is closed, keep reading."""
-    assert process.stdout is not None  # noqa: S101 - for the type checker.
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        if shown:
-            try:
-                os.write(1, chunk)
-            except OSError:
-                shown = False
-    process.stdout.close()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

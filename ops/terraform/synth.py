@@ -12,6 +12,7 @@ from typing import Any
 
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
+from ops.machine.node import node_path
 
 STACK = "llama-cpp"
 
@@ -24,11 +25,6 @@ class Synthesized:
     """Where Terraform runs; it has cdk.tf.json."""
     document: dict[str, Any]
     """The content of cdk.tf.json."""
-
-
-def node_path() -> str:
-    """PATH with this Python and its Node first: jsii and cdktf-cli start both."""
-    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
 def synthesize(root: Path = ROOT, outdir: Path | None = None) -> Synthesized:

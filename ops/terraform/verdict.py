@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from llama_swap_config.cluster.labels import APP
 from ops.terraform.changes import VERBS, ResourceChange
 
+LABEL = "app.kubernetes.io/part-of"
+"""The label of every object of this stack; its value is `APP`."""
 NAMED_ONLY = ("Namespace", "PersistentVolume", "PersistentVolumeClaim")
 """The kinds that a deploy removes only by name, even those of this stack."""
 _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCII)
@@ -22,12 +24,16 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 
 _BY_NAME = "Pass --allow-removal ADDRESS for each object that may go."
 _BY_SETTINGS = "Set prevent_destroy to false in stacks/production.py for this deploy."
+_BY_LABEL = (
+    "Delete or rename such an object; if it is this endpoint's, "
+    f"`kubectl label KIND NAME {LABEL}={APP}` lets the next deploy import it."
+)
 _BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """One removal that a deploy refuses."""
+    """One change that a deploy refuses."""
 
     change: ResourceChange
     reason: str
@@ -46,6 +52,8 @@ class Verdict:
     is_whole: bool = True
     """Whether Terraform planned to the end. At `prevent_destroy` it stops, and the objects that
     depend on the guarded one are missing."""
+    note: str = ""
+    """What is not known of this plan."""
 
     @property
     def planned(self) -> tuple[ResourceChange, ...]:
@@ -69,9 +77,10 @@ class Verdict:
 
     @property
     def headline(self) -> str:
-        """The counts in one line; refused and forgotten objects only if there are any."""
+        """The counts in one line; refused, imported and forgotten ones only if there are any."""
         refused, *counts = self.counts.items()
-        always = [f"{number} to {verb}" for verb, number in counts if number or verb != "forget"]
+        rare = (VERBS["import"], VERBS["forget"])
+        always = [f"{number} to {verb}" for verb, number in counts if number or verb not in rare]
         return (f"{refused[1]} refused; " if self.refused else "") + ", ".join(always)
 
 
@@ -81,8 +90,9 @@ def judge(
     protected: Collection[str] = (),
     allowed: Collection[str] = (),
     named_only: Collection[str] = NAMED_ONLY,
+    foreign: Collection[str] = (),
 ) -> Verdict:
-    """Find the removals that a deploy refuses.
+    """Find the changes that a deploy refuses.
 
     Args:
         changes: What Terraform plans.
@@ -91,12 +101,16 @@ def judge(
         allowed: The addresses that may be removed (default: none). They do not cover forgotten
             objects, which would stay without anything that knows them.
         named_only: The kinds of this stack that only `allowed` removes (default: NAMED_ONLY).
+        foreign: The addresses to create whose objects exist and are not this stack's (default:
+            none); `allowed` does not override it.
     """
     refused = []
     for change in changes:
         reason, remedy = refusal(change, named_only), _BY_NAME
         if change.address in protected:
             reason, remedy = "prevent_destroy is true in the settings", _BY_SETTINGS
+        elif change.address in foreign:
+            reason, remedy = f"exists already, without the label {LABEL}={APP}", _BY_LABEL
         elif change.action == "forget":
             remedy = _BY_HAND
         elif change.address in allowed:
@@ -124,6 +138,9 @@ def refusal(change: ResourceChange, named_only: Collection[str] = NAMED_ONLY) ->
 def _is_ours(change: ResourceChange) -> bool:
     """Whether this stack made it, by its address and its label in the state."""
     labels = change.metadata_before.get("labels") or {}
-    return bool(
-        _OUR_ADDRESS.fullmatch(change.address) and labels.get("app.kubernetes.io/part-of") == APP
-    )
+    return bool(_OUR_ADDRESS.fullmatch(change.address)) and has_label(labels)
+
+
+def has_label(labels: Mapping[str, str]) -> bool:
+    """Whether an object with these labels is this stack's."""
+    return labels.get(LABEL) == APP

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ops.machine.build_run import OfflineError
-from ops.terraform.synth import STACK, node_path, synthesize
+from ops.machine.node import node_path
+from ops.terraform.synth import STACK, synthesize
 from tests.conftest import ROOT
 from tests.constructs.cdktn_environment import cdktn_python
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.stand_in import stand_in_problems
-from ops.cluster import environment
+from ops.cluster import environment, unrecorded
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import Outcome, Rollout
 from ops.embedded.cluster import is_embedded
 from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
+from ops.report.words import count
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
 from ops.terraform.synth import synthesize
@@ -62,7 +65,14 @@ def deploy(
     terraform = Terraform(synthesized.directory, program=program)
     if terraform.init_for_apply(say=say):
         say("stored an empty state in the new schema, so that no other stack waits for this apply")
-    apply_as_shown(terraform, show=show, approve=approve, allow_removal=allow_removal, say=say)
+    apply_as_shown(
+        terraform,
+        target=target,
+        show=show,
+        approve=approve,
+        allow_removal=allow_removal,
+        say=say,
+    )
     verify(terraform)
     with KubeApi(target) as api:
         return follow(api, manifests(synthesized.document), settings, wait_s=wait_s, say=say)
@@ -97,6 +107,7 @@ def _check_files_are_real(target: KubeTarget) -> None:
 def apply_as_shown(
     terraform: Terraform,
     *,
+    target: KubeTarget | None = None,
     show: Show,
     approve: Callable[[], bool],
     allow_removal: Collection[str] = (),
@@ -108,6 +119,8 @@ def apply_as_shown(
 
     Args:
         terraform: The initialised stack.
+        target: The cluster, whose objects of this stack are imported if the state lacks them
+            (default: do not look).
         show: As for `deploy`.
         approve: As for `deploy`; not called for a plan without changes.
         allow_removal: As for `deploy`.
@@ -117,19 +130,15 @@ def apply_as_shown(
         say: Receives a line for the operator.
 
     Raises:
-        RefusedError: when the plan removes a protected object that --allow-removal does not name;
-            nothing was changed.
-        OpsError: when the plan is not approved, or Terraform fails.
+        RefusedError: when the plan removes a protected object that --allow-removal does not name,
+            or creates one that exists and is not this stack's; nothing was changed.
+        OpsError: when the plan is not approved, another deploy does not end, or Terraform fails.
     """
     terraform.check_state_is_written()
+    judged = partial(judge, allowed=allow_removal, named_only=named_only)
     for _ in range(_MOST_PLANS):
-        with terraform.saved_plan(with_volume_users=True) as plan:
-            verdict = judge(
-                plan.changes,
-                protected=plan.protected,
-                allowed=allow_removal,
-                named_only=named_only,
-            )
+        terraform.wait_for_lock(say=say)
+        with _plan(terraform, target, judged, say) as (plan, verdict):
             planned = {change.address for change in verdict.planned}
             for address in sorted(set(allow_removal) - planned):
                 say(f"--allow-removal {shlex.quote(address)}: the plan does not change it")
@@ -139,6 +148,7 @@ def apply_as_shown(
                 return
             if not approve():
                 raise OpsError("not approved; nothing was changed")
+            terraform.wait_for_lock(say=say)
             try:
                 plan.apply(quiet=quiet)
             except StalePlanError as error:
@@ -150,8 +160,33 @@ def apply_as_shown(
     )
 
 
+@contextmanager
+def _plan(
+    terraform: Terraform, target: KubeTarget | None, judged: Callable[..., Verdict], say: Say
+) -> Iterator[tuple[SavedPlan, Verdict]]:
+    """Plan; if objects exist that the state lacks, plan again so that they are imported."""
+    with ExitStack() as plans:
+        plan = plans.enter_context(terraform.saved_plan(with_volume_users=True))
+        verdict = judged(plan.changes, protected=plan.protected)
+        if target is None or verdict.refused:
+            yield plan, verdict
+            return
+        found = unrecorded.find(plan, target, say=say)
+        imports = found.adoption.changes
+        if found.foreign or not imports:
+            yield plan, judged(plan.changes, foreign=found.foreign)
+            return
+        say(
+            f"the state lacks {count(len(imports), 'object')} of this stack that the cluster has, "
+            "as after an interrupted deploy; planning their import"
+        )
+        terraform.move(found.adoption.moves)
+        plan = plans.enter_context(terraform.saved_plan(with_volume_users=True, imports=imports))
+        yield plan, judged(plan.changes, protected=plan.protected)
+
+
 def check_refused(verdict: Verdict) -> None:
-    """Refuse a plan that removes protected objects which nobody allowed.
+    """Refuse a plan with removals that nobody allowed, or with creations of others' objects.
 
     Raises:
         RefusedError: naming the addresses and the remedies.
@@ -160,9 +195,13 @@ def check_refused(verdict: Verdict) -> None:
         return
     groups: dict[str, dict[str, list[str]]] = {}
     for refused in verdict.refused:
-        verb = "forget" if refused.change.action == "forget" else "remove"
+        change = refused.change
+        verb = change.action if change.action in ("forget", "create") else "remove"
         addresses = groups.setdefault(f"would {verb}", {}).setdefault(refused.reason, [])
-        addresses.append(refused.change.address)
+        where = f"{change.namespace}/{change.name}" if change.namespace else change.name
+        addresses.append(
+            f"{change.address} as {change.kind} {where}" if verb == "create" else change.address
+        )
     listed = "; ".join(
         f"{verb} "
         + ", ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())

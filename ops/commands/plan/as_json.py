@@ -89,6 +89,7 @@ def _cluster(refreshed: Refreshed) -> Json:
     verdict = refreshed.verdict
     return {
         "is_whole": verdict.is_whole,
+        "note": verdict.note,
         "refused": [
             {"address": refused.change.address, "reason": refused.reason}
             for refused in verdict.refused

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.cluster.quantity import quantity
+from ops.terraform.changed_fields import is_given
 from ops.terraform.manifests import field_path
 
 _NOT_OF_THE_OBJECT = frozenset({"//", "count", "depends_on", "lifecycle", "provider"})
@@ -50,11 +51,6 @@ def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldC
         for resource in (before, after)
     )
     return tuple(_changes(old, new, (), ""))
-
-
-def is_given(value: Any) -> bool:
-    """Whether a value is set; Terraform treats null, an empty list and no block alike."""
-    return value not in (None, [], {})
 
 
 def _changes(before: Any, after: Any, parts: tuple[str, ...], block: str) -> Iterator[FieldChange]:

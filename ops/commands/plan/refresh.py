@@ -6,21 +6,22 @@ Read-only, without a lock.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from ops.cluster import environment
-from ops.commands.plan.fields import is_given
+from ops.cluster import environment, unrecorded
+from ops.cluster.environment import KubeTarget
 from ops.commands.plan.objects import ObjectChange
 from ops.errors import OpsError
 from ops.report.terminal import Say
+from ops.terraform.changed_fields import changed_paths
 from ops.terraform.changes import Action, ResourceChange
-from ops.terraform.manifests import field_path
 from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from ops.terraform.state_owner import OtherToolError
 from ops.terraform.synth import Synthesized
 from ops.terraform.verdict import Verdict, judge
+
+_UNKNOWN = "Whether objects exist that the state lacks is not known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,15 @@ class Disagreement:
     """The fields that differ in the cluster, as Kubernetes spells them; empty: all of it."""
 
 
-def check_environment(say: Say) -> Program:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a refreshed plan needs."""
+
+    program: Program
+    target: KubeTarget
+
+
+def check_environment(say: Say) -> Access:
     """Require Terraform or OpenTofu, its state and the cluster.
 
     Args:
@@ -46,22 +55,21 @@ def check_environment(say: Say) -> Program:
     """
     program = environment.check_terraform(say)
     environment.check_postgresql()
-    environment.check_cluster()
-    return program
+    return Access(program=program, target=environment.check_cluster())
 
 
-def real_verdict(synthesized: Synthesized, program: Program, *, say: Say) -> Verdict:
+def real_verdict(synthesized: Synthesized, access: Access, *, say: Say) -> Verdict:
     """Let Terraform plan the head, with the environment's state and cluster.
 
     Args:
         synthesized: The head.
-        program: Plans.
+        access: Plans, and finds objects that the state lacks.
         say: Receives a line for the operator.
 
     Raises:
         OpsError: if Terraform cannot plan, or the other tool wrote the state.
     """
-    terraform = Terraform(synthesized.directory, program=program)
+    terraform = Terraform(synthesized.directory, program=access.program)
     try:
         note = terraform.init()
     except OtherToolError as error:
@@ -72,15 +80,21 @@ def real_verdict(synthesized: Synthesized, program: Program, *, say: Say) -> Ver
     if note:
         say(note)
     with terraform.saved_plan(lock=False) as plan:
-        return judge(plan.changes, protected=plan.protected)
-
-
-def changed_paths(change: ResourceChange) -> dict[str, str]:
-    """The fields that an apply would change: Terraform's path without indexes -> Kubernetes'."""
-    return {
-        ".".join(part for part in parts if not part.startswith("[")): field_path(parts)
-        for parts in _paths(change.before, change.after, ())
-    }
+        verdict = judge(plan.changes, protected=plan.protected)
+        if verdict.refused:
+            return verdict
+        try:
+            found = unrecorded.find(plan, access.target)
+        except OpsError as error:
+            return replace(verdict, note=f"{_UNKNOWN} ({error}).")
+    if found.foreign:
+        return judge(plan.changes, foreign=found.foreign)
+    if not found.adoption.changes:
+        return verdict
+    moves = found.adoption.moves
+    imports = [change for change in found.adoption.changes if change.address not in moves]
+    with terraform.saved_plan(lock=False, imports=imports) as plan:
+        return judge(found.adoption.predict(plan.changes), protected=plan.protected)
 
 
 def disagreements(
@@ -96,7 +110,7 @@ def disagreements(
     expected = {change.address: change for change in predicted}
     for address, change in by_address.items():
         prediction = expected.get(address)
-        paths = changed_paths(change) if change.action in ("update", "replace") else {}
+        paths = changed_paths(change) if change.action in ("import", "update", "replace") else {}
         if prediction is None:
             yield _disagreement(change, _unasked(change.action), tuple(paths.values()))
             continue
@@ -106,7 +120,9 @@ def disagreements(
             for path, kubernetes_path in paths.items()
             if not any(_touch(path, field) for field in known)
         )
-        if change.action != prediction.action:
+        if change.action == "import":
+            yield _disagreement(change, _unasked(change.action), extra)
+        elif change.action != prediction.action:
             reason = (
                 f"this branch would {prediction.action} it, Terraform would {change.action} it"
             )
@@ -134,6 +150,8 @@ def _disagreement(
 
 
 def _unasked(action: Action) -> str:
+    if action == "import":
+        return "exists in the cluster, and the state lacks it; a deploy imports it"
     if action == "create":
         return "is missing in the cluster although this branch does not add it"
     if action in ("delete", "forget"):
@@ -143,21 +161,3 @@ def _unasked(action: Action) -> str:
 
 def _touch(path: str, other: str) -> bool:
     return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
-
-
-def _paths(before: Any, after: Any, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """List the leaves that differ; `after` lacks values known only after the apply."""
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) == 1:
-        yield from _paths(before[0], after[0], parts)
-    elif isinstance(before, dict) and isinstance(after, dict):
-        for key, value in after.items():
-            yield from _paths(before.get(key), value, (*parts, key))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, pair in enumerate(zip(before, after, strict=True)):
-            yield from _paths(*pair, (*parts, f"[{_name(pair[1], index)}]"))
-    elif before != after and (is_given(before) or is_given(after)):
-        yield parts
-
-
-def _name(item: Any, index: int) -> str:
-    return str(item.get("name") or index) if isinstance(item, dict) else str(index)

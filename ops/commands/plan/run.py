@@ -34,7 +34,7 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool, say: 
     Raises:
         OpsError: if there is no base, or Terraform cannot plan.
     """
-    program = check_environment(say) if refresh else None
+    access = check_environment(say) if refresh else None
     revision = find_base(root, base)
     with tempfile.TemporaryDirectory(prefix="plan-") as directory:
         work = Path(directory)
@@ -46,9 +46,9 @@ def plan(root: Path, *, base: str | None, rate_mb_s: float, refresh: bool, say: 
             new = threads.submit(read_side, root, work / "head.out")
             before, after = old.result(), new.result()
         comparison = compare(before, after, revision=revision, rate_mb_s=rate_mb_s)
-        if program is None or after.synthesized is None:
+        if access is None or after.synthesized is None:
             return comparison
-        verdict = real_verdict(after.synthesized, program, say=say)
+        verdict = real_verdict(after.synthesized, access, say=say)
     differing = tuple(disagreements(comparison.objects, verdict.changes))
     return replace(comparison, refreshed=Refreshed(verdict=verdict, disagreements=differing))
 

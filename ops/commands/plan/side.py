@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
-from ops.terraform.synth import Synthesized, node_path, synthesize
+from ops.machine.node import node_path
+from ops.terraform.synth import Synthesized, synthesize
 
 _SCRIPT = Path(__file__).with_name("facts_script.py")
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ops.commands.plan.fields import is_given
 from ops.report.document import Line, Value
 from ops.report.redaction import MARK, is_secret_name
 from ops.report.words import count
+from ops.terraform.changed_fields import is_given
 
 _LONG = 200
 """Longer texts, in characters, are not shown but counted by line."""

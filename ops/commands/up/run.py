@@ -81,7 +81,7 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> Deployed:
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
     with Cluster(target) as kube:
         terraform = Terraform(synthesized.directory, program=program)
-        way = _deploy(cluster, terraform, kube, objects, say)
+        way = _deploy(cluster, terraform, kube, target, objects, say)
     with KubeApi(target) as api:
         outcome = follow(api, objects, settings, wait_s=SERVE_TIMEOUT_S, say=say)
     say("the cluster runs no containers: download, warm-up and front end run on this machine")
@@ -113,6 +113,7 @@ def _deploy(
     cluster: EmbeddedCluster,
     terraform: Terraform,
     kube: Cluster,
+    target: KubeTarget,
     objects: tuple[Manifest, ...],
     say: Say,
 ) -> str:
@@ -135,6 +136,7 @@ def _deploy(
     try:
         apply_as_shown(
             terraform,
+            target=target,
             show=lambda *_: None,
             approve=lambda: True,
             named_only=(),
@@ -143,12 +145,6 @@ def _deploy(
         )
     except RefusedError as error:
         raise RefusedError(f"{error}. {start_over}") from error
-    except OpsError as error:
-        if "already exists" not in str(error):
-            raise
-        raise OpsError(
-            f"{error} (an earlier `up` created it without Terraform). {start_over}"
-        ) from error
     verify(terraform)
     return f"{product}, state in PostgreSQL; a new plan finds no changes"
 

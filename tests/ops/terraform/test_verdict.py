@@ -165,6 +165,36 @@ def test_the_headline_counts_refused_ones_first_and_they_are_listed_first() -> N
     assert verdict(entries[1]).headline == "0 to add, 0 to change, 0 to replace, 0 to remove"
 
 
+def test_imports_come_first_in_the_headline_and_are_not_refused() -> None:
+    there = entry("kubernetes_service_v1.a_0123ABCD", "no-op", labels=OURS)
+    changed = entry("kubernetes_namespace_v1.b_0123ABCD", "update", labels=OURS)
+    for imported in (there, changed):
+        imported["change"]["importing"] = {"id": "llama-cpp/a"}
+    result = verdict(there, changed, entry("kubernetes_service_v1.c_0123ABCD", "create"))
+    assert result.headline == ("2 to import, 1 to add, 0 to change, 0 to replace, 0 to remove")
+    assert len(result.planned) == 3
+    assert result.refused == ()
+
+
+def test_an_import_that_replaces_is_judged_as_a_replacement() -> None:
+    claim = "kubernetes_persistent_volume_claim_v1.a_0123ABCD"
+    imported = entry(claim, "delete", "create", labels=OURS)
+    imported["change"]["importing"] = {"id": "llama-cpp/a"}
+    assert reasons(verdict(imported)) == {claim: "a namespace, volume or claim"}
+
+
+def test_an_object_that_is_not_ours_is_refused_even_if_allowed() -> None:
+    address = "kubernetes_config_map_v1.a_0123ABCD"
+    created = entry(address, "create", labels=OURS)
+    result = verdict(created, foreign=(address,), allowed=(address,))
+    assert reasons(result)[address].startswith("exists already, without the label")
+    with pytest.raises(RefusedError) as caught:
+        check_refused(result)
+    assert f"would create {address} as ConfigMap a_0123abcd (exists already" in str(caught.value)
+    assert "kubectl label" in str(caught.value)
+    assert "--allow-removal" not in str(caught.value)
+
+
 def predicted(before: Json, after: Json) -> tuple[ResourceChange, ...]:
     """What Terraform would plan, from two syntheses."""
 

@@ -20,9 +20,9 @@ from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
+from ops.machine.node import node_path
 from ops.terraform.program import VARIABLE, find
 from ops.terraform.run import SavedPlan, Terraform
-from ops.terraform.synth import node_path
 from ops.terraform.verdict import Verdict
 from tests.conftest import ROOT
 from tests.real.deploy import hand_written, running_provider

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ import pytest
 
 from ops.commands.deploy.run import apply_as_shown
 from ops.errors import OpsError, RefusedError
+from ops.terraform.apply_process import ERRORS, OUTPUT
 from ops.terraform.program import Program
 from ops.terraform.run import SavedPlan, StateNotWrittenError, Terraform
 from ops.terraform.verdict import Verdict
 from tests.conftest import ROOT
 from tests.real.deploy.applied import apply, finds_changes
+from tests.real.deploy.deploy_process import End, ending
 from tests.real.deploy.tools import BOTH_TOOLS
 
 Write = Callable[..., Terraform]
@@ -190,8 +193,10 @@ def start(write: Write) -> Iterator[Start]:
     """Start a deploy in its own process, and return when it creates a resource."""
     processes: list[subprocess.Popen[str]] = []
 
-    def deploy_slowly(schema: str, **streams: Any) -> subprocess.Popen[str]:
-        directory = write(schema, "quick", sleep_s=600).directory
+    def deploy_slowly(
+        schema: str, *, sleep_s: float = 600, **streams: Any
+    ) -> subprocess.Popen[str]:
+        directory = write(schema, "quick", sleep_s=sleep_s).directory
         program = (
             "import sys; from pathlib import Path\n"
             "from ops.commands.deploy.run import apply_as_shown\n"
@@ -256,6 +261,41 @@ def test_closed_output_does_not_lose_the_state(
 
 
 @BOTH_TOOLS
+def test_terraform_completes_an_apply_whose_deploy_is_killed(
+    start: Start, write: Write, postgresql: str
+) -> None:
+    reader, writer = os.pipe()
+    process = start("orphaned", sleep_s=2, stdout=writer, stderr=writer)
+    os.close(writer)
+    process.kill()
+    os.close(reader)
+    process.wait()
+    # The plan waits for the lock of the apply.
+    terraform = write("orphaned", "quick", sleep_s=2)
+    assert not finds_changes(terraform)
+    assert set(ids(postgresql, "orphaned")) == {"quick", "slow"}
+    assert "Apply complete!" in (terraform.directory / OUTPUT).read_text()
+
+
+def test_output_of_an_apply_stays_until_one_succeeds(write: Write) -> None:
+    terraform = write("logged", "ours")
+    path = terraform.directory / "cdk.tf.json"
+    correct = path.read_text()
+    broken = json.loads(correct)
+    provisioner = {"local-exec": {"command": "echo no space >&2; exit 7"}}
+    broken["resource"]["terraform_data"]["ours"]["provisioner"] = [provisioner]
+    path.write_text(json.dumps(broken))
+    with pytest.raises(OpsError, match="local-exec provisioner error"):
+        deploy(terraform)
+    assert "Creating..." in (terraform.directory / OUTPUT).read_text()
+    assert "no space" in (terraform.directory / ERRORS).read_text()
+    path.write_text(correct)
+    deploy(terraform)
+    assert not (terraform.directory / OUTPUT).exists()
+    assert not (terraform.directory / ERRORS).exists()
+
+
+@BOTH_TOOLS
 def test_unwritten_state_also_stops_the_next_deploy(
     start: Start, write: Write, postgresql: str, tool: Program
 ) -> None:
@@ -288,6 +328,25 @@ def test_killed_terraform_is_reported_without_a_written_state(start: Start, tool
     terraform.kill()
     _, errors = process.communicate(timeout=60)
     assert f"{tool.tool} apply was ended by signal 9" in errors.splitlines()[-1]
+
+
+@BOTH_TOOLS
+@pytest.mark.parametrize("end", ["kill all", "kill terraform"])
+def test_a_deploy_after_one_that_was_killed_completes(
+    start: Start, write: Write, postgresql: str, end: End
+) -> None:
+    schema = end.replace(" ", "-")
+    process = start(schema)
+    below = psutil.Process(process.pid).children(recursive=True)
+    ending(process.pid, end)()
+    process.communicate(timeout=60)
+    for each in below:  # What Terraform itself started.
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    terraform = write(schema, "quick")
+    deploy(terraform, allow_removal=("terraform_data.slow",))
+    assert set(ids(postgresql, schema)) == {"quick"}
+    assert not list(terraform.directory.glob("plan-*"))
 
 
 @BOTH_TOOLS

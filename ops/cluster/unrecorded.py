@@ -1,0 +1,107 @@
+"""Find the objects that a plan would create although they exist: the state lacks them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ops.cluster.api import Document, KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.cluster.paths import object_path
+from ops.errors import OpsError
+from ops.report.terminal import Say
+from ops.terraform.adoption import Adoption
+from ops.terraform.changes import ResourceChange
+from ops.terraform.manifests import kind_of_type
+from ops.terraform.run import SavedPlan
+from ops.terraform.verdict import has_label, refusal
+
+_LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrecorded:
+    """Objects that a plan would create, although they exist."""
+
+    adoption: Adoption
+    """Those of this stack."""
+    foreign: tuple[str, ...]
+    """The addresses of the others."""
+
+
+def find(
+    plan: SavedPlan, target: KubeTarget, *, say: Say | None = None, timeout_s: float = 60
+) -> Unrecorded:
+    """Look in the cluster for each object that a plan would create.
+
+    An object that is being deleted does not count.
+
+    Args:
+        plan: Made without import blocks.
+        target: The cluster.
+        say: Receives a line; then wait until no such object is being deleted (default: do not
+            wait).
+        timeout_s: Seconds to wait.
+
+    Raises:
+        OpsError: if the API server refuses or does not answer, or an object is still being
+            deleted.
+    """
+    with KubeApi(target) as api:
+        there = {}
+        for change, path in _wanted(plan.changes):
+            found = api.get(path)
+            if found is not None and _is_terminating(found):
+                found = None if say is None else _after_deletion(api, change, path, say, timeout_s)
+            if found is not None:
+                there[change.address] = (change, has_label(found["metadata"].get("labels") or {}))
+    return Unrecorded(
+        adoption=Adoption(
+            changes=tuple(change for change, is_ours in there.values() if is_ours),
+            vanished=plan.vanished,
+        ),
+        foreign=tuple(address for address, (_, is_ours) in there.items() if not is_ours),
+    )
+
+
+def _wanted(changes: Iterable[ResourceChange]) -> Iterator[tuple[ResourceChange, str]]:
+    """List the creations that may meet an object, each with the object's path."""
+    for change in changes:
+        kind = kind_of_type(change.type)
+        if kind is None or not (change.action == "create" or _makes_another(change)):
+            continue
+        metadata = {"name": change.name} | (
+            {"namespace": change.namespace} if change.namespace else {}
+        )
+        yield change, object_path({"apiVersion": kind[0], "kind": kind[1], "metadata": metadata})
+
+
+def _makes_another(change: ResourceChange) -> bool:
+    """Whether a replacement makes an object of another name, which may exist."""
+    if change.action != "replace" or refusal(change) is not None:
+        return False
+    before = change.metadata_before
+    return (before.get("namespace") or "", before.get("name")) != (change.namespace, change.name)
+
+
+def _is_terminating(found: Document) -> bool:
+    return "deletionTimestamp" in found["metadata"]
+
+
+def _after_deletion(
+    api: KubeApi, change: ResourceChange, path: str, say: Say, timeout_s: float
+) -> Document | None:
+    """Wait until an object is gone; return what has its name then."""
+    where = f"{change.kind} {change.namespace and f'{change.namespace}/'}{change.name}"
+    say(f"{where} is being deleted; waiting for its end")
+    deadline = time.monotonic() + timeout_s
+    while (found := api.get(path)) is not None and _is_terminating(found):
+        if time.monotonic() > deadline:
+            waits = ", ".join(found["metadata"].get("finalizers") or ("its own pods",))
+            raise OpsError(
+                f"{where} is still being deleted after {timeout_s:.3g} s (it waits for {waits}); "
+                "nothing was changed. Deploy again when it is gone"
+            )
+        time.sleep(_LOOK_EVERY_S)
+    return found

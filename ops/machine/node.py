@@ -1,0 +1,74 @@
+"""The Node of this checkout, and the packages of tools/package-lock.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from ops.machine.build_cache import built_once, is_complete, target_of, work_dir
+from ops.machine.build_display import Count
+from ops.machine.build_run import run_build
+from ops.machine.checkout import TOOLS
+from ops.report.terminal import Say
+
+CDKTF = Path("node_modules/.bin/cdktf")
+"""The program in the directory of the packages."""
+_BIN = Path(sys.executable).parent
+_FILES = ("package.json", "package-lock.json", ".npmrc")
+
+
+def node_path() -> str:
+    """PATH with this Python and its Node first: jsii and cdktf-cli start both."""
+    return os.pathsep.join((str(_BIN), os.environ.get("PATH", "")))
+
+
+def packages_installed() -> Path | None:
+    """Return the directory of the pinned packages if it is in the cache, else None."""
+    target = _target()
+    return target if is_complete(target, (str(CDKTF),)) else None
+
+
+def install_packages(say: Say) -> Path:
+    """Return the directory of the pinned packages, after installing them if they are missing.
+
+    Args:
+        say: Receives a line for the operator.
+
+    Raises:
+        OpsError: when npm fails, naming its log.
+    """
+    target = _target()
+    lock = json.loads((TOOLS / "package-lock.json").read_text(encoding="utf-8"))
+    total = sum(
+        1
+        for path, package in lock["packages"].items()
+        if path and not package.get("optional") and not package.get("inBundle")
+    )
+
+    def install(fresh: Path) -> None:
+        say("installing cdktf-cli and what it needs, 430 MB, with npm")
+        say(f"once for all checkouts, into {target}")
+        for name in _FILES:
+            shutil.copy(TOOLS / name, fresh)
+        run_build(
+            "cdktf-cli",
+            # Its defaults wait for a minute where no registry answers.
+            [str(_BIN / "npm"), "ci", "--loglevel=http",
+             "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"],
+            log=work_dir(target) / "npm.log",
+            progress=lambda output: Count(
+                done=min(output.count(".tgz "), total), total=total, unit="packages"
+            ),
+            say=say,
+            env={"PATH": node_path()},
+            cwd=fresh,
+        )  # fmt: skip
+
+    return built_once("cdktf-cli", target, (str(CDKTF),), install, say=say)
+
+
+def _target() -> Path:
+    return target_of("cdktf-cli", "".join((TOOLS / name).read_text() for name in _FILES))

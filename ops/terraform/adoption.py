@@ -1,0 +1,92 @@
+"""Record objects that exist in the cluster and that the state lacks, by import blocks.
+
+An apply that is killed has made objects that its state does not have; so has `kubectl apply`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ops.machine.private_file import write_private
+from ops.terraform.changes import ResourceChange
+
+FILE = "adopt.tf.json"
+"""Terraform reads it beside the synthesized file while it plans."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """Objects that a plan would create, although they exist."""
+
+    changes: tuple[ResourceChange, ...]
+    """What the plan would do at their addresses: create, or replace an object of another name."""
+    vanished: frozenset[str] = frozenset()
+    """The addresses that the state has, and whose objects no longer exist."""
+
+    @property
+    def moves(self) -> dict[str, str]:
+        """The addresses that the state has already -> where their entries go.
+
+        Terraform ignores an import block for an address that its state has. From the new address,
+        which nothing declares, it removes the object if that still exists.
+        """
+        return {
+            change.address: _aside(change)
+            for change in self.changes
+            if change.action == "replace" or change.address in self.vanished
+        }
+
+    def predict(self, planned: Sequence[ResourceChange]) -> tuple[ResourceChange, ...]:
+        """Return a plan with the imports that need a move, for a reader who may not move.
+
+        Args:
+            planned: The plan with import blocks for all other objects.
+        """
+        moves = self.moves
+        predicted = []
+        for change in planned:
+            if change.address not in moves:
+                predicted.append(change)
+                continue
+            predicted.append(replace(change, action="import", before={}, replace_paths=()))
+            if change.action == "replace":
+                old = str(change.metadata_before.get("name", change.name))
+                aside = moves[change.address]
+                predicted.append(
+                    replace(change, address=aside, name=old, action="delete", after={})
+                )
+        return tuple(predicted)
+
+
+@contextmanager
+def import_blocks(directory: Path, changes: Sequence[ResourceChange]) -> Iterator[None]:
+    """Write an import block for each object into a file beside the stack, within the context.
+
+    Args:
+        directory: The stack's directory.
+        changes: What a plan without these blocks does at their addresses.
+    """
+    path = directory / FILE
+    blocks = [{"to": change.address, "id": _id(change)} for change in changes]
+    try:
+        if blocks:
+            write_private(path, json.dumps({"import": blocks}, indent=2))
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _id(change: ResourceChange) -> str:
+    """How the provider names an object in an import: `llama-cpp/llama-swap`."""
+    return f"{change.namespace}/{change.name}" if change.namespace else change.name
+
+
+def _aside(change: ResourceChange) -> str:
+    """An address like cdktf's own, so that a later deploy takes the object for ours."""
+    digest = zlib.crc32(f"{change.address} {_id(change)}".encode())
+    return f"{change.type}.replaced_{digest:08X}"

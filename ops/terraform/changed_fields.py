@@ -1,0 +1,40 @@
+"""The fields in which a planned object differs from the one that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ops.terraform.changes import ResourceChange
+from ops.terraform.manifests import field_path
+
+
+def changed_paths(change: ResourceChange) -> dict[str, str]:
+    """The fields that an apply would change: Terraform's path without indexes -> Kubernetes'."""
+    return {
+        ".".join(part for part in parts if not part.startswith("[")): field_path(parts)
+        for parts in _paths(change.before, change.after, ())
+    }
+
+
+def is_given(value: Any) -> bool:
+    """Whether a value is set; Terraform treats null, an empty list and no block alike."""
+    return value not in (None, [], {})
+
+
+def _paths(before: Any, after: Any, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """List the leaves that differ; `after` lacks values known only after the apply."""
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) == 1:
+        yield from _paths(before[0], after[0], parts)
+    elif isinstance(before, dict) and isinstance(after, dict):
+        for key, value in after.items():
+            yield from _paths(before.get(key), value, (*parts, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from _paths(*pair, (*parts, f"[{_name(pair[1], index)}]"))
+    elif before != after and (is_given(before) or is_given(after)):
+        yield parts
+
+
+def _name(item: Any, index: int) -> str:
+    return str(item.get("name") or index) if isinstance(item, dict) else str(index)

@@ -1,0 +1,83 @@
+"""A deploy in a process of its own, which a test ends in the middle of its apply."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from ops.cluster.environment import KubeTarget
+from ops.commands.deploy.run import apply_as_shown, verify
+from ops.machine.signals import ended_by_signals
+from ops.report.terminal import Say
+from ops.terraform.run import Terraform
+from tests.fakes.forked_program import CONTEXT
+
+End = Literal["kill all", "kill terraform", "kill ops", "SIGINT", "SIGTERM", "SIGHUP"]
+ENDS: tuple[End, ...] = ("kill all", "kill terraform", "kill ops", "SIGINT", "SIGTERM", "SIGHUP")
+"""Power loss, no memory, no memory, Ctrl-C, a service that stops, a closed terminal."""
+
+
+def deploy(directory: Path, target: KubeTarget, say: Say) -> None:
+    """Deploy what a directory has, as `ops deploy --yes` does."""
+    terraform = Terraform(directory)
+    with ended_by_signals():
+        terraform.init_for_apply(say=say)
+        apply_as_shown(
+            terraform,
+            target=target,
+            show=lambda *_: None,
+            approve=lambda: True,
+            quiet=True,
+            say=say,
+        )
+        verify(terraform)
+
+
+def start(
+    directory: Path, target: KubeTarget, log: Path, environment: Mapping[str, str]
+) -> ForkServerProcess:
+    """Start a deploy; what it prints goes to a file."""
+    process = CONTEXT.Process(target=_main, args=(directory, target, log, dict(environment)))
+    process.start()
+    return process
+
+
+def ending(pid: int, how: End) -> Callable[[], bool]:
+    """Return what ends a deploy, and says whether the request in flight is still answered."""
+
+    def end() -> bool:
+        deploying = psutil.Process(pid)
+        below = deploying.children(recursive=True)
+        if how == "kill all":
+            for each in (deploying, *below):
+                each.kill()
+            return False
+        if how == "kill terraform":
+            (terraform,) = deploying.children()
+            terraform.kill()
+            return False
+        deploying.send_signal(
+            signal.SIGKILL if how == "kill ops" else signal.Signals[how],
+        )
+        return True
+
+    return end
+
+
+def _main(directory: Path, target: KubeTarget, log: Path, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with log.open("w", buffering=1) as written:
+        os.dup2(written.fileno(), 1)
+        os.dup2(written.fileno(), 2)
+
+        def say(line: str) -> None:
+            written.write(f"{line}\n")
+
+        deploy(directory, target, say)
