@@ -15,6 +15,8 @@ Meaning = Literal["ready", "waits", "failed", "ending", "over"]
 container any more, and its owner replaces it."""
 PodCause = Literal["image", "secret", "crash", "node", "volume"]
 
+TERMINATING = "Terminating"
+"""How the state of a pod that is being deleted begins."""
 _WAITING: dict[str, PodCause] = {
     "ErrImagePull": "image",
     "ImagePullBackOff": "image",
@@ -92,7 +94,7 @@ def _terminating(metadata: Document) -> PodState:
     # The timestamp includes the grace period.
     deleted_s = due_s(metadata) - (metadata.get("deletionGracePeriodSeconds") or 0)
     since = datetime.fromtimestamp(deleted_s, UTC).strftime("%H:%M:%S")
-    return PodState(state=f"Terminating since {since} UTC", meaning="ending")
+    return PodState(state=f"{TERMINATING} since {since} UTC", meaning="ending")
 
 
 def _ended(status: Document) -> PodState:

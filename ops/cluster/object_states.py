@@ -18,8 +18,9 @@ from ops.cluster.api import Document
 from ops.cluster.causes import Cause
 from ops.errors import one_line
 
-Meaning = Literal["settled", "declared", "waits", "failed"]
-"""`declared`: it waits for something that the settings declare."""
+Meaning = Literal["settled", "declared", "waits", "stopped", "failed"]
+"""`declared`: it waits for something that the settings declare. `stopped`: somebody stopped it and
+has to start it again."""
 LatestEvent = Callable[[Document], Document]
 """Returns the latest event about an object; empty if there is none."""
 
@@ -142,7 +143,7 @@ def job(
             yield replace(found, since=condition(document, kind).get("lastTransitionTime"))
             return
     if document["spec"].get("suspend"):
-        yield _row(document, "suspended", "waits", "somebody suspended it")
+        yield _row(document, "suspended", "stopped", "somebody suspended it")
         return
     live = [pod for pod in pods if pod_state(pod).meaning != "over"]
     failed = status.get("failed") or 0
@@ -219,9 +220,9 @@ def deployment(
     elif document["spec"].get("paused"):
         resume = f"kubectl rollout resume deployment {document['metadata']['name']}"
         reason = f"it is paused, so no change reaches its pods; {resume}"
-        yield _row(document, f"paused, {state}", "waits", reason)
+        yield _row(document, f"paused, {state}", "stopped", reason)
     elif wanted == 0:
-        yield _row(document, "scaled to 0", "waits", "it has 0 replicas, so nothing serves")
+        yield _row(document, "scaled to 0", "stopped", "it has 0 replicas, so nothing serves")
     elif any(now_s - _ready_since_s(pod) < _steady_s(pod) for pod in ready):
         yield _row(document, state, "waits", "its pod has been ready for a moment only")
     elif len(ready) >= wanted:

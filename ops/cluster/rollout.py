@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from in_pod.gpu_window.pod_state import TERMINATING
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from ops.cluster import object_states
 from ops.cluster.api import Document, KubeApi, UnreachableError
 from ops.cluster.gpu_tenants import Holders, is_of_tenant, lacks
-from ops.cluster.object_states import ObjectState, owned_by
+from ops.cluster.object_states import Meaning, ObjectState, owned_by
 from ops.cluster.paths import object_path
 from ops.cluster.patience import Key, Patience
 from ops.errors import OpsError, one_line
@@ -41,15 +42,9 @@ class Outcome:
     revision: int = 1
     """How often the Deployment's pods have changed; 1 after the first deploy."""
 
-    @property
-    def waiting(self) -> tuple[ObjectState, ...]:
-        """Those that wait for something that no setting declares."""
-        return tuple(each for each in self.objects if each.meaning in ("waits", "failed"))
-
-    @property
-    def declared(self) -> tuple[ObjectState, ...]:
-        """Those that wait for something that the settings declare."""
-        return tuple(each for each in self.objects if each.meaning == "declared")
+    def of(self, *meanings: Meaning) -> tuple[ObjectState, ...]:
+        """Return the objects with one of these meanings."""
+        return tuple(each for each in self.objects if each.meaning in meanings)
 
 
 class Rollout:
@@ -135,7 +130,7 @@ class Rollout:
         return max(self._list("/api/v1", "events", f"?{query}"), key=_time_of, default={})
 
     def _declared(self, found: ObjectState) -> ObjectState:
-        """Recognise a pod that waits for the card while a tenant has it."""
+        """Recognise a pod that waits for the card while a tenant has it, or will have it."""
         if found.cause != "node" or not lacks(found.reason, self._resource):
             return found
         holders = self._holders.pods()
@@ -144,6 +139,8 @@ class Rollout:
         found = replace(found, reason=f"{found.reason}; {', '.join(holders)} holds the card")
         if any(is_of_tenant(holder, self._tenants) for holder in holders):
             return replace(found, meaning="declared", cause=None)
+        if any(TERMINATING in holder for holder in holders):
+            return replace(found, meaning="waits", cause=None)
         return found
 
     def follow(self, *, wait_s: float, say: Say) -> Outcome:
@@ -175,7 +172,7 @@ class Rollout:
                     failed=tuple(each for each in lasting if each.meaning == "failed"),
                     revision=self._revision,
                 )
-                has_ended = not outcome.waiting and len(lasting) == len(objects)
+                has_ended = not outcome.of("waits", "failed") and len(lasting) == len(objects)
                 if is_last or outcome.failed or has_ended:
                     return outcome
                 line = f"waiting for {text(objects)}"

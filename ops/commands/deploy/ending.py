@@ -30,14 +30,16 @@ def last_line(outcome: Outcome, *, wait_s: float) -> str:
     """
     if outcome.failed:
         raise _failed(outcome.failed, can_go_back=outcome.revision > 1)
-    if outcome.waiting:
+    if waiting := outcome.of("waits", "failed"):
         raise NotServingError(
             f"deployed, but after {span(wait_s)} the endpoint does not serve yet: waiting for "
-            f"{text(outcome.waiting)}. `python -m ops deploy` follows it further",
+            f"{text(waiting)}. `python -m ops deploy` follows it further",
             WAITS,
         )
-    if outcome.declared:
-        return f"deployed; the endpoint waits, as declared: {text(outcome.declared)}"
+    if stopped := outcome.of("stopped"):
+        raise NotServingError(f"deployed, but somebody stopped it: {text(stopped)}", WAITS)
+    if declared := outcome.of("declared"):
+        return f"deployed; the endpoint waits, as declared: {text(declared)}"
     return "deployed; the endpoint serves"
 
 

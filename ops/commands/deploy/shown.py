@@ -7,14 +7,20 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
-from ops.cluster.object_states import ObjectState
+from ops.cluster.object_states import Meaning, ObjectState
 from ops.report import on_terminal
 from ops.report.terminal import CONSOLE, titled_table
 from ops.terraform.plan_document import terraform_document
 from ops.terraform.run import SavedPlan
 from ops.terraform.verdict import Verdict
 
-_STYLES = {"settled": "green", "declared": "green", "waits": "yellow", "failed": "red"}
+_STYLES: dict[Meaning, str] = {
+    "settled": "green",
+    "declared": "green",
+    "waits": "yellow",
+    "stopped": "yellow",
+    "failed": "red",
+}
 
 
 def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:

@@ -27,8 +27,8 @@ _READ_AT = datetime.fromisoformat("2026-11-29T23:59:00Z").timestamp()
 SERVES = ("good", "job-complete")
 WAITS = (
     *("recreate-restart", "image-slow", "init-runs-long", "readiness-fails", "startup-fails"),
-    *("job-suspended-running", "deployment-paused", "scaled-to-0"),
 )
+STOPPED = ("job-suspended-running", "deployment-paused", "scaled-to-0")
 FAILED: dict[Cause, tuple[str, ...]] = {
     "image": (
         *("image-missing", "image-denied", "image-timeout", "image-never-pull"),
@@ -105,7 +105,7 @@ CASES = {
 
 
 def test_every_recorded_case_is_in_a_list_above() -> None:
-    listed = [*SERVES, *WAITS, *(case for cases in FAILED.values() for case in cases)]
+    listed = [*SERVES, *WAITS, *STOPPED, *(case for cases in FAILED.values() for case in cases)]
     assert sorted(listed) == sorted(CASES.keys() - {"crash-exit-1", "gpu-allocate-fails"})
     assert FAILED.keys() == FAILURES.keys()
 
@@ -115,11 +115,14 @@ def test_what_serves_is_settled(case: str) -> None:
     assert {each.meaning for each in CASES[case].states()} == {"settled"}
 
 
-@pytest.mark.parametrize("case", WAITS)
-def test_what_waits_has_a_reason(case: str) -> None:
+@pytest.mark.parametrize(
+    ("meaning", "case"),
+    [*(("waits", case) for case in WAITS), *(("stopped", case) for case in STOPPED)],
+)
+def test_what_waits_has_a_reason(meaning: str, case: str) -> None:
     waiting = [each for each in CASES[case].states(now_s=0) if not each.is_settled]
     assert waiting
-    assert {each.meaning for each in waiting} == {"waits"}
+    assert {each.meaning for each in waiting} == {meaning}
     assert all(each.reason for each in waiting)
 
 

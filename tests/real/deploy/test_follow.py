@@ -116,11 +116,11 @@ def test_a_restart_is_followed_to_the_new_pod(stack: Stack, cluster: EmbeddedClu
         with pytest.raises(NotServingError, match="after 2s the endpoint does not serve yet") as e:
             last_line(outcome, wait_s=2)
         assert e.value.exit_code == 4
-        (pod,) = (each for each in outcome.waiting if each.kind == "Pod")
+        waiting = {each.kind: each for each in outcome.of("waits", "failed")}
+        pod = waiting["Pod"]
         assert pod.name == old["metadata"]["name"]
         assert pod.state.startswith("Terminating since ")
-        (deployment,) = (each for each in outcome.waiting if each.kind == "Deployment")
-        assert deployment.reason == "the pod before it has not ended yet"
+        assert waiting["Deployment"].reason == "the pod before it has not ended yet"
     outcome = stack.follow()
     assert last_line(outcome, wait_s=20) == "deployed; the endpoint serves"
     (new,) = (each for each in outcome.objects if each.kind == "Pod")
@@ -164,7 +164,7 @@ def test_a_tenant_that_has_the_card_is_a_declared_wait(stack: Stack) -> None:
     try:
         card.until(lambda: card.ready(ML) == 1)
         outcome = stack.follow()
-        assert outcome.waiting == ()
+        assert outcome.of("waits", "failed") == ()
         line = last_line(outcome, wait_s=20)
         assert line.startswith("deployed; the endpoint waits, as declared: Pod llama-swap-")
         assert "Insufficient nvidia.com/gpu" in line
@@ -252,8 +252,12 @@ def test_a_deployment_that_somebody_stopped_does_not_serve(
 ) -> None:
     stack.request("PATCH", DEPLOYMENT, {"spec": spec})
     try:
-        (found,) = stack.follow(wait_s=2).waiting
+        outcome = stack.follow()
+        (found,) = outcome.of("stopped")
         assert (found.state, found.reason) == (state, reason)
+        with pytest.raises(NotServingError, match="deployed, but somebody stopped it: ") as e:
+            last_line(outcome, wait_s=20)
+        assert e.value.exit_code == 4
     finally:
         stack.request("PATCH", DEPLOYMENT, {"spec": {"paused": None, "replicas": 1}})
 

@@ -127,7 +127,7 @@ def test_a_production_file_is_deployed_fits_answers_and_lends_the_card_as_it_say
     deployed = run_up.up(cluster.state_dir, settings=settings, say=print)
 
     assert deployed.way.endswith("a new plan finds no changes")
-    assert deployed.outcome.waiting == ()
+    assert deployed.outcome.of("waits", "failed") == ()
     assert f"Running on {file.node}" in {each.state for each in deployed.outcome.objects}
     assert_node(api, file)
     assert stand_ins(api, settings.namespace) == file.stand_ins

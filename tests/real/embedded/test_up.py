@@ -66,7 +66,7 @@ def test_up_without_a_provider_applies_server_side_and_names_the_reason(
         "hashicorp/kubernetes 2.38.0"
     )
     assert len(deployed.objects) == len(RESOURCES)
-    assert deployed.outcome.waiting == ()
+    assert deployed.outcome.of("waits", "failed") == ()
 
 
 def test_each_model_is_downloaded_served_and_answers_about_a_picture(deployed: Deployed) -> None:
@@ -128,8 +128,8 @@ def test_up_passes_while_a_tenant_has_the_card(running: Deployed) -> None:
         finally:
             card.scale(ML, 0)
             card.until(lambda: card.ready(SWAP) == 1)
-    assert again.outcome.waiting == ()
-    (waiting,) = (each for each in again.outcome.declared if each.kind == "Pod")
+    assert again.outcome.of("waits", "failed") == ()
+    (waiting,) = (each for each in again.outcome.of("declared") if each.kind == "Pod")
     assert "Insufficient nvidia.com/gpu" in waiting.reason
     assert "; immich/immich-machine-learning-" in waiting.reason
     assert waiting.reason.endswith("holds the card")
