@@ -88,12 +88,7 @@ class BoundVolume(tf.Construct):
                 ),
             ),
             wait_until_bound=False,
-            # The API server does not resize the claim of a static volume, and a new claim would
-            # leave the volume Released. The volume has the capacity.
-            lifecycle=tf.lifecycle(
-                prevent_destroy=prevent_destroy,
-                ignore_changes=("spec[0].resources[0].requests",),
-            ),
+            lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
             depends_on=[namespace.resource, volume],
         )
 

@@ -137,8 +137,6 @@ class Endpoint(tf.Construct):
                 ),
             ),
             wait_for_rollout=False,
-            # A GPU window scales it, and a deploy meanwhile must not undo that.
-            lifecycle=tf.lifecycle(ignore_changes=("spec[0].replicas",)),
             depends_on=[
                 config_map,
                 store.claim,

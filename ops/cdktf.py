@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ops.cluster.environment import check_terraform
+from ops.cluster.environment import check_cluster, check_postgresql, check_terraform
 from ops.errors import OpsError
+from ops.machine.checkout import ROOT
 from ops.machine.node import CDKTF, install_packages, node_path
 from ops.machine.signals import passed_on
 from ops.report import terminal
@@ -23,6 +24,7 @@ from ops.terraform import under_cdktf
 _NEED_TERRAFORM = frozenset(
     {"apply", "deploy", "destroy", "diff", "output", "outputs", "plan", "watch"}
 )
+_HELP = frozenset({"--help", "-h"})
 _CONFIGURATION = "cdktf.json"
 
 
@@ -54,8 +56,11 @@ def _run(arguments: Sequence[str]) -> int:
             # It would ask the registry, also where a mirror has the provider.
             "CDKTF_SKIP_PROVIDER_LOCK": "true",
         }
-        if _NEED_TERRAFORM.intersection(arguments):
+        if _NEED_TERRAFORM & set(arguments) and not _HELP & set(arguments):
             env |= under_cdktf.environment(check_terraform(_say), reports)
+            if _project() == ROOT:
+                check_postgresql()
+                check_cluster()
         command = [str(install_packages(_say) / CDKTF), *arguments]
         returncode = _wait_for(command, env=env)
         under_cdktf.check_applies(reports, say=_say)
@@ -77,7 +82,10 @@ def _wait_for(command: Sequence[str], *, env: Mapping[str, str]) -> int:
             process.send_signal(number)
 
     with passed_on(pass_on):
-        process = subprocess.Popen(command, cwd=_project(), env=os.environ | env)
+        environment = os.environ | env
+        # Without bytecode every synth compiles 1 million lines of bindings again.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        process = subprocess.Popen(command, cwd=_project(), env=environment)
         started.append(process)
         return process.wait()
 

@@ -14,6 +14,7 @@ from constructs.endpoint import Endpoint
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gives_way import GivesWay
 from constructs.gpu_window_restore import GpuWindowRestore
+from constructs.ignored_changes import ignore_changes
 from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
@@ -218,3 +219,4 @@ class LlamaCppStack(tf.TerraformStack):
                     *([cluster_dns()] if immich else []),
                 ],
             )
+        ignore_changes(self, settings.set_once, required=settings.ignored_fields)

@@ -6,6 +6,7 @@ Edit this file for another cluster. settings.py explains each value and what it 
 from __future__ import annotations
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
+from llama_swap_config.cluster.ignored_fields import IgnoredField
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
+from llama_swap_config.cluster.ignored_fields import SET_ONCE, IgnoredField, require_distinct
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
 from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
@@ -95,6 +96,9 @@ class Settings:
     complete; None disables the warm-up."""
     sharing: Sharing = field(default_factory=Alone)
     """Who owns the card (default: nothing else uses it)."""
+    ignored_fields: tuple[IgnoredField, ...] = ()
+    """Fields that somebody else writes, such as an admission webhook: a deploy does not change
+    them, and drift only mentions them."""
     state_schema: str
     """PostgreSQL schema of the Terraform state, equal to the stack's id."""
 
@@ -191,6 +195,14 @@ class Settings:
                 cache.path,
                 f"a directory beside the models', which is {self.storage.path!r}",
             )
+        require_setting(
+            isinstance(self.ignored_fields, tuple)
+            and all(isinstance(field, IgnoredField) for field in self.ignored_fields),
+            "ignored_fields",
+            self.ignored_fields,
+            "a tuple of IgnoredField(...)",
+        )
+        require_distinct(self.set_once)
         _ = self.card  # Checks what the co-tenants leave of it.
         for tenant in self.tenants:
             require_setting(
@@ -256,6 +268,11 @@ class Settings:
             storage_size_gib=self.storage_size_gib,
             memory_limit_gib=self.resources.memory_limit_gib,
         )
+
+    @property
+    def set_once(self) -> tuple[IgnoredField, ...]:
+        """All fields that Terraform sets only when it creates the object."""
+        return (*SET_ONCE, *self.ignored_fields)
 
     @property
     def hub_hosts(self) -> tuple[str, ...]:

@@ -43,9 +43,10 @@ class Answer:
         """Whether the endpoint rejected the request because of its key or the missing key.
 
         Raises:
-            CheckError: when the answer does not show it: the server failed or is overloaded.
+            CheckError: when the answer does not show it: the server failed, is overloaded, or
+                names another address.
         """
-        if self.status == 429 or self.status >= 500:
+        if self.status == 429 or self.status >= 500 or 300 <= self.status < 400:
             raise CheckError(f"cannot tell whether the key is accepted: {self.failure()}")
         return self.status in (401, 403)
 

@@ -25,6 +25,8 @@ class Residents:
     """None: not recognised, perhaps a gateway; the loaded models are unknown."""
     loaded: tuple[str, ...] = ()
     """Models that are loaded or loading; a sleeping model holds no memory and does not count."""
+    not_known: str = ""
+    """Why no front end could be recognised; empty if every question was answered."""
 
 
 def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
@@ -40,8 +42,8 @@ def find(endpoint: Endpoint, *, timeout_s: float) -> Residents:
             loaded = front_end.loaded(parsed(answer.text))
             if loaded is not None:
                 return Residents(front_end=front_end, loaded=loaded)
-    except CheckError:  # The next check reports it.
-        pass
+    except CheckError as error:  # The next check reports it.
+        return Residents(not_known=str(error))
     return Residents()
 
 

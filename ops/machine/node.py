@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from ops.machine.build_cache import built_once, is_complete, target_of, work_dir
-from ops.machine.build_display import Count
 from ops.machine.build_run import run_build
 from ops.machine.checkout import TOOLS
 from ops.report.terminal import Say
@@ -53,15 +52,16 @@ def install_packages(say: Say) -> Path:
         say(f"once for all checkouts, into {target}")
         for name in _FILES:
             shutil.copy(TOOLS / name, fresh)
+        node = _BIN / "node"
+        # Not .venv/bin/npm, which would leave npm running when it is ended.
+        npm = node.resolve().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
         run_build(
             "cdktf-cli",
             # Its defaults wait for a minute where no registry answers.
-            [str(_BIN / "npm"), "ci", "--loglevel=http",
+            [str(node), str(npm), "ci", "--loglevel=http",
              "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"],
             log=work_dir(target) / "npm.log",
-            progress=lambda output: Count(
-                done=min(output.count(".tgz "), total), total=total, unit="packages"
-            ),
+            progress=lambda output: f"{min(output.count('.tgz '), total)} of {total} packages",
             say=say,
             env={"PATH": node_path()},
             cwd=fresh,

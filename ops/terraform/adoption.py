@@ -53,7 +53,8 @@ class Adoption:
             if change.address not in moves:
                 predicted.append(change)
                 continue
-            predicted.append(replace(change, action="import", before={}, replace_paths=()))
+            imported = replace(change, action="import", before=change.after, replace_paths=())
+            predicted.append(imported)
             if change.action == "replace":
                 old = str(change.metadata_before.get("name", change.name))
                 aside = moves[change.address]

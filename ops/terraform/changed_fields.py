@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from llama_swap_config.cluster.terraform_names import PLURALS, TEXT_MAPS
 from ops.terraform.changes import ResourceChange
 from ops.terraform.manifests import field_path
 
@@ -24,12 +25,14 @@ def is_given(value: Any) -> bool:
 
 def _paths(before: Any, after: Any, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """List the leaves that differ; `after` lacks values known only after the apply."""
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) == 1:
+    last = parts[-1] if parts else ""
+    are_lists = isinstance(before, list) and isinstance(after, list)
+    if are_lists and len(before) == len(after) == 1 and last not in PLURALS:
         yield from _paths(before[0], after[0], parts)
     elif isinstance(before, dict) and isinstance(after, dict):
-        for key, value in after.items():
-            yield from _paths(before.get(key), value, (*parts, key))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for key in {**before, **after} if last in TEXT_MAPS else after:
+            yield from _paths(before.get(key), after.get(key), (*parts, key))
+    elif are_lists and len(before) == len(after):
         for index, pair in enumerate(zip(before, after, strict=True)):
             yield from _paths(*pair, (*parts, f"[{_name(pair[1], index)}]"))
     elif before != after and (is_given(before) or is_given(after)):

@@ -57,6 +57,11 @@ class ResourceChange:
         return kind_of(self.type)
 
     @property
+    def changes_import(self) -> bool:
+        """Whether it is an import that also changes the object, or what Terraform waits for."""
+        return self.action == "import" and self.before != self.after
+
+    @property
     def metadata_before(self) -> dict[str, Any]:
         """The object's metadata in the state; empty if it has no Kubernetes metadata."""
         return _metadata(self.before)

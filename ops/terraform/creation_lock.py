@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 from ops.errors import OpsError, reason_of
 from ops.report.terminal import Say
+from ops.terraform.state_rights import check_may_write
 
 _OURS = 0x6C6C616D
 """First half of the lock's key. Terraform's keys have one half, so they never meet ours."""
@@ -29,7 +30,8 @@ def creation_lock(schema: str, *, say: Say, timeout_s: float = 60) -> Iterator[N
         timeout_s: Seconds to wait for it.
 
     Raises:
-        OpsError: if PostgreSQL refuses, or another deploy holds the lock for longer.
+        OpsError: if PostgreSQL refuses, the role may not write the state, or another deploy holds
+            the lock for longer.
     """
     import psycopg
 
@@ -50,6 +52,7 @@ def creation_lock(schema: str, *, say: Say, timeout_s: float = 60) -> Iterator[N
                 milliseconds = str(round(timeout_s * 1000))
                 connection.execute("select set_config('lock_timeout', %s, false)", (milliseconds,))
                 connection.execute("select pg_advisory_lock(%s, %s)", key)
+            check_may_write(connection, schema)
         except psycopg.errors.LockNotAvailable as error:
             raise OpsError(
                 f"another deploy has prepared the state in schema {schema!r} for more than "

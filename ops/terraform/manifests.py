@@ -12,80 +12,24 @@ from typing import Any
 
 import yaml
 
+from llama_swap_config.cluster.terraform_names import (
+    KINDS,
+    OF_TERRAFORM,
+    PLURALS,
+    SINGLE,
+    TEXT_MAPS,
+    camel,
+)
 from ops.errors import OpsError
 
 Manifest = dict[str, Any]
 
-_KINDS = {
-    "kubernetes_namespace_v1": ("v1", "Namespace"),
-    "kubernetes_priority_class_v1": ("scheduling.k8s.io/v1", "PriorityClass"),
-    "kubernetes_persistent_volume_v1": ("v1", "PersistentVolume"),
-    "kubernetes_persistent_volume_claim_v1": ("v1", "PersistentVolumeClaim"),
-    "kubernetes_config_map_v1": ("v1", "ConfigMap"),
-    "kubernetes_service_account_v1": ("v1", "ServiceAccount"),
-    "kubernetes_role_v1": ("rbac.authorization.k8s.io/v1", "Role"),
-    "kubernetes_role_binding_v1": ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    "kubernetes_network_policy_v1": ("networking.k8s.io/v1", "NetworkPolicy"),
-    "kubernetes_service_v1": ("v1", "Service"),
-    "kubernetes_job_v1": ("batch/v1", "Job"),
-    "kubernetes_cron_job_v1": ("batch/v1", "CronJob"),
-    "kubernetes_deployment_v1": ("apps/v1", "Deployment"),
-}
-"""Terraform's resource type -> apiVersion and kind, in the order of applying."""
-
-_OF_TERRAFORM = {
-    "//",
-    "count",
-    "depends_on",
-    "lifecycle",
-    "provider",
-    "timeouts",
-    "wait_for_completion",
-    "wait_for_load_balancer",
-    "wait_for_rollout",
-    "wait_until_bound",
-}
-_PLURALS = {
-    "container": "containers",
-    "egress": "egress",
-    "env": "env",
-    "env_from": "envFrom",
-    "from": "from",
-    "ingress": "ingress",
-    "init_container": "initContainers",
-    "items": "items",
-    "match_expressions": "matchExpressions",
-    "node_selector_term": "nodeSelectorTerms",
-    "on_pod_condition": "onPodConditions",
-    "port": "ports",
-    "ports": "ports",
-    "rule": "rules",
-    "subject": "subjects",
-    "to": "to",
-    "toleration": "tolerations",
-    "volume": "volumes",
-    "volume_mount": "volumeMounts",
-}
-"""Blocks that Terraform repeats in the singular and Kubernetes lists, often in the plural."""
-_SINGLE = {"pre_stop", "post_start", "spec"}
-"""Blocks that are lists of at most one for the provider, and objects for Kubernetes."""
 _SENT_BY_PROVIDER = {"completions": 1, "parallelism": 1}
 """The API server sets no defaults in the template of a CronJob, and a change of these replaces a
 CronJob that Terraform imports."""
-_TEXT_MAPS = {
-    "annotations",
-    "capacity",
-    "data",
-    "labels",
-    "limits",
-    "match_labels",
-    "node_selector",
-    "requests",
-}
-"""Maps with free keys."""
+_TABLE = "llama_swap_config/cluster/terraform_names.py"
 _INTEGERS = {"fs_group", "replicas", "run_as_group", "run_as_user", "ttl_seconds_after_finished"}
 _INTEGER_OR_NAME = {"port", "target_port"}
-_SPELLINGS = {"cluster_ip": "clusterIP", "external_ips": "externalIPs", "host_pid": "hostPID"}
 
 
 def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
@@ -102,15 +46,15 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
     """
     objects = []
     resources = document.get("resource", {})
-    unknown = sorted(set(resources) - set(_KINDS))
+    unknown = sorted(set(resources) - set(KINDS))
     if unknown:
         raise OpsError(
-            f"{unknown[0]} has no Kubernetes manifest; expected one of {', '.join(_KINDS)}. "
-            "Add it to ops/terraform/manifests.py"
+            f"{unknown[0]} has no Kubernetes manifest; expected one of {', '.join(KINDS)}. "
+            f"Add it to {_TABLE}"
         )
-    for resource_type, (api_version, kind) in _KINDS.items():
+    for resource_type, (api_version, kind) in KINDS.items():
         for resource in resources.get(resource_type, {}).values():
-            fields = {key: field for key, field in resource.items() if key not in _OF_TERRAFORM}
+            fields = {key: field for key, field in resource.items() if key not in OF_TERRAFORM}
             body = _object(f"{kind} {resource['metadata']['name']}", fields)
             source = body.get("spec", {}).pop("persistentVolumeSource", None)
             if source is not None:
@@ -124,7 +68,7 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
 
 def kind_of_type(resource_type: str) -> tuple[str, str] | None:
     """Return the apiVersion and kind of a Terraform resource type of this stack, or None."""
-    return _KINDS.get(resource_type)
+    return KINDS.get(resource_type)
 
 
 def to_yaml(objects: tuple[Manifest, ...]) -> str:
@@ -146,11 +90,11 @@ def field_path(parts: Sequence[str]) -> str:
             shown += part if part.startswith("[") else f"[{part}]"
             in_text_map = False
             continue
-        in_text_map = part in _TEXT_MAPS
+        in_text_map = part in TEXT_MAPS
         if part == "persistent_volume_source":
             continue
-        repeated = following.startswith("[") and part in _PLURALS
-        name = _PLURALS[part] if repeated else _camel(part)
+        repeated = following.startswith("[") and part in PLURALS
+        name = PLURALS[part] if repeated else camel(part)
         shown += f".{name}" if shown else name
     return shown
 
@@ -169,26 +113,26 @@ def _object(where: str, block: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(where: str, key: str, value: Any) -> tuple[str, Any]:
-    if key in _TEXT_MAPS and isinstance(value, dict):
-        return _camel(key), {name: _text(where, text) for name, text in value.items()}
+    if key in TEXT_MAPS and isinstance(value, dict):
+        return camel(key), {name: _text(where, text) for name, text in value.items()}
     if isinstance(value, dict):
-        return _camel(key), _object(where, value)
+        return camel(key), _object(where, value)
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         blocks = [_object(where, item) for item in value]
-        if key in _SINGLE:
-            return _camel(key), blocks[0]
-        if key not in _PLURALS:
+        if key in SINGLE:
+            return camel(key), blocks[0]
+        if key not in PLURALS:
             raise OpsError(
                 f"{where} is an unknown repeated block; expected one of "
-                f"{', '.join(sorted(_PLURALS))}. Add it to ops/terraform/manifests.py"
+                f"{', '.join(sorted(PLURALS))}. Add it to {_TABLE}"
             )
-        return _PLURALS[key], blocks
+        return PLURALS[key], blocks
     if isinstance(value, list):
-        return _camel(key), [_text(where, item) for item in value]
+        return camel(key), [_text(where, item) for item in value]
     if isinstance(value, str):
         digits = value.isdigit() and key in _INTEGERS | _INTEGER_OR_NAME
-        return _camel(key), int(value) if digits else _text(where, value)
-    return _camel(key), value
+        return camel(key), int(value) if digits else _text(where, value)
+    return camel(key), value
 
 
 def _text(where: str, value: Any) -> Any:
@@ -200,10 +144,3 @@ def _text(where: str, value: Any) -> Any:
             f"{where} is {value[:60]!r}; expected a value, not a reference to another resource"
         )
     return unescaped(value)
-
-
-def _camel(key: str) -> str:
-    if key in _SPELLINGS:
-        return _SPELLINGS[key]
-    head, *tail = key.split("_")
-    return head + "".join({"ip": "IP"}.get(word, word.capitalize()) for word in tail)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ops.errors import OpsError
@@ -23,6 +25,9 @@ _PROGRAM = TOOLS / "terraform-under-cdktf"
 _TERRAFORM, _REPORTS = "LLAMA_CPP_TERRAFORM", "LLAMA_CPP_APPLIES"
 """Environment variables: the real program, and the directory of the reports."""
 _CHANGE_STATE = ("apply", "destroy")
+_TERMINAL_BYTES = 65536
+"""More than a terminal holds unread: 8 KiB to be processed and 4 KiB to be read."""
+_READER_TIMEOUT_S = 10
 _WAITING = "cdktf has ended; waiting for Terraform to write its state"
 
 
@@ -62,15 +67,32 @@ def main(arguments: list[str]) -> int:
     # Locked until this process ends, and empty until the apply has ended.
     with (reports / str(os.getpid())).open("w", encoding="utf-8") as report:
         fcntl.flock(report, fcntl.LOCK_EX)
+        message, exit_code = "", 0
         try:
             terraform = Terraform(Path.cwd())
             terraform.check_state_is_written()
             terraform.run_to_its_end(*arguments, stdin=None)
         except OpsError as error:
-            json.dump([str(error), error.exit_code], report)
-            return error.exit_code
-        json.dump(["", 0], report)
-    return 0
+            message, exit_code = str(error), error.exit_code
+        json.dump([message, exit_code], report)
+        report.flush()
+        _wait_for_reader()
+    return exit_code
+
+
+def _wait_for_reader() -> None:
+    """Wait until cdktf-cli has read what was written; 0.2 s after this process it stops reading.
+
+    The terminal takes the blanks only after that. They end no line, so that cdktf-cli drops them.
+    """
+
+    def write() -> None:
+        with suppress(OSError):  # It has ended.
+            os.write(1, b" " * _TERMINAL_BYTES)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(_READER_TIMEOUT_S)
 
 
 def check_applies(reports: Path, *, say: Say) -> None:

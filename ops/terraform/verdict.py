@@ -64,8 +64,12 @@ class Verdict:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of refused objects, and of changes by verb."""
+        """Number of refused objects, and of changes by verb.
+
+        An import that changes its object counts as a change, too, as Terraform counts.
+        """
         actions = Counter(change.action for change in self.changes)
+        actions["update"] += sum(change.changes_import for change in self.changes)
         return {"refused": len(self.refused)} | {
             verb: actions[action] for action, verb in VERBS.items()
         }

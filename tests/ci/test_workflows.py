@@ -179,6 +179,26 @@ def test_the_comment_is_posted_by_the_bases_program_and_without_the_branchs_secr
     assert "secrets." not in str(comment)
 
 
+def test_a_branchs_code_and_the_nightly_secrets_have_different_runners() -> None:
+    """A program that a branch left on a persistent runner could read the next job's secrets."""
+    runners = {
+        name: next(iter(jobs(ROOT / ".github" / "workflows" / f"{name}.yml").values()))["runs-on"]
+        for name in ("plan", "drift")
+    }
+    assert runners == {
+        name: f"${{{{ vars.{name.upper()}_RUNNER || 'ubuntu-latest' }}}}" for name in runners
+    }
+
+
+def test_the_nightly_run_has_the_endpoints_key_on_both_forges() -> None:
+    (job,) = jobs(ROOT / ".github" / "workflows" / "drift.yml").values()
+    (env,) = (step["env"] for step in job["steps"] if "LLAMA_API_KEY" in step.get("env", {}))
+    assert env["LLAMA_API_KEY"] == "${{ secrets.LLAMA_API_KEY }}"
+    steps = read(ROOT / ".woodpecker" / "drift.yaml")["steps"]
+    (environment,) = (step["environment"] for step in steps if step["name"] == "drift")
+    assert environment["LLAMA_API_KEY"] == {"from_secret": "llama_api_key"}
+
+
 def test_the_reader_makes_no_schema_table_or_index() -> None:
     """Its role may not, and Terraform's `init` would try."""
     for name in (".github/workflows/plan.yml", ".github/workflows/drift.yml"):

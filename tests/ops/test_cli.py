@@ -173,6 +173,15 @@ def test_no_embedded_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "make up" in line
 
 
+def test_env_without_a_cluster_fails_where_a_shell_evaluates_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["env", "--state-dir", str(tmp_path)]) == 1
+    script = f'eval "{capsys.readouterr().out}" && echo goes on'
+    ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+
+
 @pytest.mark.parametrize("name", ["terraform", "tofu"])
 def test_env_exports_the_program_that_cdktf_would_not_find(
     capsys: pytest.CaptureFixture[str],

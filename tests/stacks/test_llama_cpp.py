@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from tests.conftest import Synth
 from tests.constructs.synthesized import DOWNLOADS, containers, pods, resources
+from tests.declaration.frozen import DECLARATION
 from tests.declaration.resources import RESOURCES
+from tests.declaration.settings import SETTINGS
 
 Json = dict[str, Any]
 
@@ -150,3 +153,17 @@ def test_secrets_are_only_referenced(synth: Synth) -> None:
         (token,) = [variable for variable in container["env"] if variable["name"] == "HF_TOKEN"]
         assert token["value_from"] == reference
     assert "kubernetes_secret_v1" not in document["resource"]
+
+
+def test_a_synth_keeps_a_state_that_terraform_could_not_write(tmp_path: Path) -> None:
+    from constructs.terraform import App
+    from stacks.llama_cpp import LlamaCppStack
+
+    unwritten = tmp_path / "stacks" / "llama-cpp" / "errored.tfstate"
+    unwritten.parent.mkdir(parents=True)
+    unwritten.write_text("{}")
+    app = App(outdir=str(tmp_path))
+    LlamaCppStack(app, "llama-cpp", settings=SETTINGS, declaration=DECLARATION)
+    app.synth()
+    assert (unwritten.parent / "cdk.tf.json").exists()
+    assert unwritten.read_text() == "{}"

@@ -180,6 +180,8 @@ def _plan(
             f"the state lacks {count(len(imports), 'object')} of this stack that the cluster has, "
             "as after an interrupted deploy; planning their import"
         )
+        for address, aside in found.adoption.moves.items():
+            say(f"moving the older entry of {address} in the state to {aside}")
         terraform.move(found.adoption.moves)
         plan = plans.enter_context(terraform.saved_plan(with_volume_users=True, imports=imports))
         yield plan, judged(plan.changes, protected=plan.protected)

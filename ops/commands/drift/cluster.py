@@ -28,16 +28,20 @@ from ops.commands.drift.difference import (
     Value,
     value_text,
 )
-from ops.commands.drift.object_fields import ObjectField, compare_objects, epoch, last_writer
+from ops.commands.drift.object_fields import (
+    ObjectField,
+    compare_objects,
+    covers,
+    epoch,
+    last_writer,
+)
+from ops.commands.drift.opened import opening
+from ops.commands.drift.stopped import remedy, with_stop
 from ops.terraform.manifests import Manifest
 
 _WHERE = "in the cluster"
-_SET_ONCE = {
-    "Deployment": "replicas",
-    "PersistentVolumeClaim": "resources",
-}
-"""Fields of a spec that Terraform sets once: a GPU window or a tenant's operator changes replicas,
-and a claim keeps its first size."""
+_OF_STACK = {key: value for key, value in labels("").items() if key != "app.kubernetes.io/name"}
+"""The labels of every object of the stack."""
 
 
 def look(declared: Declared, api: KubeApi) -> Look:
@@ -51,21 +55,25 @@ def look(declared: Declared, api: KubeApi) -> Look:
         OpsError: if the API server does not answer or refuses.
     """
     findings: list[Finding] = []
+    tolerated: list[str] = []
     live: dict[tuple[str, str], Document] = {}
     for manifest in declared.objects:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         document = api.get(object_path(manifest))
         if document is not None:
             live[kind, name] = document
-            findings += _object(declared, manifest, document)
+            found, ignored = _object(declared, manifest, document)
+            findings += found
+            tolerated += ignored
         elif kind == "Namespace":
             return Look(findings=(_absent(manifest),))
         else:
             findings.append(_absent(manifest))
     findings = without_consequences(findings)
     findings += _undeclared(declared, api)
+    findings += _opened(declared, api)
     running, notes = workloads.look(declared, api, live.get(("ConfigMap", ENDPOINT_DEPLOYMENT)))
-    return Look(findings=(*findings, *running), notes=notes)
+    return Look(findings=(*findings, *running), notes=(*tolerated, *notes))
 
 
 def _absent(manifest: Manifest) -> Finding:
@@ -77,20 +85,38 @@ def _name(manifest: Manifest) -> str:
     return f"{manifest['kind']} {value_text('name', manifest['metadata']['name'])}"
 
 
-def _object(declared: Declared, manifest: Manifest, live: Document) -> Iterator[Finding]:
-    wanted = {key: value for key, value in manifest.items() if key != "data"}
-    set_once = _SET_ONCE.get(manifest["kind"])
-    if set_once is not None:
-        wanted["spec"] = {key: value for key, value in manifest["spec"].items() if key != set_once}
+def _object(
+    declared: Declared, manifest: Manifest, live: Document
+) -> tuple[list[Finding], list[str]]:
+    """Return what differs, and remarks on what differs in fields that the settings ignore."""
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    ignored = [field for field in declared.settings.set_once if field.is_of(kind, name)]
+    findings, notes = [], []
+    wanted = {key: value for key, value in with_stop(manifest).items() if key != "data"}
     for field in compare_objects(live, wanted):
-        yield _field(manifest, live, field)
-    if manifest["kind"] == "ConfigMap":
-        yield from _data(declared, manifest, live)
+        why = next(
+            (rule.reason for rule in ignored if covers(rule.parts, manifest, field.path)), None
+        )
+        if why is None:
+            findings.append(_field(manifest, live, field))
+        else:
+            notes.append(_tolerated(manifest, live, field, why))
+    if kind == "ConfigMap":
+        findings += _data(declared, manifest, live)
+    return findings, notes
+
+
+def _tolerated(manifest: Manifest, live: Document, field: ObjectField, why: str) -> str:
+    found = _written(live, field.path, value_text(field.name, field.found)).told(str)
+    wanted = value_text(field.name, field.declared)
+    return f"{_name(manifest)}: {field.name} is {found}, {wanted} declared, and ignored: {why}"
 
 
 def _field(manifest: Manifest, live: Document, field: ObjectField) -> Finding:
     value = _written(live, field.path, value_text(field.name, field.found))
-    return field_finding(_name(manifest), field.name, value, field.declared)
+    finding = field_finding(_name(manifest), field.name, value, field.declared)
+    start = remedy(manifest, field.path)
+    return finding if start is None else replace(finding, remedy=start)
 
 
 def _data(declared: Declared, manifest: Manifest, live: Document) -> Iterator[Finding]:
@@ -165,11 +191,35 @@ def without_consequences(findings: list[Finding]) -> list[Finding]:
     ]
 
 
+def _opened(declared: Declared, api: KubeApi) -> Iterator[Finding]:
+    declared_policies = [made for made in declared.objects if made["kind"] == "NetworkPolicy"]
+    for collection in dict.fromkeys(map(collection_path, declared_policies)):
+        others = [
+            item
+            for item in (api.get(collection) or {}).get("items") or ()
+            if not _is_ours(item)
+            and item["metadata"]["name"]
+            not in {made["metadata"]["name"] for made in declared_policies}
+        ]
+        for item in opening(declared.objects, others):
+            name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+            yield presence_finding(
+                f"NetworkPolicy {value_text('name', name)}",
+                _written(item, ("spec",), PRESENT),
+                ABSENT,
+                "it opens the stack's pods beyond client_namespaces and their egress: "
+                f"kubectl -n {namespace} delete networkpolicy {name}, or let it select other pods",
+            )
+
+
+def _is_ours(item: Document) -> bool:
+    labels_of_item = item["metadata"].get("labels") or {}
+    return all(labels_of_item.get(key) == value for key, value in _OF_STACK.items())
+
+
 def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
     known = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in declared.objects}
-    ours = labels("")
-    del ours["app.kubernetes.io/name"]
-    chosen = ",".join(f"{key}={value}" for key, value in ours.items())
+    chosen = ",".join(f"{key}={value}" for key, value in _OF_STACK.items())
     collections = {
         collection_path(manifest): manifest
         for manifest in declared.objects

@@ -7,7 +7,7 @@ adds to no list that this repository declares.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -64,6 +64,28 @@ def compare_objects(live: Any, declared: Any, path: tuple[str, ...] = ()) -> Ite
         yield ObjectField(path, _text(live), _text(declared))
 
 
+def covers(parts: Sequence[str], document: Any, path: tuple[str, ...]) -> bool:
+    """Whether a field of the settings is this one, or above it.
+
+    Args:
+        parts: Its keys; an item of a list is `[name]` or `[0]`.
+        document: The declared object.
+        path: As `compare_objects` lists it.
+    """
+    keys: list[str] = []
+    for part in parts:
+        key = part
+        if isinstance(document, list):
+            items, item = keyed(document), part[1:-1]
+            if item not in items and item.isdigit():
+                item = dict(enumerate(items)).get(int(item), item)
+            key, document = f"[{item}]", items.get(item)
+        else:
+            document = document.get(part) if isinstance(document, dict) else None
+        keys.append(key)
+    return path[: len(keys)] == tuple(keys)
+
+
 def _entry(live: Any, declared: Any, path: tuple[str, ...]) -> Iterator[ObjectField]:
     if declared is None:
         yield ObjectField(path, PRESENT if isinstance(live, dict) else _text(live), NOT_SET)
@@ -99,6 +121,8 @@ def _same(live: Any, declared: Any) -> bool:
 def _text(value: Any) -> str:
     if value is None:
         return NOT_SET
+    if isinstance(value, bool):
+        return str(value).lower()
     return PRESENT if isinstance(value, dict | list) else str(value)
 
 

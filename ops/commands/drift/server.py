@@ -38,12 +38,14 @@ from ops.endpoint import device as devices
 from ops.endpoint.api_key import KEY_VARIABLE, api_key
 from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
+from ops.endpoint.key_check import asks_for_key, refuses
 from ops.errors import OpsError, one_line
 
 _TIMEOUT_S = 10
 _WHERE = "in the running server"
 _PATHS = {"--model", "--mmproj"}
 _DEVICE = "--device"
+_WRONG_KEY = "drift-wrong-key"
 
 
 def is_service(declared: Declared, url: str) -> bool:
@@ -144,7 +146,16 @@ def look(
     with way as address, Endpoint(address, key=api_key()) as endpoint:
         own = url is None or target is not None
         log = None if target is None else partial(serving_log, target, declared.settings)
-        return _Server(declared, endpoint, started_s, own=own, own_log=log).look()
+        try:
+            return _Server(declared, endpoint, started_s, own=own, own_log=log).look()
+        except CheckError as error:
+            if url is None or target is None or error.ends != "endpoint":
+                raise
+            admitted = ", ".join(declared.settings.client_namespaces) or "none"
+            raise CheckError(
+                f"{error}; of pods the NetworkPolicy admits only those of client_namespaces in "
+                f"{SETTINGS_FILE}: {admitted}"
+            ) from error
 
 
 class _Server:
@@ -176,7 +187,7 @@ class _Server:
         self._notes: list[str] = []
 
     def look(self) -> Look:
-        asks_for_key = self._endpoint.get("/v1/models", timeout_s=_TIMEOUT_S, key="").refuses_key
+        needs_key = asks_for_key(self._endpoint, timeout_s=_TIMEOUT_S)
         listing = self._ask("/v1/models")
         listed = at(listing, "data")
         front_end, answer = self._which(listing)
@@ -185,8 +196,10 @@ class _Server:
         findings = list(self._ids(listed))
         key_declared = self._key_declared()
         # A gateway before the front end may require a key that the settings do not declare.
-        if asks_for_key != key_declared and (key_declared or front_end is not None):
-            findings.append(self._key(asks_for_key))
+        if needs_key != key_declared and (key_declared or front_end is not None):
+            findings.append(self._key(needs_key))
+        if needs_key and not refuses(self._endpoint, _WRONG_KEY, timeout_s=_TIMEOUT_S):
+            findings.append(self._finding("endpoint", "key", "any", self._needed_key()))
         if front_end is None and not self._own:
             self._notes.append(
                 "the server is neither front end; only its list of models and its key are compared"
@@ -267,8 +280,10 @@ class _Server:
         return bool(self._declared.settings.llama_swap.api_key_env)
 
     def _key(self, asks: bool) -> Finding:
-        wanted = declared_value(_needed(self._key_declared()), SETTINGS_FILE)
-        return self._finding("endpoint", "key", _needed(asks), wanted)
+        return self._finding("endpoint", "key", _needed(asks), self._needed_key())
+
+    def _needed_key(self) -> Value:
+        return declared_value(_needed(self._key_declared()), SETTINGS_FILE)
 
     def _front_end(self, front_end: FrontEnd | None) -> Finding:
         wanted = declared_value(self._declared.settings.front_end, SETTINGS_FILE)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
-from ops.cluster import environment
+from llama_swap_config.cluster.terraform_names import PLURALS, TEXT_MAPS, camel
+from ops.cluster import environment, unrecorded
+from ops.cluster.environment import KubeTarget
 from ops.commands.drift.cluster import configuration_findings, content_text, without_consequences
 from ops.commands.drift.declared import DEPLOY, Declared, field_finding, presence_finding
 from ops.commands.drift.difference import (
@@ -22,23 +25,14 @@ from ops.commands.drift.difference import (
 from ops.commands.drift.object_fields import field_name, keyed
 from ops.terraform.changes import ResourceChange
 from ops.terraform.program import Program
-from ops.terraform.run import Terraform
+from ops.terraform.run import SavedPlan, Terraform
 from ops.terraform.verdict import refusal
 
+_MAPS = frozenset(map(camel, TEXT_MAPS))
 _WHERE = "in Terraform's refreshed state"
 _MARGIN_S = 2
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _BROKEN_OFF = "its plan stopped at prevent_destroy; there may be more differences"
-_PLURALS = {
-    "container": "containers",
-    "init_container": "initContainers",
-    "volume": "volumes",
-    "volume_mount": "volumeMounts",
-    "toleration": "tolerations",
-    "port": "ports",
-    "rule": "rules",
-    "env": "env",
-}
-"""Lists of Kubernetes whose blocks have another name in the provider."""
 
 
 def look(declared: Declared, *, timeout_s: float) -> Look:
@@ -55,11 +49,14 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     deadline = time.monotonic() + max(timeout_s - _MARGIN_S, 0.1)
     program = environment.check_terraform(None)
     environment.check_postgresql()
-    environment.check_cluster()
+    target = environment.check_cluster()
     note = _within(declared, program, deadline).init()
     with _within(declared, program, deadline).saved_plan(lock=False) as plan:
+        existing = _existing(plan, target)
         findings = [
-            finding for change in plan.changes for finding in change_findings(declared, change)
+            finding
+            for change in plan.changes
+            for finding in change_findings(declared, change, existing=existing)
         ]
         notes = (note, _BROKEN_OFF if plan.protected else "")
     return Look(
@@ -73,8 +70,31 @@ def _within(declared: Declared, program: Program, deadline: float) -> Terraform:
     return Terraform(declared.directory, program=program, timeout_s=timeout_s)
 
 
-def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Finding]:
-    """List what a plan would change of an object."""
+def _existing(plan: SavedPlan, target: KubeTarget) -> dict[str, str]:
+    """Find what exists although the state lacks it: address -> what a deploy does with it."""
+    if plan.protected or not any(change.action == "create" for change in plan.changes):
+        return {}
+    found = unrecorded.find(plan, target)
+    return {
+        change.address: f"it exists in the cluster, and {DEPLOY} imports it"
+        for change in found.adoption.changes
+    } | {
+        address: f"an object of that name exists that is not this stack's, so {DEPLOY} refuses"
+        for address in found.foreign
+    }
+
+
+def change_findings(
+    declared: Declared, change: ResourceChange, *, existing: Mapping[str, str] = _NOTHING
+) -> Iterator[Finding]:
+    """List what a plan would change of an object.
+
+    Args:
+        declared: The working tree.
+        change: What an apply would do.
+        existing: The addresses whose objects exist although the state lacks them, and what a
+            deploy does with them (default: none).
+    """
     if change.action == "no-op":
         return
     kind, refused = change.kind, _refusal(change)
@@ -85,7 +105,8 @@ def change_findings(declared: Declared, change: ResourceChange) -> Iterator[Find
     if change.action in ("delete", "forget"):
         yield _presence(kind, change.name, PRESENT, removal)
     elif change.action == "create" or before_name != change.name:
-        yield _presence(kind, change.name, ABSENT, f"{DEPLOY} creates it")
+        creates = existing.get(change.address, f"{DEPLOY} creates it")
+        yield _presence(kind, change.name, ABSENT, creates)
     else:
         subject = f"{kind} {value_text('name', change.name)}"
         for finding in _changed_fields(declared, change, subject):
@@ -106,9 +127,10 @@ def _presence(kind: str, name: str, text: str, remedy: str) -> Finding:
 
 def _changed_fields(declared: Declared, change: ResourceChange, subject: str) -> Iterator[Finding]:
     for path, before, after in _fields(change.before, change.after):
-        name = field_name(path)
-        if name == "spec.replicas":
+        # Of a new object Terraform does not know yet what the cluster sets.
+        if change.action == "replace" and not _forces_replacement(change, path):
             continue
+        name = field_name(path)
         if path[0] == "data" and isinstance(before, str) and isinstance(after, str):
             if path[-1] == declared.program.config_key:
                 place = Value(text="", where=_WHERE)
@@ -121,19 +143,34 @@ def _changed_fields(declared: Declared, change: ResourceChange, subject: str) ->
         yield field_finding(subject, name, value, _text(after))
 
 
+def _forces_replacement(change: ResourceChange, path: tuple[str, ...]) -> bool:
+    keys = [key for key in path if not key.startswith("[")]
+    forcing = (
+        [part for part in forced.split(".") if not part.isdigit()]
+        for forced in change.replace_paths
+    )
+    return any(
+        all(
+            key in (part, camel(part), PLURALS.get(part))
+            for key, part in zip(keys, parts, strict=False)
+        )
+        for parts in forcing
+    )
+
+
 def _fields(
     before: Any, after: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """List the fields in which two values of a plan differ, without values not yet known."""
     if isinstance(before, dict) and isinstance(after, dict):
-        free = bool(path) and path[-1] in ("labels", "annotations", "data", "matchLabels")
+        free = bool(path) and path[-1] in _MAPS
         for key in dict.fromkeys((*after, *before)):
             if free or key in after:
                 name = key if free else _spelling(key, before.get(key) or after.get(key))
                 yield from _fields(before.get(key), after.get(key), (*path, name))
     elif _is_blocks(before) and _is_blocks(after):
         old, new = keyed(before), keyed(after)
-        single = len(before) == len(after) == 1 and path[-1] not in _PLURALS.values()
+        single = len(before) == len(after) == 1 and path[-1] not in PLURALS.values()
         for key in dict.fromkeys((*new, *old)):
             inner = path if single else (*path, f"[{key}]")
             yield from _fields(old.get(key), new.get(key), inner)
@@ -146,10 +183,7 @@ def _is_blocks(value: Any) -> bool:
 
 
 def _spelling(key: str, value: Any) -> str:
-    if _is_blocks(value) and key in _PLURALS:
-        return _PLURALS[key]
-    head, *tail = key.split("_")
-    return head + "".join(word.capitalize() for word in tail)
+    return PLURALS[key] if _is_blocks(value) and key in PLURALS else camel(key)
 
 
 def _text(value: Any) -> str:
@@ -157,4 +191,6 @@ def _text(value: Any) -> str:
         return NOT_SET
     if isinstance(value, list) and _is_blocks(value):
         return PRESENT
+    if isinstance(value, bool):
+        return str(value).lower()
     return PRESENT if isinstance(value, dict) else str(value)

@@ -74,7 +74,7 @@ def _states(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]
     # An object that does not exist is a difference of its own.
     states = [each for each in rollout.look() if each.state != ABSENT]
     findings = [_failure(settings.namespace, each) for each in states if each.meaning == "failed"]
-    waiting = [each for each in states if each.meaning in ("waits", "declared", "stopped")]
+    waiting = [each for each in states if each.meaning in ("waits", "declared")]
     return findings, list(waits(waiting))
 
 

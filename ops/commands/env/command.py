@@ -19,6 +19,7 @@ def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
     They direct kubectl, Terraform, cdktf and these commands to the embedded cluster.
     TERRAFORM_BINARY_NAME is exported where cdktf would not find the program by itself. No key is
     printed: LLAMA_API_KEY is exported as a reference to the file or variable that holds it.
+    Without a cluster it prints `false`, so that `eval` fails.
 
     Example: `eval "$(python -m ops env)"`
     """
@@ -29,6 +30,8 @@ def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
 
     cluster = embedded.find(state_dir)
     if cluster is None:
+        # Otherwise `eval` succeeds, and what follows speaks to another cluster.
+        typer.echo("false")
         raise OpsError(f"no embedded cluster runs in {state_dir}; start one with `make up`")
     for name, value in cluster.environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")

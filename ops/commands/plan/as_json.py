@@ -49,12 +49,13 @@ def as_json(comparison: Comparison) -> Json:
             "name": comparison.base.name,
             "problem": comparison.base_problem,
         },
-        "pod_restarts": any(change.restarts for change in comparison.objects),
+        "pod_restarts": any(change.restarts for change in comparison.happening),
         "terraform_refuses": bool(comparison.refused),
         "objects": [_object(change) for change in comparison.objects],
         "settings": [_field(field.parts, field.path, field.before, field.after)
                      for field in comparison.settings],
-        "no_longer_protected": list(comparison.unprotected),
+        "no_longer_protected": list(comparison.no_longer_guarded),
+        "no_longer_set": list(comparison.no_longer_set),
         "models": None if comparison.models is None else [
             {
                 "id": model.id,
@@ -89,6 +90,7 @@ def _cluster(refreshed: Refreshed) -> Json:
     verdict = refreshed.verdict
     return {
         "is_whole": verdict.is_whole,
+        "nothing_deployed": refreshed.nothing_deployed,
         "note": verdict.note,
         "refused": [
             {"address": refused.change.address, "reason": refused.reason}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,18 @@ from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from ops.commands.plan.budget import Budget, compare_budgets
 from ops.commands.plan.fields import FieldChange
 from ops.commands.plan.models import Files, ModelChange, file_changes, model_changes
-from ops.commands.plan.objects import ObjectChange, object_changes, setting_changes, unprotected
+from ops.commands.plan.objects import (
+    ObjectChange,
+    no_longer_set,
+    object_changes,
+    setting_changes,
+    unprotected,
+)
 from ops.commands.plan.refresh import Disagreement
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.side import Side
 from ops.report.safe_text import lines
+from ops.terraform.changes import Action
 from ops.terraform.manifests import unescaped
 from ops.terraform.verdict import NAMED_ONLY, Verdict
 
@@ -25,6 +33,27 @@ class Refreshed:
 
     verdict: Verdict
     disagreements: tuple[Disagreement, ...]
+
+    @property
+    def nothing_deployed(self) -> bool:
+        """Whether neither the state nor the cluster has any of the objects."""
+        changes = self.verdict.changes
+        all_new = bool(changes) and all(change.action == "create" for change in changes)
+        return all_new and not self.verdict.refused
+
+    def action_at(self, address: str) -> Action | None:
+        """What Terraform would do there; None: not known, because it stopped before."""
+        return next(
+            (change.action for change in self.verdict.changes if change.address == address),
+            "no-op" if self.verdict.is_whole else None,
+        )
+
+    def has(self, address: str) -> bool:
+        """Whether an object exists, or may exist where Terraform stopped before it."""
+        for change in self.verdict.changes:
+            if change.address == address:
+                return change.action != "create"
+        return not self.verdict.is_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +68,10 @@ class Comparison:
     objects: tuple[ObjectChange, ...]
     settings: tuple[FieldChange, ...]
     """Changes of Terraform's own settings: backend, provider."""
-    unprotected: tuple[str, ...]
+    unprotected: Mapping[str, str]
+    """What prevent_destroy protects in the base and not in the head: address -> object."""
+    no_longer_set: tuple[str, ...]
+    """The fields that Terraform sets in the base and ignores in the head."""
     models: tuple[ModelChange, ...] | None
     """None: unknown for base or head."""
     files: Files | None
@@ -58,20 +90,46 @@ class Comparison:
         real = self.refreshed is not None and bool(self.refreshed.verdict.planned)
         moved = self.files is not None and bool(self.files.download or self.files.free)
         return bool(
-            self.objects or self.settings or self.unprotected or self.models or moved or real
+            self.objects
+            or self.settings
+            or self.no_longer_guarded
+            or self.no_longer_set
+            or self.models
+            or moved
+            or real
+        )
+
+    @property
+    def no_longer_guarded(self) -> tuple[str, ...]:
+        """The objects that lose prevent_destroy; with --refresh, those that exist."""
+        return tuple(
+            name
+            for address, name in self.unprotected.items()
+            if self.refreshed is None or self.refreshed.has(address)
+        )
+
+    @property
+    def happening(self) -> tuple[ObjectChange, ...]:
+        """The changes; with --refresh, those that Terraform would make too."""
+        if self.refreshed is None:
+            return self.objects
+        return tuple(
+            change
+            for change in self.objects
+            if self.refreshed.action_at(change.address) in (change.action, None)
         )
 
     @property
     def refused(self) -> tuple[ObjectChange, ...]:
-        """The objects for which Terraform refuses the whole plan."""
-        return tuple(change for change in self.objects if change.refused)
+        """The objects for which Terraform refuses the whole plan, where they are deployed."""
+        return tuple(change for change in self.happening if change.refused)
 
     @property
     def named_only(self) -> tuple[ObjectChange, ...]:
         """The objects that Terraform would remove, and `ops deploy` only by name."""
         return tuple(
             change
-            for change in self.objects
+            for change in self.happening
             if change.kind in NAMED_ONLY
             and change.action in ("replace", "delete")
             and not change.refused
@@ -96,7 +154,8 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
         problem=head.problem,
         objects=object_changes(old, new) if new else (),
         settings=setting_changes(old, new) if new else (),
-        unprotected=unprotected(old, new) if new else (),
+        unprotected=unprotected(old, new) if new else {},
+        no_longer_set=no_longer_set(old, new) if new else (),
         models=model_changes(there or (), head.models or ()) if known else None,
         files=file_changes(there or (), head.models or ()) if known else None,
         front_end=_front_end(old, new) if new else (),

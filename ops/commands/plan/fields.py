@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ _NOT_OF_THE_OBJECT = frozenset({"//", "count", "depends_on", "lifecycle", "provi
 _SETS = frozenset({"access_modes", "mount_options", "verbs", "api_groups", "resource_names"})
 """Lists whose order Terraform ignores."""
 _QUANTITIES = frozenset({"capacity", "limits", "requests"})
+_STEP = re.compile(r"([a-z]\w*)(?=[.\[]|$)|\[(\d+)\]|\[\"([^\"]+)\"\]", re.ASCII)
 _NAMES = ("name", "key", "mount_path", "type")
 """Keys of the items of a repeated block: the first of these that is unique in all items."""
 
@@ -51,6 +53,31 @@ def field_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldC
         for resource in (before, after)
     )
     return tuple(_changes(old, new, (), ""))
+
+
+def parts_of(resource: dict[str, Any], path: str) -> tuple[str, ...]:
+    """Spell a path of Terraform, such as `spec[0].container[0].env`, as `FieldChange.parts`.
+
+    Args:
+        resource: The resource of cdk.tf.json, whose items have names.
+        path: The path.
+    """
+    parts: list[str] = []
+    value: Any = resource
+    for name, index, key in _STEP.findall(path):
+        if name:
+            parts.append(name)
+            value = _block(value)
+            value = value.get(name) if isinstance(value, dict) else None
+        elif key:
+            parts.append(key)
+        elif _is_list(value) and _block(value) is value:
+            items = _items(value, value)[0] or {}
+            if int(index) < len(items):
+                item = list(items)[int(index)]
+                parts.append(item)
+                value = items[item]
+    return tuple(parts)
 
 
 def _changes(before: Any, after: Any, parts: tuple[str, ...], block: str) -> Iterator[FieldChange]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ops.commands.plan.fields import FieldChange, field_changes
+from ops.commands.plan.fields import FieldChange, field_changes, parts_of
 from ops.commands.plan.immutable import forces_replacement
 from ops.terraform.changes import Action, kind_of
+from ops.terraform.manifests import field_path
 
 _TEMPLATE = "spec.template"
 
@@ -32,7 +32,7 @@ class ObjectChange:
     forced_by: tuple[FieldChange, ...]
     """The fields that force a replacement."""
     refused: bool
-    """Whether `prevent_destroy` makes Terraform refuse the whole plan.
+    """Whether `prevent_destroy` makes Terraform refuse the whole plan, if the object is deployed.
 
     It does not for an object that is no longer declared, because its guard is gone too.
     """
@@ -74,13 +74,25 @@ def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Fiel
     return field_changes(old, new)
 
 
-def unprotected(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
-    """List the objects that `prevent_destroy` protects in the base and not in the head."""
+def unprotected(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
+    """Find what `prevent_destroy` protects in the base and not in the head: address -> object."""
     old, new = _resources(before), _resources(after)
-    return tuple(
-        f"{_kind(address)} {_metadata(old[address]).get('name', '')}"
+    return {
+        address: f"{_kind(address)} {_metadata(old[address]).get('name', '')}"
         for address in old
         if address in new and _is_protected(old[address]) and not _is_protected(new[address])
+    }
+
+
+def no_longer_set(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """List the fields that Terraform sets in the base and ignores in the head."""
+    old, new = _resources(before), _resources(after)
+    return tuple(
+        f"{field_path(parts)} of {_kind(address)} {_metadata(new[address]).get('name', '')}"
+        for address in new
+        if address in old
+        for parts in _ignored(new[address])
+        if parts not in _ignored(old[address])
     )
 
 
@@ -97,7 +109,7 @@ def _changes(
         fields = tuple(
             field
             for field in field_changes(old, new)
-            if not any(f"{field.path}.".startswith(f"{path}.") for path in ignored)
+            if not any(field.parts[: len(parts)] == parts for parts in ignored)
         )
         if not fields:
             continue
@@ -148,10 +160,10 @@ def _kind(address: str) -> str:
     return kind_of(address.split(".")[0])
 
 
-def _ignored(resource: dict[str, Any]) -> tuple[str, ...]:
-    """The paths that Terraform sets once and then ignores, without indexes."""
-    paths = resource.get("lifecycle", {}).get("ignore_changes", ())
-    return tuple(re.sub(r"\[\d+\]", "", path) for path in paths)
+def _ignored(resource: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """The fields that Terraform sets once and then ignores."""
+    entries = resource.get("lifecycle", {}).get("ignore_changes", ())
+    return tuple(parts_of(resource, entry) for entry in entries)
 
 
 def _is_protected(resource: dict[str, Any]) -> bool:

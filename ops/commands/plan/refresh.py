@@ -15,6 +15,7 @@ from ops.errors import OpsError
 from ops.report.terminal import Say
 from ops.terraform.changed_fields import changed_paths
 from ops.terraform.changes import Action, ResourceChange
+from ops.terraform.manifests import field_path
 from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from ops.terraform.state_owner import OtherToolError
@@ -110,7 +111,7 @@ def disagreements(
     expected = {change.address: change for change in predicted}
     for address, change in by_address.items():
         prediction = expected.get(address)
-        paths = changed_paths(change) if change.action in ("import", "update", "replace") else {}
+        paths = _paths(change)
         if prediction is None:
             yield _disagreement(change, _unasked(change.action), tuple(paths.values()))
             continue
@@ -135,6 +136,21 @@ def disagreements(
             yield _disagreement(
                 prediction, "this branch changes it, but the cluster already has the change"
             )
+
+
+def _paths(change: ResourceChange) -> dict[str, str]:
+    """The fields that Terraform would change: its path without indexes -> Kubernetes'.
+
+    Of a replacement only those that force it: of the new object Terraform does not know yet what
+    the cluster sets, which is no difference.
+    """
+    if change.action in ("import", "update"):
+        return changed_paths(change)
+    forcing = [
+        tuple(part for part in path.split(".") if not part.isdigit())
+        for path in change.replace_paths
+    ]
+    return {".".join(parts): field_path(parts) for parts in forcing}
 
 
 def _disagreement(

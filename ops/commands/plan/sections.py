@@ -9,7 +9,6 @@ from ops.commands.plan.budget import Budget, Extent
 from ops.commands.plan.comparison import Comparison, Refreshed
 from ops.commands.plan.models import FileChange, Files, ModelChange
 from ops.commands.plan.objects import ObjectChange
-from ops.commands.plan.refresh import Disagreement
 from ops.commands.plan.sentence import sentence, title, tone
 from ops.commands.plan.values import before_and_after
 from ops.report.document import (
@@ -50,7 +49,7 @@ def _below(refreshed: Refreshed, compared: Document) -> Document:
         title="Comparison of the two branches",
         blocks=(
             Listing(lines=(compared.sentence, compared.note)),
-            *_disagreements(refreshed.disagreements),
+            *_disagreements(refreshed),
         ),
         importance=6,
     )
@@ -73,7 +72,12 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
         yield Section(title="Models", blocks=(Listing(lines=lines),), importance=5)
     elif comparison.models:
         yield Section(title="Models", blocks=(_models(comparison.models),), importance=5)
-    if comparison.objects or comparison.settings or comparison.unprotected:
+    if (
+        comparison.objects
+        or comparison.settings
+        or comparison.no_longer_guarded
+        or comparison.no_longer_set
+    ):
         yield Section(title="Objects", blocks=tuple(_objects(comparison)), importance=4)
     if comparison.front_end:
         yield Section(title="Front end", blocks=(Diff(lines=comparison.front_end),), importance=1)
@@ -110,9 +114,10 @@ def _either(change: ModelChange) -> tuple[Line, Line]:
 
 
 def _objects(comparison: Comparison) -> Iterator[Block]:
+    deployed = " if it is deployed" if comparison.refreshed is None else ""
     bad: list[Line] = [
         (
-            f"Terraform refuses this plan: {change.kind} ",
+            f"Terraform refuses this plan{deployed}: {change.kind} ",
             Value(change.name),
             " has prevent_destroy and would be replaced.",
         )
@@ -122,18 +127,20 @@ def _objects(comparison: Comparison) -> Iterator[Block]:
         (
             f"A deploy refuses to {VERBS[change.action]} {change.kind} ",
             Value(change.name),
-            " unless --allow-removal ",
+            f"{deployed} unless --allow-removal ",
             Value(change.address),
             " names it.",
         )
         for change in comparison.named_only
     ]
     bad += [
-        ("prevent_destroy no longer guards ", Value(name), ".") for name in comparison.unprotected
+        ("prevent_destroy no longer guards ", Value(name), ".")
+        for name in comparison.no_longer_guarded
     ]
+    bad += [("Terraform no longer sets ", Value(field), ".") for field in comparison.no_longer_set]
     if bad:
         yield Listing(lines=tuple(bad), tone="bad")
-    notes = [line for change in comparison.objects for line in _why(change)]
+    notes = [line for change in comparison.happening for line in _why(change)]
     if notes:
         yield Listing(lines=tuple(notes))
     rows = [row for change in comparison.objects for row in _object_rows(change)]
@@ -249,8 +256,11 @@ def _extent(extent: Extent | None) -> str:
     return f"{size(extent.needed_bytes)} of {size(extent.size_bytes)}"
 
 
-def _disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Block]:
-    if not disagreements:
+def _disagreements(refreshed: Refreshed) -> Iterator[Block]:
+    if refreshed.nothing_deployed:
+        yield Listing(lines=(("Nothing is deployed yet, so Terraform adds every object.",),))
+        return
+    if not refreshed.disagreements:
         yield Listing(lines=(("Terraform agrees with the comparison.",),))
         return
     lines = [
@@ -261,6 +271,6 @@ def _disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Block]:
             *((": ", *_joined(list(disagreement.fields))) if disagreement.fields else ()),
             ".",
         )
-        for disagreement in disagreements
+        for disagreement in refreshed.disagreements
     ]
     yield Listing(lines=tuple(lines), tone="bad")

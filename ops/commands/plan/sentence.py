@@ -45,14 +45,24 @@ def sentence(comparison: Comparison) -> Line:
     parts = [*_objects(comparison), *_restart(comparison), *_files(comparison), *_fit(comparison)]
     if comparison.refused:
         names = ", ".join(change.kind for change in comparison.refused)
-        parts.append(f"but Terraform refuses it: prevent_destroy guards the {names}")
+        parts.append(
+            f"but Terraform refuses it{_deployed(comparison)}: prevent_destroy guards the {names}"
+        )
     elif comparison.named_only:
         names = ", ".join(change.kind for change in comparison.named_only)
-        parts.append(f"but a deploy refuses to remove the {names} without --allow-removal")
+        parts.append(
+            f"but a deploy refuses to remove the {names}{_deployed(comparison)} without "
+            "--allow-removal"
+        )
     text = ", ".join(parts)
     if comparison.base_problem is not None:
         text = f"the base does not synthesize, so everything is new: {text}"
     return (f"{text[0].upper()}{text[1:]}.",)
+
+
+def _deployed(comparison: Comparison) -> str:
+    """Limit a statement that the state would have to confirm."""
+    return " where it is deployed" if comparison.refreshed is None else ""
 
 
 def _objects(comparison: Comparison) -> list[str]:
@@ -69,12 +79,12 @@ def _objects(comparison: Comparison) -> list[str]:
 
 
 def _restart(comparison: Comparison) -> list[str]:
-    if any(change.restarts for change in comparison.objects):
+    if any(change.restarts for change in comparison.happening):
         return ["the pod restarts"]
-    touched = {change.action for change in comparison.objects if change.kind == "Deployment"}
+    touched = {change.action for change in comparison.happening if change.kind == "Deployment"}
     if "replace" in touched:
         return ["the pod is replaced"]
-    if touched & {"create", "delete"} or not comparison.objects:
+    if touched & {"create", "delete"} or not comparison.happening:
         return []
     return ["no pod restarts"]
 

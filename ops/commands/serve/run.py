@@ -20,6 +20,7 @@ from llama_swap_config.front_ends.front_end import FrontEndName, Listen
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
+from ops.commands.serve.key_checks import check_keys
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.served_keys import ServedKey, served_keys
 from ops.endpoint.api_key import KEY_VARIABLE
@@ -97,6 +98,7 @@ def start(
     wanted = _fingerprint(store.models, chosen, server, port, residents, keys)
     running = find(state_dir)
     if running is not None and _recorded(folder).get("fingerprint") == wanted:
+        check_keys(running.url, running.key, log=running.log)
         say(f"{running.front_end} already serves at {running.url}")
         return running
     stop(state_dir)
@@ -125,6 +127,7 @@ def start(
     )
     try:
         _wait(processes, served)
+        check_keys(served.url, served.key, log=served.log)
     except BaseException:
         stop(state_dir)
         raise

@@ -8,8 +8,8 @@ from llama_swap_config.front_ends.front_end import FrontEnd
 from ops.endpoint.api_key import KEY_VARIABLE
 from ops.endpoint.client import CHAT, Answer, Endpoint, at, excerpt
 from ops.endpoint.errors import CheckError
+from ops.endpoint.key_check import NO_MODEL, asks_for_key, refuses
 
-_NO_MODEL = "no-such-model"
 _WRONG_KEY = "smoke-wrong-key"
 _SETTING = "api_key_env in stacks/production.py"
 
@@ -58,7 +58,12 @@ def _offered(answer: Answer) -> list[str]:
 
 
 def key(
-    endpoint: Endpoint, front_end: FrontEnd | None, *, declared: bool, timeout_s: float
+    endpoint: Endpoint,
+    front_end: FrontEnd | None,
+    *,
+    declared: bool,
+    timeout_s: float,
+    not_recognised: str = "",
 ) -> str | None:
     """The endpoint must require a key exactly when one is declared, and accept only that key.
 
@@ -69,6 +74,7 @@ def key(
         front_end: The front end; None: perhaps a gateway, whose own key no setting declares.
         declared: Whether the settings declare a key.
         timeout_s: Seconds for one answer.
+        not_recognised: Why it is not known which front end answers (default: it is known).
 
     Returns:
         A note for the report, or None if the endpoint requires a key.
@@ -76,12 +82,7 @@ def key(
     Raises:
         CheckError: when key and declaration do not match, or the answer does not show it.
     """
-
-    def refused(with_key: str) -> bool:
-        body = {"model": _NO_MODEL, "messages": []}
-        return endpoint.post(CHAT, body, timeout_s=timeout_s, key=with_key).refuses_key
-
-    if not refused(""):
+    if not asks_for_key(endpoint, timeout_s=timeout_s):
         if declared:
             raise CheckError(
                 f"the endpoint does not require a key; expected one, because {_SETTING} declares "
@@ -90,10 +91,15 @@ def key(
         return "no key is declared, and the endpoint requires none"
     if not endpoint.key:
         raise CheckError(f"the endpoint requires a key; set {KEY_VARIABLE}", ends="endpoint")
-    if refused(endpoint.key):
+    if refuses(endpoint, endpoint.key, timeout_s=timeout_s):
         raise CheckError(f"the endpoint rejects the key in {KEY_VARIABLE}", ends="endpoint")
-    if not refused(_WRONG_KEY):
+    if not refuses(endpoint, _WRONG_KEY, timeout_s=timeout_s):
         raise CheckError("the endpoint accepts a wrong key; expected status 401")
+    if not_recognised and not declared:
+        raise CheckError(
+            "the endpoint requires a key that no setting declares; whether it is a gateway, which "
+            f"may, is not known: {not_recognised}"
+        )
     if front_end is not None and not declared:
         raise CheckError(
             f"the endpoint requires a key; expected none, because {_SETTING} declares none. "
@@ -106,7 +112,7 @@ def unknown_model(endpoint: Endpoint, front_end: FrontEnd | None, *, timeout_s: 
     """A request for an unknown model must be answered with a client error."""
     expected = (400, 404) if front_end is None else front_end.unknown_model_statuses
     body = {
-        "model": _NO_MODEL,
+        "model": NO_MODEL,
         "messages": [{"role": "user", "content": "Hello"}],
         "max_tokens": 1,
     }

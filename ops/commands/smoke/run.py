@@ -129,7 +129,13 @@ def _check_endpoint(
     before = (
         residents.Residents() if checks.ended else residents.find(endpoint, timeout_s=timeout_s)
     )
-    key = partial(endpoint_checks.key, endpoint, before.front_end, declared=key_declared)
+    key = partial(
+        endpoint_checks.key,
+        endpoint,
+        before.front_end,
+        declared=key_declared,
+        not_recognised=before.not_known,
+    )
     # Before the list, which the endpoint may refuse without the key.
     check("key", partial(key, timeout_s=timeout_s))
     check("models", partial(endpoint_checks.models, endpoint, wanted, timeout_s=timeout_s))

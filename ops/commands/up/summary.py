@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ops.commands.serve.ask import curl_command
 from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
+from ops.options import EMBEDDED
 from ops.report.terminal import titled_table
 from ops.terraform.manifests import Manifest
 
@@ -40,10 +42,21 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     )
     key = deployed.served.key
     with_key = f'{KEY_VARIABLE}="{key.in_shell}" ' if key else ""
+    activate = _here(Path(sys.executable).parent / "activate")
+    state_dir = deployed.cluster.state_dir
+    elsewhere = "" if state_dir == EMBEDDED.resolve() else f" --state-dir {_here(state_dir)}"
     console.print("\nNext:", style="bold")
     for command, purpose in (
-        ('eval "$(python -m ops env)"', "point kubectl, terraform and cdktf at this cluster"),
-        (f"kubectl -n {settings.namespace} get all", "list the objects"),
+        (
+            f'source {activate} && eval "$(python -m ops env{elsewhere})"',
+            "point kubectl, terraform and cdktf at this cluster",
+        ),
+        # Named, because a shell without the line above would ask another cluster.
+        (
+            f"kubectl --kubeconfig {_here(deployed.cluster.kubeconfig)} -n {settings.namespace} "
+            "get all",
+            "list the objects",
+        ),
         (
             f"{with_key}python -m ops smoke --url {deployed.served.url} --random-weights",
             "check the endpoint",

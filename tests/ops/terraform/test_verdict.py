@@ -170,8 +170,9 @@ def test_imports_come_first_in_the_headline_and_are_not_refused() -> None:
     changed = entry("kubernetes_namespace_v1.b_0123ABCD", "update", labels=OURS)
     for imported in (there, changed):
         imported["change"]["importing"] = {"id": "llama-cpp/a"}
+    there["change"]["after"] = there["change"]["before"]
     result = verdict(there, changed, entry("kubernetes_service_v1.c_0123ABCD", "create"))
-    assert result.headline == ("2 to import, 1 to add, 0 to change, 0 to replace, 0 to remove")
+    assert result.headline == ("2 to import, 1 to add, 1 to change, 0 to replace, 0 to remove")
     assert len(result.planned) == 3
     assert result.refused == ()
 

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from ops.commands.bench.report.page import render
-from tests.conftest import ROOT
+from ops.machine.node import packages_installed
 from tests.ops.commands.bench.drawn_photos import write_drawn_photo
 from tests.ops.commands.bench.report_runs import THREE, models, photos, planted_run, summary_of
 from tests.real.bench.devtools import Page, chromium
 
-AXE = ROOT / "tools/node_modules/axe-core/axe.min.js"
+AXE = Path("node_modules/axe-core/axe.min.js")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDE, PHONE = 1100, 390
 NOISY = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
@@ -97,8 +97,10 @@ def test_every_picture_is_drawn(page: Page, report: Path) -> None:
 def test_axe_finds_nothing(
     page: Page, report: Path, crowded: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed: run `npm ci` in tools/")
+    packages = packages_installed()
+    if packages is None:
+        pytest.skip("axe-core is not installed (make cdktf)")
+    axe = (packages / AXE).read_text(encoding="utf-8")
     for path in (report, crowded):
         page.show(scheme=scheme, width=width)
         page.open(path)
@@ -107,7 +109,7 @@ def test_axe_finds_nothing(
         page.evaluate(
             "document.querySelectorAll('details').forEach(each => each.open = true)", world
         )
-        page.evaluate(AXE.read_text(encoding="utf-8"), world)
+        page.evaluate(axe, world)
         violations: list[dict[str, Any]] = page.evaluate(
             "axe.run(document).then(found => found.violations.map(each => "
             "({id: each.id, nodes: each.nodes.map(node => node.html)})))",

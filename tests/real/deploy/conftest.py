@@ -1,4 +1,4 @@
-"""A PostgreSQL for the tests of one file."""
+"""A PostgreSQL for the tests of one file, and a fresh clone for those that type `cdktf`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from ops.embedded import postgres
+from ops.machine.node import packages_installed
+from tests.real.deploy.activated import clone
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +18,11 @@ def postgresql(open_directory: Path, request: pytest.FixtureRequest) -> Iterator
     data = open_directory / str(request.path.stem)
     yield postgres.start(data)
     postgres.stop(data)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone of the tree after `make install`."""
+    if packages_installed() is None:
+        pytest.skip("cdktf-cli is not installed (make cdktf)")
+    return clone(tmp_path_factory.mktemp("clone"))

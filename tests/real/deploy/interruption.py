@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import psutil
 
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
@@ -137,13 +140,23 @@ class World:
 
     def end(self, point: Point, version: int) -> str:
         """Deploy a version and end that; return what it printed."""
-        return self.disturb(
+        output = self.disturb(
             point.tool,
             version,
             point.write,
             lambda pid: ending(pid, point.end),
             after=point.after,
         )
+        if point.end == "kill terraform":
+            self._end_providers(point.tool)
+        return output
+
+    def _end_providers(self, tool: Tool) -> None:
+        """End the providers that a killed Terraform leaves; nothing else does."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.cwd() == str(self.directory(tool)) and process.ppid() == 1:
+                    process.kill()
 
     def disturb(
         self,

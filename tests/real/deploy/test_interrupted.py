@@ -21,7 +21,7 @@ from tests.declaration.resources import RESOURCES
 from tests.fakes.write_proxy import write_proxy
 from tests.real.deploy.interruption import Point, Which, World, points
 from tests.real.deploy.running_provider import VARIABLE, address_for, running
-from tests.real.deploy.tools import BOTH_TOOLS, use
+from tests.real.deploy.tools import use
 from tests.real.embedded.shared_cluster import SharedCluster
 
 POINTS = int(os.environ.get("DEPLOY_KILLS", "0"))
@@ -92,8 +92,12 @@ def test_a_deploy_that_is_ended_at_any_write_is_completed_by_the_next(
         assert not [*directory.glob("plan-*"), *directory.glob("adopt.tf.json")]
 
 
-@BOTH_TOOLS
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+@pytest.mark.parametrize(
+    ("tool", "elsewhere"),
+    [("terraform", True), ("tofu", False)],
+    indirect=["tool"],
+    ids=["elsewhere", "here"],
+)
 def test_postgresql_that_stops_in_an_apply_loses_nothing(
     world: World,
     tool: Program,

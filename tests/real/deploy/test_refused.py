@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,11 +19,9 @@ from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
-from ops.machine.node import node_path
-from ops.terraform.program import VARIABLE, find
+from ops.terraform.program import find
 from ops.terraform.run import SavedPlan, Terraform
 from ops.terraform.verdict import Verdict
-from tests.conftest import ROOT
 from tests.real.deploy import hand_written, running_provider
 from tests.real.deploy.applied import apply, finds_changes
 
@@ -172,34 +169,25 @@ def test_without_removed_blocks_the_same_plan_would_destroy(
     assert before.state() == state
 
 
-@pytest.fixture
-def cdktf() -> str:
-    program = ROOT / "tools" / "node_modules" / ".bin" / "cdktf"
-    if not program.exists():
-        pytest.skip("cdktf-cli is not installed (make cdktf)")
-    return str(program)
-
-
 @pytest.mark.usefixtures("apart")
 def test_cdktf_deploy_destroys_nothing_of_a_hand_written_endpoint(
-    before: World, cdktf: str, monkeypatch: pytest.MonkeyPatch
+    before: World, fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(running_provider.VARIABLE)
     uids, names, ((_, data),) = before.uids(), before.names(), before.state()
     try:
         result = subprocess.run(
-            [cdktf, "deploy", "llama-cpp", "--auto-approve", "--skip-provider-lock"],
-            cwd=ROOT,
-            env=os.environ
-            | {"PATH": node_path(), "CI": "1", "CHECKPOINT_DISABLE": "1"}
-            | {VARIABLE: find(None).command},
+            [fresh / ".venv/bin/cdktf", "deploy", "llama-cpp", "--auto-approve"],
+            cwd=fresh,
             capture_output=True,
             text=True,
             check=False,
             timeout=300,
         )
-        assert result.returncode == 1
-        assert 'namespaces "llama-cpp" already exists' in result.stdout + result.stderr
+        assert result.returncode == 1, result.stdout + result.stderr
+        error = result.stderr.splitlines()[-1]
+        assert error.startswith(f"error: {find(None).tool} apply: ")
+        assert 'namespaces "llama-cpp" already exists' in error
         assert before.uids() == uids
         assert before.names() == names
     finally:

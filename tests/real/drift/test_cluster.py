@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from ops.cluster.api import Document
 from tests.real.drift.system import (
     COMMIT,
@@ -90,6 +92,44 @@ def test_an_undeclared_object_is_drift(system: System) -> None:
         system.api.request("DELETE", f"{path}/left-over")
 
 
+POLICIES = f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies"
+
+
+@pytest.mark.parametrize(
+    ("spec", "opens"),
+    [
+        ({"podSelector": {}, "ingress": [{}]}, True),
+        ({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}, True),
+        ({"podSelector": {"matchLabels": {"app.kubernetes.io/name": "llama-swap"}},
+          "ingress": [{"from": [{"podSelector": {}}]}]}, True),
+        ({"podSelector": {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]},
+          "ingress": [{}]}, True),
+        ({"podSelector": {"matchLabels": {"app": "other"}}, "ingress": [{}]}, False),
+        ({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, False),
+    ],
+    ids=["all in", "all out", "ours", "an expression", "another pod", "nothing allowed"],
+)  # fmt: skip
+def test_a_policy_that_opens_our_pods_is_drift(
+    system: System, spec: Document, opens: bool
+) -> None:
+    body = {"metadata": {"name": "open"}, "spec": spec}
+    status, answer = system.api.request("POST", f"{POLICIES}{WRITER}", body)
+    assert status == 201, answer
+    try:
+        lines = system.lines(sources=("cluster",))
+    finally:
+        system.api.request("DELETE", f"{POLICIES}/open")
+    if not opens:
+        assert lines == []
+        return
+    only_line(
+        lines,
+        rf"NetworkPolicy open: is present in the cluster {EDITED}, not declared {COMMIT}: (the "
+        r"cluster is newer; )?it opens the stack's pods beyond client_namespaces and their "
+        r"egress: kubectl -n llama-cpp delete networkpolicy open, or let it select other pods",
+    )
+
+
 def test_a_failed_download_job_is_drift(system: System) -> None:
     name = next(
         manifest["metadata"]["name"]
@@ -125,8 +165,16 @@ def test_a_failed_download_job_is_drift(system: System) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         system.restore()
+    # Suspended, so that nothing runs it meanwhile.
+    (stopped,) = (line for line in lines if "spec.suspend" in line)
+    assert re.fullmatch(
+        rf"Job {name}: spec\.suspend is true in the cluster(?: \([^)]+\))?, false declared "
+        rf"{COMMIT}: (?:the cluster is newer; )?it is suspended and runs no pod: "
+        rf"kubectl -n llama-cpp patch job {name} -p '\{{\"spec\":\{{\"suspend\":false\}}\}}'",
+        stopped,
+    ), stopped
     only_line(
-        lines,
+        [line for line in lines if line != stopped],
         rf"Job {name}: status is Failed: exit code 28: the volume is full in the cluster "
         rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl -n llama-cpp logs "
         rf"job/{name} shows why; .*",

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("running_provider")
 NAMESPACE = "llama-cpp"
 CONFIG_MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/llama-swap"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/llama-swap"
+BATCH = f"/apis/batch/v1/namespaces/{NAMESPACE}"
 SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/llama-swap"
 COMMIT = r"\((commit [0-9a-f]+, [^)]+|not committed)\)"
 
@@ -123,9 +124,75 @@ def test_a_context_and_an_image_are_one_line_each(declared: Declared, api: KubeA
 def test_replicas_are_not_drift(declared: Declared, api: KubeApi) -> None:
     patch(api, DEPLOYMENT, {"spec": {"replicas": 0}})
     try:
-        assert lines(ask(declared)) == []
+        result = ask(declared)
     finally:
         patch(api, DEPLOYMENT, {"spec": {"replicas": 1}})
+    assert lines(result) == []
+    (note,) = (note for note in result.notes if "spec.replicas" in note)
+    assert re.fullmatch(
+        r"cluster: Deployment llama-swap: spec\.replicas is 0 in the cluster \(kubectl-edit, "
+        r"[^)]+\), 1 declared, and ignored: a GPU window or a tenant's operator scales it",
+        note,
+    )
+
+
+def test_what_is_paused_or_suspended_is_drift(declared: Declared, api: KubeApi) -> None:
+    (job,) = (made for made in declared.objects if made["kind"] == "Job")
+    name = job["metadata"]["name"]
+    stops = {
+        DEPLOYMENT: "paused",
+        f"{BATCH}/cronjobs/gpu-window-restore": "suspend",
+        f"{BATCH}/jobs/{name}": "suspend",
+    }
+    done = (api.get(f"{BATCH}/jobs/{name}") or {})["status"].get("succeeded")
+    if done:  # A finished Job is not suspended any more.
+        del stops[f"{BATCH}/jobs/{name}"]
+    for path, field in stops.items():
+        patch(api, path, {"spec": {field: True}})
+    try:
+        shown = lines(ask(declared))
+    finally:
+        for path, field in stops.items():
+            patch(api, path, {"spec": {field: None if field == "paused" else False}})
+    deployment, cron_job, *jobs = sorted(shown, key=lambda line: line.split()[0] != "Deployment")
+    assert re.fullmatch(
+        rf"Deployment llama-swap: spec\.paused is true in the cluster \(kubectl-edit, [^)]+\), "
+        rf"false declared {COMMIT}: (the cluster is newer; )?it is paused, so its pod does not "
+        r"change: kubectl -n llama-cpp rollout resume deployment/llama-swap; python -m ops deploy "
+        r"resumes it only with another change",
+        deployment,
+    ), deployment
+    assert re.fullmatch(
+        r"CronJob gpu-window-restore: spec\.suspend is true in the cluster \(kubectl-edit, "
+        rf"[^)]+\), true in Terraform's refreshed state, false declared {COMMIT}: (the cluster is "
+        r"newer; )?it is suspended and starts no Job: kubectl -n llama-cpp patch cronjob "
+        r"gpu-window-restore -p '\{\"spec\":\{\"suspend\":false\}\}', or python -m ops deploy, "
+        r"which resumes it",
+        cron_job,
+    ), cron_job
+    assert len(jobs) == len(stops) - 2
+    for line in jobs:
+        assert "spec.suspend is true in the cluster (kubectl-edit, " in line
+        assert f"patch job {name} -p " in line
+
+
+def test_an_object_that_the_state_lacks_is_imported(declared: Declared, api: KubeApi) -> None:
+    terraform = Terraform(Path(declared.directory))
+    (address,) = (
+        line
+        for line in terraform.checked("state", "list").splitlines()
+        if line.startswith("kubernetes_service_v1.")
+    )
+    terraform.checked("state", "rm", address)
+    try:
+        (line,) = lines(ask(declared))
+    finally:
+        terraform.checked("import", "-input=false", address, "llama-cpp/llama-swap")
+    assert re.fullmatch(
+        rf"Service llama-swap: is absent in Terraform's refreshed state, declared {COMMIT}: it "
+        r"exists in the cluster, and python -m ops deploy imports it",
+        line,
+    ), line
 
 
 def test_a_missing_object_is_drift(declared: Declared, api: KubeApi) -> None:

@@ -10,12 +10,13 @@ import psycopg
 import pytest
 import yaml
 
+from llama_swap_config.cluster.terraform_names import KINDS
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.paths import object_path, plural
 from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
-from ops.terraform.manifests import _KINDS, manifests
+from ops.terraform.manifests import manifests
 from tests.real.plan.reader import DOCS, NAMESPACE, account, as_role, create_namespace
 
 NAMESPACED = (
@@ -57,7 +58,7 @@ def test_the_reader_reads_the_kinds_of_the_stack() -> None:
         for resource in rule["resources"]
     }
     of_the_window = {"serviceaccounts", "roles", "rolebindings"}
-    assert granted == {plural(kind) for _, kind in _KINDS.values()} | of_the_window
+    assert granted == {plural(kind) for _, kind in KINDS.values()} | of_the_window
 
 
 def test_the_reader_reads_every_declared_object(

@@ -15,12 +15,13 @@ from ops.commands.drift import server
 from ops.commands.drift.declared import Declared, declared_of
 from ops.commands.drift.difference import Look
 from ops.commands.drift.server import is_service, look, nobody_serves
+from ops.endpoint.client import CHAT
 from ops.endpoint.errors import CheckError
 from tests.conftest import Synth
 from tests.declaration.frozen import DECLARATION
 from tests.declaration.settings import SETTINGS
 from tests.fakes import endpoint as fakes
-from tests.fakes.endpoint import FakeEndpoint, Reply
+from tests.fakes.endpoint import FakeEndpoint, Reply, Request, always, refuse
 from tests.ops.commands.smoke.smoke_runs import KEYED
 
 
@@ -46,7 +47,9 @@ def test_nothing_is_asked_that_could_load_a_model(
     with FakeEndpoint(front_end=front_end, loaded=loaded) as fake:
         look(declared, fake.url, target=None)
     # A model's log loads nothing: tests/real/drift/test_server.py.
-    assert set(fake.paths) <= {"/v1/models", "/running", "/props", f"/logs/stream/{loaded}"}
+    logs = f"/logs/stream/{loaded}"
+    # The question about the key names a model that does not exist.
+    assert set(fake.paths) <= {"/v1/models", "/running", "/props", logs, CHAT}
     assert fake.asked == []
     assert fake.swaps == []
 
@@ -216,6 +219,30 @@ def test_a_declared_key_that_is_required_does_not_differ(
         assert of_key(look(keyed, fake.url, target=None)) == []
 
 
+def test_a_key_that_need_not_be_right_differs(
+    keyed: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "right")
+
+    def any_key(request: Request) -> Reply:
+        return refuse(404 if request.headers["Authorization"] else 401, "x")
+
+    with FakeEndpoint(key="right", faults={CHAT: any_key}) as fake:
+        assert of_key(look(keyed, fake.url, target=None)) == [("any", "needed")]
+
+
+@pytest.mark.parametrize("status", [302, 404, 429, 503])
+def test_an_answer_that_does_not_show_the_key_is_an_error(
+    keyed: Declared, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", "right")
+    with (
+        FakeEndpoint(key="right", faults={CHAT: always(refuse(status, "x"))}) as fake,
+        pytest.raises(CheckError, match=r"cannot tell whether|asks for a key, and POST"),
+    ):
+        look(keyed, fake.url, target=None)
+
+
 @pytest.mark.parametrize(
     ("front_end", "expected"),
     [
@@ -284,3 +311,17 @@ def test_an_answer_that_is_not_an_endpoints_is_an_error(declared: Declared, repl
     fault = {"/v1/models": fakes.always(reply)}
     with FakeEndpoint(faults=fault) as fake, pytest.raises(CheckError):
         look(declared, fake.url, target=None)
+
+
+def test_a_service_that_does_not_answer_names_who_may_connect(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A nightly run in a pod whose namespace the NetworkPolicy does not admit."""
+    monkeypatch.setattr(server, "way_to", lambda *_: (nullcontext("unused"), None))
+    target = KubeTarget(config_path=Path("unused"), context="unused")
+    with pytest.raises(CheckError) as caught:
+        look(declared, "http://127.0.0.1:1", target=target)
+    assert str(caught.value).endswith(
+        "; of pods the NetworkPolicy admits only those of client_namespaces in "
+        "stacks/production.py: litellm, monitoring"
+    )

@@ -239,7 +239,7 @@ def test_gateway_key_needs_no_declaration(
     assert outcomes(document, None)["key"] == "ok"
 
 
-@pytest.mark.parametrize("status", [429, 500, 502])
+@pytest.mark.parametrize("status", [302, 429, 500, 502])
 def test_unclear_answer_to_the_key_check_fails(
     status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,10 +251,12 @@ def test_unclear_answer_to_the_key_check_fails(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_model_list_refused_with_the_right_key_fails(
-    status: int, capsys: pytest.CaptureFixture[str]
+    status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    declare_key(monkeypatch)
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
     refused = fakes.always(fakes.refuse(status, "not for you"))
-    with FakeEndpoint(faults={"/v1/models": refused}) as fake:
+    with FakeEndpoint(key="s3cret", faults={"/v1/models": refused}) as fake:
         line = fails(capsys, fake.url)
     assert line == f"error: endpoint: models: status {status}: not for you"
 
@@ -290,9 +292,40 @@ def test_endpoint_that_accepts_any_key_fails(
     def any_key(request: fakes.Request) -> Reply:
         return fakes.refuse(404 if request.headers["Authorization"] else 401, "x")
 
-    with FakeEndpoint(faults={"/v1/chat/completions": any_key}) as fake:
+    faults = {"/v1/chat/completions": any_key}
+    with FakeEndpoint(key="s3cret", faults=faults) as fake:
         line = fails(capsys, fake.url)
     assert line == "error: endpoint: key: the endpoint accepts a wrong key; expected status 401"
+
+
+def test_endpoint_whose_questions_need_no_key_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_key(monkeypatch)
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+    open_to_all = fakes.always(fakes.refuse(404, "no router"))
+    faults = {"/v1/chat/completions": open_to_all}
+    with FakeEndpoint(key="s3cret", faults=faults) as fake:
+        line = fails(capsys, fake.url)
+    assert line == (
+        "error: endpoint: key: GET /v1/models asks for a key, and POST /v1/chat/completions does "
+        "not; expected both or neither"
+    )
+
+
+def test_undeclared_key_of_an_endpoint_that_was_not_recognised_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a gateway may have a key that no setting declares."""
+    monkeypatch.setenv("LLAMA_API_KEY", "s3cret")
+    with FakeEndpoint(key="s3cret", faults={"/running": fakes.reset}) as fake:
+        assert main(["smoke", "--url", fake.url]) == 1
+    # The loaded models are not known either, which is a warning.
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(
+        "error: endpoint: key: the endpoint requires a key that no setting declares; whether it "
+        "is a gateway, which may, is not known: the connection broke"
+    )
 
 
 @pytest.mark.parametrize(
