@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from ops.cli import main
+from ops.cluster import patience
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.run import verify
+from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
 from ops.terraform.program import VARIABLE, Program, Tool
 from ops.terraform.run import Terraform
@@ -21,6 +25,7 @@ from tests.real.deploy import running_provider
 from tests.real.deploy.applied import apply
 from tests.real.deploy.tools import BOTH_TOOLS, program_of, provider_of
 from tests.real.embedded.shared_cluster import SharedCluster
+from tests.real.window.shared_card import Card
 
 Synth = Callable[..., dict[str, Any]]
 Address = Callable[[Tool], str]
@@ -51,6 +56,13 @@ def write(directory: Path, document: dict[str, Any]) -> None:
     document["terraform"]["backend"]["pg"]["schema_name"] = "way"
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "cdk.tf.json").write_text(json.dumps(document))
+
+
+def scale(cluster: EmbeddedCluster, replicas: int) -> None:
+    """Scale the endpoint, as somebody does by kubectl."""
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as api:
+        Card(api).scale(("llama-cpp", "llama-swap"), replicas)
 
 
 def test_apply_change_one_model_destroy(
@@ -96,10 +108,12 @@ def test_apply_change_one_model_destroy(
 def test_deploy_then_plan_and_destroy_refused(
     apart: Path,
     tool: Program,
+    cluster: EmbeddedCluster,
     provider_address: Address,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(patience, "_PATIENCE_S", 0.5)
     deployed = main(["deploy", "--yes"])
     output = capfd.readouterr()
     assert deployed == 0, output.err
@@ -115,6 +129,13 @@ def test_deploy_then_plan_and_destroy_refused(
     assert again == 0, output.err
     assert "0 to add, 0 to change, 0 to replace, 0 to remove" in output.out
     assert "stored an empty state" not in output.out
+    assert output.out.endswith("- deployed; the endpoint serves\n")
+
+    scale(cluster, 0)
+    assert main(["deploy", "--yes"]) == 4
+    output = capfd.readouterr()
+    assert "error: deployed, but somebody stopped it: Deployment llama-swap" in output.err
+    scale(cluster, 1)
 
     # What is not committed yet is a change to the base, and none to the cluster.
     assert main(["plan", "--base", "HEAD", "--refresh", "--json"]) in (0, 2)
