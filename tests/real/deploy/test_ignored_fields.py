@@ -114,10 +114,11 @@ def stack(
 
 def test_fields_of_others_are_left_with_the_setting_alone(stack: Stack) -> None:
     live: Json = stack.api.get(DEPLOYMENT) or {}
-    (container,) = live["spec"]["template"]["spec"]["containers"]
+    spec = live["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
     pod = {
         "containers": [container | {"imagePullPolicy": "Always"}],
-        "tolerations": [{"key": "added", "operator": "Exists"}],
+        "tolerations": [*spec["tolerations"], {"key": "added", "operator": "Exists"}],
     }
     template = annotated("example.com/scanned") | {"spec": pod}
     stack.patch(DEPLOYMENT, annotated("example.com/owner") | {"spec": {"template": template}})
@@ -130,11 +131,11 @@ def test_fields_of_others_are_left_with_the_setting_alone(stack: Stack) -> None:
         "Deployment metadata.annotations[example.com/owner]",
         "Deployment spec.template.metadata.annotations[example.com/scanned]",
         f"Deployment {PULL_POLICY}",
-        "Deployment spec.template.spec.tolerations[0].key",
+        "Deployment spec.template.spec.toleration",
         "Namespace metadata.labels[team]",
         "Service metadata.annotations[scraped]",
     }
-    differing = [PULL_POLICY, "spec.suspend", "spec.template.spec.tolerations[0].key"]
+    differing = [PULL_POLICY, "spec.suspend", "spec.template.spec.tolerations[1]"]
     fields, remarks = stack.drift(())
     assert (sorted(fields), remarks) == (sorted(differing), [])
 
