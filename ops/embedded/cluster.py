@@ -269,6 +269,10 @@ def _start(state_dir: Path, programs: Path, settings: Settings, say: Say) -> Emb
     (state_dir / "cluster.json").write_text(json.dumps(stored))
     cluster = find(state_dir)
     if cluster is None:
+        if not postgres.is_running(state_dir / "postgresql"):
+            raise OpsError(
+                f"PostgreSQL ended at start-up; see its log {state_dir / 'postgresql' / 'log'}"
+            )
         raise _ended(processes)
     return cluster
 

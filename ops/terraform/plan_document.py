@@ -39,7 +39,7 @@ def terraform_document(verdict: Verdict) -> Document:
 
 def _sentence(verdict: Verdict) -> Line:
     if not verdict.planned:
-        return ("No change: the cluster is as declared.",)
+        return ("Terraform finds no change.",)
     touched = f"Terraform would touch {count(len(verdict.planned), 'object')}"
     if not verdict.refused:
         return (f"{touched}.",)

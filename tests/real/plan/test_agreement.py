@@ -85,9 +85,9 @@ def test_a_plan_says_what_terraform_does(
 
 
 LOOKS: dict[str, tuple[str, Document, str]] = {
-    "0 replicas": (DEPLOYMENT, {"spec": {"replicas": 0}}, "No change: the cluster is as declared"),
+    "0 replicas": (DEPLOYMENT, {"spec": {"replicas": 0}}, "Terraform finds no change"),
     # The provider does not read it; `ops drift` does.
-    "paused": (DEPLOYMENT, {"spec": {"paused": True}}, "No change: the cluster is as declared"),
+    "paused": (DEPLOYMENT, {"spec": {"paused": True}}, "Terraform finds no change"),
     "suspended": (
         UPKEEP,
         {"spec": {"suspend": True}},

@@ -29,7 +29,7 @@ _WOULD_BE_REPLACED = "has prevent_destroy and would be replaced"
 _NO_LONGER = "prevent_destroy no longer guards"
 _NAMED = "unless --allow-removal"
 _NOTHING = "Nothing is deployed yet, so Terraform adds every object."
-_NO_CHANGE = "No change: the cluster is as declared."
+_NO_CHANGE = "Terraform finds no change."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
