@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops.cluster.environment import check_cluster, check_postgresql, check_terraform
-from ops.errors import OpsError
+from ops.errors import OpsError, reason_of
 from ops.machine.checkout import ROOT
 from ops.machine.node import CDKTF, install_packages, node_path
 from ops.machine.signals import passed_on
@@ -45,6 +45,10 @@ def main(arguments: list[str]) -> int:
         with suppress(OSError):  # The terminal may be closed.
             sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except OSError as error:
+        with suppress(OSError):
+            sys.stderr.write(f"error: {reason_of(error)}\n")
+        return 1
 
 
 def _run(arguments: Sequence[str]) -> int:

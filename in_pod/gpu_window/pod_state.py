@@ -13,7 +13,8 @@ from .record import parse_time
 Meaning = Literal["ready", "waits", "failed", "ending", "over"]
 """`failed`: it stays so until somebody acts. `ending`: it is being deleted. `over`: it runs no
 container any more, and its owner replaces it."""
-PodCause = Literal["image", "secret", "crash", "node", "volume"]
+PodCause = Literal["image", "secret", "start", "crash", "node", "volume"]
+"""`start`: the node could not start the container, and tries again."""
 
 TERMINATING = "Terminating"
 """How the state of a pod that is being deleted begins."""
@@ -26,9 +27,9 @@ _WAITING: dict[str, PodCause] = {
     "RegistryUnavailable": "image",
     "SignatureValidationFailed": "image",
     "CreateContainerConfigError": "secret",
-    "CreateContainerError": "crash",
-    "RunContainerError": "crash",
-    "PostStartHookError": "crash",
+    "CreateContainerError": "start",
+    "RunContainerError": "start",
+    "PostStartHookError": "start",
     "CrashLoopBackOff": "crash",
 }
 """Reasons of a waiting container, as the kubelet writes them (pkg/kubelet/images/types.go and
@@ -144,6 +145,14 @@ def _not_ready(phase: str, status: Document, *, starts_again: bool) -> PodState:
     for entry in containers:
         if why := _in_state(entry, "waiting").get("reason"):
             return PodState(state=phase, meaning="waits", reason=f"{entry['name']}: {why}")
+    if phase == "Running":
+        # Only the node's controller has taken the pod's readiness away.
+        return PodState(
+            state=phase,
+            meaning="failed",
+            reason="its containers are ready, but its node does not answer",
+            cause="node",
+        )
     return PodState(state=phase, meaning="waits", reason="not started yet")
 
 
@@ -158,7 +167,7 @@ def _cannot_start(phase: str, entry: Document, cause: PodCause) -> PodState:
         message = re.split(r"ErrImagePull: | desc = ", message)[-1]
         message = _DIGEST.sub("", message)
     if cause == "secret" and not re.search(r"not found|couldn't find key", message):
-        cause = "crash"
+        cause = "start"
     reason = ": ".join(filter(None, (name, waiting["reason"], message)))
     return PodState(state=phase, meaning="failed", reason=reason, cause=cause, container=name)
 

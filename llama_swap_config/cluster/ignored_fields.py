@@ -13,7 +13,7 @@ from llama_swap_config.errors import require_setting
 _KINDS = tuple(kind for _, kind in KINDS.values())
 _MAPS = frozenset(map(camel, TEXT_MAPS))
 _PART = re.compile(r"(?:^|\.)([a-zA-Z][\w-]*)|\[([\w./-]+)\]", re.ASCII)
-_HASH = re.compile(r"-[0-9a-f]{10}")
+_HASH = re.compile(r"-[0-9a-f]{10}$")
 
 _ITS_NAME = "it names the object"
 _ITS_ACCESS = "it decides who may do or reach what"

@@ -148,6 +148,10 @@ class KubeApi:
             raise UnreachableError(f"the API server does not answer ({error})") from error
         if status == 404:
             return None
+        if status == 429 or status >= 500:
+            raise UnreachableError(
+                f"the API server does not answer ({status}: {_reason(document)})"
+            )
         if status >= 400:
             raise OpsError(f"the API server refuses GET {path} ({status}: {_reason(document)})")
         return document

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 Cause = Literal[
-    "image", "secret", "crash", "quota", "admission", "node", "volume", "download", "terminating"
+    "image",
+    "secret",
+    "start",
+    "crash",
+    "quota",
+    "admission",
+    "node",
+    "volume",
+    "download",
+    "terminating",
 ]
 WAITS = 4
 """Exit code of a deploy whose endpoint still waits for something that no setting declares."""
@@ -40,6 +49,11 @@ FAILURES: dict[Cause, Failure] = {
         what="a container does not start, or ends again and again",
         remedy="Correct the model or the setting that its log names",
     ),
+    "start": Failure(
+        exit_code=12,
+        what="a container does not start, or ends again and again",
+        remedy="Correct the command, or what the message names on the node",
+    ),
     "quota": Failure(
         exit_code=13,
         what="a ResourceQuota or LimitRange refuses the pod",
@@ -68,7 +82,7 @@ FAILURES: dict[Cause, Failure] = {
     ),
     "terminating": Failure(
         exit_code=18,
-        what="an object is being deleted",
+        what="an object is being deleted or is gone",
         remedy="Wait until it is gone, or remove what holds it; then deploy again",
     ),
 }

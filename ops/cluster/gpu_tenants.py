@@ -20,14 +20,19 @@ _REFRESH_S = 15
 class Holders:
     """Looks for those that hold it in all namespaces, every 15 s, if the account may list pods."""
 
-    def __init__(self, api: Api, resource: str) -> None:
+    def __init__(self, api: Api, resource: str, *, tenants: Iterable[GpuTenant] = ()) -> None:
         """Look at nothing yet.
 
         Args:
             api: The API server.
             resource: The extended resource that the card is.
+            tenants: Those in whose namespaces to look if the account may not list all pods
+                (default: none).
         """
         self.resource = resource
+        self.is_known = False
+        """Whether the last look has seen all pods."""
+        self._namespaces = tuple(dict.fromkeys(tenant.namespace for tenant in tenants))
         self._api = api
         self._looked_at = float("-inf")
         self._pods: tuple[str, ...] = ()
@@ -44,16 +49,23 @@ class Holders:
         return ", ".join(self.pods())
 
     def _look(self) -> Iterator[str]:
-        active = "status.phase!=Succeeded,status.phase!=Failed"
-        try:
-            status, answer = self._api.request("GET", f"/api/v1/pods?fieldSelector={active}")
-        except ConnectionError:
-            return
-        if status >= 400:
-            return
-        for pod in answer["items"]:
+        pods = self._list("/api/v1/pods")
+        self.is_known = pods is not None
+        if pods is None:
+            paths = (f"/api/v1/namespaces/{name}/pods" for name in self._namespaces)
+            pods = [pod for path in paths for pod in self._list(path) or ()]
+        for pod in pods:
             if pod["spec"].get("nodeName") and _requests(pod, self.resource):
                 yield f"{pod['metadata']['namespace']}/{pod_text(pod)}"
+
+    def _list(self, path: str) -> list[dict[str, Any]] | None:
+        """List pods that have not ended; None if the API server refuses or does not answer."""
+        active = "status.phase!=Succeeded,status.phase!=Failed"
+        try:
+            status, answer = self._api.request("GET", f"{path}?fieldSelector={active}")
+        except ConnectionError:
+            return None
+        return answer["items"] if status < 400 else None
 
 
 def is_of_tenant(pod: str, tenants: Iterable[GpuTenant]) -> bool:

@@ -342,7 +342,7 @@ def _ending_pod(pod: Document, now_s: float) -> ObjectState:
         state=state,
         meaning="failed",
         reason=reason,
-        cause="terminating",
+        cause="terminating" if metadata.get("finalizers") else "node",
     )
 
 

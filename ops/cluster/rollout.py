@@ -70,7 +70,7 @@ class Rollout:
         self._objects = objects
         self._resource = resource
         self._tenants = tenants
-        self._holders = Holders(api, resource)
+        self._holders = Holders(api, resource, tenants=tenants)
         self._revision = 1
         self._logs: dict[str, tuple[float, str]] = {}
         (self._namespace,) = (
@@ -134,8 +134,13 @@ class Rollout:
         if found.cause != "node" or not lacks(found.reason, self._resource):
             return found
         holders = self._holders.pods()
-        if not holders:
+        if not holders and self._holders.is_known:
             return found
+        if not holders:
+            reason = (
+                f"{found.reason}; who holds the card is not known: this account may not list pods"
+            )
+            return replace(found, reason=reason, meaning="waits", cause=None)
         found = replace(found, reason=f"{found.reason}; {', '.join(holders)} holds the card")
         if any(is_of_tenant(holder, self._tenants) for holder in holders):
             return replace(found, meaning="declared", cause=None)
@@ -204,7 +209,10 @@ def _with_owner(objects: Iterable[ObjectState]) -> Iterable[ObjectState]:
     found = list(objects)
     pods = [each for each in found if each.kind == "Pod" and not each.is_settled]
     if pods and all(pod.meaning == "declared" for pod in pods):
-        return [each if each in pods else replace(each, meaning="declared") for each in found]
+        return [
+            each if each.meaning in ("declared", "stopped") else replace(each, meaning="declared")
+            for each in found
+        ]
     return found
 
 

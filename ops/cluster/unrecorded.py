@@ -48,21 +48,34 @@ def find(
         OpsError: if the API server refuses or does not answer, or an object is still being
             deleted.
     """
+    wanted = list(_wanted(plan.changes))
+    if not wanted:
+        return Unrecorded(adoption=Adoption(changes=()), foreign=())
     with KubeApi(target) as api:
         there = {}
-        for change, path in _wanted(plan.changes):
+        for change, path in wanted:
             found = api.get(path)
             if found is not None and _is_terminating(found):
                 found = None if say is None else _after_deletion(api, change, path, say, timeout_s)
             if found is not None:
                 there[change.address] = (change, has_label(found["metadata"].get("labels") or {}))
+    ours = tuple(change for change, is_ours in there.values() if is_ours)
     return Unrecorded(
         adoption=Adoption(
-            changes=tuple(change for change, is_ours in there.values() if is_ours),
-            vanished=plan.vanished,
+            changes=ours, vanished=plan.vanished, recorded=_recorded(plan.changes, ours)
         ),
         foreign=tuple(address for address, (_, is_ours) in there.items() if not is_ours),
     )
+
+
+def _recorded(planned: Iterable[ResourceChange], ours: Iterable[ResourceChange]) -> dict[str, str]:
+    """Find the addresses at which the state has these very objects, and would delete them."""
+    ends = {_key(change): change.address for change in planned if change.action == "delete"}
+    return {change.address: ends[_key(change)] for change in ours if _key(change) in ends}
+
+
+def _key(change: ResourceChange) -> tuple[str, str, str]:
+    return change.type, change.namespace, change.name
 
 
 def _wanted(changes: Iterable[ResourceChange]) -> Iterator[tuple[ResourceChange, str]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ops.machine.private_file import write_private
@@ -27,6 +27,14 @@ class Adoption:
     """What the plan would do at their addresses: create, or replace an object of another name."""
     vanished: frozenset[str] = frozenset()
     """The addresses that the state has, and whose objects no longer exist."""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of `changes` whose very object the state has at another one -> that one. An import
+    there would be followed by the deletion of the same object."""
+
+    @property
+    def imports(self) -> tuple[ResourceChange, ...]:
+        """Those that the state has at no address."""
+        return tuple(change for change in self.changes if change.address not in self.recorded)
 
     @property
     def moves(self) -> dict[str, str]:
@@ -39,7 +47,7 @@ class Adoption:
             change.address: _aside(change)
             for change in self.changes
             if change.action == "replace" or change.address in self.vanished
-        }
+        } | {old: new for new, old in self.recorded.items()}
 
     def predict(self, planned: Sequence[ResourceChange]) -> tuple[ResourceChange, ...]:
         """Return a plan with the imports that need a move, for a reader who may not move.
@@ -50,6 +58,12 @@ class Adoption:
         moves = self.moves
         predicted = []
         for change in planned:
+            if change.address in self.recorded.values():
+                continue
+            if change.address in self.recorded:
+                # Its entry comes from the other address; a field that differs is not known here.
+                predicted.append(replace(change, action="no-op"))
+                continue
             if change.address not in moves:
                 predicted.append(change)
                 continue

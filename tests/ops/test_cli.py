@@ -228,7 +228,7 @@ def test_manifests_need_neither_cluster_nor_database(tmp_path: Path) -> None:
 def test_a_deploy_without_a_terminal_has_to_be_approved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "pass --yes" in fails(capsys, "deploy", code=2)
+    assert "deploy --yes` applies without asking" in fails(capsys, "deploy", code=2)
 
 
 def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

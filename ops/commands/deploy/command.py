@@ -42,9 +42,9 @@ def deploy(
     KUBE_CONFIG_PATH and KUBE_CTX name the cluster, PG_CONN_STR the database of Terraform's state.
     Exit code: 0 the endpoint serves, or a tenant of the settings has the card; 1 an error;
     3 refused before any change, because the plan would remove a namespace, a volume, a claim or an
-    object of somebody else, or create one that exists and is not this stack's. After an apply: 4 it still waits; 10 image, 11 Secret,
-    12 crash, 13 quota, 14 admission, 15 node, 16 volume, 17 download, 18 an object is being
-    deleted.
+    object of somebody else, or create one that exists and is not this stack's. After an apply:
+    4 it still waits or somebody stopped it; 10 image, 11 Secret, 12 crash, 13 quota, 14 admission,
+    15 node, 16 volume, 17 download, 18 an object is being deleted or is gone.
 
     Example: `python -m ops deploy`
     """

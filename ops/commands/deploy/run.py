@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 from llama_swap_config.declaration import load
@@ -17,6 +17,7 @@ from ops.embedded.cluster import is_embedded
 from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
 from ops.report.words import count
+from ops.terraform.adoption import Adoption
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
 from ops.terraform.synth import synthesize
@@ -89,8 +90,9 @@ def follow(
     rollout = Rollout(api, objects, resource=settings.gpu.resource, tenants=settings.tenants)
     try:
         return rollout.follow(wait_s=wait_s, say=say)
-    except KeyboardInterrupt:
-        say("interrupted; everything is applied, and whether the endpoint serves is not known")
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(OSError):  # The terminal may be closed.
+            say("interrupted; everything is applied, and whether the endpoint serves is not known")
         raise
     except OpsError as error:
         raise OpsError(
@@ -138,17 +140,22 @@ def apply_as_shown(
     judged = partial(judge, allowed=allow_removal, named_only=named_only)
     for _ in range(_MOST_PLANS):
         terraform.wait_for_lock(say=say)
-        with _plan(terraform, target, judged, say) as (plan, verdict):
+        with (
+            ExitStack() as moved,
+            _plan(terraform, target, judged, moved=moved, say=say) as (plan, verdict),
+        ):
             planned = {change.address for change in verdict.planned}
             for address in sorted(set(allow_removal) - planned):
                 say(f"--allow-removal {shlex.quote(address)}: the plan does not change it")
             show(plan, verdict)
             check_refused(verdict)
             if not verdict.planned:
+                moved.pop_all()
                 return
             if not approve():
                 raise OpsError("not approved; nothing was changed")
             terraform.wait_for_lock(say=say)
+            moved.pop_all()
             try:
                 plan.apply(quiet=quiet)
             except StalePlanError as error:
@@ -162,29 +169,68 @@ def apply_as_shown(
 
 @contextmanager
 def _plan(
-    terraform: Terraform, target: KubeTarget | None, judged: Callable[..., Verdict], say: Say
+    terraform: Terraform,
+    target: KubeTarget | None,
+    judged: Callable[..., Verdict],
+    *,
+    moved: ExitStack,
+    say: Say,
 ) -> Iterator[tuple[SavedPlan, Verdict]]:
-    """Plan; if objects exist that the state lacks, plan again so that they are imported."""
+    """Plan; if objects exist that the state lacks, plan again so that they are imported.
+
+    Args:
+        terraform: As for `apply_as_shown`.
+        target: As for `apply_as_shown`.
+        judged: Judges the changes of a plan.
+        moved: Gets what moves the state's entries back.
+        say: As for `apply_as_shown`.
+    """
     with ExitStack() as plans:
         plan = plans.enter_context(terraform.saved_plan(with_volume_users=True))
-        verdict = judged(plan.changes, protected=plan.protected)
-        if target is None or verdict.refused:
-            yield plan, verdict
+        if target is None or plan.protected:
+            yield plan, judged(plan.changes, protected=plan.protected)
             return
         found = unrecorded.find(plan, target, say=say)
-        imports = found.adoption.changes
-        if found.foreign or not imports:
-            yield plan, judged(plan.changes, foreign=found.foreign)
+        adoption = found.adoption
+        foreseen = judged(adoption.predict(plan.changes), foreign=found.foreign)
+        if foreseen.refused or not adoption.changes:
+            yield plan, foreseen
             return
-        say(
-            f"the state lacks {count(len(imports), 'object')} of this stack that the cluster has, "
-            "as after an interrupted deploy; planning their import"
+        if adoption.imports:
+            say(
+                f"the state lacks {count(len(adoption.imports), 'object')} of this stack that the "
+                "cluster has, as after an interrupted deploy; planning their import"
+            )
+        for address, other in adoption.moves.items():
+            say(f"moving the older entry of {address} in the state to {other}")
+        moved.callback(_move_back, terraform, adoption.moves)
+        terraform.move(adoption.moves)
+        plan = plans.enter_context(
+            terraform.saved_plan(with_volume_users=True, imports=adoption.imports)
         )
-        for address, aside in found.adoption.moves.items():
-            say(f"moving the older entry of {address} in the state to {aside}")
-        terraform.move(found.adoption.moves)
-        plan = plans.enter_context(terraform.saved_plan(with_volume_users=True, imports=imports))
+        _check_imports(plan, adoption)
         yield plan, judged(plan.changes, protected=plan.protected)
+
+
+def _move_back(terraform: Terraform, moves: Mapping[str, str]) -> None:
+    # Where this fails, the next deploy finds the entries at their other addresses.
+    with suppress(OpsError):
+        terraform.move({other: address for address, other in reversed(list(moves.items()))})
+
+
+def _check_imports(plan: SavedPlan, adoption: Adoption) -> None:
+    """Check that Terraform has read the import blocks.
+
+    Raises:
+        OpsError: if another command in the same directory has removed them.
+    """
+    imported = {change.address for change in adoption.imports}
+    created = {change.address for change in plan.changes if change.action == "create"}
+    if imported & created:
+        raise OpsError(
+            f"another command planned in {plan.terraform.directory} at the same time; nothing was "
+            "changed. Deploy again"
+        )
 
 
 def check_refused(verdict: Verdict) -> None:

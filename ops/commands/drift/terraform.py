@@ -72,7 +72,7 @@ def _within(declared: Declared, program: Program, deadline: float) -> Terraform:
 
 def _existing(plan: SavedPlan, target: KubeTarget) -> dict[str, str]:
     """Find what exists although the state lacks it: address -> what a deploy does with it."""
-    if plan.protected or not any(change.action == "create" for change in plan.changes):
+    if plan.protected:
         return {}
     found = unrecorded.find(plan, target)
     return {

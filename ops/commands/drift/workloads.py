@@ -202,7 +202,7 @@ def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]
         except WindowError as error:
             notes.append(f"whether {subject} waits for the card is not known ({error})")
             continue
-        holders = Holders(api, resource).pods() if pods else ()
+        holders = Holders(api, resource, tenants=settings.tenants).pods() if pods else ()
         if holders and all(is_of_tenant(holder, settings.tenants) for holder in holders):
             # Of two replicas only one may ever have fitted.
             notes.append(f"{subject}: {pods} waits for the card, which {', '.join(holders)} holds")

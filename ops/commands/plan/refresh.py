@@ -82,18 +82,17 @@ def real_verdict(synthesized: Synthesized, access: Access, *, say: Say) -> Verdi
         say(note)
     with terraform.saved_plan(lock=False) as plan:
         verdict = judge(plan.changes, protected=plan.protected)
-        if verdict.refused:
+        if plan.protected:
             return verdict
         try:
             found = unrecorded.find(plan, access.target)
         except OpsError as error:
             return replace(verdict, note=f"{_UNKNOWN} ({error}).")
-    if found.foreign:
-        return judge(plan.changes, foreign=found.foreign)
-    if not found.adoption.changes:
-        return verdict
+    foreseen = judge(found.adoption.predict(plan.changes), foreign=found.foreign)
+    if foreseen.refused or not found.adoption.changes:
+        return foreseen
     moves = found.adoption.moves
-    imports = [change for change in found.adoption.changes if change.address not in moves]
+    imports = [change for change in found.adoption.imports if change.address not in moves]
     with terraform.saved_plan(lock=False, imports=imports) as plan:
         return judge(found.adoption.predict(plan.changes), protected=plan.protected)
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from in_pod.gpu_window.pod_state import pod_state
 from ops.cluster import object_states
 from ops.cluster.api import Document
 from ops.cluster.causes import FAILURES, Cause
 from ops.cluster.object_states import ObjectState, owned_by
+from ops.cluster.patience import Patience
 from tests.conftest import ROOT
 
 _RECORDED = Path(__file__).parent / "kubelet" / "recorded.jsonl"
@@ -39,10 +41,8 @@ FAILED: dict[Cause, tuple[str, ...]] = {
         *("secret-env-missing", "secret-key-missing", "configmap-env-missing"),
         "secret-volume-missing",
     ),
-    "crash": (
-        *("command-not-found", "crash-message", "oom-killed", "init-fails", "liveness-kills"),
-        "read-only-root",
-    ),
+    "start": ("command-not-found", "read-only-root"),
+    "crash": ("crash-message", "oom-killed", "init-fails", "liveness-kills"),
     "quota": (
         *("quota-exceeded", "quota-must-specify", "quota-job", "limitrange-exceeded"),
         "quota-on-second-deploy",
@@ -193,6 +193,31 @@ def test_the_lines_that_a_person_reads(update_golden: bool) -> None:
     if update_golden:
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("why", "message"),
+    [
+        ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting"),
+        ("CreateContainerError", "context deadline exceeded"),
+        ("RunContainerError", "driver rpc error: timed out"),
+    ],
+)
+def test_a_start_that_the_kubelet_repeats_is_no_crash(why: str, message: str) -> None:
+    waiting = {"reason": why, "message": message}
+    status = {"containerStatuses": [{"name": "a", "state": {"waiting": waiting}}]}
+    found = pod_state({"metadata": {}, "spec": {}, "status": status})
+    assert (found.meaning, found.cause) == ("failed", "start")
+    assert Patience().lasting([("Pod", "failed", found.cause)]) == set()
+
+
+def test_a_pod_whose_node_does_not_answer_is_named() -> None:
+    """The node's controller takes the readiness away, and nothing else."""
+    entry = {"name": "a", "ready": True, "state": {"running": {}}}
+    conditions = [{"type": "Ready", "status": "False"}]
+    status = {"phase": "Running", "conditions": conditions, "containerStatuses": [entry]}
+    found = pod_state({"metadata": {}, "spec": {}, "status": status})
+    assert (found.meaning, found.cause) == ("failed", "node")
 
 
 def test_kinds_that_the_kubelet_does_not_write() -> None:

@@ -109,9 +109,9 @@ class Stack:
     def path(self, name: str) -> str:
         return f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}"
 
-    def write(self, name: str) -> None:
+    def write(self, name: str, *, address: str = "plan_0123ABCD") -> None:
         self._document["resource"]["kubernetes_config_map_v1"] = {
-            "plan_0123ABCD": {
+            address: {
                 "metadata": {
                     "name": name,
                     "namespace": NAMESPACE,
@@ -132,7 +132,9 @@ class Stack:
         )
         assert status == 201, answer
 
-    def deploy(self, say: Callable[[str], None] = print) -> Verdict:
+    def deploy(
+        self, say: Callable[[str], None] = print, *, approve: Callable[[], bool] = lambda: True
+    ) -> Verdict:
         shown: list[Verdict] = []
 
         def show(_plan: SavedPlan, verdict: Verdict) -> None:
@@ -142,7 +144,7 @@ class Stack:
             self.terraform,
             target=self._target,
             show=show,
-            approve=lambda: True,
+            approve=approve,
             quiet=True,
             say=say,
         )
@@ -197,6 +199,51 @@ def test_an_import_takes_the_place_of_an_older_object_in_the_state(
     }
     assert uid(api, stack.path("b")) == before
     assert uid(api, stack.path("a")) is None
+    assert not finds_changes(stack.terraform)
+
+
+def test_an_object_whose_address_changed_is_neither_imported_nor_deleted(
+    stack: Stack, api: KubeApi, tool: Program
+) -> None:
+    """As after a renamed construct: the state has the same object at another address."""
+    before = uid(api, stack.path("a"))
+    stack.write("a", address="plan_89ABCDEF")
+    assert stack.predicted(tool).planned == ()
+    lines: list[str] = []
+    assert stack.deploy(lines.append).planned == ()
+    address = "kubernetes_config_map_v1.plan_"
+    assert lines == [
+        f"moving the older entry of {address}0123ABCD in the state to {address}89ABCDEF"
+    ]
+    assert uid(api, stack.path("a")) == before
+    assert not finds_changes(stack.terraform)
+
+
+def test_a_plan_without_approval_leaves_the_state_as_it_was(
+    stack: Stack, api: KubeApi, tool: Program
+) -> None:
+    monkeypatch = pytest.MonkeyPatch()
+    stack.make("b")
+    before = uid(api, stack.path("a"))
+    stack.write("b")
+    entries = stack.terraform.checked("state", "list")
+    with pytest.raises(OpsError, match="not approved; nothing was changed"):
+        stack.deploy(approve=lambda: False)
+    assert stack.terraform.checked("state", "list") == entries
+
+    def killed() -> bool:
+        """Answer no, in a process that then moves nothing back."""
+        monkeypatch.setattr(stack.terraform, "move", lambda _moves: None)
+        return False
+
+    with pytest.raises(OpsError, match="not approved"):
+        stack.deploy(approve=killed)
+    monkeypatch.undo()
+    assert stack.terraform.checked("state", "list") != entries
+    stack.write("a")
+    assert stack.predicted(tool).planned == ()
+    stack.deploy()
+    assert uid(api, stack.path("a")) == before
     assert not finds_changes(stack.terraform)
 
 
