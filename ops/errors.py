@@ -14,7 +14,7 @@ class OpsError(Exception):
 
 
 class RefusedError(OpsError):
-    """A deploy was refused because it would remove resources; nothing was changed."""
+    """A deploy was refused for what its plan would remove or create; nothing was changed."""
 
     exit_code = 3
 

@@ -36,11 +36,13 @@ _OF_A_POD = {
 }
 """Fields of a container -> why they are the stack's."""
 _POD = {
+    ("hostAliases",): _ITS_ACCESS,
     ("hostIPC",): _ITS_ACCESS,
     ("hostNetwork",): _ITS_ACCESS,
     ("hostPID",): _ITS_ACCESS,
     ("automountServiceAccountToken",): _ITS_ACCESS,
     ("priorityClassName",): "it decides who has the card",
+    ("runtimeClassName",): _ITS_CARD,
     ("securityContext",): _ITS_ACCESS,
     ("serviceAccountName",): _ITS_ACCESS,
     ("volumes",): _WHAT_RUNS,
@@ -81,7 +83,13 @@ _OWNED: dict[str, dict[tuple[str, ...], str]] = {
         ("spec", "selector"): "it finds the pods",
         ("spec", "ports", "port"): "clients use it",
         ("spec", "ports", "targetPort"): "clients use it",
+        ("spec", "ports", "nodePort"): _ITS_ACCESS,
+        ("spec", "type"): _ITS_ACCESS,
+        ("spec", "externalIPs"): _ITS_ACCESS,
     },
+    "ServiceAccount": {("automountServiceAccountToken",): _ITS_ACCESS},
+    "CronJob": {("spec", "suspend"): "a suspended CronJob starts no Job"},
+    "Job": {("spec", "suspend"): "a suspended Job runs no pod"},
 }
 """Kind -> field, without the items of lists -> why it is the stack's."""
 

@@ -143,7 +143,8 @@ def job(
             yield replace(found, since=condition(document, kind).get("lastTransitionTime"))
             return
     if document["spec"].get("suspend"):
-        yield _row(document, "suspended", "stopped", "somebody suspended it")
+        reason = f"it is suspended and runs no pod; {start_again(document)}"
+        yield _row(document, "suspended", "stopped", reason)
         return
     live = [pod for pod in pods if pod_state(pod).meaning != "over"]
     failed = status.get("failed") or 0
@@ -163,6 +164,15 @@ def job(
         yield _refused(document, "no pod", str(refusal.get("message") or ""))
     else:
         yield _row(document, "Active", "waits", f"no pod yet{so_far}")
+
+
+def start_again(document: Document) -> str:
+    """Return the command that starts a paused Deployment or a suspended Job or CronJob again."""
+    kind, name = document["kind"], document["metadata"]["name"]
+    kubectl = f"kubectl -n {document['metadata']['namespace']}"
+    if kind == "Deployment":
+        return f"{kubectl} rollout resume deployment/{name}"
+    return f"""{kubectl} patch {kind.lower()} {name} -p '{{"spec":{{"suspend":false}}}}'"""
 
 
 def job_failure(document: Document, pods: Iterable[Document]) -> str:
@@ -218,11 +228,13 @@ def deployment(
     if not is_observed(document):
         yield _row(document, state, "waits", "the controller has not seen the change yet")
     elif document["spec"].get("paused"):
-        resume = f"kubectl rollout resume deployment {document['metadata']['name']}"
-        reason = f"it is paused, so no change reaches its pods; {resume}"
+        reason = f"it is paused, so no change reaches its pods; {start_again(document)}"
         yield _row(document, f"paused, {state}", "stopped", reason)
     elif wanted == 0:
-        yield _row(document, "scaled to 0", "stopped", "it has 0 replicas, so nothing serves")
+        name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
+        scale = f"kubectl -n {namespace} scale deployment/{name} --replicas 1"
+        reason = f"it has 0 replicas, so nothing serves; {scale}"
+        yield _row(document, "scaled to 0", "stopped", reason)
     elif any(now_s - _ready_since_s(pod) < _steady_s(pod) for pod in ready):
         yield _row(document, state, "waits", "its pod has been ready for a moment only")
     elif len(ready) >= wanted:

@@ -180,7 +180,7 @@ class Rollout:
                 has_ended = not outcome.of("waits", "failed") and len(lasting) == len(objects)
                 if is_last or outcome.failed or has_ended:
                     return outcome
-                line = f"waiting for {text(objects)}"
+                line = f"waiting for {text(outcome.of('waits', 'declared', 'failed'))}"
             if line != said:
                 say(line)
                 said = line

@@ -24,10 +24,6 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 
 _BY_NAME = "Pass --allow-removal ADDRESS for each object that may go."
 _BY_SETTINGS = "Set prevent_destroy to false in stacks/production.py for this deploy."
-_BY_LABEL = (
-    "Delete or rename such an object; if it is this endpoint's, "
-    f"`kubectl label KIND NAME {LABEL}={APP}` lets the next deploy import it."
-)
 _BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
 
 
@@ -114,7 +110,7 @@ def judge(
         if change.address in protected:
             reason, remedy = "prevent_destroy is true in the settings", _BY_SETTINGS
         elif change.address in foreign:
-            reason, remedy = f"exists already, without the label {LABEL}={APP}", _BY_LABEL
+            reason, remedy = f"exists already, without the label {LABEL}={APP}", _by_label(change)
         elif change.action == "forget":
             remedy = _BY_HAND
         elif change.address in allowed:
@@ -137,6 +133,18 @@ def refusal(change: ResourceChange, named_only: Collection[str] = NAMED_ONLY) ->
     if change.kind in named_only:
         return "a namespace, volume or claim"
     return None
+
+
+def _by_label(change: ResourceChange) -> str:
+    """Say what to do about an object of somebody else."""
+    namespace = f" -n {change.namespace}" if change.namespace else ""
+    label = (
+        f"kubectl{namespace} label --overwrite {change.kind.lower()} {change.name} {LABEL}={APP}"
+    )
+    return (
+        f"Delete {change.kind} {change.name}; only if it is this endpoint's, `{label}` lets the "
+        "next deploy import it and set its fields."
+    )
 
 
 def _is_ours(change: ResourceChange) -> bool:

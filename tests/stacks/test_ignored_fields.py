@@ -65,7 +65,7 @@ def test_paths_are_spelled_as_terraform_does(rendered: list[str]) -> None:
 
 def test_other_kinds(synth: Synth) -> None:
     fields = (
-        ignored("spec.suspend", kind="CronJob", name="model-upkeep"),
+        ignored("spec.startingDeadlineSeconds", kind="CronJob", name="model-upkeep"),
         # The Job's name ends in a hash of its content.
         ignored(
             "spec.template.spec.containers[0].imagePullPolicy", kind="Job", name="model-download"
@@ -80,7 +80,7 @@ def test_other_kinds(synth: Synth) -> None:
         for name, resource in found.items()
         if "ignore_changes" in resource.get("lifecycle", {})
     } == {
-        "cron_job_v1.model-upkeep": ["spec[0].suspend"],
+        "cron_job_v1.model-upkeep": ["spec[0].starting_deadline_seconds"],
         "deployment_v1.llama-swap": ["spec[0].replicas"],
         "job_v1.model-download": ["spec[0].template[0].spec[0].container[0].image_pull_policy"],
         "namespace_v1.llama-cpp": ['metadata[0].labels["team"]'],
@@ -142,6 +142,20 @@ BAD: dict[str, tuple[Json, str]] = {
     "network": (
         {"kind": "NetworkPolicy", "name": "llama-swap-clients", "path": "spec.egress"},
         "because it decides who may do or reach what",
+    ),
+    "the Service's type": ({"kind": "Service", "path": "spec.type"}, "who may do or reach what"),
+    "its addresses": ({"kind": "Service", "path": "spec.externalIPs"}, "who may do or reach what"),
+    "a token": (
+        {
+            "kind": "ServiceAccount",
+            "name": "gpu-window-restore",
+            "path": "automountServiceAccountToken",
+        },
+        "who may do or reach what",
+    ),
+    "a suspended CronJob": (
+        {"kind": "CronJob", "name": "model-upkeep", "path": "spec.suspend"},
+        "because a suspended CronJob starts no Job",
     ),
     "configuration": ({"kind": "ConfigMap", "path": "data[llama-swap.yaml]"}, "decides what runs"),
     "twice": (

@@ -52,8 +52,7 @@ def deploy(
         What the objects wait for, and what has failed.
 
     Raises:
-        RefusedError: when the plan removes a protected object that --allow-removal does not name;
-            nothing was changed.
+        RefusedError: as for `apply_as_shown`; nothing was changed.
         OpsError: when a check or Terraform fails, a model's files are stand-ins and the cluster
             is not embedded, a plan after the apply finds changes, or the API server does not say
             what runs.

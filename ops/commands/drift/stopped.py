@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.cluster.object_states import start_again
 from ops.commands.drift.declared import DEPLOY
 from ops.terraform.manifests import Manifest
 
 STOPS = {"Deployment": "paused", "CronJob": "suspend", "Job": "suspend"}
 """Kind -> the field of its spec; the declared value is false, also where nothing declares it."""
-_RESUME = '{"spec":{"suspend":false}}'
 
 
 def with_stop(manifest: Manifest) -> dict[str, Any]:
@@ -22,17 +22,16 @@ def with_stop(manifest: Manifest) -> dict[str, Any]:
 
 def remedy(manifest: Manifest, path: tuple[str, ...]) -> str | None:
     """Say how to start an object again; None: the field does not stop it."""
-    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    kind = manifest["kind"]
     if path != ("spec", STOPS.get(kind)):
         return None
-    kubectl = f"kubectl -n {manifest['metadata']['namespace']}"
+    start = start_again(manifest)
     if kind == "Deployment":
+        # The provider does not read the field, so a plan alone does not find it.
         return (
-            f"it is paused, so its pod does not change: {kubectl} rollout resume "
-            # The provider does not read the field, so a plan alone does not find it.
-            f"deployment/{name}; {DEPLOY} resumes it only with another change"
+            f"it is paused, so its pod does not change: {start}; {DEPLOY} resumes it only with "
+            "another change"
         )
-    start = f"{kubectl} patch {kind.lower()} {name} -p '{_RESUME}'"
     if kind == "CronJob":
         return f"it is suspended and starts no Job: {start}, or {DEPLOY}, which resumes it"
     # The provider does not know this field of a Job.

@@ -21,8 +21,12 @@ from ops.commands.drift.declared import DEPLOY, Declared, declared_value, of_sta
 from ops.commands.drift.difference import ABSENT, Finding, Value, time_text, value_text
 from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
+from ops.errors import one_line
+from ops.report.redaction import redact
 
 _WHERE = "in the cluster"
+_LONGEST = 400
+"""Characters of a reason: its end often says most."""
 _WHOLE = {
     "Job": "Complete",
     "Namespace": "Active",
@@ -89,7 +93,9 @@ def _failure(namespace: str, found: ObjectState) -> Finding:
     return Finding(
         subject=f"{found.kind} {found.name}",
         field="status",
-        found=Value(text=value_text("status", text), where=_WHERE, time_s=epoch(found.since)),
+        found=Value(
+            text=one_line(redact(text), limit=_LONGEST), where=_WHERE, time_s=epoch(found.since)
+        ),
         declared=of_stack(_WHOLE.get(found.kind, "ready")),
         remedy=remedy,
     )
@@ -173,7 +179,7 @@ def _upkeep(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
                 subject=f"Job {name}",
                 field="status",
                 found=Value(
-                    text=value_text("status", text),
+                    text=one_line(redact(text), limit=_LONGEST),
                     where=_WHERE,
                     time_s=epoch(failed.get("lastTransitionTime")),
                 ),
