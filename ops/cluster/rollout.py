@@ -10,12 +10,13 @@ from urllib.parse import urlencode
 
 from in_pod.gpu_window.pod_state import TERMINATING
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
-from ops.cluster import object_states
+from ops.cluster import object_states, workload_states
 from ops.cluster.api import Document, KubeApi, UnreachableError
 from ops.cluster.gpu_tenants import Holders, is_of_tenant, lacks
-from ops.cluster.object_states import Meaning, ObjectState, owned_by
+from ops.cluster.object_states import Meaning, ObjectState
 from ops.cluster.paths import object_path
 from ops.cluster.patience import Key, Patience
+from ops.cluster.workload_states import owned_by
 from ops.errors import OpsError, one_line
 from ops.report.redaction import redact
 from ops.report.terminal import Say
@@ -107,12 +108,12 @@ class Rollout:
                 return object_states.cron_job(document)
             case "Job":
                 pods = owned_by(document, self._list("/api/v1", "pods"))
-                return object_states.job(
+                return workload_states.job(
                     document, pods, latest_event=self._latest_event, now_s=self._api.now()
                 )
         annotations = document["metadata"].get("annotations") or {}
         self._revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
-        return object_states.deployment(
+        return workload_states.deployment(
             document,
             self._list("/apis/apps/v1", "replicasets"),
             self._list("/api/v1", "pods"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.object_states import is_terminating
 from ops.cluster.paths import object_path
 from ops.errors import OpsError
 from ops.report.terminal import Say
@@ -55,7 +56,7 @@ def find(
         there = {}
         for change, path in wanted:
             found = api.get(path)
-            if found is not None and _is_terminating(found):
+            if found is not None and is_terminating(found):
                 found = None if say is None else _after_deletion(api, change, path, say, timeout_s)
             if found is not None:
                 there[change.address] = (change, has_label(found["metadata"].get("labels") or {}))
@@ -98,10 +99,6 @@ def _makes_another(change: ResourceChange) -> bool:
     return (before.get("namespace") or "", before.get("name")) != (change.namespace, change.name)
 
 
-def _is_terminating(found: Document) -> bool:
-    return "deletionTimestamp" in found["metadata"]
-
-
 def _after_deletion(
     api: KubeApi, change: ResourceChange, path: str, say: Say, timeout_s: float
 ) -> Document | None:
@@ -109,7 +106,7 @@ def _after_deletion(
     where = f"{change.kind} {change.namespace and f'{change.namespace}/'}{change.name}"
     say(f"{where} is being deleted; waiting for its end")
     deadline = time.monotonic() + timeout_s
-    while (found := api.get(path)) is not None and _is_terminating(found):
+    while (found := api.get(path)) is not None and is_terminating(found):
         if time.monotonic() > deadline:
             waits = ", ".join(found["metadata"].get("finalizers") or ("its own pods",))
             raise OpsError(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llama_swap_config.cluster.sharing import ByWindow
-from ops.cluster import object_states
+from ops.cluster import workload_states
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.server_side_apply import Cluster
@@ -61,7 +61,7 @@ def terraform_or_opentofu() -> None:
 def ready_at_once() -> Iterator[None]:
     """Let a ready pod count at once: kwok's pods never end by themselves."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(object_states, "_STEADY_S", {False: 0, True: 0})
+        patch.setattr(workload_states, "_STEADY_S", {False: 0, True: 0})
         yield
 
 

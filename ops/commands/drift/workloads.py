@@ -15,8 +15,9 @@ from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, UPKEEP, selector
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.causes import FAILURES
 from ops.cluster.gpu_tenants import Holders, is_of_tenant, waiting, workload
-from ops.cluster.object_states import ObjectState, job_failure, owned_by
+from ops.cluster.object_states import ObjectState
 from ops.cluster.rollout import Rollout, waits
+from ops.cluster.workload_states import job_failure, owned_by
 from ops.commands.drift.declared import DEPLOY, Declared, declared_value, of_stack
 from ops.commands.drift.difference import ABSENT, Finding, Value, time_text, value_text
 from ops.commands.drift.object_fields import epoch, last_writer

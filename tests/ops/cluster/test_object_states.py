@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from in_pod.gpu_window.pod_state import pod_state
-from ops.cluster import object_states
+from ops.cluster import object_states, workload_states
 from ops.cluster.api import Document
 from ops.cluster.causes import FAILURES, Cause
-from ops.cluster.object_states import ObjectState, owned_by
+from ops.cluster.object_states import ObjectState
 from ops.cluster.patience import Patience
+from ops.cluster.workload_states import owned_by
 from tests.conftest import ROOT
 
 _RECORDED = Path(__file__).parent / "kubelet" / "recorded.jsonl"
@@ -85,11 +86,11 @@ class Recorded:
             yield object_states.claim(claim, self.latest_event)
         pods = self.of("Pod")
         for job in self.of("Job"):
-            yield from object_states.job(
+            yield from workload_states.job(
                 job, owned_by(job, pods), latest_event=self.latest_event, now_s=now_s
             )
         for deployment in self.of("Deployment"):
-            yield from object_states.deployment(
+            yield from workload_states.deployment(
                 deployment,
                 self.of("ReplicaSet"),
                 pods,
