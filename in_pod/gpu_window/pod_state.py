@@ -13,8 +13,8 @@ from .record import parse_time
 Meaning = Literal["ready", "waits", "failed", "ending", "over"]
 """`failed`: it stays so until somebody acts. `ending`: it is being deleted. `over`: it runs no
 container any more, and its owner replaces it."""
-PodCause = Literal["image", "secret", "start", "crash", "node", "volume"]
-"""`start`: the node could not start the container, and tries again."""
+PodCause = Literal["image", "pull", "secret", "start", "crash", "node", "volume"]
+"""`pull` and `start`: the node could not do it, and another try may succeed."""
 
 TERMINATING = "Terminating"
 """How the state of a pod that is being deleted begins."""
@@ -34,6 +34,10 @@ _WAITING: dict[str, PodCause] = {
 }
 """Reasons of a waiting container, as the kubelet writes them (pkg/kubelet/images/types.go and
 kuberuntime/kuberuntime_container.go), of which none goes away by waiting."""
+_MAY_BE_PULLED = re.compile(
+    r"\b429\b|\b5\d\d\b|time-?out|deadline|refused|reset|no such host|lookup|EOF", re.IGNORECASE
+)
+"""What a registry that cannot be reached, or has too much to do, looks like in a message."""
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
 _VOLUME = re.compile(r"persistent ?volume|volume node affinity", re.IGNORECASE)
 
@@ -140,8 +144,13 @@ def _not_ready(phase: str, status: Document, *, starts_again: bool) -> PodState:
         if "running" in (entry.get("state") or {}) and not entry.get("ready"):
             # An init container runs first and is never ready.
             how = "runs" if phase == "Pending" else "runs but is not ready"
-            reason = f"{entry['name']} {how}{_restarts(entry)}"
-            return PodState(state=phase, meaning="waits", reason=reason, container=entry["name"])
+            name, reason = entry["name"], f"{entry['name']} {how}{_restarts(entry)}"
+            # Its probes end it again and again; the kubelet says CrashLoopBackOff minutes later.
+            if (entry.get("restartCount") or 0) >= 2:
+                return PodState(
+                    state=phase, meaning="failed", reason=reason, cause="start", container=name
+                )
+            return PodState(state=phase, meaning="waits", reason=reason, container=name)
     for entry in containers:
         if why := _in_state(entry, "waiting").get("reason"):
             return PodState(state=phase, meaning="waits", reason=f"{entry['name']}: {why}")
@@ -166,6 +175,8 @@ def _cannot_start(phase: str, entry: Document, cause: PodCause) -> PodState:
         # Before these words stand the layers that the error has passed.
         message = re.split(r"ErrImagePull: | desc = ", message)[-1]
         message = _DIGEST.sub("", message)
+        if _MAY_BE_PULLED.search(message):
+            cause = "pull"
     if cause == "secret" and not re.search(r"not found|couldn't find key", message):
         cause = "start"
     reason = ": ".join(filter(None, (name, waiting["reason"], message)))

@@ -7,6 +7,7 @@ from typing import Literal
 
 Cause = Literal[
     "image",
+    "pull",
     "secret",
     "start",
     "crash",
@@ -37,11 +38,16 @@ FAILURES: dict[Cause, Failure] = {
     "image": Failure(
         exit_code=10,
         what="an image cannot be pulled",
-        remedy="Correct the image in stacks/production.py, or let the node reach its registry",
+        remedy="Correct the image in stacks/production.py",
+    ),
+    "pull": Failure(
+        exit_code=10,
+        what="an image cannot be pulled",
+        remedy="Let the node reach its registry; the pod then starts by itself",
     ),
     "secret": Failure(
         exit_code=11,
-        what="a Secret or one of its keys is missing",
+        what="a Secret, a ConfigMap or one of their keys is missing",
         remedy="Create it; the pod then starts by itself",
     ),
     "crash": Failure(

@@ -47,7 +47,9 @@ class ObjectState:
 
 def absent(manifest: Document) -> ObjectState:
     """Return the state of an object that the cluster does not have."""
-    return row(manifest, "absent", "failed", "somebody deleted it", "terminating")
+    is_volume = manifest["kind"].startswith("PersistentVolume")
+    cause: Cause = "volume" if is_volume else "terminating"
+    return row(manifest, "absent", "failed", "it does not exist", cause)
 
 
 def namespace(document: Document) -> Iterator[ObjectState]:

@@ -13,7 +13,7 @@ Key = tuple[str, Meaning, Cause | None]
 
 _PATIENCE_S = 10
 """The kubelet and the controllers try again, and a Secret may come a moment after its pod."""
-_PATIENCE_OF: dict[Cause | None, float] = {"crash": 0, "download": 0, "image": 30, "start": 30}
+_PATIENCE_OF: dict[Cause | None, float] = {"crash": 0, "download": 0, "pull": 30, "start": 30}
 """A crash and a failed Job are told only after several tries. A pull or a start is tried
 again after up to 25 s (kubelet 1.36)."""
 

@@ -155,8 +155,13 @@ def deployment(
         yield row(document, state, "waits", "its pod is not ready")
     else:
         yield _without_pod(document, state, present, ours, ending)
-    for pod in (*live, *ending):
+    for pod in live:
         yield _pod(pod, latest_event, now_s)
+    for pod in ending:
+        found = _ending_pod(pod, now_s)
+        # Beside a pod that serves, nobody has to wait for it.
+        serves = len(ready) >= wanted > 0 and found.meaning == "waits"
+        yield replace(found, meaning="settled") if serves else found
 
 
 def _refused_again(pods: Iterable[Document], now_s: float) -> PodState | None:
@@ -204,7 +209,7 @@ def _pod(pod: Document, latest_event: LatestEvent, now_s: float) -> ObjectState:
         return _ending_pod(pod, now_s)
     node = pod["spec"].get("nodeName")
     state = f"{found.state} on {node}" if node else found.state
-    if found.meaning == "waits" and node:
+    if node and (found.meaning == "waits" or found.cause == "start"):
         # Why a pod has not started, or is not ready, is in no field, only in its events.
         found = _by_event(found, latest_event(pod))
     return ObjectState(

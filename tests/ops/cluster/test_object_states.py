@@ -28,21 +28,19 @@ _RECORDED = Path(__file__).parent / "kubelet" / "recorded.jsonl"
 _READ_AT = datetime.fromisoformat("2026-11-29T23:59:00Z").timestamp()
 
 SERVES = ("good", "job-complete")
-WAITS = (
-    *("recreate-restart", "image-slow", "init-runs-long", "readiness-fails", "startup-fails"),
-)
+WAITS = (*("recreate-restart", "image-slow", "init-runs-long", "readiness-fails"),)
 STOPPED = ("job-suspended-running", "deployment-paused", "scaled-to-0")
 FAILED: dict[Cause, tuple[str, ...]] = {
     "image": (
-        *("image-missing", "image-denied", "image-timeout", "image-never-pull"),
-        *("image-invalid-name", "init-image-missing", "job-image-missing"),
-        "recreate-to-bad-image",
+        *("image-missing", "image-denied", "image-never-pull", "image-invalid-name"),
+        *("init-image-missing", "job-image-missing", "recreate-to-bad-image"),
     ),
+    "pull": ("image-timeout",),
     "secret": (
         *("secret-env-missing", "secret-key-missing", "configmap-env-missing"),
         "secret-volume-missing",
     ),
-    "start": ("command-not-found", "read-only-root"),
+    "start": ("command-not-found", "read-only-root", "startup-fails"),
     "crash": ("crash-message", "oom-killed", "init-fails", "liveness-kills"),
     "quota": (
         *("quota-exceeded", "quota-must-specify", "quota-job", "limitrange-exceeded"),
@@ -54,7 +52,7 @@ FAILED: dict[Cause, tuple[str, ...]] = {
     ),
     "node": (
         *("runtimeclass-unknown-handler", "unschedulable-selector", "taint-untolerated"),
-        *("unschedulable-memory", "gpu-absent", "evicted-ephemeral-storage"),
+        *("unschedulable-memory", "gpu-absent", "node-not-ready", "evicted-ephemeral-storage"),
     ),
     "volume": (
         *("local-pv-path-missing", "local-pv-other-node", "nfs-unreachable"),
