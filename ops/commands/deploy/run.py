@@ -191,7 +191,10 @@ def _plan(
             return
         found = unrecorded.find(plan, target, say=say)
         adoption = found.adoption
-        foreseen = judged(adoption.predict(plan.changes), foreign=found.foreign)
+        foreseen = judged(adoption.predict(plan.changes))
+        if not foreseen.refused:
+            # What a refused plan would create is its least problem.
+            foreseen = judged(foreseen.changes, foreign=found.foreign)
         if foreseen.refused or not adoption.changes:
             yield plan, foreseen
             return

@@ -238,12 +238,17 @@ def test_what_the_kubelet_refuses_is_named(
 @pytest.mark.parametrize(
     ("spec", "state", "reason"),
     [
-        ({"replicas": 0}, "scaled to 0", "it has 0 replicas, so nothing serves"),
+        (
+            {"replicas": 0},
+            "scaled to 0",
+            "it has 0 replicas, so nothing serves; "
+            "kubectl -n llama-cpp scale deployment/llama-swap --replicas 1",
+        ),
         (
             {"paused": True},
             "paused, 1 of 1 ready",
             "it is paused, so no change reaches its pods; "
-            "kubectl rollout resume deployment llama-swap",
+            "kubectl -n llama-cpp rollout resume deployment/llama-swap",
         ),
     ],
 )

@@ -50,7 +50,7 @@ IGNORED = (
     ignored("Deployment", "llama-swap", "spec.template.spec.tolerations"),
     ignored("Deployment", "llama-swap", "spec.template.metadata.annotations[example.com/scanned]"),
     ignored("Deployment", "llama-swap", "metadata.annotations[example.com/owner]"),
-    ignored("CronJob", "model-upkeep", "spec.suspend"),
+    ignored("CronJob", "model-upkeep", "spec.successfulJobsHistoryLimit"),
     ignored("Service", "llama-swap", "metadata.annotations"),
     ignored("Namespace", "llama-cpp", "metadata.labels.team"),
 )
@@ -122,12 +122,12 @@ def test_fields_of_others_are_left_with_the_setting_alone(stack: Stack) -> None:
     }
     template = annotated("example.com/scanned") | {"spec": pod}
     stack.patch(DEPLOYMENT, annotated("example.com/owner") | {"spec": {"template": template}})
-    stack.patch(UPKEEP, {"spec": {"suspend": True}})
+    stack.patch(UPKEEP, {"spec": {"successfulJobsHistoryLimit": 3}})
     stack.patch(SERVICE, annotated("scraped"))
     stack.patch(NAMESPACE, {"metadata": {"labels": {"team": "vision"}}})
 
     assert stack.planned() == {
-        "CronJob spec.suspend",
+        "CronJob spec.successfulJobsHistoryLimit",
         "Deployment metadata.annotations[example.com/owner]",
         "Deployment spec.template.metadata.annotations[example.com/scanned]",
         f"Deployment {PULL_POLICY}",
@@ -135,7 +135,11 @@ def test_fields_of_others_are_left_with_the_setting_alone(stack: Stack) -> None:
         "Namespace metadata.labels[team]",
         "Service metadata.annotations[scraped]",
     }
-    differing = [PULL_POLICY, "spec.suspend", "spec.template.spec.tolerations[1]"]
+    differing = [
+        PULL_POLICY,
+        "spec.successfulJobsHistoryLimit",
+        "spec.template.spec.tolerations[1]",
+    ]
     fields, remarks = stack.drift(())
     assert (sorted(fields), remarks) == (sorted(differing), [])
 

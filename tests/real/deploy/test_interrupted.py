@@ -25,13 +25,13 @@ from tests.real.deploy.tools import use
 from tests.real.embedded.shared_cluster import SharedCluster
 
 POINTS = int(os.environ.get("DEPLOY_KILLS", "0"))
-"""How many deploys of each tool are ended, their providers too (0: four, and one provider that
+"""How many deploys of each tool are ended, their providers too (0: three, and one provider that
 keeps running for all)."""
 WRITES: dict[Which, int] = {"first": len(RESOURCES), "second": 8}
 """The second deploy removes a model and changes another one."""
 ALL = [
-    *points("terraform", WRITES, POINTS or 4, 0),
-    *points("tofu", WRITES, POINTS or 4, 5),
+    *points("terraform", WRITES, POINTS or 3, 0),
+    *points("tofu", WRITES, POINTS or 3, 5),
 ]
 
 
