@@ -18,7 +18,9 @@ _CONNECT_TIMEOUT_S = 5
 _LOOK_EVERY_S = 0.5
 _STATE = "select id from {} where name = 'default'"
 _HOLDER = """
-select lock.pid, coalesce(host(holder.client_addr), 'a local socket'),
+select lock.pid,
+       case when holder.backend_start is null then 'an address that this role may not see'
+            else coalesce(host(holder.client_addr), 'a local socket') end,
        extract(epoch from now() - holder.backend_start)::float
 from pg_locks lock left join pg_stat_activity holder using (pid)
 where lock.locktype = 'advisory' and lock.granted and lock.objsubid = 1
