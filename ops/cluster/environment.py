@@ -11,13 +11,11 @@ from pathlib import Path
 
 import yaml
 
-from ops.cluster.state_connection import connection_string
 from ops.errors import OpsError, reason_of
 from ops.report.terminal import Say
 from ops.terraform import program
 from ops.terraform.program import Program
-
-_CONNECT_TIMEOUT_S = 5
+from ops.terraform.state_connection import connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +32,7 @@ def check_postgresql() -> None:
     Raises:
         OpsError: naming the variable or the server's answer, never a password.
     """
-    conn_str = connection_string()
-    import psycopg
-
-    try:
-        psycopg.connect(conn_str, connect_timeout=_CONNECT_TIMEOUT_S).close()
-    except psycopg.Error as error:
-        raise OpsError(
-            f"PostgreSQL refuses the connection ({_reason(error)}); check PG_CONN_STR, "
-            "PGPASSWORD and PGSSLMODE"
-        ) from error
+    connect().close()
 
 
 def check_cluster() -> KubeTarget:
@@ -97,9 +86,3 @@ def check_terraform(say: Say | None) -> Program:
     if table != "states":
         raise OpsError(f"PG_TABLE_NAME is {table!r}; expected the table states. Unset it")
     return program.find(say)
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line: libpq tries each address, and its later lines are hints."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__

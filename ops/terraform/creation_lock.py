@@ -6,18 +6,17 @@ schema, or both push an empty state; and Terraform and OpenTofu lock a creation 
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ops.errors import OpsError, reason_of
 from ops.report.terminal import Say
+from ops.terraform.state_connection import connect
 from ops.terraform.state_rights import check_may_write
 
 _OURS = 0x6C6C616D
 """First half of the lock's key. Terraform's keys have one half, so they never meet ours."""
-_CONNECT_TIMEOUT_S = 5
 
 
 @contextmanager
@@ -36,15 +35,7 @@ def creation_lock(schema: str, *, say: Say, timeout_s: float = 60) -> Iterator[N
     import psycopg
 
     key = (_OURS, zlib.crc32(schema.encode()) - 2**31)
-    try:
-        connection = psycopg.connect(
-            os.environ.get("PG_CONN_STR", ""),
-            autocommit=True,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-        )
-    except psycopg.Error as error:
-        raise OpsError(f"PostgreSQL refuses the connection ({reason_of(error)})") from error
-    with connection:
+    with connect() as connection:
         try:
             tried = connection.execute("select pg_try_advisory_lock(%s, %s)", key).fetchone()
             if tried != (True,):

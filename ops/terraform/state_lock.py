@@ -6,15 +6,14 @@ that holds it.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
 from ops.errors import OpsError, reason_of
 from ops.report.terminal import Say
 from ops.report.words import duration
+from ops.terraform.state_connection import connect
 
-_CONNECT_TIMEOUT_S = 5
 _LOOK_EVERY_S = 0.5
 _STATE = "select id from {} where name = 'default'"
 _HOLDER = """
@@ -82,11 +81,7 @@ def find_holder(schema: str) -> Holder | None:
     from psycopg import sql
 
     try:
-        with psycopg.connect(
-            os.environ.get("PG_CONN_STR", ""),
-            autocommit=True,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-        ) as connection:
+        with connect() as connection:
             states = sql.SQL(_STATE).format(sql.Identifier(schema, "states"))
             try:
                 row = connection.execute(states).fetchone()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from ops.errors import OpsError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 _BY_BOTH = frozenset(
     {
@@ -22,6 +26,7 @@ _ENDS_THE_DRIVER = (
     *("PGREQUIREPEER", "PGKRBSRVNAME", "PGGSSLIB", "PGSYSCONFDIR", "PGLOCALEDIR"),
 )
 """Variables of libpq that end lib/pq (conn.go, parseEnviron)."""
+_CONNECT_TIMEOUT_S = 5
 _EXAMPLE = "postgres://terraform@postgresql.dbaas:5432/terraform"
 
 
@@ -60,6 +65,30 @@ def connection_string() -> str:
             f"{', '.join(_SSL_MODES)}. Use one of them"
         )
     return text
+
+
+def connect() -> Connection[Any]:
+    """Connect to the database, with each statement committed by itself.
+
+    Raises:
+        OpsError: naming the variable or the server's answer, never a password.
+    """
+    import psycopg
+
+    conn_str = connection_string()
+    try:
+        return psycopg.connect(conn_str, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+    except psycopg.Error as error:
+        raise OpsError(
+            f"PostgreSQL refuses the connection ({_reason(error)}); check PG_CONN_STR, "
+            "PGPASSWORD and PGSSLMODE"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line: libpq tries each address, and its later lines are hints."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
 
 
 def _parsed(text: str) -> dict[str, str]:
