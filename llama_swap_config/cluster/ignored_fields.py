@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llama_swap_config.cluster.labels import ENDPOINT
-from llama_swap_config.cluster.terraform_names import KINDS, TEXT_MAPS, camel
+from llama_swap_config.cluster.terraform_names import FREE_MAPS, KINDS
 from llama_swap_config.errors import require_setting
 
 _KINDS = tuple(kind for _, kind in KINDS.values())
-_MAPS = frozenset(map(camel, TEXT_MAPS))
 _PART = re.compile(r"(?:^|\.)([a-zA-Z][\w-]*)|\[([\w./-]+)\]", re.ASCII)
 _HASH = re.compile(r"-[0-9a-f]{10}$")
 
@@ -145,7 +144,7 @@ class IgnoredField:
         parts: list[str] = []
         for match in _PART.finditer(self.path):
             key, item = match.groups()
-            is_free = bool(parts) and parts[-1] in _MAPS
+            is_free = bool(parts) and parts[-1] in FREE_MAPS
             parts.append(key or (item if is_free else f"[{item}]"))
         return tuple(parts)
 

@@ -85,3 +85,7 @@ def camel(name: str) -> str:
         return _SPELLINGS[name]
     head, *tail = name.split("_")
     return head + "".join({"ip": "IP"}.get(word, word.capitalize()) for word in tail)
+
+
+FREE_MAPS = frozenset(map(camel, TEXT_MAPS))
+"""`TEXT_MAPS` as Kubernetes spells them."""

@@ -18,6 +18,15 @@ def changed_paths(change: ResourceChange) -> dict[str, str]:
     }
 
 
+def forcing_paths(change: ResourceChange) -> Iterator[tuple[str, ...]]:
+    """List the fields that force a replacement, in Terraform's names, without indexes.
+
+    Of a new object Terraform does not know yet what the cluster sets, so only these differ.
+    """
+    for path in change.replace_paths:
+        yield tuple(part for part in path.split(".") if not part.isdigit())
+
+
 def is_given(value: Any) -> bool:
     """Whether a value is set; Terraform treats null, an empty list and no block alike."""
     return value not in (None, [], {})

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from llama_swap_config.cluster.terraform_names import PLURALS, TEXT_MAPS, camel
+from llama_swap_config.cluster.terraform_names import FREE_MAPS, PLURALS, camel
 from ops.cluster import environment, unrecorded
 from ops.cluster.environment import KubeTarget
 from ops.commands.drift.cluster import configuration_findings, content_text, without_consequences
@@ -23,12 +23,12 @@ from ops.commands.drift.difference import (
     value_text,
 )
 from ops.commands.drift.object_fields import field_name, keyed
+from ops.terraform.changed_fields import forcing_paths
 from ops.terraform.changes import ResourceChange
 from ops.terraform.program import Program
 from ops.terraform.run import SavedPlan, Terraform
 from ops.terraform.verdict import refusal
 
-_MAPS = frozenset(map(camel, TEXT_MAPS))
 _WHERE = "in Terraform's refreshed state"
 _MARGIN_S = 2
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -127,7 +127,6 @@ def _presence(kind: str, name: str, text: str, remedy: str) -> Finding:
 
 def _changed_fields(declared: Declared, change: ResourceChange, subject: str) -> Iterator[Finding]:
     for path, before, after in _fields(change.before, change.after):
-        # Of a new object Terraform does not know yet what the cluster sets.
         if change.action == "replace" and not _forces_replacement(change, path):
             continue
         name = field_name(path)
@@ -145,16 +144,12 @@ def _changed_fields(declared: Declared, change: ResourceChange, subject: str) ->
 
 def _forces_replacement(change: ResourceChange, path: tuple[str, ...]) -> bool:
     keys = [key for key in path if not key.startswith("[")]
-    forcing = (
-        [part for part in forced.split(".") if not part.isdigit()]
-        for forced in change.replace_paths
-    )
     return any(
         all(
             key in (part, camel(part), PLURALS.get(part))
             for key, part in zip(keys, parts, strict=False)
         )
-        for parts in forcing
+        for parts in forcing_paths(change)
     )
 
 
@@ -163,7 +158,7 @@ def _fields(
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """List the fields in which two values of a plan differ, without values not yet known."""
     if isinstance(before, dict) and isinstance(after, dict):
-        free = bool(path) and path[-1] in _MAPS
+        free = bool(path) and path[-1] in FREE_MAPS
         for key in dict.fromkeys((*after, *before)):
             if free or key in after:
                 name = key if free else _spelling(key, before.get(key) or after.get(key))

@@ -13,7 +13,7 @@ from ops.cluster.environment import KubeTarget
 from ops.commands.plan.objects import ObjectChange
 from ops.errors import OpsError
 from ops.report.terminal import Say
-from ops.terraform.changed_fields import changed_paths
+from ops.terraform.changed_fields import changed_paths, forcing_paths
 from ops.terraform.changes import Action, ResourceChange
 from ops.terraform.manifests import field_path
 from ops.terraform.program import Program
@@ -140,18 +140,10 @@ def disagreements(
 
 
 def _paths(change: ResourceChange) -> dict[str, str]:
-    """The fields that Terraform would change: its path without indexes -> Kubernetes'.
-
-    Of a replacement only those that force it: of the new object Terraform does not know yet what
-    the cluster sets, which is no difference.
-    """
+    """The fields that Terraform would change: its path without indexes -> Kubernetes'."""
     if change.action in ("import", "update"):
         return changed_paths(change)
-    forcing = [
-        tuple(part for part in path.split(".") if not part.isdigit())
-        for path in change.replace_paths
-    ]
-    return {".".join(parts): field_path(parts) for parts in forcing}
+    return {".".join(parts): field_path(parts) for parts in forcing_paths(change)}
 
 
 def _disagreement(

@@ -131,11 +131,12 @@ def test_deploy_then_plan_and_destroy_refused(
     assert "stored an empty state" not in output.out
     assert output.out.endswith("- deployed; the endpoint serves\n")
 
-    scale(cluster, 0)
-    assert main(["deploy", "--yes"]) == 4
-    output = capfd.readouterr()
-    assert "error: deployed, but somebody stopped it: Deployment llama-swap" in output.err
-    scale(cluster, 1)
+    if tool.tool == "terraform":  # The tool does not matter here.
+        scale(cluster, 0)
+        assert main(["deploy", "--yes"]) == 4
+        output = capfd.readouterr()
+        assert "error: deployed, but somebody stopped it: Deployment llama-swap" in output.err
+        scale(cluster, 1)
 
     # What is not committed yet is a change to the base, and none to the cluster.
     assert main(["plan", "--base", "HEAD", "--refresh", "--json"]) in (0, 2)
