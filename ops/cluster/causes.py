@@ -34,6 +34,12 @@ class Failure:
     """What to do, as a sentence."""
 
 
+def failure_of(cause: Cause | None) -> Failure:
+    """Return what a cause means; whatever has failed has one."""
+    assert cause is not None  # noqa: S101 - for the type checker.
+    return FAILURES[cause]
+
+
 FAILURES: dict[Cause, Failure] = {
     "image": Failure(
         exit_code=10,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from urllib.parse import urlencode
 
 from in_pod.gpu_window.pod_state import TERMINATING
@@ -87,6 +88,7 @@ class Rollout:
         return tuple(self._look())
 
     def _look(self) -> Iterator[ObjectState]:
+        pods = cache(partial(self._list, "/api/v1", "pods"))
         for manifest in self._objects:
             if manifest["kind"] not in _KINDS:
                 continue
@@ -94,9 +96,11 @@ class Rollout:
             if document is None:
                 yield object_states.absent(manifest)
             else:
-                yield from _with_owner(map(self._declared, self._read(document)))
+                yield from _with_owner(map(self._declared, self._read(document, pods)))
 
-    def _read(self, document: Document) -> Iterable[ObjectState]:
+    def _read(
+        self, document: Document, pods: Callable[[], list[Document]]
+    ) -> Iterable[ObjectState]:
         match document["kind"]:
             case "Namespace":
                 return object_states.namespace(document)
@@ -107,16 +111,18 @@ class Rollout:
             case "CronJob":
                 return object_states.cron_job(document)
             case "Job":
-                pods = owned_by(document, self._list("/api/v1", "pods"))
                 return workload_states.job(
-                    document, pods, latest_event=self._latest_event, now_s=self._api.now()
+                    document,
+                    owned_by(document, pods()),
+                    latest_event=self._latest_event,
+                    now_s=self._api.now(),
                 )
         annotations = document["metadata"].get("annotations") or {}
         self._revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
         return workload_states.deployment(
             document,
             self._list("/apis/apps/v1", "replicasets"),
-            self._list("/api/v1", "pods"),
+            pods(),
             latest_event=self._latest_event,
             now_s=self._api.now(),
         )

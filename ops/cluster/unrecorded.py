@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from llama_swap_config.cluster.terraform_names import KINDS
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.object_states import is_terminating
@@ -14,9 +15,8 @@ from ops.errors import OpsError
 from ops.report.terminal import Say
 from ops.terraform.adoption import Adoption
 from ops.terraform.changes import ResourceChange
-from ops.terraform.manifests import kind_of_type
 from ops.terraform.run import SavedPlan
-from ops.terraform.verdict import has_label, refusal
+from ops.terraform.verdict import Verdict, has_label, refusal
 
 _LOOK_EVERY_S = 0.5
 
@@ -29,6 +29,17 @@ class Unrecorded:
     """Those of this stack."""
     foreign: tuple[str, ...]
     """The addresses of the others."""
+
+    def judged(self, planned: Sequence[ResourceChange], judge: Callable[..., Verdict]) -> Verdict:
+        """Judge a plan as it will be once these objects are imported.
+
+        Args:
+            planned: What a plan without import blocks would do.
+            judge: Judges changes, as `ops.terraform.verdict.judge`.
+        """
+        verdict = judge(self.adoption.predict(planned))
+        # What a refused plan would create is its least problem.
+        return verdict if verdict.refused else judge(verdict.changes, foreign=self.foreign)
 
 
 def find(
@@ -82,7 +93,7 @@ def _key(change: ResourceChange) -> tuple[str, str, str]:
 def _wanted(changes: Iterable[ResourceChange]) -> Iterator[tuple[ResourceChange, str]]:
     """List the creations that may meet an object, each with the object's path."""
     for change in changes:
-        kind = kind_of_type(change.type)
+        kind = KINDS.get(change.type)
         if kind is None or not (change.action == "create" or _makes_another(change)):
             continue
         metadata = {"name": change.name} | (

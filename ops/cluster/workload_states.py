@@ -39,8 +39,6 @@ _EVENTS: dict[str, PodCause] = {
     "FailedCreatePodSandBox": "node",
 }
 """Reasons of the kubelet's warnings about a pod that has not started."""
-
-
 _MEANINGS: dict[str, Meaning] = {"ready": "settled", "waits": "waits", "failed": "failed"}
 """Meanings of a pod that neither ends nor has ended."""
 
@@ -207,9 +205,8 @@ def _pod(pod: Document, latest_event: LatestEvent, now_s: float) -> ObjectState:
     found = pod_state(pod)
     if found.meaning == "ending":
         return _ending_pod(pod, now_s)
-    node = pod["spec"].get("nodeName")
-    state = f"{found.state} on {node}" if node else found.state
-    if node and (found.meaning == "waits" or found.cause == "start"):
+    state = _on_node(pod, found.state)
+    if pod["spec"].get("nodeName") and (found.meaning == "waits" or found.cause == "start"):
         # Why a pod has not started, or is not ready, is in no field, only in its events.
         found = _by_event(found, latest_event(pod))
     return ObjectState(
@@ -250,26 +247,28 @@ def _by_event(found: PodState, event: Document) -> PodState:
 
 def _ending_pod(pod: Document, now_s: float) -> ObjectState:
     found, metadata = pod_state(pod), pod["metadata"]
-    node = pod["spec"].get("nodeName")
-    state = f"{found.state} on {node}" if node else found.state
+    waits = ObjectState(
+        kind="Pod",
+        name=metadata["name"],
+        state=_on_node(pod, found.state),
+        meaning="waits",
+        reason="it is being deleted",
+    )
     if now_s < due_s(metadata) + _OVERDUE_S:
-        reason = "it is being deleted"
-        return ObjectState(
-            kind="Pod", name=metadata["name"], state=state, meaning="waits", reason=reason
-        )
-    reason = held_by(metadata) or (
+        return waits
+    if holder := held_by(metadata):
+        return replace(waits, meaning="failed", reason=holder, cause="terminating")
+    reason = (
         f"its grace period is over, and its node does not end it; kubectl -n "
         f"{metadata['namespace']} delete pod {metadata['name']} --force forgets it once the node "
         "is known to be off"
     )
-    return ObjectState(
-        kind="Pod",
-        name=metadata["name"],
-        state=state,
-        meaning="failed",
-        reason=reason,
-        cause="terminating" if metadata.get("finalizers") else "node",
-    )
+    return replace(waits, meaning="failed", reason=reason, cause="node")
+
+
+def _on_node(pod: Document, state: str) -> str:
+    node = pod["spec"].get("nodeName")
+    return f"{state} on {node}" if node else state
 
 
 def _is_true(document: Document, kind: str) -> bool:

@@ -66,11 +66,6 @@ def manifests(document: dict[str, Any]) -> tuple[Manifest, ...]:
     return tuple(objects)
 
 
-def kind_of_type(resource_type: str) -> tuple[str, str] | None:
-    """Return the apiVersion and kind of a Terraform resource type of this stack, or None."""
-    return KINDS.get(resource_type)
-
-
 def to_yaml(objects: tuple[Manifest, ...]) -> str:
     """Write the objects as one file of several YAML documents."""
     return yaml.safe_dump_all(objects, sort_keys=False, width=96, allow_unicode=True)

@@ -91,7 +91,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is no error."""
+        """A client that was killed is not an error."""
 
 
 class _Handler(BaseHTTPRequestHandler):

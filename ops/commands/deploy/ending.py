@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.cluster.causes import FAILURES, WAITS
+from ops.cluster.causes import WAITS, failure_of
 from ops.cluster.object_states import ObjectState
 from ops.cluster.rollout import Outcome, text
 from ops.errors import OpsError
@@ -44,8 +44,8 @@ def last_line(outcome: Outcome, *, wait_s: float) -> str:
 
 
 def _failed(failed: tuple[ObjectState, ...], *, can_go_back: bool) -> NotServingError:
-    first = next((each for each in failed if each.cause is not None), failed[0])
-    failure = FAILURES[first.cause or "crash"]
+    first = failed[0]
+    failure = failure_of(first.cause)
     others = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
     line = (
         f"deployed, but {failure.what}: {first.kind} {first.name}: "

@@ -191,10 +191,7 @@ def _plan(
             return
         found = unrecorded.find(plan, target, say=say)
         adoption = found.adoption
-        foreseen = judged(adoption.predict(plan.changes))
-        if not foreseen.refused:
-            # What a refused plan would create is its least problem.
-            foreseen = judged(foreseen.changes, foreign=found.foreign)
+        foreseen = found.judged(plan.changes, judged)
         if foreseen.refused or not adoption.changes:
             yield plan, foreseen
             return

@@ -13,7 +13,7 @@ from in_pod.gpu_window.pod_state import condition
 from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, UPKEEP, selector
 from ops.cluster.api import Document, KubeApi
-from ops.cluster.causes import FAILURES
+from ops.cluster.causes import failure_of
 from ops.cluster.gpu_tenants import Holders, is_of_tenant, waiting, workload
 from ops.cluster.object_states import ObjectState
 from ops.cluster.rollout import Rollout, waits
@@ -84,20 +84,24 @@ def _states(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]
 
 
 def _failure(namespace: str, found: ObjectState) -> Finding:
-    text = f"{found.state}: {found.reason}"
-    remedy = FAILURES[found.cause or "crash"].remedy
+    remedy = failure_of(found.cause).remedy
     if found.kind == "Job":
         remedy = (
             f"kubectl -n {namespace} logs job/{found.name} shows why; after kubectl -n "
             f"{namespace} delete job {found.name} {DEPLOY} runs it again"
         )
+    text = f"{found.state}: {found.reason}"
+    return _status(found.kind, found.name, text, since=found.since, remedy=remedy)
+
+
+def _status(kind: str, name: str, text: str, *, since: str | None, remedy: str) -> Finding:
     return Finding(
-        subject=f"{found.kind} {found.name}",
+        subject=f"{kind} {name}",
         field="status",
         found=Value(
-            text=one_line(redact(text), limit=_LONGEST), where=_WHERE, time_s=epoch(found.since)
+            text=one_line(redact(text), limit=_LONGEST), where=_WHERE, time_s=epoch(since)
         ),
-        declared=of_stack(_WHOLE.get(found.kind, "ready")),
+        declared=of_stack(_WHOLE.get(kind, "ready")),
         remedy=remedy,
     )
 
@@ -174,21 +178,13 @@ def _upkeep(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
     failed = condition(last, "Failed")
     if failed.get("status") == "True":
         pods = owned_by(last, _list(api, f"/api/v1/namespaces/{namespace}/pods", UPKEEP))
+        remedy = (
+            f"kubectl -n {namespace} logs job/{name} shows why; kubectl -n {namespace} create job "
+            f"--from=cronjob/{UPKEEP} {UPKEEP}-again runs it again"
+        )
         text = f"Failed: {job_failure(last, pods)}"
-        return [
-            Finding(
-                subject=f"Job {name}",
-                field="status",
-                found=Value(
-                    text=one_line(redact(text), limit=_LONGEST),
-                    where=_WHERE,
-                    time_s=epoch(failed.get("lastTransitionTime")),
-                ),
-                declared=of_stack("Complete"),
-                remedy=f"kubectl -n {namespace} logs job/{name} shows why; kubectl -n "
-                f"{namespace} create job --from=cronjob/{UPKEEP} {UPKEEP}-again runs it again",
-            )
-        ], []
+        since = failed.get("lastTransitionTime")
+        return [_status("Job", name, text, since=since, remedy=remedy)], []
     if condition(last, "Complete").get("status") == "True":
         return [], []
     return [], [f"Job {name} is not finished"]

@@ -88,9 +88,7 @@ def real_verdict(synthesized: Synthesized, access: Access, *, say: Say) -> Verdi
             found = unrecorded.find(plan, access.target)
         except OpsError as error:
             return replace(verdict, note=f"{_UNKNOWN} ({error}).")
-    foreseen = judge(found.adoption.predict(plan.changes))
-    if not foreseen.refused:
-        foreseen = judge(foreseen.changes, foreign=found.foreign)
+    foreseen = found.judged(plan.changes, judge)
     if foreseen.refused or not found.adoption.changes:
         return foreseen
     moves = found.adoption.moves

@@ -19,7 +19,7 @@ from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
 from in_pod.gpu_window.workload import Declared, Workload
 from llama_swap_config.cluster.sharing import ByWindow
-from ops.cluster.causes import FAILURES
+from ops.cluster.causes import failure_of
 from ops.cluster.gpu_tenants import Holders, lacks, workload
 from ops.cluster.patience import Key, Patience
 from ops.errors import OpsError
@@ -170,9 +170,9 @@ class Opening:
             if found.meaning == "failed" and not lacks(found.reason, self._holders.resource):
                 failed["Pod", "failed", found.cause] = pod
         for key in patience.lasting(failed):
-            remedy = FAILURES[key[2] or "crash"].remedy
             raise OpsError(
-                f"the window is not open: pod {pod_text(failed[key])} does not start. {remedy}"
+                f"the window is not open: pod {pod_text(failed[key])} does not start. "
+                f"{failure_of(key[2]).remedy}"
             )
 
     def _check_scale(self, tenant: Workload) -> None:
