@@ -1,4 +1,4 @@
-"""A PersistentVolume and the claim that is bound to it by name."""
+"""A claim, and the PersistentVolume behind it where the cluster does not make it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from constructs import terraform as tf
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.pod import nested
 from llama_swap_config.cluster.labels import labels
-from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import (
+    DeclaredStorage,
+    NfsStorage,
+    ProvisionedStorage,
+    Storage,
+)
 
 _PV = tf.persistent_volume_v1
 _PVC = tf.persistent_volume_claim_v1
@@ -19,10 +24,9 @@ _Volume = TypeVar("_Volume")
 
 
 class BoundVolume(tf.Construct):
-    """A volume and its claim.
+    """A claim and its volume.
 
-    The claim is bound by name, with a storage class that has no provisioner: the cluster could
-    replace an empty class by its default. Terraform does not wait for the binding.
+    A declared volume is bound by name. Terraform does not wait for the binding.
     """
 
     def __init__(
@@ -31,38 +35,78 @@ class BoundVolume(tf.Construct):
         id: str,
         *,
         namespace: EndpointNamespace,
-        name: str,
-        claim_name: str,
-        storage: NfsStorage | LocalSsdStorage,
+        use: str,
+        storage: Storage,
         size_gib: int,
         prevent_destroy: bool,
     ) -> None:
-        """Declare volume and claim.
+        """Declare the claim, and its volume unless the cluster makes it.
 
         Args:
             scope: The stack.
             id: The construct's id.
             namespace: The claim's namespace.
-            name: The volume's name, unique in the cluster, and its storage class.
-            claim_name: The claim's name, and that of a pod's volume of it.
+            use: `MODELS` or `CUDA_CACHE`: the label, the default names, and the name of a pod's
+                volume.
             storage: The storage behind the volume.
             size_gib: Capacity in GiB, which neither NFS nor a local directory enforces.
             prevent_destroy: Whether Terraform refuses to delete volume and claim.
         """
         super().__init__(scope, id)
-        self._claim_name = claim_name
-        # A local volume supports ReadWriteOnce only, which admits all pods of its node.
-        access_modes = ["ReadWriteMany" if isinstance(storage, NfsStorage) else "ReadWriteOnce"]
-        volume = _PV.PersistentVolumeV1(
+        self._use = use
+        self._claim_name = storage.claim_name(use)
+        name, storage_class = None, storage.storage_class
+        volumes = []
+        if not isinstance(storage, ProvisionedStorage):
+            name = storage.volume_name(use)
+            storage_class = storage_class or name
+            volumes.append(self._volume(storage, name, storage_class, size_gib, prevent_destroy))
+        self.claim = _PVC.PersistentVolumeClaimV1(
+            self,
+            "claim",
+            metadata=_PVC.PersistentVolumeClaimV1Metadata(
+                name=self._claim_name, namespace=namespace.name, labels=labels(use)
+            ),
+            spec=_PVC.PersistentVolumeClaimV1Spec(
+                access_modes=[storage.access_mode],
+                storage_class_name=storage_class,
+                volume_name=name,
+                resources=_PVC.PersistentVolumeClaimV1SpecResources(
+                    requests={"storage": f"{size_gib}Gi"}
+                ),
+            ),
+            wait_until_bound=False,
+            lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
+            depends_on=[namespace.resource, *volumes],
+        )
+
+    def volume(self, struct: Callable[..., _Volume]) -> _Volume:
+        """Declare a pod's volume of that claim, named after its use.
+
+        Args:
+            struct: The provider's class, which differs for each kind of pod.
+        """
+        claim = nested(struct, "persistent_volume_claim")
+        return struct(name=self._use, persistent_volume_claim=claim(claim_name=self._claim_name))
+
+    def _volume(
+        self,
+        storage: DeclaredStorage,
+        name: str,
+        storage_class: str,
+        size_gib: int,
+        prevent_destroy: bool,
+    ) -> tf.persistent_volume_v1.PersistentVolumeV1:
+        return _PV.PersistentVolumeV1(
             self,
             "volume",
-            metadata=_PV.PersistentVolumeV1Metadata(name=name, labels=labels(claim_name)),
+            metadata=_PV.PersistentVolumeV1Metadata(name=name, labels=labels(self._use)),
             spec=[
                 _PV.PersistentVolumeV1Spec(
                     capacity={"storage": f"{size_gib}Gi"},
-                    access_modes=access_modes,
+                    access_modes=[storage.access_mode],
                     persistent_volume_reclaim_policy="Retain",
-                    storage_class_name=name,
+                    storage_class_name=storage_class,
                     volume_mode="Filesystem",
                     mount_options=(
                         list(storage.mount_options) if isinstance(storage, NfsStorage) else None
@@ -73,39 +117,10 @@ class BoundVolume(tf.Construct):
             ],
             lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
         )
-        self.claim = _PVC.PersistentVolumeClaimV1(
-            self,
-            "claim",
-            metadata=_PVC.PersistentVolumeClaimV1Metadata(
-                name=claim_name, namespace=namespace.name, labels=labels(claim_name)
-            ),
-            spec=_PVC.PersistentVolumeClaimV1Spec(
-                access_modes=access_modes,
-                storage_class_name=name,
-                volume_name=name,
-                resources=_PVC.PersistentVolumeClaimV1SpecResources(
-                    requests={"storage": f"{size_gib}Gi"}
-                ),
-            ),
-            wait_until_bound=False,
-            lifecycle=tf.lifecycle(prevent_destroy=prevent_destroy),
-            depends_on=[namespace.resource, volume],
-        )
-
-    def volume(self, struct: Callable[..., _Volume]) -> _Volume:
-        """Declare a pod's volume of that claim, which has the claim's name.
-
-        Args:
-            struct: The provider's class, which differs for each kind of pod.
-        """
-        claim = nested(struct, "persistent_volume_claim")
-        return struct(
-            name=self._claim_name, persistent_volume_claim=claim(claim_name=self._claim_name)
-        )
 
 
 def _source(
-    storage: NfsStorage | LocalSsdStorage,
+    storage: DeclaredStorage,
 ) -> tf.persistent_volume_v1.PersistentVolumeV1SpecPersistentVolumeSource:
     if isinstance(storage, NfsStorage):
         return _PV.PersistentVolumeV1SpecPersistentVolumeSource(
@@ -119,7 +134,7 @@ def _source(
 
 
 def _node_affinity(
-    storage: NfsStorage | LocalSsdStorage,
+    storage: DeclaredStorage,
 ) -> tf.persistent_volume_v1.PersistentVolumeV1SpecNodeAffinity | None:
     if isinstance(storage, NfsStorage):
         return None

@@ -6,7 +6,7 @@ from constructs import terraform as tf
 
 from constructs.bound_volume import BoundVolume
 from constructs.endpoint_namespace import EndpointNamespace
-from llama_swap_config.cluster.storage import LocalSsdStorage
+from llama_swap_config.cluster.storage import CUDA_CACHE, LocalSsdStorage
 
 
 class CudaCache(BoundVolume):
@@ -41,8 +41,7 @@ class CudaCache(BoundVolume):
             scope,
             id,
             namespace=namespace,
-            name="llama-cpp-cuda-cache",
-            claim_name="cuda-cache",
+            use=CUDA_CACHE,
             storage=storage,
             size_gib=5,
             prevent_destroy=False,

@@ -25,6 +25,8 @@ class DownloadJobSpec:
     """An image with Python 3.11 or later, by digest."""
     run_as_user: int
     """User and group of the pod."""
+    node_selector: Mapping[str, str]
+    """Labels of the nodes where the pod may run; empty: any node."""
     taints: tuple[Taint, ...]
     """The GPU node's taints, which the pod tolerates because a local volume is there."""
     env: Mapping[str, str]
@@ -82,6 +84,7 @@ class DownloadJobSpec:
                     # The program needs 40 MiB; the rest is for pages not yet written to NFS.
                     limits={"memory": "1Gi", "ephemeral-storage": "256Mi"},
                     run_as_user=self.run_as_user,
+                    node_selector=self.node_selector,
                     taints=self.taints,
                     store=store,
                 ),

@@ -70,6 +70,7 @@ def program_pod(
     limits: Mapping[str, str],
     run_as_user: int,
     taints: tuple[Taint, ...],
+    node_selector: Mapping[str, str] | None = None,
     store: ModelStore | None = None,
     service_account: str | None = None,
 ) -> tf.job_v1.JobV1SpecTemplateSpec:
@@ -87,6 +88,7 @@ def program_pod(
         limits: Its resource limits.
         run_as_user: User and group.
         taints: The GPU node's taints, which it tolerates.
+        node_selector: Labels of the nodes where it may run (default: any node).
         store: The models' volume to mount at /models (default: none).
         service_account: The service account whose token it mounts (default: none).
     """
@@ -118,6 +120,7 @@ def program_pod(
         security_context=pod_security_context(
             _JOB.JobV1SpecTemplateSpecSecurityContext, run_as_user
         ),
+        node_selector=dict(node_selector or {}) or None,
         toleration=tolerations(_JOB.JobV1SpecTemplateSpecToleration, taints),
         container=[container],
         volume=[

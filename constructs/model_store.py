@@ -6,7 +6,7 @@ from constructs import terraform as tf
 
 from constructs.bound_volume import BoundVolume
 from constructs.endpoint_namespace import EndpointNamespace
-from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import MODELS, Storage
 
 
 class ModelStore(BoundVolume):
@@ -18,11 +18,11 @@ class ModelStore(BoundVolume):
         id: str,
         *,
         namespace: EndpointNamespace,
-        storage: NfsStorage | LocalSsdStorage,
+        storage: Storage,
         size_gib: int,
         prevent_destroy: bool,
     ) -> None:
-        """Declare volume and claim.
+        """Declare the claim, and its volume unless the cluster makes it.
 
         Args:
             scope: The stack.
@@ -36,8 +36,7 @@ class ModelStore(BoundVolume):
             scope,
             id,
             namespace=namespace,
-            name="llama-cpp-models",
-            claim_name="models",
+            use=MODELS,
             storage=storage,
             size_gib=size_gib,
             prevent_destroy=prevent_destroy,

@@ -94,6 +94,7 @@ class LlamaCppStack(tf.TerraformStack):
         job = DownloadJobSpec(
             image=settings.python_image,
             run_as_user=settings.run_as_user,
+            node_selector=settings.download_nodes,
             taints=settings.gpu.taints,
             env=settings.hub_env,
             hf_token_secret=settings.hf_token_secret,

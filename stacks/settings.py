@@ -6,17 +6,28 @@ Constructs read no environment variables and have no values of their own.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
-from llama_swap_config.cluster.ignored_fields import SET_ONCE, IgnoredField, require_distinct
+from llama_swap_config.cluster.ignored_fields import (
+    IgnoredField,
+    require_distinct,
+    set_once,
+)
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
 from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
-from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import (
+    CUDA_CACHE,
+    MODELS,
+    LocalSsdStorage,
+    ProvisionedStorage,
+    Storage,
+)
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import ConfigError, require_setting
 from llama_swap_config.fit.budget import Node
@@ -38,7 +49,7 @@ class Settings:
         ConfigError: when a setting has a value that it does not accept; the message names it.
     """
 
-    storage: NfsStorage | LocalSsdStorage
+    storage: Storage
     storage_size_gib: int
     namespace: str
     service: str = "llama-swap"
@@ -143,6 +154,12 @@ class Settings:
         require_setting(
             self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"
         )
+        require_setting(
+            isinstance(self.storage, Storage),
+            "storage",
+            self.storage,
+            "NfsStorage(...), LocalSsdStorage(...) or ProvisionedStorage(...)",
+        )
         if isinstance(self.storage, LocalSsdStorage):
             node = self.gpu.node_selector.get(HOSTNAME, self.storage.node)
             require_setting(
@@ -181,6 +198,8 @@ class Settings:
             "ByWindow(...), AtOnce(...) or Alone()",
         )
         cache = self.gpu.cuda_cache
+        if cache is not None:
+            self._require_other_names(cache)
         if cache is not None and isinstance(self.storage, LocalSsdStorage):
             require_setting(
                 cache.node == self.storage.node,
@@ -229,6 +248,23 @@ class Settings:
         )
         self._require_key()
 
+    def _require_other_names(self, cache: LocalSsdStorage) -> None:
+        require_setting(
+            len(set(self._claims)) == len(self._claims),
+            "gpu.cuda_cache.claim",
+            cache.claim,
+            f"another claim than the models', which is {self.storage.claim_name(MODELS)!r}",
+        )
+        if isinstance(self.storage, ProvisionedStorage):
+            return
+        models = self.storage.volume_name(MODELS)
+        require_setting(
+            cache.volume_name(CUDA_CACHE) != models,
+            "gpu.cuda_cache.volume",
+            cache.volume,
+            f"another volume than the models', which is {models!r}",
+        )
+
     def _require_key(self) -> None:
         if self.llama_swap.api_key_env or (self.allow_no_key and not self.remote_images):
             return
@@ -258,6 +294,19 @@ class Settings:
         return self.gpu.card(self.sharing.co_tenants if isinstance(self.sharing, AtOnce) else ())
 
     @property
+    def download_nodes(self) -> Mapping[str, str]:
+        """The labels of the nodes for the pods that download; empty: any node.
+
+        A volume that one node at a time can use has to be made, and used, where the models are
+        served. That of a LocalSsdStorage says by itself where it is.
+        """
+        is_of_one_node = (
+            isinstance(self.storage, ProvisionedStorage)
+            and self.storage.access_mode == "ReadWriteOnce"
+        )
+        return dict(self.gpu.node_selector) if is_of_one_node else {}
+
+    @property
     def node(self) -> Node:
         """The node that the models have to fit."""
         return Node(
@@ -272,7 +321,16 @@ class Settings:
     @property
     def set_once(self) -> tuple[IgnoredField, ...]:
         """All fields that Terraform sets only when it creates the object."""
-        return (*SET_ONCE, *self.ignored_fields)
+        return (*set_once(self._claims), *self.ignored_fields)
+
+    @property
+    def _claims(self) -> tuple[str, ...]:
+        """The claims' names, of the models and of the CUDA cache if it is kept."""
+        cache = self.gpu.cuda_cache
+        return (
+            self.storage.claim_name(MODELS),
+            *(() if cache is None else (cache.claim_name(CUDA_CACHE),)),
+        )
 
     @property
     def hub_hosts(self) -> tuple[str, ...]:

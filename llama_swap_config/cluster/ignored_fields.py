@@ -171,26 +171,31 @@ def owned_because(kind: str, parts: Sequence[str]) -> str | None:
     return None
 
 
-SET_ONCE = (
-    IgnoredField(
-        kind="Deployment",
-        name=ENDPOINT,
-        path="spec.replicas",
-        reason="a GPU window or a tenant's operator scales it",
-    ),
-    *(
+def set_once(claims: Iterable[str]) -> tuple[IgnoredField, ...]:
+    """Return the fields that Terraform sets once in every cluster.
+
+    Args:
+        claims: The names of the stack's claims.
+    """
+    return (
         IgnoredField(
-            kind="PersistentVolumeClaim",
-            name=claim,
-            path="spec.resources.requests",
-            # The API server does not resize the claim of a static volume, and a new claim would
-            # leave the volume Released.
-            reason="a claim keeps its first size, and the volume has the capacity",
-        )
-        for claim in ("models", "cuda-cache")
-    ),
-)
-"""Fields that Terraform sets once in every cluster."""
+            kind="Deployment",
+            name=ENDPOINT,
+            path="spec.replicas",
+            reason="a GPU window or a tenant's operator scales it",
+        ),
+        *(
+            IgnoredField(
+                kind="PersistentVolumeClaim",
+                name=claim,
+                path="spec.resources.requests",
+                # The API server does not resize the claim of a static volume, and a new claim
+                # would leave the volume Released.
+                reason="a claim keeps its first size, and the volume has the capacity",
+            )
+            for claim in claims
+        ),
+    )
 
 
 def require_distinct(fields: Iterable[IgnoredField]) -> None:

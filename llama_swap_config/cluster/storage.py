@@ -1,16 +1,70 @@
-"""The storage of the models' volume: an NFS export, or the GPU node's SSD."""
+"""The storage of a volume: an NFS export, a directory of the GPU node, or a StorageClass."""
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Literal, get_args
 
+from llama_swap_config.cluster.labels import APP
 from llama_swap_config.cluster.patterns import DNS_NAME
 from llama_swap_config.errors import require_setting
 
+AccessMode = Literal["ReadWriteOnce", "ReadWriteMany"]
+MODELS, CUDA_CACHE = "models", "cuda-cache"
+"""The uses of a volume, after which its objects are named and labelled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NfsStorage:
+class _Claimed:
+    """What every storage has: a claim, and its class."""
+
+    claim: str | None = None
+    """Name of the claim (default: `models`, or `cuda-cache`); another one to take over a claim
+    that exists."""
+    storage_class: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("claim", "storage_class"):
+            self._require_name(name)
+
+    def claim_name(self, use: str) -> str:
+        """Return the claim's name for a use: `MODELS` or `CUDA_CACHE`."""
+        return self.claim or use
+
+    def _require_name(self, name: str) -> None:
+        value = getattr(self, name)
+        require_setting(
+            value is None or (isinstance(value, str) and DNS_NAME.fullmatch(value)),
+            f"{type(self).__name__}.{name}",
+            value,
+            "the name of an object, in lower case, or None",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared(_Claimed):
+    """Storage with a PersistentVolume of ours, to which the claim is bound by name.
+
+    `storage_class` is a name without a provisioner (default: the volume's name): the cluster could
+    replace an empty one by its default.
+    """
+
+    volume: str | None = None
+    """Name of the PersistentVolume, unique in the cluster (default: `llama-cpp-models`, or
+    `llama-cpp-cuda-cache`)."""
+
+    def __post_init__(self) -> None:
+        _Claimed.__post_init__(self)
+        self._require_name("volume")
+
+    def volume_name(self, use: str) -> str:
+        """Return the volume's name for a use: `MODELS` or `CUDA_CACHE`."""
+        return self.volume or f"{APP}-{use}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NfsStorage(_Declared):
     """An NFS export that every node can mount."""
 
     server: str
@@ -21,15 +75,22 @@ class NfsStorage:
     model."""
 
     def __post_init__(self) -> None:
+        # `super()` does not know a class that `slots` made anew.
+        _Declared.__post_init__(self)
         try:
             ipaddress.ip_address(self.server)
         except ValueError:
             require_setting(False, "storage.server", self.server, "an IP address")
         require_setting(self.path.startswith("/"), "storage.path", self.path, "an absolute path")
 
+    @property
+    def access_mode(self) -> AccessMode:
+        """`ReadWriteMany`: any node mounts it."""
+        return "ReadWriteMany"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSsdStorage:
+class LocalSsdStorage(_Declared):
     """A directory on the GPU node's SSD."""
 
     node: str
@@ -38,9 +99,40 @@ class LocalSsdStorage:
     """An existing directory of that node."""
 
     def __post_init__(self) -> None:
+        _Declared.__post_init__(self)
         require_setting(
             DNS_NAME.fullmatch(self.node), "LocalSsdStorage.node", self.node, "a host name"
         )
         require_setting(
             self.path.startswith("/"), "LocalSsdStorage.path", self.path, "an absolute path"
         )
+
+    @property
+    def access_mode(self) -> AccessMode:
+        """`ReadWriteOnce`, which admits all pods of the node; a local volume supports no other."""
+        return "ReadWriteOnce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionedStorage(_Claimed):
+    """A volume that the cluster makes for the claim, by a StorageClass with a provisioner.
+
+    `storage_class` names it (default: the cluster's default class). Whether the files outlive the
+    claim is the class's reclaim policy.
+    """
+
+    access_mode: AccessMode = "ReadWriteOnce"
+    """`ReadWriteOnce`: the download runs on the GPU node, too. `ReadWriteMany`: on any node."""
+
+    def __post_init__(self) -> None:
+        _Claimed.__post_init__(self)
+        require_setting(
+            self.access_mode in get_args(AccessMode),
+            "ProvisionedStorage.access_mode",
+            self.access_mode,
+            " or ".join(get_args(AccessMode)),
+        )
+
+
+DeclaredStorage = NfsStorage | LocalSsdStorage
+Storage = NfsStorage | LocalSsdStorage | ProvisionedStorage

@@ -1,17 +1,21 @@
 """The objects around the stack in the embedded cluster, made from the settings.
 
-They are the GPU node, its RuntimeClass, and stand-ins for the GPU's other users.
+They are the GPU node, its RuntimeClass, a StorageClass with a volume, and stand-ins for the GPU's
+other users.
 """
 
 from __future__ import annotations
 
 from ops.embedded import gpu_node, gpu_users
 from ops.embedded.admin_api import FIELD_MANAGER, AdminApi, Object
+from ops.embedded.provisioned import provisioned
 from stacks.settings import Settings
 
 _COLLECTIONS = {
     "Node": "/api/v1/nodes",
     "RuntimeClass": "/apis/node.k8s.io/v1/runtimeclasses",
+    "StorageClass": "/apis/storage.k8s.io/v1/storageclasses",
+    "PersistentVolume": "/api/v1/persistentvolumes",
     "Deployment": "/apis/apps/v1/deployments",
     "StatefulSet": "/apis/apps/v1/statefulsets",
 }
@@ -34,11 +38,13 @@ def apply(api: AdminApi, settings: Settings, *, kubelet_port: int) -> None:
     users = gpu_users.gpu_users(settings)
     runtime_class = settings.gpu.runtime_class
     classes = () if runtime_class is None else (_runtime_class(runtime_class),)
-    for declared in (node, *classes):
+    stored = provisioned(settings)
+    _delete_released(api)
+    for declared in (node, *classes, *stored):
         api.apply(_path(declared), declared)
     api.apply(f"{_path(node)}/status", node)
     # Another node would take the pods of this one, and another user its slices.
-    _delete_undeclared(api, (node, *classes, *users))
+    _delete_undeclared(api, (node, *classes, *stored, *users))
     _delete_pods_without_node(api)
     for user in users:
         _apply_user(api, user)
@@ -86,6 +92,13 @@ def _delete_undeclared(api: AdminApi, declared: tuple[Object, ...]) -> None:
             path = _path({"kind": kind, **found})
             if path not in kept and _is_ours(found):
                 api.delete(path)
+
+
+def _delete_released(api: AdminApi) -> None:
+    """Delete the volumes whose claim is gone, to which no other claim would bind."""
+    for found in api.items(_COLLECTIONS["PersistentVolume"]):
+        if _is_ours(found) and found["status"].get("phase") == "Released":
+            api.delete(_path({"kind": "PersistentVolume", **found}))
 
 
 def _delete_pods_without_node(api: AdminApi) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import (
+    LocalSsdStorage,
+    NfsStorage,
+    ProvisionedStorage,
+)
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -213,3 +217,20 @@ def test_bad_storage_is_refused() -> None:
         NfsStorage(server="nas", path="/srv")
     with pytest.raises(ConfigError, match=r"LocalSsdStorage\.path is 'srv'"):
         LocalSsdStorage(node="k8s-node1", path="srv")
+    with pytest.raises(ConfigError, match=r"NfsStorage\.claim is 'Models'; expected the name"):
+        NfsStorage(server="192.168.1.127", path="/srv", claim="Models")
+    with pytest.raises(ConfigError, match=r"ProvisionedStorage\.storage_class is ''; expected"):
+        ProvisionedStorage(storage_class="")
+    with pytest.raises(ConfigError, match=r"ProvisionedStorage\.access_mode is 'RWX'; expected"):
+        ProvisionedStorage(access_mode="RWX")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"storage is '/srv/models'; expected NfsStorage\("):
+        replace(SETTINGS, storage="/srv/models")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "value"), [("claim", "models"), ("volume", "llama-cpp-models")])
+def test_the_cuda_cache_has_names_of_its_own(name: str, value: str) -> None:
+    cache = LocalSsdStorage(node="k8s-node1", path="/var/cache/cuda", **{name: value})
+    with pytest.raises(
+        ConfigError, match=rf"gpu\.cuda_cache\.{name} is '{value}'; expected another"
+    ):
+        replace(SETTINGS, gpu=replace(SETTINGS.gpu, cuda_cache=cache))

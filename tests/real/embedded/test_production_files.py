@@ -11,7 +11,7 @@ import pytest
 
 from llama_swap_config.cluster.pod_resources import Gpu, Taint
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
-from llama_swap_config.cluster.storage import LocalSsdStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, ProvisionedStorage
 from llama_swap_config.fit.card import CoTenant
 from ops.cli import main
 from ops.cluster.api import KubeApi
@@ -73,6 +73,17 @@ FILES = {
         slices="1",
         taints=("nvidia.com/gpu=present:NoSchedule", "dedicated=llm:NoExecute"),
         runtime_class="nvidia",
+        stand_ins=(),
+        window="nothing else uses the card, so there is nothing to borrow",
+    ),
+    "a T4 alone, with a volume that the cluster makes": File(
+        settings=replace(
+            BARE, storage=ProvisionedStorage(storage_class="longhorn"), sharing=Alone()
+        ),
+        node="k8s-node1",
+        product="Tesla-T4",
+        slices="1",
+        taints=("nvidia.com/gpu:NoSchedule",),
         stand_ins=(),
         window="nothing else uses the card, so there is nothing to borrow",
     ),

@@ -1,0 +1,43 @@
+"""Stand-ins for a StorageClass of the settings and for what its provisioner makes."""
+
+from __future__ import annotations
+
+from llama_swap_config.cluster.storage import ProvisionedStorage
+from ops.embedded.admin_api import Object
+from stacks.settings import Settings
+
+_DEFAULT = "default"
+"""The name of the class where the settings name none."""
+VOLUME = "provisioned-models"
+
+
+def provisioned(settings: Settings) -> tuple[Object, ...]:
+    """Make the StorageClass and one volume, to which the claim of the models binds."""
+    storage = settings.storage
+    if not isinstance(storage, ProvisionedStorage):
+        return ()
+    name = storage.storage_class or _DEFAULT
+    is_default = "true" if storage.storage_class is None else "false"
+    storage_class: Object = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": name,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": is_default},
+        },
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "Immediate",
+    }
+    volume: Object = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": VOLUME},
+        "spec": {
+            "capacity": {"storage": f"{settings.storage_size_gib}Gi"},
+            "accessModes": [storage.access_mode],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": name,
+            "hostPath": {"path": "/stand-in"},
+        },
+    }
+    return storage_class, volume
