@@ -9,7 +9,7 @@ from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.ignored_fields import IgnoredField
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
-from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage, ProvisionedStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.fit.card import CoTenant
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
