@@ -30,6 +30,8 @@ COMMANDS = {
     "fit": "Show each model's VRAM, and which models fit the card together.",
     "plan": "Show what merging the working tree would change: models, objects, downloads, VRAM.",
     "deploy": "Show Terraform's plan, ask, apply it, and follow it until the endpoint serves.",
+    "adopt": "Take over an endpoint that runs already: from hand-written HCL, a Helm chart or "
+    "kubectl.",
     "manifests": "Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.",
     "smoke": "Check a running endpoint: model list, API keys, and models' devices and answers.",
     "drift": "Compare the working tree with Terraform's state, the cluster, the "

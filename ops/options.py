@@ -63,6 +63,28 @@ EndpointUrl = Annotated[
 ]
 
 
+def duration(text: str) -> int:
+    """Parse an option such as 30m, for click."""
+    from ops.report.durations import duration_s
+
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+ServeWait = Annotated[
+    int,
+    typer.Option(
+        "--wait",
+        parser=duration,
+        metavar="DURATION",
+        help="After the apply, wait at most this long until the endpoint serves, such as 90s or "
+        "1h.",
+    ),
+]
+
+
 def check_one_format(*, as_json: bool, as_markdown: bool) -> None:
     """Refuse --json beside --markdown."""
     if as_json and as_markdown:
@@ -72,16 +94,6 @@ def check_one_format(*, as_json: bool, as_markdown: bool) -> None:
 def command_app(**settings: Any) -> typer.Typer:
     """Make the typer application of a command."""
     return typer.Typer(add_completion=False, rich_markup_mode="markdown", **settings)
-
-
-def duration(text: str) -> int:
-    """Parse an option such as 30m, for click."""
-    from ops.report.durations import duration_s
-
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def choose(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 KINDS = {
     "kubernetes_namespace_v1": ("v1", "Namespace"),
     "kubernetes_priority_class_v1": ("scheduling.k8s.io/v1", "PriorityClass"),
@@ -75,6 +77,18 @@ TEXT_MAPS = frozenset(
     }
 )
 """Maps with free keys."""
+
+
+def is_text_map(name: str, keys: Iterable[str]) -> bool:
+    """Whether a block is a map with free keys, as the selector of a Service is.
+
+    Args:
+        name: The block's name.
+        keys: Its keys, or one of them.
+    """
+    of_a_block = {"match_labels", "match_expressions"}
+    return name in TEXT_MAPS or (name == "selector" and of_a_block.isdisjoint(keys))
+
 
 _SPELLINGS = {"cluster_ip": "clusterIP", "external_ips": "externalIPs", "host_pid": "hostPID"}
 

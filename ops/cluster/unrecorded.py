@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llama_swap_config.cluster.terraform_names import KINDS
@@ -27,8 +27,10 @@ class Unrecorded:
 
     adoption: Adoption
     """Those of this stack."""
-    foreign: tuple[str, ...]
-    """The addresses of the others."""
+    foreign: tuple[ResourceChange, ...]
+    """What the plan would do at the addresses of the others."""
+    objects: Mapping[str, Document]
+    """Address -> the object that exists."""
 
     def judged(self, planned: Sequence[ResourceChange], judge: Callable[..., Verdict]) -> Verdict:
         """Judge a plan as it will be once these objects are imported.
@@ -39,7 +41,9 @@ class Unrecorded:
         """
         verdict = judge(self.adoption.predict(planned))
         # What a refused plan would create is its least problem.
-        return verdict if verdict.refused else judge(verdict.changes, foreign=self.foreign)
+        if verdict.refused:
+            return verdict
+        return judge(verdict.changes, foreign=[change.address for change in self.foreign])
 
 
 def find(
@@ -62,21 +66,29 @@ def find(
     """
     wanted = list(_wanted(plan.changes))
     if not wanted:
-        return Unrecorded(adoption=Adoption(changes=()), foreign=())
+        return Unrecorded(adoption=Adoption(changes=()), foreign=(), objects={})
     with KubeApi(target) as api:
-        there = {}
+        there: dict[str, ResourceChange] = {}
+        objects: dict[str, Document] = {}
         for change, path in wanted:
             found = api.get(path)
             if found is not None and is_terminating(found):
                 found = None if say is None else _after_deletion(api, change, path, say, timeout_s)
             if found is not None:
-                there[change.address] = (change, has_label(found["metadata"].get("labels") or {}))
-    ours = tuple(change for change, is_ours in there.values() if is_ours)
+                there[change.address] = change
+                objects[change.address] = found
+    labelled = {
+        address
+        for address, found in objects.items()
+        if has_label(found["metadata"].get("labels") or {})
+    }
+    ours = tuple(change for address, change in there.items() if address in labelled)
     return Unrecorded(
         adoption=Adoption(
             changes=ours, vanished=plan.vanished, recorded=_recorded(plan.changes, ours)
         ),
-        foreign=tuple(address for address, (_, is_ours) in there.items() if not is_ours),
+        foreign=tuple(change for address, change in there.items() if address not in labelled),
+        objects=objects,
     )
 
 

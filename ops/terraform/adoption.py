@@ -1,11 +1,13 @@
 """Record objects that exist in the cluster and that the state lacks, by import blocks.
 
-An apply that is killed has made objects that its state does not have; so has `kubectl apply`.
+An apply that is killed has made objects that its state does not have; so has `kubectl apply`. An
+endpoint of hand-written HCL has them in the state at addresses of its own.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,18 @@ class Adoption:
     recorded: Mapping[str, str] = field(default_factory=dict)
     """Addresses of `changes` whose very object the state has at another one -> that one. An import
     there would be followed by the deletion of the same object."""
+    forgotten: tuple[ResourceChange, ...] = ()
+    """Entries of somebody else, which the state loses; their objects stay."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to import, to move or to forget."""
+        return not self.changes and not self.forgotten
+
+    @property
+    def to_forget(self) -> tuple[ResourceChange, ...]:
+        """Those of `forgotten` that the stack's own removed blocks do not name."""
+        return tuple(change for change in self.forgotten if change.action == "delete")
 
     @property
     def imports(self) -> tuple[ResourceChange, ...]:
@@ -79,18 +93,31 @@ class Adoption:
 
 
 @contextmanager
-def import_blocks(directory: Path, changes: Sequence[ResourceChange]) -> Iterator[None]:
-    """Write an import block for each object into a file beside the stack, within the context.
+def adoption_blocks(
+    directory: Path,
+    imports: Sequence[ResourceChange] = (),
+    forgotten: Sequence[ResourceChange] = (),
+) -> Iterator[None]:
+    """Write a block for each object into a file beside the stack, within the context.
 
     Args:
         directory: The stack's directory.
-        changes: What a plan without these blocks does at their addresses.
+        imports: The objects to import: what a plan without these blocks does at their addresses
+            (default: none).
+        forgotten: The entries that the state is to lose while their objects stay (default: none).
     """
     path = directory / FILE
-    blocks = [{"to": change.address, "id": _id(change)} for change in changes]
+    blocks = {
+        "import": [{"to": change.address, "id": _id(change)} for change in imports],
+        "removed": [
+            {"from": address, "lifecycle": {"destroy": False}}
+            for address in dict.fromkeys(_without_index(change.address) for change in forgotten)
+        ],
+    }
     try:
-        if blocks:
-            write_private(path, json.dumps({"import": blocks}, indent=2))
+        if any(blocks.values()):
+            written = {name: each for name, each in blocks.items() if each}
+            write_private(path, json.dumps(written, indent=2))
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -99,6 +126,11 @@ def import_blocks(directory: Path, changes: Sequence[ResourceChange]) -> Iterato
 def _id(change: ResourceChange) -> str:
     """How the provider names an object in an import: `llama-cpp/llama-swap`."""
     return f"{change.namespace}/{change.name}" if change.namespace else change.name
+
+
+def _without_index(address: str) -> str:
+    """An address as a removed block takes it: all instances of `count` or `for_each`."""
+    return re.sub(r"\[(?:\d+|\"(?:[^\"\\]|\\.)*\")\]", "", address)
 
 
 def _aside(change: ResourceChange) -> str:

@@ -19,6 +19,7 @@ from llama_swap_config.cluster.terraform_names import (
     SINGLE,
     TEXT_MAPS,
     camel,
+    is_text_map,
 )
 from ops.errors import OpsError
 
@@ -85,7 +86,7 @@ def field_path(parts: Sequence[str]) -> str:
             shown += part if part.startswith("[") else f"[{part}]"
             in_text_map = False
             continue
-        in_text_map = part in TEXT_MAPS
+        in_text_map = bool(following) and is_text_map(part, (following,))
         if part == "persistent_volume_source":
             continue
         repeated = following.startswith("[") and part in PLURALS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ops.report.document import Block, Document, Line, Listing, Row, Section, Table, Tone, Value
 from ops.report.words import count
-from ops.terraform.changed_fields import changed_paths
+from ops.terraform.changed_fields import changed_in_cluster
 from ops.terraform.changes import VERBS, Action, ResourceChange
 from ops.terraform.synth import STACK
 from ops.terraform.verdict import Verdict
@@ -19,8 +19,6 @@ TONES: dict[Action, Tone] = {
     "delete": "removed",
     "forget": "removed",
 }
-_TERRAFORMS_OWN = ("wait_", "timeouts")
-"""Fields that tell Terraform what to wait for; the cluster does not have them."""
 
 
 def terraform_document(verdict: Verdict) -> Document:
@@ -77,9 +75,7 @@ def _about(change: ResourceChange) -> Line:
     """Say what an import changes in the cluster."""
     if change.action != "import":
         return ()
-    fields = [
-        path for key, path in changed_paths(change).items() if not key.startswith(_TERRAFORMS_OWN)
-    ]
+    fields = [field.path for field in changed_in_cluster(change)]
     if not fields:
         return ("exists as declared",)
     first, *others = fields

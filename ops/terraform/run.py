@@ -15,7 +15,7 @@ from typing import Any
 
 from ops.errors import OpsError
 from ops.report.terminal import Say
-from ops.terraform.adoption import FILE, import_blocks
+from ops.terraform.adoption import FILE, adoption_blocks
 from ops.terraform.apply_process import apply_to_its_end
 from ops.terraform.changes import ResourceChange, read_changes, read_vanished
 from ops.terraform.creation_lock import creation_lock
@@ -250,12 +250,14 @@ class Terraform:
         lock: bool = True,
         with_volume_users: bool = False,
         imports: Sequence[ResourceChange] = (),
+        forgotten: Sequence[ResourceChange] = (),
     ) -> Iterator[SavedPlan]:
         """Plan into a file, which is removed at the end of the context: it has the whole state.
 
         Args:
             lock: Whether to lock the state (default: yes); a read-only role cannot.
             imports: Creations of objects that exist, to be imported instead (default: none).
+            forgotten: Entries that the state is to lose while their objects stay (default: none).
             with_volume_users: Whether a plan that replaces the volume or its claim also replaces
                 what mounts it (default: no); its apply would never end without.
 
@@ -266,7 +268,7 @@ class Terraform:
         with plan_file(self.directory) as path:
             words = ["plan", "-input=false", "-no-color", f"-out={path}"]
             words += ["-lock-timeout=60s"] if lock else ["-lock=false"]
-            with import_blocks(self.directory, imports):
+            with adoption_blocks(self.directory, imports, forgotten):
                 plan = self._plan(words, path)
                 users = volume_users(plan.changes) if with_volume_users else ()
                 if users and not plan.protected:

@@ -24,7 +24,10 @@ _OUR_ADDRESS = re.compile(r"kubernetes_\w+_v1\.[a-z0-9_-]+_[0-9A-F]{8}", re.ASCI
 
 _BY_NAME = "Pass --allow-removal ADDRESS for each object that may go."
 _BY_SETTINGS = "Set prevent_destroy to false in stacks/production.py for this deploy."
-_BY_HAND = 'See docs/operating.md, "Over an endpoint that runs already".'
+_BY_ADOPT = (
+    "`python -m ops adopt` takes over an endpoint that runs already; first it shows what it would "
+    "change."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,7 @@ def judge(
     allowed: Collection[str] = (),
     named_only: Collection[str] = NAMED_ONLY,
     foreign: Collection[str] = (),
+    taken_over: Collection[str] = (),
 ) -> Verdict:
     """Find the changes that a deploy refuses.
 
@@ -103,6 +107,8 @@ def judge(
         named_only: The kinds of this stack that only `allowed` removes (default: NAMED_ONLY).
         foreign: The addresses to create whose objects exist and are not this stack's (default:
             none); `allowed` does not override it.
+        taken_over: The addresses of others in the state that the plan forgets because this stack
+            takes their objects over or leaves them (default: none).
     """
     refused = []
     for change in changes:
@@ -110,11 +116,13 @@ def judge(
         if change.address in protected:
             reason, remedy = "prevent_destroy is true in the settings", _BY_SETTINGS
         elif change.address in foreign:
-            reason, remedy = f"exists already, without the label {LABEL}={APP}", _by_label(change)
+            reason, remedy = f"exists already, without the label {LABEL}={APP}", _BY_ADOPT
         elif change.action == "forget":
-            remedy = _BY_HAND
+            reason, remedy = None if change.address in taken_over else reason, _BY_ADOPT
         elif change.address in allowed:
             reason = None
+        elif change.action == "delete" and not is_ours(change):
+            remedy = f"{_BY_ADOPT} {_BY_NAME}"
         if reason is not None:
             refused.append(Refused(change=change, reason=reason, remedy=remedy))
     return Verdict(changes=changes, refused=tuple(refused), is_whole=not protected)
@@ -128,26 +136,14 @@ def refusal(change: ResourceChange, named_only: Collection[str] = NAMED_ONLY) ->
     """
     if change.action not in ("replace", "delete", "forget"):
         return None
-    if change.action != "replace" and not _is_ours(change):
+    if change.action != "replace" and not is_ours(change):
         return "not made by this stack"
     if change.kind in named_only:
         return "a namespace, volume or claim"
     return None
 
 
-def _by_label(change: ResourceChange) -> str:
-    """Say what to do about an object of somebody else."""
-    namespace = f" -n {change.namespace}" if change.namespace else ""
-    label = (
-        f"kubectl{namespace} label --overwrite {change.kind.lower()} {change.name} {LABEL}={APP}"
-    )
-    return (
-        f"Delete {change.kind} {change.name}; only if it is this endpoint's, `{label}` lets the "
-        "next deploy import it and set its fields."
-    )
-
-
-def _is_ours(change: ResourceChange) -> bool:
+def is_ours(change: ResourceChange) -> bool:
     """Whether this stack made it, by its address and its label in the state."""
     labels = change.metadata_before.get("labels") or {}
     return bool(_OUR_ADDRESS.fullmatch(change.address)) and has_label(labels)

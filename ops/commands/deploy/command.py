@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.options import command_app, duration
+from ops.options import ServeWait, command_app
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -26,16 +26,7 @@ def deploy(
             show_default=False,
         ),
     ] = None,
-    wait: Annotated[
-        int,
-        typer.Option(
-            "--wait",
-            parser=duration,
-            metavar="DURATION",
-            help="After the apply, wait at most this long until the endpoint serves, such as 90s "
-            "or 1h.",
-        ),
-    ] = "15m",  # type: ignore[assignment]  # Read by the parser, as from the command line.
+    wait: ServeWait = "15m",  # type: ignore[assignment]  # Read by the parser.
 ) -> None:
     """Show Terraform's plan, ask, apply it, and follow it until the endpoint serves.
 
@@ -50,6 +41,7 @@ def deploy(
     """
     from ops.commands.deploy import shown
     from ops.commands.deploy.ending import last_line
+    from ops.commands.deploy.policy import Policy
     from ops.commands.deploy.run import deploy as run
     from ops.machine.signals import ended_by_signals
     from stacks.production import PRODUCTION
@@ -64,7 +56,7 @@ def deploy(
             PRODUCTION,
             show=shown.show_terraform_plan,
             approve=lambda: yes or typer.confirm("Apply this plan?"),
-            allow_removal=allow_removal or (),
+            policy=Policy(allow_removal=allow_removal or ()),
             wait_s=wait,
             say=say,
         )

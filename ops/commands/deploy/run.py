@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.stand_in import stand_in_problems
@@ -13,6 +12,7 @@ from ops.cluster import environment, unrecorded
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import Outcome, Rollout
+from ops.commands.deploy.policy import Policy
 from ops.embedded.cluster import is_embedded
 from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
@@ -21,10 +21,11 @@ from ops.terraform.adoption import Adoption
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
 from ops.terraform.synth import synthesize
-from ops.terraform.verdict import NAMED_ONLY, Verdict, judge
+from ops.terraform.verdict import Verdict, judge
 from stacks.settings import Settings
 
 Show = Callable[[SavedPlan, Verdict], None]
+_ORDINARY = Policy()
 _MOST_PLANS = 5
 """Plans in one deploy; another plan follows only after somebody else's apply."""
 
@@ -34,7 +35,7 @@ def deploy(
     *,
     show: Show,
     approve: Callable[[], bool],
-    allow_removal: Collection[str] = (),
+    policy: Policy = _ORDINARY,
     wait_s: float,
     say: Say,
 ) -> Outcome:
@@ -44,7 +45,7 @@ def deploy(
         settings: The settings that the stack is synthesized from.
         show: Shows each plan, including a refused one.
         approve: Returns whether to apply the plan shown last.
-        allow_removal: Addresses that this deploy may remove (default: none).
+        policy: What it removes, imports and refuses (default: it allows no removal).
         wait_s: The longest wait, in seconds, for the endpoint to serve.
         say: Receives a line for the operator.
 
@@ -70,7 +71,7 @@ def deploy(
         target=target,
         show=show,
         approve=approve,
-        allow_removal=allow_removal,
+        policy=policy,
         say=say,
     )
     verify(terraform)
@@ -111,8 +112,7 @@ def apply_as_shown(
     target: KubeTarget | None = None,
     show: Show,
     approve: Callable[[], bool],
-    allow_removal: Collection[str] = (),
-    named_only: Collection[str] = NAMED_ONLY,
+    policy: Policy = _ORDINARY,
     quiet: bool = False,
     say: Say,
 ) -> None:
@@ -124,27 +124,23 @@ def apply_as_shown(
             (default: do not look).
         show: As for `deploy`.
         approve: As for `deploy`; not called for a plan without changes.
-        allow_removal: As for `deploy`.
-        named_only: The kinds of this stack that only `allow_removal` removes (default: namespace,
-            volume and claim).
+        policy: As for `deploy`.
         quiet: Whether to hide Terraform's progress (default: show it).
         say: Receives a line for the operator.
 
     Raises:
-        RefusedError: when the plan removes a protected object that --allow-removal does not name,
-            or creates one that exists and is not this stack's; nothing was changed.
+        RefusedError: when the policy refuses the plan; nothing was changed.
         OpsError: when the plan is not approved, another deploy does not end, or Terraform fails.
     """
     terraform.check_state_is_written()
-    judged = partial(judge, allowed=allow_removal, named_only=named_only)
     for _ in range(_MOST_PLANS):
         terraform.wait_for_lock(say=say)
         with (
             ExitStack() as moved,
-            _plan(terraform, target, judged, moved=moved, say=say) as (plan, verdict),
+            _plan(terraform, target, policy, moved=moved, say=say) as (plan, verdict),
         ):
             planned = {change.address for change in verdict.planned}
-            for address in sorted(set(allow_removal) - planned):
+            for address in sorted(set(policy.allow_removal) - planned):
                 say(f"--allow-removal {shlex.quote(address)}: the plan does not change it")
             show(plan, verdict)
             check_refused(verdict)
@@ -170,7 +166,7 @@ def apply_as_shown(
 def _plan(
     terraform: Terraform,
     target: KubeTarget | None,
-    judged: Callable[..., Verdict],
+    policy: Policy,
     *,
     moved: ExitStack,
     say: Say,
@@ -180,35 +176,39 @@ def _plan(
     Args:
         terraform: As for `apply_as_shown`.
         target: As for `apply_as_shown`.
-        judged: Judges the changes of a plan.
+        policy: As for `apply_as_shown`.
         moved: Gets what moves the state's entries back.
         say: As for `apply_as_shown`.
     """
     with ExitStack() as plans:
         plan = plans.enter_context(terraform.saved_plan(with_volume_users=True))
         if target is None or plan.protected:
-            yield plan, judged(plan.changes, protected=plan.protected)
+            yield plan, policy.judge(plan.changes, protected=plan.protected)
             return
         found = unrecorded.find(plan, target, say=say)
-        adoption = found.adoption
-        foreseen = found.judged(plan.changes, judged)
-        if foreseen.refused or not adoption.changes:
+        adoption = policy.adoption(found, plan.changes)
+        foreseen = policy.foresee(found, plan.changes)
+        if foreseen.refused or adoption.is_empty:
             yield plan, foreseen
             return
         if adoption.imports:
             say(
                 f"the state lacks {count(len(adoption.imports), 'object')} of this stack that the "
-                "cluster has, as after an interrupted deploy; planning their import"
+                "cluster has; planning their import"
             )
         for address, other in adoption.moves.items():
             say(f"moving the older entry of {address} in the state to {other}")
         moved.callback(_move_back, terraform, adoption.moves)
         terraform.move(adoption.moves)
         plan = plans.enter_context(
-            terraform.saved_plan(with_volume_users=True, imports=adoption.imports)
+            terraform.saved_plan(
+                with_volume_users=True,
+                imports=adoption.imports,
+                forgotten=adoption.to_forget,
+            )
         )
-        _check_imports(plan, adoption)
-        yield plan, judged(plan.changes, protected=plan.protected)
+        _check_blocks(plan, adoption)
+        yield plan, policy.judge(plan.changes, adoption=adoption, protected=plan.protected)
 
 
 def _move_back(terraform: Terraform, moves: Mapping[str, str]) -> None:
@@ -217,15 +217,14 @@ def _move_back(terraform: Terraform, moves: Mapping[str, str]) -> None:
         terraform.move({other: address for address, other in reversed(list(moves.items()))})
 
 
-def _check_imports(plan: SavedPlan, adoption: Adoption) -> None:
-    """Check that Terraform has read the import blocks.
+def _check_blocks(plan: SavedPlan, adoption: Adoption) -> None:
+    """Check that Terraform has read the blocks.
 
     Raises:
         OpsError: if another command in the same directory has removed them.
     """
-    imported = {change.address for change in adoption.imports}
-    created = {change.address for change in plan.changes if change.action == "create"}
-    if imported & created:
+    blocks = {change.address for change in (*adoption.imports, *adoption.to_forget)}
+    if blocks & {each.address for each in plan.changes if each.action in ("create", "delete")}:
         raise OpsError(
             f"another command planned in {plan.terraform.directory} at the same time; nothing was "
             "changed. Deploy again"

@@ -79,8 +79,9 @@ def _existing(plan: SavedPlan, target: KubeTarget) -> dict[str, str]:
         change.address: f"it exists in the cluster, and {DEPLOY} imports it"
         for change in found.adoption.changes
     } | {
-        address: f"an object of that name exists that is not this stack's, so {DEPLOY} refuses"
-        for address in found.foreign
+        change.address: f"an object of that name exists that is not this stack's, so {DEPLOY} "
+        "refuses; `python -m ops adopt` takes it over"
+        for change in found.foreign
     }
 
 

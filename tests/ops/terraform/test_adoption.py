@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.terraform.adoption import FILE, Adoption, import_blocks
+from ops.terraform.adoption import FILE, Adoption, adoption_blocks
 from ops.terraform.changes import Action, ResourceChange
 from ops.terraform.verdict import judge
 from tests.ops.terraform.test_verdict import OURS
@@ -31,9 +31,9 @@ def change(
     )
 
 
-def test_import_blocks_exist_only_within_their_context(tmp_path: Path) -> None:
+def test_the_blocks_exist_only_within_their_context(tmp_path: Path) -> None:
     volume = change("create", "kubernetes_persistent_volume_v1.v_0123ABCD", namespace="")
-    with import_blocks(tmp_path, [change("create"), volume]):
+    with adoption_blocks(tmp_path, [change("create"), volume]):
         written = tmp_path / FILE
         assert json.loads(written.read_text()) == {
             "import": [
@@ -43,14 +43,37 @@ def test_import_blocks_exist_only_within_their_context(tmp_path: Path) -> None:
         }
         assert written.stat().st_mode & 0o077 == 0
     assert not written.exists()
-    with pytest.raises(KeyboardInterrupt), import_blocks(tmp_path, [volume]):
+    with pytest.raises(KeyboardInterrupt), adoption_blocks(tmp_path, [volume]):
         raise KeyboardInterrupt
     assert not written.exists()
 
 
+def test_an_entry_of_somebody_else_is_forgotten_once_without_its_index(tmp_path: Path) -> None:
+    """A removed block takes no index of `count` or `for_each`, and no address twice."""
+    addresses = ("module.nfs[0].kubernetes_service.s", "module.nfs[1].kubernetes_service.s")
+    quoted = 'kubernetes_service.all["a.b\\"]"]'
+    forgotten = [change("delete", address) for address in (*addresses, quoted)]
+    with adoption_blocks(tmp_path, forgotten=forgotten):
+        document = json.loads((tmp_path / FILE).read_text())
+    assert document == {
+        "removed": [
+            {"from": address, "lifecycle": {"destroy": False}}
+            for address in ("module.nfs.kubernetes_service.s", "kubernetes_service.all")
+        ]
+    }
+
+
+def test_what_the_stack_forgets_by_itself_gets_no_second_block() -> None:
+    entries = (change("delete", "kubernetes_service.a"), change("forget", "kubernetes_service.b"))
+    adoption = Adoption(changes=(), forgotten=entries)
+    assert adoption.to_forget == entries[:1]
+    assert not adoption.is_empty
+    assert Adoption(changes=()).is_empty
+
+
 def test_without_objects_what_a_killed_deploy_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / FILE).touch()
-    with import_blocks(tmp_path, ()):
+    with adoption_blocks(tmp_path, ()):
         pass
     assert not (tmp_path / FILE).exists()
 

@@ -192,7 +192,7 @@ def test_an_object_that_is_not_ours_is_refused_even_if_allowed() -> None:
     with pytest.raises(RefusedError) as caught:
         check_refused(result)
     assert f"would create {address} as ConfigMap a_0123abcd (exists already" in str(caught.value)
-    assert "kubectl label" in str(caught.value)
+    assert "`python -m ops adopt` takes over" in str(caught.value)
     assert "--allow-removal" not in str(caught.value)
 
 

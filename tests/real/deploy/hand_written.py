@@ -9,6 +9,7 @@ from typing import Any
 Json = dict[str, Any]
 
 NAMESPACE = "llama-cpp"
+SECRET = "a token that somebody wrote into the HCL"
 LABELS = {"app": "llama-swap", "managed-by": "terraform"}
 ADDRESSES = frozenset(
     {
@@ -44,8 +45,22 @@ def _root(schema_name: str) -> Json:
     pod = {
         "metadata": {"labels": LABELS},
         "spec": {
-            "container": [{"name": "llama-swap", "image": "llama-swap:latest"}],
-            "security_context": {"run_as_non_root": True},
+            "container": [
+                {
+                    "name": "llama-swap",
+                    "image": "llama-swap:latest",
+                    "env": [{"name": "HF_TOKEN", "value": SECRET}],
+                    "resources": {"limits": {"nvidia.com/gpu": "1"}},
+                    "volume_mount": [{"name": "models", "mount_path": "/models"}],
+                }
+            ],
+            "toleration": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+            "volume": [
+                {
+                    "name": "models",
+                    "persistent_volume_claim": {"claim_name": "llama-cpp-models"},
+                }
+            ],
         },
     }
     job_pod = {

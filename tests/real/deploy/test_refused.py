@@ -16,6 +16,7 @@ from llama_swap_config.cluster.sharing import Alone
 from ops.cli import main
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.commands.deploy.policy import Policy
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
@@ -114,7 +115,7 @@ def test_deploy_over_hand_written_hcl_changes_nothing(
     assert len(output.err.splitlines()) == 1
     assert all(address in output.err for address in hand_written.ADDRESSES)
     assert "nothing was changed" in output.err
-    assert "Over an endpoint that runs already" in output.err
+    assert "`python -m ops adopt` takes over an endpoint that runs already" in output.err
     assert before.uids() == uids
     assert before.names() == names
     assert before.state() == state
@@ -238,7 +239,9 @@ def test_partly_foreign_state_is_refused_as_a_whole(
         terraform,
         show=lambda *_: None,
         approve=lambda: True,
-        allow_removal=("kubernetes_config_map_v1.notes", "kubernetes_config_map_v1.none"),
+        policy=Policy(
+            allow_removal=("kubernetes_config_map_v1.notes", "kubernetes_config_map_v1.none")
+        ),
         say=lines.append,
     )
     assert lines == ["--allow-removal kubernetes_config_map_v1.none: the plan does not change it"]

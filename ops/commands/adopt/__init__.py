@@ -1,0 +1,1 @@
+"""`adopt`: take over an endpoint that runs already."""

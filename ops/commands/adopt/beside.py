@@ -1,0 +1,37 @@
+"""Workloads that run in the namespace and that the stack neither takes over nor declares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ops.cluster.api import KubeApi
+from ops.terraform.changes import ResourceChange
+from ops.terraform.verdict import has_label
+
+_KINDS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+
+
+def workloads_beside(
+    api: KubeApi, namespace: str, declared: Collection[ResourceChange]
+) -> Iterator[str]:
+    """Say which workloads stay, and what becomes of them.
+
+    Args:
+        api: The API server.
+        namespace: The endpoint's namespace.
+        declared: The plan.
+
+    Raises:
+        OpsError: when the API server refuses or does not answer.
+    """
+    names = {(change.kind, change.name) for change in declared if change.after}
+    for kind, plural in _KINDS.items():
+        listed = api.get(f"/apis/apps/v1/namespaces/{namespace}/{plural}") or {"items": []}
+        for found in listed["items"]:
+            name = found["metadata"]["name"]
+            if (kind, name) in names or has_label(found["metadata"].get("labels") or {}):
+                continue
+            yield (
+                f"{kind} {name} keeps running, and the card if it has it; its new pods must meet "
+                "the Pod Security Standard restricted."
+            )
