@@ -12,6 +12,7 @@ from typing import Literal
 import psutil
 
 from ops.cluster.environment import KubeTarget
+from ops.commands.deploy.policy import Policy
 from ops.commands.deploy.run import apply_as_shown, verify
 from ops.machine.signals import ended_by_signals
 from ops.report.terminal import Say
@@ -23,8 +24,15 @@ ENDS: tuple[End, ...] = ("kill all", "kill terraform", "kill ops", "SIGINT", "SI
 """Power loss, no memory, no memory, Ctrl-C, a service that stops, a closed terminal."""
 
 
-def deploy(directory: Path, target: KubeTarget, say: Say) -> None:
-    """Deploy what a directory has, as `ops deploy --yes` does."""
+def deploy(directory: Path, target: KubeTarget, say: Say, *, policy: Policy | None = None) -> None:
+    """Deploy what a directory has, as `ops deploy --yes` does.
+
+    Args:
+        directory: The stack's directory.
+        target: The cluster.
+        say: Receives a line for the operator.
+        policy: What is removed, imported and refused (default: as `ops deploy` does).
+    """
     terraform = Terraform(directory)
     with ended_by_signals():
         terraform.init_for_apply(say=say)
@@ -33,6 +41,7 @@ def deploy(directory: Path, target: KubeTarget, say: Say) -> None:
             target=target,
             show=lambda *_: None,
             approve=lambda: True,
+            policy=policy or Policy(),
             quiet=True,
             say=say,
         )
@@ -40,10 +49,16 @@ def deploy(directory: Path, target: KubeTarget, say: Say) -> None:
 
 
 def start(
-    directory: Path, target: KubeTarget, log: Path, environment: Mapping[str, str]
+    directory: Path,
+    target: KubeTarget,
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    policy: Policy | None = None,
 ) -> ForkServerProcess:
     """Start a deploy; what it prints goes to a file."""
-    process = CONTEXT.Process(target=_main, args=(directory, target, log, dict(environment)))
+    arguments = (directory, target, log, dict(environment), policy)
+    process = CONTEXT.Process(target=_main, args=arguments)
     process.start()
     return process
 
@@ -70,7 +85,13 @@ def ending(pid: int, how: End) -> Callable[[], bool]:
     return end
 
 
-def _main(directory: Path, target: KubeTarget, log: Path, environment: dict[str, str]) -> None:
+def _main(
+    directory: Path,
+    target: KubeTarget,
+    log: Path,
+    environment: dict[str, str],
+    policy: Policy | None,
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     with log.open("w", buffering=1) as written:
@@ -80,4 +101,4 @@ def _main(directory: Path, target: KubeTarget, log: Path, environment: dict[str,
         def say(line: str) -> None:
             written.write(f"{line}\n")
 
-        deploy(directory, target, say)
+        deploy(directory, target, say, policy=policy)

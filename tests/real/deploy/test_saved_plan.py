@@ -105,8 +105,9 @@ def test_foreign_objects_are_not_destroyed(write: Write, postgresql: str) -> Non
         deploy(write("others", "ours"))
     assert str(caught.value) == (
         "refused, and nothing was changed: this deploy would remove terraform_data.namespace, "
-        "terraform_data.volume (not made by this stack). Pass --allow-removal ADDRESS "
-        'for each object that may go. See docs/operating.md, "What a deploy refuses"'
+        "terraform_data.volume (not made by this stack). `python -m ops adopt` takes over an "
+        "endpoint that runs already; first it shows what it would change. Pass --allow-removal "
+        'ADDRESS for each object that may go. See docs/operating.md, "What a deploy refuses"'
     )
     assert caught.value.exit_code == 3
     assert state(postgresql, "others") == before
@@ -362,7 +363,7 @@ def test_allow_removal_does_not_permit_a_forget(write: Write, postgresql: str) -
         deploy(terraform, policy=Policy(allow_removal=("terraform_data.theirs",)))
     assert "would forget terraform_data.theirs (not made by this stack)" in str(caught.value)
     assert "--allow-removal" not in str(caught.value)
-    assert "Over an endpoint that runs already" in str(caught.value)
+    assert "`python -m ops adopt` takes over" in str(caught.value)
     assert state(postgresql, "forgotten") == before
 
 

@@ -1,0 +1,156 @@
+"""`ops adopt` over what a Helm chart or kubectl has made, with a volume that the cluster made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from llama_swap_config.cluster.storage import ProvisionedStorage
+from ops.cli import main
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.embedded.cluster import EmbeddedCluster
+from ops.terraform.run import Terraform
+from tests.real.adopt.running import APPS, NAMESPACE
+from tests.real.deploy.applied import finds_changes
+
+Json = dict[str, Any]
+
+OF_HELM = {
+    "labels": {
+        "app.kubernetes.io/managed-by": "Helm",
+        "app.kubernetes.io/instance": "home",
+        "app.kubernetes.io/name": "llama-swap",
+    },
+    "annotations": {"meta.helm.sh/release-name": "home"},
+}
+SELECTOR = {"app.kubernetes.io/name": "llama-swap", "app.kubernetes.io/instance": "home"}
+STORAGE_CLASS = "longhorn"
+
+
+def _claim() -> Json:
+    return {
+        "storageClassName": STORAGE_CLASS,
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "20Gi"}},
+    }
+
+
+def _deployment() -> Json:
+    pod = {
+        "containers": [
+            {
+                "name": "llama-swap",
+                "image": "llama-swap",
+                "resources": {"limits": {"nvidia.com/gpu": "1"}},
+                "volumeMounts": [{"name": "data", "mountPath": "/models"}],
+            }
+        ],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "home-models"}}],
+    }
+    return {
+        "selector": {"matchLabels": SELECTOR},
+        "template": {"metadata": {"labels": SELECTOR}, "spec": pod},
+    }
+
+
+OBJECTS: tuple[tuple[str, str, Json], ...] = (
+    ("/api/v1/namespaces", "llama-cpp", {}),
+    (f"{NAMESPACE}/persistentvolumeclaims", "home-models", {"spec": _claim()}),
+    (
+        f"{NAMESPACE}/services",
+        "llama-swap",
+        {"spec": {"selector": SELECTOR, "ports": [{"port": 8080}]}},
+    ),
+    (f"{NAMESPACE}/configmaps", "llama-swap", {"data": {"config.yaml": "models: {}"}}),
+    (f"{APPS}/deployments", "llama-swap", {"spec": _deployment()}),
+)
+KEPT = tuple(f"{path}/{name}" for path, name, _ in OBJECTS[:-1])
+CLUSTER_WIDE: tuple[tuple[str, str, Json], ...] = (
+    (
+        "/apis/storage.k8s.io/v1/storageclasses",
+        STORAGE_CLASS,
+        {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "Immediate"},
+    ),
+    (
+        "/api/v1/persistentvolumes",
+        "pvc-0a1b",
+        {
+            "spec": {
+                "capacity": {"storage": "20Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": STORAGE_CLASS,
+                "hostPath": {"path": "/made"},
+            }
+        },
+    ),
+)
+
+
+@pytest.fixture
+def made(
+    cluster: EmbeddedCluster, apart: object, declare: Callable[..., None]
+) -> Iterator[KubeApi]:
+    """The endpoint of a chart, with no state anywhere."""
+    del apart
+    declare(storage=ProvisionedStorage(storage_class=STORAGE_CLASS, claim="home-models"))
+    with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
+        admin.execute('drop schema if exists "llama-cpp" cascade')
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as api:
+        for path, name, body in (*CLUSTER_WIDE, *OBJECTS):
+            marks = OF_HELM if (path, name, body) in OBJECTS else {}
+            status, answer = api.request("POST", path, body | {"metadata": {"name": name} | marks})
+            assert status == 201, answer
+        until(lambda: phase(api, "home-models") == "Bound")
+        yield api
+        for path, name, _ in CLUSTER_WIDE:
+            api.request("DELETE", f"{path}/{name}")
+
+
+def phase(api: KubeApi, claim: str) -> str:
+    found = api.get(f"{NAMESPACE}/persistentvolumeclaims/{claim}") or {}
+    return str(found.get("status", {}).get("phase"))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def uids(api: KubeApi) -> dict[str, str]:
+    return {path: (api.get(path) or {})["metadata"]["uid"] for path in KEPT}
+
+
+def test_a_release_of_helm_is_taken_over_with_its_claim(
+    made: KubeApi, apart: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = uids(made)
+    # Whoever types `deploy` first learns the name of the command.
+    assert main(["deploy", "--yes"]) == 3
+    refused = capfd.readouterr().err
+    assert "exists already, without the label app.kubernetes.io/part-of=llama-cpp" in refused
+    assert "`python -m ops adopt`" in refused
+    assert uids(made) == before
+
+    assert main(["adopt", "--yes"]) == 0
+
+    output = capfd.readouterr()
+    words = " ".join(output.out.split())
+    assert words.count("Helm (home) manages") == 1
+    assert "kubectl -n llama-cpp delete secret -l owner=helm,name=home" in words
+    assert "the cluster deleted and made anew, and its pods restart: spec.selector" in words
+    assert "copy of the state" not in output.out + output.err
+    assert uids(made) == before
+    assert phase(made, "home-models") == "Bound"
+    config = made.get(f"{NAMESPACE}/configmaps/llama-swap") or {}
+    assert "models: {}" not in config["data"].values()
+    assert not finds_changes(Terraform(apart))
