@@ -10,7 +10,11 @@ from typing import Any
 
 from llama_swap_config.cluster.pod_resources import Gpu
 from llama_swap_config.cluster.sharing import Alone
-from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage
+from llama_swap_config.cluster.storage import (
+    LocalSsdStorage,
+    NfsStorage,
+    ProvisionedStorage,
+)
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from tests.conftest import ROOT
 from tests.declaration.registry import REGISTRY
@@ -58,6 +62,11 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         "from NFS to the node's SSD": Change(
             is_applied=True,
             after={"storage": LocalSsdStorage(node="k8s-node1", path="/srv/models")},
+            refused=frozenset({_VOLUME, _CLAIM}),
+        ),
+        "from NFS to a StorageClass": Change(
+            is_applied=True,
+            after={"storage": ProvisionedStorage(storage_class="longhorn")},
             refused=frozenset({_VOLUME, _CLAIM}),
         ),
         "the GPU window off": Change(is_applied=True, after={"sharing": Alone()}),
