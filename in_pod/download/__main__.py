@@ -8,7 +8,8 @@ the sha256 of its bytes on the volume is correct.
 
 On the volume: blobs/<sha256> are complete, checked files and never change;
 sets/<digest>/model.gguf and mmproj.gguf are links to blobs that belong together; <model id> is a
-link to the model's set, so that all files of a model change at once.
+link to the model's set, so that all files of a model change at once. A folder of that name, which
+another Job left, is renamed to <model id>.before; missing files in it are used, not downloaded.
 
 Environment: HF_TOKEN, HF_ENDPOINT, HTTP_PROXY, HTTPS_PROXY, NO_PROXY.
 

@@ -14,6 +14,7 @@ from .lease import Lease
 from .plan import File, Plan
 from .progress import Report, Say, size_text
 from .run import Options, Run
+from .take_over import take_over
 from .volume import UNNEEDED, is_complete, is_published, publish, remove, set_name
 
 
@@ -29,6 +30,8 @@ def pull(
     say: Say,
 ) -> None:
     """Download the missing files of a plan and publish its models; skip complete files.
+
+    Missing files that an earlier Job left in the models' folders are not downloaded.
 
     Args:
         plan: The plan.
@@ -53,6 +56,8 @@ def pull(
                 for file in plan.files
                 if file.sha256 in wrong or not is_complete(models, file)
             ]
+            taken = take_over(models, plan, missing, lease=lease, say=say)
+            missing = [file for file in missing if file.sha256 not in taken]
             _clear(models, plan, keep={file.sha256 for file in missing})
             if missing:
                 _check_space(models, missing, say)

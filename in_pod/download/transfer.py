@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from .contract import JOURNAL, PARTIAL, WRONG
+from .contract import JOURNAL, PARTIAL
 from .journal import SEGMENT_BYTES, Journal
 from .plan import File
-from .volume import sync
+from .volume import name_blob
 
 
 class Transfer:
@@ -155,11 +155,7 @@ class Transfer:
         """
         self.flush()
         os.fsync(self._check_fd)
-        if self.blob.exists():
-            with contextlib.suppress(FileExistsError):
-                self.blob.with_suffix(WRONG).hardlink_to(self.blob)
-        self._partial.replace(self.blob)
-        sync(self.blob.parent)
+        name_blob(self._partial, self.blob)
         os.fchmod(self._fd, 0o444)
         self._journal_path.unlink()
         self.finished = True

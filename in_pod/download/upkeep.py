@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import math
-import mmap
-import os
 import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from .contract import BLOBS, SETS, WRONG
+from .folders import has_only_links
+from .hashing import hash_file
 from .lease import Lease
 from .plan import SHA256, Plan
 from .progress import Say, size_text
 from .run import Options
-from .volume import UNNEEDED, remove, set_name
+from .volume import UNNEEDED, is_model_link, remove, set_name
 
 
 def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
@@ -35,7 +33,7 @@ def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
     wrong = []
     for blob in blobs:
         started = time.monotonic()
-        digest = hash_file(blob, rate_mb_s)
+        digest = hash_file(blob, rate_mb_s=rate_mb_s)
         seconds = max(time.monotonic() - started, 1e-6)
         size = blob.stat().st_size
         right = digest == blob.name
@@ -55,26 +53,6 @@ def wrong_text(models: Path, wrong: frozenset[str]) -> str:
     return f"{models}: {len(wrong)} wrong files ({names})"
 
 
-def hash_file(path: Path, rate_mb_s: float = math.inf) -> str:
-    """Hash a file at a limited rate, bypassing the page cache so that warm models stay warm."""
-    sha256 = hashlib.sha256()
-    buffer = mmap.mmap(-1, 4 << 20)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
-    except OSError:
-        fd = os.open(path, os.O_RDONLY)
-    started = time.monotonic()
-    done = 0
-    try:
-        while count := os.preadv(fd, [buffer], done):
-            sha256.update(memoryview(buffer)[:count])
-            done += count
-            time.sleep(max(0.0, done / 1e6 / rate_mb_s - (time.monotonic() - started)))
-    finally:
-        os.close(fd)
-    return sha256.hexdigest()
-
-
 def unneeded(models: Path, plan: Plan) -> Iterator[tuple[Path, int]]:
     """Find files that neither the plan nor a model's link uses.
 
@@ -83,18 +61,19 @@ def unneeded(models: Path, plan: Plan) -> Iterator[tuple[Path, int]]:
     """
     planned = {file.sha256 for file in plan.files}
     sets = {set_name(links) for links in plan.models.values()}
-    for path in sorted(models.glob("*")):
-        if path.is_symlink() and path.name not in plan.models:
+    for path in sorted(filter(is_model_link, models.glob("*"))):
+        if path.name not in plan.models:
             yield path, 0
-            continue
-        if path.is_symlink():
+        else:
             sets.add(path.readlink().name)
     for folder in sorted((models / SETS).glob("*")):
-        if folder.name not in sets:
+        if folder.name in sets:
+            planned.update(link.readlink().name for link in folder.iterdir() if link.is_symlink())
+        elif has_only_links(folder):
             yield folder, 0
-        else:
-            planned.update(link.readlink().name for link in folder.iterdir())
     for path in sorted((models / BLOBS).glob("*")):
+        if not SHA256.fullmatch(path.name.partition(".")[0]):
+            continue
         if path.name.partition(".")[0] not in planned or path.suffix == WRONG:
             yield path, path.stat().st_blocks * 512
 

@@ -11,8 +11,9 @@ import secrets
 import shutil
 from pathlib import Path
 
-from .contract import BLOBS, NO_SPACE, NOT_AS_PLANNED, SETS, TRANSIENT
+from .contract import BLOBS, NO_SPACE, NOT_AS_PLANNED, SETS, TRANSIENT, WRONG
 from .errors import DownloadError
+from .folders import move_away
 from .plan import File, Link, Plan
 from .progress import Say
 
@@ -53,6 +54,13 @@ def is_set(models: Path, links: tuple[Link, ...]) -> bool:
     return all(_leads_to(folder / link.name, blob_target(link)) for link in links)
 
 
+def is_model_link(path: Path) -> bool:
+    """Whether a path is a link to a set, as `publish` makes it."""
+    with contextlib.suppress(OSError):
+        return path.readlink().parent == Path(SETS)
+    return False
+
+
 def _leads_to(path: Path, target: str) -> bool:
     with contextlib.suppress(OSError):
         return os.readlink(path) == target  # noqa: PTH115 - its text is compared.
@@ -71,7 +79,7 @@ def publish(
         excluding: The sha256 of files that do not count as complete (default: none).
 
     Raises:
-        DownloadError: with NOT_AS_PLANNED when a model's name is not a symbolic link.
+        DownloadError: with NOT_AS_PLANNED when what has a model's name cannot be moved away.
     """
     complete = {file.sha256 for file in plan.files if is_complete(models, file)} - excluding
     for model, links in plan.models.items():
@@ -79,7 +87,6 @@ def publish(
             link.sha256 for link in links
         ):
             continue
-        _make_room(models, model)
         folder = models / set_target(links)
         if not is_set(models, links):
             fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -93,26 +100,26 @@ def publish(
             sync(folder.parent)
         fresh = models / f".{model}.{secrets.token_hex(4)}"
         fresh.symlink_to(set_target(links))
+        if os.path.lexists(models / model) and not is_model_link(models / model):
+            move_away(models, plan, model, say)
         fresh.replace(models / model)
         sync(models)
         names = ", ".join(f"{link.name} {link.sha256[:12]}" for link in links)
         say(f"published model {model}: {names}")
 
 
-def _make_room(models: Path, model: str) -> None:
-    """Move away the folder of links that an earlier version created with a model's name.
-
-    Raises:
-        DownloadError: with NOT_AS_PLANNED when it is anything else.
-    """
-    path = models / model
-    if path.is_symlink() or not path.exists():
-        return
-    if not path.is_dir() or not all(entry.is_symlink() for entry in path.iterdir()):
-        raise DownloadError(
-            NOT_AS_PLANNED, f"{path} exists but is not a symbolic link. Move it away."
-        )
-    path.rename(models / f".{model}.{secrets.token_hex(4)}")
+def name_blob(path: Path, blob: Path) -> None:
+    """Rename a checked file to its sha256, setting aside a wrong file of that name."""
+    if blob.exists():
+        wrong = blob.with_suffix(WRONG)
+        try:
+            wrong.hardlink_to(blob)
+        except FileExistsError:
+            pass
+        except PermissionError:  # Linux protects other users' files from hard links.
+            blob.rename(wrong)
+    path.replace(blob)
+    sync(blob.parent)
 
 
 def volume_error(models: Path, error: OSError) -> DownloadError:
@@ -129,9 +136,9 @@ def volume_error(models: Path, error: OSError) -> DownloadError:
     return DownloadError(TRANSIENT, f"{models}: {error.strerror or error}")
 
 
-def sync(directory: Path) -> None:
-    """Sync a directory."""
-    fd = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Sync a directory or a file."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -6,6 +6,7 @@ mostly hits just that.
 
 from __future__ import annotations
 
+import codecs
 import multiprocessing
 import os
 import signal
@@ -46,6 +47,8 @@ class Program:
     """The write at which it kills itself, counted from 1; None: never."""
     kill_after: bool = False
     """Whether once the write is done; False: before it."""
+    user: int | None = None
+    """The user and group that it becomes; None: that of the tests."""
 
     def start(self) -> ForkServerProcess:
         process = CONTEXT.Process(target=_main, args=(self,))
@@ -70,6 +73,12 @@ def _main(program: Program) -> None:
         os.dup2(log.fileno(), 2)
         if program.kill_at is not None:
             _kill_at_write(program.kill_at, after=program.kill_after)
+        if program.user is not None:
+            for encoding in ("ascii", "idna"):
+                codecs.lookup(encoding)  # That user may not be able to read Python's files.
+            os.setgroups([])
+            os.setgid(program.user)
+            os.setuid(program.user)
         run = cli.main if program.name == "ops" else download_main
         sys.exit(run(list(program.arguments)))
 

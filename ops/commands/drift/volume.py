@@ -68,6 +68,8 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
     elif file.state == "wrong":
         text, time_s = f"{blob.stat().st_size} bytes", _mtime(blob)
         remedy = f"{pull} replaces it"
+    elif file.state == "to take over":
+        remedy = f"{file.reason}: {pull} takes that file over, or the next download Job"
     elif file.reason:
         text = f"missing ({file.reason})"
     yield Finding(

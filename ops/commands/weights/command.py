@@ -132,6 +132,8 @@ def status(
 ) -> None:
     """Compare a volume with the lock: present, partial, wrong, missing and unused files.
 
+    A file to take over lies in its model's folder: the next run does not download it.
+
     Exit code: 0 every model can be served, 2 a file is missing or wrong, 1 an error.
 
     Example: `python -m ops weights status /mnt/llamacpp`

@@ -9,7 +9,13 @@ from in_pod.download.progress import size_text
 from ops.commands.weights.volume import VolumeStatus
 from ops.report.terminal import titled_table
 
-_STYLES = {"present": "green", "partial": "yellow", "missing": "yellow", "wrong": "red"}
+_STYLES = {
+    "present": "green",
+    "to take over": "green",
+    "partial": "yellow",
+    "missing": "yellow",
+    "wrong": "red",
+}
 
 
 def show_weights(console: Console, status: VolumeStatus) -> None:

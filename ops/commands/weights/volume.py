@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -9,16 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from in_pod.download.contract import BLOBS, PARTIAL, WRONG
+from in_pod.download.errors import DownloadError
+from in_pod.download.folders import shown
+from in_pod.download.hashing import hash_file
 from in_pod.download.journal import Journal
 from in_pod.download.plan import File, Link, Plan, parse_plan
-from in_pod.download.upkeep import hash_file, unneeded
-from in_pod.download.volume import is_published
+from in_pod.download.take_over import files_in_folders
+from in_pod.download.upkeep import unneeded
+from in_pod.download.volume import is_complete, is_published
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.plans.download import render_download_plan
 from ops.errors import OpsError
 
-State = Literal["present", "partial", "wrong", "missing"]
+State = Literal["present", "to take over", "partial", "wrong", "missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +37,10 @@ class FileStatus:
     sha256: str
     size_bytes: int
     done_bytes: int
-    """Bytes that are on the volume already."""
+    """Bytes that need no download."""
     state: State
     reason: str = ""
-    """Why it is wrong or missing, if known."""
+    """Why it is wrong or missing, or which file the next run takes over, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +102,7 @@ def status(
             only, which reads no file).
 
     Raises:
-        OpsError: when the volume is not a directory.
+        OpsError: when the volume is not a directory, or a model's folder may not be read.
     """
     if not volume.is_dir():
         raise OpsError(
@@ -116,6 +121,7 @@ def status(
 def _files(
     plan: Plan, volume: Path, hashing: Callable[[str], None] | None
 ) -> Iterator[FileStatus]:
+    earlier = _EarlierFiles(plan, volume, hashing)
     for file in plan.files:
         users = [
             model
@@ -123,7 +129,9 @@ def _files(
             if any(link.sha256 == file.sha256 for link in links)
         ]
         state, reason = _state(volume, file, hashing)
-        done = file.size_bytes if state == "present" else 0
+        if not is_complete(volume, file) and (match := earlier.matching(file)):
+            state, reason = "to take over", match
+        done = file.size_bytes if state in ("present", "to take over") else 0
         if state == "partial":
             done = Journal.bytes_of(volume / BLOBS, file)
         yield FileStatus(
@@ -135,6 +143,38 @@ def _files(
             state=state,
             reason=reason,
         )
+
+
+class _EarlierFiles:
+    """Files in the models' folders that the next run takes over instead of a download."""
+
+    def __init__(self, plan: Plan, volume: Path, hashing: Callable[[str], None] | None) -> None:
+        """Find those with the size of a missing file, and hash them if `hashing` is given.
+
+        Raises:
+            OpsError: when one may not be read.
+        """
+        self._found: dict[int | str, str] = {}
+        sizes = {file.size_bytes for file in plan.files if not is_complete(volume, file)}
+        try:
+            for path, size in files_in_folders(volume, plan) if sizes else ():
+                if size not in sizes:
+                    continue
+                name = shown(volume, path)
+                if hashing is None:
+                    self._found.setdefault(size, f"{name} has its size")
+                else:
+                    hashing(name)
+                    self._found.setdefault(hash_file(path), f"{name} has its sha256")
+        except (DownloadError, PermissionError) as error:
+            raise OpsError(
+                f"{volume}: user {os.getuid()} may not read the models' folders. "
+                "Run this as the volume's owner, or as root."
+            ) from error
+
+    def matching(self, file: File) -> str:
+        """Return the name of a file with the sha256, or size, of a missing one; empty if none."""
+        return self._found.get(file.sha256) or self._found.get(file.size_bytes, "")
 
 
 def _state(volume: Path, file: File, hashing: Callable[[str], None] | None) -> tuple[State, str]:
@@ -159,7 +199,9 @@ def _model(volume: Path, model: str, links: tuple[Link, ...]) -> ModelStatus:
     link = volume / model
     reason = ""
     if not link.is_symlink():
-        reason = f"{link} exists but is not a symbolic link" if link.exists() else "not published"
+        reason = "not published"
+        if os.path.lexists(link):
+            reason += f"; {link} is not a link, so the next run renames it"
     elif not is_published(volume, model, links):
         reason = "published with other files than the lock's"
     elif not all((link / file.name).exists() for file in links):

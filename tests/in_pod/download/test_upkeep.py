@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from in_pod.download.contract import BAD_DATA, NO_ACCESS, NOT_AS_PLANNED, TRANSIENT
+from in_pod.download.contract import BAD_DATA, NO_ACCESS, TRANSIENT
 from tests.fakes import hubs
 from tests.in_pod.download.limits import tmpfs
 from tests.in_pod.download.process import run
@@ -139,15 +139,24 @@ def test_an_earlier_versions_folder_of_links_becomes_a_link(
     assert filled.requests == []
 
 
-def test_a_folder_with_other_files_is_not_replaced(
+def test_prune_removes_nothing_that_is_not_the_programs(
     source: Source, models: Path, filled: hubs.Hub
 ) -> None:
-    (models / "m").unlink()
-    (models / "m").mkdir()
-    (models / "m" / "notes.txt").write_text("mine")
-    code, _, error = run(source, models, filled.url)
-    assert code == NOT_AS_PLANNED
-    assert "exists but is not a symbolic link" in error
+    """Beside what it wrote lie other folders, files and links, in its own folders too."""
+    for folder in ("m.before", "sets/0123456789abcdef", "blobs/folder"):
+        (models / folder).mkdir()
+        (models / folder / "notes.txt").write_text("mine")
+    for link in ("m.before-2", "m.before/link"):
+        (models / link).symlink_to("../elsewhere")
+    for file in ("notes.txt", "blobs/notes.txt", "sets/notes.txt"):
+        (models / file).write_text("mine")
+    before = sorted(models.rglob("*"))
+    source.write_plan({"version": 1, "files": [], "models": []})
+    assert run(source, models, filled.url, "--prune", "--grace-h=0")[0] == 0
+    gone = {path for path in before if not os.path.lexists(path)}
+    blobs = {models / "blobs" / source.sha256(name) for name in ("model.gguf", "mmproj.gguf")}
+    (ours,) = {path.parent for path in gone if path.name == "model.gguf"} & gone
+    assert gone - blobs == {models / "m", ours, ours / "model.gguf", ours / "mmproj.gguf"}
 
 
 def test_a_wrong_file_stays_published_until_it_is_replaced(

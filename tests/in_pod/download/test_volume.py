@@ -19,6 +19,7 @@ from in_pod.download.transfer import Transfer
 from ops.hub.local_hub import LocalHub
 from tests.conftest import ROOT
 from tests.fakes import hubs
+from tests.in_pod.download import earlier
 from tests.in_pod.download.limits import disk_that_loses_bytes, memory_cgroup, tmpfs
 from tests.in_pod.download.process import PROGRAM, run, start
 from tests.in_pod.download.volume import Source
@@ -114,9 +115,12 @@ def test_a_read_only_volume_is_refused(source: Source, tmp_path: Path) -> None:
         assert "expected a directory that user" in error
 
 
-def test_memory_stays_below_64_mib(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_memory_stays_below_64_mib(is_there: bool, tmp_path: Path) -> None:
     source = Source(tmp_path / "source", 400 * MIB, MIB)
     models = tmp_path / "models"
+    if is_there:
+        earlier.fill(source, models / "m")
     with memory_cgroup(128 * MIB) as cgroup, LocalHub(source.files) as hub:
         join = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
         child = subprocess.Popen(

@@ -26,6 +26,25 @@ def test_a_missing_file_is_drift(system: System) -> None:
         shutil.move(system.store.volume.parent / "away", path)
 
 
+def test_a_file_in_a_folder_of_the_models_name_is_drift(system: System) -> None:
+    path, folder = blob(system), system.store.volume / "qwen3vl-8b"
+    right = folder.readlink()
+    folder.unlink()
+    folder.mkdir()
+    path.rename(folder / "weights.gguf")
+    try:
+        only_line(
+            system.lines(),
+            rf"model qwen3vl-8b: file \S+\.gguf is missing on the volume, \d+ bytes declared "
+            rf"{COMMIT}: 'qwen3vl-8b/weights.gguf' has its size: python -m ops weights pull \S+ "
+            r"takes that file over, .*",
+        )
+    finally:
+        (folder / "weights.gguf").rename(path)
+        folder.rmdir()
+        folder.symlink_to(right)
+
+
 def test_a_file_of_another_size_is_drift(system: System) -> None:
     path = blob(system)
     content = path.read_bytes()

@@ -148,6 +148,67 @@ def test_status_shows_the_progress_of_a_partial_file(
     assert "partial, 25.0 %" in capsys.readouterr().out
 
 
+@pytest.fixture
+def earlier_file(store: LocalStore) -> Path:
+    """The model's file as another Job leaves it: in a folder of the model's name."""
+    folder = store.volume / "qwen3vl-4b"
+    folder.unlink()
+    folder.mkdir()
+    return blob(store, NAME).rename(folder / NAME)
+
+
+def test_status_names_a_file_that_a_pull_takes_over(
+    store: LocalStore,
+    earlier_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = status(store, capsys)
+    assert state_of(found) == ("to take over", f"'qwen3vl-4b/{NAME}' has its size")
+    assert found["missing_bytes"] == 0
+    (model,) = [model for model in found["models"] if not model["published"]]
+    assert model["reason"] == (
+        f"not published; {earlier_file.parent} is not a link, so the next run renames it"
+    )
+    found = status(store, capsys, "--sha256")
+    assert state_of(found) == ("to take over", f"'qwen3vl-4b/{NAME}' has its sha256")
+    arguments = (str(store.volume), "--lock", str(store.lock_path))
+    main(["weights", "status", *arguments])
+    assert f"to take over  '{earlier_file.parent.name}/{NAME}'" in capsys.readouterr().out
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert main(["weights", "pull", *arguments]) == 0
+    assert "taken over as blobs/" in capsys.readouterr().out
+    assert status(store, capsys, "--sha256")["whole"]
+
+
+def test_only_sha256_finds_that_a_file_is_not_the_missing_one(
+    store: LocalStore, earlier_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier_file.chmod(0o644)
+    earlier_file.write_bytes(b"x" * earlier_file.stat().st_size)
+    assert state_of(status(store, capsys))[0] == "to take over"
+    assert state_of(status(store, capsys, "--sha256")) == ("missing", "")
+
+
+def test_status_of_a_folder_that_may_not_be_read(
+    store: LocalStore,
+    earlier_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    access = os.access
+
+    def refuse(path: str | Path, *how: Any, **more: Any) -> bool:
+        return Path(path) != earlier_file.parent and access(path, *how, **more)
+
+    monkeypatch.setattr(os, "access", refuse)
+    arguments = (str(store.volume), "--lock", str(store.lock_path))
+    assert main(["weights", "status", *arguments]) == 1
+    assert capsys.readouterr().err.endswith(
+        "may not read the models' folders. Run this as the volume's owner, or as root.\n"
+    )
+
+
 def test_status_reports_another_published_version(
     store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
