@@ -37,6 +37,7 @@ from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.renamed import renamed, renamed_import
 
+_SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -111,7 +112,7 @@ class Settings:
     """Fields that somebody else writes, such as an admission webhook: a deploy does not change
     them, and drift only mentions them."""
     state_schema: str
-    """PostgreSQL schema of the Terraform state, equal to the stack's id."""
+    """PostgreSQL schema of the Terraform state."""
 
     def __post_init__(self) -> None:
         for name in ("allow_no_key", "remote_images", "prevent_destroy"):
@@ -125,6 +126,12 @@ class Settings:
             "namespace",
             self.namespace,
             "no name that begins with 'system-', which Kubernetes reserves for PriorityClasses",
+        )
+        require_setting(
+            _SCHEMA.fullmatch(self.state_schema),
+            "state_schema",
+            self.state_schema,
+            "a name of letters, digits, _ and -, at most 63",
         )
         for value in self.client_namespaces:
             require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "a DNS label")

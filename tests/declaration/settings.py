@@ -1,14 +1,18 @@
-"""The tests' frozen settings, independent of the operator's edits."""
+"""The tests' frozen settings, independent of the operator's edits.
+
+It imports what stacks/production.py does: tests edit it as the pages tell their readers.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
-from llama_swap_config.cluster.pod_resources import Gpu
-from llama_swap_config.cluster.sharing import ByWindow
-from llama_swap_config.cluster.storage import NfsStorage
+from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
+from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
+from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage, ProvisionedStorage
 from llama_swap_config.cluster.upkeep import Upkeep
+from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from stacks.settings import Settings
 
 BARE = Settings(

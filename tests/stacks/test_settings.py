@@ -97,6 +97,7 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
         "llama_swap_image is 'ghcr.io/x",
     ),
     "port": (lambda: {"port": 0}, "port is 0; expected 1 to 65535"),
+    "schema": (lambda: {"state_schema": 'a"b'}, "state_schema is 'a\"b'; expected a name"),
     "size": (lambda: {"storage_size_gib": 0}, "storage_size_gib is 0"),
     "root": (lambda: {"run_as_user": 0}, "run_as_user is 0"),
     "grace": (lambda: {"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
