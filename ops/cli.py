@@ -18,7 +18,8 @@ from llama_swap_config.errors import ConfigError
 from ops.errors import OpsError, one_line
 
 COMMANDS = {
-    "doctor": "List the programs that this repository can use, and whether this machine has them.",
+    "doctor": "List what this machine lacks; with --cluster, what the cluster and the database "
+    "lack.",
     "up": "Start the embedded cluster on this machine, deploy the stack into it, and serve its "
     "models.",
     "down": "Stop the embedded cluster and the endpoint of `up`; keep the data for the next `up`.",

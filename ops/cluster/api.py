@@ -8,6 +8,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ops.cluster.paths import collection_path
 from ops.errors import OpsError, reason_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ Document = dict[str, Any]
 
 class UnreachableError(OpsError):
     """The API server does not answer."""
+
+
+class CredentialsError(ConnectionError):
+    """The kubeconfig's credentials cannot be had: no token file, or its plugin fails."""
 
 
 _Client = TypeVar("_Client")
@@ -70,7 +75,8 @@ class KubeApi:
         parameters = ConnectionParams(timeout=timeout, trust_env=False)
         self._client = connect(target, lambda config: Client(config, parameters))
         self._target = target
-        self._errors = (httpx2.HTTPError, ConfigError)
+        self._error = httpx2.HTTPError
+        self._of_credentials = (ConfigError, OSError, ValueError, LookupError)
         self._ahead_s = 0.0
 
     def __enter__(self) -> Self:
@@ -79,22 +85,37 @@ class KubeApi:
     def __exit__(self, *_exception: object) -> None:
         self._client.close()
 
-    def check_reachable(self) -> None:
+    def check_reachable(self) -> str:
         """Check that the API server answers a request that every account may make.
 
+        Returns:
+            Its version, such as `v1.36.3`; empty if the account may not read even that.
+
         Raises:
-            OpsError: when it does not answer.
+            OpsError: when it does not answer, or refuses the kubeconfig's credentials.
         """
+        server = f"the API server of KUBE_CTX {self._target.context!r}"
         try:
-            status, document = self.request("GET", "/api/v1/namespaces/default")
-            reason = _reason(document)
-        except ConnectionError as error:
-            status, reason = 0, str(error)
-        if status != 200:
+            status, document = self.request("GET", "/version")
+            reason = f"{status}: {_reason(document)}"
+        except CredentialsError as error:
             raise OpsError(
-                f"the API server of KUBE_CTX {self._target.context!r} does not answer "
-                f"({reason}); check that it runs and that the kubeconfig is current"
+                f"the credentials of KUBE_CTX {self._target.context!r} cannot be had ({error}); "
+                f"correct its user in {self._target.config_path}"
+            ) from error
+        except ConnectionError as error:
+            status, document, reason = 0, {}, str(error)
+        if status == 401:
+            raise OpsError(
+                f"{server} refuses the credentials ({reason}); renew those of its user in "
+                f"{self._target.config_path}"
             )
+        if status != 403 and "gitVersion" not in document:
+            raise OpsError(
+                f"{server} does not answer ({reason}); check that it runs and that the kubeconfig "
+                "is current"
+            )
+        return str(document.get("gitVersion", ""))
 
     def request(
         self, method: str, path: str, body: Document | None = None
@@ -111,21 +132,25 @@ class KubeApi:
             names the reason.
 
         Raises:
-            ConnectionError: when no answer arrives.
+            ConnectionError: when no answer arrives; CredentialsError when nothing could be asked.
         """
         kind = "merge-patch+json" if method == "PATCH" else "json"
         try:
             answer = self._client.request(
                 method, path, json=body, headers={"Content-Type": f"application/{kind}"}
             )
-        except self._errors as error:
+        except self._error as error:
             raise ConnectionError(reason_of(error)) from error
+        except self._of_credentials as error:
+            raise CredentialsError(reason_of(error)) from error
         if "date" in answer.headers:
             server = parsedate_to_datetime(answer.headers["date"]).timestamp()
             self._ahead_s = server - time.time()
         try:
             document = answer.json()
         except ValueError:
+            document = None
+        if not isinstance(document, dict):
             document = {"message": " ".join(answer.text.split())[:300]}
         return answer.status_code, document
 
@@ -142,8 +167,30 @@ class KubeApi:
         Raises:
             OpsError: when the API server refuses the request or does not answer.
         """
+        return self._answer("GET", path)
+
+    def review(self, api_version: str, kind: str, spec: Document) -> Document | None:
+        """Return the status of a review, an object that the API server answers and does not store.
+
+        Args:
+            api_version: The review's, such as `authorization.k8s.io/v1`.
+            kind: The review's, such as `SelfSubjectAccessReview`.
+            spec: What is asked.
+
+        Returns:
+            The status, or None if this API server has no such review.
+
+        Raises:
+            OpsError: when the API server refuses the request or does not answer.
+        """
+        review = {"apiVersion": api_version, "kind": kind, "metadata": {}, "spec": spec}
+        answer = self._answer("POST", collection_path(review), review)
+        return None if answer is None else answer["status"]
+
+    def _answer(self, method: str, path: str, body: Document | None = None) -> Document | None:
+        """Return what the API server answers, or None for 404."""
         try:
-            status, document = self.request("GET", path)
+            status, document = self.request(method, path, body)
         except ConnectionError as error:
             raise UnreachableError(f"the API server does not answer ({error})") from error
         if status == 404:
@@ -153,7 +200,9 @@ class KubeApi:
                 f"the API server does not answer ({status}: {_reason(document)})"
             )
         if status >= 400:
-            raise OpsError(f"the API server refuses GET {path} ({status}: {_reason(document)})")
+            raise OpsError(
+                f"the API server refuses {method} {path} ({status}: {_reason(document)})"
+            )
         return document
 
     def text(self, path: str, *, timeout_s: float = _TIMEOUT_S) -> str:
@@ -169,7 +218,7 @@ class KubeApi:
         """
         try:
             answer = self._client.request("GET", path, timeout=timeout_s)
-        except self._errors as error:
+        except (self._error, *self._of_credentials) as error:
             raise UnreachableError(
                 f"the API server does not answer ({reason_of(error)})"
             ) from error

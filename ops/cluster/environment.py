@@ -6,6 +6,7 @@ For a variable that is not set, Terraform reports "connection refused"; these ch
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,14 @@ class KubeTarget:
     config_path: Path
     context: str
 
+    @property
+    def kubectl(self) -> str:
+        """How a command line for this cluster begins, whatever kubectl's own context is."""
+        return (
+            f"kubectl --kubeconfig {shlex.quote(str(self.config_path))} "
+            f"--context {shlex.quote(self.context)}"
+        )
+
 
 def check_postgresql() -> None:
     """Check that PostgreSQL accepts a connection.
@@ -40,6 +49,20 @@ def check_cluster() -> KubeTarget:
 
     Raises:
         OpsError: naming the variable, the kubeconfig's contexts, or the server's answer.
+    """
+    from ops.cluster.api import KubeApi
+
+    target = kube_target()
+    with KubeApi(target) as api:
+        api.check_reachable()
+    return target
+
+
+def kube_target() -> KubeTarget:
+    """Return the cluster that KUBE_CONFIG_PATH and KUBE_CTX name, without asking it.
+
+    Raises:
+        OpsError: naming the variable, or the kubeconfig's contexts.
     """
     config_path = os.environ.get("KUBE_CONFIG_PATH", "")
     if not config_path:
@@ -61,12 +84,7 @@ def check_cluster() -> KubeTarget:
         raise OpsError(f"KUBE_CTX is not set; {expected}")
     if context not in contexts:
         raise OpsError(f"KUBE_CTX is {context!r}; {expected}")
-    target = KubeTarget(config_path=path, context=context)
-    from ops.cluster.api import KubeApi
-
-    with KubeApi(target) as api:
-        api.check_reachable()
-    return target
+    return KubeTarget(config_path=path, context=context)
 
 
 def check_terraform(say: Say | None) -> Program:

@@ -65,15 +65,20 @@ def namespace(document: Document) -> Iterator[ObjectState]:
     yield row(document, "Terminating", "failed", reason, "terminating")
 
 
-def volume(document: Document) -> Iterator[ObjectState]:
-    """Read a PersistentVolume: only one that cannot be bound is worth a row."""
+def volume(document: Document, *, kubectl: str = "kubectl") -> Iterator[ObjectState]:
+    """Read a PersistentVolume: only one that cannot be bound is worth a row.
+
+    Args:
+        document: The volume.
+        kubectl: How a command line of the reason begins.
+    """
     phase = (document.get("status") or {}).get("phase") or "Pending"
     if is_terminating(document):
         yield terminating(document)
     elif phase == "Released":
         claim = (document["spec"].get("claimRef") or {}).get("name", "")
         reason = (
-            f"it still belongs to the deleted claim {claim}; kubectl patch pv "
+            f"it still belongs to the deleted claim {claim}; {kubectl} patch pv "
             f"{document['metadata']['name']} --type=json "
             """-p='[{"op": "remove", "path": "/spec/claimRef"}]' frees it"""
         )

@@ -146,7 +146,12 @@ def refusal(change: ResourceChange, named_only: Collection[str] = NAMED_ONLY) ->
 def is_ours(change: ResourceChange) -> bool:
     """Whether this stack made it, by its address and its label in the state."""
     labels = change.metadata_before.get("labels") or {}
-    return bool(_OUR_ADDRESS.fullmatch(change.address)) and has_label(labels)
+    return is_our_address(change.address) and has_label(labels)
+
+
+def is_our_address(address: str) -> bool:
+    """Whether an address is one as cdktf writes them for this stack's kinds."""
+    return _OUR_ADDRESS.fullmatch(address) is not None
 
 
 def has_label(labels: Mapping[str, str]) -> bool:

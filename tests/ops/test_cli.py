@@ -18,6 +18,7 @@ from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
 from tests.conftest import ROOT
 from tests.declaration.resources import RESOURCES
+from tests.fakes.api_server import kubeconfig
 
 TERRAFORM = """#!/bin/sh
 echo '{{"terraform_version": "{version}", "terraform_outdated": false}}'
@@ -62,22 +63,6 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) ->
 @pytest.fixture
 def postgresql_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "check_postgresql", lambda: None)
-
-
-def kubeconfig(tmp_path: Path, server: str) -> Path:
-    path = tmp_path / "kubeconfig"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "home", "cluster": {"server": server}}],
-                "users": [{"name": "me", "user": {"token": "x"}}],
-                "contexts": [{"name": "home", "context": {"cluster": "home", "user": "me"}}],
-            }
-        )
-    )
-    return path
 
 
 def test_no_pg_variable(capsys: pytest.CaptureFixture[str]) -> None:

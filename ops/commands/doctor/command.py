@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -14,14 +15,32 @@ app = command_app()
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """List the programs that this repository can use, and whether this machine has them.
+def doctor(
+    in_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Check the cluster of KUBE_CONFIG_PATH and KUBE_CTX and the database of "
+            "PG_CONN_STR against stacks/production.py (default: the programs of this machine).",
+            show_default=False,
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List what this machine lacks; with --cluster, what the cluster and the database lack.
 
-    Builds nothing; Terraform may fetch its provider for a moment. Exit code: 0 `make up`,
-    `make test` and a deploy have what they need, 1 one of them does not, or an error.
+    Builds and changes nothing; Terraform may fetch its provider for a moment. Exit code: 0
+    `make up`, `make test` and a deploy have what they need, 1 one of them does not, or an error.
+    With --cluster: 0 nothing blocks a deploy, 1 something does, or it is not known.
 
-    Example: `python -m ops doctor`
+    Example: `python -m ops doctor --cluster`
     """
+    errors = _examine_cluster(as_json) if in_cluster else _examine_machine(as_json)
+    if errors:
+        raise OpsError(errors[0])
+
+
+def _examine_machine(as_json: bool) -> tuple[str, ...]:
     from ops.commands.doctor import text
     from ops.commands.doctor.run import examine
 
@@ -30,5 +49,17 @@ def doctor(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(text.as_json(examination), indent=2))
     else:
         text.show(CONSOLE, examination)
-    if examination.errors:
-        raise OpsError(examination.errors[0])
+    return examination.errors
+
+
+def _examine_cluster(as_json: bool) -> tuple[str, ...]:
+    from ops.commands.doctor.cluster import text
+    from ops.commands.doctor.cluster.examine import examine
+    from stacks.production import PRODUCTION
+
+    examination = examine(PRODUCTION)
+    if as_json:
+        typer.echo(json.dumps(text.as_json(examination), indent=2))
+    else:
+        text.show(CONSOLE, examination)
+    return examination.errors

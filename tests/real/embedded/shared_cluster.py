@@ -42,7 +42,7 @@ class SharedCluster:
         # A connection of its own: a test may have restarted the API server.
         with KubeApi(self._target) as api:
             for name in names(api, "/api/v1/namespaces") - _OF_KUBERNETES:
-                self._remove_namespace(api, name)
+                self.remove_namespace(api, name)
             for path, kept in self._kept.items():
                 for name in names(api, path) - kept:
                     api.request("DELETE", f"{path}/{name}")
@@ -50,7 +50,7 @@ class SharedCluster:
         embedded.declare(self.cluster, SETTINGS)
         self._empty_database()
 
-    def _remove_namespace(self, api: KubeApi, name: str) -> None:
+    def remove_namespace(self, api: KubeApi, name: str) -> None:
         """Delete a namespace without the five seconds for which its controller waits first."""
         path = f"/api/v1/namespaces/{name}"
         api.request("DELETE", path)  # From now on nothing is created in it.

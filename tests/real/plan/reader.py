@@ -25,11 +25,16 @@ def account(cluster: EmbeddedCluster, kube: Cluster, name: str, directory: Path)
     """Apply the account's file, and log in as it by a kubeconfig of its own."""
     create_namespace(kube, "immich")
     kube.apply(yaml.safe_load_all((DOCS / f"{name}.yaml").read_text()))
+    return log_in(cluster, NAMESPACE, name, directory)
+
+
+def log_in(cluster: EmbeddedCluster, namespace: str, name: str, directory: Path) -> KubeTarget:
+    """Log in as a service account by a kubeconfig of its own."""
     admin = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
     with KubeApi(admin) as api:
         status, answer = api.request(
             "POST",
-            f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{name}/token",
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
         )
     assert status == 201, answer

@@ -1,0 +1,1 @@
+"""`doctor --cluster`: whether the cluster and the database have what the settings need."""

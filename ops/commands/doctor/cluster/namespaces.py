@@ -1,0 +1,210 @@
+"""What has to be in the namespaces: the endpoint's, those of its clients, and the tenants'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
+from llama_swap_config.cluster.labels import APP
+from ops.cluster import object_states
+from ops.cluster.paths import object_path
+from ops.commands.doctor.cluster.check import EDIT, Check, Cluster, made
+from ops.terraform.manifests import Manifest
+from ops.terraform.verdict import LABEL, has_label
+from stacks.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Secret:
+    """A Secret of the settings, in the endpoint's namespace."""
+
+    name: str
+    keys: tuple[str, ...]
+    value: str
+    """A shell's expression of a new key's value."""
+    is_needed: bool = True
+    """Whether a pod waits for it."""
+
+
+def checks(cluster: Cluster) -> Iterator[Check]:
+    """Check namespaces, the objects of this stack's names, tenants and Secrets.
+
+    Raises:
+        UnreachableError: if the API server does not answer.
+    """
+    settings = cluster.settings
+    yield from made(f"namespace {settings.namespace}", _own(cluster))
+    yield from made("names of the objects", _names(cluster))
+    if settings.client_namespaces:
+        yield from made("client namespaces", _clients(cluster), is_needed=False)
+    for tenant in settings.tenants:
+        yield from made(f"tenant {tenant}", _tenant(cluster, tenant))
+    for secret in _secrets(settings):
+        yield from made(
+            f"Secret {secret.name}", _secret(cluster, secret), is_needed=secret.is_needed
+        )
+    yield from made("quotas", _quotas(cluster), is_needed=False)
+
+
+def _own(cluster: Cluster) -> Iterator[Check]:
+    name = cluster.settings.namespace
+    live = cluster.api.get(f"/api/v1/namespaces/{name}")
+    found, remedy = "not there yet", ""
+    if live is not None:
+        found = "there"
+        for state in object_states.namespace(live):
+            found, remedy = state.state, f"Wait until it is gone: {state.reason}."
+    yield Check(
+        name=f"namespace {name}",
+        found=found,
+        wanted="there, or not there yet",
+        status="wrong" if remedy else "ok",
+        remedy=remedy,
+    )
+
+
+def _names(cluster: Cluster) -> Iterator[Check]:
+    """Look for objects of this stack's names that are somebody else's, which a deploy refuses."""
+    found, foreign = 0, []
+    for manifest in cluster.objects:
+        live = cluster.api.get(object_path(manifest))
+        found += live is not None
+        if live is not None and not has_label(live["metadata"].get("labels") or {}):
+            foreign.append(manifest)
+    yield Check(
+        name="names of the objects",
+        found=f"of others: {', '.join(map(_spelled, foreign))}"
+        if foreign
+        else f"{found} of {len(cluster.objects)} are there",
+        wanted=f"none without the label {LABEL}={APP}",
+        status="wrong" if foreign else "ok",
+        remedy="A deploy refuses that. `python -m ops adopt` takes over an endpoint that runs "
+        f"already, after it has shown how; otherwise choose other names {EDIT}.",
+    )
+
+
+def _clients(cluster: Cluster) -> Iterator[Check]:
+    names = cluster.settings.client_namespaces
+    missing = [name for name in names if cluster.api.get(f"/api/v1/namespaces/{name}") is None]
+    yield Check(
+        name="client namespaces",
+        found=f"without {', '.join(missing)}" if missing else "there",
+        wanted=", ".join(names),
+        status="wrong" if missing else "ok",
+        is_needed=False,
+        remedy=f"No pod of it can reach the endpoint before it exists; or correct "
+        f"client_namespaces {EDIT}.",
+    )
+
+
+def _tenant(cluster: Cluster, tenant: GpuTenant) -> Iterator[Check]:
+    kubectl = cluster.target.kubectl
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": tenant.kind,
+        "metadata": {"name": tenant.name, "namespace": tenant.namespace},
+    }
+    found, remedy = "there", ""
+    if cluster.api.get(f"/api/v1/namespaces/{tenant.namespace}") is None:
+        found = f"namespace {tenant.namespace} is not there"
+        remedy = (
+            f"A deploy makes a Role in it: `{kubectl} create namespace {tenant.namespace}`, or "
+            f"correct sharing.tenants {EDIT} (without tenants: sharing=Alone())."
+        )
+    elif cluster.api.get(object_path(manifest)) is None:
+        found = f"{tenant.kind} {tenant.name} is not there"
+        remedy = (
+            f"Correct sharing.tenants {EDIT}: `{kubectl} -n {tenant.namespace} get "
+            f"{tenant.kind.lower()}s` lists them."
+        )
+    yield Check(
+        name=f"tenant {tenant}",
+        found=found,
+        wanted=f"{tenant.kind} {tenant}",
+        status="wrong" if remedy else "ok",
+        remedy=remedy,
+    )
+
+
+def _secret(cluster: Cluster, secret: _Secret) -> Iterator[Check]:
+    """Look for a Secret's keys; nothing reads their values."""
+    namespace = cluster.settings.namespace
+    live = cluster.api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret.name}")
+    missing = [key for key in secret.keys if not ((live or {}).get("data") or {}).get(key)]
+    found, is_needed, when = "there", secret.is_needed, ""
+    if live is None and cluster.api.get(f"/api/v1/namespaces/{namespace}") is None:
+        found, is_needed = "its namespace is not there yet", False
+        when = "Once the first deploy has made the namespace: "
+    elif live is None:
+        found = "not there"
+    elif missing:
+        found = f"without {', '.join(missing)}"
+    yield Check(
+        name=f"Secret {secret.name}",
+        found=found,
+        wanted=", ".join(secret.keys),
+        status="wrong" if missing else "ok",
+        is_needed=is_needed,
+        remedy=f"{when}`{_written(cluster, secret, missing, is_new=live is None)}`.",
+    )
+
+
+def _written(cluster: Cluster, secret: _Secret, keys: Sequence[str], *, is_new: bool) -> str:
+    """Return the command line that adds keys, whose values are in no program's arguments."""
+    values = " ".join([f'"{secret.value}"'] * len(keys))
+    kubectl = f"{cluster.target.kubectl} -n {cluster.settings.namespace}"
+    if is_new:
+        lines = "".join(f"{key}=%s\\n" for key in keys)
+        return (
+            f"printf '{lines}' {values} | {kubectl} create secret generic {secret.name} "
+            "--from-env-file=/dev/stdin"
+        )
+    entries = ",".join(f'"{key}":"%s"' for key in keys)
+    return (
+        f"""printf '{{"stringData":{{{entries}}}}}' {values} | {kubectl} patch secret """
+        f"{secret.name} --patch-file=/dev/stdin"
+    )
+
+
+def _quotas(cluster: Cluster) -> Iterator[Check]:
+    namespace = cluster.settings.namespace
+    names = [
+        f"{kind} {item['metadata']['name']}"
+        for kind, resource in (("ResourceQuota", "resourcequotas"), ("LimitRange", "limitranges"))
+        for item in cluster.items(f"/api/v1/namespaces/{namespace}/{resource}")
+    ]
+    yield Check(
+        name="quotas",
+        found=", ".join(names) or "none",
+        wanted="room for the pods",
+        status="wrong" if names else "ok",
+        is_needed=False,
+        remedy=f"Compare with resources {EDIT}: `{cluster.target.kubectl} -n {namespace} "
+        "describe resourcequota,limitrange`. A deploy whose pod they refuse ends with 13.",
+    )
+
+
+def _secrets(settings: Settings) -> Iterator[_Secret]:
+    if settings.api_key_secret is not None:
+        yield _Secret(
+            name=settings.api_key_secret,
+            keys=settings.llama_swap.api_key_env,
+            value="$(openssl rand -hex 24)",
+        )
+    if settings.hf_token_secret is not None:
+        yield _Secret(name=settings.hf_token_secret, keys=("HF_TOKEN",), value="$HF_TOKEN")
+    for tenant in settings.tenants:
+        if tenant.queues is not None and tenant.queues.api_key_secret is not None:
+            yield _Secret(
+                name=tenant.queues.api_key_secret,
+                keys=("IMMICH_API_KEY",),
+                value="$IMMICH_API_KEY",
+                is_needed=False,
+            )
+
+
+def _spelled(manifest: Manifest) -> str:
+    namespace = manifest["metadata"].get("namespace")
+    name = manifest["metadata"]["name"]
+    return f"{manifest['kind']} {namespace}/{name}" if namespace else f"{manifest['kind']} {name}"

@@ -1,0 +1,155 @@
+"""Whether the storage of the settings is there, and free for this endpoint."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+from llama_swap_config.cluster.pod_resources import HOSTNAME
+from llama_swap_config.cluster.storage import (
+    LocalSsdStorage,
+    NfsStorage,
+    ProvisionedStorage,
+)
+from ops.cluster import object_states
+from ops.cluster.api import Document
+from ops.cluster.paths import object_path
+from ops.commands.doctor.cluster.check import EDIT, Check, Cluster
+from ops.commands.doctor.cluster.gpu_node import lacking
+from ops.errors import reason_of
+from ops.terraform.manifests import Manifest
+from stacks.settings import Settings
+
+_NFS_PORT = 2049
+_NFS_TIMEOUT_S = 3
+_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+_IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_NO_PROVISIONER = "kubernetes.io/no-provisioner"
+
+
+def server(settings: Settings) -> Iterator[Check]:
+    """Connect to the NFS server from this machine, which may be in another network."""
+    storage = settings.storage
+    if not isinstance(storage, NfsStorage):
+        return
+    found = "answers"
+    try:
+        socket.create_connection((storage.server, _NFS_PORT), _NFS_TIMEOUT_S).close()
+    except OSError as error:
+        found = f"does not answer ({reason_of(error)})"
+    yield Check(
+        name="NFS server",
+        found=found,
+        wanted=f"{storage.server}, port {_NFS_PORT}",
+        status="ok" if found == "answers" else "wrong",
+        is_needed=False,
+        remedy="This machine does not reach it, and the node decides: try `timeout 3 bash -c "
+        f"'</dev/tcp/{storage.server}/{_NFS_PORT}' && echo answers` on the GPU node.",
+    )
+
+
+def checks(cluster: Cluster) -> Iterator[Check]:
+    """Check the stack's volumes: a StorageClass, or those it declares and the node they are on.
+
+    Raises:
+        OpsError: if the API server refuses or does not answer.
+    """
+    if isinstance(cluster.settings.storage, ProvisionedStorage):
+        yield _storage_class(cluster, cluster.settings.storage)
+    for manifest in cluster.objects:
+        if manifest["kind"] == "PersistentVolume":
+            yield _volume(cluster, manifest)
+    for field, storage in (
+        ("storage", cluster.settings.storage),
+        ("gpu.cuda_cache", cluster.settings.gpu.cuda_cache),
+    ):
+        if isinstance(storage, LocalSsdStorage):
+            yield _node(cluster, field, storage)
+
+
+def _storage_class(cluster: Cluster, storage: ProvisionedStorage) -> Check:
+    classes = {each["metadata"]["name"]: each for each in cluster.items(_CLASSES)}
+    named = storage.storage_class
+    defaults = [
+        name
+        for name, each in classes.items()
+        if (each["metadata"].get("annotations") or {}).get(_IS_DEFAULT) == "true"
+    ]
+    chosen = next((name for name in classes if name in ([named] if named else defaults)), None)
+    provisioner = "" if chosen is None else classes[chosen]["provisioner"]
+    makes_volumes = provisioner != _NO_PROVISIONER
+    return Check(
+        name="StorageClass",
+        found=f"{chosen} ({provisioner})"
+        if chosen
+        else f"only {', '.join(classes)}"
+        if classes
+        else "no class",
+        wanted=f"{named or 'a default class'}, with a provisioner",
+        status="ok" if chosen and makes_volumes else "wrong",
+        is_needed=chosen is None,
+        remedy="It makes no volumes: the claim waits for one that somebody else makes."
+        if chosen
+        else f"Set storage_class of ProvisionedStorage {EDIT} to one that the cluster has "
+        f"(`{cluster.target.kubectl} get storageclass`).",
+    )
+
+
+def _volume(cluster: Cluster, manifest: Manifest) -> Check:
+    name = manifest["metadata"]["name"]
+    claim = next(
+        f"{each['metadata']['namespace']}/{each['metadata']['name']}"
+        for each in cluster.objects
+        if each["kind"] == "PersistentVolumeClaim" and each["spec"].get("volumeName") == name
+    )
+    live = cluster.api.get(object_path(manifest))
+    found, remedy = (
+        ("not there yet", "") if live is None else _fault(cluster, live, manifest, claim)
+    )
+    return Check(
+        name=f"volume {name}",
+        found=found or f"for {claim}",
+        wanted=f"not there yet, or for {claim}",
+        status="wrong" if remedy else "ok",
+        remedy=remedy,
+    )
+
+
+def _fault(cluster: Cluster, live: Document, manifest: Manifest, claim: str) -> tuple[str, str]:
+    """What keeps the volume from the claim, and what to do; empty if nothing does."""
+    bound = live["spec"].get("claimRef") or {}
+    holder = f"{bound.get('namespace', '')}/{bound.get('name', '')}"
+    if bound and holder != claim:
+        return f"bound to {holder}", (
+            f"Set storage.volume {EDIT} to another name, or delete that claim and the volume if "
+            "nobody needs them; with reclaim policy Retain the files stay."
+        )
+    for state in object_states.volume(live, kubectl=cluster.target.kubectl):
+        return state.state, f"The volume cannot be bound: {state.reason}."
+    declared = manifest["spec"]
+    for kind in ("nfs", "local"):
+        source, wanted = live["spec"].get(kind) or {}, declared.get(kind) or {}
+        if any(source.get(key) != value for key, value in wanted.items()):
+            place = ":".join(source[key] for key in ("server", "path") if key in source)
+            return place or "of another kind of storage", (
+                f"Set storage {EDIT} to what the volume has, or its volume to another name; see "
+                'docs/operating.md, "What a deploy refuses".'
+            )
+    return "", ""
+
+
+def _node(cluster: Cluster, field: str, storage: LocalSsdStorage) -> Check:
+    query = urlencode({"labelSelector": f"{HOSTNAME}={storage.node}"})
+    found = "not there"
+    for node in cluster.items(f"/api/v1/nodes?{query}"):
+        missing = ", ".join(lacking(node, cluster.settings.gpu.node_selector))
+        found = f"lacks {missing} of gpu.node_selector" if missing else "matches"
+    return Check(
+        name=f"node of {field}",
+        found=found,
+        wanted=f"{HOSTNAME}={storage.node}, and gpu.node_selector",
+        status="ok" if found == "matches" else "wrong",
+        remedy=f"Set {field}.node {EDIT} to the label {HOSTNAME} of the GPU node: "
+        f"`{cluster.target.kubectl} get nodes -L {HOSTNAME}`.",
+    )
