@@ -10,7 +10,7 @@ from typing import Any
 
 from llama_swap_config.cluster.terraform_names import FREE_MAPS, PLURALS, camel
 from ops.cluster import environment, unrecorded
-from ops.cluster.environment import KubeTarget
+from ops.cluster.unrecorded import Unrecorded
 from ops.commands.drift.cluster import configuration_findings, content_text, without_consequences
 from ops.commands.drift.declared import DEPLOY, Declared, field_finding, presence_finding
 from ops.commands.drift.difference import (
@@ -26,7 +26,7 @@ from ops.commands.drift.object_fields import field_name, keyed
 from ops.terraform.changed_fields import forcing_paths
 from ops.terraform.changes import ResourceChange
 from ops.terraform.program import Program
-from ops.terraform.run import SavedPlan, Terraform
+from ops.terraform.run import Terraform
 from ops.terraform.verdict import refusal
 
 _WHERE = "in Terraform's refreshed state"
@@ -52,11 +52,14 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     target = environment.check_cluster()
     note = _within(declared, program, deadline).init()
     with _within(declared, program, deadline).saved_plan(lock=False) as plan:
-        existing = _existing(plan, target)
+        found = None if plan.protected else unrecorded.find(plan, target)
+        moved = {} if found is None else found.adoption.recorded
         findings = [
             finding
             for change in plan.changes
-            for finding in change_findings(declared, change, existing=existing)
+            # An object that the state has at an older address keeps its entry, moved.
+            if change.address not in moved and change.address not in moved.values()
+            for finding in change_findings(declared, change, existing=_existing(found))
         ]
         notes = (note, _BROKEN_OFF if plan.protected else "")
     return Look(
@@ -70,11 +73,10 @@ def _within(declared: Declared, program: Program, deadline: float) -> Terraform:
     return Terraform(declared.directory, program=program, timeout_s=timeout_s)
 
 
-def _existing(plan: SavedPlan, target: KubeTarget) -> dict[str, str]:
-    """Find what exists although the state lacks it: address -> what a deploy does with it."""
-    if plan.protected:
+def _existing(found: Unrecorded | None) -> dict[str, str]:
+    """Say of what exists although the state lacks it: address -> what a deploy does with it."""
+    if found is None:
         return {}
-    found = unrecorded.find(plan, target)
     return {
         change.address: f"it exists in the cluster, and {DEPLOY} imports it"
         for change in found.adoption.changes

@@ -77,6 +77,22 @@ def lines(result: Drift) -> list[str]:
     return [difference.line for difference in result.differences]
 
 
+def test_an_object_at_an_older_address_is_no_drift(declared: Declared) -> None:
+    """As after a renamed construct: a deploy moves the entry and changes no object."""
+    terraform = Terraform(declared.directory)
+    address = next(
+        line
+        for line in terraform.checked("state", "list").split()
+        if line.startswith("kubernetes_service_v1.")
+    )
+    older = "kubernetes_service_v1.older_0123ABCD"
+    terraform.move({address: older})
+    try:
+        assert lines(ask(declared, "terraform")) == []
+    finally:
+        terraform.move({older: address})
+
+
 def test_a_deploy_leaves_no_drift_in_terraform_and_cluster(declared: Declared) -> None:
     assert lines(ask(declared)) == []
 
