@@ -10,6 +10,7 @@ import typer
 
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
+from ops.report.ops_command import here, ops_command
 
 _Model = TypeVar("_Model")
 
@@ -22,6 +23,15 @@ EmbeddedDir = Annotated[
         help="Use the embedded cluster of this directory: its data, logs and API keys.",
     ),
 ]
+
+
+def embedded_command(command: str, state_dir: Path) -> str:
+    """Spell a command of the embedded cluster of a directory, for a new shell in the checkout."""
+    if state_dir.resolve() != EMBEDDED.resolve():
+        return ops_command(f"{command} --state-dir {here(state_dir)}")
+    return f"make {command}" if command in ("up", "down") else ops_command(command)
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsMarkdown = Annotated[
     bool, typer.Option("--markdown", help="Print Markdown, for a pull request or a job's summary.")

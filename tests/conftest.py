@@ -187,6 +187,9 @@ def pytest_configure() -> None:
     # In the background of a shell SIGINT is ignored, and what the tests start would ignore it too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Messages name the cluster of these variables; a test sets those of its own.
+    for name in ("KUBE_CONFIG_PATH", "KUBE_CTX"):
+        os.environ.pop(name, None)
     # Each HTTP client reads the machine's certificates: 20 ms, and no test's server has TLS.
     httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
     # Terraform, its provider and the control plane spend a third of their time collecting garbage.

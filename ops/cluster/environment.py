@@ -6,7 +6,6 @@ For a variable that is not set, Terraform reports "connection refused"; these ch
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +24,6 @@ class KubeTarget:
 
     config_path: Path
     context: str
-
-    @property
-    def kubectl(self) -> str:
-        """How a command line for this cluster begins, whatever kubectl's own context is."""
-        return (
-            f"kubectl --kubeconfig {shlex.quote(str(self.config_path))} "
-            f"--context {shlex.quote(self.context)}"
-        )
 
 
 def check_postgresql() -> None:

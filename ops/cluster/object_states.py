@@ -13,6 +13,7 @@ from typing import Literal
 from ops.cluster.api import Document
 from ops.cluster.causes import Cause
 from ops.errors import one_line
+from ops.report.kubectl import kubectl
 
 Meaning = Literal["settled", "declared", "waits", "stopped", "failed"]
 """`declared`: it waits for something that the settings declare. `stopped`: somebody stopped it and
@@ -65,23 +66,18 @@ def namespace(document: Document) -> Iterator[ObjectState]:
     yield row(document, "Terminating", "failed", reason, "terminating")
 
 
-def volume(document: Document, *, kubectl: str = "kubectl") -> Iterator[ObjectState]:
-    """Read a PersistentVolume: only one that cannot be bound is worth a row.
-
-    Args:
-        document: The volume.
-        kubectl: How a command line of the reason begins.
-    """
+def volume(document: Document) -> Iterator[ObjectState]:
+    """Read a PersistentVolume: only one that cannot be bound is worth a row."""
     phase = (document.get("status") or {}).get("phase") or "Pending"
     if is_terminating(document):
         yield terminating(document)
     elif phase == "Released":
         claim = (document["spec"].get("claimRef") or {}).get("name", "")
-        reason = (
-            f"it still belongs to the deleted claim {claim}; {kubectl} patch pv "
-            f"{document['metadata']['name']} --type=json "
-            """-p='[{"op": "remove", "path": "/spec/claimRef"}]' frees it"""
+        free = kubectl(
+            f"patch pv {document['metadata']['name']} --type=json "
+            """-p='[{"op": "remove", "path": "/spec/claimRef"}]'"""
         )
+        reason = f"it still belongs to the deleted claim {claim}; {free} frees it"
         yield row(document, phase, "failed", reason, "volume")
     elif phase == "Failed":
         reason = document["status"].get("message") or "its reclaim failed"
@@ -113,10 +109,10 @@ def cron_job(document: Document) -> Iterator[ObjectState]:
 def start_again(document: Document) -> str:
     """Return the command that starts a paused Deployment or a suspended Job or CronJob again."""
     kind, name = document["kind"], document["metadata"]["name"]
-    kubectl = f"kubectl -n {document['metadata']['namespace']}"
+    again = f"""patch {kind.lower()} {name} -p '{{"spec":{{"suspend":false}}}}'"""
     if kind == "Deployment":
-        return f"{kubectl} rollout resume deployment/{name}"
-    return f"""{kubectl} patch {kind.lower()} {name} -p '{{"spec":{{"suspend":false}}}}'"""
+        again = f"rollout resume deployment/{name}"
+    return kubectl(again, namespace=document["metadata"]["namespace"])
 
 
 def terminating(document: Document) -> ObjectState:

@@ -23,6 +23,7 @@ from ops.cluster.object_states import (
     terminating,
 )
 from ops.errors import one_line
+from ops.report.kubectl import kubectl
 
 _STEADY_S = {False: 3, True: 30}
 """Seconds for which a pod without and with a restart has to be ready: a program that ends at once
@@ -139,7 +140,7 @@ def deployment(
         yield row(document, f"paused, {state}", "stopped", reason)
     elif wanted == 0:
         name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
-        scale = f"kubectl -n {namespace} scale deployment/{name} --replicas 1"
+        scale = kubectl(f"scale deployment/{name} --replicas 1", namespace=namespace)
         reason = f"it has 0 replicas, so nothing serves; {scale}"
         yield row(document, "scaled to 0", "stopped", reason)
     elif any(now_s - _ready_since_s(pod) < _steady_s(pod) for pod in ready):
@@ -258,10 +259,10 @@ def _ending_pod(pod: Document, now_s: float) -> ObjectState:
         return waits
     if holder := held_by(metadata):
         return replace(waits, meaning="failed", reason=holder, cause="terminating")
+    forget = kubectl(f"delete pod {metadata['name']} --force", namespace=metadata["namespace"])
     reason = (
-        f"its grace period is over, and its node does not end it; kubectl -n "
-        f"{metadata['namespace']} delete pod {metadata['name']} --force forgets it once the node "
-        "is known to be off"
+        f"its grace period is over, and its node does not end it; {forget} forgets it once the "
+        "node is known to be off"
     )
     return replace(waits, meaning="failed", reason=reason, cause="node")
 

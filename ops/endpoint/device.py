@@ -1,4 +1,6 @@
-"""Read from a model's log on which device it runs; no answer of llama-server says it.
+"""Read from a model's log on which device it runs, and by which build of llama.cpp.
+
+No answer of llama-server names the device, and llama-swap reports no build.
 
 Only the line of its weights' buffers tells: "offloaded 37/37 layers to GPU" is also printed where
 there is no GPU.
@@ -30,6 +32,9 @@ _HOST = re.compile(r"CPU.*|.*_Host")
 _PROJECTOR = re.compile(
     rf"{_PREFIX}clip_ctx: CLIP using ([A-Za-z]\w*)(?:\[[^]]*\])? backend", re.MULTILINE
 )
+_BUILD = re.compile(
+    rf"{_PREFIX}(?:cmn +common_param: )?common_params_print_info: build (\d+) \(", re.MULTILINE
+)
 _ON_CPU = "CPU"
 _MISSING = re.compile(
     r'^error while handling argument "--device": invalid device: (\w+)', re.MULTILINE
@@ -38,12 +43,14 @@ _MISSING = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """The devices of a running model."""
+    """The devices of a running model, and the build that runs it."""
 
     names: frozenset[str] | None
     """Those of its weights and its projector, `CPU` among them; None: not known."""
     reason: str = ""
     """Why they are not known."""
+    build: int | None = None
+    """The build of llama.cpp; None: not known, as with a program built without a number."""
 
     def __str__(self) -> str:
         if self.names is None:
@@ -113,21 +120,33 @@ def of_log(log: str) -> Device:
         )
     if not loads:
         return Device(names=None, reason="its log no longer reaches back to the load")
+    build = next((int(number) for number in reversed(_BUILD.findall(log))), 0) or None
     buffers = _BUFFER.findall(latest)
     if not buffers:
         return Device(
             names=None,
+            build=build,
             reason="its log does not name the device: the model still loads, or "
             "llama_swap.server.log_verbosity is below 4",
         )
     gpus = [name for name in buffers if not _HOST.fullmatch(name)]
-    return Device(names=frozenset([*(gpus or [_ON_CPU]), *_PROJECTOR.findall(latest)]))
+    names = frozenset([*(gpus or [_ON_CPU]), *_PROJECTOR.findall(latest)])
+    return Device(names=names, build=build)
 
 
 def is_production(started: Started | None, server: ServerSettings) -> bool:
     """Whether a running llama-server is the program of the settings, and not a laptop's own."""
     words = None if started is None else started.words
     return not words or server.binary in words
+
+
+def is_another_build(
+    found: Device, started: Started | None, server: ServerSettings, engine_build: int
+) -> bool:
+    """Whether the settings' program runs, and its log names another build than the declared."""
+    if started is None or not is_production(started, server):
+        return False
+    return found.build not in (None, engine_build)
 
 
 def declared(started: Started | None, server: ServerSettings) -> frozenset[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ops.report.kubectl import kubectl
 from ops.terraform.changes import ResourceChange
 
 
@@ -16,7 +17,7 @@ class Manager:
     mark: str
     """The label or annotation; its value names the release or application."""
     release: str
-    """How to end its management and keep the objects; `{release}` and `{namespace}` are known."""
+    """How to end its management and keep the objects; `{release}` and `{kubectl}` are known."""
 
 
 MANAGERS = (
@@ -24,8 +25,8 @@ MANAGERS = (
         name="Helm",
         mark="meta.helm.sh/release-name",
         release=(
-            "`kubectl -n {namespace} delete secret -l owner=helm,name={release}` lets Helm forget "
-            "the release; `helm uninstall` would delete the objects"
+            "`{kubectl} delete secret -l owner=helm,name={release}` lets Helm forget the release; "
+            "`helm uninstall` would delete the objects"
         ),
     ),
     Manager(
@@ -60,5 +61,6 @@ def managed_by_others(changes: Iterable[ResourceChange]) -> Iterator[str]:
             if release is None or (manager, release) in seen:
                 continue
             seen.add((manager, release))
-            how = manager.release.format(release=release, namespace=change.namespace)
+            begin = kubectl("", namespace=change.namespace).rstrip()
+            how = manager.release.format(release=release, kubectl=begin)
             yield f"{manager.name} ({release}) manages {change.kind} {change.name}. First {how}."

@@ -10,6 +10,7 @@ from typing import Any
 
 from ops.commands.adopt.managers import managed_by_others
 from ops.report.document import Block, Document, Line, Listing, Row, Section, Table, Tone, Value
+from ops.report.kubectl import kubectl
 from ops.report.safe_text import cut
 from ops.report.words import count
 from ops.terraform.changed_fields import (
@@ -108,21 +109,16 @@ def _difference(field: FieldChange) -> Line:
     return ("  ", Value(field.path), ": ", Value(before), " -> ", Value(after))
 
 
-def _left(left: list[ResourceChange]) -> Table:
-    return Table(
-        header=("object", "was", "delete it with"),
-        rows=tuple(
-            Row((_object(change), (Value(change.address),), (Value(_deletion(change)),)))
-            for change in left
-        ),
-    )
+def _left(left: list[ResourceChange]) -> Listing:
+    return Listing(lines=tuple(map(_stays, left)))
 
 
-def _deletion(change: ResourceChange) -> str:
+def _stays(change: ResourceChange) -> Line:
+    line: Line = (*_object(change), ", until now ", Value(change.address))
     if not change.type.startswith("kubernetes_"):
-        return ""
-    namespace = f" -n {change.namespace}" if change.namespace else ""
-    return f"kubectl{namespace} delete {change.kind.lower()} {change.name}"
+        return line
+    delete = kubectl(f"delete {change.kind.lower()} {change.name}", namespace=change.namespace)
+    return (*line, "; to delete it: ", Value(delete))
 
 
 def _object(change: ResourceChange) -> Line:

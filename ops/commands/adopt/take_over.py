@@ -9,6 +9,7 @@ from typing import Any
 from ops.cluster.api import Document
 from ops.cluster.unrecorded import Unrecorded
 from ops.commands.deploy.policy import Policy
+from ops.report.kubectl import kubectl
 from ops.terraform.adoption import Adoption
 from ops.terraform.changed_fields import FieldChange, changed_fields, forcing_paths
 from ops.terraform.changes import ResourceChange
@@ -139,8 +140,12 @@ def _bound_elsewhere(
             change=change,
             reason="Released: its claim is gone",
             remedy=(
-                f"`kubectl patch persistentvolume {change.name} --type=json "
-                """-p '[{"op": "remove", "path": "/spec/claimRef"}]'` lets a claim bind to it."""
+                "`"
+                + kubectl(
+                    f"patch pv {change.name} --type=json "
+                    """-p='[{"op": "remove", "path": "/spec/claimRef"}]'"""
+                )
+                + "` lets a claim bind to it."
             ),
         )
 

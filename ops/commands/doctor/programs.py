@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -62,6 +63,8 @@ def _version(command: tuple[str, ...]) -> tuple[str, str]:
     try:
         ended = subprocess.run(
             command,
+            # Some kubectl ask the current context's cluster which version they should be.
+            env=os.environ | {"KUBECONFIG": os.devnull},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

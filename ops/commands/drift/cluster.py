@@ -37,6 +37,7 @@ from ops.commands.drift.object_fields import (
 )
 from ops.commands.drift.opened import opening
 from ops.commands.drift.stopped import remedy, with_stop
+from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
 
 _WHERE = "in the cluster"
@@ -208,7 +209,8 @@ def _opened(declared: Declared, api: KubeApi) -> Iterator[Finding]:
                 _written(item, ("spec",), PRESENT),
                 ABSENT,
                 "it opens the stack's pods beyond client_namespaces and their egress: "
-                f"kubectl -n {namespace} delete networkpolicy {name}, or let it select other pods",
+                f"{kubectl(f'delete networkpolicy {name}', namespace=namespace)}, or let it "
+                "select other pods",
             )
 
 
@@ -234,10 +236,10 @@ def _undeclared(declared: Declared, api: KubeApi) -> Iterator[Finding]:
                 continue
             created_s = epoch(metadata.get("creationTimestamp"))
             name, namespace = metadata["name"], metadata["namespace"]
+            delete = kubectl(f"delete {manifest['kind'].lower()} {name}", namespace=namespace)
             yield presence_finding(
                 f"{manifest['kind']} {name}",
                 replace(_written(item, ("metadata", "labels"), PRESENT), time_s=created_s),
                 ABSENT,
-                f"kubectl -n {namespace} delete {manifest['kind'].lower()} {name}, or {DEPLOY} "
-                "if Terraform's state still has it",
+                f"{delete}, or {DEPLOY} if Terraform's state still has it",
             )

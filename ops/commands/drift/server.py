@@ -40,6 +40,7 @@ from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
 from ops.endpoint.key_check import asks_for_key, refuses
 from ops.errors import OpsError, one_line
+from ops.report.kubectl import kubectl
 
 _TIMEOUT_S = 10
 _WHERE = "in the running server"
@@ -248,11 +249,11 @@ class _Server:
         host = urlsplit(self._endpoint.url).hostname
         if self._started_s is None and host in ("127.0.0.1", "localhost"):
             return "restart it with the declared configuration (here: python -m ops serve)"
-        namespace = self._declared.settings.namespace
-        return (
-            "python -m ops deploy; if the ConfigMap is as declared, kubectl -n "
-            f"{namespace} delete pod -l app.kubernetes.io/name=llama-swap"
+        restart = kubectl(
+            "delete pod -l app.kubernetes.io/name=llama-swap",
+            namespace=self._declared.settings.namespace,
         )
+        return f"python -m ops deploy; if the ConfigMap is as declared, {restart}"
 
     def _ids(self, listed: list[Any]) -> Iterator[Finding]:
         entries = {str(at(entry, "id")): entry for entry in listed}
@@ -337,14 +338,20 @@ class _Server:
             )
         except CheckError as error:  # It ended since it was listed.
             found = devices.Device(names=None, reason=str(error))
-        wanted = devices.declared(server, self._declared.settings.llama_swap.server)
+        settings = self._declared.settings
+        wanted = devices.declared(server, settings.llama_swap.server)
+        if devices.is_another_build(
+            found, server, settings.llama_swap.server, settings.engine_build
+        ):
+            yield self._build_differs(subject_of(server.model), f"b{found.build}")
         if found.names is None:
             self._notes.append(
                 f"the device of {server.model} is not known: {found.reason}"
                 f"{devices.evidence(server)}"
             )
         elif wanted is None or found.names == wanted:
-            self._notes.append(f"{server.model} runs on {found}")
+            build = f", b{found.build}" if found.build else ""
+            self._notes.append(f"{server.model} runs on {found}{build}")
         else:
             yield self._finding(
                 subject_of(server.model),
@@ -365,8 +372,8 @@ class _Server:
         """Ask the front end itself, without naming a model."""
         if not front_end.build_path:
             self._notes.append(
-                f"{front_end.name} does not report the engine's build; the digest of the pod's "
-                "image in the cluster is compared instead"
+                f"{front_end.name} does not report the engine's build; that of a loaded model's "
+                "log and the digest of the pod's image are compared instead"
             )
             return
         info = at(self._ask(front_end.build_path, missing_is_none=True), "build_info")
@@ -374,15 +381,17 @@ class _Server:
         if match is None or match[1] == "0":
             self._notes.append("the engine does not report its build")
         elif int(match[1]) != self._declared.settings.engine_build:
-            wanted = declared_value(f"b{self._declared.settings.engine_build}", SETTINGS_FILE)
-            yield self._finding(
-                "endpoint",
-                "engine build",
-                match[0],
-                wanted,
-                f"python -m ops deploy rolls out the declared image, or declare engine_build in "
-                f"{SETTINGS_FILE}",
-            )
+            yield self._build_differs("endpoint", match[0])
+
+    def _build_differs(self, subject: str, build: str) -> Finding:
+        return self._finding(
+            subject,
+            "engine build",
+            build,
+            declared_value(f"b{self._declared.settings.engine_build}", SETTINGS_FILE),
+            "python -m ops deploy rolls out the declared image, or declare engine_build in "
+            f"{SETTINGS_FILE}",
+        )
 
 
 def _needed(asks: bool) -> str:

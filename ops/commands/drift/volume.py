@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
     if file.state == "present":
         return
     blob = volume / BLOBS / file.sha256
-    pull = f"python -m ops weights pull {volume}"
+    pull = f"python -m ops weights pull {shlex.quote(str(volume))}"
     text, remedy, time_s = "missing", f"{pull} downloads it, or the next download Job", None
     if file.state == "partial":
         share = 100 * file.done_bytes / file.size_bytes
@@ -95,7 +96,8 @@ def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
         field="link",
         found=Value(text=value_text("link", target), where=_WHERE, time_s=time_s),
         declared=declared_value(set_target(plan.models[model.id]), LOCK_FILE),
-        remedy=f"{model.reason}: python -m ops weights pull {volume} publishes the locked files",
+        remedy=f"{model.reason}: python -m ops weights pull {shlex.quote(str(volume))} publishes "
+        "the locked files",
     )
 
 
@@ -106,8 +108,8 @@ def _unnamed(volume: Path, path: str, size_bytes: int) -> Finding:
         field=PRESENCE,
         found=Value(text=f"{PRESENT}{what}", where=_WHERE, time_s=_mtime(volume / path)),
         declared=declared_value(ABSENT, LOCK_FILE),
-        remedy=f"no model uses it: python -m ops weights prune {volume} removes it a week after "
-        "its last use",
+        remedy=f"no model uses it: python -m ops weights prune {shlex.quote(str(volume))} removes "
+        "it a week after its last use",
     )
 
 

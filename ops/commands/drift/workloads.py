@@ -23,6 +23,7 @@ from ops.commands.drift.difference import ABSENT, Finding, Value, time_text, val
 from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
 from ops.errors import one_line
+from ops.report.kubectl import kubectl
 from ops.report.redaction import redact
 
 _WHERE = "in the cluster"
@@ -87,8 +88,8 @@ def _failure(namespace: str, found: ObjectState) -> Finding:
     remedy = failure_of(found.cause).remedy
     if found.kind == "Job":
         remedy = (
-            f"kubectl -n {namespace} logs job/{found.name} shows why; after kubectl -n "
-            f"{namespace} delete job {found.name} {DEPLOY} runs it again"
+            f"{kubectl(f'logs job/{found.name}', namespace=namespace)} shows why; after "
+            f"{kubectl(f'delete job {found.name}', namespace=namespace)} {DEPLOY} runs it again"
         )
     text = f"{found.state}: {found.reason}"
     return _status(found.kind, found.name, text, since=found.since, remedy=remedy)
@@ -131,15 +132,15 @@ def pod_findings(
         restarted = None not in (started_s, changed_s) and (started_s or 0) > (changed_s or 0)
         if checksum != is_now and not restarted:
             changed = f", changed {time_text(changed_s)}" if changed_s else ""
+            # Not `rollout restart`: its annotation in the template would itself be drift.
+            restart = kubectl(f"delete pod {metadata['name']}", namespace=metadata["namespace"])
             yield Finding(
                 subject=subject,
                 field="configuration",
                 found=Value(text=f"sha256 {checksum[:12]}", where="in the pod", time_s=started_s),
                 declared=Value(text=f"sha256 {is_now[:12]}", where=f"in the ConfigMap{changed}"),
-                remedy="the pod runs an older configuration: "
-                # Not `rollout restart`: its annotation in the template would itself be drift.
-                f"kubectl -n {metadata['namespace']} delete pod {metadata['name']} loads the "
-                f"ConfigMap's, {DEPLOY} the declared one",
+                remedy=f"the pod runs an older configuration: {restart} loads the ConfigMap's, "
+                f"{DEPLOY} the declared one",
             )
     yield from _image(declared, status, subject, started_s)
 
@@ -178,9 +179,10 @@ def _upkeep(namespace: str, api: KubeApi) -> tuple[list[Finding], list[str]]:
     failed = condition(last, "Failed")
     if failed.get("status") == "True":
         pods = owned_by(last, _list(api, f"/api/v1/namespaces/{namespace}/pods", UPKEEP))
+        again = f"create job --from=cronjob/{UPKEEP} {UPKEEP}-again"
         remedy = (
-            f"kubectl -n {namespace} logs job/{name} shows why; kubectl -n {namespace} create job "
-            f"--from=cronjob/{UPKEEP} {UPKEEP}-again runs it again"
+            f"{kubectl(f'logs job/{name}', namespace=namespace)} shows why; "
+            f"{kubectl(again, namespace=namespace)} runs it again"
         )
         text = f"Failed: {job_failure(last, pods)}"
         since = failed.get("lastTransitionTime")

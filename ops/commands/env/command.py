@@ -7,7 +7,7 @@ import shlex
 import typer
 
 from ops.errors import OpsError
-from ops.options import EMBEDDED, EmbeddedDir, command_app
+from ops.options import EMBEDDED, EmbeddedDir, command_app, embedded_command
 
 app = command_app()
 
@@ -21,7 +21,7 @@ def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
     printed: LLAMA_API_KEY is exported as a reference to the file or variable that holds it.
     Without a cluster it prints `false`, so that `eval` fails.
 
-    Example: `eval "$(python -m ops env)"`
+    Example: `source .venv/bin/activate && eval "$(python -m ops env)"`
     """
     from ops.commands.serve import run as serve
     from ops.embedded import cluster as embedded
@@ -32,7 +32,10 @@ def env(state_dir: EmbeddedDir = EMBEDDED) -> None:
     if cluster is None:
         # Otherwise `eval` succeeds, and what follows speaks to another cluster.
         typer.echo("false")
-        raise OpsError(f"no embedded cluster runs in {state_dir}; start one with `make up`")
+        raise OpsError(
+            f"no embedded cluster runs in {state_dir}; start one with "
+            f"`{embedded_command('up', state_dir)}`"
+        )
     for name, value in cluster.environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
     program = survey().program

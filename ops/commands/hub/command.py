@@ -12,6 +12,7 @@ import typer
 from llama_swap_config.declaration import load_registry
 from ops.errors import OpsError
 from ops.options import ListenPort, command_app
+from ops.report.ops_command import ops_command
 from ops.report.terminal import ASIDE, say
 
 app = command_app()
@@ -50,7 +51,7 @@ def hub(
         tell(f"serving tiny files for {', '.join(model.id for model in models)} at {served.url}")
         if command:
             raise typer.Exit(run_command(served, command))
-        tell(f"HF_ENDPOINT={served.url} python -m ops lock")
+        tell(f"HF_ENDPOINT={served.url} {ops_command('lock')}")
         tell("press Ctrl-C to stop; restart after an edit of the registry")
         while True:
             time.sleep(1)

@@ -83,6 +83,7 @@ def smoke(
             models=models,
             key_declared=bool(PRODUCTION.llama_swap.api_key_env),
             server=PRODUCTION.llama_swap.server,
+            engine_build=PRODUCTION.engine_build,
             own_log=None if url is not None else lambda: serving_log(check_cluster(), PRODUCTION),
             random_weights=random_weights,
             timeout_s=timeout_s,

@@ -1,4 +1,4 @@
-"""The check on which device a model runs."""
+"""The check on which device a model runs, by the declared build of llama.cpp."""
 
 from __future__ import annotations
 
@@ -24,30 +24,39 @@ def device(
     model: str,
     server: ServerSettings,
     *,
+    engine_build: int,
     own_log: Callable[[], str] | None,
     timeout_s: float,
 ) -> str:
-    """A loaded model must run on the declared device.
+    """A loaded model must run on the declared device, by the declared build.
 
     Args:
         endpoint: The endpoint.
         front_end: Its front end; None: not recognised.
         model: The model's id.
         server: The settings of every llama-server.
+        engine_build: The build of llama.cpp. Another program than the settings', as on a laptop,
+            may have another.
         own_log: Reads the front end's own log from the cluster; None: not reachable.
         timeout_s: Seconds for one answer.
 
     Returns:
-        The device, for the report.
+        The device and the build, for the report.
 
     Raises:
-        CheckError: when it runs on another device, or llama-server finds none of that name.
+        CheckError: when it runs on another device or build, or llama-server finds no device of
+            that name.
         NotKnownError: when its log does not tell.
     """
     started = residents.started(endpoint, front_end, model, timeout_s=timeout_s)
     found = devices.of_model(
         endpoint, front_end, model, started=started, own_log=own_log, timeout_s=timeout_s
     )
+    if devices.is_another_build(found, started, server, engine_build):
+        raise CheckError(
+            f"the model runs on llama.cpp b{found.build}; expected b{engine_build}. Declare the "
+            "image and its engine_build together in stacks/production.py, and deploy"
+        )
     if found.names is None:
         raise NotKnownError(found.reason + devices.evidence(started))
     wanted = devices.declared(started, server)
@@ -56,4 +65,4 @@ def device(
             f"the model runs on {found}; expected {devices.device_text(wanted)}. Check "
             "llama_swap.server.device, gpu.runtime_class and the node's driver"
         )
-    return str(found)
+    return f"{found}, b{found.build}" if found.build else str(found)

@@ -64,6 +64,7 @@ def run(
     models: tuple[Model, ...],
     key_declared: bool,
     server: ServerSettings,
+    engine_build: int,
     own_log: Callable[[], str] | None,
     random_weights: bool,
     timeout_s: float,
@@ -78,6 +79,7 @@ def run(
         models: The models to check, one after another.
         key_declared: Whether the endpoint should require an API key.
         server: The settings of every llama-server, with its device.
+        engine_build: The build of llama.cpp that runs every model.
         own_log: Reads the front end's own log from the cluster; None: not reachable.
         random_weights: Whether the models cannot name a colour.
         timeout_s: Seconds for one answer of a model, including its load.
@@ -95,8 +97,8 @@ def run(
                 endpoint=endpoint, model=model, timeout_s=timeout_s, random_weights=random_weights
             )
             of_device = partial(
-                device, endpoint, before.front_end, model.id, server, own_log=own_log,
-                timeout_s=min(timeout_s, _ENDPOINT_TIMEOUT_S),
+                device, endpoint, before.front_end, model.id, server, engine_build=engine_build,
+                own_log=own_log, timeout_s=min(timeout_s, _ENDPOINT_TIMEOUT_S),
             )  # fmt: skip
             loaded = number == 0 and model.id in before.loaded
             _check_model(checks, asker, of_device, loaded=loaded)

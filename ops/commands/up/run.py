@@ -28,6 +28,7 @@ from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError, RefusedError
 from ops.machine.builds import build_all
 from ops.machine.llama_server import llama_server
+from ops.options import embedded_command
 from ops.report.terminal import Say
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
@@ -119,7 +120,7 @@ def _deploy(
     say: Say,
 ) -> str:
     """Deploy with Terraform if it gets the provider; return how the stack was deployed."""
-    start_over = "To start over: `python -m ops down --delete-data`"
+    start_over = f"To start over: `{embedded_command('down --delete-data', cluster.state_dir)}`"
     try:
         terraform.init_for_apply(say=say)
     except ProviderUnavailableError as unavailable:

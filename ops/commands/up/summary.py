@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +19,9 @@ from ops.commands.serve.ask import curl_command
 from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
-from ops.options import EMBEDDED
+from ops.options import embedded_command
+from ops.report.kubectl import kubectl
+from ops.report.ops_command import here, ops_command
 from ops.report.terminal import titled_table
 from ops.terraform.manifests import Manifest
 
@@ -40,42 +42,33 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
         "port-forward to the pod ends at the front end above.",
         soft_wrap=True,
     )
-    key = deployed.served.key
-    with_key = f'{KEY_VARIABLE}="{key.in_shell}" ' if key else ""
-    activate = _here(Path(sys.executable).parent / "activate")
-    state_dir = deployed.cluster.state_dir
-    elsewhere = "" if state_dir == EMBEDDED.resolve() else f" --state-dir {_here(state_dir)}"
     console.print("\nNext:", style="bold")
-    for command, purpose in (
-        (
-            f'source {activate} && eval "$(python -m ops env{elsewhere})"',
-            "point kubectl, terraform and cdktf at this cluster",
-        ),
-        # Named, because a shell without the line above would ask another cluster.
-        (
-            f"kubectl --kubeconfig {_here(deployed.cluster.kubeconfig)} -n {settings.namespace} "
-            "get all",
-            "list the objects",
-        ),
-        (
-            f"{with_key}python -m ops smoke --url {deployed.served.url} --random-weights",
-            "check the endpoint",
-        ),
-        ("$EDITOR llama_swap_config/registry.py", "change a model"),
-        ("python -m ops plan", "show what the change does"),
-        ("make up", "deploy it here; make down stops everything"),
-        (
-            f"python -m ops weights status {_here(deployed.store.volume)} "
-            f"--lock {_here(deployed.store.lock_path)}",
-            "compare the volume with its lock",
-        ),
-    ):
+    for command, purpose in _next(deployed):
         console.print(f"  {command:40} # {purpose}", highlight=False, soft_wrap=True)
 
 
-def _here(path: Path) -> Path:
-    """Return a path relative to the current directory, if it is below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
+    """Yield commands, each for a shell without this environment, and what it is for."""
+    key = deployed.served.key
+    with_key = f'{KEY_VARIABLE}="{key.in_shell}" ' if key else ""
+    state_dir = deployed.cluster.state_dir
+    activate = here(Path(sys.executable).with_name("activate"))
+    yield (
+        f'source {activate} && eval "$({embedded_command("env", state_dir)})"',
+        "point kubectl, terraform and cdktf at this cluster",
+    )
+    yield kubectl("get all", namespace=deployed.settings.namespace), "list the objects"
+    smoke = ops_command(f"smoke --url {deployed.served.url} --random-weights")
+    yield with_key + smoke, "check the endpoint"
+    yield "${EDITOR:-vi} llama_swap_config/registry.py", "change a model"
+    yield ops_command("plan"), "show what the change does"
+    yield embedded_command("up", state_dir), "deploy it here"
+    volume, lock = here(deployed.store.volume), here(deployed.store.lock_path)
+    yield (
+        ops_command(f"weights status {volume} --lock {lock}"),
+        "compare the volume with its lock",
+    )
+    yield embedded_command("down", state_dir), "stop everything"
 
 
 def _show_answers(console: Console, deployed: Deployed) -> None:

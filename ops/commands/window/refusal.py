@@ -6,6 +6,7 @@ from in_pod.gpu_window.api import Api
 from in_pod.gpu_window.contract import LEASE
 from in_pod.gpu_window.window import Window
 from llama_swap_config.cluster.sharing import Alone, AtOnce
+from ops.report.kubectl import kubectl
 
 
 def no_window(sharing: Alone | AtOnce) -> str:
@@ -38,5 +39,5 @@ def left_window(api: Api, namespace: str) -> str:
     return (
         "a window of sharing=ByWindow(...) is left: its Lease names "
         f"{tenants or 'no tenant'}. Scale by hand, resume Immich's queues, then "
-        f"kubectl -n {namespace} delete lease {LEASE}"
+        + kubectl(f"delete lease {LEASE}", namespace=namespace)
     )

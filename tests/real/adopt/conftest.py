@@ -8,21 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.deploy import run as run_deploy
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.program import Program, Tool
-from ops.terraform.run import Terraform
 from ops.terraform.synth import Synthesized
 from stacks.settings import Settings
 from tests.declaration.settings import SETTINGS
-from tests.real.adopt.running import STORAGE, Running
-from tests.real.deploy import hand_written, running_provider
-from tests.real.deploy.applied import apply
+from tests.real.adopt.running import STORAGE, Running, hand_written_endpoint
+from tests.real.deploy import running_provider
 from tests.real.embedded.shared_cluster import SharedCluster
 
 Json = dict[str, Any]
@@ -33,13 +28,11 @@ def provided(
     apart: Path,
     tool: Program,
     provider_address: Callable[[Tool], str],
-    shared_cluster: SharedCluster,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[None]:
-    """A provider that runs, and an empty cluster afterwards."""
+) -> None:
+    """A provider that runs."""
+    del apart
     monkeypatch.setenv(running_provider.VARIABLE, provider_address(tool.tool))
-    yield
-    shared_cluster.empty()
 
 
 @pytest.fixture
@@ -63,18 +56,13 @@ def declare(
 
 @pytest.fixture
 def running(
-    cluster: EmbeddedCluster, apart: Path, tmp_path: Path, declare: Callable[..., None]
+    cluster: EmbeddedCluster,
+    shared_cluster: SharedCluster,
+    tmp_path: Path,
+    declare: Callable[..., None],
 ) -> Iterator[Running]:
-    """The endpoint of the HCL, and a Deployment beside it that nothing touches."""
-    del apart, declare
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
-        admin.execute('drop schema if exists "llama-cpp" cascade')
-    terraform = Terraform(hand_written.write(tmp_path / "hcl", schema_name="llama-cpp"))
-    terraform.init()
-    apply(terraform)
-    with KubeApi(target) as api:
-        found = Running(api=api, pg_conn_str=cluster.pg_conn_str, hcl=terraform)
-        found.start_beside("notes")
-        found.until_pods_run()
+    """The endpoint of the HCL."""
+    del declare
+    with hand_written_endpoint(cluster, tmp_path / "hcl") as found:
         yield found
+    shared_cluster.empty()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from llama_swap_config.cluster.storage import NfsStorage
 from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
 from tests.real.deploy import hand_written
+from tests.real.deploy.applied import apply
 
 Json = dict[str, Any]
 
@@ -97,3 +103,33 @@ class Running:
         while not {"llama-swap", "notes"} <= self.pods().keys():
             assert time.monotonic() < deadline, self.api.get(f"{NAMESPACE}/pods")
             time.sleep(0.1)
+
+
+@contextmanager
+def hand_written_endpoint(cluster: EmbeddedCluster, folder: Path) -> Iterator[Running]:
+    """Make the endpoint by HCL, and a Deployment beside it that nothing touches.
+
+    Args:
+        cluster: The cluster, whose environment is set; it is not emptied.
+        folder: Takes the HCL.
+    """
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
+        admin.execute('drop schema if exists "llama-cpp" cascade')
+    terraform = Terraform(hand_written.write(folder, schema_name="llama-cpp"))
+    terraform.init()
+    apply(terraform)
+    with KubeApi(target) as api:
+        found = Running(api=api, pg_conn_str=cluster.pg_conn_str, hcl=terraform)
+        found.start_beside("notes")
+        found.until_pods_run()
+        yield found
+
+
+def nothing_changed(running: Running, act: Callable[[], object]) -> None:
+    """Check that an act leaves objects, pods and state as they are."""
+    uids, pods, state = running.uids(*KEPT, DEPLOYMENT), running.pods(), running.state()
+    act()
+    assert running.uids(*KEPT, DEPLOYMENT) == uids
+    assert running.pods() == pods
+    assert running.state() == state

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llama_swap_config.cluster.storage import NfsStorage, ProvisionedStorage
 from ops.cli import main
-from ops.commands.adopt.run import adopt
-from ops.commands.adopt.take_over import TakeOver
-from ops.errors import OpsError
 from ops.terraform.program import Program
 from ops.terraform.run import Terraform
 from tests.declaration.resources import RESOURCES
-from tests.declaration.settings import SETTINGS
-from tests.real.adopt.running import DEPLOYMENT, KEPT, NAMESPACE, STORAGE, Running
+from tests.real.adopt.running import DEPLOYMENT, KEPT, NAMESPACE, Running, nothing_changed
 from tests.real.deploy import hand_written
 from tests.real.deploy.applied import apply, finds_changes
 from tests.real.deploy.tools import BOTH_TOOLS
@@ -52,8 +45,8 @@ def test_the_endpoint_is_taken_over_and_the_next_plan_is_empty(
     assert "spec.selector[app]: llama-swap -> not set" in shown
     assert "containers[llama-swap].env: HF_TOKEN -> HOME, " in shown
     assert "Deployment notes keeps running, and the card if it has it" in shown
-    assert "kubectl -n llama-cpp delete job download-models" in words
-    assert "kubectl -n llama-cpp delete configmap llama-swap-config" in words
+    assert "-n llama-cpp delete job download-models" in words
+    assert "-n llama-cpp delete configmap llama-swap-config" in words
     # Nothing that exists is gone but what the preview named.
     assert running.uids() == uids
     assert running.uids(DEPLOYMENT).keys() == {DEPLOYMENT}
@@ -72,83 +65,6 @@ def test_the_endpoint_is_taken_over_and_the_next_plan_is_empty(
     assert not ADDRESSES & set(entries)
     assert not finds_changes(terraform)
     assert main(["deploy", "--yes"]) == 0
-
-
-def nothing_changed(running: Running, act: Callable[[], object]) -> None:
-    """Check that an act leaves objects, pods and state as they are."""
-    uids, pods, state = running.uids(*KEPT, DEPLOYMENT), running.pods(), running.state()
-    act()
-    assert running.uids(*KEPT, DEPLOYMENT) == uids
-    assert running.pods() == pods
-    assert running.state() == state
-
-
-def test_without_approval_nothing_changes(
-    running: Running, declare: Declare, tmp_path: Path
-) -> None:
-    del declare
-    copies = tmp_path / "copies"
-
-    def decline() -> None:
-        with pytest.raises(OpsError, match="not approved; nothing was changed"):
-            adopt(
-                SETTINGS,
-                show=lambda *_: None,
-                approve=lambda: False,
-                policy=TakeOver(namespace=SETTINGS.namespace),
-                copies=copies,
-                wait_s=0,
-                say=lambda _line: None,
-            )
-
-    nothing_changed(running, decline)
-    assert not copies.exists()
-
-
-REFUSALS = {
-    "the claim of the default name": (
-        NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
-        r"PersistentVolume.*bound to claim llama-cpp/llama-cpp-models.*"
-        r'claim="llama-cpp-models", storage_class="nfs"',
-    ),
-    "another server": (
-        replace(STORAGE, server="192.168.1.9"),
-        r"spec.nfs.server is '192.168.1.127' and declared as '192.168.1.9'.*"
-        r'`storage` of stacks/production.py: server="192.168.1.127"\.',
-    ),
-    "another class": (
-        replace(STORAGE, storage_class=None),
-        "spec.storageClassName is 'nfs' and declared as 'llama-cpp-models'.*storage_class=\"nfs\"",
-    ),
-    "another volume for the claim": (
-        replace(STORAGE, volume="mine"),
-        "spec.volumeName is 'llama-cpp-models' and declared as 'mine'.*"
-        'volume="llama-cpp-models"',
-    ),
-    "a class with a provisioner": (
-        ProvisionedStorage(storage_class="longhorn", claim="llama-cpp-models"),
-        r"spec.storageClassName is 'nfs' and declared as 'longhorn'",
-    ),
-}
-
-
-@pytest.mark.parametrize(("storage", "message"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_a_volume_that_could_not_stay_is_refused_with_what_to_declare(
-    running: Running,
-    declare: Declare,
-    capfd: pytest.CaptureFixture[str],
-    storage: Any,
-    message: str,
-) -> None:
-    declare(storage=storage)
-
-    def refused() -> None:
-        assert main(["adopt", "--yes"]) == 3
-
-    nothing_changed(running, refused)
-    (line,) = capfd.readouterr().err.splitlines()
-    assert re.search(message, line), line
-    assert "nothing was changed" in line
 
 
 def test_a_state_of_another_project_is_refused(

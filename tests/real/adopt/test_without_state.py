@@ -18,6 +18,7 @@ from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
 from tests.real.adopt.running import APPS, NAMESPACE
 from tests.real.deploy.applied import finds_changes
+from tests.real.embedded.shared_cluster import SharedCluster
 
 Json = dict[str, Any]
 
@@ -95,10 +96,9 @@ CLUSTER_WIDE: tuple[tuple[str, str, Json], ...] = (
 
 @pytest.fixture
 def made(
-    cluster: EmbeddedCluster, apart: object, declare: Callable[..., None]
+    cluster: EmbeddedCluster, shared_cluster: SharedCluster, declare: Callable[..., None]
 ) -> Iterator[KubeApi]:
     """The endpoint of a chart, with no state anywhere."""
-    del apart
     declare(storage=ProvisionedStorage(storage_class=STORAGE_CLASS, claim="home-models"))
     with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
         admin.execute('drop schema if exists "llama-cpp" cascade')
@@ -112,6 +112,7 @@ def made(
         yield api
         for path, name, _ in CLUSTER_WIDE:
             api.request("DELETE", f"{path}/{name}")
+    shared_cluster.empty()
 
 
 def phase(api: KubeApi, claim: str) -> str:
@@ -146,7 +147,7 @@ def test_a_release_of_helm_is_taken_over_with_its_claim(
     output = capfd.readouterr()
     words = " ".join(output.out.split())
     assert words.count("Helm (home) manages") == 1
-    assert "kubectl -n llama-cpp delete secret -l owner=helm,name=home" in words
+    assert "-n llama-cpp delete secret -l owner=helm,name=home" in words
     assert "the cluster deleted and made anew, and its pods restart: spec.selector" in words
     assert "copy of the state" not in output.out + output.err
     assert uids(made) == before

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -58,15 +59,13 @@ def clone(folder: Path) -> Path:
 class Shell:
     """A bash that runs lines as typed, on a terminal of its own."""
 
-    def __init__(self, directory: Path, lines: str, **environment: str) -> None:
+    def __init__(self, directory: Path, lines: str, environment: Mapping[str, str]) -> None:
         self._terminal, inside = os.openpty()
         termios.tcsetwinsize(inside, (40, 120))
-        env = {name: value for name, value in os.environ.items() if name not in _UNSET}
-        env |= {"PATH": _PATH, "TERM": "xterm"}
         self.process = subprocess.Popen(
             ["bash", "--noprofile", "--norc", "-c", lines],
             cwd=directory,
-            env=env | environment,
+            env={**environment, "TERM": "xterm"},
             stdin=inside,
             stdout=inside,
             stderr=inside,
@@ -93,10 +92,16 @@ class Shell:
             if not self._read():
                 assert words in self.text, self.text
 
-    def end(self) -> int:
-        """Read to the end and return the exit code; negative if a signal ended the shell."""
+    def end(self, answers: Mapping[str, str] = MappingProxyType({})) -> int:
+        """Read to the end and return the exit code; negative if a signal ended the shell.
+
+        Args:
+            answers: What is typed once a question was printed.
+        """
+        left = dict(answers)
         while self._read():
-            pass
+            for question in [question for question in left if question in self.text]:
+                self.type(left.pop(question))
         return self.process.wait(timeout=_TIMEOUT_S)
 
     def close(self) -> None:
@@ -124,17 +129,24 @@ class Shell:
 
 @contextmanager
 def shell(directory: Path, lines: str, **environment: str) -> Iterator[Shell]:
-    """Run lines in a bash; kill what is left of it at the end.
+    """Run lines in a bash of an operator; kill what is left of it at the end.
 
     Args:
         directory: Where it starts.
         lines: What is typed.
         environment: Added to that of an operator's shell.
     """
-    opened = Shell(directory, lines, **environment)
+    env = {name: value for name, value in os.environ.items() if name not in _UNSET}
+    with ended(Shell(directory, lines, {**env, "PATH": _PATH, **environment})) as typed:
+        yield typed
+
+
+@contextmanager
+def ended(shell: Shell) -> Iterator[Shell]:
+    """Kill what is left of a shell at the end."""
     try:
-        yield opened
+        yield shell
     finally:
-        opened.close()
-        opened.process.kill()
-        opened.process.wait()
+        shell.close()
+        shell.process.kill()
+        shell.process.wait()

@@ -86,7 +86,7 @@ def test_an_undeclared_object_is_drift(system: System) -> None:
         only_line(
             system.lines(),
             rf"ConfigMap left-over: is present in the cluster {EDITED}, not declared {COMMIT}: .*"
-            r"kubectl -n llama-cpp delete configmap left-over, .*",
+            r"kubectl .+ -n llama-cpp delete configmap left-over, .*",
         )
     finally:
         system.api.request("DELETE", f"{path}/left-over")
@@ -126,7 +126,7 @@ def test_a_policy_that_opens_our_pods_is_drift(
         lines,
         rf"NetworkPolicy open: is present in the cluster {EDITED}, not declared {COMMIT}: (the "
         r"cluster is newer; )?it opens the stack's pods beyond client_namespaces and their "
-        r"egress: kubectl -n llama-cpp delete networkpolicy open, or let it select other pods",
+        r"egress: kubectl .+ -n llama-cpp delete networkpolicy open, or let it select other pods",
     )
 
 
@@ -170,13 +170,13 @@ def test_a_failed_download_job_is_drift(system: System) -> None:
     assert re.fullmatch(
         rf"Job {name}: spec\.suspend is true in the cluster(?: \([^)]+\))?, false declared "
         rf"{COMMIT}: (?:the cluster is newer; )?it is suspended and runs no pod: "
-        rf"kubectl -n llama-cpp patch job {name} -p '\{{\"spec\":\{{\"suspend\":false\}}\}}'",
+        rf"kubectl .+ -n llama-cpp patch job {name} -p '\{{\"spec\":\{{\"suspend\":false\}}\}}'",
         stopped,
     ), stopped
     only_line(
         [line for line in lines if line != stopped],
         rf"Job {name}: status is Failed: exit code 28: the volume is full in the cluster "
-        rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl -n llama-cpp logs "
+        rf"\([^)]+\), Complete declared {COMMIT}: .*kubectl .+ -n llama-cpp logs "
         rf"job/{name} shows why; .*",
     )
 

@@ -174,14 +174,14 @@ def test_what_is_paused_or_suspended_is_drift(declared: Declared, api: KubeApi) 
     assert re.fullmatch(
         rf"Deployment llama-swap: spec\.paused is true in the cluster \(kubectl-edit, [^)]+\), "
         rf"false declared {COMMIT}: (the cluster is newer; )?it is paused, so its pod does not "
-        r"change: kubectl -n llama-cpp rollout resume deployment/llama-swap; python -m ops deploy "
-        r"resumes it only with another change",
+        r"change: kubectl .+ -n llama-cpp rollout resume deployment/llama-swap; python -m ops "
+        r"deploy resumes it only with another change",
         deployment,
     ), deployment
     assert re.fullmatch(
         r"CronJob gpu-window-restore: spec\.suspend is true in the cluster \(kubectl-edit, "
         rf"[^)]+\), true in Terraform's refreshed state, false declared {COMMIT}: (the cluster is "
-        r"newer; )?it is suspended and starts no Job: kubectl -n llama-cpp patch cronjob "
+        r"newer; )?it is suspended and starts no Job: kubectl .+ -n llama-cpp patch cronjob "
         r"gpu-window-restore -p '\{\"spec\":\{\"suspend\":false\}\}', or python -m ops deploy, "
         r"which resumes it",
         cron_job,

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -25,7 +24,6 @@ from ops.errors import OpsError
 from ops.report.terminal import CONSOLE
 from ops.terraform.program import find
 from stacks.production import PRODUCTION
-from tests.conftest import ROOT
 from tests.declaration.resources import RESOURCES
 from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
 from tests.real.embedded.production_file import declare_production
@@ -112,7 +110,8 @@ def test_an_edit_that_only_terraform_could_deploy_names_what_to_type(
 ) -> None:
     settings = replace(PRODUCTION, **changes)
     declare_production(monkeypatch, synth, settings)
-    with pytest.raises(OpsError, match=rf"{reason}.*To start over: `python -m ops down --del"):
+    begin = r"To start over: `.*/python -m ops down --delete-data --state-dir .*/state`"
+    with pytest.raises(OpsError, match=f"{reason}.*{begin}"):
         up(running.cluster.state_dir, settings=settings, say=print)
 
 
@@ -137,13 +136,6 @@ def test_up_passes_while_a_tenant_has_the_card(running: Deployed) -> None:
     assert waiting.reason.endswith("holds the card")
 
 
-def next_command(printed: str, begin: str) -> str:
-    """The line below "Next:" that begins so, without its remark."""
-    _, _, steps = printed.partition("Next:")
-    (line,) = (line for line in map(str.strip, steps.splitlines()) if line.startswith(begin))
-    return line.partition(" # ")[0]
-
-
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 def test_up_requires_the_declared_key_and_env_gives_it_to_smoke(
     running: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -160,24 +152,6 @@ def test_up_requires_the_declared_key_and_env_gives_it_to_smoke(
     capsys.readouterr()
     show_deployed(CONSOLE, again)
     printed = capsys.readouterr().out
-    # As in a new terminal, where no environment is active.
-    begun, listed = (
-        subprocess.run(
-            ["bash", "-c", command],
-            cwd=ROOT,
-            env={"PATH": f"{Path(shutil.which('kubectl') or '').parent}:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for command in (
-            f"{next_command(printed, 'source ')} && printenv KUBECONFIG",
-            next_command(printed, "kubectl "),
-        )
-    )
-    assert begun == f"{running.cluster.kubeconfig}\n"
-    assert "deployment.apps/llama-swap" in listed
-
     assert main(["env", "--state-dir", str(state_dir)]) == 0
     shown = capsys.readouterr()
     (line,) = (line for line in shown.out.splitlines() if line.startswith("export LLAMA_API_KEY"))

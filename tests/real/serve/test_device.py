@@ -20,6 +20,7 @@ from ops.commands.smoke.run import Check, run
 from ops.endpoint import device as devices
 from ops.endpoint.client import Endpoint
 from ops.endpoint.errors import CheckError
+from ops.machine.llama_build import BUILD
 from ops.machine.llama_server import rpc_programs
 from ops.machine.ports import free_ports
 from tests.declaration.registry import REGISTRY
@@ -73,7 +74,10 @@ def gpu(llama_server: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def smoke(
-    url: str, server: ServerSettings, own_log: Callable[[], str] | None = None
+    url: str,
+    server: ServerSettings,
+    own_log: Callable[[], str] | None = None,
+    engine_build: int = BUILD,
 ) -> dict[str, Check]:
     """The checks of the model, by name."""
     with Endpoint(url) as endpoint:
@@ -83,6 +87,7 @@ def smoke(
             models=ONE,
             key_declared=False,
             server=server,
+            engine_build=engine_build,
             own_log=own_log,
             random_weights=True,
             timeout_s=60,
@@ -99,7 +104,7 @@ def test_a_model_on_the_declared_gpu_is_ok(
         server = ServerSettings(binary=str(llama_server), device="RPC0")
         checks = smoke(at.url, server, own_log=at.log.read_text)
     assert checks["text"].outcome == "ok"
-    assert (checks["device"].outcome, checks["device"].note) == ("ok", "RPC0")
+    assert (checks["device"].outcome, checks["device"].note) == ("ok", f"RPC0, b{BUILD}")
 
 
 def test_the_cpu_where_a_gpu_is_declared_is_a_failure(
@@ -111,6 +116,20 @@ def test_the_cpu_where_a_gpu_is_declared_is_a_failure(
     assert checks["text"].outcome == "ok"
     assert checks["device"].outcome == "failed"
     assert checks["device"].reason.startswith("the model runs on CPU; expected CUDA0.")
+
+
+def test_another_build_than_the_declared_one_is_a_failure(
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path
+) -> None:
+    with served(ONE, tmp_path, front_end) as at:
+        server = ServerSettings(binary=str(llama_server), device="none")
+        checks = smoke(at.url, server, own_log=at.log.read_text, engine_build=BUILD + 1)
+    assert checks["text"].outcome == "ok"
+    assert checks["device"].outcome == "failed"
+    assert checks["device"].reason == (
+        f"the model runs on llama.cpp b{BUILD}; expected b{BUILD + 1}. Declare the image and its "
+        "engine_build together in stacks/production.py, and deploy"
+    )
 
 
 def test_the_router_without_its_own_log_is_not_known(
@@ -137,7 +156,7 @@ def test_layers_on_the_cpu_are_seen_beside_a_gpu(
 def test_a_laptop_serves_from_the_cpu_without_a_failure(tmp_path: Path) -> None:
     with served(ONE, tmp_path, "llama-swap") as at:
         checks = smoke(at.url, ServerSettings())
-    assert (checks["device"].outcome, checks["device"].note) == ("ok", "CPU")
+    assert (checks["device"].outcome, checks["device"].note) == ("ok", f"CPU, b{BUILD}")
 
 
 def test_a_missing_device_ends_llama_server_at_once(llama_server: Path) -> None:

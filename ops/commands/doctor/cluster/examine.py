@@ -13,6 +13,7 @@ from ops.cluster.api import KubeApi
 from ops.commands.doctor.cluster import database, gpu_node, namespaces, rights, volumes
 from ops.commands.doctor.cluster.check import EDIT, Check, Cluster, made, not_known
 from ops.errors import OpsError
+from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.synth import synthesize
 from stacks.settings import Settings
@@ -112,7 +113,7 @@ def _runtime_class(cluster: Cluster) -> Iterator[Check]:
         status="wrong" if is_wrong else "ok",
         is_needed=named is not None,
         remedy=f"Set gpu.runtime_class {EDIT} to one of "
-        f"`{cluster.target.kubectl} get runtimeclass`, or to None."
+        f"`{kubectl('get runtimeclass')}`, or to None."
         if named
         else f"If {_NVIDIA} is not the default runtime, the pod sees no card: set "
         f'gpu.runtime_class="{_NVIDIA}" {EDIT}.',

@@ -12,6 +12,7 @@ from ops.cluster.quantity import quantity
 from ops.commands.doctor.cluster import card
 from ops.commands.doctor.cluster.check import EDIT, Check, Cluster
 from ops.errors import OpsError
+from ops.report.kubectl import kubectl
 
 _OF_KUBERNETES = "node.kubernetes.io/"
 """How the keys of the taints begin that Kubernetes sets by a node's conditions."""
@@ -50,7 +51,7 @@ def _unselected(cluster: Cluster, nodes: list[Document], wanted: str) -> Check:
         labels = _spelled(lacking(with_gpu[0], gpu.node_selector)).replace(", ", " ")
         remedy = (
             f"Set gpu.node_selector {EDIT} to labels that it has, or "
-            f"`{cluster.target.kubectl} label --overwrite node {_name(with_gpu[0])} {labels}`."
+            f"`{kubectl(f'label --overwrite node {_name(with_gpu[0])} {labels}')}`."
         )
     else:
         remedy = (
@@ -72,7 +73,7 @@ def _of_node(cluster: Cluster, node: Document) -> Iterator[Check]:
 
 
 def _readiness(cluster: Cluster, node: Document) -> Check:
-    kubectl, name = cluster.target.kubectl, _name(node)
+    name = _name(node)
     ready = any(
         condition["type"] == "Ready" and condition["status"] == "True"
         for condition in node["status"].get("conditions") or ()
@@ -82,10 +83,10 @@ def _readiness(cluster: Cluster, node: Document) -> Check:
     ]
     found, remedy = "Ready", ""
     if node["spec"].get("unschedulable"):
-        found, remedy = "cordoned", f"`{kubectl} uncordon {name}`."
+        found, remedy = "cordoned", f"`{kubectl(f'uncordon {name}')}`."
     elif not ready or pressed:
         found = ", ".join(pressed) or "not Ready"
-        remedy = f"`{kubectl} describe node {name}` says why."
+        remedy = f"`{kubectl(f'describe node {name}')}` says why."
     return Check(
         name="state of the node",
         found=found,

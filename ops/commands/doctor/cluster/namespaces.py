@@ -10,6 +10,7 @@ from llama_swap_config.cluster.labels import APP
 from ops.cluster import object_states
 from ops.cluster.paths import object_path
 from ops.commands.doctor.cluster.check import EDIT, Check, Cluster, made
+from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
 from ops.terraform.verdict import LABEL, has_label
 from stacks.settings import Settings
@@ -99,7 +100,6 @@ def _clients(cluster: Cluster) -> Iterator[Check]:
 
 
 def _tenant(cluster: Cluster, tenant: GpuTenant) -> Iterator[Check]:
-    kubectl = cluster.target.kubectl
     manifest = {
         "apiVersion": "apps/v1",
         "kind": tenant.kind,
@@ -109,14 +109,15 @@ def _tenant(cluster: Cluster, tenant: GpuTenant) -> Iterator[Check]:
     if cluster.api.get(f"/api/v1/namespaces/{tenant.namespace}") is None:
         found = f"namespace {tenant.namespace} is not there"
         remedy = (
-            f"A deploy makes a Role in it: `{kubectl} create namespace {tenant.namespace}`, or "
+            "A deploy makes a Role in it: `"
+            f"{kubectl(f'create namespace {tenant.namespace}')}`, or "
             f"correct sharing.tenants {EDIT} (without tenants: sharing=Alone())."
         )
     elif cluster.api.get(object_path(manifest)) is None:
         found = f"{tenant.kind} {tenant.name} is not there"
         remedy = (
-            f"Correct sharing.tenants {EDIT}: `{kubectl} -n {tenant.namespace} get "
-            f"{tenant.kind.lower()}s` lists them."
+            f"Correct sharing.tenants {EDIT}: `"
+            f"{kubectl(f'get {tenant.kind.lower()}s', namespace=tenant.namespace)}` lists them."
         )
     yield Check(
         name=f"tenant {tenant}",
@@ -153,18 +154,14 @@ def _secret(cluster: Cluster, secret: _Secret) -> Iterator[Check]:
 def _written(cluster: Cluster, secret: _Secret, keys: Sequence[str], *, is_new: bool) -> str:
     """Return the command line that adds keys, whose values are in no program's arguments."""
     values = " ".join([f'"{secret.value}"'] * len(keys))
-    kubectl = f"{cluster.target.kubectl} -n {cluster.settings.namespace}"
+    namespace = cluster.settings.namespace
     if is_new:
         lines = "".join(f"{key}=%s\\n" for key in keys)
-        return (
-            f"printf '{lines}' {values} | {kubectl} create secret generic {secret.name} "
-            "--from-env-file=/dev/stdin"
-        )
+        create = f"create secret generic {secret.name} --from-env-file=/dev/stdin"
+        return f"printf '{lines}' {values} | {kubectl(create, namespace=namespace)}"
     entries = ",".join(f'"{key}":"%s"' for key in keys)
-    return (
-        f"""printf '{{"stringData":{{{entries}}}}}' {values} | {kubectl} patch secret """
-        f"{secret.name} --patch-file=/dev/stdin"
-    )
+    patch = kubectl(f"patch secret {secret.name} --patch-file=/dev/stdin", namespace=namespace)
+    return f"""printf '{{"stringData":{{{entries}}}}}' {values} | {patch}"""
 
 
 def _quotas(cluster: Cluster) -> Iterator[Check]:
@@ -180,8 +177,9 @@ def _quotas(cluster: Cluster) -> Iterator[Check]:
         wanted="room for the pods",
         status="wrong" if names else "ok",
         is_needed=False,
-        remedy=f"Compare with resources {EDIT}: `{cluster.target.kubectl} -n {namespace} "
-        "describe resourcequota,limitrange`. A deploy whose pod they refuse ends with 13.",
+        remedy=f"Compare with resources {EDIT}: `"
+        f"{kubectl('describe resourcequota,limitrange', namespace=namespace)}`. A deploy whose "
+        "pod they refuse ends with 13.",
     )
 
 

@@ -11,6 +11,7 @@ from ops.cluster.api import KubeApi
 from ops.cluster.paths import plural
 from ops.commands.doctor.cluster.check import Check, Cluster
 from ops.errors import OpsError
+from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
 from ops.terraform.verdict import NAMED_ONLY
 
@@ -31,7 +32,7 @@ class Right:
     name: str = ""
     """The one object that it is for; empty for every object."""
 
-    def asked(self, kubectl: str) -> str:
+    def asked(self) -> str:
         """Return the command line that asks the API server for it."""
         resource, _, subresource = self.resource.partition("/")
         words = ["auth", "can-i", self.verb, f"{resource}.{self.group}".rstrip(".")]
@@ -39,9 +40,7 @@ class Right:
             words[-1] += f"/{self.name}"
         if subresource:
             words.append(f"--subresource={subresource}")
-        if self.namespace:
-            words += ["-n", self.namespace]
-        return f"{kubectl} {shlex.join(words)}"
+        return kubectl(shlex.join(words), namespace=self.namespace)
 
 
 def needed(objects: Iterable[Manifest]) -> tuple[Right, ...]:
@@ -142,7 +141,7 @@ def _check(
     if ungranted:
         sentences.append(f"may not grant {_listed(ungranted)}{where}, as a Role of the stack does")
     missing = list(dict.fromkeys((*denied, *ungranted)))
-    again = missing[0].asked(cluster.target.kubectl) if missing else ""
+    again = missing[0].asked() if missing else ""
     return Check(
         name=f"rights{where}" if namespace else "rights in the cluster",
         found=f"{len(missing)} of {number} denied" if missing else f"all {number}",

@@ -18,6 +18,7 @@ from ops.cluster.paths import object_path
 from ops.commands.doctor.cluster.check import EDIT, Check, Cluster
 from ops.commands.doctor.cluster.gpu_node import lacking
 from ops.errors import reason_of
+from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
 from stacks.settings import Settings
 
@@ -92,7 +93,7 @@ def _storage_class(cluster: Cluster, storage: ProvisionedStorage) -> Check:
         remedy="It makes no volumes: the claim waits for one that somebody else makes."
         if chosen
         else f"Set storage_class of ProvisionedStorage {EDIT} to one that the cluster has "
-        f"(`{cluster.target.kubectl} get storageclass`).",
+        f"(`{kubectl('get storageclass')}`).",
     )
 
 
@@ -125,7 +126,7 @@ def _fault(cluster: Cluster, live: Document, manifest: Manifest, claim: str) -> 
             f"Set storage.volume {EDIT} to another name, or delete that claim and the volume if "
             "nobody needs them; with reclaim policy Retain the files stay."
         )
-    for state in object_states.volume(live, kubectl=cluster.target.kubectl):
+    for state in object_states.volume(live):
         return state.state, f"The volume cannot be bound: {state.reason}."
     declared = manifest["spec"]
     for kind in ("nfs", "local"):
@@ -151,5 +152,5 @@ def _node(cluster: Cluster, field: str, storage: LocalSsdStorage) -> Check:
         wanted=f"{HOSTNAME}={storage.node}, and gpu.node_selector",
         status="ok" if found == "matches" else "wrong",
         remedy=f"Set {field}.node {EDIT} to the label {HOSTNAME} of the GPU node: "
-        f"`{cluster.target.kubectl} get nodes -L {HOSTNAME}`.",
+        f"`{kubectl(f'get nodes -L {HOSTNAME}')}`.",
     )

@@ -138,7 +138,7 @@ def of_device(declared: Declared, cmd: str, log: Reply) -> tuple[list[tuple[str,
     differences = [
         (finding.found.text, finding.declared.text)
         for finding in seen.findings
-        if finding.field in ("device", "--device")
+        if finding.field in ("device", "--device", "engine build")
     ]
     return differences, " ".join(note for note in seen.notes if "qwen3vl-4b" in note)
 
@@ -146,6 +146,15 @@ def of_device(declared: Declared, cmd: str, log: Reply) -> tuple[list[tuple[str,
 def test_the_device_of_a_loaded_model_is_a_note(declared: Declared) -> None:
     seen = of_device(declared, PRODUCTION_CMD, fakes.load_log("CPU", "CUDA0"))
     assert seen == ([], "qwen3vl-4b runs on CUDA0")
+
+
+def test_another_build_in_the_log_than_the_declared_one_differs(declared: Declared) -> None:
+    line = "common_params_print_info: build {} (afcda09d1) with GNU 11.4.0\n"
+    load = fakes.load_log("CPU", "CUDA0")
+    old = replace(load, body=f"{line.format(10523)}{load.body}")
+    assert of_device(declared, PRODUCTION_CMD, old)[0] == [("b10523", "b10524")]
+    now = replace(load, body=f"{line.format(10524)}{load.body}")
+    assert of_device(declared, PRODUCTION_CMD, now) == ([], "qwen3vl-4b runs on CUDA0, b10524")
 
 
 def test_the_cpu_where_a_gpu_is_declared_differs(declared: Declared) -> None:

@@ -63,6 +63,7 @@ def ask(
             models=models,
             key_declared=False,
             server=SETTINGS.llama_swap.server,
+            engine_build=SETTINGS.engine_build,
             own_log=None,
             random_weights=False,
             timeout_s=5,

@@ -66,6 +66,30 @@ def test_a_projector_on_the_cpu_is_a_failure_unless_a_flag_puts_it_there() -> No
     assert declared(started, ServerSettings()) == frozenset({"CPU", "CUDA0"})
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0.00.047.566 I common_params_print_info: build 9284 (afcda09d1) with GNU 11.4.0\n",
+        "0.00.001.944 I cmn  common_param: common_params_print_info: build 9284 (unknown) with\n",
+    ],
+)
+def test_another_build_than_the_declared_one_is_a_failure(line: str) -> None:
+    text = f"{line}{fakes.load_log('CPU', 'CUDA0').body}"
+    with FakeEndpoint(faults={"log": log(text)}) as fake:
+        outcome, reason = devices(fake)[0]
+    assert outcome == "failed"
+    assert reason.startswith("the model runs on llama.cpp b9284; expected b10524. Declare the")
+
+
+def test_the_build_of_the_latest_load_counts() -> None:
+    line = "common_params_print_info: build {} (afcda09d1) with GNU 11.4.0\n"
+    load = fakes.load_log("CPU", "CUDA0").body
+    text = f"{line.format(9284)}{load}{line.format(10524)}{load}"
+    with FakeEndpoint(faults={"log": log(text)}) as fake:
+        assert devices(fake)[0] == ("ok", "CUDA0, b10524")
+    assert of_log(f"{line.format(0)}{load}").build is None
+
+
 def test_another_gpu_than_the_declared_one_is_a_failure() -> None:
     faults = {"log": fakes.always(fakes.load_log("CPU", "CUDA1"))}
     with FakeEndpoint(faults=faults) as fake:

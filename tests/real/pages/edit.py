@@ -1,0 +1,45 @@
+"""Apply the lines that a page shows to a file of settings, as its reader does."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+_FIRST_LINE = "from __future__ import annotations\n"
+
+
+def edit(path: Path, lines: str) -> None:
+    """Set arguments of `Settings(...)`, and add imports.
+
+    Args:
+        path: A file such as `stacks/production.py`.
+        lines: `name=value,` each, which replaces the argument of that name; or `from ... import`.
+    """
+    source = path.read_text()
+    imports = [line for line in lines.splitlines() if line.startswith("from ")]
+    for line in imports:
+        if line not in source:
+            assert _FIRST_LINE in source
+            source = source.replace(_FIRST_LINE, f"{_FIRST_LINE}{line}\n")
+    shown = "\n".join(line for line in lines.splitlines() if line not in imports)
+    if shown:
+        shown = f"Settings({shown})"
+        for argument in _arguments(shown):
+            source = _set(source, argument.arg, ast.get_source_segment(shown, argument) or "")
+    path.write_text(source)
+
+
+def _set(source: str, name: str | None, text: str) -> str:
+    arguments = list(_arguments(source))
+    old = [argument for argument in arguments if argument.arg == name]
+    place = ast.get_source_segment(source, (old or arguments)[0]) or ""
+    assert source.count(place) == 1, f"{place!r} occurs {source.count(place)} times"
+    return source.replace(place, text if old else f"{text},\n    {place}")
+
+
+def _arguments(source: str) -> Iterator[ast.keyword]:
+    """The arguments of `Settings(...)`, and of the `replace(...)` in the tests' own file."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Settings", "replace"):
+            yield from node.keywords

@@ -1,0 +1,108 @@
+"""docs/day-one.md, typed: a checkout becomes another cluster by one edited file."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from llama_swap_config.cluster.pod_resources import Gpu
+from llama_swap_config.cluster.sharing import Alone
+from llama_swap_config.cluster.storage import LocalSsdStorage
+from ops.cluster.api import KubeApi
+from ops.cluster.environment import KubeTarget
+from ops.commands.serve import run as serve
+from ops.commands.serve.local_store import fill_with_tiny_models
+from ops.embedded import cluster as embedded
+from ops.embedded.cluster import EmbeddedCluster
+from tests.conftest import ROOT
+from tests.declaration.settings import BARE
+from tests.real.embedded.shared_cluster import SharedCluster
+from tests.real.pages.conftest import NewReader
+from tests.real.pages.page import Page
+from tests.real.pages.reader import Reader
+
+PAGE = "docs/day-one.md"
+WORDS = 900
+THEIRS = replace(
+    BARE,
+    storage=LocalSsdStorage(node="gpu-box", path="/srv/models"),
+    gpu=Gpu(
+        product="NVIDIA-GeForce-RTX-3090",
+        node_selector={"kubernetes.io/hostname": "gpu-box"},
+        taints=(),
+        runtime_class="nvidia",
+    ),
+    sharing=Alone(),
+)
+"""The cluster of the page's example, before anything of ours is in it."""
+
+
+@pytest.fixture
+def reader(
+    new_reader: NewReader, cluster: EmbeddedCluster, shared_cluster: SharedCluster
+) -> Iterator[Reader]:
+    embedded.declare(cluster, THEIRS)
+    yield new_reader(
+        PAGE,
+        values={
+            "postgres://terraform@postgresql.dbaas:5432/terraform": shlex.quote(
+                cluster.pg_conn_str
+            ),
+            # The front end here has tiny models with random weights.
+            "python -m ops smoke": "python -m ops smoke --random-weights",
+        },
+    )
+    serve.stop(cluster.state_dir)
+    shared_cluster.empty()
+
+
+@pytest.fixture
+def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as connected:
+        yield connected
+
+
+def test_the_page_is_short() -> None:
+    assert len((ROOT / PAGE).read_text().split()) <= WORDS
+
+
+def test_a_clone_becomes_another_cluster(
+    reader: Reader, cluster: EmbeddedCluster, api: KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = iter(Page(ROOT / PAGE).sections)
+    seen = {}
+    for heading in sections:
+        if heading == "First answer":
+            break
+        seen[heading] = reader.follow(heading)
+    assert next(sections, None) is None
+    assert "gpu-box" in seen["What you need"][1]
+    assert "NVIDIA-GeForce-RTX-3090" in seen["Edit one file"][0]
+    assert "deploy    works" in seen["Check the cluster"][0]
+    planned, deployed = seen["Deploy"]
+    assert "1 to import, 12 to add, 1 to change, 0 to replace, 0 to remove" in planned
+    assert "deployed; the endpoint serves" in deployed
+    assert reader.elsewhere == ["install -d -o 10001 -g 10001 /srv/models"]
+    pods = (api.get("/api/v1/namespaces/vision/pods") or {})["items"]
+    assert {pod["spec"]["nodeName"] for pod in pods} == {"gpu-box"}
+
+    # No container runs here: the front end is beside the cluster, with the key of the Secret.
+    secret = api.get("/api/v1/namespaces/vision/secrets/vision-keys") or {}
+    ((name, key),) = secret["data"].items()
+    monkeypatch.setenv(name, base64.b64decode(key).decode())
+    store = fill_with_tiny_models(cluster.state_dir, say=print)
+    serve.start(
+        store,
+        cluster.state_dir,
+        front_end=None,
+        port=cluster.endpoint_port,
+        say=print,
+        api_key_env=(name,),
+    )
+    (answer,) = reader.follow("First answer")
+    assert all(model in answer for model in ("qwen3vl-8b", "minicpm-v-4-5", "qwen3vl-4b"))
