@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 _UNSET = ("CDKTF_OUTDIR", "CI", "PYTHONPATH", "TF_REATTACH_PROVIDERS", "VIRTUAL_ENV")
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _TIMEOUT_S = 120
+_LONGEST_S = 300
 
 
 def clone(folder: Path) -> Path:
@@ -99,7 +100,10 @@ class Shell:
             answers: What is typed once a question was printed.
         """
         left = dict(answers)
+        deadline = time.monotonic() + _LONGEST_S
         while self._read():
+            # A command may ask what no test answers, such as kubectl for a user's name.
+            assert time.monotonic() < deadline, self.text[-3000:]
             for question in [question for question in left if question in self.text]:
                 self.type(left.pop(question))
         return self.process.wait(timeout=_TIMEOUT_S)

@@ -59,9 +59,9 @@ def make_home(folder: Path, other: OtherCluster) -> Path:
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "users": [],
+            "users": [{"name": "other", "user": {"token": "none"}}],
             "clusters": [{"name": "other", "cluster": {"server": other.server}}],
-            "contexts": [{"name": "other", "context": {"cluster": "other", "user": ""}}],
+            "contexts": [{"name": "other", "context": {"cluster": "other", "user": "other"}}],
             "current-context": "other",
         },
     )
