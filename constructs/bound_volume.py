@@ -59,7 +59,8 @@ class BoundVolume(tf.Construct):
         volumes = []
         if not isinstance(storage, ProvisionedStorage):
             name = storage.volume_name(use)
-            storage_class = storage_class or name
+            # An empty one is only for a claim that exists: the cluster would set its default.
+            storage_class = name if storage_class is None else storage_class
             volumes.append(self._volume(storage, name, storage_class, size_gib, prevent_destroy))
         self.claim = _PVC.PersistentVolumeClaimV1(
             self,

@@ -328,7 +328,10 @@ class Settings:
     @property
     def set_once(self) -> tuple[IgnoredField, ...]:
         """All fields that Terraform sets only when it creates the object."""
-        return (*set_once(self._claims), *self.ignored_fields)
+        provisioned = isinstance(self.storage, ProvisionedStorage)
+        # The cluster can enlarge a volume that it has made.
+        claims = self._claims[1:] if provisioned else self._claims
+        return (*set_once(claims), *self.ignored_fields)
 
     @property
     def _claims(self) -> tuple[str, ...]:

@@ -46,8 +46,8 @@ class _Claimed:
 class _Declared(_Claimed):
     """Storage with a PersistentVolume of ours, to which the claim is bound by name.
 
-    `storage_class` is a name without a provisioner (default: the volume's name): the cluster could
-    replace an empty one by its default.
+    `storage_class` is a name without a provisioner (default: the volume's name), or empty, as of
+    a claim that exists.
     """
 
     volume: str | None = None
@@ -55,8 +55,10 @@ class _Declared(_Claimed):
     `llama-cpp-cuda-cache`)."""
 
     def __post_init__(self) -> None:
-        _Claimed.__post_init__(self)
+        self._require_name("claim")
         self._require_name("volume")
+        if self.storage_class != "":
+            self._require_name("storage_class")
 
     def volume_name(self, use: str) -> str:
         """Return the volume's name for a use: `MODELS` or `CUDA_CACHE`."""
@@ -73,6 +75,8 @@ class NfsStorage(_Declared):
     mount_options: tuple[str, ...] = ("nfsvers=4.1", "hard", "nconnect=8", "noatime")
     """`hard`, because a soft mount turns a slow server into I/O errors in the middle of a
     model."""
+    access_mode: AccessMode = "ReadWriteMany"
+    """As a claim that exists has it; any node mounts the export all the same."""
 
     def __post_init__(self) -> None:
         # `super()` does not know a class that `slots` made anew.
@@ -82,11 +86,7 @@ class NfsStorage(_Declared):
         except ValueError:
             require_setting(False, "storage.server", self.server, "an IP address")
         require_setting(self.path.startswith("/"), "storage.path", self.path, "an absolute path")
-
-    @property
-    def access_mode(self) -> AccessMode:
-        """`ReadWriteMany`: any node mounts it."""
-        return "ReadWriteMany"
+        _require_access_mode(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +126,16 @@ class ProvisionedStorage(_Claimed):
 
     def __post_init__(self) -> None:
         _Claimed.__post_init__(self)
-        require_setting(
-            self.access_mode in get_args(AccessMode),
-            "ProvisionedStorage.access_mode",
-            self.access_mode,
-            " or ".join(get_args(AccessMode)),
-        )
+        _require_access_mode(self)
+
+
+def _require_access_mode(storage: NfsStorage | ProvisionedStorage) -> None:
+    require_setting(
+        storage.access_mode in get_args(AccessMode),
+        f"{type(storage).__name__}.access_mode",
+        storage.access_mode,
+        " or ".join(get_args(AccessMode)),
+    )
 
 
 DeclaredStorage = NfsStorage | LocalSsdStorage

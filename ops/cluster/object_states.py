@@ -66,6 +66,12 @@ def namespace(document: Document) -> Iterator[ObjectState]:
     yield row(document, "Terminating", "failed", reason, "terminating")
 
 
+def claim_of(volume: Document) -> str | None:
+    """The claim that a PersistentVolume belongs to: `llama-cpp/models`; None of another kind."""
+    bound = volume["spec"].get("claimRef") if volume["kind"] == "PersistentVolume" else None
+    return f"{bound['namespace']}/{bound['name']}" if bound else None
+
+
 def volume(document: Document) -> Iterator[ObjectState]:
     """Read a PersistentVolume: only one that cannot be bound is worth a row."""
     phase = (document.get("status") or {}).get("phase") or "Pending"

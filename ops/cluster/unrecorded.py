@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from llama_swap_config.cluster.terraform_names import KINDS
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.object_states import is_terminating
+from ops.cluster.object_states import claim_of, is_terminating
 from ops.cluster.paths import object_path
 from ops.errors import OpsError
 from ops.report.terminal import Say
 from ops.terraform.adoption import Adoption
 from ops.terraform.changes import ResourceChange
 from ops.terraform.run import SavedPlan
-from ops.terraform.verdict import Verdict, has_label, refusal
+from ops.terraform.verdict import (
+    Verdict,
+    exists_already,
+    has_label,
+    is_ours,
+    refusal,
+)
 
 _LOOK_EVERY_S = 0.5
 
@@ -31,6 +37,8 @@ class Unrecorded:
     """What the plan would do at the addresses of the others."""
     objects: Mapping[str, Document]
     """Address -> the object that exists."""
+    holders: Mapping[str, str] = field(default_factory=dict)
+    """Address of a volume of others -> the claim that it is bound to: `llama-cpp/models`."""
 
     def judged(self, planned: Sequence[ResourceChange], judge: Callable[..., Verdict]) -> Verdict:
         """Judge a plan as it will be once these objects are imported.
@@ -43,7 +51,11 @@ class Unrecorded:
         # What a refused plan would create is its least problem.
         if verdict.refused:
             return verdict
-        return judge(verdict.changes, foreign=[change.address for change in self.foreign])
+        refused = [
+            exists_already(change, bound_to=self.holders.get(change.address))
+            for change in self.foreign
+        ]
+        return replace(verdict, refused=tuple(refused))
 
 
 def find(
@@ -77,29 +89,51 @@ def find(
             if found is not None:
                 there[change.address] = change
                 objects[change.address] = found
-    labelled = {
-        address
-        for address, found in objects.items()
-        if has_label(found["metadata"].get("labels") or {})
+    holders = dict(_bound_elsewhere(plan.changes, objects))
+    ours = {
+        address: change
+        for address, change in there.items()
+        if has_label(objects[address]["metadata"].get("labels") or {}) and address not in holders
     }
-    ours = tuple(change for address, change in there.items() if address in labelled)
     return Unrecorded(
         adoption=Adoption(
-            changes=ours, vanished=plan.vanished, recorded=_recorded(plan.changes, ours)
+            changes=tuple(ours.values()),
+            vanished=plan.vanished,
+            recorded=_recorded(plan.changes, ours.values()),
         ),
-        foreign=tuple(change for address, change in there.items() if address not in labelled),
+        foreign=tuple(change for address, change in there.items() if address not in ours),
         objects=objects,
+        holders=holders,
     )
 
 
+def _bound_elsewhere(
+    planned: Iterable[ResourceChange], objects: Mapping[str, Document]
+) -> Iterator[tuple[str, str]]:
+    """Find the volumes that belong to another claim than the planned one: address -> claim."""
+    claims = {
+        spec.get("volume_name"): f"{change.namespace}/{change.name}"
+        for change in planned
+        if change.kind == "PersistentVolumeClaim"
+        for spec in change.after.get("spec") or ()
+    }
+    for address, found in objects.items():
+        holder = claim_of(found)
+        if holder and holder != claims.get(found["metadata"]["name"]):
+            yield address, holder
+
+
 def _recorded(planned: Iterable[ResourceChange], ours: Iterable[ResourceChange]) -> dict[str, str]:
-    """Find the addresses at which the state has these very objects, and would delete them."""
-    ends = {_key(change): change.address for change in planned if change.action == "delete"}
-    return {change.address: ends[_key(change)] for change in ours if _key(change) in ends}
+    """Find the addresses of ours at which the state has these very objects, and would delete them.
 
-
-def _key(change: ResourceChange) -> tuple[str, str, str]:
-    return change.type, change.namespace, change.name
+    What somebody else wrote into the state is never moved: that is a take-over.
+    """
+    ends = {
+        change.identity: change.address
+        for change in planned
+        if change.action == "delete" and is_ours(change)
+    }
+    return {change.address: ends[change.identity] for change in ours if change.identity in ends}
 
 
 def _wanted(changes: Iterable[ResourceChange]) -> Iterator[tuple[ResourceChange, str]]:

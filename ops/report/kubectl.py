@@ -19,8 +19,8 @@ def kubectl(command: str, *, namespace: str = "") -> str:
     """
     config_path = os.environ.get("KUBE_CONFIG_PATH")
     options = {
-        # A shell expands no ~ in quotes.
-        "--kubeconfig": config_path and str(Path(config_path).expanduser()),
+        # A shell expands no ~ in quotes, and may be in another directory.
+        "--kubeconfig": config_path and str(Path(config_path).expanduser().absolute()),
         "--context": os.environ.get("KUBE_CTX"),
         "-n": namespace,
     }

@@ -18,19 +18,24 @@ _TERRAFORMS_OWN = ("wait_", "timeouts")
 class FieldChange:
     """A field that an apply would change."""
 
-    terraform_path: str
-    """Without indexes: `spec.template.spec.container.image`."""
+    parts: tuple[str, ...]
+    """Terraform's names; an item of a repeated block is `[name]`."""
     path: str
     """As Kubernetes spells it: `spec.template.spec.containers[llama-swap].image`."""
     before: Any
     after: Any
+
+    @property
+    def terraform_path(self) -> str:
+        """The path without indexes: `spec.template.spec.container.image`."""
+        return ".".join(part for part in self.parts if not part.startswith("["))
 
 
 def changed_fields(change: ResourceChange) -> Iterator[FieldChange]:
     """List the fields that an apply would change, with their values."""
     for parts, before, after in _differences(change.before, change.after, ()):
         yield FieldChange(
-            terraform_path=".".join(part for part in parts if not part.startswith("[")),
+            parts=parts,
             path=_path(parts, before, after),
             before=before,
             after=after,

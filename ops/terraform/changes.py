@@ -20,6 +20,8 @@ VERBS: dict[Action, str] = {
     "forget": "forget",
 }
 """Verb of each action, in the order of the headline."""
+Identity = tuple[str, str, str]
+"""Kind, namespace and name of an object."""
 _ACTIONS: dict[tuple[str, ...], Action] = {
     ("no-op",): "no-op",
     ("read",): "no-op",
@@ -55,6 +57,11 @@ class ResourceChange:
     def kind(self) -> str:
         """The kind as Kubernetes spells it: `ConfigMap`."""
         return kind_of(self.type)
+
+    @property
+    def identity(self) -> Identity:
+        """The object, whichever address and version of the resource's type has it."""
+        return self.kind, self.namespace, self.name
 
     @property
     def changes_import(self) -> bool:
@@ -104,6 +111,8 @@ def _change(entry: dict[str, Any]) -> ResourceChange:
     change = entry["change"]
     before, after = change.get("before") or {}, change.get("after") or {}
     metadata = _metadata(after or before)
+    if entry["type"] == "kubernetes_manifest":
+        metadata = ((after or before).get("manifest") or {}).get("metadata") or {}
     return ResourceChange(
         address=entry["address"],
         type=entry["type"],

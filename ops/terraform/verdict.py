@@ -93,7 +93,6 @@ def judge(
     protected: Collection[str] = (),
     allowed: Collection[str] = (),
     named_only: Collection[str] = NAMED_ONLY,
-    foreign: Collection[str] = (),
     taken_over: Collection[str] = (),
 ) -> Verdict:
     """Find the changes that a deploy refuses.
@@ -105,8 +104,6 @@ def judge(
         allowed: The addresses that may be removed (default: none). They do not cover forgotten
             objects, which would stay without anything that knows them.
         named_only: The kinds of this stack that only `allowed` removes (default: NAMED_ONLY).
-        foreign: The addresses to create whose objects exist and are not this stack's (default:
-            none); `allowed` does not override it.
         taken_over: The addresses of others in the state that the plan forgets because this stack
             takes their objects over or leaves them (default: none).
     """
@@ -115,10 +112,10 @@ def judge(
         reason, remedy = refusal(change, named_only), _BY_NAME
         if change.address in protected:
             reason, remedy = "prevent_destroy is true in the settings", _BY_SETTINGS
-        elif change.address in foreign:
-            reason, remedy = f"exists already, without the label {LABEL}={APP}", _BY_ADOPT
+        elif change.address in taken_over:
+            reason = None
         elif change.action == "forget":
-            reason, remedy = None if change.address in taken_over else reason, _BY_ADOPT
+            remedy = _BY_ADOPT
         elif change.address in allowed:
             reason = None
         elif change.action == "delete" and not is_ours(change):
@@ -141,6 +138,17 @@ def refusal(change: ResourceChange, named_only: Collection[str] = NAMED_ONLY) ->
     if change.kind in named_only:
         return "a namespace, volume or claim"
     return None
+
+
+def exists_already(change: ResourceChange, *, bound_to: str | None = None) -> Refused:
+    """Refuse the creation of an object that exists and is not this stack's.
+
+    Args:
+        change: The creation.
+        bound_to: The claim that a volume is bound to (default: none).
+    """
+    why = f"without the label {LABEL}={APP}" if bound_to is None else f"for claim {bound_to}"
+    return Refused(change=change, reason=f"exists already, {why}", remedy=_BY_ADOPT)
 
 
 def is_ours(change: ResourceChange) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from ops.cluster.api import KubeApi
+from ops.errors import OpsError
 from ops.terraform.changes import ResourceChange
 from ops.terraform.verdict import has_label
 
@@ -20,13 +21,14 @@ def workloads_beside(
         api: The API server.
         namespace: The endpoint's namespace.
         declared: The plan.
-
-    Raises:
-        OpsError: when the API server refuses or does not answer.
     """
     names = {(change.kind, change.name) for change in declared if change.after}
     for kind, plural in _KINDS.items():
-        listed = api.get(f"/apis/apps/v1/namespaces/{namespace}/{plural}") or {"items": []}
+        try:
+            listed = api.get(f"/apis/apps/v1/namespaces/{namespace}/{plural}") or {"items": []}
+        except OpsError as error:
+            yield f"Which {plural} run beside it is not known ({error})."
+            continue
         for found in listed["items"]:
             name = found["metadata"]["name"]
             if (kind, name) in names or has_label(found["metadata"].get("labels") or {}):

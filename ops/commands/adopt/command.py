@@ -50,6 +50,7 @@ def adopt(
     from ops.commands.deploy import shown
     from ops.commands.deploy.ending import last_line
     from ops.machine.signals import ended_by_signals
+    from ops.report import on_terminal
     from stacks.production import PRODUCTION
 
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
@@ -60,7 +61,7 @@ def adopt(
     with ended_by_signals():
         outcome = run(
             PRODUCTION,
-            show=shown.show_plan,
+            show=lambda document: on_terminal.show_plan(CONSOLE, document),
             approve=lambda: yes or typer.confirm("Take this over?"),
             policy=TakeOver(namespace=PRODUCTION.namespace, forget=forget or ()),
             copies=copies,

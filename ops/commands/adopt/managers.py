@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,34 +21,34 @@ class Manager:
     """How to end its management and keep the objects; `{release}` and `{kubectl}` are known."""
 
 
+_RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 MANAGERS = (
     Manager(
-        name="Helm",
-        mark="meta.helm.sh/release-name",
-        release=(
-            "`{kubectl} delete secret -l owner=helm,name={release}` lets Helm forget the release; "
-            "`helm uninstall` would delete the objects"
-        ),
-    ),
-    Manager(
-        name="Argo CD",
-        mark="argocd.argoproj.io/tracking-id",
-        release="delete the Application with `argocd app delete --cascade=false`",
+        name="Flux",
+        mark="helm.toolkit.fluxcd.io/name",
+        release="suspend HelmRelease {release}, `{kubectl} delete secret -l owner=helm,name="
+        "{release}`, and then delete the HelmRelease",
     ),
     Manager(
         name="Flux",
         mark="kustomize.toolkit.fluxcd.io/name",
-        release=(
-            "set `prune: false` in Kustomization {release}, let Flux apply that, and delete it"
-        ),
+        release="annotate the objects with `kustomize.toolkit.fluxcd.io/prune: disabled` in the "
+        "source of Kustomization {release}, let Flux apply that, and remove them from the source",
     ),
     Manager(
-        name="Flux",
-        mark="helm.toolkit.fluxcd.io/name",
-        release="suspend HelmRelease {release}, delete its Helm Secrets, and then the HelmRelease",
+        name="Argo CD",
+        mark="argocd.argoproj.io/tracking-id",
+        release="delete the Application with `argocd app delete --cascade=false {release}`",
+    ),
+    Manager(
+        name="Helm",
+        mark="meta.helm.sh/release-name",
+        release="`{kubectl} delete secret -l owner=helm,name={release}` lets Helm forget the "
+        "release; `helm uninstall` would delete the objects",
     ),
 )
-"""By the documentation of each: Helm 3 and 4, Argo CD 2.x and 3.x, Flux 2.x."""
+"""The outermost first: Flux runs Helm. By the documentation of Helm 3 and 4, Flux 2, and Argo CD
+3, which tracks by annotation; the label of Argo CD 2 has other users, too."""
 
 
 def managed_by_others(changes: Iterable[ResourceChange]) -> Iterator[str]:
@@ -56,11 +57,16 @@ def managed_by_others(changes: Iterable[ResourceChange]) -> Iterator[str]:
     for change in changes:
         metadata = change.metadata_before
         marks = (metadata.get("labels") or {}) | (metadata.get("annotations") or {})
-        for manager in MANAGERS:
-            release = marks.get(manager.mark)
-            if release is None or (manager, release) in seen:
-                continue
-            seen.add((manager, release))
-            begin = kubectl("", namespace=change.namespace).rstrip()
-            how = manager.release.format(release=release, kubectl=begin)
-            yield f"{manager.name} ({release}) manages {change.kind} {change.name}. First {how}."
+        manager = next((each for each in MANAGERS if each.mark in marks), None)
+        if manager is None:
+            continue
+        # A tracking-id is `application:group/Kind:namespace/name`.
+        release = str(marks[manager.mark]).partition(":")[0]
+        if (manager, release) in seen:
+            continue
+        seen.add((manager, release))
+        namespace = marks.get(_RELEASE_NAMESPACE, change.namespace)
+        how = manager.release.format(
+            release=shlex.quote(release), kubectl=kubectl("", namespace=namespace).rstrip()
+        )
+        yield f"{manager.name} ({release}) manages {change.kind} {change.name}. First {how}."

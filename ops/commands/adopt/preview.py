@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from llama_swap_config.cluster.terraform_names import KINDS
 from ops.commands.adopt.managers import managed_by_others
 from ops.report.document import Block, Document, Line, Listing, Row, Section, Table, Tone, Value
 from ops.report.kubectl import kubectl
-from ops.report.safe_text import cut
 from ops.report.words import count
 from ops.terraform.changed_fields import (
     FieldChange,
     changed_in_cluster,
     forcing_paths,
-    is_given,
 )
-from ops.terraform.changes import ResourceChange
+from ops.terraform.changes import Identity, ResourceChange
+from ops.terraform.field_values import before_and_after
 from ops.terraform.manifests import field_path
 from ops.terraform.plan_document import terraform_document
-from ops.terraform.verdict import Verdict, has_label
+from ops.terraform.verdict import NAMED_ONLY, Verdict, has_label
 
-_MOST_OF_A_VALUE = 100
-_NOT_SHOWN = re.compile(r"\benv\[[^]]*\]\.value$")
-"""The value of a variable, which may be a token."""
+_DELETABLE = frozenset(kind for _, kind in KINDS.values()) - frozenset(NAMED_ONLY)
+_NOT_SET: Line = ("not set",)
 
 
 def preview(verdict: Verdict, beside: Sequence[str] = ()) -> Document:
@@ -41,23 +38,25 @@ def preview(verdict: Verdict, beside: Sequence[str] = ()) -> Document:
 
 
 def _sections(verdict: Verdict, beside: Sequence[str]) -> Iterator[Section]:
-    forgotten = {_key(each): each for each in verdict.planned if each.action == "forget"}
+    forgotten = {each.identity: each for each in verdict.planned if each.action == "forget"}
     taken = [change for change in verdict.planned if _is_taken(change)]
+    notes = [(line,) for line in (*managed_by_others(taken), *beside)]
+    if notes:
+        yield Section(
+            title="Before you answer",
+            blocks=(Listing(lines=tuple(notes), tone="changed"),),
+            importance=10,
+        )
     if taken:
         yield Section(title="Taken over", blocks=tuple(_taken(taken, forgotten)), importance=9)
-    left = [each for key, each in forgotten.items() if key not in set(map(_key, taken))]
-    if left:
+    declared = {change.identity for change in verdict.changes if change.after}
+    left = [each for identity, each in forgotten.items() if identity not in declared]
+    # Where a plan is refused, its import blocks may be missing.
+    if left and not verdict.refused:
         yield Section(
             title="Stays in the cluster, and nothing manages it any more",
             blocks=(_left(left),),
             importance=9,
-        )
-    notes = [(line,) for line in (*managed_by_others(taken), *beside)]
-    if notes:
-        yield Section(
-            title="Look at this first",
-            blocks=(Listing(lines=tuple(notes), tone="changed"),),
-            importance=10,
         )
 
 
@@ -67,16 +66,12 @@ def _is_taken(change: ResourceChange) -> bool:
     return change.action == "import" or (change.action == "replace" and not has_label(labels))
 
 
-def _key(change: ResourceChange) -> tuple[str, str, str]:
-    return change.kind, change.namespace, change.name
-
-
 def _taken(
-    taken: list[ResourceChange], forgotten: dict[tuple[str, str, str], ResourceChange]
+    taken: list[ResourceChange], forgotten: Mapping[Identity, ResourceChange]
 ) -> Iterator[Block]:
     rows = []
     for change in taken:
-        entry = forgotten.get(_key(change))
+        entry = forgotten.get(change.identity)
         origin: Line = ("the cluster",) if entry is None else (Value(entry.address),)
         tone: Tone = "replaced" if change.action == "replace" else ""
         rows.append(Row((_object(change), origin, _becomes(change)), tone))
@@ -104,9 +99,24 @@ def _fields(change: ResourceChange) -> Iterator[FieldChange]:
 
 
 def _difference(field: FieldChange) -> Line:
-    hidden = _NOT_SHOWN.search(field.path) is not None
-    before, after = ("(not shown)",) * 2 if hidden else map(_text, (field.before, field.after))
-    return ("  ", Value(field.path), ": ", Value(before), " -> ", Value(after))
+    before, after = before_and_after(field.parts, field.before, field.after)
+    named = tuple(map(_names, (field.before, field.after)))
+    return (
+        "  ",
+        Value(field.path),
+        ": ",
+        *(named[0] or before or _NOT_SET),
+        " -> ",
+        *(named[1] or after or _NOT_SET),
+    )
+
+
+def _names(value: Any) -> Line:
+    """The names of repeated blocks, which are too long to be shown; nothing for another value."""
+    if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return ()
+    names = [str(item.get("name") or "") for item in value]
+    return (Value(", ".join(names)),) if all(names) else (count(len(value), "block"),)
 
 
 def _left(left: list[ResourceChange]) -> Listing:
@@ -115,7 +125,7 @@ def _left(left: list[ResourceChange]) -> Listing:
 
 def _stays(change: ResourceChange) -> Line:
     line: Line = (*_object(change), ", until now ", Value(change.address))
-    if not change.type.startswith("kubernetes_"):
+    if change.kind not in _DELETABLE:
         return line
     delete = kubectl(f"delete {change.kind.lower()} {change.name}", namespace=change.namespace)
     return (*line, "; to delete it: ", Value(delete))
@@ -123,12 +133,3 @@ def _stays(change: ResourceChange) -> Line:
 
 def _object(change: ResourceChange) -> Line:
     return (f"{change.kind} ", Value(change.name))
-
-
-def _text(value: Any) -> str:
-    if not is_given(value):
-        return "not set"
-    if isinstance(value, list) and isinstance(value[0], dict):
-        names = [str(item.get("name") or "") for item in value]
-        return ", ".join(names) if all(names) else count(len(value), "block")
-    return cut(value if isinstance(value, str) else json.dumps(value), _MOST_OF_A_VALUE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ops.cluster import environment
@@ -25,7 +25,7 @@ from stacks.settings import Settings
 def adopt(
     settings: Settings,
     *,
-    show: Callable[[SavedPlan, Document], None],
+    show: Callable[[Document], None],
     approve: Callable[[], bool],
     policy: TakeOver,
     copies: Path,
@@ -36,7 +36,8 @@ def adopt(
 
     Args:
         settings: The settings that the stack is synthesized from.
-        show: Shows each plan with its preview, including a refused one.
+        show: Shows the preview of each plan, including a refused one. Terraform's own text is not
+            shown: it has the values of the old endpoint's variables.
         approve: Returns whether to apply the plan shown last.
         policy: What is taken over.
         copies: The folder for copies of the state.
@@ -52,8 +53,8 @@ def adopt(
     def show_it(plan: SavedPlan, verdict: Verdict) -> None:
         shown.append((plan, verdict))
         with KubeApi(environment.check_cluster()) as api:
-            beside = tuple(workloads_beside(api, policy.namespace, verdict.changes))
-        show(plan, preview(verdict, beside))
+            beside = workloads_beside(api, policy.namespace, verdict.changes)
+            show(preview(verdict, (*_old_code(plan, verdict), *beside)))
 
     def approve_and_copy() -> bool:
         if not approve():
@@ -72,6 +73,16 @@ def adopt(
         wait_s=wait_s,
         say=say,
     )
+
+
+def _old_code(plan: SavedPlan, verdict: Verdict) -> Iterator[str]:
+    """Warn of the code whose state this is: it would remove what it does not declare."""
+    if verdict.counts["forget"]:
+        yield (
+            f"The old code shares the state in schema {plan.terraform.schema}: its next "
+            "`terraform apply` would destroy all of this, the namespace included. Let nobody and "
+            "no pipeline run it again."
+        )
 
 
 def copy_state(terraform: Terraform, folder: Path) -> Path:

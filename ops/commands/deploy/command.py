@@ -41,7 +41,7 @@ def deploy(
     """
     from ops.commands.deploy import shown
     from ops.commands.deploy.ending import last_line
-    from ops.commands.deploy.policy import Policy
+    from ops.commands.deploy.policy import Ordinary
     from ops.commands.deploy.run import deploy as run
     from ops.machine.signals import ended_by_signals
     from stacks.production import PRODUCTION
@@ -56,7 +56,7 @@ def deploy(
             PRODUCTION,
             show=shown.show_terraform_plan,
             approve=lambda: yes or typer.confirm("Apply this plan?"),
-            policy=Policy(allow_removal=allow_removal or ()),
+            policy=Ordinary(allow_removal=allow_removal or ()),
             wait_s=wait,
             say=say,
         )

@@ -12,7 +12,7 @@ from ops.cluster import environment, unrecorded
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import Outcome, Rollout
-from ops.commands.deploy.policy import Policy
+from ops.commands.deploy.policy import Ordinary, Policy
 from ops.embedded.cluster import is_embedded
 from ops.errors import OpsError, RefusedError
 from ops.report.terminal import Say
@@ -25,7 +25,7 @@ from ops.terraform.verdict import Verdict, judge
 from stacks.settings import Settings
 
 Show = Callable[[SavedPlan, Verdict], None]
-_ORDINARY = Policy()
+_ORDINARY = Ordinary()
 _MOST_PLANS = 5
 """Plans in one deploy; another plan follows only after somebody else's apply."""
 
@@ -140,8 +140,9 @@ def apply_as_shown(
             _plan(terraform, target, policy, moved=moved, say=say) as (plan, verdict),
         ):
             planned = {change.address for change in verdict.planned}
-            for address in sorted(set(policy.allow_removal) - planned):
-                say(f"--allow-removal {shlex.quote(address)}: the plan does not change it")
+            for option, addresses in policy.options.items():
+                for address in sorted(set(addresses) - planned):
+                    say(f"{option} {shlex.quote(address)}: the plan does not change it")
             show(plan, verdict)
             check_refused(verdict)
             if not verdict.planned:
@@ -193,8 +194,8 @@ def _plan(
             return
         if adoption.imports:
             say(
-                f"the state lacks {count(len(adoption.imports), 'object')} of this stack that the "
-                "cluster has; planning their import"
+                f"the state lacks {count(len(adoption.imports), 'object')} that the cluster has; "
+                "planning their import"
             )
         for address, other in adoption.moves.items():
             say(f"moving the older entry of {address} in the state to {other}")

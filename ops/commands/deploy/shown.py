@@ -9,7 +9,6 @@ from rich.text import Text
 
 from ops.cluster.object_states import Meaning, ObjectState
 from ops.report import on_terminal
-from ops.report.document import Document
 from ops.report.terminal import CONSOLE, titled_table
 from ops.terraform.plan_document import terraform_document
 from ops.terraform.run import SavedPlan
@@ -26,14 +25,9 @@ _STYLES: dict[Meaning, str] = {
 
 def show_terraform_plan(plan: SavedPlan, verdict: Verdict) -> None:
     """Print Terraform's own text of a plan, then the headline and each object."""
-    show_plan(plan, terraform_document(verdict))
-
-
-def show_plan(plan: SavedPlan, document: Document) -> None:
-    """Print Terraform's own text of a plan if it would do something, then a document about it."""
-    if document.sections:
+    if verdict.planned:
         plan.show()
-    on_terminal.show_plan(CONSOLE, document)
+    on_terminal.show_plan(CONSOLE, terraform_document(verdict))
 
 
 def show_objects(console: Console, objects: Iterable[ObjectState]) -> None:

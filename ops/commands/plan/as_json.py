@@ -9,10 +9,10 @@ from typing import Any
 from ops.commands.plan.comparison import Comparison, Refreshed
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.sentence import sentence
-from ops.commands.plan.values import is_kept
 from ops.report.document import Line, plain
 from ops.report.redaction import MARK, redact_all
 from ops.terraform.changes import VERBS
+from ops.terraform.field_values import is_kept
 from ops.terraform.plan_document import terraform_document
 from ops.terraform.synth import STACK
 

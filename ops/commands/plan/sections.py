@@ -10,7 +10,6 @@ from ops.commands.plan.comparison import Comparison, Refreshed
 from ops.commands.plan.models import FileChange, Files, ModelChange
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.sentence import sentence, title, tone
-from ops.commands.plan.values import before_and_after
 from ops.report.document import (
     Block,
     Diff,
@@ -25,6 +24,7 @@ from ops.report.document import (
 )
 from ops.report.words import duration, size
 from ops.terraform.changes import VERBS
+from ops.terraform.field_values import before_and_after
 from ops.terraform.plan_document import TONES, terraform_document
 
 

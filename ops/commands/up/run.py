@@ -14,7 +14,7 @@ from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import Outcome
 from ops.cluster.server_side_apply import Cluster
-from ops.commands.deploy.policy import Policy
+from ops.commands.deploy.policy import Ordinary
 from ops.commands.deploy.run import apply_as_shown, follow, verify
 from ops.commands.serve import local_store
 from ops.commands.serve import run as serve
@@ -141,7 +141,7 @@ def _deploy(
             target=target,
             show=lambda *_: None,
             approve=lambda: True,
-            policy=Policy(named_only=()),
+            policy=Ordinary(named_only=()),
             quiet=True,
             say=say,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ops.commands.deploy.run import check_refused
 from ops.commands.plan.objects import object_changes
 from ops.errors import OpsError, RefusedError
 from ops.terraform.changes import ResourceChange, read_changes
-from ops.terraform.verdict import Verdict, judge
+from ops.terraform.verdict import Verdict, exists_already, judge
 from tests.ops.commands.deploy.changes import CHANGES, deployed_before, documented
 
 Json = dict[str, Any]
@@ -184,10 +185,11 @@ def test_an_import_that_replaces_is_judged_as_a_replacement() -> None:
     assert reasons(verdict(imported)) == {claim: "a namespace, volume or claim"}
 
 
-def test_an_object_that_is_not_ours_is_refused_even_if_allowed() -> None:
+def test_an_object_that_is_not_ours_is_refused() -> None:
     address = "kubernetes_config_map_v1.a_0123ABCD"
     created = entry(address, "create", labels=OURS)
-    result = verdict(created, foreign=(address,), allowed=(address,))
+    result = verdict(created, allowed=(address,))
+    result = replace(result, refused=(exists_already(result.changes[0]),))
     assert reasons(result)[address].startswith("exists already, without the label")
     with pytest.raises(RefusedError) as caught:
         check_refused(result)

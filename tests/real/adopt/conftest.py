@@ -43,7 +43,7 @@ def declare(
 
     def change(**changed: Any) -> None:
         settings: Settings = replace(SETTINGS, **{"storage": STORAGE} | changed)
-        document = synth(storage=settings.storage, state_schema=settings.state_schema)
+        document = synth(**{"storage": STORAGE} | changed)
         apart.mkdir(parents=True, exist_ok=True)
         (apart / "cdk.tf.json").write_text(json.dumps(document))
         synthesized = Synthesized(directory=apart, document=document)

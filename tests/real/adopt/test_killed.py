@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from ops.cluster.environment import KubeTarget
+from ops.commands.adopt.preview import preview
 from ops.commands.adopt.take_over import TakeOver
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.program import Program, Tool
@@ -27,13 +29,13 @@ from tests.real.deploy.deploy_process import ENDS, End, deploy, ending, start
 
 Json = dict[str, Any]
 
-KILLS = int(os.environ.get("ADOPT_KILLS", "3"))
+KILLS = int(os.environ.get("ADOPT_KILLS", "4"))
 """How many take-overs are ended."""
 WRITES = 22
 """The writes of a take-over: what is added, changed, deleted and made anew."""
 TOOLS: tuple[Tool, ...] = ("terraform", "terraform", "tofu")
 POINTS = [
-    (1 + (index * 5) % WRITES, ENDS[index % len(ENDS)], index % 2 == 0, TOOLS[index % len(TOOLS)])
+    (1 + (index * 7) % WRITES, ENDS[index % len(ENDS)], index % 2 == 0, TOOLS[index % len(TOOLS)])
     for index in range(KILLS)
 ]
 POLICY = TakeOver(namespace=hand_written.NAMESPACE)
@@ -90,7 +92,10 @@ def test_a_take_over_that_is_ended_is_completed_by_the_next(
         for name in ("apply.log", "errored.tfstate", "adopt.tf.json"):
             (directory / name).unlink(missing_ok=True)
     lines: list[str] = []
-    deploy(directory, target, lines.append, policy=POLICY)
+    with redirect_stdout(StringIO()) as printed:
+        deploy(directory, target, lines.append, policy=POLICY, document=preview)
+    for kind in ("Deployment llama-swap", "Service llama-swap"):
+        assert f"{kind}, until now" not in printed.getvalue()
     assert running.uids() == uids, lines
     # A Deployment that the first take-over had made is not made again.
     assert left.items() <= running.uids(DEPLOYMENT).items()

@@ -47,7 +47,7 @@ def test_without_approval_nothing_changes(
         with pytest.raises(OpsError, match="not approved; nothing was changed"):
             adopt(
                 SETTINGS,
-                show=lambda *_: None,
+                show=lambda _document: None,
                 approve=lambda: False,
                 policy=TakeOver(namespace=SETTINGS.namespace),
                 copies=copies,
@@ -63,7 +63,7 @@ REFUSALS = {
     "the claim of the default name": (
         NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),
         r"PersistentVolume.*bound to claim llama-cpp/llama-cpp-models.*"
-        r'claim="llama-cpp-models", storage_class="nfs"',
+        r'`storage` of stacks/production.py: claim="llama-cpp-models", storage_class="nfs"',
     ),
     "another server": (
         replace(STORAGE, server="192.168.1.9"),
@@ -100,6 +100,28 @@ def test_a_volume_that_could_not_stay_is_refused_with_what_to_declare(
         assert main(["adopt", "--yes"]) == 3
 
     nothing_changed(running, refused)
-    (line,) = capfd.readouterr().err.splitlines()
+    output = capfd.readouterr()
+    (line,) = output.err.splitlines()
     assert re.search(message, line), line
+    assert "allow-removal" not in line
+    # Nobody types a command that deletes what runs.
+    assert "to delete it" not in output.out
     assert "nothing was changed" in line
+
+
+def test_a_volume_of_another_endpoint_of_this_stack_is_not_taken(
+    running: Running, declare: Declare, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The label alone does not make a volume this endpoint's."""
+    path = "/api/v1/persistentvolumes/llama-cpp-models"
+    label = "app.kubernetes.io/part-of"
+    running.api.request("PATCH", path, {"metadata": {"labels": {label: "llama-cpp"}}})
+    declare(storage=replace(STORAGE, claim=None), namespace="second", state_schema="second")
+
+    def refused() -> None:
+        assert main(["deploy", "--yes"]) == 3
+
+    nothing_changed(running, refused)
+    line = capfd.readouterr().err
+    assert "exists already, for claim llama-cpp/llama-cpp-models" in line
+    running.api.request("PATCH", path, {"metadata": {"labels": {label: None}}})

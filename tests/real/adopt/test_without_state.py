@@ -38,7 +38,7 @@ def _claim() -> Json:
     return {
         "storageClassName": STORAGE_CLASS,
         "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": "20Gi"}},
+        "resources": {"requests": {"storage": "30Gi"}},
     }
 
 
@@ -84,7 +84,7 @@ CLUSTER_WIDE: tuple[tuple[str, str, Json], ...] = (
         "pvc-0a1b",
         {
             "spec": {
-                "capacity": {"storage": "20Gi"},
+                "capacity": {"storage": "30Gi"},
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": STORAGE_CLASS,
                 "hostPath": {"path": "/made"},

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from rich.console import Console
 
 from ops.cluster.environment import KubeTarget
-from ops.commands.deploy.policy import Policy
+from ops.commands.deploy.policy import Ordinary, Policy
 from ops.commands.deploy.run import apply_as_shown, verify
 from ops.machine.signals import ended_by_signals
+from ops.report import on_terminal
+from ops.report.document import Document
 from ops.report.terminal import Say
-from ops.terraform.run import Terraform
+from ops.terraform.run import SavedPlan, Terraform
+from ops.terraform.verdict import Verdict
 from tests.fakes.forked_program import CONTEXT
 
 End = Literal["kill all", "kill terraform", "kill ops", "SIGINT", "SIGTERM", "SIGHUP"]
@@ -24,7 +28,14 @@ ENDS: tuple[End, ...] = ("kill all", "kill terraform", "kill ops", "SIGINT", "SI
 """Power loss, no memory, no memory, Ctrl-C, a service that stops, a closed terminal."""
 
 
-def deploy(directory: Path, target: KubeTarget, say: Say, *, policy: Policy | None = None) -> None:
+def deploy(
+    directory: Path,
+    target: KubeTarget,
+    say: Say,
+    *,
+    policy: Policy | None = None,
+    document: Callable[[Verdict], Document] | None = None,
+) -> None:
     """Deploy what a directory has, as `ops deploy --yes` does.
 
     Args:
@@ -32,16 +43,22 @@ def deploy(directory: Path, target: KubeTarget, say: Say, *, policy: Policy | No
         target: The cluster.
         say: Receives a line for the operator.
         policy: What is removed, imported and refused (default: as `ops deploy` does).
+        document: What is printed of each plan (default: nothing).
     """
     terraform = Terraform(directory)
+
+    def show(_plan: SavedPlan, verdict: Verdict) -> None:
+        if document is not None:
+            on_terminal.show_plan(Console(width=200), document(verdict))
+
     with ended_by_signals():
         terraform.init_for_apply(say=say)
         apply_as_shown(
             terraform,
             target=target,
-            show=lambda *_: None,
+            show=show,
             approve=lambda: True,
-            policy=policy or Policy(),
+            policy=policy or Ordinary(),
             quiet=True,
             say=say,
         )

@@ -93,7 +93,9 @@ def test_every_kind_is_imported_unchanged_and_the_next_plan_is_empty(
     output = capfd.readouterr()
     assert f"Plan for llama-cpp: {headline}" in output.out
     assert f"Plan: {len(RESOURCES)} to import, 0 to add, 2 to change, 0 to destroy" in output.out
-    assert f"the state lacks {len(RESOURCES)} objects of this stack" in output.out + output.err
+    assert (
+        f"the state lacks {len(RESOURCES)} objects that the cluster has" in output.out + output.err
+    )
     assert "exists as declared" in output.out
     assert {path: uid(api, path) for path in before} == before
 
@@ -326,7 +328,7 @@ def test_up_with_the_provider_imports_what_up_without_it_applied(
     lines: list[str] = []
     way = _deploy(cluster, Terraform(apart), kube, target, made, lines.append)
     assert way.endswith("state in PostgreSQL; a new plan finds no changes")
-    assert lines[-1].startswith(f"the state lacks {len(made)} objects of this stack")
+    assert lines[-1].startswith(f"the state lacks {len(made)} objects that the cluster has")
     assert {path: uid(api, path) for path in before} == before
 
 

@@ -130,7 +130,7 @@ def test_postgresql_that_stops_in_an_apply_loses_nothing(
     unwritten = terraform.directory / "errored.tfstate"
     if elsewhere:
         (line,) = world.deploy(tool.tool, 0, elsewhere=True)
-        assert line.startswith(f"the state lacks {len(left)} objects of this stack")
+        assert line.startswith(f"the state lacks {len(left)} objects that the cluster has")
     with pytest.raises(StateNotWrittenError, match=r"state push errored\.tfstate"):
         world.deploy(tool.tool, 0)
     # Elsewhere, the serials decide whether it is refused; both ways nothing is lost.

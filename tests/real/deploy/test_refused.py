@@ -16,7 +16,7 @@ from llama_swap_config.cluster.sharing import Alone
 from ops.cli import main
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.commands.deploy.policy import Policy
+from ops.commands.deploy.policy import Ordinary
 from ops.commands.deploy.run import apply_as_shown
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import RefusedError
@@ -239,7 +239,7 @@ def test_partly_foreign_state_is_refused_as_a_whole(
         terraform,
         show=lambda *_: None,
         approve=lambda: True,
-        policy=Policy(
+        policy=Ordinary(
             allow_removal=("kubernetes_config_map_v1.notes", "kubernetes_config_map_v1.none")
         ),
         say=lines.append,

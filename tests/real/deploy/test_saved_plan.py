@@ -20,7 +20,7 @@ import psutil
 import psycopg
 import pytest
 
-from ops.commands.deploy.policy import Policy
+from ops.commands.deploy.policy import Ordinary
 from ops.commands.deploy.run import apply_as_shown
 from ops.errors import OpsError, RefusedError
 from ops.terraform.apply_process import ERRORS, OUTPUT
@@ -118,9 +118,9 @@ def test_only_named_addresses_are_removed(write: Write, postgresql: str) -> None
     before = state(postgresql, "named")
     terraform = write("named", "ours")
     with pytest.raises(RefusedError, match=r"remove terraform_data\.two \(not"):
-        deploy(terraform, policy=Policy(allow_removal=("terraform_data.one",)))
+        deploy(terraform, policy=Ordinary(allow_removal=("terraform_data.one",)))
     assert state(postgresql, "named") == before
-    deploy(terraform, policy=Policy(allow_removal=("terraform_data.one", "terraform_data.two")))
+    deploy(terraform, policy=Ordinary(allow_removal=("terraform_data.one", "terraform_data.two")))
     assert set(ids(postgresql, "named")) == {"ours"}
 
 
@@ -243,7 +243,7 @@ def test_a_signal_lets_terraform_write_its_state(
     assert f"interrupted; {tool.tool} apply wrote its state" in errors.splitlines()[-1]
     # The lock is free, and the state knows what was made and what was only begun.
     assert set(ids(postgresql, schema)) == {"quick", "slow"}
-    deploy(write(schema, "quick"), policy=Policy(allow_removal=("terraform_data.slow",)))
+    deploy(write(schema, "quick"), policy=Ordinary(allow_removal=("terraform_data.slow",)))
     assert not finds_changes(write(schema, "quick"))
 
 
@@ -318,7 +318,7 @@ def test_unwritten_state_also_stops_the_next_deploy(
     unwritten = terraform.directory / "errored.tfstate"
     terraform.checked("state", "push", unwritten.name)
     unwritten.unlink()
-    deploy(terraform, policy=Policy(allow_removal=("terraform_data.slow",)))
+    deploy(terraform, policy=Ordinary(allow_removal=("terraform_data.slow",)))
     assert set(ids(postgresql, "unwritten")) == {"quick"}
 
 
@@ -346,7 +346,7 @@ def test_a_deploy_after_one_that_was_killed_completes(
         with suppress(psutil.NoSuchProcess):
             each.kill()
     terraform = write(schema, "quick")
-    deploy(terraform, policy=Policy(allow_removal=("terraform_data.slow",)))
+    deploy(terraform, policy=Ordinary(allow_removal=("terraform_data.slow",)))
     assert set(ids(postgresql, schema)) == {"quick"}
     assert not list(terraform.directory.glob("plan-*"))
 
@@ -360,7 +360,7 @@ def test_allow_removal_does_not_permit_a_forget(write: Write, postgresql: str) -
     removed = [{"from": "terraform_data.theirs", "lifecycle": {"destroy": False}}]
     path.write_text(json.dumps(json.loads(path.read_text()) | {"removed": removed}))
     with pytest.raises(RefusedError) as caught:
-        deploy(terraform, policy=Policy(allow_removal=("terraform_data.theirs",)))
+        deploy(terraform, policy=Ordinary(allow_removal=("terraform_data.theirs",)))
     assert "would forget terraform_data.theirs (not made by this stack)" in str(caught.value)
     assert "--allow-removal" not in str(caught.value)
     assert "`python -m ops adopt` takes over" in str(caught.value)
@@ -385,7 +385,7 @@ def test_allow_removal_does_not_override_prevent_destroy(write: Write, postgresq
     guarded("2")
     (address,) = (change.address for change in terraform.changes() if change.action == "replace")
     with pytest.raises(RefusedError, match="prevent_destroy is true in the settings") as caught:
-        deploy(terraform, policy=Policy(allow_removal=(address,)))
+        deploy(terraform, policy=Ordinary(allow_removal=(address,)))
     assert "Set prevent_destroy to false" in str(caught.value)
     assert "--allow-removal" not in str(caught.value)
     assert state(postgresql, "guarded") == before

@@ -119,12 +119,14 @@ def _volume(cluster: Cluster, manifest: Manifest) -> Check:
 
 def _fault(cluster: Cluster, live: Document, manifest: Manifest, claim: str) -> tuple[str, str]:
     """What keeps the volume from the claim, and what to do; empty if nothing does."""
-    bound = live["spec"].get("claimRef") or {}
-    holder = f"{bound.get('namespace', '')}/{bound.get('name', '')}"
-    if bound and holder != claim:
+    holder = object_states.claim_of(live)
+    if holder is not None and holder != claim:
+        is_here = holder.startswith(f"{cluster.settings.namespace}/")
         return f"bound to {holder}", (
-            f"Set storage.volume {EDIT} to another name, or delete that claim and the volume if "
-            "nobody needs them; with reclaim policy Retain the files stay."
+            "`python -m ops adopt` takes over an endpoint that runs already, and says how to "
+            "declare that claim."
+            if is_here
+            else f"Another endpoint uses it: set volume of the storage {EDIT} to another name."
         )
     for state in object_states.volume(live):
         return state.state, f"The volume cannot be bound: {state.reason}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -88,29 +89,35 @@ def test_a_state_of_another_type_of_storage_keeps_the_volume_of_the_claim() -> N
     assert refusals(planned, found(planned[1], objects={CLAIM: claim}), POLICY) == {}
 
 
-def bound(phase: str, claim: str) -> Json:
-    spec = {"claimRef": {"namespace": "llama-cpp", "name": claim}, "storageClassName": "nfs"}
-    return {"kind": "PersistentVolume", "spec": spec, "status": {"phase": phase}}
-
-
 @pytest.mark.parametrize(
-    ("volume", "reason"),
+    ("holder", "remedy"),
     [
-        (bound("Bound", "models"), None),
-        (bound("Bound", "other"), "bound to claim llama-cpp/other"),
-        (bound("Released", "models"), "Released: its claim is gone"),
-        ({"kind": "PersistentVolume", "spec": {}}, None),
+        (
+            "llama-cpp/other",
+            '`storage` of stacks/production.py: claim="other", storage_class="nfs"',
+        ),
+        ("elsewhere/models", 'set namespace="elsewhere"; otherwise give `storage` of'),
     ],
 )
-def test_a_volume_is_taken_over_only_for_the_declared_claim(
-    volume: Json, reason: str | None
+def test_a_volume_of_another_claim_is_refused_with_what_to_declare(
+    holder: str, remedy: str
 ) -> None:
-    planned = (
-        change(VOLUME, "create", namespace="", name="nfs"),
-        change(CLAIM, "create", name="models", after={"spec": [{"volume_name": "nfs"}]}),
-    )
-    refused = refusals(planned, found(planned[0], objects={VOLUME: volume}), POLICY)
-    assert refused == ({} if reason is None else {VOLUME: reason})
+    planned = (change(VOLUME, "create", namespace="", name="nfs"),)
+    volume = {"kind": "PersistentVolume", "spec": {"storageClassName": "nfs"}}
+    there = replace(found(*planned, objects={VOLUME: volume}), holders={VOLUME: holder})
+    (refused,) = POLICY.foresee(there, planned).refused
+    assert refused.reason == f"bound to claim {holder}"
+    assert remedy in refused.remedy
+
+
+@pytest.mark.parametrize("action", ["delete", "replace"])
+def test_without_anything_to_take_over_it_refuses_what_a_deploy_refuses(action: str) -> None:
+    """Our own volume, which a change of the settings would remove."""
+    ours = {"labels": {"app.kubernetes.io/part-of": "llama-cpp"}}
+    planned = (change(VOLUME, action, namespace="", metadata=ours),)
+    (refused,) = POLICY.foresee(found(), planned).refused
+    assert refused.change.address == VOLUME
+    assert "--allow-removal" not in refused.remedy
 
 
 def test_a_claim_that_would_be_replaced_names_the_setting() -> None:
@@ -121,17 +128,55 @@ def test_a_claim_that_would_be_replaced_names_the_setting() -> None:
         after={"spec": [{"storage_class_name": "other", "volume_name": "v"}]},
         replace_paths=("spec.0.storage_class_name",),
     )
-    for protected in ((), (CLAIM,)):
-        (refused,) = POLICY.judge((claim,), protected=protected).refused
+    # Where the plan stopped at prevent_destroy, the old entries are not refused beside it.
+    old = change("kubernetes_service.old", "forget")
+    for planned, protected in (((claim,), ()), ((claim, old), (CLAIM,))):
+        (refused,) = POLICY.judge(planned, protected=protected).refused
         assert refused.reason == (
             "cannot be changed: spec.storageClassName is 'nfs' and declared as 'other'"
         )
         assert refused.remedy.endswith('stacks/production.py: storage_class="nfs".')
 
 
+@pytest.mark.parametrize(
+    ("address", "field", "before", "expected"),
+    [
+        (
+            CLAIM,
+            "access_modes",
+            ["ReadWriteOnce"],
+            "`storage` of stacks/production.py: access_mode=",
+        ),
+        (
+            "kubernetes_persistent_volume_claim_v1.cuda-cache",
+            "volume_name",
+            "v",
+            "`gpu.cuda_cache` ",
+        ),
+    ],
+)
+def test_each_field_names_the_setting_that_declares_it(
+    address: str, field: str, before: Any, expected: str
+) -> None:
+    labels = {
+        "labels": {"app.kubernetes.io/name": "cuda-cache" if "cuda" in address else "models"}
+    }
+    claim = change(
+        address,
+        "replace",
+        metadata=labels,
+        before={"spec": [{field: before}]},
+        after={"spec": [{field: ["other"] if isinstance(before, list) else "other"}]},
+        replace_paths=(f"spec.0.{field}",),
+    )
+    (refused,) = POLICY.judge((claim,)).refused
+    assert expected in refused.remedy
+
+
 def text(*changes: ResourceChange) -> str:
     console = Console(file=StringIO(), width=160)
-    on_terminal.show_plan(console, preview(judge(changes)))
+    forgotten = [change.address for change in changes if change.action == "forget"]
+    on_terminal.show_plan(console, preview(judge(changes, taken_over=forgotten)))
     file = console.file
     assert isinstance(file, StringIO)
     return file.getvalue()
@@ -150,9 +195,45 @@ def test_the_preview_hides_variables_and_shortens_what_is_long() -> None:
             after=pod("hf_new", "b"),
         )
     )
-    assert "containers[a].env[HF_TOKEN].value: (not shown) -> (not shown)" in shown
+    assert "containers[a].env[HF_TOKEN].value: [redacted] -> [redacted]" in shown
     assert "hf_" not in shown
-    assert "x... (300 characters) -> b" in shown
+    assert "containers[a].image: text -> text, 1 line changed" in shown
+
+
+def test_the_preview_redacts_arguments_and_texts() -> None:
+    def pod(args: list[str]) -> Json:
+        return {"spec": [{"template": [{"spec": [{"container": [{"name": "a", "args": args}]}]}]}]}
+
+    shown = text(
+        change(
+            "kubernetes_deployment_v1.a_0123ABCD",
+            "import",
+            before=pod(["--api-key", "secret-of-old"]),
+            after=pod(["--port"]),
+        ),
+        change(
+            "kubernetes_config_map_v1.b_0123ABCD",
+            "import",
+            before={"data": {"config.yaml": "apiKeys:\n- secret-of-old\n"}},
+            after={"data": {"config.yaml": "models:\n"}},
+        ),
+    )
+    assert "secret-of-old" not in shown
+    assert "data[config.yaml]: text -> text, 2 lines changed" in shown
+
+
+def test_only_what_nobody_declares_is_said_to_stay() -> None:
+    """After a kill the state may have old and new entry, or the new object may be gone again."""
+    kept = change("kubernetes_service.kept", "forget")
+    declared = change("kubernetes_service_v1.kept_0123ABCD", "no-op", name="kept")
+    left = change("kubernetes_service.left", "forget")
+    shown = text(kept, declared, left)
+    assert "Service left, until now kubernetes_service.left; to delete it: kubectl" in shown
+    assert "Service kept, until now" not in shown
+    namespace = change("kubernetes_namespace.old", "forget", namespace="")
+    shown = text(namespace)
+    assert "Namespace old, until now kubernetes_namespace.old" in shown
+    assert "to delete it" not in shown
 
 
 def test_what_is_as_declared_stays_as_it_is() -> None:
@@ -178,3 +259,25 @@ def test_each_manager_is_named_once_with_what_ends_it(manager: Any) -> None:
     (line,) = managed_by_others(changes)
     assert line.startswith(f"{manager.name} (home) manages Service a_0123ABCD. First ")
     assert "{" not in line
+
+
+def test_a_release_is_that_of_the_outermost_manager_in_its_own_namespace() -> None:
+    helm = {"meta.helm.sh/release-name": "home", "meta.helm.sh/release-namespace": "apps"}
+    volume = change(
+        "kubernetes_persistent_volume_v1.a", "import", namespace="", metadata={"annotations": helm}
+    )
+    (line,) = managed_by_others([volume])
+    assert "-n apps delete secret -l owner=helm,name=home" in line
+    flux = {"labels": {"helm.toolkit.fluxcd.io/name": "llm"}, "annotations": helm}
+    (line,) = managed_by_others([replace(volume, before={"metadata": [flux]})])
+    assert line.startswith("Flux (llm)")
+    ids = [f"llm:apps/{kind}:llama-cpp/llama-swap" for kind in ("Deployment", "Service")]
+    tracked = [
+        replace(
+            volume,
+            before={"metadata": [{"annotations": {"argocd.argoproj.io/tracking-id": each}}]},
+        )
+        for each in ids
+    ]
+    (line,) = managed_by_others(tracked)
+    assert line.startswith("Argo CD (llm)")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ops.report.document import Line, Value
-from ops.report.redaction import MARK, is_secret_name
+from ops.report.redaction import MARK, is_secret_name, redact_all
 from ops.report.words import count
 from ops.terraform.changed_fields import is_given
 
@@ -47,7 +47,9 @@ def _short(value: Any) -> Line:
         return ()
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         return (Value(f"{value[:16]}..."),)
-    return (Value(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)),)
+    if isinstance(value, str):
+        return (Value(value),)
+    return (Value(json.dumps(redact_all(value), ensure_ascii=False)),)
 
 
 def _long(value: Any) -> Line:
