@@ -100,7 +100,7 @@ class Settings:
     hf_endpoint: str | None = None
     """Address of a mirror of the hub (default: https://huggingface.co)."""
     https_proxy: str | None = None
-    """Proxy of the download Job, without a login (default: none)."""
+    """Proxy of the download Job, http://host:port without a login (default: none)."""
     upkeep: Upkeep | None = None
     """When the volume is verified and pruned (default: never)."""
     warm_wait_s: int | None = 3600
@@ -192,6 +192,18 @@ class Settings:
                 value,
                 "http(s)://host[:port][/path], without a login",
             )
+        require_setting(
+            self.https_proxy is None or self.https_proxy.startswith("http:"),
+            "https_proxy",
+            self.https_proxy,
+            "http://host[:port]: the download speaks no TLS to the proxy itself",
+        )
+        require_setting(
+            self.hf_token_secret is None or not (self.hf_endpoint or "").startswith("http:"),
+            "hf_endpoint",
+            self.hf_endpoint,
+            "https://... with hf_token_secret, whose token would be readable on the way",
+        )
         require_setting(
             self.warm_wait_s is None or self.warm_wait_s >= 0,
             "warm_wait_s",

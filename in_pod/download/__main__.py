@@ -11,7 +11,8 @@ sets/<digest>/model.gguf and mmproj.gguf are links to blobs that belong together
 link to the model's set, so that all files of a model change at once. A folder of that name, which
 another Job left, is renamed to <model id>.before; missing files in it are used, not downloaded.
 
-Environment: HF_TOKEN, HF_ENDPOINT, HTTP_PROXY, HTTPS_PROXY, NO_PROXY.
+Environment: HF_TOKEN, HF_ENDPOINT, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE,
+SSL_CERT_DIR.
 
 Exit codes: 0 done; 16 another run uses the volume; 28 no space; 65 invalid plan, or wrong sha256
 twice; 75 temporary error (network, 5xx); 77 no access; 78 hub or volume differ from the plan. The
@@ -28,13 +29,14 @@ from types import FrameType
 
 from .contract import BAD_DATA, TRANSIENT
 from .errors import DownloadError
+from .folders import foreign_text
 from .hub import Hub
 from .plan import read_plan
 from .progress import PlainReport, Say
 from .pull import pull
 from .run import Options
 from .upkeep import prune, verify, wrong_text
-from .volume import volume_error
+from .volume_errors import volume_error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +66,8 @@ def run(arguments: argparse.Namespace, say: Say) -> None:
         DownloadError: when that fails, or a verified file is wrong.
     """
     plan = read_plan(arguments.plan)
+    if line := foreign_text(arguments.models, plan.models):
+        say(line)
     options = Options(
         connections=arguments.connections,
         patience_s=arguments.patience_s,

@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import socket
 import ssl
 import urllib.parse
-import urllib.request
-from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import cast
 
 from .contract import NO_ACCESS, NOT_AS_PLANNED
 from .errors import DownloadError, RetryError
+from .proxies import DEFAULT_PORTS, Proxy, proxy_of
+from .tls import client_context
+
+_SET_CA = ". If a private CA or a proxy signed it, set SSL_CERT_FILE to the file of that CA."
+_CHECK_TIME = ". Check this machine's clock."
+_CERTIFICATE_REMEDIES = {
+    **dict.fromkeys((18, 19, 20, 21), _SET_CA),
+    **dict.fromkeys((9, 10), _CHECK_TIME),
+}
+"""OpenSSL's X509_V_ERR number -> what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,52 +36,54 @@ class Address:
     """Redirects by other hosts before this address."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A connection to a host that is not open yet, and what its requests need."""
+
+    connection: http.client.HTTPConnection
+    through: Proxy | None
+    before_path: str = ""
+    """Prefix of a request's path: a proxy wants the whole address."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """For the proxy."""
+
+
 class Network:
     """Connects to hosts directly or through the environment's proxy."""
 
     def __init__(self, *, timeout_s: float) -> None:
-        """Read the environment's proxies.
+        """Read nothing yet: a complete volume needs no connection."""
+        self._timeout_s = timeout_s
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return client_context()
+        except ValueError as error:
+            raise DownloadError(NOT_AS_PLANNED, str(error)) from error
+
+    def way_to(self, url: urllib.parse.SplitResult) -> Way:
+        """Prepare a connection, through the environment's proxy if there is one.
 
         Raises:
-            DownloadError: with NOT_AS_PLANNED when one is not an address.
+            DownloadError: with NOT_AS_PLANNED when a variable of the environment is invalid.
         """
-        for scheme, proxy in urllib.request.getproxies().items():
-            if scheme in ("http", "https") and not is_address(_proxy_url(proxy)):
-                raise DownloadError(
-                    NOT_AS_PLANNED,
-                    f"{scheme.upper()}_PROXY is invalid; expected http://[login@]host:port",
-                )
-        self._timeout_s = timeout_s
-        self._tls = ssl.create_default_context()
-
-    def connect(
-        self, url: urllib.parse.SplitResult
-    ) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
-        """Make a connection, through the environment's proxy if there is one.
-
-        Returns:
-            The connection, the prefix of a request's path, and headers for the proxy.
-        """
-        host = url.hostname or ""
-        proxy = urllib.request.getproxies().get(url.scheme)
-        if proxy is None or urllib.request.proxy_bypass(url.netloc):
-            proxied = None
-            target = (host, url.port)
-        else:
-            proxied = urllib.parse.urlsplit(_proxy_url(proxy))
-            target = (proxied.hostname or "", proxied.port)
-        headers = {}
-        if proxied and proxied.username:
-            login = f"{proxied.username}:{proxied.password or ''}"
-            login = urllib.parse.unquote(login)
-            headers["Proxy-Authorization"] = "Basic " + b64encode(login.encode()).decode()
+        proxy, host = proxy_of(url), url.hostname or ""
+        target = (proxy.host, proxy.port) if proxy else (host, url.port)
         if url.scheme == "http":
             plain = http.client.HTTPConnection(*target, timeout=self._timeout_s)
-            return plain, f"http://{url.netloc}" if proxied else "", headers
+            if proxy is None:
+                return Way(connection=plain, through=None)
+            return Way(
+                connection=plain,
+                through=proxy,
+                before_path=f"http://{url.netloc}",
+                headers=proxy.headers,
+            )
         secure = http.client.HTTPSConnection(*target, timeout=self._timeout_s, context=self._tls)
-        if proxied:
-            secure.set_tunnel(host, url.port or 443, headers)
-        return secure, "", {}
+        if proxy:
+            secure.set_tunnel(host, url.port or DEFAULT_PORTS["https"], proxy.headers)
+        return Way(connection=secure, through=proxy)
 
 
 class Response(http.client.HTTPResponse):
@@ -100,40 +112,65 @@ class Connection:
         """Prepare the connection, which opens with the first request."""
         self.address = address
         self._url = urllib.parse.urlsplit(address.url)
-        self._connection, self._before_path, proxy_headers = network.connect(self._url)
+        self._way = network.way_to(self._url)
+        self._connection = self._way.connection
         self._connection.response_class = Response
-        self._headers = headers | proxy_headers
+        self._headers = headers | self._way.headers
 
     def get(self, first: int, last: int) -> Response:
         """Request the bytes from first to last, both included.
 
         Raises:
-            DownloadError: when the host's certificate is invalid or the proxy refuses the host.
+            DownloadError: when certificate, proxy or environment cannot be used.
             RetryError: when no answer comes.
         """
         path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+        connecting = self._connection.sock is None
         try:
+            if connecting:
+                self._connection.connect()
+                connecting = False
             self._connection.request(
                 "GET",
-                self._before_path + path,
+                self._way.before_path + path,
                 headers=self._headers | {"Range": f"bytes={first}-{last}"},
             )
             return cast(Response, self._connection.getresponse())
-        except ssl.SSLCertVerificationError as error:
-            raise DownloadError(
-                NOT_AS_PLANNED,
-                f"{self._url.hostname}: its certificate is not trusted ({error.verify_message})",
-            ) from error
         except OSError as error:
-            # http.client has the proxy's status only in the message.
-            if match := re.fullmatch(r"Tunnel connection failed: (403|407)\b.*", str(error)):
-                raise DownloadError(
-                    NO_ACCESS,
-                    f"{self._url.hostname}: the proxy refuses the connection (HTTP {match[1]})",
-                ) from error
-            raise RetryError(reason_of(error)) from error
+            raise self._failure(error, self._peer(connecting=connecting)) from error
         except (http.client.HTTPException, ValueError) as error:
-            raise RetryError(reason_of(error)) from error
+            peer = self._peer(connecting=connecting)
+            raise RetryError(f"{peer}: {reason_of(error)}") from error
+
+    def _peer(self, *, connecting: bool) -> str:
+        """Name the host that an error comes from, as far as this end can know."""
+        host, proxy = self._url.hostname, self._way.through
+        if proxy and connecting and self._connection.sock is None:
+            return str(proxy)
+        return f"{host} through {proxy}" if proxy else str(host)
+
+    def _failure(self, error: OSError, peer: str) -> DownloadError | RetryError:
+        """Name the cause of an error, and say whether a retry can help."""
+        host, proxy = self._url.hostname, self._way.through
+        if isinstance(error, ssl.SSLCertVerificationError):
+            reason = error.verify_message.rstrip(".")
+            return DownloadError(
+                NOT_AS_PLANNED,
+                f"{host}: its certificate is not trusted ({reason})"
+                + _CERTIFICATE_REMEDIES.get(error.verify_code, ""),
+            )
+        # http.client has the status of a refused tunnel only in the message.
+        tunnel = re.match(r"Tunnel connection failed: (\d{3})\b", str(error))
+        if tunnel is None:
+            return RetryError(f"{peer}: {reason_of(error)}")
+        if tunnel[1] == "407" and proxy:
+            return DownloadError(
+                NO_ACCESS,
+                f"{host}: the proxy requires a login (HTTP 407). Set it in {proxy.variable}.",
+            )
+        if tunnel[1] == "403":
+            return DownloadError(NO_ACCESS, f"{host}: the proxy refuses the connection (HTTP 403)")
+        return RetryError(f"{peer}: HTTP {tunnel[1]}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -144,6 +181,8 @@ def reason_of(error: Exception) -> str:
     """Describe an error without http.client's message, which may contain a signed address."""
     if isinstance(error, TimeoutError):
         return "timeout"
+    if isinstance(error, socket.gaierror):
+        return f"its name cannot be resolved ({error.strerror})"
     if isinstance(error, OSError) and (error.strerror or error.args):
         return f"{type(error).__name__}: {error.strerror or error.args[0]}"
     return type(error).__name__
@@ -153,9 +192,7 @@ def is_address(url: str) -> bool:
     """Whether a text is an http or https address."""
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # http.client refuses a host with other characters, with an error that shows the address.
+        is_host = re.fullmatch(r"[!-~]+", parts.hostname or "") is not None
+        return parts.scheme in ("http", "https") and is_host and parts.port != 0
     return False
-
-
-def _proxy_url(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"

@@ -17,3 +17,5 @@ LINK_NAMES = {"model": "model.gguf", "mmproj": "mmproj.gguf"}
 """Role of a file -> its name in the model's folder."""
 LEASE_FILE = ".lease"
 """Changes every few seconds while a run uses the volume."""
+UNNEEDED = ".unneeded"
+"""Folder of notes that record since when a file is unused."""

@@ -10,6 +10,7 @@ from .connection import Connection, Response
 from .contract import NOT_AS_PLANNED
 from .errors import DownloadError, RetryError
 from .filler import Filler
+from .headers import whole_number
 from .hub import Addresses, Hub, check_status
 from .pace import Patience
 from .segments import Segments
@@ -101,11 +102,11 @@ class Fetcher:
             return
         expected = f"bytes {first}-{end - 1}/{file.size_bytes}"
         content_range = response.headers.get("Content-Range", "")
-        total = content_range.rpartition("/")[2]
-        if total.isdecimal() and int(total) != file.size_bytes:
+        total = whole_number(content_range.rpartition("/")[2])
+        if total not in (None, file.size_bytes):
             raise DownloadError(
                 NOT_AS_PLANNED,
-                f"{file.repository} {file.name}: the hub has {total[:20]} bytes instead of "
+                f"{file.repository} {file.name}: the hub has {total} bytes instead of "
                 f"{file.size_bytes}. Lock it again.",
             )
         if content_range != expected or response.length not in (None, end - first):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
 
 from .contract import NOT_AS_PLANNED
 from .errors import DownloadError
+from .names import foreign, has_only_links
+from .opening import is_folder
 from .plan import Plan
 from .progress import Say
 
@@ -21,12 +24,15 @@ ENTRIES = 10_000
 """Entries of a model's folder that are read."""
 NAMES = 5
 """File names in a line."""
+_OF_OTHERS = re.compile(r"\W.*|lost\+found|__MACOSX|System Volume Information", re.DOTALL)
+"""Folders that are not read: hidden ones, snapshots of the server, and those of NAS programs."""
 
 
 def entries(models: Path, folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield what lies in a folder and its subfolders, at most ENTRIES; never follow a link.
 
-    Folders are not among them, except for those deeper than DEPTH, which are not read.
+    Folders are not among them, except for those that are not read: deeper than DEPTH, or of
+    other programs, such as `.snapshot`.
 
     Raises:
         DownloadError: with NOT_AS_PLANNED when a folder may not be read.
@@ -39,27 +45,21 @@ def entries(models: Path, folder: Path) -> Iterator[os.DirEntry[str]]:
             here = sorted(islice(scan, left), key=lambda entry: entry.name)
         left -= len(here)
         for entry in here:
-            if entry.is_dir(follow_symlinks=False) and depth < DEPTH:
+            if (
+                entry.is_dir(follow_symlinks=False)
+                and depth < DEPTH
+                and not _OF_OTHERS.fullmatch(entry.name)
+            ):
                 folders.append((Path(entry.path), depth + 1))
             else:
                 yield entry
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a path is a folder, and not a link to one."""
-    return path.is_dir() and not path.is_symlink()
-
-
-def has_only_links(folder: Path) -> bool:
-    """Whether a path is a folder of links only, without subfolders."""
-    return is_folder(folder) and all(path.is_symlink() for path in folder.iterdir())
-
-
 def move_away(models: Path, plan: Plan, model: str, say: Say) -> None:
     """Rename what has a model's name and is not its link.
 
-    A folder of links only, which an earlier version created, gets a hidden name and is removed
-    later. Anything else gets a visible one and is never removed.
+    A folder of links to blobs and to each other, as an earlier version or a take-over leaves it,
+    gets a hidden name and is removed later. Anything else gets a visible one and is never removed.
 
     Raises:
         DownloadError: with NOT_AS_PLANNED when another user's rights forbid that.
@@ -86,9 +86,19 @@ def _free_name(models: Path, plan: Plan, model: str) -> str:
 
 def _content(models: Path, folder: Path) -> str:
     files = (entry for entry in entries(models, folder) if not entry.is_symlink())
-    names = [shown(folder, Path(entry.path)) for entry in islice(files, NAMES + 1)]
-    more = " and more" if len(names) > NAMES else ""
-    return f"{', '.join(names[:NAMES]) or 'no files'}{more}"
+    return shown_names(folder, (Path(entry.path) for entry in files)) or "no files"
+
+
+def foreign_text(models: Path, taken_over: Container[str] = ()) -> str:
+    """Name what on the volume is not the program's, in one line; empty if there is nothing."""
+    names = shown_names(models, foreign(models, taken_over))
+    return f"left alone, as the download program did not write it: {names}" if names else ""
+
+
+def shown_names(folder: Path, paths: Iterable[Path]) -> str:
+    """Return the first few paths below a folder as harmless text; empty if there are none."""
+    names = [shown(folder, path) for path in islice(paths, NAMES + 1)]
+    return ", ".join(names[:NAMES]) + (" and more" if len(names) > NAMES else "")
 
 
 def shown(folder: Path, path: Path) -> str:

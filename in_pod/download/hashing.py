@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .opening import open_file
+
 
 def hash_file(
     path: Path,
@@ -27,9 +29,9 @@ def hash_file(
     sha256 = hashlib.sha256()
     buffer = mmap.mmap(-1, 4 << 20)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        fd = open_file(path, os.O_RDONLY | os.O_DIRECT)
     except OSError:
-        fd = os.open(path, os.O_RDONLY)
+        fd = open_file(path, os.O_RDONLY)
     started = time.monotonic()
     done = 0
     try:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import email.utils
 import http.client
 import os
 import threading
-import time
 import urllib.parse
 from collections.abc import Iterable
 
 from .connection import Address, Connection, Network, is_address
 from .contract import NO_ACCESS, NOT_AS_PLANNED
 from .errors import DownloadError, RetryError
+from .headers import pause_s, whole_number
 from .plan import SHA256, File
+from .proxies import DEFAULT_PORTS, is_loopback
 
 
 class Hub:
@@ -29,12 +28,24 @@ class Hub:
         endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
         self._endpoint = endpoint.rstrip("/")
         if not is_address(self._endpoint):
+            shown = "invalid" if "@" in endpoint else repr(endpoint)  # It may have a login.
             raise DownloadError(
-                NOT_AS_PLANNED, f"HF_ENDPOINT is {endpoint!r}; expected an http(s) address"
+                NOT_AS_PLANNED, f"HF_ENDPOINT is {shown}; expected an http(s) address"
+            )
+        parts = urllib.parse.urlsplit(self._endpoint)
+        if "@" in parts.netloc:
+            raise DownloadError(
+                NOT_AS_PLANNED, "HF_ENDPOINT has a login; expected none. Use HF_TOKEN."
             )
         token = os.environ.get("HF_TOKEN", "").strip()
         if not all(33 <= ord(character) < 127 for character in token):
             raise DownloadError(NOT_AS_PLANNED, "HF_TOKEN has invalid characters. Set it again.")
+        if token and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise DownloadError(
+                NOT_AS_PLANNED,
+                f"HF_TOKEN would be readable on the way to {self._endpoint}; expected an https:// "
+                "HF_ENDPOINT, or no HF_TOKEN",
+            )
         self._token = token
         self._network = Network(timeout_s=timeout_s)
 
@@ -131,7 +142,7 @@ def _redirect_loop(file: File) -> DownloadError:
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def check_status(file: File, response: http.client.HTTPResponse, *, at_hub: bool) -> None:
@@ -147,7 +158,7 @@ def check_status(file: File, response: http.client.HTTPResponse, *, at_hub: bool
     where = f"{file.repository} {file.name}: HTTP {status}"
     if status == 407:
         raise DownloadError(
-            NO_ACCESS, f"{where}: the proxy requires a login. Set it in HTTPS_PROXY."
+            NO_ACCESS, f"{where}: the proxy requires a login. Set it in the proxy's variable."
         )
     if status == 416:
         raise DownloadError(
@@ -162,7 +173,7 @@ def check_status(file: File, response: http.client.HTTPResponse, *, at_hub: bool
         raise DownloadError(
             NOT_AS_PLANNED, f"{where}: not found at revision {file.revision}. Lock it again."
         )
-    raise RetryError(f"HTTP {status}", _retry_after_s(response))
+    raise RetryError(f"HTTP {status}", pause_s(response.headers, status))
 
 
 def check_promise(file: File, headers: http.client.HTTPMessage) -> None:
@@ -174,19 +185,10 @@ def check_promise(file: File, headers: http.client.HTTPMessage) -> None:
             f"{file.repository} {file.name}: at revision {file.revision} the hub has sha256 "
             f"{promised} instead of {file.sha256}. Lock it again.",
         )
-    size = headers.get("X-Linked-Size", "")
-    if size.isdigit() and int(size) != file.size_bytes:
+    size = whole_number(headers.get("X-Linked-Size", ""))
+    if size not in (None, file.size_bytes):
         raise DownloadError(
             NOT_AS_PLANNED,
             f"{file.repository} {file.name}: the hub has {size} bytes instead of "
             f"{file.size_bytes}. Lock it again.",
         )
-
-
-def _retry_after_s(response: http.client.HTTPResponse) -> float:
-    text = response.headers.get("Retry-After", "")
-    if text.isdigit():
-        return float(text)
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    return 0.0

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 
 from .contract import JOURNAL, PARTIAL
+from .errors import DownloadError
+from .opening import open_file, read_file
 from .plan import File
 
 MIB = 1 << 20
@@ -44,7 +46,7 @@ class Journal:
         pairs = self._read(path, file) or [(0, 0)] * count
         self.written = [written for written, _ in pairs]
         self.synced = [synced for _, synced in pairs]
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._fd = open_file(path, os.O_RDWR | os.O_CREAT)
         content = b"".join(self._COUNTERS.pack(*pair) for pair in pairs)
         os.pwrite(self._fd, self._header + content, 0)
 
@@ -53,11 +55,11 @@ class Journal:
         """Read the valid counters, written and synced; empty if there are none."""
         count = -(-file.size_bytes // SEGMENT_BYTES)
         try:
-            content = path.read_bytes()
-            has_partial = path.with_suffix(PARTIAL).stat().st_size == file.size_bytes
+            content = read_file(path)
+            has_partial = path.with_suffix(PARTIAL).lstat().st_size == file.size_bytes
             magic, sha256, size, segment, boot = cls._HEADER.unpack_from(content)
             pairs = list(cls._COUNTERS.iter_unpack(content[cls._HEADER.size :]))
-        except (OSError, struct.error):
+        except (DownloadError, OSError, struct.error):
             return []
         expected = (cls._MAGIC, bytes.fromhex(file.sha256), file.size_bytes, SEGMENT_BYTES)
         if (magic, sha256, size, segment) != expected or len(pairs) != count or not has_partial:

@@ -17,6 +17,7 @@ from typing import Self
 from .contract import BUSY, LEASE_FILE, TRANSIENT
 from .errors import DownloadError
 from .journal import boot_id
+from .opening import open_file, read_file
 from .progress import Say
 
 
@@ -84,7 +85,7 @@ class Lease:
     def __exit__(self, *_exception: object) -> None:
         self._end.set()
         self._thread.join(timeout=5)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, DownloadError):
             if self._is_ours():
                 self._path.unlink()
         os.close(self._fd)
@@ -130,7 +131,7 @@ class Lease:
 
     def _create(self) -> bool:
         try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            self._fd = open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
             return False
         self._lock()
@@ -144,7 +145,7 @@ class Lease:
 
     def _read(self) -> bytes:
         try:
-            return self._path.read_bytes()
+            return read_file(self._path)
         except FileNotFoundError:
             return b""
 
@@ -153,7 +154,7 @@ class Lease:
         if _field(content, "boot_id") != boot_id() or _field(content, "locked") != "True":
             return False
         try:
-            fd = os.open(self._path, os.O_RDWR)
+            fd = open_file(self._path, os.O_RDWR)
         except OSError:
             return False
         try:
@@ -166,7 +167,7 @@ class Lease:
 
     def _take_over(self, seen: bytes) -> bool:
         try:
-            self._fd = os.open(self._path, os.O_RDWR)
+            self._fd = open_file(self._path, os.O_RDWR)
         except FileNotFoundError:
             return False
         self._lock()
@@ -193,6 +194,10 @@ class Lease:
                     return
                 self._beats += 1
                 self._write()
+            except DownloadError:
+                self._lost = True
+                self._valid_until = 0.0
+                return
             except OSError as error:
                 self._error = error
 

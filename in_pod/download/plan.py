@@ -12,7 +12,7 @@ from .errors import DownloadError
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _WORD = r"[A-Za-z0-9][\w.-]*"
-_NAME = re.compile(_WORD, re.ASCII)
+NAME = re.compile(_WORD, re.ASCII)
 _PATH = re.compile(rf"{_WORD}(/{_WORD})*", re.ASCII)
 _RESERVED_IDS = (BLOBS, SETS)
 
@@ -108,11 +108,11 @@ def _check_file(file: File) -> None:
 
 
 def _check_links(model: str, links: tuple[Link, ...], known: set[str]) -> None:
-    if not isinstance(model, str) or not _NAME.fullmatch(model) or model in _RESERVED_IDS:
+    if not isinstance(model, str) or not NAME.fullmatch(model) or model in _RESERVED_IDS:
         raise ValueError(f"model is {model!r}; expected a plain name")
     names = [link.name for link in links]
     for link in links:
-        if not isinstance(link.name, str) or not _NAME.fullmatch(link.name):
+        if not isinstance(link.name, str) or not NAME.fullmatch(link.name):
             raise ValueError(f"model {model}: link is {link.name!r}; expected a plain name")
         if link.sha256 not in known:
             raise ValueError(f"model {model}: the plan has no file for {link.name}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from .contract import BLOBS, JOURNAL, LEASE_FILE, NO_SPACE, PARTIAL, SETS
+from .contract import BLOBS, JOURNAL, LEASE_FILE, NO_SPACE, PARTIAL, SETS, UNNEEDED, WRONG
 from .errors import DownloadError
 from .hub import Hub
 from .journal import Journal
 from .lease import Lease
+from .names import is_blob, is_note, is_temporary, listed
+from .opening import is_file, require_file, require_own_folders
 from .plan import File, Plan
 from .progress import Report, Say, size_text
 from .run import Options, Run
 from .take_over import take_over
-from .volume import UNNEEDED, is_complete, is_published, publish, remove, set_name
+from .volume import is_complete, is_published, publish, remove, require_links, set_name
 
 
 def pull(
@@ -47,10 +50,15 @@ def pull(
     Raises:
         DownloadError: when the download fails.
     """
+    require_own_folders(models)
     if wrong or not _is_whole(plan, models):
         models.mkdir(parents=True, exist_ok=True)
         with Lease(models, lease_s=options.lease_s, wait_s=options.wait_s, say=say) as lease:
+            require_links(models)
             (models / BLOBS).mkdir(exist_ok=True)
+            for file in plan.files:
+                for suffix in ("", PARTIAL, JOURNAL, WRONG):
+                    require_file(models / BLOBS / f"{file.sha256}{suffix}")
             missing = [
                 file
                 for file in plan.files
@@ -104,7 +112,7 @@ def _check_space(models: Path, missing: list[File], say: Say) -> None:
 
 def _clear(models: Path, plan: Plan, keep: Container[str] = ()) -> None:
     for path in list(_leftovers(models, plan)):
-        if path.name != LEASE_FILE and path.stem not in keep:
+        if path.stem not in keep:
             remove(path)
 
 
@@ -112,20 +120,20 @@ def _is_whole(plan: Plan, models: Path) -> bool:
     return (
         all(is_complete(models, file) for file in plan.files)
         and all(is_published(models, model, links) for model, links in plan.models.items())
+        and not os.path.lexists(models / LEASE_FILE)
         and not any(_leftovers(models, plan))
     )
 
 
 def _leftovers(models: Path, plan: Plan) -> Iterator[Path]:
     """Find leftovers of killed runs, and a prune's notes on files that are needed again."""
-    yield from models.glob(f"{LEASE_FILE}*")
-    yield from models.glob(".*.????????")
-    yield from (models / SETS).glob(".*")
-    for path in (models / BLOBS).glob("*.*"):
-        if path.suffix in (PARTIAL, JOURNAL) and path.with_suffix("").exists():
+    for folder in (models, models / SETS):
+        yield from filter(is_temporary, folder.glob(".*"))
+    for path in filter(is_blob, listed(models / BLOBS)):
+        if path.suffix in (PARTIAL, JOURNAL) and is_file(path.with_suffix("")):
             yield path
     needed = [file.sha256 for file in plan.files]
     needed += [name for model, links in plan.models.items() for name in (model, set_name(links))]
     for name in needed:
-        if (note := models / UNNEEDED / name).exists():
+        if is_note(note := models / UNNEEDED / name):
             yield note

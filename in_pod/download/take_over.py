@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from .contract import BLOBS
-from .folders import entries, is_folder, ownership, refusal, require, shown
+from .folders import entries, ownership, refusal, require, shown
 from .hashing import hash_file
 from .lease import Lease
+from .opening import is_file, is_folder
 from .pace import Speed
 from .plan import SHA256, File, Plan
 from .progress import PlainReport, Progress, Say, size_text
@@ -140,7 +141,8 @@ def _move(models: Path, path: Path, sha256: str, say: Say) -> bool:
     name, blob = shown(models, path), models / BLOBS / sha256
     link = path.with_name(f".{path.name}{MOVING}")
     try:
-        link.unlink(missing_ok=True)
+        if link.is_symlink():
+            link.unlink()
         link.symlink_to(os.path.relpath(blob, path.parent))
         sync(path)
         name_blob(path, blob)
@@ -163,7 +165,7 @@ def _end_moves(models: Path, plan: Plan, say: Say) -> None:
         if not (entry.is_symlink() and entry.name.endswith(MOVING)):
             continue
         blob = models / BLOBS / link.readlink().name
-        if SHA256.fullmatch(blob.name) and blob.is_file() and not os.path.lexists(_place(link)):
+        if SHA256.fullmatch(blob.name) and is_file(blob) and not os.path.lexists(_place(link)):
             _end_move(models, link, blob, say)
 
 

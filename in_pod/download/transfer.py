@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .contract import JOURNAL, PARTIAL
 from .journal import SEGMENT_BYTES, Journal
+from .opening import open_file, require_file
 from .plan import File
 from .volume import name_blob
 
@@ -28,7 +29,7 @@ class Transfer:
         self.journal = Journal(self._journal_path, file)
         self._fd = _open_writable(self._partial)
         # The kernel reports a lost write once to each descriptor: the final check needs its own.
-        self._check_fd = os.open(self._partial, os.O_RDONLY)
+        self._check_fd = open_file(self._partial, os.O_RDONLY)
         os.ftruncate(self._fd, file.size_bytes)
         self._flushing = threading.Lock()
         self._loss: OSError | None = None
@@ -156,7 +157,8 @@ class Transfer:
         self.flush()
         os.fsync(self._check_fd)
         name_blob(self._partial, self.blob)
-        os.fchmod(self._fd, 0o444)
+        with contextlib.suppress(OSError):  # FAT and some shares have no modes.
+            os.fchmod(self._fd, 0o444)
         self._journal_path.unlink()
         self.finished = True
 
@@ -172,7 +174,8 @@ class Transfer:
 def _open_writable(path: Path) -> int:
     """Open a partial file, which may be read-only after an earlier run."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        return open_file(path, os.O_RDWR | os.O_CREAT)
     except PermissionError:
+        require_file(path)
         path.chmod(0o644)
-        return os.open(path, os.O_RDWR)
+        return open_file(path, os.O_RDWR)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .contract import BLOBS, SETS, WRONG
-from .folders import has_only_links
+from .contract import BLOBS, SETS, UNNEEDED, WRONG
 from .hashing import hash_file
 from .lease import Lease
+from .names import (
+    CLOCK,
+    is_blob,
+    is_blob_link,
+    is_model_link,
+    is_note,
+    is_set,
+    listed,
+)
+from .opening import is_file, open_file, require_own_folders
 from .plan import SHA256, Plan
 from .progress import Say, size_text
 from .run import Options
-from .volume import UNNEEDED, is_model_link, remove, set_name
+from .volume import remove, set_name
 
 
 def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
@@ -29,7 +39,10 @@ def verify(models: Path, *, rate_mb_s: float, say: Say) -> frozenset[str]:
     Returns:
         The names of the corrupt blobs, which are the sha256 that they should have.
     """
-    blobs = sorted(path for path in (models / BLOBS).glob("*") if SHA256.fullmatch(path.name))
+    require_own_folders(models)
+    blobs = [
+        path for path in listed(models / BLOBS) if SHA256.fullmatch(path.name) and is_blob(path)
+    ]
     wrong = []
     for blob in blobs:
         started = time.monotonic()
@@ -58,24 +71,26 @@ def unneeded(models: Path, plan: Plan) -> Iterator[tuple[Path, int]]:
 
     Yields:
         A path and the bytes that its removal frees: links of unplanned models, sets, then blobs.
+
+    Raises:
+        DownloadError: when a folder of the program is not a folder.
     """
+    require_own_folders(models)
     planned = {file.sha256 for file in plan.files}
     sets = {set_name(links) for links in plan.models.values()}
-    for path in sorted(filter(is_model_link, models.glob("*"))):
+    for path in sorted(filter(is_model_link, models.iterdir())):
         if path.name not in plan.models:
             yield path, 0
         else:
             sets.add(path.readlink().name)
-    for folder in sorted((models / SETS).glob("*")):
+    for folder in listed(models / SETS):
         if folder.name in sets:
-            planned.update(link.readlink().name for link in folder.iterdir() if link.is_symlink())
-        elif has_only_links(folder):
+            planned.update(link.readlink().name for link in filter(is_blob_link, listed(folder)))
+        elif is_set(folder):
             yield folder, 0
-    for path in sorted((models / BLOBS).glob("*")):
-        if not SHA256.fullmatch(path.name.partition(".")[0]):
-            continue
-        if path.name.partition(".")[0] not in planned or path.suffix == WRONG:
-            yield path, path.stat().st_blocks * 512
+    for path in filter(is_blob, listed(models / BLOBS)):
+        if path.stem not in planned or path.suffix == WRONG:
+            yield path, path.lstat().st_blocks * 512
 
 
 def prune(
@@ -109,6 +124,7 @@ def prune(
 
 
 def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool, say: Say) -> None:
+    require_own_folders(models)
     notes = models / UNNEEDED
     if not dry_run:
         notes.mkdir(exist_ok=True)
@@ -117,9 +133,9 @@ def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool, say: Say)
     unused = list(unneeded(models, plan))
     for path, size_bytes in unused:
         note = notes / path.name
-        if not note.exists() and not dry_run:
-            note.touch()
-        age_s = max(0.0, now - note.stat().st_mtime) if note.exists() else 0.0
+        if not dry_run:
+            os.close(open_file(note, os.O_WRONLY | os.O_CREAT))
+        age_s = max(0.0, now - note.lstat().st_mtime) if is_file(note) else 0.0
         size = size_text(size_bytes) if size_bytes else "a link"
         file = f"{path.relative_to(models)}: {size}"
         if age_s < grace_s:
@@ -131,7 +147,7 @@ def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool, say: Say)
         if not dry_run:
             remove(path)
             note.unlink()
-    for note in notes.glob("*") if not dry_run else ():
+    for note in filter(is_note, listed(notes)) if not dry_run else ():
         if note.name not in {path.name for path, _ in unused}:
             note.unlink()
     say(
@@ -141,9 +157,9 @@ def _prune(models: Path, plan: Plan, *, grace_s: float, dry_run: bool, say: Say)
 
 
 def _volume_time(models: Path) -> float:
-    probe = models / f".clock.{secrets.token_hex(4)}"
-    probe.touch()
+    probe = models / f"{CLOCK}.{secrets.token_hex(4)}"
+    os.close(open_file(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:
-        return probe.stat().st_mtime
+        return probe.lstat().st_mtime
     finally:
         probe.unlink()

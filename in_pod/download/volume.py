@@ -11,20 +11,22 @@ import secrets
 import shutil
 from pathlib import Path
 
-from .contract import BLOBS, NO_SPACE, NOT_AS_PLANNED, SETS, TRANSIENT, WRONG
+from .contract import BLOBS, NOT_AS_PLANNED, SETS, WRONG
 from .errors import DownloadError
 from .folders import move_away
+from .names import is_model_link
+from .opening import is_file, is_folder
 from .plan import File, Link, Plan
 from .progress import Say
+from .volume_errors import NO_LINKS
 
-UNNEEDED = ".unneeded"
-"""Folder of notes that record since when a file is unused."""
+_NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def is_complete(models: Path, file: File) -> bool:
     """Whether a file is complete: only a checked file has its final name."""
     blob = models / BLOBS / file.sha256
-    return blob.is_file() and blob.stat().st_size == file.size_bytes
+    return is_file(blob) and blob.lstat().st_size == file.size_bytes
 
 
 def set_name(links: tuple[Link, ...]) -> str:
@@ -51,14 +53,9 @@ def is_published(models: Path, model: str, links: tuple[Link, ...]) -> bool:
 def is_set(models: Path, links: tuple[Link, ...]) -> bool:
     """Whether a set of links exists and is correct."""
     folder = models / SETS / set_name(links)
-    return all(_leads_to(folder / link.name, blob_target(link)) for link in links)
-
-
-def is_model_link(path: Path) -> bool:
-    """Whether a path is a link to a set, as `publish` makes it."""
-    with contextlib.suppress(OSError):
-        return path.readlink().parent == Path(SETS)
-    return False
+    return is_folder(folder) and all(
+        _leads_to(folder / link.name, blob_target(link)) for link in links
+    )
 
 
 def _leads_to(path: Path, target: str) -> bool:
@@ -94,7 +91,7 @@ def publish(
             for link in links:
                 (fresh / link.name).symlink_to(blob_target(link))
             sync(fresh)
-            if folder.exists():
+            if os.path.lexists(folder):
                 folder.rename(folder.with_name(f".broken.{secrets.token_hex(4)}"))
             fresh.rename(folder)
             sync(folder.parent)
@@ -110,37 +107,51 @@ def publish(
 
 def name_blob(path: Path, blob: Path) -> None:
     """Rename a checked file to its sha256, setting aside a wrong file of that name."""
-    if blob.exists():
+    if os.path.lexists(blob):
         wrong = blob.with_suffix(WRONG)
         try:
             wrong.hardlink_to(blob)
         except FileExistsError:
             pass
-        except PermissionError:  # Linux protects other users' files from hard links.
+        except OSError as error:
+            # Linux protects other users' files from hard links, and CIFS may have none.
+            if error.errno not in (errno.EPERM, errno.EACCES, *_NOT_SUPPORTED, errno.EMLINK):
+                raise
             blob.rename(wrong)
     path.replace(blob)
     sync(blob.parent)
 
 
-def volume_error(models: Path, error: OSError) -> DownloadError:
-    """Convert an error of the volume, with the exit code for a retry."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DownloadError(
-            NO_SPACE, f"{models}: the volume is full. Enlarge it, or prune unused files."
-        )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-        return DownloadError(
-            NOT_AS_PLANNED,
-            f"{models}: {error.strerror}; expected a directory that user {os.getuid()} can write",
-        )
-    return DownloadError(TRANSIENT, f"{models}: {error.strerror or error}")
+def require_links(models: Path) -> None:
+    """Check that the volume stores symbolic links, before a download whose end needs them.
+
+    Raises:
+        DownloadError: with NOT_AS_PLANNED when it does not.
+    """
+    probe = models / f".probe.{secrets.token_hex(4)}"
+    try:
+        probe.symlink_to(f"{SETS}/{'0' * 16}")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return  # What this run removes may be enough.
+        # CIFS without mfsymlinks answers EOPNOTSUPP, FAT EPERM.
+        if error.errno not in (errno.EPERM, errno.EINVAL, *_NOT_SUPPORTED):
+            raise
+        raise DownloadError(
+            NOT_AS_PLANNED, f"{models}: no symbolic link can be made; {NO_LINKS}"
+        ) from error
+    probe.unlink()
 
 
 def sync(path: Path) -> None:
-    """Sync a directory or a file."""
+    """Sync a directory or a file, where the file system can."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
+    except OSError as error:
+        # Some network and FUSE mounts write a directory at once, and refuse to sync it.
+        if error.errno not in (errno.EINVAL, *_NOT_SUPPORTED):
+            raise
     finally:
         os.close(fd)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,23 @@ from .contract import TRANSIENT
 from .errors import UnansweredError
 
 TIMEOUT_S = 10.0
+
+
+def direct_opener(context: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
+    """Make a client that uses no proxy of the environment and follows no redirect.
+
+    Its requests have a token or key, which reaches only the given address.
+
+    Args:
+        context: How it trusts certificates (default: it connects to http addresses only).
+    """
+    tls = [urllib.request.HTTPSHandler(context=context)] if context else []
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect(), *tls)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 def ask(

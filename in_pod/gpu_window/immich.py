@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from .api import Document, Say, Timing
-from .asking import Patient, ask, message_of
+from .asking import Patient, ask, direct_opener, message_of
 from .contract import NO_ACCESS
 from .errors import WindowError
+from .tls import client_context
 
 _KEY = re.compile(r"[!-~]+")
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
@@ -39,7 +39,7 @@ class Immich:
             timing: Time limits (default: those for a real Immich).
 
         Raises:
-            WindowError: when the address or the key is invalid.
+            WindowError: when the address, the key or SSL_CERT_FILE is invalid.
         """
         if not _ADDRESS.fullmatch(url):
             raise WindowError(
@@ -61,8 +61,10 @@ class Immich:
             poll_s=timing.poll_s,
             say=say,
         )
-        # A proxy of the environment would see the key.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+        try:
+            self._opener = direct_opener(client_context() if url.startswith("https") else None)
+        except ValueError as error:
+            raise WindowError(str(error)) from error
         self._is_old = False
 
     def queues(self) -> dict[str, Queue]:
@@ -79,16 +81,11 @@ class Immich:
         try:
             if self._is_old:
                 return {
-                    name: Queue(
-                        is_paused=queue["queueStatus"]["isPaused"],
-                        active=queue["jobCounts"]["active"],
-                    )
+                    name: _queue(queue["queueStatus"]["isPaused"], queue["jobCounts"]["active"])
                     for name, queue in answer.items()
                 }
             return {
-                queue["name"]: Queue(
-                    is_paused=queue["isPaused"], active=queue["statistics"]["active"]
-                )
+                queue["name"]: _queue(queue["isPaused"], queue["statistics"]["active"])
                 for queue in answer
             }
         except (LookupError, TypeError, AttributeError) as error:
@@ -126,8 +123,7 @@ class Immich:
         return status, answer
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect, so that the key reaches only the given address."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+def _queue(is_paused: object, active: object) -> Queue:
+    if not isinstance(is_paused, bool) or type(active) is not int or active < 0:
+        raise TypeError("not a queue of Immich")
+    return Queue(is_paused=is_paused, active=active)

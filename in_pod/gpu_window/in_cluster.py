@@ -5,12 +5,13 @@ from __future__ import annotations
 import ssl
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from .api import Document
-from .asking import ask
+from .asking import ask, direct_opener
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,9 +27,7 @@ class InClusterApi:
         context = ssl.create_default_context(cafile=str(self.service_account_dir / "ca.crt"))
         # Python 3.13 refuses a CA without a key identifier, and some clusters have such CAs.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
+        self._opener = direct_opener(context)
 
     def request(
         self, method: str, path: str, body: Document | None = None
@@ -39,9 +38,10 @@ class InClusterApi:
         token = (self.service_account_dir / "token").read_text(encoding="ascii").strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": f"application/{kind}"}
         status, answer, fields = ask(self._opener, method, self.url + path, headers, body)
-        if fields is not None and "date" in fields:
-            server = parsedate_to_datetime(fields["date"]).timestamp()
-            self._ahead_s = server - time.time()
+        if fields is not None:
+            with suppress(ValueError, TypeError, LookupError, OverflowError):
+                date = parsedate_to_datetime(fields["date"])
+                self._ahead_s = date.timestamp() - time.time()
         return status, answer if isinstance(answer, dict) else {}
 
     def now(self) -> float:

@@ -20,8 +20,8 @@ less."""
 
 def published(models: Path, model: Model, file: File) -> Path | None:
     """Return a file's path if the model's link leads to exactly this file."""
-    path = (models / model.id / file.name).resolve()
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for a loop.
+        path = (models / model.id / file.name).resolve()
         if path.name == file.sha256 and path.stat().st_size == file.size_bytes:
             return path
     return None
@@ -71,6 +71,7 @@ def wait_for(models: Path, plan: tuple[Model, ...], wait_s: float, say: Say) -> 
 
 def heartbeat(models: Path) -> bytes:
     """Read the lease, which a running download changes every few seconds."""
+    lease = models / LEASE_FILE
     with suppress(OSError):
-        return (models / LEASE_FILE).read_bytes()
+        return lease.read_bytes() if lease.is_file() else b""  # A pipe would block the pod.
     return b""

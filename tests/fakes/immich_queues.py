@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
@@ -14,7 +15,9 @@ Generation = Literal["queues", "jobs"]
 class FakeImmich:
     """Jobs of a paused queue end, one a look; those of a running queue go on."""
 
-    def __init__(self, generation: Generation = "queues") -> None:
+    def __init__(
+        self, generation: Generation = "queues", *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.generation = generation
         self.paused = dict.fromkeys(("smartSearch", "faceDetection", "ocr", "sidecar"), False)
         self.active = dict.fromkeys(self.paused, 0)
@@ -45,7 +48,9 @@ class FakeImmich:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

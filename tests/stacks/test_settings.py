@@ -59,6 +59,11 @@ def test_every_default_of_production() -> None:
     [
         ("hf_endpoint", lambda: {"hf_endpoint": "huggingface.co"}),
         ("https_proxy", lambda: {"https_proxy": "http://user:password@proxy.lan"}),
+        ("speaks no TLS to the proxy", lambda: {"https_proxy": "https://proxy.lan:3128"}),
+        (
+            "hf_endpoint is 'http://hub.lan'; expected https:",
+            lambda: {"hf_endpoint": "http://hub.lan", "hf_token_secret": "hugging-face"},
+        ),
         ("warm_wait_s", lambda: {"warm_wait_s": -1}),
         ("upkeep.schedule", lambda: {"upkeep": Upkeep(schedule="weekly")}),
         ("upkeep.verify_rate_mb_s", lambda: {"upkeep": Upkeep(verify_rate_mb_s=0)}),

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from in_pod.download.contract import BLOBS, PARTIAL
+from in_pod.download.errors import DownloadError
+from in_pod.download.opening import is_file, kind
 from in_pod.download.plan import Plan
 from in_pod.download.progress import size_text
-from in_pod.download.volume import set_target, volume_error
+from in_pod.download.volume import set_target
+from in_pod.download.volume_errors import volume_error
 from ops.commands.drift.declared import Declared, declared_value
 from ops.commands.drift.difference import (
     ABSENT,
@@ -21,7 +24,13 @@ from ops.commands.drift.difference import (
     value_text,
 )
 from ops.commands.drift.working_tree import LOCK_FILE
-from ops.commands.weights.volume import FileStatus, ModelStatus, plan_of, status
+from ops.commands.weights.volume import (
+    FileStatus,
+    ModelStatus,
+    plan_of,
+    require_blobs,
+    status,
+)
 from ops.errors import OpsError
 
 _WHERE = "on the volume"
@@ -39,20 +48,20 @@ def look(declared: Declared, volume: Path) -> Look:
     """
     plan = plan_of(declared.lock_path)
     try:
+        require_blobs(volume)
         contents = status(plan, volume)
-        if not (volume / BLOBS).is_dir():
-            raise OpsError(
-                f"{volume} has no blobs/; expected the models' volume. Is it mounted there?"
-            )
         findings = [finding for file in contents.files for finding in _file(volume, file)]
         incomplete = {finding.subject for finding in findings}
         for model in contents.models:
             if f"model {model.id}" not in incomplete or "other files" in model.reason:
                 findings += _link(volume, model, plan)
         findings += [_unnamed(volume, path, size) for path, size in contents.unreferenced]
+    except DownloadError as error:
+        raise OpsError(str(error)) from error
     except OSError as error:
         raise OpsError(str(volume_error(volume, error))) from error
-    return Look(findings=tuple(findings))
+    notes = (contents.left_alone,) if contents.left_alone else ()
+    return Look(findings=tuple(findings), notes=notes)
 
 
 def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
@@ -67,8 +76,9 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
         time_s = _mtime(blob.with_suffix(PARTIAL))
         remedy = f"wait for the running download, or {pull} resumes it"
     elif file.state == "wrong":
-        text, time_s = f"{blob.stat().st_size} bytes", _mtime(blob)
-        remedy = f"{pull} replaces it"
+        text, time_s, remedy = f"{blob.lstat().st_size} bytes", _mtime(blob), f"{pull} replaces it"
+        if not is_file(blob):
+            text, remedy = kind(blob), f"move {blob} away, then {pull} downloads it"
     elif file.state == "to take over":
         remedy = f"{file.reason}: {pull} takes that file over, or the next download Job"
     elif file.reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,13 @@ from typing import Annotated
 import typer
 
 from in_pod.download import upkeep
-from in_pod.download.contract import BLOBS
 from in_pod.download.errors import DownloadError
+from in_pod.download.folders import foreign_text
 from in_pod.download.hub import Hub
 from in_pod.download.progress import PlainReport
 from in_pod.download.pull import pull as download
 from in_pod.download.run import Options
-from in_pod.download.volume import volume_error
+from in_pod.download.volume_errors import volume_error
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.options import AsJson, LockPath, command_app
@@ -70,10 +70,9 @@ def _one_line(volume: Path) -> Iterator[None]:
         raise OpsError(str(volume_error(volume, error))) from error
 
 
-def _refuse_empty(volume: Path) -> None:
-    """Refuse a directory without models, such as a mount point without its mount."""
-    if not (volume / BLOBS).is_dir():
-        raise OpsError(f"{volume} has no blobs/; expected the models' volume. Mount it there.")
+def _say_foreign(volume: Path, taken_over: Container[str] = ()) -> None:
+    if line := foreign_text(volume, taken_over):
+        _say(line)
 
 
 def _refuse_strange_root(volume: Path) -> None:
@@ -102,7 +101,8 @@ def pull(
     """Download the lock's files to a volume, as the download Job does, and publish the models.
 
     Skips complete files and resumes partial ones. Publishing switches a model's link to its new
-    files. Reads HF_TOKEN, HF_ENDPOINT, HTTPS_PROXY and NO_PROXY. Run it as the volume's owner.
+    files. Reads HF_TOKEN, HF_ENDPOINT, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE. Run it as the
+    volume's owner.
 
     Example: `python -m ops weights pull /mnt/llamacpp --no-publish`
     """
@@ -113,6 +113,7 @@ def pull(
     plan = plan_of(lock)
     options = Options(connections=connections, wait_s=wait_s)
     with _one_line(volume):
+        _say_foreign(volume, plan.models)
         hub = Hub()
         bar = DownloadBar(_console) if _console.is_terminal else nullcontext(PlainReport(_say))
         with bar as report:
@@ -168,8 +169,11 @@ def verify(
 
     Example: `python -m ops weights verify /mnt/llamacpp --rate-mb-s 200`
     """
-    _refuse_empty(volume)
+    from ops.commands.weights.volume import require_blobs
+
+    require_blobs(volume)
     with _one_line(volume):
+        _say_foreign(volume)
         wrong = upkeep.verify(volume, rate_mb_s=rate_mb_s, say=_say)
     if wrong:
         raise OpsError(upkeep.wrong_text(volume, wrong))
@@ -196,13 +200,14 @@ def prune(
 
     Example: `python -m ops weights prune /mnt/llamacpp --dry-run`
     """
-    from ops.commands.weights.volume import plan_of
+    from ops.commands.weights.volume import plan_of, require_blobs
 
-    _refuse_empty(volume)
+    require_blobs(volume)
     if not dry_run:
         _refuse_strange_root(volume)
     plan = plan_of(lock)
     with _one_line(volume):
+        _say_foreign(volume)
         upkeep.prune(
             volume,
             plan,

@@ -38,6 +38,8 @@ def show_weights(console: Console, status: VolumeStatus) -> None:
     for path, size_bytes in status.unreferenced:
         size = size_text(size_bytes) if size_bytes else "a link"
         console.print(f"unused: {path} ({size})", highlight=False, soft_wrap=True)
+    if status.left_alone:
+        console.print(status.left_alone, markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{size_text(status.missing_bytes)} to download, {size_text(status.free_bytes)} free on "
         f"{status.volume}",

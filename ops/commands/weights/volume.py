@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from in_pod.download.contract import BLOBS, PARTIAL, WRONG
 from in_pod.download.errors import DownloadError
-from in_pod.download.folders import shown
+from in_pod.download.folders import foreign_text, shown
 from in_pod.download.hashing import hash_file
 from in_pod.download.journal import Journal
+from in_pod.download.opening import FILE, is_file, is_folder, kind
 from in_pod.download.plan import File, Link, Plan, parse_plan
 from in_pod.download.take_over import files_in_folders
 from in_pod.download.upkeep import unneeded
@@ -64,6 +65,8 @@ class VolumeStatus:
     unreferenced: tuple[tuple[str, int], ...]
     """Unused files: path on the volume, and bytes that a prune frees."""
     free_bytes: int
+    left_alone: str
+    """What the download program did not write, in one line; empty if there is nothing."""
 
     @property
     def is_whole(self) -> bool:
@@ -88,6 +91,25 @@ def plan_of(lock_path: Path = LOCK_PATH) -> Plan:
         ConfigError: when registry and lock do not agree.
     """
     return parse_plan(render_download_plan(load(lock_path).locked), lock_path.name)
+
+
+def require_blobs(volume: Path) -> None:
+    """Refuse a directory without models, such as a mount point without its mount.
+
+    Raises:
+        OpsError: when it has no folder of blobs.
+    """
+    if is_folder(volume / BLOBS):
+        return
+    if not volume.is_dir():
+        raise OpsError(f"{volume} is not a directory. Mount the models' volume there.")
+    if found := kind(volume / BLOBS):
+        raise OpsError(f"{volume / BLOBS} is {found}; expected a folder. Move it away.")
+    where = "is mounted" if volume.is_mount() else "is not a mount point"
+    raise OpsError(
+        f"{volume} {where} and has no {BLOBS}/: nothing was downloaded to it. Mount the models' "
+        f"volume there, or fill it: python -m ops weights pull {volume}"
+    )
 
 
 def status(
@@ -115,6 +137,7 @@ def status(
         models=tuple(_model(volume, model, links) for model, links in plan.models.items()),
         unreferenced=tuple(unreferenced),
         free_bytes=shutil.disk_usage(volume).free,
+        left_alone=foreign_text(volume, plan.models),
     )
 
 
@@ -179,14 +202,16 @@ class _EarlierFiles:
 
 def _state(volume: Path, file: File, hashing: Callable[[str], None] | None) -> tuple[State, str]:
     blob = volume / BLOBS / file.sha256
-    if not blob.is_file():
-        if blob.with_suffix(PARTIAL).is_file():
+    if (found := kind(blob)) not in ("", FILE):
+        return "wrong", f"it is {found}; move it away"
+    if not found:
+        if is_file(blob.with_suffix(PARTIAL)):
             return "partial", ""
-        if blob.with_suffix(WRONG).is_file():
+        if is_file(blob.with_suffix(WRONG)):
             return "missing", "a corrupt copy is set aside"
         return "missing", ""
-    if blob.stat().st_size != file.size_bytes:
-        return "wrong", f"its size is {blob.stat().st_size} bytes"
+    if (size_bytes := blob.lstat().st_size) != file.size_bytes:
+        return "wrong", f"its size is {size_bytes} bytes"
     if hashing is not None:
         hashing(file.name)
         sha256 = hash_file(blob)
@@ -216,6 +241,7 @@ def to_json(status: VolumeStatus) -> dict[str, Any]:
         "whole": status.is_whole,
         "missing_bytes": status.missing_bytes,
         "free_bytes": status.free_bytes,
+        "left_alone": status.left_alone,
         "files": [asdict(file) for file in status.files],
         "models": [asdict(model) for model in status.models],
         "unreferenced": [

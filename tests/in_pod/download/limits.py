@@ -33,22 +33,30 @@ def disk_that_loses_bytes(folder: Path) -> Iterator[Path]:
     Yields:
         Its mount point; the tmpfs is `folder/below`.
     """
-    with tmpfs(folder / "below", 40 * MIB) as below:
-        image, at = below / "image", folder / "disk"
-        at.mkdir()
-        try:
-            for words in (
-                ["truncate", "-s", "400M", str(image)],
-                ["mkfs.ext4", "-q", "-O", "^has_journal", str(image)],
-                ["mount", "-o", "loop", str(image), str(at)],
-            ):
-                subprocess.run(words, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"no loop device or no mkfs.ext4 here: {error}")
-        try:
-            yield at
-        finally:
-            subprocess.run(["umount", "-l", str(at)], check=True)
+    with (
+        tmpfs(folder / "below", 40 * MIB) as below,
+        ext4(below / "image", folder / "disk", 400 * MIB) as at,
+    ):
+        yield at
+
+
+@contextlib.contextmanager
+def ext4(image: Path, at: Path, size_bytes: int) -> Iterator[Path]:
+    """Mount an ext4 of its own size, all of it free for everybody."""
+    at.mkdir()
+    try:
+        for words in (
+            ["truncate", "-s", str(size_bytes), str(image)],
+            ["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)],
+            ["mount", "-o", "loop", str(image), str(at)],
+        ):
+            subprocess.run(words, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no loop device or no mkfs.ext4 here: {error}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
 
 
 @contextlib.contextmanager

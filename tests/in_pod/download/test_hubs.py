@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import ssl
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from in_pod.download import filler, journal, pace, transfer
 from in_pod.download import run as run_module
@@ -24,6 +17,7 @@ from in_pod.download.plan import File
 from in_pod.download.progress import PlainReport, Progress
 from tests.fakes import hubs
 from tests.in_pod.download.volume import Source
+from tests.in_pod.download.ways import forget_environment
 
 KIB = 1024
 pytestmark = pytest.mark.usefixtures("signals")
@@ -41,8 +35,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filler, "CHUNK_BYTES", 16 * KIB)
     monkeypatch.setattr(filler, "SLOW_WINDOW_S", 0.3)
     monkeypatch.setattr(pace, "RETRY_S", 0.02)
-    for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+    forget_environment(monkeypatch)
 
 
 @pytest.fixture
@@ -300,22 +293,6 @@ def test_an_invalid_token_is_refused_and_not_printed(
     assert "secret" not in error
 
 
-def test_the_proxy_of_the_environment_is_used(
-    run: Run, source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with hubs.Hub(source.files) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:word@"))
-        monkeypatch.setattr(hubs.Hub, "url", "http://hub.invalid")
-        assert run(proxy)[0] == 0
-        assert {request["path"].partition("/owner")[0] for request in proxy.requests} == {
-            "http://hub.invalid"
-        }
-        assert all(
-            request["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk" for request in proxy.requests
-        )
-    assert source.is_published(models)
-
-
 def test_an_unreachable_hub_is_a_temporary_error(run: Run, source: Source) -> None:
     with hubs.Hub(source.files) as hub:
         pass
@@ -369,72 +346,6 @@ def test_a_redirect_loop_between_hosts_ends(
         code, _, error = run(hub, "--patience-s=10")
     assert code == NOT_AS_PLANNED
     assert "redirects in a loop" in error
-
-
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-@pytest.mark.parametrize("status", [403, 407])
-def test_a_proxy_that_refuses_a_tunnel_is_no_access(
-    status: int, run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hubs.RefusingProxy, "status", status, raising=False)
-    with hubs.Hub(source.files, hubs.RefusingProxy) as proxy:
-        monkeypatch.setenv("https_proxy", proxy.url)
-        monkeypatch.setattr(hubs.Hub, "url", "https://hub.invalid")
-        code, _, error = run(proxy)
-    assert code == NO_ACCESS
-    assert f"hub.invalid: the proxy refuses the connection (HTTP {status})" in error
-    gc.collect()  # Python 3.11 up to 3.11.6 leaves the proxy's answer open: here, not later.
-
-
-def test_an_invalid_proxy_is_refused_and_not_printed(
-    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("https_proxy", "http://user:se/cret@proxy:3128")
-    with hubs.Hub(source.files) as hub:
-        code, _, error = run(hub)
-    assert code == NOT_AS_PLANNED
-    assert "HTTPS_PROXY is invalid" in error
-    assert "cret" not in error
-
-
-def test_an_untrusted_certificate_ends_the_run(
-    run: Run, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed(tmp_path))
-    with hubs.Hub(source.files) as hub:
-        hub.socket = context.wrap_socket(hub.socket, server_side=True)
-        monkeypatch.setattr(hubs.Hub, "url", hub.url.replace("http:", "https:"))
-        code, _, error = run(hub)
-    assert code == NOT_AS_PLANNED
-    assert "127.0.0.1: its certificate is not trusted (self-signed certificate)" in error
-
-
-def self_signed(folder: Path) -> Path:
-    """A certificate that nobody has signed, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
 
 
 def test_missing_space_is_reported_before_the_first_request(run: Run, source: Source) -> None:

@@ -312,6 +312,17 @@ def test_a_planted_link_moves_nothing_outside(
     assert outside.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_file_with_the_waiting_links_name_is_kept(
+    source: Source, models: Path, folder: Path, hub: hubs.Hub
+) -> None:
+    (folder / f".{MODEL}.moving").write_text("mine")
+    code, _, error = run(source, models, hub.url)
+    assert code == NOT_AS_PLANNED
+    assert "File exists; something else has the name of a file or folder of this program" in error
+    assert (folder / f".{MODEL}.moving").read_text() == "mine"
+    assert earlier.serves(source, folder)
+
+
 def test_a_file_that_changes_meanwhile_is_not_used(
     source: Source,
     models: Path,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from in_pod.gpu_window.api import Timing
-from in_pod.gpu_window.errors import WindowError
+from in_pod.gpu_window.errors import UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
+from tests.conftest import ROOT
+from tests.fakes.authority import Authority
 from tests.fakes.immich_queues import KEY, FakeImmich
 
 QUICK = Timing(poll_s=0.01, immich_patience_s=0.1)
@@ -116,3 +119,47 @@ def test_a_server_that_is_not_immich_is_refused(
 ) -> None:
     with pytest.raises(WindowError, match="does not answer like Immich"):
         Immich(stranger[0], KEY, say=lines.append, timing=QUICK).queues()
+
+
+@pytest.fixture
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FakeImmich, Path]]:
+    """Immich with a certificate of a private authority, and that authority's file."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    authority = Authority(tmp_path)
+    with FakeImmich(tls=authority.server_context("127.0.0.1")) as fake:
+        yield fake, authority.path
+
+
+def test_a_private_authority_is_trusted(
+    private: tuple[FakeImmich, Path], lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, path = private
+    with pytest.raises(UnansweredError, match="unable to get local issuer certificate"):
+        Immich(fake.url, KEY, say=lines.append, timing=QUICK).queues()
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    assert Immich(fake.url, KEY, say=lines.append, timing=QUICK).queues()
+
+
+def test_an_authority_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    with pytest.raises(WindowError, match="SSL_CERT_FILE is '/nowhere'; expected a file of PEM"):
+        Immich("https://immich", KEY, say=print)
+    Immich("http://immich", KEY, say=print)
+
+
+def test_both_programs_trust_the_same_authorities() -> None:
+    """They are mounted separately, so that neither can import the other's module."""
+    first, second = (ROOT / "in_pod" / name / "tls.py" for name in ("download", "gpu_window"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("active", ["3", None, -1, 1.5, True, [], {}])
+@pytest.mark.parametrize("generation", ["queues", "jobs"])
+def test_a_queue_with_a_strange_number_is_refused(
+    generation: Any, active: object, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeImmich, "counts", lambda *_: {"active": active})
+    with FakeImmich(generation) as fake:
+        with pytest.raises(WindowError, match="does not answer like Immich"):
+            Immich(fake.url, KEY, say=lines.append, timing=QUICK).queues()

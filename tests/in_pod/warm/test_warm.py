@@ -27,6 +27,7 @@ from in_pod.warm.reading import cold_ranges
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
 from tests.conftest import ROOT
+from tests.in_pod.download.planted import inodes, plant
 from tests.in_pod.download.volume import Source
 
 MIB = 1 << 20
@@ -92,6 +93,31 @@ def test_a_cold_model_is_read_and_a_resident_one_is_not(
     assert (0, 100.0, "") in [
         (model["read_bytes"], model["resident_percent"], model["skipped"]) for model in reports
     ]
+
+
+def test_foreign_files_on_the_volume_do_not_matter(
+    source: Source, models: Path, plan_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(source, models)
+    used = (models / "m").resolve()
+    planted = plant(models, models / "blobs", models / "sets", used)
+    os.mkfifo(models / ".lease")
+    report, lines = run(plan_path, models, capsys)
+    assert report["models"][0]["skipped"] == ""
+    assert "not published" not in lines
+    assert inodes(*planted) == planted
+
+
+def test_a_link_that_leads_to_itself_is_not_published(
+    source: Source, models: Path, plan_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(source, models)
+    link = (models / "m").resolve() / "model.gguf"
+    link.unlink()
+    link.symlink_to("model.gguf")
+    report, lines = run(plan_path, models, capsys)
+    assert report["models"][0]["skipped"] == "not published"
+    assert "m/model.gguf (complete, not published yet)" in lines
 
 
 def test_it_waits_for_the_download_and_prints_its_progress(

@@ -18,6 +18,7 @@ from ops.commands.serve.local_store import LocalStore
 from ops.commands.weights import volume as weights
 from ops.errors import OpsError
 from ops.hub.local_hub import HubFile, LocalHub
+from tests.in_pod.download.planted import inodes, plant
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,53 @@ def test_unused_files_are_listed_and_pruned(
     assert status(store, capsys)["whole"]
 
 
+def test_foreign_files_are_named_once_and_left_alone(
+    store: LocalStore, hub: LocalHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prune = ["prune", "--lock", str(store.lock_path), "--grace-h", "0"]
+    assert main(["weights", *prune, str(store.volume)]) == 0
+    used = (store.volume / "qwen3vl-4b").resolve()
+    places = (store.volume, store.volume / "blobs", used.parent, used, store.volume / ".unneeded")
+    planted = plant(*places)
+    capsys.readouterr()
+    lock = ("--lock", str(store.lock_path))
+    for arguments in (["status", *lock], ["verify"], ["pull", *lock], prune):
+        assert main(["weights", *arguments, str(store.volume)]) == 0
+        output = capsys.readouterr().out
+        assert output.count("left alone, as the download program did not write it: ") == 1
+        assert "'.DS_Store'" in output
+        assert inodes(*planted) == planted
+    assert "'@eaDir'" not in status(store, capsys)["left_alone"]
+    assert status(store, capsys, "--sha256")["whole"]
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_status_of_something_else_in_place_of_a_blob(
+    kind: str, store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = blob(store, NAME)
+    path.rename(tmp_path / "right")
+    if kind == "link":
+        path.symlink_to(tmp_path / "right")
+    else:
+        path.mkdir()
+    text = "a symbolic link" if kind == "link" else "a folder"
+    assert state_of(status(store, capsys)) == ("wrong", f"it is {text}; move it away")
+
+
+def test_a_volume_with_a_link_in_place_of_blobs_is_refused(
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blobs = store.volume / "blobs"
+    blobs.rename(tmp_path / "outside")
+    blobs.symlink_to(tmp_path / "outside")
+    for command in ("status", "verify", "prune", "pull"):
+        assert main(["weights", command, str(store.volume)]) == 1
+        assert capsys.readouterr().err == (
+            f"error: {blobs} is a symbolic link; expected a folder. Move it away.\n"
+        )
+
+
 def test_pull_downloads_the_missing_file(
     store: LocalStore, hub: LocalHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,8 +349,12 @@ def test_pull_shows_a_progress_bar_on_a_terminal(
     [
         (["status", "/nowhere"], "/nowhere is not a directory. Mount the volume there"),
         (["pull", "/proc/models"], "/proc/models: "),
-        (["verify", "/nowhere"], "/nowhere has no blobs/; expected the models' volume"),
-        (["prune", "/nowhere"], "/nowhere has no blobs/"),
+        (["verify", "/nowhere"], "/nowhere is not a directory. Mount the models' volume there."),
+        (
+            ["verify", "/usr"],
+            "/usr is not a mount point and has no blobs/: nothing was downloaded",
+        ),
+        (["prune", "/proc"], "/proc is mounted and has no blobs/: nothing was downloaded to it"),
         (["status", "/tmp", "--lock", "/nowhere.json"], "nowhere.json cannot be read"),
     ],
 )
