@@ -153,13 +153,12 @@ def exists_already(change: ResourceChange, *, bound_to: str | None = None) -> Re
 
 def is_ours(change: ResourceChange) -> bool:
     """Whether this stack made it, by its address and its label in the state."""
-    labels = change.metadata_before.get("labels") or {}
-    return is_our_address(change.address) and has_label(labels)
+    return is_ours_at(change.address, change.metadata_before.get("labels") or {})
 
 
-def is_our_address(address: str) -> bool:
-    """Whether an address is one as cdktf writes them for this stack's kinds."""
-    return _OUR_ADDRESS.fullmatch(address) is not None
+def is_ours_at(address: str, labels: Mapping[str, str]) -> bool:
+    """Whether an entry of the state is this stack's: an address of cdktf, and the label."""
+    return _OUR_ADDRESS.fullmatch(address) is not None and has_label(labels)
 
 
 def has_label(labels: Mapping[str, str]) -> bool:

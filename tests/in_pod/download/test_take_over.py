@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from in_pod.download import folders, take_over
 from in_pod.download import pull as pull_module
-from in_pod.download import take_over
 from in_pod.download.__main__ import main
 from in_pod.download.contract import BAD_DATA, BUSY, NO_SPACE, NOT_AS_PLANNED, TRANSIENT
 from in_pod.download.errors import DownloadError
@@ -191,7 +191,7 @@ def test_a_full_volume_needs_no_space_for_what_it_holds(source: Source, tmp_path
         assert source.is_published(volume)
 
 
-def test_memory_and_reads_are_spent_on_files_of_a_right_size_alone(
+def test_only_files_of_a_right_size_are_read(
     source: Source, models: Path, folder: Path, hub: hubs.Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "other.gguf").write_bytes(b"x" * 100)
@@ -310,6 +310,32 @@ def test_a_planted_link_moves_nothing_outside(
     assert (code, error) == (0, "")
     assert source.is_published(models)
     assert outside.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_waiting_link_never_replaces_a_file(
+    source: Source, models: Path, folder: Path, hub: hubs.Hub
+) -> None:
+    """As when somebody wrote the file anew after a run was killed."""
+    blob = models / "blobs" / source.sha256("model.gguf")
+    blob.parent.mkdir()
+    (folder / MODEL).rename(blob)
+    (folder / MODEL).write_text("mine")
+    (folder / f".{MODEL}.moving").symlink_to(os.path.relpath(blob, folder))
+    take_over._end_moves(models, read_plan(source.plan_path), print)
+    assert (folder / MODEL).read_text() == "mine"
+    (folder / MODEL).unlink()
+    take_over._end_moves(models, read_plan(source.plan_path), print)
+    assert (folder / MODEL).readlink() == Path(os.path.relpath(blob, folder))
+
+
+def test_the_number_of_entries_that_are_read_is_bounded(
+    source: Source, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (models / "m").mkdir(parents=True)
+    for number in range(20):
+        (models / "m" / f"{number}.gguf").touch()
+    monkeypatch.setattr(folders, "ENTRIES", 7)
+    assert len(list(folders.entries(models, models / "m"))) == 7
 
 
 def test_a_file_with_the_waiting_links_name_is_kept(

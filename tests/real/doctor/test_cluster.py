@@ -270,6 +270,7 @@ def test_a_storage_class(doctor: Doctor, put: Put) -> None:
     [
         ({"claimRef": {"namespace": "media", "name": "photos"}}, "bound to media/photos"),
         ({"nfs": {"server": "127.0.0.1", "path": "/old"}}, "127.0.0.1:/old"),
+        ({"storageClassName": "nfs"}, "of class 'nfs'"),
         ({"nfs": None, "hostPath": {"path": "/old"}}, "of another kind of storage"),
     ],
 )
@@ -278,6 +279,22 @@ def test_a_volume_that_is_somebody_elses(
 ) -> None:
     put(VOLUMES, volume(**spec))
     assert doctor.run().blocks("volume llama-cpp-models")["found"] == found
+
+
+def test_a_claim_that_a_deploy_would_replace(doctor: Doctor, put: Put) -> None:
+    put("/api/v1/namespaces", {"metadata": {"name": "llama-cpp", "labels": OURS}})
+    spec = {
+        "storageClassName": "nfs",
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "30Gi"}},
+    }
+    put(
+        "/api/v1/namespaces/llama-cpp/persistentvolumeclaims",
+        {"metadata": {"name": "models", "labels": OURS}, "spec": spec},
+    )
+    found = doctor.run().blocks("claim models")["found"]
+    assert found.startswith("accessModes ['ReadWriteOnce'], not ['ReadWriteMany'], storageClass")
+    assert "volumeName None, not 'llama-cpp-models'" in found
 
 
 def test_a_released_volume_is_freed_as_printed(doctor: Doctor, put: Put, api: KubeApi) -> None:

@@ -12,7 +12,7 @@ from ops.errors import OpsError, reason_of
 from ops.report.words import count
 from ops.terraform.state_connection import connect
 from ops.terraform.state_rights import check_may_write
-from ops.terraform.verdict import has_label, is_our_address
+from ops.terraform.verdict import is_ours_at
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -144,8 +144,9 @@ def _address(resource: dict[str, Any]) -> str:
 
 def _is_ours(resource: dict[str, Any]) -> bool:
     """Whether this stack made it, by its address and its label."""
-    return is_our_address(_address(resource)) and all(
-        has_label(metadata.get("labels") or {}) for metadata in _metadata(resource)
+    return all(
+        is_ours_at(_address(resource), metadata.get("labels") or {})
+        for metadata in _metadata(resource) or [{}]
     )
 
 

@@ -61,6 +61,8 @@ def checks(cluster: Cluster) -> Iterator[Check]:
     for manifest in cluster.objects:
         if manifest["kind"] == "PersistentVolume":
             yield _volume(cluster, manifest)
+        elif manifest["kind"] == "PersistentVolumeClaim":
+            yield from _claim(cluster, manifest)
     for field, storage in (
         ("storage", cluster.settings.storage),
         ("gpu.cuda_cache", cluster.settings.gpu.cuda_cache),
@@ -131,6 +133,16 @@ def _fault(cluster: Cluster, live: Document, manifest: Manifest, claim: str) -> 
     for state in object_states.volume(live):
         return state.state, f"The volume cannot be bound: {state.reason}."
     declared = manifest["spec"]
+    wanted_class = declared["storageClassName"]
+    if live["spec"].get("storageClassName", "") != wanted_class:
+        return f"of class {live['spec'].get('storageClassName', '')!r}", (
+            f"Set storage_class of the storage {EDIT} to it, or volume to another name."
+        )
+    if declared.get("nodeAffinity") not in (None, live["spec"].get("nodeAffinity")):
+        return "of another node", (
+            f"Set node of the storage {EDIT} to the volume's, or volume to another name: a deploy "
+            "refuses to replace it."
+        )
     for kind in ("nfs", "local"):
         source, wanted = live["spec"].get(kind) or {}, declared.get(kind) or {}
         if any(source.get(key) != value for key, value in wanted.items()):
@@ -140,6 +152,26 @@ def _fault(cluster: Cluster, live: Document, manifest: Manifest, claim: str) -> 
                 'docs/operating.md, "What a deploy refuses".'
             )
     return "", ""
+
+
+def _claim(cluster: Cluster, manifest: Manifest) -> Iterator[Check]:
+    """Compare a claim that exists with the declared one; a claim cannot be changed."""
+    live = cluster.api.get(object_path(manifest))
+    if live is None:
+        return
+    declared, there = manifest["spec"], live["spec"]
+    differing = [
+        f"{field} {there.get(field)!r}, not {declared[field]!r}"
+        for field in ("accessModes", "storageClassName", "volumeName")
+        if field in declared and there.get(field) != declared[field]
+    ]
+    yield Check(
+        name=f"claim {manifest['metadata']['name']}",
+        found=", ".join(differing) or "as declared",
+        wanted="as declared",
+        status="wrong" if differing else "ok",
+        remedy=f"Set storage {EDIT} to what the claim has: a deploy refuses to replace it.",
+    )
 
 
 def _node(cluster: Cluster, field: str, storage: LocalSsdStorage) -> Check:
