@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from llama_swap_config.checks import check_registry
+from llama_swap_config.edited_file import import_edited
 from llama_swap_config.fit.budget import Node, check_budget
 from llama_swap_config.fit.residency import ONE_AT_A_TIME, Residency, Residents
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LOCK_PATH, Lock, LockedModel, lock_models
 from llama_swap_config.model import Model
+from llama_swap_config.typed import require_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +62,10 @@ def load(lock_path: Path = LOCK_PATH) -> Declaration:
     """Load the repository's registry with a lock (default: the repository's).
 
     Raises:
-        ConfigError: as `Declaration.of`, and when the registry has a bad entry.
+        ConfigError: as `Declaration.of`, and when Python or a model refuses the registry.
     """
-    # Imported here: a bad entry fails when the registry is imported.
-    from llama_swap_config.registry import REGISTRY, RESIDENCY
-
-    return Declaration.of(REGISTRY, RESIDENCY, lock_path)
+    registry = _registry()
+    return Declaration.of(registry.REGISTRY, registry.RESIDENCY, lock_path)
 
 
 def load_registry() -> tuple[Model, ...]:
@@ -73,6 +74,11 @@ def load_registry() -> tuple[Model, ...]:
     Raises:
         ConfigError: when the registry is wrong.
     """
-    from llama_swap_config.registry import REGISTRY
+    return check_registry(_registry().REGISTRY)
 
-    return check_registry(REGISTRY)
+
+def _registry() -> ModuleType:
+    registry = import_edited("llama_swap_config.registry")
+    hints = {"REGISTRY": tuple[Model, ...], "RESIDENCY": Residency}
+    require_types("registry", {name: getattr(registry, name, None) for name in hints}, hints)
+    return registry

@@ -17,12 +17,13 @@ class ConfigError(Exception):
             field: The field.
             value: Its value, shown with at most 80 characters.
             expected: What the field accepts.
-            remedy: What to do, a sentence without its period.
+            remedy: What to do, a sentence without its period, or a question.
         """
-        shown = repr(value)
+        shown = " ".join(repr(value).split("\n"))
         if len(shown) > 80:
             shown = f"{shown[:77]}..."
-        return cls(f"{subject}: {field} is {shown}; expected {expected}. {remedy}.")
+        end = "" if remedy.endswith("?") else "."
+        return cls(f"{subject}: {field} is {shown}; expected {expected}. {remedy}{end}")
 
 
 def require_setting(condition: object, name: str, value: object, expected: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from llama_swap_config.errors import ConfigError
 
 _RENDERED = "Set the field of the registry or the settings that renders it"
+_FIXED = "Remove it: this repository sets it for every model"
 _SECRET = "Put API keys into a Secret"  # noqa: S105 - a sentence.
 _UNSAFE = "Remove it: it opens files, tools or the network to every client"
 _REMOVED = "Remove it: llama-server dropped it after build b10884"
@@ -40,8 +41,9 @@ class Flag:
     @property
     def refusal(self) -> str:
         """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
-        rendered = self.field or self.setting or self.always is not None
-        return _RENDERED if rendered else self.refused
+        if self.field or self.setting:
+            return _RENDERED
+        return self.refused if self.always is None else _FIXED
 
 
 def _value(*names: str, field: str = "", setting: str = "", always: str | None = None) -> Flag:
@@ -76,6 +78,7 @@ FLAGS = (
     _value("--model", "-m", field="id"),
     _value("--mmproj", "-mm", field="projector"),
     _value("--image-max-tokens", field="image_max_tokens"),
+    _value("--image-min-tokens", field="image_min_tokens"),
     _value("--alias", "-a", field="aliases"),
     _value("--ctx-size", "-c", field="context"),
     _value("-np", "--parallel", field="parallel_slots"),
@@ -88,8 +91,8 @@ FLAGS = (
     _value("--min-p", field="sampling.min_p"),
     # Refused in `extra_args`.
     *_refused(
-        _RENDERED,
-        _value("--host"), _value("--port"), _value("--image-min-tokens"), _switch("--slots"),
+        _FIXED,
+        _value("--host"), _value("--port"), _switch("--slots"),
         _switch("--no-slots"), _switch("--ui", "--webui"), _switch("--no-jinja"),
     ),
     *_refused(_SECRET, _value("--api-key"), _value("--api-key-file")),

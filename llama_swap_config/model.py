@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
 from in_pod.download.contract import BLOBS, SETS
 from llama_swap_config import flags as llama_server_flags
 from llama_swap_config.errors import ConfigError
+from llama_swap_config.typed import typed
 
 Quantisation = Literal[
     "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
@@ -28,6 +29,7 @@ _RESERVED_IDS = (BLOBS, SETS)
 _RESERVED_ENV = ("PATH", "LD_LIBRARY_PATH", "LLAMA_API_KEY", "HOME")
 
 
+@typed("model", "sampling.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """Defaults that llama-server applies where a request does not set them."""
@@ -42,6 +44,7 @@ class Sampling:
     """0 to 1 (default: llama-server's, 0.05)."""
 
 
+@typed("model")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model that the endpoint offers.
@@ -76,6 +79,10 @@ class Model:
     """Type of the cached values."""
     image_max_tokens: int | None = 1024
     """Tokens of the context that one image may take; None for a text model."""
+    image_min_tokens: int | None = None
+    """Tokens that a smaller image is scaled up to, so that Qwen-VL can locate things: llama.cpp
+    recommends 1024. Takes prompt time, not VRAM: the budget reckons with `image_max_tokens`
+    (default: the model's own)."""
     reasoning: Reasoning = "off"
     """Whether a thinking model thinks; `on` costs tokens before each answer."""
     sampling: Sampling = field(default_factory=Sampling)
@@ -89,7 +96,7 @@ class Model:
         object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
         self._check_names()
         self._check_numbers()
-        self._check_choices()
+        self._check_kv_cache()
         self._check_sampling()
         self._check_env()
         llama_server_flags.check_extra_args(f"model {self.id!r}", self.extra_args)
@@ -99,7 +106,7 @@ class Model:
         return ConfigError.of(f"model {self.id!r}", field, value, expected=expected, remedy=remedy)
 
     def _check_names(self) -> None:
-        if not isinstance(self.id, str) or not _ID.fullmatch(self.id) or self.id in _RESERVED_IDS:
+        if not _ID.fullmatch(self.id) or self.id in _RESERVED_IDS:
             raise self.error(
                 "id", self.id, "a DNS label (a-z, 0-9 and '-', at most 63, not 'blobs' or 'sets')",
                 "Rename the model",
@@ -129,7 +136,7 @@ class Model:
             ("ttl_s", self.ttl_s, 0),
             ("parallel_slots", self.parallel_slots, 1),
         ):
-            if type(value) is not int or value < minimum:
+            if value < minimum:
                 raise self.error(
                     name, value, f"a whole number of at least {minimum}", "Correct the number"
                 )
@@ -140,11 +147,24 @@ class Model:
                 "Set projector and image_max_tokens together",
             )  # fmt: skip
         if self.image_max_tokens is None:
+            if self.image_min_tokens is not None:
+                raise self.error(
+                    "image_min_tokens", self.image_min_tokens, "None for a text model", "Remove it"
+                )
             return
-        if type(self.image_max_tokens) is not int or self.image_max_tokens < 8:
+        if self.image_max_tokens < 8:
             raise self.error(
                 "image_max_tokens", self.image_max_tokens, "a whole number of at least 8",
                 "Correct the number",
+            )  # fmt: skip
+        if (
+            self.image_min_tokens is not None
+            and not 1 <= self.image_min_tokens <= self.image_max_tokens
+        ):
+            raise self.error(
+                "image_min_tokens", self.image_min_tokens,
+                f"1 to image_max_tokens ({self.image_max_tokens})",
+                "Lower it, or raise image_max_tokens",
             )  # fmt: skip
         if self.context // self.parallel_slots <= self.image_max_tokens:
             raise self.error(
@@ -154,18 +174,7 @@ class Model:
                 "Raise context or lower image_max_tokens",
             )  # fmt: skip
 
-    def _check_choices(self) -> None:
-        choices: tuple[tuple[str, object, tuple[object, ...]], ...] = (
-            ("quantisation", self.quantisation, get_args(Quantisation)),
-            ("projector", self.projector, (*get_args(ProjectorQuantisation), None)),
-            ("kv_cache_type_k", self.kv_cache_type_k, get_args(KvCacheType)),
-            ("kv_cache_type_v", self.kv_cache_type_v, get_args(KvCacheType)),
-            ("reasoning", self.reasoning, get_args(Reasoning)),
-        )
-        for name, value, accepted in choices:
-            if value not in accepted:
-                names = ", ".join(map(str, accepted))
-                raise self.error(name, value, f"one of {names}", "Choose one of them")
+    def _check_kv_cache(self) -> None:
         if self.kv_cache_type_k != self.kv_cache_type_v:
             raise self.error(
                 "kv_cache_type_v", self.kv_cache_type_v,
@@ -174,11 +183,11 @@ class Model:
             )  # fmt: skip
 
     def _check_sampling(self) -> None:
-        bounds = {"temperature": 2.0, "top_p": 1.0, "top_k": float("inf"), "min_p": 1.0}
+        bounds = {"temperature": 2, "top_p": 1, "top_k": 2**31 - 1, "min_p": 1}
         for name, maximum in bounds.items():
             value = getattr(self.sampling, name)
             if value is not None and not 0 <= value <= maximum:
-                raise self.error(f"sampling.{name}", value, f"0 to {maximum:g}", "Correct it")
+                raise self.error(f"sampling.{name}", value, f"0 to {maximum}", "Correct it")
 
     def _check_env(self) -> None:
         for name, value in self.env.items():

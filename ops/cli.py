@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = app(arguments, prog_name="python -m ops", standalone_mode=False)
     except typer.TyperException as error:
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        message = _wrong_usage(error)
         end = "" if message.endswith("?") else "."  # "Did you mean ...?"
         typer.echo(f"error: {message}{end} See python -m ops --help.", err=True)
         return error.exit_code
@@ -125,3 +125,14 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: typer.TyperException) -> str:
+    """Return the message, with the value where typer only calls it the input."""
+    from pydantic_core import ValidationError
+
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    if isinstance(error.__cause__, ValidationError):
+        value = error.__cause__.errors(include_url=False)[0]["input"]
+        message = message.replace(": Input should", f": {value!r} should", 1)
+    return one_line(message, limit=400)

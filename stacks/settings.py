@@ -18,7 +18,7 @@ from llama_swap_config.cluster.ignored_fields import (
     require_distinct,
     set_once,
 )
-from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL
+from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
 from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
 from llama_swap_config.cluster.storage import (
@@ -35,13 +35,14 @@ from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
-from llama_swap_config.renamed import renamed, renamed_import
+from llama_swap_config.renamed import renamed_import
+from llama_swap_config.typed import typed
 
 _SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 
 
-@renamed(gpu_window="sharing=ByWindow(tenants=...), or sharing=Alone() instead of None")
+@typed("settings", gpu_window="sharing=ByWindow(tenants=...), or sharing=Alone() instead of None")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one endpoint.
@@ -115,9 +116,6 @@ class Settings:
     """PostgreSQL schema of the Terraform state."""
 
     def __post_init__(self) -> None:
-        for name in ("allow_no_key", "remote_images", "prevent_destroy"):
-            value = getattr(self, name)
-            require_setting(type(value) is bool, name, value, "True or False")
         for name in ("namespace", "service"):
             value = getattr(self, name)
             require_setting(DNS_LABEL.fullmatch(value), name, value, "a DNS label")
@@ -161,12 +159,6 @@ class Settings:
         require_setting(
             self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"
         )
-        require_setting(
-            isinstance(self.storage, Storage),
-            "storage",
-            self.storage,
-            "NfsStorage(...), LocalSsdStorage(...) or ProvisionedStorage(...)",
-        )
         if isinstance(self.storage, LocalSsdStorage):
             node = self.gpu.node_selector.get(HOSTNAME, self.storage.node)
             require_setting(
@@ -184,6 +176,15 @@ class Settings:
             self.termination_grace_period_s,
             f"at least pre_stop_s + 40 = {self.pre_stop_s + 40}",
         )
+        require_setting(self.pre_stop_s >= 0, "pre_stop_s", self.pre_stop_s, "at least 0")
+        for name in ("api_key_secret", "hf_token_secret"):
+            value = getattr(self, name)
+            require_setting(
+                value is None or DNS_NAME.fullmatch(value),
+                name,
+                value,
+                "the name of a Secret in the endpoint's namespace, or None",
+            )
         for name in ("hf_endpoint", "https_proxy"):
             value = getattr(self, name)
             require_setting(
@@ -210,12 +211,6 @@ class Settings:
             self.warm_wait_s,
             "at least 0, or None to disable the warm-up",
         )
-        require_setting(
-            isinstance(self.sharing, Sharing),
-            "sharing",
-            self.sharing,
-            "ByWindow(...), AtOnce(...) or Alone()",
-        )
         cache = self.gpu.cuda_cache
         if cache is not None:
             self._require_other_names(cache)
@@ -233,13 +228,6 @@ class Settings:
                 cache.path,
                 f"a directory beside the models', which is {self.storage.path!r}",
             )
-        require_setting(
-            isinstance(self.ignored_fields, tuple)
-            and all(isinstance(field, IgnoredField) for field in self.ignored_fields),
-            "ignored_fields",
-            self.ignored_fields,
-            "a tuple of IgnoredField(...)",
-        )
         require_distinct(self.set_once)
         _ = self.card  # Checks what the co-tenants leave of it.
         for tenant in self.tenants:
@@ -249,9 +237,6 @@ class Settings:
                 tenant.namespace,
                 "another namespace than the endpoint's",
             )
-        require_setting(
-            self.front_end in FRONT_ENDS, "front_end", self.front_end, " or ".join(FRONT_ENDS)
-        )
         for value in self.llama_swap.api_key_env:
             require_setting(
                 value not in FRONT_ENDS[self.front_end].own_variables,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
 from llama_swap_config.errors import require_setting
-from llama_swap_config.renamed import renamed, renamed_import
+from llama_swap_config.renamed import renamed_import
+from llama_swap_config.typed import typed
 
 TenantKind = Literal["Deployment", "StatefulSet"]
 
 _QUEUE = re.compile(r"[A-Za-z]+", re.ASCII)
 
 
+@typed("settings", "sharing.tenants.queues.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImmichQueues:
     """The queues of an Immich whose jobs need its machine learning on the GPU.
@@ -59,7 +61,8 @@ class ImmichQueues:
             )
 
 
-@renamed(
+@typed(
+    "settings",
     "sharing.tenants.",
     deployment='name="...", and kind="StatefulSet" for a StatefulSet,',
 )
@@ -79,12 +82,6 @@ class GpuTenant:
             "sharing.tenants.namespace",
             self.namespace,
             "a DNS label",
-        )
-        require_setting(
-            self.kind in get_args(TenantKind),
-            "sharing.tenants.kind",
-            self.kind,
-            " or ".join(get_args(TenantKind)),
         )
         require_setting(
             DNS_NAME.fullmatch(self.name),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from llama_swap_config.cluster.labels import ENDPOINT
 from llama_swap_config.cluster.terraform_names import FREE_MAPS, KINDS
 from llama_swap_config.errors import require_setting
+from llama_swap_config.typed import typed
 
 _KINDS = tuple(kind for _, kind in KINDS.values())
 _PART = re.compile(r"(?:^|\.)([a-zA-Z][\w-]*)|\[([\w./-]+)\]", re.ASCII)
@@ -93,6 +94,7 @@ _OWNED: dict[str, dict[tuple[str, ...], str]] = {
 """Kind -> field, without the items of lists -> why it is the stack's."""
 
 
+@typed("settings", "ignored_fields.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IgnoredField:
     """A field that Terraform sets only when it creates the object."""
@@ -118,7 +120,7 @@ class IgnoredField:
         for name in ("name", "path", "reason"):
             value = getattr(self, name)
             require_setting(
-                isinstance(value, str) and value.strip() and value.isprintable(),
+                value.strip() and value.isprintable(),
                 f"ignored_fields.{name}",
                 value,
                 "a text of one line",

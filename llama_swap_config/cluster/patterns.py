@@ -1,4 +1,4 @@
-"""Patterns of names, schedules and addresses in the settings."""
+"""Patterns of names and addresses in the settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 _PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 ADDRESS = re.compile(rf"https?://[A-Za-z0-9.-]+(:{_PORT})?(/[\w./-]*)?", re.ASCII)
 """An http or https address without login, query and fragment."""
-SCHEDULE = re.compile(r"[\d*/,-]+( [\d*/,-]+){2}( [\dA-Za-z*/,-]+){2}", re.ASCII)
-"""A cron schedule of five fields."""
 _NAME = r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = re.compile(f"({_NAME})?", re.ASCII)
 """Value of a label or a taint."""

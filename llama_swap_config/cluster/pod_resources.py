@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
 from llama_swap_config.cluster.patterns import DNS_NAME, LABEL_VALUE, QUALIFIED_NAME
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.card import SHARED, Card, CardFigures, CoTenant
-from llama_swap_config.renamed import renamed
+from llama_swap_config.typed import typed
 
 HOSTNAME = "kubernetes.io/hostname"
 """The label that every node has, with its own name."""
@@ -20,6 +20,7 @@ PRODUCT = "nvidia.com/gpu.product"
 TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
+@typed("settings", "gpu.taints.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taint:
     """A taint of the GPU node, which the pods tolerate whatever its value and effect."""
@@ -41,15 +42,10 @@ class Taint:
             self.value,
             "a value such as 'present', or none",
         )
-        require_setting(
-            self.effect in get_args(TaintEffect),
-            "gpu.taints.effect",
-            self.effect,
-            " or ".join(get_args(TaintEffect)),
-        )
 
 
-@renamed(
+@typed(
+    "settings",
     "gpu.",
     co_tenants="sharing=AtOnce(co_tenants=...)",
     taint_key='taints=(Taint(key="..."),)',
@@ -83,7 +79,7 @@ class Gpu(CardFigures):
             "the node's label nvidia.com/gpu.product, such as 'NVIDIA-GeForce-RTX-3090'",
         )
         require_setting(
-            isinstance(self.node_selector, Mapping) and self.node_selector,
+            self.node_selector,
             "gpu.node_selector",
             self.node_selector,
             "labels of the GPU node, such as {'nvidia.com/gpu.present': 'true'}",
@@ -91,20 +87,11 @@ class Gpu(CardFigures):
         for key, value in self.node_selector.items():
             pattern = DNS_NAME if key == HOSTNAME else LABEL_VALUE
             require_setting(
-                QUALIFIED_NAME.fullmatch(key)
-                and isinstance(value, str)
-                and pattern.fullmatch(value),
+                QUALIFIED_NAME.fullmatch(key) and pattern.fullmatch(value),
                 "gpu.node_selector",
                 {key: value},
                 "a label of the GPU node, such as {'nvidia.com/gpu.present': 'true'}",
             )
-        require_setting(
-            isinstance(self.taints, tuple)
-            and all(isinstance(taint, Taint) for taint in self.taints),
-            "gpu.taints",
-            self.taints,
-            "a tuple such as (Taint(key='nvidia.com/gpu'),)",
-        )
         require_setting(
             self.runtime_class is None or DNS_NAME.fullmatch(self.runtime_class),
             "gpu.runtime_class",
@@ -131,12 +118,6 @@ class Gpu(CardFigures):
             f"gpu.product, which is {self.product!r}, as its label {PRODUCT}",
         )
         cache = self.cuda_cache
-        require_setting(
-            cache is None or isinstance(cache, LocalSsdStorage),
-            "gpu.cuda_cache",
-            cache,
-            "LocalSsdStorage(node=..., path=...), or None",
-        )
         if cache is not None:
             node = self.node_selector.get(HOSTNAME, cache.node)
             require_setting(
@@ -158,6 +139,7 @@ class Gpu(CardFigures):
         )
 
 
+@typed("settings", "resources.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodResources:
     """Requests and limits of the serving pod beside the GPU."""
@@ -170,3 +152,13 @@ class PodResources:
     ephemeral_storage_limit_gib: int = 4
     """For logs, HOME and compiled CUDA kernels; above it the kubelet evicts this pod and not the
     node's other pods."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            require_setting(value >= 1, f"resources.{name}", value, "at least 1")
+        require_setting(
+            self.memory_request_gib <= self.memory_limit_gib,
+            "resources.memory_request_gib",
+            self.memory_request_gib,
+            f"at most memory_limit_gib, which is {self.memory_limit_gib}",
+        )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llama_swap_config.cluster.cron import require_schedule
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
-from llama_swap_config.cluster.patterns import SCHEDULE
 from llama_swap_config.errors import require_setting
 from llama_swap_config.fit.card import CoTenant
+from llama_swap_config.typed import typed
 
 
+@typed("settings", "sharing.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByWindow:
     """The tenants own the card; the endpoint uses it while it is idle, and in windows.
@@ -25,13 +27,10 @@ class ByWindow:
     and only `python -m ops window --restore` restores the tenants of a killed window."""
 
     def __post_init__(self) -> None:
-        schedule = self.restore_schedule
-        require_setting(
-            schedule is None or SCHEDULE.fullmatch(schedule),
-            "sharing.restore_schedule",
-            schedule,
-            "five fields of cron, such as '*/5 * * * *', or None to disable it",
-        )
+        if self.restore_schedule is not None:
+            require_schedule(
+                "sharing.restore_schedule", self.restore_schedule, ", or None to disable it"
+            )
         require_setting(
             self.tenants,
             "sharing.tenants",
@@ -50,6 +49,7 @@ class ByWindow:
         )
 
 
+@typed("settings", "sharing.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtOnce:
     """The endpoint and other programs run on the card at the same time.
@@ -73,19 +73,20 @@ class AtOnce:
             "at least one program, or sharing=Alone() if nothing else uses the card",
         )
         require_setting(
-            type(self.slices) is int and self.slices >= 2,
+            self.slices >= 2,
             "sharing.slices",
             self.slices,
             "the replicas of the device plugin's configuration, at least 2",
         )
         require_setting(
-            type(self.request) is int and 1 <= self.request < self.slices,
+            1 <= self.request < self.slices,
             "sharing.request",
             self.request,
             f"at least 1, and fewer than slices, which is {self.slices}",
         )
 
 
+@typed("settings", "sharing.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alone:
     """Nothing else uses the card."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal
 
 from llama_swap_config.cluster.labels import APP
 from llama_swap_config.cluster.patterns import DNS_NAME
 from llama_swap_config.errors import require_setting
+from llama_swap_config.typed import typed
 
 AccessMode = Literal["ReadWriteOnce", "ReadWriteMany"]
 MODELS, CUDA_CACHE = "models", "cuda-cache"
@@ -19,6 +20,8 @@ MODELS, CUDA_CACHE = "models", "cuda-cache"
 class _Claimed:
     """What every storage has: a claim, and its class."""
 
+    _place: ClassVar[str] = "storage"
+    """Where the settings have it."""
     claim: str | None = None
     """Name of the claim (default: `models`, or `cuda-cache`); another one to take over a claim
     that exists."""
@@ -35,8 +38,8 @@ class _Claimed:
     def _require_name(self, name: str) -> None:
         value = getattr(self, name)
         require_setting(
-            value is None or (isinstance(value, str) and DNS_NAME.fullmatch(value)),
-            f"{type(self).__name__}.{name}",
+            value is None or DNS_NAME.fullmatch(value),
+            f"{self._place}.{name}",
             value,
             "the name of an object, in lower case, or None",
         )
@@ -65,6 +68,7 @@ class _Declared(_Claimed):
         return self.volume or f"{APP}-{use}"
 
 
+@typed("settings", "storage.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NfsStorage(_Declared):
     """An NFS export that every node can mount."""
@@ -86,13 +90,14 @@ class NfsStorage(_Declared):
         except ValueError:
             require_setting(False, "storage.server", self.server, "an IP address")
         require_setting(self.path.startswith("/"), "storage.path", self.path, "an absolute path")
-        _require_access_mode(self)
 
 
+@typed("settings", "LocalSsdStorage.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSsdStorage(_Declared):
     """A directory on the GPU node's SSD."""
 
+    _place: ClassVar[str] = "LocalSsdStorage"
     node: str
     """The node's `kubernetes.io/hostname`; every pod with the volume runs there."""
     path: str
@@ -113,6 +118,7 @@ class LocalSsdStorage(_Declared):
         return "ReadWriteOnce"
 
 
+@typed("settings", "storage.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionedStorage(_Claimed):
     """A volume that the cluster makes for the claim, by a StorageClass with a provisioner.
@@ -123,19 +129,6 @@ class ProvisionedStorage(_Claimed):
 
     access_mode: AccessMode = "ReadWriteOnce"
     """`ReadWriteOnce`: the download runs on the GPU node, too. `ReadWriteMany`: on any node."""
-
-    def __post_init__(self) -> None:
-        _Claimed.__post_init__(self)
-        _require_access_mode(self)
-
-
-def _require_access_mode(storage: NfsStorage | ProvisionedStorage) -> None:
-    require_setting(
-        storage.access_mode in get_args(AccessMode),
-        f"{type(storage).__name__}.access_mode",
-        storage.access_mode,
-        " or ".join(get_args(AccessMode)),
-    )
 
 
 DeclaredStorage = NfsStorage | LocalSsdStorage

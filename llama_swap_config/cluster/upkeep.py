@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llama_swap_config.cluster.patterns import SCHEDULE
+from llama_swap_config.cluster.cron import require_schedule
 from llama_swap_config.errors import require_setting
+from llama_swap_config.typed import typed
 
 
+@typed("settings", "upkeep.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upkeep:
     """When and how the volume is verified and pruned."""
@@ -23,12 +25,7 @@ class Upkeep:
     """Hours that an unused file stays, so that a rollback needs no download."""
 
     def __post_init__(self) -> None:
-        require_setting(
-            SCHEDULE.fullmatch(self.schedule),
-            "upkeep.schedule",
-            self.schedule,
-            "five fields of cron, such as '17 4 * * 0'",
-        )
+        require_schedule("upkeep.schedule", self.schedule)
         for name in ("verify_rate_mb_s", "prune_grace_h"):
             value = getattr(self, name)
             require_setting(value >= 1, f"upkeep.{name}", value, "at least 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llama_swap_config.errors import ConfigError, require_setting
+from llama_swap_config.typed import typed
 
 USABLE_MIB = {"Tesla-T4": 14912, "NVIDIA-L4": 22478, "NVIDIA-GeForce-RTX-3090": 24123}
 """Product, as in the node's label `nvidia.com/gpu.product` -> MiB that CUDA can allocate.
@@ -21,6 +22,7 @@ SHARED = "-SHARED"
 several times under its usual name."""
 
 
+@typed("settings", "sharing.co_tenants.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoTenant:
     """Another program on the same card: Kubernetes shares its time, not its memory."""
@@ -68,7 +70,7 @@ class CardFigures:
         ):
             value = getattr(self, name)
             require_setting(
-                type(value) is int and value >= least, f"gpu.{name}", value,
+                value >= least, f"gpu.{name}", value,
                 f"a whole number of at least {least}",
             )  # fmt: skip
 
@@ -95,7 +97,7 @@ class Card(CardFigures):
         names = [tenant.name for tenant in self.co_tenants]
         for tenant in self.co_tenants:
             require_setting(
-                type(tenant.peak_mib) is int and tenant.peak_mib >= 1,
+                tenant.peak_mib >= 1,
                 f"sharing.co_tenants {tenant.name!r} peak_mib", tenant.peak_mib,
                 "a whole number of at least 1",
             )  # fmt: skip

@@ -13,22 +13,26 @@ from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.vram import resident
 from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.typed import typed
 
 MOST_MODELS = 12
 """Models of which all sets are tried: 4,096 sets. Each further model doubles them, and nobody
 reads a matrix of hundreds of sets."""
 
 
+@typed("residency")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneAtATime:
     """A request for another model unloads the present one."""
 
 
+@typed("residency")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsManyAsFit:
     """Any set of models that fits the card; a load unloads as few as possible."""
 
 
+@typed("residency")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedSets:
     """The sets that the operator names; a model in no set runs alone.
@@ -42,7 +46,7 @@ class NamedSets:
 
     def __post_init__(self) -> None:
         for ids in self.sets:
-            if isinstance(ids, str) or len(ids) < 2 or len(set(ids)) < len(ids):
+            if len(ids) < 2 or len(set(ids)) < len(ids):
                 raise ConfigError.of(
                     "residency", "a set", ids, expected="two or more different model ids",
                     remedy="Correct it in llama_swap_config/registry.py",

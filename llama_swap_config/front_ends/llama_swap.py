@@ -26,6 +26,7 @@ from llama_swap_config.front_ends.server_command import (
     shared_args,
 )
 from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.typed import typed
 
 CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
 """While a request is in flight llama-server hangs at the first SIGTERM, which delays a swap, an
@@ -34,6 +35,7 @@ commands without a shell, so this one starts its own."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+@typed("settings", "llama_swap.")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LlamaSwapSettings:
     """Settings of llama-swap and of the servers behind it."""
@@ -55,6 +57,16 @@ class LlamaSwapSettings:
     """Environment variables of the pod with the endpoint's API keys (default: no key)."""
 
     def __post_init__(self) -> None:
+        for field, least in (
+            ("health_check_timeout_s", 15),  # llama-swap takes 15 for less.
+            ("unload_timeout_s", 1),
+            ("global_ttl_s", 0),
+        ):
+            value = getattr(self, field)
+            require_setting(value >= least, f"llama_swap.{field}", value, f"at least {least}")
+        require_setting(
+            1 <= self.start_port <= 65535, "llama_swap.start_port", self.start_port, "1 to 65535"
+        )
         for name in self.api_key_env:
             require_setting(
                 _VARIABLE.fullmatch(name),

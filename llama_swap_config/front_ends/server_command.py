@@ -15,6 +15,7 @@ from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.errors import require_setting
 from llama_swap_config.flags import BY_NAME, FLAGS
 from llama_swap_config.model import Model
+from llama_swap_config.typed import typed
 
 Option = tuple[str, str | None]
 """A flag of `llama-server --help` and its value; None for a switch."""
@@ -27,6 +28,7 @@ ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
 _DEVICES = re.compile(r"none|[A-Z]\w*(,[A-Z]\w*)*", re.ASCII)
 
 
+@typed("settings", "llama_swap.server.")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Settings of every llama-server, whatever its model."""
@@ -55,8 +57,13 @@ class ServerSettings:
         return devices(self.device, str(self.gpu_layers))
 
     def __post_init__(self) -> None:
+        for name, least in (("gpu_layers", 0), ("threads_http", 1)):
+            value = getattr(self, name)
+            require_setting(
+                value >= least, f"llama_swap.server.{name}", value, f"at least {least}"
+            )
         require_setting(
-            type(self.cache_ram_mib) is int and self.cache_ram_mib >= 0,
+            self.cache_ram_mib >= 0,
             "llama_swap.server.cache_ram_mib",
             self.cache_ram_mib,
             "a whole number of at least 0 (llama-server reads -1 as no limit)",
@@ -64,8 +71,7 @@ class ServerSettings:
         require_setting(
             self.device is None
             or (
-                type(self.device) is str
-                and _DEVICES.fullmatch(self.device)
+                _DEVICES.fullmatch(self.device)
                 and len(set(self.device.split(","))) == len(self.device.split(","))
             ),
             "llama_swap.server.device",
@@ -73,7 +79,7 @@ class ServerSettings:
             "a device such as 'CUDA0', several joined by commas, only 'none' for the CPU, or None",
         )
         require_setting(
-            type(self.log_verbosity) is int and 0 <= self.log_verbosity <= 5,
+            0 <= self.log_verbosity <= 5,
             "llama_swap.server.log_verbosity",
             self.log_verbosity,
             "0 to 5",
@@ -122,8 +128,7 @@ def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Opti
             field = flag.field
             value = computed[field] if field in computed else attrgetter(field)(model)
             if value is not None:
-                text = f"{value:g}" if isinstance(value, float) else str(value)
-                options.append((flag.names[0], text))
+                options.append((flag.names[0], str(value)))
     words = iter(model.extra_args)
     options += [(word, next(words) if BY_NAME[word].takes_value else None) for word in words]
     return tuple(options)

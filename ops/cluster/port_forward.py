@@ -38,9 +38,9 @@ runs in its own session, so that Ctrl-C does not end the port-forward early."""
 
 def to_production() -> AbstractContextManager[str]:
     """Forward a local port to production's Service in the environment's cluster."""
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
-    return to_endpoint(check_cluster(), PRODUCTION)
+    return to_endpoint(check_cluster(), load_settings())
 
 
 @contextmanager

@@ -22,11 +22,11 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "selector that is not a mapping": (
         lambda: Gpu(product="Tesla-T4", node_selector="gpu-box"),  # type: ignore[arg-type]
-        "gpu.node_selector is 'gpu-box'; expected labels",
+        "gpu.node_selector is 'gpu-box'; expected a mapping of text to text",
     ),
     "value that is not text": (
         lambda: Gpu(product="Tesla-T4", node_selector={"gpu": True}),  # type: ignore[dict-item]
-        "gpu.node_selector is {'gpu': True}; expected a label",
+        "gpu.node_selector.gpu is True; expected text",
     ),
     "key of a label": (
         lambda: Gpu(product="Tesla-T4", node_selector={"a b": "c"}),
@@ -38,11 +38,12 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one taint that is not a tuple": (
         lambda: Gpu(product="Tesla-T4", taints=Taint(key="a")),  # type: ignore[arg-type]
-        "gpu.taints is Taint(key='a', value='', effect='NoSchedule'); expected a tuple",
+        "gpu.taints is Taint(key='a', value='', effect='NoSchedule'); expected a tuple of "
+        "Taint(...), such as (Taint(...),)",
     ),
     "taint as a string": (
         lambda: Gpu(product="Tesla-T4", taints=("nvidia.com/gpu",)),  # type: ignore[arg-type]
-        "gpu.taints is ('nvidia.com/gpu',); expected a tuple such as (Taint(",
+        "gpu.taints[0] is 'nvidia.com/gpu'; expected Taint(...)",
     ),
     "taint as kubectl writes it": (
         lambda: Taint(key="nvidia.com/gpu=present:NoSchedule"),
@@ -51,7 +52,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "value of a taint": (lambda: Taint(key="a", value="b c"), "gpu.taints.value is 'b c'"),
     "effect of a taint": (
         lambda: Taint(key="a", effect="NoRun"),  # type: ignore[arg-type]
-        "gpu.taints.effect is 'NoRun'; expected NoSchedule or PreferNoSchedule or NoExecute",
+        "gpu.taints.effect is 'NoRun'; expected one of NoSchedule, PreferNoSchedule, NoExecute",
     ),
     "runtime class": (
         lambda: Gpu(product="Tesla-T4", runtime_class=""),
@@ -78,7 +79,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
             product="Tesla-T4",
             cuda_cache=NfsStorage(server="10.0.0.5", path="/a"),  # type: ignore[arg-type]
         ),
-        "gpu.cuda_cache is NfsStorage(server=",
+        "gpu.cuda_cache is NfsStorage(claim=None, ",
     ),
     "cache as a path": (
         lambda: Gpu(product="Tesla-T4", cuda_cache="/var/cache"),  # type: ignore[arg-type]

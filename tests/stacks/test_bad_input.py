@@ -54,6 +54,31 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "image limit without projector": ({"projector": None}, "image_max_tokens is 1024"),
     "projector without image limit": ({"image_max_tokens": None}, "image_max_tokens is None"),
     "image limit below the models' minimum": ({"image_max_tokens": 4}, "at least 8"),
+    "image minimum above its limit": (
+        {"image_min_tokens": 1025},
+        "image_min_tokens is 1025; expected 1 to image_max_tokens (1024)",
+    ),
+    "image minimum of zero": ({"image_min_tokens": 0}, "image_min_tokens is 0; expected 1 to"),
+    "image minimum of a text model": (
+        {"image_min_tokens": 64, "image_max_tokens": None, "projector": None},
+        "image_min_tokens is 64; expected None for a text model",
+    ),
+    "a field's flag": (
+        {"extra_args": ("--image-min-tokens", "1024")},
+        "Set the field of the registry or the settings that renders it",
+    ),
+    "a flag that no field renders": (
+        {"extra_args": ("--no-slots",)},
+        "extra_args is '--no-slots'; expected a flag other than --no-slots. Remove it: this repos",
+    ),
+    "a flag that is the same for all": (
+        {"extra_args": ("--flash-attn", "off")},
+        "Remove it: this repository sets it for every model",
+    ),
+    "not a number": (
+        {"sampling": Sampling(top_p=float("nan"))},
+        "sampling.top_p is nan; expected",
+    ),
     "ttl negative": ({"ttl_s": -1}, "ttl_s is -1; expected a whole number of at least 0"),
     "no slot": ({"parallel_slots": 0}, "parallel_slots is 0"),
     "reserved flag": (
@@ -215,6 +240,9 @@ BAD_REGISTRIES = {
     "a bad field": "REGISTRY = (Model(id='A', repository='o/n', quantisation='Q4_K_M'),)",
     "not in the lock": "REGISTRY = (Model(id='a', repository='o/n', quantisation='Q4_K_M'),)",
     "no model": "REGISTRY = ()",
+    "no tuple": "REGISTRY = Model(id='a', repository='o/n', quantisation='Q4_K_M')",
+    "a syntax error": "REGISTRY = (Model(id='a' repository='o/n', quantisation='Q4_K_M'),)",
+    "an unknown name": "REGISTRY = MODELS",
     "larger than the card": "REGISTRY = (Model(id='qwen3vl-8b', context=65536, "
     "repository='Qwen/Qwen3-VL-8B-Instruct-GGUF', quantisation='Q4_K_M'),)",
 }
@@ -267,7 +295,8 @@ def test_python_main_py_exits_with_1_and_one_line(tmp_path: Path) -> None:
 
 def write_registry(folder: Path, source: str) -> None:
     (folder / "registry.py").write_text(
-        f"from llama_swap_config.model import Model\n\n{source}\nRESIDENCY = None\n"
+        "from llama_swap_config.fit.residency import OneAtATime\n"
+        f"from llama_swap_config.model import Model\n\n{source}\nRESIDENCY = OneAtATime()\n"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llama_swap_config.cluster.pod_resources import PodResources
 from llama_swap_config.cluster.storage import (
     LocalSsdStorage,
     NfsStorage,
@@ -106,6 +107,31 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
     "size": (lambda: {"storage_size_gib": 0}, "storage_size_gib is 0"),
     "root": (lambda: {"run_as_user": 0}, "run_as_user is 0"),
     "grace": (lambda: {"termination_grace_period_s": 30}, "at least pre_stop_s + 40 = 45"),
+    "a pause before it begins": (
+        lambda: {"pre_stop_s": -1},
+        "pre_stop_s is -1; expected at least",
+    ),
+    "name of a Secret": (lambda: {"hf_token_secret": "HF Token"}, "hf_token_secret is 'HF Token'"),
+    "no CPU": (
+        lambda: {"resources": PodResources(cpu_request_millicores=0)},
+        "resources.cpu_request_millicores is 0; expected at least 1",
+    ),
+    "more memory requested than allowed": (
+        lambda: {"resources": PodResources(memory_request_gib=16)},
+        "resources.memory_request_gib is 16; expected at most memory_limit_gib, which is 12",
+    ),
+    "a timeout that llama-swap raises": (
+        lambda: {"llama_swap": LlamaSwapSettings(health_check_timeout_s=14)},
+        "llama_swap.health_check_timeout_s is 14; expected at least 15",
+    ),
+    "a port of a server": (
+        lambda: {"llama_swap": LlamaSwapSettings(start_port=65536)},
+        "llama_swap.start_port is 65536; expected 1 to 65535",
+    ),
+    "no thread": (
+        lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(threads_http=0))},
+        "llama_swap.server.threads_http is 0; expected at least 1",
+    ),
     "namespace": (lambda: {"namespace": "Llama"}, "namespace is 'Llama'; expected a DNS label"),
     "own range": (
         lambda: {"internal_ranges": ("203.0.113.7",)},
@@ -185,7 +211,7 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
     ),
     "unknown front end": (
         lambda: {"front_end": "vllm"},
-        "front_end is 'vllm'; expected llama-swap or llama-server",
+        "front_end is 'vllm'; expected one of llama-swap, llama-server",
     ),
     "no name of a variable": (
         lambda: {"api_key_secret": "x", "llama_swap": LlamaSwapSettings(api_key_env=("KEY-A",))},
@@ -223,11 +249,11 @@ def test_bad_storage_is_refused() -> None:
         NfsStorage(server="nas", path="/srv")
     with pytest.raises(ConfigError, match=r"LocalSsdStorage\.path is 'srv'"):
         LocalSsdStorage(node="k8s-node1", path="srv")
-    with pytest.raises(ConfigError, match=r"NfsStorage\.claim is 'Models'; expected the name"):
+    with pytest.raises(ConfigError, match=r"storage\.claim is 'Models'; expected the name"):
         NfsStorage(server="192.168.1.127", path="/srv", claim="Models")
-    with pytest.raises(ConfigError, match=r"ProvisionedStorage\.storage_class is ''; expected"):
+    with pytest.raises(ConfigError, match=r"storage\.storage_class is ''; expected"):
         ProvisionedStorage(storage_class="")
-    with pytest.raises(ConfigError, match=r"ProvisionedStorage\.access_mode is 'RWX'; expected"):
+    with pytest.raises(ConfigError, match=r"storage\.access_mode is 'RWX'; expected"):
         ProvisionedStorage(access_mode="RWX")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"storage is '/srv/models'; expected NfsStorage\("):
         replace(SETTINGS, storage="/srv/models")  # type: ignore[arg-type]

@@ -51,19 +51,20 @@ def adopt(
     from ops.commands.deploy.ending import last_line
     from ops.machine.signals import ended_by_signals
     from ops.report import on_terminal
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise typer.BadParameter(
             "standard input is not a terminal; `python -m ops adopt --yes` takes over without "
             "asking"
         )
+    settings = load_settings()
     with ended_by_signals():
         outcome = run(
-            PRODUCTION,
+            settings,
             show=lambda document: on_terminal.show_plan(CONSOLE, document),
             approve=lambda: yes or typer.confirm("Take this over?"),
-            policy=TakeOver(namespace=PRODUCTION.namespace, forget=forget or ()),
+            policy=TakeOver(namespace=settings.namespace, forget=forget or ()),
             copies=copies,
             wait_s=wait,
             say=say,

@@ -267,7 +267,7 @@ def run(
         raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}; expected a folder")
     from ops.commands.bench.options import RunOptions
     from ops.commands.bench.whole_run import run_bench
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
     chosen = {
         "method": method,
@@ -279,7 +279,7 @@ def run(
     given = {name: value for name, value in chosen.items() if value is not None}
     is_url_typed = url is not None and url != os.environ.get(URL_VARIABLE)
     if engine_build is None and url is None:
-        engine_build = f"b{PRODUCTION.engine_build}"
+        engine_build = f"b{load_settings().engine_build}"
     run_bench(
         RunOptions(
             settings=Settings(

@@ -44,7 +44,7 @@ def deploy(
     from ops.commands.deploy.policy import Ordinary
     from ops.commands.deploy.run import deploy as run
     from ops.machine.signals import ended_by_signals
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
     if not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise typer.BadParameter(
@@ -53,7 +53,7 @@ def deploy(
     # The file of a plan contains the whole state, so every way to end must delete it.
     with ended_by_signals():
         outcome = run(
-            PRODUCTION,
+            load_settings(),
             show=shown.show_terraform_plan,
             approve=lambda: yes or typer.confirm("Apply this plan?"),
             policy=Ordinary(allow_removal=allow_removal or ()),

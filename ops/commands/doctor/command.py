@@ -55,9 +55,9 @@ def _examine_machine(as_json: bool) -> tuple[str, ...]:
 def _examine_cluster(as_json: bool) -> tuple[str, ...]:
     from ops.commands.doctor.cluster import text
     from ops.commands.doctor.cluster.examine import examine
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
-    examination = examine(PRODUCTION)
+    examination = examine(load_settings())
     if as_json:
         typer.echo(json.dumps(text.as_json(examination), indent=2))
     else:

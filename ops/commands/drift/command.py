@@ -60,7 +60,7 @@ def drift(
     from ops.commands.drift.run import Ask
     from ops.commands.drift.run import drift as run
     from ops.machine.signals import ended_by_signals
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
     sources = tuple(name for name in SOURCES if name in (source or ()))
     for word in source or ():
@@ -69,7 +69,7 @@ def drift(
     ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s)
     ask.check()
     with ended_by_signals(), Console(stderr=True).status("rendering the declaration") as status:
-        result = run(declare(PRODUCTION, lock), ask, say=status.update)
+        result = run(declare(load_settings(), lock), ask, say=status.update)
     if as_json:
         typer.echo(json.dumps(text.as_json(result), indent=2))
     elif as_markdown:

@@ -70,7 +70,7 @@ def fit(
     from ops.commands.fit import text as fit_text
     from ops.commands.fit.run import WhatIf, assume
     from ops.commands.fit.run import fit as run
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
     declaration = load(lock)
@@ -83,7 +83,7 @@ def fit(
     )
     if model is not None:
         choose({locked.model.id: locked for locked in declaration.locked}, [model])
-    models, node = assume(declaration.locked, PRODUCTION.node, what_if, declaration.lock)
+    models, node = assume(declaration.locked, load_settings().node, what_if, declaration.lock)
     answer = run(models, declaration.residency, node)
     if plot is not None:
         with writing(plot):

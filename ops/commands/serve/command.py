@@ -60,8 +60,9 @@ def serve(
     from ops.commands.serve import run as front_ends
     from ops.machine.signals import ended_by_signals
     from ops.machine.state_dir import locked
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
+    settings = load_settings()
     running = front_ends.find(state_dir)
     if running is not None:
         raise OpsError(
@@ -82,12 +83,12 @@ def serve(
                 port=port,
                 say=say,
                 residents=front_ends.production_residents(
-                    PRODUCTION,
+                    settings,
                     chosen,
                     lock_path=LOCK_PATH if weights is None else lock,
                     say=say,
                 ),
-                api_key_env=PRODUCTION.llama_swap.api_key_env,
+                api_key_env=settings.llama_swap.api_key_env,
             )
         try:
             CONSOLE.print(

@@ -65,8 +65,9 @@ def smoke(
     from ops.commands.smoke.run import run
     from ops.endpoint.client import Endpoint
     from ops.machine.signals import ended_by_signals
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
+    settings = load_settings()
     warnings: list[str] = []
 
     def warn(line: str) -> None:
@@ -81,10 +82,10 @@ def smoke(
             endpoint,
             registry=registry,
             models=models,
-            key_declared=bool(PRODUCTION.llama_swap.api_key_env),
-            server=PRODUCTION.llama_swap.server,
-            engine_build=PRODUCTION.engine_build,
-            own_log=None if url is not None else lambda: serving_log(check_cluster(), PRODUCTION),
+            key_declared=bool(settings.llama_swap.api_key_env),
+            server=settings.llama_swap.server,
+            engine_build=settings.engine_build,
+            own_log=None if url is not None else lambda: serving_log(check_cluster(), settings),
             random_weights=random_weights,
             timeout_s=timeout_s,
             say=status.update,

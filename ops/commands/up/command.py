@@ -23,8 +23,8 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
     from ops.commands.up import summary
     from ops.commands.up.run import SERVE_TIMEOUT_S
     from ops.commands.up.run import up as run
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
-    deployed = run(state_dir, settings=PRODUCTION, say=say)
+    deployed = run(state_dir, settings=load_settings(), say=say)
     summary.show_deployed(CONSOLE, deployed)
     say(last_line(deployed.outcome, wait_s=SERVE_TIMEOUT_S))

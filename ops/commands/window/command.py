@@ -75,13 +75,14 @@ def window(
     from ops.commands.window.opening import declared
     from ops.commands.window.refusal import left_window, no_window
     from ops.commands.window.status import status as show_status
-    from stacks.production import PRODUCTION
+    from stacks.declared import load_settings
 
-    sharing = PRODUCTION.sharing
+    settings = load_settings()
+    sharing = settings.sharing
     if not isinstance(sharing, ByWindow) and not (restore or status):
         raise OpsError(no_window(sharing))
     target = check_cluster()
-    namespace, resource = PRODUCTION.namespace, PRODUCTION.gpu.resource
+    namespace, resource = settings.namespace, settings.gpu.resource
     access = windows.ImmichAccess(
         url=os.environ.get("IMMICH_URL"), key=os.environ.get("IMMICH_API_KEY")
     )
@@ -105,7 +106,7 @@ def window(
                 resource=resource,
                 access=access,
                 forward=lambda: to_endpoint(
-                    target, PRODUCTION, remedy="check that the pod still runs"
+                    target, settings, remedy="check that the pod still runs"
                 ),
                 command=command or (),
                 for_s=for_,

@@ -236,7 +236,6 @@ BAD_CARDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no memory": ({"usable_mib": 0}, "gpu.usable_mib is 0; expected a whole number of at least 1"),
     "negative floor": ({"floor_mib": -5}, "gpu.floor_mib is -5"),
-    "no number": ({"cuda_context_mib": "192"}, "gpu.cuda_context_mib is '192'"),
     "tenant without a peak": (
         {"co_tenants": (CoTenant(name="immich-ml", peak_mib=0),)},
         "settings: sharing.co_tenants 'immich-ml' peak_mib is 0",

@@ -123,7 +123,10 @@ BAD_SETS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     ),
     "one model": ((("qwen3vl-8b",),), "a set is ('qwen3vl-8b',); expected two or more different"),
     "twice": ((("a", "a"),), "a set is ('a', 'a'); expected two or more different"),
-    "one set for many": (("a", "b"), "a set is 'a'"),  # type: ignore[dict-item]
+    "one set for many": (
+        ("a", "b"),
+        "residency: sets[0] is 'a'; expected a tuple of texts, such as ('a',)",
+    ),  # type: ignore[dict-item]
 }
 
 

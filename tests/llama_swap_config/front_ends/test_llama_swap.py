@@ -149,7 +149,8 @@ def test_all_fields_of_a_model_are_rendered(locked: tuple[LockedModel, ...]) -> 
             parallel_slots=2,
             kv_cache_type_k="q8_0",
             kv_cache_type_v="q8_0",
-            sampling=Sampling(temperature=0.2, top_k=1),
+            image_min_tokens=256,
+            sampling=Sampling(temperature=0.2, top_k=1000000, top_p=1),
             env={"OMP_WAIT_POLICY": "passive", "A": "b c"},
             extra_args=("--threads", "4", "--chat-template-kwargs", '{"a": "b c"}'),
         )
@@ -161,7 +162,10 @@ def test_all_fields_of_a_model_are_rendered(locked: tuple[LockedModel, ...]) -> 
     assert model["env"] == ["A=b c", "OMP_WAIT_POLICY=passive"]
     assert value_of(words, "-np") == "2"
     assert value_of(words, "-ctk") == value_of(words, "-ctv") == "q8_0"
+    assert value_of(words, "--image-min-tokens") == "256"
     assert value_of(words, "--temp") == "0.2"
+    assert value_of(words, "--top-k") == "1000000"
+    assert value_of(words, "--top-p") == "1"
     assert value_of(words, "--chat-template-kwargs") == '{"a": "b c"}'
 
 

@@ -34,7 +34,7 @@ _LONG: dict[str, Any] = {
 EYES = _model("eyes", **_LONG)
 OTHER = _model("other", aliases=("second-name",))
 WORDS = _model("words", projector=None, image_max_tokens=None)
-BRIEF = _model("brief", ttl_s=3)
+BRIEF = _model("brief", ttl_s=3, image_min_tokens=256)
 MODELS = (EYES, OTHER, WORDS, BRIEF)
 
 SECONDS_LONG = 3000

@@ -7,6 +7,7 @@ import pytest
 from ops.endpoint.pictures import data_uri, solid_picture
 from tests.fakes.web_pictures import RED
 from tests.real.contract.endpoint import (
+    BRIEF,
     OTHER,
     WORDS,
     Endpoint,
@@ -95,6 +96,15 @@ def test_a_large_picture_has_bounded_cost(endpoint: Endpoint) -> None:
     assert text_of(answer)
     assert OTHER.image_max_tokens is not None
     assert answer.json()["usage"]["prompt_tokens"] < OTHER.image_max_tokens + TOKENS_OF_TEXT
+
+
+def test_a_small_picture_costs_at_least_the_models_minimum(endpoint: Endpoint) -> None:
+    small = [
+        endpoint.chat(with_pictures(RED), model=model).json()["usage"]["prompt_tokens"]
+        for model in (OTHER, BRIEF)
+    ]
+    assert BRIEF.image_min_tokens is not None
+    assert small[0] < BRIEF.image_min_tokens <= small[1]
 
 
 def test_a_text_model_says_it_has_no_eyes(endpoint: Endpoint) -> None:

@@ -331,8 +331,8 @@ def test_program_that_ends_at_start_up_is_reported(
 @pytest.mark.parametrize(
     ("option", "value", "line"),
     [
-        ("--port", "0", "Input should be greater than or equal to 1"),
-        ("--port", "http", "Input should be a valid integer"),
+        ("--port", "0", "'0' should be greater than or equal to 1"),
+        ("--port", "http", "'http' should be a valid integer"),
         ("--front-end", "ollama", "'ollama' is not one of"),
     ],
 )

@@ -197,6 +197,12 @@ def test_prediction_matches_for_a_projector(
     check(programs, looks(tokens), tmp_path)
 
 
+def test_a_minimum_of_tokens_takes_no_memory(programs: Path, tmp_path: Path) -> None:
+    write_text(tmp_path / "model.gguf", replace(_SMALL, vision=True))
+    write_tower(tmp_path / "mmproj.gguf", _TOWER)
+    check(programs, looks(1024, image_min_tokens=1024), tmp_path)
+
+
 @pytest.mark.parametrize("tower", PROMISED_TOWERS.values(), ids=PROMISED_TOWERS)
 def test_prediction_matches_for_a_real_projector(
     tower: TowerShape | ResamplerShape, programs: Path, tmp_path: Path

@@ -293,8 +293,9 @@ def without_a_declaration(clone: Repository) -> None:
         clone.replace(path, "llama_swap_config.declaration", "llama_swap_config.unknown")
     config = clone.root / "llama_swap_config"
     (config / "declaration.py").rename(config / "unknown.py")
-    clone.replace("stacks/production.py", "stacks.settings", "stacks.unknown")
-    clone.replace("main.py", "stacks.production", "stacks.settings")
+    for path in ("stacks/production.py", "stacks/declared.py"):
+        clone.replace(path, "stacks.settings", "stacks.unknown")
+    clone.replace("stacks/declared.py", '"stacks.production"', '"stacks.settings"')
     stacks = clone.root / "stacks"
     (stacks / "settings.py").rename(stacks / "unknown.py")
     (stacks / "production.py").rename(stacks / "settings.py")
