@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from llama_swap_config.cluster.pod_resources import PRODUCT, PodResources, Taint
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, ProvisionedStorage
-from llama_swap_config.fit.card import CoTenant
+from llama_swap_config.fit.card import ON_THE_NODE, CoTenant
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from ops.cluster.api import KubeApi
 from ops.cluster.server_side_apply import Cluster
@@ -75,7 +75,7 @@ def test_before_the_first_deploy_nothing_blocks_it(doctor: Doctor) -> None:
     result = doctor.run()
     assert (result.code, result.error) == (0, "")
     assert result.verdicts("hint", "not known", "blocks") == ["client namespaces"]
-    assert result.checks["client namespaces"]["found"] == "without litellm, monitoring"
+    assert result.checks["client namespaces"]["found"] == "missing: litellm, monitoring"
     assert result.checks["account"]["found"] == "admin"
     assert result.checks["names of the objects"]["found"] == "0 of 22 are there"
 
@@ -166,12 +166,23 @@ def test_a_card_under_another_resource_is_named(doctor: Doctor, node: Node) -> N
 
 def test_a_taint_is_printed_as_the_settings_take_it(doctor: Doctor, node: Node) -> None:
     taint = {"key": "dedicated", "value": "ml", "effect": "NoExecute"}
-    node(spec={"taints": [taint, {"key": "soft", "effect": "PreferNoSchedule"}]})
+    tolerated = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
+    node(spec={"taints": [tolerated, taint, {"key": "soft", "effect": "PreferNoSchedule"}]})
     check = doctor.run().blocks("taints of the node")
-    assert check["found"] == "dedicated:NoExecute"
+    assert check["found"] == "nvidia.com/gpu:NoSchedule, dedicated:NoExecute"
+    assert check["wanted"] == "only nvidia.com/gpu"
     code = check["remedy"].removeprefix("Set taints=").partition(" of gpu")[0]
     doctor.declare(gpu=replace(GPU, taints=eval(code, {"Taint": Taint})))
-    assert doctor.run().code == 0
+    result = doctor.run()
+    assert result.code == 0
+    assert result.checks["taints of the node"]["wanted"] == "only nvidia.com/gpu, dedicated"
+
+
+def test_a_node_without_taints(doctor: Doctor, node: Node) -> None:
+    node(spec={"taints": None})
+    doctor.declare(gpu=replace(GPU, taints=()))
+    check = doctor.run().checks["taints of the node"]
+    assert (check["found"], check["wanted"]) == ("none", "none")
 
 
 def test_a_cordoned_node(doctor: Doctor, node: Node) -> None:
@@ -188,7 +199,8 @@ def test_a_cordoned_node(doctor: Doctor, node: Node) -> None:
         ("NVIDIA-L4", 'Set gpu.product to "NVIDIA-L4" in stacks/production.py.'),
         (
             "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",
-            'Set gpu.product to "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", and gpu.usable_mib to',
+            'Set gpu.product to "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", and gpu.usable_mib to '
+            f"memory.total less memory.reserved of `{ON_THE_NODE}` on the node, in stacks/",
         ),
     ],
 )
@@ -319,7 +331,7 @@ def test_a_directory_of_another_node(doctor: Doctor) -> None:
 def test_an_object_of_somebody_else(doctor: Doctor, put: Put) -> None:
     put(NAMESPACES, namespace("llama-cpp"))
     check = doctor.run().blocks("names of the objects")
-    assert check["found"] == "of others: Namespace llama-cpp"
+    assert check["found"] == "taken by Namespace llama-cpp"
     assert "`python -m ops adopt`" in check["remedy"]
 
 
@@ -333,22 +345,46 @@ def test_a_tenant_whose_namespace_is_missing(doctor: Doctor) -> None:
     assert check["found"] == "Deployment ml is not there"
 
 
-def test_a_secret_is_made_and_completed_as_printed(doctor: Doctor, put: Put) -> None:
+@pytest.fixture
+def emptied(shared_cluster: SharedCluster) -> Iterator[None]:
+    """What a printed command makes is removed."""
+    yield
+    shared_cluster.empty()
+
+
+@pytest.mark.usefixtures("emptied")
+def test_a_secret_is_made_with_its_namespace_and_completed_as_printed(doctor: Doctor) -> None:
     doctor.declare(
         api_key_secret="keys",
         llama_swap=LlamaSwapSettings(api_key_env=("KEY_A", "KEY_B")),
         allow_no_key=False,
     )
-    assert doctor.run().hints("Secret keys")["found"] == "its namespace is not there yet"
-    put(NAMESPACES, namespace("llama-cpp", OURS))
     check = doctor.run().blocks("Secret keys")
     assert check["found"] == "not there"
     obey(check | {"remedy": check["remedy"].replace("KEY_B", "OTHER")})
     check = doctor.run().blocks("Secret keys")
-    assert check["found"] == "without KEY_B"
+    assert check["found"] == "missing: KEY_B"
     obey(check)
     result = doctor.run()
     assert (result.code, result.checks["Secret keys"]["verdict"]) == (0, "ok")
+
+
+@pytest.mark.usefixtures("emptied")
+def test_the_commands_of_two_secrets_are_typed_in_their_order(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_example")
+    doctor.declare(
+        api_key_secret="keys",
+        llama_swap=LlamaSwapSettings(api_key_env=("KEY_A",)),
+        allow_no_key=False,
+        hf_token_secret="hub",
+    )
+    result = doctor.run()
+    assert result.verdicts("blocks") == ["Secret keys", "Secret hub"]
+    for name in result.verdicts("blocks"):
+        obey(result.checks[name])
+    assert doctor.run().code == 0
 
 
 def test_a_quota_is_a_hint(doctor: Doctor, put: Put) -> None:

@@ -177,6 +177,7 @@ def test_replacing_the_node(reader: Reader, cluster: EmbeddedCluster, api: KubeA
 
 def test_restoring_the_state(reader: Reader, cluster: EmbeddedCluster) -> None:
     reader.follow("Restoring Terraform's state")
+    assert reader.type("git status --short") == ""
     empty_database(cluster)
     *_, planned = reader.follow("From a dump")
     assert "No change." in planned

@@ -33,7 +33,8 @@ def checks(labels: Mapping[str, str], settings: Settings) -> Iterator[Check]:
     figures = (
         ""
         if product in USABLE_MIB
-        else f", and gpu.usable_mib to memory.total less memory.reserved of `{ON_THE_NODE}` there"
+        else f", and gpu.usable_mib to memory.total less memory.reserved of `{ON_THE_NODE}` "
+        "on the node,"
     )
     is_card = product == gpu.unshared_product
     is_shared = label != product and not isinstance(settings.sharing, AtOnce)

@@ -89,8 +89,8 @@ def _rights(connection: Connection[Any], name: str, schema: str) -> Iterator[Che
         remedy = f"{error}."
     yield Check(
         name=name,
-        found=f"{role} may not prepare or write a state" if remedy else f"{role} may",
-        wanted="may prepare and write the state",
+        found=f"{role} {'cannot' if remedy else 'can'} store the state",
+        wanted="a role that can",
         status="wrong" if remedy else "ok",
         remedy=remedy,
     )

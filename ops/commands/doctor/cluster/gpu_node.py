@@ -119,14 +119,14 @@ def _resource(cluster: Cluster, node: Document, pod: Document) -> Check:
 
 
 def _device_plugin(cluster: Cluster) -> str:
-    """Say whether a device plugin runs, by the DaemonSets that are called so."""
+    """Say whether a device plugin runs, by the names of the DaemonSets."""
     try:
         listed = cluster.items("/apis/apps/v1/daemonsets")
     except OpsError as error:
         return f"Check the device plugin, which this account may not see ({error})."
     plugins = [item for item in listed if "device-plugin" in item["metadata"]["name"]]
     if not plugins:
-        return "Install NVIDIA's device plugin: no DaemonSet of the cluster is called so."
+        return "Install NVIDIA's device plugin: no DaemonSet has device-plugin in its name."
     found = []
     for plugin in plugins:
         metadata, status = plugin["metadata"], plugin.get("status") or {}
@@ -139,16 +139,16 @@ def _device_plugin(cluster: Cluster) -> str:
 
 def _taints(node: Document, gpu: Gpu) -> Check:
     tolerated = {taint.key for taint in gpu.taints}
-    foreign = [
+    taints = [
         Taint(key=taint["key"], value=taint.get("value", ""), effect=taint["effect"])
         for taint in _away(node)
-        if taint["key"] not in tolerated and not taint["key"].startswith(_OF_KUBERNETES)
+        if not taint["key"].startswith(_OF_KUBERNETES)
     ]
+    foreign = [taint for taint in taints if taint.key not in tolerated]
     return Check(
         name="taints of the node",
-        found=", ".join(f"{taint.key}:{taint.effect}" for taint in foreign)
-        or "none beside the settings'",
-        wanted=f"only {', '.join(tolerated) or 'none'}",
+        found=", ".join(f"{taint.key}:{taint.effect}" for taint in taints) or "none",
+        wanted=f"only {', '.join(tolerated)}" if tolerated else "none",
         status="wrong" if foreign else "ok",
         remedy=f"Set taints=({', '.join(map(_spelled_taint, (*gpu.taints, *foreign)))},) of gpu "
         f"{EDIT}.",

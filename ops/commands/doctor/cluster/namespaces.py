@@ -41,9 +41,11 @@ def checks(cluster: Cluster) -> Iterator[Check]:
         yield from made("client namespaces", _clients(cluster), is_needed=False)
     for tenant in settings.tenants:
         yield from made(f"tenant {tenant}", _tenant(cluster, tenant))
-    for secret in _secrets(settings):
+    for number, secret in enumerate(_secrets(settings)):
         yield from made(
-            f"Secret {secret.name}", _secret(cluster, secret), is_needed=secret.is_needed
+            f"Secret {secret.name}",
+            _secret(cluster, secret, is_first=number == 0),
+            is_needed=secret.is_needed,
         )
     yield from made("quotas", _quotas(cluster), is_needed=False)
 
@@ -75,10 +77,10 @@ def _names(cluster: Cluster) -> Iterator[Check]:
             foreign.append(manifest)
     yield Check(
         name="names of the objects",
-        found=f"of others: {', '.join(map(_spelled, foreign))}"
+        found=f"taken by {', '.join(map(_spelled, foreign))}"
         if foreign
         else f"{found} of {len(cluster.objects)} are there",
-        wanted=f"none without the label {LABEL}={APP}",
+        wanted=f"free, or of objects with the label {LABEL}={APP}",
         status="wrong" if foreign else "ok",
         remedy="A deploy refuses that. `python -m ops adopt` takes over an endpoint that runs "
         f"already, after it has shown how; otherwise choose other names {EDIT}.",
@@ -90,12 +92,11 @@ def _clients(cluster: Cluster) -> Iterator[Check]:
     missing = [name for name in names if cluster.api.get(f"/api/v1/namespaces/{name}") is None]
     yield Check(
         name="client namespaces",
-        found=f"without {', '.join(missing)}" if missing else "there",
+        found=f"missing: {', '.join(missing)}" if missing else "there",
         wanted=", ".join(names),
         status="wrong" if missing else "ok",
         is_needed=False,
-        remedy=f"No pod of it can reach the endpoint before it exists; or correct "
-        f"client_namespaces {EDIT}.",
+        remedy=f"Create what is missing, or correct client_namespaces {EDIT}.",
     )
 
 
@@ -128,26 +129,29 @@ def _tenant(cluster: Cluster, tenant: GpuTenant) -> Iterator[Check]:
     )
 
 
-def _secret(cluster: Cluster, secret: _Secret) -> Iterator[Check]:
-    """Look for a Secret's keys; nothing reads their values."""
+def _secret(cluster: Cluster, secret: _Secret, *, is_first: bool) -> Iterator[Check]:
+    """Look for a Secret's keys; nothing reads their values.
+
+    The command of the first Secret also makes the namespace, with the label of a deploy's own.
+    """
     namespace = cluster.settings.namespace
     live = cluster.api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret.name}")
     missing = [key for key in secret.keys if not ((live or {}).get("data") or {}).get(key)]
-    found, is_needed, when = "there", secret.is_needed, ""
-    if live is None and cluster.api.get(f"/api/v1/namespaces/{namespace}") is None:
-        found, is_needed = "its namespace is not there yet", False
-        when = "Once the first deploy has made the namespace: "
-    elif live is None:
+    found, before = "there", ""
+    if live is None:
         found = "not there"
+        if is_first and cluster.api.get(f"/api/v1/namespaces/{namespace}") is None:
+            create = kubectl(f"create namespace {namespace}")
+            before = f"{create} && {kubectl(f'label namespace {namespace} {LABEL}={APP}')} && "
     elif missing:
-        found = f"without {', '.join(missing)}"
+        found = f"missing: {', '.join(missing)}"
     yield Check(
         name=f"Secret {secret.name}",
         found=found,
         wanted=", ".join(secret.keys),
         status="wrong" if missing else "ok",
-        is_needed=is_needed,
-        remedy=f"{when}`{_written(cluster, secret, missing, is_new=live is None)}`.",
+        is_needed=secret.is_needed,
+        remedy=f"`{before}{_written(cluster, secret, missing, is_new=live is None)}`.",
     )
 
 
@@ -179,7 +183,7 @@ def _quotas(cluster: Cluster) -> Iterator[Check]:
         is_needed=False,
         remedy=f"Compare with resources {EDIT}: `"
         f"{kubectl('describe resourcequota,limitrange', namespace=namespace)}`. A deploy whose "
-        "pod they refuse ends with 13.",
+        "pod they refuse ends with exit code 13.",
     )
 
 
