@@ -190,7 +190,7 @@ def pytest_configure() -> None:
     # Messages name the cluster of these variables; a test sets those of its own.
     for name in ("KUBE_CONFIG_PATH", "KUBE_CTX"):
         os.environ.pop(name, None)
-    # Each HTTP client reads the machine's certificates: 20 ms, and no test's server has TLS.
+    # Each HTTP client reads the machine's certificates: 20 ms, and few tests' servers have TLS.
     httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
     # Terraform, its provider and the control plane spend a third of their time collecting garbage.
     os.environ.setdefault("GOGC", "400")

@@ -110,12 +110,12 @@ class Immich:
         if status in (401, 403):
             needed = "job.read and job.create" if self._is_old else "queue.read and queue.update"
             raise WindowError(
-                f"Immich at {self._url} refuses IMMICH_API_KEY ({status}: {message_of(answer)}); "
+                f"Immich at {self._url} refuses IMMICH_API_KEY ({status}: {_reason(answer)}); "
                 f"expected an administrator's key with {needed}",
                 NO_ACCESS,
             )
         if status >= 300:
-            raise WindowError(f"Immich at {self._url} answers {status}: {message_of(answer)}")
+            raise WindowError(f"Immich at {self._url} answers {status}: {_reason(answer)}")
 
     def _ask(self, method: str, path: str, body: Document | None) -> tuple[int, Any]:
         headers = {"x-api-key": self._key, "Accept": "application/json"}
@@ -127,3 +127,14 @@ def _queue(is_paused: object, active: object) -> Queue:
     if not isinstance(is_paused, bool) or type(active) is not int or active < 0:
         raise TypeError("not a queue of Immich")
     return Queue(is_paused=is_paused, active=active)
+
+
+def _reason(answer: object) -> str:
+    """Return an error's message with the reasons that Immich 3 lists beside it."""
+    issues = answer.get("errors") if isinstance(answer, dict) else None
+    reasons = [
+        str(issue["message"])
+        for issue in (issues if isinstance(issues, list) else ())
+        if isinstance(issue, dict) and "message" in issue
+    ]
+    return " ".join(", ".join([message_of(answer), *reasons]).split())[:300]

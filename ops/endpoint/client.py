@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ops.endpoint.api_key import KEY_VARIABLE, authorization, check_key
+from ops.endpoint.authorities import accepted_authorities, hint_of
 from ops.endpoint.errors import CheckError
 from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
@@ -93,12 +94,15 @@ class Endpoint:
             key: The API key (default: none).
 
         Raises:
-            OpsError: when the address or the key is invalid; the error does not show the key.
+            OpsError: when the address, the key or SSL_CERT_FILE is invalid; the error does not
+                show the key.
         """
         self.url = base_url(url)
         self.key = check_key(key, KEY_VARIABLE) if key else ""
         self._client = httpx2.Client(
-            trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0)
+            trust_env=False,
+            verify=accepted_authorities(),
+            limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     def __enter__(self) -> Self:
@@ -192,7 +196,7 @@ class Endpoint:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = one_line(str(error)) or "the connection timed out"
             raise CheckError(
-                f"cannot connect to {self.url} ({reason})", ends="endpoint"
+                f"cannot connect to {self.url} ({reason}){hint_of(reason)}", ends="endpoint"
             ) from error
         except httpx2.TimeoutException as error:
             raise CheckError(f"no complete answer within {timeout_s:g} s", ends="model") from error

@@ -2,6 +2,8 @@
 
 Both versions answer the same requests, with these differences:
 - an album's photos come from POST /search/metadata, because albums of 3.x do not list them;
+- a search of 3.x also returns other people's photos of a shared album, and of those `isFavorite`
+  is always false; 2.x returns the key owner's and partners';
 - from 3.2 the search takes a filter and a cursor; before, flat fields and pages;
 - "not rated" is written as 0 before 2.6, and as null since then.
 """
@@ -9,9 +11,10 @@ Both versions answer the same requests, with these differences:
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+import re
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,11 +22,13 @@ from urllib.parse import quote
 from ops.endpoint.client import at
 from ops.errors import OpsError, one_line
 from ops.immich.http import KEY_VARIABLE, GoneError, ImmichHttp
+from ops.report.composed import composed
 
 READING = ("album.read", "asset.read", "asset.view")
 """The permissions for reading an album."""
 
-_PAGE = 500
+_PAGE = 1000
+"""The largest page that Immich accepts."""
 _CURSOR_SINCE = (3, 2)
 _NULL_RATING_SINCE = (2, 6)
 _SHOWN_ALBUMS = 12
@@ -39,19 +44,26 @@ class Album:
     asset_count: int
     """Assets of all kinds and owners, archived ones included, without those in the trash."""
     description: str = ""
+    contributor_counts: Mapping[str, int] = field(default_factory=dict)
+    """Assets per owner's id; only a request for one shared album returns them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """One photo in Immich."""
+    """A photo or a video in Immich."""
 
     id: str
+    owner_id: str
     name: str
     checksum: str
     """SHA-1 of the original file."""
     favourite: bool
     rating: int | None
     taken_at: float | None
+    is_image: bool = True
+    in_timeline: bool = True
+    """Whether it is neither archived nor hidden."""
+    trashed: bool = False
     edited: bool = False
     """Whether the owner cropped or rotated it in Immich."""
     tags: tuple[str, ...] = ()
@@ -116,6 +128,24 @@ class Immich:
                 "under Account Settings > API Keys"
             )
 
+    def own_id(self) -> str:
+        """Return the id of the key's owner.
+
+        Raises:
+            ImmichError: when the owner has no album, and the key lacks `user.read`.
+        """
+        path = "/albums?isOwned=true" if self.version >= (3,) else "/albums"
+        for album in _list(self._http.document("GET", path)):
+            owners = [
+                at(user, "user", "id")
+                for user in _items(at(album, "albumUsers"))
+                if at(user, "role") == "owner"
+            ]
+            for owner_id in (at(album, "ownerId"), *owners):
+                if isinstance(owner_id, str):
+                    return owner_id
+        return str(at(self._http.document("GET", "/users/me"), "id"))
+
     def albums(self) -> tuple[Album, ...]:
         """Return all albums of the owner, including shared ones."""
         # 2.x lists albums of others only on request; 3.x lists both.
@@ -123,7 +153,8 @@ class Immich:
         albums: dict[str, Album] = {}
         for path in paths:
             for document in _list(self._http.document("GET", path)):
-                albums.setdefault(str(at(document, "id")), _album(document))
+                album = _album(document)
+                albums.setdefault(album.id, album)
         return tuple(albums.values())
 
     def album(self, name: str) -> Album:
@@ -134,7 +165,7 @@ class Immich:
         """
         albums = self.albums()
         matches = [album for album in albums if album.id == name] or [
-            album for album in albums if album.name == name
+            album for album in albums if composed(album.name) == composed(name)
         ]
         if len(matches) == 1:
             return matches[0]
@@ -154,24 +185,13 @@ class Immich:
         """
         return _album(self._http.document("GET", f"/albums/{quote(id, safe='')}"))
 
-    def photos(self, *, album_id: str) -> Iterator[Asset]:
-        """Return an album's photos in the timeline: no videos, nothing archived or deleted."""
-        flat = {"albumIds": [album_id], "type": "IMAGE", "visibility": "timeline"}
-        tree = {
-            "albumIds": {"any": [album_id]},
-            "type": {"eq": "IMAGE"},
-            "visibility": {"eq": "timeline"},
-            "trashedAt": {"eq": None},
-        }
-        return self._search(flat, tree)
-
     def tagged(self, tag_id: str) -> Iterator[Asset]:
         """Return assets with a tag or a tag below it, of any kind, also archived or in trash."""
-        return self._anything("tagIds", tag_id)
+        return self._search("tagIds", tag_id)
 
     def in_album(self, album_id: str) -> Iterator[Asset]:
-        """Return the owner's assets of an album, of any kind, also archived or in trash."""
-        return self._anything("albumIds", album_id)
+        """Return assets of an album, of any kind and owner, also archived or in trash."""
+        return self._search("albumIds", album_id)
 
     def asset(self, id: str) -> Asset:
         """Read one photo.
@@ -193,7 +213,7 @@ class Immich:
         # Older versions do not know the parameter, so it is sent only where it matters.
         edited = "&edited=true" if asset.edited else ""
         path = f"/assets/{quote(asset.id, safe='')}/thumbnail?size=preview{edited}"
-        return self._http.ask("GET", path).content
+        return self._http.ask("GET", path, accept="image/*").content
 
     def set_rating(self, id: str, rating: int | None) -> None:
         """Rate a photo.
@@ -265,53 +285,52 @@ class Immich:
     def _many(self, verb: Any, path: str, assets: Collection[str]) -> Mapping[str, str]:
         results = _list(self._http.document(verb, path, {"ids": list(assets)}))
         return {
-            str(at(result, "id")): str(at(result, "error") or "unknown")
+            one_line(str(at(result, "id"))): one_line(str(at(result, "error") or "unknown"))
             for result in results
             if at(result, "success") is not True
         }
 
-    def _anything(self, where: str, id: str) -> Iterator[Asset]:
+    def _search(self, where: str, id: str) -> Iterator[Asset]:
+        """Return the assets that a field names, each once."""
+        searches: list[dict[str, Any]]
         if self.version >= _CURSOR_SINCE:
             tree: dict[str, Any] = {where: {"any": [id]}}
-            yield from self._search({}, tree, any_kind=True)
-            yield from self._search({}, {**tree, "trashedAt": {"ne": None}}, any_kind=True)
-            return
-        flat = {where: [id], "withDeleted": True}
-        # By default 3.x searches timeline and archive, and 2.x only the timeline.
-        places: tuple[Mapping[str, str], ...] = ({},) if self.version >= (3,) else _PLACES
-        for place in places:
-            yield from self._search({**flat, **place}, {}, any_kind=True)
-
-    def _search(
-        self, flat: Mapping[str, Any], tree: Mapping[str, Any], *, any_kind: bool = False
-    ) -> Iterator[Asset]:
-        """Return the assets of all pages of a search.
-
-        Args:
-            flat: The fields before 3.2.
-            tree: The filter since 3.2; Immich refuses both in one request.
-            any_kind: Whether to include videos and assets in the trash (default: no).
-        """
-        body: dict[str, Any] = {"withExif": True, "size": _PAGE}
-        body |= {"filter": tree} if self.version >= _CURSOR_SINCE else {**flat, "page": 1}
+            searches = [{"filter": tree}, {"filter": {**tree, "trashedAt": {"ne": None}}}]
+        else:
+            # By default 3.x searches timeline and archive, and 2.x only the timeline.
+            places = ({},) if self.version >= (3,) else _PLACES
+            searches = [{where: [id], "withDeleted": True, **place} for place in places]
         seen: set[str] = set()
-        while True:
+        for search in searches:
+            pages = yield from self._pages(search, seen)
+            if pages > 1 and "filter" not in search:
+                # Photos of equal time have no order here, so that a page may repeat what another
+                # one then misses; the opposite order misses others.
+                yield from self._pages({**search, "order": "asc"}, seen)
+
+    def _pages(self, search: Mapping[str, Any], seen: set[str]) -> Generator[Asset, None, int]:
+        """Return the assets of all pages of a search, without those that are seen already.
+
+        Returns:
+            The number of pages.
+        """
+        body: dict[str, Any] = {"withExif": True, "size": _PAGE, **search}
+        read: set[str] = set()
+        for pages in itertools.count(1):
             assets = at(self._http.document("POST", "/search/metadata", body), "assets")
-            items = [item for item in _list(at(assets, "items")) if at(item, "id") not in seen]
+            items = [_asset(item) for item in _list(at(assets, "items"))]
+            news = {item.id for item in items} - read
+            read |= news
             for item in items:
-                seen.add(str(at(item, "id")))
-                if any_kind or (at(item, "type") == "IMAGE" and at(item, "isTrashed") is not True):
-                    yield _asset(item)
-            # Some versions return the last page again and again, so a page without news ends it.
-            if not items:
-                return
+                if item.id not in seen:
+                    seen.add(item.id)
+                    yield item
             cursor, page = at(assets, "nextCursor"), at(assets, "nextPage")
-            if "filter" in body and cursor:
-                body["cursor"] = cursor
-            elif "filter" not in body and page:
-                body["page"] = int(page)
-            else:
-                return
+            # Some versions return the last page again and again, so a page without news ends it.
+            if not news or not (cursor if "filter" in body else page):
+                return pages
+            body |= {"cursor": _text(cursor)} if "filter" in body else {"page": _page_number(page)}
+        raise AssertionError("the last page must return")
 
 
 def _album(document: object) -> Album:
@@ -319,10 +338,14 @@ def _album(document: object) -> Album:
     if not isinstance(album_id, str) or not isinstance(name, str):
         raise OpsError("Immich returned an album without id or name; expected Immich 2.x or 3.x")
     return Album(
-        id=album_id,
-        name=name,
-        asset_count=int(at(document, "assetCount") or 0),
-        description=str(at(document, "description") or ""),
+        id=one_line(album_id),
+        name=_text(name),
+        asset_count=_count(at(document, "assetCount")),
+        description=_text(at(document, "description") or ""),
+        contributor_counts={
+            _text(at(owner, "userId")): _count(at(owner, "assetCount"))
+            for owner in _items(at(document, "contributorCounts"))
+        },
     )
 
 
@@ -332,20 +355,23 @@ def _asset(document: object) -> Asset:
         raise OpsError("Immich returned a photo without an id; expected Immich 2.x or 3.x")
     rating = at(document, "exifInfo", "rating")
     return Asset(
-        id=asset_id,
-        # JSON can contain half of a surrogate pair, which files and pages cannot.
-        name=str(at(document, "originalFileName") or asset_id).encode(errors="replace").decode(),
-        checksum=_hex(at(document, "checksum")) or asset_id,
+        id=one_line(asset_id),
+        owner_id=_text(at(document, "ownerId")),
+        name=_text(at(document, "originalFileName") or asset_id),
+        checksum=_hex(at(document, "checksum")) or _text(asset_id),
         favourite=at(document, "isFavorite") is True,
-        rating=rating if rating in (-1, 1, 2, 3, 4, 5) else None,
+        rating=int(rating) if rating in (-1, 1, 2, 3, 4, 5) else None,
         taken_at=_time(at(document, "fileCreatedAt")) or _time(at(document, "localDateTime")),
+        is_image=at(document, "type") == "IMAGE",
+        in_timeline=at(document, "visibility") == "timeline",
+        trashed=at(document, "isTrashed") is True,
         edited=at(document, "isEdited") is True,
-        tags=tuple(str(at(tag, "value")) for tag in at(document, "tags") or ()),
+        tags=tuple(_text(at(tag, "value")) for tag in _items(at(document, "tags"))),
     )
 
 
 def _tag(document: object) -> Tag:
-    return Tag(id=str(at(document, "id")), value=str(at(document, "value")))
+    return Tag(id=one_line(str(at(document, "id"))), value=_text(at(document, "value")))
 
 
 def _list(document: object) -> list[Any]:
@@ -354,16 +380,37 @@ def _list(document: object) -> list[Any]:
     return document
 
 
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    """Return valid text: JSON can contain half of a surrogate pair, which files cannot."""
+    return str(value).encode(errors="replace").decode()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _page_number(page: object) -> int:
+    text = str(page)
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise OpsError(f"Immich's next page is {one_line(text)!r}; expected a number")
+    return int(text)
+
+
 def _hex(checksum: object) -> str:
     try:
         return base64.b64decode(str(checksum or ""), validate=True).hex()
-    except binascii.Error:
-        return str(checksum)
+    except ValueError:
+        # A binascii.Error is a ValueError, and so is text outside ASCII.
+        return _text(checksum)
 
 
 def _time(text: object) -> float | None:
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import httpx2
 
 from ops.endpoint.api_key import check_key
+from ops.endpoint.authorities import accepted_authorities, hint_of
 from ops.endpoint.client import at, base_url
 from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
@@ -79,7 +80,8 @@ class ImmichHttp:
             pause: Waits for so many seconds (default: time.sleep).
 
         Raises:
-            OpsError: when the address or the key is invalid; the error does not show the key.
+            OpsError: when the address, the key or SSL_CERT_FILE is invalid; the error does not
+                show the key.
         """
         self.url = server_url(url)
         self._key = key
@@ -87,8 +89,9 @@ class ImmichHttp:
         self._pause = pause
         self._client = httpx2.Client(
             trust_env=False,
+            verify=accepted_authorities(),
             timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 10)),
-            headers={"x-api-key": check_key(key, KEY_VARIABLE), "Accept": "application/json"},
+            headers={"x-api-key": check_key(key, KEY_VARIABLE)},
         )
 
     def close(self) -> None:
@@ -102,6 +105,7 @@ class ImmichHttp:
         body: Mapping[str, Any] | None = None,
         *,
         repeatable: bool = True,
+        accept: str = "application/json",
     ) -> Reply:
         """Send one request, and retry it up to three times where waiting may help.
 
@@ -110,6 +114,7 @@ class ImmichHttp:
             path: The path below /api, with its leading slash.
             body: The JSON document (default: none).
             repeatable: Whether the request may be retried (default: yes).
+            accept: The media types of the answer (default: application/json).
 
         Raises:
             GoneError: when Immich does not have the object.
@@ -120,10 +125,12 @@ class ImmichHttp:
         for attempt in range(1, attempts + 1):
             retry_after_s = 0.0
             try:
-                response, content = self._send(verb, path, body)
+                response, content = self._send(verb, path, body, accept)
             except httpx2.HTTPError as error:
                 reason = reason_of(error, limit=240)
-                failure = OpsError(f"no complete answer from Immich at {self.url} ({reason})")
+                failure = OpsError(
+                    f"no complete answer from Immich at {self.url} ({reason}){hint_of(reason)}"
+                )
                 failure.__cause__ = error
             else:
                 if response.is_success:
@@ -164,10 +171,12 @@ class ImmichHttp:
             ) from error
 
     def _send(
-        self, verb: Verb, path: str, body: Mapping[str, Any] | None
+        self, verb: Verb, path: str, body: Mapping[str, Any] | None, accept: str
     ) -> tuple[httpx2.Response, bytes]:
         deadline = time.monotonic() + self._timeout_s
-        with self._client.stream(verb, f"{self.url}/api{path}", json=body) as response:
+        with self._client.stream(
+            verb, f"{self.url}/api{path}", json=body, headers={"Accept": accept}
+        ) as response:
             content = read_whole(
                 response,
                 deadline=deadline,
@@ -207,14 +216,18 @@ class ImmichHttp:
         return ImmichError(status, text)
 
     def _message(self, content: bytes) -> str:
-        """Return an error's message: a string, a list of strings, or zod's list of issues."""
+        """Return an error's message with the reasons that 2.x lists in it, and 3.x beside it."""
         try:
-            message = at(json.loads(content), "message")
+            document = json.loads(content)
         except (ValueError, RecursionError):
-            message = content[:400].decode("utf-8", errors="replace")
-        if isinstance(message, list):
-            message = ", ".join(str(at(issue, "message") or issue) for issue in message)
-        text = message if isinstance(message, str) else json.dumps(message)
+            text = content[:400].decode("utf-8", errors="replace")
+        else:
+            message, issues = at(document, "message"), at(document, "errors")
+            if isinstance(message, list):
+                message, issues = None, message
+            reasons = [] if message is None else [message]
+            reasons += issues if isinstance(issues, list) else []
+            text = ", ".join(map(_issue, reasons))
         return one_line(text.replace(self._key, "***")) or "no reason given"
 
 
@@ -245,6 +258,15 @@ def server_url(url: str) -> str:
     return base_url(
         url, option="--immich", scheme="https", suffix="api", key_variable=KEY_VARIABLE
     )
+
+
+def _issue(issue: object) -> str:
+    """Return one reason of a validation error: a string, or zod's path and message."""
+    path, message = at(issue, "path"), at(issue, "message")
+    if not isinstance(message, str):
+        return issue if isinstance(issue, str) else json.dumps(issue)
+    field = ".".join(map(str, path)) if isinstance(path, list) else ""
+    return f"{field}: {message}" if field else message
 
 
 def _seconds(text: str) -> float:

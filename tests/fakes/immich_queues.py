@@ -8,6 +8,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 
+from tests.fakes.immich_schemas import check_answer
+
 KEY = "an-administrators-key"
 Generation = Literal["queues", "jobs"]
 
@@ -47,18 +49,18 @@ class FakeImmich:
             def log_message(self, *_arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_port}"
         if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.server.shutdown()
+        self.server.server_close()
 
     def list(self, path: str) -> tuple[int, Any]:
         if path != f"/api/{self.generation}":
@@ -66,17 +68,21 @@ class FakeImmich:
         for name, paused in self.paused.items():
             self.active[name] -= 1 if paused and self.active[name] else 0
         if self.generation == "queues":
-            return 200, [
+            queues = [
                 {"name": name, "isPaused": paused, "statistics": self.counts(name)}
                 for name, paused in self.paused.items()
             ]
-        return 200, {
+            check_answer(queues, "QueueResponseDto[]", (3, 2, 2))
+            return 200, queues
+        jobs = {
             name: {
                 "queueStatus": {"isPaused": paused, "isActive": bool(self.active[name])},
                 "jobCounts": self.counts(name),
             }
             for name, paused in self.paused.items()
         }
+        check_answer(list(jobs.values()), "QueueResponseLegacyDto[]", (2, 7, 5))
+        return 200, jobs
 
     def counts(self, name: str) -> dict[str, int]:
         idle = dict.fromkeys(("completed", "delayed", "failed", "paused", "waiting"), 0)
@@ -88,7 +94,8 @@ class FakeImmich:
         if not path.startswith(start):
             return 404, {"message": f"Cannot PUT {path}"}
         if name not in self.paused:
-            return 400, {"message": "name must be one of"}
+            issue = {"code": "invalid_value", "path": ["name"], "message": "Invalid option"}
+            return 400, {"message": "Validation failed", "errors": [issue]}
         if self.generation == "queues":
             paused = body["isPaused"]
         else:

@@ -1,8 +1,8 @@
 """An Immich API server of the tests' own, 2.x or 3.x: real HTTP on loopback, with a memory.
 
 It is as strict as Immich: a request of another version's shape, without the permission, or about
-what is not there is refused as Immich refuses it. Its answers have every field that Immich's own
-API description requires.
+what is not there is refused as Immich refuses it. It compares each answer with Immich's own API
+description. As in PostgreSQL, a page of a flat search orders photos of equal time by chance.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.immich_schemas import check_answer
 
 KEY = "immich-key-that-nobody-may-see"
 ALL_PERMISSIONS = (
@@ -45,7 +48,13 @@ OWNER = {
     "profileImagePath": "",
     "profileChangedAt": "2026-05-02T08:00:00.000Z",
 }
-_FLAT = {"albumIds", "tagIds", "type", "visibility", "withDeleted", "page"}
+OTHER = OWNER | {
+    "id": "0b8f2c1e-77a5-4d0c-9f57-1c5a1c1f6d02",
+    "name": "Ben",
+    "email": "ben@photos.example",
+}
+_FLAT = {"albumIds", "tagIds", "type", "visibility", "withDeleted", "page", "order"}
+_LARGEST_PAGE = 1000
 _TREE = {"filter", "cursor"}
 _BOTH = {"withExif", "size"}
 
@@ -64,7 +73,12 @@ class FakeAsset:
     edited_content: bytes | None = None
     original: bytes = b""
     mine: bool = True
+    """Whether the key's owner owns it."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def owner(self) -> dict[str, str]:
+        return OWNER if self.mine else OTHER
 
 
 @dataclass
@@ -72,6 +86,10 @@ class FakeAlbum:
     name: str
     assets: list[str]
     description: str = ""
+    mine: bool = True
+    shared: bool = False
+    uncounted: int = 0
+    """Assets that the album counts and no search returns."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -110,10 +128,13 @@ class FakeImmich(ThreadingHTTPServer):
         self.tags: dict[str, str] = {}
         self.tagged: dict[str, set[str]] = {}
         self.faults: list[Fault] = []
-        self.largest_page = 1000
+        self.largest_page = _LARGEST_PAGE
         self.page_repeats = False
         self.delay_s = 0.0
+        self.spoil: Callable[[bytes], bytes] | None = None
         self.requests: list[tuple[str, str, Any]] = []
+        self.accepted: dict[str, str] = {}
+        self.wrong_answers: list[str] = []
         self.running = self.most_running = 0
         self.lock = threading.Lock()
 
@@ -153,6 +174,7 @@ def immich_server(version: tuple[int, int, int] = (3, 2, 2)) -> Iterator[FakeImm
         server.shutdown()
         thread.join()
         server.server_close()
+    assert server.wrong_answers == []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -175,6 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         with server.lock:
             server.requests.append((self.command, path, body))
+            server.accepted[path] = self.headers["Accept"]
             fault = next(
                 (
                     each
@@ -192,6 +215,8 @@ class Handler(BaseHTTPRequestHandler):
             with server.lock:
                 if fault is None or fault.after:
                     status, content, media_type = self.result(path, body)
+                    if server.spoil is not None:
+                        content = server.spoil(content)
             if fault is not None:
                 status, content, media_type = fault.status, fault.body, "application/json"
         finally:
@@ -209,7 +234,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             found = self.route(path, body)
         except RefusedError as error:
-            answer = {"message": error.message, "statusCode": error.status, "error": "Refused"}
+            answer = {"message": error.message}
+            if isinstance(error.message, list) and self.server.version >= (3,):
+                answer = {"message": "Validation failed", "errors": error.message}
+            if self.server.version < (3, 2):
+                answer |= {"statusCode": error.status, "error": "Refused"}
             return error.status, json.dumps(answer).encode(), "application/json; charset=utf-8"
         if found is None:
             return 204, b"", "application/json"
@@ -221,6 +250,7 @@ class Handler(BaseHTTPRequestHandler):
 
     ROUTES: ClassVar[tuple[tuple[str, str, str], ...]] = (
         (r"GET /server/version", "", "version_document"),
+        (r"GET /users/me", "user.read", "own_user"),
         (r"GET /api-keys/me", "key", "own_key"),
         (r"GET /albums", "album.read", "list_albums"),
         (r"POST /albums", "album.create", "create_album"),
@@ -239,6 +269,24 @@ class Handler(BaseHTTPRequestHandler):
         (r"DELETE /tags/([^/]+)/assets", "tag.asset", "untag_assets"),
     )
 
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "version_document": "ServerVersionResponseDto",
+        "own_user": "UserResponseDto",
+        "own_key": "ApiKeyResponseDto",
+        "list_albums": "AlbumResponseDto[]",
+        "create_album": "AlbumResponseDto",
+        "one_album": "AlbumResponseDto",
+        "add_to_album": "BulkIdResponseDto[]",
+        "remove_from_album": "BulkIdResponseDto[]",
+        "search": "SearchResponseDto",
+        "one_asset": "AssetResponseDto",
+        "update_asset": "AssetResponseDto",
+        "list_tags": "TagResponseDto[]",
+        "upsert_tags": "TagResponseDto[]",
+        "tag_assets": "BulkIdResponseDto[]",
+        "untag_assets": "BulkIdResponseDto[]",
+    }
+
     def route(self, path: str, body: Any) -> Any:
         address = urlsplit(path)
         for pattern, permission, name in self.ROUTES:
@@ -252,12 +300,19 @@ class Handler(BaseHTTPRequestHandler):
                 if permission != "key" and permission not in granted and "all" not in granted:
                     raise RefusedError(403, f"Missing required permission: {permission}")
             query = {key: values[0] for key, values in parse_qs(address.query).items()}
-            return getattr(self, name)(*match.groups(), body=body, query=query)
+            answer = getattr(self, name)(*match.groups(), body=body, query=query)
+            if name in self.ANSWERS:
+                try:
+                    check_answer(answer, self.ANSWERS[name], self.server.version)
+                except AssertionError as error:
+                    self.server.wrong_answers.append(f"{self.command} {path}: {error}")
+            return answer
         raise RefusedError(404, f"Cannot {self.command} {path}")
 
     def invalid(self, field_name: str, message: str) -> RefusedError:
         if self.server.version >= (3,):
-            return RefusedError(400, [{"path": [field_name], "message": message}])
+            issue = {"code": "invalid_type", "path": [field_name], "message": message}
+            return RefusedError(400, [issue])
         return RefusedError(400, [f"{field_name} {message}"])
 
     # Each of these is one call; the lock is held.
@@ -270,28 +325,54 @@ class Handler(BaseHTTPRequestHandler):
         return {"id": "k", "name": "bench", "permissions": self.server.permissions} | TIMES
 
     def list_albums(self, query: dict[str, str], **_: Any) -> Any:
-        if query.get("shared") == "true":
-            return []
-        return [self.album_document(each) for each in self.server.albums.values()]
+        albums = [
+            album
+            for album in self.server.albums.values()
+            if (query.get("isOwned") != "true" or album.mine)
+            and (self.server.version >= (3,) or album.mine or "shared" in query)
+            and ("shared" not in query or album.shared or not album.mine)
+        ]
+        return [self.album_document(album) for album in albums]
+
+    def own_user(self, **_: Any) -> Any:
+        return OWNER
 
     def album_document(self, album: FakeAlbum) -> Any:
         there = [self.server.assets.get(each) for each in album.assets]
+        owner, guest = (OWNER, OTHER) if album.mine else (OTHER, OWNER)
+        guests = [{"role": "viewer", "user": guest}] if album.shared else []
         # 2.x names the owner by itself, and leaves a list of assets empty that 3.x does not have.
         of_version: dict[str, Any] = (
-            {"albumUsers": [{"role": "owner", "user": OWNER}]}
+            {"albumUsers": [{"role": "owner", "user": owner}, *guests]}
             if self.server.version >= (3,)
-            else {"owner": OWNER, "ownerId": OWNER["id"], "albumUsers": [], "assets": []}
+            else {"owner": owner, "ownerId": owner["id"], "albumUsers": guests, "assets": []}
         )
         return TIMES | {
             "id": album.id,
             "albumName": album.name,
             "albumThumbnailAssetId": None,
             "description": album.description,
-            "assetCount": sum(each is not None and not each.trashed for each in there),
+            "assetCount": sum(each is not None and not each.trashed for each in there)
+            + album.uncounted,
             "hasSharedLink": False,
             "isActivityEnabled": True,
-            "shared": False,
+            "shared": album.shared,
             **of_version,
+        }
+
+    def contributor_counts(self, album: FakeAlbum) -> Any:
+        if not album.shared:
+            return {}
+        there = [self.server.assets[each] for each in album.assets if not self.gone(each)]
+        counts = {
+            user["id"]: sum(asset.owner is user and not asset.trashed for asset in there)
+            for user in (OWNER, OTHER)
+        }
+        counts[OWNER["id"]] += album.uncounted
+        return {
+            "contributorCounts": [
+                {"userId": user_id, "assetCount": number} for user_id, number in counts.items()
+            ]
         }
 
     def found_album(self, album_id: str, permission: str) -> FakeAlbum:
@@ -301,7 +382,8 @@ class Handler(BaseHTTPRequestHandler):
         return album
 
     def one_album(self, album_id: str, **_: Any) -> Any:
-        return self.album_document(self.found_album(album_id, "album.read"))
+        album = self.found_album(album_id, "album.read")
+        return self.album_document(album) | self.contributor_counts(album)
 
     def create_album(self, body: Any, **_: Any) -> Any:
         album = FakeAlbum(body["albumName"], [], body.get("description", ""))
@@ -354,6 +436,8 @@ class Handler(BaseHTTPRequestHandler):
             raise self.invalid(min(unknown), "property should not exist")
         if not isinstance(body.get("page", 1), int):
             raise self.invalid("page", "must be an integer")
+        if body.get("size", 1) > _LARGEST_PAGE:
+            raise self.invalid("size", f"must not be greater than {_LARGEST_PAGE}")
         if tree:
             wanted = body["filter"]
             albums = wanted.get("albumIds", {}).get("any")
@@ -369,16 +453,23 @@ class Handler(BaseHTTPRequestHandler):
             if visibility is None and self.server.version < (3,):
                 visibility = "timeline"
             trashed = (True, False) if body.get("withDeleted") else (False,)
+        inside = self.server.albums
         found = [
             each
             for each in self.server.assets.values()
             if (kind is None or each.type == kind)
             and (visibility is None or each.visibility == visibility)
             and each.trashed in trashed
-            and (not albums or any(each.id in self.server.albums[a].assets for a in albums))
+            and (each.mine or self.server.version >= (3,))
+            and (not albums or any(each.id in inside[a].assets for a in albums if a in inside))
             and (not tags or any(each.id in self.server.tagged.get(tag, ()) for tag in tags))
         ]
         size = min(body.get("size", 250), self.server.largest_page)
+        if not tree:
+            order = body.get("order", "desc")
+            page_number = 1 if self.server.page_repeats else body.get("page", 1)
+            random.Random(f"{order} {page_number}").shuffle(found)
+            found.sort(key=lambda each: each.taken, reverse=order == "desc")
         if tree:
             start = int(base64.b64decode(body["cursor"])) if "cursor" in body else 0
         else:
@@ -406,7 +497,7 @@ class Handler(BaseHTTPRequestHandler):
         device = {"deviceAssetId": asset.name, "deviceId": "camera"}
         return TIMES | {
             "id": asset.id,
-            "ownerId": OWNER["id"],
+            "ownerId": asset.owner["id"],
             "type": asset.type,
             "originalFileName": asset.name,
             "originalPath": f"/data/{asset.name}",
@@ -418,7 +509,7 @@ class Handler(BaseHTTPRequestHandler):
             "fileModifiedAt": asset.taken,
             **({} if self.server.version >= (3,) else device),
             "checksum": base64.b64encode(checksum).decode(),
-            "isFavorite": asset.favourite,
+            "isFavorite": asset.favourite and asset.mine,
             "isTrashed": asset.trashed,
             "isArchived": asset.visibility == "archive",
             "visibility": asset.visibility,

@@ -21,6 +21,7 @@ Method = Literal["score", "rubric", "anchored", "pairwise"]
 Failure = Literal[
     "image_unreadable",  # the photo cannot be decoded and is not sent
     "image_too_large",  # more pixels than are decoded
+    "image_too_small",  # narrower than 32 pixels once it is shrunk
     "image_unsupported",  # HEIC, or a camera's raw file
     "image_missing",  # deleted meanwhile, or Immich cannot deliver it
     "connection",  # no answer, after one retry

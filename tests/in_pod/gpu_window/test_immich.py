@@ -14,8 +14,10 @@ from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.errors import UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
 from tests.conftest import ROOT
+from tests.fakes import immich_queues
 from tests.fakes.authority import Authority
 from tests.fakes.immich_queues import KEY, FakeImmich
+from tests.fakes.private_authority import serve_tls
 
 QUICK = Timing(poll_s=0.01, immich_patience_s=0.1)
 
@@ -60,6 +62,26 @@ def test_a_refused_key_is_not_in_the_error(lines: list[str]) -> None:
         with pytest.raises(WindowError, match=r"401: Invalid API key.*queue\.update") as caught:
             immich.queues()
     assert "another-key" not in str(caught.value)
+
+
+def test_a_validation_error_shows_its_reasons(lines: list[str]) -> None:
+    with FakeImmich() as fake:
+        immich = Immich(fake.url, KEY, say=lines.append, timing=QUICK)
+        with pytest.raises(WindowError, match="answers 400: Validation failed, Invalid option"):
+            immich.set_paused("coffee", True)
+
+
+def test_the_authority_of_ssl_cert_file_is_accepted(
+    lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeImmich()
+    ca_file = serve_tls(fake.server, tmp_path)
+    url = fake.url.replace("http:", "https:")
+    with fake:
+        with pytest.raises(WindowError, match="CERTIFICATE_VERIFY_FAILED"):
+            Immich(url, KEY, say=lines.append, timing=QUICK).queues()
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+        assert "ocr" in Immich(url, KEY, say=lines.append, timing=QUICK).queues()
 
 
 @pytest.mark.parametrize("url", ["immich:2283", "ftp://immich", "http://a@b", "http://a/?b=1", ""])
@@ -160,6 +182,7 @@ def test_a_queue_with_a_strange_number_is_refused(
     generation: Any, active: object, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeImmich, "counts", lambda *_: {"active": active})
+    monkeypatch.setattr(immich_queues, "check_answer", lambda *_: None)
     with FakeImmich(generation) as fake:
         with pytest.raises(WindowError, match="does not answer like Immich"):
             Immich(fake.url, KEY, say=lines.append, timing=QUICK).queues()

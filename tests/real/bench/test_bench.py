@@ -6,6 +6,7 @@ question is asked twice and that no answer is lost do not depend on them.
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from llama_swap_config.front_ends.server_command import ServerSettings
 from ops.commands.bench.album.sample_pictures import write_sample_pictures
@@ -26,6 +28,7 @@ from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import Served
 from ops.endpoint import client as smoke
 from ops.endpoint import residents
+from ops.endpoint.pictures import data_uri
 from tests.fakes.forked_program import Program
 from tests.ops.commands.bench.photo_runs import scores
 
@@ -177,6 +180,50 @@ def test_each_other_method_is_answered_by_real_models(
     assert counted == {"score": 90, "rubric": 90, "anchored": 180, "pairwise": 3 * 2 * 5}
     rubrics = [answer for answer in run.answers if answer.key.method == "rubric"]
     assert all(len(answer.criteria) == 5 and answer.answer_tokens == 5 for answer in rubrics)
+
+
+_SENT = ((32, 32), (33, 1024), (1024, 34), (3000, 2000), (64_000, 2048), (2048, 64_000))
+_TOO_SMALL = ((1, 1), (31, 400), (1024, 2), (2, 1024), (60_000, 2), (2, 60_000))
+
+
+def test_pictures_of_any_shape_are_answered_or_refused_before_they_are_sent(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, size in enumerate((*_SENT, *_TOO_SMALL)):
+        picture = Image.new("L", size, 20 * number)
+        picture.paste(200, (0, 0, size[0] // 2, size[1]))
+        picture.save(pictures / f"{size[0]}x{size[1]}.jpg")
+    run_dir = tmp_path / "run"
+    # Its command names the pictures.
+    log = replace(endpoint, pictures=pictures).bench(run_dir)
+    assert f"{len(_TOO_SMALL)} of {len(_SENT + _TOO_SMALL)} photos cannot be sent" in log
+    run = load(run_dir)
+    failures = {photo.name: photo.failure for photo in run.photos}
+    assert failures == {
+        **{f"{width}x{height}.jpg": None for width, height in _SENT},
+        **{f"{width}x{height}.jpg": "image_too_small" for width, height in _TOO_SMALL},
+    }
+    assert len(run.answers) == len(_SENT) * len(endpoint.served.models)
+    assert [answer.failure for answer in run.answers if answer.failure] == []
+
+
+def test_llama_server_answers_pictures_that_are_narrower_than_a_token(endpoint: Endpoint) -> None:
+    """This build does; one before llama.cpp#21711 ended at an edge of 1 px."""
+    for size in ((1, 1), (1024, 1), (1, 1024), (1024, 2), (2, 1024)):
+        content = io.BytesIO()
+        Image.new("RGB", size, "red").save(content, "JPEG")
+        picture = {"url": data_uri(content.getvalue(), "image/jpeg")}
+        body = {
+            "model": endpoint.served.models[0],
+            "max_tokens": 1,
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": picture}]}
+            ],
+        }
+        url = f"{endpoint.served.url}/v1/chat/completions"
+        assert httpx2.post(url, json=body, timeout=60, trust_env=False).status_code == 200
 
 
 def test_a_run_ends_within_its_time(endpoint: Endpoint, whole: Path, tmp_path: Path) -> None:

@@ -29,12 +29,14 @@ _PREPARED = "prepared.jsonl"
 """One prepared photo per line, with its look."""
 _PROGRESS_S = 5.0
 _ADVICE: Mapping[Failure, str] = {
-    "image_unsupported": "export HEIC and raw files as JPEG",
+    "image_unsupported": "export raw files as JPEG, and convert HEIC with "
+    "`magick mogrify -format jpg *.heic`",
     "image_unreadable": "open one of them: it may be truncated, or a login page",
     "image_too_large": "make them smaller",
+    "image_too_small": "leave out icons and very narrow panoramas",
     "image_missing": "open one of them: it may be deleted or hidden",
 }
-"""Advice where no photo can be sent; of several failure classes the first here counts."""
+"""Advice on photos that cannot be sent; of several failure classes the first here counts."""
 
 
 def collect(
@@ -82,7 +84,7 @@ def collect(
         ]
         shots += _prepared(run_dir, source, added, done, say)
         photos = number_bursts(_merged(shots))
-        _check_some(photos, source)
+        _report_failures(photos, source, say)
         write_photos(run_dir, photos)
         write_whole(run_dir / ALBUM, json.dumps(about, indent=2) + "\n")
     return photos
@@ -216,12 +218,20 @@ def _merged(shots: Sequence[Shot]) -> tuple[Shot, ...]:
     return tuple(once)
 
 
-def _check_some(photos: Sequence[Photo], source: Source) -> None:
+def _report_failures(photos: Sequence[Photo], source: Source, say: Say) -> None:
+    """Say which photos cannot be sent.
+
+    Raises:
+        OpsError: when none can be sent.
+    """
     failures = Counter(photo.failure for photo in photos if photo.failure is not None)
+    if not failures:
+        return
+    classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
+    advice = next(hint for name, hint in _ADVICE.items() if name in failures)
     if len(photos) == failures.total():
-        classes = ", ".join(f"{number} {name}" for name, number in failures.most_common())
-        advice = next(hint for name, hint in _ADVICE.items() if name in failures)
         raise OpsError(f"none of the photos of {source.title} can be sent ({classes}); {advice}")
+    say(f"{failures.total()} of {len(photos)} photos cannot be sent ({classes}); {advice}")
 
 
 def share_of_favourites(candidates: Sequence[Candidate]) -> float | None:

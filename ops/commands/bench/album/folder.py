@@ -7,28 +7,53 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ops.commands.bench.album.foreign import is_foreign
 from ops.commands.bench.album.judgement import JUDGEMENT_FILE, Judgement, read_judgement
-from ops.commands.bench.album.prepare import looks_like_photo, metadata
+from ops.commands.bench.album.prepare import LARGEST_FILE_BYTES, looks_like_photo, metadata
 from ops.commands.bench.album.source import Candidate, Original
 from ops.errors import OpsError, one_line
+from ops.report.composed import composed
 from ops.report.terminal import Say
 from ops.report.words import count
 
-_LARGEST_FILE_BYTES = 512 << 20
 _HEAD_BYTES = 32
 _LONGEST_PATH = 4096
+_SHOWN = 3
 _PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
 )
 """A file with such a suffix counts as a photo, broken if it holds anything else."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """What a folder contains."""
+
+    photos: list[Path] = field(default_factory=list)
+    others: int = 0
+    foreign: Counter[str] = field(default_factory=Counter)
+    """Names of what other programs made; a folder counts once."""
+
+    @property
+    def skipped(self) -> str:
+        """What was not taken for a photo; empty: nothing."""
+        texts = [count(self.others, "other file")] if self.others else []
+        if self.foreign:
+            names = sorted(self.foreign)
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            texts.append(
+                f"{self.foreign.total()} of thumbnail folders, bins and hidden files "
+                f"({', '.join(map(one_line, names[:_SHOWN]))}{more})"
+            )
+        return "; ".join(texts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A folder of photos with all its subfolders; hidden files are skipped."""
+    """A folder of photos with all its subfolders."""
 
     path: Path
     judgement: Path | None = None
@@ -48,13 +73,14 @@ class Folder:
             OpsError: when the folder or a subfolder is not readable, it contains no photos, or
                 its CSV is invalid.
         """
-        paths, others = self._walk()
+        walk = self._walk()
+        paths = walk.photos
         if not paths:
-            raise OpsError(f"{self.title} contains no photos ({count(others, 'other file')})")
+            raise OpsError(f"{self.title} contains no photos ({walk.skipped or '0 other files'})")
         originals = _originals(paths)
-        if others:
-            say(f"skipped {count(others, 'other file')}")
-        names = [_text(path.relative_to(self.path)) for path in paths]
+        if walk.skipped:
+            say(f"skipped {walk.skipped}")
+        names = self._names(paths)
         csv = self.judgement or self.path / JUDGEMENT_FILE
         judged: Mapping[str, Judgement] = {}
         if self.judgement is not None or csv.is_file():
@@ -79,27 +105,38 @@ class Folder:
 
     def read(self, drawn: Sequence[Candidate]) -> Iterator[Original]:
         """Read the bytes of the drawn photos, in order."""
-        paths = {_text(path.relative_to(self.path)): path for path in self._walk()[0]}
+        photos = self._walk().photos
+        paths = dict(zip(self._names(photos), photos, strict=True))
         for candidate in drawn:
             path = paths.get(candidate.id)
             try:
                 if path is None:
                     yield Original(failure="image_missing")
-                elif path.stat().st_size > _LARGEST_FILE_BYTES:
+                elif path.stat().st_size > LARGEST_FILE_BYTES:
                     yield Original(failure="image_too_large")
                 else:
                     yield Original(content=path.read_bytes())
             except OSError:
                 yield Original(failure="image_unreadable")
 
-    def _walk(self) -> tuple[list[Path], int]:
-        """Find the photos, sorted by the bytes of their paths, and count other files.
+    def _names(self, paths: Sequence[Path]) -> list[str]:
+        """Name photos by their paths in one Unicode form, unless two would have one name."""
+        below = [path.relative_to(self.path) for path in paths]
+        texts = [_text(path) for path in below]
+        forms = [*map(composed, texts)], texts, [repr(os.fsencode(path)) for path in below]
+        counts = [Counter(form) for form in forms]
+        return [
+            next(name for name, names in zip(each, counts, strict=True) if names[name] == 1)
+            for each in zip(*forms, strict=True)
+        ]
+
+    def _walk(self) -> _Walk:
+        """Find the photos, sorted by the bytes of their paths, and count everything else.
 
         Raises:
             OpsError: when a folder is not readable: skipping it could change the result.
         """
-        photos: list[Path] = []
-        others = 0
+        walk = _Walk()
         leave_out = None if self.leave_out is None else self.leave_out.resolve()
         seen: set[tuple[int, int]] = set()
         waiting = [self.path]
@@ -107,32 +144,35 @@ class Folder:
             folder = waiting.pop()
             try:
                 identity = folder.stat()
+                real = folder.resolve()
                 # A link may lead back up, or to a folder that was visited already.
-                if (identity.st_dev, identity.st_ino) in seen or folder.resolve() == leave_out:
+                if (identity.st_dev, identity.st_ino) in seen or real == leave_out:
                     continue
                 entries = list(os.scandir(folder))
             except OSError as error:
                 raise self._unreadable(folder, error) from error
             seen.add((identity.st_dev, identity.st_ino))
             for entry in entries:
-                if entry.name.startswith("."):
-                    continue
                 path = Path(entry.path)
+                if is_foreign(entry.name, folder=real.name):
+                    walk.foreign[_text(Path(entry.name))] += 1
+                    continue
                 try:
                     mode = entry.stat().st_mode
                 except OSError as error:
                     # A folder's names can be listed without the permission to enter it.
                     if isinstance(error, PermissionError) and not entry.is_symlink():
                         raise self._unreadable(folder, error) from error
-                    others += 1
+                    walk.others += 1
                     continue
                 if stat.S_ISDIR(mode):
                     waiting.append(path)
                 elif stat.S_ISREG(mode) and _is_photo(path):
-                    photos.append(path)
+                    walk.photos.append(path)
                 elif path != (self.judgement or self.path / JUDGEMENT_FILE):
-                    others += 1
-        return sorted(photos, key=os.fsencode), others
+                    walk.others += 1
+        walk.photos.sort(key=os.fsencode)
+        return walk
 
     def _unreadable(self, folder: Path, error: OSError) -> OpsError:
         text = f"{_shown(folder)} cannot be read ({error.strerror})"

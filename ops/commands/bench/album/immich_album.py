@@ -38,18 +38,28 @@ class ImmichAlbum:
             OpsError: when the key lacks permissions, or the album is missing or has no photos.
         """
         self._immich.check_permissions(READING)
-        album = self._immich.album(self._name)
+        album = self._immich.album_by_id(self._immich.album(self._name).id)
         version = ".".join(map(str, self._immich.version))
         say(f"Immich {version}: reading album {one_line(album.name)}")
-        self._assets = {asset.id: asset for asset in self._immich.photos(album_id=album.id)}
-        skipped = album.asset_count - len(self._assets)
+        own_id = self._immich.own_id()
+        listed = [asset for asset in self._immich.in_album(album.id) if not asset.trashed]
+        own = [asset for asset in listed if asset.owner_id == own_id]
+        self._assets = {asset.id: asset for asset in own if asset.is_image and asset.in_timeline}
+        # Only a shared album tells how many assets are whose.
+        counts = album.contributor_counts or {own_id: album.asset_count - len(listed) + len(own)}
+        others = max(sum(counts.values()) - counts.get(own_id, 0), len(listed) - len(own))
+        kinds = {"videos or archived photos": len(own) - len(self._assets), "of others": others}
+        skipped = ", ".join(f"{number} {kind}" for kind, number in kinds.items() if number)
         if not self._assets:
-            raise OpsError(
-                f"{self.title} contains no photos of yours ({skipped} videos, archived photos or "
-                "photos of others)"
+            raise OpsError(f"{self.title} contains no photos of yours ({skipped or 'empty'})")
+        if skipped:
+            say(f"skipped {skipped}")
+        missing = counts.get(own_id, 0) - len(own)
+        if missing > 0:
+            say(
+                f"Immich counts {missing} more of yours in the album than it lists; they are not "
+                "drawn. If the album did not change just now, run it again"
             )
-        if skipped > 0:
-            say(f"skipped {skipped} of the album: videos, archived photos or photos of others")
         return tuple(
             Candidate(
                 id=asset.id,

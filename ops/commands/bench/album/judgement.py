@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections import Counter
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,14 +14,17 @@ from pathlib import Path, PurePosixPath
 from ops.commands.bench.album.source import Candidate
 from ops.commands.bench.results import Photo
 from ops.errors import OpsError, one_line
+from ops.report.composed import composed
+from ops.report.words import count
 
 JUDGEMENT_FILE = "favourites.csv"
 """The CSV's name."""
 
 _COLUMNS = ("name", "favourite", "rating")
-_YES = ("1", "true", "yes", "y", "x")
-_NO = ("0", "false", "no", "n", "")
-_SHOWN = 3
+_LONGEST_PATH = 4096
+_SPELLED = {"favorite": "favourite"}
+_YES = ("true", "yes", "y", "x")
+_NO = ("false", "no", "n", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +48,8 @@ def read_judgement(path: Path, names: Iterable[str]) -> Mapping[str, Judgement]:
     """Read the owner's favourites and ratings.
 
     Args:
-        path: The CSV, with the columns `name` and `favourite` or `rating`, or `name` alone for a
-            list of favourites, separated by commas, semicolons or tabs.
+        path: The CSV as a spreadsheet writes it, with the columns `name` and `favourite` or
+            `rating`, or `name` alone for a list of favourites.
         names: The photos' paths in the folder. A row names a photo by its path, or by its file
             name if that is unique.
 
@@ -52,88 +57,160 @@ def read_judgement(path: Path, names: Iterable[str]) -> Mapping[str, Judgement]:
         One judgement per photo. If the CSV has favourites, a photo without a row is not one.
 
     Raises:
-        OpsError: for an unreadable file, and for an invalid row, which would otherwise be
-            ignored silently.
+        OpsError: for an unreadable file, and for invalid rows, which would otherwise be ignored
+            silently: the first by its line, and the number of the others.
     """
-    rows = _rows(path)
-    by_name = {name: name for name in names}
-    shorts = Counter(PurePosixPath(name).name for name in by_name)
-    for name in tuple(by_name):
-        short = PurePosixPath(name).name
-        if shorts[short] == 1:
-            by_name.setdefault(short, name)
-    favourites = bool(rows) and ("favourite" in rows[0] or "rating" not in rows[0])
-    default = Judgement(favourite=False if favourites else None)
-    judgements = dict.fromkeys(by_name.values(), default)
-    unknown: list[str] = []
-    for number, row in enumerate(rows, start=2):
-        named = by_name.get(row["name"])
-        if named is None:
-            if shorts[row["name"]] > 1:
-                raise OpsError(
-                    f"{path} line {number}: name is {one_line(row['name'])!r}; expected a path, "
-                    "because several photos have this name"
+    columns, rows = _table(path)
+    called: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        for text in (name, PurePosixPath(name).name):
+            called[composed(text)].add(name)
+    favourites = "favourite" in columns or "rating" not in columns
+    judgements: dict[str, Judgement] = {}
+    lines: dict[str, int] = {}
+    wrong: list[str] = []
+    for number, row in rows:
+        try:
+            name = _named(row["name"], called)
+            judgement = Judgement(
+                favourite=_favourite(row) if favourites else None, rating=_rating(row)
+            )
+            if judgements.setdefault(name, judgement) != judgement:
+                text = one_line(row["name"])
+                raise _RowError(
+                    f"{text!r} is judged differently in line {lines[name]}; expected one "
+                    "judgement per photo"
                 )
-            unknown.append(one_line(row["name"]))
-            continue
-        judgements[named] = Judgement(
-            favourite=_favourite(path, number, row) if favourites else None,
-            rating=_rating(path, number, row),
-        )
-    if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        raise OpsError(
-            f"{path} names {', '.join(map(repr, unknown[:_SHOWN]))}{more}; expected paths of "
-            "photos in the folder. Correct the rows or remove them."
-        )
-    return judgements
+            lines.setdefault(name, number)
+        except _RowError as error:
+            wrong.append(f"{_shown(path)} line {number}: {error}")
+    if wrong:
+        more = f" ({count(len(wrong) - 1, 'more line')} with errors)" if len(wrong) > 1 else ""
+        raise OpsError(f"{wrong[0]}{more}")
+    default = Judgement(favourite=False if favourites else None)
+    everybody = set().union(*called.values())
+    return dict.fromkeys(everybody, default) | judgements
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+class _RowError(Exception):
+    """What is wrong with one row."""
+
+
+def _named(text: str, called: Mapping[str, set[str]]) -> str:
+    """Return the photo that a row names, in any Unicode form."""
+    named = called.get(composed(text)) or called.get(composed(text.strip()), set())
+    # A path comes before an equal file name in a subfolder.
+    for name in (text, composed(text), composed(text.strip())):
+        if name in named:
+            return name
+    if len(named) > 1:
+        raise _RowError(
+            f"name is {one_line(text)!r}; expected a path, because several photos have this name"
+        )
+    if not named:
+        raise _RowError(
+            f"name is {one_line(text)!r}; expected the path of a photo in the folder. Correct or "
+            "remove the line."
+        )
+    return next(iter(named))
+
+
+def _table(path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
+    """Return the columns, and each row with the number of its first line; empty rows are skipped.
+
+    Raises:
+        OpsError: when it is not a table with the right columns.
+    """
+    text = _decoded(path)
+    # Excel reads a CSV by such a line, and some programs write it.
+    hint = re.match(r"sep=([^\w\s\"]|\t)\r?\n", text)
+    first = 2 if hint else 1
+    text = text[hint.end() :] if hint else text
+    delimiter = hint[1] if hint else max(",;\t", key=text.partition("\n")[0].count)
+    # As with universal newlines: a quoted name may contain a line end.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    table: list[tuple[int, list[str]]] = []
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise OpsError(f"{path} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise OpsError(f"{path} is not UTF-8; save it as CSV UTF-8") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    try:
-        # As with universal newlines: a quoted name may contain a line end.
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        begin = first
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                table.append((begin, row))
+            begin = first + reader.line_num
     except csv.Error as error:
-        raise OpsError(f"{path} is not a CSV file ({error})") from error
-    columns = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if "name" not in columns or not set(columns) <= set(_COLUMNS):
+        raise OpsError(f"{_shown(path)} is not a CSV file ({one_line(str(error))})") from error
+    named = [cell.strip().lower() for cell in table[0][1]] if table else []
+    columns = tuple(_SPELLED.get(name, name) for name in _without_empty_end(named))
+    if (
+        "name" not in columns
+        or not set(columns) <= set(_COLUMNS)
+        or len(set(columns)) < len(columns)
+    ):
+        shown = one_line(", ".join(map(repr, columns))) or "missing"
         raise OpsError(
-            f"the columns of {path} are {', '.join(map(repr, columns)) or 'missing'}; "
-            f"expected {', '.join(_COLUMNS)}, of which the first is required"
+            f"the columns of {_shown(path)} are {shown}; expected {', '.join(_COLUMNS)}, of "
+            "which the first is required"
         )
-    return [
-        {**dict.fromkeys(columns, ""), **dict(zip(columns, row, strict=False))}
-        for row in rows[1:]
-        if any(cell.strip() for cell in row)
-    ]
+    rows = []
+    for number, cells in table[1:]:
+        cells = _without_empty_end(cells)
+        if len(cells) > len(columns):
+            raise OpsError(
+                f"{_shown(path)} line {number}: {len(cells)} cells; expected {len(columns)}. Put "
+                f"a name with {delimiter!r} in double quotes."
+            )
+        cells += [""] * (len(columns) - len(cells))
+        rows.append((number, dict(zip(columns, cells, strict=True))))
+    return columns, rows
 
 
-def _favourite(path: Path, number: int, row: Mapping[str, str]) -> bool:
+def _decoded(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OpsError(f"{_shown(path)} cannot be read ({error.strerror})") from error
+    # Excel's "Unicode Text" is UTF-16 with a byte order mark.
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise OpsError(f"{_shown(path)} is not UTF-8; save it as CSV UTF-8") from error
+    return text.removeprefix("\ufeff")
+
+
+def _shown(path: Path) -> str:
+    return one_line(str(path), limit=_LONGEST_PATH)
+
+
+def _without_empty_end(cells: Sequence[str]) -> list[str]:
+    filled = len(cells)
+    while filled and not cells[filled - 1].strip():
+        filled -= 1
+    return list(cells[:filled])
+
+
+def _favourite(row: Mapping[str, str]) -> bool:
     if "favourite" not in row:
         return True
     text = row["favourite"].strip().lower()
+    number = _whole(text)
+    if number in (0, 1):
+        return number == 1
     if text not in _YES + _NO:
-        raise OpsError(
-            f"{path} line {number}: favourite is {one_line(text)!r}; expected 1 or 0, yes or no"
-        )
+        raise _RowError(f"favourite is {one_line(text)!r}; expected 1 or 0, yes or no")
     return text in _YES
 
 
-def _rating(path: Path, number: int, row: Mapping[str, str]) -> int | None:
+def _rating(row: Mapping[str, str]) -> int | None:
     text = row.get("rating", "").strip()
-    if text in ("", "0"):
-        return None
-    if text not in ("-1", "1", "2", "3", "4", "5"):
-        raise OpsError(
-            f"{path} line {number}: rating is {one_line(text)!r}; expected 1 to 5, -1 for "
-            "rejected, or empty for unrated"
+    rating = 0 if not text else _whole(text)
+    if rating not in range(-1, 6):
+        raise _RowError(
+            f"rating is {one_line(text)!r}; expected 1 to 5, -1 for rejected, or empty for unrated"
         )
-    return int(text)
+    return rating or None
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number, also as a spreadsheet writes it: `4.0`, or `4,0`."""
+    match = re.fullmatch(r"([-\u2212]?)([0-9])(?:[.,]0*)?", text)
+    return None if match is None else int(match[2]) * (-1 if match[1] else 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -19,14 +20,27 @@ from typing import IO, Any
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, features
 
 from ops.commands.bench.results import Failure
 
 LONG_EDGE_PX = 1024
 JPEG_QUALITY = 85
+SHORT_EDGE_PX = 32
+"""What is narrower once it is shrunk is no photo: it would be less than one image token, and
+llama.cpp before #21711 ends at an edge of 1 px."""
+LARGEST_FILE_BYTES = 512 << 20
 LARGEST_PIXELS = 100_000_000
-"""Larger photos are not decoded: 100 megapixels take up to 400 MB of memory."""
+"""Larger photos are not decoded: 100 megapixels take up to 500 MiB of memory."""
+_LARGEST_PIXELS_OF = {
+    "JPEG": 500_000_000,
+    "MPO": 500_000_000,
+    "WEBP": 50_000_000,
+    "JPEG2000": 50_000_000,
+}
+"""libjpeg decodes large JPEGs at an eighth of their edges, in less than 60 MiB; the decoders of
+WebP and JPEG 2000 take up to 19 bytes a pixel. An MPO is a JPEG with others behind it."""
 RESIZE_RULE = (
     f"upright, long edge at most {LONG_EDGE_PX} px (LANCZOS, never enlarged), sRGB, on white, "
     f"JPEG {JPEG_QUALITY} 4:2:0, no metadata; Pillow {PIL.__version__}, "
@@ -48,9 +62,18 @@ _MAGIC = (
     b"\xff\x4f\xff\x51",
     b"\0\0\0\x0cjP  ",
 )
+_REDUCING_GAP = 3.0
+"""A picture is averaged down to so many times its final size, and resampled from there."""
+_BAND_PIXELS = 1 << 20
+_JPEG_MAGIC, _PNG_MAGIC = _MAGIC[:2]
+_JPEG_END = b"\xff\xd9"
+_TORN_SHARE = 0.25
+"""A JPEG whose lower part is missing is sent if it is smaller than this."""
 _NETPBM = re.compile(rb"P[1-6][\s#]")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _RAW_MAGIC = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb")
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_READ_TEXTS = (b"XML:com.adobe.xmp", b"Raw profile type exif")
 _NEW_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -108,19 +131,34 @@ def looks_like_photo(head: bytes) -> bool:
 
 
 def prepare(content: bytes) -> Prepared:
-    """Prepare one photo. Not thread-safe: it switches Pillow's warnings off.
+    """Prepare one photo. Not thread-safe: it switches Pillow's warnings and limits off.
 
     Raises:
-        PhotoError: when it is not a picture, broken, too large, or of an unsupported format.
+        PhotoError: when it is not a picture, broken, too large, too small, or of an unsupported
+            format.
     """
+    try:
+        return _prepare(content)
+    except PhotoError as error:
+        if error.failure != "image_unreadable" or not content.startswith(_JPEG_MAGIC):
+            raise
+        # As a viewer does: libjpeg fills what is missing before the end.
+        return _prepare(content + _JPEG_END, is_torn=True)
+
+
+def _prepare(content: bytes, *, is_torn: bool = False) -> Prepared:
     with _decoding(io.BytesIO(content), content[:32]) as image:
         size = _sent_size(image.size)
+        if min(size) < SHORT_EDGE_PX:
+            raise PhotoError("image_too_small")
         # libjpeg itself decodes to a half, a quarter or an eighth, in a third of the time.
         image.draft(None, size)
         image.load()
-        pixels = _flat(image)
+        if is_torn and _missing_share(image) > _TORN_SHARE:
+            raise PhotoError("image_unreadable")
+        pixels = _flat(image, size)
         if pixels.size != size:
-            pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
         sent = _in_srgb(_on_white(pixels), image.info.get("icc_profile"))
         # Read late: a PNG may store it after its pixels, and Pillow has turned a TIFF already.
         turn = _UPRIGHT.get(_exif(image).get(ExifTags.Base.Orientation, 1))
@@ -141,6 +179,8 @@ def prepare(content: bytes) -> Prepared:
 def metadata(path: Path) -> Metadata:
     """Read a photo's time and rating without decoding its pixels; None: not readable."""
     try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            return Metadata()
         with path.open("rb") as file, _decoding(file, file.read(32)) as image:
             exif = _exif(image)
             xmp = image.info.get("xmp", b"")
@@ -157,11 +197,13 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
     if head.startswith(_RAW_MAGIC) or head[4:12] == b"ftypcrx " or head[8:10] == b"CR":
         raise PhotoError("image_unsupported")
     file.seek(0)
-    with warnings.catch_warnings():
+    if head.startswith(_PNG_MAGIC):
+        file = _without_texts(file)
+    with warnings.catch_warnings(), _without_pillows_limit():
         warnings.simplefilter("ignore")
         try:
             with Image.open(file, formats=_decoded_formats()) as image:
-                if image.width * image.height > LARGEST_PIXELS:
+                if image.width * image.height > _largest_pixels(image):
                     raise PhotoError("image_too_large")
                 tags = getattr(image, "tag_v2", {})
                 # Pillow would decode the small preview that is stored before the raw picture.
@@ -172,12 +214,52 @@ def _decoding(file: IO[bytes], head: bytes) -> Iterator[Image.Image]:
                 yield image
         except PhotoError:
             raise
-        except Image.DecompressionBombError as error:
-            raise PhotoError("image_too_large") from error
         except Exception as error:
             # Decoders raise anything their parsers run into: OSError, SyntaxError, ValueError,
             # struct.error, zlib.error, KeyError, and more.
             raise PhotoError("image_unreadable") from error
+
+
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Let Pillow open the header of a picture of any size: the limits here know the format."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _largest_pixels(image: Image.Image) -> int:
+    # All scans of a progressive JPEG are in memory at once.
+    if "progressive" in image.info:
+        return LARGEST_PIXELS
+    return _LARGEST_PIXELS_OF.get(image.format or "", LARGEST_PIXELS)
+
+
+def _without_texts(file: IO[bytes]) -> IO[bytes]:
+    """Return a PNG without texts: image generators write longer ones than Pillow accepts."""
+    content = memoryview(file.read())
+    kept = io.BytesIO()
+    kept.write(content[: len(_PNG_MAGIC)])
+    begin = len(_PNG_MAGIC)
+    while begin < len(content):
+        end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+        keyword = bytes(content[begin + 8 : begin + 8 + 80]).partition(b"\0")[0]
+        if content[begin + 4 : begin + 8] not in _PNG_TEXTS or keyword in _READ_TEXTS:
+            kept.write(content[begin:end])
+        begin = end
+    kept.seek(0)
+    return kept
+
+
+def _missing_share(image: Image.Image) -> float:
+    """Return the share of a picture's rows at its end that have one colour, as libjpeg fills."""
+    rows = np.asarray(image)
+    rows = rows.reshape(len(rows), -1, len(image.getbands()))
+    drawn = np.flatnonzero((rows != rows[-1, -1]).any(axis=(1, 2)))
+    return 1 - (drawn[-1] + 1) / len(rows) if len(drawn) else 1.0
 
 
 def _decoded_formats() -> tuple[str, ...]:
@@ -190,18 +272,48 @@ def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """Convert a picture to a mode that can be resized: L, RGB, RGBA or CMYK, 8 bits each."""
+def _flat(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Convert a picture to a mode that can be resized: L, RGB, RGBA or CMYK, 8 bits each.
+
+    A picture of another mode is converted and reduced in bands: a whole copy of it in that mode
+    would take several times its memory.
+
+    Args:
+        image: The picture.
+        size: Of the picture that is sent; a large picture stays three times as large, or larger.
+    """
+    if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
+        return image
+    factor = max(1, int(min(image.width / size[0], image.height / size[1]) / _REDUCING_GAP))
+    rows = factor * max(1, _BAND_PIXELS // (image.width * factor))
+    boxes = [
+        (0, top, image.width, min(top + rows, image.height))
+        for top in range(0, image.height, rows)
+    ]
+    # 16-bit values scale by their range; floats have none and scale by their maximum.
+    brightest = 65535.0
+    if image.mode == "F":
+        brightest = max(1.0, *(float(_values(image.crop(box)).max()) for box in boxes))
+    whole = None
+    for box in boxes:
+        band = _eight_bits(image.crop(box), brightest).reduce(factor)
+        if whole is None:
+            whole = Image.new(band.mode, (band.width, math.ceil(image.height / factor)))
+        whole.paste(band, (0, box[1] // factor))
+    assert whole is not None  # noqa: S101 - for the type checker.
+    return whole
+
+
+def _values(image: Image.Image) -> NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+
+
+def _eight_bits(image: Image.Image, brightest: float) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-        # 16-bit values scale by their range; floats have none and scale by their maximum.
-        top = max(float(values.max()), 1.0) if image.mode == "F" else 65535.0
-        return Image.fromarray((np.clip(values / top, 0, 1) * 255).astype(np.uint8))
-    if image.mode in ("L", "RGB", "CMYK"):
-        return image.convert("RGBA") if "transparency" in image.info else image
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGB")
+        values = np.clip(_values(image) / brightest, 0, 1) * 255
+        return Image.fromarray(values.astype(np.uint8))
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    return image.convert("RGBA" if has_alpha else "RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

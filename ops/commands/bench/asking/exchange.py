@@ -14,6 +14,7 @@ import httpx2
 from ops.commands.bench.asking.numbers import finite, whole
 from ops.commands.bench.results import Failure
 from ops.endpoint.api_key import authorization
+from ops.endpoint.authorities import accepted_authorities
 from ops.endpoint.client import CHAT, at
 from ops.endpoint.whole_answer import read_whole
 from ops.report.redaction import MARK, redact
@@ -89,7 +90,9 @@ class Asker:
         self._timeout_s = timeout_s
         self._url = f"{url}{CHAT}"
         headers = {"Content-Type": "application/json", **authorization(key)}
-        self._client = httpx2.Client(trust_env=False, headers=headers)
+        self._client = httpx2.Client(
+            trust_env=False, verify=accepted_authorities(), headers=headers
+        )
 
     def __enter__(self) -> Self:
         return self

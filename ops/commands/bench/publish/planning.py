@@ -14,6 +14,7 @@ from ops.commands.bench.publish.record import Entry, Record, Target, read_record
 from ops.errors import OpsError, one_line
 from ops.immich.api import Asset, Immich
 from ops.immich.http import GoneError
+from ops.report.composed import composed
 
 PERMISSIONS: Mapping[Target, tuple[str, ...]] = {
     "rating": ("asset.read", "asset.update"),
@@ -103,7 +104,7 @@ def plan(
         created = tuple(path for path in parents if path not in there)
         record = dataclasses.replace(record, created=created)
     elif target == "album":
-        albums = [album for album in immich.albums() if album.name == label]
+        albums = [album for album in immich.albums() if composed(album.name) == label]
         if len(albums) > 1:
             raise OpsError(f"{len(albums)} albums are called {label!r}; pass another --label")
         if albums:
@@ -213,8 +214,8 @@ def _label(target: Target, model: str, label: str) -> str:
             raise OpsError("--label needs --as tag or --as album; ratings have no name")
         return ""
     if target == "album":
-        return label or f"Best by {model}"
-    path = label or f"ai/best/{model}"
+        return composed(label) or f"Best by {model}"
+    path = composed(label) or f"ai/best/{model}"
     if not all(part.strip() for part in path.split("/")):
         raise OpsError(f"--label is {path!r}; expected a tag's path such as ai/best/{model}")
     return path

@@ -27,7 +27,8 @@ METRICS: Mapping[OwnerMetric, tuple[str, str]] = {
 
 FAILURES: Mapping[Failure, str] = {
     "image_unreadable": "the photo could not be decoded and was not sent",
-    "image_too_large": "the photo has more than 100 megapixels and was not sent",
+    "image_too_large": "the photo has more pixels than are decoded (100 million; JPEG: 500)",
+    "image_too_small": "the photo is narrower than 32 pixels once it is shrunk, and was not sent",
     "image_unsupported": "HEIC or camera raw file, which is not decoded: export it as JPEG",
     "image_missing": "the photo was deleted, or Immich has no preview of it",
     "connection": "no answer, after one retry",

@@ -17,7 +17,7 @@ from ops.immich.api import Immich
 from ops.immich.http import ImmichHttp
 from tests.fakes.immich_server import KEY, FakeAsset, FakeImmich, Fault
 
-VERSIONS = [(2, 2, 3), (2, 7, 5), (3, 0, 1), (3, 2, 2)]
+VERSIONS = [(2, 2, 3), (2, 7, 5), (3, 0, 2), (3, 2, 2)]
 MODEL = "qwen3vl-8b"
 RATINGS = (None, 4, None, -1, None)
 SCORES = (4.6, 4.4, 3.2, 2.5, 1.1)

@@ -305,10 +305,38 @@ def test_an_album_in_which_all_photos_fail_is_an_error_that_names_the_classes(
     assert not (tmp_path / "photos.jsonl").exists()
 
 
+def test_an_edited_photo_counts_with_its_original_as_one_burst(tmp_path: Path) -> None:
+    """Google Takeout writes both; the edited one is the owner's version of it."""
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "IMG_1.jpg").write_bytes(jpeg_photo(1))
+    edited = photo(1).point(lambda value: min(255, value + 20))
+    (album / "IMG_1-edited.jpg").write_bytes(jpeg(edited))
+    (album / "IMG_2.jpg").write_bytes(jpeg_photo(2))
+    photos = collect(tmp_path / "run", Folder(path=album), say=quiet)
+    bursts = {photo.name: photo.burst for photo in photos}
+    assert bursts["IMG_1.jpg"] == bursts["IMG_1-edited.jpg"] != bursts["IMG_2.jpg"]
+
+
+def test_photos_that_cannot_be_sent_are_counted_in_one_line(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "a.jpg").write_bytes(jpeg_photo(1))
+    for name in ("b.heic", "c.heic"):
+        (album / name).write_bytes(b"\0\0\0\x18ftypheic" + name.encode() + bytes(64))
+    (album / "icon.png").write_bytes(encoded(photo(2, (16, 16)), "PNG"))
+    messages: list[str] = []
+    collect(tmp_path / "run", Folder(path=album), say=messages.append)
+    assert messages[-1] == (
+        "3 of 4 photos cannot be sent (2 image_unsupported, 1 image_too_small); export raw files "
+        "as JPEG, and convert HEIC with `magick mogrify -format jpg *.heic`"
+    )
+
+
 @pytest.mark.parametrize(
     ("contents", "says"),
     [
-        ((b"\0\0\0\x18ftypheic" + bytes(64), b"<html>"), "as JPEG"),
+        ((b"\0\0\0\x18ftypheic" + bytes(64), b"<html>"), "-format jpg *.heic`"),
         ((b"<html>login</html>", jpeg_photo(1)[:400]), "or a login page"),
         ((b"",), "deleted or hidden"),
     ],

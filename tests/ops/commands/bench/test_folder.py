@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -48,14 +50,127 @@ def test_photos_are_found_by_content_and_other_files_are_counted(tmp_path: Path)
     assert messages == ["skipped 2 other files"]
 
 
-def test_hidden_files_and_runs_are_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "._a.jpg",
+        ".thumbnails/a.jpg",
+        ".@__thumb/s100a.jpg",
+        ".Trash-1000/files/a.jpg",
+        ".Trashes/501/a.jpg",
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "@EADIR/a.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "SYNOPHOTO_THUMB_XL.jpg",
+        "#recycle/a.jpg",
+        "#snapshot/daily/a.jpg",
+        "@Recycle/a.jpg",
+        "$RECYCLE.BIN/S-1-5-21/$RABCDEF.jpg",
+        "Lightroom Catalog Previews.lrdata/0/a.jpg",
+        "Photos Library.photoslibrary/resources/derivatives/a.jpeg",
+        "thumbs/0b/8f/a-preview.jpeg",
+        "encoded-video/0b/8f/a.jpg",
+        "thumbnails/a.jpg",
+    ],
+)
+def test_thumbnails_and_bins_of_other_programs_are_no_photos(tmp_path: Path, foreign: str) -> None:
+    write(tmp_path / "sub" / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "sub" / foreign, jpeg_photo(2))
+    photos, messages = listed(Folder(path=tmp_path))
+    assert list(photos) == ["sub/a.jpg"]
+    kept = "Photos Library.photoslibrary/"
+    shown = foreign.removeprefix(kept).partition("/")[0]
+    assert messages == [f"skipped 1 of thumbnail folders, bins and hidden files ({shown})"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Photos Library.photoslibrary/originals/0/a.jpeg",
+        "resources/a.jpg",
+        "thumbs-up.jpg",
+        "recycle/a.jpg",
+        "Previews/a.jpg",
+        "IMG_1-edited.jpg",
+        "e@Dir.jpg",
+    ],
+)
+def test_a_photo_whose_name_is_like_anothers_is_a_photo(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, jpeg_photo(1))
+    photos, messages = listed(Folder(path=tmp_path))
+    assert (list(photos), messages) == ([name], [])
+
+
+@pytest.mark.parametrize("name", [".photos", "@eaDir", "SYNOPHOTO_x", "x.lrdata"])
+def test_a_folder_that_the_owner_names_is_read_whatever_its_name(
+    tmp_path: Path, name: str
+) -> None:
+    write(tmp_path / name / "a.jpg", jpeg_photo(1))
+    photos, messages = listed(Folder(path=tmp_path / name))
+    assert (list(photos), messages) == (["a.jpg"], [])
+
+
+def test_sidecars_and_databases_are_other_files(tmp_path: Path) -> None:
+    write(tmp_path / "IMG_1.jpg", jpeg_photo(1))
+    write(tmp_path / "IMG_1.jpg.xmp", b"<?xpacket begin='' ?><x:xmpmeta/>")  # darktable, digiKam
+    write(tmp_path / "IMG_1.jpg.supplemental-metadata.json", b"{}")  # Google Takeout
+    write(tmp_path / "Thumbs.db", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+    photos, messages = listed(Folder(path=tmp_path))
+    assert (list(photos), messages) == (["IMG_1.jpg"], ["skipped 3 other files"])
+
+
+def test_all_that_is_skipped_is_one_line_and_the_runs_are_not_counted(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
-    write(tmp_path / "._a.jpg", b"\0\x05\x16\x07")
-    write(tmp_path / ".thumbnails" / "a.jpg", jpeg_photo(1))
+    write(tmp_path / "notes.txt", b"x")
+    for folder in ("2025", "2026"):
+        write(tmp_path / folder / "@eaDir" / "a.jpg", jpeg_photo(2))
+    for name in ("._b\n.jpg", "#recycle", "thumbs"):
+        write(tmp_path / name / "a.jpg", jpeg_photo(2))
     write(tmp_path / "runs" / "1" / "images" / "x.jpg", jpeg_photo(2))
     photos, messages = listed(Folder(path=tmp_path, leave_out=tmp_path / "runs"))
     assert list(photos) == ["a.jpg"]
-    assert messages == []
+    assert messages == [
+        "skipped 1 other file; 5 of thumbnail folders, bins and hidden files "
+        "(#recycle, ._b .jpg, @eaDir and 1 more)"
+    ]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path, form: Literal["NFC"]) -> None:
+    """A Mac writes NFD into file names, and a spreadsheet NFC into a CSV, or the reverse."""
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    stored, typed = (unicodedata.normalize(each, "Mu\u0308nchen/\u00e9te\u0301.jpg")
+                     for each in (form, other))  # fmt: skip
+    write(tmp_path / stored, jpeg_photo(1))
+    (tmp_path / "favourites.csv").write_text(f"name,rating\n{typed},4\n", encoding="utf-8")
+    folder = Folder(path=tmp_path)
+    photos, _ = listed(folder)
+    assert {name: photo.rating for name, photo in photos.items()} == {
+        unicodedata.normalize("NFC", stored): 4
+    }
+    assert [original.content for original in folder.read(tuple(photos.values()))] == [
+        jpeg_photo(1)
+    ]
+
+
+def test_a_path_comes_before_an_equal_file_name_in_a_subfolder(tmp_path: Path) -> None:
+    for number, name in enumerate(("\u00e9.jpg", "sub/\u00e9.jpg")):
+        write(tmp_path / name, jpeg_photo(number))
+    for typed in ("\u00e9.jpg", "e\u0301.jpg", "e\u0301.jpg "):
+        (tmp_path / "favourites.csv").write_text(f"name,rating\n{typed},4\n", encoding="utf-8")
+        photos, _ = listed(Folder(path=tmp_path))
+        assert [photo.rating for photo in photos.values()] == [None, 4]
+
+
+def test_two_files_that_differ_in_their_unicode_form_alone_stay_two(tmp_path: Path) -> None:
+    names = ["\u00e9.jpg", "e\u0301.jpg"]
+    for number, name in enumerate(names):
+        write(tmp_path / name, jpeg_photo(number))
+    (tmp_path / "favourites.csv").write_text(f"name,rating\n{names[1]},4\n", encoding="utf-8")
+    folder = Folder(path=tmp_path)
+    photos, _ = listed(folder)
+    assert {name: photo.rating for name, photo in photos.items()} == {names[0]: None, names[1]: 4}
+    drawn = [photos[name] for name in names]
+    assert [each.content for each in folder.read(drawn)] == [jpeg_photo(0), jpeg_photo(1)]
 
 
 def test_each_link_is_followed_once(tmp_path: Path) -> None:
@@ -156,7 +271,7 @@ def test_a_file_that_is_deleted_during_the_read_is_missing(
     folder = Folder(path=tmp_path)
     walk = Folder._walk
 
-    def walked(folder: Folder) -> tuple[list[Path], int]:
+    def walked(folder: Folder) -> object:
         result = walk(folder)
         gone.unlink(missing_ok=True)
         return result
@@ -222,6 +337,7 @@ def test_the_owners_csv_overrides_the_files_rating(
     assert messages == [f"read your judgement from {tmp_path / 'favourites.csv'}"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize(
     ("text", "favourites", "ratings"),
     [
@@ -231,15 +347,28 @@ def test_the_owners_csv_overrides_the_files_rating(
         ("rating\tname\n2\ta.jpg\n0\tb.jpg\n\n", None, {"a.jpg": 2}),
         ('name,favourite\n"a.jpg",x\n', {"a.jpg"}, {}),
         ("name,favourite,rating\na.jpg,no\n", set(), {}),
+        (
+            "NAME;RATING;;\r\na.jpg;4,0;;\r\nb.jpg;5.00;;\r\n;;;\r\n",
+            None,
+            {"a.jpg": 4, "sub/b.jpg": 5},
+        ),
+        ('name,rating\na.jpg,"4,0"\nb.jpg,\u22121\n', None, {"a.jpg": 4, "sub/b.jpg": -1}),
+        ("sep=;\r\nname;favorite\r\na.jpg;TRUE\r\nb.jpg;0,0\r\n", {"a.jpg"}, {}),
+        ("name\trating\rsub/b.jpg\t2.0\r", None, {"sub/b.jpg": 2}),
+        ("name,rating\na.jpg,4\na.jpg,4.0\n a.jpg ,4\n", None, {"a.jpg": 4}),
     ],
 )
 def test_the_owners_csv_is_read_in_several_formats(
-    tmp_path: Path, text: str, favourites: set[str] | None, ratings: dict[str, int]
+    tmp_path: Path,
+    text: str,
+    favourites: set[str] | None,
+    ratings: dict[str, int],
+    encoding: str,
 ) -> None:
     write(tmp_path / "a.jpg", jpeg_photo(1))
     write(tmp_path / "sub" / "b.jpg", jpeg_photo(2))
     csv = tmp_path / "mine.csv"
-    csv.write_text(text, newline="")
+    csv.write_text(text, newline="", encoding=encoding)
     photos, _ = listed(Folder(path=tmp_path, judgement=csv))
     if favourites is None:
         assert {photo.favourite for photo in photos.values()} == {None}
@@ -258,7 +387,24 @@ def test_the_owners_csv_is_read_in_several_formats(
         ("name,rating\na.jpg,6\n", "line 2: rating is '6'"),
         ("name,rating\na.jpg,good\n", "line 2: rating is 'good'"),
         ("name,favourite\na.jpg,maybe\n", "line 2: favourite is 'maybe'"),
-        ("name\nz.jpg\n", "names 'z.jpg'; expected paths"),
+        ("name\nz.jpg\n", "line 2: name is 'z.jpg'; expected the path of a photo"),
+        ('name\n\n\n"z\n.jpg"\nz\n', "line 4: name is 'z .jpg'"),
+        ("sep=;\nname;rating\na.jpg;7\n", "line 3: rating is '7'"),
+        ("name,rating\na.jpg,4.5\n", "line 2: rating is '4.5'"),
+        ("name,rating\na.jpg,1e0\n", "line 2: rating is '1e0'"),
+        (
+            "name,rating\na.jpg,4\nx/b.jpg,9\na.jpg,5\nz,1\n",
+            "line 3: rating is '9'; expected 1 to 5, -1 for rejected, or empty for unrated "
+            "(2 more lines with errors)",
+        ),
+        ("name,rating\na.jpg,4\n./a.jpg,5\na.jpg,5\n", "line 3: name is './a.jpg'"),
+        (
+            "name,rating\na.jpg,4\n\na.jpg,5\n",
+            "line 4: 'a.jpg' is judged differently in line 2; expected one judgement per photo",
+        ),
+        ("name,name\na.jpg,a.jpg\n", "are 'name', 'name'; expected"),
+        ("name,rating\na, b.jpg,4\n", "line 2: 3 cells; expected 2. Put a name with ','"),
+        ("name,rating\n,4\n", "line 2: name is ''"),
         ("name\nb.jpg\n", "line 2: name is 'b.jpg'; expected a path"),
         ('name\n"a.jpg\n', "not a CSV file"),
         ("name\n\udcff.jpg\n", "not UTF-8"),

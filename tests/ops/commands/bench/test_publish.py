@@ -113,10 +113,10 @@ def test_an_existing_album_gets_the_photos_and_keeps_its_own(world: World) -> No
     assert sorted(album.assets) == sorted(asset.id for asset in world.assets)
     world.undo()
     assert album.assets == [world.assets[2].id]
-    empty = world.server.add_album("Empty")
-    world.publish("album", label="Empty")
+    empty = world.server.add_album("Gru\u0308n")
+    world.publish("album", label="Gr\u00fcn")
     world.undo()
-    assert world.server.album_named("Empty") is empty
+    assert world.server.album_named("Gru\u0308n") is empty
     assert empty.assets == []
 
 
