@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socketserver
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,3 +83,13 @@ def _context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+def serve_tls(server: socketserver.TCPServer, folder: Path) -> Path:
+    """Let a server of 127.0.0.1 speak TLS; return the file of its authority's certificate."""
+    authority = Authority(folder)
+    # The handshake happens in the connection's own thread: a client may never begin it.
+    server.socket = authority.server_context("127.0.0.1").wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    return authority.path

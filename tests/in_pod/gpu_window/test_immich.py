@@ -15,9 +15,8 @@ from in_pod.gpu_window.errors import UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
 from tests.conftest import ROOT
 from tests.fakes import immich_queues
-from tests.fakes.authority import Authority
+from tests.fakes.authority import Authority, serve_tls
 from tests.fakes.immich_queues import KEY, FakeImmich
-from tests.fakes.private_authority import serve_tls
 
 QUICK = Timing(poll_s=0.01, immich_patience_s=0.1)
 

@@ -14,8 +14,8 @@ from ops.endpoint.errors import CheckError
 from ops.errors import OpsError
 from ops.immich.api import Immich
 from ops.immich.http import ImmichHttp
+from tests.fakes.authority import serve_tls
 from tests.fakes.immich_server import KEY, FakeImmich, immich_server
-from tests.fakes.private_authority import serve_tls
 
 
 @pytest.fixture(autouse=True)
