@@ -138,7 +138,7 @@ def _device_plugin(cluster: Cluster) -> str:
 
 
 def _taints(node: Document, gpu: Gpu) -> Check:
-    tolerated = {taint.key for taint in gpu.taints}
+    tolerated = tuple(dict.fromkeys(taint.key for taint in gpu.taints))
     taints = [
         Taint(key=taint["key"], value=taint.get("value", ""), effect=taint["effect"])
         for taint in _away(node)
