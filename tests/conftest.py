@@ -236,7 +236,9 @@ def pytest_runtest_teardown(
         return (yield)
     finally:
         running = item.config.stash.get(_RUNNING_CLUSTER, None)
-        if running is not None and nextitem is not None:
+        # Not within a file: its `cluster` is emptied after its last test.
+        ended = nextitem is not None and nextitem.path != item.path
+        if running is not None and nextitem is not None and ended:
             tests = item.session.items
             if not any(map(_uses_cluster, tests[tests.index(nextitem) :])):
                 del item.config.stash[_RUNNING_CLUSTER]

@@ -255,6 +255,8 @@ def _start(state_dir: Path, programs: Path, settings: Settings, say: Say) -> Emb
         "--node-lease-duration-seconds=40",
         "--node-ip=127.0.0.1",
         f"--node-port={kubelet_port}",
+        # Else kwok listens on every interface, and forwards to pods without asking who connects.
+        f"--server-address=127.0.0.1:{kubelet_port}",
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={certificate.with_suffix('.key')}",
         f"--config={_kwok_definitions(state_dir, endpoint_port)}",

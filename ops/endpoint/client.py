@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import httpx2
 
 from ops.endpoint.api_key import KEY_VARIABLE, authorization, check_key
-from ops.endpoint.authorities import accepted_authorities, hint_of
 from ops.endpoint.errors import CheckError
 from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
+from ops.machine.http_client import http_client
 
 CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5
@@ -82,8 +82,8 @@ class Answer:
 class Endpoint:
     """A client that sends one request at a time.
 
-    It ignores the environment's proxies, never retries, and closes each connection after its
-    answer: an idle connection would hold a thread of llama-server.
+    It ignores the environment's proxies, which could read the key, never retries, and closes each
+    connection after its answer: an idle connection would hold a thread of llama-server.
     """
 
     def __init__(self, url: str, *, key: str = "") -> None:
@@ -99,11 +99,7 @@ class Endpoint:
         """
         self.url = base_url(url)
         self.key = check_key(key, KEY_VARIABLE) if key else ""
-        self._client = httpx2.Client(
-            trust_env=False,
-            verify=accepted_authorities(),
-            limits=httpx2.Limits(max_keepalive_connections=0),
-        )
+        self._client = http_client(keeps_connections=False)
 
     def __enter__(self) -> Self:
         return self
@@ -196,7 +192,7 @@ class Endpoint:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = one_line(str(error)) or "the connection timed out"
             raise CheckError(
-                f"cannot connect to {self.url} ({reason}){hint_of(reason)}", ends="endpoint"
+                f"cannot connect to {self.url} ({reason})", ends="endpoint"
             ) from error
         except httpx2.TimeoutException as error:
             raise CheckError(f"no complete answer within {timeout_s:g} s", ends="model") from error

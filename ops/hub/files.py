@@ -18,16 +18,38 @@ import httpx2
 import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+from in_pod.download.errors import DownloadError
+from in_pod.download.hub import Hub
+from in_pod.download.proxies import is_loopback
+from ops.machine.http_client import http_client
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_PUBLIC_HUB = "https://huggingface.co"
 _TIMEOUT_S = 30
 _REASONS = {
     401: "it does not exist, or HF_TOKEN is missing or wrong",
     403: "HF_TOKEN has no access; accept the terms on its page",
     404: "it does not exist",
+    407: "the proxy requires a login; set it in the proxy's variable",
     429: "too many requests; wait a few minutes or set HF_TOKEN",
 }
+
+
+def _check_online(_request: httpx2.Request) -> None:
+    if huggingface_hub.is_offline_mode():
+        raise OfflineModeIsEnabled
+
+
+huggingface_hub.set_client_factory(
+    lambda: http_client(
+        through_proxy=True,
+        follow_redirects=True,
+        timeout=_TIMEOUT_S,
+        before_request=(_check_online,),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +82,8 @@ def find_revision(repository: str, revision: str) -> HubRevision:
         OpsError: when the hub does not answer, refuses, or sends an invalid answer.
     """
     with _one_line(f"{repository} at {revision}"):
-        api = huggingface_hub.HfApi(endpoint=_endpoint())
+        # False: without it the library sends a stored token.
+        api = huggingface_hub.HfApi(endpoint=_endpoint(), token=_token() or False)
         info = api.model_info(
             repository, revision=revision, files_metadata=True, timeout=_TIMEOUT_S
         )
@@ -107,7 +130,7 @@ class HubSource:
             self.repository, self.name, revision=self.commit, endpoint=_endpoint()
         )
         headers = {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
-        if token := huggingface_hub.get_token():
+        if token := _token():
             headers["Authorization"] = f"Bearer {token}"
         with (
             _one_line(self.name),
@@ -146,7 +169,23 @@ class HubSource:
 
 
 def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", huggingface_hub.constants.ENDPOINT).rstrip("/")
+    """Return the hub's address.
+
+    Raises:
+        OpsError: when HF_ENDPOINT is invalid, or HF_TOKEN would be readable on the way to it.
+    """
+    try:
+        Hub()  # The download program's checks, so that both take the same environments.
+    except DownloadError as error:
+        raise OpsError(str(error)) from error
+    return (os.environ.get("HF_ENDPOINT") or _PUBLIC_HUB).rstrip("/")
+
+
+def _token() -> str:
+    """Return HF_TOKEN, or the token of `hf auth login` where nobody can read it on the way."""
+    hub = urlsplit(_endpoint())
+    is_safe = hub.scheme == "https" or is_loopback(hub.hostname or "")
+    return (huggingface_hub.get_token() or "") if is_safe else ""
 
 
 def _refused(subject: str, status: int) -> OpsError:
@@ -165,7 +204,7 @@ def _one_line(subject: str) -> Iterator[None]:
         host = urlsplit(_endpoint()).hostname or "HF_ENDPOINT"
         offline = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else ""
         reason = offline or reason_of(error)
-        raise OpsError(f"{subject}: {host} does not answer ({reason})") from error
+        raise OpsError(f"{subject}: no answer from {host} ({reason})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OpsError(
             f"{subject}: the hub's answer is invalid ({type(error).__name__})"

@@ -185,7 +185,9 @@ class LocalHub(ThreadingHTTPServer):
     def environment(self) -> dict[str, str]:
         """Return the environment of a program that takes its files from here."""
         env = os.environ | {"HF_ENDPOINT": self.url}
-        env["no_proxy"] = ",".join(filter(None, (env.get("no_proxy"), "127.0.0.1")))
+        # Some programs read one spelling, and some prefer it to the other.
+        direct = env.get("no_proxy") or env.get("NO_PROXY")
+        env["no_proxy"] = env["NO_PROXY"] = ",".join(filter(None, (direct, "127.0.0.1")))
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
             env.pop(name, None)
         return env

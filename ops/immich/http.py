@@ -13,10 +13,10 @@ from typing import Any, Literal
 import httpx2
 
 from ops.endpoint.api_key import check_key
-from ops.endpoint.authorities import accepted_authorities, hint_of
 from ops.endpoint.client import at, base_url
 from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
+from ops.machine.http_client import http_client
 
 KEY_VARIABLE = "IMMICH_API_KEY"
 """The environment variable that holds the key; an option would show it in the process list."""
@@ -80,16 +80,13 @@ class ImmichHttp:
             pause: Waits for so many seconds (default: time.sleep).
 
         Raises:
-            OpsError: when the address, the key or SSL_CERT_FILE is invalid; the error does not
-                show the key.
+            OpsError: when the address or the key is invalid; the error does not show the key.
         """
         self.url = server_url(url)
         self._key = key
         self._timeout_s = timeout_s
         self._pause = pause
-        self._client = httpx2.Client(
-            trust_env=False,
-            verify=accepted_authorities(),
+        self._client = http_client(
             timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 10)),
             headers={"x-api-key": check_key(key, KEY_VARIABLE)},
         )
@@ -119,7 +116,8 @@ class ImmichHttp:
         Raises:
             GoneError: when Immich does not have the object.
             ImmichError: when Immich refuses this request.
-            OpsError: when no complete answer arrives, or Immich rejects the key.
+            OpsError: when no complete answer arrives, Immich rejects the key, or SSL_CERT_FILE is
+                invalid.
         """
         attempts = _ATTEMPTS if repeatable else 1
         for attempt in range(1, attempts + 1):
@@ -128,9 +126,7 @@ class ImmichHttp:
                 response, content = self._send(verb, path, body, accept)
             except httpx2.HTTPError as error:
                 reason = reason_of(error, limit=240)
-                failure = OpsError(
-                    f"no complete answer from Immich at {self.url} ({reason}){hint_of(reason)}"
-                )
+                failure = OpsError(f"no complete answer from Immich at {self.url} ({reason})")
                 failure.__cause__ = error
             else:
                 if response.is_success:

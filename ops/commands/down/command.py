@@ -30,6 +30,7 @@ def down(
 
     from ops.commands.serve import run as serve
     from ops.embedded import cluster as embedded
+    from ops.embedded import postgres_home
 
     served = serve.stop(state_dir)
     if served:
@@ -37,5 +38,6 @@ def down(
     if not embedded.down(state_dir, say=say) and not served:
         say("nothing was running")
     if delete_data and state_dir.is_dir():
+        postgres_home.delete(state_dir / "postgresql")
         shutil.rmtree(state_dir)
         say(f"deleted {state_dir}")

@@ -14,6 +14,7 @@ from ops.endpoint.api_key import authorization
 from ops.endpoint.client import CHAT
 from ops.endpoint.pictures import data_uri, solid_picture
 from ops.errors import OpsError, reason_of
+from ops.machine.http_client import http_client
 
 _QUESTION = "What is in this picture?"
 _MAX_TOKENS = 24
@@ -47,13 +48,8 @@ def ask_each(served: Served) -> Iterator[Answer]:
         started = time.monotonic()
         try:
             # No connection is reused: llama-server's router may close one that waited for a load.
-            response = httpx2.post(
-                f"{served.url}{CHAT}",
-                json=_request(model),
-                headers=headers,
-                timeout=_TIMEOUT_S,
-                trust_env=False,
-            )
+            with http_client(headers=headers, timeout=_TIMEOUT_S) as client:
+                response = client.post(f"{served.url}{CHAT}", json=_request(model))
             response.raise_for_status()
             body = response.json()
             text = body["choices"][0]["message"]["content"]
@@ -73,7 +69,7 @@ def curl_command(served: Served) -> str:
     """Return the same request as a curl command, which reads the key from its variable or file."""
     key = f' -H "Authorization: Bearer {served.key.in_shell}"' if served.key else ""
     return (
-        f"curl -s {served.url}{CHAT} -H 'Content-Type: application/json'{key} "
+        f"curl -s --noproxy 127.0.0.1 {served.url}{CHAT} -H 'Content-Type: application/json'{key} "
         f"-d '{json.dumps(_request(served.models[0]))}'"
     )
 

@@ -29,7 +29,7 @@ from ops.machine.processes import Processes
 from ops.machine.state_dir import locked
 from tests.conftest import ROOT
 from tests.declaration.settings import SETTINGS
-from tests.real.serve.left_running import running_in
+from tests.real.serve.left_running import listening_in, running_in
 
 
 def records(cluster: EmbeddedCluster) -> dict[str, str]:
@@ -52,6 +52,15 @@ def test_a_second_up_finds_the_first(cluster: EmbeddedCluster) -> None:
 def test_postgresql_answers_without_a_password_in_its_address(cluster: EmbeddedCluster) -> None:
     with psycopg.connect(cluster.pg_conn_str) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_cluster_listens_only_on_this_machine(cluster: EmbeddedCluster) -> None:
+    """PostgreSQL has a unix socket; kwok forwards to pods without asking who connects."""
+    assert listening_in(cluster.state_dir) == {
+        "server": {"127.0.0.1"},  # etcd
+        "kube-apiserver": {"127.0.0.1"},
+        "kwok": {"127.0.0.1"},
+    }
 
 
 def test_only_the_owner_can_read_keys_and_tokens(cluster: EmbeddedCluster) -> None:

@@ -31,7 +31,7 @@ from ops.errors import OpsError
 from ops.hub.local_hub import HubFile, LocalHub
 from ops.machine.state_dir import locked
 from tests.conftest import ROOT
-from tests.real.serve.left_running import running_in
+from tests.real.serve.left_running import listening_in, running_in
 from tests.real.serve.served import served, skip_without, store_of
 
 FRONT_ENDS = get_args(FrontEndName)
@@ -95,8 +95,20 @@ def test_serve_serves_the_registry_until_ctrl_c(
         rest = rest_of(process)
     assert process.returncode == 130
     assert "Their weights are random" in rest
-    assert f"curl -s {url}/v1/chat/completions" in rest
+    assert f"curl -s --noproxy 127.0.0.1 {url}/v1/chat/completions" in rest
     assert running_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_endpoint_listens_only_on_this_machine(
+    front_end: FrontEndName, llama_server: Path, tmp_path: Path
+) -> None:
+    with served(MODELS, tmp_path, front_end) as running:
+        list(ask.ask_each(running))
+        # The front end, and the llama-server of the last model.
+        assert listening_in(tmp_path) == {
+            name: {"127.0.0.1"} for name in {front_end, "llama-server"}
+        }
 
 
 def test_weights_of_a_hub_and_a_lock_are_served(llama_server: Path, tmp_path: Path) -> None:
@@ -135,7 +147,11 @@ def test_signal_stops_all_processes(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
-def test_the_printed_curl_command_is_answered(llama_server: Path, tmp_path: Path) -> None:
+def test_the_printed_curl_command_is_answered(
+    llama_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends a key, so the environment's proxy must not see it."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with served(MODELS, tmp_path, "llama-server") as running:
         answer = subprocess.run(
             ["sh", "-c", ask.curl_command(running)], capture_output=True, text=True, check=True

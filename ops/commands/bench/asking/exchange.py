@@ -14,9 +14,9 @@ import httpx2
 from ops.commands.bench.asking.numbers import finite, whole
 from ops.commands.bench.results import Failure
 from ops.endpoint.api_key import authorization
-from ops.endpoint.authorities import accepted_authorities
 from ops.endpoint.client import CHAT, at
 from ops.endpoint.whole_answer import read_whole
+from ops.machine.http_client import http_client
 from ops.report.redaction import MARK, redact
 
 _CONNECT_TIMEOUT_S = 10
@@ -90,9 +90,7 @@ class Asker:
         self._timeout_s = timeout_s
         self._url = f"{url}{CHAT}"
         headers = {"Content-Type": "application/json", **authorization(key)}
-        self._client = httpx2.Client(
-            trust_env=False, verify=accepted_authorities(), headers=headers
-        )
+        self._client = http_client(headers=headers)
 
     def __enter__(self) -> Self:
         return self

@@ -180,7 +180,7 @@ class CutOff(HubHandler):
         (ListJson, "the hub's answer is invalid"),
         (IgnoringRanges, "Seeing-Q4_K_M.gguf: the hub sends the whole file instead of"),
         (AnotherPart, "the hub sends bytes 1 to 10"),
-        (CutOff, "Seeing-Q4_K_M.gguf: 127.0.0.1 does not answer (peer closed connection"),
+        (CutOff, "Seeing-Q4_K_M.gguf: no answer from 127.0.0.1 (peer closed connection"),
     ],
 )
 def test_a_failing_hub_is_an_error_of_one_line(
@@ -211,7 +211,7 @@ def test_an_unreachable_hub_is_an_error_of_one_line(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert lock(path) == 1
     output = capsys.readouterr().err
-    assert "owner/seeing-GGUF at main: 127.0.0.1 does not answer ([Errno 111]" in output
+    assert "owner/seeing-GGUF at main: no answer from 127.0.0.1 ([Errno 111]" in output
     assert "Unchanged in the lock: seeing, reading." in output
     assert output.count("\n") == 1
     assert not path.exists()
