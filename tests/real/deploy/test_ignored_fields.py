@@ -131,7 +131,7 @@ def test_fields_of_others_are_left_with_the_setting_alone(stack: Stack) -> None:
         "Deployment metadata.annotations[example.com/owner]",
         "Deployment spec.template.metadata.annotations[example.com/scanned]",
         f"Deployment {PULL_POLICY}",
-        "Deployment spec.template.spec.toleration",
+        "Deployment spec.template.spec.tolerations",
         "Namespace metadata.labels[team]",
         "Service metadata.annotations[scraped]",
     }
