@@ -32,6 +32,12 @@ from tests.declaration.settings import SETTINGS
 from tests.real.serve.left_running import listening_in, running_in
 
 
+@pytest.fixture
+def state_dir(open_directory: Path, tmp_path: Path) -> Path:
+    """A directory of a cluster's own, whose data PostgreSQL's user reaches where it is."""
+    return open_directory / tmp_path.name
+
+
 def records(cluster: EmbeddedCluster) -> dict[str, str]:
     folder = cluster.state_dir / "processes"
     return {path.name: path.read_text() for path in folder.iterdir()}
@@ -170,29 +176,29 @@ def reasons(api: KubeApi) -> list[str]:
     return sorted(pod_state(pod).reason for pod in pods)
 
 
-def test_down_stops_only_its_own_processes(tmp_path: Path) -> None:
-    embedded.up(tmp_path, settings=SETTINGS, say=print)
+def test_down_stops_only_its_own_processes(state_dir: Path) -> None:
+    embedded.up(state_dir, settings=SETTINGS, say=print)
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         # A record whose process has gone, and whose number a stranger has by now.
-        processes = Processes(tmp_path)
+        processes = Processes(state_dir)
         processes.stop("kwok")
         forged = {"pid": stranger.pid, "create_time": 1.0}
-        (tmp_path / "processes" / "kwok.json").write_text(json.dumps(forged))
-        assert embedded.find(tmp_path) is None
+        (state_dir / "processes" / "kwok.json").write_text(json.dumps(forged))
+        assert embedded.find(state_dir) is None
 
-        assert embedded.down(tmp_path, say=print) is True
+        assert embedded.down(state_dir, say=print) is True
 
         assert stranger.poll() is None
-        assert running_in(tmp_path) == []
-        assert embedded.down(tmp_path, say=print) is False
+        assert running_in(state_dir) == []
+        assert embedded.down(state_dir, say=print) is False
     finally:
         stranger.kill()
         stranger.wait()
 
 
 def test_failed_start_leaves_nothing_running(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = control_plane.binaries(print)
     programs = tmp_path / "programs"
@@ -203,7 +209,6 @@ def test_failed_start_leaves_nothing_running(
     (programs / "kube-scheduler").write_text("#!/bin/sh\necho no licence for this\nexit 3\n")
     (programs / "kube-scheduler").chmod(0o755)
     monkeypatch.setattr(control_plane, "binaries", lambda say: programs)
-    state_dir = tmp_path / "state"
 
     with pytest.raises(
         OpsError, match=r"kube-scheduler ended at start-up \(no licence for this\)"
@@ -215,7 +220,7 @@ def test_failed_start_leaves_nothing_running(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_interrupted_up_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_up_leaves_nothing_running(state_dir: Path, number: signal.Signals) -> None:
     program = (
         "import sys; from pathlib import Path; from ops.embedded import cluster as embedded;"
         "from stacks.production import PRODUCTION;"
@@ -223,21 +228,24 @@ def test_interrupted_up_leaves_nothing_running(tmp_path: Path, number: signal.Si
         " say=lambda line: print(line, flush=True))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(state_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert "PostgreSQL is ready" in process.stdout.readline()
     deadline = time.monotonic() + 10
-    while not (tmp_path / "processes" / "etcd.json").exists() and time.monotonic() < deadline:
+    while not (state_dir / "processes" / "etcd.json").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(number)
     process.stdout.close()
     process.wait(timeout=60)
     if number == signal.SIGKILL:
         # Nobody can clean up after itself here: the next command does.
-        embedded.down(tmp_path, say=print)
-    assert running_in(tmp_path) == []
-    assert not postgres.is_running(tmp_path / "postgresql")
+        embedded.down(state_dir, say=print)
+    assert running_in(state_dir) == []
+    assert not postgres.is_running(state_dir / "postgresql")
 
 
 def test_taken_port_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

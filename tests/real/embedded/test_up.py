@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -32,8 +33,8 @@ from tests.real.window.window_process import ML
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    folder = tmp_path_factory.mktemp("up")
+def deployed(open_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder, state_dir = tmp_path_factory.mktemp("up"), open_directory / "up" / "state"
     (folder / "mirror").mkdir()
     config = folder / "terraformrc"
     config.write_text(
@@ -46,10 +47,10 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         for name in ("PG_CONN_STR", "KUBE_CONFIG_PATH", "KUBE_CTX", "KUBECONFIG"):
             patch.setenv(name, "")  # `up` sets them; this puts them back afterwards.
         try:
-            yield up(folder / "state", settings=PRODUCTION, say=print)
+            yield up(state_dir, settings=PRODUCTION, say=print)
         finally:
-            serve.stop(folder / "state")
-            embedded.down(folder / "state", say=print)
+            serve.stop(state_dir)
+            embedded.down(state_dir, say=print)
 
 
 @pytest.fixture
