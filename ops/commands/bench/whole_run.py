@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from ops.endpoint.api_key import api_key
 from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
 from ops.errors import OpsError, one_line
+from ops.machine.parent import end_with_parent, pipe_for_child
 from ops.machine.signals import ended_by_signals
 from ops.options import choose
 from ops.report.durations import span
@@ -54,6 +56,7 @@ def run_bench(options: RunOptions) -> None:
     display = Display(Console(stderr=True))
     run_dir = session.begin(options.settings, options.run_dir, anew=options.anew, say=display.say)
     with ended_by_signals():
+        end_with_parent()
         with Journal(run_dir, retry_failed=options.retry_failed) as journal:
             rubric = _rubric(options, run_dir)
             prompt = prompt_of(options.settings.method, rubric)
@@ -210,16 +213,17 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
     """
     ops = [sys.executable, "-m", "ops"]
     command = [*ops, "window", "--for", f"{window_s}s", "--", *ops, *arguments]
-    process = subprocess.Popen(command)
-    try:
-        return process.wait()
-    except BaseException as ended:
-        # Ctrl-C has reached the window too. It restores the tenants before it ends; only then
-        # may this command end, too.
-        if not isinstance(ended, KeyboardInterrupt):
-            process.terminate()
-        process.wait()
-        raise
+    with pipe_for_child() as (pipe, variable):
+        process = subprocess.Popen(command, env={**os.environ, **variable}, pass_fds=(pipe,))
+        try:
+            return process.wait()
+        except BaseException as ended:
+            # Ctrl-C has reached the window too. It restores the tenants before it ends; only
+            # then may this command end, too.
+            if not isinstance(ended, KeyboardInterrupt):
+                process.terminate()
+            process.wait()
+            raise
 
 
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:

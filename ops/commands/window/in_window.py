@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 
 from in_pod.gpu_window.errors import UnansweredError
 from in_pod.gpu_window.window import Window
+from ops.machine.parent import pipe_for_child
 from ops.report.durations import clock, span
 from ops.report.terminal import CONSOLE, Say
 
@@ -53,9 +54,13 @@ def run_command(
     """
     watch = _Watch(window, say)
     deadline = window.record.deadline
-    with _in_foreground() as prepare:
+    with _in_foreground() as prepare, pipe_for_child() as (pipe, variable):
         process = subprocess.Popen(
-            command, env={**os.environ, **env}, process_group=0, preexec_fn=prepare
+            command,
+            env={**os.environ, **env, **variable},
+            pass_fds=(pipe,),
+            process_group=0,
+            preexec_fn=prepare,
         )
         try:
             while process.poll() is None:

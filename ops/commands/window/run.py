@@ -18,6 +18,7 @@ from ops.commands.window.in_window import hold, run_command
 from ops.commands.window.opening import Opening, check, declared
 from ops.commands.window.scalers import scalers
 from ops.errors import OpsError, reason_of
+from ops.machine.parent import end_with_parent
 from ops.machine.signals import ended_once
 from ops.report.durations import clock, span
 from ops.report.terminal import Say
@@ -84,6 +85,7 @@ def run(
         for scaler in scalers(api, window, tenant):
             warn(f"{scaler} scales {tenant}; if it does so during the window, the window ends")
     with ended_once(_NOTE) as ending:
+        end_with_parent()
         taking.create(window, immich, named, deadline_in_s=wait_s + for_s)
         if names and immich is None:
             warn(
