@@ -106,10 +106,16 @@ def test_with_a_whole_stack_everything_is_ok(
 
 
 def test_a_namespace_that_is_being_deleted(doctor: Doctor, put: Put, api: KubeApi) -> None:
-    put(NAMESPACES, namespace("llama-cpp", OURS))
-    # Its controller waits a few seconds before it empties a namespace.
-    api.request("DELETE", f"{NAMESPACES}/llama-cpp")
-    assert doctor.run().blocks("namespace llama-cpp")["found"] == "Terminating"
+    kept = namespace("llama-cpp", OURS)
+    # Without it the namespace may be gone before it is looked at.
+    kept["metadata"]["finalizers"] = ["example.org/kept"]
+    put(NAMESPACES, kept)
+    path = f"{NAMESPACES}/llama-cpp"
+    api.request("DELETE", path)
+    try:
+        assert doctor.run().blocks("namespace llama-cpp")["found"] == "Terminating"
+    finally:
+        api.request("PATCH", path, {"metadata": {"finalizers": None}})
 
 
 def test_a_node_without_the_label_is_named_with_what_it_lacks(doctor: Doctor, node: Node) -> None:
