@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -93,6 +94,21 @@ ServeWait = Annotated[
         "1h.",
     ),
 ]
+
+
+def check_can_ask(command: str, *, yes: bool, does: str) -> None:
+    """Refuse to ask where nobody can answer.
+
+    Args:
+        command: The command's name.
+        yes: Whether --yes was passed.
+        does: What it does with --yes: `applies`.
+    """
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise typer.BadParameter(
+            f"standard input is not a terminal; `python -m ops {command} --yes` "
+            f"{does} without asking"
+        )
 
 
 def check_one_format(*, as_json: bool, as_markdown: bool) -> None:

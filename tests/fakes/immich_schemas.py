@@ -41,7 +41,7 @@ def _check(value: Any, of: str, schemas: dict[str, dict[str, str]], where: str) 
     if null and value is None:
         return
     if of.endswith("[]"):
-        assert isinstance(value, list), f"{where} is no list"
+        assert isinstance(value, list), f"{where} is not a list"
         for number, item in enumerate(value):
             _check(item, of.removesuffix("[]"), schemas, f"{where}[{number}]")
     elif of in schemas:

@@ -104,7 +104,7 @@ def names(parameter: object) -> str | None:
 
 
 def accepts(hint: Any, value: Any) -> bool:
-    """Whether a value is of a type, as mypy would say; but a bool is no number."""
+    """Whether a value is of a type, as mypy would say; but a bool is not a number."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(accepts(one, value) for one in args)

@@ -214,6 +214,7 @@ def test_a_deploy_without_a_terminal_has_to_be_approved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert "deploy --yes` applies without asking" in fails(capsys, "deploy", code=2)
+    assert "adopt --yes` takes over without asking" in fails(capsys, "adopt", code=2)
 
 
 def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

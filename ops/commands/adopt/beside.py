@@ -22,7 +22,7 @@ def workloads_beside(
         namespace: The endpoint's namespace.
         declared: The plan.
     """
-    names = {(change.kind, change.name) for change in declared if change.after}
+    identities = {change.identity for change in declared if change.after}
     for kind, plural in _KINDS.items():
         try:
             listed = api.get(f"/apis/apps/v1/namespaces/{namespace}/{plural}") or {"items": []}
@@ -31,7 +31,8 @@ def workloads_beside(
             continue
         for found in listed["items"]:
             name = found["metadata"]["name"]
-            if (kind, name) in names or has_label(found["metadata"].get("labels") or {}):
+            is_ours = has_label(found["metadata"].get("labels") or {})
+            if is_ours or (kind, namespace, name) in identities:
                 continue
             yield (
                 f"{kind} {name} keeps running, and the card if it has it; its new pods must meet "

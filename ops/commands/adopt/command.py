@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ops.machine.checkout import ROOT
-from ops.options import ServeWait, command_app
+from ops.options import ServeWait, check_can_ask, command_app
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -53,11 +52,7 @@ def adopt(
     from ops.report import on_terminal
     from stacks.declared import load_settings
 
-    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
-        raise typer.BadParameter(
-            "standard input is not a terminal; `python -m ops adopt --yes` takes over without "
-            "asking"
-        )
+    check_can_ask("adopt", yes=yes, does="takes over")
     settings = load_settings()
     with ended_by_signals():
         outcome = run(

@@ -55,7 +55,7 @@ def _sections(verdict: Verdict, beside: Sequence[str]) -> Iterator[Section]:
     if left and not verdict.refused:
         yield Section(
             title="Stays in the cluster, and nothing manages it any more",
-            blocks=(_left(left),),
+            blocks=(Listing(lines=tuple(map(_stays, left))),),
             importance=9,
         )
 
@@ -117,10 +117,6 @@ def _names(value: Any) -> Line:
         return ()
     names = [str(item.get("name") or "") for item in value]
     return (Value(", ".join(names)),) if all(names) else (count(len(value), "block"),)
-
-
-def _left(left: list[ResourceChange]) -> Listing:
-    return Listing(lines=tuple(map(_stays, left)))
 
 
 def _stays(change: ResourceChange) -> Line:

@@ -52,7 +52,7 @@ def adopt(
 
     def show_it(plan: SavedPlan, verdict: Verdict) -> None:
         shown.append((plan, verdict))
-        with KubeApi(environment.check_cluster()) as api:
+        with KubeApi(environment.kube_target()) as api:
             beside = workloads_beside(api, policy.namespace, verdict.changes)
             show(preview(verdict, (*_old_code(plan, verdict), *beside)))
 

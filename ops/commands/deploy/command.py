@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from ops.options import ServeWait, command_app
+from ops.options import ServeWait, check_can_ask, command_app
 from ops.report.terminal import CONSOLE, say
 
 app = command_app()
@@ -46,10 +45,7 @@ def deploy(
     from ops.machine.signals import ended_by_signals
     from stacks.declared import load_settings
 
-    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
-        raise typer.BadParameter(
-            "standard input is not a terminal; `python -m ops deploy --yes` applies without asking"
-        )
+    check_can_ask("deploy", yes=yes, does="applies")
     # The file of a plan contains the whole state, so every way to end must delete it.
     with ended_by_signals():
         outcome = run(

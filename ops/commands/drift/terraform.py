@@ -54,12 +54,13 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
     with _within(declared, program, deadline).saved_plan(lock=False) as plan:
         found = None if plan.protected else unrecorded.find(plan, target)
         moved = {} if found is None else found.adoption.recorded
+        existing = _existing(found)
         findings = [
             finding
             for change in plan.changes
             # An object that the state has at an older address keeps its entry, moved.
             if change.address not in moved and change.address not in moved.values()
-            for finding in change_findings(declared, change, existing=_existing(found))
+            for finding in change_findings(declared, change, existing=existing)
         ]
         notes = (note, _BROKEN_OFF if plan.protected else "")
     return Look(

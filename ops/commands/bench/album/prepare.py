@@ -28,8 +28,8 @@ from ops.commands.bench.results import Failure
 LONG_EDGE_PX = 1024
 JPEG_QUALITY = 85
 SHORT_EDGE_PX = 32
-"""What is narrower once it is shrunk is no photo: it would be less than one image token, and
-llama.cpp before #21711 ends at an edge of 1 px."""
+"""A picture that is narrower once it is shrunk does not count as a photo: it would be less than
+one image token, and llama.cpp before #21711 ends at an edge of 1 px."""
 LARGEST_FILE_BYTES = 512 << 20
 LARGEST_PIXELS = 100_000_000
 """Larger photos are not decoded: 100 megapixels take up to 500 MiB of memory."""

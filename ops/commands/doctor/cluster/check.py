@@ -24,7 +24,7 @@ class Check:
 
     name: str
     found: str
-    """What is there; empty if `remedy` alone says what is wrong or why it is not known."""
+    """What the check found; empty if `remedy` alone says what is wrong or why it is not known."""
     wanted: str
     status: Status = "ok"
     is_needed: bool = True
