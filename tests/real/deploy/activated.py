@@ -93,6 +93,16 @@ class Shell:
             if not self._read():
                 assert words in self.text, self.text
 
+    def until_keys_are_read(self) -> None:
+        """Wait until the command reads single keys: before that, Enter is a line feed.
+
+        A menu of cdktf takes a line feed for Ctrl-J, which moves to the next entry.
+        """
+        deadline = time.monotonic() + _TIMEOUT_S
+        while termios.tcgetattr(self._terminal)[3] & termios.ICANON:
+            assert time.monotonic() < deadline, self.text[-3000:]
+            assert self._read(), self.text
+
     def end(self, answers: Mapping[str, str] = MappingProxyType({})) -> int:
         """Read to the end and return the exit code; negative if a signal ended the shell.
 

@@ -53,6 +53,7 @@ def test_typed_deploy_asks_and_creates_the_stack(
     with shell(fresh, typed, **cluster.environment()) as operator:
         operator.until("Please review the diff output above")
         operator.until("Approve")
+        operator.until_keys_are_read()
         operator.type("\r")
         assert operator.end() == 0, operator.text
     assert f"Apply complete! Resources: {len(RESOURCES)} added" in operator.text
