@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
-from ops import cli
 from ops.commands.bench.album.sample_pictures import write_sample_pictures
 from ops.commands.bench.session import RUNS
 from ops.commands.serve import run as serve
@@ -21,8 +21,8 @@ _STATE_DIR = ROOT / ".embedded"
 _COUNT = 60
 
 
-def main() -> int:
-    """Write the pictures and run the command on them; return its exit code.
+def main() -> NoReturn:
+    """Write the pictures, and become the command that asks about them.
 
     Raises:
         OpsError: when `make up` serves no models.
@@ -36,13 +36,13 @@ def main() -> int:
     count = write_sample_pictures(pictures, most=_COUNT)
     say(f"wrote {count} sample pictures and their judgement into {pictures}")
     lock = _STATE_DIR / "models.lock.json"
-    return cli.main(
-        ["bench", str(pictures), "--url", served.url, "--random-weights", "--lock", str(lock)]
-    )
+    options = ["--url", served.url, "--random-weights", "--lock", str(lock)]
+    # In its own process it records, and later prints, the command as an operator types it.
+    os.execv(sys.executable, [sys.executable, "-m", "ops", "bench", str(pictures), *options])
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except OpsError as error:
         sys.exit(f"error: {error}")

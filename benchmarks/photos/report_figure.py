@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from ops.commands.bench.report.page import render
+from ops.commands.bench.statistics.summarise import summarise
 from tests.ops.commands.bench.drawn_photos import write_drawn_photo
-from tests.ops.commands.bench.report_runs import THREE, photos, planted_run, summary_of
+from tests.ops.commands.bench.report_runs import THREE, photos, planted_run
 from tests.real.bench.devtools import Page, chromium
 
 _PHOTOS = 103
@@ -31,15 +32,8 @@ def write_report(folder: Path) -> Path:
         for seed, place in enumerate(places)
     ]
     run = planted_run(THREE, *photos(_PHOTOS, images=shas))
-    caveats = (
-        "MiniCPM-V 4.5 failed on 4 of 103 questions; photos that some model did not "
-        "answer are not compared.",
-        "Qwen3-VL 4B was loaded 2 times: another client took the GPU, or its engine stopped.",
-    )
     report = folder / "report.html"
-    report.write_text(
-        render(run, summary_of(run, caveats=caveats), folder / "images"), encoding="utf-8"
-    )
+    report.write_text(render(run, summarise(run), folder / "images"), encoding="utf-8")
     return report
 
 

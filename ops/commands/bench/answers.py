@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ops.commands.bench.jsonl import Appender, read_lines, write_whole
+from ops.commands.bench.loading import loading_of
 from ops.commands.bench.results import NOT_THE_PHOTO, Answer, Key, Method, ModelRun, Photo, Run
 from ops.errors import OpsError
 
@@ -164,8 +165,9 @@ def load(run_dir: Path) -> Run:
         with_loads(_parsed(ModelRun, entry, run_dir), loads) for entry in entries.values()
     )
     current = {model.id: model.sha256 for model in models}
+    answers = read_answers(run_dir)
     unique: dict[Key, Answer] = {}
-    for answer in read_answers(run_dir):
+    for answer in answers:
         is_current = (
             current.get(answer.model) == answer.key.model_sha256
             and prompts.get(answer.key.method) == answer.key.prompt_sha256
@@ -175,6 +177,7 @@ def load(run_dir: Path) -> Run:
             unique.pop(answer.key, None)
             unique[answer.key] = answer
     return Run(
+        run_dir=run_dir,
         id=header["id"],
         started_at=header["started_at"],
         source=header["source"],
@@ -197,6 +200,8 @@ def load(run_dir: Path) -> Run:
         answers=tuple(unique.values()),
         method=_method(sessions, unique),
         random_weights=bool(header.get("random_weights")),
+        reached_by=tuple(sessions[-1].get("reached_by", ())),
+        loading=loading_of(sessions, loads, answers),
     )
 
 

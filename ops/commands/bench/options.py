@@ -9,6 +9,7 @@ from typing import Any
 
 from ops.commands.bench.album.photos_from import PhotosFrom
 from ops.commands.bench.answers import header_of, read_journal
+from ops.commands.bench.next_command import report_command
 from ops.commands.bench.outputs import Wanted
 from ops.commands.bench.session import Settings
 from ops.errors import OpsError
@@ -108,5 +109,6 @@ def _check_source(run_dir: Path, header: Mapping[str, Any], source: PhotosFrom) 
     if source.judgement is not None and typed["judgement"] != begun["judgement"]:
         raise OpsError(
             f"--judgement is {str(source.judgement)!r}; expected {begun['judgement'] or 'none'}, "
-            f"with which {run_dir} was started. `bench report --judge-again` reads it again."
+            f"with which {run_dir} was started. Read it again with "
+            f"`{report_command(run_dir, '--judge-again')}`."
         )

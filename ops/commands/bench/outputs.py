@@ -14,7 +14,6 @@ from ops.commands.bench.report.on_terminal import show
 from ops.commands.bench.report.page import render
 from ops.commands.bench.results import Method
 from ops.commands.bench.statistics.summarise import summarise
-from ops.commands.bench.summary import Summary
 from ops.errors import OpsError
 from ops.report.terminal import CONSOLE, say
 
@@ -35,11 +34,8 @@ class Wanted:
     """Default: the run's."""
 
 
-def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
+def write_outputs(run_dir: Path, wanted: Wanted) -> None:
     """Summarise a run, write its report, and show the verdict.
-
-    Returns:
-        The summary.
 
     Raises:
         OpsError: when it is not a run, was never asked by the method, or is not writable.
@@ -65,8 +61,7 @@ def write_outputs(run_dir: Path, wanted: Wanted) -> Summary:
     if wanted.as_json:
         sys.stdout.write(f"{json.dumps(to_json(run, summary), indent=2)}\n")
         sys.stdout.flush()  # Without a flush, a closed pipe would fail at exit instead of here.
-        return summary
+        return
     show(CONSOLE, summary)
     for name in ("report.html", "scores.csv") if wanted.export_csv else ("report.html",):
         say(f"wrote {run_dir / name}")
-    return summary

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Method = Literal["score", "rubric", "anchored", "pairwise"]
@@ -140,9 +141,24 @@ class ModelRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """How much of a run's time went into loading models."""
+
+    loading_s: float
+    """Without the time of the answer for which a model was loaded."""
+    asking_s: float
+    """Of all sessions, each from its start, or its window's, to its last answer."""
+    in_window: bool
+    """Whether every session asked in a GPU window."""
+    loaded_already: tuple[str, ...]
+    """Ids of models that were loaded before they were asked: their loads are not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A whole run, as read from its directory."""
 
+    run_dir: Path
     id: str
     started_at: float
     source: str
@@ -157,3 +173,7 @@ class Run:
     """The method whose answers count, if the run has several (default: the last one asked)."""
     random_weights: bool = False
     """Whether the weights are random and the answers mean nothing: every output says so."""
+    reached_by: tuple[str, ...] = ()
+    """Options with which the last session reached the models, such as --window 30m."""
+    loading: Loading | None = None
+    """None: nothing was asked yet."""

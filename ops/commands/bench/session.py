@@ -172,6 +172,7 @@ def note_session(
     thumbnails: bool | None,
     engine_build: str | None,
     command: Sequence[str],
+    reached_by: Sequence[str],
     say: Say,
 ) -> None:
     """Record what this session asks, and report what it cannot share with earlier ones."""
@@ -196,6 +197,7 @@ def note_session(
         models=[asdict(model) for model in models],
         settings=settings.as_document(),
         thumbnails=thumbnails,
+        reached_by=redact_all(list(reached_by)),
         provenance={
             "command": shlex.join(redact_all(list(command))),
             "rubric": as_document(rubric),

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ops.commands.bench.results import Loading
+
 OwnerMetric = Literal["auc", "average_precision", "precision_at_k", "ndcg_at_k", "spearman", "tau"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A value with its 95 % interval over photos; with too few photos, the full range."""
+    """A value with its 95 % interval over photos."""
 
     value: float
     low: float
@@ -44,7 +46,7 @@ class ModelSummary:
     low_mass: int
     """Answers whose labels together had less than half of the probability."""
     owner: Mapping[OwnerMetric, Interval]
-    """Agreement with the owner's judgement; empty if there is none."""
+    """Agreement with the owner's judgement; empty if too few photos are judged."""
     worst_case: Mapping[OwnerMetric, float]
     """The same with each failure counted as the lowest score."""
     speed: Speed
@@ -85,22 +87,32 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The sentence of a run, and its reasons."""
+class Step:
+    """What the owner can do next."""
 
-    sentence: str
+    why: str
+    """A sentence that ends with a colon."""
+    command: str
+    """For a shell in the directory where the report was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a run tells about its models."""
+
+    headline: str
+    """At most six words and a model's name."""
     take: str | None
-    """The model to take; None: not decided."""
-    decided: bool
-    """Whether the run tells which model to take."""
-    equivalent: bool
-    """Whether other models differ from `take` by nothing that matters."""
+    """Id of the model to take; None: not decided."""
     metric: OwnerMetric | None
-    """The metric that decided; None: the owner gave no judgement."""
+    """The metric that decides; None: too few photos are judged, and quality is not known."""
     more_photos: int | None
     """Estimated number of further photos that would decide; None: none needed, or not known."""
-    caveats: tuple[str, ...]
-    """Sentences shown below it: random weights, low mass, failures, swaps by other clients."""
+    figures: tuple[str, ...]
+    """Short sentences below the headline: its numbers, and what limits them."""
+    steps: tuple[Step, ...] = ()
+    caveats: tuple[str, ...] = ()
+    """Sentences on how sure it is: random answers, failures, swaps by other clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +121,10 @@ class Summary:
 
     verdict: Verdict
     models: tuple[ModelSummary, ...]
+    """The one to take first, then by the deciding metric, if there is one."""
     differences: tuple[Difference, ...]
     agreement: Agreement
+    loading: Loading | None
     photos: int
     """Number of drawn photos."""
     common: int

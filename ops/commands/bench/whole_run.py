@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -19,13 +18,14 @@ from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from ops.cluster.port_forward import to_production
 from ops.commands.bench import session
 from ops.commands.bench.album.collect import collect, collected
-from ops.commands.bench.answers import Journal, read_album, read_journal
+from ops.commands.bench.answers import Journal, read_journal
 from ops.commands.bench.asking.exchange import Asker
 from ops.commands.bench.asking.measure import Measurement
 from ops.commands.bench.asking.methods import Prompt, prompt_of
 from ops.commands.bench.asking.plan import Ended, Plan
 from ops.commands.bench.asking.progress import Display
 from ops.commands.bench.asking.rubric import Rubric, read_rubric, rubric_of
+from ops.commands.bench.next_command import resume_command
 from ops.commands.bench.options import RunOptions, completed_from_run
 from ops.commands.bench.outputs import write_outputs
 from ops.commands.bench.session import Settings
@@ -77,7 +77,7 @@ def _ask_and_report(
     if not any((key.prompt_sha256, key.model_sha256) in asked for key in journal.answered):
         why = skipped[0] if skipped else "time was up before the first answer"
         raise OpsError(f"no model answered: {why}. Resume with {resume}.")
-    summary = write_outputs(run_dir, replace(options.outputs, method=plan.prompt.method))
+    write_outputs(run_dir, replace(options.outputs, method=plan.prompt.method))
     if skipped:
         resume = _resume_command(options, run_dir, "--retry-failed")
         raise OpsError(f"{'; '.join(skipped)}. Resume with {resume}.")
@@ -86,7 +86,6 @@ def _ask_and_report(
         return
     # Only now: a run without a report is not finished.
     journal.note("finished", at=time.time())
-    _say_how_to_decide(options, run_dir, summary.verdict.more_photos, display)
 
 
 def _plan(
@@ -118,6 +117,7 @@ def _plan(
         thumbnails=options.outputs.thumbnails,
         engine_build=options.engine_build,
         command=("python", "-m", "ops", *sys.argv[1:]),
+        reached_by=_reached_by(options),
         say=display.say,
     )
     units = session.units_of(prompt, photos, run_dir, journal, settings=settings)
@@ -151,20 +151,6 @@ def _ask(
                 resume = _resume_command(options, run_dir)
                 display.say(f"stopped; kept {kept} answers, resume with {resume}")
             raise
-
-
-def _say_how_to_decide(
-    options: RunOptions, run_dir: Path, more: int | None, display: Display
-) -> None:
-    """Tell an undecided run how to ask about more photos, if the album has more."""
-    if options.settings.method == "pairwise":
-        # It asks about its shortlist only, whatever the number of photos.
-        return
-    album = read_album(run_dir)
-    sample, there = album.get("sample"), album.get("album_photos", 0)
-    if more is not None and sample is not None and sample < there:
-        larger = _resume_command(options, run_dir, "--sample", str(min(there, sample + more)))
-        display.say(f"to ask about more photos without repeating these: {larger}")
 
 
 def _check_answers(endpoint: Endpoint, plan: Plan) -> None:
@@ -246,8 +232,13 @@ def _rubric(options: RunOptions, run_dir: Path) -> Rubric:
 
 
 def _resume_command(options: RunOptions, run_dir: Path, *more: str) -> str:
-    """Return the command that resumes the run; the run has recorded its other options."""
-    words = ["python", "-m", "ops", "bench", "--run", str(run_dir)]
+    """Return the command that resumes the run."""
+    return f"`{resume_command(run_dir, *_reached_by(options), *more)}`"
+
+
+def _reached_by(options: RunOptions) -> tuple[str, ...]:
+    """Return the options that reach the models in the same way again."""
+    words: list[str] = []
     window_s = options.window_s or options.in_window_s
     if window_s is not None:
         words += ["--window", _duration(window_s)]
@@ -256,7 +247,7 @@ def _resume_command(options: RunOptions, run_dir: Path, *more: str) -> str:
     if options.url is not None and "url" in options.given:
         words += ["--url", options.url]
         words += ["--engine-build", options.engine_build] if options.engine_build else []
-    return f"`{shlex.join([*words, *more])}`"
+    return tuple(words)
 
 
 def _duration(duration_s: int) -> str:

@@ -117,6 +117,9 @@ def test_three_models_are_loaded_once_each_and_answer_every_photo(
         assert len(values) == _PICTURES
         assert run.provenance["engines"][model.id]["label_tokens"].keys() == set("12345")
     assert run.random_weights
+    assert run.loading is not None
+    assert run.loading.loaded_already == ()
+    assert 0 < run.loading.loading_s < run.loading.asking_s
 
 
 def test_a_run_that_is_killed_again_and_again_has_the_same_scores(

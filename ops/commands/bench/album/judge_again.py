@@ -13,6 +13,7 @@ from ops.commands.bench.album.judgement import merged
 from ops.commands.bench.album.source import Source
 from ops.commands.bench.answers import ALBUM, read_album, read_photos
 from ops.commands.bench.jsonl import write_whole
+from ops.commands.bench.next_command import resume_command
 from ops.errors import OpsError
 from ops.report.terminal import Say
 
@@ -27,7 +28,7 @@ def read_judgement_again(run_dir: Path, source: Source, say: Say) -> None:
     """
     kept = read_photos(run_dir)
     if kept is None:
-        raise OpsError(f"{run_dir} has no photos yet. Run `python -m ops bench --run` first.")
+        raise OpsError(f"{run_dir} has no photos yet. Run `{resume_command(run_dir)}` first.")
     candidates = source.candidates(say)
     by_original = {
         candidate.original: candidate for candidate in without_duplicates(candidates)[0]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.chart import NARROW, Chart, chart
 from ops.commands.bench.report.standings import Standings
-from ops.commands.bench.report.words import MISSING, count, cut, number
+from ops.commands.bench.words import MISSING, count, cut, number
 
 _BINS = 24
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.commands.bench.report.standings import Standings
-from ops.commands.bench.report.words import FAILURES, clean, cut
 from ops.commands.bench.results import Failure
+from ops.commands.bench.words import FAILURES, clean, cut
 
 _EXAMPLES = 5
 _LONGEST = 400

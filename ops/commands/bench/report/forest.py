@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.chart import NARROW, Chart, chart
-from ops.commands.bench.report.words import METRICS, cut, interval, number
 from ops.commands.bench.summary import Difference, Summary
+from ops.commands.bench.words import METRICS, cut, interval, number
 
 _MOST = 15
 """With more pairs, only comparisons with the leader are drawn; the table has all."""

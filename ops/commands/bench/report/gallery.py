@@ -11,10 +11,10 @@ from markupsafe import Markup
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.standings import Standings
 from ops.commands.bench.report.thumbnails import Thumbnail
-from ops.commands.bench.report.words import cut, number
 from ops.commands.bench.results import ModelRun, Photo
+from ops.commands.bench.words import cut, number
 
-_DISAGREED = 12
+_DISAGREED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def disagreement(
         return "Fewer than two models answered enough questions to be compared."
     if not choice.disagreed:
         return "The models rank the photos in the same order."
-    card = _card_maker(standings, thumbnails)
+    card = _card_maker(standings, thumbnails, with_scores=False)
     return tuple(card(index, standings.compared) for index in choice.disagreed)
 
 
@@ -119,7 +119,7 @@ def extremes(
     standings: Standings, choice: Choice, thumbnails: Mapping[int, Thumbnail]
 ) -> tuple[Extremes, ...]:
     """Show each model's best and worst photos."""
-    card = _card_maker(standings, thumbnails)
+    card = _card_maker(standings, thumbnails, with_scores=True)
     known = any(photo.favourite for photo in standings.photos)
 
     def cards(model: ModelRun, indices: Sequence[int]) -> tuple[Card, ...]:
@@ -144,7 +144,7 @@ def extremes(
 
 
 def _card_maker(
-    standings: Standings, thumbnails: Mapping[int, Thumbnail]
+    standings: Standings, thumbnails: Mapping[int, Thumbnail], *, with_scores: bool
 ) -> Callable[[int, Sequence[ModelRun]], Card]:
     marks = {model.id: place for place, model in enumerate(standings.models)}
     sizes = {model.id: len(standings.ranked(model)) for model in standings.models}
@@ -160,10 +160,13 @@ def _card_maker(
                 Line(
                     key=svg.key(marks[model.id]),
                     model=cut(model.name or model.id, 24),
-                    words=f"{number(place.score)}, rank {place.rank:g} of {sizes[model.id]}",
+                    words=f"{number(place.score)}, rank {place.rank:g} of {sizes[model.id]}"
+                    if with_scores
+                    else f"rank {place.rank:g}",
                     criteria=", ".join(
                         f"{cut(name, 24)} {number(value, 1)}"
                         for name, value in place.criteria.items()
+                        if with_scores
                     ),
                 )
             )

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.chart import MOST_NAMED, NARROW, Chart, chart
-from ops.commands.bench.report.words import cut, number
 from ops.commands.bench.summary import Summary
+from ops.commands.bench.words import cut, number
 
 
 def heat_map(summary: Summary) -> Chart | str:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.chart import NARROW, Chart, chart
 from ops.commands.bench.report.standings import Standings
-from ops.commands.bench.report.words import MISSING, count, cut, number, seconds
 from ops.commands.bench.results import Answer
+from ops.commands.bench.words import MISSING, count, cut, number, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ops.commands.bench.report import provenance, svg, words
+from ops.commands.bench import words
+from ops.commands.bench.report import provenance, svg
 from ops.commands.bench.report.distributions import distributions
 from ops.commands.bench.report.failures import failures_of
 from ops.commands.bench.report.forest import forest
@@ -21,6 +23,7 @@ from ops.commands.bench.report.heat_map import heat_map
 from ops.commands.bench.report.latency import latency
 from ops.commands.bench.report.scatter import scatter
 from ops.commands.bench.report.standings import Standings, standings_of
+from ops.commands.bench.report.table import model_table
 from ops.commands.bench.report.thumbnails import make_thumbnails
 from ops.commands.bench.results import Run
 from ops.commands.bench.statistics.scores import method_of
@@ -37,6 +40,9 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
         images: The directory of the sent bytes, <image_sha256>.jpg.
         thumbnails: Whether the file contains small pictures (default: yes).
     """
+    # In every section the models are in the table's order.
+    order = [model.id for model in summary.models]
+    run = replace(run, models=tuple(sorted(run.models, key=lambda model: order.index(model.id))))
     standings = standings_of(run, summary)
     choice = choose(standings)
     pictures = make_thumbnails(run.photos, choice.wanted(), images) if thumbnails else {}
@@ -50,9 +56,11 @@ def render(run: Run, summary: Summary, images: Path, *, thumbnails: bool = True)
             style=Markup(style),  # noqa: S704 - a file of this package.
             pictures=pictures.values(),
             with_pictures=thumbnails,
+            table=model_table(summary),
             metrics=_metrics(summary),
             keys={model.id: svg.key(place) for place, model in enumerate(run.models)},
             names={model.id: words.cut(model.name or model.id) for model in run.models},
+            judged=_judged(summary),
             scatter=scatter(summary),
             forest=forest(summary),
             distributions=distributions(standings),
@@ -86,6 +94,15 @@ def _metrics(summary: Summary) -> Sequence[tuple[OwnerMetric, str, str]]:
         )
         for metric in present
     ]
+
+
+def _judged(summary: Summary) -> str:
+    """Say how many photos the owner has judged."""
+    kinds = [
+        *([words.count(summary.favourites, "favourite")] if summary.favourites else []),
+        *([f"{summary.rated} rated"] if summary.rated else []),
+    ]
+    return " and ".join(kinds) or "none judged"
 
 
 def _criteria(standings: Standings) -> Sequence[tuple[str, tuple[str, ...]]]:

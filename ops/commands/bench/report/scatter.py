@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from ops.commands.bench.report import svg
 from ops.commands.bench.report.chart import MOST_NAMED, NARROW, Chart, chart
-from ops.commands.bench.report.words import METRICS, cut, interval, number, seconds
 from ops.commands.bench.statistics.owner_metrics import CHANCE
 from ops.commands.bench.summary import ModelSummary, OwnerMetric, Summary
+from ops.commands.bench.words import METRICS, cut, interval, number, seconds
 
 _Point = tuple[int, ModelSummary, float, float]
 """The model's index in the run, its results, seconds, quality."""

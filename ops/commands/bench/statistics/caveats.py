@@ -1,4 +1,4 @@
-"""Sentences below a verdict: what weakens it, and how to improve it."""
+"""What limits a verdict, and sentences on how sure it is."""
 
 from __future__ import annotations
 
@@ -9,56 +9,37 @@ from math import inf
 from ops.commands.bench.results import Run
 from ops.commands.bench.statistics.scores import method_of
 from ops.commands.bench.statistics.standing import Evidence
-from ops.commands.bench.summary import ModelSummary, OwnerMetric
+from ops.commands.bench.statistics.wording import name_of
+from ops.commands.bench.summary import ModelSummary
 from ops.report.words import count
 
 _NOTABLE = 0.02
-"""Share of answers, or difference of a metric, from which a sentence is written."""
+"""Share of answers from which a sentence is written."""
+
+
+def limits(run: Run, models: Sequence[ModelSummary], evidence: Evidence) -> tuple[str, ...]:
+    """Write what a reader of the headline alone would be misled without."""
+    return (
+        *_judged_again(run),
+        *_left_out(models, evidence),
+        *_unfinished(evidence),
+        *_other_leader(evidence),
+    )
 
 
 def caveats(
     run: Run, models: Sequence[ModelSummary], evidence: Evidence, *, share: float | None
 ) -> tuple[str, ...]:
     """Write the caveats, the weightiest first."""
-    return tuple(
-        [
-            *_methods(run),
-            *_judgement(evidence),
-            *_judged_again(run),
-            *_left_out(models, evidence),
-            *_failures(evidence),
-            *_low_mass(models),
-            *_unfinished(evidence),
-            *_swaps(run),
-            *_constant(run),
-            *_photos(run),
-            *_bursts(run),
-            *_sample(evidence, share),
-        ]
+    return (
+        *_failures(evidence),
+        *_low_mass(models),
+        *_swaps(run),
+        *_constant(run),
+        *_photos(run),
+        *_bursts(run),
+        *_sample(evidence, share),
     )
-
-
-def _methods(run: Run) -> list[str]:
-    """Name the shown method of a run that was asked by several."""
-    shown = method_of(run)
-    others = sorted({answer.key.method for answer in run.answers} - {shown})
-    if not others:
-        return []
-    return [
-        f"These results are by the method {shown}. The run also contains answers by "
-        f"{' and '.join(others)}: `bench report --method {others[0]}` shows them."
-    ]
-
-
-def _judgement(evidence: Evidence) -> list[str]:
-    if evidence.sufficient or not evidence.models:
-        return []
-    return [
-        "To learn which model is the best, mark favourites in Immich or in favourites.csv beside "
-        "the photos, without looking at these scores; `bench report --judge-again` reads them and "
-        "asks no model anything. About 50 favourites among 100 photos, or 100 ratings, show a "
-        "large difference."
-    ]
 
 
 def _judged_again(run: Run) -> list[str]:
@@ -77,12 +58,12 @@ def _left_out(models: Sequence[ModelSummary], evidence: Evidence) -> list[str]:
     compared = {model.id for model in evidence.models}
     most = max(model.asked for model in models)
     return [
-        f"{model.name or model.id} is not compared: it answered {model.answered} of {most} "
+        f"{name_of(model)} is not compared: it answered {model.answered} of {most} "
         f"questions{_missing(model, most)}, and half of them are needed."
         for model in models
         if model.id not in compared and model.asked
     ] + [
-        f"{model.name or model.id} was not asked yet and is not compared."
+        f"{name_of(model)} was not asked yet and is not compared."
         for model in models
         if not model.asked
     ]
@@ -102,30 +83,30 @@ def _failures(evidence: Evidence) -> list[str]:
             continue
         classes = ", ".join(f"{name} {number}" for name, number in model.failures.items())
         sentences.append(
-            f"{model.name or model.id} failed on {failed} of {model.asked} questions ({classes}); "
+            f"{name_of(model)} failed on {failed} of {model.asked} questions ({classes}); "
             "photos that some model did not answer are not compared."
         )
-    if sentences and evidence.metric is not None and len(evidence.models) > 1:
-        sentences += _other_leader(evidence.models, evidence.metric)
     return sentences
 
 
-def _other_leader(models: Sequence[ModelSummary], metric: OwnerMetric) -> list[str]:
+def _other_leader(evidence: Evidence) -> list[str]:
     """Report that counting failures as the lowest score changes which model leads."""
-    leader = max(models, key=lambda model: model.owner[metric].value)
-    worst = max(models, key=lambda model: model.worst_case.get(metric, -1.0))
-    lead = worst.worst_case.get(metric, -1.0) - leader.worst_case.get(metric, -1.0)
-    if lead <= 0:
+    metric = evidence.metric
+    if metric is None or not any(model.failures for model in evidence.models):
+        return []
+    leader = max(evidence.models, key=lambda model: model.owner[metric].value)
+    worst = max(evidence.models, key=lambda model: model.worst_case[metric])
+    if worst.worst_case[metric] <= leader.worst_case[metric]:
         return []
     return [
-        f"With each failure counted as the lowest score, {worst.name or worst.id} would be ahead "
-        f"of {leader.name or leader.id}."
+        f"With each failure counted as the lowest score, {name_of(worst)} would be ahead of "
+        f"{name_of(leader)}."
     ]
 
 
 def _low_mass(models: Sequence[ModelSummary]) -> list[str]:
     return [
-        f"{model.name or model.id} wanted to say something other than a label in {model.low_mass} "
+        f"{name_of(model)} wanted to say something other than a label in {model.low_mass} "
         f"of {model.answered} answers: its scores there are guesses."
         for model in models
         if model.low_mass > _NOTABLE * model.answered
@@ -135,7 +116,7 @@ def _low_mass(models: Sequence[ModelSummary]) -> list[str]:
 def _unfinished(evidence: Evidence) -> list[str]:
     most = max((model.asked for model in evidence.models), default=0)
     return [
-        f"{model.name or model.id} was asked {model.asked} of {most} questions: the run is not "
+        f"{name_of(model)} was asked {model.asked} of {most} questions: the run is not "
         "finished, and the other models' further photos are not compared."
         for model in evidence.models
         if model.asked < most
@@ -144,7 +125,7 @@ def _unfinished(evidence: Evidence) -> list[str]:
 
 def _swaps(run: Run) -> list[str]:
     return [
-        f"{model.name or model.id} was loaded {model.loads} times: another client took the GPU, "
+        f"{name_of(model)} was loaded {model.loads} times: another client took the GPU, "
         "or its engine stopped; answers that waited for a load are excluded from the times."
         for model in run.models
         if model.loads > 1
@@ -165,7 +146,7 @@ def _constant(run: Run) -> list[str]:
         ]
         if len(scores) > 1 and len(set(scores)) == 1:
             sentences.append(
-                f"{model.name or model.id} gave the score {scores[0]:g} to every {asked}: it "
+                f"{name_of(model)} gave the score {scores[0]:g} to every {asked}: it "
                 "tells none of them apart."
             )
     return sentences
@@ -191,12 +172,12 @@ def _bursts(run: Run) -> list[str]:
 
 
 def _sample(evidence: Evidence, share: float | None) -> list[str]:
-    if share is None or not evidence.favourites:
+    if share is None or not evidence.favourite_share:
         return []
-    drawn = evidence.favourites / (evidence.favourites + evidence.others)
     return [
-        f"Favourites are {_percent(share)} of the album and {_percent(drawn)} of the compared "
-        "photos: the metrics of the best k photos are weighted back to the album's share."
+        f"Favourites are {_percent(share)} of the album and {_percent(evidence.favourite_share)} "
+        "of the compared photos: the metrics of the best k photos are weighted back to "
+        "the album's share."
     ]
 
 

@@ -26,7 +26,8 @@ MIN_PHOTOS = 10
 MIN_OF_A_KIND = 5
 """Bursts with favourites, and with others, at least: fewer make resamples uninformative."""
 MIN_RATED = 30
-"""From here on ratings decide instead of favourites: they tell about twice as much per photo."""
+"""From here on ratings decide instead of favourites, if there are enough of both: they tell about
+twice as much per photo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +57,24 @@ class Judgement:
         return int((~np.isnan(self.rating)).sum())
 
     def size(self, metric: OwnerMetric) -> int:
-        """Count the bursts on which a metric is based; 0: it is undefined."""
+        """Count the bursts on which a metric is based; 0: too few for an interval."""
         if metric in RATING_METRICS:
             rated = ~np.isnan(self.rating)
-            return self._bursts(rated) if len(np.unique(self.rating[rated])) > 1 else 0
-        return min(self._bursts(self.favourite == 1), self._bursts(self.favourite == 0))
-
-    def suffices(self, metric: OwnerMetric) -> bool:
-        """Tell whether there are enough photos for an interval."""
-        if metric in RATING_METRICS:
-            return self.size(metric) >= MIN_PHOTOS
+            size = self._bursts(rated) if len(np.unique(self.rating[rated])) > 1 else 0
+            return size if size >= MIN_PHOTOS else 0
         known = self._bursts(~np.isnan(self.favourite))
-        return known >= MIN_PHOTOS and self.size(metric) >= MIN_OF_A_KIND
+        size = min(self._bursts(self.favourite == 1), self._bursts(self.favourite == 0))
+        return size if known >= MIN_PHOTOS and size >= MIN_OF_A_KIND else 0
+
+    def in_words(self) -> str:
+        """Say which of the photos are judged, for a judgement that suffices for no metric."""
+        kinds = []
+        if self.favourites:
+            kinds.append(f"{self.favourites if self.others else 'all'} are favourites")
+        if self.rated:
+            alike = len(np.unique(self.rating[~np.isnan(self.rating)])) == 1
+            kinds.append(f"{self.rated} have {'the same' if alike else 'a'} rating")
+        return " and ".join(kinds) or "none is a favourite or has a rating"
 
     def _bursts(self, mask: NDArray[np.bool_]) -> int:
         return len(np.unique(self.clusters[mask]))
@@ -81,15 +88,11 @@ class Estimate:
     drawn: Floats
     """Models x resamples."""
     size: int
-    """Bursts on which it is based; 0: too few for an interval."""
-    limits: tuple[float, float]
-    """The range of the metric."""
+    """Bursts on which it is based."""
 
     def interval(self, row: int) -> Interval:
-        """Return one model's value; with too few photos, with the full range as interval."""
-        low, high = self.limits
-        if self.size:
-            low, high = bootstrap.interval(self.drawn[row], self.size)
+        """Return one model's value with its interval."""
+        low, high = bootstrap.interval(self.drawn[row], self.size)
         return Interval(value=float(self.values[row]), low=low, high=high)
 
 
@@ -109,15 +112,18 @@ def judgement_of(photos: Sequence[Photo]) -> Judgement:
 
 
 def main_metric(judgement: Judgement) -> OwnerMetric | None:
-    """Choose the deciding metric: Spearman with enough ratings, else the AUC, else None.
+    """Choose the deciding metric; None: too few photos are judged.
 
     Ratings order all photos, favourites only separate two kinds, so with equally many photos the
     ratings decide earlier. Among the metrics of favourites the AUC is preferred, because it uses
     all photos and depends neither on k nor on the share of favourites.
     """
-    if judgement.rated >= MIN_RATED and judgement.size("spearman"):
+    by_ratings = judgement.size("spearman") > 0
+    if by_ratings and judgement.rated >= MIN_RATED:
         return "spearman"
-    return "auc" if judgement.size("auc") else None
+    if judgement.size("auc"):
+        return "auc"
+    return "spearman" if by_ratings else None
 
 
 def estimates(
@@ -129,7 +135,7 @@ def estimates(
     resamples: int,
     seed: int,
 ) -> Mapping[OwnerMetric, Estimate]:
-    """Compute each metric that the judgement permits, for each model, with its resamples.
+    """Compute each metric for which the judgement suffices, for each model, with its resamples.
 
     Args:
         scores: Models x photos, without NaN.
@@ -141,16 +147,15 @@ def estimates(
     """
     values = _metrics(scores, judgement, np.ones((scores.shape[1], 1)), top_k, share)
     blocks: dict[OwnerMetric, list[Floats]] = defaultdict(list)
-    if any(judgement.suffices(metric) for metric in values):
+    if values:
         for weights in bootstrap.draws(judgement.clusters, resamples, seed):
             for metric, drawn in _metrics(scores, judgement, weights, top_k, share).items():
                 blocks[metric].append(drawn)
     return {
         metric: Estimate(
             values=value[:, 0],
-            drawn=np.concatenate(blocks[metric], axis=1) if blocks else value,
-            size=judgement.size(metric) if judgement.suffices(metric) else 0,
-            limits=(-1.0, 1.0) if metric in RATING_METRICS else (0.0, 1.0),
+            drawn=np.concatenate(blocks[metric], axis=1),
+            size=judgement.size(metric),
         )
         for metric, value in values.items()
     }
@@ -195,23 +200,22 @@ def differences(
     order = sorted(range(len(ids)), key=lambda row: -estimate.values[row])
     pairs = list(combinations(order, 2))
     drawn = [estimate.drawn[better] - estimate.drawn[worse] for better, worse in pairs]
-    size, (low, high) = estimate.size, estimate.limits
-    p = [bootstrap.p_value(resampled, size) if size else 1.0 for resampled in drawn]
+    p = [bootstrap.p_value(resampled, estimate.size) for resampled in drawn]
     compared = []
     for (better, worse), resampled, p_value, corrected in zip(
         pairs, drawn, p, bootstrap.holm(p), strict=True
     ):
-        ends = bootstrap.interval(resampled, size) if size else (low - high, high - low)
+        low, high = bootstrap.interval(resampled, estimate.size)
         value = float(estimate.values[better] - estimate.values[worse])
         compared.append(
             Difference(
                 better=ids[better],
                 worse=ids[worse],
-                difference=Interval(value=value, low=ends[0], high=ends[1]),
+                difference=Interval(value=value, low=low, high=high),
                 p=p_value,
                 p_holm=corrected,
                 decided=corrected < 0.05,
-                equivalent=bool(size) and bootstrap.within(resampled, size, margin),
+                equivalent=bootstrap.within(resampled, estimate.size, margin),
             )
         )
     return tuple(compared)
@@ -220,7 +224,7 @@ def differences(
 def _metrics(
     scores: Floats, judgement: Judgement, weights: Floats, top_k: int, share: float | None
 ) -> Mapping[OwnerMetric, Floats]:
-    """Return models x draws for each metric that is defined."""
+    """Return models x draws for each metric for which the judgement suffices."""
     metrics: dict[OwnerMetric, Floats] = {}
     if judgement.size("auc"):
         known = np.flatnonzero(~np.isnan(judgement.favourite))

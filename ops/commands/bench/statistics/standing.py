@@ -19,16 +19,14 @@ class Evidence:
     asked: tuple[ModelSummary, ...]
     """The models that were asked at all."""
     metric: OwnerMetric | None
-    """The deciding metric; None: the owner's judgement does not suffice for one."""
+    """The deciding metric; None: too few photos are judged."""
     differences: tuple[Difference, ...]
-    sufficient: bool
-    """Whether there are enough photos for an interval."""
     agreement: Agreement
     photos: int
-    """Photos that all models answered; the next three count among these."""
-    favourites: int
-    others: int
-    rated: int
+    """Photos that all models answered; the next two are about these."""
+    favourite_share: float
+    judged: str
+    """Which of them are judged, in words."""
     margin: float
     random_weights: bool
 
@@ -54,7 +52,7 @@ def standing_of(evidence: Evidence) -> Standing:
     metric = evidence.metric
     assert metric is not None  # noqa: S101 - for mypy; without one nobody leads.
     leader, *rest = sorted(
-        evidence.models, key=lambda model: (-model.owner[metric].value, seconds(model))
+        evidence.models, key=lambda model: (-model.owner[metric].value, answer_s(model))
     )
     same, still_open, behind = [], [], []
     for model in rest:
@@ -116,9 +114,9 @@ def choose(evidence: Evidence, standing: Standing) -> ModelSummary:
 
 def fastest(models: Sequence[ModelSummary]) -> ModelSummary:
     """Find the model with the quickest warm answers; the first, if no time is known."""
-    return min(models, key=seconds)
+    return min(models, key=answer_s)
 
 
-def seconds(model: ModelSummary) -> float:
+def answer_s(model: ModelSummary) -> float:
     """Return the time of a warm answer; infinite without one."""
     return inf if model.speed.warm_p50_s is None else model.speed.warm_p50_s

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import inf
 
 import numpy as np
 
 from ops.commands.bench.results import Run
 from ops.commands.bench.statistics.agreement import agreement_of
 from ops.commands.bench.statistics.bootstrap import wilson
-from ops.commands.bench.statistics.caveats import caveats
+from ops.commands.bench.statistics.caveats import caveats, limits
 from ops.commands.bench.statistics.comparison import (
     Estimate,
     differences,
@@ -20,10 +22,12 @@ from ops.commands.bench.statistics.comparison import (
     worst_case,
 )
 from ops.commands.bench.statistics.scores import Scores, scores_of
+from ops.commands.bench.statistics.sentences import of_loading
 from ops.commands.bench.statistics.speed import speed_of
 from ops.commands.bench.statistics.standing import Evidence
+from ops.commands.bench.statistics.steps import steps
 from ops.commands.bench.statistics.verdict import decide
-from ops.commands.bench.summary import Interval, ModelSummary, OwnerMetric, Summary
+from ops.commands.bench.summary import Interval, ModelSummary, OwnerMetric, Summary, Verdict
 
 _LOW_MASS = 0.5
 
@@ -36,7 +40,7 @@ def summarise(
     seed: int = 1,
     top_k: int | None = None,
 ) -> Summary:
-    """Summarise a run in numbers and in one sentence.
+    """Summarise a run in numbers and in words.
 
     Models are compared on the photos that all of them answered. A model that answered less than
     half of the most questions asked of any model is not compared, whether it failed or was
@@ -76,26 +80,26 @@ def summarise(
     metric = main_metric(judgement)
     compared = differences(estimated[metric], ids, margin=margin) if metric else ()
     agreed = agreement_of(ids, table, scores.values[kept], top_k=top_k)
+    known = [photo.favourite for photo in run.photos if photo.favourite is not None]
     evidence = Evidence(
         models=tuple(models[row] for row in kept),
         asked=tuple(model for model in models if model.asked),
         metric=metric,
         differences=compared,
-        sufficient=metric is not None and judgement.suffices(metric),
         agreement=agreed,
         photos=len(common),
-        favourites=judgement.favourites,
-        others=judgement.others,
-        rated=judgement.rated,
+        favourite_share=judgement.favourites / max(1, judgement.favourites + judgement.others),
+        judged=judgement.in_words(),
         margin=margin,
         random_weights=run.random_weights,
     )
-    known = [photo.favourite for photo in run.photos if photo.favourite is not None]
+    verdict = _verdict(run, models, evidence, share)
     return Summary(
-        verdict=decide(evidence, caveats(run, models, evidence, share=share)),
-        models=models,
+        verdict=verdict,
+        models=_in_order(models, verdict),
         differences=compared,
         agreement=agreed,
+        loading=run.loading,
         photos=len(run.photos),
         common=len(common),
         favourites=sum(known) if known else None,
@@ -105,6 +109,29 @@ def summarise(
         resamples=resamples,
         seed=seed,
     )
+
+
+def _verdict(
+    run: Run, models: Sequence[ModelSummary], evidence: Evidence, share: float | None
+) -> Verdict:
+    verdict = decide(evidence)
+    loading = [] if run.loading is None else [of_loading(run.loading, models)]
+    return replace(
+        verdict,
+        figures=(*verdict.figures, *limits(run, models, evidence), *loading),
+        steps=tuple(steps(run, evidence, verdict.more_photos)),
+        caveats=caveats(run, models, evidence, share=share),
+    )
+
+
+def _in_order(models: Sequence[ModelSummary], verdict: Verdict) -> tuple[ModelSummary, ...]:
+    """Put the model to take first, then the others by the deciding metric, if there is one."""
+
+    def place(model: ModelSummary) -> tuple[bool, float]:
+        quality = model.owner.get(verdict.metric) if verdict.metric else None
+        return model.id != verdict.take, inf if quality is None else -quality.value
+
+    return tuple(sorted(models, key=place))
 
 
 def _model_summary(
@@ -133,7 +160,7 @@ def _model_summary(
         owner={}
         if place is None
         else {metric: estimate.interval(place) for metric, estimate in estimated.items()},
-        worst_case={} if place is None else worst[place],
+        worst_case={} if place is None else {metric: worst[place][metric] for metric in estimated},
         speed=speed_of(model, answers),
     )
 

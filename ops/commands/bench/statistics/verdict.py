@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, inf, log10
 from statistics import NormalDist
 
-from ops.commands.bench.statistics import costs, sentences
+from ops.commands.bench.statistics import sentences
 from ops.commands.bench.statistics.standing import (
     Evidence,
     beats_chance,
@@ -14,28 +14,45 @@ from ops.commands.bench.statistics.standing import (
     comparison_of,
     standing_of,
 )
+from ops.commands.bench.statistics.wording import name_of
 from ops.commands.bench.summary import Difference, Verdict
 
 _POWER = 0.8
 _QUANTILE = NormalDist().inv_cdf
 
 
-def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
-    """Return the verdict of a run.
+def decide(evidence: Evidence) -> Verdict:
+    """Return the verdict of a run, without steps and caveats.
 
     A model is taken if it is better than every other, by however little, or if it is the fastest
     of those whose differences do not matter. If neither is known, no model is taken, and the
     number of photos that would decide is estimated. A model that is not known to be better than
     chance is not taken, nor any with random weights.
     """
+    verdict = _decide(evidence)
+    if not evidence.random_weights or not evidence.models:
+        return verdict
+    return replace(
+        verdict,
+        headline="No verdict: the weights are random",
+        figures=(sentences.of_random_weights(verdict.headline), *verdict.figures),
+        take=None,
+        more_photos=None,
+    )
+
+
+def _decide(evidence: Evidence) -> Verdict:
+    if not evidence.asked:
+        return _undecided(evidence, "No model was asked yet", ())
     if not evidence.models:
-        return _undecided(evidence, sentences.none_answered(evidence), caveats)
+        return _undecided(evidence, "No model answered enough", sentences.none_answered(evidence))
     if len(evidence.models) == 1:
-        return _undecided(evidence, sentences.only_one(evidence), caveats)
+        (only,) = evidence.models
+        what = "was asked" if len(evidence.asked) == 1 else "answered enough"
+        return _undecided(evidence, f"Only {name_of(only)} {what}", sentences.only_one(evidence))
     if evidence.metric is None:
-        return _undecided(evidence, sentences.no_judgement(evidence), caveats)
-    if not evidence.sufficient:
-        return _undecided(evidence, sentences.too_few(evidence), caveats)
+        headline = "Not decided: judge more photos"
+        return _undecided(evidence, headline, sentences.not_judged(evidence))
     standing = standing_of(evidence)
     if standing.open:
         more = max(
@@ -47,28 +64,21 @@ def decide(evidence: Evidence, caveats: Sequence[str]) -> Verdict:
             )
             for model in standing.open
         )
-        sentence = sentences.undecided(evidence, standing, more)
-        until = [] if evidence.random_weights else costs.until_then(standing)
-        return _undecided(evidence, sentence, [*until, *caveats], more)
+        figures = sentences.undecided(evidence, standing, more)
+        return _undecided(evidence, "Not decided", figures, more)
     take = choose(evidence, standing)
     if not beats_chance(evidence, take):
-        sentence = sentences.no_better_than_chance(evidence, standing)
-        return _undecided(evidence, sentence, caveats)
-    sentence = (
-        sentences.equivalent(evidence, standing, take)
-        if standing.same
-        else sentences.decided(evidence, standing)
-    )
-    if evidence.random_weights:
-        return _undecided(evidence, sentence, caveats)
+        known = any(beats_chance(evidence, model) for model in evidence.models)
+        headline = "Not decided" if known else "None is known to beat chance"
+        return _undecided(evidence, headline, sentences.no_better_than_chance(evidence, take))
     return Verdict(
-        sentence=sentence,
+        headline=f"Take {name_of(take)}",
+        figures=sentences.equivalent(evidence, standing, take)
+        if standing.same
+        else sentences.decided(evidence, standing),
         take=take.id,
-        decided=True,
-        equivalent=bool(standing.same),
         metric=evidence.metric,
         more_photos=None,
-        caveats=tuple(caveats),
     )
 
 
@@ -100,15 +110,8 @@ def more_photos(difference: Difference, *, photos: int, comparisons: int, margin
 
 
 def _undecided(
-    evidence: Evidence, sentence: str, caveats: Sequence[str], more: int | None = None
+    evidence: Evidence, headline: str, figures: tuple[str, ...], more: int | None = None
 ) -> Verdict:
-    random = evidence.random_weights
     return Verdict(
-        sentence=sentences.of_random_weights(sentence) if random else sentence,
-        take=None,
-        decided=False,
-        equivalent=False,
-        metric=evidence.metric,
-        more_photos=None if random else more,
-        caveats=tuple(caveats),
+        headline=headline, figures=figures, take=None, metric=evidence.metric, more_photos=more
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ def planted_run(
         for model in scores
     )
     return Run(
+        run_dir=Path("bench-runs/run"),
         id="run",
         started_at=0.0,
         source="photos",

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.commands.bench.results import Answer, Failure, Key, ModelRun, Photo, Run
-from ops.commands.bench.summary import (
-    Agreement,
-    Difference,
-    Interval,
-    ModelSummary,
-    OwnerMetric,
-    Speed,
-    Summary,
-    Verdict,
-)
+from ops.commands.bench.results import Answer, Failure, Key, Loading, ModelRun, Photo, Run
+from ops.commands.bench.statistics.summarise import summarise
+from ops.commands.bench.summary import Summary
 
 Floats = NDArray[np.float64]
+_LOAD_S = 34.0
 STARTED_AT = 1_790_000_000.0
 FAILED: tuple[tuple[Failure, str], ...] = (
     ("no_label", "I cannot rate people in photos, but I can describe the light."),
@@ -116,7 +108,7 @@ def planted_run(
             if photo.failure is not None:
                 continue
             wall_s = model.seconds * float(random.lognormal(0, 0.07))
-            wall_s += 34.0 if place in cold else 0.0
+            wall_s += _LOAD_S if place in cold else 0.0
             at += wall_s
             failure, raw = FAILED[place % len(FAILED)] if place in failed else (None, "4")
             score = 1 + 4 / (1 + math.exp(-model.contrast * float(scores[place])))
@@ -139,6 +131,7 @@ def planted_run(
                 )
             )
     return Run(
+        run_dir=Path("bench-runs/2026-09-21-141320"),
         id="2026-09-21-a1b2c3",
         started_at=STARTED_AT,
         source="album Best of 2026",
@@ -165,7 +158,7 @@ def planted_run(
                 sha256=sha256(model.id),
                 context=3072,
                 quantisation="Q4_K_M",
-                cold_load_s=34 + model.seconds,
+                cold_load_s=_LOAD_S + model.seconds,
                 loads=model.loads,
             )
             for model in planted
@@ -173,158 +166,28 @@ def planted_run(
         photos=tuple(all_photos),
         answers=tuple(answers),
         random_weights=random_weights,
-    )
-
-
-def summary_of(run: Run, *, sentence: str | None = None, caveats: Sequence[str] = ()) -> Summary:
-    """Summarise a run by the simplest formulas, without resamples."""
-    table = {
-        model.id: {
-            answer.key.image_sha256: answer.score
-            for answer in run.answers
-            if answer.model == model.id and answer.score is not None
-        }
-        for model in run.models
-    }
-    kept = [model.id for model in run.models if table[model.id]]
-    common = [
-        photo
-        for photo in run.photos
-        if kept and all(photo.image_sha256 in table[kept_model] for kept_model in kept)
-    ]
-    scores = {
-        kept_model: np.array([table[kept_model][p.image_sha256] for p in common])
-        for kept_model in kept
-    }
-    liked = np.array([p.favourite is True for p in common])
-    judged = bool(liked.any() and not liked.all())
-    auc = {kept_model: _auc(scores[kept_model], liked) if judged else 0.0 for kept_model in kept}
-    error = math.sqrt(1 / max(1, liked.sum()) + 1 / max(1, (~liked).sum())) / 4 if judged else 0
-    differences = []
-    order = sorted(kept, key=lambda kept_model: -auc[kept_model]) if judged else []
-    for better, worse in combinations(order, 2):
-        gap = auc[better] - auc[worse]
-        p = math.erfc(gap / error / math.sqrt(2))
-        corrected = min(1.0, p * len(order) * (len(order) - 1) / 2)
-        differences.append(
-            Difference(
-                better=better,
-                worse=worse,
-                difference=Interval(value=gap, low=gap - 1.96 * error, high=gap + 1.96 * error),
-                p=p,
-                p_holm=corrected,
-                decided=corrected < 0.05,
-                equivalent=False,
-            )
+        loading=Loading(
+            loading_s=_LOAD_S * sum(model.loads for model in planted),
+            asking_s=at - STARTED_AT,
+            in_window=True,
+            loaded_already=(),
         )
-    return Summary(
-        verdict=Verdict(
-            sentence=sentence or _sentence(run, order, auc, differences),
-            take=order[0] if differences and differences[0].decided else None,
-            decided=bool(differences and differences[0].decided),
-            equivalent=False,
-            metric="auc" if judged else None,
-            more_photos=None,
-            caveats=tuple(caveats),
-        ),
-        models=tuple(_model(run, model, auc if judged else {}, error) for model in run.models),
-        differences=tuple(differences),
-        agreement=_agreement(kept, [scores[kept_model] for kept_model in kept]),
-        photos=len(run.photos),
-        common=len(common),
-        favourites=int(liked.sum()) if judged else None,
-        rated=0,
-        top_k=max(1, len(common) // 10),
-        margin=0.05,
-        resamples=2000,
-        seed=1,
+        if answers
+        else None,
     )
 
 
-def _sentence(
-    run: Run, order: list[str], auc: dict[str, float], differences: list[Difference]
-) -> str:
-    names = {model.id: model.name for model in run.models}
-    if not differences:
-        return "Which model picks your photos best is not known."
-    first, second, *_ = order
-    gap = differences[0].difference
-    head = (
-        f"Take {names[first]}" if differences[0].decided else f"Not decided: {names[first]} leads"
-    )
-    return (
-        f"{head}. It puts a favourite before another photo in {100 * auc[first]:.0f} of 100 "
-        f"pairs, {names[second]} in {100 * auc[second]:.0f}; the difference is "
-        f"{100 * gap.value:.0f} (95 % interval {100 * gap.low:.0f} to {100 * gap.high:.0f})."
-    )
-
-
-def _auc(scores: Floats, liked: NDArray[np.bool_]) -> float:
-    gaps = scores[liked][:, None] - scores[~liked][None, :]
-    return float(np.mean((gaps > 0) + 0.5 * (gaps == 0)))
-
-
-def _model(run: Run, model: ModelRun, auc: dict[str, float], error: float) -> ModelSummary:
-    answers = [answer for answer in run.answers if answer.model == model.id]
-    failures = Counter(answer.failure for answer in answers if answer.failure)
-    warm = [answer.wall_s for answer in answers if not answer.cold]
-    share = failures.total() / max(1, len(answers))
-    owner: dict[OwnerMetric, Interval] = {}
-    if model.id in auc:
-        value = auc[model.id]
-        owner = {
-            "auc": Interval(value=value, low=value - 1.5 * error, high=value + 1.4 * error),
-            "average_precision": Interval(value=value - 0.06, low=value - 0.16, high=value + 0.05),
-            "precision_at_k": Interval(value=value - 0.02, low=value - 0.2, high=value + 0.1),
-        }
-    return ModelSummary(
-        id=model.id,
-        name=model.name,
-        answered=len(answers) - failures.total(),
-        asked=len(answers),
-        failures={str(name): count for name, count in failures.items()},
-        failure_rate=Interval(value=share, low=share * 0.4, high=share * 2 + 0.03),
-        low_mass=0,
-        owner=owner,
-        worst_case={metric: estimate.value - 0.3 * share for metric, estimate in owner.items()},
-        speed=Speed(
-            warm_p50_s=float(np.percentile(warm, 50)) if warm else None,
-            warm_p95_s=float(np.percentile(warm, 95)) if warm else None,
-            cold_load_s=model.cold_load_s if answers else None,
-            photos_per_30_min=int(1760 / np.mean(warm)) if warm else None,
+def summary_of(
+    run: Run, *, headline: str | None = None, caveats: Sequence[str] | None = None
+) -> Summary:
+    """Summarise a run with few resamples; a headline or caveats replace its own."""
+    summary = summarise(run, resamples=200)
+    verdict = summary.verdict
+    return replace(
+        summary,
+        verdict=replace(
+            verdict,
+            headline=verdict.headline if headline is None else headline,
+            caveats=verdict.caveats if caveats is None else tuple(caveats),
         ),
     )
-
-
-def _agreement(kept: list[str], scores: list[Floats]) -> Agreement:
-    enough = len(scores) > 1 and len(scores[0]) > 1
-
-    def matrix(cell: Callable[[Floats, Floats], float]) -> tuple[tuple[float, ...], ...]:
-        return tuple(
-            tuple(
-                1.0 if first is second else cell(first, second) if enough else 0.0
-                for second in scores
-            )
-            for first in scores
-        )
-
-    return Agreement(
-        models=tuple(kept),
-        spearman=matrix(_spearman),
-        tau=matrix(_tau),
-        top_k=matrix(lambda first, second: (1 + _tau(first, second)) / 2),
-        icc_consistency=0.62 if enough else None,
-        icc_agreement=0.55 if enough else None,
-        alpha=0.53 if enough else None,
-    )
-
-
-def _spearman(first: Floats, second: Floats) -> float:
-    ranks = np.array([np.argsort(np.argsort(scores)) for scores in (first, second)])
-    return float(np.corrcoef(ranks)[0, 1])
-
-
-def _tau(first: Floats, second: Floats) -> float:
-    pairs = np.triu_indices(len(first), 1)
-    signs = [np.sign(scores[:, None] - scores[None, :])[pairs] for scores in (first, second)]
-    return float(np.mean(signs[0] * signs[1]))

@@ -186,7 +186,7 @@ def test_a_run_has_the_answers_to_its_last_rubric_and_model_files(tmp_path: Path
         journal.answer(replace(ANSWER, key=replace(KEY, prompt_sha256="earlier"), score=1.0))
         journal.answer(replace(ANSWER, key=replace(KEY, model_sha256="earlier"), score=1.0))
         session(journal)
-        load_of = {"model": MODEL.id, "model_sha256": "m", "cold": True}
+        load_of = {"model": MODEL.id, "model_sha256": "m", "cold": True, "at": 2.0}
         journal.note("load", **load_of, by="run", seconds=2.5, engine={"a": 1})
         journal.note("load", **load_of, by="others", seconds=None)
         journal.note("load", **load_of, by="run", seconds=9.0)

@@ -308,7 +308,7 @@ def test_a_signal_ends_a_run_between_two_answers_and_prints_how_to_resume(
         process.join(60)
         assert process.exitcode == code
         log = " ".join(program.log.read_text().split())
-        assert re.search(r"stopped; kept \d+ answers, resume with `python -m ops bench", log)
+        assert re.search(r"stopped; kept \d+ answers, resume with `\S+ -m ops bench", log)
         assert "Traceback" not in log
         assert bench(server, "--run", run_dir) == 0
     run = load(run_dir)

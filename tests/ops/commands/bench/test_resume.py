@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
 def printed(text: str) -> list[str]:
     """The last printed command, as words after `python -m ops`."""
     line = " ".join(text.split())
-    return shlex.split(re.findall(r"`python -m ops (bench [^`]*)`", line)[-1])
+    return shlex.split(re.findall(r"`\S+ -m ops (bench [^`]*)`", line)[-1])
 
 
 def test_a_larger_sample_extends_a_run_and_repeats_no_question(
@@ -70,8 +70,8 @@ def test_an_undecided_run_prints_the_command_for_more_photos(
     with ScoringServer() as server:
         server.scores = lambda model, image: 1 + int(image[model == A], 16) / 4
         assert bench(server, photos, "--run", run_dir, "--sample", "35", *models) == 0
-    shown = " ".join(capsys.readouterr().err.split())
-    assert f"`python -m ops bench --run {run_dir} --url {server.url} --sample 60`" in shown
+    shown = capsys.readouterr().out
+    assert f" -m ops bench --run {run_dir} --url {server.url} --sample 60\n" in shown
 
 
 def test_the_printed_command_resumes_with_the_runs_options(
@@ -121,6 +121,10 @@ def test_a_run_that_a_short_window_ended_resumes_in_another_window(
     assert printed(stderr) == words
     assert f"skipped {B}" in stderr
     assert stderr.rstrip().endswith("the command in the window failed; its error is above")
+    run = load(run_dir)
+    assert run.reached_by == ("--window", "1h30m")
+    assert run.loading is not None
+    assert run.loading.in_window
 
 
 def test_a_run_without_a_written_report_is_unfinished(
@@ -304,10 +308,9 @@ def test_no_time_for_a_first_answer_is_one_line(
     run_dir = tmp_path / "mine"
     with ScoringServer(load_s=1.5) as server:
         line = fails(capsys, photos, "--run", run_dir, "--within", "1s", "--url", server.url)
-    again = f"`python -m ops bench --run {run_dir} --within 1s --url {server.url}`"
-    assert line == (
-        f"error: no model answered: time was up before the first answer. Resume with {again}."
-    )
+    why = "error: no model answered: time was up before the first answer. Resume with `"
+    assert line.startswith(why)
+    assert line.endswith(f" -m ops bench --run {run_dir} --within 1s --url {server.url}`.")
 
 
 def test_publish_uses_the_scores_of_the_report(

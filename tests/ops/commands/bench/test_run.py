@@ -106,7 +106,7 @@ class Bench:
             note_session(
                 journal, self.run_dir, prompt=prompt, rubric=rubric, models=models,
                 settings=self.settings, thumbnails=None, engine_build=None, command=["bench"],
-                say=self.messages.append,
+                reached_by=(), say=self.messages.append,
             )  # fmt: skip
             options = {} if clock is None else {"clock": clock}
             measurement = Measurement(

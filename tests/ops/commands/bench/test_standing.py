@@ -1,7 +1,8 @@
-"""The model that is taken and the claims of the sentence, for planted comparisons."""
+"""The model that is taken and the figures below the headline, for planted comparisons."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Literal
@@ -94,7 +95,6 @@ def _verdict(
         asked=models,
         metric=metric,
         differences=tuple(differences),
-        sufficient=True,
         agreement=Agreement(
             models=tuple(model.id for model in models),
             spearman=(),
@@ -105,13 +105,12 @@ def _verdict(
             alpha=None,
         ),
         photos=100,
-        favourites=40,
-        others=60,
-        rated=0,
+        favourite_share=0.4,
+        judged="40 are favourites",
         margin=0.05,
         random_weights=False,
     )
-    return decide(evidence, [])
+    return decide(evidence)
 
 
 def test_the_fastest_equal_model_is_taken_if_it_beats_what_the_leader_beats() -> None:
@@ -120,12 +119,14 @@ def test_the_fastest_equal_model_is_taken_if_it_beats_what_the_leader_beats() ->
         {"AB": "equivalent", "AC": "better", "BC": "better"},
         seconds={"A": 3.0, "B": 2.0, "C": 1.0},
     )
-    assert (verdict.take, verdict.decided, verdict.equivalent) == ("b", True, True)
-    assert verdict.sentence == (
-        "Take Model B, faster than Model A by 1.0 s per photo: no difference that matters between "
-        "Model A and Model B; they put a favourite before another photo in 80 and 79 of 100 pairs "
-        "(50 is chance), with 95 % certainty less than 5 apart; Model A beats Model C by 10.0 "
-        "(95 % interval 9.0 to 11.0)."
+    assert (verdict.headline, verdict.take) == ("Take Model B", "b")
+    assert verdict.figures == (
+        "Model B and Model A differ by less than 5 pairs with 95 % certainty, which does not "
+        "matter.",
+        "Model B ranks your favourite above another photo in 79 of 100 pairs, Model A in 80, "
+        "chance in 50.",
+        "Model B is 1.00 s faster per photo than Model A.",
+        "Model A leads Model C by 9 to 11 pairs (95 % interval).",
     )
 
 
@@ -135,12 +136,8 @@ def test_a_model_undecided_against_what_the_leader_beats_is_not_taken() -> None:
         {"AB": "equivalent", "AC": "better", "BC": "open"},
         seconds={"A": 3.0, "B": 1.0, "C": 2.0},
     )
-    assert (verdict.take, verdict.decided, verdict.equivalent) == ("a", True, True)
-    assert verdict.sentence.startswith("Take Model A: no difference that matters between Model A")
-    assert (
-        "; Model B is faster by 2.0 s per photo, but not known to be as good as Model C; "
-        in verdict.sentence
-    )
+    assert (verdict.headline, verdict.take) == ("Take Model A", "a")
+    assert "Model B is faster, but not known to be as good as Model C." in verdict.figures
 
 
 def test_a_model_that_is_worse_than_what_the_leader_beats_is_not_taken() -> None:
@@ -166,10 +163,9 @@ def test_the_next_fastest_is_tried_before_the_leader() -> None:
         seconds={"A": 3.0, "B": 2.0, "C": 1.0, "D": 4.0},
     )
     assert verdict.take == "b"
-    assert "between Model A, Model B and Model C" in verdict.sentence
-    assert "Model C is faster by 1.0 s per photo, but not known to be as good as Model D" in (
-        verdict.sentence
-    )
+    assert verdict.figures[0].startswith("Model B, Model A and Model C differ by less than 5 ")
+    assert "Model C is faster, but not known to be as good as Model D." in verdict.figures
+    assert not [figure for figure in verdict.figures if "Model B is" in figure], "C is faster"
 
 
 def test_the_leader_is_taken_if_two_models_equal_to_it_are_undecided() -> None:
@@ -179,11 +175,8 @@ def test_the_leader_is_taken_if_two_models_equal_to_it_are_undecided() -> None:
         seconds={"A": 3.0, "B": 2.0, "C": 1.0},
     )
     assert verdict.take == "a"
-    assert "between it and Model B and between it and Model C" in verdict.sentence
-    assert "less than 5 from Model A" in verdict.sentence
-    assert "Model C is faster by 2.0 s per photo, but not known to be as good as Model B" in (
-        verdict.sentence
-    )
+    assert verdict.figures[0].startswith("Model B and Model C each differ from Model A by less ")
+    assert "Model C is faster, but not known to be as good as Model B." in verdict.figures
 
 
 def test_models_with_a_decided_difference_are_not_named_as_equal() -> None:
@@ -193,10 +186,10 @@ def test_models_with_a_decided_difference_are_not_named_as_equal() -> None:
         seconds={"A": 3.0, "B": 1.0, "C": 2.0},
     )
     assert verdict.take == "b"
-    assert "no difference that matters between Model A and Model B; " in verdict.sentence
-    assert (
-        "Model B beats Model C by 3.0 (95 % interval 2.0 to 4.0: it may be below 5, too small"
-        in (verdict.sentence)
+    assert verdict.figures[0].startswith("Model B and Model A differ by less than 5 pairs")
+    assert verdict.figures[-1] == (
+        "Model B leads Model C by 2 to 4 pairs (95 % interval); less than 5 pairs would not "
+        "matter."
     )
 
 
@@ -206,59 +199,60 @@ def test_a_difference_below_the_margin_does_not_favour_the_slower_model() -> Non
         {"AB": "better, too little to matter"},
         seconds={"A": 3.0, "B": 1.0},
     )
-    assert (verdict.take, verdict.decided, verdict.equivalent) == ("b", True, True)
+    assert verdict.take == "b"
 
 
-def test_a_lead_that_may_be_below_the_margin_is_a_caveat() -> None:
+def test_a_lead_that_may_be_below_the_margin_says_so() -> None:
     small = _verdict({"A": 0.8, "B": 0.76}, {"AB": "better"})
     assert small.take == "a"
-    assert "the difference is 4.0 (95 % interval 3.0 to 5.0: it may be below 5, too small" in (
-        small.sentence
+    assert small.figures[1] == (
+        "Model A leads Model B by 3 to 5 pairs (95 % interval); less than 5 pairs would not "
+        "matter."
     )
     large = _verdict({"A": 0.8, "B": 0.7}, {"AB": "better"})
-    assert "the difference is 10.0 (95 % interval 9.0 to 11.0), and" in large.sentence
-    assert "too small" not in large.sentence
+    assert large.figures[1] == "Model A leads Model B by 9 to 11 pairs (95 % interval)."
     still_open = _verdict({"A": 0.8, "B": 0.76}, {"AB": "open"})
-    assert "too small" not in still_open.sentence
+    assert still_open.figures[2] == (
+        "Model A leads Model B by \u221216 to 24 pairs (95 % interval), which can be chance."
+    )
 
 
 @pytest.mark.parametrize(
-    ("metric", "chance", "shown"),
+    ("metric", "chance", "shown", "interval"),
     [
         (
             "auc",
             0.5,
-            "Neither Model A nor Model B is known to pick better than chance: they put a "
-            "favourite before another photo in 53 and 52 of 100 pairs (50 is chance), with 95 % "
-            "intervals of 48.0 to 58.0 and 47.0 to 57.0.",
+            "Model A ranks your favourite above another photo in 53 of 100 pairs, chance in 50.",
+            "48 to 58",
         ),
         (
             "spearman",
             0.0,
-            "Neither Model A nor Model B is known to pick better than chance: their orders of the "
-            "photos agree with your ratings by 0.03 and 0.02 (1 is the same order, 0 is chance), "
-            "with 95 % intervals of -0.02 to 0.08 and -0.03 to 0.07.",
+            "Model A agrees with your ratings by 0.03 (1 is the same order, 0 is chance).",
+            "\u22120.02 to 0.08",
         ),
     ],
 )
-@pytest.mark.parametrize("known", ["equivalent", "better"])
 def test_no_model_is_taken_where_none_is_known_to_be_better_than_chance(
-    metric: OwnerMetric, chance: float, shown: str, known: Known
+    metric: OwnerMetric, chance: float, shown: str, interval: str
 ) -> None:
-    values = {"A": chance + 0.03, "B": chance + 0.02}
-    verdict = _verdict(values, {"AB": known}, metric=metric)
-    assert (verdict.take, verdict.decided, verdict.equivalent) == (None, False, False)
+    verdict = _verdict({"A": chance + 0.03, "B": chance + 0.02}, {"AB": "better"}, metric=metric)
+    assert (verdict.headline, verdict.take) == ("None is known to beat chance", None)
     assert verdict.more_photos is None
-    assert verdict.sentence == shown
-
-
-def test_three_models_that_guess_are_all_named() -> None:
-    verdict = _verdict(
-        {"A": 0.53, "B": 0.52, "C": 0.4},
-        {"AB": "equivalent", "AC": "better", "BC": "better"},
+    assert verdict.figures == (
+        shown,
+        f"Model A may be no better than chance: its 95 % interval is {interval}.",
     )
-    assert verdict.take is None
-    assert verdict.sentence.startswith("None of Model A, Model B and Model C is known to pick")
+
+
+def test_a_slower_model_that_beats_chance_does_not_make_the_leader_do_so() -> None:
+    verdict = _verdict(
+        {"A": 0.56, "B": 0.55, "C": 0.5},
+        {"AB": "equivalent", "AC": "better", "BC": "open"},
+        half={"A": 0.07, "B": 0.04},
+    )
+    assert (verdict.headline, verdict.take) == ("Not decided", None)
 
 
 def test_a_faster_model_that_may_be_chance_does_not_replace_the_leader() -> None:
@@ -269,20 +263,24 @@ def test_a_faster_model_that_may_be_chance_does_not_replace_the_leader() -> None
         half={"A": 0.04, "B": 0.06},
     )
     assert verdict.take == "a"
-    assert verdict.sentence.endswith(
-        "; Model B is faster by 2.0 s per photo, but not known to be better than chance."
-    )
+    assert verdict.figures[-1] == "Model B is faster, but not known to be better than chance."
 
 
 def test_equal_models_are_named_as_equal() -> None:
-    two = _verdict({"A": 0.8, "B": 0.8}, {"AB": "open"})
-    assert "; Model A equals Model B (95 % interval -20.0 to 20.0), and about " in two.sentence
-    assert "leads" not in two.sentence
-    three = _verdict({"A": 0.8, "B": 0.8, "C": 0.77}, {"AB": "open", "AC": "open", "BC": "open"})
-    assert (
-        "; Model A leads Model C by 3.0 (95 % interval -17.0 to 23.0) and equals Model B "
-        "(95 % interval -20.0 to 20.0), and about " in three.sentence
+    verdict = _verdict({"A": 0.8, "B": 0.8}, {"AB": "open"})
+    assert verdict.figures[2] == (
+        "Model A and Model B are equal; the 95 % interval of their difference is "
+        "\u221220 to 20 pairs."
     )
+
+
+def test_of_many_undecided_models_the_first_are_named() -> None:
+    names = "ABCDE"
+    verdict = _verdict(
+        {name: 0.8 - 0.01 * place for place, name in enumerate(names)},
+        {f"{a}{b}": "open" for a, b in combinations(names, 2)},
+    )
+    assert verdict.figures[0] == "Model A, Model B and 3 others may each be the best."
 
 
 def test_undecided_models_are_called_better_only_if_all_of_them_are() -> None:
@@ -290,8 +288,7 @@ def test_undecided_models_are_called_better_only_if_all_of_them_are() -> None:
         {"A": 0.8, "C": 0.78, "B": 0.7},
         {"AB": "open", "AC": "better", "CB": "better"},
     )
-    assert "are better than" not in verdict.sentence
-    assert verdict.sentence.startswith("Not decided between Model A and Model B: ")
+    assert verdict.figures[0] == "Model A and Model B may each be the best."
 
 
 @pytest.mark.parametrize("seconds", [{"A": None, "B": 1.0}, {"A": None, "B": None}])
@@ -300,6 +297,4 @@ def test_a_model_of_unknown_time_is_not_taken_as_faster(
 ) -> None:
     verdict = _verdict({"A": 0.8, "B": 0.79}, {"AB": "equivalent"}, seconds=seconds)
     assert verdict.take == ("b" if seconds["B"] else "a")
-    assert "faster" not in verdict.sentence
-    assert "inf" not in verdict.sentence
-    assert "nan" not in verdict.sentence
+    assert not re.search(r"faster|slower|inf|nan", " ".join(verdict.figures))

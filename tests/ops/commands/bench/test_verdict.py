@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Mapping
 from itertools import permutations
@@ -59,49 +60,54 @@ def test_a_clearly_better_model_is_taken_although_slower() -> None:
         planted_run(planted.scores, favourite=planted.favourite, seconds={"a": 5.9, "b": 3.5})
     )
     verdict = summary.verdict
-    assert (verdict.take, verdict.decided, verdict.equivalent) == ("a", True, False)
+    assert (verdict.headline, verdict.take) == ("Take Model A", "a")
     assert (verdict.metric, verdict.more_photos) == ("auc", None)
     a, b = (
         sklearn_metrics.roc_auc_score(planted.favourite, planted.scores[model]) for model in "ab"
     )
-    assert verdict.sentence.startswith(
-        f"Take Model A: it puts a favourite before another photo in {100 * a:.0f} of 100 pairs, "
-        f"Model B in {100 * b:.0f} (50 is chance); the difference is {100 * (a - b):.1f} "
-        "(95 % interval "
+    better, lead, price = verdict.figures
+    assert better == (
+        f"Model A ranks your favourite above another photo in {100 * a:.0f} of 100 pairs, Model B "
+        f"in {100 * b:.0f}, chance in 50."
     )
-    assert verdict.sentence.endswith(", at 2.4 s more per photo than Model B.")
+    low, high = re.fullmatch(
+        r"Model A leads Model B by (\d+) to (\d+) pairs \(95 % interval\)\.", lead
+    ).groups()  # type: ignore[union-attr]
+    assert int(low) < 100 * (a - b) < int(high)
+    assert price == "Model A is 2.40 s slower per photo than Model B."
     assert summary.models[0].owner["auc"].value == pytest.approx(a)
     assert summary.models[0].owner["auc"].low < a < summary.models[0].owner["auc"].high
 
 
-def test_with_ratings_the_sentence_is_about_rank_correlation() -> None:
+def test_with_ratings_the_figures_are_rank_correlations() -> None:
     planted = album(200, {"a": 0.6, "b": 2.0})
     verdict = summary_for(planted_run(planted.scores, rating=planted.rating)).verdict
     assert (verdict.take, verdict.metric) == ("a", "spearman")
     rank = stats.spearmanr(planted.rating, planted.scores["a"]).statistic
-    assert f"its order of the photos agrees with your ratings by {rank:.2f}" in verdict.sentence
-    assert "(1 is the same order, 0 is chance)" in verdict.sentence
+    assert verdict.figures[0].startswith(f"Model A agrees with your ratings by {rank:.2f}, Model")
+    assert verdict.figures[0].endswith(" (1 is the same order, 0 is chance).")
 
 
-def test_the_best_of_three_is_compared_with_both_others() -> None:
+def test_the_best_of_three_is_compared_with_the_nearest() -> None:
     planted = album(200, {"a": 0.5, "b": 1.5, "c": 4.0})
     verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
-    assert (verdict.take, verdict.decided) == ("a", True)
-    assert "Model B in" in verdict.sentence
-    assert "and Model C in" in verdict.sentence
-    assert verdict.sentence.count("95 % interval") == 2
-    assert "faster than Model B by 1.0 s per photo" in verdict.sentence
+    assert verdict.take == "a"
+    assert ", Model B in" in verdict.figures[0]
+    assert "Model C" not in " ".join(verdict.figures)
+    assert verdict.figures[-1] == "Model A is 1.00 s faster per photo than Model B."
 
 
 def test_an_undecided_verdict_estimates_the_photos_that_are_needed() -> None:
     planted = album(100, {"a": 1.5, "b": 1.7})
     verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
-    assert (verdict.take, verdict.decided, verdict.equivalent) == (None, False, False)
-    assert verdict.sentence.startswith("Not decided between Model")
+    assert (verdict.headline, verdict.take) == ("Not decided", None)
+    assert verdict.figures[0].endswith(" may each be the best.")
     assert verdict.more_photos is not None
     assert verdict.more_photos >= 10
-    assert verdict.sentence.endswith(f", and about {verdict.more_photos} more photos would tell.")
-    assert verdict.caveats[0].startswith("Until that is decided Model A costs the least: 1.0 s")
+    assert verdict.figures[-2:] == (
+        f"About {verdict.more_photos} more photos would tell.",
+        "Until then Model A costs the least, 1.00 s per photo.",
+    )
 
 
 def test_the_fastest_of_equivalent_models_is_taken() -> None:
@@ -111,13 +117,14 @@ def test_the_fastest_of_equivalent_models_is_taken() -> None:
     verdict = summary_for(
         planted_run(scores, favourite=planted.favourite, seconds=seconds)
     ).verdict
-    assert (verdict.take, verdict.decided, verdict.equivalent) == ("b", True, True)
-    assert verdict.sentence.startswith(
-        "Take Model B, faster than Model A by 2.4 s per photo: no difference that matters between "
+    assert verdict.headline == "Take Model B"
+    assert verdict.figures[0] == (
+        "Model B and Model A differ by less than 5 pairs with 95 % certainty, which does not "
+        "matter."
     )
-    assert "with 95 % certainty less than 5 apart" in verdict.sentence
+    assert verdict.figures[-1] == "Model B is 2.40 s faster per photo than Model A."
     strict = summary_for(planted_run(scores, favourite=planted.favourite), margin=0.0001).verdict
-    assert not strict.equivalent
+    assert strict.headline == "Not decided"
 
 
 def test_two_equal_leaders_are_better_than_the_third() -> None:
@@ -126,17 +133,17 @@ def test_two_equal_leaders_are_better_than_the_third() -> None:
     scores = {"a": planted.scores["a"], "b": alike, "c": planted.scores["c"]}
     run = planted_run(scores, favourite=planted.favourite, seconds={"a": 3.0, "b": 2.0, "c": 1.0})
     verdict = summary_for(run).verdict
-    assert (verdict.take, verdict.equivalent) == ("b", True), "the third is faster, and worse"
-    assert "beats Model C by" in verdict.sentence
+    assert verdict.take == "b", "the third is faster, and worse"
+    assert " leads Model C by" in verdict.figures[-1]
 
 
 def test_two_clear_leaders_of_three_are_named() -> None:
     planted = album(120, {"a": 1.0, "b": 1.1, "c": 5.0}, seed=3)
     verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
-    assert (verdict.take, verdict.decided) == (None, False)
-    first, rest = verdict.sentence.split(" are better than Model C, but which of them is the best")
+    assert verdict.headline == "Not decided"
+    first, rest = verdict.figures[0].split(" may each be the best")
     assert sorted(first.split(" and ")) == ["Model A", "Model B"]
-    assert rest.startswith(" is not decided: ")
+    assert rest == ", and each is better than Model C."
 
 
 def test_without_the_owners_judgement_quality_is_not_compared() -> None:
@@ -148,60 +155,84 @@ def test_without_the_owners_judgement_quality_is_not_compared() -> None:
     assert summary.models[0].worst_case == {}
     assert summary.differences == ()
     assert summary.favourites is None
-    assert verdict.sentence.startswith(
-        "Which model picks your photos best is not known, because no "
+    assert verdict.headline == "Not decided: judge more photos"
+    unknown, needed, fastest, agreement = verdict.figures
+    assert unknown == (
+        "Quality is not known: of 80 photos that every model answered, none is a favourite or has "
+        "a rating."
     )
-    assert "Model A is the fastest with 1.0 s per photo" in verdict.sentence
+    assert needed.startswith(
+        "Needed are 10 judged photos of different moments: 5 favourites and 5 "
+    )
+    assert fastest == "Model A is the fastest, 1.00 s per photo."
     between = [
         stats.spearmanr(planted.scores[a], planted.scores[b])[0] for a, b in ("ab", "ac", "bc")
     ]
-    assert f"agree by {min(between):.2f} to {max(between):.2f} (1 is" in verdict.sentence
-    assert any("mark favourites in Immich" in caveat for caveat in verdict.caveats)
+    assert f"agree by {min(between):.2f} to {max(between):.2f} (1 is" in agreement
+    (step,) = verdict.steps
+    assert step.why.startswith("Mark favourites or give ratings, in Immich or in favourites.csv")
+    assert step.command.endswith(" -m ops bench report bench-runs/run --judge-again")
 
 
 @pytest.mark.parametrize(
     ("judgement", "reason"),
     [
-        ({"favourite": [True] * 40}, "every photo that they answered is a favourite"),
-        ({"rating": [4] * 40}, "all photos have the same rating"),
-        ({"rating": [3, 4] * 5 + [None] * 30}, "only 10 of 30 needed ratings exist"),
-        ({"favourite": [False] * 40}, "no photo that they answered is marked as a favourite"),
+        ({"favourite": [True] * 40}, "all are favourites"),
+        ({"rating": [4] * 40}, "40 have the same rating"),
+        ({"rating": [3, 4, 5] * 3 + [None] * 31}, "9 have a rating"),
+        ({"favourite": [False] * 40}, "none is a favourite or has a rating"),
+        (
+            {"favourite": [True] * 4 + [False] * 36, "rating": [5] * 2 + [None] * 38},
+            "4 are favourites and 2 have the same rating",
+        ),
     ],
 )
-def test_a_constant_judgement_is_named(judgement: Mapping[str, Any], reason: str) -> None:
+def test_a_judgement_that_does_not_suffice_is_named(
+    judgement: Mapping[str, Any], reason: str
+) -> None:
     planted = album(40, {"a": 1.0, "b": 1.0})
-    verdict = summary_for(planted_run(planted.scores, **judgement)).verdict
-    assert verdict.metric is None
-    assert reason in verdict.sentence
+    summary = summary_for(planted_run(planted.scores, **judgement))
+    assert summary.verdict.metric is None
+    assert summary.verdict.figures[0].endswith(f" that every model answered, {reason}.")
+    assert {model.id: model.owner for model in summary.models} == {"a": {}, "b": {}}
+
+
+@pytest.mark.parametrize("rated", [10, 20, 29])
+def test_few_ratings_decide_if_there_is_no_other_judgement(rated: int) -> None:
+    planted = album(30, {"a": 0.1, "b": 6.0})
+    rating = [int(value) for value in planted.rating[:rated]] + [None] * (30 - rated)
+    summary = summary_for(planted_run(planted.scores, rating=rating))
+    assert summary.verdict.metric == "spearman"
+    assert summary.verdict.take == (None if rated == 10 else "a")
+    favourites = planted_run(planted.scores, rating=rating, favourite=planted.favourite)
+    assert summary_for(favourites).verdict.metric == "auc"
 
 
 def test_few_photos_decide_nothing() -> None:
     planted = album(8, {"a": 0.01, "b": 9.0})
     summary = summary_for(planted_run(planted.scores, favourite=planted.favourite))
     assert summary.verdict.take is None
-    assert summary.verdict.sentence.startswith("Too few photos to tell the models apart: all of ")
-    assert "answered 8 photos, 3 favourites among them" in summary.verdict.sentence
-    interval = summary.models[0].owner["auc"]
-    assert (interval.low, interval.high) == (0.0, 1.0)
+    assert summary.verdict.headline == "Not decided: judge more photos"
+    assert "of 8 photos that every model answered, 3 are favourites" in summary.verdict.figures[0]
+    assert summary.models[0].owner == {}
 
 
 def test_one_model_has_no_comparison() -> None:
     planted = album(80, {"a": 1.0})
     judged = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert judged.take is None
-    assert judged.sentence.startswith("Only Model A was asked, so there is nothing to choose")
-    assert "50 is chance" in judged.sentence
+    assert judged.headline == "Only Model A was asked"
+    assert "chance in 50" in judged.figures[0]
     unjudged = summary_for(planted_run(planted.scores)).verdict
-    assert "its quality is not known" in unjudged.sentence
+    assert unjudged.figures[0].startswith("Quality is not known: ")
 
 
 def test_if_all_failed_the_most_frequent_failure_is_named() -> None:
     summary = summary_for(
         planted_run({"a": [None] * 20, "b": [None] * 20}, favourite=[True, False] * 10)
     )
-    assert summary.verdict.sentence == (
-        "No model can be taken: of 40 questions 40 failed, most often with timeout (40)."
-    )
+    assert summary.verdict.headline == "No model answered enough"
+    assert summary.verdict.figures == ("Of 40 questions 40 failed, most often with timeout (40).",)
     assert summary.models[0].failure_rate.value == 1.0
     assert summary.models[0].failures == {"timeout": 20}
     assert summary.models[0].speed.warm_p50_s is None
@@ -210,7 +241,7 @@ def test_if_all_failed_the_most_frequent_failure_is_named() -> None:
 
 def test_a_run_without_a_question_has_a_verdict() -> None:
     run = dataclasses.replace(planted_run({"a": [1.0] * 5, "b": [1.0] * 5}), answers=())
-    assert summary_for(run).verdict.sentence == "No model was asked yet."
+    assert summary_for(run).verdict.headline == "No model was asked yet"
 
 
 @pytest.mark.parametrize("judged", [True, False])
@@ -219,9 +250,10 @@ def test_random_weights_never_recommend_a_model(judged: bool) -> None:
     favourite = planted.favourite if judged else None
     run = planted_run(planted.scores, favourite=favourite, random_weights=True)
     verdict = summary_for(run).verdict
-    assert verdict.sentence.startswith("These weights are random: ")
-    assert (verdict.take, verdict.decided, verdict.equivalent) == (None, False, False)
-    assert verdict.more_photos is None
+    assert verdict.headline == "No verdict: the weights are random"
+    would = "Take Model A" if judged else "Not decided: judge more photos"
+    assert verdict.figures[0].endswith(f"With real weights it would say “{would}”.")
+    assert (verdict.take, verdict.more_photos) == (None, None)
 
 
 def test_a_model_that_mostly_failed_does_not_reduce_the_common_photos() -> None:
@@ -233,8 +265,8 @@ def test_a_model_that_mostly_failed_does_not_reduce_the_common_photos() -> None:
     assert summary.models[2].owner == {}
     assert (summary.models[2].answered, summary.models[2].asked) == (40, 100)
     assert any(
-        "Model C is not compared: it answered 40 of 100" in caveat
-        for caveat in summary.verdict.caveats
+        "Model C is not compared: it answered 40 of 100" in figure
+        for figure in summary.verdict.figures
     )
 
 
@@ -253,7 +285,7 @@ def test_a_model_that_was_skipped_early_does_not_reduce_the_common_photos(
     summary = summary_for(dataclasses.replace(run, answers=kept))
     assert (summary.common, summary.agreement.models) == (200, ("a", "b"))
     assert summary.verdict.take == "a"
-    (left,) = [caveat for caveat in summary.verdict.caveats if caveat.startswith("Model C")]
+    (left,) = [figure for figure in summary.verdict.figures if figure.startswith("Model C is not")]
     missing = f"{200 - answered - failed} were not asked"
     reasons = f"{failed} failed, {missing}" if failed else missing
     assert left == (
@@ -262,7 +294,7 @@ def test_a_model_that_was_skipped_early_does_not_reduce_the_common_photos(
     )
 
 
-def test_a_model_that_answered_half_is_compared_with_a_caveat() -> None:
+def test_a_model_that_answered_half_is_compared_within_limits() -> None:
     planted = album(200, {"a": 0.5, "b": 2.0})
     run = planted_run(planted.scores, favourite=planted.favourite)
     first = {photo.image_sha256 for photo in run.photos[:100]}
@@ -271,14 +303,14 @@ def test_a_model_that_answered_half_is_compared_with_a_caveat() -> None:
     )
     summary = summary_for(dataclasses.replace(run, answers=kept))
     assert (summary.common, summary.agreement.models) == (100, ("a", "b"))
-    assert any("Model B was asked 100 of 200" in caveat for caveat in summary.verdict.caveats)
+    assert any("Model B was asked 100 of 200" in figure for figure in summary.verdict.figures)
 
 
 def test_the_only_model_with_enough_answers_is_not_called_the_only_one_that_answered() -> None:
     planted = album(80, {"a": 0.5, "b": 0.5})
     run = planted_run(planted.scores, favourite=planted.favourite)
     summary = summary_for(dataclasses.replace(run, answers=run.answers[:85]))
-    assert summary.verdict.sentence.startswith("Only Model A answered enough, so there is nothing")
+    assert summary.verdict.headline == "Only Model A answered enough"
 
 
 def test_models_with_constant_scores_are_not_taken() -> None:
@@ -286,12 +318,11 @@ def test_models_with_constant_scores_are_not_taken() -> None:
     constant = summary_for(
         planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, favourite=kinds)
     ).verdict
-    assert (constant.take, constant.decided) == (None, False)
-    assert constant.sentence.startswith("Neither Model A nor Model B is known to pick better")
+    assert (constant.headline, constant.take) == ("None is known to beat chance", None)
     ratings = [1, 2, 3, 4, 5] * 12
     rated = summary_for(planted_run({"a": [3.0] * 60, "b": [3.0] * 60}, rating=ratings)).verdict
     assert (rated.take, rated.metric) == (None, "spearman")
-    assert "is known to pick better than chance" in rated.sentence
+    assert rated.headline == "None is known to beat chance"
 
 
 def test_models_with_the_same_random_scores_are_not_taken() -> None:
@@ -299,8 +330,7 @@ def test_models_with_the_same_random_scores_are_not_taken() -> None:
     noise = random.standard_normal(400)
     scores = {"a": noise, "b": noise + 0.01 * random.standard_normal(400)}
     verdict = summary_for(planted_run(scores, favourite=random.random(400) < 0.3)).verdict
-    assert verdict.take is None
-    assert "is known to pick better than chance" in verdict.sentence
+    assert (verdict.headline, verdict.take) == ("None is known to beat chance", None)
 
 
 def test_a_constant_that_beats_a_bad_model_is_not_taken() -> None:
@@ -310,7 +340,9 @@ def test_a_constant_that_beats_a_bad_model_is_not_taken() -> None:
     summary = summary_for(planted_run(scores, favourite=favourite))
     assert summary.differences[0].decided
     assert summary.verdict.take is None
-    assert "in 50 and 27 of 100 pairs (50 is chance)" in summary.verdict.sentence
+    assert (
+        "Model A ranks your favourite above another photo in 50 of" in summary.verdict.figures[0]
+    )
 
 
 def test_a_certain_but_tiny_difference_takes_the_faster_model() -> None:
@@ -324,8 +356,8 @@ def test_a_certain_but_tiny_difference_takes_the_faster_model() -> None:
     assert gap.better == "a"
     assert (gap.decided, gap.equivalent) == (True, True)
     assert 0.0 < gap.difference.low < gap.difference.high < 0.05
-    assert (summary.verdict.take, summary.verdict.equivalent) == ("b", True)
-    assert summary.verdict.sentence.startswith("Take Model B, faster than Model A by 2.0 s")
+    assert summary.verdict.headline == "Take Model B"
+    assert summary.verdict.figures[-1] == "Model B is 2.00 s faster per photo than Model A."
 
 
 def test_equal_scores_of_all_pairs_are_a_caveat() -> None:
@@ -355,13 +387,13 @@ def test_rankings_use_common_photos_and_the_worst_case_uses_all() -> None:
     assert any("Model A failed on 10 of 100" in caveat for caveat in summary.verdict.caveats)
 
 
-def test_failures_that_would_change_the_leader_are_a_caveat() -> None:
+def test_failures_that_would_change_the_leader_are_below_the_headline() -> None:
     planted = album(100, {"a": 0.3, "b": 0.9})
     planted.scores["a"][np.flatnonzero(planted.favourite)[:12]] = np.nan
     verdict = summary_for(planted_run(planted.scores, favourite=planted.favourite)).verdict
     assert any(
-        caveat.startswith("With each failure counted as the lowest score, Model B would be ahead")
-        for caveat in verdict.caveats
+        figure.startswith("With each failure counted as the lowest score, Model B would be ahead")
+        for figure in verdict.figures
     )
 
 
@@ -377,7 +409,7 @@ def test_caveats_are_shown_under_the_verdict() -> None:
     )
     summary = summary_for(run)
     caveats = "\n".join(summary.verdict.caveats)
-    assert summary.models[0].low_mass == 80
+    assert {model.low_mass for model in summary.models} == {80}
     assert "Model A wanted to say something other than a label in 80 of 80 answers" in caveats
     assert "Model A was loaded 2 times" in caveats
     assert "Model B gave the score 3 to every photo" in caveats
@@ -497,12 +529,11 @@ def test_one_of_several_methods_is_shown_and_the_others_are_named() -> None:
         for answer in run.answers
     )
     both = dataclasses.replace(run, answers=(*run.answers, *constant))
-    last = " ".join(summarise(both).verdict.caveats)
-    assert "by the method rubric" in last
-    assert "`bench report --method score`" in last
-    assert "gave the score 3 to every photo" in last
-    chosen = " ".join(
-        summarise(dataclasses.replace(both, method=first.key.method)).verdict.caveats
-    )
-    assert "by the method score" in chosen
-    assert "every photo: it tells" not in chosen
+    last = summarise(both).verdict
+    (step,) = last.steps[1:]
+    assert step.why == "This report is by the method rubric. For the answers by score:"
+    assert step.command.endswith(" -m ops bench report bench-runs/run --method score")
+    assert "gave the score 3 to every photo" in " ".join(last.caveats)
+    chosen = summarise(dataclasses.replace(both, method=first.key.method)).verdict
+    assert "by the method score" in chosen.steps[1].why
+    assert "every photo: it tells" not in " ".join(chosen.caveats)
