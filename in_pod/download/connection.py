@@ -69,7 +69,9 @@ class Network:
             DownloadError: with NOT_AS_PLANNED when a variable of the environment is invalid.
         """
         proxy, host = proxy_of(url), url.hostname or ""
-        target = (proxy.host, proxy.port) if proxy else (host, url.port)
+        # Without a port, http.client takes one out of an IPv6 address.
+        port = url.port or DEFAULT_PORTS[url.scheme]
+        target = (proxy.host, proxy.port) if proxy else (host, port)
         if url.scheme == "http":
             plain = http.client.HTTPConnection(*target, timeout=self._timeout_s)
             if proxy is None:
@@ -82,7 +84,7 @@ class Network:
             )
         secure = http.client.HTTPSConnection(*target, timeout=self._timeout_s, context=self._tls)
         if proxy:
-            secure.set_tunnel(host, url.port or DEFAULT_PORTS["https"], proxy.headers)
+            secure.set_tunnel(host, port, proxy.headers)
         return Way(connection=secure, through=proxy)
 
 
@@ -116,6 +118,7 @@ class Connection:
         self._connection = self._way.connection
         self._connection.response_class = Response
         self._headers = headers | self._way.headers
+        self._response: Response | None = None
 
     def get(self, first: int, last: int) -> Response:
         """Request the bytes from first to last, both included.
@@ -135,12 +138,13 @@ class Connection:
                 self._way.before_path + path,
                 headers=self._headers | {"Range": f"bytes={first}-{last}"},
             )
-            return cast(Response, self._connection.getresponse())
+            self._response = cast(Response, self._connection.getresponse())
         except OSError as error:
             raise self._failure(error, self._peer(connecting=connecting)) from error
         except (http.client.HTTPException, ValueError) as error:
             peer = self._peer(connecting=connecting)
             raise RetryError(f"{peer}: {reason_of(error)}") from error
+        return self._response
 
     def _peer(self, *, connecting: bool) -> str:
         """Name the host that an error comes from, as far as this end can know."""
@@ -175,6 +179,9 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+        # It owns the socket if the server closes the connection after it.
+        if self._response is not None:
+            self._response.close()
 
 
 def reason_of(error: Exception) -> str:

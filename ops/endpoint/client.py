@@ -15,9 +15,9 @@ import httpx2
 
 from ops.endpoint.api_key import KEY_VARIABLE, authorization, check_key
 from ops.endpoint.errors import CheckError
-from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
 from ops.machine.http_client import http_client
+from ops.machine.whole_answer import read_whole
 
 CHAT = "/v1/chat/completions"
 _CONNECT_TIMEOUT_S = 5

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import gguf
 
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 
 MAX_HEADER_BYTES = 64 * 2**20
 """Ten times the header of a model with a vocabulary of 150,000."""
@@ -239,7 +239,7 @@ class _Cursor:
         return self._source.size_bytes
 
     def error(self, text: str) -> GgufError:
-        return GgufError(f"{self._source.name} {text}")
+        return GgufError(one_line(f"{self._source.name} {text}"))
 
     def _past_the_end(self) -> GgufError:
         if self._limit < self._source.size_bytes:

@@ -14,9 +14,9 @@ import httpx2
 
 from ops.endpoint.api_key import check_key
 from ops.endpoint.client import at, base_url
-from ops.endpoint.whole_answer import read_whole
 from ops.errors import OpsError, one_line, reason_of
 from ops.machine.http_client import http_client
+from ops.machine.whole_answer import read_whole
 
 KEY_VARIABLE = "IMMICH_API_KEY"
 """The environment variable that holds the key; an option would show it in the process list."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import httpx2
@@ -24,11 +24,9 @@ _EXPIRED_OR_EARLY = (9, 10)
 def http_client(
     *,
     through_proxy: bool = False,
-    follow_redirects: bool = False,
     keeps_connections: bool = True,
     headers: Mapping[str, str] | None = None,
     timeout: httpx2.Timeout | float | None = None,
-    before_request: Sequence[Callable[[httpx2.Request], object]] = (),
 ) -> httpx2.Client:
     """Make a client; it reads the environment with its first request.
 
@@ -37,20 +35,16 @@ def http_client(
             directly). A client that carries keys or photos to a server of the operator connects
             directly: HTTP_PROXY and HTTPS_PROXY are meant for the internet, and a proxy reads what
             is sent over http, or over https if its CA is trusted.
-        follow_redirects: Follow redirects; another origin gets no Authorization (default: no).
         keeps_connections: Keep idle connections open (default: yes).
         headers: Sent with each request (default: none).
         timeout: Seconds for each step of a request, if the request has none of its own (default:
             no limit).
-        before_request: Called with each request (default: none).
     """
     return httpx2.Client(
         transport=_Transport(through_proxy=through_proxy, keeps_connections=keeps_connections),
         trust_env=False,
-        follow_redirects=follow_redirects,
         headers=dict(headers or {}),
         timeout=timeout,
-        event_hooks={"request": list(before_request)},
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from llama_swap_config.lock.file import FILE_NAME
 from llama_swap_config.lock.locked import Role
-from ops.errors import OpsError
+from ops.errors import OpsError, one_line
 from ops.hub.files import HubFile
 
 _SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
@@ -45,8 +45,8 @@ def choose_file(
     whole = [file for file in matching if not _SPLIT.search(file.name)]
     if matching and not whole:
         raise OpsError(
-            f"{subject}: {matching[0].name} is one of {len(matching)} files of a split model; "
-            "expected a model in one file"
+            f"{subject}: {one_line(matching[0].name)} is one of {len(matching)} files of a split "
+            "model; expected a model in one file"
         )
     for preference in (named, (locked,)):
         whole = [file for file in whole if file.name in preference] or whole
@@ -56,6 +56,7 @@ def choose_file(
     if len(whole) != 1:
         kind = "weights" if role == "model" else "projector (mmproj)"
         names = ", ".join(file.name for file in (whole or of_role)) or "none"
+        names = one_line(names, limit=4000)
         raise OpsError(
             f"{subject}: several files are {kind} in {quantisation}: {names}. Use --file."
             if whole

@@ -348,6 +348,16 @@ def test_a_redirect_loop_between_hosts_ends(
     assert "redirects in a loop" in error
 
 
+def test_a_redirect_to_an_ipv6_address_needs_no_port(
+    run: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.Forwards, "next_url", "http://[fe80::abcd]", raising=False)
+    with hubs.Hub(source.files, hubs.Forwards) as hub:
+        code, _, error = run(hub, SOON)
+    assert code == TRANSIENT
+    assert "fe80::abcd: OSError" in error
+
+
 def test_missing_space_is_reported_before_the_first_request(run: Run, source: Source) -> None:
     plan = source.plan()
     plan["files"][0]["size_bytes"] = 2**60

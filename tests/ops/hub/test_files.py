@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -19,10 +18,8 @@ COMMIT = "1" * 40
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_environment(monkeypatch)
-    yield
-    huggingface_hub.close_session()
 
 
 def read_part() -> bytes:
@@ -56,8 +53,7 @@ def test_a_stored_token_is_not_sent_in_clear_text(
 ) -> None:
     """`hf auth login` wrote it; a mirror without https needs none."""
     assert callable(ask)
-    for where in (huggingface_hub, huggingface_hub.utils._headers):
-        monkeypatch.setattr(where, "get_token", lambda: "hf_secret")
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_secret")
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror.invalid")
     with hubs.Hub({}) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)

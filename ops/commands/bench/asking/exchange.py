@@ -15,8 +15,8 @@ from ops.commands.bench.asking.numbers import finite, whole
 from ops.commands.bench.results import Failure
 from ops.endpoint.api_key import authorization
 from ops.endpoint.client import CHAT, at
-from ops.endpoint.whole_answer import read_whole
 from ops.machine.http_client import http_client
+from ops.machine.whole_answer import read_whole
 from ops.report.redaction import MARK, redact
 
 _CONNECT_TIMEOUT_S = 10

@@ -5,10 +5,8 @@ A failure names its seed. `FUZZ_MINUTES=10 pytest -n0 -s` runs each test so long
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
-from typing import Any
 
 from ops.commands.bench.album.folder import Folder
 from ops.commands.bench.album.immich_album import ImmichAlbum
@@ -21,6 +19,7 @@ from ops.immich.api import Immich
 from ops.immich.http import ImmichHttp
 from tests.fakes.immich_server import KEY, FakeAsset, immich_server
 from tests.fakes.seeds import seeds
+from tests.fakes.spoiled import check_one_line, spoiled_bytes, spoiled_json
 from tests.ops.commands.bench.immich_world import TARGETS, VERSIONS
 from tests.ops.commands.bench.photo_files import encoded, jpeg, photo
 
@@ -32,34 +31,6 @@ CELLS = (
     *("yes", "TRUE", "no", "maybe", '"', '""', '"a.jpg"', "\u00fc", "u\u0308", "\u2028"),
     *("\0", "\ufeff", "=1+1", "x" * 300, "\ud800"),
 )
-JSON_VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1, 5, 2**70, 1e308, float("nan"), float("inf"), 4.5),
-    *("", "0", "x", "\ud83d", "a\nb", "\0", "\x1b[31m", "9" * 40, "timeline", "IMAGE"),
-    *("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "yesterday"),
-    *([], {}, [[]], [None], {"id": None}, [{}], "[]"),
-)
-
-
-def check_one_line(error: OpsError, seed: int) -> None:
-    text = str(error)
-    assert text, seed
-    assert text.isprintable(), (seed, text)
-
-
-def spoiled_bytes(content: bytes, chance: random.Random) -> bytes:
-    damaged = bytearray(content)
-    for _ in range(chance.randint(1, 8)):
-        place = chance.randrange(len(damaged) + 1)
-        match chance.randrange(4):
-            case 0:
-                del damaged[place : place + chance.choice((1, 4, 400))]
-            case 1:
-                damaged[place:place] = chance.randbytes(chance.choice((1, 4, 40)))
-            case 2 if damaged:
-                damaged[min(place, len(damaged) - 1)] = chance.randrange(256)
-            case _:
-                del damaged[place:]
-    return bytes(damaged)
 
 
 def table(chance: random.Random) -> bytes:
@@ -118,33 +89,12 @@ def test_any_damage_to_a_picture_is_a_picture_or_a_failure(tmp_path: Path) -> No
         assert min(sent.width, sent.height) >= 32, seed
 
 
-def spoiled_json(content: bytes, chance: random.Random) -> bytes:
+def answer(content: bytes, chance: random.Random) -> bytes:
+    """Mostly as Immich sends it."""
     fate = chance.random()
     if fate > 0.2:
         return content
-    if fate < 0.02:
-        return spoiled_bytes(content, chance)
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return content
-    places = list(_places(document))
-    for _ in range(chance.choice((1, 1, 2, 5))):
-        if not places:
-            return json.dumps(chance.choice(JSON_VALUES)).encode()
-        inside, key = chance.choice(places)
-        if isinstance(inside, dict) and chance.random() < 0.3:
-            inside.pop(key, None)
-        else:
-            inside[key] = chance.choice(JSON_VALUES)
-    return json.dumps(document).encode()
-
-
-def _places(document: Any) -> Any:
-    if isinstance(document, dict | list):
-        for key in list(document) if isinstance(document, dict) else range(len(document)):
-            yield document, key
-            yield from _places(document[key])
+    return (spoiled_bytes if fate < 0.02 else spoiled_json)(content, chance)
 
 
 def test_any_answer_of_immich_is_an_album_or_one_line(tmp_path: Path) -> None:
@@ -159,7 +109,7 @@ def test_any_answer_of_immich_is_an_album_or_one_line(tmp_path: Path) -> None:
             picks = tuple(Pick(asset_id=each.id, name=each.name, score=3.0) for each in assets)
             for seed in seeds(80):
                 chance = random.Random(seed)
-                server.spoil = lambda content, chance=chance: spoiled_json(content, chance)
+                server.spoil = lambda content, chance=chance: answer(content, chance)
                 server.requests.clear()
                 messages: list[str] = []
                 try:

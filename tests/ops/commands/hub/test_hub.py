@@ -48,9 +48,8 @@ PROBLEM = f"model 'seeing': revision is '{STAND_IN_COMMIT}'; expected a commit o
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with surroundings(monkeypatch):
-        yield
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    surroundings(monkeypatch)
 
 
 @pytest.fixture

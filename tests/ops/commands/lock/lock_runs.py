@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-import huggingface_hub
 import pytest
 
 from llama_swap_config import registry
@@ -50,16 +49,11 @@ def make_files(folder: Path) -> Files:
     return files
 
 
-@contextmanager
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Use the small registry, without a token or a connection of another test."""
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the small registry, without a token."""
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(registry, "REGISTRY", (VISION, TEXT))
-    try:
-        yield
-    finally:
-        huggingface_hub.close_session()
 
 
 class Noted(HubHandler):

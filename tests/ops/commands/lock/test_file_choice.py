@@ -75,3 +75,20 @@ def test_a_split_model_is_refused_unless_a_whole_file_matches() -> None:
     assert (
         choose_file("x", described(*split, "a-Q8_0.gguf"), "model", "Q8_0").name == "a-Q8_0.gguf"
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "quantisation"),
+    [
+        (["\x1b[31m\na-Q8_0.gguf", "\ud800-Q8_0.gguf"], "Q8_0"),
+        (["\x1b[31m\na-Q8_0.gguf"], "Q8_0"),
+        (["\x1b[31m\na-Q8_0.gguf"], "Q6_K"),
+        (["\x1b[31m\na-Q8_0-00001-of-00002.gguf"], "Q8_0"),
+        ([f"{number:0500}-Q8_0.gguf" for number in range(500)], "Q8_0"),
+    ],
+)
+def test_strange_names_are_shown_in_one_line(names: list[str], quantisation: str) -> None:
+    with pytest.raises(OpsError) as caught:
+        choose_file("x", described(*names), "model", quantisation)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 4500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,9 +24,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with surroundings(monkeypatch):
-        yield
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    surroundings(monkeypatch)
 
 
 @pytest.fixture

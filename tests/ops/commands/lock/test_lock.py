@@ -37,9 +37,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with surroundings(monkeypatch):
-        yield
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    surroundings(monkeypatch)
 
 
 @pytest.fixture

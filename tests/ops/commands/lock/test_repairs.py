@@ -17,7 +17,8 @@ def hub(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalHub]:
     files = make_files(tmp_path_factory.mktemp("hub"))
-    with surroundings(monkeypatch), running(files, HubHandler, monkeypatch) as hub:
+    surroundings(monkeypatch)
+    with running(files, HubHandler, monkeypatch) as hub:
         yield hub
 
 
