@@ -33,6 +33,8 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         LostError: when another process took over the window.
         UnansweredError: when the API server does not answer.
     """
+    # Whoever waits for the window then knows that it is only restored.
+    window.end()
     record, problems, waiting = window.record, [], ""
     tenants = tuple(tenant for tenant in record.tenants if tenant.workload in declared.tenants)
     queues = tuple(name for name in record.queues if name in declared.queues)

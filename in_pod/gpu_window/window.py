@@ -62,6 +62,7 @@ class Window:
         self._lease: Document = {}
         self._me = ""
         self._beat = 0.0
+        self._is_ended = False
 
     # Reading the Lease.
 
@@ -141,6 +142,7 @@ class Window:
 
     def create(self, who: str, record: Record) -> bool:
         """Open the window; return False if one is open."""
+        self._is_ended = False
         self._me = f"{who}/{secrets.token_hex(4)}"
         self._lease = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -180,9 +182,14 @@ class Window:
         if time.monotonic() - self._beat >= self.timing.renew_s:
             self.renew(patiently=patiently)
 
+    def end(self) -> None:
+        """Let the Lease say, from its next change on, that the deadline has passed."""
+        self._is_ended = True
+
     def let_go(self, record: Record) -> None:
         """Release the window, so that any process may restore the rest at once."""
-        self._put("", replace(record, deadline=min(record.deadline, self.now())))
+        self.end()
+        self._put("", record)
 
     def delete(self) -> None:
         """Delete the Lease after everything is restored."""
@@ -201,6 +208,8 @@ class Window:
     def _changed(self, holder: str, record: Record) -> Document:
         document = copy.deepcopy(self._lease)
         now = time_text(self.now())
+        if self._is_ended:
+            record = replace(record, deadline=min(record.deadline, self.now()))
         annotations = document["metadata"].get("annotations") or {}
         document["metadata"]["annotations"] = annotations | {ANNOTATION: record.to_json()}
         spec = document["spec"] = document.get("spec") or {}

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from ops.cluster.environment import KubeTarget, check_cluster
 from ops.errors import OpsError, one_line
+from ops.machine.parent import ended_with_this
 
 if TYPE_CHECKING:
     from stacks.settings import Settings
@@ -23,17 +24,6 @@ _READY_TIMEOUT_S = 40
 _POD_TIMEOUT_S = 30
 _END_TIMEOUT_S = 5
 _REMEDY = "pass the endpoint's address with --url"
-
-_WATCHED = """
-exec 3<&0
-"$@" 3<&- &
-child=$!
-{ cat <&3 >/dev/null; kill $child 2>/dev/null; } &
-exec 3<&-
-wait $child
-"""
-"""Runs a command until standard input closes, which happens even when this process is killed. It
-runs in its own session, so that Ctrl-C does not end the port-forward early."""
 
 
 def to_production() -> AbstractContextManager[str]:
@@ -74,14 +64,16 @@ def to_endpoint(target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY
     ]
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
-            ["sh", "-c", _WATCHED, "sh", *command],
-            stdin=subprocess.PIPE,
+            command,
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            # Ctrl-C does not end the port-forward early.
             start_new_session=True,
         )
         try:
-            yield _address(process, output, f"{settings.namespace}/{settings.service}", remedy)
+            with ended_with_this(process.pid, group=True):
+                yield _address(process, output, f"{settings.namespace}/{settings.service}", remedy)
         finally:
             _end(process)
 
@@ -110,8 +102,8 @@ def _address(process: subprocess.Popen[bytes], output: IO[str], service: str, re
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(timeout=_END_TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -15,6 +15,7 @@ from ops.errors import OpsError, one_line
 from ops.machine.build_display import Count
 from ops.machine.build_lock import held
 from ops.machine.builds import sharing
+from ops.machine.parent import ended_with_this
 from ops.report.terminal import Say
 
 _POLL_S = 1.0
@@ -81,13 +82,14 @@ def run_build(
             pass_fds=held(),
         )
         try:
-            while process.poll() is None:
-                try:
-                    process.wait(timeout=_POLL_S)
-                except subprocess.TimeoutExpired:
-                    shared.check()
-                    shared.jobs.balance()
-                    show(progress(log.read_text(errors="replace")))
+            with ended_with_this(process.pid):
+                while process.poll() is None:
+                    try:
+                        process.wait(timeout=_POLL_S)
+                    except subprocess.TimeoutExpired:
+                        shared.check()
+                        shared.jobs.balance()
+                        show(progress(log.read_text(errors="replace")))
         finally:
             _stop(process)
     if process.returncode:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -33,7 +32,7 @@ from ops.endpoint.api_key import api_key
 from ops.endpoint.client import Endpoint, at, base_url
 from ops.endpoint.errors import CheckError
 from ops.errors import OpsError, one_line
-from ops.machine.parent import end_with_parent, pipe_for_child
+from ops.machine.parent import ended_with_this
 from ops.machine.signals import ended_by_signals
 from ops.options import choose
 from ops.report.durations import span
@@ -56,7 +55,6 @@ def run_bench(options: RunOptions) -> None:
     display = Display(Console(stderr=True))
     run_dir = session.begin(options.settings, options.run_dir, anew=options.anew, say=display.say)
     with ended_by_signals():
-        end_with_parent()
         with Journal(run_dir, retry_failed=options.retry_failed) as journal:
             rubric = _rubric(options, run_dir)
             prompt = prompt_of(options.settings.method, rubric)
@@ -199,17 +197,17 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
     """
     ops = [sys.executable, "-m", "ops"]
     command = [*ops, "window", "--for", f"{window_s}s", "--", *ops, *arguments]
-    with pipe_for_child() as (pipe, variable):
-        process = subprocess.Popen(command, env={**os.environ, **variable}, pass_fds=(pipe,))
-        try:
+    process = subprocess.Popen(command)
+    try:
+        with ended_with_this(process.pid):
             return process.wait()
-        except BaseException as ended:
-            # Ctrl-C has reached the window too. It restores the tenants before it ends; only
-            # then may this command end, too.
-            if not isinstance(ended, KeyboardInterrupt):
-                process.terminate()
-            process.wait()
-            raise
+    except BaseException as ended:
+        # Ctrl-C has reached the window too. It restores the tenants before it ends; only
+        # then may this command end, too.
+        if not isinstance(ended, KeyboardInterrupt):
+            process.terminate()
+        process.wait()
+        raise
 
 
 def _chosen(settings: Settings) -> tuple[LockedModel, ...]:

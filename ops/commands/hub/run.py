@@ -13,6 +13,7 @@ from llama_swap_config.model import Model
 from ops.commands.hub.tiny_files import write_tiny_files
 from ops.errors import OpsError, reason_of
 from ops.hub.local_hub import HubHandler, LocalHub
+from ops.machine.parent import ended_with_this
 from ops.machine.ports import usable_port
 
 
@@ -56,7 +57,8 @@ def run_command(hub: LocalHub, command: Sequence[str]) -> int:
     except OSError as error:
         raise OpsError(f"{command[0]} cannot be started ({reason_of(error)})") from error
     try:
-        code = process.wait()
+        with ended_with_this(process.pid):
+            code = process.wait()
     finally:
         if process.poll() is None:
             process.terminate()

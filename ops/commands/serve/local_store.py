@@ -26,6 +26,7 @@ from ops.gguf import tiny_models
 from ops.gguf.header import read_file_header
 from ops.hub.local_hub import HubFile, LocalHub
 from ops.machine.checkout import ROOT
+from ops.machine.parent import ended_with_this
 from ops.report.terminal import Say
 
 
@@ -155,7 +156,7 @@ def _run(program: str, *arguments: str | Path, say: Say, env: Mapping[str, str])
     )
     assert process.stdout is not None  # noqa: S101 - for the type checker.
     line = ""
-    with process:
+    with process, ended_with_this(process.pid):
         for line in process.stdout:
             if not line.startswith("{"):  # The warm-up's report, for programs.
                 say(f"{program}: {line.rstrip()}")

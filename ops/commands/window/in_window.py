@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 
 from in_pod.gpu_window.errors import UnansweredError
 from in_pod.gpu_window.window import Window
-from ops.machine.parent import pipe_for_child
+from ops.machine.parent import ended_with_this
 from ops.report.durations import clock, span
 from ops.report.terminal import CONSOLE, Say
 
@@ -54,21 +54,18 @@ def run_command(
     """
     watch = _Watch(window, say)
     deadline = window.record.deadline
-    with _in_foreground() as prepare, pipe_for_child() as (pipe, variable):
+    with _in_foreground() as prepare:
         process = subprocess.Popen(
-            command,
-            env={**os.environ, **env, **variable},
-            pass_fds=(pipe,),
-            process_group=0,
-            preexec_fn=prepare,
+            command, env={**os.environ, **env}, process_group=0, preexec_fn=prepare
         )
         try:
-            while process.poll() is None:
-                why = "the time is up" if window.now() >= deadline else watch.look()
-                if why:
-                    say(f"{why}: SIGTERM to {command[0]}, SIGKILL after {_GRACE_S} s")
-                    return ENDED_EARLY
-                sleep(min(window.timing.poll_s, 0.2))
+            with ended_with_this(process.pid, group=True):
+                while process.poll() is None:
+                    why = "the time is up" if window.now() >= deadline else watch.look()
+                    if why:
+                        say(f"{why}: SIGTERM to {command[0]}, SIGKILL after {_GRACE_S} s")
+                        return ENDED_EARLY
+                    sleep(min(window.timing.poll_s, 0.2))
         finally:
             if process.poll() is None:
                 _end(process)
@@ -154,12 +151,15 @@ def _in_foreground() -> Iterator[Callable[[], None] | None]:
         os.tcsetpgrp(terminal, os.getpgrp())
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
 
+    parent = os.getppid()
     # A background process that takes the terminal is stopped, unless it ignores SIGTTOU.
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         yield prepare
     finally:
-        os.tcsetpgrp(terminal, os.getpgrp())
+        # If the command that started this one was killed, the shell has its terminal again.
+        if os.getppid() == parent:
+            os.tcsetpgrp(terminal, os.getpgrp())
         signal.signal(signal.SIGTTOU, before)
 
 

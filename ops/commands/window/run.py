@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -18,7 +19,6 @@ from ops.commands.window.in_window import hold, run_command
 from ops.commands.window.opening import Opening, check, declared
 from ops.commands.window.scalers import scalers
 from ops.errors import OpsError, reason_of
-from ops.machine.parent import end_with_parent
 from ops.machine.signals import ended_once
 from ops.report.durations import clock, span
 from ops.report.terminal import Say
@@ -85,8 +85,7 @@ def run(
         for scaler in scalers(api, window, tenant):
             warn(f"{scaler} scales {tenant}; if it does so during the window, the window ends")
     with ended_once(_NOTE) as ending:
-        end_with_parent()
-        taking.create(window, immich, named, deadline_in_s=wait_s + for_s)
+        taking.create(window, immich, named, deadline_in_s=wait_s + for_s, sleep=ending.sleep)
         if names and immich is None:
             warn(
                 "IMMICH_API_KEY is not set: Immich's queues are not paused, and jobs that arrive "
@@ -141,7 +140,7 @@ def restore_only(
     if not window.find():
         say("no window is open; nothing to restore")
         return
-    if taking.wait_for_death(window):
+    if taking.wait_for_end(window, sleep=time.sleep):
         try:
             _, immich = _immich(sharing, access, say=say, timing=timing)
         except WindowError as error:

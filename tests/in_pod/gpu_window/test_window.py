@@ -90,3 +90,18 @@ def test_a_released_window_can_be_taken_over_at_once(
     assert window.find()
     assert window.is_dead
     assert window.record.deadline == server.clock
+
+
+def test_a_window_that_is_restored_is_past_its_deadline_in_the_lease(
+    server: LeaseServer, window: Window, record: Record
+) -> None:
+    window.create("me@here", record)
+    window.end()
+    assert window.record == record
+    server.clock += 10
+    window.renew()
+    assert window.record == replace(record, deadline=server.clock)
+    window.delete()
+    # The next one has its own.
+    window.create("me@here", record)
+    assert window.record == record

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from ops.cluster import port_forward as forwards
 from ops.cluster.environment import KubeTarget
 from ops.cluster.port_forward import to_endpoint
 from ops.errors import OpsError
-from tests.conftest import ROOT
 from tests.declaration.settings import SETTINGS
 from tests.fakes.endpoint import FakeEndpoint
 
@@ -34,7 +31,13 @@ echo 'Error from server (NotFound): services "llama-swap" not found' >&2
 exit 1
 """
 SILENT = '#!/bin/sh\necho $$ > "$(dirname "$0")/pid"\nexec sleep 60\n'
-DEAF = "#!/bin/sh\ntrap '' TERM\necho 'Forwarding from 127.0.0.1:1 -> 8080'\nsleep 60 & wait\n"
+DEAF = """#!/bin/sh
+trap '' TERM
+sleep 60 &
+echo $$ > "$(dirname "$0")/pid"
+echo 'Forwarding from 127.0.0.1:1 -> 8080'
+wait
+"""
 
 
 @pytest.fixture
@@ -129,27 +132,8 @@ def test_kubectl_that_ignores_its_end_is_killed(
     kubectl(programs, DEAF)
     monkeypatch.setattr(forwards, "_END_TIMEOUT_S", 0.3)
     with to_endpoint(TARGET, SETTINGS):
-        (sh,) = [child for child in psutil.Process().children() if child.name() == "sh"]
-        numbers = [child.pid for child in sh.children(recursive=True)]
+        number = pid(programs)
+        numbers = [number, *(child.pid for child in psutil.Process(number).children())]
+    assert len(numbers) == 2
     for number in numbers:
         assert_gone(number)
-
-
-def test_kubectl_ends_when_its_command_is_killed(programs: Path) -> None:
-    kubectl(programs, FORWARDS.format(port=1))
-    program = (
-        "import time; from pathlib import Path; from ops.cluster.environment import KubeTarget;"
-        "from ops.cluster.port_forward import to_endpoint\n"
-        "from tests.declaration.settings import SETTINGS\n"
-        "with to_endpoint(KubeTarget(config_path=Path('c'), context='x'), SETTINGS):"
-        " print('open', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        number = pid(programs)
-        assert psutil.pid_exists(number)
-        process.kill()
-    assert_gone(number)

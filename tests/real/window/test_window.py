@@ -316,3 +316,22 @@ def test_restore_leaves_a_live_window_alone(card: Card, run: Run) -> None:
     assert card.ready(SWAP) == 1
     assert run.end(first) == 128 + signal.SIGTERM, run.output()
     card.until(card.as_at_start)
+
+
+def test_second_window_waits_while_the_first_is_restored(card: Card, run: Run) -> None:
+    first = replace(run, command=WHILE_OPEN).start()
+    card.until(lambda: "running sh" in run.output())
+    card.cordon()
+    second = replace(run, log=run.log.with_name("second"))
+    try:
+        first.terminate()
+        card.until(lambda: "waiting for pod immich/" in run.output())
+        waiting = second.start()
+        card.until(lambda: "has restored what its window took" in second.output())
+        assert waiting.is_alive()
+    finally:
+        card.cordon(False)
+    waiting.join(60)
+    assert waiting.exitcode == 0, second.output()
+    assert run.end(first) == 128 + signal.SIGTERM, run.output()
+    card.until(card.as_at_start)

@@ -7,12 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ops.commands.bench.answers import load, read_answers
@@ -25,9 +23,9 @@ from tests.ops.commands.bench.photo_runs import (
     runs,
     scores,
 )
+from tests.ops.machine.marked_processes import WATCHER, Mark
 
 _PHOTOS = 30
-_MARK = "BENCH_KILLED_TEST"
 
 _WINDOW = """
 import sys
@@ -84,7 +82,7 @@ class Laptop:
 
     folder: Path
     server: ScoringServer
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    mark: Mark = field(default_factory=Mark)
 
     def command(self) -> subprocess.Popen[bytes]:
         """Start `bench --window`; `ops window` of its interpreter needs no cluster."""
@@ -102,7 +100,7 @@ class Laptop:
                 cwd=ROOT,
                 env={
                     **os.environ,
-                    _MARK: self.mark,
+                    **self.mark.environment,
                     "PYTHONPATH": str(ROOT),
                     "PYTHONUNBUFFERED": "1",
                 },
@@ -111,16 +109,9 @@ class Laptop:
                 stderr=subprocess.STDOUT,
             )
 
-    def processes(self) -> list[psutil.Process]:
-        """All processes that the command started, and itself."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(_MARK) == self.mark:
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return found
+    def is_watched(self) -> bool:
+        """Whether the window and its command run, each with its watcher."""
+        return len(self.mark.processes(WATCHER)) == 2
 
     def answers(self) -> int:
         """The number of answers on disk."""
@@ -142,17 +133,17 @@ def test_a_kill_ends_the_asking_and_the_same_command_goes_on(killed: str, tmp_pa
     with ScoringServer(answer_s=0.2) as server:
         laptop = Laptop(tmp_path, server)
         moments: tuple[Callable[[], bool], ...] = (
-            lambda: "running" in (tmp_path / "log").read_text(),  # Before anything is asked.
+            laptop.is_watched,  # Before anything is asked.
             lambda: laptop.answers() >= 1,
             lambda: laptop.answers() >= 12,
         )
         for moment in moments:
             process = laptop.command()
             laptop.until(moment)
-            others = [each for each in laptop.processes() if each.ppid() == process.pid]
-            os.kill(process.pid if killed == "bench" else others[0].pid, signal.SIGKILL)
+            (window,) = laptop.mark.processes("window.py")
+            os.kill(process.pid if killed == "bench" else window.pid, signal.SIGKILL)
             process.wait(60)
-            laptop.until(lambda: not laptop.processes())
+            laptop.until(lambda: not laptop.mark.processes())
             log = (tmp_path / "log").read_text()
             assert laptop.answers() < _PHOTOS, log
             assert killed == "window" or "replicas 1" in log

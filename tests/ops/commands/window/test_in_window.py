@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import psutil
 import pytest
 
 from in_pod.gpu_window.window import Window
@@ -25,6 +28,7 @@ PROGRAM = """
 import os, sys, time
 from types import SimpleNamespace
 from ops.commands.window.in_window import run_command
+from ops.machine.signals import ended_once
 
 window = SimpleNamespace(
     record=SimpleNamespace(deadline=time.time() + float(sys.argv[1]), tenants=()),
@@ -33,19 +37,29 @@ window = SimpleNamespace(
     beat=lambda patiently: None,
 )
 env = {"LLAMA_SWAP_URL": "http://there"}
-code = run_command(window, sys.argv[2:], env=env, say=print, sleep=time.sleep)
+with ended_once("a note") as ending:
+    code = run_command(window, sys.argv[2:], env=env, say=print, sleep=ending.sleep)
 print("exit code", code, "in front" if os.tcgetpgrp(0) == os.getpgrp() else "behind", flush=True)
 print("read", sys.stdin.readline().strip(), flush=True)
+"""
+BENCH = """
+import os, subprocess, sys
+from ops.machine.parent import ended_with_this
+
+process = subprocess.Popen(sys.argv[1:])
+with ended_with_this(process.pid):
+    print("pids", os.getpid(), process.pid, flush=True)
+    process.wait()
 """
 
 
 class Terminal:
     """A program on a terminal of its own."""
 
-    def __init__(self, deadline_s: float, *command: str) -> None:
+    def __init__(self, *command: str) -> None:
         self.fd, inside = os.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(deadline_s), *command],
+            command,
             cwd=ROOT,
             stdin=inside,
             stdout=inside,
@@ -84,7 +98,8 @@ def opened() -> Iterator[list[Terminal]]:
 
 
 def shell(opened: list[Terminal], script: str, deadline_s: float = 60) -> Terminal:
-    opened.append(Terminal(deadline_s, "sh", "-c", script))
+    command = (sys.executable, "-c", PROGRAM, str(deadline_s), "sh", "-c", script)
+    opened.append(Terminal(*command))
     return opened[-1]
 
 
@@ -111,6 +126,27 @@ def test_stopped_command_ends_at_the_deadline(opened: list[Terminal]) -> None:
     terminal.type("\x1a")
     terminal.until("the time is up")
     terminal.until("exit code 124 in front")
+
+
+@pytest.mark.parametrize("killed", ["bench", "window"])
+def test_shell_has_its_terminal_after_a_kill(killed: str, opened: list[Terminal]) -> None:
+    program = (sys.executable, "-c", PROGRAM, "60", "sh", "-c", "echo up; read word; echo $word")
+    opened.append(terminal := Terminal("sh", "-i"))
+    terminal.type(shlex.join((sys.executable, "-c", BENCH, *program)) + "\n")
+    terminal.until("up\r")
+    found = re.search(r"pids (\d+) (\d+)", terminal.text)
+    assert found
+    bench, window = (psutil.Process(int(pid)) for pid in found.groups())
+    while len(started := window.children()) < 2:  # The command and its watcher.
+        time.sleep(0.01)
+    started += [bench, window]
+    (bench if killed == "bench" else window).kill()
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert not left
+    # A shell that has lost its terminal still gets the line that it waits for.
+    for number in range(3):
+        terminal.type(f"echo typed $(({number} + 1))\n")
+        terminal.until(f"typed {number + 1}\r")
 
 
 @pytest.mark.parametrize("moment", ["__init__", "_internal_poll"])
