@@ -118,10 +118,15 @@ check: install lint-workflows ## Check style, types, import contracts, registry 
 	mypy
 	lint-imports
 	python -m ops lock --check
+	python -m tools.engine_lists --check
 
 .PHONY: lint-workflows
 lint-workflows: install ## Lint .github/workflows with actionlint and zizmor
 	python -m ci.lint_workflows
+
+.PHONY: engine-lists
+engine-lists: install ## Write which names each pinned build of llama.cpp knows into tools/engines/
+	python -m tools.engine_lists
 
 .PHONY: all
 all: check test ## Run what CI runs: check and test
@@ -160,8 +165,12 @@ bench-swap: install ## Time model swaps behind both front ends against a kill an
 	python -m benchmarks.swap.compare $(BENCH)
 
 .PHONY: bench-vram
-bench-vram: install ## Compare the predicted VRAM with llama-server's and gguf-parser-go's
+bench-vram: install ## Compare estimates of VRAM with what llama-server reserves
 	python -m benchmarks.vram.compare $(BENCH)
+
+.PHONY: bench-contexts
+bench-contexts: install ## Compare what the lock says of random contexts with llama-server
+	python -m benchmarks.vram.contexts $(BENCH)
 
 .PHONY: bench-statistics
 bench-statistics: install ## Time the photo benchmark's statistics against scipy and scikit-learn

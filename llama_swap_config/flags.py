@@ -37,6 +37,8 @@ class Flag:
     """The value that every llama-server gets; empty for a switch."""
     refused: str = ""
     """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
+    reserves: bool = True
+    """Whether the memory of the card may depend on it (default: yes, so that it is measured)."""
 
     @property
     def refusal(self) -> str:
@@ -118,28 +120,39 @@ FLAGS = (
     *(
         _value(*names.split())
         for names in (
-            "--threads -t", "--threads-batch -tb", "--batch-size -b", "--ubatch-size -ub",
-            "--predict -n --n-predict", "--keep", "--seed -s", "--repeat-penalty",
-            "--repeat-last-n", "--presence-penalty", "--frequency-penalty", "--typical",
-            "--mirostat", "--dry-multiplier", "--dry-base", "--dry-allowed-length",
-            "--xtc-probability", "--xtc-threshold", "--rope-scaling", "--rope-scale",
-            "--rope-freq-base", "--rope-freq-scale", "--timeout -to", "--reasoning-budget",
-            "--reasoning-format", "--chat-template", "--chat-template-kwargs",
-            "--override-kv", "--main-gpu -mg",
-            "--split-mode -sm", "--tensor-split -ts", "--prio", "--poll", "--pooling",
-            "--ctx-checkpoints", "--cache-reuse",
+            "--batch-size -b", "--ubatch-size -ub", "--rope-scaling", "--rope-scale",
+            "--rope-freq-base", "--rope-freq-scale", "--override-kv", "--main-gpu -mg",
+            "--split-mode -sm", "--tensor-split -ts", "--pooling", "--ctx-checkpoints",
         )
     ),
     *(
         _switch(*names.split())
         for names in (
             "--no-warmup", "--warmup", "--no-cont-batching", "--cont-batching", "--swa-full",
-            "--no-context-shift", "--context-shift", "--kv-unified", "--no-kv-unified",
-            "--no-kv-offload", "--no-mmproj-offload", "--special", "--log-disable",
-            "--log-prefix", "--log-timestamps", "--embedding --embeddings",
-            "--reranking --rerank", "--no-repack", "--check-tensors", "--no-cache-prompt",
+            "--kv-unified", "--no-kv-unified", "--no-kv-offload", "--no-mmproj-offload",
+            "--embedding --embeddings", "--reranking --rerank", "--no-repack", "--no-host",
+            "--op-offload", "--no-op-offload",
+        )
+    ),
+    # The same, where they change nothing on the card.
+    *(
+        replace(_value(*names.split()), reserves=False)
+        for names in (
+            "--threads -t", "--threads-batch -tb", "--predict -n --n-predict", "--keep",
+            "--seed -s", "--repeat-penalty", "--repeat-last-n", "--presence-penalty",
+            "--frequency-penalty", "--typical", "--mirostat", "--dry-multiplier", "--dry-base",
+            "--dry-allowed-length", "--xtc-probability", "--xtc-threshold", "--timeout -to",
+            "--reasoning-budget", "--reasoning-format", "--chat-template",
+            "--chat-template-kwargs", "--prio", "--poll", "--cache-reuse",
+        )
+    ),
+    *(
+        replace(_switch(*names.split()), reserves=False)
+        for names in (
+            "--no-context-shift", "--context-shift", "--special", "--log-disable",
+            "--log-prefix", "--log-timestamps", "--check-tensors", "--no-cache-prompt",
             "--cache-prompt", "--ignore-eos", "--no-perf", "--prefill-assistant",
-            "--no-prefill-assistant", "--no-host", "--op-offload", "--no-op-offload",
+            "--no-prefill-assistant",
         )
     ),
 )  # fmt: skip
@@ -148,6 +161,9 @@ BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 RENDER_NO_FLAG = {
     "repository": "the lock names the model's files",
     "quantisation": "the lock names the model's files",
+    "file": "the lock names the model's files",
+    "projector_file": "the lock names the model's files",
+    "projector_repository": "the lock names the model's files",
     "ttl_s": "the front end unloads the model: `ttl`, or the router's `sleep-idle-seconds`",
     "name": "shown in a list of models",
     "description": "shown in a list of models",

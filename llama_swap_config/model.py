@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from in_pod.download.contract import BLOBS, SETS
+from in_pod.download.contract import BLOBS, SETS, is_repository_path
 from llama_swap_config import flags as llama_server_flags
 from llama_swap_config.errors import ConfigError
+from llama_swap_config.quantisation import LABEL, LONGEST_LABEL
 from llama_swap_config.typed import typed
 
-Quantisation = Literal[
-    "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
-    "Q6_K", "Q8_0", "IQ1_S", "IQ2_M", "IQ3_M", "IQ4_XS", "IQ4_NL", "BF16", "F16", "F32",
-]  # fmt: skip
-ProjectorQuantisation = Literal["F16", "BF16", "Q8_0", "F32"]
 KvCacheType = Literal["f16", "bf16", "q8_0", "q4_0"]
 Reasoning = Literal["on", "off"]
 
@@ -27,6 +23,11 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _RESERVED_IDS = (BLOBS, SETS)
 _RESERVED_ENV = ("PATH", "LD_LIBRARY_PATH", "LLAMA_API_KEY", "HOME")
+
+
+def is_gguf_path(text: str) -> bool:
+    """Whether a text is the path of one GGUF file in a repository, not a pattern of several."""
+    return is_repository_path(text) and text.lower().endswith(".gguf") and "*" not in text
 
 
 @typed("model", "sampling.")
@@ -57,10 +58,18 @@ class Model:
     """Name in a request's `model` field and of the link on the volume; a DNS label."""
     repository: str
     """Hugging Face repository of the GGUF files, `owner/name`."""
-    quantisation: Quantisation
-    """Quantisation of the weights, as GGUF file names spell it."""
-    projector: ProjectorQuantisation | None = "F16"
+    quantisation: str
+    """Quantisation of the weights, as their file's name spells it in any case: `UD-Q4_K_XL`."""
+    file: str | None = None
+    """Path of the weights' file in the repository, the first part of a split model (default: the
+    only file with the quantisation in its name)."""
+    projector: str | None = "F16"
     """Quantisation of the vision projector (mmproj); None for a text model."""
+    projector_file: str | None = None
+    """Path of the projector's file in its repository (default: the only file with `mmproj` and
+    the quantisation in its name)."""
+    projector_repository: str | None = None
+    """Hugging Face repository of the projector (default: that of the weights)."""
     context: int = 3072
     """Context in tokens, shared by all parallel slots (`--ctx-size`)."""
     ttl_s: int = 600
@@ -95,6 +104,7 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
         self._check_names()
+        self._check_files()
         self._check_numbers()
         self._check_kv_cache()
         self._check_sampling()
@@ -111,10 +121,6 @@ class Model:
                 "id", self.id, "a DNS label (a-z, 0-9 and '-', at most 63, not 'blobs' or 'sets')",
                 "Rename the model",
             )  # fmt: skip
-        if not _REPOSITORY.fullmatch(self.repository):
-            raise self.error(
-                "repository", self.repository, "owner/name", "Copy it from the hub's page"
-            )
         for alias in self.aliases:
             if not _ALIAS.fullmatch(alias):
                 raise self.error(
@@ -128,6 +134,33 @@ class Model:
                 raise self.error(
                     name, text, "one line of text without '${' (llama-swap reads it as a macro)",
                     "Reword it",
+                )  # fmt: skip
+
+    def _check_files(self) -> None:
+        for name in ("repository", "projector_repository"):
+            repository = getattr(self, name)
+            if repository is not None and not _REPOSITORY.fullmatch(repository):
+                raise self.error(name, repository, "owner/name", "Copy it from the hub's page")
+        for name in ("quantisation", "projector"):
+            label = getattr(self, name)
+            if label is not None and not (LABEL.fullmatch(label) and len(label) <= LONGEST_LABEL):
+                raise self.error(
+                    name, label,
+                    f"a label such as Q4_K_M or UD-Q4_K_XL, at most {LONGEST_LABEL} characters",
+                    "Copy it from the file's name",
+                )  # fmt: skip
+        for name in ("file", "projector_file"):
+            path = getattr(self, name)
+            if path is not None and not is_gguf_path(path):
+                raise self.error(
+                    name, path, "the path of one file in the repository, ending in .gguf",
+                    "Copy it from the hub's page",
+                )  # fmt: skip
+        for name in ("projector_file", "projector_repository"):
+            if self.projector is None and getattr(self, name) is not None:
+                raise self.error(
+                    name, getattr(self, name), "None without a projector",
+                    "Remove it, or set projector",
                 )  # fmt: skip
 
     def _check_numbers(self) -> None:

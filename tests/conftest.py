@@ -85,6 +85,15 @@ def synthesized_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_kept_headers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no header that an operator's `ops lock` kept on this machine change an answer."""
+    folder = tmp_path_factory.mktemp("headers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ops.engine.headers.headers_dir", lambda: folder)
+        yield
+
+
 @pytest.fixture(scope="session")
 def synth() -> Synth:
     """Synthesize the stack with some settings replaced, as the JSON that Terraform reads."""

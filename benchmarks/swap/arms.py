@@ -93,7 +93,12 @@ class LimitArm:
         self._commands = {}
         for locked in store.models:
             name = locked.model.id
-            own = model_options(locked.model, folder=f"{store.volume}/{name}/", alias=name)
+            own = model_options(
+                locked.model,
+                weights=locked.weights_link,
+                folder=f"{store.volume}/{name}/",
+                alias=name,
+            )
             words = [word for option in (*shared, *own) for word in option if word is not None]
             self._commands[name] = [binary, "--host", "127.0.0.1", *words]
 

@@ -26,7 +26,7 @@ def make_store(folder: Path) -> LocalStore:
         locked.append(
             LockedModel(
                 model=Model(id=name, repository=f"bench/{name}", quantisation="F32"),
-                weights=_locked(home / "model.gguf", "model"),
+                weights=(_locked(home / "model.gguf", "model"),),
                 projector=_locked(home / "mmproj.gguf", "mmproj"),
             )
         )

@@ -13,7 +13,7 @@ from llama_swap_config.fit.budget import Node
 from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.lock.file import read_lock, render_lock
-from llama_swap_config.lock.locked import LockedFile
+from llama_swap_config.lock.locked import LockedFile, LockEntry
 from llama_swap_config.model import Model
 from llama_swap_config.plans.download import render_download_plan
 
@@ -43,7 +43,10 @@ def lock_text(count: int) -> str:
         )
 
     return render_lock(
-        {f"model-{index}": tuple(file(index, of) for of in first) for index in range(count)}
+        {
+            f"model-{index}": LockEntry(files=tuple(file(index, of) for of in first.files))
+            for index in range(count)
+        }
     )
 
 

@@ -1,10 +1,11 @@
-"""Compare the budget's prediction of VRAM with llama-server itself and gguf-parser-go.
+"""Compare estimates of VRAM with what llama-server itself reserves.
 
     python -m benchmarks.vram.compare --json vram.json
 
-The files have the shapes of Qwen3, Qwen3-VL (4B and 8B) and MiniCPM-V 4.5, but no data.
-llama-server computes what it will reserve before it loads weights, and is then stopped; a
-ggml-rpc-server poses as the card. None of the three sees what CUDA itself takes (its context,
+The files have the shapes of published vision models, but no data. llama-server computes what it
+will reserve before it loads weights, and is then stopped; a ggml-rpc-server poses as the card.
+Estimates are what the lock says after the engine was asked at 3072 tokens, the budget's formula,
+where it is proven, and gguf-parser-go. None of them sees what CUDA itself takes (its context,
 cuBLAS).
 """
 
@@ -15,7 +16,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -25,39 +26,46 @@ from rich.table import Table
 
 from benchmarks.vram.cases import Case, cases
 from benchmarks.vram.engine import Reserved, reserved
+from benchmarks.vram.locked import Lock
 from benchmarks.vram.peer import VERSION, estimated, gguf_parser
 from benchmarks.vram.predict import predicted
 from ops.errors import OpsError
-from ops.machine.llama_build import BUILD
-from ops.machine.llama_server import rpc_programs
+from ops.machine.llama_build import BUILD, built
 
 _TERMS = (*(field.name for field in fields(Reserved)), "total_mib")
 _PEER = f"gguf-parser-go {VERSION}"
+Estimate = Callable[[Case, Path], Reserved | None]
+"""Takes a case and the directory of its files; None where it has no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One llama-server, with three estimates."""
+    """One llama-server with the estimates, by name."""
 
     case: Case
     engine: Reserved
-    ours: Reserved
-    peer: Reserved | None
+    estimates: Mapping[str, Reserved | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Errors:
-    """Errors of one term, in % of llama-server's value."""
-
-    ours: list[float]
-    peer: list[float]
+Errors = dict[str, list[float]]
+"""Errors of one term in % of llama-server's value, by the estimate's name."""
 
 
-Summary = dict[str, Errors]
+def estimates_of(programs: Path, engine_build: int, peer: Path | None) -> dict[str, Estimate]:
+    """Return the estimates to compare, by their names in the tables; `peer` may be missing."""
+    estimates: dict[str, Estimate] = {
+        "lock": Lock(programs, engine_build).says,
+        "formula": lambda case, folder: (
+            predicted(case.model, folder, engine_build) if case.has_formula else None
+        ),
+    }
+    if peer is not None:
+        estimates[_PEER] = lambda case, folder: estimated(peer, case, folder)
+    return estimates
 
 
-def measure(programs: Path, engine_build: int, peer: Path | None) -> list[Row]:
-    """Collect the three estimates of each case; two if `peer` is None."""
+def measure(programs: Path, estimates: Mapping[str, Estimate]) -> list[Row]:
+    """Ask llama-server and collect the estimates of each case."""
     rows = []
     for case in track(cases(), "measuring", transient=True):
         with tempfile.TemporaryDirectory() as name:
@@ -66,8 +74,7 @@ def measure(programs: Path, engine_build: int, peer: Path | None) -> list[Row]:
             row = Row(
                 case=case,
                 engine=reserved(programs, case.model, folder, stage="promised"),
-                ours=predicted(case.model, folder, engine_build),
-                peer=None if peer is None else estimated(peer, case.model, folder),
+                estimates={name: ask(case, folder) for name, ask in estimates.items()},
             )
         rows.append(row)
     return rows
@@ -78,11 +85,13 @@ def totals_table(rows: Sequence[Row], engine_build: int) -> Table:
     table = Table(title=f"MiB of the card, llama.cpp {engine_build}", title_justify="left")
     for column in ("model", "settings"):
         table.add_column(column)
-    for column in ("llama-server", "predicted", "error", _PEER, "error"):
-        table.add_column(column, justify="right")
+    table.add_column("llama-server", justify="right")
+    for name in rows[0].estimates:
+        table.add_column(name, justify="right")
+        table.add_column("error", justify="right")
     for row in rows:
-        cells = [row.case.name, row.case.settings, f"{row.engine.total_mib:.1f}"]
-        for guess in (row.ours, row.peer):
+        cells = [row.case.model.id, row.case.settings, f"{row.engine.total_mib:.1f}"]
+        for guess in row.estimates.values():
             if guess is None:
                 cells += ["-", "-"]
             else:
@@ -92,29 +101,33 @@ def totals_table(rows: Sequence[Row], engine_build: int) -> Table:
     return table
 
 
-def terms_table(summary: Summary) -> Table:
+def terms_table(summary: Mapping[str, Errors]) -> Table:
     """Return one row per term: median and worst error over the llama-servers that have it."""
     table = Table(title="Errors in % of llama-server's value", title_justify="left")
     table.add_column("term")
-    for column in ("cases", "predicted: median", "worst", f"{_PEER}: median", "worst"):
-        table.add_column(column, justify="right")
+    for name in summary["total_mib"]:
+        for column in ("cases", f"{name}: median", "worst"):
+            table.add_column(column, justify="right")
     for term, errors in summary.items():
-        ours, peer = (_median_and_worst(errors_of) for errors_of in (errors.ours, errors.peer))
+        cells = [cell for values in errors.values() for cell in _count_median_and_worst(values)]
         style = "bold" if term == "total_mib" else ""
-        table.add_row(_words(term), str(len(errors.ours)), *ours, *peer, style=style)
+        table.add_row(_words(term), *cells, style=style)
     return table
 
 
-def summarised(rows: Sequence[Row]) -> Summary:
+def summarised(rows: Sequence[Row]) -> dict[str, Errors]:
     """Collect the errors of each term."""
-    summary = {}
-    for term in _TERMS:
-        having = [row for row in rows if getattr(row.engine, term) > 0]
-        summary[term] = Errors(
-            ours=[_error(row.ours, row.engine, term) for row in having],
-            peer=[_error(row.peer, row.engine, term) for row in having if row.peer],
-        )
-    return summary
+    return {
+        term: {
+            name: [
+                _error(guess, row.engine, term)
+                for row in rows
+                if getattr(row.engine, term) > 0 and (guess := row.estimates[name]) is not None
+            ]
+            for name in rows[0].estimates
+        }
+        for term in _TERMS
+    }
 
 
 def _error(guess: Reserved, engine: Reserved, term: str) -> float:
@@ -124,10 +137,11 @@ def _error(guess: Reserved, engine: Reserved, term: str) -> float:
     return 0.0 if abs(difference) < 0.0051 else 100 * difference / measured
 
 
-def _median_and_worst(errors: Sequence[float]) -> tuple[str, str]:
+def _count_median_and_worst(errors: Sequence[float]) -> tuple[str, str, str]:
     if not errors:
-        return "-", "-"
-    return f"{statistics.median(map(abs, errors)):.2f}", f"{max(errors, key=abs):+.2f}"
+        return "0", "-", "-"
+    median = statistics.median(map(abs, errors))
+    return str(len(errors)), f"{median:.2f}", f"{max(errors, key=abs):+.2f}"
 
 
 def _words(term: str) -> str:
@@ -142,12 +156,8 @@ def _options() -> argparse.Namespace:
         "--json", type=Path, metavar="FILE", help="Write every figure to this file."
     )
     parser.add_argument(
-        "--programs", type=Path, metavar="DIR",
-        help="Directory with another llama-server and ggml-rpc-server (default: our build).",
-    )  # fmt: skip
-    parser.add_argument(
         "--engine-build", type=int, default=BUILD, metavar="N",
-        help="llama.cpp build of --programs (default: %(default)s).",
+        help="Build of llama.cpp, compiled if it is missing (default: %(default)s).",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -155,17 +165,17 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Measure, print the tables, and write the figures."""
     options = _options()
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     say = Console(stderr=True).print
     try:
-        programs = options.programs or rpc_programs(say)
+        programs = built(say, options.engine_build)
         try:
             peer = gguf_parser(say)
         except OpsError as error:
             peer = None
             console.print(f"skipped {_PEER}: {error}", highlight=False)
-        rows = measure(programs, options.engine_build, peer)
-    except OpsError as error:
+        rows = measure(programs, estimates_of(programs, options.engine_build, peer))
+    except (OpsError, OSError) as error:
         sys.exit(f"benchmarks.vram.compare: {error}")
     summary = summarised(rows)
     console.print(totals_table(rows, options.engine_build))
@@ -174,21 +184,20 @@ def main() -> None:
     if options.json is not None:
         data = {
             "engine_build": options.engine_build,
-            "peer": _PEER,
-            "errors_percent": {term: asdict(errors) for term, errors in summary.items()},
+            "errors_percent": summary,
             "rows": [
-                {"model": row.case.name, "settings": row.case.settings}
-                | {
-                    name: asdict(sizes)
-                    for name, sizes in (
-                        ("engine_mib", row.engine), ("predicted_mib", row.ours),
-                        ("peer_mib", row.peer),
-                    )
-                    if sizes is not None
+                {
+                    "model": row.case.model.id,
+                    "settings": row.case.settings,
+                    "engine_mib": asdict(row.engine),
+                    "estimates_mib": {
+                        name: None if guess is None else asdict(guess)
+                        for name, guess in row.estimates.items()
+                    },
                 }
                 for row in rows
             ],
-        }  # fmt: skip
+        }
         options.json.write_text(json.dumps(data, indent=2) + "\n")
 
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ from llama_swap_config.front_ends.server_command import (
 )
 from llama_swap_config.model import Model
 from ops.errors import OpsError
-from ops.gguf.header import read_file_header
+from ops.gguf.table import FileSource, read_table
 from ops.machine.ports import free_ports
 
 Stage = Literal["loaded", "promised"]
@@ -36,7 +36,6 @@ second for a model of any size."""
 _CARD = r"RPC\d+\[[^]]*\]"
 _LINES = {
     "weights": re.compile(rf"{_CARD} model buffer size = +([\d.]+) MiB"),
-    "kv_cache": re.compile(r"llama_kv_cache: size = +([\d.]+) MiB"),
     "compute": re.compile(rf"sched_reserve: +{_CARD} compute buffer size = +([\d.]+) MiB"),
     "projector": re.compile(r"load_hparams: model size: +([\d.]+) MiB"),
     "vision_compute": re.compile(
@@ -45,6 +44,12 @@ _LINES = {
     "promised": re.compile(r"adding ([\d.]+) MiB to fit_params_target for device RPC"),
 }
 """`promised` is the projector and its compute buffer together."""
+_CACHE = re.compile(r"(?:llama_kv_cache|llama_memory_recurrent): size = +([\d.]+) MiB")
+"""A context has several: one for layers with a sliding window, one for recurrent layers."""
+_NEW_CONTEXT = "constructing llama_context"
+_SUMMED = ("weights", "kv_cache", "compute")
+_SUMS = re.compile(r"memory_breakdown_print: \|   - RPC.*\( *\d+ = +(\d+) \+ +(\d+) \+ +(\d+)\)")
+"""llama-server's own sums of the buffers on the card, in whole MiB."""
 _LISTENS = re.compile(r"llama_server: listening on")
 _TIMEOUT_S = 60
 
@@ -55,6 +60,7 @@ class Reserved:
 
     weights: float
     kv_cache: float
+    """All caches, also the states of recurrent layers."""
     compute: float
     projector: float
     vision_compute: float
@@ -74,11 +80,14 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
         folder: Holds `model.gguf` and, where the model has a projector, `mmproj.gguf`.
         stage: How far the server starts (default: loaded).
 
+    Returns:
+        MiB to two decimals; weights that this machine has not the memory for to whole MiB.
+
     Raises:
         OpsError: when it stops before it has logged its sizes, or takes longer than a minute.
     """
     options = [*shared_options(ServerSettings(device=None))]
-    options += model_options(model, folder=f"{folder}/", alias=None)
+    options += model_options(model, weights=LINK_NAMES["model"], folder=f"{folder}/", alias=None)
     words = [word for option in options for word in option if word is not None]
     first = free_ports(2)
     command = [str(programs / "llama-server"), "--port", str(first + 1), *words]
@@ -88,9 +97,12 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     with _card(programs, first):
         sizes = _read(command, stage)
     projector = sizes.get("projector", 0.0)
-    if "promised" in sizes and stage == "promised":
-        header = read_file_header(folder / LINK_NAMES["mmproj"], "mmproj")
-        projector = header.tensor_bytes / MIB
+    if stage == "promised" and model.projector is not None:
+        if "promised" not in sizes:
+            # It goes on without a projector that it cannot read.
+            raise OpsError("llama-server did not log what the projector takes")
+        table = read_table(FileSource(path=folder / LINK_NAMES["mmproj"]))
+        projector = sum(tensor.size_bytes for tensor in table.tensors.values()) / MIB
         sizes["vision_compute"] = sizes["promised"] - projector
     return Reserved(
         weights=sizes["weights"],
@@ -127,6 +139,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
     """Run llama-server until it has logged all sizes, then kill it: its weights are empty."""
     sizes: dict[str, float] = {}
+    sums: dict[str, int] = {}
     last, is_over = "", False
     with subprocess.Popen(
         command,
@@ -141,6 +154,12 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
         try:
             for line in process.stdout or ():
                 last = line.strip() or last
+                if _NEW_CONTEXT in line:
+                    sizes["kv_cache"] = 0.0
+                if cache := _CACHE.search(line):
+                    sizes["kv_cache"] += float(cache[1])
+                if whole := _SUMS.search(line):
+                    sums = dict(zip(_SUMMED, map(int, whole.groups()), strict=True))
                 for name, pattern in _LINES.items():
                     match = pattern.search(line)
                     if match:
@@ -156,6 +175,21 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
         finally:
             end.cancel()
             process.kill()
-    if not is_over or not {"weights", "kv_cache", "compute"} <= set(sizes):
+    if stage == "promised" and not is_over and sums:
+        # The model is larger than this machine's memory.
+        sizes["weights"], is_over = float(sums["weights"]), True
+    if not is_over or not set(_SUMMED) <= set(sizes):
         raise OpsError(f"llama-server did not log what it reserves ({last[:300]})")
+    if stage == "promised":
+        _check(sizes, sums)
     return sizes
+
+
+def _check(sizes: Mapping[str, float], sums: Mapping[str, int]) -> None:
+    """Compare with llama-server's sums: another architecture may log another kind of buffer."""
+    for name in _SUMMED:
+        if name not in sums or not -0.01 < sizes[name] - sums[name] < 1.01:
+            raise OpsError(
+                f"llama-server logs buffers of {sizes[name]:.2f} MiB for {name}; its sum is "
+                f"{sums.get(name, 'missing')}. Read the lines of the missing ones too."
+            )

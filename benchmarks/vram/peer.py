@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from benchmarks.vram.cases import Case
 from benchmarks.vram.engine import Reserved
-from benchmarks.vram.towers import MERGE, PATCH_PX
 from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.vram import MIB, micro_batch
-from llama_swap_config.model import Model
 from ops.errors import OpsError
 from ops.machine.build_cache import built_once, target_of, work_dir
 from ops.machine.build_run import run_build
@@ -53,26 +51,26 @@ def gguf_parser(say: Say) -> Path:
     return built_once(_PROGRAM, target, (_PROGRAM,), build, say=say) / _PROGRAM
 
 
-def estimated(program: Path, model: Model, folder: Path) -> Reserved:
+def estimated(program: Path, case: Case, folder: Path) -> Reserved | None:
     """Return its estimate of one llama-server's VRAM, without what CUDA itself takes.
 
     Args:
         program: From `gguf_parser`.
-        model: Its settings.
-        folder: Holds `model.gguf` and, where the model has a projector, `mmproj.gguf`.
+        case: The llama-server.
+        folder: Holds its files.
 
-    Raises:
-        OpsError: when the library cannot read a file.
+    Returns:
+        None for a file that the library cannot estimate.
     """
+    model = case.model
     command = [str(program), "-model", str(folder / LINK_NAMES["model"])]
-    if model.projector is not None:
+    if case.tower is not None:
         command += ["-mmproj", str(folder / LINK_NAMES["mmproj"])]
-        side_px = math.isqrt(model.image_max_tokens or 0) * PATCH_PX * MERGE
-        command += ["-image-size", str(side_px)]
+        command += ["-image-size", str(case.image_px)]
     command += ["-ctx-size", str(model.context), "-ubatch-size", str(micro_batch(model))]
     command += ["-parallel", str(model.parallel_slots), "-cache-type", model.kv_cache_type_k]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise OpsError(f"{_PROGRAM}: {ended.stderr.strip()[:300]}")
+        return None
     mib = {name: size / MIB for name, size in json.loads(ended.stdout).items()}
     return Reserved(**{"projector": 0.0, "vision_compute": 0.0, **mib})

@@ -7,8 +7,9 @@ the sha256 of its bytes on the volume is correct.
     python3 -m download --plan download-plan.json --models /models --verify --prune --dry-run
 
 On the volume: blobs/<sha256> are complete, checked files and never change;
-sets/<digest>/model.gguf and mmproj.gguf are links to blobs that belong together; <model id> is a
-link to the model's set, so that all files of a model change at once. A folder of that name, which
+sets/<digest>/model.gguf and mmproj.gguf are links to blobs that belong together (a split model has
+model-00001-of-00003.gguf and so on); <model id> is a link to the model's set, so that all files of
+a model change at once. A folder of that name, which
 another Job left, is renamed to <model id>.before; missing files in it are used, not downloaded.
 
 Environment: HF_TOKEN, HF_ENDPOINT, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE,

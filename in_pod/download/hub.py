@@ -56,9 +56,8 @@ class Hub:
             DownloadError: when the hub refuses, or its file differs from the plan.
             RetryError: when a retry may succeed.
         """
-        path = "/".join(
-            (file.repository, "resolve", urllib.parse.quote(file.revision, safe=""), file.name)
-        )
+        revision, name = urllib.parse.quote(file.revision, safe=""), urllib.parse.quote(file.name)
+        path = f"{file.repository}/resolve/{revision}/{name}"
         url = f"{self._endpoint}/{path}"
         for _ in range(5):
             connection = self.open(Address(url=url, at_hub=True))

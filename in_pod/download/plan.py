@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .contract import BAD_DATA, BLOBS, SETS
+from .contract import BAD_DATA, BLOBS, SETS, is_repository_path
 from .errors import DownloadError
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -95,9 +95,13 @@ def parse_plan(text: str, subject: str) -> Plan:
 
 
 def _check_file(file: File) -> None:
-    for field in ("repository", "revision", "name"):
+    for field, is_valid in (
+        ("repository", _PATH.fullmatch),
+        ("revision", _PATH.fullmatch),
+        ("name", is_repository_path),
+    ):
         value = getattr(file, field)
-        if not isinstance(value, str) or not _PATH.fullmatch(value):
+        if not isinstance(value, str) or not is_valid(value):
             raise ValueError(f"{field} is {value!r}; expected a relative path")
     if type(file.size_bytes) is not int or file.size_bytes < 1:
         raise ValueError(

@@ -9,7 +9,7 @@ from llama_swap_config.fit.engine import check_engine
 from llama_swap_config.fit.host import check_host
 from llama_swap_config.fit.remedies import largest_context, smallest_changes
 from llama_swap_config.fit.residency import Residency, Residents
-from llama_swap_config.fit.vram import resident
+from llama_swap_config.fit.vram import check_figures, resident
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -34,13 +34,21 @@ class Node:
         return Machine(card=self.card, engine_build=self.engine_build)
 
 
-def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Residents:
+def check_budget(
+    models: tuple[LockedModel, ...],
+    residency: Residency,
+    node: Node,
+    *,
+    formulas: bool = False,
+) -> Residents:
     """Check that a registry runs, and compute which models may be resident together.
 
     Args:
         models: The locked registry.
         residency: The operator's choice.
         node: The node.
+        formulas: Whether formulas may answer where the lock has no figures of the engine, as for
+            a what-if (default: no).
 
     Raises:
         ConfigError: the first check that fails, with its numbers and a remedy.
@@ -51,6 +59,8 @@ def check_budget(models: tuple[LockedModel, ...], residency: Residency, node: No
             engine_build=node.engine_build,
             gpu_layers=node.llama_swap.server.gpu_layers,
         )
+        if not formulas:
+            check_figures(locked, node.engine_build)
         check_fits_alone(locked, node.machine)
     front_end = FRONT_ENDS[node.front_end]
     residents = front_end.residents(models, residency, node.machine)
@@ -75,13 +85,15 @@ def check_fits_alone(locked: LockedModel, machine: Machine) -> None:
             projector or cache would fit.
     """
     card = machine.card
-    needed = resident(locked, machine).total_mib
+    vram = resident(locked, machine)
+    needed = vram.total_mib
     if needed <= card.free_mib:
         return
     model = locked.model
-    largest = largest_context(model, locked.weights_header, locked.projector_header, machine)
+    largest = largest_context(locked, machine)
     changes = smallest_changes(locked, machine)
-    need = f"it needs {needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
+    up_to = "up to " if vram.source == "at most" else ""
+    need = f"it needs {up_to}{needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
     if largest is None:
         expected = f"a model that fits: {need}"
         remedy = f"Use {changes}" if changes else "Choose a smaller quantisation or a larger card"

@@ -5,21 +5,26 @@ Each check stands for a failure that the engine reports late or never.
 
 from __future__ import annotations
 
+from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.vram import is_unified
 from llama_swap_config.flags import spelling, switched_on
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 
-FIRST_BUILD = {"qwen3": 10524, "qwen3vl": 10524}
-"""Architecture -> the first build of llama.cpp that is known to support it.
+FIRST_BUILD = 10524
+"""The first build of llama.cpp whose flags and log this repository is known to fit.
 
-An older build answers with fluent nonsense and no error (llama.cpp #27164), or serves these models
-wrongly (#16962, #18444). Both architectures are older than 10524, but the rendered flags and the
-compute buffer of fit/vram.py are verified only from that build on. qwen3moe has no entry: no build
-is known to be free of #20899, which refuses its projector (ADR 26). A hybrid with recurrent
-layers, sliding windows or experts has another KV cache and needs its formula in fit/vram.py first.
+Older builds answer with fluent nonsense and no error for a model that they do not know (llama.cpp
+#27164), or serve some vision towers wrongly (#16962, #18444; ADR 26). Whether a later build knows
+a model is the engine's answer to `ops lock`.
 """
+BROKEN = {("qwen3moe", "qwen3vl_merger"): "#20899"}
+"""Architecture and projector that the engine promises memory for, and no build is known to serve
+-> the report of llama.cpp."""
+_OF_ITS_TOWER = ("mlp", "mlp_norm", "ldp", "ldpv2")
+"""Projectors of which some headers have the tower's own width: LLaVA's first converter wrote it.
+The engine compares the tensors only when it loads them."""
 _BLOCK = 32
 """Elements of a quantised block; a row of the cache is a whole number of blocks."""
 
@@ -36,7 +41,7 @@ def check_engine(locked: LockedModel, *, engine_build: int, gpu_layers: int) -> 
         ConfigError: when it does not; names the model, the field and the remedy.
     """
     model, weights = locked.model, locked.weights_header
-    _check_architecture(model, weights, engine_build)
+    _check_build(model, locked, engine_build)
     if gpu_layers <= weights.layers:
         raise model.error(
             "gpu_layers", gpu_layers,
@@ -50,23 +55,26 @@ def check_engine(locked: LockedModel, *, engine_build: int, gpu_layers: int) -> 
     _check_kv_cache(model, weights)
 
 
-def _check_architecture(model: Model, weights: WeightsHeader, engine_build: int) -> None:
-    first = FIRST_BUILD.get(weights.architecture)
-    if first is None:
-        raise model.error(
-            "architecture", weights.architecture, f"one of {', '.join(FIRST_BUILD)}",
-            "Add it with its first build to llama_swap_config/fit/engine.py after checking its "
-            "KV cache",
+def _check_build(model: Model, locked: LockedModel, engine_build: int) -> None:
+    if engine_build < FIRST_BUILD:
+        raise ConfigError.of(
+            "settings", "engine_build", engine_build, expected=f"at least {FIRST_BUILD}",
+            remedy="Pin a newer llama_swap_image and its engine_build",
         )  # fmt: skip
-    if engine_build < first:
+    if locked.projector_header is None:
+        return
+    pair = (locked.weights_header.architecture, locked.projector_header.projector_type)
+    if pair in BROKEN:
         raise model.error(
-            "architecture", weights.architecture,
-            f"one that build {engine_build} of llama.cpp supports; this one needs {first}",
-            "Pin a newer llama_swap_image and its engine_build",
+            "architecture", " with ".join(pair),
+            f"another model: no build is known to serve it (llama.cpp {BROKEN[pair]})",
+            "Choose another",
         )  # fmt: skip
 
 
 def _check_projector(model: Model, weights: WeightsHeader, projector: ProjectorHeader) -> None:
+    if projector.projector_type in _OF_ITS_TOWER or projector.output_width == 0:
+        return
     for name, value, wanted in (
         ("output width", projector.output_width, weights.width),
         ("deepstack layers", projector.deepstack_layers, weights.deepstack_layers),
@@ -80,7 +88,8 @@ def _check_projector(model: Model, weights: WeightsHeader, projector: ProjectorH
 
 def _check_context(model: Model, weights: WeightsHeader) -> None:
     slots = 1 if is_unified(model) else model.parallel_slots
-    if model.context // slots > weights.train_context:
+    # 0: the header does not say it.
+    if 0 < weights.train_context < model.context // slots:
         raise model.error(
             "context", model.context,
             f"at most {weights.train_context * slots}: the model was trained for "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.engine import can_quantise_kv
-from llama_swap_config.fit.vram import CELLS, is_unified, predict
-from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.fit.figures import CELLS
+from llama_swap_config.fit.vram import caches, predict, resident
+from llama_swap_config.lock.header import ProjectorHeader
 from llama_swap_config.lock.locked import LockedModel
-from llama_swap_config.model import KvCacheType, Model
+from llama_swap_config.model import KvCacheType
 
 _Q8_0 = 34 / 32
 """Bytes of an element, its block's scale included."""
@@ -17,22 +20,37 @@ _F16 = 2
 
 
 def largest_context(
-    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None, machine: Machine
+    locked: LockedModel,
+    machine: Machine,
+    ask: Callable[[LockedModel], LockedModel] | None = None,
 ) -> int | None:
-    """Find the largest context, a multiple of 256, with which a model fits the card.
+    """Find the largest context, a multiple of 256, with which a model is known to fit the card.
+
+    Args:
+        locked: The model.
+        machine: The card and the engine.
+        ask: Returns a model with the engine's figures for its context (default: the figures of
+            the lock and the formulas have to do).
 
     Returns:
         Tokens; None where not even one image, or 256 tokens for each slot, fit.
     """
-    slots = model.parallel_slots
+    model, slots = locked.model, locked.model.parallel_slots
     # Model refuses a context that one image fills.
     least = ((model.image_max_tokens or 0) + 1) * slots
     low = -(-least // CELLS)
-    high = max(low, weights.train_context * (1 if is_unified(model) else slots) // CELLS)
+    high = max(low, locked.weights_header.train_context * caches(model) // CELLS)
 
     def fits(blocks: int) -> bool:
         changed = replace(model, context=blocks * CELLS)
-        return predict(changed, weights, projector, machine).total_mib <= machine.card.free_mib
+        asked = replace(locked, model=changed)
+        vram = resident(asked, machine)
+        is_known = vram.source == "engine" or (
+            vram.source == "at most" and vram.total_mib <= machine.card.free_mib
+        )
+        if ask is not None and not is_known:
+            vram = resident(ask(asked), machine)
+        return vram.total_mib <= machine.card.free_mib
 
     if not fits(low):
         return None
@@ -61,32 +79,44 @@ def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
     return replace(projector, tensor_bytes=round(shrunk))
 
 
-def smallest_changes(locked: LockedModel, machine: Machine) -> str:
-    """Name the smallest changes with which a model fits at its present context.
+def has_16_bits(projector: ProjectorHeader) -> bool:
+    """Whether most bytes of a projector would shrink as Q8_0."""
+    return projector.tensor_types[:1] in (("F16",), ("BF16",))
 
-    A Q8_0 projector or cache, then both, then a q4_0 cache; empty where none of them is enough.
+
+def smallest_changes(locked: LockedModel, machine: Machine) -> str:
+    """Name the smallest changes with which a model is known to fit at its present context.
+
+    A Q8_0 projector, then a q8_0 cache, both, and a q4_0 cache; empty where none of them is known
+    to be enough: the lock has no figures for other flags, and the model no formula.
     """
-    model, weights, projector = locked.model, locked.weights_header, locked.projector_header
+    model, projector = locked.model, locked.projector_header
     present = model.kv_cache_type_k
     smaller = None
-    if projector is not None and model.projector in ("F16", "BF16"):
+    if projector is not None and has_16_bits(projector):
         smaller = as_q8_0(projector)
 
     def attempt(kv: KvCacheType, header: ProjectorHeader | None) -> list[str]:
         changed = replace(model, kv_cache_type_k=kv, kv_cache_type_v=kv)
-        total = predict(changed, weights, header, machine).total_mib
+        try:
+            total = predict(changed, locked.weights_header, header, machine).total_mib
+        except ConfigError:
+            return []
         words = ["projector Q8_0"] if header is not projector else []
         words += [f"KV cache {kv}"] if kv != present else []
         fits = total <= machine.card.free_mib
         return [f"{' with '.join(words)} ({total:.0f} MiB)"] if fits else []
 
     remedies = [] if smaller is None else attempt(present, smaller)
-    if not can_quantise_kv(weights):
+    if not can_quantise_kv(locked.weights_header):
         return "".join(remedies)
+    quantised: list[str] = []
     kv_types: tuple[KvCacheType, ...] = ("q8_0", "q4_0")
     for kv in kv_types[kv_types.index(present) + 1 :] if present in kv_types else kv_types:
-        if not remedies or kv == "q8_0":
-            remedies += attempt(kv, projector)
-        if not remedies and smaller is not None:
-            remedies += attempt(kv, smaller)
-    return " or ".join(remedies)
+        if not (remedies or quantised) or kv == "q8_0":
+            quantised += attempt(kv, projector)
+        if not (remedies or quantised) and smaller is not None:
+            quantised += attempt(kv, smaller)
+    if not quantised:
+        return "".join(remedies)
+    return f"{' or '.join([*remedies, *quantised])}, {machine.card.quantised_cache}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.header import ProjectorHeader
 
 WARM_UP_TOKENS = 2116
@@ -12,7 +11,9 @@ _WARM_UP_WITHIN_LIMIT = 11434
 """A build whose warm-up respects the operator's limit; earlier builds may do so too."""
 _RESAMPLER_BYTES = round(62.81 * 2**20)
 """One slice of 448 x 448 px; a larger image is processed slice by slice. Measured for the tower of
-MiniCPM-V 4.5 (27 layers, width 1152), the only tower of its kind that is known here."""
+MiniCPM-V 4.5, the only tower of its kind that is known here."""
+_RESAMPLED_TOWER = (27, 1152)
+"""Its layers and width."""
 _MERGED = "qwen3vl_merger"
 _RESAMPLED = "resampler"
 _WIDEST = 1.2
@@ -27,8 +28,16 @@ def image_tokens(image_max_tokens: int, engine_build: int) -> int:
     return max(WARM_UP_TOKENS, image_max_tokens)
 
 
+def vision_has_formula(projector: ProjectorHeader) -> bool:
+    """Whether `vision_compute_bytes` was found equal to the engine for such a tower."""
+    if projector.projector_type == _RESAMPLED:
+        return (projector.layers, projector.width) == _RESAMPLED_TOWER
+    widest = _WIDEST * projector.merge**2 * projector.width
+    return projector.projector_type == _MERGED and projector.output_width <= widest
+
+
 def vision_compute_bytes(projector: ProjectorHeader, tokens: int) -> int:
-    """Compute the bytes of the tower's compute buffer with flash attention.
+    """Compute the bytes of the compute buffer, with flash attention, of a tower with a formula.
 
     It holds the image and its positions, and the largest of three phases: attention, a deepstack
     layer's projection, the feed-forward network. The features of earlier deepstack layers are kept
@@ -39,26 +48,10 @@ def vision_compute_bytes(projector: ProjectorHeader, tokens: int) -> int:
     Args:
         projector: The header of the mmproj file.
         tokens: Tokens of the largest image, from `image_tokens`.
-
-    Raises:
-        ConfigError: when nobody has measured the projector's type or shape.
     """
     if projector.projector_type == _RESAMPLED:
         return _RESAMPLER_BYTES
-    if projector.projector_type != _MERGED:
-        raise ConfigError.of(
-            "projector", "projector_type", projector.projector_type,
-            expected=f"{_MERGED} or {_RESAMPLED}, whose compute buffers are known",
-            remedy="Measure it and add its formula to llama_swap_config/fit/vision.py",
-        )  # fmt: skip
     patches, waiting = projector.merge**2, projector.deepstack_layers
-    if projector.output_width > _WIDEST * patches * projector.width:
-        raise ConfigError.of(
-            "projector", "output_width", projector.output_width,
-            expected=f"at most {_WIDEST * patches:g} times its width ({projector.width}): "
-            "above that the formula was 7 % too low",
-            remedy="Measure it and correct llama_swap_config/fit/vision.py",
-        )  # fmt: skip
     width = patches * projector.width
     attention = (6 + waiting) * width
     projection = (1 + waiting) * width + 6 * projector.output_width if waiting > 1 else 0

@@ -1,31 +1,44 @@
-"""VRAM of one llama-server, term by term, from the headers of its files.
+"""VRAM of one llama-server, term by term: as the engine said, or by a formula.
 
-llama-server reserves all of it before its first answer, so it is known before a merge. Sources:
-the code of llama.cpp (builds 9878 to 11434), and buffers measured with build 10524 on files of
-these shapes. Terms of several processes add up. benchmarks/README.md compares them with
-published CUDA logs.
+llama-server reserves all of it before its first answer, so it is known before a merge. The lock
+has the engine's own figures. The formulas answer without an engine, for three families where they
+were found equal to it: Qwen3, Qwen3-VL and MiniCPM-V 4.5. Their sources: the code of llama.cpp
+(builds 9878 to 11434), and buffers measured with build 10524 on files of these shapes. Terms of
+several processes add up. benchmarks/README.md compares them with published CUDA logs.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from typing import Literal
 
 from llama_swap_config.fit.card import Machine
-from llama_swap_config.fit.vision import image_tokens, vision_compute_bytes
+from llama_swap_config.fit.figures import (
+    at_most,
+    cells,
+    covers,
+    figures,
+    memory_flags,
+)
+from llama_swap_config.fit.vision import image_tokens, vision_compute_bytes, vision_has_formula
 from llama_swap_config.flags import number_of, spelling, switched_on
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
-from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.lock.locked import LOCK_COMMAND, LockedModel
+from llama_swap_config.lock.stand_in import is_stand_in
 from llama_swap_config.model import KvCacheType, Model
 
 MIB = 2**20
-CELLS = 256
-"""llama.cpp rounds the context, and each slot's share of it, up to a multiple of this."""
 _KV_BYTES: dict[KvCacheType, float] = {"f16": 2, "bf16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Bytes of one element; a quantised block holds 32 elements and their scale."""
 _LAST_SEPARATE_BATCHES = 10524
 """Newest build that was measured to have the smaller compute buffer."""
+_FORMULAS = ("qwen3", "qwen3vl")
+"""Architectures whose terms the formulas know."""
 _BATCH = 2048
 _UBATCH = 512
+
+
+Source = Literal["engine", "at most", "formula"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +51,67 @@ class Vram:
     projector: float
     vision_compute: float
     cuda_context: float
+    source: Source = "formula"
+    """Who says so; `at most`: the engine, for another context, so that it may be less."""
 
     @property
     def total_mib(self) -> float:
         """Sum of all terms."""
-        return float(sum(astuple(self)))
+        return (
+            self.weights
+            + self.kv_cache
+            + self.compute
+            + self.projector
+            + self.vision_compute
+            + self.cuda_context
+        )
 
 
 def resident(locked: LockedModel, machine: Machine) -> Vram:
-    """Predict the VRAM of a locked model."""
-    return predict(locked.model, locked.weights_header, locked.projector_header, machine)
+    """Return the VRAM of a locked model: the engine's figures, else the formula's.
+
+    Raises:
+        ConfigError: when the lock has no figures, and the model no formula.
+    """
+    model = locked.model
+    measured = figures(model, locked.memory, machine.engine_build)
+    if measured is None or not covers(measured, model.context):
+        return predict(model, locked.weights_header, locked.projector_header, machine)
+    parts = caches(model)
+    kv_cache, is_kv_exact = at_most(measured, model.context, "kv_cache_mib", parts=parts)
+    compute, is_compute_exact = at_most(measured, model.context, "compute_mib", parts=parts)
+    return Vram(
+        weights=measured.weights_mib,
+        kv_cache=kv_cache,
+        compute=compute,
+        projector=measured.projector_mib,
+        vision_compute=measured.vision_compute_mib,
+        cuda_context=_cuda_mib(
+            model, locked.weights_header, machine, sees=measured.projector_mib > 0
+        ),
+        source="engine" if is_kv_exact and is_compute_exact else "at most",
+    )
+
+
+def check_figures(locked: LockedModel, engine_build: int) -> None:
+    """Check that the lock has the engine's figures for a model.
+
+    Raises:
+        ConfigError: when it has none for this build, these flags and this context.
+    """
+    model = locked.model
+    if is_stand_in(locked.files):
+        return
+    measured = figures(model, locked.memory, engine_build)
+    if measured is not None and covers(measured, model.context):
+        return
+    known = ", ".join(f"b{each.engine_build} with {each.flags}" for each in locked.memory)
+    raise model.error(
+        "memory", known or "not in the lock",
+        f"what llama.cpp b{engine_build} takes with {memory_flags(model)} and "
+        f"{model.context} tokens of context",
+        f"Run `{LOCK_COMMAND}`",
+    )  # fmt: skip
 
 
 def predict(
@@ -62,8 +126,15 @@ def predict(
         machine: The engine, and the cost of a CUDA context on its card.
 
     Raises:
-        ConfigError: when a flag's value is not a number, or a projector has no formula.
+        ConfigError: when a flag's value is not a number, or there is no formula for the model.
     """
+    if not has_formula(weights, projector):
+        kind = "" if projector is None else f" with {projector.projector_type}"
+        raise model.error(
+            "architecture", f"{weights.architecture}{kind}",
+            f"{', '.join(_FORMULAS)} where the engine was not asked",
+            f"Run `{LOCK_COMMAND}`, which asks it",
+        )  # fmt: skip
     if projector is not None and switched_on(model.extra_args, "--no-mmproj-offload"):
         projector = None
     vision = 0.0
@@ -76,10 +147,25 @@ def predict(
         compute=compute_bytes(model, weights, machine.engine_build) / MIB,
         projector=0 if projector is None else projector.tensor_bytes / MIB,
         vision_compute=vision,
-        cuda_context=machine.card.cuda_context_mib
-        + (0 if projector is None else machine.card.vision_pools_mib)
-        + _dequantised_kv_bytes(model, weights) / MIB,
+        cuda_context=_cuda_mib(model, weights, machine, sees=projector is not None),
     )
+
+
+def has_formula(weights: WeightsHeader, projector: ProjectorHeader | None) -> bool:
+    """Whether the formulas were found equal to the engine for such a model."""
+    # A header that lacks a key has 0 there.
+    counted = (weights.feed_forward, weights.heads, weights.kv_heads, weights.key_size)
+    return (
+        weights.architecture in _FORMULAS
+        and all(counted)
+        and (projector is None or vision_has_formula(projector))
+    )
+
+
+def _cuda_mib(model: Model, weights: WeightsHeader, machine: Machine, *, sees: bool) -> float:
+    """Return what CUDA itself takes, which the engine does not log."""
+    pools = machine.card.vision_pools_mib if sees else 0
+    return machine.card.cuda_context_mib + pools + _dequantised_kv_bytes(model, weights) / MIB
 
 
 def weights_bytes(weights: WeightsHeader) -> int:
@@ -93,19 +179,21 @@ def weights_bytes(weights: WeightsHeader) -> int:
     return weights.tensor_bytes - weights.token_embedding_bytes
 
 
+def caches(model: Model) -> int:
+    """Return the number of separate caches: one for each slot, or one that all share."""
+    return 1 if is_unified(model) else model.parallel_slots
+
+
 def slot_cells(model: Model) -> int:
     """Compute the cache cells that one slot can use; with `--kv-unified` all slots share them.
 
     Source: llama-context.cpp rounds the context up to 256, then each slot's part of it.
     """
-    total = _rounded_up(model.context)
-    if is_unified(model):
-        return total
-    return _rounded_up(total // model.parallel_slots)
+    return _cells(model) // caches(model)
 
 
 def _cells(model: Model) -> int:
-    return slot_cells(model) * (1 if is_unified(model) else model.parallel_slots)
+    return cells(model.context, parts=caches(model))
 
 
 def kv_cache_bytes(model: Model, weights: WeightsHeader) -> float:
@@ -189,7 +277,3 @@ def _number(model: Model, name: str, *, default: int) -> int:
 def is_unified(model: Model) -> bool:
     """Whether all slots share one cache, so that one slot may use the whole context."""
     return switched_on(model.extra_args, "--kv-unified", off="--no-kv-unified")
-
-
-def _rounded_up(tokens: int) -> int:
-    return -(-tokens // CELLS) * CELLS

@@ -160,7 +160,7 @@ def _swap_config(
             locked.model.id: SwapModel(
                 name=locked.model.name or locked.model.id,
                 description=locked.model.description or None,
-                cmd="${llama_server} " + " ".join(model_args(locked.model)),
+                cmd="${llama_server} " + " ".join(model_args(locked)),
                 cmd_stop="${stop_twice}",
                 proxy="http://127.0.0.1:${PORT}",
                 check_endpoint="/health",

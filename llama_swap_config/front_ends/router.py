@@ -74,6 +74,7 @@ def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings
         model = locked.model
         options = model_options(
             model,
+            weights=locked.weights_link,
             folder=f"{server.models_dir}/{model.id}/",
             alias=",".join(model.aliases) or None,
         )

@@ -14,6 +14,7 @@ from operator import attrgetter
 from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.errors import require_setting
 from llama_swap_config.flags import BY_NAME, FLAGS
+from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 from llama_swap_config.typed import typed
 
@@ -109,16 +110,19 @@ def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
     return tuple(options)
 
 
-def model_options(model: Model, *, folder: str, alias: str | None) -> tuple[Option, ...]:
+def model_options(
+    model: Model, *, weights: str, folder: str, alias: str | None
+) -> tuple[Option, ...]:
     """List the options that one model adds to the shared ones.
 
     Args:
         model: The model.
+        weights: Name of its weights' file, or of the first part: llama-server finds the others.
         folder: Prefix of its files' names; empty where llama-server starts in their folder.
         alias: The value of `--alias`; None to omit it.
     """
     computed = {
-        "id": folder + LINK_NAMES["model"],
+        "id": folder + weights,
         "projector": None if model.projector is None else folder + LINK_NAMES["mmproj"],
         "aliases": alias,
     }
@@ -153,9 +157,11 @@ def shared_args(settings: ServerSettings) -> tuple[str, ...]:
     return _words((*listen, *shared_options(settings)))
 
 
-def model_args(model: Model) -> tuple[str, ...]:
+def model_args(locked: LockedModel) -> tuple[str, ...]:
     """List the arguments that one model adds to the shared ones."""
-    return _words(model_options(model, folder="", alias="${MODEL_ID}"))
+    return _words(
+        model_options(locked.model, weights=locked.weights_link, folder="", alias="${MODEL_ID}")
+    )
 
 
 def _words(options: Iterable[Option]) -> tuple[str, ...]:

@@ -18,26 +18,32 @@ from llama_swap_config.lock.locked import (
     LOCK_PATH,
     Lock,
     LockedFile,
+    LockEntry,
     Role,
     check_blobs,
 )
+from llama_swap_config.lock.memory import read_measured
+from llama_swap_config.model import is_gguf_path
 
-VERSION = 2
+VERSION = 3
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}|main")
-FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*\.(?i:gguf)", re.ASCII)
 _RESTORE = f"Restore it from git or run `{LOCK_COMMAND}`"
 
 _FILE_FIELDS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("repository", "owner/name", lambda v: isinstance(v, str) and v.count("/") == 1),
     ("revision", "40 hex digits or main", lambda v: _is_text(v, _REVISION)),
     ("role", " or ".join(get_args(Role)), lambda v: v in get_args(Role)),
-    ("name", "one exact .gguf file, not a pattern", lambda v: _is_text(v, FILE_NAME)),
+    (
+        "name",
+        "one exact .gguf file, not a pattern",
+        lambda v: isinstance(v, str) and is_gguf_path(v),
+    ),
     ("quantisation", "a quantisation", lambda v: isinstance(v, str) and v != ""),
     ("size_bytes", "a whole number of at least 1", lambda v: type(v) is int and v > 0),
     ("sha256", "64 hex digits", lambda v: _is_text(v, _SHA256)),
-    ("header", "an object", lambda v: isinstance(v, dict)),
+    ("header", "an object, or null for a later part", lambda v: v is None or isinstance(v, dict)),
     ("source", "the source of the header's facts", lambda v: isinstance(v, str) and v != ""),
 )
 _FILE_NAMES = tuple(name for name, *_ in _FILE_FIELDS)
@@ -50,7 +56,7 @@ def read_lock(path: Path = LOCK_PATH) -> Lock:
         path: The lock file (default: the repository's).
 
     Returns:
-        Model id -> its files, in the order of the lock.
+        Model id -> its entry, in the order of the lock.
 
     Raises:
         ConfigError: when the file is missing or incomplete, or a field is missing or wrong.
@@ -100,7 +106,7 @@ def render_lock(lock: Lock) -> str:
     """Render a lock; equal locks give equal bytes.
 
     Args:
-        lock: Model id -> its files, in any order.
+        lock: Model id -> its entry, in any order.
     """
     models = {model_id: _entry(lock[model_id]) for model_id in sorted(lock)}
     return json.dumps({"version": VERSION, "models": models}, indent=2) + "\n"
@@ -132,9 +138,10 @@ def write_lock(path: Path, lock: Lock) -> None:
         raise ConfigError(f"{path.name} cannot be written ({error.strerror})") from error
 
 
-def _entry(files: tuple[LockedFile, ...]) -> dict[str, Any]:
+def _entry(entry: LockEntry) -> dict[str, Any]:
+    files, roles = entry.files, get_args(Role)
     shared = {"repository": files[0].repository, "revision": files[0].revision}
-    roles = get_args(Role)
+    memory = [asdict(measured) for measured in entry.memory]
     return shared | {
         "files": [
             {
@@ -143,7 +150,8 @@ def _entry(files: tuple[LockedFile, ...]) -> dict[str, Any]:
                 if name not in shared or value != shared[name]
             }
             for file in sorted(files, key=lambda file: (roles.index(file.role), file.name))
-        ]
+        ],
+        "memory": sorted(memory, key=lambda it: (it["engine_build"], it["flags"], it["sha256"])),
     }
 
 
@@ -153,7 +161,7 @@ def _fields(file: LockedFile) -> dict[str, Any]:
     return {name: values[name] for name in _FILE_NAMES}
 
 
-def read_entry(subject: str, entry: Any) -> tuple[LockedFile, ...]:
+def read_entry(subject: str, entry: Any) -> LockEntry:
     """Check a model's entry of a lock.
 
     Args:
@@ -173,17 +181,28 @@ def read_entry(subject: str, entry: Any) -> tuple[LockedFile, ...]:
         files.append(_read_file(subject, shared | values))
     if not files:
         raise ConfigError.of(subject, "files", files, expected="at least one", remedy=_RESTORE)
-    return tuple(files)
+    for file in files:
+        _check_bytes(subject, file, files)
+    memory = entry.get("memory")
+    if not isinstance(memory, list):
+        raise ConfigError.of(subject, "memory", memory, expected="a list", remedy=_RESTORE)
+    return LockEntry(
+        files=tuple(files),
+        memory=tuple(read_measured(subject, values, _RESTORE) for values in memory),
+    )
 
 
 def _read_file(subject: str, values: dict[str, Any]) -> LockedFile:
     file = f"{subject}, {values.get('name', 'a file')}"
     for name, expected, is_valid in _FILE_FIELDS:
-        if not is_valid(values.get(name)):
+        if name not in values or not is_valid(values[name]):
             raise ConfigError.of(file, name, values.get(name), expected=expected, remedy=_RESTORE)
     _refuse_unknown(file, "a file's field", values, _FILE_NAMES)
-    kind = WeightsHeader if values["role"] == "model" else ProjectorHeader
-    header = _read_header(file, values["header"], kind, values["size_bytes"])
+    is_weights = values["role"] == "model"
+    if values["header"] is None and not is_weights:
+        raise ConfigError.of(file, "header", None, expected="an object", remedy=_RESTORE)
+    kind = WeightsHeader if is_weights else ProjectorHeader
+    header = None if values["header"] is None else _read_header(file, values["header"], kind)
     plain = {name: values[name] for name in _FILE_NAMES if name not in ("header", "source")}
     return LockedFile(**plain, header=header, header_source=values["source"])
 
@@ -192,7 +211,6 @@ def _read_header(
     subject: str,
     values: dict[str, Any],
     kind: type[WeightsHeader] | type[ProjectorHeader],
-    size_bytes: int,
 ) -> WeightsHeader | ProjectorHeader:
     for field in fields(kind):
         value = values.get(field.name)
@@ -202,24 +220,37 @@ def _read_header(
                 subject, f"header.{field.name}", value, expected=expected, remedy=_RESTORE
             )
     _refuse_unknown(subject, "a header's field", values, [field.name for field in fields(kind)])
-    header = kind(**values)
-    embedding_bytes = header.token_embedding_bytes if isinstance(header, WeightsHeader) else 0
+    return kind(**values | {"tensor_types": tuple(values["tensor_types"])})
+
+
+def _check_bytes(subject: str, file: LockedFile, files: Iterable[LockedFile]) -> None:
+    """Check that the tensors of a header are not larger than its files."""
+    header = file.header
+    if header is None:
+        return
+    size_bytes, embedding_bytes = file.size_bytes, 0
+    if isinstance(header, WeightsHeader):
+        embedding_bytes = header.token_embedding_bytes
+        if header.parts > 1:
+            size_bytes += sum(part.size_bytes for part in files if part.header is None)
     for name, value, most, limit in (
         ("tensor_bytes", header.tensor_bytes, size_bytes, "size_bytes"),
         ("token_embedding_bytes", embedding_bytes, header.tensor_bytes, "tensor_bytes"),
     ):
         if value > most:
             raise ConfigError.of(
-                subject, f"header.{name}", value, expected=f"at most {limit} ({most})",
-                remedy=_RESTORE,
+                f"{subject}, {file.name}", f"header.{name}", value,
+                expected=f"at most {limit} ({most})", remedy=_RESTORE,
             )  # fmt: skip
-    return header
 
 
 def _expected_instead(name: str, kind: str, value: Any) -> str | None:
     """Return what a header's field has to be; None if the value is that."""
     if kind == "str":
         return None if _is_text(value, WORD) else "a word"
+    if kind.startswith("tuple"):
+        is_words = isinstance(value, list) and all(_is_text(word, WORD) for word in value)
+        return None if is_words and value else "a list of words"
     if kind == "bool":
         return None if isinstance(value, bool) else "true or false"
     bounds = counts(name)

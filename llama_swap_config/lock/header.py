@@ -6,14 +6,18 @@ import re
 from dataclasses import dataclass
 
 WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-"""The name of an architecture or of a projector's type."""
+"""The name of an architecture, of a projector's type or of a tensor's."""
 _MOST = 2**48
 """Above any true count or number of bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsHeader:
-    """The shape of a language model; counts of elements where the name has no unit."""
+    """The shape of a language model; counts of elements where the name has no unit.
+
+    A number that differs by layer is the largest of them, and 0 where the file has none: a
+    mixture of experts has no `feed_forward`, a recurrent model no `heads`.
+    """
 
     architecture: str
     """`general.architecture`, such as `qwen3vl`."""
@@ -39,14 +43,18 @@ class WeightsHeader:
     output_tied: bool
     """Whether output.weight is missing: the token embedding is then copied to the GPU too."""
     tensor_bytes: int
-    """Bytes of all tensors."""
+    """Bytes of all tensors, of all files of a split model."""
     token_embedding_bytes: int
     """Bytes of token_embd.weight, which stays in host memory."""
+    tensor_types: tuple[str, ...]
+    """Types of the tensors, such as `Q4_K`, the one of most bytes first."""
+    parts: int = 1
+    """`split.count`: files of a split model; 1 for a whole one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectorHeader:
-    """The shape of a vision projector (mmproj)."""
+    """The shape of a projector (mmproj), with numbers as those of the weights."""
 
     projector_type: str
     """`clip.projector_type`, such as `qwen3vl_merger` or `resampler`."""
@@ -63,8 +71,10 @@ class ProjectorHeader:
     llama.cpp: 2 for Qwen's mergers, 1 for the others)."""
     deepstack_layers: int
     tensor_bytes: int
+    tensor_types: tuple[str, ...]
+    """As those of the weights."""
 
 
 def counts(field: str) -> range:
     """Range of the numbers that a field of a header accepts."""
-    return range(0 if field == "deepstack_layers" else 1, _MOST + 1)
+    return range(1 if field in ("tensor_bytes", "parts") else 0, _MOST + 1)

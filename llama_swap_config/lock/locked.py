@@ -1,6 +1,6 @@
 """The types of the lock, and the join of the registry's models with their files.
 
-The registry names repository, quantisation and projector; the lock names revision, file, size,
+The registry names repositories and quantisations, or files; the lock names revision, file, size,
 sha256 and the facts of the header. A model without its files fails here, so the download Job never
 has to guess.
 """
@@ -8,13 +8,16 @@ has to guess.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from in_pod.download.contract import LINK_NAMES, PART_NAME
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
+from llama_swap_config.lock.memory import Measured
 from llama_swap_config.model import Model
+from llama_swap_config.quantisation import is_same_name, words
 
 LOCK_PATH = Path(__file__).parent.parent / "models.lock.json"
 LOCK_COMMAND = "python -m ops lock"
@@ -30,7 +33,7 @@ class LockedFile:
     """One file of the hub, pinned by its sha256.
 
     Raises:
-        TypeError: when the header is of the other role.
+        TypeError: when the header is of the other role, or missing.
     """
 
     role: Role
@@ -39,17 +42,28 @@ class LockedFile:
     """The commit, 40 hex digits; `main` where it is unknown: the sha256 pins the bytes."""
     name: str
     quantisation: str
+    """The registry's label."""
     size_bytes: int
     sha256: str
-    header: WeightsHeader | ProjectorHeader
-    """WeightsHeader for role model, ProjectorHeader for role mmproj."""
+    header: WeightsHeader | ProjectorHeader | None
+    """WeightsHeader for role model, ProjectorHeader for role mmproj; None for the second and later
+    parts of a split model, whose first part has the header of the whole."""
     header_source: str
     """Source of the header's facts; the lock's field `source`."""
 
     def __post_init__(self) -> None:
-        wanted = WeightsHeader if self.role == "model" else ProjectorHeader
+        wanted = (WeightsHeader, type(None)) if self.role == "model" else (ProjectorHeader,)
         if not isinstance(self.header, wanted):
-            raise TypeError(f"{self.name}: role {self.role} goes with {wanted.__name__}")
+            raise TypeError(f"{self.name}: role {self.role} goes with {wanted[0].__name__}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockEntry:
+    """What the lock has of one model."""
+
+    files: tuple[LockedFile, ...]
+    memory: tuple[Measured, ...] = ()
+    """The engine's figures, for some of the files (default: none were measured)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +71,34 @@ class LockedModel:
     """A model of the registry with its files."""
 
     model: Model
-    weights: LockedFile
+    weights: tuple[LockedFile, ...]
+    """The whole file, or the parts of a split model in their order."""
     projector: LockedFile | None
+    memory: tuple[Measured, ...] = ()
+    """The engine's figures for these files (default: none were measured)."""
 
     @property
     def files(self) -> tuple[LockedFile, ...]:
-        """The weights and, for a vision model, the projector."""
-        return (self.weights,) if self.projector is None else (self.weights, self.projector)
+        """The weights and, for a vision model, the projector; in the order of `links`."""
+        return self.weights if self.projector is None else (*self.weights, self.projector)
+
+    @property
+    def links(self) -> Mapping[str, LockedFile]:
+        """Name in the model's folder on the volume -> the file."""
+        parts = len(self.weights)
+        names = [PART_NAME.format(part=part, parts=parts) for part in range(1, parts + 1)]
+        links = dict(zip(names if parts > 1 else [LINK_NAMES["model"]], self.weights, strict=True))
+        return links if self.projector is None else links | {LINK_NAMES["mmproj"]: self.projector}
+
+    @property
+    def weights_link(self) -> str:
+        """Name that llama-server loads: of the whole file, or of the first part."""
+        return next(iter(self.links))
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether `ops lock` has read the headers of all files."""
+        return all(file.header_source == READ_FROM_FILE for file in self.files)
 
     @property
     def size_bytes(self) -> int:
@@ -73,7 +108,7 @@ class LockedModel:
     @property
     def weights_header(self) -> WeightsHeader:
         """The header of the weights."""
-        return cast(WeightsHeader, self.weights.header)
+        return cast(WeightsHeader, self.weights[0].header)
 
     @property
     def projector_header(self) -> ProjectorHeader | None:
@@ -81,8 +116,9 @@ class LockedModel:
         return None if self.projector is None else cast(ProjectorHeader, self.projector.header)
 
 
-Lock = Mapping[str, tuple[LockedFile, ...]]
-"""Model id -> its files."""
+Lock = Mapping[str, LockEntry]
+"""Model id -> its entry."""
+NO_ENTRY = LockEntry(files=())
 
 
 def lock_models(models: tuple[Model, ...], lock: Lock) -> tuple[LockedModel, ...]:
@@ -93,50 +129,109 @@ def lock_models(models: tuple[Model, ...], lock: Lock) -> tuple[LockedModel, ...
         lock: The lock; entries of other models are ignored.
 
     Raises:
-        ConfigError: when a model has no entry, or its entry has another repository, quantisation
-            or projector than the registry.
+        ConfigError: when a model has no entry, or its entry has other repositories, quantisations
+            or file names than the registry, or lacks a part.
     """
-    return tuple(lock_model(model, lock.get(model.id, ())) for model in models)
+    return tuple(lock_model(model, lock.get(model.id, NO_ENTRY)) for model in models)
 
 
-def lock_model(model: Model, files: tuple[LockedFile, ...]) -> LockedModel:
-    """Join one model with the files of its entry (empty: no entry).
+def lock_model(model: Model, entry: LockEntry) -> LockedModel:
+    """Join one model with its entry (without files: no entry).
 
     Raises:
         ConfigError: as `lock_models` does.
     """
-    subject = f"model {model.id!r}"
+    subject, files = f"model {model.id!r}", entry.files
     if not files:
         raise ConfigError(
             f"{subject} is not in {LOCK_PATH.name}; expected an entry with its files. "
             f"Run `{LOCK_COMMAND}`."
         )
-    for file in files:
-        if file.repository != model.repository:
-            raise ConfigError.of(
-                subject, "repository", model.repository,
-                expected=f"{file.repository}, as in the lock", remedy=f"Run `{LOCK_COMMAND}`",
-            )  # fmt: skip
-    weights = _one_file(subject, files, "model", model.quantisation, "quantisation")
+    weights = _files_of(model, files, wanted_weights(model))
     projector = None
-    if model.projector is not None:
-        projector = _one_file(subject, files, "mmproj", model.projector, "projector")
-    return LockedModel(model=model, weights=weights, projector=projector)
-
-
-def _one_file(
-    subject: str, files: tuple[LockedFile, ...], role: Role, quantisation: str, field: str
-) -> LockedFile:
-    of_role = [file for file in files if file.role == role]
-    matching = [file for file in of_role if file.quantisation == quantisation]
-    if len(matching) != 1:
-        locked = ", ".join(f"{file.quantisation} ({file.name})" for file in of_role) or "none"
+    if (wanted := wanted_projector(model)) is not None:
+        (projector,) = _files_of(model, files, wanted)
+    joined = LockedModel(model=model, weights=weights, projector=projector)
+    if len(weights) != joined.weights_header.parts:
         raise ConfigError.of(
-            subject, field, quantisation,
-            expected=f"exactly one {role} file of that quantisation in the lock: {locked}",
-            remedy=f"Change the registry or run `{LOCK_COMMAND}`",
+            subject, "parts", len(weights),
+            expected=f"{joined.weights_header.parts}, as split.count of {weights[0].name}",
+            remedy=f"Run `{LOCK_COMMAND}`",
         )  # fmt: skip
-    return matching[0]
+    sha256 = tuple(file.sha256 for file in joined.files)
+    return replace(joined, memory=tuple(it for it in entry.memory if it.sha256 == sha256))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the registry says of a model's weights or projector."""
+
+    role: Role
+    repository: str
+    repository_field: str
+    quantisation: str
+    quantisation_field: str
+    file: str | None
+    """Path that the operator gives (default: the quantisation decides)."""
+    file_field: str
+
+
+def wanted_weights(model: Model) -> Wanted:
+    """Return what the registry says of a model's weights."""
+    return Wanted(
+        role="model",
+        repository=model.repository,
+        repository_field="repository",
+        quantisation=model.quantisation,
+        quantisation_field="quantisation",
+        file=model.file,
+        file_field="file",
+    )
+
+
+def wanted_projector(model: Model) -> Wanted | None:
+    """Return what the registry says of a model's projector; None for a text model."""
+    if model.projector is None:
+        return None
+    is_foreign = model.projector_repository is not None
+    return Wanted(
+        role="mmproj",
+        repository=model.projector_repository or model.repository,
+        repository_field="projector_repository" if is_foreign else "repository",
+        quantisation=model.projector,
+        quantisation_field="projector",
+        file=model.projector_file,
+        file_field="projector_file",
+    )
+
+
+def _files_of(
+    model: Model, files: tuple[LockedFile, ...], wanted: Wanted
+) -> tuple[LockedFile, ...]:
+    """Find the files of a role: the whole one or the first part, then the other parts."""
+    of_role = [file for file in files if file.role == wanted.role]
+    here = [file for file in of_role if file.repository == wanted.repository]
+    if of_role and not here:
+        raise model.error(
+            wanted.repository_field, wanted.repository,
+            f"{of_role[0].repository}, as in the lock", f"Run `{LOCK_COMMAND}`",
+        )  # fmt: skip
+    label = words(wanted.quantisation)
+    matching = [file for file in here if words(file.quantisation) == label]
+    first = [file for file in matching if file.header is not None]
+    if len(first) != 1:
+        locked = ", ".join(f"{file.quantisation} ({file.name})" for file in of_role) or "none"
+        raise model.error(
+            wanted.quantisation_field, wanted.quantisation,
+            f"exactly one {wanted.role} file of that quantisation in the lock: {locked}",
+            f"Change the registry or run `{LOCK_COMMAND}`",
+        )  # fmt: skip
+    if wanted.file is not None and not is_same_name(first[0].name, wanted.file):
+        raise model.error(
+            wanted.file_field, wanted.file, f"{first[0].name}, as in the lock",
+            f"Run `{LOCK_COMMAND}`",
+        )  # fmt: skip
+    return (*first, *(file for file in matching if file.header is None))
 
 
 def check_blobs(subject: str, lock: Lock) -> None:
@@ -151,7 +246,7 @@ def check_blobs(subject: str, lock: Lock) -> None:
     """
     by_file: dict[tuple[str, str, str], LockedFile] = {}
     by_sha256: dict[str, LockedFile] = {}
-    for file in (file for files in lock.values() for file in files):
+    for file in (file for entry in lock.values() for file in entry.files):
         twin = by_file.setdefault((file.repository, file.revision, file.name), file)
         if twin.sha256 != file.sha256:
             raise ConfigError.of(

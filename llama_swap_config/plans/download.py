@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 
-from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.lock.locked import LockedModel
 
 
@@ -41,8 +40,8 @@ def render_download_plan(models: tuple[LockedModel, ...]) -> str:
                     {
                         "id": locked.model.id,
                         "links": [
-                            {"name": LINK_NAMES[file.role], "sha256": file.sha256}
-                            for file in locked.files
+                            {"name": name, "sha256": file.sha256}
+                            for name, file in locked.links.items()
                         ],
                     }
                     for locked in by_id

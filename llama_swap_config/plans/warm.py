@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 
-from in_pod.download.contract import LINK_NAMES
 from in_pod.warm.contract import OWN_MIB, SHARE
 from llama_swap_config.lock.locked import LockedModel
 
@@ -26,11 +25,11 @@ def render_warm_plan(models: tuple[LockedModel, ...]) -> str:
                 "id": locked.model.id,
                 "files": [
                     {
-                        "name": LINK_NAMES[file.role],
+                        "name": name,
                         "sha256": file.sha256,
                         "size_bytes": file.size_bytes,
                     }
-                    for file in locked.files
+                    for name, file in locked.links.items()
                 ],
             }
             for locked in models

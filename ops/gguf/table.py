@@ -37,6 +37,11 @@ _SCALARS = {
     0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
+_TYPES = {
+    **{int(kind): (kind.name, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()},
+    42: ("Q2_0", 64, 18),  # In ggml-common.h, not yet in the package.
+}
+"""Number of a tensor's type -> its name, elements of a block, and bytes of a block."""
 
 Scalar = str | int | float | bool
 
@@ -100,6 +105,8 @@ class Tensor:
     offset: int
     """Position of its bytes, from the first tensor."""
     size_bytes: int
+    type: str
+    """ggml's name of it, such as `Q4_K`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +222,13 @@ def _read_tensor(cursor: _Cursor, name: str) -> Tensor:
     elements = prod(dimensions)
     if not 0 < elements <= _MAX_ELEMENTS:
         raise cursor.error(f"has tensor {name!r} with the dimensions {dimensions}")
-    try:
-        block, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
-    except (ValueError, KeyError):
-        raise cursor.error(f"has tensor {name!r} of unknown type {kind}") from None
+    if kind not in _TYPES:
+        raise cursor.error(f"has tensor {name!r} of unknown type {kind}")
+    type_name, block, block_bytes = _TYPES[kind]
     if (dimensions or (1,))[0] % block:
         raise cursor.error(f"has tensor {name!r} with rows that are not a multiple of {block}")
-    return Tensor(dimensions=dimensions, offset=offset, size_bytes=elements // block * block_bytes)
+    size_bytes = elements // block * block_bytes
+    return Tensor(dimensions=dimensions, offset=offset, size_bytes=size_bytes, type=type_name)
 
 
 class _Cursor:
@@ -250,6 +257,8 @@ class _Cursor:
         """Check that enough bytes are left for `count` items of at least `width` bytes."""
         left = self._limit - self.position
         if count * width > left:
+            if count * width <= self.size_bytes - self.position:
+                raise self._past_the_end()
             raise self.error(f"has {count} items at {name!r}, but {left} bytes are left")
 
     def _fill(self, length: int) -> int:

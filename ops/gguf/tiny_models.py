@@ -66,6 +66,7 @@ def write_weights(
     layers: int = _LAYERS,
     train_context: int = _TRAIN_CONTEXT,
     head_size: int = _HEAD_SIZE,
+    tensors_a_part: int = 0,
 ) -> None:
     """Write a language model.
 
@@ -76,8 +77,10 @@ def write_weights(
         layers: Number of layers (default: 2); more layers make it slow.
         train_context: Tokens that it claims to be trained for (default: 4096).
         head_size: Elements of an attention head's key and value, a multiple of 16 (default: 16).
+        tensors_a_part: Tensors in each part of a split model, `<name>-00001-of-00003.gguf` and
+            so on (default: one whole file); it has 11 for each layer and 3 more.
     """
-    writer = _Writer(path, "qwen3vl" if vision else "qwen3", name)
+    writer = _Writer(path, "qwen3vl" if vision else "qwen3", name, tensors_a_part)
     writer.add_name(f"tiny-random-{name}")
     writer.add_context_length(train_context)
     writer.add_embedding_length(_WIDTH)
@@ -163,9 +166,9 @@ def write_projector(path: Path, name: str) -> None:
 class _Writer(gguf.GGUFWriter):
     """A GGUF file of random tensors."""
 
-    def __init__(self, path: Path, architecture: str, seed: str) -> None:
-        super().__init__(path.with_name(f".{path.name}"), architecture)
-        self._target = path
+    def __init__(self, path: Path, architecture: str, seed: str, tensors_a_part: int = 0) -> None:
+        self._hidden = path.with_name(f".{path.name}")
+        super().__init__(self._hidden, architecture, split_max_tensors=tensors_a_part)
         self._random = np.random.default_rng(zlib.crc32(seed.encode()))
 
     def random(self, name: str, *shape: int) -> None:
@@ -188,12 +191,13 @@ class _Writer(gguf.GGUFWriter):
         self.constant(f"{name}.bias", 0, outputs)
 
     def write(self) -> None:
-        """Write the file and rename it at the end, so that a killed run leaves no partial file."""
+        """Write the files and rename them at the end: a killed run leaves no partial file."""
         self.write_header_to_file()
         self.write_kv_data_to_file()
         self.write_tensors_to_file()
         self.close()
-        self._target.with_name(f".{self._target.name}").replace(self._target)
+        for hidden in self.format_shard_names(self._hidden):
+            hidden.replace(hidden.with_name(hidden.name.removeprefix(".")))
 
 
 def _add_tokenizer(writer: Any) -> int:

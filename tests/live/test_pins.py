@@ -29,6 +29,7 @@ PIN = re.compile(
 """What pins a program, an image or a file to one version, whatever it stands in."""
 UNPINNED = re.compile(
     r"^(?:tests|docs)/"  # Frozen on purpose, or text.
+    r"|^tools/engines/"  # One file a build: `engine_build` names the one that counts.
     r"|^benchmarks/.*\.py$"  # Their figures belong to one build.
     r"|\.md$|\.sum$|(?:^|/)package-lock\.json$"  # go.sum and the like follow the file beside them.
 )

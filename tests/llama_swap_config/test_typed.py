@@ -239,10 +239,9 @@ def test_a_value_without_a_name_is_refused(cls: type) -> None:
             "Did you mean quantisation?",
         ),
         (
-            lambda: Model(id="x", repository="o/n", quantisation="Q4_K_XL"),  # type: ignore[arg-type]
-            "model 'x': quantisation is 'Q4_K_XL'; expected one of Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, "
-            "Q4_0, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M, Q6_K, Q8_0, IQ1_S, IQ2_M, IQ3_M, IQ4_XS, "
-            "IQ4_NL, BF16, F16, F32. Did you mean Q4_K_S?",
+            lambda: Model(id="x", repository="o/n", quantisation="Q8_0", kv_cache_type_k="q8"),  # type: ignore[arg-type]
+            "model 'x': kv_cache_type_k is 'q8'; expected one of f16, bf16, q8_0, q4_0. "
+            "Did you mean q8_0?",
         ),
         (
             lambda: Model(id="x", repository="o/n", quantisation="Q4_K_M", env={"X": 1}),  # type: ignore[dict-item]

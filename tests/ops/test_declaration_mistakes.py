@@ -50,7 +50,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "PRODUCTION = {}",
         f"settings: PRODUCTION is {{}}; expected Settings(...). Correct it in {SETTINGS}.",
     ),
-    "half a lock": (LOCK, '{"version": 2, ', "models.lock.json is not complete JSON ("),
+    "half a lock": (LOCK, '{"version": 3, ', "models.lock.json is not complete JSON ("),
     "a lock of nothing": (LOCK, "[]", "models.lock.json: content is []; expected an object"),
 }
 READ: dict[str, tuple[str, ...]] = {

@@ -35,11 +35,25 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "id too long": ({"id": "a" * 64}, "at most 63"),
     "id of the blob folder": ({"id": "blobs"}, "not 'blobs'"),
     "no repository owner": ({"repository": "name"}, "repository is 'name'; expected owner/name"),
-    "unknown quantisation": (
-        {"quantisation": "Q4_K_XXL"},
-        "quantisation is 'Q4_K_XXL'; expected ",
+    "no label": ({"quantisation": "Q4 K M"}, "quantisation is 'Q4 K M'; expected a label such as"),
+    "no label of a projector": ({"projector": "-F16"}, "projector is '-F16'; expected a label"),
+    "a long label": ({"quantisation": "Q" * 33}, "at most 32 characters"),
+    "no owner of the projector": (
+        {"projector_repository": "name"},
+        "projector_repository is 'name'; expected owner/name",
     ),
-    "unknown projector": ({"projector": "Q4_0"}, "projector is 'Q4_0'; expected one of F16"),
+    "a file outside the repository": ({"file": "../a.gguf"}, "file is '../a.gguf'; expected the "),
+    "an absolute file": ({"file": "/a.gguf"}, "file is '/a.gguf'; expected the path of one file"),
+    "another kind of file": ({"file": "a.bin"}, "file is 'a.bin'; expected the path of one file"),
+    "a control character in a file's name": (
+        {"projector_file": "a\x1b.gguf"},
+        "projector_file is 'a\\x1b.gguf'; expected the path",
+    ),
+    "a pattern": ({"file": "*.gguf"}, "file is '*.gguf'; expected the path of one file"),
+    "a projector's file of a text model": (
+        {"projector_file": "a.gguf", "projector": None, "image_max_tokens": None},
+        "projector_file is 'a.gguf'; expected None without a projector",
+    ),
     "context zero": ({"context": 0}, "context is 0; expected a whole number of at least 1"),
     "context negative": ({"context": -1}, "context is -1"),
     "context not a number": ({"context": "3072"}, "context is '3072'"),
@@ -182,6 +196,27 @@ def misspelt(models: dict[str, Any]) -> None:
     models["qwen3vl-8b"]["files"][0]["sha265"] = "0" * 64
 
 
+def null_header(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][1]["header"] = None
+
+
+def no_header(models: dict[str, Any]) -> None:
+    del models["qwen3vl-8b"]["files"][0]["header"]
+
+
+def no_types(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][0]["header"]["tensor_types"] = []
+
+
+def types_as_text(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][0]["header"]["tensor_types"] = "Q4_K"
+
+
+def too_small(models: dict[str, Any]) -> None:
+    models["qwen3vl-8b"]["files"][0]["header"]["parts"] = 2
+    models["qwen3vl-8b"]["files"][0]["size_bytes"] = 1000
+
+
 def branch(models: dict[str, Any]) -> None:
     models["qwen3vl-8b"]["revision"] = "dev"
 
@@ -193,6 +228,11 @@ BAD_LOCKS = {
     pattern: r"name is '\*Q4_K_M\*\.gguf'; expected one exact \.gguf file",
     parent_folder: r"name is '\.\./x\.gguf'",
     misspelt: r"a file's field is 'sha265'",
+    null_header: r"mmproj-\S+: header is None; expected an object",
+    no_header: r"Q4_K_M\.gguf: header is None; expected an object",
+    no_types: r"header\.tensor_types is \[\]; expected a list of words",
+    types_as_text: r"header\.tensor_types is 'Q4_K'; expected a list of words",
+    too_small: r"header\.tensor_bytes is 5021827072; expected at most size_bytes \(1000\)",
     branch: r"revision is 'dev'; expected 40 hex digits or main",
 }
 

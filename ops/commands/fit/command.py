@@ -10,7 +10,7 @@ import typer
 
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.locked import LOCK_PATH
-from llama_swap_config.model import KvCacheType, ProjectorQuantisation
+from llama_swap_config.model import KvCacheType
 from ops.errors import OpsError, writing
 from ops.options import AsJson, AsMarkdown, LockPath, check_one_format, choose, command_app
 from ops.report.terminal import CONSOLE
@@ -24,7 +24,8 @@ def fit(
         str | None,
         typer.Option(
             "--model",
-            help="Apply --context, --kv and --projector to this model only (default: all models).",
+            help="Apply --context, --kv, --projector and --largest-context to this model only "
+            "(default: all models).",
         ),
     ] = None,
     context: Annotated[
@@ -38,7 +39,7 @@ def fit(
         typer.Option("--kv", help="Assume this type of KV cache (default: the registry's)."),
     ] = None,
     projector: Annotated[
-        ProjectorQuantisation | None,
+        str | None,
         typer.Option(
             "--projector",
             help="Assume this quantisation of the projector (default: the registry's).",
@@ -52,6 +53,12 @@ def fit(
             help="Assume a card with this much usable memory, in MiB (default: the settings').",
         ),
     ] = None,
+    largest_context: Annotated[
+        bool,
+        typer.Option(
+            "--largest-context", help="Also find each model's largest context that fits the card."
+        ),
+    ] = False,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     plot: Annotated[
@@ -62,14 +69,18 @@ def fit(
     """Show each model's VRAM, and which models fit the card together.
 
     Edits nothing: the options try other values than those of llama_swap_config/registry.py and
-    stacks/production.py. Exit code: 0 every model fits, 1 one does not, or an error.
+    stacks/production.py. Where the lock has no exact figures for those values, the engine answers,
+    if `ops lock` left its build and the files' headers on this machine; otherwise its figures for
+    other contexts, or a formula. The output says which. Nothing is built or downloaded.
+    Exit code: 0 every model fits, 1 one does not, or an error.
 
     Example: `python -m ops fit --model qwen3vl-8b --context 32768 --kv q8_0`
     """
     from ops.commands.fit import figure as fit_figure
     from ops.commands.fit import text as fit_text
-    from ops.commands.fit.run import WhatIf, assume
+    from ops.commands.fit.asking import ask
     from ops.commands.fit.run import fit as run
+    from ops.commands.fit.what_if import WhatIf, assume
     from stacks.declared import load_settings
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
@@ -84,7 +95,14 @@ def fit(
     if model is not None:
         choose({locked.model.id: locked for locked in declaration.locked}, [model])
     models, node = assume(declaration.locked, load_settings().node, what_if, declaration.lock)
-    answer = run(models, declaration.residency, node)
+    answers = ask(models, node, what_if, largest=largest_context)
+    answer = run(
+        tuple(each.locked for each in answers),
+        declaration.residency,
+        node,
+        answers=answers,
+        what_if=what_if != WhatIf(),
+    )
     if plot is not None:
         with writing(plot):
             plot.write_text(fit_figure.render(answer), encoding="utf-8")

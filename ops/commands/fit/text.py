@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +11,8 @@ from rich.console import Console
 
 from llama_swap_config.fit.card import Card
 from llama_swap_config.fit.host import GIB
-from llama_swap_config.fit.vram import Vram
+from llama_swap_config.fit.vram import Source, Vram
+from llama_swap_config.lock.locked import LOCK_COMMAND
 from ops.commands.fit.run import Fit, ModelFit, SetFit
 from ops.report.document import Line, Row, Styled, Table
 from ops.report.markdown import table_lines
@@ -26,6 +27,18 @@ TERMS = (
     ("cuda_context", "CUDA", "white"),
 )
 """Field of Vram, name of its column, and colour."""
+_SOURCES: Mapping[Source, tuple[str, str]] = {
+    "at most": (
+        "at most; the engine's figures for other contexts",
+        f"`{LOCK_COMMAND}` makes them exact.",
+    ),
+    "formula": ("by formula", "The engine was not asked about these values."),
+}
+"""Of Vram -> what a reader has to know about it, and what follows where no reason is known."""
+_LARGEST: Mapping[Source, str] = {
+    "at most": "at least; by the engine's figures for other contexts",
+    "formula": "by formula",
+}
 _BAR = 24
 
 
@@ -64,6 +77,18 @@ _MODEL_COLUMNS = (
 """The columns of the table of models, on a terminal and in Markdown."""
 
 
+def _model_columns(fit: Fit) -> tuple[_Column, ...]:
+    if all(model.largest is None for model in fit.models):
+        return _MODEL_COLUMNS
+    return (*_MODEL_COLUMNS, _Column("largest context", _largest))
+
+
+def _largest(model: ModelFit) -> Line:
+    if model.largest is None:
+        return ()
+    return (str(model.largest.tokens or "none"),)
+
+
 def _table(columns: tuple[_Column, ...], loads: Iterable[ModelFit | SetFit]) -> Table:
     return Table(
         header=tuple(column.name for column in columns),
@@ -76,9 +101,12 @@ def _table(columns: tuple[_Column, ...], loads: Iterable[ModelFit | SetFit]) -> 
 def show_fit(console: Console, fit: Fit) -> None:
     """Show each model and set as a bar against the card, in MiB."""
     bar = _Column("", lambda load: _bar(fit.card, load), is_number=False)
+    of_models = _model_columns(fit)
+    if of_models == _MODEL_COLUMNS:  # Another column and the bar do not fit 120 characters.
+        of_models = (*of_models, bar)
     show_table(
         console,
-        _table((*_MODEL_COLUMNS, bar), fit.models),
+        _table(of_models, fit.models),
         title=f"Each model alone on {fit.card.share}; all in MiB",
     )
     columns = (_Column("models", _names, is_number=False), *_TAKEN, bar)
@@ -87,8 +115,8 @@ def show_fit(console: Console, fit: Fit) -> None:
         if sets:
             show_table(console, _table(columns, sets), title=f"\n{heading}")
     console.print(f"\n{node_line(fit)}", highlight=False, soft_wrap=True)
-    if any(model.estimated for model in fit.models):
-        console.print("~ estimated: models.lock.json does not have that projector", soft_wrap=True)
+    for line in _sources(fit):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in fit.stand_ins:
         console.print(f"\n{line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
@@ -102,13 +130,49 @@ def node_line(fit: Fit) -> str:
     )
 
 
+def _sources(fit: Fit) -> tuple[str, ...]:
+    """Say who answered, where it was not the lock's figures for these very values."""
+    lines = []
+    engine = f"llama.cpp b{fit.engine_build}"
+    if ids := _ids(model for model in fit.models if model.asked):
+        lines.append(f"{ids}: by {engine}, asked just now.")
+    if ids := _ids(it for it in fit.models if it.largest and it.largest.source == "engine"):
+        lines.append(f"Largest context of {ids}: by {engine}.")
+    for source, (said, otherwise) in _SOURCES.items():
+        of_source = [model for model in fit.models if model.vram.source == source]
+        if ids := _ids(model for model in of_source if not model.not_asked):
+            lines.append(f"{ids}: {said}. {otherwise}")
+        if ids := _ids(model for model in of_source if model.not_asked):
+            lines.append(f"{ids}: {said}.")
+        if ids := _ids(it for it in fit.models if it.largest and it.largest.source == source):
+            lines.append(f"Largest context of {ids}: {_LARGEST[source]}.")
+    for reason in dict.fromkeys(model.not_asked for model in fit.models if model.not_asked):
+        ids = _ids(model for model in fit.models if model.not_asked == reason)
+        lines.append(
+            f"The engine was not asked about {ids}: {reason}. `{LOCK_COMMAND}` asks it about the "
+            "registry's values."
+        )
+    if any(model.estimated for model in fit.models):
+        lines.append("~ estimated: models.lock.json does not have that projector")
+    if fit.unverified:
+        lines.append(
+            f"Not verified against the hub: {', '.join(fit.unverified)}. Their files are known "
+            "from published shapes until `python -m ops lock --update` reads them."
+        )
+    return tuple(lines)
+
+
+def _ids(models: Iterable[ModelFit]) -> str:
+    return ", ".join(model.id for model in models)
+
+
 def as_markdown(fit: Fit) -> str:
     """Write the fit for a pull request."""
     verdict = "It fits." if fit.problem is None else f"**Does not fit:** {fit.problem}"
     lines = [
         f"{verdict} Each model alone on {fit.card.share}; all in MiB:",
         "",
-        *table_lines(_table(_MODEL_COLUMNS, fit.models)),
+        *table_lines(_table(_model_columns(fit), fit.models)),
     ]
     if fit.sets:
         may_be = _Column(
@@ -118,7 +182,7 @@ def as_markdown(fit: Fit) -> str:
         )
         columns = (_Column("models", _names, is_number=False), may_be, *_TAKEN)
         lines += ["", *table_lines(_table(columns, fit.sets))]
-    for line in (node_line(fit), *fit.stand_ins):
+    for line in (node_line(fit), *_sources(fit), *fit.stand_ins):
         lines += ["", line]
     return "\n".join(lines) + "\n"
 
@@ -129,6 +193,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
         "fits": fit.problem is None,
         "problem": fit.problem,
         "stand_ins": list(fit.stand_ins),
+        "notes": list(_sources(fit)),
         "card": {
             "product": fit.card.product,
             "usable_mib": fit.card.usable_mib,
@@ -136,6 +201,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
             "co_tenants": [asdict(tenant) for tenant in fit.card.co_tenants],
             "free_mib": fit.card.free_mib,
         },
+        "engine_build": fit.engine_build,
         "models": [
             {
                 "id": model.id,
@@ -143,9 +209,14 @@ def as_json(fit: Fit) -> dict[str, Any]:
                 "kv_cache_type": model.kv_cache_type,
                 "projector": model.projector,
                 "projector_estimated": model.estimated,
-                "vram_mib": {name: round(mib, 2) for name, mib in asdict(model.vram).items()},
+                "vram_mib": {name: round(getattr(model.vram, name), 2) for name, *_ in TERMS},
+                "vram_source": model.vram.source,
+                "engine_not_asked": model.not_asked or None,
                 "total_mib": round(model.total_mib, 2),
                 "spare_mib": round(model.spare_mib, 2),
+                "largest_context": None
+                if model.largest is None
+                else {"tokens": model.largest.tokens, "source": model.largest.source},
             }
             for model in fit.models
         ],

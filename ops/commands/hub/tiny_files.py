@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from llama_swap_config.lock.locked import wanted_projector, wanted_weights
 from llama_swap_config.model import Model
 from ops.gguf import tiny_models
 from ops.hub.local_hub import HubFile
@@ -25,21 +27,23 @@ def write_tiny_files(models: Iterable[Model], folder: Path) -> dict[tuple[str, s
     """
     files: dict[tuple[str, str], HubFile] = {}
     for model in models:
-        owner, name = model.repository.split("/")
-        title = name.removesuffix("-GGUF").removesuffix("-gguf")
-        directory = folder / owner / name
-        directory.mkdir(parents=True, exist_ok=True)
-        weights = directory / f"{title}-{model.quantisation}.gguf"
-        tiny_models.write_weights(
-            weights,
-            weights.name,
-            vision=model.projector is not None,
-            train_context=_TRAIN_CONTEXT,
-            head_size=tiny_models.WIDE_HEAD_SIZE,
-        )
-        files[model.repository, weights.name] = HubFile.of(weights)
-        if model.projector is not None:
-            projector = directory / f"mmproj-{title}-{model.projector}.gguf"
-            tiny_models.write_projector(projector, projector.name)
-            files[model.repository, projector.name] = HubFile.of(projector)
+        for wanted in (wanted_weights(model), wanted_projector(model)):
+            if wanted is None:
+                continue
+            title = re.sub("-GGUF$", "", wanted.repository.split("/")[1], flags=re.IGNORECASE)
+            prefix = "mmproj-" if wanted.role == "mmproj" else ""
+            name = wanted.file or f"{prefix}{title}-{wanted.quantisation}.gguf"
+            path = folder / wanted.repository / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if wanted.role == "mmproj":
+                tiny_models.write_projector(path, path.name)
+            else:
+                tiny_models.write_weights(
+                    path,
+                    path.name,
+                    vision=model.projector is not None,
+                    train_context=_TRAIN_CONTEXT,
+                    head_size=tiny_models.WIDE_HEAD_SIZE,
+                )
+            files[wanted.repository, name] = HubFile.of(path)
     return files

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llama_swap_config.declaration import load_registry
+from llama_swap_config.fit.card import Machine
 from llama_swap_config.lock.file import read_lock, render_lock, write_lock
-from llama_swap_config.lock.locked import LOCK_COMMAND, LOCK_PATH, Lock
+from llama_swap_config.lock.locked import LOCK_COMMAND, LOCK_PATH, NO_ENTRY, Lock, lock_model
 from llama_swap_config.lock.stand_in import is_stand_in, stand_in_problem
+from llama_swap_config.model import Model
 from ops.errors import OpsError
 from ops.options import choose, command_app
 from ops.report.terminal import CONSOLE, say
@@ -48,15 +50,15 @@ def lock(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the changes; write nothing.")
     ] = False,
-    files: Annotated[
-        list[str] | None,
+    file: Annotated[list[str] | None, typer.Option("--file", hidden=True)] = None,
+    measure: Annotated[
+        bool,
         typer.Option(
-            "--file",
-            help="Choose this file of the repository if several match the quantisation; requires "
-            "--model; repeatable.",
+            "--measure/--no-measure",
+            help="Ask the engine what each model takes of the card (default: yes).",
             show_default=False,
         ),
-    ] = None,
+    ] = True,
     path: Annotated[
         Path,
         typer.Option(
@@ -72,14 +74,21 @@ def lock(
     (llama_swap_config/registry.py). A model keeps its commit while its repository stays the same.
     Only the files' headers are downloaded, a few megabytes. Reads HF_TOKEN and HF_ENDPOINT.
 
+    Then it asks the engine of stacks/production.py (engine_build) what each model takes of the
+    card, from those headers; that build is made once, in a few minutes.
+
     Example: `python -m ops lock --update --model qwen3vl-4b --dry-run`
     """
     from ops.commands.lock import resolve as lock_models
+    from ops.commands.lock.measuring import measure_models
+    from stacks.declared import load_settings
 
-    if check and (update or dry_run or files):
-        raise typer.BadParameter("--check cannot be combined with --update, --dry-run or --file")
-    if files and not ids:
-        raise typer.BadParameter("--file requires --model")
+    if file:
+        raise typer.BadParameter(
+            "--file is a field of the registry now; set file or projector_file of the model"
+        )
+    if check and (update or dry_run):
+        raise typer.BadParameter("--check cannot be combined with --update or --dry-run")
     registry = load_registry()
     models = choose(
         {model.id: model for model in registry},
@@ -88,8 +97,13 @@ def lock(
     )
     known = lock_models.read_known(path)
     unused = known.unused(registry)
+    machine = load_settings().node.machine
     if check:
-        problems = [problem for model in models if (problem := known.problem(model))]
+        problems = [
+            problem
+            for model in models
+            if (problem := known.problem(model) or _figures_problem(model, known.entries, machine))
+        ]
         for problem in problems:
             say(problem)
         _say_unused(unused)
@@ -100,36 +114,77 @@ def lock(
         read_lock(path)  # Unused entries have to be valid too.
         say(f"registry and lock agree on {len(models)} models")
         return
-    outdated = [model for model in models if update or known.problem(model) or files]
+    outdated = [model for model in models if update or known.problem(model)]
+    unmeasured = [
+        model
+        for model in models
+        if measure and model not in outdated and _wants_figures(model, known.entries, machine)
+    ]
     registered = {model.id for model in registry}
     foreign = [model_id for model_id in known.unusable if model_id not in registered]
-    if not outdated and not foreign:
+    if not outdated and not unmeasured and not foreign:
         read_lock(path)
         say(f"{path.name} has the files of all {len(models)} models; nothing to do")
         _say_unused(unused)
+        _say_unmeasured(models, known.entries, machine)
         return
     resolved = lock_models.resolve_models(
         outdated,
         known,
         registry=registered,
         moving=update,
-        named=files or (),
         say=say,
     )
     after = dict(resolved.lock)
+    refused: Mapping[str, str] = {}
+    if measure:
+        to_ask = [
+            model
+            for model in (*outdated, *unmeasured)
+            if model.id not in resolved.failures and _wants_figures(model, after, machine)
+        ]
+        measured = measure_models(to_ask, after, machine=machine, say=say)
+        after, refused = dict(measured.lock), measured.failures
     if update and not ids:
         after = {model.id: after[model.id] for model in registry if model.id in after}
     else:
         _say_unused(unused)
     for model_id in foreign:
         say(f"dropped the invalid entry of model {model_id!r}, which is not in the registry")
-    _finish(path, known.entries, after, dry_run=dry_run)
+    contexts = {model.id: model.context for model in registry}
+    _finish(path, known.entries, after, contexts, dry_run=dry_run)
     for model in models:
-        if is_stand_in(after.get(model.id, ())):
+        if is_stand_in(after.get(model.id, NO_ENTRY).files):
             say(stand_in_problem(model.id))
-    if resolved.failures:
-        first = next(iter(resolved.failures.values())).rstrip(".")
-        raise OpsError(f"{first}. Unchanged in the lock: {', '.join(resolved.failures)}.")
+    _refuse_failures(resolved.failures, "Unchanged in the lock")
+    _refuse_failures(refused, "Not measured")
+    _say_unmeasured(models, after, machine)
+
+
+def _refuse_failures(failures: Mapping[str, str], consequence: str) -> None:
+    if failures:
+        first, *others = failures.values()
+        for failure in others:
+            say(failure)
+        raise OpsError(f"{first.rstrip('.')}. {consequence}: {', '.join(failures)}.")
+
+
+def _wants_figures(model: Model, lock: Lock, machine: Machine) -> bool:
+    from ops.engine.several import wants_figures
+
+    return wants_figures(lock_model(model, lock[model.id]), machine)
+
+
+def _figures_problem(model: Model, lock: Lock, machine: Machine) -> str:
+    from ops.engine.several import figures_problem
+
+    return figures_problem(lock_model(model, lock[model.id]), machine.engine_build)
+
+
+def _say_unmeasured(models: Sequence[Model], lock: Lock, machine: Machine) -> None:
+    for model in models:
+        if model.id in lock and (problem := _figures_problem(model, lock, machine)):
+            say(problem)
 
 
 def _say_unused(unused: Sequence[str]) -> None:
@@ -137,11 +192,13 @@ def _say_unused(unused: Sequence[str]) -> None:
         say(f"{name} is locked but not in the registry; --update drops it")
 
 
-def _finish(path: Path, before: Lock, after: Lock, *, dry_run: bool) -> None:
+def _finish(
+    path: Path, before: Lock, after: Lock, contexts: Mapping[str, int], *, dry_run: bool
+) -> None:
     """Show the changes and write them."""
     from ops.commands.lock.diff import show_changes
 
-    show_changes(CONSOLE, before, after)
+    show_changes(CONSOLE, before, after, contexts)
     text = path.read_text(encoding="utf-8") if path.exists() else render_lock({})
     if text == render_lock(after):
         say("no changes")

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.file import VERSION, read_document, read_entry
 from llama_swap_config.lock.locked import (
+    NO_ENTRY,
     READ_FROM_FILE,
     Lock,
     LockedFile,
-    Role,
+    LockEntry,
+    Wanted,
     lock_model,
+    wanted_projector,
+    wanted_weights,
 )
+from llama_swap_config.lock.memory import Measured
 from llama_swap_config.lock.stand_in import STAND_IN_COMMIT, is_stand_in, stand_in_problem
 from llama_swap_config.model import Model
 from ops.errors import OpsError
 from ops.report.terminal import Say
+
+if TYPE_CHECKING:
+    from ops.hub.files import HubRevision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,36 +38,36 @@ class KnownLock:
     entries: Lock
     unusable: Mapping[str, str]
     """Model id -> why its entry is invalid; it has to be locked again."""
-    commits: Mapping[str, tuple[str, str]]
-    """Model id -> its repository and commit, including those of invalid entries."""
+    commits: Mapping[str, Mapping[str, str]]
+    """Model id -> repository -> its commit, including those of invalid entries."""
 
     def problem(self, model: Model) -> str:
         """Why a model has to be locked again; empty if it does not."""
         if model.id in self.unusable:
             return self.unusable[model.id]
         try:
-            locked = lock_model(model, self.entries.get(model.id, ()))
+            locked = lock_model(model, self.entries.get(model.id, NO_ENTRY))
         except ConfigError as error:
             return str(error)
         return stand_in_problem(model.id) if is_stand_in(locked.files) else ""
 
-    def revision(self, model: Model) -> str:
-        """The locked commit of a model if its repository is unchanged; otherwise main."""
-        repository, commit = self.commits.get(model.id, ("", ""))
+    def revision(self, model: Model, repository: str) -> str:
+        """The locked commit of a model's repository; main if it is not locked."""
+        commit = self.commits.get(model.id, {}).get(repository, "")
         is_known = len(commit) == 40 and commit != STAND_IN_COMMIT
-        return commit if repository == model.repository and is_known else "main"
+        return commit if is_known else "main"
 
     def unused(self, models: Sequence[Model]) -> tuple[str, ...]:
         """List the locked entries, and files of entries, that no model of the registry uses."""
         by_id = {model.id: model for model in models}
         names: list[str] = []
-        for model_id, files in self.entries.items():
+        for model_id, entry in self.entries.items():
             model = by_id.get(model_id)
             if model is None:
                 names.append(f"model {model_id!r}")
             elif not self.problem(model):
-                needed = lock_model(model, files).files
-                names += [f"{model_id}: {file.name}" for file in files if file not in needed]
+                needed = lock_model(model, entry).files
+                names += [f"{model_id}: {file.name}" for file in entry.files if file not in needed]
         return (*names, *(f"model {name!r}" for name in self.unusable if name not in by_id))
 
 
@@ -77,15 +87,15 @@ def read_known(path: Path) -> KnownLock:
             path.name, "version", version, expected=f"1 to {VERSION}, with models",
             remedy="Restore it from git",
         )  # fmt: skip
-    entries: dict[str, tuple[LockedFile, ...]] = {}
+    entries: dict[str, LockEntry] = {}
     unusable: dict[str, str] = {}
-    commits: dict[str, tuple[str, str]] = {}
+    commits: dict[str, Mapping[str, str]] = {}
     for model_id, entry in models.items():
         subject = f"{path.name}: model {model_id!r}"
         if isinstance(entry, dict):
-            commits[model_id] = (str(entry.get("repository")), str(entry.get("revision")))
+            commits[model_id] = _commits(entry)
         if version < VERSION:
-            unusable[model_id] = f"{subject} is locked in version {version}, without headers"
+            unusable[model_id] = f"{subject} is locked in version {version}; expected {VERSION}"
             continue
         try:
             entries[model_id] = read_entry(subject, entry)
@@ -94,81 +104,96 @@ def read_known(path: Path) -> KnownLock:
     return KnownLock(entries=entries, unusable=unusable, commits=commits)
 
 
+def _commits(entry: dict[str, Any]) -> dict[str, str]:
+    """Read each repository's commit from an entry that may be invalid."""
+    files = entry.get("files")
+    objects = [entry, *(files if isinstance(files, list) else ())]
+    shared = {name: entry.get(name) for name in ("repository", "revision")}
+    pinned = [shared | values for values in objects if isinstance(values, dict)]
+    return {str(it["repository"]): str(it["revision"]) for it in pinned}
+
+
 def resolve(
     model: Model,
-    revision: str,
+    revision_of: Callable[[str], str],
     *,
     locked: tuple[LockedFile, ...] = (),
-    named: Sequence[str] = (),
     say: Say,
 ) -> tuple[LockedFile, ...]:
     """Find a model's files at the hub and read their headers.
 
     Args:
         model: The model.
-        revision: A branch or commit of its repository.
-        locked: Its locked files, whose names are preferred if several files match.
-        named: File names from --file.
+        revision_of: Returns the branch or commit to take of a repository.
+        locked: Its locked files, whose names are preferred if several match.
         say: Takes a line of progress.
 
     Returns:
-        The weights and, for a vision model, the projector.
+        The weights' files and, for a vision model, the projector.
 
     Raises:
         OpsError: when the hub fails, no single file matches, or a header is invalid.
     """
-    from ops.commands.lock.file_choice import choose_file
-    from ops.gguf.header import read_header
-    from ops.hub.files import HubSource, find_revision
+    from ops.hub.files import find_revision
 
-    subject = f"model {model.id!r}"
+    wanted = [it for it in (wanted_weights(model), wanted_projector(model)) if it is not None]
     try:
-        repository = find_revision(model.repository, revision)
-        wanted: list[tuple[Role, str]] = [("model", model.quantisation)]
-        if model.projector is not None:
-            wanted.append(("mmproj", model.projector))
-        chosen = [
-            (role, quantisation, choose_file(
-                model.repository, repository.files, role, quantisation, named=named,
-                locked=next((file.name for file in locked if file.role == role), ""),
-            ))
-            for role, quantisation in wanted
-        ]  # fmt: skip
-        _check_named(model.repository, named, [file.name for _, _, file in chosen])
-        files: list[LockedFile] = []
-        for role, quantisation, file in chosen:
-            source = HubSource(
-                repository=model.repository,
+        repositories = {}
+        for name in dict.fromkeys(it.repository for it in wanted):
+            say(f"{model.id}: {name} at {revision_of(name)}")
+            repositories[name] = find_revision(name, revision_of(name))
+        return tuple(
+            file
+            for it in wanted
+            for file in _resolve_role(model, it, repositories[it.repository], locked, say)
+        )
+    except OpsError as error:
+        raise OpsError(f"model {model.id!r}: {error}") from error
+
+
+def _resolve_role(
+    model: Model,
+    wanted: Wanted,
+    repository: HubRevision,
+    locked: tuple[LockedFile, ...],
+    say: Say,
+) -> Iterator[LockedFile]:
+    """Choose the files of one role, and read their headers."""
+    from ops.commands.lock.file_choice import choose_file
+    from ops.engine.headers import KeptHeader
+    from ops.gguf.header import read_header
+    from ops.hub.files import HubSource
+
+    names = [file.name for file in locked if file.role == wanted.role]
+    choice = choose_file(repository.files, wanted, locked=next(iter(names), ""))
+    say(f"{model.id}: {choice}")
+    kept = [
+        KeptHeader(
+            source=HubSource(
+                repository=wanted.repository,
                 commit=repository.commit,
                 name=file.name,
                 size_bytes=file.size_bytes,
-            )
-            say(f"{model.id}: read the header of {file.name} ({file.size_bytes / 2**30:.2f} GiB)")
-            files.append(
-                LockedFile(
-                    role=role,
-                    repository=model.repository,
-                    revision=repository.commit,
-                    name=file.name,
-                    quantisation=quantisation,
-                    size_bytes=file.size_bytes,
-                    sha256=file.sha256,
-                    header=read_header(source, role),
-                    header_source=READ_FROM_FILE,
-                )
-            )
-    except OpsError as error:
-        raise OpsError(f"{subject}: {error}") from error
-    return tuple(files)
-
-
-def _check_named(repository: str, named: Sequence[str], chosen: Sequence[str]) -> None:
-    for name in named:
-        if name not in chosen:
-            raise OpsError(
-                f"{repository}: --file is {name!r}; expected a file of that quantisation. Without "
-                f"--file: {', '.join(chosen)}."
-            )
+            ),
+            sha256=file.sha256,
+        )
+        for file in choice.files
+    ]
+    header = read_header(kept[0], wanted.role, parts=kept[1:])
+    for part in kept:
+        part.keep()
+    for file in choice.files:
+        yield LockedFile(
+            role=wanted.role,
+            repository=wanted.repository,
+            revision=repository.commit,
+            name=file.name,
+            quantisation=wanted.quantisation,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            header=header if file is choice.files[0] else None,
+            header_source=READ_FROM_FILE,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +212,6 @@ def resolve_models(
     *,
     registry: Collection[str],
     moving: bool,
-    named: Sequence[str] = (),
     say: Say,
 ) -> Resolved:
     """Lock models again; a model that fails keeps its entry, and the others are locked.
@@ -198,7 +222,6 @@ def resolve_models(
         registry: The ids of all models; invalid entries of other ids are dropped.
         moving: Whether models move to the newest commit of `main`; otherwise a model keeps its
             commit while its repository stays the same.
-        named: File names from --file.
         say: Takes a line of progress.
 
     Raises:
@@ -208,11 +231,11 @@ def resolve_models(
     lock = dict(known.entries)
     failures: dict[str, str] = {}
     for model in models:
-        revision = "main" if moving else known.revision(model)
-        say(f"{model.id}: {model.repository} at {revision}")
-        locked = known.entries.get(model.id, ())
+        revision_of = partial(known.revision, model) if not moving else lambda _: "main"
+        entry = known.entries.get(model.id, NO_ENTRY)
         try:
-            lock[model.id] = resolve(model, revision, locked=locked, named=named, say=say)
+            files = resolve(model, revision_of, locked=entry.files, say=say)
+            lock[model.id] = LockEntry(files=files, memory=_still_true(entry.memory, files))
         except OpsError as error:
             failures[model.id] = str(error)
     for model_id, reason in known.unusable.items():
@@ -220,3 +243,9 @@ def resolve_models(
             cause = failures.get(model_id, f"{reason} Lock it too.")
             raise OpsError(f"the lock is unchanged: {cause}")
     return Resolved(lock=lock, failures=failures)
+
+
+def _still_true(memory: Sequence[Measured], files: Sequence[LockedFile]) -> tuple[Measured, ...]:
+    """Keep the figures of files that stayed the same."""
+    known = {file.sha256 for file in files}
+    return tuple(measured for measured in memory if known.issuperset(measured.sha256))

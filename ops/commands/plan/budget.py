@@ -38,6 +38,9 @@ class Budget:
     """The head's card and the memory that its models may use, in words."""
     card_before: str | None
     """The base's; None: unknown."""
+    engine_build: int | None
+    """The head's build of llama.cpp; None: unknown, as in an older tree."""
+    engine_build_before: int | None
     loads: tuple[Load, ...]
     volume: Extent
     volume_before: Extent | None
@@ -45,6 +48,13 @@ class Budget:
     """The head's error about what does not fit; None: everything fits."""
     stand_ins: tuple[str, ...]
     """One line for each of the head's models whose figures mean nothing."""
+    notes: tuple[str, ...]
+    """Which of the head's figures are not the engine's for these very values and files."""
+
+    @property
+    def other_engine(self) -> bool:
+        """Whether the engine is known to change: other figures with the same objects."""
+        return None is not self.engine_build_before != self.engine_build
 
     @property
     def spare_mib(self) -> float | None:
@@ -65,6 +75,8 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
     return Budget(
         card=_card(after),
         card_before=None if before is None else _card(before),
+        engine_build=after.get("engine_build"),
+        engine_build_before=None if before is None else before.get("engine_build"),
         loads=tuple(
             Load(
                 models=models,
@@ -78,6 +90,7 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
         volume_before=None if before is None else _volume(before),
         problem=after["problem"],
         stand_ins=tuple(after["stand_ins"]),
+        notes=tuple(after.get("notes", ())),
     )
 
 

@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether objects, settings, models, files or, with --refresh, the cluster differ."""
+        """Whether objects, settings, models, files, engine or, with --refresh, cluster differ."""
         real = self.refreshed is not None and bool(self.refreshed.verdict.planned)
         moved = self.files is not None and bool(self.files.download or self.files.free)
         return bool(
@@ -96,6 +96,7 @@ class Comparison:
             or self.no_longer_set
             or self.models
             or moved
+            or (self.budget is not None and self.budget.other_engine)
             or real
         )
 

@@ -142,9 +142,13 @@ def _flat(model: dict[str, Any]) -> dict[str, Any]:
             flat |= {f"{name}.{inner}": member for inner, member in value.items()}
         elif name != "id":
             flat[name] = value
-    for file in model["files"]:
+    roles = [file["role"] for file in model["files"]]
+    for index, file in enumerate(model["files"]):
+        # A split model has several files of one role.
+        part = roles[:index].count(file["role"]) + 1
+        subject = file["role"] if part == 1 else f"{file['role']} part {part}"
         names = ("name", "revision", "size_bytes", "sha256")
-        flat |= {f"{file['role']}.{name}": file[name] for name in names}
+        flat |= {f"{subject}.{name}": file[name] for name in names}
     return flat
 
 

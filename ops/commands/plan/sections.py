@@ -226,11 +226,11 @@ def _file(word: str, file: FileChange, tone: Tone) -> Row:
 def _budget(budget: Budget) -> tuple[Block, ...]:
     rows = []
     for load in budget.loads:
-        numbers = (load.before_mib, load.after_mib, load.spare_mib)
         is_bad = load.spare_mib is not None and load.spare_mib < 0
         cells: tuple[Line, ...] = (
             _separated(" + ", load.models),
-            *(() if mib is None else (f"{mib:.0f}",) for mib in numbers),
+            *(() if mib is None else (f"{mib:.0f}",) for mib in (load.before_mib, load.after_mib)),
+            () if load.spare_mib is None else (_spare(load.spare_mib),),
         )
         rows.append(Row(cells, "bad" if is_bad else ""))
     table = Table(
@@ -243,11 +243,19 @@ def _budget(budget: Budget) -> tuple[Block, ...]:
         lines.append(("The base's budget is unknown.",))
     elif budget.card_before != budget.card:
         lines.append(("Card before: ", Value(budget.card_before), "."))
+    if budget.other_engine:
+        builds = f"b{budget.engine_build_before} before, b{budget.engine_build} after"
+        lines.append((f"llama.cpp: {builds}.",))
     before, after = _extent(budget.volume_before), _extent(budget.volume)
     lines.append(
         (f"Volume: {before} before, {after} after, while the largest model is replaced.",)
     )
+    lines += [(note,) for note in budget.notes]
     return (Listing(lines=tuple(lines)), table)
+
+
+def _spare(spare_mib: float) -> str:
+    return f"{spare_mib:.0f}" if spare_mib >= 0 else f"does not fit: {spare_mib:.0f}"
 
 
 def _extent(extent: Extent | None) -> str:

@@ -17,7 +17,7 @@ from in_pod.download import contract as download
 from in_pod.warm import contract as warm
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.file import write_lock
-from llama_swap_config.lock.locked import READ_FROM_FILE, LockedFile, LockedModel
+from llama_swap_config.lock.locked import READ_FROM_FILE, LockedFile, LockedModel, LockEntry
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan
 from ops.commands.weights.volume import VolumeStatus, plan_of, status
@@ -61,7 +61,7 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     """
     models, hub_files = _tiny_models(load().locked, state_dir / "hub")
     lock_path = state_dir / "models.lock.json"
-    write_lock(lock_path, {locked.model.id: locked.files for locked in models})
+    write_lock(lock_path, {locked.model.id: LockEntry(files=locked.files) for locked in models})
     with LocalHub(hub_files) as hub:
         _fill(state_dir / "models", models, state_dir, hub.environment(), say)
     return LocalStore(
@@ -102,10 +102,10 @@ def _fill(
 def _tiny_models(
     locked: tuple[LockedModel, ...], folder: Path
 ) -> tuple[tuple[LockedModel, ...], dict[tuple[str, str], HubFile]]:
-    """Write a tiny file for each locked file, the same in each run."""
+    """Write a tiny file for each projector and all weights of a model, the same in each run."""
     hub_files: dict[tuple[str, str], HubFile] = {}
     wide = {
-        locked_model.weights.sha256
+        locked_model.weights[0].sha256
         for locked_model in locked
         if locked_model.model.kv_cache_type_k in ("q8_0", "q4_0")
     }
@@ -130,7 +130,7 @@ def _tiny_models(
     models = tuple(
         replace(
             model,
-            weights=tiny(model.weights, vision=model.projector is not None),
+            weights=(tiny(model.weights[0], vision=model.projector is not None),),
             projector=None if model.projector is None else tiny(model.projector, vision=True),
         )
         for model in locked

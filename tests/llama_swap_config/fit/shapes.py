@@ -40,7 +40,7 @@ def text_model(id: str, weights: WeightsHeader, **fields: Any) -> LockedModel:
     """Make a model without a projector."""
     base: dict[str, Any] = {"quantisation": "Q4_K_M", "projector": None, "image_max_tokens": None}
     model = Model(id=id, repository="owner/name", **(base | fields))
-    return LockedModel(model=model, weights=file_of(weights, id), projector=None)
+    return LockedModel(model=model, weights=(file_of(weights, id),), projector=None)
 
 
 def file_of(header: WeightsHeader | ProjectorHeader, name: str) -> LockedFile:
@@ -67,17 +67,21 @@ def changed(locked: LockedModel, **fields: Any) -> LockedModel:
 def with_header(locked: LockedModel, **fields: Any) -> LockedModel:
     """Replace fields of the weights' header."""
     header = replace(locked.weights_header, **fields)
-    return replace(locked, weights=replace(locked.weights, header=header))
+    weights = (replace(locked.weights[0], header=header),)
+    return replace(locked, weights=weights, memory=())
 
 
 def with_projector(locked: LockedModel, **fields: Any) -> LockedModel:
     """Replace fields of the projector's header."""
     assert locked.projector is not None
-    header = replace(locked.projector.header, **fields)
-    return replace(locked, projector=replace(locked.projector, header=header))
+    assert locked.projector_header is not None
+    header = replace(locked.projector_header, **fields)
+    return replace(locked, projector=replace(locked.projector, header=header), memory=())
 
 
 def with_q8_0_projector(locked: LockedModel) -> LockedModel:
     """Use the published Q8_0 projector, whose file exceeds its tensors by 20 KB."""
-    smaller = with_projector(locked, tensor_bytes=PUBLISHED_Q8_0_BYTES[locked.model.id])
+    smaller = with_projector(
+        locked, tensor_bytes=PUBLISHED_Q8_0_BYTES[locked.model.id], tensor_types=("Q8_0", "F32")
+    )
     return changed(smaller, projector="Q8_0")

@@ -14,6 +14,7 @@ from llama_swap_config.fit.budget import Node, check_budget
 from llama_swap_config.fit.card import Card, CoTenant
 from llama_swap_config.fit.host import disk_bytes
 from llama_swap_config.fit.residency import ONE_AT_A_TIME, ONE_RESIDENT, AsManyAsFit
+from llama_swap_config.fit.vram import resident
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import LockedModel
@@ -56,22 +57,24 @@ REFUSED: dict[str, tuple[LockedModel, dict[str, Any], str]] = {
     "context": (
         changed(QWEN3VL_8B, context=65536),
         {},
-        "model 'qwen3vl-8b': context is 65536; expected at most 60672: it needs 15589 MiB, 677 "
-        "more than 14912 MiB of Tesla-T4. Lower it, or use KV cache q8_0 (11525 MiB).",
+        "model 'qwen3vl-8b': context is 65536; expected at most 60672: it needs up to 15589 "
+        "MiB, 677 more than 14912 MiB of Tesla-T4. Lower it, or use KV cache q8_0 (11525 MiB), "
+        "where a quantised cache is the last way out: on a T4 an 8B answered with 0.58 "
+        "tokens/s instead of 33.",
     ),
     "context beside others": (
         changed(QWEN3VL_8B, context=32768),
         {"card": SHARED},
-        "model 'qwen3vl-8b': context is 32768; expected at most 16896: it needs 10949 MiB, 2214 "
-        "more than 8735 MiB (14912 of Tesla-T4 less frigate 2677, immich-ml 1964, floor 1536). "
-        "Lower it, or use projector Q8_0 with KV cache q8_0 (8525 MiB)",
+        "model 'qwen3vl-8b': context is 32768; expected at most 16896: it needs up to 10949 "
+        "MiB, 2214 more than 8735 MiB (14912 of Tesla-T4 less frigate 2677, immich-ml 1964, floor "
+        "1536). Lower it, or use projector Q8_0 with KV cache q8_0 (8525 MiB)",
     ),
     "projector": (
         changed(QWEN3VL_8B, context=17408),
         {"card": SHARED},
-        "expected at most 16896: it needs 8774 MiB, 39 more than 8735 MiB (14912 of Tesla-T4 less "
-        "frigate 2677, immich-ml 1964, floor 1536). Lower it, or use projector Q8_0 (8382 MiB) "
-        "or KV cache q8_0 (7694 MiB)",
+        "expected at most 16896: it needs up to 8774 MiB, 39 more than 8735 MiB (14912 of "
+        "Tesla-T4 less frigate 2677, immich-ml 1964, floor 1536). Lower it, or use projector "
+        "Q8_0 (8382 MiB) or KV cache q8_0 (7694 MiB)",
     ),
     "card too small": (
         MINICPM,
@@ -88,35 +91,47 @@ REFUSED: dict[str, tuple[LockedModel, dict[str, Any], str]] = {
     "engine too old": (
         QWEN3VL_8B,
         {"engine_build": 9000},
-        "model 'qwen3vl-8b': architecture is 'qwen3vl'; expected one that build 9000 of "
-        "llama.cpp supports; this one needs 10524. Pin a newer llama_swap_image and its "
-        "engine_build.",
+        "settings: engine_build is 9000; expected at least 10524. Pin a newer llama_swap_image "
+        "and its engine_build.",
     ),
     "without flash attention for the vision tower, #16962": (
         QWEN3VL_8B,
         {"engine_build": 6934},
-        "expected one that build 6934 of llama.cpp supports",
+        "settings: engine_build is 6934; expected at least 10524",
     ),
     "endless question marks of MiniCPM, #18444": (
         MINICPM,
         {"engine_build": 7552},
-        "expected one that build 7552 of llama.cpp supports",
+        "settings: engine_build is 7552; expected at least 10524",
     ),
     "one build too old": (
         MINICPM,
         {"engine_build": 10523},
-        "expected one that build 10523 of llama.cpp supports; this one needs 10524",
+        "settings: engine_build is 10523; expected at least 10524",
     ),
     "a projector that every build refuses, #20899": (
         with_header(QWEN3VL_8B, architecture="qwen3moe"),
         {},
-        "architecture is 'qwen3moe'; expected one of qwen3, qwen3vl",
+        "model 'qwen3vl-8b': architecture is 'qwen3moe with qwen3vl_merger'; expected another "
+        "model: no build is known to serve it (llama.cpp #20899)",
     ),
-    "unknown architecture": (
-        with_header(QWEN3VL_8B, architecture="qwen35"),
+    "never measured": (
+        replace(QWEN3VL_8B, memory=()),
         {},
-        "model 'qwen3vl-8b': architecture is 'qwen35'; expected one of qwen3, qwen3vl. Add it "
-        "with its first build to llama_swap_config/fit/engine.py",
+        "model 'qwen3vl-8b': memory is 'not in the lock'; expected what llama.cpp b10524 takes "
+        "with -np 1 -ctk f16 -ctv f16 --image-max-tokens 1024 and 3072 tokens of context. Run "
+        "`python -m ops lock`.",
+    ),
+    "measured with another build": (
+        QWEN3VL_8B,
+        {"engine_build": 11434},
+        "memory is 'b10524 with -np 1 -ctk f16 -ctv f16 --image-max-tokens 1024'; expected what "
+        "llama.cpp b11434 takes",
+    ),
+    "measured with another cache": (
+        changed(QWEN3VL_8B, kv_cache_type_k="q8_0", kv_cache_type_v="q8_0"),
+        {},
+        "expected what llama.cpp b10524 takes with -np 1 -ctk q8_0 -ctv q8_0",
     ),
     "projector of another model": (
         with_projector(QWEN3VL_8B, output_width=2560),
@@ -202,7 +217,7 @@ def test_the_remedies_of_the_error_make_the_model_fit() -> None:
         check_budget((too_large,), ONE_AT_A_TIME, card)
     check_budget((changed(too_large, context=16896),), ONE_AT_A_TIME, card)
     quantised = changed(too_large, kv_cache_type_k="q8_0", kv_cache_type_v="q8_0")
-    check_budget((quantised,), ONE_AT_A_TIME, card)
+    assert resident(quantised, card.machine).total_mib <= SHARED.free_mib
 
 
 def test_the_router_has_no_limit_on_load_time() -> None:

@@ -34,8 +34,10 @@ from tests.llama_swap_config.fit.shapes import (
     QWEN3VL_8B,
     T4,
     changed,
+    file_of,
     on,
     text_model,
+    with_header,
     with_projector,
     with_q8_0_projector,
 )
@@ -199,10 +201,18 @@ def test_the_towers_buffer_for_less_exact_shapes(
     assert found / MIB / mib - 1 == pytest.approx(error, abs=0.006)
 
 
-def test_a_projector_above_the_measured_width_is_refused() -> None:
-    wide = with_projector(QWEN3VL_8B, output_width=6144)
-    with pytest.raises(ConfigError, match=r"output_width is 6144; expected at most 4.8 times its"):
-        resident(wide, LIKELY_T4)
+@pytest.mark.parametrize(
+    ("locked", "said"),
+    [
+        (with_projector(QWEN3VL_8B, output_width=6144), "qwen3vl with qwen3vl_merger"),
+        (with_projector(QWEN3VL_8B, projector_type="gemma3"), "qwen3vl with gemma3"),
+        (with_projector(MINICPM, layers=26), "qwen3 with resampler"),
+        (with_header(QWEN3VL_8B, architecture="gemma3"), "gemma3 with qwen3vl_merger"),
+    ],
+)
+def test_a_model_without_a_formula_is_measured_or_refused(locked: LockedModel, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"architecture is '{said}'.* Run `python -m ops lock`"):
+        resident(locked, LIKELY_T4)
 
 
 def test_the_context_is_rounded_up_and_shared_by_slots() -> None:
@@ -270,11 +280,6 @@ def test_a_flag_without_a_number_is_refused() -> None:
         of(QWEN3_8B, extra_args=("-ub", "0"))
 
 
-def test_an_unmeasured_projector_type_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"projector_type is 'gemma3'; expected qwen3vl_merger"):
-        resident(with_projector(QWEN3VL_8B, projector_type="gemma3"), LIKELY_T4)
-
-
 @pytest.mark.parametrize("locked", [QWEN3VL_8B, QWEN3VL_4B], ids=lambda each: each.model.id)
 def test_the_smaller_projector_is_predicted_within_one_per_cent(locked: LockedModel) -> None:
     projector = locked.projector_header
@@ -330,6 +335,13 @@ def test_vram_does_not_shrink_with_context() -> None:
         assert after.total_mib >= before.total_mib
 
 
+def locked_of(
+    model: Model, weights: WeightsHeader, projector: ProjectorHeader | None
+) -> LockedModel:
+    seeing = None if projector is None else file_of(projector, "p")
+    return LockedModel(model=model, weights=(file_of(weights, "w"),), projector=seeing)
+
+
 def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
     draw = random.Random(7)
     seen = 0
@@ -337,7 +349,7 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
         model, weights, projector = some_model(draw)
         card = Card(product="x", usable_mib=draw.randint(200, 20_000))
         machine = on(card, engine_build=draw.choice((10524, 11434)))
-        most = largest_context(model, weights, projector, machine)
+        most = largest_context(locked_of(model, weights, projector), machine)
         if most is None:
             continue
         seen += 1

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
+from llama_swap_config.fit.residency import Residents
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd, FrontEndName
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.plans.download import render_download_plan
+from llama_swap_config.plans.warm import render_warm_plan
 from tests.conftest import ROOT
+from tests.declaration.settings import SETTINGS
 
 ROUTER, LLAMA_SWAP = FRONT_ENDS["llama-server"], FRONT_ENDS["llama-swap"]
 RUNNING = {"running": [{"model": "a", "state": "ready", "cmd": "x -c 1", "ttl": 5}, "stray"]}
@@ -43,6 +50,20 @@ def test_started_returns_none_for_another_programs_answer(
     front_end: FrontEnd, answer: object
 ) -> None:
     assert front_end.loaded(answer) is None
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS.values())
+def test_a_split_model_is_loaded_by_its_first_part(
+    front_end: FrontEnd, locked: tuple[LockedModel, ...]
+) -> None:
+    first, *others = locked
+    part = replace(first.weights[0], name="second.gguf", sha256="0" * 64, header=None)
+    split = replace(first, weights=(*first.weights, part))
+    text = front_end.config((split, *others), SETTINGS.llama_swap, Residents())
+    assert text.count("model-00001-of-00002.gguf") == 1
+    assert "model-00002-of-00002.gguf" not in text
+    for plan in (render_download_plan, render_warm_plan):
+        assert len(re.findall(r'"model-0000[12]-of-00002\.gguf"', plan((split, *others)))) == 2
 
 
 def test_no_module_compares_front_end_names() -> None:

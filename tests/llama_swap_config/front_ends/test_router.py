@@ -71,7 +71,7 @@ def test_both_front_ends_pass_the_same_flags(locked: tuple[LockedModel, ...]) ->
         "extra_args": ("--no-warmup", "--threads", "4", "--seed", "-1", "--predict", "-1"),
     }
     (first, *_) = changed(locked, **fields)
-    words = [*shared_args(ServerSettings()), *model_args(first.model)]
+    words = [*shared_args(ServerSettings()), *model_args(first)]
     flags = {word.lstrip("-") for word in words if word.startswith("-") and word != "-1"}
     sections = rendered(locked, **fields)
     told = {*sections["*"], *sections[first.model.id]}

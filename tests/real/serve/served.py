@@ -41,7 +41,7 @@ def store_of(models: tuple[Model, ...], folder: Path) -> LocalStore:
         locked.append(
             LockedModel(
                 model=model,
-                weights=_locked(model, home / "model.gguf"),
+                weights=(_locked(model, home / "model.gguf"),),
                 projector=_locked(model, home / "mmproj.gguf") if vision else None,
             )
         )

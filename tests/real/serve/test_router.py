@@ -165,8 +165,8 @@ def pod_program(
 
 
 def _without_files(wanted: Model) -> LockedModel:
-    some = next(iter(read_lock().values()))[0]
-    return LockedModel(model=wanted, weights=some, projector=None)
+    some = next(iter(read_lock().values())).files[0]
+    return LockedModel(model=wanted, weights=(some,), projector=None)
 
 
 def test_pod_requires_its_keys_and_shows_none(
@@ -208,7 +208,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     """A hub with one repository, as llama-server requests it."""
     store = store_of((model("theirs", projector=None, image_max_tokens=None),), tmp_path / "hub")
     content = (store.volume / "theirs" / "model.gguf").read_bytes()
-    sha256 = store.models[0].weights.sha256
+    sha256 = store.models[0].weights[0].sha256
     file = {"type": "file", "path": "x-Q4_K_M.gguf", "size": len(content), "lfs": {"oid": sha256}}
     asked: list[str] = []
 

@@ -12,10 +12,12 @@ import pytest
 
 from llama_swap_config.fit.card import Card
 from llama_swap_config.fit.residency import ONE_AT_A_TIME, AsManyAsFit, NamedSets
+from llama_swap_config.lock.locked import LockEntry
 from ops.cli import main
 from ops.commands.fit.figure import render
-from ops.commands.fit.run import WhatIf, assume, fit
+from ops.commands.fit.run import fit
 from ops.commands.fit.text import as_markdown
+from ops.commands.fit.what_if import WhatIf, assume
 from ops.commands.up.summary import budget_line
 from tests.declaration.frozen import DECLARATION
 from tests.declaration.settings import SETTINGS
@@ -67,6 +69,21 @@ def test_json_names_the_unit_of_every_number(capsys: pytest.CaptureFixture[str])
     assert first["spare_mib"] < 0 < document["models"][2]["spare_mib"]
 
 
+def test_an_estimated_projector_leaves_the_engines_other_figures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = []
+    for words in ((), ("--projector", "Q8_0")):
+        assert run("--json", *words) == 0
+        found.append(json.loads(capsys.readouterr().out)["models"])
+    for f16, q8_0 in zip(*found, strict=True):
+        assert q8_0["projector_estimated"]
+        assert q8_0["vram_source"] == f16["vram_source"] == "engine"
+        old, new = f16["vram_mib"], q8_0["vram_mib"]
+        assert 0 < new.pop("projector") < old.pop("projector")
+        assert new == old
+
+
 def test_markdown_lists_models_and_sets(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--markdown") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -96,7 +113,10 @@ def test_a_projector_that_the_lock_names_is_not_estimated() -> None:
     projector = QWEN3VL_8B.projector
     assert projector is not None
     named = replace(projector, quantisation="Q8_0", name="q8_0.gguf")
-    lock = {**DECLARATION.lock, "qwen3vl-8b": (QWEN3VL_8B.weights, projector, named)}
+    lock = {
+        **DECLARATION.lock,
+        "qwen3vl-8b": LockEntry(files=(*QWEN3VL_8B.weights, projector, named)),
+    }
     what_if = WhatIf(model="qwen3vl-8b", projector="Q8_0")
     models, node = assume(MODELS, SETTINGS.node, what_if, lock)
     result = fit(models, ONE_AT_A_TIME, node)
@@ -120,7 +140,7 @@ def test_residency_decides_which_sets_are_reachable() -> None:
 
 def test_too_many_models_are_shown_without_sets() -> None:
     node = replace(SETTINGS.node, storage_size_gib=1000)
-    result = fit(many(13), ONE_AT_A_TIME, node)
+    result = fit(many(13), ONE_AT_A_TIME, node, what_if=True)
     assert result.sets == ()
     assert result.problem is None
     assert len(as_markdown(result).splitlines()) > 13

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -16,8 +15,9 @@ from llama_swap_config import registry
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.fit.residency import ONE_AT_A_TIME
 from llama_swap_config.lock.file import read_lock
+from llama_swap_config.lock.locked import wanted_projector, wanted_weights
 from llama_swap_config.lock.stand_in import STAND_IN_COMMIT, is_stand_in
-from llama_swap_config.model import Model, ProjectorQuantisation, Quantisation
+from llama_swap_config.model import Model
 from ops.cli import main
 from ops.cluster import environment
 from ops.cluster.environment import KubeTarget
@@ -44,12 +44,17 @@ from tests.ops.commands.lock.lock_runs import (
     surroundings,
 )
 
+WEIGHTS = (
+    "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M",
+    "Q6_K", "Q6_K_L", "Q8_0", "IQ1_S", "IQ2_M", "IQ2_XXS", "IQ3_M", "IQ4_XS", "IQ4_NL", "BF16",
+    "F16", "F32", "MXFP4", "MXFP4_MOE", "NVFP4", "UD-Q4_K_XL", "UD-Q4_K_M", "i1-Q4_K_M",
+)  # fmt: skip
 PROBLEM = f"model 'seeing': revision is '{STAND_IN_COMMIT}'; expected a commit of its repository. "
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    surroundings(monkeypatch)
+def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    surroundings(monkeypatch, tmp_path / "headers")
 
 
 @pytest.fixture
@@ -78,30 +83,34 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_lock_finds_the_files_of_each_model_and_marks_them(path: Path) -> None:
     found = read_lock(path)
-    assert [file.name for file in found["seeing"]] == [
+    assert [file.name for file in found["seeing"].files] == [
         "seeing-Q4_K_M.gguf",
         "mmproj-seeing-F16.gguf",
     ]
-    assert [file.name for file in found["reading"]] == ["reading-Q8_0.gguf"]
-    assert all(file.revision == STAND_IN_COMMIT for files in found.values() for file in files)
+    assert [file.name for file in found["reading"].files] == ["reading-Q8_0.gguf"]
+    assert all(
+        file.revision == STAND_IN_COMMIT for entry in found.values() for file in entry.files
+    )
 
 
 def test_one_repository_may_have_every_quantisation() -> None:
     models = [
         Model(id=f"m{index}", repository="owner/All-GGUF", quantisation=quantisation)
-        for index, quantisation in enumerate(get_args(Quantisation))
+        for index, quantisation in enumerate(WEIGHTS)
     ]
     projectors = [
         replace(models[0], id=f"p{index}", projector=projector)
-        for index, projector in enumerate(get_args(ProjectorQuantisation))
+        for index, projector in enumerate(("F16", "BF16", "Q8_0", "F32"))
     ]
     with tiny_hub((*models, *projectors)) as hub, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", hub.url)
         files = find_revision("owner/All-GGUF", "main").files
     for model in models:
-        choose_file(model.id, files, "model", model.quantisation)
+        choose_file(files, wanted_weights(model))
     for model in projectors:
-        choose_file(model.id, files, "mmproj", str(model.projector))
+        wanted = wanted_projector(model)
+        assert wanted is not None
+        choose_file(files, wanted)
 
 
 def test_a_context_above_that_of_the_other_tiny_models_synthesizes(
@@ -128,7 +137,7 @@ def test_a_later_lock_replaces_the_files_by_those_of_the_real_hub(
     with running(make_files(tmp_path / "real"), HubHandler, monkeypatch):
         assert lock(path) == 0
         assert lock(path, "--check") == 0
-    assert {file.revision for files in read_lock(path).values() for file in files} == {FIRST}
+    assert {file.revision for entry in read_lock(path).values() for file in entry.files} == {FIRST}
 
 
 def test_a_later_lock_without_a_hub_keeps_them_and_fails(
@@ -156,8 +165,8 @@ def test_a_real_commit_never_gets_tiny_files(
         assert f"the hub resolves {FIRST} to the commit '{STAND_IN_COMMIT}'; --update" in line
         assert path.read_bytes() == before
         assert lock(path, "--update", "--model", "seeing") == 0
-    assert is_stand_in(read_lock(path)["seeing"])
-    assert not is_stand_in(read_lock(path)["reading"])
+    assert is_stand_in(read_lock(path)["seeing"].files)
+    assert not is_stand_in(read_lock(path)["reading"].files)
 
 
 def test_fit_says_that_the_figures_mean_nothing(path: Path) -> None:

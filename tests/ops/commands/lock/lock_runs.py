@@ -9,11 +9,18 @@ from typing import ClassVar
 
 import pytest
 
+from in_pod.download.contract import LINK_NAMES
 from llama_swap_config import registry
+from llama_swap_config.fit.vram import predict
+from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.model import Model
 from ops.cli import main
+from ops.engine.promised import Promised
 from ops.gguf import tiny_models
+from ops.gguf.header import read_file_header, read_header
+from ops.gguf.table import FileSource
 from ops.hub.local_hub import HubFile, HubHandler, LocalHub
+from tests.declaration.settings import SETTINGS
 
 VISION = Model(id="seeing", repository="owner/seeing-GGUF", quantisation="Q4_K_M")
 TEXT = Model(
@@ -49,11 +56,40 @@ def make_files(folder: Path) -> Files:
     return files
 
 
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use the small registry, without a token."""
+def only_the_registry(monkeypatch: pytest.MonkeyPatch, headers: Path) -> None:
+    """Use the small registry, without a token, and keep headers in a directory of this test."""
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(registry, "REGISTRY", (VISION, TEXT))
+    monkeypatch.setattr("ops.engine.headers.headers_dir", lambda: headers)
+
+
+def surroundings(monkeypatch: pytest.MonkeyPatch, headers: Path) -> None:
+    """Use the small registry, and formulas in the engine's place, which tests/real/lock asks."""
+    only_the_registry(monkeypatch, headers)
+    monkeypatch.setattr("ops.commands.lock.measuring.llama_build.built", lambda *_: Path())
+    monkeypatch.setattr("ops.engine.measure.promised", by_formula)
+
+
+def by_formula(
+    _programs: Path, model: Model, folder: Path, link: str, *, whole: bool = True
+) -> Promised:
+    parts = sorted(folder.glob("model*.gguf"))
+    assert parts[0].name == link
+    first, *others = (FileSource(path=path) for path in parts)
+    weights = read_header(first, "model", parts=others)
+    projector = None
+    if model.projector is not None:
+        projector = read_file_header(folder / LINK_NAMES["mmproj"], "mmproj")
+    assert isinstance(weights, WeightsHeader)
+    assert projector is None or isinstance(projector, ProjectorHeader)
+    vram = predict(model, weights, projector, SETTINGS.node.machine)
+    return Promised(
+        weights=round(vram.weights, 2) if whole else None,
+        kv_cache=round(vram.kv_cache, 2),
+        compute=round(vram.compute, 2),
+        projector=round(vram.projector + vram.vision_compute, 2) if whole else 0,
+    )
 
 
 class Noted(HubHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,11 @@ import pytest
 
 from llama_swap_config import registry
 from llama_swap_config.lock.file import read_lock, render_lock, write_lock
-from llama_swap_config.lock.locked import LOCK_PATH, READ_FROM_FILE, lock_models
+from llama_swap_config.lock.locked import LOCK_PATH, READ_FROM_FILE, LockEntry, lock_models
 from ops.gguf import tiny_models
 from ops.gguf.header import read_file_header
 from ops.hub.local_hub import HubFile, HubHandler, LocalHub
+from stacks import production
 from tests.ops.commands.lock.lock_runs import (
     FIRST,
     SECOND,
@@ -37,8 +37,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    surroundings(monkeypatch)
+def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    surroundings(monkeypatch, tmp_path / "headers")
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_lock_writes_files_commits_and_headers(hub: LocalHub, files: Files, path
     assert lock(path) == 0
     found = read_lock(path)
     assert list(found) == ["reading", "seeing"]
-    weights, projector = found["seeing"]
+    weights, projector = found["seeing"].files
     on_disk = files[VISION.repository, "Seeing-Q4_K_M.gguf"]
     assert (weights.name, weights.role, weights.revision) == ("Seeing-Q4_K_M.gguf", "model", FIRST)
     assert weights.sha256 == on_disk.sha256
@@ -65,7 +65,7 @@ def test_lock_writes_files_commits_and_headers(hub: LocalHub, files: Files, path
     assert weights.header == read_file_header(on_disk.path, "model")
     assert weights.header_source == READ_FROM_FILE
     assert (projector.name, projector.quantisation) == ("mmproj-Seeing-F16.gguf", "F16")
-    assert [file.name for file in found["reading"]] == ["gguf/reading.q8-0.gguf"]
+    assert [file.name for file in found["reading"].files] == ["gguf/reading.q8-0.gguf"]
     lock_models((VISION, TEXT), found)
 
 
@@ -101,7 +101,7 @@ def test_another_quantisation_keeps_the_commit(
     hub.commit = SECOND
     monkeypatch.setattr(registry, "REGISTRY", (replace(VISION, quantisation="Q8_0"), TEXT))
     assert lock(path) == 0
-    weights, projector = read_lock(path)["seeing"]
+    weights, projector = read_lock(path)["seeing"].files
     assert weights.name == "Seeing-Q8_0.gguf"
     assert {weights.revision, projector.revision} == {FIRST}
 
@@ -129,8 +129,32 @@ def test_update_moves_the_commit_and_shows_the_changes(
     assert "layers" not in output
     assert "reading" not in output
     found = read_lock(path)
-    assert found["seeing"][0].revision == SECOND
-    assert found["reading"][0].revision == FIRST
+    assert found["seeing"].files[0].revision == SECOND
+    assert found["reading"].files[0].revision == FIRST
+
+
+def test_memory_is_one_row_a_build_with_the_total_at_the_declared_context(
+    hub: LocalHub, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lock(path) == 0
+    (measured,) = read_lock(path)["seeing"].memory
+    capsys.readouterr()
+    monkeypatch.setattr(registry, "REGISTRY", (replace(VISION, context=2048), TEXT))
+    assert lock(path, "--dry-run") == 0
+    output = " ".join(capsys.readouterr().out.split())
+    fixed = measured.weights_mib + measured.projector_mib + measured.vision_compute_mib
+    (at,) = (at for at in measured.contexts if at.context == VISION.context)
+    before = f"{fixed + at.kv_cache_mib + at.compute_mib:.2f} MiB and CUDA's own, at 3,072 tokens"
+    assert f"seeing (changed) memory b10524 {before} -> " in output
+    assert "MiB and CUDA's own, at 2,048 tokens" in output
+    assert output.count("memory b") == 1
+    assert "reading" not in output
+    engine = replace(production.PRODUCTION, engine_build=11434)
+    monkeypatch.setattr(production, "PRODUCTION", engine)
+    assert lock(path, "--dry-run") == 0
+    output = capsys.readouterr().out
+    assert output.count("memory b11434") == 2
+    assert "memory b10524" not in output
 
 
 def test_update_of_all_models_drops_unused_entries(
@@ -181,9 +205,13 @@ def test_check_shows_where_registry_and_lock_differ(
     ):
         monkeypatch.setattr(registry, "REGISTRY", (changed, TEXT))
         assert message in checked(path, capsys, 1)
+    for same in (replace(VISION, context=2048), replace(VISION, ttl_s=60)):
+        monkeypatch.setattr(registry, "REGISTRY", (same, TEXT))
+        checked(path, capsys, 0)
     unseeing = replace(VISION, projector=None, image_max_tokens=None)
     monkeypatch.setattr(registry, "REGISTRY", (unseeing,))
-    output = checked(path, capsys, 0)
+    output = checked(path, capsys, 1)
+    assert "model 'seeing': memory is 'not in the lock'" in output
     assert "seeing: mmproj-Seeing-F16.gguf is locked" in output
     assert "model 'reading' is locked" in output
     assert not Noted.requests
@@ -208,7 +236,7 @@ def test_a_lock_of_version_1_is_locked_again_at_its_commits(
         for file in entry["files"]:
             del file["header"], file["source"]
     path.write_text(json.dumps(document))
-    assert "is locked in version 1, without headers" in checked(path, capsys, 1)
+    assert "is locked in version 1; expected 3" in checked(path, capsys, 1)
     old = path.read_bytes()
     assert lock(path, "--model", "seeing") == 1
     assert "'reading' is locked in version 1" in capsys.readouterr().err
@@ -233,9 +261,9 @@ def test_an_invalid_entry_is_kept_if_the_hub_fails(
 
 
 def test_a_newer_lock_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path.write_text('{"version": 3, "models": {}}')
+    path.write_text('{"version": 4, "models": {}}')
     assert lock(path) == 1
-    assert "version is 3; expected 1 to 2" in capsys.readouterr().err
+    assert "version is 4; expected 1 to 3" in capsys.readouterr().err
 
 
 def test_a_model_that_cannot_be_locked_does_not_stop_the_others(
@@ -245,7 +273,7 @@ def test_a_model_that_cannot_be_locked_does_not_stop_the_others(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert lock(path) == 0
-    seeing = read_lock(path)["seeing"]
+    seeing = read_lock(path)["seeing"].files
     for key in [key for key in hub.files if key[0] == VISION.repository]:
         del hub.files[key]
     hub.commit = SECOND
@@ -254,8 +282,8 @@ def test_a_model_that_cannot_be_locked_does_not_stop_the_others(
     assert "model 'seeing': owner/seeing-GGUF at main: the hub answers 404" in output
     assert "Unchanged in the lock: seeing." in output
     found = read_lock(path)
-    assert found["seeing"] == seeing
-    assert found["reading"][0].revision == SECOND
+    assert found["seeing"].files == seeing
+    assert found["reading"].files[0].revision == SECOND
 
 
 def test_the_token_does_not_follow_a_redirect(
@@ -309,12 +337,12 @@ def test_a_lock_that_cannot_be_written_stays_unchanged(
     assert lock(path) == 1
     assert "models.lock.json cannot be written (No space" in capsys.readouterr().err
     assert path.read_bytes() == before
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert [entry.name for entry in path.parent.glob("*models*")] == [path.name]
 
 
 def test_write_lock_refuses_an_invalid_lock(path: Path) -> None:
-    (files, *_) = read_lock().values()
-    wrong = (replace(files[0], name="../x.gguf"), *files[1:])
+    (entry, *_) = read_lock().values()
+    wrong = LockEntry(files=(replace(entry.files[0], name="../x.gguf"), *entry.files[1:]))
     with pytest.raises(Exception, match=r"name is '\.\./x\.gguf'"):
         write_lock(path, {"m": wrong})
     assert not path.exists()
@@ -324,33 +352,7 @@ def test_wrong_usage_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) 
     for options, message in (
         (("--model", "nobody"), "--model is 'nobody'; expected one of seeing, reading"),
         (("--check", "--update"), "--check cannot be combined"),
-        (("--file", "x.gguf"), "--file requires --model"),
+        (("--file", "x.gguf"), "--file is a field of the registry now; set file or projector_fi"),
     ):
         assert lock(path, *options) == 2
         assert message in capsys.readouterr().err
-
-
-def test_file_chooses_among_several_matches(
-    hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = hub.files[TEXT.repository, "gguf/reading.q8-0.gguf"]
-    other = given.path.with_name("other-Q8_0.gguf")
-    shutil.copyfile(given.path, other)
-    with other.open("ab") as file:
-        file.write(bytes(32))
-    hub.files[TEXT.repository, "other-Q8_0.gguf"] = HubFile.of(other)
-    assert lock(path, "--model", "reading") == 1
-    assert "Use --file." in capsys.readouterr().err
-    assert lock(path, "--model", "reading", "--file", "other-Q8_0.gguf") == 0
-    assert lock(path, "--model", "reading", "--update") == 0
-    assert read_lock(path)["reading"][0].name == "other-Q8_0.gguf"
-
-
-def test_an_unknown_file_is_refused(
-    hub: LocalHub, path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert lock(path) == 0
-    before = path.read_text()
-    assert lock(path, "--model", "reading", "--file", "reading.q8-0.gguf") == 1
-    assert "--file is 'reading.q8-0.gguf'; expected a file" in capsys.readouterr().err
-    assert path.read_text() == before

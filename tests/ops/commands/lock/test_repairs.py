@@ -17,7 +17,7 @@ def hub(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalHub]:
     files = make_files(tmp_path_factory.mktemp("hub"))
-    surroundings(monkeypatch)
+    surroundings(monkeypatch, tmp_path_factory.mktemp("headers"))
     with running(files, HubHandler, monkeypatch) as hub:
         yield hub
 

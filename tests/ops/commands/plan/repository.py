@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def add_a_model(repository: Repository) -> None:
     entry = json.loads(json.dumps(lock["models"]["qwen3vl-4b"]).replace("-Instruct", "-Thinking"))
     for file, digit in zip(entry["files"], "ab", strict=True):
         file["sha256"] = digit * 64
+    for measured in entry["memory"]:
+        measured["sha256"] = [file["sha256"] for file in entry["files"]]
     lock["models"]["qwen3vl-4b-thinking"] = entry
     repository.write_lock(lock)
 
@@ -115,6 +118,24 @@ def change_a_context(repository: Repository) -> None:
 def change_an_image(repository: Repository) -> None:
     old = "50c640b15d7914ba356eb1e034680907b6c25eff7bdbe0071d77b907abfc0e0b"
     repository.replace("stacks/production.py", old, "c" * 64)
+
+
+def upgrade_the_engine(repository: Repository) -> None:
+    """Another image with another build of llama.cpp."""
+    change_an_image(repository)
+    repository.replace("stacks/production.py", "engine_build=10524", "engine_build=11434")
+
+
+def measure_the_upgrade(repository: Repository, grown_mib: Mapping[str, float]) -> None:
+    """Add figures of that build to the lock, as `ops lock` does: the cache grows by these MiB."""
+    lock = repository.lock()
+    for model_id, mib in grown_mib.items():
+        memory = lock["models"][model_id]["memory"]
+        measured = json.loads(json.dumps(memory[0])) | {"engine_build": 11434}
+        for at in measured["contexts"]:
+            at["kv_cache_mib"] += mib
+        memory.append(measured)
+    repository.write_lock(lock)
 
 
 def rename_a_model(repository: Repository) -> None:

@@ -254,6 +254,53 @@ def test_a_model_that_does_not_fit_is_an_error_that_the_report_shows(
     assert json.loads((tmp_path / "plan.json").read_text())["problem"].startswith("model 'mini")
 
 
+@pytest.mark.usefixtures("read_once")
+def test_an_engine_upgrade_shows_each_model_before_and_after(
+    clone: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edits.upgrade_the_engine(clone)
+    grown = {"qwen3vl-8b": 100, "minicpm-v-4-5": 9000, "qwen3vl-4b": 0}
+    edits.measure_the_upgrade(clone, grown)
+    assert main(["plan", "--markdown"]) == 1
+    captured = capsys.readouterr()
+    (error,) = captured.err.splitlines()
+    assert error.startswith("error: model 'minicpm-v-4-5': context is 3072; expected")
+    assert "it needs 15349 MiB, 437 more than 14912 MiB of Tesla-T4" in error
+    assert "\n- llama.cpp: b10524 before, b11434 after.\n" in captured.out
+    for row in (
+        "| <code>qwen3vl-8b</code> | 6744 | 6844 | 8068 |",
+        "| <code>minicpm-v-4-5</code> | 6349 | 15349 | does not fit: -437 |",
+        "| <code>qwen3vl-4b</code> | 4274 | 4274 | 10638 |",
+    ):
+        assert f"{row}\n" in captured.out
+
+
+@pytest.mark.usefixtures("read_once")
+def test_an_engine_upgrade_without_figures_asks_for_a_lock(
+    clone: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edits.upgrade_the_engine(clone)
+    assert main(["plan", "--markdown"]) == 1
+    captured = capsys.readouterr()
+    (error,) = captured.err.splitlines()
+    assert error.startswith("error: model 'qwen3vl-8b': memory is 'b10524 with ")
+    assert "expected what llama.cpp b11434 takes with " in error
+    assert error.endswith("Run `python -m ops lock`.")
+    assert "\n- llama.cpp: b10524 before, b11434 after.\n" in captured.out
+
+
+@pytest.mark.usefixtures("read_once")
+def test_another_engine_build_alone_is_a_change(
+    clone: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone.replace("stacks/production.py", "engine_build=10524", "engine_build=11434")
+    edits.measure_the_upgrade(clone, {"qwen3vl-8b": 100, "minicpm-v-4-5": 0, "qwen3vl-4b": 0})
+    assert main(["plan", "--markdown"]) == 2
+    text = capsys.readouterr().out
+    assert "No object changes, fits with 7.9 GiB to spare." in text
+    assert "| <code>qwen3vl-8b</code> | 6744 | 6844 | 8068 |\n" in text
+
+
 def test_a_plan_that_fails_says_so_in_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

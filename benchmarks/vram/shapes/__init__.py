@@ -1,0 +1,1 @@
+"""Shapes of published vision models: keys and tensors of their GGUF files, without data."""

@@ -1,0 +1,106 @@
+"""Ask an engine build for a model's memory at several contexts, for the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from llama_swap_config.fit.figures import cells, covers, figures, memory_flags, unproven
+from llama_swap_config.fit.vram import MIB, caches
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.lock.memory import AtContext, Measured
+from llama_swap_config.model import Model
+from ops.engine.promised import Promised, promised
+
+_MOST_POINTS = 12
+"""A question takes a quarter of a second."""
+
+
+def measure(locked: LockedModel, folder: Path, *, programs: Path, engine_build: int) -> Measured:
+    """Measure a model with its flags.
+
+    The contexts are the least that works, the declared one, its half, its double and each
+    fourfold of that up to the largest that the model was trained for, and further ones where no
+    line is proven between those.
+
+    Args:
+        locked: The model and its headers.
+        folder: Holds its files, or their headers alone, under the names of their links.
+        programs: The directory of llama-server and ggml-rpc-server.
+        engine_build: Their build of llama.cpp.
+
+    Raises:
+        OpsError: with the engine's own words when it refuses the model.
+    """
+    model = locked.model
+    link = locked.weights_link
+    first = promised(programs, model, folder, link)
+    found = {model.context: first}
+    parts = caches(model)
+    wanted = list(_contexts(locked))
+    while len(found) < _MOST_POINTS:
+        for context in wanted:
+            asked = replace(model, context=context)
+            found[context] = promised(programs, asked, folder, link, whole=False)
+        between = unproven(_at(found), parts=parts)
+        if between is None or between in found:
+            break
+        wanted = [between]
+    projector = 0.0
+    if locked.projector_header is not None:
+        # The log has the sum of tensors and compute buffer.
+        projector = min(round(locked.projector_header.tensor_bytes / MIB, 2), first.projector)
+    return Measured(
+        engine_build=engine_build,
+        flags=memory_flags(model),
+        sha256=tuple(file.sha256 for file in locked.files),
+        weights_mib=first.weights or 0.0,
+        projector_mib=projector,
+        vision_compute_mib=round(first.projector - projector, 2),
+        contexts=_at(found),
+    )
+
+
+def measure_context(
+    locked: LockedModel, folder: Path, *, programs: Path, engine_build: int
+) -> Measured:
+    """Add a model's context to its figures: one question, or as `measure` without figures.
+
+    Args and raises: as `measure`.
+    """
+    model = locked.model
+    known = figures(model, locked.memory, engine_build)
+    if known is None or not covers(known, model.context):
+        return measure(locked, folder, programs=programs, engine_build=engine_build)
+    promise = promised(programs, model, folder, locked.weights_link, whole=False)
+    others = [at for at in known.contexts if at.context != model.context]
+    contexts = (*others, *_at({model.context: promise}))
+    return replace(known, contexts=tuple(sorted(contexts, key=lambda at: at.context)))
+
+
+def _contexts(locked: LockedModel) -> tuple[int, ...]:
+    model = locked.model
+    parts = caches(model)
+    least = least_context(model)
+    largest = max(locked.weights_header.train_context * parts, model.context)
+    wanted = {least, model.context // 2, largest}
+    above = 2 * model.context
+    while above < largest:
+        wanted.add(above)
+        above *= 4
+    within = {cells(context, parts=parts) for context in wanted if least <= context <= largest}
+    # A context that is rounded up above what the model was trained for is refused.
+    return tuple(sorted({min(context, largest) for context in within} - {model.context}))
+
+
+def least_context(model: Model) -> int:
+    """Return the smallest context that a model accepts: one image, or some text, for each slot."""
+    return ((model.image_max_tokens or 0) + 1) * model.parallel_slots
+
+
+def _at(found: Mapping[int, Promised]) -> tuple[AtContext, ...]:
+    return tuple(
+        AtContext(context=context, kv_cache_mib=said.kv_cache, compute_mib=said.compute)
+        for context, said in sorted(found.items())
+    )

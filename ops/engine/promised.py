@@ -1,0 +1,263 @@
+"""What llama-server promises to reserve: read from its log, before it loads a weight."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from in_pod.download.contract import LINK_NAMES
+from llama_swap_config.front_ends.server_command import (
+    ENVIRONMENT,
+    ServerSettings,
+    model_options,
+    shared_options,
+)
+from llama_swap_config.model import Model
+from ops.engine.card import card
+from ops.engine.unknown_names import explained
+from ops.errors import OpsError
+from ops.machine.parent import ended_with_this
+from ops.machine.ports import free_ports
+
+_TIMEOUT_S = 60
+_ATTEMPTS = 3
+"""At a refused projector, b10524 exits before it has written its log in 1 of 100 runs."""
+_MOST_BYTES = 4 * 2**30
+"""Memory of one llama-server that only reads headers: ten times what a vocabulary of 262,144
+takes. A hostile header could ask for more."""
+_CARD = r"RPC\d+\[[^]]*\]"
+_CACHE = re.compile(r"llama_(?:kv_cache\w*|memory_\w+): size = +([\d.]+) MiB")
+_COMPUTE = re.compile(rf"sched_reserve: +{_CARD} compute buffer size = +([\d.]+) MiB")
+_NEW_CONTEXT = "constructing llama_context"
+_SUMS = re.compile(r"memory_breakdown_print: \|   - RPC.*\( *\d+ = +(\d+) \+ +(\d+) \+ +(\d+)\)")
+"""The engine's own sums of weights, caches and compute, rounded down to MiB."""
+_PROJECTOR = re.compile(r"adding ([\d.]+) MiB to fit_params_target for device RPC")
+_READ_PROJECTOR = "estimated worst-case memory usage of mmproj"
+_NO_PROJECTOR = "failed to get memory usage of mmproj"
+_PROJECTOR_FAULT = re.compile(r"clip_init: failed to load model '.*?': (.+)")
+_FITTED = re.compile(r"common_fit_params: fitting params to free memory took")
+_WEIGHTS = re.compile(rf"load_tensors: +{_CARD} model buffer size = +([\d.]+) MiB")
+_ERROR = re.compile(r"^[\d.]+ E (?:\w+ +)?(.*)")
+_TERMS = ("caches", "compute")
+_LISTENS = "listening on"
+_PREFIX = re.compile(r"^[\d.]+ [IWED] ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promised:
+    """MiB of the card, as in the log."""
+
+    weights: float | None
+    """None where it was not asked."""
+    kv_cache: float
+    """Of all caches: with and without a sliding window, and recurrent states."""
+    compute: float
+    projector: float
+    """The projector with its compute buffer; 0 without one, or where it stays on the CPU."""
+
+
+def promised(
+    programs: Path, model: Model, folder: Path, link: str, *, whole: bool = True
+) -> Promised:
+    """Ask llama-server, with the endpoint's own options, what a model takes of the card.
+
+    `--fit` computes it from the headers, in half a second for a model of any size.
+
+    Args:
+        programs: The directory of llama-server and ggml-rpc-server.
+        model: Its settings.
+        folder: Holds its files under the names of the links on the volume.
+        link: Name of the weights there, or of their first part.
+        whole: Whether to ask for the weights and the projector too, which do not depend on the
+            context and take as long again (default: yes).
+
+    Raises:
+        OpsError: with the engine's own words when it refuses the model; when it takes more than a
+            minute or 4 GiB of memory.
+    """
+    options = [*shared_options(ServerSettings(device=None))]
+    options += model_options(model, folder=f"{folder}/", weights=link, alias=None)
+    words = [
+        word
+        for option in options
+        if whole or option[0] != "--mmproj"
+        for word in option
+        if word is not None
+    ]
+    port = free_ports()
+    with card(programs) as address:
+        # After the endpoint's own options: the last one of a kind counts.
+        command = [str(programs / "llama-server"), *words, "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--rpc", address, "-lv", "5", "-fit", "on"]
+        log = _Log(weights=whole)
+        _run(command, log.is_over)
+    if log.lacks_projector:
+        projector = folder / LINK_NAMES["mmproj"]
+        raise OpsError(_refusal(_projector_fault(programs, projector)))
+    return log.promised(seeing=whole and model.projector is not None)
+
+
+def _projector_fault(programs: Path, projector: Path) -> str:
+    """Return why llama-server cannot load a projector, which `--fit` does not log.
+
+    It would say so after the weights, which are holes: a tiny model takes their place.
+    """
+    from ops.gguf.tiny_models import write_weights  # It imports numpy, for a refusal alone.
+
+    faults: list[str] = []
+
+    def is_over(line: str) -> bool:
+        faults.extend(_PROJECTOR_FAULT.findall(line.strip()))
+        return bool(faults) or _LISTENS in line
+
+    with tempfile.TemporaryDirectory(prefix="llama-cpp-headers-") as name:
+        weights = Path(name) / "model.gguf"
+        write_weights(weights, "tiny", vision=False)
+        command = [str(programs / "llama-server"), "--model", str(weights)]
+        command += ["--mmproj", str(projector), "--host", "127.0.0.1", "--port", str(free_ports())]
+        for _ in range(_ATTEMPTS):
+            _run([*command, "-fit", "off"], is_over)
+            if faults:
+                return faults[0]
+    return _NO_PROJECTOR
+
+
+class _Log:
+    """The terms that were read so far."""
+
+    def __init__(self, *, weights: bool) -> None:
+        self._asks_weights = weights
+        self._caches: list[float] = []
+        self._compute: list[float] = []
+        self._projector: list[float] = []
+        self._sums: tuple[int, ...] = ()
+        self._has_projector = False
+        self._weights: float | None = None
+        self._is_fitted = False
+        self._last = ""
+        self._error = ""
+        self.lacks_projector = False
+
+    def is_over(self, line: str) -> bool:
+        """Read a line; return whether nothing more is needed."""
+        self._last = _PREFIX.sub("", line.strip()) or self._last
+        if not self._error and (found := _ERROR.match(line)):
+            self._error = found[1].strip()
+        self.lacks_projector = self.lacks_projector or _NO_PROJECTOR in line
+        if self.lacks_projector:
+            return True
+        if not self._is_fitted:
+            if _NEW_CONTEXT in line:
+                self._caches.clear()
+                self._compute.clear()
+            self._has_projector |= _READ_PROJECTOR in line
+            if match := _SUMS.search(line):
+                self._sums = tuple(map(int, match.groups()))
+            for pattern, sizes in (
+                (_CACHE, self._caches),
+                (_COMPUTE, self._compute),
+                (_PROJECTOR, self._projector),
+            ):
+                if match := pattern.search(line):
+                    sizes.append(float(match[1]))
+            self._is_fitted = _FITTED.search(line) is not None
+            return self._is_fitted and not self._asks_weights
+        # Without weights, --fit has logged each of their buffers as 0.
+        if match := _WEIGHTS.search(line):
+            self._weights = float(match[1])
+        return self._weights is not None
+
+    def promised(self, *, seeing: bool) -> Promised:
+        """Return the terms; `seeing`: whether there has to be a projector among them."""
+        if seeing and not self._has_projector:
+            raise OpsError(self._refusal("it logged no size of the projector"))
+        if not self._compute or not self._is_fitted or not self._sums:
+            raise OpsError(self._refusal("it logged no sizes"))
+        weights, *others = self._sums
+        kv_cache, compute = round(sum(self._caches), 2), round(sum(self._compute), 2)
+        for term, found, whole in zip(_TERMS, (kv_cache, compute), others, strict=True):
+            # Another kind of cache may be logged in other words.
+            if not -0.02 < found - whole < 1.02:
+                raise OpsError(
+                    f"llama-server logs {found:.2f} MiB of {term} and sums up {whole}: this build "
+                    "logs a buffer that ops/engine/promised.py does not know"
+                )
+        if self._asks_weights and self._weights is None:
+            # A model that is larger than this machine's memory: what was rounded down, and one.
+            self._weights = float(weights + 1)
+        return Promised(
+            weights=self._weights,
+            kv_cache=kv_cache,
+            compute=compute,
+            projector=round(sum(self._projector), 2),
+        )
+
+    def _refusal(self, otherwise: str) -> str:
+        return _refusal(self._error or self._last or otherwise)
+
+
+def _refusal(words: str) -> str:
+    """Return the engine's own words."""
+    return explained(f"llama-server refuses it: {words[:300]}")
+
+
+def _run(command: Sequence[str], is_over: Callable[[str], bool]) -> None:
+    """Run llama-server until a line of its log is the last one wanted, then kill it."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # Nothing of the operator's environment changes an answer.
+        env={"PATH": "/usr/bin:/bin", **ENVIRONMENT},
+    ) as process:
+        watch = _Watch(process)
+        try:
+            lines: Iterable[str] = process.stdout or ()
+            with ended_with_this(process.pid):
+                any(is_over(line) for line in lines)
+        finally:
+            process.kill()
+            watch.join()
+    if watch.reason:
+        raise OpsError(f"llama-server takes {watch.reason} to read its headers")
+
+
+class _Watch(threading.Thread):
+    """Kill a process that takes too long or too much memory."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self.reason = ""
+        self.start()
+
+    def run(self) -> None:
+        deadline = time.monotonic() + _TIMEOUT_S
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                self.reason = f"more than {_TIMEOUT_S} s"
+            elif _resident_bytes(self._process.pid) > _MOST_BYTES:
+                self.reason = f"more than {_MOST_BYTES // 2**30} GiB of memory"
+            else:
+                time.sleep(0.02)
+                continue
+            self._process.kill()
+            return
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:  # It has ended meanwhile.
+        return 0

@@ -1,0 +1,151 @@
+"""What is read of an engine's log, and engines that hang, grow, end or say something else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from in_pod.download.contract import LINK_NAMES
+from llama_swap_config.model import Model
+from ops.engine.promised import Promised, promised
+from ops.errors import OpsError
+
+MODEL = Model(id="m", repository="o/m", quantisation="Q4_K_M")
+CARD = f"""#!{sys.executable}
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("-p") + 1])))
+time.sleep(60)
+"""
+RPC = "RPC0[127.0.0.1:1]"
+PROJECTOR = (
+    "0.00.010.000 I srv    load_model: [mtmd] estimated worst-case memory usage of mmproj is "
+    "965.55 MiB (took 45.38 ms)\n"
+    "0.00.010.000 D srv    load_model: [mtmd] adding 12.06 MiB to fit_params_target for device "
+    "CPU\n"
+    "0.00.010.000 D srv    load_model: [mtmd] adding 953.49 MiB to fit_params_target for device "
+    "RPC0\n"
+)
+CONTEXT = f"""0.00.010.000 I llama_context: constructing llama_context
+0.00.010.000 I load_tensors: {RPC} model buffer size =     0.00 MiB
+0.00.010.000 I llama_kv_cache: {RPC} KV buffer size =     0.00 MiB
+0.00.010.000 I llama_kv_cache: size =  200.50 MiB (  3072 cells,  5 layers,  1/1 seqs), K
+0.00.010.000 I llama_kv_cache: size =   31.25 MiB (  1536 cells, 29 layers,  1/1 seqs), K
+0.00.010.000 I llama_memory_recurrent: size =    2.00 MiB (     1 cells,  8 layers), R
+0.00.010.000 I sched_reserve: {RPC} compute buffer size =   147.90 MiB
+0.00.010.000 I sched_reserve:        CPU compute buffer size =    68.02 MiB
+"""
+SUMS = (
+    "0.00.010.000 I common_memory_breakdown_print: |   - RPC0 (127.0.0.1:1) | 24105 = 24105 + "
+    "(2955 =  2375 +     233 +     147) +       -2955 |\n"
+)
+FITTED = "0.00.010.000 I common_fit_params: fitting params to free memory took 0.17 seconds\n"
+WEIGHTS = f"0.00.010.000 I load_tensors: {RPC} model buffer size =  2375.91 MiB\n"
+WHOLE = PROJECTOR + CONTEXT + SUMS + FITTED + WEIGHTS
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    program(tmp_path / "ggml-rpc-server", CARD)
+    return tmp_path
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def logs(programs: Path, log: str, *, then: str = "") -> None:
+    (programs / "log").write_text(log)
+    program(programs / "llama-server", f"#!/bin/sh\ncat {programs}/log\n{then}\n")
+
+
+def ask(programs: Path, *, whole: bool = True) -> Promised:
+    return promised(programs, MODEL, programs, LINK_NAMES["model"], whole=whole)
+
+
+def test_all_caches_count_and_what_stays_on_the_cpu_does_not(programs: Path) -> None:
+    logs(programs, WHOLE, then="exec sleep 60")
+    assert ask(programs) == Promised(
+        weights=2375.91, kv_cache=233.75, compute=147.9, projector=953.49
+    )
+
+
+def test_a_second_attempt_of_the_engine_takes_the_place_of_the_first(programs: Path) -> None:
+    first = CONTEXT.replace("200.50", "999.00").replace("147.90", "999.00")
+    logs(programs, first + WHOLE, then="exec sleep 60")
+    assert ask(programs, whole=False).kv_cache == 233.75
+
+
+def test_a_model_that_this_machine_cannot_hold_is_rounded_up(programs: Path) -> None:
+    logs(programs, WHOLE.replace(WEIGHTS, "0.00.010.000 E alloc_buffer: failed\n"))
+    assert ask(programs).weights == 2376
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", "llama-server refuses it: it logged no size of the projector"),
+        ("Illegal instruction\n", "llama-server refuses it: Illegal instruction"),
+        (
+            "0.00.01.000 E llama_model_load: error: unknown model architecture: 'x'\n"
+            "0.00.01.000 E srv    load_model: failed to load model\n",
+            "unknown model architecture: 'x'",
+        ),
+        (
+            "0.00.01.000 E mtmd_get_memory_usage: error: Failed to load CLIP model\n"
+            + WHOLE.replace(PROJECTOR, ""),
+            "llama-server refuses it: mtmd_get_memory_usage: error: Failed to load CLIP model",
+        ),
+        (WHOLE.replace("31.25", "90.25"), "logs 292.75 MiB of caches and sums up 233"),
+        (WHOLE.replace("llama_memory_recurrent", "llama_other"), "logs 231.75 MiB of caches"),
+        (WHOLE.replace("CPU compute", f"{RPC} compute"), "logs 215.92 MiB of compute"),
+    ],
+)
+def test_another_log_is_one_line(programs: Path, log: str, said: str) -> None:
+    logs(programs, log)
+    with pytest.raises(OpsError) as caught:
+        ask(programs)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_engine_that_hangs_is_ended(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.engine.promised._TIMEOUT_S", 0.2)
+    logs(programs, PROJECTOR, then="exec sleep 60")
+    with pytest.raises(OpsError, match=r"llama-server takes more than 0\.2 s to read its headers"):
+        ask(programs)
+    assert not [each for each in psutil.Process().children(recursive=True) if ended_late(each)]
+
+
+def ended_late(process: psutil.Process) -> bool:
+    try:
+        return process.name() in ("sleep", "llama-server", "ggml-rpc-server")
+    except psutil.Error:
+        return False
+
+
+def test_an_engine_that_grows_is_ended(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.engine.promised._MOST_BYTES", 2**27)
+    text = f"#!{sys.executable}\nimport time\nheld = b'x' * 2**28\ntime.sleep(60)\n"
+    program(programs / "llama-server", text)
+    with pytest.raises(OpsError, match="GiB of memory to read its headers"):
+        ask(programs)
+
+
+def test_an_engine_gets_nothing_of_the_operators_environment(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    program(programs / "llama-server", f"#!/bin/sh\nenv > {programs}/env\ncat {programs}/log\n")
+    (programs / "log").write_text(WHOLE)
+    ask(programs)
+    assert "HF_TOKEN" not in (programs / "env").read_text()
+
+
+def test_a_card_that_never_listens_is_one_line(programs: Path) -> None:
+    program(programs / "ggml-rpc-server", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(OpsError, match="ggml-rpc-server ended 5 times before it listened"):
+        ask(programs)
