@@ -112,7 +112,7 @@ test-edits: install ## Try six edits of an operator, each in a copy, against tes
 	python -m tests.live.edits
 
 .PHONY: check
-check: install lint-workflows ## Check style, types, import contracts, registry against lock, workflows
+check: install lint-workflows ## Check style, types, import contracts, lock, generated lists, workflows
 	ruff check .
 	ruff format --check .
 	mypy

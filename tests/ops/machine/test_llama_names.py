@@ -43,7 +43,7 @@ static std::map<projector_type, std::string> PROJECTOR_TYPE_NAMES = {
 SOURCES = {ARCHITECTURES: ARCHITECTURE_TABLE, PROJECTORS: PROJECTOR_TABLE}
 
 
-def test_names_are_those_that_each_build_of_the_sources_has(tmp_path: Path) -> None:
+def test_names_in_comments_and_under_conditions_are_left_out(tmp_path: Path) -> None:
     package = write_package(tmp_path, 12000, SOURCES)
     assert names_in(package) == Names(
         sha256=sha256_of(package),
