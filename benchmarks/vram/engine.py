@@ -6,13 +6,10 @@ and logs their sizes. They exclude what CUDA itself takes.
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
 import subprocess
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,9 +22,9 @@ from llama_swap_config.front_ends.server_command import (
     shared_options,
 )
 from llama_swap_config.model import Model
+from ops.engine.card import card
 from ops.errors import OpsError
 from ops.gguf.table import FileSource, read_table
-from ops.machine.ports import free_ports
 
 Stage = Literal["loaded", "promised"]
 """`loaded`: the server is ready. `promised`: what `--fit` computes before it loads weights, in a
@@ -89,12 +86,11 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     options = [*shared_options(ServerSettings(device=None))]
     options += model_options(model, weights=LINK_NAMES["model"], folder=f"{folder}/", alias=None)
     words = [word for option in options for word in option if word is not None]
-    first = free_ports(2)
-    command = [str(programs / "llama-server"), "--port", str(first + 1), *words]
-    # After the endpoint's own options, because the last one of a kind counts.
-    command += ["--rpc", f"127.0.0.1:{first}", "-lv", "5"]
-    command += ["-fit", "on"] if stage == "promised" else []
-    with _card(programs, first):
+    with card(programs) as address:
+        command = [str(programs / "llama-server"), "--port", "0", *words]
+        # After the endpoint's own options, because the last one of a kind counts.
+        command += ["--rpc", address, "-lv", "5"]
+        command += ["-fit", "on"] if stage == "promised" else []
         sizes = _read(command, stage)
     projector = sizes.get("projector", 0.0)
     if stage == "promised" and model.projector is not None:
@@ -111,29 +107,6 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
         projector=projector,
         vision_compute=sizes.get("vision_compute", 0.0),
     )
-
-
-@contextlib.contextmanager
-def _card(programs: Path, port: int) -> Iterator[None]:
-    """Run what poses as the card, for one llama-server: it does not survive a killed client."""
-    command = [str(programs / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-d", "CPU"]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            _wait_for(port, process)
-            yield
-        finally:
-            process.kill()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.005)
-    raise OpsError(f"ggml-rpc-server does not listen on port {port}")
 
 
 def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:

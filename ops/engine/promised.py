@@ -25,7 +25,6 @@ from ops.engine.card import card
 from ops.engine.unknown_names import explained
 from ops.errors import OpsError
 from ops.machine.parent import ended_with_this
-from ops.machine.ports import free_ports
 
 _TIMEOUT_S = 60
 _ATTEMPTS = 3
@@ -92,11 +91,10 @@ def promised(
         for word in option
         if word is not None
     ]
-    port = free_ports()
     with card(programs) as address:
         # After the endpoint's own options: the last one of a kind counts.
         command = [str(programs / "llama-server"), *words, "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--rpc", address, "-lv", "5", "-fit", "on"]
+        command += ["--port", "0", "--rpc", address, "-lv", "5", "-fit", "on"]
         log = _Log(weights=whole)
         _run(command, log.is_over)
     if log.lacks_projector:
@@ -122,7 +120,7 @@ def _projector_fault(programs: Path, projector: Path) -> str:
         weights = Path(name) / "model.gguf"
         write_weights(weights, "tiny", vision=False)
         command = [str(programs / "llama-server"), "--model", str(weights)]
-        command += ["--mmproj", str(projector), "--host", "127.0.0.1", "--port", str(free_ports())]
+        command += ["--mmproj", str(projector), "--host", "127.0.0.1", "--port", "0"]
         for _ in range(_ATTEMPTS):
             _run([*command, "-fit", "off"], is_over)
             if faults:
