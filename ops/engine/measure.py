@@ -65,17 +65,16 @@ def measure(locked: LockedModel, folder: Path, *, programs: Path, engine_build: 
 def measure_context(
     locked: LockedModel, folder: Path, *, programs: Path, engine_build: int
 ) -> Measured:
-    """Add a model's context to its figures: one question, or as `measure` without figures.
+    """Add a model's context, which they lack, to its figures by one question.
 
-    Args and raises: as `measure`.
+    Without figures for its flags, it is measured as for the lock. Args and raises: as `measure`.
     """
     model = locked.model
     known = figures(model, locked.memory, engine_build)
     if known is None or not covers(known, model.context):
         return measure(locked, folder, programs=programs, engine_build=engine_build)
     promise = promised(programs, model, folder, locked.weights_link, whole=False)
-    others = [at for at in known.contexts if at.context != model.context]
-    contexts = (*others, *_at({model.context: promise}))
+    contexts = (*known.contexts, *_at({model.context: promise}))
     return replace(known, contexts=tuple(sorted(contexts, key=lambda at: at.context)))
 
 

@@ -11,7 +11,6 @@ from llama_swap_config.fit.engine import check_engine
 from llama_swap_config.fit.remedies import largest_context
 from llama_swap_config.fit.vram import resident
 from llama_swap_config.lock.locked import LOCK_COMMAND, LockedModel
-from llama_swap_config.lock.stand_in import is_stand_in
 from ops.commands.fit.answer import Answer, LargestContext
 from ops.commands.fit.what_if import WhatIf, estimate
 from ops.engine.at_hand import WithFigures, engine_at_hand
@@ -57,8 +56,6 @@ def _answer(locked: LockedModel, node: Node, *, changed: bool, largest: bool) ->
         )
     except ConfigError:  # The budget's check says it, and an engine would in other words.
         return Answer(locked=known)
-    if is_stand_in(locked.files):
-        return Answer(locked=known, largest=_largest(known, machine) if largest else None)
     try:
         with engine_at_hand(locked, node.engine_build) as with_figures:
             has_figures = not (changed or figures_problem(locked, node.engine_build))

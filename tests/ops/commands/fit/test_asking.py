@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,19 @@ from typing import Any
 import pytest
 
 from llama_swap_config import registry
+from llama_swap_config.fit.figures import memory_flags
+from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 from ops.cli import main
+from ops.commands.fit.asking import ask
+from ops.commands.fit.what_if import WhatIf, assume
+from ops.engine.at_hand import WithFigures
 from ops.engine.promised import Promised
 from ops.errors import OpsError
 from ops.hub.local_hub import HubHandler
+from tests.declaration.frozen import DECLARATION
+from tests.declaration.settings import SETTINGS
+from tests.llama_swap_config.fit.shapes import QWEN3VL_8B
 from tests.ops.commands.lock.lock_runs import (
     TEXT,
     VISION,
@@ -237,6 +247,33 @@ def test_the_largest_context_hides_no_figures_that_a_synth_lacks(
     assert document["problem"].startswith(f"model '{VISION.id}': memory is 'not in the lock'")
     assert seeing["vram_source"] == "formula"
     assert seeing["largest_context"] == {"tokens": 4096, "source": "engine"}
+
+
+def test_the_projector_is_estimated_after_the_engine_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its files are those of the lock, whose projector has 16 bits."""
+    seen = []
+
+    @contextmanager
+    def at_hand(_locked: LockedModel, _build: int) -> Iterator[WithFigures]:
+        def with_figures(locked: LockedModel) -> LockedModel:
+            seen.append(locked.projector)
+            measured = replace(before, flags=memory_flags(locked.model))
+            return replace(locked, memory=(measured,))
+
+        yield with_figures
+
+    monkeypatch.setattr("ops.commands.fit.asking.engine_at_hand", at_hand)
+    (before,) = QWEN3VL_8B.memory
+    what_if = WhatIf(model=QWEN3VL_8B.model.id, kv_cache_type="bf16", projector="Q8_0")
+    models, node = assume((QWEN3VL_8B,), SETTINGS.node, what_if, DECLARATION.lock)
+    (answer,) = ask(models, node, what_if, largest=False)
+    assert seen == [QWEN3VL_8B.projector]
+    assert answer.asked
+    (measured,) = answer.locked.memory
+    assert 0 < measured.projector_mib < before.projector_mib
+    assert measured.weights_mib == before.weights_mib
 
 
 def test_no_context_fits_a_card_that_is_too_small(
