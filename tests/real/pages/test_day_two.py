@@ -86,8 +86,10 @@ def test_rolling_back(reader: Reader, api: KubeApi) -> None:
     before = configuration(api)
     registry = reader.terminal.checkout / "llama_swap_config/registry.py"
     source = registry.read_text()
-    registry.write_text(source.replace("image_max_tokens=640", "image_max_tokens=512"))
-    reader.type("git commit --quiet --all --message='Send smaller images'")
+    registry.write_text(
+        source.replace("image_max_tokens=640", "image_max_tokens=640, context=2048")
+    )
+    reader.type("git commit --quiet --all --message='Lower a context'")
     assert SERVES in reader.type("python -m ops deploy")
     changed = configuration(api)
     assert changed != before
@@ -111,7 +113,7 @@ def test_upgrading_the_engine(reader: Reader, api: KubeApi) -> None:
     refused = reader.terminal.type(
         f"{reader.own(reader.page.setup)}\npython -m ops deploy", exit_code=1
     )
-    assert "build 10523 of llama.cpp supports; this one needs 10524" in refused
+    assert "settings: engine_build is 10523; expected at least 10524" in refused
 
 
 def test_scaling_to_0_and_back(reader: Reader) -> None:
