@@ -26,6 +26,19 @@ from tests.real.drift.system import COMMIT, load, loaded, only_line
 from tests.real.serve.served import served
 
 
+OF_THIS_BUILD = replace(
+    DECLARATION,
+    locked=tuple(
+        replace(
+            locked,
+            memory=tuple(replace(measured, engine_build=BUILD) for measured in locked.memory),
+        )
+        for locked in DECLARATION.locked
+    ),
+)
+"""The declaration as if its figures were those of the build that serves here."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LLAMA_API_KEY", "PG_CONN_STR", "PGHOST", "KUBE_CONFIG_PATH", "KUBE_CTX"):
@@ -48,7 +61,7 @@ def server_lines(
     """The differences of a running server from its declaration."""
     settings = replace(settings, front_end=front_end, engine_build=BUILD)
     document = synth(front_end=front_end)
-    declared = declared_of(settings, DECLARATION, document, directory=folder)
+    declared = declared_of(settings, OF_THIS_BUILD, document, directory=folder)
     result = drift(declared, Ask(sources=("server",), url=at.url), say=lambda line: None)
     assert result.unreachable == ()
     return [difference.line for difference in result.differences]
