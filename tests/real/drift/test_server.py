@@ -25,7 +25,6 @@ from tests.ops.commands.smoke.smoke_runs import KEYED
 from tests.real.drift.system import COMMIT, load, loaded, only_line
 from tests.real.serve.served import served
 
-
 OF_THIS_BUILD = replace(
     DECLARATION,
     locked=tuple(
