@@ -7,22 +7,18 @@ and logs their sizes. They exclude what CUDA itself takes.
 from __future__ import annotations
 
 import re
-import subprocess
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from in_pod.download.contract import LINK_NAMES
-from llama_swap_config.fit.vram import MIB
-from llama_swap_config.front_ends.server_command import (
-    ServerSettings,
-    model_options,
-    shared_options,
-)
+from llama_swap_config.fit.vram import MIB, Vram
 from llama_swap_config.model import Model
 from ops.engine.card import card
+from ops.engine.log_lines import CACHE, CARD, COMPUTE, NEW_CONTEXT, PROJECTOR, SUMS
+from ops.engine.promised import server_words
+from ops.engine.until import run_until
 from ops.errors import OpsError
 from ops.gguf.table import FileSource, read_table
 
@@ -30,25 +26,18 @@ Stage = Literal["loaded", "promised"]
 """`loaded`: the server is ready. `promised`: what `--fit` computes before it loads weights, in a
 second for a model of any size."""
 
-_CARD = r"RPC\d+\[[^]]*\]"
 _LINES = {
-    "weights": re.compile(rf"{_CARD} model buffer size = +([\d.]+) MiB"),
-    "compute": re.compile(rf"sched_reserve: +{_CARD} compute buffer size = +([\d.]+) MiB"),
+    "weights": re.compile(rf"{CARD} model buffer size = +([\d.]+) MiB"),
+    "compute": COMPUTE,
     "projector": re.compile(r"load_hparams: model size: +([\d.]+) MiB"),
     "vision_compute": re.compile(
-        rf"reserve_compute_meta: +{_CARD} compute buffer size = +([\d.]+) MiB"
+        rf"reserve_compute_meta: +{CARD} compute buffer size = +([\d.]+) MiB"
     ),
-    "promised": re.compile(r"adding ([\d.]+) MiB to fit_params_target for device RPC"),
+    "promised": PROJECTOR,
 }
 """`promised` is the projector and its compute buffer together."""
-_CACHE = re.compile(r"(?:llama_kv_cache|llama_memory_recurrent): size = +([\d.]+) MiB")
-"""A context has several: one for layers with a sliding window, one for recurrent layers."""
-_NEW_CONTEXT = "constructing llama_context"
 _SUMMED = ("weights", "kv_cache", "compute")
-_SUMS = re.compile(r"memory_breakdown_print: \|   - RPC.*\( *\d+ = +(\d+) \+ +(\d+) \+ +(\d+)\)")
-"""llama-server's own sums of the buffers on the card, in whole MiB."""
 _LISTENS = re.compile(r"llama_server: listening on")
-_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +50,11 @@ class Reserved:
     compute: float
     projector: float
     vision_compute: float
+
+    @classmethod
+    def of(cls, vram: Vram) -> Reserved:
+        """Take the terms that the engine logs."""
+        return cls(**{field.name: getattr(vram, field.name) for field in fields(cls)})
 
     @property
     def total_mib(self) -> float:
@@ -83,9 +77,7 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     Raises:
         OpsError: when it stops before it has logged its sizes, or takes longer than a minute.
     """
-    options = [*shared_options(ServerSettings(device=None))]
-    options += model_options(model, weights=LINK_NAMES["model"], folder=f"{folder}/", alias=None)
-    words = [word for option in options for word in option if word is not None]
+    words = server_words(model, folder, LINK_NAMES["model"])
     with card(programs) as address:
         command = [str(programs / "llama-server"), "--port", "0", *words]
         # After the endpoint's own options, because the last one of a kind counts.
@@ -95,7 +87,7 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     projector = sizes.get("projector", 0.0)
     if stage == "promised" and model.projector is not None:
         if "promised" not in sizes:
-            # It goes on without a projector that it cannot read.
+            # It continues without a projector that it cannot read.
             raise OpsError("llama-server did not log what the projector takes")
         table = read_table(FileSource(path=folder / LINK_NAMES["mmproj"]))
         projector = sum(tensor.size_bytes for tensor in table.tensors.values()) / MIB
@@ -114,40 +106,28 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
     sizes: dict[str, float] = {}
     sums: dict[str, int] = {}
     last, is_over = "", False
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        end = threading.Timer(_TIMEOUT_S, process.kill)
-        end.start()
-        try:
-            for line in process.stdout or ():
-                last = line.strip() or last
-                if _NEW_CONTEXT in line:
-                    sizes["kv_cache"] = 0.0
-                if cache := _CACHE.search(line):
-                    sizes["kv_cache"] += float(cache[1])
-                if whole := _SUMS.search(line):
-                    sums = dict(zip(_SUMMED, map(int, whole.groups()), strict=True))
-                for name, pattern in _LINES.items():
-                    match = pattern.search(line)
-                    if match:
-                        sizes[name] = float(match[1])
-                # Without weights, --fit first logs each of their buffers as 0.
-                is_over = (
-                    sizes.get("weights", 0) > 0
-                    if stage == "promised"
-                    else _LISTENS.search(line) is not None
-                )
-                if is_over:
-                    break
-        finally:
-            end.cancel()
-            process.kill()
+
+    def read(line: str) -> bool:
+        nonlocal last, is_over, sums
+        last = line.strip() or last
+        if NEW_CONTEXT in line:
+            sizes["kv_cache"] = 0.0
+        if cache := CACHE.search(line):
+            sizes["kv_cache"] += float(cache[1])
+        if whole := SUMS.search(line):
+            sums = dict(zip(_SUMMED, map(int, whole.groups()), strict=True))
+        for name, pattern in _LINES.items():
+            if match := pattern.search(line):
+                sizes[name] = float(match[1])
+        # Without weights, --fit first logs each of their buffers as 0.
+        is_over = (
+            sizes.get("weights", 0) > 0
+            if stage == "promised"
+            else _LISTENS.search(line) is not None
+        )
+        return is_over
+
+    run_until(command, read)
     if stage == "promised" and not is_over and sums:
         # The model is larger than this machine's memory.
         sizes["weights"], is_over = float(sums["weights"]), True

@@ -32,19 +32,12 @@ class Lock:
 
     def says(self, case: Case, folder: Path) -> Reserved:
         """Return what synth would reckon with for a case whose files lie in a directory."""
-        vram = self.vram(case.model, folder, tower_type=case.tower_type)
-        return Reserved(
-            weights=vram.weights,
-            kv_cache=vram.kv_cache,
-            compute=vram.compute,
-            projector=vram.projector,
-            vision_compute=vram.vision_compute,
-        )
+        return Reserved.of(self.vram(case.model, folder, tower_type=case.tower_type))
 
     def vram(self, model: Model, folder: Path, *, tower_type: str = "F16") -> Vram:
         """Return the terms of a model at its context, from figures of `_CONTEXT`."""
         key = (model.id, tower_type, memory_flags(model))
-        locked = _locked(model, folder)
+        locked = locked_of(model, folder)
         if key not in self._memory:
             declared = replace(model, context=max(_CONTEXT, least_context(model)))
             self._memory[key] = measure(
@@ -56,7 +49,8 @@ class Lock:
         return resident(replace(locked, memory=(self._memory[key],)), self._machine)
 
 
-def _locked(model: Model, folder: Path) -> LockedModel:
+def locked_of(model: Model, folder: Path) -> LockedModel:
+    """Join a model with the files of a directory, under the names of their links."""
     projector = None if model.projector is None else _file(folder, "mmproj")
     return LockedModel(model=model, weights=(_file(folder, "model"),), projector=projector)
 

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.front_ends.server_command import (
-    ENVIRONMENT,
     ServerSettings,
     model_options,
     shared_options,
 )
 from llama_swap_config.model import Model
 from ops.engine.card import card
+from ops.engine.log_lines import CACHE, CARD, COMPUTE, NEW_CONTEXT, PROJECTOR, SUMS
 from ops.engine.unknown_names import explained
+from ops.engine.until import run_until
 from ops.errors import OpsError
-from ops.machine.parent import ended_with_this
 
-_TIMEOUT_S = 60
 _ATTEMPTS = 3
 """At a refused projector, b10524 exits before it has written its log in 1 of 100 runs."""
-_MOST_BYTES = 4 * 2**30
-"""Memory of one llama-server that only reads headers: ten times what a vocabulary of 262,144
-takes. A hostile header could ask for more."""
-_CARD = r"RPC\d+\[[^]]*\]"
-_CACHE = re.compile(r"llama_(?:kv_cache\w*|memory_\w+): size = +([\d.]+) MiB")
-_COMPUTE = re.compile(rf"sched_reserve: +{_CARD} compute buffer size = +([\d.]+) MiB")
-_NEW_CONTEXT = "constructing llama_context"
-_SUMS = re.compile(r"memory_breakdown_print: \|   - RPC.*\( *\d+ = +(\d+) \+ +(\d+) \+ +(\d+)\)")
-"""The engine's own sums of weights, caches and compute, rounded down to MiB."""
-_PROJECTOR = re.compile(r"adding ([\d.]+) MiB to fit_params_target for device RPC")
 _READ_PROJECTOR = "estimated worst-case memory usage of mmproj"
 _NO_PROJECTOR = "failed to get memory usage of mmproj"
 _PROJECTOR_FAULT = re.compile(r"clip_init: failed to load model '.*?': (.+)")
 _FITTED = re.compile(r"common_fit_params: fitting params to free memory took")
-_WEIGHTS = re.compile(rf"load_tensors: +{_CARD} model buffer size = +([\d.]+) MiB")
+_WEIGHTS = re.compile(rf"load_tensors: +{CARD} model buffer size = +([\d.]+) MiB")
 _ERROR = re.compile(r"^[\d.]+ E (?:\w+ +)?(.*)")
 _TERMS = ("caches", "compute")
 _LISTENS = "listening on"
@@ -82,25 +66,39 @@ def promised(
         OpsError: with the engine's own words when it refuses the model; when it takes more than a
             minute or 4 GiB of memory.
     """
-    options = [*shared_options(ServerSettings(device=None))]
-    options += model_options(model, folder=f"{folder}/", weights=link, alias=None)
-    words = [
-        word
-        for option in options
-        if whole or option[0] != "--mmproj"
-        for word in option
-        if word is not None
-    ]
+    words = server_words(model, folder, link, without=() if whole else ("--mmproj",))
     with card(programs) as address:
         # After the endpoint's own options: the last one of a kind counts.
         command = [str(programs / "llama-server"), *words, "--host", "127.0.0.1"]
         command += ["--port", "0", "--rpc", address, "-lv", "5", "-fit", "on"]
         log = _Log(weights=whole)
-        _run(command, log.is_over)
+        run_until(command, log.is_over)
     if log.lacks_projector:
         projector = folder / LINK_NAMES["mmproj"]
         raise OpsError(_refusal(_projector_fault(programs, projector)))
     return log.promised(seeing=whole and model.projector is not None)
+
+
+def server_words(
+    model: Model, folder: Path, link: str, *, without: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the endpoint's own arguments of llama-server, but for the device.
+
+    Args:
+        model: Its settings.
+        folder: Holds its files.
+        link: Name of the weights there, or of their first part.
+        without: Flags to leave out, with their values (default: none).
+    """
+    options = [*shared_options(ServerSettings(device=None))]
+    options += model_options(model, folder=f"{folder}/", weights=link, alias=None)
+    return tuple(
+        word
+        for option in options
+        if option[0] not in without
+        for word in option
+        if word is not None
+    )
 
 
 def _projector_fault(programs: Path, projector: Path) -> str:
@@ -122,7 +120,7 @@ def _projector_fault(programs: Path, projector: Path) -> str:
         command = [str(programs / "llama-server"), "--model", str(weights)]
         command += ["--mmproj", str(projector), "--host", "127.0.0.1", "--port", "0"]
         for _ in range(_ATTEMPTS):
-            _run([*command, "-fit", "off"], is_over)
+            run_until([*command, "-fit", "off"], is_over)
             if faults:
                 return faults[0]
     return _NO_PROJECTOR
@@ -153,16 +151,16 @@ class _Log:
         if self.lacks_projector:
             return True
         if not self._is_fitted:
-            if _NEW_CONTEXT in line:
+            if NEW_CONTEXT in line:
                 self._caches.clear()
                 self._compute.clear()
             self._has_projector |= _READ_PROJECTOR in line
-            if match := _SUMS.search(line):
+            if match := SUMS.search(line):
                 self._sums = tuple(map(int, match.groups()))
             for pattern, sizes in (
-                (_CACHE, self._caches),
-                (_COMPUTE, self._compute),
-                (_PROJECTOR, self._projector),
+                (CACHE, self._caches),
+                (COMPUTE, self._compute),
+                (PROJECTOR, self._projector),
             ):
                 if match := pattern.search(line):
                     sizes.append(float(match[1]))
@@ -205,57 +203,3 @@ class _Log:
 def _refusal(words: str) -> str:
     """Return the engine's own words."""
     return explained(f"llama-server refuses it: {words[:300]}")
-
-
-def _run(command: Sequence[str], is_over: Callable[[str], bool]) -> None:
-    """Run llama-server until a line of its log is the last one wanted, then kill it."""
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        # Nothing of the operator's environment changes an answer.
-        env={"PATH": "/usr/bin:/bin", **ENVIRONMENT},
-    ) as process:
-        watch = _Watch(process)
-        try:
-            lines: Iterable[str] = process.stdout or ()
-            with ended_with_this(process.pid):
-                any(is_over(line) for line in lines)
-        finally:
-            process.kill()
-            watch.join()
-    if watch.reason:
-        raise OpsError(f"llama-server takes {watch.reason} to read its headers")
-
-
-class _Watch(threading.Thread):
-    """Kill a process that takes too long or too much memory."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        super().__init__(daemon=True)
-        self._process = process
-        self.reason = ""
-        self.start()
-
-    def run(self) -> None:
-        deadline = time.monotonic() + _TIMEOUT_S
-        while self._process.poll() is None:
-            if time.monotonic() > deadline:
-                self.reason = f"more than {_TIMEOUT_S} s"
-            elif _resident_bytes(self._process.pid) > _MOST_BYTES:
-                self.reason = f"more than {_MOST_BYTES // 2**30} GiB of memory"
-            else:
-                time.sleep(0.02)
-                continue
-            self._process.kill()
-            return
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:  # It has ended meanwhile.
-        return 0

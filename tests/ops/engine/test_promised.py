@@ -113,7 +113,7 @@ def test_another_log_is_one_line(programs: Path, log: str, said: str) -> None:
 
 
 def test_an_engine_that_hangs_is_ended(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.engine.promised._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("ops.engine.until._TIMEOUT_S", 0.2)
     logs(programs, PROJECTOR, then="sleep 5")
     with pytest.raises(OpsError, match=r"llama-server takes more than 0\.2 s to read its headers"):
         ask(programs)
@@ -128,7 +128,7 @@ def runs_from(folder: Path, process: psutil.Process) -> bool:
 
 
 def test_an_engine_that_grows_is_ended(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.engine.promised._MOST_BYTES", 2**27)
+    monkeypatch.setattr("ops.engine.until._MOST_BYTES", 2**27)
     text = f"#!{sys.executable}\nimport time\nheld = b'x' * 2**28\ntime.sleep(60)\n"
     program(programs / "llama-server", text)
     with pytest.raises(OpsError, match="GiB of memory to read its headers"):
