@@ -38,7 +38,8 @@ class Flag:
     refused: str = ""
     """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
     reserves: bool = True
-    """Whether the memory of the card may depend on it (default: yes, so that it is measured)."""
+    """Whether the memory of the card may depend on it in `extra_args` (default: yes, so that it is
+    measured)."""
 
     @property
     def refusal(self) -> str:
@@ -157,6 +158,7 @@ FLAGS = (
     ),
 )  # fmt: skip
 BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
+BY_FIELD = {flag.field: flag for flag in FLAGS if flag.field}
 
 RENDER_NO_FLAG = {
     "repository": "the lock names the model's files",

@@ -23,7 +23,7 @@ from benchmarks.vram.cases import vision_case
 from benchmarks.vram.locked import Lock
 from benchmarks.vram.shapes.published import PUBLISHED
 from in_pod.download.contract import LINK_NAMES
-from ops.engine.measure import least_context
+from llama_swap_config.fit.figures import least_context
 from ops.engine.promised import promised
 from ops.errors import OpsError
 from ops.machine.llama_build import BUILD, built

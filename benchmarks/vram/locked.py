@@ -9,12 +9,12 @@ from benchmarks.vram.cases import Case
 from benchmarks.vram.engine import Reserved
 from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.card import Card, Machine
-from llama_swap_config.fit.figures import memory_flags
+from llama_swap_config.fit.figures import least_context, memory_flags
 from llama_swap_config.fit.vram import Vram, resident
 from llama_swap_config.lock.locked import LockedFile, LockedModel, Role
 from llama_swap_config.lock.memory import Measured
 from llama_swap_config.model import Model
-from ops.engine.measure import least_context, measure
+from ops.engine.measure import measure
 from ops.gguf.header import read_file_header
 
 _CONTEXT = 3072

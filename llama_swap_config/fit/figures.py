@@ -5,14 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
-from llama_swap_config.flags import BY_NAME
+from llama_swap_config.flags import BY_FIELD, BY_NAME
 from llama_swap_config.lock.memory import AtContext, Measured
 from llama_swap_config.model import Model
 
 CELLS = 256
 """llama.cpp rounds the context, and each slot's share of it, up to a multiple of this."""
+RESERVING_FIELDS = (
+    "parallel_slots",
+    "kv_cache_type_k",
+    "kv_cache_type_v",
+    "image_max_tokens",
+    "image_min_tokens",
+)
+"""Fields of a model, but for the context, whose flags change its memory."""
 Term = Literal["kv_cache_mib", "compute_mib"]
 _ROUNDING_MIB = 0.02
 """Two figures of the log, each rounded to 0.01 MiB, and the line through them."""
@@ -20,12 +28,11 @@ _ROUNDING_MIB = 0.02
 
 def memory_flags(model: Model) -> str:
     """Return the flags, without the context, on which a model's memory of the card depends."""
-    words = ["-np", str(model.parallel_slots)]
-    words += ["-ctk", model.kv_cache_type_k, "-ctv", model.kv_cache_type_v]
-    if model.projector is not None:
-        words += ["--image-max-tokens", str(model.image_max_tokens)]
-        if model.image_min_tokens is not None:
-            words += ["--image-min-tokens", str(model.image_min_tokens)]
+    words: list[str] = []
+    for field in RESERVING_FIELDS:
+        value = getattr(model, field)
+        if value is not None:
+            words += [BY_FIELD[field].names[0], str(value)]
     rest = iter(model.extra_args)
     for word in rest:
         flag = BY_NAME[word]
@@ -35,17 +42,22 @@ def memory_flags(model: Model) -> str:
 
 
 def figures(model: Model, memory: Sequence[Measured], engine_build: int) -> Measured | None:
-    """Find the figures of a build for a model's flags, whatever its context is."""
+    """Find the figures of a build for a model's flags that cover its context."""
     flags = memory_flags(model)
     for measured in memory:
         if (measured.engine_build, measured.flags) == (engine_build, flags):
-            return measured
+            return measured if covers(measured, model.context) else None
     return None
 
 
 def cells(context: int, *, parts: int) -> int:
     """Round a context up as llama.cpp does; `parts` is the number of separate caches."""
     return rounded_up(rounded_up(context) // parts) * parts
+
+
+def least_context(model: Model) -> int:
+    """Return the smallest context that a model accepts: one image, or some text, for each slot."""
+    return ((model.image_max_tokens or 0) + 1) * model.parallel_slots
 
 
 def rounded_up(tokens: int) -> int:
@@ -112,7 +124,7 @@ def unproven(contexts: Sequence[AtContext], *, parts: int) -> int | None:
     Returns:
         Tokens; None where each gap is spanned, or no wider than a doubling.
     """
-    terms = [_points(contexts, term, parts) for term in ("kv_cache_mib", "compute_mib")]
+    terms = [_points(contexts, term, parts) for term in get_args(Term)]
     sizes = [size for size, _ in terms[0]]
     widest = (2.0, 0)
     for above, (low, high) in enumerate(itertools.pairwise(sizes), 1):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.engine import can_quantise_kv
-from llama_swap_config.fit.figures import CELLS
+from llama_swap_config.fit.figures import CELLS, least_context, rounded_up
 from llama_swap_config.fit.vram import caches, predict, resident
 from llama_swap_config.lock.header import ProjectorHeader
 from llama_swap_config.lock.locked import LockedModel
@@ -35,10 +35,8 @@ def largest_context(
     Returns:
         Tokens; None where not even one image, or 256 tokens for each slot, fit.
     """
-    model, slots = locked.model, locked.model.parallel_slots
-    # Model refuses a context that one image fills.
-    least = ((model.image_max_tokens or 0) + 1) * slots
-    low = -(-least // CELLS)
+    model = locked.model
+    low = rounded_up(least_context(model)) // CELLS
     high = max(low, locked.weights_header.train_context * caches(model) // CELLS)
 
     def fits(blocks: int) -> bool:

@@ -16,7 +16,6 @@ from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.figures import (
     at_most,
     cells,
-    covers,
     figures,
     memory_flags,
 )
@@ -75,7 +74,7 @@ def resident(locked: LockedModel, machine: Machine) -> Vram:
     """
     model = locked.model
     measured = figures(model, locked.memory, machine.engine_build)
-    if measured is None or not covers(measured, model.context):
+    if measured is None:
         return predict(model, locked.weights_header, locked.projector_header, machine)
     parts = caches(model)
     kv_cache, is_kv_exact = at_most(measured, model.context, "kv_cache_mib", parts=parts)
@@ -102,8 +101,7 @@ def check_figures(locked: LockedModel, engine_build: int) -> None:
     model = locked.model
     if is_stand_in(locked.files):
         return
-    measured = figures(model, locked.memory, engine_build)
-    if measured is not None and covers(measured, model.context):
+    if figures(model, locked.memory, engine_build) is not None:
         return
     known = ", ".join(f"b{each.engine_build} with {each.flags}" for each in locked.memory)
     raise model.error(
@@ -126,7 +124,7 @@ def predict(
         machine: The engine, and the cost of a CUDA context on its card.
 
     Raises:
-        ConfigError: when a flag's value is not a number, or there is no formula for the model.
+        ConfigError: when a flag's value is not a number, or the model has no formula.
     """
     if not has_formula(weights, projector):
         kind = "" if projector is None else f" with {projector.projector_type}"

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from llama_swap_config.fit.figures import cells, covers, figures, memory_flags, unproven
+from llama_swap_config.fit.figures import cells, figures, least_context, memory_flags, unproven
 from llama_swap_config.fit.vram import MIB, caches
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.lock.memory import AtContext, Measured
-from llama_swap_config.model import Model
 from ops.engine.promised import Promised, promised
 
 _MOST_POINTS = 12
@@ -71,7 +70,7 @@ def measure_context(
     """
     model = locked.model
     known = figures(model, locked.memory, engine_build)
-    if known is None or not covers(known, model.context):
+    if known is None:
         return measure(locked, folder, programs=programs, engine_build=engine_build)
     promise = promised(programs, model, folder, locked.weights_link, whole=False)
     contexts = (*known.contexts, *_at({model.context: promise}))
@@ -91,11 +90,6 @@ def _contexts(locked: LockedModel) -> tuple[int, ...]:
     within = {cells(context, parts=parts) for context in wanted if least <= context <= largest}
     # A context that is rounded up above what the model was trained for is refused.
     return tuple(sorted({min(context, largest) for context in within} - {model.context}))
-
-
-def least_context(model: Model) -> int:
-    """Return the smallest context that a model accepts: one image, or some text, for each slot."""
-    return ((model.image_max_tokens or 0) + 1) * model.parallel_slots
 
 
 def _at(found: Mapping[int, Promised]) -> tuple[AtContext, ...]:

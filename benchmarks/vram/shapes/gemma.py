@@ -73,7 +73,7 @@ class Wide:
     layer_width: int = 0
     """Elements of a token's embedding for each layer (default: 0, there is none)."""
     experts: int = 0
-    """Number of experts (default: 0, it is no mixture)."""
+    """Number of experts (default: 0, not a mixture)."""
     experts_used: int = 0
     expert_feed_forward: int = 0
 

@@ -80,9 +80,9 @@ def _ask(locked: LockedModel, *, programs: Path, machine: Machine, say: Say) -> 
     with header_files(locked, kept_header) as folder:
         measured = measure(locked, folder, programs=programs, engine_build=build)
     with_figures = replace(locked, memory=(measured,))
-    total = resident(with_figures, machine).total_mib
-    say(f"{locked.model.id}: llama.cpp b{build} takes {total:.0f} MiB")
-    _compare(with_figures, machine, say)
+    total_mib = resident(with_figures, machine).total_mib
+    say(f"{locked.model.id}: llama.cpp b{build} takes {total_mib:.0f} MiB")
+    _compare(locked, total_mib, machine, say)
     return measured
 
 
@@ -97,9 +97,8 @@ def kept_header(file: LockedFile) -> KeptHeader:
     return KeptHeader(source=source, sha256=file.sha256)
 
 
-def _compare(locked: LockedModel, machine: Machine, say: Say) -> None:
-    """Report where a formula differs: it answers what-ifs, so somebody has to correct it."""
-    engine = resident(locked, machine).total_mib
+def _compare(locked: LockedModel, engine: float, machine: Machine, say: Say) -> None:
+    """Report where a formula differs from the engine's MiB: somebody has to correct it."""
     try:
         formula = predict(
             locked.model, locked.weights_header, locked.projector_header, machine

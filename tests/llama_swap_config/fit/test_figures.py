@@ -8,8 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from llama_swap_config.fit.figures import at_most, cells, covers, memory_flags, unproven
+from llama_swap_config.fit.figures import (
+    RESERVING_FIELDS,
+    at_most,
+    cells,
+    covers,
+    memory_flags,
+    unproven,
+)
 from llama_swap_config.fit.vram import check_figures, resident
+from llama_swap_config.flags import BY_FIELD
 from llama_swap_config.lock.memory import AtContext, Measured
 from llama_swap_config.model import Model, Sampling
 from tests.llama_swap_config.fit.shapes import LIKELY, QWEN3VL_8B, changed, on
@@ -113,6 +121,12 @@ def test_what_changes_no_memory_needs_no_engine(same: Model) -> None:
 )
 def test_what_may_change_memory_is_measured_again(other: Model) -> None:
     assert memory_flags(other) != memory_flags(MODEL)
+
+
+def test_each_field_with_a_flag_is_known_to_change_memory_or_not_to() -> None:
+    others = {"id", "projector", "aliases", "context", "reasoning"}
+    sampling = {field for field in BY_FIELD if field.startswith("sampling.")}
+    assert set(BY_FIELD) == {*RESERVING_FIELDS, *others, *sampling}
 
 
 def test_two_spellings_of_a_flag_are_one() -> None:

@@ -14,14 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from llama_swap_config.registry import REGISTRY
-from ops.endpoint.client import CHAT
-from ops.endpoint.pictures import data_uri, solid_picture
 from tests.conftest import ROOT
 from tests.ops.commands.plan.repository import Repository
+from tests.real.serve.picture_answer import picture_answer
 
 FOURTH = """    Model(
         id="fourth",
@@ -112,17 +110,4 @@ def served(tree: Repository, llama_server: Path, tmp_path: Path) -> Iterator[str
 
 
 def test_the_model_answers_about_a_picture(served: str) -> None:
-    picture = {"url": data_uri(solid_picture("red", size_px=32))}
-    parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": picture}]
-    answer = httpx2.post(
-        f"{served}{CHAT}",
-        json={
-            "model": "fourth",
-            "max_tokens": 8,
-            "messages": [{"role": "user", "content": parts}],
-        },
-        timeout=300,
-        trust_env=False,
-    )
-    answer.raise_for_status()
-    assert answer.json()["choices"][0]["message"]["content"].strip()
+    assert picture_answer(served, "fourth").strip()

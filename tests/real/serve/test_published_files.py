@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from llama_swap_config import registry
@@ -15,10 +14,9 @@ from ops.cli import main
 from ops.commands.serve import run as serve
 from ops.commands.serve.local_store import LocalStore, fill_from_hub
 from ops.commands.serve.run import Served
-from ops.endpoint.client import CHAT
-from ops.endpoint.pictures import data_uri, solid_picture
 from ops.gguf import tiny_models
 from ops.hub.local_hub import HubFile, LocalHub
+from tests.real.serve.picture_answer import picture_answer
 from tests.real.serve.served import skip_without
 
 FOLDER = "My Tune+ é"
@@ -88,17 +86,4 @@ def test_the_volume_has_a_link_for_each_part(store: LocalStore) -> None:
 
 
 def test_llama_server_answers_about_a_picture(served: Served) -> None:
-    picture = {"url": data_uri(solid_picture("red", size_px=32))}
-    parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": picture}]
-    answer = httpx2.post(
-        f"{served.url}{CHAT}",
-        json={
-            "model": "split",
-            "max_tokens": 8,
-            "messages": [{"role": "user", "content": parts}],
-        },
-        timeout=300,
-        trust_env=False,
-    )
-    answer.raise_for_status()
-    assert answer.json()["choices"][0]["message"]["content"].strip()
+    assert picture_answer(served.url, "split").strip()
