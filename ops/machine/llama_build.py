@@ -38,6 +38,8 @@ _OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
     # One file a program: nothing has to be found when it starts.
     "-DBUILD_SHARED_LIBS=OFF",
+    # Else it asks git, which describes the repository that the cache may lie in.
+    "-DLLAMA_BUILD_NUMBER={build_number}",
     "-DLLAMA_BUILD_COMMIT=unknown",
     # The web UI would be downloaded from the internet without a pin.
     "-DLLAMA_BUILD_UI=OFF",
@@ -138,9 +140,7 @@ def _pins(build_number: int) -> Path:
 
 
 def _options(build_number: int) -> tuple[str, ...]:
-    # Else CMake asks git, which describes the repository that the cache may lie in.
-    first, *others = _OPTIONS
-    return (first, others[0], f"-DLLAMA_BUILD_NUMBER={build_number}", *others[1:])
+    return tuple(option.format(build_number=build_number) for option in _OPTIONS)
 
 
 def _target(build_number: int) -> Path:
