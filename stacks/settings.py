@@ -35,6 +35,7 @@ from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from llama_swap_config.renamed import renamed_import
 from llama_swap_config.typed import typed
 
@@ -109,6 +110,8 @@ class Settings:
     complete; None disables the warm-up."""
     sharing: Sharing = field(default_factory=Alone)
     """Who owns the card (default: nothing else uses it)."""
+    gateway: Gateway | ExistingGateway | None = None
+    """LiteLLM in front of the endpoint; None: each consumer asks the endpoint itself."""
     ignored_fields: tuple[IgnoredField, ...] = ()
     """Fields that somebody else writes, such as an admission webhook: a deploy does not change
     them, and drift only mentions them."""
