@@ -94,7 +94,7 @@ class Policy:
             return None
         if name in self.models:
             return name
-        return next((id for id, model in self.models.items() if name in model.aliases), None)
+        return next((found for found, it in self.models.items() if name in it.aliases), None)
 
 
 def read_policy(path: Path) -> Policy:
@@ -112,7 +112,7 @@ def read_policy(path: Path) -> Policy:
             endpoint=Endpoint(**document["endpoint"]),
             card=Card(**_tuples(document["card"])),
             pictures=Pictures(**_tuples(document["pictures"])),
-            models={id: Model(**_tuples(model)) for id, model in document["models"].items()},
+            models={name: Model(**_tuples(it)) for name, it in document["models"].items()},
             consumers={
                 name: Consumer(**_tuples(consumer))
                 for name, consumer in document["consumers"].items()

@@ -15,7 +15,7 @@ _ANTHROPIC_TYPES = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that the gateway does not pass on.
 
     Args:
