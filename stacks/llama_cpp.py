@@ -199,6 +199,7 @@ class LlamaCppStack(tf.TerraformStack):
                 tenants=sharing.tenants,
                 schedule=sharing.restore_schedule,
                 modules=_modules("gpu_window"),
+                shared={"kubernetes": _modules("kubernetes")},
                 image=settings.python_image,
                 run_as_user=settings.run_as_user,
                 taints=settings.gpu.taints,

@@ -4,7 +4,7 @@ A window is one Lease, `gpu-window`. It holds the lock (owner, heartbeat) and th
 restore, which is written before anything is scaled. This program restores the tenants once the
 deadline has passed and the owner's heartbeat has stopped. `ops window` uses the same modules.
 
-    python3 -m gpu_window --namespace llama-cpp --tenant Deployment/immich/machine-learning
+    python3 -m in_pod.gpu_window --namespace llama-cpp --tenant Deployment/immich/machine-learning
 
 Environment: IMMICH_URL and IMMICH_API_KEY, to resume Immich's queues.
 
@@ -21,14 +21,15 @@ import socket
 import sys
 from pathlib import Path
 
-from .api import Timing
+from ..kubernetes.in_cluster import InClusterApi
+from ..kubernetes.workload import parse_workload
 from .contract import NO_ACCESS, REMAINS, TRANSIENT
+from .declared import Declared
 from .errors import WindowError
 from .immich import Immich
-from .in_cluster import InClusterApi
 from .restore import restore_past_deadline
+from .timing import Timing
 from .window import Window
-from .workload import Declared, parse_workload
 
 
 def main(arguments: list[str] | None = None, *, timing: Timing | None = None) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from in_pod.gpu_window.timing import Timing
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.sharing import ByWindow
 from tests.constructs.synthesized import modules, resources, unescaped
@@ -131,9 +131,10 @@ def test_the_program_runs_in_the_endpoints_namespace(
 ) -> None:
     stack = resources(synth(namespace="vision"))
     data = stack["config_map_v1.gpu-window-restore"]["data"]
-    assert unescaped(data) == modules("gpu_window")
+    shared = {f"kubernetes.{name}": text for name, text in modules("kubernetes").items()}
+    assert unescaped(data) == modules("gpu_window") | shared
     only = container(stack)
-    assert only["command"] == ["python3", "-m", "gpu_window"]
+    assert only["command"] == ["python3", "-m", "in_pod.gpu_window"]
     assert only["working_dir"] == "/gpu-window"
     assert only["args"][:2] == ["--namespace", "vision"]
     (mount,) = only["volume_mount"]

@@ -42,7 +42,7 @@ def test_a_program_starts_from_its_mounted_config_map(
     paths = {item["key"]: tmp_path / item["path"] for item in volume["config_map"]["items"]}
     assert paths.keys() == data.keys()
     for key, path in paths.items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(data[key])
     python, *words = container["command"]
     assert python == "python3"
