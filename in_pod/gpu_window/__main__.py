@@ -21,7 +21,7 @@ import socket
 import sys
 from pathlib import Path
 
-from ..kubernetes.in_cluster import InClusterApi
+from ..kubernetes.in_cluster import SERVICE_ACCOUNT_DIR, InClusterApi
 from ..kubernetes.workload import parse_workload
 from .contract import NO_ACCESS, REMAINS, TRANSIENT
 from .declared import Declared
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
     parser.add_argument(
         "--service-account-dir",
         type=Path,
-        default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+        default=SERVICE_ACCOUNT_DIR,
         help="read token and ca.crt from this directory (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
@@ -71,12 +71,7 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
         print(line, flush=True)
 
     try:
-        host = os.environ["KUBERNETES_SERVICE_HOST"]
-        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        host = f"[{host}]" if ":" in host else host
-        api = InClusterApi(
-            service_account_dir=options.service_account_dir, url=f"https://{host}:{port}"
-        )
+        api = InClusterApi.of_pod(options.service_account_dir)
         url, key = os.environ.get("IMMICH_URL", ""), os.environ.get("IMMICH_API_KEY", "")
         immich = None
         if url and key:
