@@ -16,6 +16,7 @@ _TREE = Path(__file__).parent
 _FROZEN = _TREE / "tests" / "declaration"
 _DECLARED = {
     Path("llama_swap_config/registry.py"): _FROZEN / "registry.py",
+    Path("llama_swap_config/consumers.py"): _FROZEN / "consumers.py",
     Path("llama_swap_config/models.lock.json"): _FROZEN / "models.lock.json",
     Path("stacks/production.py"): _FROZEN / "settings.py",
 }

@@ -16,13 +16,15 @@ from llama_swap_config.errors import ConfigError
 
 _Class = TypeVar("_Class", bound=type)
 
-Subject = Literal["settings", "model", "registry", "residency"]
-"""What an error is about; a model's also says its id."""
+Subject = Literal["settings", "model", "registry", "residency", "consumer", "consumers"]
+"""What an error is about; a model's also says its id, and a consumer's its name."""
 _FILES: Mapping[Subject, str] = {
     "settings": "stacks/production.py",
     "model": "llama_swap_config/registry.py",
     "registry": "llama_swap_config/registry.py",
     "residency": "llama_swap_config/registry.py",
+    "consumer": "llama_swap_config/consumers.py",
+    "consumers": "llama_swap_config/consumers.py",
 }
 _WORDS = {
     NoneType: "None",
@@ -92,8 +94,9 @@ def _check_call(
     values: dict[str, Any],
 ) -> None:
     file = _FILES[subject]
-    model_id = values.get("id") if subject == "model" else None
-    about = f"model {model_id!r}" if isinstance(model_id, str) else subject
+    name_field = {"model": "id", "consumer": "name"}.get(subject, "")
+    its_name = values.get(name_field)
+    about = f"{subject} {its_name!r}" if isinstance(its_name, str) else subject
     hints = _hints(cls)
 
     def error(name: str, value: object, expected: str, remedy: str) -> ConfigError:

@@ -35,11 +35,15 @@ from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from llama_swap_config.renamed import renamed_import
 from llama_swap_config.typed import typed
 
 _SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 _IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
+
+_BUILD_IN_TAG = re.compile(r":[\w.-]*-b(\d+)@", re.ASCII)
+"""llama-swap's images have tags such as v250-cuda-b10524."""
 
 
 @typed("settings", gpu_window="sharing=ByWindow(tenants=...), or sharing=Alone() instead of None")
@@ -109,6 +113,8 @@ class Settings:
     complete; None disables the warm-up."""
     sharing: Sharing = field(default_factory=Alone)
     """Who owns the card (default: nothing else uses it)."""
+    gateway: Gateway | ExistingGateway | None = None
+    """LiteLLM in front of the endpoint; None: each consumer asks the endpoint itself."""
     ignored_fields: tuple[IgnoredField, ...] = ()
     """Fields that somebody else writes, such as an admission webhook: a deploy does not change
     them, and drift only mentions them."""
@@ -155,6 +161,13 @@ class Settings:
             self.engine_build,
             "a build number of llama.cpp",
         )
+        if tagged := _BUILD_IN_TAG.search(self.llama_swap_image):
+            require_setting(
+                self.engine_build == int(tagged[1]),
+                "engine_build",
+                self.engine_build,
+                f"{tagged[1]}, as the tag of llama_swap_image says",
+            )
         require_setting(1 <= self.port <= 65535, "port", self.port, "1 to 65535")
         require_setting(
             self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"

@@ -25,6 +25,8 @@ from llama_swap_config.fit.card import CoTenant
 from llama_swap_config.fit.residency import AsManyAsFit, NamedSets, OneAtATime, Residency
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.gateway.consumer import Consumer
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway, Pictures
 from llama_swap_config.model import Model, Sampling
 from stacks.settings import Settings
 from tests.declaration.settings import BARE
@@ -53,12 +55,19 @@ EXAMPLES: tuple[Any, ...] = (
     TENANT,
     ImmichQueues(url="http://immich:2283"),
     IgnoredField(kind="Deployment", name="a", path="spec.minReadySeconds", reason="a webhook"),
+    Consumer(name="a", namespace="a", models=("a",)),
+    ExistingGateway(namespace="litellm", litellm_version="1.108.7"),
+    Gateway(image=f"ghcr.io/berriai/litellm@sha256:{'0' * 64}", litellm_version="1.108.7"),
+    Pictures(),
 )
 SUBJECTS: dict[Any, str] = {
     Model: "model 'a': ",
     Sampling: "model: ",
+    Consumer: "consumer 'a': ",
     **dict.fromkeys(get_args(Residency), "residency: "),
 }
+NAMED = {(Model, "id"): "model: ", (Consumer, "name"): "consumer: "}
+"""A field that names the object, and what an error about it begins with."""
 
 
 class Stranger:
@@ -92,7 +101,9 @@ def classes_of(hint: Any) -> Iterator[type]:
 
 
 WRITTEN = tuple(
-    dict.fromkeys(cls for root in (Model, Residency, Settings) for cls in classes_of(root))
+    dict.fromkeys(
+        cls for root in (Model, Residency, Consumer, Settings) for cls in classes_of(root)
+    )
 )
 FIELDS = [(cls, field) for cls in WRITTEN for field in fields(cls)]
 
@@ -163,7 +174,8 @@ def test_a_field_refuses_each_value_of_another_type(cls: type, field: Field[Any]
     for value in wrong:
         text = refusal(cls, arguments(cls) | {field.name: value})
         assert text is not None, value
-        assert text.startswith("model: " if field.name == "id" else subject(cls)), text
+        unnamed = NAMED.get((cls, field.name))
+        assert text.startswith(unnamed or subject(cls)), text
         _, place, got = text.partition(field.name)
         assert place, text
         assert any(f" is {shown(part)}" in got for part in parts(value)), text
@@ -177,7 +189,9 @@ def test_a_value_of_the_right_type_is_accepted_or_refused_in_one_line(
     hint = get_type_hints(cls)[field.name]
     for value in [value for value in VALUES if accepts(hint, value)]:
         text = refusal(cls, arguments(cls) | {field.name: value})
-        assert text is None or text.startswith(("settings: ", "model '", "model: ", "residency: "))
+        assert text is None or text.startswith(
+            ("settings: ", "model '", "model: ", "residency: ", "consumer '")
+        )
 
 
 @pytest.mark.parametrize("cls", WRITTEN, ids=names)

@@ -1,0 +1,1 @@
+"""The gateway: who may ask which model, and what LiteLLM reads."""

@@ -1,0 +1,65 @@
+"""LiteLLM for this machine, in an environment of its own, installed once for all checkouts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ops.machine.build_cache import built_once, target_of, work_dir
+from ops.machine.build_run import run_build
+from ops.machine.checkout import TOOLS
+from ops.machine.pypi_programs import uv
+from ops.report.terminal import Say
+
+_REQUIREMENTS = TOOLS / "litellm-requirements.txt"
+_PROGRAM = "bin/litellm"
+
+
+def litellm(say: Say) -> Path:
+    """Return LiteLLM's program from the cache, after installing it if it is missing.
+
+    Args:
+        say: Receives a line for the operator.
+
+    Raises:
+        OpsError: when the installation fails, naming its log.
+    """
+    target = target_of("litellm", f"{_REQUIREMENTS.read_text()}{sys.version_info[:2]}")
+
+    def install(fresh: Path) -> None:
+        say(f"installing LiteLLM, 600 MB, once for all checkouts, into {target}")
+        log = work_dir(target) / "install.log"
+        steps = (
+            # Relocatable: the directory is renamed when it is complete.
+            (
+                "venv",
+                "--quiet",
+                "--relocatable",
+                "--clear",
+                "--python",
+                sys.executable,
+                str(fresh),
+            ),
+            (
+                *("pip", "install", "--quiet", "--no-progress", "--no-build"),
+                *("--require-hashes", "--requirement", str(_REQUIREMENTS)),
+                *("--python", str(fresh / "bin" / "python")),
+            ),
+        )
+        for words in steps:
+            run_build(
+                "LiteLLM",
+                [uv(), *words],
+                log=log,
+                progress=lambda _output: "installing from PyPI",
+                say=say,
+                env={},
+            )
+
+    return built_once("LiteLLM", target, (_PROGRAM,), install, say=say) / _PROGRAM
+
+
+def litellm_version() -> str:
+    """Return the pinned version."""
+    lines = _REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return next(line.split("==")[1].split()[0] for line in lines if line.startswith("litellm=="))
