@@ -82,6 +82,23 @@ def render_litellm(
     return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=96)
 
 
+def environment(allowed_origins: tuple[str, ...]) -> dict[str, str]:
+    """Return LiteLLM's variables, wherever it runs.
+
+    Args:
+        allowed_origins: Origins of web pages that may ask it from a browser.
+    """
+    return {
+        # Otherwise it fetches a list of prices at each start.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        # Otherwise it reads a file .env of its working directory.
+        "LITELLM_MODE": "PRODUCTION",
+        "DISABLE_ADMIN_UI": "True",
+        # An empty one would allow every origin, and no browser sends this one.
+        "LITELLM_CORS_ORIGINS": ",".join(allowed_origins) or "none",
+    }
+
+
 def _entry(
     locked: LockedModel, *, endpoint_url: str, front_end: FrontEndName, timeout_s: int
 ) -> dict[str, Any]:
