@@ -20,7 +20,7 @@ from in_pod.gateway.contract import (
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, GATEWAY, labels, selector
 from llama_swap_config.cluster.pod_resources import Taint
 from llama_swap_config.gateway import settings
-from llama_swap_config.gateway.litellm import environment
+from llama_swap_config.gateway.litellm import ENVIRONMENT
 
 _DEP = tf.deployment_v1
 _SVC = tf.service_v1
@@ -137,7 +137,7 @@ def _container(
 ) -> tf.deployment_v1.DeploymentV1SpecTemplateSpecContainer:
     mount = _DEP.DeploymentV1SpecTemplateSpecContainerVolumeMount
     plain: Mapping[str, str] = {
-        **environment(gateway.allowed_origins),
+        **ENVIRONMENT,
         "PYTHONPATH": _HOOKS_DIR,
         POLICY_VARIABLE: f"{_CONFIG_DIR}/{POLICY_FILE}",
         KEYS_VARIABLE: _KEYS_DIR,

@@ -6,6 +6,8 @@ tests/real/gateway asks for the behaviour that it stands for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -16,6 +18,15 @@ from llama_swap_config.lock.locked import LockedModel
 
 PING_S = 15
 """Seconds between the pings that keep a stream alive while its model loads."""
+ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {
+        # Otherwise it reads prices from the internet, and a file .env from its directory.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MODE": "PRODUCTION",
+        "DISABLE_ADMIN_UI": "True",
+    }
+)
+"""LiteLLM's variables, wherever it runs."""
 
 
 def render_litellm(
@@ -80,23 +91,6 @@ def render_litellm(
     }
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=96)
-
-
-def environment(allowed_origins: tuple[str, ...]) -> dict[str, str]:
-    """Return LiteLLM's variables, wherever it runs.
-
-    Args:
-        allowed_origins: Origins of web pages that may ask it from a browser.
-    """
-    return {
-        # Otherwise it fetches a list of prices at each start.
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        # Otherwise it reads a file .env of its working directory.
-        "LITELLM_MODE": "PRODUCTION",
-        "DISABLE_ADMIN_UI": "True",
-        # An empty one would allow every origin, and no browser sends this one.
-        "LITELLM_CORS_ORIGINS": ",".join(allowed_origins) or "none",
-    }
 
 
 def _entry(

@@ -149,18 +149,6 @@ def test_only_what_a_program_writes_is_writable(stack: dict[str, Json]) -> None:
     assert env(stack)["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
-@pytest.mark.parametrize(
-    ("origins", "value"),
-    [((), "none"), (("https://a.example", "http://b:81"), "https://a.example,http://b:81")],
-)
-def test_without_named_origins_none_is_allowed(
-    origins: tuple[str, ...], value: str, synth: Synth
-) -> None:
-    """An empty variable would allow all."""
-    gateway = replace(GATEWAY, allowed_origins=origins)
-    assert env(resources(synth(gateway=gateway, **WITH_KEY)))["LITELLM_CORS_ORIGINS"] == value
-
-
 def test_a_changed_consumer_or_setting_starts_a_new_pod(
     stack: dict[str, Json], synth: Synth
 ) -> None:
