@@ -5,9 +5,11 @@ from __future__ import annotations
 APP = "llama-cpp"
 ENDPOINT = "llama-swap"
 """The component of the serving pod, whichever front end runs."""
+GATEWAY = "gateway"
 DOWNLOAD = "model-download"
 UPKEEP = "model-upkeep"
 RESTORE = "gpu-window-restore"
+EXPORTER = "llama-swap-exporter"
 CONFIG_ANNOTATION = "checksum/config"
 WARM_UP_ANNOTATION = "checksum/warm-up"
 

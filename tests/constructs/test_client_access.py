@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+from llama_swap_config.cluster.labels import EXPORTER
 from tests.conftest import Synth
-from tests.constructs.synthesized import resources
+from tests.constructs.network_policies import admitted, ingress
+from tests.declaration.settings import EXISTING_GATEWAY, GATEWAY, WITH_KEY
 
 Json = dict[str, Any]
 
 
-def test_only_the_client_namespaces_may_connect(deployed: dict[str, Json]) -> None:
-    spec = deployed["network_policy_v1.llama-swap-clients"]["spec"]
-    (rule,) = spec["ingress"]
-    (client,) = rule["from"]
-    (expression,) = client["namespace_selector"]["match_expressions"]
-    assert expression["values"] == ["litellm", "monitoring"]
-    assert [port["port"] for port in rule["ports"]] == ["8080"]
-    assert spec["policy_types"] == ["Ingress"]
+def test_without_a_gateway_the_consumers_and_monitoring_may_connect(production: Json) -> None:
+    spec = ingress(production)
+    namespaces = ["photo-poster", "home-assistant", "n8n", "monitoring"]
+    assert admitted(spec) == (namespaces, [EXPORTER])
+    assert [port["port"] for port in spec["ingress"][0]["ports"]] == ["8080"]
 
 
-def test_without_client_namespaces_nobody_may_connect(synth: Synth) -> None:
-    spec = resources(synth(client_namespaces=()))["network_policy_v1.llama-swap-clients"]["spec"]
-    assert "Ingress" in spec["policy_types"]
+def test_behind_a_gateway_that_runs_already_only_its_namespace_may_connect(synth: Synth) -> None:
+    behind = dict(gateway=EXISTING_GATEWAY, **WITH_KEY)
+    assert admitted(ingress(synth(**behind))) == (
+        ["litellm", "monitoring"],
+        [EXPORTER],
+    )
+    alone = ingress(synth(monitoring_namespaces=(), **behind))
+    assert admitted(alone) == (["litellm"], [EXPORTER])
+
+
+def test_behind_the_stacks_gateway_only_its_pods_may_connect(synth: Synth) -> None:
+    behind = dict(gateway=GATEWAY, **WITH_KEY)
+    assert admitted(ingress(synth(**behind))) == (
+        ["monitoring"],
+        ["gateway", EXPORTER],
+    )
+    alone = ingress(synth(monitoring_namespaces=(), **behind))
+    assert admitted(alone) == ([], ["gateway", EXPORTER])
+
+
+def test_without_consumers_and_monitoring_nobody_may_connect(synth: Synth) -> None:
+    spec = ingress(synth(consumers=(), monitoring_namespaces=(), monitoring=None))
     assert not spec.get("ingress")
