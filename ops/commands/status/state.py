@@ -112,7 +112,10 @@ def _state(document: Any) -> State:
         vram=None
         if vram is None
         else Vram(
-            **{name: float(vram[name]) for name in ("used_mib", "total_mib", "others_mib", "age_s")}
+            **{
+                name: float(vram[name])
+                for name in ("used_mib", "total_mib", "others_mib", "age_s")
+            }
         ),
         window_open=bool(window["open"]),
         window_holder=one_line(str(window["holder"] or "")),
