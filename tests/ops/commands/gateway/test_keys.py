@@ -88,7 +88,7 @@ def test_the_list_names_counts_and_dates_and_never_a_key(keys: Keys, store: Path
         "since": ["2026-11-01"],
         "problem": "not declared: the gateway ignores its keys",
     }
-    assert found["photo-poster"]["problem"] == "cannot ask: it has no key"
+    assert found["photo-poster"]["problem"] == "cannot ask: it has no keys; expected 1 or 2"
     assert found["home-assistant"]["problem"] == (
         "cannot ask: line 1 is a key itself; expected `sha256:HEX YYYY-MM-DD`"
     )
