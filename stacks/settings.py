@@ -328,6 +328,11 @@ class Settings:
         """The workloads that own the card outside a window."""
         return self.sharing.tenants if isinstance(self.sharing, ByWindow) else ()
 
+    @property
+    def url(self) -> str:
+        """The endpoint's address in the cluster, without a path."""
+        return f"http://{self.service}.{self.namespace}.svc:{self.port}"
+
     def admitted_namespaces(self, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
         """Return the namespaces whose pods may connect to the endpoint; its own is not among them.
 
@@ -341,7 +346,7 @@ class Settings:
                 clients = (namespace,)
             case Gateway():
                 clients = ()
-        return tuple(dict.fromkeys((*clients, *self.monitoring_namespaces)))
+        return (*clients, *self.monitoring_namespaces)
 
     @property
     def card(self) -> Card:
