@@ -250,14 +250,13 @@ def render_dashboard() -> str:
             dashboard.DatasourceVariable(DATASOURCE).label("Prometheus").type("prometheus")
         )
     )
-    kinds = {"timeseries": timeseries.Panel, "stat": stat.Panel}
     number = itertools.count(1)
     for row in ROWS:
         board = board.with_row(dashboard.Row(row.title).id(next(number)))
         for panel in row.panels:
+            new = stat.Panel() if panel.kind == "stat" else timeseries.Panel()
             drawn = (
-                kinds[panel.kind]()
-                .id(next(number))
+                new.id(next(number))
                 .title(panel.title)
                 .description(panel.description)
                 .datasource(source)

@@ -44,8 +44,10 @@ def status(
         raise typer.BadParameter("--watch cannot be combined with --json")
     from rich.live import Live
 
+    from in_pod.exporter.contract import PORT
+    from llama_swap_config.cluster.labels import EXPORTER
     from ops.cluster.environment import check_cluster
-    from ops.cluster.port_forward import to_exporter
+    from ops.cluster.port_forward import to_service
     from ops.commands.status.shown import rendered
     from ops.commands.status.state import read_state
     from ops.endpoint.client import Endpoint
@@ -63,7 +65,15 @@ def status(
                     "address with --url"
                 )
             stack.enter_context(ASIDE.status("connecting to the exporter"))
-            address = stack.enter_context(to_exporter(check_cluster(), settings))
+            address = stack.enter_context(
+                to_service(
+                    check_cluster(),
+                    namespace=settings.namespace,
+                    service=EXPORTER,
+                    port=PORT,
+                    remedy="pass the exporter's address with --url",
+                )
+            )
         exporter = stack.enter_context(Endpoint(address))
         state = read_state(exporter)
         if json_:

@@ -54,8 +54,8 @@ def _lines(state: State) -> Iterator[Text]:
         yield Text("Card: not known")
     else:
         yield Text(
-            f"Card: {vram.used_mib:.0f} of {vram.total_mib:.0f} MiB used, {vram.others_mib:.0f} by "
-            f"other programs ({span(vram.age_s)} ago)"
+            f"Card: {vram.used_mib:.0f} of {vram.total_mib:.0f} MiB used, {vram.others_mib:.0f} "
+            f"by other programs ({span(vram.age_s)} ago)"
         )
     yield Text(_window(state))
     for tenant in state.tenants:

@@ -112,10 +112,10 @@ def _state(document: Any) -> State:
         vram=None
         if vram is None
         else Vram(
-            **{
-                name: float(vram[name])
-                for name in ("used_mib", "total_mib", "others_mib", "age_s")
-            }
+            used_mib=float(vram["used_mib"]),
+            total_mib=float(vram["total_mib"]),
+            others_mib=float(vram["others_mib"]),
+            age_s=float(vram["age_s"]),
         ),
         window_open=bool(window["open"]),
         window_holder=one_line(str(window["holder"] or "")),
