@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -68,9 +69,8 @@ def shown(**changes: Any) -> str:
     document = copy.deepcopy(STATE) | changes
     with exporter(json.dumps(document).encode()) as url, Endpoint(url) as client:
         state = read_state(client)
-    console = Console(width=120, record=True)
-    with console.capture():
-        console.print(rendered(state))
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(rendered(state))
     return console.export_text()
 
 
@@ -83,7 +83,7 @@ def test_the_terminal_says_what_the_exporter_sees() -> None:
     assert "Tenant immich/ml: has not the card, 0 replicas wanted" in text
     lines = [line.split() for line in text.splitlines()]
     assert ["qwen3vl-4b", "stopped"] in lines
-    assert [line[1:] for line in lines if line[1:2] in (["a"], ["b"])] == [
+    assert [line[2:] for line in lines if line[2:3] in (["a"], ["b"])] == [
         ["b", "1.0", "s", "ready", "1"],
         ["a", "4.2", "s", "failed", "3"],
     ]
