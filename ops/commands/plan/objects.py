@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from ops.commands.plan.fields import FieldChange, field_changes, parts_of
 from ops.commands.plan.immutable import forces_replacement
 from ops.terraform.changes import Action, kind_of
@@ -38,9 +39,14 @@ class ObjectChange:
     """
 
     @property
+    def is_endpoint(self) -> bool:
+        """Whether it is the Deployment of the serving pod."""
+        return (self.kind, self.name) == ("Deployment", ENDPOINT_DEPLOYMENT)
+
+    @property
     def restarts(self) -> tuple[FieldChange, ...]:
-        """The changed fields that restart a Deployment's pods."""
-        if self.kind != "Deployment" or self.action != "update":
+        """The changed fields that restart the serving pod."""
+        if not self.is_endpoint or self.action != "update":
             return ()
         return tuple(
             field for field in self.fields if f"{field.path}.".startswith(f"{_TEMPLATE}.")

@@ -81,7 +81,7 @@ def _objects(comparison: Comparison) -> list[str]:
 def _restart(comparison: Comparison) -> list[str]:
     if any(change.restarts for change in comparison.happening):
         return ["the pod restarts"]
-    touched = {change.action for change in comparison.happening if change.kind == "Deployment"}
+    touched = {change.action for change in comparison.happening if change.is_endpoint}
     if "replace" in touched:
         return ["the pod is replaced"]
     if touched & {"create", "delete"} or not comparison.happening:

@@ -132,7 +132,11 @@ def side(text: str, *, production: dict[str, Any], change: bool) -> Side:
         for config_map in synthesized["resource"]["kubernetes_config_map_v1"].values():
             if config_map["metadata"]["name"] == "llama-swap":
                 config_map["data"]["llama-swap.yaml"] += f"\n{text}\n"
-        (deployment,) = synthesized["resource"]["kubernetes_deployment_v1"].values()
+        (deployment,) = (
+            each
+            for each in synthesized["resource"]["kubernetes_deployment_v1"].values()
+            if each["metadata"]["name"] == "llama-swap"
+        )
         pod = deployment["spec"]["template"]["spec"]
         pod["container"][0]["env"].append({"name": f"N {text}", "value": f"V {text}"})
         deployment["metadata"]["annotations"] = {f"K {text}": f"V {text}"}
