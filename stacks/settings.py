@@ -341,7 +341,7 @@ class Settings:
     @property
     def url(self) -> str:
         """The endpoint's address in the cluster, without a path."""
-        return f"http://{self.service}.{self.namespace}.svc:{self.port}"
+        return f"http://{self.service}.{self.namespace}.svc.cluster.local:{self.port}"
 
     def admitted_namespaces(self, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
         """Return the namespaces whose pods may connect to the endpoint; its own is not among them.
