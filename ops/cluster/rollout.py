@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from urllib.parse import urlencode
 
-from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from in_pod.kubernetes.pod_state import TERMINATING
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from ops.cluster import object_states, workload_states
@@ -43,7 +42,7 @@ class Outcome:
     failed: tuple[ObjectState, ...] = ()
     """Those that stay as they are until somebody acts."""
     revision: int = 1
-    """How often the endpoint's pods have changed; 1 after the first deploy."""
+    """How often the pods of a Deployment have changed; 1 after the first deploy."""
 
     def of(self, *meanings: Meaning) -> tuple[ObjectState, ...]:
         """Return the objects with one of these meanings."""
@@ -118,9 +117,9 @@ class Rollout:
                     latest_event=self._latest_event,
                     now_s=self._api.now(),
                 )
-        if document["metadata"]["name"] == ENDPOINT_DEPLOYMENT:
-            annotations = document["metadata"].get("annotations") or {}
-            self._revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
+        annotations = document["metadata"].get("annotations") or {}
+        revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
+        self._revision = max(self._revision, revision)
         return workload_states.deployment(
             document,
             self._list("/apis/apps/v1", "replicasets"),

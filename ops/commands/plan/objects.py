@@ -45,8 +45,8 @@ class ObjectChange:
 
     @property
     def restarts(self) -> tuple[FieldChange, ...]:
-        """The changed fields that restart the serving pod."""
-        if not self.is_endpoint or self.action != "update":
+        """The changed fields that restart a Deployment's pods."""
+        if self.kind != "Deployment" or self.action != "update":
             return ()
         return tuple(
             field for field in self.fields if f"{field.path}.".startswith(f"{_TEMPLATE}.")

@@ -6,20 +6,26 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llama_swap_config.gateway.settings import Gateway, Pictures
 from ops.cli import main
 from ops.commands.plan import command as plan_cli
 from ops.commands.plan import run
+from ops.commands.plan.as_json import as_json
 from ops.commands.plan.comparison import Comparison, compare
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.sections import document
 from ops.commands.plan.sentence import sentence
 from ops.commands.plan.side import Side, read_side
 from ops.report.markdown import as_markdown
+from ops.terraform.synth import Synthesized
 from tests.conftest import ROOT
+from tests.declaration.settings import GATEWAY, WITH_KEY
 from tests.ops.commands.plan import repository as edits
 from tests.ops.commands.plan.repository import Repository
 
@@ -31,6 +37,7 @@ EDITS: dict[str, Edit] = {
     "changes-a-context": edits.change_a_context,
     "changes-an-image": edits.change_an_image,
     "renames-a-model": edits.rename_a_model,
+    "changes-the-consumers": edits.change_the_consumers,
     "reformats-the-registry": edits.reformat_the_registry,
 }
 
@@ -109,6 +116,40 @@ def summary(comparison: Comparison) -> str:
     return text
 
 
+def test_consumers_are_counted_apart_from_objects(planned: Callable[[str], Comparison]) -> None:
+    comparison = planned("changes-the-consumers")
+    assert comparison.differs
+    assert ", 1 consumer is added, 1 changes, 1 is removed, " in summary(comparison)
+    assert comparison.consumers is not None
+    assert [(change.name, change.action) for change in comparison.consumers] == [
+        ("home-assistant", "changed"),
+        ("flows", "added"),
+        ("n8n", "removed"),
+    ]
+    assert [
+        (field.name, field.before, field.after) for field in comparison.consumers[0].fields
+    ] == [
+        ("models", ["qwen3vl-4b"], ["qwen3vl-8b", "qwen3vl-4b"]),
+        ("may_evict", False, True),
+    ]
+    shown = as_json(comparison)["consumers"]
+    assert shown[2] == {"name": "n8n", "action": "removed", "fields": []}
+    assert shown[0]["fields"][1] == {"path": "may_evict", "before": False, "after": True}
+
+
+def test_a_restart_of_the_gateway_ends_no_model(synth: Callable[..., dict[str, Any]]) -> None:
+    def side(gateway: Gateway) -> Side:
+        document = synth(gateway=gateway, **WITH_KEY)
+        synthesized = Synthesized(directory=ROOT, document=document)
+        return Side(synthesized=synthesized, problem=None, models=(), consumers=(), fit=None)
+
+    other = replace(GATEWAY, pictures=Pictures(number=3))
+    comparison = compare(side(GATEWAY), side(other), revision=BASE, rate_mb_s=50)
+    assert ", the gateway restarts, " in summary(comparison)
+    assert "the pod restarts" not in summary(comparison)
+    assert as_json(comparison)["pod_restarts"] is False
+
+
 def actions(comparison: Comparison) -> dict[str, str]:
     """What happens to each object; the hash of the download's content left out."""
     return {
@@ -122,8 +163,8 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 ) -> None:
     comparison = planned("adds-a-model")
     assert summary(comparison) == (
-        "4 objects change, 2 are replaced, the pod restarts, 3.1 GiB to download "
-        "(67 s at 50 MB/s), fits with 8.0 GiB to spare."
+        "6 objects change, 2 are replaced, the pod restarts, the llama-swap-exporter restarts, "
+        "3.1 GiB to download (67 s at 50 MB/s), fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
     assert [(model.id, model.action) for model in comparison.models] == [
@@ -131,10 +172,12 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
     ]
     assert actions(comparison) == {
         "ConfigMap llama-swap": "update",
+        "ConfigMap llama-swap-exporter": "update",
         "ConfigMap model-download": "replace",
         "ConfigMap model-warm-up": "update",
         "CronJob model-upkeep": "update",
         "Deployment llama-swap": "update",
+        "Deployment llama-swap-exporter": "update",
         "Job model-download": "replace",
     }
     forced = {field.path for change in comparison.objects for field in change.forced_by}
@@ -146,13 +189,14 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison]) -> None:
     comparison = planned("changes-a-context")
     assert summary(comparison) == (
-        "2 objects change, the pod restarts, nothing to download, fits with 8.0 GiB to spare."
+        "4 objects change, the pod restarts, the llama-swap-exporter restarts, "
+        "nothing to download, fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
     (model,) = comparison.models
     (field,) = model.fields
     assert (field.name, field.before, field.after) == ("context", 3072, 4096)
-    (deployment,) = (change for change in comparison.objects if change.kind == "Deployment")
+    (deployment,) = (change for change in comparison.objects if change.is_endpoint)
     assert [field.parts[-1] for field in deployment.restarts] == ["checksum/config"]
     changed = [
         line for line in comparison.front_end if line[0] in "+-" and line[:3] not in "+++---"
@@ -219,7 +263,7 @@ def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
     assert main(["plan", "--json", "--report", str(tmp_path / "report")]) == 2
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "report" / "plan.json").read_text())
-    assert printed["counts"] == {"add": 0, "change": 2, "replace": 0, "remove": 0}
+    assert printed["counts"] == {"add": 0, "change": 4, "replace": 0, "remove": 0}
     assert printed["pod_restarts"] is True
     assert printed["files"]["download_bytes"] == 0
     assert printed["base"]["name"] == "merge base with main"
@@ -297,7 +341,9 @@ def test_another_engine_build_alone_is_a_change(
     edits.measure_the_upgrade(clone, {"qwen3vl-8b": 100, "minicpm-v-4-5": 0, "qwen3vl-4b": 0})
     assert main(["plan", "--markdown"]) == 2
     text = capsys.readouterr().out
-    assert "No object changes, fits with 7.9 GiB to spare." in text
+    # The exporter's plan has the build and the figures.
+    words = "2 objects change, the llama-swap-exporter restarts, nothing to download, "
+    assert f"{words}fits with 7.9 GiB to spare." in text
     assert "| <code>qwen3vl-8b</code> | 6744 | 6844 | 8068 |\n" in text
 
 
@@ -336,7 +382,7 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
 
 def without_a_declaration(clone: Repository) -> None:
     """Name the modules of the declaration as no tree does, but for those of an older tree."""
-    for path in ("main.py", "stacks/llama_cpp.py"):
+    for path in ("main.py", "stacks/llama_cpp.py", "stacks/gateway_files.py"):
         clone.replace(path, "llama_swap_config.declaration", "llama_swap_config.unknown")
     config = clone.root / "llama_swap_config"
     (config / "declaration.py").rename(config / "unknown.py")
@@ -353,10 +399,15 @@ def test_a_base_with_the_older_layout_has_a_budget(
 ) -> None:
     without_a_declaration(clone)
     (clone.root / "ops/commands/fit/text.py").rename(clone.root / "ops/fit_text.py")
+    (clone.root / "llama_swap_config/consumers.py").unlink()
     base = read_side(clone.root, tmp_path / "out")
     clone.branch("mine")
-    assert base.fit == sides.read(clone.root, tmp_path / "head").fit
+    head = sides.read(clone.root, tmp_path / "head")
+    assert base.fit == head.fit
     assert base.fit is not None
+    changes = compare(base, head, revision=BASE, rate_mb_s=50).consumers
+    assert changes is not None
+    assert {change.action for change in changes} == {"added"}
 
 
 def test_facts_that_an_older_base_lacks_are_unknown(
