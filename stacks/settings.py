@@ -347,7 +347,7 @@ class Settings:
     @property
     def url(self) -> str:
         """The endpoint's address in the cluster, without a path."""
-        return f"http://{self.service}.{self.namespace}.svc:{self.port}"
+        return f"http://{self.service}.{self.namespace}.svc.cluster.local:{self.port}"
 
     def admitted_namespaces(self, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
         """Return the namespaces whose pods may connect to the endpoint; its own is not among them.
@@ -369,7 +369,7 @@ class Settings:
         """Address where the exporter tells the endpoint's state; None without one."""
         if self.monitoring is None:
             return None
-        return f"http://{EXPORTER}.{self.namespace}.svc:{PORT}{STATE_PATH}"
+        return f"http://{EXPORTER}.{self.namespace}.svc.cluster.local:{PORT}{STATE_PATH}"
 
     @property
     def card(self) -> Card:

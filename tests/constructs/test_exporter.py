@@ -65,7 +65,7 @@ def test_the_pod_is_small_and_runs_without_a_gpu(production: Json) -> None:
     assert "priority_class_name" not in pod
     assert only["command"] == ["python3", "-m", "in_pod.exporter"]
     assert only["args"] == [
-        *("--url", "http://llama-swap.llama-cpp.svc:8080"),
+        *("--url", "http://llama-swap.llama-cpp.svc.cluster.local:8080"),
         *("--plan", f"/exporter/{PLAN_FILE}"),
         *("--namespace", "llama-cpp"),
         *("--tenant", "Deployment/immich/immich-machine-learning"),

@@ -46,7 +46,7 @@ def test_the_hooks_read_the_policy_that_is_rendered(tmp_path: Path) -> None:
     path = tmp_path / POLICY_FILE
     path.write_text(files().config[POLICY_FILE])
     policy = read_policy(path)
-    assert policy.endpoint.url == "http://llama-swap.llama-cpp.svc:8080"
+    assert policy.endpoint.url == "http://llama-swap.llama-cpp.svc.cluster.local:8080"
     assert policy.card.tenants == ("immich/immich-machine-learning",)
     assert tuple(policy.consumers) == ("photo-poster", "home-assistant", "n8n")
 
