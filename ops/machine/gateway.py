@@ -48,7 +48,7 @@ def start(
     config: str,
     policy: str,
     keys_dir: Path,
-    endpoint_key: str = _NO_KEY,
+    endpoint_key: str = "",
     port: int | None = None,
     env: Mapping[str, str] | None = None,
     say: Say,
@@ -92,7 +92,7 @@ def start(
             "PYTHONPATH": str(hooks),
             POLICY_VARIABLE: str(folder / POLICY_FILE),
             KEYS_VARIABLE: str(keys_dir),
-            ENDPOINT_KEY_VARIABLE: endpoint_key,
+            ENDPOINT_KEY_VARIABLE: endpoint_key or _NO_KEY,
             **LITELLM_ENV,
             **(env or {}),
         },
@@ -116,6 +116,11 @@ LITELLM_ENV: Mapping[str, str] = {
     "LITELLM_MODE": "PRODUCTION",
     "DISABLE_ADMIN_UI": "True",
 }
+
+
+def is_running(state_dir: Path) -> bool:
+    """Whether the gateway of this directory runs."""
+    return Processes(state_dir / _NAME).is_running(_NAME)
 
 
 def stop(state_dir: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,9 @@ from ops.commands.deploy.shown import show_objects
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
 from ops.commands.serve.ask import curl_command
+from ops.commands.serve.run import Served
+from ops.commands.serve.served_keys import ServedKey
+from ops.commands.up.gateway import ServedGateway
 from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
@@ -42,6 +46,8 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
         "port-forward to the pod ends at the front end above.",
         soft_wrap=True,
     )
+    if deployed.gateway is not None:
+        _show_gateway(console, deployed.gateway, deployed.served)
     console.print("\nNext:", style="bold")
     for command, purpose in _next(deployed):
         console.print(f"  {command:40} # {purpose}", highlight=False, soft_wrap=True)
@@ -61,8 +67,11 @@ def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
     smoke = ops_command(f"smoke --url {deployed.served.url} --random-weights")
     yield with_key + smoke, "check the endpoint"
     yield "${EDITOR:-vi} llama_swap_config/registry.py", "change a model"
+    if deployed.gateway is not None:
+        yield "${EDITOR:-vi} llama_swap_config/consumers.py", "change who may ask which model"
     yield ops_command("plan"), "show what the change does"
-    yield embedded_command("up", state_dir), "deploy it here"
+    up = "up" if deployed.gateway is None else "up --gateway"
+    yield embedded_command(up, state_dir), "deploy it here"
     volume, lock = here(deployed.store.volume), here(deployed.store.lock_path)
     yield (
         ops_command(f"weights status {volume} --lock {lock}"),
@@ -90,6 +99,20 @@ def _show_answers(console: Console, deployed: Deployed) -> None:
     )
     console.print("\nTry it:", style="bold")
     console.print(f"  {curl_command(deployed.served)}", highlight=False, soft_wrap=True)
+
+
+def _show_gateway(console: Console, gateway: ServedGateway, served: Served) -> None:
+    table = titled_table("Consumers of the gateway", "consumer", "models", "key in")
+    for consumer in gateway.consumers:
+        key_file = here(gateway.key_files[consumer.name])
+        table.add_row(consumer.name, ", ".join(consumer.models), key_file)
+    console.print(table)
+    console.print(f"\nThe gateway: {gateway.url}/v1", highlight=False, soft_wrap=True)
+    for consumer, model in gateway.examples():
+        key = ServedKey(variable=KEY_VARIABLE, file=gateway.key_files[consumer.name])
+        door = replace(served, url=gateway.url, models=(model,), key=key)
+        console.print(f"\nTry it as {consumer.name}:", style="bold", highlight=False)
+        console.print(f"  {curl_command(door)}", highlight=False, soft_wrap=True)
 
 
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
