@@ -22,6 +22,8 @@ class Endpoint:
     front_end: str
     """`llama-swap` or `llama-server`."""
     load_timeout_s: int
+    timeout_s: int
+    """Seconds for an answer, a load included."""
     state_url: str | None
     """Where the exporter says what the endpoint waits for; None: nowhere."""
 
@@ -80,6 +82,8 @@ class Policy:
     """The whole policy."""
 
     litellm_version: str
+    allowed_origins: tuple[str, ...]
+    """Origins of web pages that may ask."""
     endpoint: Endpoint
     card: Card
     pictures: Pictures
@@ -109,6 +113,7 @@ def read_policy(path: Path) -> Policy:
             raise ValueError(f"version is {document['version']!r}; expected 1")
         return Policy(
             litellm_version=document["litellm_version"],
+            allowed_origins=tuple(document["allowed_origins"]),
             endpoint=Endpoint(**document["endpoint"]),
             card=Card(**_tuples(document["card"])),
             pictures=Pictures(**_tuples(document["pictures"])),

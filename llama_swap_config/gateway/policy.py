@@ -22,8 +22,10 @@ def render_policy(
     residents: Residents,
     tenants: tuple[str, ...],
     load_timeout_s: int,
+    timeout_s: int,
     litellm_version: str,
     pictures: Pictures,
+    allowed_origins: tuple[str, ...] = (),
     internal_ranges: tuple[str, ...] = (),
     state_url: str | None = None,
 ) -> str:
@@ -38,8 +40,10 @@ def render_policy(
         residents: The models that the front end may keep on the card together.
         tenants: `namespace/name` of the workloads that own the card outside a window.
         load_timeout_s: Seconds that a load may take.
+        timeout_s: Seconds for an answer, a load included.
         litellm_version: The version whose hooks were tried; another major version is an error.
         pictures: What a request may carry.
+        allowed_origins: Origins of web pages that may ask the gateway from a browser.
         internal_ranges: Public ranges of the operator, in CIDR, that no picture may come from.
         state_url: Where the exporter says what the endpoint waits for (default: nowhere).
 
@@ -50,10 +54,12 @@ def render_policy(
     document = {
         "version": 1,
         "litellm_version": litellm_version,
+        "allowed_origins": list(allowed_origins),
         "endpoint": {
             "url": endpoint_url,
             "front_end": front_end,
             "load_timeout_s": load_timeout_s,
+            "timeout_s": timeout_s,
             "state_url": state_url,
         },
         "card": {

@@ -1,0 +1,90 @@
+"""LiteLLM's `custom_auth`. Importing it also puts the checks in front of LiteLLM's app.
+
+LiteLLM imports it when it reads its configuration, before it answers anybody. Its own app exists
+by then, so the checks wrap what the app calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import HTTPException, Request
+from litellm.proxy import proxy_server
+from litellm.proxy._types import UserAPIKeyAuth
+from litellm.types.utils import all_litellm_params
+from starlette.middleware.cors import CORSMiddleware
+
+from .asgi import CONSUMER, Checks
+from .contract import ENDPOINT_KEY_VARIABLE, KEY_PREFIX, KEYS_VARIABLE, POLICY_VARIABLE
+from .control_fields import CONTROL_FIELDS
+from .fetching import Fetcher
+from .keys import Keys
+from .native import Native
+from .policy import Policy, PolicyError, read_policy
+
+
+async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
+    """Tell LiteLLM whose request it is; the checks found that out."""
+    name = request.scope.get(CONSUMER)
+    if name is None:
+        raise HTTPException(401, "the gateway's checks did not see this request")
+    return UserAPIKeyAuth(
+        api_key=name, key_alias=name, user_id=name, models=list(_policy.consumers[name].models)
+    )
+
+
+def _checked_policy() -> Policy:
+    policy = read_policy(Path(os.environ[POLICY_VARIABLE]))
+    running = version("litellm")
+    if running.split(".")[0] != policy.litellm_version.split(".")[0]:
+        raise PolicyError(
+            f"LiteLLM is {running}; expected {policy.litellm_version} or another release of that "
+            "major version. Correct gateway.litellm_version and its image"
+        )
+    return policy
+
+
+@asynccontextmanager
+async def _admit(_consumer: str, _model: str) -> AsyncIterator[None]:
+    yield
+
+
+def _install(policy: Policy) -> None:
+    app = proxy_server.app
+    checks = Checks(
+        app.middleware_stack,
+        policy=policy,
+        keys=Keys(Path(os.environ[KEYS_VARIABLE]), policy.consumers),
+        native=Native(policy.endpoint, os.environ.get(ENDPOINT_KEY_VARIABLE, "")),
+        fetch=Fetcher(policy.pictures).fetch,
+        admit=_admit,
+        control_fields={*all_litellm_params, *CONTROL_FIELDS},
+    )
+    app.middleware_stack = CORSMiddleware(
+        checks,
+        allow_origins=policy.allowed_origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("*",),
+        expose_headers=("retry-after",),
+    )
+    if proxy_server.master_key is None:
+        # LiteLLM does not start without one, and nobody may use it: the checks refuse its paths.
+        proxy_server.master_key = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
+
+
+logging.getLogger(__package__).addHandler(logging.StreamHandler(sys.stderr))
+try:
+    _policy = _checked_policy()
+    _install(_policy)
+except (PolicyError, KeyError) as error:
+    # LiteLLM would wrap an exception into pages of traceback.
+    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
