@@ -216,7 +216,7 @@ class Admission:
         if not isinstance(self._look.found, UnreachableError):
             return None
         text = "the endpoint does not answer"
-        return self._refusal("endpoint_unavailable", model, text, str(self._look.found))
+        return self._refusal("endpoint_unreachable", model, text, str(self._look.found))
 
     def _refusal(self, code: str, model: str, reason: str, holder: str) -> Refusal:
         return Refusal(
@@ -231,7 +231,7 @@ class Admission:
         self, consumer: str, model: str, refusal: Refusal, **facts: str
     ) -> RefusedError:
         self.counts.refused(consumer, model, refusal.code)
-        if refusal.code == "endpoint_unavailable":
+        if refusal.code == "endpoint_unreachable":
             why = await self.why()
             refusal = replace(refusal, holder=why.reason, retry_after_s=why.retry_after_s)
         elif refusal.code == "card_in_use" and (why := await self.why()).holder:

@@ -43,11 +43,11 @@ _MOST_BYTES = 4_000_000
 """Above any answer of a front end: 200 models, and a minute of gauges of a large node."""
 
 
-def asking(key: str | None) -> Get:
+def asking(key: str) -> Get:
     """Return a function that asks an address.
 
     Args:
-        key: The API key that it sends (None: none).
+        key: The API key that it sends (empty: none).
     """
     headers = {"accept-encoding": "identity"}
     if key:

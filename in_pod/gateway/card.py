@@ -43,6 +43,15 @@ class Unknown:
     reason: Literal["no gauges", "old gauges", "models load", "foreign model"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """A gauge with the models that it is judged by."""
+
+    at: float
+    others_mib: float
+    certain: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class CardWatch:
     """Looks at the loaded models and the card's gauge, put together."""
@@ -51,10 +60,8 @@ class CardWatch:
     _running: Mapping[str, bool] = field(init=False, default_factory=dict)
     _steady_since: float = field(init=False, default=float("inf"))
     _looked_at: float = field(init=False, default=float("-inf"))
-    _watched_since: float = field(init=False, default=float("-inf"))
-    _newest: Sample | None = field(init=False, default=None)
-    _steady: tuple[Sample, float] | None = field(init=False, default=None)
-    """The last gauge taken while the loaded models stayed the same, and what was others'."""
+    _has_gauges: bool = field(init=False, default=False)
+    _judged: _Judged | None = field(init=False, default=None)
 
     def look(self, now: float, running: Mapping[str, bool], sample: Sample | None) -> None:
         """Note one look.
@@ -64,43 +71,40 @@ class CardWatch:
             running: The models that hold memory -> whether they are ready, not loading or ending.
             sample: The newest gauge; None if the front end has none.
         """
-        if now - self._looked_at > _GAP_S:
-            self._watched_since = now
-        if not all(running.values()) or not self._knows(running):
+        is_first = now - self._looked_at > _GAP_S
+        is_settled = all(running.values()) and self._knows(running)
+        if not is_settled:
             self._steady_since = float("inf")
         elif running != self._running or self._steady_since == float("inf"):
             self._steady_since = now
-        self._running, self._looked_at, self._newest = dict(running), now, sample
-        if sample and sample.at >= self._steady_since:
-            self._steady = sample, self._others_mib(sample)
+        self._running, self._looked_at = dict(running), now
+        self._has_gauges = sample is not None
+        if is_first:
+            self._judged = None
+        if sample is None or not is_settled:
+            return
+        certain = sample.at >= self._steady_since
+        # What was loaded before the first look is not known, so it counts as what is loaded now.
+        if certain or is_first:
+            loaded = sum(self.policy.models[model].vram_mib for model in running)
+            self._judged = _Judged(
+                at=sample.at, others_mib=max(0.0, sample.used_mib - loaded), certain=certain
+            )
 
     def others(self, now: float) -> Others | Unknown:
-        """Return what other programs hold.
-
-        The newest gauge counts, or else the last one taken while the loaded models stayed the
-        same, if these were watched ever since.
-        """
+        """Return what other programs hold, by the last gauge that could be judged."""
         if not self._knows(self._running):
             return Unknown(reason="foreign model")
-        newest, certain = self._newest, False
-        if newest is None:
+        if not self._has_gauges:
             return Unknown(reason="no gauges")
-        if self._steady:
-            steady, others_mib = self._steady
-            if steady.at >= min(newest.at, self._watched_since - SAMPLE_S):
-                newest, certain = steady, True
-        if now - newest.at > STALE_S:
+        judged = self._judged
+        if judged is None:
+            return Unknown(reason="models load")
+        if now - judged.at > STALE_S:
             return Unknown(reason="old gauges")
-        if not certain:
-            if not all(self._running.values()):
-                return Unknown(reason="models load")
-            others_mib = self._others_mib(newest)
-        return Others(mib=others_mib, age_s=max(0.0, now - newest.at), certain=certain)
+        return Others(
+            mib=judged.others_mib, age_s=max(0.0, now - judged.at), certain=judged.certain
+        )
 
     def _knows(self, running: Mapping[str, bool]) -> bool:
         return running.keys() <= self.policy.models.keys()
-
-    def _others_mib(self, sample: Sample) -> float:
-        models = self.policy.models
-        loaded = sum(models[model].vram_mib for model in self._running)
-        return max(0.0, sample.used_mib - loaded)

@@ -7,14 +7,11 @@ one that was refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from .admission import Admission
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
+from .asgi_types import Message, Send
 
 _MOST_BYTES = 65_536
 """Of an error that is held back; errors are short."""

@@ -31,10 +31,12 @@ def policy(
 ) -> Policy:
     return Policy(
         litellm_version="1.108.7",
+        allowed_origins=(),
         endpoint=Endpoint(
             url="http://endpoint:8080",
             front_end=front_end,
             load_timeout_s=300,
+            timeout_s=600,
             state_url=state_url,
         ),
         card=Card(

@@ -55,7 +55,10 @@ def test_a_gauge_amid_a_load_is_not_judged() -> None:
     card.look(0, {A: True}, gauge(-0.5, 8_000))
     card.look(1, {B: False}, gauge(0.5, 300))
     card.look(2, {B: True}, gauge(1.5, 2_500))
+    # By the gauge before it, when A was loaded.
     assert card.others(2) == Others(mib=0, age_s=2.5, certain=False)
+    card.look(3, {B: True}, gauge(1.5, 2_500))
+    assert card.others(3) == Others(mib=0, age_s=3.5, certain=False)
     card.look(7, {B: True}, gauge(6.5, 7_000))
     assert card.others(7) == Others(mib=2_000, age_s=0.5, certain=True)
 
@@ -101,7 +104,7 @@ def test_a_model_of_another_registry_makes_the_gauge_unreadable() -> None:
     card.look(1, {"foreign": True}, gauge(0.5, 9_000))
     assert card.others(1) == Unknown(reason="foreign model")
     card.look(2, {}, gauge(0.5, 9_000))
-    assert card.others(2) == Others(mib=100, age_s=3, certain=True)
+    assert card.others(2) == Others(mib=100, age_s=3, certain=False)
 
 
 def test_whatever_is_certain_is_what_others_held() -> None:

@@ -180,9 +180,7 @@ def test_a_protected_model_is_named_with_its_seconds() -> None:
 def test_a_model_of_before_the_start_is_named_as_one() -> None:
     refusal = decide(TWO, snapshot(protected={A: {None: 9.5}}), HOME, B)
     assert refusal is not None
-    assert (
-        refusal.holder == "model a loaded before the gateway started, protected for 10 s more"
-    )
+    assert refusal.holder == "model a loaded before the gateway started, protected for 10 s more"
 
 
 def test_of_two_in_the_way_the_one_that_stays_longer_is_named() -> None:
@@ -213,10 +211,10 @@ def test_memory_that_another_program_holds_is_said_in_mib() -> None:
 
 
 @pytest.mark.parametrize(("age_s", "retry_s"), [(0.2, 6), (4.0, 2), (59.0, 1)])
-def test_a_gauge_that_may_be_wrong_is_tried_again_with_the_next(age_s: float, retry_s: int) -> None:
-    refusal = decide(
-        TWO, snapshot(others=Others(mib=11_000, age_s=age_s, certain=False)), HOME, B
-    )
+def test_a_gauge_that_may_be_wrong_is_tried_again_with_the_next(
+    age_s: float, retry_s: int
+) -> None:
+    refusal = decide(TWO, snapshot(others=Others(mib=11_000, age_s=age_s, certain=False)), HOME, B)
     assert refusal is not None
     assert refusal.retry_after_s == retry_s
 

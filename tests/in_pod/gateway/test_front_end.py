@@ -30,7 +30,11 @@ def look(front_end: str, *answers: Answer | Exception) -> tuple[Seen, list[str]]
         return answer
 
     endpoint = Endpoint(
-        url="http://endpoint:8080", front_end=front_end, load_timeout_s=300, state_url=None
+        url="http://endpoint:8080",
+        front_end=front_end,
+        load_timeout_s=300,
+        timeout_s=600,
+        state_url=None,
     )
     seen = FrontEnd(endpoint=endpoint, get=get, clock=lambda: 1_000.0).look()
     return asyncio.run(seen), asked
