@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from benchmarks.gateway.doors import CLIENTS, Door
+from benchmarks.gateway.doors import CLIENTS, Caller, Door
 from benchmarks.swap.tables import p50, p95
 from ops.endpoint.pictures import data_uri, solid_picture
 
@@ -69,12 +69,11 @@ class Round:
         return p95(self.waits_s)
 
 
-def run_clients(door: Door, models: tuple[str, ...], *, seconds: float, seed: str) -> Round:
+def run_clients(door: Door, *, seconds: float, seed: str) -> Round:
     """Let the clients ask for a while, each in a closed loop.
 
     Args:
         door: Where they ask.
-        models: Each request is for one of these, at random.
         seconds: How long; requests in flight are then awaited.
         seed: Equal seeds make equal requests.
     """
@@ -86,8 +85,7 @@ def run_clients(door: Door, models: tuple[str, ...], *, seconds: float, seed: st
                 _ask_until,
                 end,
                 door,
-                door.keys[number % len(door.keys)],
-                models,
+                door.callers[number % len(door.callers)],
                 random.Random(f"{seed} {number}"),
             )
             for number in range(CLIENTS)
@@ -96,13 +94,11 @@ def run_clients(door: Door, models: tuple[str, ...], *, seconds: float, seed: st
     return Round(outcomes=outcomes, swaps=door.loads() - before)
 
 
-def _ask_until(
-    end: float, door: Door, key: str, models: tuple[str, ...], chance: random.Random
-) -> list[Outcome]:
+def _ask_until(end: float, door: Door, caller: Caller, chance: random.Random) -> list[Outcome]:
     outcomes = []
     while time.monotonic() < end:
-        body = chat(chance.choice(models), _PICTURE if chance.random() < 1 / 3 else None)
-        outcome = ask(door, key, body)
+        body = chat(chance.choice(caller.models), _PICTURE if chance.random() < 1 / 3 else None)
+        outcome = ask(door, caller.key, body)
         outcomes.append(outcome)
         pause_s = chance.uniform(0, _PAUSE_S) + (outcome.retry_after_s or 0)
         time.sleep(max(0, min(pause_s, end - time.monotonic())))

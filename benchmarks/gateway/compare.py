@@ -3,11 +3,11 @@
     python -m benchmarks.gateway.compare --seconds 120 --rounds 3 --json gateway.json
 
 Eight clients ask three tiny models at random, a third of the time about a picture, with pauses of
-up to 0.2 s. All doors lead to one front end and take turns, so noise hits all alike, and get the
-same requests. Then one client asks a loaded model through each door in turn.
+up to 0.2 s. All doors lead to one front end and take turns, so noise hits all alike.
+Then one client asks a loaded model through each door in turn.
 
-"gateway" is one consumer, which may end its own models: it does the work of the other doors. With
-"3 consumers", each protects the model that it uses, so the gateway refuses most swaps.
+"gateway" is one consumer, which may end its own models, so this door has the others' work. The
+clients of "3 consumers" ask one model each, which the gateway protects from the other two.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
             for door in (*ways[first:], *ways[:first]):
                 say(f"round {number + 1}: {door.name}")
                 rounds[door.name].append(
-                    run_clients(door, MODELS, seconds=options.seconds, seed=f"{number}")
+                    run_clients(door, seconds=options.seconds, seed=f"{number}")
                 )
         console.print(tables.rounds_table(rounds, options.seconds))
-        one_client = [door for door in ways if len(door.keys) == 1]
+        one_client = [door for door in ways if len(door.callers) == 1]
         waits = {
             kind: waits_s(one_client, body, options.n)
             for kind, body in requests(MODELS[0]).items()

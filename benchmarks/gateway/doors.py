@@ -45,11 +45,20 @@ _ONE = Consumer(
     protected_s=0,
 )
 _THREE = tuple(
-    Consumer(name=name, namespace=name, models=MODELS, parallel_requests=CLIENTS)
-    for name in ("first", "second", "third")
+    Consumer(name=f"of-{model}", namespace=model, models=(model,), parallel_requests=CLIENTS)
+    for model in MODELS
 )
 _HOOKS = ("custom_auth", "custom_auth_run_common_checks")
 _MASTER_KEY_VARIABLE = "LITELLM_MASTER_KEY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Whose requests a client sends."""
+
+    key: str = field(repr=False)
+    models: tuple[str, ...] = MODELS
+    """Each request is for one of these, at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +68,8 @@ class Door:
     name: str
     port: int
     """On 127.0.0.1."""
-    keys: tuple[str, ...] = field(repr=False)
-    """The clients' keys, in turn."""
+    callers: tuple[Caller, ...]
+    """The clients are these, in turn."""
     log: Path
     """The front end's log."""
 
@@ -118,13 +127,16 @@ def doors(folder: Path, *, say: Say) -> Iterator[tuple[Door, ...]]:
                 say=say,
             )
         )
+        three = tuple(
+            Caller(key=keys[consumer.name], models=consumer.models) for consumer in _THREE
+        )
         yield tuple(
-            Door(name=name, port=port, keys=of_clients, log=served.log)
-            for name, port, of_clients in (
-                (GATEWAY, hooked, (keys[_ONE.name],)),
-                (PROTECTED, hooked, tuple(keys[consumer.name] for consumer in _THREE)),
-                (ALONE, alone, (master_key,)),
-                (NAMES[served.front_end], front.port, ("none",)),
+            Door(name=name, port=port, callers=callers, log=served.log)
+            for name, port, callers in (
+                (GATEWAY, hooked, (Caller(key=keys[_ONE.name]),)),
+                (PROTECTED, hooked, three),
+                (ALONE, alone, (Caller(key=master_key),)),
+                (NAMES[served.front_end], front.port, (Caller(key="none"),)),
             )
         )
 

@@ -56,7 +56,7 @@ def waits_s(doors: Sequence[Door], body: bytes, count: int) -> dict[str, list[fl
         for index in range(-_WARM_UP, count):
             first = index % len(doors)
             for door in (*doors[first:], *doors[:first]):
-                outcome = ask(door, door.keys[0], body, connections[door.name])
+                outcome = ask(door, door.callers[0].key, body, connections[door.name])
                 if outcome.status != "200":
                     raise RuntimeError(f"{door.name} answers {outcome.status}; expected 200")
                 if index >= 0:

@@ -113,6 +113,8 @@ def start(
     )
     endpoint_key = served.key.read() if served.key else ""
     wanted = _fingerprint(config, policy, endpoint_key)
+    # A gateway that starts protects what is loaded, because it does not know who uses it.
+    _unload(served, endpoint_key)
     record = state_dir / "gateway" / "running.json"
     before = _recorded(record)
     if before.get("fingerprint") == wanted and gateway.is_running(state_dir):
@@ -120,9 +122,7 @@ def start(
         say(f"the gateway already runs at {url}")
     else:
         gateway.stop(state_dir)
-        # Its first requests would find a model that nobody it knows has loaded, and protect that.
-        _unload(served, endpoint_key)
-        say("starting the gateway")
+        say(f"starting LiteLLM {litellm_version()} with the gateway's hooks")
         url = gateway.start(
             state_dir,
             config=config,

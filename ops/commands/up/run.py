@@ -111,6 +111,8 @@ def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: 
         residents=residents,
         api_key_env=settings.llama_swap.api_key_env,
     )
+    say(f"{served.front_end} is ready at {served.url}; sending each model a picture")
+    answers = tuple(ask_each(served))
     gateway = None
     if with_gateway:
         gateway = gateways.start(
@@ -124,8 +126,7 @@ def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: 
         )
     elif gateway_process.stop(cluster.state_dir):
         again = embedded_command("up --gateway", cluster.state_dir)
-        say(f"stopped the gateway, which would not know what has changed; `{again}` starts it")
-    say(f"{served.front_end} is ready at {served.url}; sending each model a picture")
+        say(f"stopped the gateway; `{again}` starts it")
     return Deployed(
         settings=settings,
         cluster=cluster,
@@ -134,7 +135,7 @@ def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: 
         outcome=outcome,
         store=store,
         served=served,
-        answers=tuple(ask_each(served)),
+        answers=answers,
         gateway=gateway,
     )
 
