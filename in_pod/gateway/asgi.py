@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from . import pictures, request_body
@@ -26,7 +25,8 @@ _PASSED_QUERY = (b"", b"beta=true")
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Admit = Callable[[str, str], AbstractAsyncContextManager[None]]
+Call = Callable[[Send], Awaitable[None]]
+Admit = Callable[[str, str, Call, Send], Awaitable[None]]
 
 
 class Checks:
@@ -51,7 +51,7 @@ class Checks:
             keys: Whose request it is.
             native: Answers llama-server's own paths.
             fetch: Fetches the address of a picture.
-            admit: Holds a place on the card for a consumer's request to a model, or refuses it.
+            admit: Passes on a consumer's request to a model, or refuses it; may pass it on twice.
             control_fields: Fields of a body that LiteLLM itself obeys.
         """
         self._app = app
@@ -117,12 +117,15 @@ class Checks:
             changed |= await pictures.bound(body, self._policy.pictures, fetch)
             if changed:
                 raw = request_body.write(body)
-            async with self._admit(name, model):
+
+            async def call(send: Send) -> None:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
-                else:
-                    passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
-                    await self._app(passed, _replay(raw, receive), send)
+                    return
+                passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
+                await self._app(passed, _replay(raw, receive), send)
+
+            await self._admit(name, model, call, send)
 
     def _consumer(self, scope: Scope) -> str:
         """Return whose key the request has."""

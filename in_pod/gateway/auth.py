@@ -10,8 +10,6 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from litellm.proxy._types import UserAPIKeyAuth
 from litellm.types.utils import all_litellm_params
 from starlette.middleware.cors import CORSMiddleware
 
-from .asgi import CONSUMER, Checks
+from .asgi import CONSUMER, Call, Checks
+from .asgi_types import Send
 from .contract import ENDPOINT_KEY_VARIABLE, KEY_PREFIX, KEYS_VARIABLE, POLICY_VARIABLE
 from .control_fields import CONTROL_FIELDS
 from .fetching import Fetcher
@@ -51,9 +50,8 @@ def _checked_policy() -> Policy:
     return policy
 
 
-@asynccontextmanager
-async def _admit(_consumer: str, _model: str) -> AsyncIterator[None]:
-    yield
+async def _admit(_consumer: str, _model: str, call: Call, send: Send) -> None:
+    await call(send)
 
 
 def _install(policy: Policy) -> None:
