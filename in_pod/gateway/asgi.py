@@ -18,8 +18,8 @@ from .refusal import RefusedError
 CONSUMER = "gateway.consumer"
 """Key of the ASGI scope under which the checks leave the consumer's name for `custom_auth`."""
 _PASSED_HEADERS = (b"host", b"accept")
-"""What LiteLLM sees of a client's headers. It takes orders from others: x-litellm-timeout,
-x-litellm-tags, x-litellm-api-key, x-forwarded-for."""
+"""What LiteLLM sees of a client's headers. It takes orders from others, such as x-litellm-timeout
+and x-litellm-tags, would log a key, and answers every Origin."""
 _PASSED_QUERY = (b"", b"beta=true")
 """Anthropic's SDK adds the second one. LiteLLM lets `?model=` replace the body's model."""
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
@@ -92,7 +92,7 @@ class Checks:
                 f"the gateway does not serve {scope['method']} {_short(path)}",
             )
         if who == "anyone":
-            await self._app(scope, receive, send)
+            await self._app({**scope, "headers": _passed(scope)}, receive, send)
             return
         name = self._consumer(scope)
         if query not in _PASSED_QUERY:
@@ -122,7 +122,7 @@ class Checks:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
                     return
-                passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
+                passed = {**scope, CONSUMER: name, "headers": _with_body(scope, raw)}
                 await self._app(passed, _replay(raw, receive), send)
 
             await self._admit(name, model, call, send)
@@ -195,9 +195,13 @@ class Checks:
         return body.pop("metadata", None) is not None
 
 
-def _headers(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
+def _passed(scope: Scope) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in scope["headers"] if name in _PASSED_HEADERS]
+
+
+def _with_body(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
     return [
-        *((name, value) for name, value in scope["headers"] if name in _PASSED_HEADERS),
+        *_passed(scope),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]
