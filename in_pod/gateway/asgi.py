@@ -11,9 +11,10 @@ from .asgi_types import App, Receive, Scope, Send
 from .keys import Keys
 from .limits import Limits
 from .native import Native
-from .paths import MODEL_LISTS, answerer
+from .paths import ESTIMATES, MODEL_LISTS, answerer
 from .policy import Policy
 from .refusal import RefusedError
+from .responses import send_answer, send_refusal
 
 CONSUMER = "gateway.consumer"
 """Key of the ASGI scope under which the checks leave the consumer's name for `custom_auth`."""
@@ -25,8 +26,8 @@ _PASSED_QUERY = (b"", b"beta=true")
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Call = Callable[[Send], Awaitable[None]]
-Admit = Callable[[str, str, Call, Send], Awaitable[None]]
+Forward = Callable[[Send], Awaitable[None]]
+Admit = Callable[[str, str, Forward, Send], Awaitable[None]]
 
 
 class Checks:
@@ -77,8 +78,7 @@ class Checks:
         try:
             await self._http(scope, query, receive, send)
         except RefusedError as refusal:
-            headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-            await _answer(send, refusal.status, refusal.body(scope["path"]), headers)
+            await send_refusal(refusal, scope["path"], send)
         except request_body.ClientGoneError:
             return
 
@@ -102,7 +102,7 @@ class Checks:
                 "the address has a query; expected none: key and model stand in header and body",
             )
         if who == "gateway":
-            await _answer(send, 200, json.dumps(self._models(name, path)).encode(), [])
+            await send_answer(200, json.dumps(self._models(name, path)).encode(), send)
             return
         with self._limits.request(name):
             raw = await request_body.read(receive, dict(scope["headers"]))
@@ -118,14 +118,17 @@ class Checks:
             if changed:
                 raw = request_body.write(body)
 
-            async def call(send: Send) -> None:
+            async def forward(send: Send) -> None:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
                     return
                 passed = {**scope, CONSUMER: name, "headers": _with_body(scope, raw)}
                 await self._app(passed, _replay(raw, receive), send)
 
-            await self._admit(name, model, call, send)
+            if path in ESTIMATES:
+                await forward(send)
+            else:
+                await self._admit(name, model, forward, send)
 
     def _consumer(self, scope: Scope) -> str:
         """Return whose key the request has."""
@@ -215,16 +218,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replayed
-
-
-async def _answer(
-    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    if not headers:
-        headers = [(b"content-type", b"application/json")]
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _short(value: object) -> str:
