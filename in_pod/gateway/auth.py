@@ -29,7 +29,7 @@ from .fetching import Fetcher
 from .first_answer import answer
 from .front_end import FrontEnd
 from .keys import Keys
-from .metrics import Metrics
+from .metrics import Metrics, watch_keys
 from .native import Native
 from .policy import Policy, PolicyError, read_policy
 from .state import why
@@ -68,11 +68,13 @@ def _admission(policy: Policy, key: str) -> Admission:
 
 def _install(policy: Policy) -> None:
     key = os.environ.get(ENDPOINT_KEY_VARIABLE, "")
+    keys = Keys(Path(os.environ[KEYS_VARIABLE]), policy.consumers)
+    watch_keys(keys, policy.consumers)
     app = proxy_server.app
     checks = Checks(
         app.middleware_stack,
         policy=policy,
-        keys=Keys(Path(os.environ[KEYS_VARIABLE]), policy.consumers),
+        keys=keys,
         native=Native(policy.endpoint, key),
         fetch=Fetcher(policy.pictures).fetch,
         admit=partial(answer, _admission(policy, key)),
