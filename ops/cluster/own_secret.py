@@ -11,7 +11,7 @@ from ops.cluster.api import Document, KubeApi
 from ops.cluster.paths import collection_path, object_path
 from ops.errors import OpsError, one_line
 
-_MANAGER = "llama-cpp-infra"
+MANAGER = "llama-cpp-infra"
 """Who manages them, by their label, and to the API server."""
 _PART_OF, _MANAGED_BY = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"
 _TRIES = 10
@@ -37,7 +37,7 @@ class SecretPlace:
             "metadata": {
                 "name": self.name,
                 "namespace": self.namespace,
-                "labels": {_PART_OF: APP, _MANAGED_BY: _MANAGER},
+                "labels": {_PART_OF: APP, _MANAGED_BY: MANAGER},
             },
             "type": "Opaque",
         }
@@ -65,7 +65,7 @@ class SecretPlace:
             OpsError: when somebody else manages it, the API server refuses or does not answer,
                 and what `edit` raises.
         """
-        query = f"fieldManager={_MANAGER}{'&dryRun=All' if dry_run else ''}"
+        query = f"fieldManager={MANAGER}{'&dryRun=All' if dry_run else ''}"
         for attempt in range(_TRIES):
             before = self.read(api)
             self.check_ours(before)
@@ -101,9 +101,9 @@ class SecretPlace:
         metadata = secret["metadata"]
         managed_by = (metadata.get("labels") or {}).get(_MANAGED_BY)
         owners = [f"{it['kind']} {it['name']}" for it in metadata.get("ownerReferences") or ()]
-        if managed_by != _MANAGER or owners:
+        if managed_by != MANAGER or owners:
             owner = one_line(owners[0] if owners else managed_by or "nobody that it names")
             raise OpsError(
-                f"{self} is managed by {owner}; expected the label {_MANAGED_BY}={_MANAGER}, "
+                f"{self} is managed by {owner}; expected the label {_MANAGED_BY}={MANAGER}, "
                 "which this command gives its own. Delete it there, or name another Secret"
             )

@@ -9,11 +9,12 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from in_pod.gateway.contract import KEY_PREFIX
+from in_pod.gateway.contract import KEY_PREFIX, MOST_KEYS
 from ops.errors import OpsError
 
 Entries = Mapping[str, str]
@@ -66,6 +67,33 @@ def _key(number: int, line: str) -> KeyHash:
         pass
     what = "is a key itself" if line.startswith(KEY_PREFIX) else "is cut or damaged"
     raise BrokenEntryError(f"line {number} {what}; expected `sha256:HEX YYYY-MM-DD`")
+
+
+def problems(consumers: Iterable[str], entries: Entries) -> dict[str, str]:
+    """Return why the gateway refuses consumers, as in_pod/gateway does: consumer -> reason.
+
+    Args:
+        consumers: The declared names.
+        entries: What the store has.
+    """
+    found: dict[str, str] = {}
+    owners: dict[str, list[str]] = defaultdict(list)
+    for consumer in consumers:
+        try:
+            valid = valid_keys(entries.get(consumer, ""))
+        except BrokenEntryError as error:
+            found[consumer] = str(error)
+            continue
+        if not 1 <= len(valid) <= MOST_KEYS:
+            found[consumer] = f"it has {len(valid) or 'no'} keys; expected 1 or {MOST_KEYS}"
+            continue
+        for sha256 in {key.sha256 for key in valid}:
+            owners[sha256].append(consumer)
+    for sharing in owners.values():
+        for consumer in sharing if len(sharing) > 1 else ():
+            others = ", ".join(other for other in sharing if other != consumer)
+            found[consumer] = f"its key is also that of {others}"
+    return found
 
 
 def with_key(entries: Entries, consumer: str, key: KeyHash) -> dict[str, str]:

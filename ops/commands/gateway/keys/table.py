@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from in_pod.gateway.contract import MOST_KEYS
-from ops.endpoint.consumer_keys import BrokenEntryError, Entries, valid_keys
+from ops.endpoint.consumer_keys import BrokenEntryError, Entries, problems, valid_keys
 from ops.report.document import Row, Styled, Table, Value
 
 
@@ -32,32 +32,29 @@ def lines(declared: Iterable[str], entries: Entries) -> tuple[Line, ...]:
         entries: What the store has.
     """
     names = tuple(declared)
-    return (
-        *(_line(name, entries.get(name, ""), declared=True) for name in names),
-        *(
-            _line(name, entry, declared=False)
-            for name, entry in sorted(entries.items())
-            if name not in names
-        ),
+    refused = problems(names, entries)
+    undeclared = sorted(entries.keys() - set(names))
+    return tuple(
+        Line(
+            consumer=name,
+            declared=name in names,
+            since=_since(entries.get(name, "")),
+            problem=(
+                "not declared: the gateway ignores its keys"
+                if name not in names
+                else f"cannot ask: {refused[name]}"
+                if name in refused
+                else ""
+            ),
+        )
+        for name in (*names, *undeclared)
     )
 
 
-def _line(consumer: str, entry: str, *, declared: bool) -> Line:
-    since: tuple[date, ...] = ()
-    problem = ""
-    try:
-        since = tuple(key.since for key in valid_keys(entry))
-        if not since:
-            problem = "it has no key"
-        elif len(since) > MOST_KEYS:
-            problem = f"it has more than {MOST_KEYS} keys"
-    except BrokenEntryError as error:
-        problem = str(error)
-    if not declared:
-        problem = "not declared: the gateway ignores its keys"
-    elif problem:
-        problem = f"cannot ask: {problem}"
-    return Line(consumer=consumer, declared=declared, since=since, problem=problem)
+def _since(entry: str) -> tuple[date, ...]:
+    with suppress(BrokenEntryError):
+        return tuple(key.since for key in valid_keys(entry))
+    return ()
 
 
 def table(found: Iterable[Line]) -> Table:
