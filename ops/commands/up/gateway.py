@@ -22,7 +22,9 @@ from ops.commands.gateway.keys import rotation
 from ops.commands.gateway.keys.directory import KeysDirectory
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.run import Served
+from ops.commands.serve.served_keys import ServedKey
 from ops.endpoint import residents as loaded_models
+from ops.endpoint.api_key import KEY_VARIABLE
 from ops.endpoint.client import Endpoint
 from ops.endpoint.consumer_keys import valid_keys
 from ops.errors import OpsError
@@ -46,6 +48,10 @@ class ServedGateway:
     consumers: tuple[Consumer, ...]
     key_files: Mapping[str, Path]
     """Name of a consumer -> the file with its key."""
+
+    def key(self, consumer: Consumer) -> ServedKey:
+        """Return a consumer's key."""
+        return ServedKey(variable=KEY_VARIABLE, file=self.key_files[consumer.name])
 
     def examples(self) -> Iterator[tuple[Consumer, str]]:
         """Yield two consumers (or the only one), each with a model to ask.

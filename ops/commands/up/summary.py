@@ -18,7 +18,6 @@ from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
 from ops.commands.serve.ask import curl_command
 from ops.commands.serve.run import Served
-from ops.commands.serve.served_keys import ServedKey
 from ops.commands.up.gateway import ServedGateway
 from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
@@ -65,6 +64,8 @@ def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
     yield kubectl("get all", namespace=deployed.settings.namespace), "list the objects"
     smoke = ops_command(f"smoke --url {deployed.served.url} --random-weights")
     yield with_key + smoke, "check the endpoint"
+    if deployed.gateway is not None:
+        yield _smoke_as_consumer(deployed.gateway), "check the gateway as one of its consumers"
     yield "${EDITOR:-vi} llama_swap_config/registry.py", "change a model"
     if deployed.gateway is not None:
         yield "${EDITOR:-vi} llama_swap_config/consumers.py", "change who may ask which model"
@@ -77,6 +78,12 @@ def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
         "compare the volume with its lock",
     )
     yield embedded_command("down", state_dir), "stop everything"
+
+
+def _smoke_as_consumer(gateway: ServedGateway) -> str:
+    consumer = gateway.consumers[0]
+    smoke = ops_command(f"smoke --url {gateway.url} --consumer {consumer.name} --random-weights")
+    return f'{KEY_VARIABLE}="{gateway.key(consumer).in_shell}" {smoke}'
 
 
 def _show_answers(console: Console, deployed: Deployed) -> None:
@@ -103,13 +110,12 @@ def _show_answers(console: Console, deployed: Deployed) -> None:
 def _show_gateway(console: Console, gateway: ServedGateway, served: Served) -> None:
     table = titled_table("Consumers of the gateway", "consumer", "models", "key in")
     for consumer in gateway.consumers:
-        key_file = here(gateway.key_files[consumer.name])
-        table.add_row(consumer.name, ", ".join(consumer.models), key_file)
+        file = gateway.key_files[consumer.name]
+        table.add_row(consumer.name, ", ".join(consumer.models), here(file))
     console.print(table)
     console.print(f"\nThe gateway: {gateway.url}/v1", highlight=False, soft_wrap=True)
     for consumer, model in gateway.examples():
-        key = ServedKey(variable=KEY_VARIABLE, file=gateway.key_files[consumer.name])
-        door = replace(served, url=gateway.url, models=(model,), key=key)
+        door = replace(served, url=gateway.url, models=(model,), key=gateway.key(consumer))
         console.print(f"\nTry it as {consumer.name}:", style="bold", highlight=False)
         console.print(f"  {curl_command(door)}", highlight=False, soft_wrap=True)
 

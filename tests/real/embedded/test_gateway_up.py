@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from ops.commands.up.summary import show_deployed
 from ops.errors import OpsError
 from ops.report.terminal import CONSOLE
 from stacks.production import PRODUCTION
+from tests.conftest import ROOT
 from tests.declaration.consumers import CONSUMERS
 from tests.real.embedded.up_apart import up_apart
 
@@ -75,9 +77,16 @@ def test_the_printed_curl_commands_of_two_consumers_are_answered_in_a_new_shell(
     assert not [key for key in keys_of(gateway).values() if key in printed]
 
 
-def test_a_request_for_another_consumers_model_is_refused(deployed: Deployed) -> None:
-    status, body = ask(gateway_of(deployed), "home-assistant", "qwen3vl-8b")
+def test_the_page_shows_how_the_gateway_refuses(deployed: Deployed) -> None:
+    gateway = gateway_of(deployed)
+    page = " ".join((ROOT / "docs" / "local.md").read_text().split())
+    status, body = ask(gateway, "photo-poster", "qwen3vl-4b")
     assert (status, body["error"]["code"]) == (403, "model_not_allowed")
+    assert body["error"]["message"] in page
+    assert ask(gateway, "photo-poster", "qwen3vl-8b")[0] == 200
+    status, body = ask(gateway, "home-assistant", "qwen3vl-4b")
+    assert (status, body["error"]["code"]) == (503, "model_in_use")
+    assert re.sub(r"\b\d+ s\b", "60 s", body["error"]["message"]) in page
 
 
 def test_up_again_keeps_the_gateway_and_its_keys(deployed: Deployed) -> None:
