@@ -38,8 +38,8 @@ $(VENV)/bin/cdktf: | $(VENV)/.installed
 install: $(VENV)/.installed $(VENV)/bin/cdktf ## Install the Python packages and Node into .venv
 
 .PHONY: up
-up: install ## Start the embedded cluster on this machine, deploy the stack into it, serve its models
-	python -m ops up
+up: install ## Start the embedded cluster on this machine, deploy the stack, serve its models (GATEWAY=1: with LiteLLM)
+	python -m ops up $(if $(filter-out 0,$(GATEWAY)),--gateway)
 
 .PHONY: down
 down: install ## Stop the embedded cluster and the endpoint of `make up`; keep the data
@@ -163,6 +163,10 @@ bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmt
 .PHONY: bench-swap
 bench-swap: install ## Time model swaps behind both front ends against a kill and a start
 	python -m benchmarks.swap.compare $(BENCH)
+
+.PHONY: bench-gateway
+bench-gateway: install ## Compare the gateway with LiteLLM alone and llama-swap alone: waits, errors, swaps
+	python -m benchmarks.gateway.compare $(BENCH)
 
 .PHONY: bench-vram
 bench-vram: install ## Compare estimates of VRAM with what llama-server reserves
