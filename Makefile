@@ -38,8 +38,8 @@ $(VENV)/bin/cdktf: | $(VENV)/.installed
 install: $(VENV)/.installed $(VENV)/bin/cdktf ## Install the Python packages and Node into .venv
 
 .PHONY: up
-up: install ## Start the embedded cluster on this machine, deploy the stack, serve its models (GATEWAY=1: with LiteLLM)
-	python -m ops up $(if $(filter-out 0,$(GATEWAY)),--gateway)
+up: install ## Start the embedded cluster on this machine, deploy the stack, serve its models (GATEWAY=1, MONITORING=1: with those)
+	python -m ops up $(if $(filter-out 0,$(GATEWAY)),--gateway) $(if $(filter-out 0,$(MONITORING)),--monitoring)
 
 .PHONY: down
 down: install ## Stop the embedded cluster and the endpoint of `make up`; keep the data

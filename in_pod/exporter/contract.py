@@ -9,6 +9,8 @@ METRICS_PATH, STATE_PATH, HEALTH_PATH = "/metrics", "/state", "/healthz"
 PLAN_FILE = "exporter-plan.json"
 STATE_VERSION = 1
 """Version of the document at `STATE_PATH`: fields may be added, and never change."""
+KEY_VARIABLE = "LLAMA_API_KEY"
+"""Variable with the endpoint's API key; llama-server and `ops` use the same name."""
 OTHER = "other"
 """Label of everything that the plan does not name."""
 
