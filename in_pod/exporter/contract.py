@@ -11,8 +11,8 @@ STATE_VERSION = 1
 """Version of the document at `STATE_PATH`: fields may be added, and never change."""
 KEY_VARIABLE = "LLAMA_API_KEY"
 """Variable with the endpoint's API key; llama-server and `ops` use the same name."""
-OTHER = "other"
-"""Label of everything that the plan does not name."""
+OTHER = "_other"
+"""Label of everything that the plan does not name; no model has such an id."""
 
 MODEL_STATES = ("stopped", "starting", "ready", "stopping", "sleeping", "unknown")
 """`sleeping`: the router's idle model, which has given its memory back."""
