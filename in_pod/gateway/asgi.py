@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from . import pictures, request_body
@@ -12,7 +11,7 @@ from .asgi_types import App, Receive, Scope, Send
 from .keys import Keys
 from .limits import Limits
 from .native import Native
-from .paths import MODEL_LISTS, answerer
+from .paths import ESTIMATES, MODEL_LISTS, answerer
 from .policy import Policy
 from .refusal import RefusedError
 
@@ -26,7 +25,7 @@ _PASSED_QUERY = (b"", b"beta=true")
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Admit = Callable[[str, str], AbstractAsyncContextManager[None]]
+Admit = Callable[[str, str, Callable[[Send], Awaitable[None]], Send], Awaitable[None]]
 
 
 class Checks:
@@ -51,7 +50,7 @@ class Checks:
             keys: Whose request it is.
             native: Answers llama-server's own paths.
             fetch: Fetches the address of a picture.
-            admit: Holds a place on the card for a consumer's request to a model, or refuses it.
+            admit: Admits a consumer's request to a model and forwards it, or refuses it.
             control_fields: Fields of a body that LiteLLM itself obeys.
         """
         self._app = app
@@ -117,12 +116,18 @@ class Checks:
             changed |= await pictures.bound(body, self._policy.pictures, fetch)
             if changed:
                 raw = request_body.write(body)
-            async with self._admit(name, model):
+
+            async def forward(send: Send) -> None:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
                 else:
                     passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
                     await self._app(passed, _replay(raw, receive), send)
+
+            if path in ESTIMATES:
+                await forward(send)
+            else:
+                await self._admit(name, model, forward, send)
 
     def _consumer(self, scope: Scope) -> str:
         """Return whose key the request has."""

@@ -10,8 +10,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,13 +20,19 @@ from litellm.proxy._types import UserAPIKeyAuth
 from litellm.types.utils import all_litellm_params
 from starlette.middleware.cors import CORSMiddleware
 
+from .admission import Admission
 from .asgi import CONSUMER, Checks
+from .asking import asking
 from .contract import ENDPOINT_KEY_VARIABLE, KEY_PREFIX, KEYS_VARIABLE, POLICY_VARIABLE
 from .control_fields import CONTROL_FIELDS
 from .fetching import Fetcher
+from .first_answer import answer
+from .front_end import FrontEnd
 from .keys import Keys
+from .metrics import Metrics
 from .native import Native
 from .policy import Policy, PolicyError, read_policy
+from .state import why
 
 
 async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
@@ -51,20 +56,26 @@ def _checked_policy() -> Policy:
     return policy
 
 
-@asynccontextmanager
-async def _admit(_consumer: str, _model: str) -> AsyncIterator[None]:
-    yield
+def _admission(policy: Policy, key: str) -> Admission:
+    return Admission(
+        policy=policy,
+        front_end=FrontEnd(endpoint=policy.endpoint, get=asking(key)),
+        # The exporter must not get the endpoint's key.
+        why=partial(why, policy, asking("")),
+        counts=Metrics(),
+    )
 
 
 def _install(policy: Policy) -> None:
+    key = os.environ.get(ENDPOINT_KEY_VARIABLE, "")
     app = proxy_server.app
     checks = Checks(
         app.middleware_stack,
         policy=policy,
         keys=Keys(Path(os.environ[KEYS_VARIABLE]), policy.consumers),
-        native=Native(policy.endpoint, os.environ.get(ENDPOINT_KEY_VARIABLE, "")),
+        native=Native(policy.endpoint, key),
         fetch=Fetcher(policy.pictures).fetch,
-        admit=_admit,
+        admit=partial(answer, _admission(policy, key)),
         control_fields={*all_litellm_params, *CONTROL_FIELDS},
     )
     app.middleware_stack = CORSMiddleware(
