@@ -1,17 +1,18 @@
-"""The NetworkPolicy on connections to the serving pod."""
+"""The NetworkPolicy on connections to the pods of a component."""
 
 from __future__ import annotations
 
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
-from llama_swap_config.cluster.labels import ENDPOINT, labels, selector
+from llama_swap_config.cluster.labels import labels, selector
 
 _POLICY = tf.network_policy_v1
+_FROM = _POLICY.NetworkPolicyV1SpecIngressFrom
 
 
 class ClientAccess(tf.Construct):
-    """A NetworkPolicy that lets named namespaces connect to one port of the serving pod."""
+    """A NetworkPolicy that lets namespaces and components connect to one port of a component."""
 
     def __init__(
         self,
@@ -19,43 +20,64 @@ class ClientAccess(tf.Construct):
         id: str,
         *,
         namespace: EndpointNamespace,
-        client_namespaces: tuple[str, ...],
+        component: str,
         port: int,
+        client_namespaces: tuple[str, ...],
+        client_components: tuple[str, ...] = (),
     ) -> None:
         """Declare the policy.
 
         Args:
             scope: The stack.
             id: The construct's id.
-            namespace: The serving pod's namespace.
+            namespace: The component's namespace.
+            component: The component, which names the policy.
+            port: The port of its pods.
             client_namespaces: The namespaces whose pods may connect; may be empty.
-            port: The pod's port.
+            client_components: The components of the same namespace whose pods may connect
+                (default: none).
         """
         super().__init__(scope, id)
-        namespaces = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
-            key="kubernetes.io/metadata.name", operator="In", values=list(client_namespaces)
-        )
-        clients = _POLICY.NetworkPolicyV1SpecIngressFrom(
-            namespace_selector=_POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(
-                match_expressions=[namespaces]
-            )
-        )
+        clients = [
+            *([_of_namespaces(client_namespaces)] if client_namespaces else []),
+            *map(_of_component, client_components),
+        ]
         ingress = _POLICY.NetworkPolicyV1SpecIngress(
-            from_=[clients],
+            from_=clients,
             ports=[_POLICY.NetworkPolicyV1SpecIngressPorts(port=str(port), protocol="TCP")],
         )
         _POLICY.NetworkPolicyV1(
             self,
             "Resource",
             metadata=_POLICY.NetworkPolicyV1Metadata(
-                name=f"{ENDPOINT}-clients", namespace=namespace.name, labels=labels(ENDPOINT)
+                name=f"{component}-clients", namespace=namespace.name, labels=labels(component)
             ),
             spec=_POLICY.NetworkPolicyV1Spec(
                 pod_selector=_POLICY.NetworkPolicyV1SpecPodSelector(
-                    match_labels=selector(ENDPOINT)
+                    match_labels=selector(component)
                 ),
                 policy_types=["Ingress"],
-                ingress=[ingress] if client_namespaces else [],
+                # An ingress rule without a peer would admit everybody.
+                ingress=[ingress] if clients else [],
             ),
             depends_on=[namespace.resource],
         )
+
+
+def _of_namespaces(
+    names: tuple[str, ...],
+) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
+    expression = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
+        key="kubernetes.io/metadata.name", operator="In", values=list(names)
+    )
+    return _FROM(
+        namespace_selector=_POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(
+            match_expressions=[expression]
+        )
+    )
+
+
+def _of_component(name: str) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
+    return _FROM(
+        pod_selector=_POLICY.NetworkPolicyV1SpecIngressFromPodSelector(match_labels=selector(name))
+    )

@@ -19,10 +19,11 @@ from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
-from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, RESTORE, UPKEEP
+from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, GATEWAY, RESTORE, UPKEEP
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.gateway.settings import Gateway
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
 from stacks.settings import Settings
@@ -62,7 +63,7 @@ class LlamaCppStack(tf.TerraformStack):
             scope: The app.
             id: The stack's id.
             settings: The cluster's settings.
-            declaration: The models.
+            declaration: The models and their consumers.
 
         Raises:
             ConfigError: when a model does not run on the card, the engine or the node of the
@@ -165,8 +166,10 @@ class LlamaCppStack(tf.TerraformStack):
             self,
             "client-access",
             namespace=namespace,
-            client_namespaces=settings.client_namespaces,
+            component=ENDPOINT,
             port=settings.port,
+            client_namespaces=settings.admitted_namespaces(declaration.consumers),
+            client_components=(GATEWAY,) if isinstance(settings.gateway, Gateway) else (),
         )
         # llama-server fetches an `image_url` itself and follows redirects; no flag disables it.
         images = internet(80, 443, internal_ranges=settings.internal_ranges)

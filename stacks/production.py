@@ -14,6 +14,7 @@ from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.fit.card import CoTenant
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from stacks.settings import Settings
 
 PRODUCTION = Settings(
@@ -32,9 +33,10 @@ PRODUCTION = Settings(
         "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
         "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
     ),
-    # The namespaces of the gateway and of monitoring.
-    client_namespaces=("litellm", "monitoring"),
-    # The Secret has one key for each client; docs/settings.md says how to create it.
+    # The LiteLLM that asks for the consumers of llama_swap_config/consumers.py.
+    gateway=ExistingGateway(namespace="litellm", litellm_version="1.108.7"),
+    monitoring_namespaces=("monitoring",),
+    # The Secret has the endpoint's own key, which the gateway sends; docs/settings.md has more.
     api_key_secret="llama-swap-keys",
     llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
     upkeep=Upkeep(),

@@ -18,7 +18,7 @@ from llama_swap_config.cluster.ignored_fields import (
     require_distinct,
     set_once,
 )
-from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
+from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME, IMAGE
 from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
 from llama_swap_config.cluster.storage import (
@@ -35,15 +35,21 @@ from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from llama_swap_config.renamed import renamed_import
 from llama_swap_config.typed import typed
 
 _SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
-_IMAGE = re.compile(r"[a-z0-9.:-]+(/[\w.-]+)+(:[\w.-]+)?@sha256:[0-9a-f]{64}", re.ASCII)
 
 
-@typed("settings", gpu_window="sharing=ByWindow(tenants=...), or sharing=Alone() instead of None")
+@typed(
+    "settings",
+    gpu_window="sharing=ByWindow(tenants=...), or sharing=Alone() instead of None",
+    client_namespaces="the consumers in llama_swap_config/consumers.py, monitoring_namespaces="
+    '("monitoring",) and, for a LiteLLM that runs already, gateway=ExistingGateway('
+    'namespace="litellm", ...)',
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one endpoint.
@@ -75,8 +81,11 @@ class Settings:
     termination_grace_period_s: int = 50
     """Seconds before SIGKILL; llama-swap drains for up to 30 s and exits after 35 s at the latest,
     beside the pause above."""
-    client_namespaces: tuple[str, ...]
-    """Namespaces whose pods may connect to the endpoint."""
+    gateway: Gateway | ExistingGateway | None = None
+    """LiteLLM in front of the endpoint, the only one that may ask it (default: none; each
+    consumer's namespace may)."""
+    monitoring_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods may scrape endpoint and gateway."""
     remote_images: bool = True
     """Whether llama-server may fetch an `image_url` from the internet, which requires API keys. It
     may never fetch one from the cluster, another node or private ranges. No setting keeps it from
@@ -110,8 +119,6 @@ class Settings:
     complete; None disables the warm-up."""
     sharing: Sharing = field(default_factory=Alone)
     """Who owns the card (default: nothing else uses it)."""
-    gateway: Gateway | ExistingGateway | None = None
-    """LiteLLM in front of the endpoint; None: each consumer asks the endpoint itself."""
     ignored_fields: tuple[IgnoredField, ...] = ()
     """Fields that somebody else writes, such as an admission webhook: a deploy does not change
     them, and drift only mentions them."""
@@ -134,8 +141,10 @@ class Settings:
             self.state_schema,
             "a name of letters, digits, _ and -, at most 63",
         )
-        for value in self.client_namespaces:
-            require_setting(DNS_LABEL.fullmatch(value), "client_namespaces", value, "a DNS label")
+        for value in self.monitoring_namespaces:
+            require_setting(
+                DNS_LABEL.fullmatch(value), "monitoring_namespaces", value, "a DNS label"
+            )
         for value in self.internal_ranges:
             require_setting(
                 is_part_of_internet(value),
@@ -150,7 +159,7 @@ class Settings:
         for name in ("llama_swap_image", "python_image"):
             value = getattr(self, name)
             require_setting(
-                _IMAGE.fullmatch(value), name, value, "an image pinned by its @sha256 digest"
+                IMAGE.fullmatch(value), name, value, "an image pinned by its @sha256 digest"
             )
         require_setting(
             self.engine_build >= 1,
@@ -254,6 +263,7 @@ class Settings:
             "the name of a Secret if llama_swap.api_key_env names variables, otherwise None",
         )
         self._require_key()
+        self._require_apart()
 
     def _require_other_names(self, cache: LocalSsdStorage) -> None:
         require_setting(
@@ -272,7 +282,30 @@ class Settings:
             f"another volume than the models', which is {models!r}",
         )
 
+    def _require_apart(self) -> None:
+        gateway = self.gateway
+        if isinstance(gateway, ExistingGateway):
+            require_setting(
+                gateway.namespace != self.namespace,
+                "gateway.namespace",
+                gateway.namespace,
+                "another namespace than the endpoint's, all of whose pods could ask it otherwise",
+            )
+        if isinstance(gateway, Gateway):
+            require_setting(
+                gateway.service != self.service,
+                "gateway.service",
+                gateway.service,
+                "another name than the endpoint's Service",
+            )
+
     def _require_key(self) -> None:
+        require_setting(
+            self.gateway is None or self.llama_swap.api_key_env,
+            "api_key_secret",
+            self.api_key_secret,
+            "the Secret with the endpoint's key, which a gateway sends",
+        )
         if self.llama_swap.api_key_env or (self.allow_no_key and not self.remote_images):
             return
         raise ConfigError.of(
@@ -294,6 +327,21 @@ class Settings:
     def tenants(self) -> tuple[GpuTenant, ...]:
         """The workloads that own the card outside a window."""
         return self.sharing.tenants if isinstance(self.sharing, ByWindow) else ()
+
+    def admitted_namespaces(self, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
+        """Return the namespaces whose pods may connect to the endpoint; its own is not among them.
+
+        Args:
+            consumers: The declared ones, which ask for themselves where there is no gateway.
+        """
+        match self.gateway:
+            case None:
+                clients = tuple(consumer.namespace for consumer in consumers)
+            case ExistingGateway(namespace=namespace):
+                clients = (namespace,)
+            case Gateway():
+                clients = ()
+        return tuple(dict.fromkeys((*clients, *self.monitoring_namespaces)))
 
     @property
     def card(self) -> Card:

@@ -24,11 +24,13 @@ import httpcore2
 import pytest
 
 from llama_swap_config.declaration import Declaration
+from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 from ops.machine import checkout
 from ops.machine.ports import RANGE_VARIABLE
 from ops.terraform import synth as ops_synth
+from tests.declaration.consumers import CONSUMERS
 from tests.declaration.frozen import DECLARATION
 from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
@@ -100,9 +102,18 @@ def synth() -> Synth:
     from constructs.terraform import App, Testing
     from stacks.llama_cpp import LlamaCppStack
 
-    def synthesize(models: tuple[Model, ...] = REGISTRY, **changes: Any) -> dict[str, Any]:
+    def synthesize(
+        models: tuple[Model, ...] = REGISTRY,
+        consumers: tuple[Consumer, ...] = CONSUMERS,
+        **changes: Any,
+    ) -> dict[str, Any]:
         settings = replace(SETTINGS, **changes)
-        declaration = Declaration.of(models)
+        ids = [model.id for model in models]
+        asking = (
+            replace(each, models=tuple(name for name in each.models if name in ids) or (ids[0],))
+            for each in consumers
+        )
+        declaration = Declaration.of(models, consumers=asking)
         stack = LlamaCppStack(App(), "llama-cpp", settings=settings, declaration=declaration)
         document: dict[str, Any] = json.loads(Testing.synth(stack))
         return document

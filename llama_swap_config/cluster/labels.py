@@ -5,6 +5,7 @@ from __future__ import annotations
 APP = "llama-cpp"
 ENDPOINT = "llama-swap"
 """The component of the serving pod, whichever front end runs."""
+GATEWAY = "gateway"
 DOWNLOAD = "model-download"
 UPKEEP = "model-upkeep"
 RESTORE = "gpu-window-restore"

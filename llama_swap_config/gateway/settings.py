@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME
+from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME, IMAGE
 from llama_swap_config.errors import require_setting
 from llama_swap_config.typed import typed
 
-MALICIOUS = ("1.82.7", "1.82.8")
-"""Releases of LiteLLM with a credential stealer (2026-03-24, MAL-2026-2144)."""
 MAJOR, LEAST = 1, (1, 106, 2)
-"""The major version of LiteLLM whose hooks in_pod/gateway uses, and the first release tried."""
+"""The major version of LiteLLM whose hooks in_pod/gateway uses, and the first release tried;
+1.82.7 and 1.82.8 had a credential stealer (MAL-2026-2144)."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
 
 
@@ -57,7 +56,7 @@ class _LiteLlm:
         found = _VERSION.fullmatch(self.litellm_version)
         numbers = tuple(int(number) for number in found.groups()) if found else ()
         require_setting(
-            numbers[:1] == (MAJOR,) and numbers >= LEAST and self.litellm_version not in MALICIOUS,
+            numbers[:1] == (MAJOR,) and numbers >= LEAST,
             "gateway.litellm_version",
             self.litellm_version,
             f"a release of LiteLLM {MAJOR}, {'.'.join(map(str, LEAST))} or later",
@@ -105,16 +104,40 @@ class Gateway(_LiteLlm):
     """A LiteLLM that the stack deploys beside the endpoint, without a database."""
 
     image: str
-    """LiteLLM's image, by digest."""
+    """Image of LiteLLM with its program `litellm` on PATH, by digest. The tag of its release
+    stands before the digest."""
     service: str = "litellm"
     """Name of its Service."""
     replicas: int = 1
     """Pods. Each counts limits and knows who uses a model by itself, so a second one doubles the
     limits and may evict what the first one protects."""
+    cpu_request_millicores: int = 200
+    memory_request_mib: int = 640
+    memory_limit_mib: int = 2048
+    """LiteLLM itself takes 400 to 520 MiB; the rest is for requests with pictures."""
 
     def __post_init__(self) -> None:
         _LiteLlm.__post_init__(self)
         require_setting(
+            IMAGE.fullmatch(self.image),
+            "gateway.image",
+            self.image,
+            "an image pinned by its @sha256 digest",
+        )
+        require_setting(
             DNS_LABEL.fullmatch(self.service), "gateway.service", self.service, "a DNS label"
         )
         require_setting(1 <= self.replicas <= 10, "gateway.replicas", self.replicas, "1 to 10")
+        require_setting(
+            self.cpu_request_millicores >= 1,
+            "gateway.cpu_request_millicores",
+            self.cpu_request_millicores,
+            "at least 1",
+        )
+        require_setting(
+            520 <= self.memory_request_mib <= self.memory_limit_mib,
+            "gateway.memory_request_mib",
+            self.memory_request_mib,
+            f"at least 520, which LiteLLM itself takes, and at most memory_limit_mib, which is "
+            f"{self.memory_limit_mib}",
+        )

@@ -1,11 +1,12 @@
 """The objects around the stack in the embedded cluster, made from the settings.
 
-They are the GPU node, its RuntimeClass, a StorageClass with a volume, and stand-ins for the GPU's
-other users.
+They are the GPU node, its RuntimeClass, a StorageClass with a volume, the namespace of a gateway
+that runs already, and stand-ins for the GPU's other users.
 """
 
 from __future__ import annotations
 
+from llama_swap_config.gateway.settings import ExistingGateway
 from ops.embedded import gpu_node, gpu_users
 from ops.embedded.admin_api import FIELD_MANAGER, AdminApi, Object
 from ops.embedded.provisioned import provisioned
@@ -46,6 +47,8 @@ def apply(api: AdminApi, settings: Settings, *, kubelet_port: int) -> None:
     # Another node would take the pods of this one, and another user its slices.
     _delete_undeclared(api, (node, *classes, *stored, *users))
     _delete_pods_without_node(api)
+    if isinstance(settings.gateway, ExistingGateway):
+        _make_namespace(api, settings.gateway.namespace)
     for user in users:
         _apply_user(api, user)
 
@@ -72,16 +75,19 @@ def _runtime_class(name: str) -> Object:
 
 def _apply_user(api: AdminApi, user: Object) -> None:
     """Apply a stand-in; one that exists keeps its replicas, because it may be in a window."""
-    name = user["metadata"]["namespace"]
-    if api.get(f"/api/v1/namespaces/{name}") is None:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        api.apply(f"/api/v1/namespaces/{name}", namespace)
+    _make_namespace(api, user["metadata"]["namespace"])
     found = api.get(_path(user))
     if found is None:
         api.apply(_path(user), user)
     elif _is_ours(found):
         spec = user["spec"] | {"replicas": found["spec"]["replicas"]}
         api.apply(_path(user), user | {"spec": spec})
+
+
+def _make_namespace(api: AdminApi, name: str) -> None:
+    if api.get(f"/api/v1/namespaces/{name}") is None:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        api.apply(f"/api/v1/namespaces/{name}", namespace)
 
 
 def _delete_undeclared(api: AdminApi, declared: tuple[Object, ...]) -> None:

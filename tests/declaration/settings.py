@@ -6,6 +6,7 @@ It imports what stacks/production.py does: tests edit it as the pages tell their
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
@@ -13,6 +14,7 @@ from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage, ProvisionedStorage
 from llama_swap_config.cluster.upkeep import Upkeep
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from stacks.settings import Settings
 
 BARE = Settings(
@@ -30,7 +32,7 @@ BARE = Settings(
         "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
         "@sha256:531f855bda2c73cd6ef67d56b733b357cea384185b3022bd09f05e002cd144ca"
     ),
-    client_namespaces=("litellm", "monitoring"),
+    monitoring_namespaces=("monitoring",),
     # Without a key a test's request needs no header; remote pictures require one.
     allow_no_key=True,
     remote_images=False,
@@ -49,6 +51,20 @@ SETTINGS = replace(
             ),
         )
     ),
+)
+
+WITH_KEY: dict[str, Any] = {
+    "api_key_secret": "llama-swap-keys",
+    "llama_swap": LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
+}
+"""Settings that a gateway requires."""
+EXISTING_GATEWAY = ExistingGateway(namespace="litellm", litellm_version="1.108.7")
+GATEWAY = Gateway(
+    image=(
+        "ghcr.io/berriai/litellm:v1.108.7"
+        "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    ),
+    litellm_version="1.108.7",
 )
 
 PRODUCTION = SETTINGS

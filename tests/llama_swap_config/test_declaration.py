@@ -11,6 +11,7 @@ from llama_swap_config import registry
 from llama_swap_config.declaration import Declaration, load, load_registry
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.residency import NamedSets
+from tests.declaration.consumers import CONSUMERS
 from tests.declaration.frozen import DECLARATION
 from tests.declaration.registry import REGISTRY
 from tests.declaration.settings import SETTINGS
@@ -54,4 +55,4 @@ def test_a_model_that_is_not_locked_loads_only_without_the_lock(
 
 
 def test_residency_defaults_to_one_model_at_a_time() -> None:
-    assert Declaration.of(REGISTRY) == DECLARATION
+    assert Declaration.of(REGISTRY, consumers=CONSUMERS) == DECLARATION

@@ -22,7 +22,7 @@ from llama_swap_config.front_ends.server_command import ServerSettings
 from stacks import settings
 from stacks.settings import Settings
 from tests.declaration.registry import REGISTRY
-from tests.declaration.settings import SETTINGS
+from tests.declaration.settings import EXISTING_GATEWAY, GATEWAY, SETTINGS, WITH_KEY
 
 Json = dict[str, Any]
 
@@ -35,6 +35,17 @@ def test_an_old_import_of_production_names_the_new_place() -> None:
         "`from stacks.production import PRODUCTION`."
     )
     assert importlib.import_module("stacks.production").PRODUCTION
+
+
+def test_client_namespaces_names_what_to_write_now() -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(SETTINGS, client_namespaces=("litellm", "monitoring"))  # type: ignore[call-arg]
+    assert str(caught.value) == (
+        "settings: client_namespaces is ('litellm', 'monitoring'); expected its new name. Write "
+        'the consumers in llama_swap_config/consumers.py, monitoring_namespaces=("monitoring",) '
+        'and, for a LiteLLM that runs already, gateway=ExistingGateway(namespace="litellm", ...) '
+        "in stacks/production.py."
+    )
 
 
 def test_settings_has_no_other_dynamic_names() -> None:
@@ -187,7 +198,46 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
         lambda: {"llama_swap": LlamaSwapSettings(server=ServerSettings(device="cuda0"))},
         "llama_swap.server.device is 'cuda0'; expected a device such as 'CUDA0'",
     ),
-    "client": (lambda: {"client_namespaces": ("a b",)}, "client_namespaces is 'a b'"),
+    "monitoring": (
+        lambda: {"monitoring_namespaces": ("a b",)},
+        "monitoring_namespaces is 'a b'; expected a DNS label",
+    ),
+    "a gateway without the endpoint's key": (
+        lambda: {"gateway": EXISTING_GATEWAY},
+        "api_key_secret is None; expected the Secret with the endpoint's key, which a gateway",
+    ),
+    "a gateway in the endpoint's namespace": (
+        lambda: {"gateway": replace(EXISTING_GATEWAY, namespace="llama-cpp"), **WITH_KEY},
+        "gateway.namespace is 'llama-cpp'; expected another namespace than the endpoint's",
+    ),
+    "a gateway with the endpoint's Service": (
+        lambda: {"gateway": replace(GATEWAY, service="llama-swap"), **WITH_KEY},
+        "gateway.service is 'llama-swap'; expected another name than the endpoint's Service",
+    ),
+    "a gateway's image by tag": (
+        lambda: {"gateway": replace(GATEWAY, image="ghcr.io/berriai/litellm:v1.108.7")},
+        "gateway.image is 'ghcr.io/berriai/litellm:v1.108.7'; expected an image pinned by its",
+    ),
+    "a gateway of another major version": (
+        lambda: {"gateway": replace(GATEWAY, litellm_version="2.0.0")},
+        "gateway.litellm_version is '2.0.0'; expected a release of LiteLLM 1, 1.106.2 or later",
+    ),
+    "a malicious release": (
+        lambda: {"gateway": replace(GATEWAY, litellm_version="1.82.8")},
+        "gateway.litellm_version is '1.82.8'; expected a release of LiteLLM 1, 1.106.2 or later",
+    ),
+    "less memory than LiteLLM takes": (
+        lambda: {"gateway": replace(GATEWAY, memory_request_mib=256)},
+        "gateway.memory_request_mib is 256; expected at least 520",
+    ),
+    "a gateway's memory beyond its limit": (
+        lambda: {"gateway": replace(GATEWAY, memory_request_mib=4096)},
+        "and at most memory_limit_mib, which is 2048",
+    ),
+    "the existing gateway as a name": (
+        lambda: {"gateway": "litellm"},
+        "gateway is 'litellm'; expected Gateway(...), ExistingGateway(...) or None",
+    ),
     "secret without keys": (lambda: {"api_key_secret": "x"}, "api_key_secret is 'x'"),
     "keys without secret": (
         lambda: {"llama_swap": LlamaSwapSettings(api_key_env=("K",))},

@@ -208,7 +208,7 @@ def _opened(declared: Declared, api: KubeApi) -> Iterator[Finding]:
                 f"NetworkPolicy {value_text('name', name)}",
                 _written(item, ("spec",), PRESENT),
                 ABSENT,
-                "it opens the stack's pods beyond client_namespaces and their egress: "
+                "it opens the stack's pods beyond their declared clients and egress: "
                 f"{kubectl(f'delete networkpolicy {name}', namespace=namespace)}, or let it "
                 "select other pods",
             )

@@ -11,6 +11,7 @@ from llama_swap_config.declaration import Declaration, load
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndProgram
 from llama_swap_config.front_ends.server_command import ServerSettings, shared_options
+from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.model import Model
 from ops.commands.drift.configuration import ALL_MODELS, Configuration, Mismatch, read
@@ -46,6 +47,7 @@ class Declared:
 
     settings: Settings
     models: tuple[Model, ...]
+    consumers: tuple[Consumer, ...]
     program: FrontEndProgram
     configuration: Configuration
     """The program's configuration, read back."""
@@ -91,7 +93,7 @@ def declared_of(
 
     Args:
         settings: The settings of the cluster.
-        declaration: The models.
+        declaration: The models and their consumers.
         document: The stack, synthesized from both.
         directory: Where Terraform runs.
         lock_path: See `declare`.
@@ -108,6 +110,7 @@ def declared_of(
     return Declared(
         settings=settings,
         models=declaration.models,
+        consumers=declaration.consumers,
         program=program,
         configuration=read(program.config_key, program.config),
         objects=manifests(document),

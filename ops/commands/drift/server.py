@@ -152,10 +152,11 @@ def look(
         except CheckError as error:
             if url is None or target is None or error.ends != "endpoint":
                 raise
-            admitted = ", ".join(declared.settings.client_namespaces) or "none"
+            admitted = declared.settings.admitted_namespaces(declared.consumers)
             raise CheckError(
-                f"{error}; of pods the NetworkPolicy admits only those of client_namespaces in "
-                f"{SETTINGS_FILE}: {admitted}"
+                f"{error}; of pods the NetworkPolicy admits only those of the namespaces "
+                f"{', '.join(admitted) or 'none'}. Add this one to monitoring_namespaces in "
+                f"{SETTINGS_FILE}"
             ) from error
 
 

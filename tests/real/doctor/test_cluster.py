@@ -16,6 +16,7 @@ from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from ops.cluster.api import KubeApi
 from ops.cluster.server_side_apply import Cluster
 from ops.terraform.manifests import manifests
+from tests.declaration.consumers import CONSUMERS
 from tests.declaration.settings import SETTINGS
 from tests.real.doctor.conftest import Doctor, obey
 from tests.real.embedded.shared_cluster import SharedCluster
@@ -75,7 +76,9 @@ def test_before_the_first_deploy_nothing_blocks_it(doctor: Doctor) -> None:
     result = doctor.run()
     assert (result.code, result.error) == (0, "")
     assert result.verdicts("hint", "not known", "blocks") == ["client namespaces"]
-    assert result.checks["client namespaces"]["found"] == "missing: litellm, monitoring"
+    assert result.checks["client namespaces"]["found"] == (
+        "missing: photo-poster, home-assistant, n8n, monitoring"
+    )
     assert result.checks["account"]["found"] == "admin"
     assert result.checks["names of the objects"]["found"] == "0 of 22 are there"
 
@@ -93,7 +96,7 @@ def test_nothing_is_changed(doctor: Doctor, api: KubeApi) -> None:
 def test_with_a_whole_stack_everything_is_ok(
     doctor: Doctor, kube: Cluster, put: Put, shared_cluster: SharedCluster
 ) -> None:
-    for name in SETTINGS.client_namespaces:
+    for name in SETTINGS.admitted_namespaces(CONSUMERS):
         put(NAMESPACES, namespace(name))
     kube.apply(manifests(doctor.synth(storage=doctor.nfs)))
     try:

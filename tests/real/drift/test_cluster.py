@@ -125,7 +125,7 @@ def test_a_policy_that_opens_our_pods_is_drift(
     only_line(
         lines,
         rf"NetworkPolicy open: is present in the cluster {EDITED}, not declared {COMMIT}: (the "
-        r"cluster is newer; )?it opens the stack's pods beyond client_namespaces and their "
+        r"cluster is newer; )?it opens the stack's pods beyond their declared clients and "
         r"egress: kubectl .+ -n llama-cpp delete networkpolicy open, or let it select other pods",
     )
 

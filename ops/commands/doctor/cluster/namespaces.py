@@ -1,12 +1,13 @@
-"""What has to be in the namespaces: the endpoint's, those of its clients, and the tenants'."""
+"""What has to be in the namespaces of the endpoint, its gateway, its clients and the tenants."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.labels import APP
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from ops.cluster import object_states
 from ops.cluster.paths import object_path
 from ops.commands.doctor.cluster.check import EDIT, Check, Cluster, made
@@ -37,8 +38,9 @@ def checks(cluster: Cluster) -> Iterator[Check]:
     settings = cluster.settings
     yield from made(f"namespace {settings.namespace}", _own(cluster))
     yield from made("names of the objects", _names(cluster))
-    if settings.client_namespaces:
-        yield from made("client namespaces", _clients(cluster), is_needed=False)
+    yield from made("client namespaces", _clients(cluster), is_needed=False)
+    if settings.gateway is not None:
+        yield from made("gateway", _gateway(cluster, settings.gateway))
     for tenant in settings.tenants:
         yield from made(f"tenant {tenant}", _tenant(cluster, tenant))
     for number, secret in enumerate(_secrets(settings)):
@@ -88,7 +90,10 @@ def _names(cluster: Cluster) -> Iterator[Check]:
 
 
 def _clients(cluster: Cluster) -> Iterator[Check]:
-    names = cluster.settings.client_namespaces
+    """Look for the namespaces whose pods the stack's NetworkPolicies admit."""
+    names = tuple(dict.fromkeys(_admitted(cluster.objects)))
+    if not names:
+        return
     missing = [name for name in names if cluster.api.get(f"/api/v1/namespaces/{name}") is None]
     yield Check(
         name="client namespaces",
@@ -96,7 +101,44 @@ def _clients(cluster: Cluster) -> Iterator[Check]:
         wanted=", ".join(names),
         status="wrong" if missing else "ok",
         is_needed=False,
-        remedy=f"Create what is missing, or correct client_namespaces {EDIT}.",
+        remedy="Create what is missing, or correct llama_swap_config/consumers.py or "
+        f"monitoring_namespaces {EDIT}.",
+    )
+
+
+def _admitted(objects: Iterable[Manifest]) -> Iterator[str]:
+    for manifest in objects:
+        if manifest["kind"] != "NetworkPolicy":
+            continue
+        for rule in manifest["spec"].get("ingress", ()):
+            for peer in rule["from"]:
+                for expression in peer.get("namespaceSelector", {}).get("matchExpressions", ()):
+                    yield from expression["values"]
+
+
+def _gateway(cluster: Cluster, gateway: Gateway | ExistingGateway) -> Iterator[Check]:
+    """Look for the gateway's namespace, unless it is the endpoint's, and its consumers' keys."""
+    namespace = cluster.settings.namespace
+    if isinstance(gateway, ExistingGateway):
+        namespace = gateway.namespace
+        is_there = cluster.api.get(f"/api/v1/namespaces/{namespace}") is not None
+        yield Check(
+            name=f"gateway's namespace {namespace}",
+            found="there" if is_there else "not there",
+            wanted="there",
+            status="ok" if is_there else "wrong",
+            remedy="A deploy makes ConfigMaps in it: "
+            f"`{kubectl(f'create namespace {namespace}')}`, or correct gateway.namespace {EDIT}.",
+        )
+    live = cluster.api.get(f"/api/v1/namespaces/{namespace}/secrets/{gateway.keys_secret}")
+    with_key = sorted((live or {}).get("data") or {})
+    yield Check(
+        name=f"Secret {gateway.keys_secret}",
+        found=", ".join(with_key) or "no consumer has a key",
+        wanted="an entry for each consumer",
+        status="ok" if with_key else "wrong",
+        is_needed=False,
+        remedy="`python -m ops gateway keys new CONSUMER` makes the key of a consumer.",
     )
 
 

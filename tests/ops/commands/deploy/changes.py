@@ -73,7 +73,7 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         "the GPU window on": Change(before={"sharing": Alone()}),
         "the upkeep off": Change(after={"upkeep": None}),
         "the warm-up off": Change(after={"warm_wait_s": None}),
-        "the gateway's namespaces": Change(after={"client_namespaces": ("gateway",)}),
+        "who may connect": Change(after={"monitoring_namespaces": ("metrics",)}),
         "an API key is declared": Change(
             after={"llama_swap": _KEY, "api_key_secret": "llama-swap-keys"},
         ),

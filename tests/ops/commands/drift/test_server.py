@@ -331,6 +331,7 @@ def test_a_service_that_does_not_answer_names_who_may_connect(
     with pytest.raises(CheckError) as caught:
         look(declared, "http://127.0.0.1:1", target=target)
     assert str(caught.value).endswith(
-        "; of pods the NetworkPolicy admits only those of client_namespaces in "
-        "stacks/production.py: litellm, monitoring"
+        "; of pods the NetworkPolicy admits only those of the namespaces photo-poster, "
+        "home-assistant, n8n, monitoring. Add this one to monitoring_namespaces in "
+        "stacks/production.py"
     )

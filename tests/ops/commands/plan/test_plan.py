@@ -13,6 +13,7 @@ import pytest
 from ops.cli import main
 from ops.commands.plan import command as plan_cli
 from ops.commands.plan import run
+from ops.commands.plan.as_json import as_json
 from ops.commands.plan.comparison import Comparison, compare
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.sections import document
@@ -31,6 +32,7 @@ EDITS: dict[str, Edit] = {
     "changes-a-context": edits.change_a_context,
     "changes-an-image": edits.change_an_image,
     "renames-a-model": edits.rename_a_model,
+    "changes-the-consumers": edits.change_the_consumers,
     "reformats-the-registry": edits.reformat_the_registry,
 }
 
@@ -107,6 +109,27 @@ def summary(comparison: Comparison) -> str:
     (text,) = sentence(comparison)
     assert isinstance(text, str)
     return text
+
+
+def test_consumers_are_counted_apart_from_objects(planned: Callable[[str], Comparison]) -> None:
+    comparison = planned("changes-the-consumers")
+    assert comparison.differs
+    assert ", 1 consumer is added, 1 changes, 1 is removed, " in summary(comparison)
+    assert comparison.consumers is not None
+    assert [(change.name, change.action) for change in comparison.consumers] == [
+        ("home-assistant", "changed"),
+        ("flows", "added"),
+        ("n8n", "removed"),
+    ]
+    assert [
+        (field.name, field.before, field.after) for field in comparison.consumers[0].fields
+    ] == [
+        ("models", ["qwen3vl-4b"], ["qwen3vl-8b", "qwen3vl-4b"]),
+        ("may_evict", False, True),
+    ]
+    shown = as_json(comparison)["consumers"]
+    assert shown[2] == {"name": "n8n", "action": "removed", "fields": []}
+    assert shown[0]["fields"][1] == {"path": "may_evict", "before": False, "after": True}
 
 
 def actions(comparison: Comparison) -> dict[str, str]:
@@ -353,10 +376,15 @@ def test_a_base_with_the_older_layout_has_a_budget(
 ) -> None:
     without_a_declaration(clone)
     (clone.root / "ops/commands/fit/text.py").rename(clone.root / "ops/fit_text.py")
+    (clone.root / "llama_swap_config/consumers.py").unlink()
     base = read_side(clone.root, tmp_path / "out")
     clone.branch("mine")
-    assert base.fit == sides.read(clone.root, tmp_path / "head").fit
+    head = sides.read(clone.root, tmp_path / "head")
+    assert base.fit == head.fit
     assert base.fit is not None
+    changes = compare(base, head, revision=BASE, rate_mb_s=50).consumers
+    assert changes is not None
+    assert {change.action for change in changes} == {"added"}
 
 
 def test_facts_that_an_older_base_lacks_are_unknown(
