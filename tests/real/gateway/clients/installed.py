@@ -1,4 +1,4 @@
-"""The clients' own libraries, of the versions in tools/clients, installed once for all checkouts."""
+"""The clients' libraries, as tools/clients pins them, installed once for all checkouts."""
 
 from __future__ import annotations
 
