@@ -18,7 +18,8 @@ from .asking import SilentError, UnreachableError
 from .books import Books
 from .card import CardWatch, Others
 from .decision import RETRY_S, Refusal, Snapshot, decide, does_not_fit
-from .front_end import FrontEnd, Seen
+from .failed_load import FailedLoad
+from .front_end import Seen
 from .policy import Policy
 from .refusal import RefusedError
 from .state import Why
@@ -51,6 +52,16 @@ class Counts(Protocol):
         """Set what other programs hold, and how old that is."""
 
 
+class LooksAt(Protocol):
+    """The front end, as `front_end.FrontEnd` asks it."""
+
+    async def look(self) -> Seen:
+        """Return what runs. Raises UnreachableError or SilentError."""
+
+    async def logged_failure(self, model: str) -> FailedLoad | None:
+        """Return what the log says of a model's last load; None where it says nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
     """What a look at the front end found."""
@@ -69,7 +80,7 @@ class Admission:
     """Decides for one process, which is the only gateway of its endpoint."""
 
     policy: Policy
-    front_end: FrontEnd
+    front_end: LooksAt
     why: Callable[[], Awaitable[Why]]
     """Says why the endpoint does not answer, or which tenant has the card."""
     counts: Counts
@@ -118,25 +129,23 @@ class Admission:
         finally:
             self._end(consumer, model)
 
-    async def failed(
-        self, consumer: str, model: str, *, failure: str, reason: str
-    ) -> RefusedError:
+    async def failed(self, consumer: str, model: str, failure: FailedLoad) -> RefusedError:
         """Return the answer for an admitted request whose model could not be loaded after all.
 
         Args:
             consumer: Who asked.
             model: The id of the model.
-            failure: The kind of failure, a word for programs.
-            reason: What the front end said, a clause.
+            failure: What is known of it.
         """
+        failure = await self.front_end.logged_failure(model) or failure
         async with self._lock:
             await self._look_since(self.clock())
             refusal = self._unreachable(model)
             if refusal is None:
                 refusal = does_not_fit(self.policy, self._snapshot(without=model), model)
         if refusal is None:
-            refusal = self._refusal("load_failed", model, "its load failed", reason)
-        return await self._refused(consumer, model, refusal, failure=failure)
+            refusal = self._refusal("load_failed", model, "its load failed", failure.reason)
+        return await self._refused(consumer, model, refusal, failure=failure.failure)
 
     def _passes_at_once(self, model: str, now: float) -> bool:
         look = self._look
@@ -165,8 +174,15 @@ class Admission:
     async def _look_since(self, arrived: float) -> None:
         """Look at the front end, unless someone has looked since a request arrived."""
         look = self._look
-        # Whoever waited while the endpoint did not answer need not wait for that again.
-        if arrived <= (look.began if isinstance(look.found, Seen) else look.ended):
+        match look.found:
+            case Seen():
+                covers = arrived < look.began
+            case UnreachableError():
+                # Whoever waited for it meanwhile need not wait for it again.
+                covers = arrived < look.ended
+            case SilentError():
+                covers = arrived < look.ended + _FRESH_S
+        if covers:
             return
         began = self.clock()
         found: Seen | UnreachableError | SilentError

@@ -25,7 +25,8 @@ _PASSED_QUERY = (b"", b"beta=true")
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Admit = Callable[[str, str, Callable[[Send], Awaitable[None]], Send], Awaitable[None]]
+Call = Callable[[Send], Awaitable[None]]
+Admit = Callable[[str, str, Call, Send], Awaitable[None]]
 
 
 class Checks:
@@ -50,7 +51,7 @@ class Checks:
             keys: Whose request it is.
             native: Answers llama-server's own paths.
             fetch: Fetches the address of a picture.
-            admit: Admits a consumer's request to a model and forwards it, or refuses it.
+            admit: Passes on a consumer's request to a model, or refuses it; may pass it on twice.
             control_fields: Fields of a body that LiteLLM itself obeys.
         """
         self._app = app
@@ -117,17 +118,17 @@ class Checks:
             if changed:
                 raw = request_body.write(body)
 
-            async def forward(send: Send) -> None:
+            async def call(send: Send) -> None:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
-                else:
-                    passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
-                    await self._app(passed, _replay(raw, receive), send)
+                    return
+                passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
+                await self._app(passed, _replay(raw, receive), send)
 
             if path in ESTIMATES:
-                await forward(send)
+                await call(send)
             else:
-                await self._admit(name, model, forward, send)
+                await self._admit(name, model, call, send)
 
     def _consumer(self, scope: Scope) -> str:
         """Return whose key the request has."""

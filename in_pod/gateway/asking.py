@@ -25,9 +25,10 @@ class SilentError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer in JSON."""
+    """An answer, of JSON or text."""
 
     status: int
+    text: str
     document: Any
     """What its JSON says; None where it is not JSON."""
     server_time: float
@@ -74,8 +75,12 @@ def asking(key: str) -> Get:
             raise UnreachableError("nothing listens there") from error
         except (httpx2.HTTPError, TimeoutError) as error:
             raise SilentError(f"no answer within {ANSWER_S} s") from error
+        text = body.decode(errors="replace")
         return Answer(
-            status=response.status_code, document=_document(body), server_time=_date(response)
+            status=response.status_code,
+            text=text,
+            document=_document(text),
+            server_time=_date(response),
         )
 
     return get
@@ -86,9 +91,9 @@ def _by_proxy(response: httpx2.Response) -> bool:
     return "json" not in response.headers.get("content-type", "")
 
 
-def _document(body: bytes) -> object:
+def _document(text: str) -> object:
     try:
-        return json.loads(body)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
 

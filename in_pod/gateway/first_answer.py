@@ -12,21 +12,13 @@ from dataclasses import dataclass
 
 from .admission import Admission
 from .asgi_types import Message, Send
+from .failed_load import failed_load
 
 _MOST_BYTES = 65_536
 """Of an error that is held back; errors are short."""
 _HELD = (400, 500, 502, 503)
 _SWAPPING = re.compile(r"model name=\S+ is not running")
 """The router's 400 to a request that comes amid a swap."""
-_FAILURES = (
-    ("timeout", re.compile(r"health check timed out after \w+")),
-    ("start", re.compile(r"failed to start command")),
-    ("exit", re.compile(r"upstream command exited prematurely")),
-    ("exit", re.compile(r"model name=\S+ failed to load")),
-    ("unloaded", re.compile(r"model unloaded|model limit reached, try again later")),
-    ("unreachable", re.compile(r"Connection error|Cannot connect to host")),
-)
-"""Kind of a failed load -> what llama-swap, the router and LiteLLM say."""
 
 
 @dataclass(slots=True)
@@ -49,6 +41,10 @@ class _Held:
         self.messages.append(message)
         if len(self.body) > _MOST_BYTES:
             await self.release()
+
+    @property
+    def status(self) -> int:
+        return self.messages[0]["status"] if self.messages else 200
 
     @property
     def body(self) -> bytes:
@@ -86,11 +82,11 @@ async def answer(
     async with admission.of(consumer, model):
         held = _Held(send)
         await call(held)
-        if _SWAPPING.search(held.text):
+        if held.status == 400 and _SWAPPING.search(held.text):
             admission.counts.retried(model)
             held = _Held(send)
             await call(held)
-        for kind, pattern in _FAILURES:
-            if failure := pattern.search(held.text):
-                raise await admission.failed(consumer, model, failure=kind, reason=failure.group())
+        failure = failed_load(held.text) if held.status >= 500 else None
+        if failure:
+            raise await admission.failed(consumer, model, failure)
         await held.release()

@@ -10,6 +10,7 @@ from typing import Any
 
 from .asking import Answer, Get, SilentError, UnreachableError
 from .card import STALE_S, Sample
+from .failed_load import FailedLoad, logged_failure
 from .policy import Endpoint
 
 
@@ -72,6 +73,15 @@ class FrontEnd:
             ending=frozenset(model for model, state in states.items() if state == "stopping"),
             sample=sample,
         )
+
+    async def logged_failure(self, model: str) -> FailedLoad | None:
+        """Return what the log says of a model's last load; None where it says nothing."""
+        if self.endpoint.front_end != "llama-swap":
+            return None
+        try:
+            return logged_failure(model, (await self._asked("/logs")).text)
+        except (UnreachableError, SilentError):
+            return None
 
     async def _asked(self, path: str) -> Answer:
         answer = await self.get(f"{self.endpoint.url}{path}")

@@ -16,7 +16,7 @@ NOON = 1_795_953_600.0
 
 
 def said(document: object, status: int = 200) -> Answer:
-    return Answer(status=status, document=document, server_time=NOON)
+    return Answer(status=status, text="", document=document, server_time=NOON)
 
 
 def look(front_end: str, *answers: Answer | Exception) -> tuple[Seen, list[str]]:
@@ -116,5 +116,5 @@ def test_gauges_that_cannot_be_read_are_none(stats: object) -> None:
 
 
 def test_a_gauge_of_an_answer_without_a_date_has_no_age() -> None:
-    answer = Answer(status=200, document={"gpu_stats": [stat()]}, server_time=0)
+    answer = Answer(status=200, text="", document={"gpu_stats": [stat()]}, server_time=0)
     assert newest_sample(answer, 0) is None

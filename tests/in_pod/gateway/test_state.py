@@ -21,7 +21,7 @@ def reason(
         assert url == "http://exporter"
         if isinstance(answer, Exception):
             raise answer
-        return Answer(status=200, document=answer, server_time=0)
+        return Answer(status=200, text="", document=answer, server_time=0)
 
     of = policy({"a": 1}, {"poster": consumer("a")}, tenants=tenants, state_url=state_url)
     return asyncio.run(why(of, get))
