@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -50,31 +52,39 @@ def snippets(*languages: str) -> list[Snippet]:
     return found
 
 
-def start(snippet: Snippet, folder: Path, *, url: str, key: str) -> subprocess.Popen[str]:
-    """Start a snippet beside a photo, with the variables that docs/consumers/README.md names.
+@contextmanager
+def started(snippet: Snippet, folder: Path, *, url: str, key: str) -> Iterator[Popen[str]]:
+    """Run a snippet while the context lasts, for two minutes at most.
 
     Args:
-        snippet: The program.
-        folder: An empty directory.
+        snippet: The program; output and errors are one stream.
+        folder: An empty directory, which gets a photo.
         url: The gateway's address.
         key: The consumer's key.
     """
     Image.effect_noise((320, 240), 90).convert("RGB").save(folder / "photo.jpg")
-    return subprocess.Popen(
+    with Popen(
         _command(snippet, folder),
         cwd=folder,
         env=_environment(url, key),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=PIPE,
+        stderr=STDOUT,
         text=True,
-    )
+    ) as program:
+        timer = threading.Timer(_TIMEOUT_S, program.kill)
+        timer.start()
+        try:
+            yield program
+        finally:
+            timer.cancel()
+            program.kill()
 
 
-def run(snippet: Snippet, folder: Path, *, url: str, key: str) -> subprocess.CompletedProcess[str]:
-    """Run a snippet to its end."""
-    with start(snippet, folder, url=url, key=key) as program:
-        output, errors = program.communicate(timeout=_TIMEOUT_S)
-    return subprocess.CompletedProcess(program.args, program.returncode, output, errors)
+def run(snippet: Snippet, folder: Path, *, url: str, key: str) -> tuple[int, str]:
+    """Run a snippet to its end; return its exit code, and what it printed."""
+    with started(snippet, folder, url=url, key=key) as program:
+        output, _ = program.communicate()
+    return program.returncode, output
 
 
 def _command(snippet: Snippet, folder: Path) -> list[str]:
