@@ -10,8 +10,11 @@ from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gateway_files import GatewayFiles
 from constructs.pod import container_security_context, pod_security_context, tolerations
 from in_pod.gateway.contract import (
+    CONFIG_DIR,
     CONFIG_FILE,
     ENDPOINT_KEY_VARIABLE,
+    HOOKS_DIR,
+    KEYS_DIR,
     KEYS_VARIABLE,
     PACKAGE,
     POLICY_FILE,
@@ -30,9 +33,6 @@ _CONTAINER = _DEP.DeploymentV1SpecTemplateSpecContainer
 _ENV = _DEP.DeploymentV1SpecTemplateSpecContainerEnv
 
 _NAME = GATEWAY
-_CONFIG_DIR = "/etc/gateway"
-_KEYS_DIR = "/etc/gateway-keys"
-_HOOKS_DIR = "/hooks"
 _TMP = "/tmp"  # noqa: S108 - the container's own.
 _PRE_STOP_S = 5
 """Seconds before SIGTERM, so that the Service stops sending before LiteLLM stops listening."""
@@ -138,9 +138,9 @@ def _container(
     mount = _DEP.DeploymentV1SpecTemplateSpecContainerVolumeMount
     plain: Mapping[str, str] = {
         **ENVIRONMENT,
-        "PYTHONPATH": _HOOKS_DIR,
-        POLICY_VARIABLE: f"{_CONFIG_DIR}/{POLICY_FILE}",
-        KEYS_VARIABLE: _KEYS_DIR,
+        "PYTHONPATH": HOOKS_DIR,
+        POLICY_VARIABLE: f"{CONFIG_DIR}/{POLICY_FILE}",
+        KEYS_VARIABLE: KEYS_DIR,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "HOME": _TMP,
@@ -151,7 +151,7 @@ def _container(
         image_pull_policy="IfNotPresent",
         command=["litellm"],
         args=[
-            *("--config", f"{_CONFIG_DIR}/{CONFIG_FILE}"),
+            *("--config", f"{CONFIG_DIR}/{CONFIG_FILE}"),
             *("--host", "0.0.0.0"),  # noqa: S104 - the pod's address is not known before.
             *("--port", str(gateway.port)),
         ],
@@ -209,9 +209,9 @@ def _container(
         ),
         volume_mount=[
             # Directories: the kubelet never updates a subPath.
-            mount(name="config", mount_path=_CONFIG_DIR, read_only=True),
-            mount(name="hooks", mount_path=f"{_HOOKS_DIR}/{PACKAGE}", read_only=True),
-            mount(name="keys", mount_path=_KEYS_DIR, read_only=True),
+            mount(name="config", mount_path=CONFIG_DIR, read_only=True),
+            mount(name="hooks", mount_path=f"{HOOKS_DIR}/{PACKAGE}", read_only=True),
+            mount(name="keys", mount_path=KEYS_DIR, read_only=True),
             mount(name="tmp", mount_path=_TMP),
         ],
     )

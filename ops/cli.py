@@ -35,8 +35,10 @@ COMMANDS = {
     "kubectl.",
     "manifests": "Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.",
     "smoke": "Check a running endpoint: model list, API keys, and models' devices and answers.",
-    "drift": "Compare the working tree with Terraform's state, the cluster, the "
-    "volume and the server.",
+    "drift": "Compare the working tree with Terraform's state, the cluster, volume, server "
+    "and gateway.",
+    "gateway": "Make, rotate and list the consumers' keys, and write what an existing LiteLLM "
+    "mounts.",
     "window": "Borrow the GPU from its other users while a command runs, then restore them.",
     "weights": "Download, list, verify and prune the models' files on a volume.",
     "cache": "List the programs that were built on this machine, and delete those that nobody "

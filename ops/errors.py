@@ -14,7 +14,7 @@ class OpsError(Exception):
 
 
 class RefusedError(OpsError):
-    """A deploy was refused for what its plan would remove or create; nothing was changed."""
+    """A deploy or another change was refused for what it would do; nothing was changed."""
 
     exit_code = 3
 

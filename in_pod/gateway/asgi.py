@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from . import pictures, request_body
@@ -12,21 +11,23 @@ from .asgi_types import App, Receive, Scope, Send
 from .keys import Keys
 from .limits import Limits
 from .native import Native
-from .paths import MODEL_LISTS, answerer
+from .paths import ESTIMATES, MODEL_LISTS, answerer
 from .policy import Policy
 from .refusal import RefusedError
+from .responses import send_answer, send_refusal
 
 CONSUMER = "gateway.consumer"
 """Key of the ASGI scope under which the checks leave the consumer's name for `custom_auth`."""
 _PASSED_HEADERS = (b"host", b"accept")
-"""What LiteLLM sees of a client's headers. It takes orders from others: x-litellm-timeout,
-x-litellm-tags, x-litellm-api-key, x-forwarded-for."""
+"""What LiteLLM sees of a client's headers. It takes orders from others, such as x-litellm-timeout
+and x-litellm-tags, would log a key, and answers every Origin."""
 _PASSED_QUERY = (b"", b"beta=true")
 """Anthropic's SDK adds the second one. LiteLLM lets `?model=` replace the body's model."""
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Admit = Callable[[str, str], AbstractAsyncContextManager[None]]
+Forward = Callable[[Send], Awaitable[None]]
+Admit = Callable[[str, str, Forward, Send], Awaitable[None]]
 
 
 class Checks:
@@ -51,7 +52,7 @@ class Checks:
             keys: Whose request it is.
             native: Answers llama-server's own paths.
             fetch: Fetches the address of a picture.
-            admit: Holds a place on the card for a consumer's request to a model, or refuses it.
+            admit: Passes on a consumer's request to a model, or refuses it; may pass it on twice.
             control_fields: Fields of a body that LiteLLM itself obeys.
         """
         self._app = app
@@ -77,8 +78,7 @@ class Checks:
         try:
             await self._http(scope, query, receive, send)
         except RefusedError as refusal:
-            headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-            await _answer(send, refusal.status, refusal.body(scope["path"]), headers)
+            await send_refusal(refusal, scope["path"], send)
         except request_body.ClientGoneError:
             return
 
@@ -92,7 +92,7 @@ class Checks:
                 f"the gateway does not serve {scope['method']} {_short(path)}",
             )
         if who == "anyone":
-            await self._app(scope, receive, send)
+            await self._app({**scope, "headers": _passed(scope)}, receive, send)
             return
         name = self._consumer(scope)
         if query not in _PASSED_QUERY:
@@ -102,7 +102,7 @@ class Checks:
                 "the address has a query; expected none: key and model stand in header and body",
             )
         if who == "gateway":
-            await _answer(send, 200, json.dumps(self._models(name, path)).encode(), [])
+            await send_answer(200, json.dumps(self._models(name, path)).encode(), send)
             return
         with self._limits.request(name):
             raw = await request_body.read(receive, dict(scope["headers"]))
@@ -117,12 +117,18 @@ class Checks:
             changed |= await pictures.bound(body, self._policy.pictures, fetch)
             if changed:
                 raw = request_body.write(body)
-            async with self._admit(name, model):
+
+            async def forward(send: Send) -> None:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
-                else:
-                    passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
-                    await self._app(passed, _replay(raw, receive), send)
+                    return
+                passed = {**scope, CONSUMER: name, "headers": _with_body(scope, raw)}
+                await self._app(passed, _replay(raw, receive), send)
+
+            if path in ESTIMATES:
+                await forward(send)
+            else:
+                await self._admit(name, model, forward, send)
 
     def _consumer(self, scope: Scope) -> str:
         """Return whose key the request has."""
@@ -192,9 +198,13 @@ class Checks:
         return body.pop("metadata", None) is not None
 
 
-def _headers(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
+def _passed(scope: Scope) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in scope["headers"] if name in _PASSED_HEADERS]
+
+
+def _with_body(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
     return [
-        *((name, value) for name, value in scope["headers"] if name in _PASSED_HEADERS),
+        *_passed(scope),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]
@@ -208,16 +218,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replayed
-
-
-async def _answer(
-    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    if not headers:
-        headers = [(b"content-type", b"application/json")]
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _short(value: object) -> str:

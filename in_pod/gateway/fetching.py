@@ -16,6 +16,7 @@ from .refusal import RefusedError
 
 _TIMEOUT_S = 20
 _MOST_REDIRECTS = 3
+_LAST_PORT = 65535
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -27,18 +28,36 @@ async def resolve(host: str, port: int) -> tuple[str, ...]:
     return tuple(str(address[0]) for *_, address in found)
 
 
+def is_public(address: Address) -> bool:
+    """Whether an address is on the public internet, and not another one in disguise."""
+    if isinstance(address, ipaddress.IPv6Address):
+        # Only global unicast, without 6to4 and Teredo, which contain an IPv4 address.
+        inside = address in ipaddress.ip_network("2000::/3")
+        if not inside or address.sixtofour or address.teredo:
+            return False
+    return address.is_global and not address.is_multicast
+
+
 class Fetcher:
     """Fetches pictures. Each host is resolved once, and connected by the address checked."""
 
-    def __init__(self, limits: Pictures, resolve: Resolve = resolve) -> None:
+    def __init__(
+        self,
+        limits: Pictures,
+        *,
+        resolve: Resolve = resolve,
+        public: Callable[[Address], bool] = is_public,
+    ) -> None:
         """Fetch within limits.
 
         Args:
             limits: Bytes of a picture, and the public ranges that are the operator's own.
-            resolve: Returns the addresses of a host and port.
+            resolve: Returns the addresses of a host and port (default: asks the system).
+            public: Whether an address may be connected to (default: `is_public`).
         """
         self._limits = limits
         self._resolve = resolve
+        self._is_public = public
         self._internal = tuple(ipaddress.ip_network(each) for each in limits.internal_ranges)
 
     @cached_property
@@ -74,9 +93,10 @@ class Fetcher:
 
     async def _one(self, client: httpx2.AsyncClient, url: httpx2.URL) -> bytes | httpx2.URL:
         """Return the content of one address, or the address to which it redirects."""
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise _refused("has an address other than http(s)://host/path")
         port = url.port or (443 if url.scheme == "https" else 80)
+        known = url.scheme in ("http", "https") and url.host and port <= _LAST_PORT
+        if not known or url.userinfo:
+            raise _refused("has an address other than http(s)://host[:port]/path")
         address = await self._public(url.host, port)
         request = client.build_request(
             "GET",
@@ -111,23 +131,13 @@ class Fetcher:
         if not found:
             raise _refused(f"has a host without an address: {host[:100]}")
         for address in found:
-            if not is_public(address) or any(address in each for each in self._internal):
+            if not self._is_public(address) or any(address in each for each in self._internal):
                 raise RefusedError(
                     403,
                     "remote_picture",
                     f"the picture's host {host[:100]} is {address}; expected a public address",
                 )
         return found[0]
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet, and not another one in disguise."""
-    if isinstance(address, ipaddress.IPv6Address):
-        # Only global unicast, without 6to4 and Teredo, which contain an IPv4 address.
-        inside = address in ipaddress.ip_network("2000::/3")
-        if not inside or address.sixtofour or address.teredo:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 def _refused(what: str) -> RefusedError:

@@ -11,10 +11,13 @@ MODEL_LISTS = ("/v1/models", "/models")
 _OPEN = (
     "/health/liveliness", "/health/liveness", "/health/readiness", "/metrics", "/metrics/",
 )  # fmt: skip
+ESTIMATES = ("/v1/messages/count_tokens",)
+"""What LiteLLM answers without the endpoint."""
 _LITELLM = (
     *("/v1/chat/completions", "/chat/completions", "/v1/completions", "/completions"),
     *("/v1/responses", "/responses", "/v1/embeddings", "/embeddings"),
-    *("/v1/messages", "/v1/messages/count_tokens"),
+    "/v1/messages",
+    *ESTIMATES,
 )
 _LLAMA_CPP = {
     **dict.fromkeys(("/completion", "/infill"), True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ Kind = Literal["png", "jpeg", "gif", "bmp"]
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 # Start of frame: baseline, extended, progressive and lossless, but not the tables among them.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_INFLATE_BYTES = 2**20
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 """JPEG markers without a length."""
 
@@ -54,6 +56,35 @@ def read_header(data: bytes) -> Header:
     if data.startswith(b"BM"):
         return _bmp(data)
     raise NotAPictureError(_name(data))
+
+
+def check_png_data(data: bytes, header: Header) -> None:
+    """Check that a PNG's data inflate to the size of its header.
+
+    llama-server inflates them before it compares: 1 MB can take 1 GB.
+
+    Args:
+        data: The whole PNG.
+        header: Its header.
+
+    Raises:
+        NotAPictureError: when they inflate to more.
+    """
+    # Four channels of 16 bits and a byte a row; interlaced, there are up to twice as many rows.
+    room = 8 * header.pixels + 2 * header.height + 64
+    inflate, at = zlib.decompressobj(), 8
+    try:
+        while at + 8 <= len(data) and room >= 0:
+            length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+            chunk = data[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+            while chunk and room >= 0 and not inflate.eof:
+                room -= len(inflate.decompress(chunk, _INFLATE_BYTES))
+                chunk = inflate.unconsumed_tail
+            at += 12 + length
+    except zlib.error:
+        raise NotAPictureError("a damaged PNG") from None
+    if room < 0:
+        raise NotAPictureError("a PNG with more data than its size says")
 
 
 def _name(data: bytes) -> str:

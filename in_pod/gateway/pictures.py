@@ -6,19 +6,28 @@ it gets none.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from .picture_header import Header, NotAPictureError, TruncatedError, read_header
+from .picture_header import (
+    Header,
+    NotAPictureError,
+    TruncatedError,
+    check_png_data,
+    read_header,
+)
 from .policy import Pictures
 from .refusal import RefusedError
 
 _HEAD = 2**16
 """Characters of base64 that are decoded for a header; only a JPEG may need more."""
-_OTHER_MEDIA = ("input_audio", "input_video", "video_url", "audio_url", "input_file", "file")
+_MOST_INFLATION = 774
+"""Bytes that a character of base64 can inflate to: deflate's 1032, three quarters of it."""
+_OTHER_MEDIA = ("input_audio", "input_video", "video_url", "audio_url", "file")
 """Content that LiteLLM or llama-server would fetch or decode, and that no model here reads."""
 _BARE = "multimodal_data"
 """Where llama.cpp's /completion has pictures: base64 without a data URI."""
@@ -39,9 +48,12 @@ class Picture:
 
     @property
     def text(self) -> str:
-        """The data URI, base64 or address as the client wrote it."""
-        text: str = self.holder[self.key]
-        return text
+        """The data URI, base64 or address as the client wrote it; empty if it is missing."""
+        try:
+            text = self.holder[self.key]
+        except LookupError:
+            return ""
+        return text if isinstance(text, str) else ""
 
     @property
     def is_address(self) -> bool:
@@ -62,7 +74,7 @@ class Picture:
             self.holder.update(after)
             return before != after
         text = data if self.form == "bare" else f"data:{media_type};base64,{data}"
-        changes = bool(self.text != text)
+        changes = self.text != text
         self.holder[self.key] = text
         return changes
 
@@ -102,6 +114,9 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
         else:
             data = _base64_of(picture)
         header = _check(data, limits)
+        # Smaller data cannot inflate to more than a picture that is allowed.
+        if header.kind == "png" and len(data) * _MOST_INFLATION > 4 * limits.pixels:
+            await asyncio.to_thread(_check_data, data, header)
         changed |= picture.write(data, header.kind)
     return changed
 
@@ -135,7 +150,7 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
         yield Picture(
             holder=source, key="data" if source.get("type") == "base64" else "url", form="source"
         )
-    elif isinstance(kind, str) and kind in _OTHER_MEDIA:
+    elif isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part:
         raise RefusedError(
             400,
             "media_not_served",
@@ -152,11 +167,8 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
 
 def _base64_of(picture: Picture) -> str:
     """Return a picture's base64 as llama-server reads it: one line, padded, no URL alphabet."""
-    try:
-        text = picture.text
-    except (KeyError, IndexError):
-        text = ""
-    if not isinstance(text, str) or not text:
+    text = picture.text
+    if not text:
         raise _not_a_picture("missing")
     if text[:5].lower() == "data:":
         head, _, text = text.partition(",")
@@ -189,6 +201,15 @@ def _check(data: str, limits: Pictures) -> Header:
             f"{limits.pixels:,} in all. Send a smaller one",
         )
     return header
+
+
+def _check_data(data: str, header: Header) -> None:
+    try:
+        check_png_data(base64.b64decode(data, validate=True), header)
+    except NotAPictureError as error:
+        raise _not_a_picture(str(error)) from None
+    except ValueError:
+        raise _not_a_picture("malformed base64") from None
 
 
 def _header(data: str) -> Header:

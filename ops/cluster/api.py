@@ -23,6 +23,10 @@ class UnreachableError(OpsError):
     """The API server does not answer."""
 
 
+class ForbiddenError(OpsError):
+    """The account may not do what was asked."""
+
+
 class CredentialsError(ConnectionError):
     """The kubeconfig's credentials cannot be had: no token file, or its plugin fails."""
 
@@ -200,9 +204,8 @@ class KubeApi:
                 f"the API server does not answer ({status}: {_reason(document)})"
             )
         if status >= 400:
-            raise OpsError(
-                f"the API server refuses {method} {path} ({status}: {_reason(document)})"
-            )
+            kind = ForbiddenError if status == 403 else OpsError
+            raise kind(f"the API server refuses {method} {path} ({status}: {_reason(document)})")
         return document
 
     def text(self, path: str, *, timeout_s: float = _TIMEOUT_S) -> str:

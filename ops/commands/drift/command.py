@@ -33,8 +33,8 @@ def drift(
         list[str] | None,
         typer.Option(
             "--source",
-            help="Compare only this source: terraform, cluster, volume or server; repeatable "
-            "(default: every source that a variable or an option enables).",
+            help="Compare only this source: terraform, cluster, volume, server or gateway; "
+            "repeatable (default: every source that a variable or an option enables).",
             show_default=False,
         ),
     ] = None,
@@ -45,12 +45,12 @@ def drift(
         float, typer.Option("--timeout-s", min=1, help="Wait this many seconds for each source.")
     ] = 180,
 ) -> None:
-    """Compare the working tree with Terraform's state, the cluster, the volume and the server.
+    """Compare the working tree with Terraform's state, the cluster, volume, server and gateway.
 
-    PG_CONN_STR or PGHOST enables the source terraform; KUBE_CONFIG_PATH enables cluster and server
-    (the running endpoint); --url enables server; --volume enables volume. Changes nothing and
-    loads no model. Set LLAMA_API_KEY if the endpoint requires a key. Exit code: 0 no drift,
-    2 drift, 1 an error or a source that does not answer.
+    PG_CONN_STR or PGHOST enables the source terraform; KUBE_CONFIG_PATH enables cluster, server
+    (the running endpoint) and gateway (the consumers' keys); --url enables server; --volume
+    enables volume. Changes nothing and loads no model. Set LLAMA_API_KEY if the endpoint requires
+    a key. Exit code: 0 no drift, 2 drift, 1 an error or a source that does not answer.
 
     Example: `python -m ops drift --volume /mnt/llamacpp`
     """

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from ops.errors import one_line
 from ops.report.redaction import MARK, redact
 
-Source = Literal["terraform", "cluster", "volume", "server"]
+Source = Literal["terraform", "cluster", "volume", "server", "gateway"]
 """The sources that are compared with the working tree."""
 SOURCES: tuple[Source, ...] = get_args(Source)
 

@@ -14,7 +14,7 @@ from typing import Literal
 from llama_swap_config.errors import ConfigError
 from ops.cluster import environment
 from ops.cluster.api import KubeApi
-from ops.commands.drift import cluster, server, terraform, volume
+from ops.commands.drift import cluster, gateway, server, terraform, volume
 from ops.commands.drift.declared import Declared
 from ops.commands.drift.difference import (
     SOURCES,
@@ -24,6 +24,7 @@ from ops.commands.drift.difference import (
     Source,
     merge,
 )
+from ops.commands.drift.working_tree import SETTINGS_FILE
 from ops.endpoint.errors import CheckError
 from ops.errors import OpsError, one_line
 
@@ -78,6 +79,7 @@ class Ask:
             "cluster": "" if cluster_named else "set KUBE_CONFIG_PATH and KUBE_CTX",
             "volume": "" if self.volume else "pass --volume DIR",
             "server": "" if self.url or cluster_named else "pass --url or set KUBE_CONFIG_PATH",
+            "gateway": "" if cluster_named else "set KUBE_CONFIG_PATH and KUBE_CTX",
         }[source]
 
     def check(self) -> None:
@@ -143,6 +145,12 @@ def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look
         target = environment.check_cluster() if in_cluster else None
         return server.look(declared, ask.url, target=target, insist=bool(ask.sources))
 
+    def ask_gateway() -> Look:
+        if declared.settings.gateway is None and not ask.sources:
+            raise NotAskedError(f"gateway is None in {SETTINGS_FILE}")
+        with KubeApi(environment.check_cluster()) as api:
+            return gateway.look(declared, api, insist=bool(ask.sources))
+
     def ask_terraform() -> Look:
         return terraform.look(declared, timeout_s=ask.timeout_s)
 
@@ -151,6 +159,7 @@ def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look
         "cluster": ask_cluster,
         "volume": ask_volume,
         "server": ask_server,
+        "gateway": ask_gateway,
     }
     return questions[source]
 

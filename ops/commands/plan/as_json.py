@@ -49,7 +49,9 @@ def as_json(comparison: Comparison) -> Json:
             "name": comparison.base.name,
             "problem": comparison.base_problem,
         },
-        "pod_restarts": any(change.restarts for change in comparison.happening),
+        "pod_restarts": any(
+            change.restarts for change in comparison.happening if change.is_endpoint
+        ),
         "terraform_refuses": bool(comparison.refused),
         "objects": [_object(change) for change in comparison.objects],
         "settings": [_field(field.parts, field.path, field.before, field.after)
@@ -77,6 +79,17 @@ def as_json(comparison: Comparison) -> Json:
             "free_bytes": comparison.files.free_bytes,
             "rate_mb_s": comparison.rate_mb_s,
         },
+        "consumers": None if comparison.consumers is None else [
+            {
+                "name": consumer.name,
+                "action": consumer.action,
+                "fields": [
+                    _field([field.name], field.name, field.before, field.after)
+                    for field in consumer.fields
+                ],
+            }
+            for consumer in comparison.consumers
+        ],
         "front_end_diff": list(comparison.front_end),
         "budget": None if comparison.budget is None
         else asdict(comparison.budget) | {"spare_mib": comparison.budget.spare_mib},

@@ -9,6 +9,7 @@ from typing import Any
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from ops.commands.plan.budget import Budget, compare_budgets
+from ops.commands.plan.consumers import ConsumerChange, consumer_changes
 from ops.commands.plan.fields import FieldChange
 from ops.commands.plan.models import Files, ModelChange, file_changes, model_changes
 from ops.commands.plan.objects import (
@@ -76,6 +77,8 @@ class Comparison:
     """None: unknown for base or head."""
     files: Files | None
     """None: unknown for base or head."""
+    consumers: tuple[ConsumerChange, ...] | None
+    """None: unknown for base or head."""
     front_end: tuple[str, ...]
     """The diff of the front end's configuration, without secrets."""
     budget: Budget | None
@@ -86,7 +89,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether objects, settings, models, files, engine or, with --refresh, cluster differ."""
+        """Whether anything differs; with --refresh, also the cluster."""
         real = self.refreshed is not None and bool(self.refreshed.verdict.planned)
         moved = self.files is not None and bool(self.files.download or self.files.free)
         return bool(
@@ -95,6 +98,7 @@ class Comparison:
             or self.no_longer_guarded
             or self.no_longer_set
             or self.models
+            or self.consumers
             or moved
             or (self.budget is not None and self.budget.other_engine)
             or real
@@ -149,6 +153,7 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
     old, new = base.document, head.document
     there = None if base.models is None and old else base.models or ()
     known = there is not None and head.models is not None
+    asking = None if base.consumers is None and old else base.consumers or ()
     return Comparison(
         base=revision,
         base_problem=base.problem,
@@ -159,6 +164,11 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
         no_longer_set=no_longer_set(old, new) if new else (),
         models=model_changes(there or (), head.models or ()) if known else None,
         files=file_changes(there or (), head.models or ()) if known else None,
+        consumers=(
+            None
+            if asking is None or head.consumers is None
+            else consumer_changes(asking, head.consumers)
+        ),
         front_end=_front_end(old, new) if new else (),
         budget=None if head.fit is None else compare_budgets(base.fit, head.fit),
         rate_mb_s=rate_mb_s,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 import sys
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ def main() -> None:
     """Print the facts."""
     facts: Facts = {}
     unknown: dict[str, str] = {}
-    for name, read in (("models", _models), ("fit", _fit)):
+    for name, read in (("models", _models), ("consumers", _consumers), ("fit", _fit)):
         try:
             facts[name] = read()
         except Exception as error:
@@ -50,6 +51,14 @@ def _models() -> list[Facts]:
         }
         for locked in _locked()
     ]
+
+
+def _consumers() -> list[Facts]:
+    if importlib.util.find_spec("llama_swap_config.consumers") is None:
+        return []  # An older tree, of which every client had the endpoint's own key.
+    from llama_swap_config.declaration import load_consumers
+
+    return [_plain(consumer) for consumer in load_consumers()]
 
 
 def _fit() -> Facts:

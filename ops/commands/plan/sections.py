@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ops.commands.plan.budget import Budget, Extent
 from ops.commands.plan.comparison import Comparison, Refreshed
+from ops.commands.plan.consumers import ConsumerChange
 from ops.commands.plan.models import FileChange, Files, ModelChange
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.sentence import sentence, title, tone
@@ -72,6 +73,8 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
         yield Section(title="Models", blocks=(Listing(lines=lines),), importance=5)
     elif comparison.models:
         yield Section(title="Models", blocks=(_models(comparison.models),), importance=5)
+    if comparison.consumers:
+        yield Section(title="Consumers", blocks=(_consumers(comparison.consumers),), importance=5)
     if (
         comparison.objects
         or comparison.settings
@@ -106,6 +109,19 @@ def _models(changes: tuple[ModelChange, ...]) -> Table:
             rows.append(Row((*head, (Value(field.name),), *cells), tone))
             head = ((), ())
     return Table(header=("", "model", "field", "before", "after"), rows=tuple(rows))
+
+
+def _consumers(changes: tuple[ConsumerChange, ...]) -> Table:
+    rows = []
+    for change in changes:
+        head: tuple[Line, ...] = ((change.action,), (Value(change.name),))
+        if not change.fields:
+            rows.append(Row((*head, (), (), ()), change.action))
+        for field in change.fields:
+            cells = before_and_after((field.name,), field.before, field.after)
+            rows.append(Row((*head, (Value(field.name),), *cells), change.action))
+            head = ((), ())
+    return Table(header=("", "consumer", "field", "before", "after"), rows=tuple(rows))
 
 
 def _either(change: ModelChange) -> tuple[Line, Line]:

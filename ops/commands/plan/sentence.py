@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ops.commands.plan.comparison import Comparison
+from ops.commands.plan.consumers import Action as ConsumerAction
 from ops.report.document import Line, Tone, Value
 from ops.report.words import count, duration, mib, size
 from ops.terraform.changes import VERBS, Action
@@ -17,6 +18,11 @@ _VERBS: tuple[tuple[Action, str, str], ...] = (
     ("delete", "is removed", "are removed"),
 )
 """Action, and its verb for one object and for several."""
+_OBJECT_ACTIONS: dict[ConsumerAction, Action] = {
+    "added": "create",
+    "changed": "update",
+    "removed": "delete",
+}
 
 
 def title(comparison: Comparison) -> str:
@@ -42,7 +48,13 @@ def sentence(comparison: Comparison) -> Line:
         return ("This cannot be deployed: ", Value(comparison.problem))
     if not comparison.differs:
         return ("No change.",)
-    parts = [*_objects(comparison), *_restart(comparison), *_files(comparison), *_fit(comparison)]
+    parts = [
+        *_objects(comparison),
+        *_restart(comparison),
+        *_consumers(comparison),
+        *_files(comparison),
+        *_fit(comparison),
+    ]
     if comparison.refused:
         names = ", ".join(change.kind for change in comparison.refused)
         parts.append(
@@ -68,25 +80,40 @@ def _deployed(comparison: Comparison) -> str:
 def _objects(comparison: Comparison) -> list[str]:
     if not comparison.objects:
         return ["no object changes"]
-    actions = Counter(change.action for change in comparison.objects)
-    parts: list[str] = []
-    for action, singular, plural in _VERBS:
-        number = actions[action]
-        if number:
-            noun = f"{number}" if parts else count(number, "object")
-            parts.append(f"{noun} {singular if number == 1 else plural}")
-    return parts
+    return _counted("object", [change.action for change in comparison.objects])
 
 
 def _restart(comparison: Comparison) -> list[str]:
-    if any(change.restarts for change in comparison.happening):
-        return ["the pod restarts"]
-    touched = {change.action for change in comparison.happening if change.kind == "Deployment"}
-    if "replace" in touched:
-        return ["the pod is replaced"]
-    if touched & {"create", "delete"} or not comparison.happening:
-        return []
-    return ["no pod restarts"]
+    """Say whether the endpoint's pod restarts, which ends its models, and which others do."""
+    others = [
+        f"the {change.name} restarts"
+        for change in comparison.happening
+        if change.restarts and not change.is_endpoint
+    ]
+    endpoint = next((change for change in comparison.happening if change.is_endpoint), None)
+    if endpoint is not None and endpoint.restarts:
+        return ["the pod restarts", *others]
+    if endpoint is not None and endpoint.action == "replace":
+        return ["the pod is replaced", *others]
+    if endpoint is not None and endpoint.action in ("create", "delete"):
+        return others
+    return others or (["no pod restarts"] if comparison.happening else [])
+
+
+def _consumers(comparison: Comparison) -> list[str]:
+    changes = comparison.consumers or ()
+    return _counted("consumer", [_OBJECT_ACTIONS[change.action] for change in changes])
+
+
+def _counted(noun: str, actions: list[Action]) -> list[str]:
+    """Write `2 objects change`, and then only numbers: `1 is removed`."""
+    parts: list[str] = []
+    for action, singular, plural in _VERBS:
+        number = actions.count(action)
+        if number:
+            counted = f"{number}" if parts else count(number, noun)
+            parts.append(f"{counted} {singular if number == 1 else plural}")
+    return parts
 
 
 def _files(comparison: Comparison) -> list[str]:

@@ -28,6 +28,8 @@ class Side:
     """The tree's own error; None: it synthesizes."""
     models: tuple[dict[str, Any], ...] | None
     """Fields and files of each model; None: unknown for this tree."""
+    consumers: tuple[dict[str, Any], ...] | None
+    """Fields of each consumer; None: unknown for this tree."""
     fit: dict[str, Any] | None
     """Output of the tree's `python -m ops fit --json`; None: unknown for this tree."""
 
@@ -53,11 +55,12 @@ def read_side(root: Path, outdir: Path) -> Side:
         except (OSError, ValueError) as error:
             synthesized, problem = None, f"it wrote no cdk.tf.json ({type(error).__name__})"
         known = facts.result()
-    models = known.get("models")
+    models, consumers = known.get("models"), known.get("consumers")
     return Side(
         synthesized=synthesized,
         problem=problem,
         models=None if models is None else tuple(models),
+        consumers=None if consumers is None else tuple(consumers),
         fit=known.get("fit"),
     )
 

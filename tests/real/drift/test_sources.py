@@ -31,6 +31,7 @@ def test_a_clean_system_has_no_drift_and_nothing_is_loaded(
         "cluster": "asked",
         "volume": "asked",
         "server": "asked",
+        "gateway": "not asked",
     }
     assert "server: no model is loaded; no flags are compared" in result["notes"]
     assert main(words) == 0

@@ -8,6 +8,7 @@ import pytest
 
 from ops.cli import main
 from ops.commands.drift.declared import Declared
+from ops.commands.drift.difference import SOURCES
 from ops.commands.drift.run import Ask, drift
 
 
@@ -28,7 +29,7 @@ def test_drift_without_a_source_is_an_error(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--source", "moon"], "expected one of terraform, cluster, volume, server"),
+        (["--source", "moon"], "expected one of terraform, cluster, volume, server, gateway"),
         (["--json", "--markdown"], "cannot be combined with"),
     ],
 )
@@ -39,13 +40,12 @@ def test_wrong_usage(words: list[str], message: str, capsys: pytest.CaptureFixtu
 
 @pytest.mark.usefixtures("nothing_named")
 def test_a_source_that_is_named_and_cannot_be_asked_is_unreachable(declared: Declared) -> None:
-    result = drift(
-        declared, Ask(sources=("terraform", "cluster", "volume", "server")), say=lambda _: None
-    )
+    result = drift(declared, Ask(sources=SOURCES), say=lambda _: None)
     reasons = {state.source: state.reason for state in result.unreachable}
     assert reasons["terraform"].startswith("PG_CONN_STR is not set")
     assert reasons["cluster"].startswith("KUBE_CONFIG_PATH is not set")
     assert reasons["server"].startswith("KUBE_CONFIG_PATH is not set")
+    assert reasons["gateway"].startswith("KUBE_CONFIG_PATH is not set")
     assert reasons["volume"] == "pass --volume DIR, where the volume is mounted"
 
 

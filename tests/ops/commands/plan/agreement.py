@@ -114,7 +114,7 @@ def comparison(base: Json, head: Json) -> Comparison:
 
     def side(document: Json) -> Side:
         synthesized = Synthesized(directory=Path("nowhere"), document=document)
-        return Side(synthesized=synthesized, problem=None, models=None, fit=None)
+        return Side(synthesized=synthesized, problem=None, models=None, consumers=None, fit=None)
 
     revision = Revision(commit="0" * 40, name="main")
     return compare(side(base), side(head), revision=revision, rate_mb_s=50)

@@ -140,9 +140,19 @@ def measure_the_upgrade(repository: Repository, grown_mib: Mapping[str, float]) 
 
 def rename_a_model(repository: Repository) -> None:
     repository.registry('id="qwen3vl-4b"', 'id="qwen3vl-small"')
+    consumers = repository.root / "llama_swap_config" / "consumers.py"
+    consumers.write_text(consumers.read_text().replace("qwen3vl-4b", "qwen3vl-small"))
     lock = repository.lock()
     lock["models"]["qwen3vl-small"] = lock["models"].pop("qwen3vl-4b")
     repository.write_lock(lock)
+
+
+def change_the_consumers(repository: Repository) -> None:
+    """One may ask another model and evict, one is new, one is gone."""
+    path = "llama_swap_config/consumers.py"
+    old = 'models=("qwen3vl-4b",),'
+    repository.replace(path, old, 'models=("qwen3vl-8b", "qwen3vl-4b"),\n        may_evict=True,')
+    repository.replace(path, 'name="n8n",', 'name="flows",')
 
 
 def reformat_the_registry(repository: Repository) -> None:

@@ -6,20 +6,26 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llama_swap_config.gateway.settings import Gateway, Pictures
 from ops.cli import main
 from ops.commands.plan import command as plan_cli
 from ops.commands.plan import run
+from ops.commands.plan.as_json import as_json
 from ops.commands.plan.comparison import Comparison, compare
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.sections import document
 from ops.commands.plan.sentence import sentence
 from ops.commands.plan.side import Side, read_side
 from ops.report.markdown import as_markdown
+from ops.terraform.synth import Synthesized
 from tests.conftest import ROOT
+from tests.declaration.settings import GATEWAY, WITH_KEY
 from tests.ops.commands.plan import repository as edits
 from tests.ops.commands.plan.repository import Repository
 
@@ -31,6 +37,7 @@ EDITS: dict[str, Edit] = {
     "changes-a-context": edits.change_a_context,
     "changes-an-image": edits.change_an_image,
     "renames-a-model": edits.rename_a_model,
+    "changes-the-consumers": edits.change_the_consumers,
     "reformats-the-registry": edits.reformat_the_registry,
 }
 
@@ -107,6 +114,40 @@ def summary(comparison: Comparison) -> str:
     (text,) = sentence(comparison)
     assert isinstance(text, str)
     return text
+
+
+def test_consumers_are_counted_apart_from_objects(planned: Callable[[str], Comparison]) -> None:
+    comparison = planned("changes-the-consumers")
+    assert comparison.differs
+    assert ", 1 consumer is added, 1 changes, 1 is removed, " in summary(comparison)
+    assert comparison.consumers is not None
+    assert [(change.name, change.action) for change in comparison.consumers] == [
+        ("home-assistant", "changed"),
+        ("flows", "added"),
+        ("n8n", "removed"),
+    ]
+    assert [
+        (field.name, field.before, field.after) for field in comparison.consumers[0].fields
+    ] == [
+        ("models", ["qwen3vl-4b"], ["qwen3vl-8b", "qwen3vl-4b"]),
+        ("may_evict", False, True),
+    ]
+    shown = as_json(comparison)["consumers"]
+    assert shown[2] == {"name": "n8n", "action": "removed", "fields": []}
+    assert shown[0]["fields"][1] == {"path": "may_evict", "before": False, "after": True}
+
+
+def test_a_restart_of_the_gateway_ends_no_model(synth: Callable[..., dict[str, Any]]) -> None:
+    def side(gateway: Gateway) -> Side:
+        document = synth(gateway=gateway, **WITH_KEY)
+        synthesized = Synthesized(directory=ROOT, document=document)
+        return Side(synthesized=synthesized, problem=None, models=(), consumers=(), fit=None)
+
+    other = replace(GATEWAY, pictures=Pictures(number=3))
+    comparison = compare(side(GATEWAY), side(other), revision=BASE, rate_mb_s=50)
+    assert ", the gateway restarts, " in summary(comparison)
+    assert "the pod restarts" not in summary(comparison)
+    assert as_json(comparison)["pod_restarts"] is False
 
 
 def actions(comparison: Comparison) -> dict[str, str]:
@@ -336,7 +377,7 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
 
 def without_a_declaration(clone: Repository) -> None:
     """Name the modules of the declaration as no tree does, but for those of an older tree."""
-    for path in ("main.py", "stacks/llama_cpp.py"):
+    for path in ("main.py", "stacks/llama_cpp.py", "stacks/gateway_files.py"):
         clone.replace(path, "llama_swap_config.declaration", "llama_swap_config.unknown")
     config = clone.root / "llama_swap_config"
     (config / "declaration.py").rename(config / "unknown.py")
@@ -353,10 +394,15 @@ def test_a_base_with_the_older_layout_has_a_budget(
 ) -> None:
     without_a_declaration(clone)
     (clone.root / "ops/commands/fit/text.py").rename(clone.root / "ops/fit_text.py")
+    (clone.root / "llama_swap_config/consumers.py").unlink()
     base = read_side(clone.root, tmp_path / "out")
     clone.branch("mine")
-    assert base.fit == sides.read(clone.root, tmp_path / "head").fit
+    head = sides.read(clone.root, tmp_path / "head")
+    assert base.fit == head.fit
     assert base.fit is not None
+    changes = compare(base, head, revision=BASE, rate_mb_s=50).consumers
+    assert changes is not None
+    assert {change.action for change in changes} == {"added"}
 
 
 def test_facts_that_an_older_base_lacks_are_unknown(

@@ -156,10 +156,12 @@ def side(text: str, *, production: dict[str, Any], change: bool) -> Side:
         "sets": [],
         "volume": {"needed_bytes": 2**30, "size_bytes": 2**31},
     }
+    consumer = {"name": f"c {text}", "namespace": text if change else "", "models": [f"m {text}"]}
     return Side(
         synthesized=Synthesized(directory=ROOT, document=synthesized),
         problem=None,
         models=({"fields": fields, "files": [file]},),
+        consumers=(consumer,),
         fit=fit,
     )
 

@@ -1,0 +1,278 @@
+"""Admission: a request passes, or is refused before it ends a model that others use.
+
+Looking, deciding and noting are one step under one lock, so two requests never count on the same
+memory. Who waits for whom afterwards is the front end's own scheduling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from .asking import SilentError, UnreachableError
+from .books import Books
+from .card import CardWatch, Others
+from .decision import RETRY_S, Refusal, Snapshot, decide, does_not_fit
+from .failed_load import FailedLoad
+from .front_end import Seen
+from .policy import Policy
+from .refusal import RefusedError
+from .state import Why
+
+_LOG = logging.getLogger("gateway")
+_LOOK_EVERY_S = 1.0
+"""While there are requests: several looks between two gauges."""
+_LOOK_ON_S = 10.0
+"""After the last request: two gauges."""
+_FRESH_S = 3.0
+"""Age up to which a look counts for a loaded model, whose request ends nothing."""
+
+
+class Counts(Protocol):
+    """Where decisions are counted."""
+
+    def refused(self, consumer: str, model: str, code: str) -> None:
+        """Count a refusal."""
+
+    def unjudged(self, reason: str) -> None:
+        """Count a request that was passed on without a look at the card's memory."""
+
+    def retried(self, model: str) -> None:
+        """Count a request that was sent again."""
+
+    def in_flight(self, consumer: str, model: str, number: int) -> None:
+        """Set how many requests of a consumer a model answers."""
+
+    def judged_by(self, others: Others | None) -> None:
+        """Set what other programs hold, and how old that is."""
+
+
+class LooksAt(Protocol):
+    """The front end, as `front_end.FrontEnd` asks it."""
+
+    async def look(self) -> Seen:
+        """Return what runs. Raises UnreachableError or SilentError."""
+
+    async def logged_failure(self, model: str) -> FailedLoad | None:
+        """Return what the log says of a model's last load; None where it says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What a look at the front end found."""
+
+    began: float
+    ended: float
+    found: Seen | UnreachableError | SilentError
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        return self.found.loaded if isinstance(self.found, Seen) else frozenset()
+
+
+@dataclass(slots=True, kw_only=True)
+class Admission:
+    """Decides for one process, which is the only gateway of its endpoint."""
+
+    policy: Policy
+    front_end: LooksAt
+    why: Callable[[], Awaitable[Why]]
+    """Says why the endpoint does not answer, or which tenant has the card."""
+    counts: Counts
+    clock: Callable[[], float] = time.monotonic
+    _books: Books = field(init=False)
+    _card: CardWatch = field(init=False)
+    _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _look: _Look = field(init=False)
+    _changed_at: float = field(init=False, default=float("-inf"))
+    """When a request ended whose model the last look had not found: others may be loaded now."""
+    _asked_at: float = field(init=False, default=float("-inf"))
+    _looking: asyncio.Task[None] | None = field(init=False, default=None)
+    _said: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self._books = Books(policy=self.policy, started_at=self.clock())
+        self._card = CardWatch(policy=self.policy)
+        self._look = _Look(began=-1e9, ended=-1e9, found=SilentError("nobody has asked it yet"))
+
+    @asynccontextmanager
+    async def of(self, consumer: str, model: str) -> AsyncIterator[None]:
+        """Hold a place on the card while a request is answered.
+
+        Args:
+            consumer: Who asks.
+            model: The id of the model.
+
+        Raises:
+            RefusedError: when the request may not be passed on now.
+        """
+        arrived = self._asked_at = self.clock()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._keep_looking())
+        if self._passes_at_once(model, arrived):
+            self._begin(consumer, model)
+        else:
+            async with self._lock:
+                await self._look_since(arrived)
+                refusal = self._decide(consumer, model)
+                if refusal is None:
+                    self._begin(consumer, model)
+            if refusal is not None:
+                raise await self._refused(consumer, model, refusal)
+        try:
+            yield
+        finally:
+            self._end(consumer, model)
+
+    async def failed(self, consumer: str, model: str, failure: FailedLoad) -> RefusedError:
+        """Return the answer for an admitted request whose model could not be loaded after all.
+
+        Args:
+            consumer: Who asked.
+            model: The id of the model.
+            failure: What is known of it.
+        """
+        failure = await self.front_end.logged_failure(model) or failure
+        async with self._lock:
+            await self._look_since(self.clock())
+            refusal = self._unreachable(model)
+            if refusal is None:
+                refusal = does_not_fit(self.policy, self._snapshot(without=model), model)
+        if refusal is None:
+            refusal = self._refusal("load_failed", model, "its load failed", failure.reason)
+        return await self._refused(consumer, model, refusal, failure=failure.failure)
+
+    def _passes_at_once(self, model: str, now: float) -> bool:
+        look = self._look
+        if look.ended < now - _FRESH_S or look.began < self._changed_at:
+            return False
+        # While a load is awaited, only a new look tells what it has ended.
+        return model in look.loaded and self._books.users().keys() <= look.loaded
+
+    def _begin(self, consumer: str, model: str) -> None:
+        self._books.begin(consumer, model, self.clock())
+        self.counts.in_flight(consumer, model, self._books.in_flight(consumer, model))
+
+    def _end(self, consumer: str, model: str) -> None:
+        self._asked_at = self.clock()
+        self._books.end(consumer, model, self._asked_at)
+        self.counts.in_flight(consumer, model, self._books.in_flight(consumer, model))
+        if model not in self._look.loaded:
+            self._changed_at = self._asked_at
+
+    async def _keep_looking(self) -> None:
+        while self._books.users() or self.clock() < self._asked_at + _LOOK_ON_S:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            async with self._lock:
+                await self._look_since(self.clock())
+
+    async def _look_since(self, arrived: float) -> None:
+        """Look at the front end, unless someone has looked since a request arrived."""
+        look = self._look
+        match look.found:
+            case Seen():
+                covers = arrived < look.began
+            case UnreachableError():
+                # Whoever waited for it meanwhile need not wait for it again.
+                covers = arrived < look.ended
+            case SilentError():
+                covers = arrived < look.ended + _FRESH_S
+        if covers:
+            return
+        began = self.clock()
+        found: Seen | UnreachableError | SilentError
+        try:
+            found = await self.front_end.look()
+        except (UnreachableError, SilentError) as error:
+            found = error
+        ended = self.clock()
+        self._look = _Look(began=began, ended=ended, found=found)
+        if isinstance(found, Seen):
+            self._books.found(found.loaded)
+            self._card.look(ended, found.running, found.sample)
+
+    def _decide(self, consumer: str, model: str) -> Refusal | None:
+        refusal = self._unreachable(model)
+        if refusal is not None:
+            return refusal
+        if isinstance(self._look.found, SilentError):
+            self._unjudged(str(self._look.found), "no answer")
+            return None
+        snapshot = self._snapshot()
+        refusal = decide(self.policy, snapshot, consumer, model)
+        if model in snapshot.running:
+            return refusal
+        others = snapshot.others
+        if isinstance(others, Others):
+            self.counts.judged_by(others)
+            self._say("")
+        else:
+            self.counts.judged_by(None)
+            if refusal is None:
+                self._unjudged(others.reason, others.reason)
+        return refusal
+
+    def _snapshot(self, *, without: str | None = None) -> Snapshot:
+        now = self.clock()
+        users = self._books.users()
+        return Snapshot(
+            running=(self._look.loaded | users.keys()) - {without},
+            users=users,
+            protected=self._books.protected(now),
+            others=self._card.others(now),
+            last_used=self._books.last_used(),
+        )
+
+    def _unreachable(self, model: str) -> Refusal | None:
+        if not isinstance(self._look.found, UnreachableError):
+            return None
+        text = "the endpoint does not answer"
+        return self._refusal("endpoint_unreachable", model, text, str(self._look.found))
+
+    def _refusal(self, code: str, model: str, reason: str, holder: str) -> Refusal:
+        return Refusal(
+            code=code,
+            reason=reason,
+            holder=holder,
+            retry_after_s=RETRY_S,
+            mib_needed=self.policy.models[model].vram_mib,
+        )
+
+    async def _refused(
+        self, consumer: str, model: str, refusal: Refusal, **facts: str
+    ) -> RefusedError:
+        self.counts.refused(consumer, model, refusal.code)
+        if refusal.code == "endpoint_unreachable":
+            why = await self.why()
+            refusal = replace(refusal, holder=why.reason, retry_after_s=why.retry_after_s)
+        elif refusal.code == "card_in_use" and (why := await self.why()).holder:
+            refusal = replace(refusal, holder=f"{refusal.holder} ({why.reason})")
+        free = refusal.mib_free
+        return RefusedError(
+            503,
+            refusal.code,
+            f"model {model} is not served now: {refusal.reason}: {refusal.holder}. "
+            f"Retry in {refusal.retry_after_s} s",
+            retry_after_s=refusal.retry_after_s,
+            facts={
+                "model": model,
+                "mib_needed": round(refusal.mib_needed),
+                "mib_free": None if free is None else round(free),
+                "holder": refusal.holder,
+                **facts,
+            },
+        )
+
+    def _unjudged(self, text: str, reason: str) -> None:
+        self.counts.unjudged(reason)
+        self._say(f"loads are passed on without a look at the card's memory: {text}")
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            _LOG.warning("gateway: %s", text or "the card's memory is known again")

@@ -1,0 +1,83 @@
+"""Why the endpoint does not answer: what the exporter says, or else who owns the card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from .asking import Get, SilentError, UnreachableError
+from .decision import RETRY_S
+from .policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Why nobody answers, or who else has the card."""
+
+    reason: str
+    """A clause."""
+    holder: str | None = None
+    """The tenant that has the card; None if nobody is known to have it."""
+    retry_after_s: int = RETRY_S
+
+
+async def why(policy: Policy, get: Get) -> Why:
+    """Ask the exporter, if the policy names one.
+
+    Args:
+        policy: The policy.
+        get: Asks an address.
+
+    Returns:
+        What it says, or what the declared tenants let expect.
+    """
+    url = policy.endpoint.state_url
+    if url is None:
+        return _declared(policy)
+    try:
+        answer = await get(url)
+        return _stated(answer.document) or _declared(policy)
+    except (UnreachableError, SilentError):
+        return _declared(policy)
+
+
+def _declared(policy: Policy) -> Why:
+    if not policy.card.tenants:
+        return Why(reason="see the endpoint's pod")
+    tenants = " and ".join(policy.card.tenants)
+    verb = "has" if len(policy.card.tenants) == 1 else "have"
+    return Why(reason=f"outside a window {tenants} {verb} the card", holder=tenants)
+
+
+def _stated(document: Any) -> Why | None:
+    """Read the exporter's JSON; None if that is not what it is."""
+    try:
+        endpoint, window = document["endpoint"], document.get("window") or {}
+        state, reason = str(endpoint["state"]), " ".join(str(endpoint["reason"]).split())
+        having = [str(tenant["name"]) for tenant in document["tenants"] if tenant["has_card"]]
+        ready_in_s = endpoint.get("ready_in_s")
+        retry_after_s = max(1, ceil(ready_in_s)) if ready_in_s is not None else RETRY_S
+        is_open = bool(window.get("open"))
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
+        return None
+    if having:
+        tenants = " and ".join(having)
+        verb = "has" if len(having) == 1 else "have"
+        text = f"{tenants} {verb} the card; " + (
+            f"a window is open for {window.get('holder')}" if is_open else "no window is open"
+        )
+        return Why(reason=text, holder=tenants, retry_after_s=retry_after_s)
+    if state == "warming" and ready_in_s is not None:
+        reason = f"{reason}; ready in about {retry_after_s} s"
+    return Why(reason=f"it {_VERBS.get(state, state)}: {reason}", retry_after_s=retry_after_s)
+
+
+_VERBS = {
+    "waits": "waits",
+    "warming": "warms up",
+    "failed": "failed",
+    "stopped": "is stopped",
+    "serves": "serves the exporter, but not the gateway",
+    "unknown": "is in an unknown state",
+}

@@ -1,0 +1,1 @@
+"""Make, rotate and list the consumers' keys, and write what an existing LiteLLM mounts."""

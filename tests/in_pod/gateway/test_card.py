@@ -1,0 +1,138 @@
+"""What other programs hold: gauges and loaded models put together in the right order."""
+
+from __future__ import annotations
+
+import random
+
+from in_pod.gateway.card import CardWatch, Others, Sample, Unknown
+from tests.fakes.seeds import seeds
+from tests.in_pod.gateway.policies import consumer, policy
+
+A, B = "a", "b"
+POLICY = policy({A: 8_000, B: 5_000}, {"poster": consumer(A, B)})
+
+
+def gauge(at: float, used_mib: float) -> Sample:
+    return Sample(at=at, used_mib=used_mib)
+
+
+def watch() -> CardWatch:
+    return CardWatch(policy=POLICY)
+
+
+def test_others_hold_what_the_loaded_models_leave() -> None:
+    card = watch()
+    card.look(0, {A: True}, gauge(-3, 9_000))
+    card.look(1, {A: True}, gauge(0.5, 9_300))
+    assert card.others(1) == Others(mib=1_300, age_s=0.5, certain=True)
+
+
+def test_models_that_use_less_than_planned_are_not_negative_others() -> None:
+    card = watch()
+    card.look(0, {A: True}, gauge(-1, 7_000))
+    assert card.others(0) == Others(mib=0, age_s=1, certain=False)
+
+
+def test_the_first_gauge_is_judged_by_what_runs_now_but_is_not_certain() -> None:
+    card = watch()
+    card.look(100, {A: True}, gauge(97, 9_000))
+    assert card.others(100) == Others(mib=1_000, age_s=3, certain=False)
+
+
+def test_a_gauge_from_before_a_swap_is_not_judged_by_the_models_after_it() -> None:
+    card = watch()
+    for now in (0.0, 1.0, 2.0):
+        card.look(now, {A: True}, gauge(now - 0.5, 9_000))
+    # B replaces A; the gauge still shows A.
+    card.look(3, {A: False, B: False}, gauge(2.4, 9_000))
+    card.look(4, {B: True}, gauge(2.4, 9_000))
+    others = card.others(4)
+    assert others == Others(mib=1_000, age_s=2.5, certain=True)
+
+
+def test_a_gauge_amid_a_load_is_not_judged() -> None:
+    card = watch()
+    card.look(0, {A: True}, gauge(-0.5, 8_000))
+    card.look(1, {B: False}, gauge(0.5, 300))
+    card.look(2, {B: True}, gauge(1.5, 2_500))
+    # By the gauge before it, when A was loaded.
+    assert card.others(2) == Others(mib=0, age_s=2.5, certain=False)
+    card.look(3, {B: True}, gauge(1.5, 2_500))
+    assert card.others(3) == Others(mib=0, age_s=3.5, certain=False)
+    card.look(7, {B: True}, gauge(6.5, 7_000))
+    assert card.others(7) == Others(mib=2_000, age_s=0.5, certain=True)
+
+
+def test_after_a_pause_with_the_same_models_the_newest_gauge_is_certain() -> None:
+    card = watch()
+    card.look(0, {A: True}, gauge(-0.5, 8_000))
+    card.look(1, {A: True}, gauge(-0.5, 8_000))
+    card.look(600, {A: True}, gauge(597, 14_000))
+    assert card.others(600) == Others(mib=6_000, age_s=3, certain=True)
+
+
+def test_after_a_pause_with_other_models_the_newest_gauge_counts_and_is_not_certain() -> None:
+    card = watch()
+    card.look(0, {A: True}, gauge(-0.5, 8_000))
+    card.look(1, {A: True}, gauge(0.5, 8_000))
+    card.look(40, {}, gauge(37, 14_000))
+    assert card.others(40) == Others(mib=14_000, age_s=3, certain=False)
+
+
+def test_an_old_gauge_says_nothing() -> None:
+    card = watch()
+    card.look(0, {}, gauge(-1, 9_000))
+    card.look(70, {}, gauge(-1, 9_000))
+    assert card.others(70) == Unknown(reason="old gauges")
+
+
+def test_no_gauge_says_nothing() -> None:
+    card = watch()
+    card.look(0, {}, None)
+    assert card.others(0) == Unknown(reason="no gauges")
+
+
+def test_the_first_look_amid_a_load_says_nothing() -> None:
+    card = watch()
+    card.look(0, {A: False}, gauge(-1, 9_000))
+    assert card.others(0) == Unknown(reason="models load")
+
+
+def test_a_model_of_another_registry_makes_the_gauge_unreadable() -> None:
+    card = watch()
+    card.look(0, {}, gauge(-1, 100))
+    card.look(1, {"foreign": True}, gauge(0.5, 9_000))
+    assert card.others(1) == Unknown(reason="foreign model")
+    card.look(2, {}, gauge(0.5, 9_000))
+    assert card.others(2) == Others(mib=100, age_s=3, certain=False)
+
+
+def test_whatever_is_certain_is_what_others_held() -> None:
+    """A card is played second by second, and looked at now and then."""
+    certain = 0
+    for seed in seeds(300):
+        pick = random.Random(seed)
+        card, running, others_mib = watch(), dict.fromkeys([A], True), 0.0
+        taken, held = gauge(-1, 8_000.0), {-1.0: 0.0}
+        for now in range(120):
+            if pick.random() < 0.2:
+                others_mib = pick.choice((0.0, 3_000.0, 9_000.0))
+            if not all(running.values()):
+                running = {model: True for model in running}
+            elif pick.random() < 0.1:
+                running = {pick.choice((A, B)): False}
+            if now % 5 == 0:
+                models = sum(
+                    POLICY.models[model].vram_mib * (1 if ready else pick.random())
+                    for model, ready in running.items()
+                )
+                taken = gauge(now - 0.1, models + others_mib)
+                held[taken.at] = others_mib
+                # Steady around the gauge: neither what runs nor what loads changed with it.
+            card.look(now, running, taken)
+            found = card.others(now)
+            if isinstance(found, Others) and found.certain:
+                certain += 1
+                assert found.mib in held.values(), (seed, now)
+                assert found.mib == held[round(now - found.age_s, 1)], (seed, now)
+    assert certain > 1_000
