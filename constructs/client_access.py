@@ -68,7 +68,7 @@ def _of_namespaces(
     names: tuple[str, ...],
 ) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
     expression = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
-        key="kubernetes.io/metadata.name", operator="In", values=list(names)
+        key="kubernetes.io/metadata.name", operator="In", values=list(dict.fromkeys(names))
     )
     return _FROM(
         namespace_selector=_POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(

@@ -97,6 +97,17 @@ def cluster_dns() -> tf.network_policy_v1.NetworkPolicyV1SpecEgress:
     )
 
 
+def pods_of(component: str, port: int) -> tf.network_policy_v1.NetworkPolicyV1SpecEgress:
+    """Allow one port of another component of the namespace.
+
+    Args:
+        component: The component.
+        port: The port of its pods.
+    """
+    pods = _POLICY.NetworkPolicyV1SpecEgressToPodSelector(match_labels=selector(component))
+    return _EGRESS(to=[_TO(pod_selector=pods)], ports=_tcp([port]))
+
+
 def host_of(
     url: str, namespace: EndpointNamespace
 ) -> tf.network_policy_v1.NetworkPolicyV1SpecEgress:

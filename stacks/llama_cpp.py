@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from constructs import terraform as tf
 
 from constructs.client_access import ClientAccess
 from constructs.cuda_cache import CudaCache
 from constructs.download_job_spec import DownloadJobSpec
-from constructs.egress import Egress, api_server, cluster_dns, host_of, internet
+from constructs.egress import Egress, api_server, cluster_dns, host_of, internet, pods_of
 from constructs.endpoint import Endpoint
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.gateway import Gateway
+from constructs.gateway_files import GatewayFiles
 from constructs.gives_way import GivesWay
 from constructs.gpu_window_restore import GpuWindowRestore
 from constructs.ignored_changes import ignore_changes
@@ -23,9 +23,11 @@ from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, GATEWAY, RESTOR
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends import FRONT_ENDS
-from llama_swap_config.gateway.settings import Gateway
+from llama_swap_config.gateway import settings as gateway_types
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
+from stacks.gateway_files import gateway_files
+from stacks.programs import modules
 from stacks.settings import Settings
 
 HAND_WRITTEN = (
@@ -37,13 +39,6 @@ HAND_WRITTEN = (
     "module.nfs_models",
 )
 """Addresses of the earlier HCL, whose state is in the same schema."""
-IN_POD = Path(__file__).parent.parent / "in_pod"
-
-
-def _modules(package: str) -> dict[str, str]:
-    """Read the sources of a program of in_pod/: file name -> text."""
-    paths = sorted((IN_POD / package).glob("*.py"))
-    return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
 class LlamaCppStack(tf.TerraformStack):
@@ -106,7 +101,7 @@ class LlamaCppStack(tf.TerraformStack):
             namespace=namespace,
             store=store,
             plan=render_download_plan(locked),
-            modules=_modules("download"),
+            modules=modules("download"),
             spec=job,
         )
         if settings.upkeep is not None:
@@ -126,7 +121,7 @@ class LlamaCppStack(tf.TerraformStack):
                 "model-warm-up",
                 namespace=namespace,
                 plan=render_warm_plan(locked),
-                modules=_modules("warm"),
+                modules=modules("warm"),
                 image=settings.python_image,
                 wait_s=settings.warm_wait_s,
                 memory_limit_mib=warm_memory_mib(locked),
@@ -169,8 +164,24 @@ class LlamaCppStack(tf.TerraformStack):
             component=ENDPOINT,
             port=settings.port,
             client_namespaces=settings.admitted_namespaces(declaration.consumers),
-            client_components=(GATEWAY,) if isinstance(settings.gateway, Gateway) else (),
+            client_components=(
+                (GATEWAY,) if isinstance(settings.gateway, gateway_types.Gateway) else ()
+            ),
         )
+        match settings.gateway:
+            case gateway_types.ExistingGateway() as gateway:
+                files = gateway_files(settings, gateway, declaration)
+                GatewayFiles(
+                    self,
+                    "gateway-files",
+                    namespace=gateway.namespace,
+                    # Another endpoint may have its own there.
+                    name=f"{settings.namespace}-{GATEWAY}",
+                    config=files.config,
+                    hooks=files.hooks,
+                )
+            case gateway_types.Gateway() as gateway:
+                self._deploy_gateway(namespace, gateway, settings, declaration)
         # llama-server fetches an `image_url` itself and follows redirects; no flag disables it.
         images = internet(80, 443, internal_ranges=settings.internal_ranges)
         Egress(
@@ -201,7 +212,7 @@ class LlamaCppStack(tf.TerraformStack):
                 namespace=namespace,
                 tenants=sharing.tenants,
                 schedule=sharing.restore_schedule,
-                modules=_modules("gpu_window"),
+                modules=modules("gpu_window"),
                 image=settings.python_image,
                 run_as_user=settings.run_as_user,
                 taints=settings.gpu.taints,
@@ -224,3 +235,56 @@ class LlamaCppStack(tf.TerraformStack):
                 ],
             )
         ignore_changes(self, settings.set_once, required=settings.ignored_fields)
+
+    def _deploy_gateway(
+        self,
+        namespace: EndpointNamespace,
+        gateway: gateway_types.Gateway,
+        settings: Settings,
+        declaration: Declaration,
+    ) -> None:
+        files = gateway_files(settings, gateway, declaration)
+        assert settings.api_key_secret is not None  # noqa: S101 - the settings require it.
+        Gateway(
+            self,
+            "gateway",
+            namespace=namespace,
+            gateway=gateway,
+            files=GatewayFiles(
+                self,
+                "gateway-files",
+                namespace=namespace.name,
+                name=GATEWAY,
+                config=files.config,
+                hooks=files.hooks,
+                depends_on=[namespace.resource],
+            ),
+            endpoint_key=(settings.api_key_secret, settings.llama_swap.api_key_env[0]),
+            timeout_s=files.timeout_s,
+            run_as_user=settings.run_as_user,
+            taints=settings.gpu.taints,
+        )
+        consumers = declaration.consumers
+        ClientAccess(
+            self,
+            "gateway-access",
+            namespace=namespace,
+            component=GATEWAY,
+            port=gateway.port,
+            client_namespaces=(
+                *(consumer.namespace for consumer in consumers),
+                *settings.monitoring_namespaces,
+            ),
+        )
+        images = internet(80, 443, internal_ranges=settings.internal_ranges)
+        Egress(
+            self,
+            "gateway-egress",
+            namespace=namespace,
+            components=(GATEWAY,),
+            destinations=[
+                pods_of(ENDPOINT, settings.port),
+                *([images] if any(consumer.remote_images for consumer in consumers) else []),
+                cluster_dns(),
+            ],
+        )

@@ -42,6 +42,9 @@ from llama_swap_config.typed import typed
 
 _SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 
+_BUILD_IN_TAG = re.compile(r":[\w.-]*-b(\d+)@", re.ASCII)
+"""llama-swap's images have tags such as v250-cuda-b10524."""
+
 
 @typed(
     "settings",
@@ -167,6 +170,13 @@ class Settings:
             self.engine_build,
             "a build number of llama.cpp",
         )
+        if tagged := _BUILD_IN_TAG.search(self.llama_swap_image):
+            require_setting(
+                self.engine_build == int(tagged[1]),
+                "engine_build",
+                self.engine_build,
+                f"{tagged[1]}, as the tag of llama_swap_image says",
+            )
         require_setting(1 <= self.port <= 65535, "port", self.port, "1 to 65535")
         require_setting(
             self.storage_size_gib >= 1, "storage_size_gib", self.storage_size_gib, "at least 1"
@@ -328,6 +338,11 @@ class Settings:
         """The workloads that own the card outside a window."""
         return self.sharing.tenants if isinstance(self.sharing, ByWindow) else ()
 
+    @property
+    def url(self) -> str:
+        """The endpoint's address in the cluster, without a path."""
+        return f"http://{self.service}.{self.namespace}.svc.cluster.local:{self.port}"
+
     def admitted_namespaces(self, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
         """Return the namespaces whose pods may connect to the endpoint; its own is not among them.
 
@@ -341,7 +356,7 @@ class Settings:
                 clients = (namespace,)
             case Gateway():
                 clients = ()
-        return tuple(dict.fromkeys((*clients, *self.monitoring_namespaces)))
+        return (*clients, *self.monitoring_namespaces)
 
     @property
     def card(self) -> Card:

@@ -6,6 +6,8 @@ tests/real/gateway asks for the behaviour that it stands for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -16,6 +18,15 @@ from llama_swap_config.lock.locked import LockedModel
 
 PING_S = 15
 """Seconds between the pings that keep a stream alive while its model loads."""
+ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {
+        # Otherwise it reads prices from the internet, and a file .env from its directory.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MODE": "PRODUCTION",
+        "DISABLE_ADMIN_UI": "True",
+    }
+)
+"""LiteLLM's variables, wherever it runs."""
 
 
 def render_litellm(

@@ -33,13 +33,30 @@ def to_production() -> AbstractContextManager[str]:
     return to_endpoint(check_cluster(), load_settings())
 
 
+def to_endpoint(
+    target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY
+) -> AbstractContextManager[str]:
+    """Forward a local port to the Service of some settings, as `to_service`."""
+    return to_service(
+        target,
+        namespace=settings.namespace,
+        service=settings.service,
+        port=settings.port,
+        remedy=remedy,
+    )
+
+
 @contextmanager
-def to_endpoint(target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY) -> Iterator[str]:
-    """Forward a free port of 127.0.0.1 to the Service of some settings while the context lasts.
+def to_service(
+    target: KubeTarget, *, namespace: str, service: str, port: int, remedy: str = _REMEDY
+) -> Iterator[str]:
+    """Forward a free port of 127.0.0.1 to a Service while the context lasts.
 
     Args:
         target: The cluster.
-        settings: The settings with the Service's namespace, name and port.
+        namespace: The Service's.
+        service: Its name.
+        port: Its port.
         remedy: What an error tells the operator to do (default: pass --url).
 
     Yields:
@@ -55,12 +72,12 @@ def to_endpoint(target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY
         kubectl,
         f"--kubeconfig={target.config_path}",
         f"--context={target.context}",
-        f"--namespace={settings.namespace}",
+        f"--namespace={namespace}",
         "port-forward",
         "--address=127.0.0.1",
         f"--pod-running-timeout={_POD_TIMEOUT_S}s",
-        f"service/{settings.service}",
-        f":{settings.port}",
+        f"service/{service}",
+        f":{port}",
     ]
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
@@ -73,7 +90,7 @@ def to_endpoint(target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY
         )
         try:
             with ended_with_this(process.pid, group=True):
-                yield _address(process, output, f"{settings.namespace}/{settings.service}", remedy)
+                yield _address(process, output, f"{namespace}/{service}", remedy)
         finally:
             _end(process)
 

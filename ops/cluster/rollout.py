@@ -42,7 +42,7 @@ class Outcome:
     failed: tuple[ObjectState, ...] = ()
     """Those that stay as they are until somebody acts."""
     revision: int = 1
-    """How often the Deployment's pods have changed; 1 after the first deploy."""
+    """How often the pods of a Deployment have changed; 1 after the first deploy."""
 
     def of(self, *meanings: Meaning) -> tuple[ObjectState, ...]:
         """Return the objects with one of these meanings."""
@@ -118,7 +118,8 @@ class Rollout:
                     now_s=self._api.now(),
                 )
         annotations = document["metadata"].get("annotations") or {}
-        self._revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
+        revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
+        self._revision = max(self._revision, revision)
         return workload_states.deployment(
             document,
             self._list("/apis/apps/v1", "replicasets"),

@@ -17,6 +17,7 @@ from in_pod.gateway.contract import (
     POLICY_FILE,
     POLICY_VARIABLE,
 )
+from llama_swap_config.gateway.litellm import ENVIRONMENT
 from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 from ops.machine.litellm import litellm
@@ -93,7 +94,7 @@ def start(
             POLICY_VARIABLE: str(folder / POLICY_FILE),
             KEYS_VARIABLE: str(keys_dir),
             ENDPOINT_KEY_VARIABLE: endpoint_key,
-            **LITELLM_ENV,
+            **ENVIRONMENT,
             **(env or {}),
         },
     )
@@ -108,14 +109,6 @@ def start(
         stop(state_dir)
         raise
     return running
-
-
-LITELLM_ENV: Mapping[str, str] = {
-    # Otherwise it reads a list of prices from the internet, and a .env file from its directory.
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "LITELLM_MODE": "PRODUCTION",
-    "DISABLE_ADMIN_UI": "True",
-}
 
 
 def stop(state_dir: Path) -> bool:

@@ -46,8 +46,11 @@ _ASSIGNED = re.compile(
 )
 _OPTION = re.compile(rf"(?i)-[\w-]*(?:{_NAME}|key)")
 """An option whose value is a key."""
-_PLAIN = re.compile(r"(?i)true|false|null|none|[a-z]{1,2}|\d{1,5}|\$+\{.*|\[redacted\]|<.*>|")
-"""What follows `token:` without being a token: a switch, a number, an article, a variable."""
+_PLAIN = re.compile(
+    r"(?i)true|false|null|none|[a-z]{1,2}|\d{1,5}|\$+\{.*|os\.environ/\w+|\[redacted\]|<.*>|"
+)
+"""What follows `token:` without being a token: a switch, a number, an article, a variable, which
+LiteLLM spells `os.environ/NAME`."""
 
 
 def redact(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from typing import Any
 
@@ -10,18 +9,14 @@ import pytest
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.sharing import ByWindow
-from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from tests.conftest import Synth
+from tests.constructs.network_policies import egress, may_connect, namespaces
 from tests.constructs.synthesized import resources
-from tests.declaration.settings import SETTINGS
+from tests.declaration.settings import SETTINGS, WITH_KEY
 
 Json = dict[str, Any]
 
-WITH_REMOTE_IMAGES: Json = {
-    "remote_images": True,
-    "api_key_secret": "llama-swap-keys",
-    "llama_swap": LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
-}
+WITH_REMOTE_IMAGES: Json = {"remote_images": True, **WITH_KEY}
 PUBLIC = ("93.184.215.14", "2606:2800:21f:cb07::1")
 SPECIAL = {
     "this host": ("0.0.0.0", "::"),
@@ -51,42 +46,10 @@ SPECIAL = {
 """Kind -> addresses where no picture is."""
 
 
-def policy(document: Json, component: str) -> Json:
-    found: Json = resources(document)[f"network_policy_v1.{component}-egress"]["spec"]
-    assert found["policy_types"] == ["Egress"]
-    return found
-
-
-def may_connect(policy: Json, address: str, port: int) -> bool:
-    """Whether a policy lets its pods connect to an address."""
-    # A plug-in takes an address as it is written, not the IPv4 address that it stands for.
-    host = ipaddress.ip_address(address)
-    for rule in policy.get("egress", []):
-        if "ports" in rule and str(port) not in [entry["port"] for entry in rule["ports"]]:
-            continue
-        for block in [peer["ip_block"] for peer in rule["to"] if "ip_block" in peer]:
-            denied = [ipaddress.ip_network(cidr) for cidr in block.get("except", ())]
-            if host in ipaddress.ip_network(block["cidr"]) and not any(
-                host in network for network in denied
-            ):
-                return True
-    return False
-
-
-def namespaces(policy: Json) -> list[str]:
-    """The namespaces whose pods a policy names."""
-    return [
-        peer["namespace_selector"]["match_labels"]["kubernetes.io/metadata.name"]
-        for rule in policy.get("egress", [])
-        for peer in rule["to"]
-        if "namespace_selector" in peer
-    ]
-
-
 @pytest.fixture(scope="session")
 def images(synth: Synth) -> Json:
     ranges = ("93.184.216.0/24", "2606:2800:220::/48")
-    return policy(synth(internal_ranges=ranges, **WITH_REMOTE_IMAGES), "llama-swap")
+    return egress(synth(internal_ranges=ranges, **WITH_REMOTE_IMAGES), "llama-swap")
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -110,7 +73,7 @@ def test_pictures_may_not_come_from_ranges_of_the_operator(images: Json, address
 
 
 def test_without_remote_images_the_serving_pod_opens_no_connection(synth: Synth) -> None:
-    assert not policy(synth(remote_images=False), "llama-swap").get("egress")
+    assert not egress(synth(remote_images=False), "llama-swap").get("egress")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +87,7 @@ def test_without_remote_images_the_serving_pod_opens_no_connection(synth: Synth)
 def test_each_policy_selects_the_pods_of_its_components(
     production: Json, component: str, workloads: set[str]
 ) -> None:
-    chosen = policy(production, component)["pod_selector"]
+    chosen = egress(production, component)["pod_selector"]
     selected = set()
     for name, resource in resources(production).items():
         if not name.startswith(("deployment_", "job_", "cron_job_")):
@@ -141,7 +104,7 @@ def test_each_policy_selects_the_pods_of_its_components(
 
 
 def test_downloads_reach_the_hub_and_nothing_inside(production: Json) -> None:
-    download = policy(production, "model-download")
+    download = egress(production, "model-download")
     assert all(may_connect(download, address, 443) for address in PUBLIC)
     assert not any(may_connect(download, address, 80) for address in PUBLIC)
     inside = [address for addresses in SPECIAL.values() for address in addresses]
@@ -150,7 +113,7 @@ def test_downloads_reach_the_hub_and_nothing_inside(production: Json) -> None:
 
 
 def test_downloads_through_a_proxy_reach_only_the_proxy(synth: Synth) -> None:
-    download = policy(synth(https_proxy="http://192.168.1.5:3128"), "model-download")
+    download = egress(synth(https_proxy="http://192.168.1.5:3128"), "model-download")
     assert may_connect(download, "192.168.1.5", 3128)
     assert not may_connect(download, "192.168.1.6", 3128)
     assert not may_connect(download, PUBLIC[0], 443)
@@ -158,7 +121,7 @@ def test_downloads_through_a_proxy_reach_only_the_proxy(synth: Synth) -> None:
 
 def test_an_http_mirror_is_reached_beside_the_proxy(synth: Synth) -> None:
     """HTTPS_PROXY is not for http addresses."""
-    download = policy(
+    download = egress(
         synth(https_proxy="http://192.168.1.5:3128", hf_endpoint="http://192.168.1.7"),
         "model-download",
     )
@@ -185,7 +148,7 @@ def test_a_mirror_is_reached_beside_the_internet(
     named: list[str],
     synth: Synth,
 ) -> None:
-    download = policy(synth(hf_endpoint=mirror), "model-download")
+    download = egress(synth(hf_endpoint=mirror), "model-download")
     # A mirror may redirect to signed addresses of other hosts.
     assert may_connect(download, PUBLIC[0], 443)
     assert reached is None or may_connect(download, *reached)
@@ -196,7 +159,7 @@ def test_a_mirror_is_reached_beside_the_internet(
 def test_the_restoring_pod_reaches_a_private_api_server_and_nothing_else(
     production: Json,
 ) -> None:
-    restore = policy(production, "gpu-window-restore")
+    restore = egress(production, "gpu-window-restore")
     for address in ("10.96.0.1", "192.168.1.10", "172.18.0.2", "100.64.0.1", "fd00::1"):
         assert may_connect(restore, address, 443)
         assert may_connect(restore, address, 6443)
@@ -207,7 +170,7 @@ def test_the_restoring_pod_reaches_a_private_api_server_and_nothing_else(
 
 
 def test_the_restoring_pod_reaches_only_the_named_api_servers(synth: Synth) -> None:
-    restore = policy(
+    restore = egress(
         synth(api_server=("93.184.215.14:6443", "[fd00::1]:443")), "gpu-window-restore"
     )
     assert may_connect(restore, "93.184.215.14", 6443)
@@ -225,5 +188,5 @@ def test_the_restoring_pod_reaches_immich_if_it_has_its_key(synth: Synth) -> Non
     )
     assert isinstance(SETTINGS.sharing, ByWindow)
     sharing = replace(SETTINGS.sharing, tenants=(tenant,))
-    restore = policy(synth(sharing=sharing), "gpu-window-restore")
+    restore = egress(synth(sharing=sharing), "gpu-window-restore")
     assert namespaces(restore) == ["immich", "kube-system"]

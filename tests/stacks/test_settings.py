@@ -109,6 +109,10 @@ def test_the_default_front_end_is_llama_swap() -> None:
 
 
 BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
+    "an image of another build": (
+        lambda: {"llama_swap_image": f"ghcr.io/x/y:v251-cuda-b10525@sha256:{'0' * 64}"},
+        "engine_build is 10524; expected 10525, as the tag of llama_swap_image says",
+    ),
     "image by tag": (
         lambda: {"llama_swap_image": "ghcr.io/x/y:cuda"},
         "llama_swap_image is 'ghcr.io/x",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -83,12 +83,22 @@ def _taken(
 
 
 def _becomes(change: ResourceChange) -> Line:
+    changed = tuple(_fields(change))
+    restarts = ", and its pods restart" if _restarts_pods(change, changed) else ""
     if change.action == "replace":
-        fields = ", ".join(field_path(parts) for parts in forcing_paths(change)) or "a field"
-        pods = ", and its pods restart" if change.kind == "Deployment" else ""
-        return ("deleted and made anew", pods, ": ", Value(fields), " cannot change")
-    number = sum(1 for _ in _fields(change))
-    return (f"{count(number, 'field')} set in place" if number else "stays as it is",)
+        forcing = ", ".join(field_path(parts) for parts in forcing_paths(change)) or "a field"
+        return ("deleted and made anew", restarts, ": ", Value(forcing), " cannot change")
+    if not changed:
+        return ("stays as it is",)
+    return (f"{count(len(changed), 'field')} set in place", restarts)
+
+
+def _restarts_pods(change: ResourceChange, changed: Iterable[FieldChange]) -> bool:
+    """Whether the change replaces the pods of a Deployment."""
+    return change.kind == "Deployment" and (
+        change.action == "replace"
+        or any(f"{field.terraform_path}.".startswith("spec.template.") for field in changed)
+    )
 
 
 def _fields(change: ResourceChange) -> Iterator[FieldChange]:

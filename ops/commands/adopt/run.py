@@ -94,7 +94,8 @@ def copy_state(terraform: Terraform, folder: Path) -> Path:
     text = terraform.checked("state", "pull")
     state = json.loads(text)
     path = folder / f"{terraform.schema}-{state['lineage'][:8]}-{state['serial']}.tfstate"
-    with writing(path):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with writing(path):
         write_private(path, text)
     return path

@@ -8,6 +8,7 @@ from llama_swap_config.gateway.settings import ExistingGateway
 from ops.cluster.api import Document, ForbiddenError, KubeApi
 from ops.cluster.gateway_keys import changed_by_hand, entries_of, keys_place
 from ops.cluster.own_secret import MANAGER
+from ops.cluster.paths import object_path
 from ops.commands.drift.declared import Declared, declared_value
 from ops.commands.drift.difference import (
     ABSENT,
@@ -19,7 +20,7 @@ from ops.commands.drift.difference import (
     Value,
     value_text,
 )
-from ops.commands.drift.object_fields import last_writer
+from ops.commands.drift.object_fields import epoch, last_writer
 from ops.commands.drift.working_tree import SETTINGS_FILE
 from ops.endpoint.consumer_keys import problems
 
@@ -120,19 +121,36 @@ def _written(secret: Document, consumer: str, text: str) -> Value:
 
 
 def _mounts(declared: Declared, namespace: str, api: KubeApi) -> Iterator[Finding]:
-    """Look for a pod that mounts each declared ConfigMap of the gateway's namespace."""
+    """Look for pods that mount the gateway's ConfigMaps, and started before they changed."""
     pods = (api.get(f"/api/v1/namespaces/{namespace}/pods") or {}).get("items") or ()
-    mounted = {name for pod in pods for name in _config_maps(pod)}
     for manifest in declared.objects:
         metadata = manifest["metadata"]
-        is_files = manifest["kind"] == "ConfigMap" and metadata.get("namespace") == namespace
-        if is_files and metadata["name"] not in mounted:
+        if manifest["kind"] != "ConfigMap" or metadata.get("namespace") != namespace:
+            continue
+        live = api.get(object_path(manifest))
+        if live is None:
+            continue  # A difference of the cluster.
+        mounting = [pod for pod in pods if metadata["name"] in _config_maps(pod)]
+        _, written_s = last_writer(live, ("data",))
+        if not mounting:
             yield Finding(
                 subject=f"ConfigMap {metadata['name']}",
                 field="mounts",
                 found=Value(text="in no pod", where=f"of namespace {namespace}"),
                 declared=declared_value("in LiteLLM's pod", SETTINGS_FILE),
                 remedy="the gateway checks no key: let LiteLLM mount it, as docs/gateway.md says",
+            )
+        for pod in mounting:
+            name = pod["metadata"]["name"]
+            started_s = epoch((pod.get("status") or {}).get("startTime"))
+            if None in (started_s, written_s) or (started_s or 0) >= (written_s or 0):
+                continue
+            yield Finding(
+                subject=f"Pod {namespace}/{name}",
+                field=f"content of ConfigMap {metadata['name']}",
+                found=Value(text="an older one", where="in LiteLLM", time_s=started_s),
+                declared=Value(text="this one", where="in the ConfigMap", time_s=written_s),
+                remedy="LiteLLM reads it when it starts: restart its Deployment",
             )
 
 

@@ -49,7 +49,9 @@ def as_json(comparison: Comparison) -> Json:
             "name": comparison.base.name,
             "problem": comparison.base_problem,
         },
-        "pod_restarts": any(change.restarts for change in comparison.happening),
+        "pod_restarts": any(
+            change.restarts for change in comparison.happening if change.is_endpoint
+        ),
         "terraform_refuses": bool(comparison.refused),
         "objects": [_object(change) for change in comparison.objects],
         "settings": [_field(field.parts, field.path, field.before, field.after)

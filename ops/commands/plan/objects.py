@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from ops.commands.plan.fields import FieldChange, field_changes, parts_of
 from ops.commands.plan.immutable import forces_replacement
 from ops.terraform.changes import Action, kind_of
@@ -36,6 +37,11 @@ class ObjectChange:
 
     It does not for an object that is no longer declared, because its guard is gone too.
     """
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether it is the Deployment of the serving pod."""
+        return (self.kind, self.name) == ("Deployment", ENDPOINT_DEPLOYMENT)
 
     @property
     def restarts(self) -> tuple[FieldChange, ...]:

@@ -84,14 +84,20 @@ def _objects(comparison: Comparison) -> list[str]:
 
 
 def _restart(comparison: Comparison) -> list[str]:
-    if any(change.restarts for change in comparison.happening):
-        return ["the pod restarts"]
-    touched = {change.action for change in comparison.happening if change.kind == "Deployment"}
-    if "replace" in touched:
-        return ["the pod is replaced"]
-    if touched & {"create", "delete"} or not comparison.happening:
-        return []
-    return ["no pod restarts"]
+    """Say whether the endpoint's pod restarts, which ends its models, and which others do."""
+    others = [
+        f"the {change.name} restarts"
+        for change in comparison.happening
+        if change.restarts and not change.is_endpoint
+    ]
+    endpoint = next((change for change in comparison.happening if change.is_endpoint), None)
+    if endpoint is not None and endpoint.restarts:
+        return ["the pod restarts", *others]
+    if endpoint is not None and endpoint.action == "replace":
+        return ["the pod is replaced", *others]
+    if endpoint is not None and endpoint.action in ("create", "delete"):
+        return others
+    return others or (["no pod restarts"] if comparison.happening else [])
 
 
 def _consumers(comparison: Comparison) -> list[str]:

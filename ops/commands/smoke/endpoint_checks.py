@@ -21,11 +21,24 @@ def reachable(endpoint: Endpoint, *, timeout_s: float) -> None:
     except CheckError as failed:
         raise CheckError(str(failed), ends="endpoint") from failed
     if answer.status != 200:
-        raise CheckError(f"GET /health: {answer.failure()}", ends="endpoint")
+        hint = "; --consumer asks a gateway" if answer.status == 403 else ""
+        raise CheckError(f"GET /health: {answer.failure()}{hint}", ends="endpoint")
 
 
-def models(endpoint: Endpoint, wanted: Collection[str], *, timeout_s: float) -> None:
-    """The model list must hold exactly the registry's models.
+def models(
+    endpoint: Endpoint,
+    wanted: Collection[str],
+    *,
+    timeout_s: float,
+    whose: str = "in the registry",
+) -> None:
+    """The model list must hold exactly these models.
+
+    Args:
+        endpoint: The endpoint.
+        wanted: Their ids.
+        timeout_s: Seconds for the answer.
+        whose: Where the error misses the others (default: in the registry).
 
     Raises:
         CheckError: naming the missing and the extra models.
@@ -35,7 +48,7 @@ def models(endpoint: Endpoint, wanted: Collection[str], *, timeout_s: float) -> 
     extra = [model for model in offered if model not in wanted]
     problems = [
         f"{problem}: {', '.join(map(excerpt, names))}"
-        for problem, names in (("missing", missing), ("not in the registry", extra))
+        for problem, names in (("missing", missing), (f"not {whose}", extra))
         if names
     ]
     if problems:

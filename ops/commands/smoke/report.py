@@ -25,6 +25,8 @@ _TIMED = {"text": "cold (s)", "warm": "warm (s)"}
 def show(console: Console, result: Result) -> None:
     """Print the endpoint's checks, one row per model, and the reasons of failures."""
     name = result.front_end and f", {FRONT_ENDS[result.front_end].title}"
+    if result.consumer is not None:
+        name = f", as {result.consumer}"
     console.print(f"\n{result.url}{name or ''}", highlight=False, soft_wrap=True)
     for check in result.checks:
         if check.model is None:
@@ -42,7 +44,8 @@ def show(console: Console, result: Result) -> None:
 
 def _show_devices(console: Console, checks: list[Check]) -> None:
     """Print a line for each model, as a reason does not fit into a table."""
-    console.print("\nDevices", style="bold")
+    if checks:
+        console.print("\nDevices", style="bold")
     width = max((len(check.model or "") for check in checks), default=0)
     for check in checks:
         line = Text(f"  {check.model:{width}} ")
@@ -80,6 +83,7 @@ def to_json(result: Result, warnings: Iterable[str]) -> dict[str, Any]:
     return {
         "url": result.url,
         "front_end": result.front_end,
+        "consumer": result.consumer,
         "ok": not result.failed,
         "warnings": list(warnings),
         "checks": [asdict(check) for check in result.checks],

@@ -21,7 +21,7 @@ from ops.endpoint.errors import CheckError, Ends
 from ops.errors import one_line
 from ops.report.terminal import Say
 
-_ENDPOINT_TIMEOUT_S = 10
+ENDPOINT_TIMEOUT_S = 10
 Outcome = Literal["ok", "failed", "skipped", "not known"]
 """A check is skipped only after an earlier failure; a check without a clear answer fails. Only the
 device may be not known, which is not a failure."""
@@ -49,6 +49,8 @@ class Result:
     url: str
     front_end: FrontEndName | None
     """The front end that answers; None: not recognised."""
+    consumer: str | None = None
+    """The consumer as whom a gateway was asked; None: the endpoint itself was."""
     checks: tuple[Check, ...]
 
     @property
@@ -86,9 +88,9 @@ def run(
         say: Receives the name of the running check.
         warn: Receives a line when the loaded models could not be restored.
     """
-    checks = _Checks(endpoint.key, say)
+    checks = Checks(endpoint.key, say)
     before = _check_endpoint(
-        checks, endpoint, registry, key_declared, min(timeout_s, _ENDPOINT_TIMEOUT_S)
+        checks, endpoint, registry, key_declared, min(timeout_s, ENDPOINT_TIMEOUT_S)
     )
     untouched = bool(checks.ended)
     try:
@@ -98,7 +100,7 @@ def run(
             )
             of_device = partial(
                 device, endpoint, before.front_end, model.id, server, engine_build=engine_build,
-                own_log=own_log, timeout_s=min(timeout_s, _ENDPOINT_TIMEOUT_S),
+                own_log=own_log, timeout_s=min(timeout_s, ENDPOINT_TIMEOUT_S),
             )  # fmt: skip
             loaded = number == 0 and model.id in before.loaded
             _check_model(checks, asker, of_device, loaded=loaded)
@@ -118,7 +120,7 @@ def run(
 
 
 def _check_endpoint(
-    checks: _Checks,
+    checks: Checks,
     endpoint: Endpoint,
     registry: tuple[Model, ...],
     key_declared: bool,
@@ -147,7 +149,7 @@ def _check_endpoint(
 
 
 def _check_model(
-    checks: _Checks, asker: Asker, of_device: Callable[[], str], *, loaded: bool
+    checks: Checks, asker: Asker, of_device: Callable[[], str], *, loaded: bool
 ) -> None:
     """Run all checks of one model in a row, so that it is loaded once."""
     for name, request in checks_of(asker.model):
@@ -158,7 +160,7 @@ def _check_model(
             checks.run(DEVICE, of_device, model=asker.model.id, after_failure=True)
 
 
-class _Checks:
+class Checks:
     """Runs one check after another and keeps their results."""
 
     def __init__(self, key: str, say: Say) -> None:

@@ -34,9 +34,8 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     show_weights(console, deployed.store.status())
     _show_answers(console, deployed)
     settings = deployed.settings
-    service = f"{settings.service}.{settings.namespace}.svc.cluster.local:{settings.port}"
     console.print(f"\nDeployed with {deployed.way}.", highlight=False)
-    console.print(f"Endpoint in a real cluster: http://{service}/v1", highlight=False)
+    console.print(f"Endpoint in a real cluster: {settings.url}/v1", highlight=False)
     console.print(
         "In this cluster kwok simulates the node: pods are scheduled, but no container runs. A "
         "port-forward to the pod ends at the front end above.",

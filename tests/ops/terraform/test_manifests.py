@@ -13,6 +13,7 @@ from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.errors import OpsError
 from ops.terraform.manifests import manifests, to_yaml
 from tests.declaration.resources import RESOURCES
+from tests.declaration.settings import EXISTING_GATEWAY, GATEWAY, WITH_KEY
 
 Synth = Callable[..., dict[str, Any]]
 
@@ -32,8 +33,17 @@ def test_every_object_of_the_stack_is_valid_kubernetes(production: Json) -> None
         kubernetes_validate.validate(change, "1.36", strict=True)
 
 
-def test_the_local_volume_is_valid_too(synth: Synth) -> None:
-    for manifest in manifests(synth(storage=LocalSsdStorage(node="n", path="/srv"))):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"storage": LocalSsdStorage(node="n", path="/srv")},
+        {"gateway": GATEWAY, **WITH_KEY},
+        {"gateway": EXISTING_GATEWAY, **WITH_KEY},
+    ],
+    ids=["a local volume", "a gateway", "a gateway that runs already"],
+)
+def test_what_other_settings_declare_is_valid_too(changes: Json, synth: Synth) -> None:
+    for manifest in manifests(synth(**changes)):
         kubernetes_validate.validate(manifest, "1.36", strict=True)
 
 

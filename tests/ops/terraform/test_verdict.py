@@ -13,6 +13,7 @@ from ops.commands.plan.objects import object_changes
 from ops.errors import OpsError, RefusedError
 from ops.terraform.changes import ResourceChange, read_changes
 from ops.terraform.verdict import Verdict, exists_already, judge
+from tests.declaration.settings import EXISTING_GATEWAY, GATEWAY, WITH_KEY
 from tests.ops.commands.deploy.changes import CHANGES, deployed_before, documented
 
 Json = dict[str, Any]
@@ -242,9 +243,14 @@ def test_a_change_is_answered_as_the_docs_say(name: str, synth: Synth) -> None:
     assert {refused.change.type for refused in judge(changes).refused} == change.refused
 
 
-def test_an_upgrade_from_the_last_version_needs_no_allowance(
-    production: Json,
-) -> None:
-    changes = predicted(deployed_before(), production)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"gateway": GATEWAY, **WITH_KEY}, {"gateway": EXISTING_GATEWAY, **WITH_KEY}],
+    ids=["no gateway", "a gateway", "a gateway that runs already"],
+)
+def test_an_upgrade_from_the_last_version_needs_no_allowance(settings: Json, synth: Synth) -> None:
+    changes = predicted(deployed_before(), synth(**settings))
     assert judge(changes).refused == ()
     assert {change.action for change in changes} <= {"create", "update", "replace"}
+    replaced = {change.type for change in changes if change.action == "replace"}
+    assert replaced <= {"kubernetes_job_v1", "kubernetes_config_map_v1"}

@@ -47,6 +47,22 @@ def _workload(labels: dict[str, str]) -> str:
     return labels.get("app") or labels.get("app.kubernetes.io/name") or labels["job-name"]
 
 
+def drop_state(pg_conn_str: str) -> None:
+    """Leave the objects as those that no state has."""
+    with psycopg.connect(pg_conn_str, autocommit=True) as admin:
+        admin.execute('drop schema if exists "llama-cpp" cascade')
+
+
+def running_pods(api: KubeApi) -> dict[str, str]:
+    """The running pods: the name of their workload -> their uid."""
+    items = (api.get(f"{NAMESPACE}/pods") or {})["items"]
+    return {
+        _workload(pod["metadata"]["labels"]): pod["metadata"]["uid"]
+        for pod in items
+        if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """The endpoint."""
@@ -66,13 +82,7 @@ class Running:
 
     def pods(self) -> dict[str, str]:
         """The running pods: the name of their workload -> their uid."""
-        items = (self.api.get(f"{NAMESPACE}/pods") or {})["items"]
-        return {
-            _workload(pod["metadata"]["labels"]): pod["metadata"]["uid"]
-            for pod in items
-            if pod["status"].get("phase") == "Running"
-            and "deletionTimestamp" not in pod["metadata"]
-        }
+        return running_pods(self.api)
 
     def state(self) -> str:
         """The state, byte for byte."""
@@ -114,8 +124,7 @@ def hand_written_endpoint(cluster: EmbeddedCluster, folder: Path) -> Iterator[Ru
         folder: Takes the HCL.
     """
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
-        admin.execute('drop schema if exists "llama-cpp" cascade')
+    drop_state(cluster.pg_conn_str)
     terraform = Terraform(hand_written.write(folder, schema_name="llama-cpp"))
     terraform.init()
     apply(terraform)

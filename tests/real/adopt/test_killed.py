@@ -22,22 +22,30 @@ from ops.terraform.program import Program, Tool
 from ops.terraform.run import Terraform
 from tests.declaration.resources import RESOURCES
 from tests.fakes.write_proxy import WriteProxy, write_proxy
-from tests.real.adopt.running import DEPLOYMENT, NAMESPACE, STORAGE, Running
+from tests.real.adopt.running import DEPLOYMENT, NAMESPACE, STORAGE, Running, drop_state
 from tests.real.deploy import hand_written, running_provider
 from tests.real.deploy.applied import finds_changes
 from tests.real.deploy.deploy_process import ENDS, End, deploy, ending, start
 
 Json = dict[str, Any]
 
-KILLS = int(os.environ.get("ADOPT_KILLS", "4"))
+KILLS = int(os.environ.get("ADOPT_KILLS", "10"))
 """How many take-overs are ended."""
 WRITES = 22
 """The writes of a take-over: what is added, changed, deleted and made anew."""
 TOOLS: tuple[Tool, ...] = ("terraform", "terraform", "tofu")
 POINTS = [
-    (1 + (index * 7) % WRITES, ENDS[index % len(ENDS)], index % 2 == 0, TOOLS[index % len(TOOLS)])
+    (
+        1 + (index * 7) % WRITES,
+        ENDS[index % len(ENDS)],
+        index % 2 == 0,
+        index % 5 == 1,
+        TOOLS[index % len(TOOLS)],
+    )
     for index in range(KILLS)
 ]
+"""Of each: the write, what ends it, whether another checkout completes it, whether no state has
+the objects, and the tool."""
 POLICY = TakeOver(namespace=hand_written.NAMESPACE)
 
 
@@ -54,7 +62,9 @@ def proxied(
             yield proxy, target, address
 
 
-@pytest.mark.parametrize(("write", "end", "elsewhere", "tool"), POINTS, indirect=["tool"])
+@pytest.mark.parametrize(
+    ("write", "end", "elsewhere", "without_state", "tool"), POINTS, indirect=["tool"]
+)
 def test_a_take_over_that_is_ended_is_completed_by_the_next(
     running: Running,
     proxied: tuple[WriteProxy, KubeTarget, str],
@@ -65,8 +75,11 @@ def test_a_take_over_that_is_ended_is_completed_by_the_next(
     write: int,
     end: End,
     elsewhere: bool,
+    without_state: bool,
 ) -> None:
     proxy, target, address = proxied
+    if without_state:
+        drop_state(running.pg_conn_str)
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(target.config_path))
     monkeypatch.setenv(running_provider.VARIABLE, running_provider.address_for(address, tool.tool))
     directory, log = tmp_path / "stack", tmp_path / "log"

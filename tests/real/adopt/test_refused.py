@@ -59,6 +59,20 @@ def test_without_approval_nothing_changes(
     assert not copies.exists()
 
 
+def test_without_a_folder_for_the_copy_nothing_changes(
+    running: Running, declare: Declare, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    del declare
+    (tmp_path / "copies").touch()
+
+    def fail() -> None:
+        assert main(["adopt", "--yes", "--copies", str(tmp_path / "copies")]) == 1
+
+    nothing_changed(running, fail)
+    error = capfd.readouterr().err
+    assert error == f"error: {tmp_path / 'copies'} cannot be written (File exists)\n"
+
+
 REFUSALS = {
     "the claim of the default name": (
         NfsStorage(server="192.168.1.127", path="/srv/nfs-ssd/llamacpp"),

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from llama_swap_config.cluster.storage import ProvisionedStorage
 from ops.cli import main
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
+from ops.terraform.manifests import manifests
 from ops.terraform.run import Terraform
-from tests.real.adopt.running import APPS, NAMESPACE
+from tests.real.adopt.running import APPS, DEPLOYMENT, NAMESPACE, STORAGE, drop_state, running_pods
 from tests.real.deploy.applied import finds_changes
 from tests.real.embedded.shared_cluster import SharedCluster
 
@@ -95,24 +96,27 @@ CLUSTER_WIDE: tuple[tuple[str, str, Json], ...] = (
 
 
 @pytest.fixture
-def made(
-    cluster: EmbeddedCluster, shared_cluster: SharedCluster, declare: Callable[..., None]
-) -> Iterator[KubeApi]:
-    """The endpoint of a chart, with no state anywhere."""
-    declare(storage=ProvisionedStorage(storage_class=STORAGE_CLASS, claim="home-models"))
-    with psycopg.connect(cluster.pg_conn_str, autocommit=True) as admin:
-        admin.execute('drop schema if exists "llama-cpp" cascade')
+def api(cluster: EmbeddedCluster, shared_cluster: SharedCluster) -> Iterator[KubeApi]:
+    """A cluster whose objects no state has."""
+    drop_state(cluster.pg_conn_str)
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as api:
-        for path, name, body in (*CLUSTER_WIDE, *OBJECTS):
-            marks = OF_HELM if (path, name, body) in OBJECTS else {}
-            status, answer = api.request("POST", path, body | {"metadata": {"name": name} | marks})
-            assert status == 201, answer
-        until(lambda: phase(api, "home-models") == "Bound")
-        yield api
-        for path, name, _ in CLUSTER_WIDE:
-            api.request("DELETE", f"{path}/{name}")
+    with KubeApi(target) as connected:
+        yield connected
     shared_cluster.empty()
+
+
+@pytest.fixture
+def made(api: KubeApi, declare: Callable[..., None]) -> Iterator[KubeApi]:
+    """The endpoint of a chart."""
+    declare(storage=ProvisionedStorage(storage_class=STORAGE_CLASS, claim="home-models"))
+    for path, name, body in (*CLUSTER_WIDE, *OBJECTS):
+        marks = OF_HELM if (path, name, body) in OBJECTS else {}
+        status, answer = api.request("POST", path, body | {"metadata": {"name": name} | marks})
+        assert status == 201, answer
+    until(lambda: phase(api, "home-models") == "Bound")
+    yield api
+    for path, name, _ in CLUSTER_WIDE:
+        api.request("DELETE", f"{path}/{name}")
 
 
 def phase(api: KubeApi, claim: str) -> str:
@@ -155,3 +159,37 @@ def test_a_release_of_helm_is_taken_over_with_its_claim(
     config = made.get(f"{NAMESPACE}/configmaps/llama-swap") or {}
     assert "models: {}" not in config["data"].values()
     assert not finds_changes(Terraform(apart))
+
+
+@pytest.mark.parametrize(
+    "image", [None, "llama-swap:latest"], ids=["as declared", "another image"]
+)
+def test_a_pod_of_kubectl_restarts_only_if_the_preview_says_so(
+    api: KubeApi,
+    declare: Callable[..., None],
+    synth: Callable[..., Json],
+    kube: Cluster,
+    capfd: pytest.CaptureFixture[str],
+    image: str | None,
+) -> None:
+    """The selector is the declared one, so that the Deployment is not replaced."""
+    del declare
+    objects = manifests(synth(storage=STORAGE))
+    for each in objects:
+        del each["metadata"]["labels"]["app.kubernetes.io/part-of"]
+        if each["kind"] == "Deployment" and image is not None:
+            each["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    kube.apply(objects)
+    until(lambda: "llama-swap" in running_pods(api))
+    deployment, pod = (
+        (api.get(DEPLOYMENT) or {})["metadata"]["uid"],
+        running_pods(api)["llama-swap"],
+    )
+
+    assert main(["adopt", "--yes"]) == 0
+
+    words = " ".join(capfd.readouterr().out.split())
+    is_changed = image is not None
+    assert (" fields set in place, and its pods restart" in words) is is_changed
+    assert (api.get(DEPLOYMENT) or {})["metadata"]["uid"] == deployment
+    assert (running_pods(api)["llama-swap"] != pod) is is_changed

@@ -123,6 +123,8 @@ def test_addresses_like_ours_without_our_label_are_not_ours(
         ('{"serial": 1, "encrypted_data": "x", "encryption_version": "v0"}', "TF_ENCRYPTION"),
         ("not JSON", "not readable"),
         ("[1]", "not readable"),
+        ('{"resources": [1]}', "not readable"),
+        ('{"resources": [{"mode": "managed", "instances": []}]}', "not readable"),
     ],
 )
 def test_a_state_that_cannot_be_read_is_not_known(

@@ -20,7 +20,7 @@ from ops.commands.serve import run as serve
 from ops.commands.up import run as run_up
 from ops.embedded.cluster import EmbeddedCluster
 from stacks.settings import Settings
-from tests.declaration.settings import BARE, SETTINGS
+from tests.declaration.settings import BARE, EXISTING_GATEWAY, GATEWAY, SETTINGS, WITH_KEY
 from tests.real.embedded.production_file import declare_production
 from tests.real.window.shared_card import Card
 from tests.real.window.window_process import ML
@@ -76,9 +76,13 @@ FILES = {
         stand_ins=(),
         window="nothing else uses the card, so there is nothing to borrow",
     ),
-    "a T4 alone, with a volume that the cluster makes": File(
+    "a T4 alone, with a volume that the cluster makes and a gateway": File(
         settings=replace(
-            BARE, storage=ProvisionedStorage(storage_class="longhorn"), sharing=Alone()
+            BARE,
+            storage=ProvisionedStorage(storage_class="longhorn"),
+            sharing=Alone(),
+            gateway=GATEWAY,
+            **WITH_KEY,
         ),
         node="k8s-node1",
         product="Tesla-T4",
@@ -87,12 +91,14 @@ FILES = {
         stand_ins=(),
         window="nothing else uses the card, so there is nothing to borrow",
     ),
-    "two slices of a card that is shared at once": File(
+    "two slices of a card that is shared at once, behind a gateway that runs already": File(
         settings=replace(
             BARE,
             namespace="vision",
             gpu=Gpu(product="Tesla-T4", floor_mib=512),
             sharing=AtOnce(co_tenants=(CoTenant(name="Immich ML", peak_mib=6750),), slices=2),
+            gateway=EXISTING_GATEWAY,
+            **WITH_KEY,
         ),
         node="k8s-node1",
         product="Tesla-T4-SHARED",
@@ -145,6 +151,8 @@ def test_a_production_file_is_deployed_fits_answers_and_lends_the_card_as_it_say
     written = cluster.state_dir / "cdktf.out" / "stacks" / "llama-cpp" / "cdk.tf.json"
     assert "prevent_destroy" not in written.read_text(encoding="utf-8")
     assert "ignore_changes" in written.read_text(encoding="utf-8")
+    if deployed.served.key is not None:
+        monkeypatch.setenv("LLAMA_API_KEY", deployed.served.key.read())
 
     assert main(["fit"]) == 0
     assert main(["smoke", "--url", deployed.served.url, "--random-weights"]) == 0

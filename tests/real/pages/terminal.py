@@ -16,7 +16,12 @@ from tests.real.pages.other_cluster import OtherCluster
 
 _OF_HOME = (".cache", ".terraform.d", ".terraformrc", ".tofurc")
 """What built programs and Terraform's provider are found by."""
-_YES = {"Apply this plan? [y/N]: ": "y\n", "Take this over? [y/N]: ": "y\n"}
+_YES = {
+    "Apply this plan? [y/N]: ": "y\n",
+    "Take this over? [y/N]: ": "y\n",
+    "Enter a value: ": "yes\n",
+}
+"""The questions of `deploy`, `adopt` and `terraform apply`."""
 
 
 class Terminal:

@@ -23,7 +23,7 @@ from tests.real.embedded.shared_cluster import SharedCluster
 from tests.real.pages.conftest import NewReader
 from tests.real.pages.edit import edit
 from tests.real.pages.other_cluster import other_cluster
-from tests.real.pages.page import Page
+from tests.real.pages.page import Command, Page
 from tests.real.pages.reader import Reader
 
 PAGE = "docs/day-two.md"
@@ -107,13 +107,13 @@ def test_upgrading_the_engine(reader: Reader, api: KubeApi) -> None:
     assert "Tesla-T4" in fits
     assert SERVES in deployed
     (container,) = serving(api)["containers"]
-    assert container["image"] == f"ghcr.io/mostlygeek/llama-swap:cuda@sha256:{DIGEST}"
+    assert container["image"] == f"ghcr.io/mostlygeek/llama-swap:v250-cuda-b10524@sha256:{DIGEST}"
     assert [line.split()[0] for line in reader.elsewhere] == ["docker", "docker", "kubectl"]
-    edit(reader.terminal.checkout / PRODUCTION, "engine_build=10523,")
-    refused = reader.terminal.type(
-        f"{reader.own(reader.page.setup)}\npython -m ops deploy", exit_code=1
-    )
-    assert "settings: engine_build is 10523; expected at least 10524" in refused
+    image = f'llama_swap_image="ghcr.io/mostlygeek/llama-swap:cuda@sha256:{DIGEST}",\n'
+    for lines, expected in (("", "10524, as the tag"), (image, "at least 10524")):
+        edit(reader.terminal.checkout / PRODUCTION, f"{lines}engine_build=10523,")
+        refused = reader.type(Command(text="python -m ops deploy", exit_code=1))
+        assert f"settings: engine_build is 10523; expected {expected}" in refused
 
 
 def test_scaling_to_0_and_back(reader: Reader) -> None:

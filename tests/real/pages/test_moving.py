@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from ops.embedded.cluster import EmbeddedCluster
+from ops.terraform.program import find
 from tests.conftest import ROOT
 from tests.real.adopt.running import Running, hand_written_endpoint
+from tests.real.deploy.applied import finds_changes
 from tests.real.embedded.shared_cluster import SharedCluster
 from tests.real.pages.conftest import NewReader
 from tests.real.pages.page import Page
@@ -51,6 +54,7 @@ def test_the_page_moves_the_endpoint(
     listed, volumes, _ = reader.follow("Declare what exists")
     assert "llama-cpp-models" in listed
     assert "llama-cpp/llama-cpp-models" in volumes
+    assert reader.elsewhere == ["chown -R 10001:10001 /srv/nfs-ssd/llamacpp"]
     taken, planned = reader.follow("Take it over")
 
     # What the page shows is what is printed.
@@ -63,3 +67,20 @@ def test_the_page_moves_the_endpoint(
     assert "Terraform finds no change." in planned
     assert running.uids() == uids
     assert running.pods()["notes"] == notes
+
+    # The way back, in the directory of the HCL.
+    (copy,) = (reader.terminal.checkout / "state-copies").iterdir()
+    (block,) = reader.page.section("Back")
+    pushed, unlabelled = (line.removeprefix("$ ") for line in block.text.splitlines())
+    assert pushed.count("terraform ") == 2
+    pushed = pushed.replace("terraform ", f"{find(None).path} ").replace("FILE", str(copy))
+    reader.type(f"cd {shlex.quote(str(running.hcl.directory))}\n{pushed}")
+    reader.type(unlabelled)
+    running.until_pods_run()
+    assert running.uids() == uids
+    assert not finds_changes(running.hcl)
+
+    # What the preview printed works in a shell without the page's setup.
+    for printed in re.findall(r"; to delete it: (.*)", taken):
+        assert "deleted" in reader.terminal.type(printed)
+    assert len(uids) - len(running.uids()) == 2

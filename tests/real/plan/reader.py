@@ -23,7 +23,8 @@ def create_namespace(kube: Cluster, name: str) -> None:
 
 def account(cluster: EmbeddedCluster, kube: Cluster, name: str, directory: Path) -> KubeTarget:
     """Apply the account's file, and log in as it by a kubeconfig of its own."""
-    create_namespace(kube, "immich")
+    for other in ("immich", "litellm"):
+        create_namespace(kube, other)
     kube.apply(yaml.safe_load_all((DOCS / f"{name}.yaml").read_text()))
     return log_in(cluster, NAMESPACE, name, directory)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +16,8 @@ from ops.cluster.paths import object_path, plural
 from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.manifests import manifests
+from tests.conftest import Synth
+from tests.declaration.settings import EXISTING_GATEWAY, WITH_KEY
 from tests.real.plan.reader import DOCS, NAMESPACE, account, as_role, create_namespace
 
 NAMESPACED = (
@@ -61,10 +62,8 @@ def test_the_reader_reads_the_kinds_of_the_stack() -> None:
     assert granted == {plural(kind) for _, kind in KINDS.values()} | of_the_window
 
 
-def test_the_reader_reads_every_declared_object(
-    reader: KubeApi, production: dict[str, Any]
-) -> None:
-    for manifest in manifests(production):
+def test_the_reader_reads_every_declared_object(reader: KubeApi, synth: Synth) -> None:
+    for manifest in manifests(synth(gateway=EXISTING_GATEWAY, **WITH_KEY)):
         path = object_path(manifest)
         # Not there is an answer; forbidden is none.
         assert reader.request("GET", path)[0] in (200, 404), path

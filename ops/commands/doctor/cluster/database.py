@@ -111,16 +111,20 @@ def _state(connection: Connection[Any], name: str, schema: str, namespace: str) 
         text = None if row is None else row[0]
     try:
         document = json.loads(text or "{}")
-        resources = document.get("resources") or []
-    except (ValueError, AttributeError):
-        yield not_known(name, "it is not readable as JSON")
+        resources = document.get("resources") or ()
+        managed = [each for each in resources if each.get("mode") == "managed"]
+        foreign = [each for each in managed if not _is_ours(each)]
+        named = [
+            *map(_address, foreign[:_MOST_NAMED]),
+            *(["..."] if foreign[_MOST_NAMED:] else []),
+        ]
+        is_here = any(namespace in _namespaces(each) for each in foreign)
+    except (ValueError, AttributeError, KeyError, TypeError):
+        yield not_known(name, "it is not readable as a state of Terraform")
         return
     if "encrypted_data" in document:
         yield not_known(name, "OpenTofu has encrypted it (TF_ENCRYPTION)")
         return
-    managed = [each for each in resources if each.get("mode") == "managed"]
-    foreign = [each for each in managed if not _is_ours(each)]
-    named = [*map(_address, foreign[:_MOST_NAMED]), *(["..."] if foreign[_MOST_NAMED:] else [])]
     yield Check(
         name=name,
         found=f"{count(len(foreign), 'object')} not of this stack: {', '.join(named)}"
@@ -132,7 +136,7 @@ def _state(connection: Connection[Any], name: str, schema: str, namespace: str) 
         status="wrong" if foreign else "ok",
         remedy=f"Some are in namespace {namespace}: `python -m ops adopt` takes over an endpoint "
         "that runs already, after it has shown how."
-        if any(namespace in _namespaces(each) for each in foreign)
+        if is_here
         else f"It is another project's: set state_schema {EDIT} to a name that no schema has.",
     )
 

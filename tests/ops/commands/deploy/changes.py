@@ -15,9 +15,10 @@ from llama_swap_config.cluster.storage import (
     NfsStorage,
     ProvisionedStorage,
 )
-from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from tests.conftest import ROOT
+from tests.declaration.consumers import CONSUMERS
 from tests.declaration.registry import REGISTRY
+from tests.declaration.settings import GATEWAY, WITH_KEY
 
 _FIRST, *_OTHERS = REGISTRY
 _IMAGE = f"example.org/other/image@sha256:{'ab' * 32}"
@@ -41,7 +42,7 @@ _CLAIM = "kubernetes_persistent_volume_claim_v1"
 _CACHED = Gpu(
     product="Tesla-T4", cuda_cache=LocalSsdStorage(node="k8s-node1", path="/var/cache/cuda")
 )
-_KEY = LlamaSwapSettings(api_key_env=("KEY_GATEWAY",))
+_BEHIND = {"gateway": GATEWAY, **WITH_KEY}
 
 CHANGES: Mapping[str, Change] = MappingProxyType(
     {
@@ -74,9 +75,13 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         "the upkeep off": Change(after={"upkeep": None}),
         "the warm-up off": Change(after={"warm_wait_s": None}),
         "who may connect": Change(after={"monitoring_namespaces": ("metrics",)}),
-        "an API key is declared": Change(
-            after={"llama_swap": _KEY, "api_key_secret": "llama-swap-keys"},
+        "an API key is declared": Change(after=WITH_KEY),
+        "a gateway on": Change(is_applied=True, before=WITH_KEY, after=_BEHIND),
+        "a consumer's limit": Change(
+            before=_BEHIND,
+            after=_BEHIND | {"consumers": (replace(CONSUMERS[0], parallel_requests=1),)},
         ),
+        "the gateway off": Change(is_applied=True, before=_BEHIND, after=WITH_KEY),
         "the Service renamed": Change(is_applied=True, after={"service": "endpoint"}),
         "prevent_destroy off": Change(after={"prevent_destroy": False}),
         "the namespace renamed": Change(

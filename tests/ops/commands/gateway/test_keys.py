@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from in_pod.gateway.keys import Keys as PodKeys
 from ops.cli import main
 from ops.commands.gateway.keys.command import new
 from ops.commands.gateway.keys.directory import KeysDirectory
 from ops.commands.gateway.keys.rotation import make
-from ops.endpoint.consumer_keys import valid_keys
+from ops.endpoint.consumer_keys import problems, valid_keys
 from ops.errors import OpsError, RefusedError
 
 
@@ -189,6 +190,33 @@ def test_a_key_that_cannot_be_printed_is_not_made(
         with pytest.raises(OpsError, match="the key is not made: it cannot be printed"):
             new("n8n", directory=store)
     assert (store / "n8n").read_text() == before
+
+
+def test_the_gateway_refuses_whom_the_command_says(store: Path) -> None:
+    """Two programs read the entries, and one rule holds for both."""
+    line = "sha256:{} 2026-11-30\n".format
+    entries = {
+        "one": line(sha256("a")),
+        "two": line(sha256("b")) + line(sha256("c")),
+        "three": "".join(line(sha256(key)) for key in "def"),
+        "without-a-newline": line(sha256("g")).strip(),
+        "empty": "",
+        "empty-line": f"\n{line(sha256('h'))}",
+        "cut": line(sha256("i"))[:50],
+        "a-key": "sk-abc\n",
+        "a-space": line(sha256("j")).replace("\n", " \n"),
+        "carriage-return": line(sha256("k")).replace("\n", "\r\n"),
+        "shared-a": line(sha256("l")) + line(sha256("m")),
+        "shared-b": line(sha256("m")),
+        "other-digits": line(sha256("n")).replace("2026", "\u0662\u0660\u0662\u0666"),
+    }
+    store.mkdir()
+    for name, entry in entries.items():
+        (store / name).write_bytes(entry.encode())
+    names = (*entries, "missing")
+    refused = problems(names, entries)
+    assert refused.keys() == PodKeys(store, names).closed.keys()
+    assert set(names) - refused.keys() == {"one", "two", "without-a-newline", "carriage-return"}
 
 
 def test_changes_at_the_same_time_do_not_undo_each_other(store: Path) -> None:

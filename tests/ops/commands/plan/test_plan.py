@@ -6,10 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llama_swap_config.gateway.settings import Gateway, Pictures
 from ops.cli import main
 from ops.commands.plan import command as plan_cli
 from ops.commands.plan import run
@@ -20,7 +23,9 @@ from ops.commands.plan.sections import document
 from ops.commands.plan.sentence import sentence
 from ops.commands.plan.side import Side, read_side
 from ops.report.markdown import as_markdown
+from ops.terraform.synth import Synthesized
 from tests.conftest import ROOT
+from tests.declaration.settings import GATEWAY, WITH_KEY
 from tests.ops.commands.plan import repository as edits
 from tests.ops.commands.plan.repository import Repository
 
@@ -130,6 +135,19 @@ def test_consumers_are_counted_apart_from_objects(planned: Callable[[str], Compa
     shown = as_json(comparison)["consumers"]
     assert shown[2] == {"name": "n8n", "action": "removed", "fields": []}
     assert shown[0]["fields"][1] == {"path": "may_evict", "before": False, "after": True}
+
+
+def test_a_restart_of_the_gateway_ends_no_model(synth: Callable[..., dict[str, Any]]) -> None:
+    def side(gateway: Gateway) -> Side:
+        document = synth(gateway=gateway, **WITH_KEY)
+        synthesized = Synthesized(directory=ROOT, document=document)
+        return Side(synthesized=synthesized, problem=None, models=(), consumers=(), fit=None)
+
+    other = replace(GATEWAY, pictures=Pictures(number=3))
+    comparison = compare(side(GATEWAY), side(other), revision=BASE, rate_mb_s=50)
+    assert ", the gateway restarts, " in summary(comparison)
+    assert "the pod restarts" not in summary(comparison)
+    assert as_json(comparison)["pod_restarts"] is False
 
 
 def actions(comparison: Comparison) -> dict[str, str]:
@@ -359,7 +377,7 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
 
 def without_a_declaration(clone: Repository) -> None:
     """Name the modules of the declaration as no tree does, but for those of an older tree."""
-    for path in ("main.py", "stacks/llama_cpp.py"):
+    for path in ("main.py", "stacks/llama_cpp.py", "stacks/gateway_files.py"):
         clone.replace(path, "llama_swap_config.declaration", "llama_swap_config.unknown")
     config = clone.root / "llama_swap_config"
     (config / "declaration.py").rename(config / "unknown.py")

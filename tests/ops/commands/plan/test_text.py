@@ -87,6 +87,7 @@ KEPT = (
     "automount_service_account_token: false",
     "max_token = 4096",
     "api_key: ${env.LLAMA_KEY}",
+    "api_key: os.environ/LLAMA_SWAP_API_KEY",
     'export LLAMA_API_KEY="$${KEY_GATEWAY:?},$${KEY_OWNER:?}"',
     "postgres://terraform@postgresql.dbaas:5432/terraform",
     "--ctx-size 4096 -ctk f16",

@@ -99,3 +99,28 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Example:" in shown
     for option in ("--url", "--model", "--random-weights", "--json", "--junit", "--timeout-s"):
         assert option in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "message"),
+    [
+        (["--consumer", "nobody"], "sk-a", "--consumer is 'nobody'; expected one of llama_swap_"),
+        (["--consumer", "n8n"], "", "LLAMA_API_KEY is not set; expected a key of consumer 'n8n'"),
+        (["--consumer", "n8n"], "sk-a", "--url is missing; expected the gateway's address"),
+        (
+            ["--consumer", "n8n", "--model", "minicpm-v-4-5"],
+            "sk-a",
+            "--model is 'minicpm-v-4-5'; expected one of qwen3vl-8b, qwen3vl-4b",
+        ),
+    ],
+)
+def test_a_consumer_that_cannot_ask(
+    words: list[str],
+    key: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLAMA_API_KEY", key)
+    assert main(["smoke", *words]) == 1
+    assert message in capsys.readouterr().err

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.cluster.api import KubeApi
+from ops.cluster.api import Document, KubeApi
+from ops.cluster.paths import object_path
+from ops.cluster.server_side_apply import Cluster
 from ops.commands.drift import gateway
 from ops.commands.drift.declared import Declared, declared_of
 from ops.commands.drift.difference import Look, NotAskedError, merge
+from ops.commands.drift.object_fields import epoch
 from ops.commands.drift.run import Ask, drift
 from ops.embedded.cluster import EmbeddedCluster
 from stacks.settings import Settings
 from tests.declaration.frozen import DECLARATION
 from tests.declaration.settings import EXISTING_GATEWAY, WITH_KEY
-from tests.real.drift.system import COMMIT, EDITED, only_line
+from tests.real.drift.system import COMMIT, EDITED, only_line, until
 from tests.real.gateway.keys.cluster_keys import Keys, edit, sha256
 from tests.real.plan.reader import log_in
 
@@ -36,11 +41,8 @@ def declared(
 
 
 def lines(look: Look) -> list[str]:
-    return [
-        difference.line
-        for difference in merge(("gateway", finding) for finding in look.findings)
-        if not difference.subject.startswith("ConfigMap ")
-    ]
+    found = merge(("gateway", finding) for finding in look.findings)
+    return [difference.line for difference in found]
 
 
 def all_have_keys(keys: Keys) -> None:
@@ -138,6 +140,77 @@ def test_an_entry_that_nobody_declares(declared: Declared, api: KubeApi, keys: K
         r"gateway is newer; )?`python -m ops gateway keys retire left-over --all` removes its "
         r"keys, or declare it in llama_swap_config/consumers\.py",
     )
+
+
+@pytest.fixture
+def config_maps(declared: Declared, kube: Cluster, api: KubeApi) -> Iterator[None]:
+    made = [
+        manifest
+        for manifest in declared.objects
+        if manifest["kind"] == "ConfigMap" and manifest["metadata"]["namespace"] == "litellm"
+    ]
+    assert len(made) == 2
+    kube.apply(made)
+    yield
+    for manifest in made:
+        api.request("DELETE", object_path(manifest))
+
+
+def test_an_existing_gateway_mounts_its_files_and_starts_after_them(
+    declared: Declared, kube: Cluster, api: KubeApi, keys: Keys, config_maps: None
+) -> None:
+    all_have_keys(keys)
+
+    def files() -> list[str]:
+        return lines(gateway.look(declared, api))
+
+    without = files()
+    assert len(without) == 2
+    assert re.fullmatch(
+        r"ConfigMap llama-cpp-gateway: mounts is in no pod of namespace litellm, in LiteLLM's pod "
+        rf"declared {COMMIT}: the gateway checks no key: let LiteLLM mount it, as "
+        r"docs/gateway\.md says",
+        without[0],
+    ), without[0]
+    pod: Document = {
+        "metadata": {"name": "litellm"},
+        "spec": {
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "litellm", "image": "a"}],
+            "volumes": [
+                {"name": "a", "configMap": {"name": "llama-cpp-gateway"}},
+                {
+                    "name": "b",
+                    "projected": {"sources": [{"configMap": {"name": "llama-cpp-gateway-hooks"}}]},
+                },
+            ],
+        },
+    }
+    pods = "/api/v1/namespaces/litellm/pods"
+    status, answer = api.request("POST", pods, pod)
+    assert status == 201, answer
+    try:
+        until(lambda: ((api.get(f"{pods}/litellm") or {}).get("status") or {}).get("startTime"))
+        assert files() == []
+        # The next second, as the API server's times have no smaller part.
+        until(lambda: time.time() > epoch_of(api, f"{pods}/litellm") + 1)
+        path = "/api/v1/namespaces/litellm/configmaps/llama-cpp-gateway"
+        status, _ = api.request("PATCH", path, {"data": {"policy.json": "{}"}})
+        assert status == 200
+        (line,) = files()
+        assert line.startswith(
+            "Pod litellm/litellm: content of ConfigMap llama-cpp-gateway is an older one in"
+        )
+        assert line.endswith("LiteLLM reads it when it starts: restart its Deployment")
+    finally:
+        api.request("DELETE", f"{pods}/litellm?gracePeriodSeconds=0")
+        until(lambda: api.get(f"{pods}/litellm") is None)
+
+
+def epoch_of(api: KubeApi, path: str) -> float:
+    started_s = epoch((api.get(path) or {})["status"]["startTime"])
+    assert started_s is not None
+    return started_s
 
 
 def test_an_account_that_may_not_read_the_secret(
