@@ -194,3 +194,5 @@ lock: install ## Pin the Python packages of pyproject.toml; models: `python -m o
 		-c requirements.txt -o tools/cdktn-requirements.txt
 	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --no-header --group=litellm \
 		-o tools/litellm-requirements.txt
+	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --no-header --group=clients \
+		-o tools/clients/requirements.txt

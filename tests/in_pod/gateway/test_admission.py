@@ -194,6 +194,9 @@ def test_a_model_is_protected_after_its_last_answer() -> None:
 
 def test_what_ran_before_the_start_is_protected_as_long_as_any_consumer_s() -> None:
     played = Played(loaded=(A,))
+    unequal = policy(
+        {A: 8_000, B: 5_000}, {POSTER: consumer(A, B, protected_s=5), HOME: consumer(A, B)}
+    )
 
     async def test(of: Admission) -> None:
         played.now += 30
@@ -203,10 +206,10 @@ def test_what_ran_before_the_start_is_protected_as_long_as_any_consumer_s() -> N
             "model a loaded before the gateway started, protected for 30 s more"
         )
         # Loaded later by somebody who does not ask the gateway: as without one.
-        played.loaded, played.now = (B,), played.now + 1
+        played.loaded, played.now = (B,), played.now + 4
         await ask(of, POSTER, A)
 
-    run(played, test)
+    run(played, test, unequal)
 
 
 def test_a_full_card_is_said_with_the_tenant_that_has_it() -> None:
@@ -397,6 +400,8 @@ def answered(played: Played, app: App) -> tuple[int, str] | RefusedError:
         (400, "no messages"),
         (500, "image input is not supported"),
         (429, "upstream command exited prematurely"),
+        (400, "upstream command exited prematurely"),
+        (500, "model name=b is not running"),
         (500, "x" * 100_000),
     ],
 )
@@ -404,6 +409,27 @@ def test_every_other_answer_passes_as_it_is(status: int, text: str) -> None:
     app = App([(status, text)])
     assert answered(Played(), app) == (status, text)
     assert app.calls == 1
+
+
+def test_an_error_too_long_to_hold_passes_before_its_end() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 60_000, "more_body": True})
+        assert not sent
+        await send({"type": "http.response.body", "body": b"x" * 60_000, "more_body": True})
+        assert len(sent) == 3
+        await send({"type": "http.response.body", "body": b"Error code: 500"})
+
+    async def test(of: Admission) -> None:
+        await answer(of, HOME, B, app, send)
+
+    run(Played(), test)
+    assert len(sent) == 4
 
 
 def test_a_swap_of_the_router_is_retried_once() -> None:
