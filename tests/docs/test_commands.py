@@ -34,11 +34,9 @@ def unknown_words(name: str, arguments: str) -> Iterator[str]:
         return
     command = load(name)
     words = arguments.split(" -- ")[0].split()
-    subcommands = getattr(command, "commands", {})
-    if words and words[0] in subcommands:
-        command = subcommands[words.pop(0)]
-    elif "run" in subcommands:  # `bench` alone.
-        command = subcommands["run"]
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    command = getattr(command, "commands", {}).get("run", command)  # `bench` alone.
     known = options(command)
     yield from (word for word in words if word.startswith("--") and word not in known)
 
@@ -58,6 +56,7 @@ def test_every_command_line_exists(page: Path) -> None:
 def test_a_command_line_that_does_not_exist_is_found() -> None:
     assert list(unknown_words("fit", " --model a --cntext 1")) == ["--cntext"]
     assert list(unknown_words("deplyo", "")) == ["deplyo"]
+    assert list(unknown_words("gateway", " keys new a --secrt b")) == ["--secrt"]
     assert "mak" not in TARGETS
 
 

@@ -69,7 +69,8 @@ HEADINGS = {
     "docs/local.md": "model swap answer text",
     "docs/smoke.md": "model cold (s) warm (s) picture stream schema grammar messages too long",
     "docs/weights.md": "model file size state",
-    "docs/drift.md": "declared terraform cluster volume server",
+    "docs/drift.md": "declared terraform cluster volume server gateway",
+    "docs/gateway.md": "consumer keys since",
 }
 
 

@@ -81,6 +81,7 @@ class Doctor:
         self.capsys.readouterr()
         code = main(["doctor", "--cluster", "--json"])
         shown = self.capsys.readouterr()
+        assert shown.out, shown.err
         answer = json.loads(shown.out)
         assert bool(answer["works"]["deploy"]) == (code == 0)
         return Result(

@@ -17,7 +17,7 @@ from ops.cluster.api import KubeApi
 from ops.cluster.server_side_apply import Cluster
 from ops.terraform.manifests import manifests
 from tests.declaration.consumers import CONSUMERS
-from tests.declaration.settings import SETTINGS
+from tests.declaration.settings import EXISTING_GATEWAY, GATEWAY, SETTINGS, WITH_KEY
 from tests.real.doctor.conftest import Doctor, obey
 from tests.real.embedded.shared_cluster import SharedCluster
 
@@ -394,6 +394,40 @@ def test_the_commands_of_two_secrets_are_typed_in_their_order(
     for name in result.verdicts("blocks"):
         obey(result.checks[name])
     assert doctor.run().code == 0
+
+
+@pytest.mark.usefixtures("emptied")
+def test_a_gateway_that_runs_already_has_a_namespace_and_its_consumers_keys(
+    doctor: Doctor, put: Put
+) -> None:
+    doctor.declare(gateway=EXISTING_GATEWAY, **WITH_KEY)
+    obey(doctor.run().checks["Secret llama-swap-keys"])
+    check = doctor.run().blocks("gateway's namespace litellm")
+    assert check["found"] == "not there"
+    assert doctor.run().checks["client namespaces"]["found"] == "missing: litellm, monitoring"
+    obey(check)
+    keys = doctor.run().hints("Secret gateway-keys")
+    assert keys["found"] == "no consumer has a key"
+    assert "python -m ops gateway keys new CONSUMER" in keys["remedy"]
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "gateway-keys"},
+        "stringData": {"n8n": "sha256:", "home-assistant": "sha256:"},
+    }
+    put(f"{NAMESPACES}/litellm/secrets", secret)
+    check = doctor.run().checks["Secret gateway-keys"]
+    assert (check["verdict"], check["found"]) == ("ok", "home-assistant, n8n")
+
+
+@pytest.mark.usefixtures("emptied")
+def test_the_stacks_own_gateway_has_its_consumers_keys_beside_it(doctor: Doctor) -> None:
+    doctor.declare(gateway=GATEWAY, **WITH_KEY)
+    checks = doctor.run().checks
+    assert "gateway's namespace llama-cpp" not in checks
+    assert checks["Secret gateway-keys"]["verdict"] == "hint"
+    wanted = "monitoring, photo-poster, home-assistant, n8n"
+    assert checks["client namespaces"]["wanted"] == wanted
 
 
 def test_a_quota_is_a_hint(doctor: Doctor, put: Put) -> None:

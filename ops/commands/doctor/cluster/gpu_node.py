@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields as fields_of
 from typing import Any
 
+from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from llama_swap_config.cluster.pod_resources import PRODUCT, Gpu, Taint
 from ops.cluster.api import Document
 from ops.cluster.quantity import quantity
@@ -193,7 +194,11 @@ def _requests(pod: Document) -> dict[str, Any]:
 
 
 def _serving_pod(cluster: Cluster) -> Document:
-    (deployment,) = (each for each in cluster.objects if each["kind"] == "Deployment")
+    (deployment,) = (
+        each
+        for each in cluster.objects
+        if (each["kind"], each["metadata"]["name"]) == ("Deployment", ENDPOINT_DEPLOYMENT)
+    )
     pod: Document = deployment["spec"]["template"]["spec"]
     return pod
 

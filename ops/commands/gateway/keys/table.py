@@ -60,7 +60,7 @@ def _since(entry: str) -> tuple[date, ...]:
 def table(found: Iterable[Line]) -> Table:
     """Write the lines as a table."""
     return Table(
-        header=("consumer", "valid keys", "since", ""),
+        header=("consumer", "keys", "since", ""),
         rows=tuple(
             Row(
                 (
