@@ -357,6 +357,7 @@ class LlamaCppStack(tf.TerraformStack):
             components=(GATEWAY,),
             destinations=[
                 pods_of(ENDPOINT, settings.port),
+                *([] if settings.monitoring is None else [pods_of(EXPORTER, PORT)]),
                 *([images] if any(consumer.remote_images for consumer in consumers) else []),
                 cluster_dns(),
             ],

@@ -26,7 +26,7 @@ from ops.commands.serve.served_keys import ServedKey
 from ops.endpoint import residents as loaded_models
 from ops.endpoint.api_key import KEY_VARIABLE
 from ops.endpoint.client import Endpoint
-from ops.endpoint.consumer_keys import valid_keys
+from ops.endpoint.consumer_keys import BrokenEntryError, valid_keys
 from ops.errors import OpsError
 from ops.machine import gateway
 from ops.machine.checkout import ROOT
@@ -93,7 +93,7 @@ def start(
         OpsError: when there is no consumer, a key cannot be stored, or LiteLLM does not start.
     """
     check_consumers(consumers)
-    key_files = _key_files(consumers, state_dir)
+    key_files = make_keys(consumers, state_dir)
     limits = settings.gateway or ExistingGateway(
         namespace=settings.namespace, litellm_version=litellm_version()
     )
@@ -160,8 +160,20 @@ def keys_dir(state_dir: Path) -> Path:
     return state_dir / "gateway" / "keys"
 
 
-def _key_files(consumers: tuple[Consumer, ...], state_dir: Path) -> dict[str, Path]:
-    """Return the file with each consumer's key; make the key unless the stored one is valid."""
+def make_keys(consumers: tuple[Consumer, ...], state_dir: Path) -> dict[str, Path]:
+    """Make the keys that do not exist, and those whose hash the gateway no longer has.
+
+    Args:
+        consumers: The declared consumers.
+        state_dir: The directory of the keys and of their hashes.
+
+    Returns:
+        Name of a consumer -> the file with its key, which only its owner can read.
+
+    Raises:
+        RefusedError: when a consumer has two valid keys, and the file has neither.
+        OpsError: when an entry is broken, or a directory or a file is not this user's alone.
+    """
     store = KeysDirectory(keys_dir(state_dir))
     entries = store.read().entries
     folder = state_dir / "keys"
@@ -179,7 +191,10 @@ def _is_valid(file: Path, entry: str) -> bool:
     if not file.exists():
         return False
     sha256 = hashlib.sha256(read_private(file).encode()).hexdigest()
-    return sha256 in (key.sha256 for key in valid_keys(entry))
+    try:
+        return any(key.sha256 == sha256 for key in valid_keys(entry))
+    except BrokenEntryError:  # `rotation.make` says what to do about it.
+        return False
 
 
 def _unload(served: Served, endpoint_key: str) -> None:
