@@ -86,11 +86,11 @@ class Admission:
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _look: _Look = field(init=False)
     _loaded: frozenset[str] = field(init=False, default=frozenset())
-    """The models that are loaded or loading, by the last answer and by what was admitted since."""
+    """The models that are loaded or loading, by the last answer and by what has answered since."""
     _answered_at: float = field(init=False, default=float("-inf"))
     """When the front end answered last."""
     _changed_at: float = field(init=False, default=float("-inf"))
-    """When an admitted request changed what is loaded; a look from before does not count."""
+    """When a request ended that changed what is loaded; a look from before does not count."""
     _asked_at: float = field(init=False, default=float("-inf"))
     _looking: asyncio.Task[None] | None = field(init=False, default=None)
     _said: str = field(init=False, default="")
@@ -156,19 +156,15 @@ class Admission:
         return model in self._loaded and self._books.users().keys() <= self._loaded
 
     def _begin(self, consumer: str, model: str) -> None:
-        self._note_load(model)
         self._books.begin(consumer, model, self.clock())
         self.counts.in_flight(consumer, model, self._books.in_flight(consumer, model))
 
     def _end(self, consumer: str, model: str) -> None:
         self._books.end(consumer, model, self.clock())
         self.counts.in_flight(consumer, model, self._books.in_flight(consumer, model))
-        self._note_load(model)
         self._asked_at = self.clock()
-
-    def _note_load(self, model: str) -> None:
-        """Note what a request has loaded, or will load, if it was not loaded yet."""
         if model not in self._loaded:
+            # It was loaded to answer, and ended others for that.
             ended = ended_by(self.policy, self._snapshot(without=model), model)
             self._loaded = self._loaded.difference(ended) | {model}
             self._changed_at = self.clock()

@@ -151,6 +151,7 @@ def test_a_look_from_before_a_load_does_not_count_afterwards() -> None:
     async def test(of: Admission) -> None:
         await ask(of, POSTER, A)
         async with of.of(HOME, B):
+            await ask(of, POSTER, A)
             played.loaded = (B,)
         # The last look found A, which B has ended since.
         async with refused("model_in_use"):
