@@ -14,19 +14,20 @@ from .native import Native
 from .paths import ESTIMATES, MODEL_LISTS, answerer
 from .policy import Policy
 from .refusal import RefusedError
+from .responses import send_answer, send_refusal
 
 CONSUMER = "gateway.consumer"
 """Key of the ASGI scope under which the checks leave the consumer's name for `custom_auth`."""
 _PASSED_HEADERS = (b"host", b"accept")
-"""What LiteLLM sees of a client's headers. It takes orders from others: x-litellm-timeout,
-x-litellm-tags, x-litellm-api-key, x-forwarded-for."""
+"""What LiteLLM sees of a client's headers. It takes orders from others, such as x-litellm-timeout
+and x-litellm-tags, would log a key, and answers every Origin."""
 _PASSED_QUERY = (b"", b"beta=true")
 """Anthropic's SDK adds the second one. LiteLLM lets `?model=` replace the body's model."""
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Call = Callable[[Send], Awaitable[None]]
-Admit = Callable[[str, str, Call, Send], Awaitable[None]]
+Forward = Callable[[Send], Awaitable[None]]
+Admit = Callable[[str, str, Forward, Send], Awaitable[None]]
 
 
 class Checks:
@@ -77,8 +78,7 @@ class Checks:
         try:
             await self._http(scope, query, receive, send)
         except RefusedError as refusal:
-            headers = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-            await _answer(send, refusal.status, refusal.body(scope["path"]), headers)
+            await send_refusal(refusal, scope["path"], send)
         except request_body.ClientGoneError:
             return
 
@@ -92,7 +92,7 @@ class Checks:
                 f"the gateway does not serve {scope['method']} {_short(path)}",
             )
         if who == "anyone":
-            await self._app(scope, receive, send)
+            await self._app({**scope, "headers": _passed(scope)}, receive, send)
             return
         name = self._consumer(scope)
         if query not in _PASSED_QUERY:
@@ -102,7 +102,7 @@ class Checks:
                 "the address has a query; expected none: key and model stand in header and body",
             )
         if who == "gateway":
-            await _answer(send, 200, json.dumps(self._models(name, path)).encode(), [])
+            await send_answer(200, json.dumps(self._models(name, path)).encode(), send)
             return
         with self._limits.request(name):
             raw = await request_body.read(receive, dict(scope["headers"]))
@@ -118,17 +118,17 @@ class Checks:
             if changed:
                 raw = request_body.write(body)
 
-            async def call(send: Send) -> None:
+            async def forward(send: Send) -> None:
                 if who == "llama.cpp":
                     await self._native.forward(path, model, raw, receive, send)
                     return
-                passed = {**scope, CONSUMER: name, "headers": _headers(scope, raw)}
+                passed = {**scope, CONSUMER: name, "headers": _with_body(scope, raw)}
                 await self._app(passed, _replay(raw, receive), send)
 
             if path in ESTIMATES:
-                await call(send)
+                await forward(send)
             else:
-                await self._admit(name, model, call, send)
+                await self._admit(name, model, forward, send)
 
     def _consumer(self, scope: Scope) -> str:
         """Return whose key the request has."""
@@ -198,9 +198,13 @@ class Checks:
         return body.pop("metadata", None) is not None
 
 
-def _headers(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
+def _passed(scope: Scope) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in scope["headers"] if name in _PASSED_HEADERS]
+
+
+def _with_body(scope: Scope, body: bytes) -> list[tuple[bytes, bytes]]:
     return [
-        *((name, value) for name, value in scope["headers"] if name in _PASSED_HEADERS),
+        *_passed(scope),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]
@@ -214,16 +218,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replayed
-
-
-async def _answer(
-    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    if not headers:
-        headers = [(b"content-type", b"application/json")]
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _short(value: object) -> str:

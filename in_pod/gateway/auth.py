@@ -29,9 +29,9 @@ from .fetching import Fetcher
 from .first_answer import answer
 from .front_end import FrontEnd
 from .keys import Keys
-from .metrics import Metrics
+from .metrics import Metrics, watch_keys
 from .native import Native
-from .policy import Policy, PolicyError, read_policy
+from .policy import Policy, PolicyError, check_litellm, read_policy
 from .state import why
 
 
@@ -45,15 +45,10 @@ async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
     )
 
 
-def _checked_policy() -> Policy:
-    policy = read_policy(Path(os.environ[POLICY_VARIABLE]))
-    running = version("litellm")
-    if running.split(".")[0] != policy.litellm_version.split(".")[0]:
-        raise PolicyError(
-            f"LiteLLM is {running}; expected {policy.litellm_version} or another release of that "
-            "major version. Correct gateway.litellm_version and its image"
-        )
-    return policy
+def _path(variable: str) -> Path:
+    if variable not in os.environ:
+        raise PolicyError(f"{variable} is not set; expected a path. Set it where LiteLLM starts")
+    return Path(os.environ[variable])
 
 
 def _admission(policy: Policy, key: str) -> Admission:
@@ -68,11 +63,17 @@ def _admission(policy: Policy, key: str) -> Admission:
 
 def _install(policy: Policy) -> None:
     key = os.environ.get(ENDPOINT_KEY_VARIABLE, "")
+    keys = Keys(_path(KEYS_VARIABLE), policy.consumers)
+    watch_keys(keys, policy.consumers)
     app = proxy_server.app
+    if app.middleware_stack is None:
+        raise PolicyError(
+            "LiteLLM reads its configuration before its app is built; expected after"
+        )
     checks = Checks(
         app.middleware_stack,
         policy=policy,
-        keys=Keys(Path(os.environ[KEYS_VARIABLE]), policy.consumers),
+        keys=keys,
         native=Native(policy.endpoint, key),
         fetch=Fetcher(policy.pictures).fetch,
         admit=partial(answer, _admission(policy, key)),
@@ -92,9 +93,10 @@ def _install(policy: Policy) -> None:
 
 logging.getLogger(__package__).addHandler(logging.StreamHandler(sys.stderr))
 try:
-    _policy = _checked_policy()
+    _policy = read_policy(_path(POLICY_VARIABLE))
+    check_litellm(_policy, version("litellm"))
     _install(_policy)
-except (PolicyError, KeyError) as error:
+except PolicyError as error:
     # LiteLLM would wrap an exception into pages of traceback.
     sys.stderr.write(f"error: {error}\n")
     sys.stderr.flush()

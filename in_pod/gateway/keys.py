@@ -49,6 +49,11 @@ class Keys:
         ]
         return matching[0] if matching else None
 
+    def is_closed(self, name: str) -> bool:
+        """Whether a consumer has no valid key now."""
+        self.refresh()
+        return name in self.closed
+
     def refresh(self) -> None:
         """Read the files again if one has changed since the last time."""
         state = tuple(self._stat(name) for name in self._consumers)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from math import nan
 
 from prometheus_client import Counter, Gauge
 
 from .card import Others
+from .keys import Keys
 
 _REFUSED = Counter(
     "gateway_refused_requests",
@@ -32,6 +35,13 @@ _AGE = Gauge(
     "gateway_card_gauge_age_seconds",
     "Age of the gauge by which the last load was judged; NaN where there was none.",
 )
+_CLOSED = Gauge("gateway_consumer_closed", "1 while a consumer has no valid key.", ("consumer",))
+
+
+def watch_keys(keys: Keys, consumers: Iterable[str]) -> None:
+    """Tell who has no valid key whenever the metrics are read."""
+    for name in consumers:
+        _CLOSED.labels(name).set_function(partial(keys.is_closed, name))
 
 
 class Metrics:

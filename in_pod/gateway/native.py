@@ -10,6 +10,7 @@ from .asgi_types import Receive, Send
 from .paths import endpoint_path
 from .policy import Endpoint
 from .refusal import RefusedError
+from .responses import send_refusal
 
 _CONNECT_S = 5
 _PASSED = ("content-type", "retry-after")
@@ -52,8 +53,6 @@ class Native:
             receive: Says when the client has left.
             send: Takes the answer.
 
-        Raises:
-            RefusedError: when the endpoint does not answer.
         """
         answer = asyncio.create_task(self._answer(path, model, body, send))
         leaving = asyncio.create_task(_left(receive))
@@ -93,13 +92,19 @@ class Native:
             if started:
                 # The answer is cut off, and the client's connection with it.
                 raise
-            raise RefusedError(
-                503,
-                "endpoint_unreachable",
-                f"the endpoint does not answer ({type(error).__name__})",
-                retry_after_s=15,
-            ) from None
+            # An answer, as LiteLLM gives for its paths: what passed the request on may replace it.
+            await send_refusal(_unanswered(error), path, send)
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _unanswered(error: httpx2.HTTPError) -> RefusedError:
+    kind = type(error).__name__
+    if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+        return RefusedError(502, "endpoint_unreachable", f"Cannot connect to host ({kind})")
+    if isinstance(error, httpx2.TimeoutException):
+        return RefusedError(504, "endpoint_timeout", f"the endpoint does not answer ({kind})")
+    return RefusedError(502, "endpoint_broken", f"the endpoint broke off ({kind})")
 
 
 async def _left(receive: Receive) -> None:

@@ -114,8 +114,8 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
         else:
             data = _base64_of(picture)
         header = _check(data, limits)
-        # Smaller data cannot inflate to more than a picture that is allowed.
-        if header.kind == "png" and len(data) * _MOST_INFLATION > 4 * limits.pixels:
+        # Smaller data cannot inflate to more than a picture that is allowed, of 8 bytes a pixel.
+        if header.kind == "png" and len(data) * _MOST_INFLATION > 8 * limits.pixels:
             await asyncio.to_thread(_check_data, data, header)
         changed |= picture.write(data, header.kind)
     return changed

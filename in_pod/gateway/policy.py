@@ -131,6 +131,23 @@ def read_policy(path: Path) -> Policy:
         ) from error
 
 
+def check_litellm(policy: Policy, running: str) -> None:
+    """Check that LiteLLM's version is one whose hooks were tried.
+
+    Args:
+        policy: The policy.
+        running: The version that runs.
+
+    Raises:
+        PolicyError: when it is another major version.
+    """
+    if running.split(".")[0] != policy.litellm_version.split(".")[0]:
+        raise PolicyError(
+            f"LiteLLM is {running}; expected {policy.litellm_version} or another release of that "
+            "major version. Correct gateway.litellm_version and its image"
+        )
+
+
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _tuple(value) for name, value in fields.items()}
 

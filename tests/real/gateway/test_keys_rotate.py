@@ -106,10 +106,13 @@ def test_a_key_rotates_under_load_without_a_failed_request(running: Gateway) -> 
 def test_a_broken_entry_closes_its_consumer_only(running: Gateway, text: str) -> None:
     path = running.keys_dir / "agent"
     whole = path.read_text()
+    closed = 'gateway_consumer_closed{consumer="agent"} 1.0'
     with running.client("agent") as client:
+        assert closed not in client.get("/metrics/").text
         assert client.get("/v1/models").status_code == 200
         path.write_text(text)
         assert client.get("/v1/models").status_code == 401
+        assert closed in client.get("/metrics/").text
         path.write_text(whole)
         assert client.get("/v1/models").status_code == 200
     assert "consumer agent is closed" in running.log
