@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -31,9 +31,9 @@ from ops.machine.ports import free_ports
 from ops.machine.prometheus import prometheus
 from ops.report.terminal import say
 from ops.terraform.manifests import manifests
-from tests.conftest import ROOT
 from tests.declaration.settings import SETTINGS
-from tests.real.exporter.watched import Client, write_plan
+from tests.in_pod.exporter.running import exporter, write_plan
+from tests.real.exporter.watched import Client, plan_of
 from tests.real.serve.served import served
 from tests.real.window.shared_card import Card
 from tests.real.window.window_process import NAMESPACE
@@ -71,14 +71,37 @@ class Prometheus:
 
 
 @contextmanager
-def running(words: list[str], folder: Path, env: dict[str, str]) -> Iterator[None]:
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(words, cwd=ROOT, env=env, stdout=log, stderr=log)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
+def scraping(exporter_url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
+    """Let Prometheus scrape an exporter and judge by rules while the context lasts."""
+    port = free_ports()
+    (folder / "rules.yaml").write_text(rules)
+    job = {
+        "job_name": "llama-swap",
+        "metrics_path": METRICS_PATH,
+        "static_configs": [{"targets": [urlsplit(exporter_url).netloc]}],
+    }
+    interval = f"{_INTERVAL_S}s"
+    config = {
+        "global": {"scrape_interval": interval, "evaluation_interval": interval},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [job],
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    command = [
+        str(prometheus(say) / "prometheus"),
+        f"--config.file={folder / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    asked = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        asked.until(lambda: _answers(asked))
+        yield asked
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -121,60 +144,37 @@ def found(
     declared = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, api_port = server.removeprefix("https://").split(":")
-    port = free_ports(2)
-    with pytest.MonkeyPatch.context() as patch:
+    in_pod = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": api_port}
+    tenants = [
+        word
+        for flag, value in itertools.pairwise(declared)
+        if flag == "--tenant"
+        for word in (flag, value)
+    ]
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.delenv(KEY_VARIABLE, raising=False)
         patch.setenv("PATH", f"{smi.parent}{os.pathsep}{os.environ['PATH']}")
-        with served(MODELS, folder / "served", "llama-swap") as front_end:
-            plan = write_plan(folder / "plan.json", MODELS, front_end.front_end)
-            tenants = [
-                word
-                for flag, value in itertools.pairwise(declared)
-                if flag == "--tenant"
-                for word in (flag, value)
-            ]
-            exporter = [
-                *(sys.executable, "-m", "in_pod.exporter", "--url", front_end.url),
-                *("--plan", str(plan), "--host", "127.0.0.1", "--port", str(port)),
+        front_end = stack.enter_context(served(MODELS, folder / "served", "llama-swap"))
+        watching = stack.enter_context(
+            exporter(
+                write_plan(folder / "plan.json", plan_of(front_end, MODELS)),
+                front_end.url,
                 *("--namespace", NAMESPACE, *tenants),
                 *("--service-account-dir", str(service_account)),
-            ]
-            in_pod = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": api_port}
-            (folder / "rules.yaml").write_text(render_rules(alerts(locked, SETTINGS.node.machine)))
-            scrape = {"targets": [f"127.0.0.1:{port}"]}
-            config = {
-                "global": {"scrape_interval": f"{_INTERVAL_S}s", "evaluation_interval": "1s"},
-                "rule_files": ["rules.yaml"],
-                "scrape_configs": [
-                    {
-                        "job_name": "llama-swap",
-                        "metrics_path": METRICS_PATH,
-                        "static_configs": [scrape],
-                    }
-                ],
-            }
-            (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-            command = [
-                str(prometheus(say) / "prometheus"),
-                f"--config.file={folder / 'prometheus.yaml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port + 1}",
-            ]
-            environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", **in_pod}
-            logs = [folder / name for name in ("of-exporter", "of-prometheus")]
-            for log in logs:
-                log.mkdir()
-            with running(exporter, logs[0], environment), running(command, logs[1], environment):
-                asked = Prometheus(f"http://127.0.0.1:{port + 1}")
-                asked.until(lambda: _answers(asked))
-                asked.until(lambda: asked.values("llama_swap_cluster_up") == [1])
-                client = Client(url=front_end.url)
-                for model in (*MODELS, *MODELS):
-                    assert client.ask(model.id)[0] == 200
-                    assert client.ask(model.id)[0] == 200
-                    time.sleep(2 * _INTERVAL_S)
-                asked.until(lambda: bool(asked.values("llama_swap_vram_others_bytes")))
-                yield asked
+                environment=in_pod,
+            )
+        )
+        rules = render_rules(alerts(locked, SETTINGS.node.machine))
+        asked = stack.enter_context(scraping(watching.url, rules, folder))
+        asked.until(lambda: asked.values("llama_swap_cluster_up") == [1])
+        client = Client(url=front_end.url)
+        for model in (*MODELS, *MODELS):
+            assert client.ask(model.id)[0] == 200
+            assert client.ask(model.id)[0] == 200
+            time.sleep(2 * _INTERVAL_S)
+        asked.until(lambda: bool(asked.values("llama_swap_vram_others_bytes")))
+        yield asked
 
 
 def _answers(asked: Prometheus) -> bool:
