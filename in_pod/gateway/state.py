@@ -62,7 +62,8 @@ def _stated(document: Any) -> Why | None:
         having = [_line(tenant["name"]) for tenant in document["tenants"] if tenant["has_card"]]
         ready_in_s = endpoint.get("ready_in_s")
         retry_after_s = RETRY_S if ready_in_s is None else _bounded(ready_in_s)
-        held_for = f"a window is open for {_line(window['holder'])}" if window.get("open") else ""
+        holder = _line(window.get("holder") or "an unknown holder")
+        held_for = f"a window is open for {holder}" if window.get("open") else ""
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         return None
     if having:

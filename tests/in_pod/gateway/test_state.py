@@ -46,10 +46,11 @@ def test_a_tenant_with_the_card_is_named() -> None:
 
 
 def test_a_window_that_is_open_is_said_too() -> None:
-    window = {"open": True, "holder": "photo-poster", "until": None}
-    assert reason(stated("waits", has_card=True, window=window)).reason == (
-        f"{ML} has the card; a window is open for photo-poster"
-    )
+    for holder, said in (("photo-poster", "photo-poster"), (None, "an unknown holder")):
+        window = {"open": True, "holder": holder, "until": None}
+        assert reason(stated("waits", has_card=True, window=window)).reason == (
+            f"{ML} has the card; a window is open for {said}"
+        )
 
 
 def test_an_endpoint_that_warms_up_says_when_it_is_ready() -> None:
