@@ -231,6 +231,20 @@ def test_a_large_body_is_refused(monkeypatch: pytest.MonkeyPatch, app: App, ask:
     assert (sent[0]["status"], code(sent)) == (413, "body_too_large")
 
 
+def test_many_values_are_refused_before_they_are_parsed(app: App, ask: Ask) -> None:
+    for body in (b"[" + b"[]," * 200_000, b'{"a":[' + b"{}," * 100_001, b"[" + b"1," * 200_001):
+        assert code(ask(body=body)) == "body_too_large"
+    numbers = json.dumps({**BODY, "prompt": list(range(150_000))}).encode()
+    assert ask(body=numbers)[0]["status"] == 200
+
+
+def test_fetched_pictures_count_as_part_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_body, "MOST_BYTES", 20)
+    assert request_body.write({"a": "b" * 12}) == b'{"a":"bbbbbbbbbbbb"}'
+    with pytest.raises(RefusedError, match="Send smaller pictures"):
+        request_body.write({"a": "b" * 13})
+
+
 def test_an_endpoint_that_is_gone_is_an_answer(app: App, ask: Ask) -> None:
     body = json.dumps({"model": "photos", "prompt": "a"}).encode()
     sent = ask({"path": "/completion"}, body=body)

@@ -9,7 +9,7 @@ import re
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx2
@@ -422,6 +422,25 @@ def test_a_body_without_end_is_bounded(running: Gateway) -> None:
         with suppress(httpx2.WriteError, httpx2.RemoteProtocolError):
             assert refused(client.post(CHAT, content=endless()), 413) == "body_too_large"
         assert client.get("/v1/models").status_code == 200
+
+
+def test_half_sent_requests_keep_nobody_waiting(running: Gateway) -> None:
+    with ExitStack() as open_connections:
+        for number in range(300):
+            connection = open_connections.enter_context(raw(running))
+            text = head(running, "Content-Length: 9")
+            connection.sendall(text[:40] if number % 2 else text)
+        with running.client() as client:
+            assert client.get("/health/liveliness", timeout=10).status_code == 200
+        with running.client("them", timeout=10) as client:
+            assert client.get("/v1/models").status_code == 200
+
+
+def test_a_refused_body_is_not_the_next_request(running: Gateway) -> None:
+    content = b"GET /v1/models HTTP/1.1\r\n\r\n" * 100_000
+    with running.client(limits=httpx2.Limits(max_connections=1)) as client:
+        for _ in range(3):
+            assert refused(client.post(CHAT, content=content), 401) == "key_missing"
 
 
 def test_a_declared_length_is_bounded_before_the_body(running: Gateway) -> None:
