@@ -61,6 +61,12 @@ def test_the_list_has_only_the_models_of_the_consumer(running: Gateway, path: st
             assert [each["id"] for each in client.get(path).json()["data"]] == ids
 
 
+def test_a_query_changes_no_list(running: Gateway) -> None:
+    with running.client("poster") as client:
+        answer = client.get("/v1/models?limit=20&model=texts&return_wildcard_routes=true")
+        assert [each["id"] for each in answer.json()["data"]] == ["photos"]
+
+
 def test_a_model_can_be_looked_up_by_its_alias(running: Gateway) -> None:
     with running.client("poster") as client:
         assert client.get("/v1/models/gpt-4o:x").json()["id"] == "photos"
