@@ -89,7 +89,7 @@ def run(snippet: Snippet, folder: Path, *, url: str, key: str) -> tuple[int, str
 
 def _command(snippet: Snippet, folder: Path) -> list[str]:
     if snippet.language == "go":
-        return [str(go_program(snippet.text, folder))]
+        return [str(go_program(snippet.text))]
     if snippet.language == "javascript":
         (folder / "node_modules").symlink_to(node_modules())
         (folder / "snippet.mjs").write_text(snippet.text)
