@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -11,15 +12,22 @@ from typing import Any
 import pytest
 
 from llama_swap_config.consumers import CONSUMERS
+from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.registry import REGISTRY
 from ops.cli import main
 from tests.real.gateway.gateway import Gateway, gateway
 
+GUEST = Consumer(name="guest", namespace="guest", models=("minicpm-v-4-5",))
+"""It may not end what others use; the others may, so that each test loads its models."""
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(REGISTRY, CONSUMERS, tmp_path_factory.mktemp("gateway")) as started:
-        yield started
+    consumers = (*(replace(consumer, may_evict=True) for consumer in CONSUMERS), GUEST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("llama_swap_config.consumers.CONSUMERS", consumers)
+        with gateway(REGISTRY, consumers, tmp_path_factory.mktemp("gateway")) as started:
+            yield started
 
 
 class Smoke:
@@ -65,6 +73,15 @@ def test_each_consumer_gets_its_models_and_no_other(
     assert asked == set(consumer.models)
     names = {check["name"] for check in found["checks"]}
     assert {"other model", "admin paths", "picture", "schema", "grammar", "too long"} <= names
+
+
+def test_a_model_in_use_is_said(smoke: Smoke, running: Gateway) -> None:
+    assert running.chat("photo-poster", "qwen3vl-8b").status_code == 200
+    found = smoke(running.url, "guest", running.keys["guest"])
+    assert set(outcomes(found).values()) == {"ok"}
+    assert reason(found, "text").startswith("status 503: model minicpm-v-4-5 is not served now")
+    assert "model qwen3vl-8b of consumer photo-poster" in reason(found, "text")
+    assert reason(found, "picture").startswith("skipped because 'text' failed")
 
 
 def test_a_wrong_key(smoke: Smoke, running: Gateway) -> None:

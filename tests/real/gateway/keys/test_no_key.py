@@ -129,6 +129,8 @@ def start_gateway(
     }
     policy = json.loads(texts[POLICY_FILE])
     policy["endpoint"]["front_end"] = deployed.served.front_end
+    for consumer in policy["consumers"].values():
+        consumer["may_evict"] = True  # What `up` asked stays protected for a minute.
     keys_dir = folder / "mounted"
     keys_dir.mkdir()
     for name, entry in entries_of(KEYS.read(api)).items():
