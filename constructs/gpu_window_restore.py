@@ -32,6 +32,7 @@ class GpuWindowRestore(tf.Construct):
         tenants: tuple[GpuTenant, ...],
         schedule: str,
         modules: Mapping[str, str],
+        shared: Mapping[str, Mapping[str, str]],
         image: str,
         run_as_user: int,
         taints: tuple[Taint, ...],
@@ -45,12 +46,15 @@ class GpuWindowRestore(tf.Construct):
             tenants: The tenants to restore.
             schedule: Cron schedule, in the time zone of the kube-controller-manager.
             modules: The modules of the program, by file name.
+            shared: The packages that it imports: name -> modules.
             image: An image with Python 3.11 or later, by digest.
             run_as_user: User and group of the pod.
             taints: The GPU node's taints, which the pod tolerates: it may be the only node.
         """
         super().__init__(scope, id)
-        program = PodProgram(package="gpu_window", modules=modules, directory="/gpu-window")
+        program = PodProgram(
+            package="gpu_window", modules=modules, shared=shared, directory="/gpu-window"
+        )
         config_map = program.config_map(
             self, "program", namespace=namespace, name=_NAME, component=_NAME
         )

@@ -1,10 +1,10 @@
-"""A program of in_pod/ in a ConfigMap, mounted as a Python package."""
+"""A program of in_pod/ in a ConfigMap, mounted as Python packages."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,9 +19,9 @@ _Volume = TypeVar("_Volume")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodProgram:
-    """The modules of a package and the files that it reads.
+    """The modules of a package, of the packages that it imports, and the files that it reads.
 
-    A ConfigMap has no folders: the volume's items put each module into the package's folder, and
+    A ConfigMap has no folders: the volume's items put each module into its package's folder, and
     the container runs `python3 -m` in the mount's directory.
     """
 
@@ -32,22 +32,36 @@ class PodProgram:
     """Mount path of the volume and working directory of the container."""
     files: Mapping[str, str] = field(default_factory=dict)
     """File name -> content of each file beside the package."""
+    shared: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Package of in_pod/ that it imports -> its modules. The packages then lie in `in_pod/`, where
+    their relative imports find each other."""
 
     @property
     def command(self) -> list[str]:
         """Command of the container, to run in `directory`."""
-        return ["python3", "-m", self.package]
+        return ["python3", "-m", f"in_pod.{self.package}" if self.shared else self.package]
 
     @property
     def paths(self) -> dict[str, str]:
         """Key in the ConfigMap -> path below `directory`."""
-        modules = {name: f"{self.package}/{name}" for name in self.modules}
-        return {name: name for name in self.files} | modules
+        return {key: path for key, path, _ in self._sources}
 
     @property
     def data(self) -> dict[str, str]:
         """Content of the ConfigMap."""
-        return {**self.files, **self.modules}
+        return {key: text for key, _, text in self._sources}
+
+    @property
+    def _sources(self) -> Iterator[tuple[str, str, str]]:
+        """Key, path and text of each file and module."""
+        folder = "in_pod/" if self.shared else ""
+        for name, text in self.files.items():
+            yield name, name, text
+        for name, text in self.modules.items():
+            yield name, f"{folder}{self.package}/{name}", text
+        for package, modules in self.shared.items():
+            for name, text in modules.items():
+                yield f"{package}.{name}", f"{folder}{package}/{name}", text
 
     @property
     def sha256(self) -> str:

@@ -66,6 +66,7 @@ def gateway_files(
                 pictures=gateway.pictures,
                 allowed_origins=gateway.allowed_origins,
                 internal_ranges=settings.internal_ranges,
+                state_url=settings.state_url,
             ),
         },
         hooks=modules(PACKAGE),

@@ -10,6 +10,7 @@ from constructs.download_job_spec import DownloadJobSpec
 from constructs.egress import Egress, api_server, cluster_dns, host_of, internet, pods_of
 from constructs.endpoint import Endpoint
 from constructs.endpoint_namespace import EndpointNamespace
+from constructs.exporter import Exporter
 from constructs.gateway import Gateway
 from constructs.gateway_files import GatewayFiles
 from constructs.gives_way import GivesWay
@@ -19,12 +20,15 @@ from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
-from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, GATEWAY, RESTORE, UPKEEP
+from in_pod.exporter.contract import PORT
+from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, EXPORTER, GATEWAY, RESTORE, UPKEEP
+from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.gateway import settings as gateway_types
 from llama_swap_config.plans.download import render_download_plan
+from llama_swap_config.plans.exporter import render_exporter_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
 from stacks.gateway_files import gateway_files
 from stacks.programs import modules
@@ -165,7 +169,8 @@ class LlamaCppStack(tf.TerraformStack):
             port=settings.port,
             client_namespaces=settings.admitted_namespaces(declaration.consumers),
             client_components=(
-                (GATEWAY,) if isinstance(settings.gateway, gateway_types.Gateway) else ()
+                *((GATEWAY,) if isinstance(settings.gateway, gateway_types.Gateway) else ()),
+                *(() if settings.monitoring is None else (EXPORTER,)),
             ),
         )
         match settings.gateway:
@@ -182,6 +187,8 @@ class LlamaCppStack(tf.TerraformStack):
                 )
             case gateway_types.Gateway() as gateway:
                 self._deploy_gateway(namespace, gateway, settings, declaration)
+        if settings.monitoring is not None:
+            self._deploy_exporter(namespace, settings.monitoring, settings, declaration)
         # llama-server fetches an `image_url` itself and follows redirects; no flag disables it.
         images = internet(80, 443, internal_ranges=settings.internal_ranges)
         Egress(
@@ -213,6 +220,7 @@ class LlamaCppStack(tf.TerraformStack):
                 tenants=sharing.tenants,
                 schedule=sharing.restore_schedule,
                 modules=modules("gpu_window"),
+                shared={"kubernetes": modules("kubernetes")},
                 image=settings.python_image,
                 run_as_user=settings.run_as_user,
                 taints=settings.gpu.taints,
@@ -235,6 +243,61 @@ class LlamaCppStack(tf.TerraformStack):
                 ],
             )
         ignore_changes(self, settings.set_once, required=settings.ignored_fields)
+
+    def _deploy_exporter(
+        self,
+        namespace: EndpointNamespace,
+        monitoring: Monitoring,
+        settings: Settings,
+        declaration: Declaration,
+    ) -> None:
+        front_end = FRONT_ENDS[settings.front_end]
+        residents = declaration.residents(settings.node)
+        keys = settings.llama_swap.api_key_env
+        Exporter(
+            self,
+            "exporter",
+            namespace=namespace,
+            monitoring=monitoring,
+            endpoint_url=settings.url,
+            plan=render_exporter_plan(
+                declaration.locked,
+                front_end=settings.front_end,
+                config=front_end.config(declaration.locked, settings.llama_swap, residents),
+                machine=settings.node.machine,
+            ),
+            modules=modules("exporter"),
+            shared={name: modules(name) for name in ("gpu_window", "kubernetes")},
+            tenants=settings.tenants,
+            endpoint_key=None
+            if settings.api_key_secret is None
+            else (settings.api_key_secret, keys[0]),
+            image=settings.python_image,
+            run_as_user=settings.run_as_user,
+            taints=settings.gpu.taints,
+        )
+        has_gateway = isinstance(settings.gateway, gateway_types.Gateway)
+        ClientAccess(
+            self,
+            "exporter-access",
+            namespace=namespace,
+            component=EXPORTER,
+            port=PORT,
+            # The gateway asks it why the endpoint does not answer.
+            client_namespaces=settings.admitted_namespaces(declaration.consumers),
+            client_components=(GATEWAY,) if has_gateway else (),
+        )
+        Egress(
+            self,
+            "exporter-egress",
+            namespace=namespace,
+            components=(EXPORTER,),
+            destinations=[
+                pods_of(ENDPOINT, settings.port),
+                *api_server(settings.api_server),
+                cluster_dns(),
+            ],
+        )
 
     def _deploy_gateway(
         self,
@@ -284,6 +347,7 @@ class LlamaCppStack(tf.TerraformStack):
             components=(GATEWAY,),
             destinations=[
                 pods_of(ENDPOINT, settings.port),
+                *([] if settings.monitoring is None else [pods_of(EXPORTER, PORT)]),
                 *([images] if any(consumer.remote_images for consumer in consumers) else []),
                 cluster_dns(),
             ],

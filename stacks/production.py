@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.ignored_fields import IgnoredField
+from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage, ProvisionedStorage
@@ -40,6 +41,7 @@ PRODUCTION = Settings(
     api_key_secret="llama-swap-keys",
     llama_swap=LlamaSwapSettings(api_key_env=("KEY_GATEWAY",)),
     upkeep=Upkeep(),
+    monitoring=Monitoring(),
     sharing=ByWindow(
         tenants=(
             GpuTenant(

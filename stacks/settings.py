@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from in_pod.exporter.contract import PORT, STATE_PATH
 from llama_swap_config.cluster.addresses import ip_and_port, is_part_of_internet
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.ignored_fields import (
@@ -18,6 +19,8 @@ from llama_swap_config.cluster.ignored_fields import (
     require_distinct,
     set_once,
 )
+from llama_swap_config.cluster.labels import EXPORTER
+from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.patterns import ADDRESS, DNS_LABEL, DNS_NAME, IMAGE
 from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu, PodResources
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow, Sharing
@@ -89,6 +92,9 @@ class Settings:
     consumer's namespace may)."""
     monitoring_namespaces: tuple[str, ...] = ()
     """Namespaces whose pods may scrape endpoint and gateway."""
+    monitoring: Monitoring | None = None
+    """The exporter, which tells Prometheus, the gateway and `ops status` what the endpoint does
+    (default: none)."""
     remote_images: bool = True
     """Whether llama-server may fetch an `image_url` from the internet, which requires API keys. It
     may never fetch one from the cluster, another node or private ranges. No setting keeps it from
@@ -303,10 +309,16 @@ class Settings:
             )
         if isinstance(gateway, Gateway):
             require_setting(
-                gateway.service != self.service,
+                gateway.service not in (self.service, EXPORTER),
                 "gateway.service",
                 gateway.service,
-                "another name than the endpoint's Service",
+                "another name than the Services of endpoint and exporter",
+            )
+            require_setting(
+                gateway.keys_secret not in (self.api_key_secret, self.hf_token_secret),
+                "gateway.keys_secret",
+                gateway.keys_secret,
+                "a Secret of its own, because an entry is a consumer",
             )
 
     def _require_key(self) -> None:
@@ -357,6 +369,13 @@ class Settings:
             case Gateway():
                 clients = ()
         return (*clients, *self.monitoring_namespaces)
+
+    @property
+    def state_url(self) -> str | None:
+        """Address where the exporter tells the endpoint's state; None without one."""
+        if self.monitoring is None:
+            return None
+        return f"http://{EXPORTER}.{self.namespace}.svc.cluster.local:{PORT}{STATE_PATH}"
 
     @property
     def card(self) -> Card:

@@ -4,7 +4,7 @@ A window is one Lease, `gpu-window`. It holds the lock (owner, heartbeat) and th
 restore, which is written before anything is scaled. This program restores the tenants once the
 deadline has passed and the owner's heartbeat has stopped. `ops window` uses the same modules.
 
-    python3 -m gpu_window --namespace llama-cpp --tenant Deployment/immich/machine-learning
+    python3 -m in_pod.gpu_window --namespace llama-cpp --tenant Deployment/immich/machine-learning
 
 Environment: IMMICH_URL and IMMICH_API_KEY, to resume Immich's queues.
 
@@ -21,14 +21,15 @@ import socket
 import sys
 from pathlib import Path
 
-from .api import Timing
+from ..kubernetes.in_cluster import SERVICE_ACCOUNT_DIR, InClusterApi
+from ..kubernetes.workload import parse_workload
 from .contract import NO_ACCESS, REMAINS, TRANSIENT
+from .declared import Declared
 from .errors import WindowError
 from .immich import Immich
-from .in_cluster import InClusterApi
 from .restore import restore_past_deadline
+from .timing import Timing
 from .window import Window
-from .workload import Declared, parse_workload
 
 
 def main(arguments: list[str] | None = None, *, timing: Timing | None = None) -> int:
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
     parser.add_argument(
         "--service-account-dir",
         type=Path,
-        default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+        default=SERVICE_ACCOUNT_DIR,
         help="read token and ca.crt from this directory (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
@@ -70,12 +71,7 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
         print(line, flush=True)
 
     try:
-        host = os.environ["KUBERNETES_SERVICE_HOST"]
-        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        host = f"[{host}]" if ":" in host else host
-        api = InClusterApi(
-            service_account_dir=options.service_account_dir, url=f"https://{host}:{port}"
-        )
+        api = InClusterApi.of_pod(options.service_account_dir)
         url, key = os.environ.get("IMMICH_URL", ""), os.environ.get("IMMICH_API_KEY", "")
         immich = None
         if url and key:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from .api import Document, Say, Timing
-from .asking import Patient, ask, direct_opener, message_of
+from ..kubernetes.api import Document, Say
+from ..kubernetes.asking import ask, direct_opener, message_of
 from .contract import NO_ACCESS
 from .errors import WindowError
+from .patient import Patient
+from .timing import Timing
 from .tls import client_context
 
 _KEY = re.compile(r"[!-~]+")

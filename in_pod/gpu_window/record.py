@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, cast
 
+from ..kubernetes.times import parse_time, time_text
+from ..kubernetes.workload import KINDS, Workload
 from .contract import ANNOTATION, BAD_DATA, ENDPOINT_REPLICAS, LEASE, MAX_REPLICAS
 from .errors import WindowError
-from .workload import KINDS, Workload
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _QUEUE = re.compile(r"[A-Za-z]+")
@@ -132,13 +132,3 @@ def _check(record: Record) -> None:
 def _check_count(name: str, count: object) -> None:
     if type(count) is not int or not 0 <= count <= MAX_REPLICAS:
         raise ValueError(f"{name} is {count!r}; expected a number from 0 to {MAX_REPLICAS}")
-
-
-def parse_time(text: str) -> float:
-    """Parse a time of Kubernetes into seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
-
-
-def time_text(moment: float) -> str:
-    """Format a time as Kubernetes does, with microseconds."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")[:26] + "Z"

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+from ..kubernetes.workload import Workload
 from .contract import ENDPOINT_REPLICAS, LEASE, TRANSIENT
+from .declared import Declared
 from .errors import LostError, RescaledError, UnansweredError, WindowError
 from .immich import Immich
 from .record import Record
 from .window import Window
-from .workload import Declared, Workload
 
 
 def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[str, ...]:

@@ -10,25 +10,27 @@ from dataclasses import replace
 from typing import cast
 from urllib.parse import quote, urlencode
 
-from .api import Api, Document, Say, Timing
-from .asking import Patient, message_of
+from ..kubernetes.api import Api, Document, Say
+from ..kubernetes.asking import message_of
+from ..kubernetes.pod_state import condition, is_ready
+from ..kubernetes.pods import is_observed, label_selector, pod_text, replicas_of, scaled_by
+from ..kubernetes.times import time_text
+from ..kubernetes.workload import Workload
 from .contract import (
     ANNOTATION,
-    DEAD_S,
     ENDPOINT_DEPLOYMENT,
     LEASE,
-    LONGEST_S,
     NO_ACCESS,
     TRANSIENT,
 )
 from .errors import LostError, RescaledError, WindowError
-from .pod_state import condition, is_ready
-from .pods import is_observed, label_selector, pod_text, replicas_of, scaled_by
-from .record import Record, parse_record, parse_time, time_text
-from .workload import Workload
+from .lease import WindowLease
+from .patient import Patient
+from .record import Record
+from .timing import Timing
 
 
-class Window:
+class Window(WindowLease):
     """The window of a namespace: its Lease, and the workloads that it scales.
 
     Each change of the Lease names the version that it changes, so a holder that lost the Lease
@@ -46,11 +48,11 @@ class Window:
             say: Prints a line.
             timing: Intervals and time limits (default: those for a real cluster).
         """
+        super().__init__({}, api.now)
         self.timing = timing or Timing()
         self.namespace = namespace
         self.endpoint = Workload(kind="Deployment", namespace=namespace, name=ENDPOINT_DEPLOYMENT)
         self.say = say
-        self.now = api.now
         self._api = Patient(
             api.request,
             "the API server",
@@ -59,7 +61,6 @@ class Window:
             say=say,
         )
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
-        self._lease: Document = {}
         self._me = ""
         self._beat = 0.0
         self._is_ended = False
@@ -82,61 +83,6 @@ class Window:
         if status >= 400:
             raise _refused(f"GET {path}", status, answer)
         return cast("Document", answer)
-
-    @property
-    def holder(self) -> str:
-        """The holder; empty if nobody holds it and something is not restored."""
-        text = str(self._spec.get("holderIdentity") or "")
-        return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
-
-    @property
-    def acquired(self) -> float:
-        """When it was acquired, in seconds since 1970."""
-        return self._moment("acquireTime")
-
-    @property
-    def renewed(self) -> float:
-        """Time of the last heartbeat."""
-        return self._moment("renewTime")
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since the last heartbeat."""
-        return self.now() - self.renewed
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether it has no live holder.
-
-        A heartbeat from the future does not count, and nobody may stay silent for longer than
-        `DEAD_S`: whoever may write a Lease could otherwise keep a window open for ever.
-        """
-        limit_s = min(self._spec.get("leaseDurationSeconds") or DEAD_S, DEAD_S)
-        return not self.holder or not -DEAD_S <= self.silent_s <= limit_s
-
-    @property
-    def deadline(self) -> float:
-        """When it has to end, in seconds since 1970.
-
-        At most `LONGEST_S` after a heartbeat that is not of the future, whatever the record says.
-        """
-        renewed = self.renewed if self.silent_s >= -DEAD_S else 0
-        return min(self.record.deadline, renewed + LONGEST_S)
-
-    @property
-    def record(self) -> Record:
-        """What to restore."""
-        return parse_record((self._lease["metadata"].get("annotations") or {}).get(ANNOTATION))
-
-    @property
-    def _spec(self) -> Document:
-        return self._lease.get("spec") or {}
-
-    def _moment(self, name: str) -> float:
-        try:
-            return parse_time(self._spec[name])
-        except (LookupError, TypeError, ValueError):
-            return 0.0
 
     # Changing the Lease.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -92,6 +93,14 @@ class GpuTenant:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+def names_by_kind(tenants: Iterable[GpuTenant]) -> dict[str, dict[TenantKind, list[str]]]:
+    """Return namespace -> kind -> names of tenants, in their order."""
+    namespaces: dict[str, dict[TenantKind, list[str]]] = {}
+    for tenant in tenants:
+        namespaces.setdefault(tenant.namespace, {}).setdefault(tenant.kind, []).append(tenant.name)
+    return namespaces
 
 
 if not TYPE_CHECKING:  # Otherwise a type checker would accept any name.

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from in_pod.gpu_window.api import Api
-from in_pod.gpu_window.pod_state import condition
-from in_pod.gpu_window.pods import pod_text
 from in_pod.gpu_window.window import Window
-from in_pod.gpu_window.workload import Workload
+from in_pod.kubernetes.api import Api
+from in_pod.kubernetes.pod_state import condition
+from in_pod.kubernetes.pods import pod_text
+from in_pod.kubernetes.workload import Workload
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 
 _REFRESH_S = 15

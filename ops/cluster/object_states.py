@@ -1,6 +1,6 @@
 """What the status of an object means: the table for a deploy, a window and drift.
 
-A pod's row is `in_pod.gpu_window.pod_state`, which a program in the cluster needs too; what owns
+A pod's row is `in_pod.kubernetes.pod_state`, which a program in the cluster needs too; what owns
 pods is in `ops.cluster.workload_states`.
 """
 

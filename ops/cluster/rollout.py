@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from urllib.parse import urlencode
 
-from in_pod.gpu_window.pod_state import TERMINATING
+from in_pod.kubernetes.pod_state import TERMINATING
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from ops.cluster import object_states, workload_states
 from ops.cluster.api import Document, KubeApi, UnreachableError

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from in_pod.gpu_window.pod_state import PodCause, PodState, condition, due_s, pod_state
-from in_pod.gpu_window.pods import is_observed, replicas_of
-from in_pod.gpu_window.record import parse_time
+from in_pod.kubernetes.pod_state import PodCause, PodState, condition, due_s, pod_state
+from in_pod.kubernetes.pods import is_observed, replicas_of
+from in_pod.kubernetes.times import parse_time
 from ops.cluster.api import Document
 from ops.cluster.causes import Cause
 from ops.cluster.object_states import (

@@ -41,7 +41,8 @@ def pods(document: Json) -> dict[str, Json]:
             by_name[name] = resource["spec"]["template"]["spec"]
         elif kind == "cron_job_v1":
             by_name[name] = resource["spec"]["job_template"]["spec"]["template"]["spec"]
-    assert {"llama-swap", *DOWNLOADS, "gpu-window-restore"} == set(by_name)
+    expected = {"llama-swap", *DOWNLOADS, "gpu-window-restore", "llama-swap-exporter"}
+    assert expected == set(by_name)
     return by_name
 
 

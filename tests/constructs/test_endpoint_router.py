@@ -86,8 +86,10 @@ def test_both_front_ends_have_the_same_resources(deployed: Json, production: Jso
     before, after = resources(production), deployed
     assert list(after) == list(before)
     differing = [name for name in after if after[name] != before[name]]
-    assert differing == ["config_map_v1.llama-swap", "deployment_v1.llama-swap"]
-    config, deployment = (after[name]["metadata"] for name in differing)
+    texts, pods = ("config_map_v1.llama-swap", "deployment_v1.llama-swap")
+    # The exporter follows the other front end.
+    assert sorted(differing) == [texts, f"{texts}-exporter", pods, f"{pods}-exporter"]
+    config, deployment = (after[name]["metadata"] for name in (texts, pods))
     assert config == before["config_map_v1.llama-swap"]["metadata"]
     assert deployment == before["deployment_v1.llama-swap"]["metadata"]
     assert after["deployment_v1.llama-swap"]["spec"]["strategy"] == {"type": "Recreate"}

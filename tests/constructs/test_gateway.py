@@ -10,6 +10,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.gateway.settings import Gateway
 from tests.conftest import Synth
 from tests.constructs.network_policies import admitted, egress, ingress, may_connect
@@ -171,20 +172,27 @@ def test_a_namespace_of_a_consumer_and_of_monitoring_is_named_once(synth: Synth)
     assert admitted(ingress(twice, "gateway"))[0] == ["photo-poster", "home-assistant", "n8n"]
 
 
-def test_the_gateway_reaches_the_endpoint_and_dns_alone(document: Json) -> None:
-    spec = egress(document, "gateway")
+@pytest.mark.parametrize(
+    ("monitoring", "reached"),
+    [
+        (None, {"llama-swap": ["8080"]}),
+        (Monitoring(), {"llama-swap": ["8080"], "llama-swap-exporter": ["9414"]}),
+    ],
+)
+def test_the_gateway_reaches_endpoint_exporter_and_dns_alone(
+    monitoring: Monitoring | None, reached: dict[str, list[str]], synth: Synth
+) -> None:
+    spec = egress(synth(gateway=GATEWAY, monitoring=monitoring, **WITH_KEY), "gateway")
     peers = [(peer, rule["ports"]) for rule in spec["egress"] for peer in rule["to"]]
-    ((endpoint, ports), (dns, _)) = peers
-    assert endpoint == {
-        "pod_selector": {
-            "match_labels": {
-                "app.kubernetes.io/name": "llama-swap",
-                "app.kubernetes.io/part-of": "llama-cpp",
-            }
-        }
-    }
-    assert [port["port"] for port in ports] == ["8080"]
+    *own, (dns, _) = peers
     assert dns["pod_selector"]["match_labels"] == {"k8s-app": "kube-dns"}
+    found = {}
+    for peer, ports in own:
+        assert set(peer) == {"pod_selector"}
+        labels = peer["pod_selector"]["match_labels"]
+        assert labels["app.kubernetes.io/part-of"] == "llama-cpp"
+        found[labels["app.kubernetes.io/name"]] = [port["port"] for port in ports]
+    assert found == reached
     assert not may_connect(spec, PUBLIC, 443)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import pytest
 
-from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
+from in_pod.gpu_window.timing import Timing
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.sharing import ByWindow
+from tests.constructs.rights import allowed, roles
 from tests.constructs.synthesized import modules, resources, unescaped
 from tests.declaration.settings import SETTINGS
 
@@ -43,20 +43,7 @@ def env(stack: Json) -> Json:
     }
 
 
-def allowed(document: Json) -> set[tuple[str, str, str, str]]:
-    """The rights of all Roles: namespace, verb, resource and name."""
-    rights = set()
-    for role in document["resource"]["kubernetes_role_v1"].values():
-        for rule in role["rule"]:
-            (group,) = rule["api_groups"]
-            for verb, resource, name in product(
-                rule["verbs"], rule["resources"], rule.get("resource_names", ["*"])
-            ):
-                what = f"{group}/{resource}".removeprefix("/")
-                rights.add((role["metadata"]["namespace"], verb, what, name))
-    return rights
-
-
+ACCOUNT = "gpu-window-restore"
 LEASES = {
     ("llama-cpp", verb, "coordination.k8s.io/leases", "gpu-window")
     for verb in ("get", "update", "delete")
@@ -76,7 +63,7 @@ def scaling(namespace: str, *deployments: str) -> set[tuple[str, str, str, str]]
 
 
 def test_the_account_has_only_the_rights_that_the_program_needs(production: Json) -> None:
-    assert allowed(production) == (
+    assert allowed(production, ACCOUNT) == (
         LEASES | scaling("llama-cpp", "llama-swap") | scaling("immich", "immich-machine-learning")
     )
 
@@ -85,30 +72,13 @@ def test_each_namespace_of_tenants_has_one_role(
     synth: Synth,
 ) -> None:
     document = synth(sharing=ByWindow(tenants=(PHOTOS, MUSIC, TEXTS)))
-    assert allowed(document) == (
+    assert allowed(document, ACCOUNT) == (
         LEASES
         | scaling("llama-cpp", "llama-swap")
         | scaling("photos", "faces", "ocr")
         | scaling("music", "tagger")
     )
-    assert len(document["resource"]["kubernetes_role_v1"]) == 3
-
-
-def test_every_role_is_bound_to_the_account(production: Json) -> None:
-    account = {"kind": "ServiceAccount", "name": "gpu-window-restore", "namespace": "llama-cpp"}
-    roles, bindings = (
-        {
-            (resource["metadata"]["namespace"], resource["metadata"]["name"]): resource
-            for resource in production["resource"][kind].values()
-        }
-        for kind in ("kubernetes_role_v1", "kubernetes_role_binding_v1")
-    )
-    assert set(roles) == set(bindings)
-    for (_, name), binding in bindings.items():
-        assert binding["subject"] == [account]
-        assert binding["role_ref"]["kind"] == "Role"
-        assert binding["role_ref"]["name"] == name
-    assert not {kind for kind in production["resource"] if "cluster_role" in kind}
+    assert len(roles(document, ACCOUNT)) == 3
 
 
 def test_the_pod_uses_the_account(deployed: Json) -> None:
@@ -116,13 +86,15 @@ def test_the_pod_uses_the_account(deployed: Json) -> None:
     assert job(deployed)["template"]["spec"]["service_account_name"] == name
 
 
-def test_without_a_schedule_only_its_resources_are_missing(synth: Synth, deployed: Json) -> None:
-    document = synth(sharing=ByWindow(tenants=(PHOTOS,), restore_schedule=None))
+def test_without_a_schedule_only_its_resources_are_missing(synth: Synth) -> None:
+    document = synth(sharing=ByWindow(tenants=(PHOTOS,), restore_schedule=None), monitoring=None)
     assert not {
         kind for kind in document["resource"] if "role" in kind or "service_account" in kind
     }
     assert resources(document) == {
-        name: each for name, each in deployed.items() if "gpu-window" not in name
+        name: each
+        for name, each in resources(synth(monitoring=None)).items()
+        if "gpu-window" not in name
     }
 
 
@@ -131,9 +103,10 @@ def test_the_program_runs_in_the_endpoints_namespace(
 ) -> None:
     stack = resources(synth(namespace="vision"))
     data = stack["config_map_v1.gpu-window-restore"]["data"]
-    assert unescaped(data) == modules("gpu_window")
+    shared = {f"kubernetes.{name}": text for name, text in modules("kubernetes").items()}
+    assert unescaped(data) == modules("gpu_window") | shared
     only = container(stack)
-    assert only["command"] == ["python3", "-m", "gpu_window"]
+    assert only["command"] == ["python3", "-m", "in_pod.gpu_window"]
     assert only["working_dir"] == "/gpu-window"
     assert only["args"][:2] == ["--namespace", "vision"]
     (mount,) = only["volume_mount"]

@@ -21,6 +21,7 @@ Json = dict[str, Any]
         ("model-upkeep", "download"),
         ("llama-swap", "warm-up"),
         ("gpu-window-restore", "gpu-window-restore"),
+        ("llama-swap-exporter", "exporter"),
     ],
 )
 def test_a_program_starts_from_its_mounted_config_map(
@@ -42,7 +43,7 @@ def test_a_program_starts_from_its_mounted_config_map(
     paths = {item["key"]: tmp_path / item["path"] for item in volume["config_map"]["items"]}
     assert paths.keys() == data.keys()
     for key, path in paths.items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(data[key])
     python, *words = container["command"]
     assert python == "python3"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
+from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage, ProvisionedStorage
@@ -42,6 +43,7 @@ BARE = Settings(
 SETTINGS = replace(
     BARE,
     upkeep=Upkeep(),
+    monitoring=Monitoring(),
     sharing=ByWindow(
         tenants=(
             GpuTenant(

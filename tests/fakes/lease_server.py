@@ -6,10 +6,10 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ANNOTATION, LEASE
+from in_pod.gpu_window.declared import Declared
 from in_pod.gpu_window.record import Record, Tenant
-from in_pod.gpu_window.workload import Declared
+from in_pod.gpu_window.timing import Timing
 
 TENANT = Tenant(
     kind="Deployment", namespace="immich", name="immich-machine-learning", replicas=2, ready=1

@@ -16,6 +16,7 @@ import pytest
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.ignored_fields import IgnoredField
+from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.pod_resources import Gpu, PodResources, Taint
 from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.cluster.storage import LocalSsdStorage, NfsStorage, ProvisionedStorage
@@ -48,6 +49,7 @@ EXAMPLES: tuple[Any, ...] = (
     LlamaSwapSettings(),
     ServerSettings(),
     Upkeep(),
+    Monitoring(),
     Alone(),
     AtOnce(co_tenants=(CoTenant(name="immich-ml", peak_mib=2000),), slices=2),
     CoTenant(name="immich-ml", peak_mib=2000),

@@ -37,9 +37,10 @@ def test_resource_snapshot(
     for key in document.get("data", {}):
         document["data"][key] = "TEXT"
     spec = document.get("spec", {})
-    if name == "deployment_v1.llama-swap":
-        metadata = spec["template"]["metadata"]
-        metadata["annotations"] = dict.fromkeys(metadata["annotations"], "SHA256")
+    if name.startswith("deployment_v1."):
+        annotations = spec["template"]["metadata"]["annotations"]
+        hashes = [key for key in annotations if key.startswith("checksum/")]
+        annotations |= dict.fromkeys(hashes, "SHA256")
     assert document == snapshot.use_extension(JSONSnapshotExtension)
 
 
@@ -71,16 +72,20 @@ def test_every_container_has_a_restricted_security_context(production: Json) -> 
             assert context["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_only_the_restoring_pod_has_a_service_account_token(
+def test_only_programs_that_ask_the_api_server_have_a_service_account_token(
     production: Json,
 ) -> None:
     by_name = pods(production)
+    asking = {"gpu-window-restore", "llama-swap-exporter"}
     tokens = {name: pod["automount_service_account_token"] for name, pod in by_name.items()}
-    assert tokens == {name: name == "gpu-window-restore" for name in by_name}
+    assert tokens == {name: name in asking for name in by_name}
     accounts = {name: pod.get("service_account_name") for name, pod in by_name.items()}
-    assert {name for name, account in accounts.items() if account} == {"gpu-window-restore"}
-    account = resources(production)["service_account_v1.gpu-window-restore"]
-    assert account["automount_service_account_token"] is False
+    assert {name: account for name, account in accounts.items() if account} == {
+        name: name for name in asking
+    }
+    for name in asking:
+        account = resources(production)[f"service_account_v1.{name}"]
+        assert account["automount_service_account_token"] is False
 
 
 def test_every_image_is_pinned_by_digest(production: Json) -> None:

@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.contract import ANNOTATION, ENDPOINT_DEPLOYMENT, LEASE, LONGEST_S
 from in_pod.gpu_window.errors import WindowError
-from in_pod.gpu_window.pod_state import condition
+from in_pod.gpu_window.timing import Timing
 from in_pod.gpu_window.window import Window
+from in_pod.kubernetes.pod_state import condition
 from llama_swap_config.cluster.labels import CONFIG_ANNOTATION, UPKEEP, selector
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.causes import failure_of

@@ -9,15 +9,16 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 
-from in_pod.gpu_window.api import Document
 from in_pod.gpu_window.contract import ENDPOINT_REPLICAS
+from in_pod.gpu_window.declared import Declared
 from in_pod.gpu_window.errors import UnansweredError
 from in_pod.gpu_window.immich import Immich
-from in_pod.gpu_window.pod_state import pod_state
-from in_pod.gpu_window.pods import pod_text, replicas_of
 from in_pod.gpu_window.record import Record, Tenant
 from in_pod.gpu_window.window import Window
-from in_pod.gpu_window.workload import Declared, Workload
+from in_pod.kubernetes.api import Document
+from in_pod.kubernetes.pod_state import pod_state
+from in_pod.kubernetes.pods import pod_text, replicas_of
+from in_pod.kubernetes.workload import Workload
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.causes import failure_of
 from ops.cluster.gpu_tenants import Holders, lacks, workload

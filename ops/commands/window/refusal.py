@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from in_pod.gpu_window.api import Api
 from in_pod.gpu_window.contract import LEASE
 from in_pod.gpu_window.window import Window
+from in_pod.kubernetes.api import Api
 from llama_swap_config.cluster.sharing import Alone, AtOnce
 from ops.report.kubectl import kubectl
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
-from in_pod.gpu_window.api import Api, Timing
 from in_pod.gpu_window.errors import LostError, UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore
+from in_pod.gpu_window.timing import Timing
 from in_pod.gpu_window.window import Window
+from in_pod.kubernetes.api import Api
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.gpu_tenants import Holders
 from ops.commands.window import taking

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from in_pod.gpu_window.api import Api
-from in_pod.gpu_window.pods import scaled_by
 from in_pod.gpu_window.window import Window
-from in_pod.gpu_window.workload import Workload
+from in_pod.kubernetes.api import Api
+from in_pod.kubernetes.pods import scaled_by
+from in_pod.kubernetes.workload import Workload
 
 _GITOPS = ("argocd-controller", "kustomize-controller", "helm-controller")
 """Field managers of Argo CD and Flux, which restore what is declared."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from in_pod.gpu_window.api import Api
-from in_pod.gpu_window.pods import replicas_of
+from in_pod.gpu_window.declared import Declared
 from in_pod.gpu_window.window import Window
-from in_pod.gpu_window.workload import Declared, Workload
+from in_pod.kubernetes.api import Api
+from in_pod.kubernetes.pods import replicas_of
+from in_pod.kubernetes.workload import Workload
 from ops.cluster.gpu_tenants import Holders, waiting
 from ops.commands.window.holder import process_of
 from ops.report.durations import clock, span

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from in_pod.gpu_window.contract import DEAD_S
+from in_pod.gpu_window.declared import Declared
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.record import Record
 from in_pod.gpu_window.restore import restore
 from in_pod.gpu_window.window import Window
-from in_pod.gpu_window.workload import Declared
 from ops.commands.window.holder import process_of, this_holder
 from ops.errors import OpsError
 from ops.report.durations import clock, span

@@ -151,6 +151,7 @@ def test_a_look_from_before_a_load_does_not_count_afterwards() -> None:
     async def test(of: Admission) -> None:
         await ask(of, POSTER, A)
         async with of.of(HOME, B):
+            await ask(of, POSTER, A)
             played.loaded = (B,)
         # The last look found A, which B has ended since.
         async with refused("model_in_use"):
@@ -258,6 +259,33 @@ def test_a_front_end_that_is_silent_lets_everything_pass(
         "gateway: loads are passed on without a look at the card's memory: it answers 401 to "
         "/running"
     ]
+
+
+def test_a_front_end_that_is_silent_for_a_while_is_judged_by_what_it_said_last() -> None:
+    played = Played(loaded=(A,), used_mib=8_000)
+    may_evict = policy(
+        {A: 8_000, B: 5_000},
+        {POSTER: consumer(A), HOME: consumer(B), "boss": consumer(B, may_evict=True)},
+    )
+
+    async def test(of: Admission) -> None:
+        await ask(of, POSTER, A)
+        played.fails = SilentError("slow")
+        played.now += 10
+        async with refused("model_in_use"):
+            await ask(of, HOME, B)
+        await ask(of, POSTER, A)
+        # B has ended A, though nobody could see it.
+        await ask(of, "boss", B)
+        await ask(of, HOME, B)
+        async with refused("model_in_use"):
+            await ask(of, POSTER, A)
+        assert not [each for each in played.counted if isinstance(each, str)]
+        played.now += 61
+        await ask(of, POSTER, A)
+        assert played.counted[-1] == "no answer"
+
+    run(played, test, may_evict)
 
 
 def test_nobody_queues_behind_a_silent_front_end() -> None:

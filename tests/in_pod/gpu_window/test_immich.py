@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from in_pod.gpu_window.api import Timing
 from in_pod.gpu_window.errors import UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
+from in_pod.gpu_window.timing import Timing
 from tests.conftest import ROOT
 from tests.fakes import immich_queues
 from tests.fakes.authority import Authority, serve_tls

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from in_pod.gpu_window.pod_state import pod_state
+from in_pod.kubernetes.pod_state import pod_state
 from ops.cluster import object_states, workload_states
 from ops.cluster.api import Document
 from ops.cluster.causes import FAILURES, Cause

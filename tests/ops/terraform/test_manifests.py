@@ -55,28 +55,24 @@ def test_the_validation_would_catch_a_field_that_was_lost_or_misspelt(production
 
 
 def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None:
-    assert [manifest["kind"] for manifest in manifests(production)] == [
+    kinds = [manifest["kind"] for manifest in manifests(production)]
+    assert kinds == [
         "Namespace",
         "PriorityClass",
         "PersistentVolume",
         "PersistentVolumeClaim",
-        "ConfigMap",
-        "ConfigMap",
-        "ConfigMap",
-        "ConfigMap",
+        *["ConfigMap"] * 5,
         "ServiceAccount",
-        "Role",
-        "Role",
-        "RoleBinding",
-        "RoleBinding",
-        "NetworkPolicy",
-        "NetworkPolicy",
-        "NetworkPolicy",
-        "NetworkPolicy",
+        "ServiceAccount",
+        *["Role"] * 4,
+        *["RoleBinding"] * 4,
+        *["NetworkPolicy"] * 6,
+        "Service",
         "Service",
         "Job",
         "CronJob",
         "CronJob",
+        "Deployment",
         "Deployment",
     ]
 

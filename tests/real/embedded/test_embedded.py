@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from in_pod.gpu_window.pod_state import pod_state
+from in_pod.kubernetes.pod_state import pod_state
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.pod_resources import Taint
 from llama_swap_config.cluster.sharing import ByWindow

@@ -13,7 +13,7 @@ from lightkube import Client, KubeConfig
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod
 
-from in_pod.gpu_window.pod_state import PodState, pod_state
+from in_pod.kubernetes.pod_state import PodState, pod_state
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget

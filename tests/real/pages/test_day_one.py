@@ -104,9 +104,13 @@ def test_a_clone_becomes_another_cluster(
         seen[heading] = reader.follow(heading)
     assert next(sections, None) is None
     assert "gpu-box" in seen["What you need"][1]
-    assert "NVIDIA-GeForce-RTX-3090" in seen["Edit one file"][0]
+    assert "NVIDIA-GeForce-RTX-3090" in seen["Edit two files"][0]
     edited = reader.type("git --no-pager show --format= --name-only HEAD").splitlines()
-    assert edited == ["stacks/production.py", "tests/live/cdk.tf.json"]
+    assert edited == [
+        "llama_swap_config/consumers.py",
+        "stacks/production.py",
+        "tests/live/cdk.tf.json",
+    ]
     assert "deploy    works" in seen["Check the cluster"][0]
     (deployed,) = seen["Deploy"]
     assert "1 to import, 12 to add, 1 to change, 0 to replace, 0 to remove" in deployed

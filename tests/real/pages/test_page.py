@@ -119,6 +119,15 @@ def test_an_edit_replaces_arguments_and_adds_those_that_lack(reader: Reader) -> 
     )
 
 
+def test_an_edit_replaces_an_assignment_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "consumers.py"
+    path.write_text('"""Who asks."""\n\nNAMES: tuple[str, ...] = (\n    "a",\n)\nLAST: int = 1\n')
+    edit(path, 'NAMES: tuple[str, ...] = (\n    "b",\n    "c",\n)')
+    assert path.read_text() == (
+        '"""Who asks."""\n\nNAMES: tuple[str, ...] = (\n    "b",\n    "c",\n)\nLAST: int = 1\n'
+    )
+
+
 def test_a_question_is_answered_once(tmp_path: Path) -> None:
     shell = Shell(tmp_path, "read -p 'Sure? ' answer; echo got $answer", {"PATH": "/bin"})
     try:

@@ -8,8 +8,9 @@ from typing import Any
 
 from in_pod.gpu_window.contract import ANNOTATION as RECORD
 from in_pod.gpu_window.contract import LEASE
-from in_pod.gpu_window.pod_state import is_ready
-from in_pod.gpu_window.record import Record, parse_record, time_text
+from in_pod.gpu_window.record import Record, parse_record
+from in_pod.kubernetes.pod_state import is_ready
+from in_pod.kubernetes.times import time_text
 from ops.cluster.api import KubeApi
 from tests.real.window.window_process import ML, NAMESPACE
 

@@ -15,7 +15,7 @@ import yaml
 
 from in_pod.gpu_window.__main__ import main
 from in_pod.gpu_window.contract import ANNOTATION, NO_ACCESS
-from in_pod.gpu_window.in_cluster import InClusterApi
+from in_pod.kubernetes.in_cluster import InClusterApi
 from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.processes import Processes

@@ -12,11 +12,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from in_pod.gpu_window.api import Say, Timing
 from in_pod.gpu_window.errors import WindowError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore_past_deadline
+from in_pod.gpu_window.timing import Timing
 from in_pod.gpu_window.window import Window
+from in_pod.kubernetes.api import Say
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, ImmichQueues
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi

@@ -48,19 +48,19 @@ CASES: Mapping[str, Case] = MappingProxyType(
     {
         "nothing deployed": Case(
             state="empty",
-            says=("22 to add, 0 to change, 0 to replace, 0 to remove", _NOTHING),
+            says=("32 to add, 0 to change, 0 to replace, 0 to remove", _NOTHING),
             says_nothing_of=("prevent_destroy", "is missing in the cluster", "refuse"),
         ),
         "nothing deployed, and the volume moves": Case(
             state="empty",
             head=_MOVED,
-            says=("22 to add", _NOTHING),
+            says=("32 to add", _NOTHING),
             says_nothing_of=("prevent_destroy", "refuse", "is replaced: "),
         ),
         "nothing deployed, and the guard goes": Case(
             state="empty",
             head=_UNGUARDED,
-            says=("22 to add", _NOTHING),
+            says=("32 to add", _NOTHING),
             says_nothing_of=("prevent_destroy", "refuse"),
         ),
         "the volume moves": Case(

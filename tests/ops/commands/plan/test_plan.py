@@ -163,8 +163,8 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 ) -> None:
     comparison = planned("adds-a-model")
     assert summary(comparison) == (
-        "4 objects change, 2 are replaced, the pod restarts, 3.1 GiB to download "
-        "(67 s at 50 MB/s), fits with 8.0 GiB to spare."
+        "6 objects change, 2 are replaced, the pod restarts, the llama-swap-exporter restarts, "
+        "3.1 GiB to download (67 s at 50 MB/s), fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
     assert [(model.id, model.action) for model in comparison.models] == [
@@ -172,10 +172,12 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
     ]
     assert actions(comparison) == {
         "ConfigMap llama-swap": "update",
+        "ConfigMap llama-swap-exporter": "update",
         "ConfigMap model-download": "replace",
         "ConfigMap model-warm-up": "update",
         "CronJob model-upkeep": "update",
         "Deployment llama-swap": "update",
+        "Deployment llama-swap-exporter": "update",
         "Job model-download": "replace",
     }
     forced = {field.path for change in comparison.objects for field in change.forced_by}
@@ -187,13 +189,14 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison]) -> None:
     comparison = planned("changes-a-context")
     assert summary(comparison) == (
-        "2 objects change, the pod restarts, nothing to download, fits with 8.0 GiB to spare."
+        "4 objects change, the pod restarts, the llama-swap-exporter restarts, "
+        "nothing to download, fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
     (model,) = comparison.models
     (field,) = model.fields
     assert (field.name, field.before, field.after) == ("context", 3072, 4096)
-    (deployment,) = (change for change in comparison.objects if change.kind == "Deployment")
+    (deployment,) = (change for change in comparison.objects if change.is_endpoint)
     assert [field.parts[-1] for field in deployment.restarts] == ["checksum/config"]
     changed = [
         line for line in comparison.front_end if line[0] in "+-" and line[:3] not in "+++---"
@@ -260,13 +263,13 @@ def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
     assert main(["plan", "--json", "--report", str(tmp_path / "report")]) == 2
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "report" / "plan.json").read_text())
-    assert printed["counts"] == {"add": 0, "change": 2, "replace": 0, "remove": 0}
+    assert printed["counts"] == {"add": 0, "change": 4, "replace": 0, "remove": 0}
     assert printed["pod_restarts"] is True
     assert printed["files"]["download_bytes"] == 0
     assert printed["base"]["name"] == "merge base with main"
     whole = (tmp_path / "report" / "plan.md").read_text()
     assert whole.startswith(
-        "## Plan for llama-cpp: 0 to add, 2 to change, 0 to replace, 0 to remove\n"
+        "## Plan for llama-cpp: 0 to add, 4 to change, 0 to replace, 0 to remove\n"
     )
     assert (tmp_path / "report" / "comment.md").read_text() == whole
 
@@ -338,7 +341,9 @@ def test_another_engine_build_alone_is_a_change(
     edits.measure_the_upgrade(clone, {"qwen3vl-8b": 100, "minicpm-v-4-5": 0, "qwen3vl-4b": 0})
     assert main(["plan", "--markdown"]) == 2
     text = capsys.readouterr().out
-    assert "No object changes, fits with 7.9 GiB to spare." in text
+    # The exporter's plan has the build and the figures.
+    words = "2 objects change, the llama-swap-exporter restarts, nothing to download, "
+    assert f"{words}fits with 7.9 GiB to spare." in text
     assert "| <code>qwen3vl-8b</code> | 6744 | 6844 | 8068 |\n" in text
 
 

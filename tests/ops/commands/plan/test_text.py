@@ -125,6 +125,14 @@ def structure(markdown: str) -> list[tuple[str, str]]:
     return elements
 
 
+def serving(document: dict[str, Any]) -> dict[str, Any]:
+    """The Deployment of the serving pod."""
+    deployments = document["resource"]["kubernetes_deployment_v1"].values()
+    found: dict[str, Any]
+    (found,) = (each for each in deployments if each["metadata"]["name"] == "llama-swap")
+    return found
+
+
 def side(text: str, *, production: dict[str, Any], change: bool) -> Side:
     """A synthesis and a registry in which every text that may be anything is this one."""
     synthesized = json.loads(json.dumps(production))
@@ -132,7 +140,7 @@ def side(text: str, *, production: dict[str, Any], change: bool) -> Side:
         for config_map in synthesized["resource"]["kubernetes_config_map_v1"].values():
             if config_map["metadata"]["name"] == "llama-swap":
                 config_map["data"]["llama-swap.yaml"] += f"\n{text}\n"
-        (deployment,) = synthesized["resource"]["kubernetes_deployment_v1"].values()
+        deployment = serving(synthesized)
         pod = deployment["spec"]["template"]["spec"]
         pod["container"][0]["env"].append({"name": f"N {text}", "value": f"V {text}"})
         deployment["metadata"]["annotations"] = {f"K {text}": f"V {text}"}
@@ -266,8 +274,7 @@ def test_no_secret_is_in_any_output(secret: str, compared: Any) -> None:
 def test_a_value_is_a_secret_by_the_name_of_its_variable(production: dict[str, Any]) -> None:
     sides = [side("x", production=production, change=False) for _ in range(2)]
     for revised, value in zip(sides, ("kept-quiet-1", "kept-quiet-2"), strict=True):
-        (deployment,) = revised.document["resource"]["kubernetes_deployment_v1"].values()
-        container = deployment["spec"]["template"]["spec"]["container"][0]
+        container = serving(revised.document)["spec"]["template"]["spec"]["container"][0]
         container["env"].append({"name": "HF_TOKEN", "value": value})
     revision = Revision(commit="0" * 40, name="x")
     comparison = compare(*sides, revision=revision, rate_mb_s=50)

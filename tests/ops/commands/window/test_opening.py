@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
-from in_pod.gpu_window.workload import Workload
+from in_pod.kubernetes.workload import Workload
 from ops.cluster.gpu_tenants import Holders, lacks
 from ops.commands.window.opening import tenant_state
 from tests.declaration.settings import SETTINGS

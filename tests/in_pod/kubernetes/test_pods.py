@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from in_pod.gpu_window.pods import label_selector, pod_text
+from in_pod.kubernetes.pods import label_selector, pod_text
 
 
 def pod(status: dict[str, Any], *, node: str = "k8s-node1", **metadata: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The workloads that a window may scale."""
+"""Deployments and StatefulSets."""
 
 from __future__ import annotations
 
@@ -26,15 +26,6 @@ class Workload:
         """Its path in the API."""
         plural = _PLURALS[self.kind]
         return f"/apis/apps/v1/namespaces/{quote(self.namespace)}/{plural}/{quote(self.name)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """What the settings let a window change beside the endpoint."""
-
-    tenants: tuple[Workload, ...]
-    queues: tuple[str, ...] = ()
-    """Immich's queues, as its API spells them (default: none)."""
 
 
 def parse_workload(text: str) -> Workload:

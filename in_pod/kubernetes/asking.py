@@ -1,19 +1,15 @@
-"""Send JSON requests to a server, once or with retries."""
+"""Send a JSON request to a server."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import ssl
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
-from .api import Document, Say
-from .contract import TRANSIENT
-from .errors import UnansweredError
+from .api import Document
 
 TIMEOUT_S = 10.0
 
@@ -65,51 +61,6 @@ def ask(
         return status, json.loads(text or b"null"), fields
     except ValueError:
         return status, {"message": text[:300].decode(errors="replace")}, fields
-
-
-class Patient:
-    """Retries requests without an answer, and answers 429 and 5xx."""
-
-    def __init__(
-        self,
-        ask: Callable[[str, str, Document | None], tuple[int, Any]],
-        who: str,
-        *,
-        patience_s: float,
-        poll_s: float,
-        say: Say,
-    ) -> None:
-        self._ask, self._who, self._say = ask, who, say
-        self._patience_s, self._poll_s = patience_s, poll_s
-
-    def request(
-        self, method: str, path: str, body: Document | None = None, *, patiently: bool = True
-    ) -> tuple[int, Any]:
-        """Send a request until the server answers it.
-
-        Raises:
-            UnansweredError: when it does not for too long; without `patiently`, at once.
-        """
-        started, reported = time.monotonic(), False
-        patience_s = self._patience_s if patiently else 0
-        while True:
-            try:
-                status, answer = self._ask(method, path, body)
-                if status < 500 and status != 429:
-                    if reported:
-                        self._say(f"{self._who} answers again")
-                    return status, answer
-                reason = f"{status}: {message_of(answer)}"
-            except ConnectionError as error:
-                reason = str(error)
-            if time.monotonic() - started >= patience_s:
-                raise UnansweredError(f"{self._who} does not answer ({reason})", TRANSIENT)
-            if not reported:
-                self._say(
-                    f"{self._who} does not answer ({reason}); retrying for {patience_s:.0f} s"
-                )
-                reported = True
-            time.sleep(self._poll_s)
 
 
 def message_of(answer: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from in_pod.gpu_window.in_cluster import InClusterApi
+from in_pod.kubernetes.in_cluster import InClusterApi
 from tests.fakes.authority import Authority
 
 

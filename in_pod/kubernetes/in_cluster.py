@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 import urllib.request
@@ -9,9 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Self
 
 from .api import Document
 from .asking import ask, direct_opener
+
+SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its service account's token and the cluster's authority."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +27,22 @@ class InClusterApi:
     url: str
     _ahead_s: float = field(default=0.0, init=False)
     _opener: urllib.request.OpenerDirector = field(init=False)
+
+    @classmethod
+    def of_pod(cls, service_account_dir: Path) -> Self:
+        """Connect with the environment that every pod has.
+
+        Args:
+            service_account_dir: Directory with `token` and `ca.crt`.
+
+        Raises:
+            KeyError: when a variable is missing: this is not a pod.
+            OSError: when the directory has no valid authority.
+        """
+        host = os.environ["KUBERNETES_SERVICE_HOST"]
+        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+        host = f"[{host}]" if ":" in host else host
+        return cls(service_account_dir=service_account_dir, url=f"https://{host}:{port}")
 
     def __post_init__(self) -> None:
         context = ssl.create_default_context(cafile=str(self.service_account_dir / "ca.crt"))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from .api import Document
-from .record import parse_time
+from .times import parse_time
 
 Meaning = Literal["ready", "waits", "failed", "ending", "over"]
 """`failed`: it stays so until somebody acts. `ending`: it is being deleted. `over`: it runs no

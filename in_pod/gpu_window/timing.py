@@ -1,27 +1,10 @@
-"""The interface to an API server, and the time limits of a window."""
+"""The time limits of a window."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from .contract import DEAD_S, PATIENCE_S, READY_S, TERMINATE_S
-
-Document = dict[str, Any]
-Say = Callable[[str], None]
-
-
-class Api(Protocol):
-    """A connection to an API server, without retries."""
-
-    def request(
-        self, method: str, path: str, body: Document | None = None
-    ) -> tuple[int, Document]:
-        """Send a request, PATCH as a JSON merge patch; ConnectionError if no answer comes."""
-
-    def now(self) -> float:
-        """Return the API server's time in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""The exporter: what the endpoint does, as Prometheus metrics and as one JSON document."""

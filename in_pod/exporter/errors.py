@@ -1,0 +1,7 @@
+"""Errors of the exporter."""
+
+from __future__ import annotations
+
+
+class ExporterError(Exception):
+    """The exporter cannot start; the message is one line."""

@@ -1,0 +1,1 @@
+"""What programs in the cluster share: the API server, and what its objects say."""
