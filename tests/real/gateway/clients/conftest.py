@@ -56,7 +56,8 @@ def shared_ground(
             gateway_before(
                 replace(endpoint, url=f"http://127.0.0.1:{opened.port}"),
                 store_of(MODELS, folder / "locked").models,
-                CONSUMERS,
+                # Otherwise a test waits a minute for the model of the one before.
+                tuple(replace(consumer, protected_s=0) for consumer in CONSUMERS),
                 folder,
                 tenants=(TENANT,),
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ops.endpoint.api_key import KEY_VARIABLE
 from tests.real.gateway.clients.conftest import TENANT, Ground
 from tests.real.gateway.clients.snippets import Snippet, run, snippets, started
 
@@ -57,6 +59,14 @@ def test_a_snippet_that_waits_is_answered_when_the_card_is_free(
         output, _ = program.communicate()
     assert program.returncode == 0, output
     assert output.strip()
+
+
+def test_the_page_names_the_variables_that_the_snippets_read() -> None:
+    (block,) = snippets("yaml")
+    base_url, key = yaml.safe_load(block.text)["env"]
+    assert (base_url["name"], key["name"]) == ("OPENAI_BASE_URL", "OPENAI_API_KEY")
+    assert base_url["value"].endswith("/v1")
+    assert key["valueFrom"]["secretKeyRef"]["key"] == KEY_VARIABLE
 
 
 def test_each_page_has_a_snippet_for_these_tests() -> None:
