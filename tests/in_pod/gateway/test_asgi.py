@@ -248,4 +248,4 @@ def test_fetched_pictures_count_as_part_of_the_body(monkeypatch: pytest.MonkeyPa
 def test_an_endpoint_that_is_gone_is_an_answer(app: App, ask: Ask) -> None:
     body = json.dumps({"model": "photos", "prompt": "a"}).encode()
     sent = ask({"path": "/completion"}, body=body)
-    assert (sent[0]["status"], code(sent)) == (502, "endpoint_unreachable")
+    assert (sent[0]["status"], code(sent)) == (502, "endpoint_broken")
