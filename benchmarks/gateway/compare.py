@@ -2,9 +2,9 @@
 
     python -m benchmarks.gateway.compare --seconds 120 --rounds 3 --json gateway.json
 
-Eight clients ask three tiny models at random, a third of the time about a picture, with pauses of
-up to 0.2 s. All doors lead to one front end and take turns, so noise hits all alike.
-Then one client asks a loaded model through each door in turn.
+One client asks a loaded model through each door in turn. Then eight clients ask three tiny models
+at random, a third of the time about a picture, with pauses of up to 0.2 s. All doors lead to one
+front end and take turns, so noise hits all alike.
 
 "gateway" is one consumer, which may end its own models, so this door has the others' work. The
 clients of "3 consumers" ask one model each, which the gateway protects from the other two.
@@ -45,6 +45,12 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
     """
     load_before = os.getloadavg()[0]
     with doors(folder, say=say) as ways:
+        one_client = [door for door in ways if len(door.callers) == 1]
+        waits = {
+            kind: waits_s(one_client, body, options.n)
+            for kind, body in requests(MODELS[0]).items()
+        }
+        console.print(tables.waits_table(waits))
         rounds: dict[str, list[Round]] = {door.name: [] for door in ways}
         for number in range(options.rounds):
             first = number % len(ways)
@@ -53,13 +59,7 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
                 rounds[door.name].append(
                     run_clients(door, seconds=options.seconds, seed=f"{number}")
                 )
-        console.print(tables.rounds_table(rounds, options.seconds))
-        one_client = [door for door in ways if len(door.callers) == 1]
-        waits = {
-            kind: waits_s(one_client, body, options.n)
-            for kind, body in requests(MODELS[0]).items()
-        }
-    console.print(tables.waits_table(waits))
+    console.print(tables.rounds_table(rounds, options.seconds))
     console.print()
     for line in tables.goals(rounds, waits):
         console.print(line, highlight=False)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import random
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 
 from PIL import Image
 
@@ -32,7 +30,7 @@ def requests(model: str) -> dict[str, bytes]:
 
 
 def waits_s(doors: Sequence[Door], body: bytes, count: int) -> dict[str, list[float]]:
-    """Send a request through every door in turn, each on its open connection.
+    """Send a request through every door in turn.
 
     Args:
         doors: Noise hits all alike, because another one is the first each time.
@@ -46,19 +44,12 @@ def waits_s(doors: Sequence[Door], body: bytes, count: int) -> dict[str, list[fl
         RuntimeError: when a request is not answered.
     """
     waits: dict[str, list[float]] = {door.name: [] for door in doors}
-    with ExitStack() as stack:
-        connections = {
-            door.name: stack.enter_context(
-                closing(http.client.HTTPConnection("127.0.0.1", door.port, timeout=60))
-            )
-            for door in doors
-        }
-        for index in range(-_WARM_UP, count):
-            first = index % len(doors)
-            for door in (*doors[first:], *doors[:first]):
-                outcome = ask(door, door.callers[0].key, body, connections[door.name])
-                if outcome.status != "200":
-                    raise RuntimeError(f"{door.name} answers {outcome.status}; expected 200")
-                if index >= 0:
-                    waits[door.name].append(outcome.wait_s)
+    for index in range(-_WARM_UP, count):
+        first = index % len(doors)
+        for door in (*doors[first:], *doors[:first]):
+            outcome = ask(door, door.callers[0].key, body)
+            if outcome.status != "200":
+                raise RuntimeError(f"{door.name} answers {outcome.status}; expected 200")
+            if index >= 0:
+                waits[door.name].append(outcome.wait_s)
     return waits
