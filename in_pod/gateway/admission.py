@@ -16,8 +16,8 @@ from typing import Protocol
 
 from .asking import SilentError, UnreachableError
 from .books import Books
-from .card import CardWatch, Others
-from .decision import RETRY_S, Refusal, Snapshot, decide, does_not_fit
+from .card import STALE_S, CardWatch, Others
+from .decision import RETRY_S, Refusal, Snapshot, decide, does_not_fit, ended_by
 from .failed_load import FailedLoad
 from .front_end import Seen
 from .policy import Policy
@@ -64,15 +64,11 @@ class LooksAt(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """What a look at the front end found."""
+    """A look at the front end."""
 
     began: float
     ended: float
-    found: Seen | UnreachableError | SilentError
-
-    @property
-    def loaded(self) -> frozenset[str]:
-        return self.found.loaded if isinstance(self.found, Seen) else frozenset()
+    error: UnreachableError | SilentError | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,8 +85,12 @@ class Admission:
     _card: CardWatch = field(init=False)
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _look: _Look = field(init=False)
+    _loaded: frozenset[str] = field(init=False, default=frozenset())
+    """The models that are loaded or loading, by the last answer and by what has answered since."""
+    _answered_at: float = field(init=False, default=float("-inf"))
+    """When the front end answered last."""
     _changed_at: float = field(init=False, default=float("-inf"))
-    """When a request ended whose model the last look had not found: others may be loaded now."""
+    """When a request ended that changed what is loaded; a look from before does not count."""
     _asked_at: float = field(init=False, default=float("-inf"))
     _looking: asyncio.Task[None] | None = field(init=False, default=None)
     _said: str = field(init=False, default="")
@@ -98,7 +98,8 @@ class Admission:
     def __post_init__(self) -> None:
         self._books = Books(policy=self.policy, started_at=self.clock())
         self._card = CardWatch(policy=self.policy)
-        self._look = _Look(began=-1e9, ended=-1e9, found=SilentError("nobody has asked it yet"))
+        never = float("-inf")
+        self._look = _Look(began=never, ended=never, error=None)
 
     @asynccontextmanager
     async def of(self, consumer: str, model: str) -> AsyncIterator[None]:
@@ -152,18 +153,21 @@ class Admission:
         if look.ended < now - _FRESH_S or look.began < self._changed_at:
             return False
         # While a load is awaited, only a new look tells what it has ended.
-        return model in look.loaded and self._books.users().keys() <= look.loaded
+        return model in self._loaded and self._books.users().keys() <= self._loaded
 
     def _begin(self, consumer: str, model: str) -> None:
         self._books.begin(consumer, model, self.clock())
         self.counts.in_flight(consumer, model, self._books.in_flight(consumer, model))
 
     def _end(self, consumer: str, model: str) -> None:
-        self._asked_at = self.clock()
-        self._books.end(consumer, model, self._asked_at)
+        self._books.end(consumer, model, self.clock())
         self.counts.in_flight(consumer, model, self._books.in_flight(consumer, model))
-        if model not in self._look.loaded:
-            self._changed_at = self._asked_at
+        self._asked_at = self.clock()
+        if model not in self._loaded:
+            # It was loaded to answer, and ended others for that.
+            ended = ended_by(self.policy, self._snapshot(without=model), model)
+            self._loaded = self._loaded.difference(ended) | {model}
+            self._changed_at = self.clock()
 
     async def _keep_looking(self) -> None:
         while self._books.users() or self.clock() < self._asked_at + _LOOK_ON_S:
@@ -174,8 +178,8 @@ class Admission:
     async def _look_since(self, arrived: float) -> None:
         """Look at the front end, unless someone has looked since a request arrived."""
         look = self._look
-        match look.found:
-            case Seen():
+        match look.error:
+            case None:
                 covers = arrived < look.began
             case UnreachableError():
                 # Whoever waited for it meanwhile need not wait for it again.
@@ -184,24 +188,24 @@ class Admission:
                 covers = arrived < look.ended + _FRESH_S
         if covers:
             return
-        began = self.clock()
-        found: Seen | UnreachableError | SilentError
+        began, error = self.clock(), None
         try:
-            found = await self.front_end.look()
-        except (UnreachableError, SilentError) as error:
-            found = error
+            seen = await self.front_end.look()
+        except (UnreachableError, SilentError) as failure:
+            error = failure
         ended = self.clock()
-        self._look = _Look(began=began, ended=ended, found=found)
-        if isinstance(found, Seen):
-            self._books.found(found.loaded)
-            self._card.look(ended, found.running, found.sample)
+        self._look = _Look(began=began, ended=ended, error=error)
+        if error is None:
+            self._loaded, self._answered_at = seen.loaded, ended
+            self._books.found(seen.loaded)
+            self._card.look(ended, seen.running, seen.sample)
 
     def _decide(self, consumer: str, model: str) -> Refusal | None:
         refusal = self._unreachable(model)
         if refusal is not None:
             return refusal
-        if isinstance(self._look.found, SilentError):
-            self._unjudged(str(self._look.found), "no answer")
+        if self._look.error and self._answered_at < self.clock() - STALE_S:
+            self._unjudged(str(self._look.error), "no answer")
             return None
         snapshot = self._snapshot()
         refusal = decide(self.policy, snapshot, consumer, model)
@@ -221,7 +225,7 @@ class Admission:
         now = self.clock()
         users = self._books.users()
         return Snapshot(
-            running=(self._look.loaded | users.keys()) - {without},
+            running=(self._loaded | users.keys()) - {without},
             users=users,
             protected=self._books.protected(now),
             others=self._card.others(now),
@@ -229,10 +233,11 @@ class Admission:
         )
 
     def _unreachable(self, model: str) -> Refusal | None:
-        if not isinstance(self._look.found, UnreachableError):
+        error = self._look.error
+        if not isinstance(error, UnreachableError):
             return None
         text = "the endpoint does not answer"
-        return self._refusal("endpoint_unreachable", model, text, str(self._look.found))
+        return self._refusal("endpoint_unreachable", model, text, str(error))
 
     def _refusal(self, code: str, model: str, reason: str, holder: str) -> Refusal:
         return Refusal(

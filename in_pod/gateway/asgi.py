@@ -95,15 +95,15 @@ class Checks:
             await self._app({**scope, "headers": _passed(scope)}, receive, send)
             return
         name = self._consumer(scope)
+        if who == "gateway":
+            await send_answer(200, json.dumps(self._models(name, path)).encode(), send)
+            return
         if query not in _PASSED_QUERY:
             raise RefusedError(
                 403,
                 "query_not_allowed",
                 "the address has a query; expected none: key and model stand in header and body",
             )
-        if who == "gateway":
-            await send_answer(200, json.dumps(self._models(name, path)).encode(), send)
-            return
         with self._limits.request(name):
             raw = await request_body.read(receive, dict(scope["headers"]))
             body = request_body.parse(raw)

@@ -60,10 +60,22 @@ def decide(policy: Policy, snapshot: Snapshot, consumer: str, model: str) -> Ref
     return does_not_fit(policy, snapshot, model) or _ends_others(policy, snapshot, consumer, model)
 
 
+def ended_by(policy: Policy, snapshot: Snapshot, model: str) -> tuple[str, ...]:
+    """Return the models that the front end ends to load one."""
+    return evictions(
+        model,
+        snapshot.running,
+        front_end=policy.endpoint.front_end,
+        card=policy.card,
+        busy=snapshot.users.keys(),
+        last_used=snapshot.last_used,
+    )
+
+
 def does_not_fit(policy: Policy, snapshot: Snapshot, model: str) -> Refusal | None:
     """Return why a model that is not loaded does not fit; None if it does, or nobody knows."""
     others = snapshot.others
-    staying = set(snapshot.running).difference(_ended(policy, snapshot, model))
+    staying = set(snapshot.running).difference(ended_by(policy, snapshot, model))
     needed, free = policy.models[model].vram_mib, _free_mib(policy, others, staying)
     if not isinstance(others, Others) or free is None or needed <= free + _NOISE_MIB:
         return None
@@ -85,7 +97,7 @@ def _ends_others(policy: Policy, snapshot: Snapshot, consumer: str, model: str) 
         return None
     held = [
         _held(policy, snapshot, other, user)
-        for other in _ended(policy, snapshot, model)
+        for other in ended_by(policy, snapshot, model)
         for user in (
             *snapshot.users.get(other, ()),
             *snapshot.protected.get(other, ()),
@@ -113,17 +125,6 @@ def _held(policy: Policy, snapshot: Snapshot, model: str, user: str | None) -> t
     keeps_s = ceil(snapshot.protected[model][user])
     whose = f"of consumer {user}" if user else "loaded before the gateway started"
     return keeps_s, f"model {model} {whose}, protected for {keeps_s} s more"
-
-
-def _ended(policy: Policy, snapshot: Snapshot, model: str) -> tuple[str, ...]:
-    return evictions(
-        model,
-        snapshot.running,
-        front_end=policy.endpoint.front_end,
-        card=policy.card,
-        busy=snapshot.users.keys(),
-        last_used=snapshot.last_used,
-    )
 
 
 def _free_mib(policy: Policy, others: Others | Unknown, staying: Collection[str]) -> float | None:

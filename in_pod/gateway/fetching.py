@@ -97,19 +97,20 @@ class Fetcher:
         known = url.scheme in ("http", "https") and url.host and port <= _LAST_PORT
         if not known or url.userinfo:
             raise _refused("has an address other than http(s)://host[:port]/path")
-        address = await self._public(url.host, port)
+        host = url.raw_host.decode("ascii")
+        address = await self._public(host, port)
         request = client.build_request(
             "GET",
             url.copy_with(host=str(address), port=port),
             headers={"host": url.netloc.decode("ascii"), "accept-encoding": "identity"},
-            extensions={"sni_hostname": url.host},
+            extensions={"sni_hostname": host},
         )
         response = await client.send(request, stream=True)
         try:
             if response.is_redirect:
                 return url.join(response.headers.get("location", ""))
             if response.status_code != 200:
-                raise _refused(f"cannot be fetched from {url.host}: HTTP {response.status_code}")
+                raise _refused(f"cannot be fetched from {host}: HTTP {response.status_code}")
             content = bytearray()
             async for chunk in response.aiter_raw():
                 content += chunk
@@ -117,7 +118,7 @@ class Fetcher:
                     raise RefusedError(
                         413,
                         "picture_too_large",
-                        f"the picture at {url.host} has more than {self._limits.bytes:,} bytes",
+                        f"the picture at {host} has more than {self._limits.bytes:,} bytes",
                     )
             return bytes(content)
         finally:

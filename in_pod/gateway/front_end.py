@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .asking import Answer, Get, SilentError, UnreachableError
+from .asking import ANSWER_S, Answer, Get, SilentError, UnreachableError
 from .card import STALE_S, Sample
 from .failed_load import FailedLoad, logged_failure
 from .policy import Endpoint
@@ -49,6 +50,13 @@ class FrontEnd:
             UnreachableError: when nothing serves there.
             SilentError: when the answer comes too late or says nothing.
         """
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._look()
+        except TimeoutError as error:
+            raise SilentError(f"no answer within {ANSWER_S} s") from error
+
+    async def _look(self) -> Seen:
         if self.endpoint.front_end == "llama-swap":
             answer = await self._asked("/running")
             states = {
@@ -92,10 +100,7 @@ class FrontEnd:
     async def _sample(self, server_time: float) -> Sample | None:
         since = datetime.fromtimestamp(server_time - STALE_S, UTC)
         query = f"after={since:%Y-%m-%dT%H:%M:%SZ}"
-        try:
-            answer = await self.get(f"{self.endpoint.url}/api/performance?{query}")
-        except (UnreachableError, SilentError):
-            return None
+        answer = await self.get(f"{self.endpoint.url}/api/performance?{query}")
         return newest_sample(answer, self.clock())
 
 

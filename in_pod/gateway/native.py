@@ -27,15 +27,15 @@ class Native:
             key: Its own key; empty: it has none.
         """
         self._endpoint = endpoint
-        self._headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json"}
         if key:
-            self._headers["authorization"] = f"Bearer {key}"
+            headers["authorization"] = f"Bearer {key}"
         if endpoint.front_end == "llama-server":
             # The router closes connections that it said it would keep.
-            self._headers["connection"] = "close"
+            headers["connection"] = "close"
         self._client = httpx2.AsyncClient(
             base_url=endpoint.url,
-            headers=self._headers,
+            headers=headers,
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=_CONNECT_S),
             limits=httpx2.Limits(max_connections=None),
             trust_env=False,
@@ -52,7 +52,6 @@ class Native:
             body: Its body.
             receive: Says when the client has left.
             send: Takes the answer.
-
         """
         answer = asyncio.create_task(self._answer(path, model, body, send))
         leaving = asyncio.create_task(_left(receive))

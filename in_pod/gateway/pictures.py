@@ -100,17 +100,20 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
             "too_many_pictures",
             f"the request has {len(pictures)} pictures; expected at most {limits.number}",
         )
+    addresses = {picture.text for picture in pictures if picture.is_address}
+    if addresses and fetch is None:
+        raise RefusedError(
+            403,
+            "remote_picture",
+            "the request has the address of a picture; expected the picture itself, as "
+            "data:image/jpeg;base64,... Send that, or set remote_images for this consumer",
+        )
+    fetched = await asyncio.gather(*map(fetch, addresses)) if fetch else ()
+    contents = dict(zip(addresses, fetched, strict=True))
     changed = False
     for picture in pictures:
         if picture.is_address:
-            if fetch is None:
-                raise RefusedError(
-                    403,
-                    "remote_picture",
-                    "the request has the address of a picture; expected the picture itself, as "
-                    "data:image/jpeg;base64,... Send that, or set remote_images for this consumer",
-                )
-            data = base64.b64encode(await fetch(picture.text)).decode()
+            data = base64.b64encode(contents[picture.text]).decode()
         else:
             data = _base64_of(picture)
         header = _check(data, limits)

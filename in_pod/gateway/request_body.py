@@ -13,6 +13,8 @@ from .refusal import RefusedError
 MOST_BYTES = 64 * 2**20
 """Two pictures of the default size, in base64. A body exists about four times while LiteLLM works
 on it."""
+_MOST_ITEMS = 200_000
+"""Values of all lists and objects. 64 MiB of empty lists take 1.4 GB as Python's."""
 _RECEIVE_S = 60
 """A client that sends half a body does not occupy the gateway for longer."""
 
@@ -64,6 +66,12 @@ def parse(body: bytes) -> dict[str, Any]:
         RefusedError: when it is not a JSON object, or a key appears twice: LiteLLM takes the last
             one, llama-swap the first.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_ITEMS:
+        raise RefusedError(
+            413,
+            "body_too_large",
+            f"the body has too many values; expected at most {_MOST_ITEMS:,}",
+        )
     try:
         document = json.loads(
             body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
@@ -78,8 +86,15 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def write(document: Mapping[str, Any]) -> bytes:
-    """Return a body's bytes."""
-    return json.dumps(document, separators=(",", ":")).encode()
+    """Return a body's bytes.
+
+    Raises:
+        RefusedError: when pictures that were fetched for it have made it too large.
+    """
+    body = json.dumps(document, separators=(",", ":")).encode()
+    if len(body) > MOST_BYTES:
+        raise _too_large()
+    return body
 
 
 class _DuplicateError(Exception):

@@ -151,6 +151,7 @@ def test_a_look_from_before_a_load_does_not_count_afterwards() -> None:
     async def test(of: Admission) -> None:
         await ask(of, POSTER, A)
         async with of.of(HOME, B):
+            await ask(of, POSTER, A)
             played.loaded = (B,)
         # The last look found A, which B has ended since.
         async with refused("model_in_use"):
@@ -194,6 +195,9 @@ def test_a_model_is_protected_after_its_last_answer() -> None:
 
 def test_what_ran_before_the_start_is_protected_as_long_as_any_consumer_s() -> None:
     played = Played(loaded=(A,))
+    unequal = policy(
+        {A: 8_000, B: 5_000}, {POSTER: consumer(A, B, protected_s=5), HOME: consumer(A, B)}
+    )
 
     async def test(of: Admission) -> None:
         played.now += 30
@@ -203,10 +207,10 @@ def test_what_ran_before_the_start_is_protected_as_long_as_any_consumer_s() -> N
             "model a loaded before the gateway started, protected for 30 s more"
         )
         # Loaded later by somebody who does not ask the gateway: as without one.
-        played.loaded, played.now = (B,), played.now + 1
+        played.loaded, played.now = (B,), played.now + 4
         await ask(of, POSTER, A)
 
-    run(played, test)
+    run(played, test, unequal)
 
 
 def test_a_full_card_is_said_with_the_tenant_that_has_it() -> None:
@@ -255,6 +259,33 @@ def test_a_front_end_that_is_silent_lets_everything_pass(
         "gateway: loads are passed on without a look at the card's memory: it answers 401 to "
         "/running"
     ]
+
+
+def test_a_front_end_that_is_silent_for_a_while_is_judged_by_what_it_said_last() -> None:
+    played = Played(loaded=(A,), used_mib=8_000)
+    may_evict = policy(
+        {A: 8_000, B: 5_000},
+        {POSTER: consumer(A), HOME: consumer(B), "boss": consumer(B, may_evict=True)},
+    )
+
+    async def test(of: Admission) -> None:
+        await ask(of, POSTER, A)
+        played.fails = SilentError("slow")
+        played.now += 10
+        async with refused("model_in_use"):
+            await ask(of, HOME, B)
+        await ask(of, POSTER, A)
+        # B has ended A, though nobody could see it.
+        await ask(of, "boss", B)
+        await ask(of, HOME, B)
+        async with refused("model_in_use"):
+            await ask(of, POSTER, A)
+        assert not [each for each in played.counted if isinstance(each, str)]
+        played.now += 61
+        await ask(of, POSTER, A)
+        assert played.counted[-1] == "no answer"
+
+    run(played, test, may_evict)
 
 
 def test_nobody_queues_behind_a_silent_front_end() -> None:
@@ -397,6 +428,8 @@ def answered(played: Played, app: App) -> tuple[int, str] | RefusedError:
         (400, "no messages"),
         (500, "image input is not supported"),
         (429, "upstream command exited prematurely"),
+        (400, "upstream command exited prematurely"),
+        (500, "model name=b is not running"),
         (500, "x" * 100_000),
     ],
 )
@@ -404,6 +437,27 @@ def test_every_other_answer_passes_as_it_is(status: int, text: str) -> None:
     app = App([(status, text)])
     assert answered(Played(), app) == (status, text)
     assert app.calls == 1
+
+
+def test_an_error_too_long_to_hold_passes_before_its_end() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 60_000, "more_body": True})
+        assert not sent
+        await send({"type": "http.response.body", "body": b"x" * 60_000, "more_body": True})
+        assert len(sent) == 3
+        await send({"type": "http.response.body", "body": b"Error code: 500"})
+
+    async def test(of: Admission) -> None:
+        await answer(of, HOME, B, app, send)
+
+    run(Played(), test)
+    assert len(sent) == 4
 
 
 def test_a_swap_of_the_router_is_retried_once() -> None:

@@ -79,6 +79,14 @@ def test_after_a_pause_with_other_models_the_newest_gauge_counts_and_is_not_cert
     assert card.others(40) == Others(mib=14_000, age_s=3, certain=False)
 
 
+def test_after_a_pause_a_gauge_from_before_it_does_not_count() -> None:
+    card = watch()
+    card.look(0, {A: True}, gauge(-0.5, 8_000))
+    card.look(1, {A: True}, gauge(0.5, 8_000))
+    card.look(40, {B: False}, gauge(37, 14_000))
+    assert card.others(40) == Unknown(reason="models load")
+
+
 def test_an_old_gauge_says_nothing() -> None:
     card = watch()
     card.look(0, {}, gauge(-1, 9_000))
@@ -103,6 +111,8 @@ def test_a_model_of_another_registry_makes_the_gauge_unreadable() -> None:
     card.look(0, {}, gauge(-1, 100))
     card.look(1, {"foreign": True}, gauge(0.5, 9_000))
     assert card.others(1) == Unknown(reason="foreign model")
+    card.look(1.5, {"foreign": True}, gauge(1.2, 9_000))
+    assert card.others(1.5) == Unknown(reason="foreign model")
     card.look(2, {}, gauge(0.5, 9_000))
     assert card.others(2) == Others(mib=100, age_s=3, certain=False)
 

@@ -65,6 +65,17 @@ def test_a_picture_of_a_public_host_is_fetched(port: int) -> None:
     assert fetch(f"http://pictures.example:{port}/red.png?token=secret") == RED
 
 
+def test_a_name_of_other_letters_is_resolved_as_it_is_sent(port: int) -> None:
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return [PUBLIC]
+
+    assert fetch(f"http://fu\u00dfball.example:{port}/red.png", resolve) == RED
+    assert asked == ["xn--fuball-cta.example"]
+
+
 def test_a_redirect_is_followed_and_resolved_again(port: int) -> None:
     assert fetch(f"http://pictures.example:{port}/moved.png") == RED
     there = quote(f"http://other.example:{port}/red.png", safe="")

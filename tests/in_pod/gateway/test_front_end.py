@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from in_pod.gateway.asking import Answer, SilentError, UnreachableError
+from in_pod.gateway.asking import Answer, SilentError
 from in_pod.gateway.front_end import FrontEnd, Seen, newest_sample
 from in_pod.gateway.policy import Endpoint
 
@@ -80,10 +80,14 @@ def test_the_router_is_asked_for_its_models_only() -> None:
     assert seen.sample is None
 
 
-def test_gauges_that_fail_are_no_gauges() -> None:
-    for failure in (SilentError("slow"), UnreachableError("gone"), said({"enabled": False}, 503)):
-        seen, _ = look("llama-swap", said({"running": []}), failure)
-        assert seen == Seen(running={}, ending=frozenset(), sample=None)
+def test_gauges_that_are_switched_off_are_no_gauges() -> None:
+    seen, _ = look("llama-swap", said({"running": []}), said({"enabled": False}, 503))
+    assert seen == Seen(running={}, ending=frozenset(), sample=None)
+
+
+def test_gauges_that_come_too_late_leave_nothing_to_judge_by() -> None:
+    with pytest.raises(SilentError):
+        look("llama-swap", said({"running": []}), SilentError("slow"))
 
 
 @pytest.mark.parametrize("document", [None, [], {"running": 1}, {"error": "unauthorized"}])

@@ -222,6 +222,21 @@ def test_an_address_is_fetched_or_refused(scheme: str) -> None:
     refusal({"prompt": {"prompt_string": "a", "multimodal_data": [url]}}, 400, "malformed")
 
 
+def test_addresses_are_fetched_together_and_each_once() -> None:
+    waiting: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        waiting.append(url)
+        while len(waiting) < 2:
+            await asyncio.sleep(0)
+        return RED
+
+    body = chat("https://a.example", "https://b.example", "https://a.example")
+    assert asyncio.run(asyncio.wait_for(pictures.bound(body, LIMITS, fetch), 5)) is True
+    assert sorted(waiting) == ["https://a.example", "https://b.example"]
+    assert body == chat(URI, URI, URI)
+
+
 def test_an_address_of_something_else_is_refused() -> None:
     async def fetch(url: str) -> bytes:
         return b"<html>"

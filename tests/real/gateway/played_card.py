@@ -17,31 +17,49 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ops.machine.checkout import ROOT
+
 TOTAL_MIB = 15_360
 _SCRIPT = """\
 #!{python}
 import json, pathlib, sys, time
 
-def running(folder):
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\\0")
-        except OSError:
-            continue
-        for word in words:
-            if word.startswith(folder) and word.endswith("/model.gguf"):
-                yield pathlib.Path(word).parent.name
+sys.path.insert(0, {root!r})
+from tests.real.gateway.played_card import servers
 
 if "--loop" not in sys.argv:
     sys.exit(1)
 while True:
     card = json.loads(pathlib.Path({card!r}).read_text())
-    if card["others_mib"] is None:
-        sys.exit(1)
-    used = sum(card["sizes"][model] for model in running({folder!r})) + card["others_mib"]
+    sizes = card["sizes"]
+    used = card["others_mib"] + sum(
+        sizes[model] * len(servers(pathlib.Path({folder!r}), model)) for model in sizes
+    )
     print(f"0, Tesla T4, GPU-played, 40, 0, {{used}}, {total}, 0, 20", flush=True)
     time.sleep(int(sys.argv[-1]))
 """
+
+
+def servers(models: Path, model: str) -> list[int]:
+    """Return the ids of a model's llama-servers.
+
+    Args:
+        models: A directory above the models' own.
+        model: The id of the model.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            # llama-swap starts it in the model's directory, the router names the file.
+            words = (f"{process.cwd()}/model.gguf", *process.cmdline())
+        except psutil.Error:
+            continue
+        if any(
+            word.startswith(str(models)) and word.endswith(f"/{model}/model.gguf")
+            for word in words
+        ):
+            found.append(process.pid)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,26 +71,15 @@ class PlayedCard:
     """Where the models' files are."""
     sizes: Mapping[str, int]
 
-    def hold(self, others_mib: int | None) -> None:
-        """Let another program hold memory; None: nvidia-smi ends."""
+    def hold(self, others_mib: int) -> None:
+        """Let another program hold memory."""
         fresh = self.path.with_suffix(".new")
         fresh.write_text(json.dumps({"others_mib": others_mib, "sizes": self.sizes}))
         fresh.replace(self.path)
 
     def servers(self, model: str) -> list[int]:
         """Return the ids of a model's llama-servers."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                words = process.cmdline()
-            except psutil.Error:
-                continue
-            if any(self._is_of(word, model) for word in words):
-                found.append(process.pid)
-        return found
-
-    def _is_of(self, word: str, model: str) -> bool:
-        return word.startswith(str(self.folder)) and word.endswith(f"/{model}/model.gguf")
+        return servers(self.folder, model)
 
 
 @contextmanager
@@ -90,7 +97,11 @@ def played_card(folder: Path, models: Path, sizes: Mapping[str, int]) -> Iterato
     script = folder / "nvidia-smi"
     script.write_text(
         _SCRIPT.format(
-            python=sys.executable, card=str(card.path), folder=str(models), total=TOTAL_MIB
+            python=sys.executable,
+            root=str(ROOT),
+            card=str(card.path),
+            folder=str(models),
+            total=TOTAL_MIB,
         )
     )
     script.chmod(0o755)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import httpx2
 import pytest
 
 from llama_swap_config.front_ends.front_end import FrontEndName
 from tests.real.gateway.gateway import Gateway, consumer, gateway, model
 from tests.real.gateway.played_card import PlayedCard, played_card
+from tests.real.gateway.refusals import refusal, sized, unload
 
 SIZES = {"large": 8_000, "small": 5_000}
 PROTECTED_S = 2
@@ -24,13 +22,6 @@ CONSUMERS = (
     consumer("boss", "small", may_evict=True, protected_s=0),
 )
 FRONT_ENDS: tuple[FrontEndName, ...] = ("llama-swap", "llama-server")
-
-
-def sized(policy: str) -> str:
-    document = json.loads(policy)
-    for name, mib in SIZES.items():
-        document["models"][name]["vram_mib"] = mib
-    return json.dumps(document)
 
 
 @pytest.fixture(scope="module", params=FRONT_ENDS)
@@ -44,7 +35,7 @@ def played(
             CONSUMERS,
             folder / "gateway",
             request.param,
-            edit_policy=sized,
+            edit_policy=lambda policy: sized(policy, SIZES),
             tenants=("immich/immich-machine-learning",),
         ) as started:
             yield started, card
@@ -65,23 +56,6 @@ def card(played: tuple[Gateway, PlayedCard]) -> PlayedCard:
     return played[1]
 
 
-def unload(running: Gateway) -> None:
-    with httpx2.Client(base_url=running.served.url, trust_env=False, timeout=30) as client:
-        if running.served.front_end == "llama-swap":
-            client.post("/api/models/unload")
-        else:
-            for name in SIZES:
-                client.post("/models/unload", json={"model": name})
-
-
-def refusal(answer: httpx2.Response) -> dict[str, Any]:
-    assert answer.status_code == 503, answer.text
-    error: dict[str, Any] = answer.json()["error"]
-    assert "\n" not in error["message"]
-    assert int(answer.headers["retry-after"]) >= 1
-    return error
-
-
 def answers(running: Gateway, name: str, wanted: str) -> None:
     answer = running.chat(name, wanted)
     assert answer.status_code == 200, answer.text
@@ -92,6 +66,7 @@ def test_nobody_ends_a_model_in_use_in_200_tries_under_load(
 ) -> None:
     answers(running, "poster", "large")
     servers, done, failed = card.servers("large"), threading.Event(), []
+    assert servers
 
     def use() -> None:
         while not done.is_set():
@@ -156,6 +131,7 @@ def test_a_restart_protects_what_is_loaded(running: Gateway, card: PlayedCard) -
     answers(running, "poster", "large")
     time.sleep(PROTECTED_S)
     servers = card.servers("large")
+    assert servers
     running.restart()
     error = refusal(running.chat("home", "small"))
     assert error["holder"].startswith("model large loaded before the gateway started, protected")

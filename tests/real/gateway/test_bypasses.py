@@ -6,9 +6,10 @@ import base64
 import gzip
 import json
 import re
+import select
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx2
@@ -33,6 +34,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         # Whatever a test has sent as a key, and wherever it has put it.
         assert not any(key in started.log for key in started.keys.values())
         assert "sk-wrong" not in started.log
+        # LiteLLM knows most keys in an address by their form; the checks let it see no query.
+        assert not re.search(r'"[A-Z]+ /\S*\?', started.log)
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +128,7 @@ def test_a_basic_header_of_name_and_key_is_no_key(running: Gateway) -> None:
     [
         *("model=theirs", "model=mine", "key=$KEY", "api_key=$KEY", "beta=true&model=theirs"),
         *("beta=true;model=theirs", "timeout=1", "%6dodel=theirs", "api-version=2024-02-01"),
+        *("x=$KEY", "$KEY", "x=Bearer%20$KEY"),
     ],
 )
 def test_a_query_is_refused(running: Gateway, query: str) -> None:
@@ -236,6 +240,10 @@ FIELDS: dict[str, Any] = {
     "api_version": "1",
     "custom_llm_provider": "anthropic",
     "extra_body": {"model": "theirs"},
+    "engine": "theirs",
+    "agent": "theirs",
+    "organization": "x",
+    "success_callback": ["langfuse"],
     "extra_headers": {"x": "y"},
     "extra_query": {"model": "theirs"},
     "headers": {"x": "y"},
@@ -296,6 +304,25 @@ def test_a_field_that_litellm_obeys_is_refused(running: Gateway, field: str) -> 
         assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages"])
+def test_no_tool_makes_anyone_ask_an_address(running: Gateway, path: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+        server = {"type": "mcp", "server_label": "x", "require_approval": "never"}
+        bodies: list[dict[str, Any]] = [
+            {"tools": [server | {"server_url": url}]},
+            {"tools": [server | {"server_url": "litellm_proxy/mcp/x"}]},
+            {"mcp_servers": [{"type": "url", "url": url, "name": "x"}]},
+            {"tools": [{"type": "web_search"}], "web_search_options": {}},
+            {"tools": [{"type": "file_search", "vector_store_ids": ["x"]}]},
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": url}}}},
+        ]
+        with running.client("me") as client:
+            for body in bodies:
+                client.post(path, json={**BODY, "input": "hi", "max_output_tokens": 2, **body})
+        assert not select.select([listening], [], [], 0)[0]
+
+
 def test_metadata_commands_nothing(running: Gateway) -> None:
     metadata = {
         "model_info": {"id": "theirs"},
@@ -304,10 +331,12 @@ def test_metadata_commands_nothing(running: Gateway) -> None:
         "mock_response": "mocked",
         "user_api_key_alias": "them",
         "fallbacks": ["theirs"],
+        "langfuse_host": "http://127.0.0.1:9",
     }
     with running.client("me") as client:
         for path in (CHAT, "/v1/messages"):
             answer = client.post(path, json=BODY | {"metadata": metadata})
+            # LiteLLM looks for addresses there, and would refuse this one.
             assert answer.status_code == 200, answer.text
             assert "mocked" not in answer.text
 
@@ -393,6 +422,25 @@ def test_a_body_without_end_is_bounded(running: Gateway) -> None:
         with suppress(httpx2.WriteError, httpx2.RemoteProtocolError):
             assert refused(client.post(CHAT, content=endless()), 413) == "body_too_large"
         assert client.get("/v1/models").status_code == 200
+
+
+def test_half_sent_requests_keep_nobody_waiting(running: Gateway) -> None:
+    with ExitStack() as open_connections:
+        for number in range(300):
+            connection = open_connections.enter_context(raw(running))
+            text = head(running, "Content-Length: 9")
+            connection.sendall(text[:40] if number % 2 else text)
+        with running.client() as client:
+            assert client.get("/health/liveliness", timeout=10).status_code == 200
+        with running.client("them", timeout=10) as client:
+            assert client.get("/v1/models").status_code == 200
+
+
+def test_a_refused_body_is_not_the_next_request(running: Gateway) -> None:
+    content = b"GET /v1/models HTTP/1.1\r\n\r\n" * 100_000
+    with running.client(limits=httpx2.Limits(max_connections=1)) as client:
+        for _ in range(3):
+            assert refused(client.post(CHAT, content=content), 401) == "key_missing"
 
 
 def test_a_declared_length_is_bounded_before_the_body(running: Gateway) -> None:
