@@ -17,6 +17,10 @@ _PART_OF, _MANAGED_BY = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-
 _TRIES = 10
 
 
+class UnsettledError(OpsError):
+    """The API server did not say whether it wrote."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretPlace:
     """Where a Secret is."""
@@ -62,6 +66,7 @@ class SecretPlace:
             dry_run: Whether to try everything and write nothing.
 
         Raises:
+            UnsettledError: when the answer to the write is missing.
             OpsError: when somebody else manages it, the API server refuses or does not answer,
                 and what `edit` raises.
         """
@@ -78,7 +83,7 @@ class SecretPlace:
                     method, f"{path}?{query}", edit(before or self.manifest)
                 )
             except ConnectionError as error:
-                raise OpsError(
+                raise UnsettledError(
                     f"whether {self} was changed is not known: the API server did not answer "
                     f"({error}). Look at it before you try again"
                 ) from error

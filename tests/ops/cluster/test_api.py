@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.cluster.api import KubeApi, UnreachableError
+from ops.cluster.api import ForbiddenError, KubeApi, UnreachableError
 from ops.errors import OpsError
 from tests.fakes.api_server import Answers, api_server
 
@@ -75,7 +75,7 @@ def test_what_is_no_api_server_does_not_answer(
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(403, OpsError), (429, UnreachableError), (500, UnreachableError)]
+    ("status", "error"), [(403, ForbiddenError), (429, UnreachableError), (500, UnreachableError)]
 )
 def test_a_review_that_is_refused_is_an_error(
     tmp_path: Path, status: int, error: type[OpsError]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from ops.cluster import port_forward as forwards
 from ops.cluster.environment import KubeTarget
 from ops.cluster.port_forward import to_endpoint
 from ops.errors import OpsError
-from tests.declaration.settings import SETTINGS
+from tests.declaration.settings import GATEWAY, SETTINGS, WITH_KEY
 from tests.fakes.endpoint import FakeEndpoint
 
 TARGET = KubeTarget(config_path=Path("/home/me/.kube/config"), context="home")
@@ -137,3 +138,19 @@ def test_kubectl_that_ignores_its_end_is_killed(
     assert len(numbers) == 2
     for number in numbers:
         assert_gone(number)
+
+
+def test_smoke_as_a_consumer_reaches_the_gateway_that_the_stack_deploys(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubectl(programs, FORWARDS.format(port=1))
+    settings = replace(SETTINGS, gateway=GATEWAY, **WITH_KEY)
+    monkeypatch.setattr("stacks.declared.load_settings", lambda: settings)
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: TARGET)
+    monkeypatch.setenv("LLAMA_API_KEY", "sk-of-n8n")
+    assert main(["smoke", "--consumer", "n8n"]) == 1
+    assert "cannot connect to http://127.0.0.1:1" in capsys.readouterr().err
+    words = (programs / "words").read_text().splitlines()
+    assert {"--context=home", "--namespace=llama-cpp"} <= set(words)
+    assert words[-2:] == ["service/litellm", ":4000"]
+    assert_gone(pid(programs))

@@ -160,7 +160,7 @@ def new(
 def _into_secret(store: KeyStore, consumer: str, namespace: str, name: str) -> Stored:
     from ops.cluster.api import KubeApi
     from ops.cluster.environment import check_cluster
-    from ops.cluster.own_secret import SecretPlace
+    from ops.cluster.own_secret import SecretPlace, UnsettledError
     from ops.commands.gateway.keys import rotation
     from ops.commands.gateway.keys.secret import write_key
 
@@ -170,6 +170,8 @@ def _into_secret(store: KeyStore, consumer: str, namespace: str, name: str) -> S
         key, made, before = rotation.make(store, consumer)
         try:
             write_key(api, place, key)
+        except UnsettledError:
+            raise  # The consumer may have the key, which therefore stays valid.
         except OpsError:
             rotation.unmake(store, consumer, made)
             raise

@@ -70,6 +70,7 @@ def write_key(api: KubeApi, place: SecretPlace, key: str, *, dry_run: bool = Fal
     """Write a key into a consumer's Secret, beside the entries that it has.
 
     Raises:
+        UnsettledError: when it is not known whether it was written.
         OpsError: when it is somebody else's, or may not be written.
     """
 

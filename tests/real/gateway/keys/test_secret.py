@@ -11,6 +11,7 @@ import pytest
 from in_pod.gateway.contract import KEYS_ANNOTATION
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.own_secret import UnsettledError
 from ops.commands.gateway.keys import secret as consumer_secret
 from ops.commands.gateway.keys.rotation import make
 from ops.commands.gateway.keys.secret import KeysSecret
@@ -61,9 +62,7 @@ def test_a_key_into_a_secret_of_the_consumer(api: KubeApi, keys: Keys) -> None:
     assert hashes(api, "n8n")[1] == sha256(entry(api, "LLAMA_API_KEY", path))
 
 
-def test_a_secret_of_others_gets_no_key(
-    api: KubeApi, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_of_others_gets_no_key(api: KubeApi, keys: Keys) -> None:
     """Nothing is made for a place that cannot be written."""
     body = {"metadata": {"name": "llm"}, "data": {"LLAMA_API_KEY": "b2xk"}}
     assert api.request("POST", "/api/v1/namespaces/n8n/secrets", body)[0] == 201
@@ -73,13 +72,22 @@ def test_a_secret_of_others_gets_no_key(
     assert 'refuses to write Secret photo-poster/llm (404: namespaces "photo-poster"' in error
     assert api.get(PATH) is None
 
+
+@pytest.mark.parametrize(
+    ("error", "valid"),
+    [(OpsError("the API server refuses to write it"), 0), (UnsettledError("not known"), 1)],
+)
+def test_a_key_that_did_not_arrive_is_removed_and_one_that_may_have_stays(
+    api: KubeApi, keys: Keys, monkeypatch: pytest.MonkeyPatch, error: OpsError, valid: int
+) -> None:
     def fails(*_arguments: object, dry_run: bool = False) -> None:
         if not dry_run:
-            raise OpsError("the API server does not answer")
+            raise error
 
     monkeypatch.setattr(consumer_secret, "write_key", fails)
-    keys("new", "n8n", "--secret", "other", code=1)
-    assert not (api.get(PATH) or {}).get("data")
+    assert str(error) in keys("new", "n8n", "--secret", "other", code=1)[1]
+    stored = ((api.get(PATH) or {}).get("data") or {}).get("n8n", "")
+    assert len(valid_keys(base64.b64decode(stored).decode())) == valid
 
 
 @pytest.mark.parametrize(
