@@ -309,10 +309,16 @@ class Settings:
             )
         if isinstance(gateway, Gateway):
             require_setting(
-                gateway.service != self.service,
+                gateway.service not in (self.service, EXPORTER),
                 "gateway.service",
                 gateway.service,
-                "another name than the endpoint's Service",
+                "another name than the Services of endpoint and exporter",
+            )
+            require_setting(
+                gateway.keys_secret not in (self.api_key_secret, self.hf_token_secret),
+                "gateway.keys_secret",
+                gateway.keys_secret,
+                "a Secret of its own, because an entry is a consumer",
             )
 
     def _require_key(self) -> None:

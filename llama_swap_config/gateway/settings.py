@@ -13,6 +13,8 @@ MAJOR, LEAST = 1, (1, 106, 2)
 """The major version of LiteLLM whose hooks in_pod/gateway uses, and the first release tried;
 1.82.7 and 1.82.8 had a credential stealer (MAL-2026-2144)."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
+_VERSION_IN_TAG = re.compile(r":[\w.-]*?(\d+\.\d+\.\d+)[\w.-]*@", re.ASCII)
+"""LiteLLM's images have tags such as v1.108.7 and main-v1.108.7-stable."""
 
 
 @typed("settings", "gateway.pictures.")
@@ -104,8 +106,8 @@ class Gateway(_LiteLlm):
     """A LiteLLM that the stack deploys beside the endpoint, without a database."""
 
     image: str
-    """Image of LiteLLM with its program `litellm` on PATH, by digest. The tag of its release
-    stands before the digest."""
+    """Image of LiteLLM by digest, with the program `litellm` on PATH; a tag of its release may
+    stand before the digest."""
     service: str = "litellm"
     """Name of its Service."""
     replicas: int = 1
@@ -124,6 +126,13 @@ class Gateway(_LiteLlm):
             self.image,
             "an image pinned by its @sha256 digest",
         )
+        if tagged := _VERSION_IN_TAG.search(self.image):
+            require_setting(
+                self.litellm_version == tagged[1],
+                "gateway.litellm_version",
+                self.litellm_version,
+                f"{tagged[1]!r}, as the tag of gateway.image says",
+            )
         require_setting(
             DNS_LABEL.fullmatch(self.service), "gateway.service", self.service, "a DNS label"
         )

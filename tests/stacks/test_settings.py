@@ -216,7 +216,27 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
     ),
     "a gateway with the endpoint's Service": (
         lambda: {"gateway": replace(GATEWAY, service="llama-swap"), **WITH_KEY},
-        "gateway.service is 'llama-swap'; expected another name than the endpoint's Service",
+        "gateway.service is 'llama-swap'; expected another name than the Services of endpoint",
+    ),
+    "a gateway with the exporter's Service": (
+        lambda: {"gateway": replace(GATEWAY, service="llama-swap-exporter"), **WITH_KEY},
+        "gateway.service is 'llama-swap-exporter'; expected another name",
+    ),
+    "consumers' keys beside the endpoint's": (
+        lambda: {"gateway": replace(GATEWAY, keys_secret="llama-swap-keys"), **WITH_KEY},
+        "gateway.keys_secret is 'llama-swap-keys'; expected a Secret of its own",
+    ),
+    "a gateway's image of another release": (
+        lambda: {"gateway": replace(GATEWAY, litellm_version="1.109.0")},
+        "gateway.litellm_version is '1.109.0'; expected '1.108.7', as the tag of gateway.image",
+    ),
+    "a pattern of origins": (
+        lambda: {"gateway": replace(GATEWAY, allowed_origins=("https://*.example.org",))},
+        "gateway.allowed_origins is 'https://*.example.org'; expected http(s)://host[:port]",
+    ),
+    "an origin with a path": (
+        lambda: {"gateway": replace(GATEWAY, allowed_origins=("https://example.org/",))},
+        "gateway.allowed_origins is 'https://example.org/'",
     ),
     "a gateway's image by tag": (
         lambda: {"gateway": replace(GATEWAY, image="ghcr.io/berriai/litellm:v1.108.7")},

@@ -47,7 +47,7 @@ def parse(text: str) -> Samples:
     helps: set[str] = set()
     by_name: dict[str, dict[Labels, float]] = {}
     family = ""
-    for line in text.splitlines():
+    for line in text.split("\n")[:-1]:
         if found := _HELP.fullmatch(line):
             family = found[1]
             assert family not in helps, line

@@ -81,14 +81,19 @@ def test_apply_change_one_model_destroy(
     verify(terraform)
 
     first, *others = REGISTRY
+    # The exporter's plan has the models and what they take.
+    exporter = {
+        "kubernetes_config_map_v1.exporter": ["update"],
+        "kubernetes_deployment_v1.exporter": ["update"],
+    }
     write(apart, synth(models=(replace(first, context=4096), *others), prevent_destroy=False))
-    assert changed_types(terraform) == {
+    assert changed_types(terraform) == exporter | {
         "kubernetes_config_map_v1.llama-swap": ["update"],
         "kubernetes_deployment_v1.llama-swap": ["update"],
     }
 
     write(apart, synth(models=tuple(others), prevent_destroy=False))
-    assert changed_types(terraform) == {
+    assert changed_types(terraform) == exporter | {
         "kubernetes_config_map_v1.llama-swap": ["update"],
         "kubernetes_config_map_v1.model-warm-up": ["update"],
         "kubernetes_deployment_v1.llama-swap": ["update"],

@@ -17,11 +17,13 @@ from ops.cluster.api import KubeApi
 from ops.cluster.server_side_apply import Cluster
 from ops.terraform.manifests import manifests
 from tests.declaration.consumers import CONSUMERS
+from tests.declaration.resources import RESOURCES
 from tests.declaration.settings import EXISTING_GATEWAY, GATEWAY, SETTINGS, WITH_KEY
 from tests.real.doctor.conftest import Doctor, obey
 from tests.real.embedded.shared_cluster import SharedCluster
 
 GPU = SETTINGS.gpu
+COUNT = len(RESOURCES)
 OURS = {"app.kubernetes.io/part-of": "llama-cpp"}
 Node = Callable[..., None]
 Put = Callable[[str, dict[str, Any]], None]
@@ -80,7 +82,7 @@ def test_before_the_first_deploy_nothing_blocks_it(doctor: Doctor) -> None:
         "missing: photo-poster, home-assistant, n8n, monitoring"
     )
     assert result.checks["account"]["found"] == "admin"
-    assert result.checks["names of the objects"]["found"] == "0 of 22 are there"
+    assert result.checks["names of the objects"]["found"] == f"0 of {COUNT} are there"
 
 
 def test_nothing_is_changed(doctor: Doctor, api: KubeApi) -> None:
@@ -102,7 +104,8 @@ def test_with_a_whole_stack_everything_is_ok(
     try:
         result = doctor.run()
         assert result.verdicts("ok") == list(result.checks)
-        assert result.checks["names of the objects"]["found"] == "22 of 22 are there"
+        found = result.checks["names of the objects"]["found"]
+        assert found == f"{COUNT} of {COUNT} are there"
         assert result.checks["namespace llama-cpp"]["found"] == "there"
     finally:
         shared_cluster.empty()

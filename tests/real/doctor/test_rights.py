@@ -140,8 +140,11 @@ def test_one_missing_right_is_named(
     result = doctor.run()
     assert result.verdicts("blocks") == ["rights in llama-cpp"]
     check = result.checks["rights in llama-cpp"]
-    assert check["found"] == "4 of 48 denied"
-    assert "may not create, get, update, delete cronjobs in llama-cpp. Let" in check["remedy"]
+    assert check["found"] == "5 of 50 denied"
+    assert check["remedy"].startswith(
+        "This account may not create, get, update, delete cronjobs in llama-cpp, and may not "
+        "grant get cronjobs model-upkeep in llama-cpp, as a Role of the stack does. Let"
+    )
 
 
 @pytest.mark.usefixtures("namespace")

@@ -1,107 +1,45 @@
-"""A real front end with tiny models, the exporter beside it, and how a test reads both."""
+"""The exporter beside a real front end with tiny models, and a client that measures."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 
-from in_pod.exporter.contract import METRICS_PATH, STATE_PATH
-from llama_swap_config.front_ends.front_end import FrontEndName
+from in_pod.exporter.plan import Plan, PlannedModel
+from in_pod.exporter.timing import Timing
 from llama_swap_config.model import Model
 from ops.commands.serve.run import Served
-from ops.machine.ports import free_ports
-from tests.conftest import ROOT
-from tests.in_pod.exporter.exposition import Samples, parse
+from tests.in_pod.exporter.running import QUICK, Running, exporter, write_plan
 
 PREDICTED_MIB = 100.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """An exporter that runs."""
-
-    url: str
-    process: psutil.Process
-
-    def metrics(self) -> Samples:
-        return parse(self.text(METRICS_PATH))
-
-    def state(self) -> Any:
-        return json.loads(self.text(STATE_PATH))
-
-    def text(self, path: str) -> str:
-        answer = httpx2.get(self.url + path, timeout=30, trust_env=False)
-        assert answer.status_code == 200, answer.text
-        return answer.text
-
-    def wait_for(self, condition: Callable[[Samples], bool], *, timeout_s: float = 30) -> Samples:
-        """Scrape until a condition holds, and return that scrape."""
-        deadline = time.monotonic() + timeout_s
-        while not condition(samples := self.metrics()):
-            assert time.monotonic() < deadline, samples.changed()
-            time.sleep(0.1)
-        return samples
-
-
-def write_plan(
-    path: Path, models: tuple[Model, ...], front_end: FrontEndName, vram_mib: float = PREDICTED_MIB
-) -> Path:
-    """Write a plan as the stack renders it, with the same VRAM for each model."""
-    document = {
-        "version": 1,
-        "front_end": front_end,
-        "engine_build": 11434,
-        "config_sha256": "0" * 64,
-        "models": [
-            {"id": model.id, "aliases": list(model.aliases), "vram_mib": vram_mib}
+def plan_of(served: Served, models: tuple[Model, ...]) -> Plan:
+    return Plan(
+        front_end=served.front_end,
+        engine_build=11434,
+        config_sha256="0" * 64,
+        models=tuple(
+            PlannedModel(id=model.id, aliases=model.aliases, vram_mib=PREDICTED_MIB)
             for model in models
-        ],
-    }
-    path.write_text(json.dumps(document))
-    return path
+        ),
+    )
 
 
 @contextmanager
-def exporter(
-    plan: Path, url: str, *, args: tuple[str, ...] = ("--no-cluster",)
-) -> Iterator[Watched]:
-    """Run the exporter as its pod does, until the context ends."""
-    port = free_ports(1)
-    command = [
-        *(sys.executable, "-m", "in_pod.exporter", "--url", url, "--plan", str(plan)),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        *args,
-    ]
-    environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("listening on ")
-            yield Watched(url=f"http://127.0.0.1:{port}", process=psutil.Process(process.pid))
-        finally:
-            process.terminate()
-        assert process.wait(10) == 0
-
-
-@contextmanager
-def watched(served: Served, models: tuple[Model, ...], folder: Path) -> Iterator[Watched]:
+def watched(
+    served: Served, models: tuple[Model, ...], folder: Path, *, timing: Timing = QUICK
+) -> Iterator[Running]:
     """Watch a served front end; it is followed when the context begins."""
-    plan = write_plan(folder / "exporter-plan.json", models, served.front_end)
-    with exporter(plan, served.url) as running:
-        running.wait_for(lambda samples: samples.value("llama_swap_up") == 1)
+    plan = write_plan(folder / "exporter-plan.json", plan_of(served, models))
+    with exporter(plan, served.url, timing=timing) as running:
+        running.wait_until_up()
         yield running
 
 

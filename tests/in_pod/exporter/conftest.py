@@ -1,0 +1,29 @@
+"""The exporter, a front end that misbehaves on demand, and what both say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from in_pod.exporter.plan import Plan, PlannedModel
+from tests.fakes.llama_swap_server import FakeLlamaSwap, fake_llama_swap
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Plan(
+        front_end="llama-swap",
+        engine_build=10524,
+        config_sha256="0" * 64,
+        models=(
+            PlannedModel(id="eyes", aliases=(), vram_mib=6744.0),
+            PlannedModel(id="another", aliases=("second-name",), vram_mib=4274.0),
+        ),
+    )
+
+
+@pytest.fixture
+def front_end() -> Iterator[FakeLlamaSwap]:
+    with fake_llama_swap() as server:
+        yield server
