@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -67,6 +68,14 @@ class Round:
     def p95_s(self) -> float:
         """The wait that 95 % do not exceed."""
         return p95(self.waits_s)
+
+
+def joined(turns: Sequence[Round]) -> Round:
+    """Return the turns of a round as one."""
+    return Round(
+        outcomes=tuple(outcome for turn in turns for outcome in turn.outcomes),
+        swaps=sum(turn.swaps for turn in turns),
+    )
 
 
 def run_clients(door: Door, *, seconds: float, seed: str) -> Round:

@@ -12,21 +12,26 @@ from benchmarks.gateway.clients import ask, chat
 from benchmarks.gateway.doors import Door
 from ops.endpoint.pictures import data_uri
 
-_SIDE_PX = 577
-"""Noise cannot be compressed: 577 x 577 pixels of three bytes are 1 MB."""
 _WARM_UP = 5
 """Requests that are not counted, through each door."""
+_SIDES_PX = {"JPEG": 1056, "PNG": 577}
+"""Squares of noise, which cannot be compressed, of 1 MB."""
 
 
 def requests(model: str) -> dict[str, bytes]:
-    """Return the body of each kind of request: a short text, and a picture of 1 MB."""
-    noise = random.Random(0).randbytes(3 * _SIDE_PX**2)
-    content = io.BytesIO()
-    Image.frombytes("RGB", (_SIDE_PX, _SIDE_PX), noise).save(content, "PNG")
-    return {
-        "short text": chat(model, None),
-        "picture of 1 MB": chat(model, data_uri(content.getvalue())),
+    """Return the body of each kind of request: a short text, and pictures of 1 MB."""
+    pictures = {
+        f"{image_format} of 1 MB": chat(model, _noise(image_format, side_px))
+        for image_format, side_px in _SIDES_PX.items()
     }
+    return {"short text": chat(model, None), **pictures}
+
+
+def _noise(image_format: str, side_px: int) -> str:
+    pixels = random.Random(0).randbytes(3 * side_px**2)
+    content = io.BytesIO()
+    Image.frombytes("RGB", (side_px, side_px), pixels).save(content, image_format, quality=90)
+    return data_uri(content.getvalue(), f"image/{image_format.lower()}")
 
 
 def waits_s(doors: Sequence[Door], body: bytes, count: int) -> dict[str, list[float]]:
