@@ -21,7 +21,11 @@ def sized(policy: str, sizes: Mapping[str, int]) -> str:
 
 def unload(running: Gateway) -> None:
     """Unload every model, as an operator does."""
-    with httpx2.Client(base_url=running.served.url, trust_env=False, timeout=30) as client:
+    # The router closes connections that it said it would keep.
+    fresh = httpx2.Limits(max_keepalive_connections=0)
+    with httpx2.Client(
+        base_url=running.served.url, trust_env=False, timeout=30, limits=fresh
+    ) as client:
         if running.served.front_end == "llama-swap":
             client.post("/api/models/unload")
         for name in running.served.models:

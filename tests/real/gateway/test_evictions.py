@@ -44,7 +44,11 @@ def test_a_front_end_ends_the_models_that_the_gateway_expects(
     running: set[str] = set()
     last_used: dict[str, float] = {}
     try:
-        with httpx2.Client(base_url=served.url, trust_env=False, timeout=60) as client:
+        # The router closes connections that it said it would keep.
+        fresh = httpx2.Limits(max_keepalive_connections=0)
+        with httpx2.Client(
+            base_url=served.url, trust_env=False, timeout=60, limits=fresh
+        ) as client:
             for _ in range(25):
                 wanted = pick.choice(MODELS)
                 expected = evictions(
