@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -69,6 +70,14 @@ class Round:
         return p95(self.waits_s)
 
 
+def joined(turns: Sequence[Round]) -> Round:
+    """Return the turns of a round as one."""
+    return Round(
+        outcomes=tuple(outcome for turn in turns for outcome in turn.outcomes),
+        swaps=sum(turn.swaps for turn in turns),
+    )
+
+
 def run_clients(door: Door, *, seconds: float, seed: str) -> Round:
     """Let the clients ask for a while, each in a closed loop.
 
@@ -105,29 +114,19 @@ def _ask_until(end: float, door: Door, caller: Caller, chance: random.Random) ->
     return outcomes
 
 
-def ask(
-    door: Door, key: str, body: bytes, connection: http.client.HTTPConnection | None = None
-) -> Outcome:
-    """Send one request and read its answer.
-
-    Args:
-        door: Where.
-        key: The client's key.
-        body: The request.
-        connection: An open connection (default: a new one).
-    """
-    one = connection or http.client.HTTPConnection("127.0.0.1", door.port, timeout=_TIMEOUT_S)
+def ask(door: Door, key: str, body: bytes) -> Outcome:
+    """Send one request, on a connection of its own, and read its answer."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     started = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=_TIMEOUT_S)
     try:
-        one.request("POST", "/v1/chat/completions", body, headers)
-        answer = one.getresponse()
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException) as error:
         return Outcome(status=type(error).__name__, wait_s=time.monotonic() - started)
     finally:
-        if connection is None:
-            one.close()
+        connection.close()
     wait_s = time.monotonic() - started
     retry_after = answer.getheader("Retry-After") if answer.status in (429, 503) else None
     return Outcome(

@@ -2,9 +2,9 @@
 
     python -m benchmarks.gateway.compare --seconds 120 --rounds 3 --json gateway.json
 
-Eight clients ask three tiny models at random, a third of the time about a picture, with pauses of
-up to 0.2 s. All doors lead to one front end and take turns, so noise hits all alike.
-Then one client asks a loaded model through each door in turn.
+One client asks a loaded model through each door in turn. Then eight clients ask three tiny models
+at random, a third of the time about a picture, with pauses of up to 0.2 s. All doors lead to one
+front end and take short turns, so noise hits all alike.
 
 "gateway" is one consumer, which may end its own models, so this door has the others' work. The
 clients of "3 consumers" ask one model each, which the gateway protects from the other two.
@@ -26,8 +26,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.gateway import tables
-from benchmarks.gateway.clients import Round, run_clients
-from benchmarks.gateway.doors import MODELS, doors
+from benchmarks.gateway.clients import Round, joined, run_clients
+from benchmarks.gateway.doors import MODELS, Door, doors
 from benchmarks.gateway.latency import requests, waits_s
 from benchmarks.swap.arms import LACKING
 from ops.commands.serve.run import available
@@ -45,21 +45,18 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
     """
     load_before = os.getloadavg()[0]
     with doors(folder, say=say) as ways:
-        rounds: dict[str, list[Round]] = {door.name: [] for door in ways}
-        for number in range(options.rounds):
-            first = number % len(ways)
-            for door in (*ways[first:], *ways[:first]):
-                say(f"round {number + 1}: {door.name}")
-                rounds[door.name].append(
-                    run_clients(door, seconds=options.seconds, seed=f"{number}")
-                )
-        console.print(tables.rounds_table(rounds, options.seconds))
         one_client = [door for door in ways if len(door.callers) == 1]
         waits = {
             kind: waits_s(one_client, body, options.n)
             for kind, body in requests(MODELS[0]).items()
         }
-    console.print(tables.waits_table(waits))
+        console.print(tables.waits_table(waits))
+        rounds: dict[str, list[Round]] = {door.name: [] for door in ways}
+        for number in range(options.rounds):
+            say(f"round {number + 1} of {options.rounds}")
+            for name, of_door in one_round(ways, number, options.seconds, options.turn).items():
+                rounds[name].append(of_door)
+    console.print(tables.rounds_table(rounds, options.seconds))
     console.print()
     for line in tables.goals(rounds, waits):
         console.print(line, highlight=False)
@@ -73,6 +70,27 @@ def run(options: argparse.Namespace, console: Console, folder: Path) -> dict[str
     }
 
 
+def one_round(
+    ways: tuple[Door, ...], number: int, seconds: float, turn_s: float
+) -> dict[str, Round]:
+    """Let the clients ask through every door for the same time, in short turns.
+
+    Args:
+        ways: The doors.
+        number: Number of the round; another one has other requests.
+        seconds: How long they ask through each door.
+        turn_s: Seconds until the next door's turn.
+    """
+    turns: dict[str, list[Round]] = {door.name: [] for door in ways}
+    count = max(1, round(seconds / turn_s))
+    for turn in range(count):
+        first = turn % len(ways)
+        for door in (*ways[first:], *ways[:first]):
+            asked = run_clients(door, seconds=seconds / count, seed=f"{number} {turn}")
+            turns[door.name].append(asked)
+    return {name: joined(of_door) for name, of_door in turns.items()}
+
+
 def main() -> int:
     """Print the tables, write the data, and stop all processes."""
     parser = argparse.ArgumentParser(
@@ -81,11 +99,18 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--seconds", type=float, default=120, help="Length of a round (default: %(default)s)."
+        "--seconds",
+        type=float,
+        default=120,
+        help="Seconds of a round through each door (default: %(default)s).",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="Rounds of each door (default: %(default)s)."
     )
+    parser.add_argument(
+        "--turn", type=float, default=10, metavar="S",
+        help="Seconds until the next door's turn (default: %(default)s).",
+    )  # fmt: skip
     parser.add_argument(
         "-n", type=int, default=200,
         help="Requests of one client through each door (default: %(default)s).",

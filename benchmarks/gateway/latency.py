@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import random
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 
 from PIL import Image
 
@@ -14,25 +12,30 @@ from benchmarks.gateway.clients import ask, chat
 from benchmarks.gateway.doors import Door
 from ops.endpoint.pictures import data_uri
 
-_SIDE_PX = 577
-"""Noise cannot be compressed: 577 x 577 pixels of three bytes are 1 MB."""
 _WARM_UP = 5
 """Requests that are not counted, through each door."""
+_SIDES_PX = {"JPEG": 1056, "PNG": 577}
+"""Squares of noise, which cannot be compressed, of 1 MB."""
 
 
 def requests(model: str) -> dict[str, bytes]:
-    """Return the body of each kind of request: a short text, and a picture of 1 MB."""
-    noise = random.Random(0).randbytes(3 * _SIDE_PX**2)
-    content = io.BytesIO()
-    Image.frombytes("RGB", (_SIDE_PX, _SIDE_PX), noise).save(content, "PNG")
-    return {
-        "short text": chat(model, None),
-        "picture of 1 MB": chat(model, data_uri(content.getvalue())),
+    """Return the body of each kind of request: a short text, and pictures of 1 MB."""
+    pictures = {
+        f"{image_format} of 1 MB": chat(model, _noise(image_format, side_px))
+        for image_format, side_px in _SIDES_PX.items()
     }
+    return {"short text": chat(model, None), **pictures}
+
+
+def _noise(image_format: str, side_px: int) -> str:
+    pixels = random.Random(0).randbytes(3 * side_px**2)
+    content = io.BytesIO()
+    Image.frombytes("RGB", (side_px, side_px), pixels).save(content, image_format, quality=90)
+    return data_uri(content.getvalue(), f"image/{image_format.lower()}")
 
 
 def waits_s(doors: Sequence[Door], body: bytes, count: int) -> dict[str, list[float]]:
-    """Send a request through every door in turn, each on its open connection.
+    """Send a request through every door in turn.
 
     Args:
         doors: Noise hits all alike, because another one is the first each time.
@@ -46,19 +49,12 @@ def waits_s(doors: Sequence[Door], body: bytes, count: int) -> dict[str, list[fl
         RuntimeError: when a request is not answered.
     """
     waits: dict[str, list[float]] = {door.name: [] for door in doors}
-    with ExitStack() as stack:
-        connections = {
-            door.name: stack.enter_context(
-                closing(http.client.HTTPConnection("127.0.0.1", door.port, timeout=60))
-            )
-            for door in doors
-        }
-        for index in range(-_WARM_UP, count):
-            first = index % len(doors)
-            for door in (*doors[first:], *doors[:first]):
-                outcome = ask(door, door.callers[0].key, body, connections[door.name])
-                if outcome.status != "200":
-                    raise RuntimeError(f"{door.name} answers {outcome.status}; expected 200")
-                if index >= 0:
-                    waits[door.name].append(outcome.wait_s)
+    for index in range(-_WARM_UP, count):
+        first = index % len(doors)
+        for door in (*doors[first:], *doors[:first]):
+            outcome = ask(door, door.callers[0].key, body)
+            if outcome.status != "200":
+                raise RuntimeError(f"{door.name} answers {outcome.status}; expected 200")
+            if index >= 0:
+                waits[door.name].append(outcome.wait_s)
     return waits
