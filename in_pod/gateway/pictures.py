@@ -128,7 +128,7 @@ def find(body: Any) -> Iterator[Picture]:
     """Find the pictures of a body, however deep, in each client's format.
 
     Raises:
-        RefusedError: for audio, video and files.
+        RefusedError: for audio, video, files and documents.
     """
     pending = [body]
     while pending:
@@ -153,7 +153,7 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
         yield Picture(
             holder=source, key="data" if source.get("type") == "base64" else "url", form="source"
         )
-    elif isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part:
+    elif _is_other_medium(kind, part):
         raise RefusedError(
             400,
             "media_not_served",
@@ -166,6 +166,13 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
     elif isinstance(bare, (list, dict)):
         for key in range(len(bare)) if isinstance(bare, list) else tuple(bare):
             yield Picture(holder=bare, key=key, form="bare")
+
+
+def _is_other_medium(kind: object, part: dict[str, Any]) -> bool:
+    if kind == "document":
+        # LiteLLM passes it on as a picture, or drops it.
+        return isinstance(part.get("source"), dict)
+    return isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part
 
 
 def _base64_of(picture: Picture) -> str:

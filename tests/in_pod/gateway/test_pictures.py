@@ -101,6 +101,7 @@ def test_a_picture_is_found_in_each_clients_format(name: str) -> None:
         {"content": [{"type": "tool_use", "input": {"url": "https://a.example", "source": "x"}}]},
         {"messages": [{"content": [{"type": ["image_url"]}, {"type": None}, {"type": {}}]}]},
         {"content": [{"type": "tool_use", "input": {"type": "file", "path": "/tmp"}}]},
+        {"content": [{"type": "tool_use", "input": {"type": "document", "source": "a.md"}}]},
         {"multimodal_data": None, "prompt": "a"},
     ],
 )
@@ -182,6 +183,22 @@ def test_a_part_without_a_picture_is_refused(part: Any) -> None:
 def test_other_media_are_refused(kind: str) -> None:
     part = {"type": kind, kind: {"url": "https://a.example", "data": TEXT}}
     refusal({"messages": [{"content": [part]}]}, 400, kind, "pictures")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "url", "url": "https://a.example"},
+        {"type": "base64", "media_type": "image/png", "data": TEXT},
+        {"type": "text", "media_type": "text/plain", "data": "a"},
+        {},
+    ],
+    ids=lambda source: str(source.get("type")),
+)
+def test_a_document_is_refused_wherever_a_client_puts_it(source: Any) -> None:
+    document = {"type": "document", "source": source}
+    for part in (document, {"type": "tool_result", "content": [document]}):
+        refusal({"messages": [{"content": [part]}]}, 400, "'document'", "pictures")
 
 
 def test_pictures_are_counted_and_weighed() -> None:
