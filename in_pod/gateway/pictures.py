@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -108,8 +108,7 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
             "the request has the address of a picture; expected the picture itself, as "
             "data:image/jpeg;base64,... Send that, or set remote_images for this consumer",
         )
-    fetched = await asyncio.gather(*map(fetch, addresses)) if fetch else ()
-    contents = dict(zip(addresses, fetched, strict=True))
+    contents = await _fetched(addresses, fetch) if fetch else {}
     changed = False
     for picture in pictures:
         if picture.is_address:
@@ -122,6 +121,16 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
             await asyncio.to_thread(_check_data, data, header)
         changed |= picture.write(data, header.kind)
     return changed
+
+
+async def _fetched(addresses: Collection[str], fetch: Fetch) -> Mapping[str, bytes]:
+    tasks = [asyncio.ensure_future(fetch(address)) for address in addresses]
+    try:
+        return dict(zip(addresses, await asyncio.gather(*tasks), strict=True))
+    finally:
+        # A request that is refused for one picture fetches no other one.
+        for task in tasks:
+            task.cancel()
 
 
 def find(body: Any) -> Iterator[Picture]:

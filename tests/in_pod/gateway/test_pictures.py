@@ -254,6 +254,28 @@ def test_addresses_are_fetched_together_and_each_once() -> None:
     assert body == chat(URI, URI, URI)
 
 
+def test_no_picture_is_fetched_for_a_refused_request() -> None:
+    ended: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        if url == "https://a.example":
+            raise RefusedError(400, "remote_picture", "the picture is gone")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(url)
+        raise AssertionError
+
+    async def run() -> None:
+        body = chat("https://b.example", "https://a.example", "https://c.example")
+        with pytest.raises(RefusedError, match="is gone"):
+            await pictures.bound(body, LIMITS, fetch)
+        await asyncio.sleep(0)
+        assert sorted(ended) == ["https://b.example", "https://c.example"]
+
+    asyncio.run(run())
+
+
 def test_an_address_of_something_else_is_refused() -> None:
     async def fetch(url: str) -> bytes:
         return b"<html>"
