@@ -390,7 +390,7 @@ TEXT = json.dumps(BODY)
         ("null", 400),
         ("{}", 400),
         (f'{TEXT[:-1]}, "top_p": NaN}}', 400),
-        (f'{TEXT[:-1]}, "top_p": 1e9999, }}', 400),
+        (f'{TEXT[:-1]}, "top_p": 1e9999}}', 400),
         (f"{TEXT}{TEXT}", 400),
         (TEXT.encode("utf-16"), 400),
         (b"\xef\xbb\xbf" + TEXT.encode(), 400),
