@@ -85,6 +85,7 @@ def ask(app: App, tmp_path: Path) -> Ask:
     ) -> list[Message]:
         async def run() -> list[Message]:
             sent: list[Message] = []
+            asked = {**request(), **(scope or {})}
             pending = messages or [{"type": "http.request", "body": body, "more_body": False}]
 
             async def receive() -> Message:
@@ -94,6 +95,8 @@ def ask(app: App, tmp_path: Path) -> Ask:
                 return message
 
             async def send(message: Message) -> None:
+                # The server logs it when an answer begins.
+                assert not asked.get("query_string")
                 sent.append(message)
 
             checks = Checks(
@@ -105,7 +108,7 @@ def ask(app: App, tmp_path: Path) -> Ask:
                 admit=admit,
                 control_fields=("fallbacks",),
             )
-            await checks({**request(), **(scope or {})}, receive, send)
+            await checks(asked, receive, send)
             return sent
 
         return asyncio.run(run())
@@ -148,7 +151,8 @@ def test_an_unchanged_body_is_passed_on_as_it_is(app: App, ask: Ask) -> None:
 
 
 def test_a_websocket_never_reaches_litellm(app: App, ask: Ask) -> None:
-    assert ask({"type": "websocket"}) == [{"type": "websocket.close", "code": 1008}]
+    scope = {"type": "websocket", "query_string": b"key=sk-poster"}
+    assert ask(scope) == [{"type": "websocket.close", "code": 1008}]
     assert not app.scopes
     ask({"type": "lifespan"})
     assert len(app.scopes) == 1

@@ -113,6 +113,7 @@ def test_an_endpoint_that_rejects_the_key_is_named() -> None:
         [stat(mem_used_mb=None)],
         [stat(mem_used_mb=float("nan"))],
         [stat(mem_used_mb=-1)],
+        [stat(mem_used_mb=10**400)],
         # Whose memory a model would take is not known.
         [stat(), stat(id=1, uuid="GPU-2")],
     ],
