@@ -27,13 +27,12 @@ POLICY = Policy(
     endpoint=Endpoint(
         url="http://127.0.0.1:9",
         front_end="llama-swap",
-        load_timeout_s=1,
         timeout_s=1,
         state_url=None,
     ),
-    card=Card(product="T4", usable_mib=1, tenants=(), sets=(), models_max=1),
+    card=Card(usable_mib=1, tenants=(), sets=(), models_max=1),
     pictures=Pictures(number=1, bytes=1000, pixels=1000, internal_ranges=()),
-    models={"photos": Model(aliases=("alias",), vram_mib=1, size_bytes=1)},
+    models={"photos": Model(aliases=("alias",), vram_mib=1)},
     consumers={
         "poster": Consumer(
             models=("photos",),

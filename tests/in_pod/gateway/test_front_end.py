@@ -32,7 +32,6 @@ def look(front_end: str, *answers: Answer | Exception) -> tuple[Seen, list[str]]
     endpoint = Endpoint(
         url="http://endpoint:8080",
         front_end=front_end,
-        load_timeout_s=300,
         timeout_s=600,
         state_url=None,
     )
