@@ -12,6 +12,7 @@ from constructs.gives_way import GivesWay
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import ModelWarmUp
 from constructs.pod import container_security_context, pod_security_context, tolerations
+from constructs.service import service
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.labels import (
     CONFIG_ANNOTATION,
@@ -23,7 +24,6 @@ from llama_swap_config.cluster.pod_resources import Gpu, PodResources
 from llama_swap_config.front_ends.front_end import CONFIG_DIR, FrontEndProgram
 
 _DEP = tf.deployment_v1
-_SVC = tf.service_v1
 
 # The same name for both front ends: otherwise a change of front end would create a second
 # Deployment, whose pod would wait for the GPU.
@@ -146,23 +146,13 @@ class Endpoint(tf.Construct):
                 # gone, and the pod that mounts it would not be replaced until then.
             ],
         )
-        _SVC.ServiceV1(
+        service(
             self,
             "service",
-            metadata=_SVC.ServiceV1Metadata(
-                name=name, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            spec=_SVC.ServiceV1Spec(
-                type="ClusterIP",
-                selector=selector(_NAME),
-                port=[
-                    _SVC.ServiceV1SpecPort(
-                        name="http", port=port, target_port="http", protocol="TCP"
-                    )
-                ],
-            ),
-            wait_for_load_balancer=False,
-            depends_on=[namespace.resource],
+            namespace=namespace,
+            name=name,
+            component=_NAME,
+            port=port,
         )
 
     def _pod(

@@ -10,6 +10,7 @@ from constructs.account import Account
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.pod import container_security_context, pod_security_context, tolerations
 from constructs.pod_program import PodProgram
+from constructs.service import service
 from in_pod.exporter.contract import HEALTH_PATH, METRICS_PATH, PLAN_FILE, PORT
 from in_pod.gpu_window.contract import LEASE
 from llama_swap_config.cluster.gpu_tenants import GpuTenant, names_by_kind
@@ -25,7 +26,6 @@ from llama_swap_config.cluster.pod_resources import Taint
 
 _DEP = tf.deployment_v1
 _ROLE = tf.role_v1
-_SVC = tf.service_v1
 _TEMPLATE = _DEP.DeploymentV1SpecTemplateSpec
 _VOLUME = _DEP.DeploymentV1SpecTemplateSpecVolume
 
@@ -156,23 +156,13 @@ class Exporter(tf.Construct):
             wait_for_rollout=False,
             depends_on=[config_map, *(grant.binding for grant in account.grants)],
         )
-        _SVC.ServiceV1(
+        service(
             self,
             "service",
-            metadata=_SVC.ServiceV1Metadata(
-                name=_NAME, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            spec=_SVC.ServiceV1Spec(
-                type="ClusterIP",
-                selector=selector(_NAME),
-                port=[
-                    _SVC.ServiceV1SpecPort(
-                        name="http", port=PORT, target_port="http", protocol="TCP"
-                    )
-                ],
-            ),
-            wait_for_load_balancer=False,
-            depends_on=[namespace.resource],
+            namespace=namespace,
+            name=_NAME,
+            component=_NAME,
+            port=PORT,
         )
 
 

@@ -9,6 +9,7 @@ from constructs import terraform as tf
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gateway_files import GatewayFiles
 from constructs.pod import container_security_context, pod_security_context, tolerations
+from constructs.service import service
 from in_pod.gateway.contract import (
     CONFIG_DIR,
     CONFIG_FILE,
@@ -26,7 +27,6 @@ from llama_swap_config.gateway import settings
 from llama_swap_config.gateway.litellm import ENVIRONMENT
 
 _DEP = tf.deployment_v1
-_SVC = tf.service_v1
 _POD = _DEP.DeploymentV1SpecTemplateSpec
 _VOLUME = _DEP.DeploymentV1SpecTemplateSpecVolume
 _CONTAINER = _DEP.DeploymentV1SpecTemplateSpecContainer
@@ -112,23 +112,13 @@ class Gateway(tf.Construct):
             wait_for_rollout=False,
             depends_on=files.config_maps,
         )
-        _SVC.ServiceV1(
+        service(
             self,
             "service",
-            metadata=_SVC.ServiceV1Metadata(
-                name=gateway.service, namespace=namespace.name, labels=labels(_NAME)
-            ),
-            spec=_SVC.ServiceV1Spec(
-                type="ClusterIP",
-                selector=selector(_NAME),
-                port=[
-                    _SVC.ServiceV1SpecPort(
-                        name="http", port=gateway.port, target_port="http", protocol="TCP"
-                    )
-                ],
-            ),
-            wait_for_load_balancer=False,
-            depends_on=[namespace.resource],
+            namespace=namespace,
+            name=gateway.service,
+            component=_NAME,
+            port=gateway.port,
         )
 
 
