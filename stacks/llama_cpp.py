@@ -293,8 +293,8 @@ class LlamaCppStack(tf.TerraformStack):
             namespace=namespace,
             component=EXPORTER,
             port=PORT,
-            # The gateway asks it why the endpoint does not answer.
-            client_namespaces=settings.admitted_namespaces(declaration.consumers),
+            # The gateway asks it why the endpoint does not answer; consumers never ask it.
+            client_namespaces=settings.admitted_namespaces(()),
             client_components=(GATEWAY,) if has_gateway else (),
         )
         Egress(

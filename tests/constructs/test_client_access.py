@@ -42,3 +42,12 @@ def test_behind_the_stacks_gateway_only_its_pods_may_connect(synth: Synth) -> No
 def test_without_consumers_and_monitoring_nobody_may_connect(synth: Synth) -> None:
     spec = ingress(synth(consumers=(), monitoring_namespaces=(), monitoring=None))
     assert not spec.get("ingress")
+
+
+def test_the_exporter_answers_monitoring_and_a_gateway_but_no_consumer(synth: Synth) -> None:
+    for gateway, clients in (
+        (None, (["monitoring"], [])),
+        (EXISTING_GATEWAY, (["litellm", "monitoring"], [])),
+        (GATEWAY, (["monitoring"], ["gateway"])),
+    ):
+        assert admitted(ingress(synth(gateway=gateway, **WITH_KEY), EXPORTER)) == clients
