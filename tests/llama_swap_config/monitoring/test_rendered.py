@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -11,9 +9,10 @@ from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.monitoring.alerts import alerts, render_rules
 from llama_swap_config.monitoring.dashboard import render_dashboard
 from llama_swap_config.monitoring.operator import operator_manifests
+from ops.machine.checkout import ROOT
 from tests.declaration.settings import SETTINGS
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = ROOT / "tests" / "golden"
 
 
 @pytest.mark.parametrize("name", ["alerts.yaml", "dashboard.json"])
