@@ -26,11 +26,14 @@ EmbeddedDir = Annotated[
 ]
 
 
+_TARGETS = {"up": "make up", "up --gateway": "make up GATEWAY=1", "down": "make down"}
+
+
 def embedded_command(command: str, state_dir: Path) -> str:
     """Spell a command of the embedded cluster of a directory, for a new shell in the checkout."""
     if state_dir.resolve() != EMBEDDED.resolve():
         return ops_command(f"{command} --state-dir {here(state_dir)}")
-    return f"make {command}" if command in ("up", "down") else ops_command(command)
+    return _TARGETS.get(command) or ops_command(command)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,8 +1,9 @@
-"""Two tiny vision models on the disk, as the download leaves them."""
+"""Tiny vision models on the disk, as the download leaves them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from llama_swap_config.lock.locked import READ_FROM_FILE, LockedFile, LockedModel, Role
@@ -15,10 +16,10 @@ MODELS = ("tiny-a", "tiny-b")
 """They differ in nothing but their random weights."""
 
 
-def make_store(folder: Path) -> LocalStore:
-    """Write both models into an empty folder."""
+def make_store(folder: Path, names: Sequence[str] = MODELS) -> LocalStore:
+    """Write models of these names into an empty folder (default: both)."""
     locked = []
-    for name in MODELS:
+    for name in names:
         home = folder / name
         home.mkdir(parents=True)
         tiny_models.write_weights(home / "model.gguf", name)

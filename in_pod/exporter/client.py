@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .contract import KEY_VARIABLE
 from .errors import ExporterError
 
-KEY_VARIABLE = "LLAMA_API_KEY"
-"""Environment variable with the key; llama-server and `ops` use the same name."""
 TIMEOUT_S = 10.0
 LARGEST_ANSWER_BYTES = 2 << 20
 _CHUNK_BYTES = 64 << 10

@@ -9,8 +9,10 @@ METRICS_PATH, STATE_PATH, HEALTH_PATH = "/metrics", "/state", "/healthz"
 PLAN_FILE = "exporter-plan.json"
 STATE_VERSION = 1
 """Version of the document at `STATE_PATH`: fields may be added, and never change."""
-OTHER = "other"
-"""Label of everything that the plan does not name."""
+KEY_VARIABLE = "LLAMA_API_KEY"
+"""Variable with the endpoint's API key; llama-server and `ops` use the same name."""
+OTHER = "_other"
+"""Label of everything that the plan does not name; no model has such an id."""
 
 MODEL_STATES = ("stopped", "starting", "ready", "stopping", "sleeping", "unknown")
 """`sleeping`: the router's idle model, which has given its memory back."""

@@ -57,4 +57,5 @@ def logged_failure(model: str, log: str) -> FailedLoad | None:
     found = failed_load(last[1])
     if memory := _MEMORY.search(before):
         return FailedLoad(failure="memory", reason=memory.group())
-    return found or FailedLoad(failure="exit", reason=last[1].strip())
+    # Whatever else it says may name paths and arguments.
+    return found or FailedLoad(failure="exit", reason="the endpoint's log says why")

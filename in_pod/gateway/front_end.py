@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from .asking import ANSWER_S, Answer, Get, SilentError, UnreachableError
@@ -129,6 +130,8 @@ def newest_sample(answer: Answer, now: float) -> Sample | None:
             for stat in stats
         )
     except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+    if not 0 <= used_mib < inf:
         return None
     # The server's time is rounded down, so the gauge may be a second older than it seems.
     return Sample(at=now - max(0.0, answer.server_time + 1 - taken), used_mib=used_mib)

@@ -10,6 +10,10 @@ from .asking import Get, SilentError, UnreachableError
 from .decision import RETRY_S
 from .policy import Policy
 
+_MOST_CHARACTERS = 300
+"""Of a reason, which stands in one line of an answer."""
+_MOST_RETRY_S = 3600
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
@@ -54,23 +58,34 @@ def _stated(document: Any) -> Why | None:
     """Read the exporter's JSON; None if that is not what it is."""
     try:
         endpoint, window = document["endpoint"], document.get("window") or {}
-        state, reason = str(endpoint["state"]), " ".join(str(endpoint["reason"]).split())
-        having = [str(tenant["name"]) for tenant in document["tenants"] if tenant["has_card"]]
+        state, reason = _line(endpoint["state"]), _line(endpoint["reason"])
+        having = [_line(tenant["name"]) for tenant in document["tenants"] if tenant["has_card"]]
         ready_in_s = endpoint.get("ready_in_s")
-        retry_after_s = max(1, ceil(ready_in_s)) if ready_in_s is not None else RETRY_S
-        is_open = bool(window.get("open"))
+        retry_after_s = RETRY_S if ready_in_s is None else _bounded(ready_in_s)
+        holder = _line(window.get("holder") or "an unknown holder")
+        held_for = f"a window is open for {holder}" if window.get("open") else ""
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         return None
     if having:
-        tenants = " and ".join(having)
         verb = "has" if len(having) == 1 else "have"
-        text = f"{tenants} {verb} the card; " + (
-            f"a window is open for {window.get('holder')}" if is_open else "no window is open"
+        tenants = " and ".join(having)
+        return Why(
+            reason=f"{tenants} {verb} the card; {held_for or 'no window is open'}",
+            holder=tenants,
+            retry_after_s=retry_after_s,
         )
-        return Why(reason=text, holder=tenants, retry_after_s=retry_after_s)
     if state == "warming" and ready_in_s is not None:
         reason = f"{reason}; ready in about {retry_after_s} s"
-    return Why(reason=f"it {_VERBS.get(state, state)}: {reason}", retry_after_s=retry_after_s)
+    parts = (f"it {_VERBS.get(state, state)}", reason)
+    return Why(reason=": ".join(filter(None, parts)), retry_after_s=retry_after_s)
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())[:_MOST_CHARACTERS]
+
+
+def _bounded(seconds: float) -> int:
+    return min(max(1, ceil(seconds)), _MOST_RETRY_S)
 
 
 _VERBS = {

@@ -49,7 +49,7 @@ def start(
     config: str,
     policy: str,
     keys_dir: Path,
-    endpoint_key: str = _NO_KEY,
+    endpoint_key: str = "",
     port: int | None = None,
     env: Mapping[str, str] | None = None,
     say: Say,
@@ -93,7 +93,7 @@ def start(
             "PYTHONPATH": str(hooks),
             POLICY_VARIABLE: str(folder / POLICY_FILE),
             KEYS_VARIABLE: str(keys_dir),
-            ENDPOINT_KEY_VARIABLE: endpoint_key,
+            ENDPOINT_KEY_VARIABLE: endpoint_key or _NO_KEY,
             **ENVIRONMENT,
             **(env or {}),
         },
@@ -109,6 +109,11 @@ def start(
         stop(state_dir)
         raise
     return running
+
+
+def is_running(state_dir: Path) -> bool:
+    """Whether the gateway of this directory runs."""
+    return Processes(state_dir / _NAME).is_running(_NAME)
 
 
 def stop(state_dir: Path) -> bool:

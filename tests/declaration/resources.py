@@ -5,6 +5,8 @@ from __future__ import annotations
 RESOURCES = (
     "config_map_v1.gpu-window-restore",
     "config_map_v1.llama-swap",
+    "config_map_v1.llama-swap-alerts",
+    "config_map_v1.llama-swap-dashboard",
     "config_map_v1.llama-swap-exporter",
     "config_map_v1.model-download",
     "config_map_v1.model-warm-up",

@@ -11,7 +11,7 @@ from ops.commands.doctor import programs
 from ops.commands.doctor.finding import JOBS, LOCAL_JOBS, Finding, Job
 from ops.embedded import control_plane
 from ops.errors import OpsError
-from ops.machine import go_toolchain, llama_build, llama_server
+from ops.machine import go_toolchain, litellm, llama_build, llama_server
 from ops.terraform import program
 from ops.terraform.run import Terraform
 
@@ -75,6 +75,13 @@ def for_this_machine() -> Iterator[Finding]:
         accepts=go_toolchain.is_new_enough,
         purpose="builds the control plane and OpenTofu",
         without="A build gets it from PyPI.",
+    )
+    yield Finding(
+        name="LiteLLM",
+        found=litellm.litellm_version() if litellm.is_installed() else "",
+        wanted=litellm.litellm_version(),
+        purpose="the gateway of `make up GATEWAY=1`",
+        without=f"The first `make up GATEWAY=1` installs it, which takes {litellm.SIZE_MB} MB.",
     )
 
 

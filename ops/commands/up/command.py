@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from ops.options import EMBEDDED, EmbeddedDir, command_app
 from ops.report.terminal import CONSOLE, say
 
@@ -9,7 +13,26 @@ app = command_app()
 
 
 @app.command()
-def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
+def up(
+    state_dir: EmbeddedDir = EMBEDDED,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway",
+            help="Also start LiteLLM with the consumers of llama_swap_config/consumers.py "
+            "(default: stop it if it runs). Its first run installs 680 MB.",
+        ),
+    ] = False,
+    monitoring: Annotated[
+        bool,
+        typer.Option(
+            "--monitoring",
+            help="Also start the exporter and a Prometheus with the alerts (default: stop them if "
+            "they run). Its first run builds Prometheus where PATH has none: 3 minutes of CPU "
+            "time.",
+        ),
+    ] = False,
+) -> None:
     """Start the embedded cluster on this machine, deploy the stack into it, and serve its models.
 
     Needs no GPU and no container runtime: the objects are real, their pods run nothing, and tiny
@@ -25,6 +48,12 @@ def up(state_dir: EmbeddedDir = EMBEDDED) -> None:
     from ops.commands.up.run import up as run
     from stacks.declared import load_settings
 
-    deployed = run(state_dir, settings=load_settings(), say=say)
+    deployed = run(
+        state_dir,
+        settings=load_settings(),
+        with_gateway=gateway,
+        with_monitoring=monitoring,
+        say=say,
+    )
     summary.show_deployed(CONSOLE, deployed)
     say(last_line(deployed.outcome, wait_s=SERVE_TIMEOUT_S))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,8 @@ from ops.commands.deploy.shown import show_objects
 from ops.commands.fit.run import fit
 from ops.commands.fit.text import node_line
 from ops.commands.serve.ask import curl_command
+from ops.commands.serve.run import Served
+from ops.commands.up.gateway import ServedGateway
 from ops.commands.up.run import Deployed
 from ops.commands.weights.shown import show_weights
 from ops.endpoint.api_key import KEY_VARIABLE
@@ -41,6 +44,12 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
         "port-forward to the pod ends at the front end above.",
         soft_wrap=True,
     )
+    if deployed.gateway is not None:
+        _show_gateway(console, deployed.gateway, deployed.served)
+    if deployed.monitoring is not None:
+        prometheus = f"{deployed.monitoring.prometheus_url}/api/v1/query?query=llama_swap_up"
+        console.print(f"\nPrometheus: {deployed.monitoring.prometheus_url}", highlight=False)
+        console.print(f"  curl '{prometheus}'", highlight=False, soft_wrap=True)
     console.print("\nNext:", style="bold")
     for command, purpose in _next(deployed):
         console.print(f"  {command:40} # {purpose}", highlight=False, soft_wrap=True)
@@ -59,15 +68,30 @@ def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
     yield kubectl("get all", namespace=deployed.settings.namespace), "list the objects"
     smoke = ops_command(f"smoke --url {deployed.served.url} --random-weights")
     yield with_key + smoke, "check the endpoint"
+    if deployed.gateway is not None:
+        yield _smoke_as_consumer(deployed.gateway), "check the gateway as one of its consumers"
+    if deployed.monitoring is not None:
+        status = ops_command(f"status --url {deployed.monitoring.exporter_url}")
+        yield status, "show models, swaps and card"
     yield "${EDITOR:-vi} llama_swap_config/registry.py", "change a model"
+    if deployed.gateway is not None:
+        yield "${EDITOR:-vi} llama_swap_config/consumers.py", "change who may ask which model"
     yield ops_command("plan"), "show what the change does"
-    yield embedded_command("up", state_dir), "deploy it here"
+    options = {"--gateway": deployed.gateway, "--monitoring": deployed.monitoring}
+    up = " ".join(["up", *(option for option, part in options.items() if part is not None)])
+    yield embedded_command(up, state_dir), "deploy it here"
     volume, lock = here(deployed.store.volume), here(deployed.store.lock_path)
     yield (
         ops_command(f"weights status {volume} --lock {lock}"),
         "compare the volume with its lock",
     )
     yield embedded_command("down", state_dir), "stop everything"
+
+
+def _smoke_as_consumer(gateway: ServedGateway) -> str:
+    consumer = gateway.consumers[0]
+    smoke = ops_command(f"smoke --url {gateway.url} --consumer {consumer.name} --random-weights")
+    return f'{KEY_VARIABLE}="{gateway.key(consumer).in_shell}" {smoke}'
 
 
 def _show_answers(console: Console, deployed: Deployed) -> None:
@@ -89,6 +113,19 @@ def _show_answers(console: Console, deployed: Deployed) -> None:
     )
     console.print("\nTry it:", style="bold")
     console.print(f"  {curl_command(deployed.served)}", highlight=False, soft_wrap=True)
+
+
+def _show_gateway(console: Console, gateway: ServedGateway, served: Served) -> None:
+    table = titled_table("Consumers of the gateway", "consumer", "models", "key in")
+    for consumer in gateway.consumers:
+        file = gateway.key_files[consumer.name]
+        table.add_row(consumer.name, ", ".join(consumer.models), here(file))
+    console.print(table)
+    console.print(f"\nThe gateway: {gateway.url}/v1", highlight=False, soft_wrap=True)
+    for consumer, model in gateway.examples():
+        door = replace(served, url=gateway.url, models=(model,), key=gateway.key(consumer))
+        console.print(f"\nTry it as {consumer.name}:", style="bold", highlight=False)
+        console.print(f"  {curl_command(door)}", highlight=False, soft_wrap=True)
 
 
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:

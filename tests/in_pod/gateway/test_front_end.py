@@ -111,6 +111,8 @@ def test_an_endpoint_that_rejects_the_key_is_named() -> None:
         [None],
         [stat(timestamp="yesterday")],
         [stat(mem_used_mb=None)],
+        [stat(mem_used_mb=float("nan"))],
+        [stat(mem_used_mb=-1)],
         # Whose memory a model would take is not known.
         [stat(), stat(id=1, uuid="GPU-2")],
     ],

@@ -46,10 +46,11 @@ def test_a_tenant_with_the_card_is_named() -> None:
 
 
 def test_a_window_that_is_open_is_said_too() -> None:
-    window = {"open": True, "holder": "photo-poster", "until": None}
-    assert reason(stated("waits", has_card=True, window=window)).reason == (
-        f"{ML} has the card; a window is open for photo-poster"
-    )
+    for holder, said in (("photo-poster", "photo-poster"), (None, "an unknown holder")):
+        window = {"open": True, "holder": holder, "until": None}
+        assert reason(stated("waits", has_card=True, window=window)).reason == (
+            f"{ML} has the card; a window is open for {said}"
+        )
 
 
 def test_an_endpoint_that_warms_up_says_when_it_is_ready() -> None:
@@ -64,12 +65,31 @@ def test_a_failed_endpoint_says_the_pod_s_reason_in_one_line() -> None:
     )
 
 
+def test_an_endpoint_that_only_the_exporter_reaches_is_said() -> None:
+    assert reason(stated("serves")) == Why(reason="it serves the exporter, but not the gateway")
+
+
+def test_what_the_exporter_says_is_bounded() -> None:
+    found = reason(stated("warming", "\n".join("x" * 1000), ready_in_s=1e12))
+    assert found.retry_after_s == 3600
+    assert "\n" not in found.reason
+    assert len(found.reason) < 400
+
+
 DECLARED = Why(reason=f"outside a window {ML} has the card", holder=ML)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [SilentError("slow"), None, [], {}, {"endpoint": {}}, stated("warming", ready_in_s="soon")],
+    [
+        SilentError("slow"),
+        None,
+        [],
+        {},
+        {"endpoint": {}},
+        stated("warming", ready_in_s="soon"),
+        stated("warming", ready_in_s=float("nan")),
+    ],
 )
 def test_without_an_answer_the_declared_tenants_are_named(answer: object) -> None:
     assert reason(answer) == DECLARED

@@ -22,35 +22,23 @@ from ops.commands.up.run import Deployed, up
 from ops.commands.up.summary import show_deployed
 from ops.embedded import cluster as embedded
 from ops.errors import OpsError
+from ops.machine.processes import Processes
 from ops.report.terminal import CONSOLE
 from ops.terraform.program import find
 from stacks.production import PRODUCTION
 from tests.declaration.resources import RESOURCES
 from tests.ops.commands.smoke.smoke_runs import KEYED, declare_key
 from tests.real.embedded.production_file import declare_production
+from tests.real.embedded.up_apart import up_apart
 from tests.real.window.shared_card import SWAP, Card
 from tests.real.window.window_process import ML
 
 
 @pytest.fixture(scope="module")
 def deployed(open_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    folder, state_dir = tmp_path_factory.mktemp("up"), open_directory / "up" / "state"
-    (folder / "mirror").mkdir()
-    config = folder / "terraformrc"
-    config.write_text(
-        f'provider_installation {{ filesystem_mirror {{ path = "{folder / "mirror"}" }} }}\n'
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TF_CLI_CONFIG_FILE", str(config))
-        patch.setenv("CDKTF_OUTDIR", str(folder / "cdktf.out"))
-        patch.delenv("LLAMA_API_KEY", raising=False)
-        for name in ("PG_CONN_STR", "KUBE_CONFIG_PATH", "KUBE_CTX", "KUBECONFIG"):
-            patch.setenv(name, "")  # `up` sets them; this puts them back afterwards.
-        try:
-            yield up(state_dir, settings=PRODUCTION, say=print)
-        finally:
-            serve.stop(state_dir)
-            embedded.down(state_dir, say=print)
+    state_dir = open_directory / "up" / "state"
+    with up_apart(tmp_path_factory.mktemp("up"), state_dir):
+        yield up(state_dir, settings=PRODUCTION, say=print)
 
 
 @pytest.fixture
@@ -84,9 +72,14 @@ def test_smoke_passes_through_a_port_forward_to_the_pod(
     assert running.served.url not in capsys.readouterr().out
 
 
-def test_second_up_reuses_the_running_front_end(running: Deployed) -> None:
+def test_second_up_reuses_the_front_end_and_ends_a_gateway(running: Deployed) -> None:
     lines: list[str] = []
-    again = up(running.cluster.state_dir, settings=PRODUCTION, say=lines.append)
+    state_dir = running.cluster.state_dir
+    gateway = Processes(state_dir / "gateway")
+    gateway.start("gateway", [shutil.which("sleep") or "sleep", "600"])
+    again = up(state_dir, settings=PRODUCTION, say=lines.append)
+    assert not gateway.is_running("gateway")
+    assert any(line.startswith("stopped the gateway; `") for line in lines)
     assert again.served == running.served
     assert f"{again.served.front_end} already serves at {again.served.url}" in lines
 

@@ -38,8 +38,8 @@ class Card:
     def pods(self, which: tuple[str, str]) -> list[dict[str, Any]]:
         pods = self.api.get(f"/api/v1/namespaces/{which[0]}/pods")
         assert pods is not None
-        # Another Deployment's name may begin like this one's.
-        named = re.compile(rf"{which[1]}-[0-9a-z]+-[0-9a-z]{{5}}")
+        # llama-swap's, and not those of llama-swap-exporter.
+        named = re.compile(rf"{which[1]}(-[a-z0-9]+)?-[a-z0-9]+")
         return [pod for pod in pods["items"] if named.fullmatch(pod["metadata"]["name"])]
 
     def ready(self, which: tuple[str, str]) -> int:
