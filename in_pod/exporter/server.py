@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     timeout = _TIMEOUT_S
     protocol_version = "HTTP/1.1"
-    server_version = "llama-swap-exporter"
+    server_version = "llama-cpp-exporter"
     sys_version = ""
 
     def log_message(self, *_: object) -> None:
