@@ -164,6 +164,10 @@ bench-warm: $(VENV)/.bench-installed ## Time our warm-up against cat, dd and vmt
 bench-swap: install ## Time model swaps behind both front ends against a kill and a start
 	python -m benchmarks.swap.compare $(BENCH)
 
+.PHONY: bench-exporter
+bench-exporter: install ## Measure CPU and memory of the exporter beside the front end it watches
+	python -m benchmarks.exporter.cost $(BENCH)
+
 .PHONY: bench-vram
 bench-vram: install ## Compare estimates of VRAM with what llama-server reserves
 	python -m benchmarks.vram.compare $(BENCH)
