@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +63,8 @@ def running(
         yield running
 
 
-def until(running: Running, condition: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 30
-    while not condition(state := running.state()):
-        assert time.monotonic() < deadline, state
-        time.sleep(0.1)
-    return state
-
-
 def test_a_pod_that_waits_for_the_card_is_a_state(card: Card, running: Running) -> None:
-    state = until(running, lambda state: state["endpoint"]["state"] == "waits")
+    state = running.wait_for_state(lambda state: state["endpoint"]["state"] == "waits")
     reason = state["endpoint"]["reason"]
     assert reason.startswith(f"{TENANT} has the card; pod llama-swap-")
     assert "Insufficient nvidia.com/gpu" in reason
@@ -110,9 +101,9 @@ def test_a_window_and_who_has_the_card_then_are_told(card: Card, running: Runnin
     card.scale(ML, 0)
     card.until(lambda: card.ready(SWAP) == 1)
     # The pod is ready, but nothing listens where the exporter asks.
-    state = until(running, lambda state: state["endpoint"]["state"] == "unknown")
+    state = running.wait_for_state(lambda state: state["endpoint"]["state"] == "unknown")
     assert "is ready, but its front end: " in state["endpoint"]["reason"]
-    state = until(running, lambda state: state["tenants"][0]["has_card"] is False)
+    state = running.wait_for_state(lambda state: state["tenants"][0]["has_card"] is False)
     assert state["tenants"][0]["replicas"] == 0
     assert state["window"]["open"] is True
     assert state["window"]["holder"] == "me@laptop/1234"
@@ -124,7 +115,7 @@ def test_a_window_and_who_has_the_card_then_are_told(card: Card, running: Runnin
 
 def test_a_stopped_endpoint_is_told(card: Card, running: Running) -> None:
     card.scale(SWAP, 0)
-    state = until(running, lambda state: state["endpoint"]["state"] == "stopped")
+    state = running.wait_for_state(lambda state: state["endpoint"]["state"] == "stopped")
     assert state["endpoint"]["reason"] == "the endpoint has no pod"
     assert state["endpoint"]["since"] is not None
 
