@@ -153,7 +153,7 @@ def told(view: View | None, *, front_end: str = REFUSED, cluster: str = "") -> t
             [
                 pod("old", ending=True, phase="Running", conditions=READY),
                 unscheduled(NO_GPU, created_s=5),
-                pod("over", created_s=3, phase="Failed", reason="Evicted"),
+                pod("over", created_s=9, phase="Failed", reason="Evicted"),
             ],
             True, "waits", "immich/machine-learning has the card; pod new: not scheduled: 0/1 "
             "nodes are available: 1 Insufficient nvidia.com/gpu.", id="the new one counts",
