@@ -80,7 +80,7 @@ def test_before_the_first_deploy_nothing_blocks_it(doctor: Doctor) -> None:
         "missing: photo-poster, home-assistant, n8n, monitoring"
     )
     assert result.checks["account"]["found"] == "admin"
-    assert result.checks["names of the objects"]["found"] == "0 of 22 are there"
+    assert result.checks["names of the objects"]["found"] == "0 of 32 are there"
 
 
 def test_nothing_is_changed(doctor: Doctor, api: KubeApi) -> None:
@@ -102,7 +102,7 @@ def test_with_a_whole_stack_everything_is_ok(
     try:
         result = doctor.run()
         assert result.verdicts("ok") == list(result.checks)
-        assert result.checks["names of the objects"]["found"] == "22 of 22 are there"
+        assert result.checks["names of the objects"]["found"] == "32 of 32 are there"
         assert result.checks["namespace llama-cpp"]["found"] == "there"
     finally:
         shared_cluster.empty()
