@@ -203,6 +203,7 @@ def _newest(rows: Iterable[dict[str, Any]]) -> tuple[int, str] | None:
 
 def _moment(row: dict[str, Any]) -> float:
     try:
-        return datetime.fromisoformat(as_text(row.get("timestamp"))).timestamp()
-    except (ValueError, OverflowError):
+        moment = datetime.fromisoformat(as_text(row.get("timestamp"))).timestamp()
+    except (ValueError, OverflowError, OSError):
         return 0.0
+    return min(moment, time.time())
