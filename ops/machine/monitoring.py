@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +11,6 @@ from urllib.parse import urlsplit
 import yaml
 
 from in_pod.exporter.contract import HEALTH_PATH, KEY_VARIABLE, METRICS_PATH, PLAN_FILE
-from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 from ops.machine.ports import free_ports
 from ops.machine.processes import Processes
@@ -82,7 +79,9 @@ def start(
             ],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), KEY_VARIABLE: key},
         )
-        _wait(processes, _EXPORTER, f"{running.exporter_url}{HEALTH_PATH}")
+        processes.wait_for_answer(
+            _EXPORTER, f"{running.exporter_url}{HEALTH_PATH}", timeout_s=_READY_TIMEOUT_S
+        )
         processes.start(
             _PROMETHEUS,
             [
@@ -93,7 +92,9 @@ def start(
                 f"--web.listen-address=127.0.0.1:{port + 1}",
             ],
         )
-        _wait(processes, _PROMETHEUS, f"{running.prometheus_url}/-/ready")
+        processes.wait_for_answer(
+            _PROMETHEUS, f"{running.prometheus_url}/-/ready", timeout_s=_READY_TIMEOUT_S
+        )
     except BaseException:
         stop(state_dir)
         raise
@@ -122,22 +123,3 @@ def _config(exporter_url: str, gateway_url: str | None) -> str:
 def _job(name: str, url: str, path: str) -> dict[str, object]:
     targets = [{"targets": [urlsplit(url).netloc]}]
     return {"job_name": name, "metrics_path": path, "static_configs": targets}
-
-
-def _wait(processes: Processes, name: str, url: str) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if not processes.is_running(name):
-            raise OpsError(
-                f"{name} ended at its start ({processes.last_line(name)}); see its log "
-                f"{processes.log(name)}"
-            )
-        try:
-            opener.open(url, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise OpsError(
-        f"{name} does not answer after {_READY_TIMEOUT_S} s; see its log {processes.log(name)}"
-    )

@@ -53,9 +53,10 @@ def _lines(state: State) -> Iterator[Text]:
     if vram is None:
         yield Text("Card: not known")
     else:
+        others = "" if vram.others_mib is None else f", {vram.others_mib:.0f} by other programs"
         yield Text(
-            f"Card: {vram.used_mib:.0f} of {vram.total_mib:.0f} MiB used, {vram.others_mib:.0f} "
-            f"by other programs ({span(vram.age_s)} ago)"
+            f"Card: {vram.used_mib:.0f} of {vram.total_mib:.0f} MiB used{others} "
+            f"({span(vram.age_s)} ago)"
         )
     yield Text(_window(state))
     for tenant in state.tenants:

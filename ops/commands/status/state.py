@@ -42,7 +42,8 @@ class Vram:
 
     used_mib: float
     total_mib: float
-    others_mib: float
+    others_mib: float | None
+    """None until a swap has settled, and where a loaded model has no prediction."""
     age_s: float
 
 
@@ -86,7 +87,7 @@ def read_state(exporter: Endpoint) -> State:
         raise OpsError(f"the exporter at {exporter.url} does not answer: {error}") from error
     try:
         return _state(document)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise OpsError(
             f"{exporter.url}{STATE_PATH} is no answer of the exporter "
             f"({one_line(f'{type(error).__name__}: {error}')}); expected version {STATE_VERSION}. "
@@ -114,7 +115,7 @@ def _state(document: Any) -> State:
         else Vram(
             used_mib=float(vram["used_mib"]),
             total_mib=float(vram["total_mib"]),
-            others_mib=float(vram["others_mib"]),
+            others_mib=_number(vram["others_mib"]),
             age_s=float(vram["age_s"]),
         ),
         window_open=bool(window["open"]),

@@ -101,6 +101,7 @@ def test_a_picture_is_found_in_each_clients_format(name: str) -> None:
         {"content": [{"type": "tool_use", "input": {"url": "https://a.example", "source": "x"}}]},
         {"messages": [{"content": [{"type": ["image_url"]}, {"type": None}, {"type": {}}]}]},
         {"content": [{"type": "tool_use", "input": {"type": "file", "path": "/tmp"}}]},
+        {"content": [{"type": "tool_use", "input": {"type": "document", "source": "a.md"}}]},
         {"multimodal_data": None, "prompt": "a"},
     ],
 )
@@ -184,6 +185,22 @@ def test_other_media_are_refused(kind: str) -> None:
     refusal({"messages": [{"content": [part]}]}, 400, kind, "pictures")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "url", "url": "https://a.example"},
+        {"type": "base64", "media_type": "image/png", "data": TEXT},
+        {"type": "text", "media_type": "text/plain", "data": "a"},
+        {},
+    ],
+    ids=lambda source: str(source.get("type")),
+)
+def test_a_document_is_refused_wherever_a_client_puts_it(source: Any) -> None:
+    document = {"type": "document", "source": source}
+    for part in (document, {"type": "tool_result", "content": [document]}):
+        refusal({"messages": [{"content": [part]}]}, 400, "'document'", "pictures")
+
+
 def test_pictures_are_counted_and_weighed() -> None:
     assert bound(chat(URI, URI, URI)) is False
     refusal(chat(URI, URI, URI, URI), 413, "4 pictures", "at most 3")
@@ -235,6 +252,28 @@ def test_addresses_are_fetched_together_and_each_once() -> None:
     assert asyncio.run(asyncio.wait_for(pictures.bound(body, LIMITS, fetch), 5)) is True
     assert sorted(waiting) == ["https://a.example", "https://b.example"]
     assert body == chat(URI, URI, URI)
+
+
+def test_no_picture_is_fetched_for_a_refused_request() -> None:
+    ended: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        if url == "https://a.example":
+            raise RefusedError(400, "remote_picture", "the picture is gone")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(url)
+        raise AssertionError
+
+    async def run() -> None:
+        body = chat("https://b.example", "https://a.example", "https://c.example")
+        with pytest.raises(RefusedError, match="is gone"):
+            await pictures.bound(body, LIMITS, fetch)
+        await asyncio.sleep(0)
+        assert sorted(ended) == ["https://b.example", "https://c.example"]
+
+    asyncio.run(run())
 
 
 def test_an_address_of_something_else_is_refused() -> None:

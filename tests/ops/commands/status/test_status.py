@@ -105,6 +105,11 @@ def test_a_card_that_its_owner_has_is_a_state() -> None:
     assert "Last swaps" not in text
 
 
+def test_what_others_hold_is_not_known_while_a_model_swaps() -> None:
+    text = shown(vram=STATE["vram"] | {"others_mib": None})
+    assert "Card: 7200 of 15360 MiB used (3s ago)" in text
+
+
 def test_a_window_past_its_deadline_is_said() -> None:
     text = shown(window={"open": True, "holder": "me@laptop", "until": NOW - 5})
     assert "held by me@laptop, past its deadline" in text
@@ -136,6 +141,7 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
         (json.dumps(STATE | {"models": []}).encode(), 200, "is no answer of the exporter"),
         (json.dumps(STATE | {"vram": {}}).encode(), 200, "is no answer of the exporter"),
         (json.dumps(STATE | {"time": "x"}).encode(), 200, "is no answer of the exporter"),
+        (json.dumps(STATE | {"time": 10**400}).encode(), 200, "is no answer of the exporter"),
         (b"gone", 404, "does not answer: status 404"),
     ],
 )  # fmt: skip
