@@ -29,6 +29,8 @@ _MOST_INFLATION = 774
 """Bytes that a character of base64 can inflate to: deflate's 1032, three quarters of it."""
 _OTHER_MEDIA = ("input_audio", "input_video", "video_url", "audio_url", "file")
 """Content that LiteLLM or llama-server would fetch or decode, and that no model here reads."""
+_DOCUMENT = "document"
+"""Anthropic's; LiteLLM makes a picture or the address of one from its source, or drops it."""
 _BARE = "multimodal_data"
 """Where llama.cpp's /completion has pictures: base64 without a data URI."""
 
@@ -128,7 +130,7 @@ def find(body: Any) -> Iterator[Picture]:
     """Find the pictures of a body, however deep, in each client's format.
 
     Raises:
-        RefusedError: for audio, video and files.
+        RefusedError: for audio, video, files and documents.
     """
     pending = [body]
     while pending:
@@ -153,11 +155,13 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
         yield Picture(
             holder=source, key="data" if source.get("type") == "base64" else "url", form="source"
         )
-    elif isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part:
+    elif (kind == _DOCUMENT and isinstance(part.get("source"), dict)) or (
+        isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part
+    ):
         raise RefusedError(
             400,
             "media_not_served",
-            f"the request has content of type {kind!r}; expected text and pictures (image_url)",
+            f"the request has content of type {kind!r}; expected text and pictures. Remove it",
         )
     bare = part.get(_BARE)
     # llama-server goes through the items of an array, the values of an object, and a string alone.
