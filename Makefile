@@ -168,6 +168,10 @@ bench-swap: install ## Time model swaps behind both front ends against a kill an
 bench-gateway: install ## Compare the gateway with LiteLLM alone and llama-swap alone: waits, errors, swaps
 	python -m benchmarks.gateway.compare $(BENCH)
 
+.PHONY: bench-exporter
+bench-exporter: install ## Measure CPU and memory of the exporter beside the front end it watches
+	python -m benchmarks.exporter.cost $(BENCH)
+
 .PHONY: bench-vram
 bench-vram: install ## Compare estimates of VRAM with what llama-server reserves
 	python -m benchmarks.vram.compare $(BENCH)

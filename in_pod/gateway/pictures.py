@@ -166,7 +166,7 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
         raise RefusedError(
             400,
             "media_not_served",
-            f"the request has content of type {kind!r}; expected text and pictures (image_url)",
+            f"the request has content of type {kind!r}; expected text and pictures. Remove it",
         )
     bare = part.get(_BARE)
     # llama-server goes through the items of an array, the values of an object, and a string alone.

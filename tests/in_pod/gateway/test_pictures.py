@@ -179,9 +179,18 @@ def test_a_part_without_a_picture_is_refused(part: Any) -> None:
     refusal({"messages": [{"content": [part]}]}, 400, "missing")
 
 
-@pytest.mark.parametrize("kind", ["input_audio", "input_video", "video_url", "audio_url", "file"])
-def test_other_media_are_refused(kind: str) -> None:
-    part = {"type": kind, kind: {"url": "https://a.example", "data": TEXT}}
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        *(
+            (kind, kind)
+            for kind in ("input_audio", "input_video", "video_url", "audio_url", "file")
+        ),
+        ("document", "source"),
+    ],
+)
+def test_other_media_are_refused(kind: str, key: str) -> None:
+    part = {"type": kind, key: {"url": "https://a.example", "data": TEXT}}
     refusal({"messages": [{"content": [part]}]}, 400, kind, "pictures")
 
 

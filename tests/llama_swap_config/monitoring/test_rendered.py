@@ -30,9 +30,7 @@ def test_the_operators_objects_find_the_exporter(locked: tuple[LockedModel, ...]
     declared = alerts(locked, SETTINGS.node.machine)
     monitor, rule = operator_manifests("llama-cpp", declared)
     assert {monitor["apiVersion"], rule["apiVersion"]} == {"monitoring.coreos.com/v1"}
-    assert monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] == (
-        "llama-swap-exporter"
-    )
+    assert monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] == ("exporter")
     assert monitor["spec"]["endpoints"] == [
         {"port": "http", "path": "/metrics", "interval": "30s"}
     ]

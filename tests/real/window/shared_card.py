@@ -38,7 +38,7 @@ class Card:
     def pods(self, which: tuple[str, str]) -> list[dict[str, Any]]:
         pods = self.api.get(f"/api/v1/namespaces/{which[0]}/pods")
         assert pods is not None
-        # llama-swap's, and not those of llama-swap-exporter.
+        # A Deployment's pods have a hash before their own suffix.
         named = re.compile(rf"{which[1]}(-[a-z0-9]+)?-[a-z0-9]+")
         return [pod for pod in pods["items"] if named.fullmatch(pod["metadata"]["name"])]
 
