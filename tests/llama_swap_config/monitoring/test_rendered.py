@@ -9,7 +9,7 @@ from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.monitoring.alerts import alerts, render_rules
 from llama_swap_config.monitoring.dashboard import render_dashboard
 from llama_swap_config.monitoring.operator import operator_manifests
-from ops.machine.checkout import ROOT
+from tests.conftest import ROOT
 from tests.declaration.settings import SETTINGS
 
 GOLDEN = ROOT / "tests" / "golden"
