@@ -20,6 +20,8 @@ ENDPOINT_KEY_VARIABLE = "LLAMA_SWAP_API_KEY"
 """Variable with the endpoint's own key."""
 KEY_PREFIX = "sk-"
 """How a consumer's key begins."""
+KEY_LINE = r"sha256:([0-9a-f]{64}) (\d{4}-\d\d-\d\d)"
+"""Pattern of a line of a consumer's entry: the hash of a key, and since when it is valid."""
 MOST_KEYS = 2
 """Valid keys of one consumer: the present one and its successor."""
 KEYS_ANNOTATION = "llama-cpp-infra/keys-sha256"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from .contract import MOST_KEYS
+from .contract import KEY_LINE, MOST_KEYS
 
 _LOG = logging.getLogger(__name__)
-_LINE = re.compile(r"sha256:([0-9a-f]{64}) \d{4}-\d\d-\d\d", re.ASCII)
+_LINE = re.compile(KEY_LINE, re.ASCII)
 _MOST_BYTES = 4096
 
 

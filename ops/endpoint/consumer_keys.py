@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from in_pod.gateway.contract import KEY_PREFIX, MOST_KEYS
+from in_pod.gateway.contract import KEY_LINE, KEY_PREFIX, MOST_KEYS
 from ops.errors import OpsError
 
 Entries = Mapping[str, str]
 """Name of a consumer -> its lines."""
-_LINE = re.compile(r"sha256:([0-9a-f]{64}) (\d{4}-\d\d-\d\d)", re.ASCII)
+_LINE = re.compile(KEY_LINE, re.ASCII)
 
 
 class BrokenEntryError(OpsError):

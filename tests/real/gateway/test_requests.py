@@ -184,28 +184,6 @@ def test_an_address_of_a_picture_is_never_passed_on(running: Gateway, web: str) 
         assert word in answer.text
 
 
-@pytest.mark.parametrize("depth", ["content", "a tool's result"])
-def test_no_document_reaches_the_endpoint(running: Gateway, web: str, depth: str) -> None:
-    """LiteLLM would make a picture of it that nobody bounds, or an address to fetch."""
-    red = solid_picture("red", size_px=64)
-    for source in (
-        {"type": "url", "url": f"{web}/red.png"},
-        {"type": "base64", "media_type": "image/png", "data": base64.b64encode(red).decode()},
-    ):
-        part: dict[str, Any] = {"type": "document", "source": source}
-        if depth != "content":
-            part = {"type": "tool_result", "tool_use_id": "call_1", "content": [part]}
-        body = {
-            "model": "photos",
-            "max_tokens": 2,
-            "messages": [{"role": "user", "content": [part]}],
-        }
-        with running.client("poster") as client:
-            answer = client.post("/v1/messages", json=body)
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["error"]["code"] == "media_not_served"
-
-
 def test_requests_at_once_and_a_minute_are_limited(running: Gateway) -> None:
     with OpenAI(
         base_url=f"{running.url}/v1",
