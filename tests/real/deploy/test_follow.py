@@ -123,7 +123,7 @@ def test_a_restart_is_followed_to_the_new_pod(stack: Stack, cluster: EmbeddedClu
         assert waiting["Deployment"].reason == "the pod before it has not ended yet"
     outcome = stack.follow()
     assert last_line(outcome, wait_s=20) == "deployed; the endpoint serves"
-    (new,) = (each for each in outcome.objects if each.kind == "Pod")
+    (new,) = (each for each in outcome.objects if each.name.startswith("llama-swap-"))
     assert new.name != old["metadata"]["name"]
     assert new.state == "Running on k8s-node1"
 
