@@ -15,7 +15,9 @@ _MOST = 2000
 _KEPT = 500
 _UNMATCHED_S = 5.0
 """How long an answer may wait for the end of its request, which is told separately."""
-_TOLERANCE_S = 0.25
+_EARLY_S, _LATE_S = 0.25, 2.0
+"""How much shorter or longer a request may look here than at the front end: events come late where
+the machine is busy."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class _Ended:
     path: str
     ended: float
     seconds: float
-    answer_s: float
+    waited_s: float
     start: str
 
 
@@ -182,7 +184,7 @@ class Requests:
                     path=request.path,
                     ended=now,
                     seconds=now - request.begun,
-                    answer_s=now - request.ready,
+                    waited_s=request.ready - request.begun,
                     start="cold" if request.has_waited else "warm",
                 )
             )
@@ -219,18 +221,25 @@ class Requests:
         unmatched = []
         for came, answer, model in self._answers:
             ended = min(
-                (each for each in self._ended if (each.model, each.path) == (model, answer.path)),
+                (
+                    each
+                    for each in self._ended
+                    if (each.model, each.path) == (model, answer.path)
+                    and -_EARLY_S <= each.seconds - answer.seconds <= _LATE_S
+                ),
                 key=lambda each: abs(each.seconds - answer.seconds),
                 default=None,
             )
-            if ended is None or abs(ended.seconds - answer.seconds) > _TOLERANCE_S:
+            if ended is None:
                 if now - came < _UNMATCHED_S:
                     unmatched.append((came, answer, model))
                 continue
             self._ended.remove(ended)
             if answer.result == "200":
+                # The front end's own duration: it does not depend on when an event came.
+                seconds = answer.seconds - ended.waited_s
                 name = "llama_swap_request_answer_seconds"
-                self._series.observe(name, ended.answer_s, model, ended.start)
+                self._series.observe(name, seconds, model, ended.start)
         self._answers = deque(unmatched, maxlen=_KEPT)
         while self._ended and now - self._ended[0].ended > 2 * _UNMATCHED_S:
             self._ended.popleft()

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from in_pod.exporter import client
+from in_pod.exporter.contract import OTHER
 from in_pod.exporter.plan import Plan
 from tests.fakes.llama_swap_server import FakeLlamaSwap, event, log, row, states, upsert
 from tests.in_pod.exporter.running import exporter, write_plan
@@ -202,7 +203,7 @@ def test_nonsense_instead_of_answers_is_survived(
         )
 
 
-HOSTILE_NAMES = ("", "other", 'a"}\n# TYPE x', "é" * 10_000, "../../etc/passwd", "{{7*7}}", "\x00")
+HOSTILE_NAMES = ("", OTHER, 'a"}\n# TYPE x', "é" * 10_000, "../../etc/passwd", "{{7*7}}", "\x00")
 
 
 def test_hostile_names_become_no_labels(front_end: FakeLlamaSwap, plan_file: Path) -> None:
@@ -227,14 +228,14 @@ def test_hostile_names_become_no_labels(front_end: FakeLlamaSwap, plan_file: Pat
         )
         samples = running.wait_for(
             lambda now: (
-                (now.value("llama_swap_answers_total", model="other", status="200") or 0) >= 800
+                (now.value("llama_swap_answers_total", model=OTHER, status="200") or 0) >= 800
             )
         )
         for name in samples.by_name:
             for labels in samples.series(name):
-                assert dict(labels).get("model", "eyes") in ("eyes", "another", "other"), labels
+                assert dict(labels).get("model", "eyes") in ("eyes", "another", OTHER), labels
         assert sum(len(family) for family in samples.by_name.values()) < 600
-        assert samples.value("llama_swap_crashes_total", model="other") == 3
+        assert samples.value("llama_swap_crashes_total", model=OTHER) == 3
 
 
 def test_too_much_stays_below_the_memory_limit(front_end: FakeLlamaSwap, plan_file: Path) -> None:

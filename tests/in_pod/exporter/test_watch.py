@@ -318,8 +318,20 @@ def test_answers_find_their_requests_whatever_the_order(watch: Watch, clock: Clo
     found = samples(watch)
     name, warm = "llama_swap_request_answer_seconds", {"model": "eyes", "start": "warm"}
     assert found.value(f"{name}_count", **warm) == 32
-    answered = [seconds for number, seconds in enumerate(durations) if number % 5]
+    answered = [seconds - 0.002 for number, seconds in enumerate(durations) if number % 5]
     assert found.value(f"{name}_sum", **warm) == pytest.approx(sum(answered))
+
+
+def test_an_end_that_is_told_late_does_not_make_the_answer_longer(
+    watch: Watch, clock: Clock
+) -> None:
+    load(watch, clock, "eyes", 1)
+    watch.request(came("1"))
+    clock.now += 4.5
+    watch.request_ended("1")
+    watch.answers([answer(3)])
+    warm = {"model": "eyes", "start": "warm"}
+    assert samples(watch).value("llama_swap_request_answer_seconds_sum", **warm) == 3
 
 
 def test_the_requests_that_are_followed_are_limited(watch: Watch) -> None:

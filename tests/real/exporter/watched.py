@@ -74,3 +74,9 @@ class Client:
             except TimeoutError:
                 status = 0
             return status, time.perf_counter() - started
+
+    def answered(self, model: str, **more: Any) -> float:
+        """Return the seconds of a chat that is answered."""
+        status, seconds = self.ask(model, **more)
+        assert status == 200
+        return seconds
