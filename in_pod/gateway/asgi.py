@@ -88,7 +88,8 @@ class Checks:
             raise RefusedError(
                 403,
                 "path_not_served",
-                f"the gateway does not serve {scope['method']} {_short(path)}",
+                f"the gateway does not serve {scope['method']} {_short(path)}; expected a path "
+                "such as POST /v1/chat/completions. Check the client's base URL",
             )
         if who == "anyone":
             await self._app({**scope, "headers": _passed(scope)}, receive, send)

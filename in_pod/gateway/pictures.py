@@ -193,6 +193,8 @@ def _base64_of(picture: Picture) -> str:
         head, _, text = text.partition(",")
         if not head.lower().endswith(";base64"):
             raise _not_a_picture("a data URI without base64")
+    elif any(mark in text for mark in ".:"):
+        raise _not_a_picture("a file's name or an address")
     if "%" in text:
         text = unquote_to_bytes(text).decode("ascii", "replace")
     if any(space in text for space in "\n\r\t "):

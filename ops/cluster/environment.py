@@ -58,7 +58,8 @@ def kube_target() -> KubeTarget:
     config_path = os.environ.get("KUBE_CONFIG_PATH", "")
     if not config_path:
         raise OpsError(
-            "KUBE_CONFIG_PATH is not set; expected a kubeconfig's path, such as ~/.kube/config"
+            "KUBE_CONFIG_PATH is not set; expected a kubeconfig's path, such as ~/.kube/config. "
+            'Export it; for the cluster of `make up`, type `eval "$(python -m ops env)"`'
         )
     path = Path(config_path).expanduser()
     try:

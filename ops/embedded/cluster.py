@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from in_pod.exporter.contract import PORT as EXPORTER_PORT
 from ops.embedded import control_plane, credentials, gpu_node, objects, postgres
 from ops.embedded.admin_api import AdminApi
 from ops.errors import OpsError
@@ -52,6 +53,8 @@ class EmbeddedCluster:
     pg_conn_str: str
     endpoint_port: int
     """The local port where each `kubectl port-forward` to a pod ends; the front end's port."""
+    exporter_port: int
+    """The local port where one to the exporter's port ends; the next one is Prometheus's."""
     kubelet_port: int
     """The local port where kwok answers in place of the node's kubelet."""
 
@@ -71,7 +74,7 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
     try:
         stored = json.loads((state_dir / "cluster.json").read_text())
         pg_conn_str, endpoint_port = stored["pg_conn_str"], stored["endpoint_port"]
-        kubelet_port = stored["kubelet_port"]
+        kubelet_port, exporter_port = stored["kubelet_port"], stored["exporter_port"]
     except (OSError, ValueError, LookupError):
         return None
     processes = Processes(state_dir)
@@ -85,6 +88,7 @@ def find(state_dir: Path) -> EmbeddedCluster | None:
         kube_context=credentials.CONTEXT,
         pg_conn_str=pg_conn_str,
         endpoint_port=endpoint_port,
+        exporter_port=exporter_port,
         kubelet_port=kubelet_port,
     )
 
@@ -245,8 +249,8 @@ def _start(state_dir: Path, programs: Path, settings: Settings, say: Say) -> Emb
         "--leader-elect=false",
         "--secure-port=0",
     )
-    kubelet_port = free_ports(2)
-    endpoint_port = kubelet_port + 1
+    kubelet_port = free_ports(4)
+    endpoint_port, exporter_port = kubelet_port + 1, kubelet_port + 2
     start(
         "kwok",
         f"--kubeconfig={kubeconfig}",
@@ -259,13 +263,14 @@ def _start(state_dir: Path, programs: Path, settings: Settings, say: Say) -> Emb
         f"--server-address=127.0.0.1:{kubelet_port}",
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={certificate.with_suffix('.key')}",
-        f"--config={_kwok_definitions(state_dir, endpoint_port)}",
+        f"--config={_kwok_definitions(state_dir, endpoint_port, exporter_port)}",
     )
     _declare(api, processes, settings, kubelet_port=kubelet_port)
     say(f"kube-controller-manager, kube-scheduler and kwok run; {gpu_node.describe(settings)}")
     stored = {
         "pg_conn_str": pg_conn_str,
         "endpoint_port": endpoint_port,
+        "exporter_port": exporter_port,
         "kubelet_port": kubelet_port,
     }
     (state_dir / "cluster.json").write_text(json.dumps(stored))
@@ -304,13 +309,17 @@ def _api_server_port() -> int:
     return int(wanted)
 
 
-def _kwok_definitions(state_dir: Path, endpoint_port: int) -> Path:
-    """Write kwok's definitions, with a port of this machine as the end of each port-forward."""
+def _kwok_definitions(state_dir: Path, endpoint_port: int, exporter_port: int) -> Path:
+    """Write kwok's definitions, with ports of this machine as the ends of port-forwards."""
+    exporter = {"address": "127.0.0.1", "port": exporter_port}
+    endpoint = {"address": "127.0.0.1", "port": endpoint_port}
     forward = {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "ClusterPortForward",
         "metadata": {"name": "endpoint"},
-        "spec": {"forwards": [{"target": {"address": "127.0.0.1", "port": endpoint_port}}]},
+        "spec": {
+            "forwards": [{"ports": [EXPORTER_PORT], "target": exporter}, {"target": endpoint}]
+        },
     }
     stages = (DEFINITIONS / "kwok.yaml").read_text()
     path = state_dir / "kwok.yaml"

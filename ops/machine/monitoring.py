@@ -12,7 +12,6 @@ import yaml
 
 from in_pod.exporter.contract import HEALTH_PATH, KEY_VARIABLE, METRICS_PATH, PLAN_FILE
 from ops.machine.checkout import ROOT
-from ops.machine.ports import free_ports
 from ops.machine.processes import Processes
 from ops.machine.prometheus import prometheus
 from ops.report.terminal import Say
@@ -35,6 +34,7 @@ class Monitoring:
 def start(
     state_dir: Path,
     *,
+    port: int,
     url: str,
     key: str,
     plan: str,
@@ -46,6 +46,7 @@ def start(
 
     Args:
         state_dir: The directory of configuration, data, logs and records.
+        port: The exporter's on 127.0.0.1; the next one is Prometheus's.
         url: The front end's address.
         key: Its API key; empty: it requires none.
         plan: The exporter's plan.
@@ -61,7 +62,6 @@ def start(
     folder = _folder(state_dir)
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(folder)
-    port = free_ports(2)
     running = Monitoring(
         exporter_url=f"http://127.0.0.1:{port}", prometheus_url=f"http://127.0.0.1:{port + 1}"
     )

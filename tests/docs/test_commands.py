@@ -17,6 +17,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+RUNBOOKS = [page for page in PAGES if page.parent.name == "runbooks"]
 INVOCATION = re.compile(r"python -m ops ([a-z]+)([^`|#\n]*)")
 MAKE = re.compile(r"(?:^ *\$? *|`)make (?:[A-Z]+=\S+ )*([a-z-]*[a-z])(?![a-z-])", re.MULTILINE)
 
@@ -27,15 +28,20 @@ def options(command: Any) -> set[str]:
     }
 
 
+def innermost(name: str, arguments: str) -> tuple[Any, list[str]]:
+    """The subcommand of a command line, and the words after it."""
+    command, words = load(name), arguments.split(" -- ")[0].split()
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    return command, words
+
+
 def unknown_words(name: str, arguments: str) -> Iterator[str]:
     """The subcommand and the options of a command line that its command does not have."""
     if name not in COMMANDS:
         yield name
         return
-    command = load(name)
-    words = arguments.split(" -- ")[0].split()
-    while words and words[0] in getattr(command, "commands", {}):
-        command = command.commands[words.pop(0)]
+    command, words = innermost(name, arguments)
     command = getattr(command, "commands", {}).get("run", command)  # `bench` alone.
     known = options(command)
     yield from (word for word in words if word.startswith("--") and word not in known)
@@ -51,6 +57,13 @@ def test_every_command_line_exists(page: Path) -> None:
     ]
     assert wrong == []
     assert set(MAKE.findall(text)) - TARGETS == set()
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_a_command_line_of_a_runbook_is_complete(page: Path) -> None:
+    for name, arguments in INVOCATION.findall(page.read_text()):
+        command, words = innermost(name, arguments)
+        command.make_context(name, words)
 
 
 def test_a_command_line_that_does_not_exist_is_found() -> None:

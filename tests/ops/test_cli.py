@@ -181,6 +181,7 @@ def test_env_exports_the_program_that_cdktf_would_not_find(
         kube_context="embedded",
         pg_conn_str="postgres://",
         endpoint_port=1,
+        exporter_port=1,
         kubelet_port=2,
     )
     monkeypatch.setattr(embedded, "find", lambda _: running)

@@ -148,7 +148,7 @@ def up(
         say(f"stopped the gateway; `{again}` starts it")
     monitoring = None
     if with_monitoring:
-        monitoring = _start_monitoring(cluster.state_dir, served, store, settings, gateway, say)
+        monitoring = _start_monitoring(cluster, served, store, settings, gateway, say)
     elif monitors.stop(cluster.state_dir):
         say("stopped the exporter and Prometheus")
     return Deployed(
@@ -166,7 +166,7 @@ def up(
 
 
 def _start_monitoring(
-    state_dir: Path,
+    cluster: EmbeddedCluster,
     served: Served,
     store: LocalStore,
     settings: Settings,
@@ -176,7 +176,8 @@ def _start_monitoring(
     say("starting the exporter and Prometheus")
     front_end = FRONT_ENDS[served.front_end]
     return monitors.start(
-        state_dir,
+        cluster.state_dir,
+        port=cluster.exporter_port,
         url=served.url,
         key=served.key.read() if served.key else "",
         plan=render_exporter_plan(

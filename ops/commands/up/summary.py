@@ -49,7 +49,9 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     if deployed.monitoring is not None:
         prometheus = f"{deployed.monitoring.prometheus_url}/api/v1/query?query=llama_swap_up"
         console.print(f"\nPrometheus: {deployed.monitoring.prometheus_url}", highlight=False)
-        console.print(f"  curl '{prometheus}'", highlight=False, soft_wrap=True)
+        console.print(
+            f"  curl -s --noproxy 127.0.0.1 '{prometheus}'", highlight=False, soft_wrap=True
+        )
     console.print("\nNext:", style="bold")
     for command, purpose in _next(deployed):
         console.print(f"  {command:40} # {purpose}", highlight=False, soft_wrap=True)

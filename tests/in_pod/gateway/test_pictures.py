@@ -145,7 +145,8 @@ def test_how_a_picture_is_written_is_repaired(written: str) -> None:
         ("data:image/png;base64,!!!!", "malformed base64"),
         ("data:image/png;base64,\u00e9\u00e9\u00e9\u00e9", "malformed base64"),
         ("data:image/png;base64," + TEXT[:28], "truncated"),
-        ("file:///etc/passwd", "malformed base64"),
+        ("file:///etc/passwd", "a file's name"),
+        ("photo.jpg", "a file's name"),
         ("/etc/passwd", "unknown kind"),
         ("", "missing"),
         (None, "missing"),
@@ -245,7 +246,7 @@ def test_an_address_is_fetched_or_refused(scheme: str) -> None:
         assert body == after
     assert fetched == [url] * 3
     # llama.cpp's own field has base64 only.
-    refusal({"prompt": {"prompt_string": "a", "multimodal_data": [url]}}, 400, "malformed")
+    refusal({"prompt": {"prompt_string": "a", "multimodal_data": [url]}}, 400, "an address")
 
 
 def test_addresses_are_fetched_together_and_each_once() -> None:

@@ -412,15 +412,18 @@ def test_a_gateway_that_runs_already_has_a_namespace_and_its_consumers_keys(
     keys = doctor.run().hints("Secret gateway-keys")
     assert keys["found"] == "no consumer has a key"
     assert "python -m ops gateway keys new CONSUMER" in keys["remedy"]
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "gateway-keys"},
-        "stringData": {"n8n": "sha256:", "home-assistant": "sha256:"},
-    }
-    put(f"{NAMESPACES}/litellm/secrets", secret)
-    check = doctor.run().checks["Secret gateway-keys"]
-    assert (check["verdict"], check["found"]) == ("ok", "home-assistant, n8n")
+    assert keys["wanted"] == "photo-poster, home-assistant, n8n"
+    for name, consumers in (("some-keys", ("n8n",)), ("all-keys", keys["wanted"].split(", "))):
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "stringData": dict.fromkeys(consumers, "sha256:"),
+        }
+        put(f"{NAMESPACES}/litellm/secrets", secret)
+        doctor.declare(gateway=replace(EXISTING_GATEWAY, keys_secret=name), **WITH_KEY)
+        verdict = doctor.run().checks[f"Secret {name}"]["verdict"]
+        assert verdict == ("ok" if name == "all-keys" else "hint")
 
 
 @pytest.mark.usefixtures("emptied")

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -124,6 +125,19 @@ def test_the_printed_status_command_works_in_a_new_shell(
     )
     assert answer.stdout.startswith("Endpoint: serves")
     assert "qwen3vl-4b" in answer.stdout
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_status_finds_the_exporter_by_its_service(deployed: Deployed) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "ops", "status"],
+        env={"PATH": os.environ["PATH"], **deployed.cluster.environment()},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.startswith("Endpoint: serves")
 
 
 def test_up_again_keeps_the_gateway_and_its_keys(deployed: Deployed) -> None:

@@ -162,7 +162,9 @@ PATHS = (
 def test_a_path_that_is_not_listed_is_refused(running: Gateway, path: str) -> None:
     with running.client("me") as client:
         url = httpx2.URL(running.url).copy_with(raw_path=path.encode())
-        assert refused(client.post(url, json=BODY), 403) == "path_not_served"
+        answer = client.post(url, json=BODY)
+        assert refused(answer, 403) == "path_not_served"
+        assert "expected a path such as POST /v1/chat/completions" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.labels import APP
+from llama_swap_config.declaration import load
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from ops.cluster import object_states
 from ops.cluster.paths import object_path
@@ -132,11 +133,12 @@ def _gateway(cluster: Cluster, gateway: Gateway | ExistingGateway) -> Iterator[C
         )
     live = cluster.api.get(f"/api/v1/namespaces/{namespace}/secrets/{gateway.keys_secret}")
     with_key = sorted((live or {}).get("data") or {})
+    consumers = [consumer.name for consumer in load().consumers]
     yield Check(
         name=f"Secret {gateway.keys_secret}",
         found=", ".join(with_key) or "no consumer has a key",
-        wanted="an entry for each consumer",
-        status="ok" if with_key else "wrong",
+        wanted=", ".join(consumers) or "no entry: there are no consumers",
+        status="ok" if set(consumers) <= set(with_key) else "wrong",
         is_needed=False,
         remedy="`python -m ops gateway keys new CONSUMER` makes the key of a consumer.",
     )

@@ -205,6 +205,7 @@ def test_deploy_takes_them_into_the_embedded_cluster_alone(
             kube_context="embedded",
             pg_conn_str="",
             endpoint_port=1,
+            exporter_port=1,
             kubelet_port=2,
         )
 
