@@ -38,8 +38,8 @@ $(VENV)/bin/cdktf: | $(VENV)/.installed
 install: $(VENV)/.installed $(VENV)/bin/cdktf ## Install the Python packages and Node into .venv
 
 .PHONY: up
-up: install ## Start the embedded cluster on this machine, deploy the stack, serve its models (GATEWAY=1: with LiteLLM)
-	python -m ops up $(if $(filter-out 0,$(GATEWAY)),--gateway)
+up: install ## Start the embedded cluster on this machine, deploy the stack, serve its models (GATEWAY=1, MONITORING=1: with those)
+	python -m ops up $(if $(filter-out 0,$(GATEWAY)),--gateway) $(if $(filter-out 0,$(MONITORING)),--monitoring)
 
 .PHONY: down
 down: install ## Stop the embedded cluster and the endpoint of `make up`; keep the data
@@ -168,6 +168,10 @@ bench-swap: install ## Time model swaps behind both front ends against a kill an
 bench-gateway: install ## Compare the gateway with LiteLLM alone and llama-swap alone: waits, errors, swaps
 	python -m benchmarks.gateway.compare $(BENCH)
 
+.PHONY: bench-exporter
+bench-exporter: install ## Measure CPU and memory of the exporter beside the front end it watches
+	python -m benchmarks.exporter.cost $(BENCH)
+
 .PHONY: bench-vram
 bench-vram: install ## Compare estimates of VRAM with what llama-server reserves
 	python -m benchmarks.vram.compare $(BENCH)
@@ -194,3 +198,5 @@ lock: install ## Pin the Python packages of pyproject.toml; models: `python -m o
 		-c requirements.txt -o tools/cdktn-requirements.txt
 	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --no-header --group=litellm \
 		-o tools/litellm-requirements.txt
+	uv pip compile -q --upgrade --universal --python-version=3.11 --generate-hashes --no-header --group=clients \
+		-o tools/clients/requirements.txt

@@ -39,6 +39,7 @@ COMMANDS = {
     "and gateway.",
     "gateway": "Make, rotate and list the consumers' keys, and write what an existing LiteLLM "
     "mounts.",
+    "status": "Show models and their states, who waits, the last swaps, the card and its window.",
     "window": "Borrow the GPU from its other users while a command runs, then restore them.",
     "weights": "Download, list, verify and prune the models' files on a volume.",
     "cache": "List the programs that were built on this machine, and delete those that nobody "

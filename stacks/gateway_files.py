@@ -42,8 +42,7 @@ def gateway_files(
     Raises:
         ConfigError: when a model does not run on the node of the settings.
     """
-    load_timeout_s = settings.llama_swap.health_check_timeout_s
-    timeout_s = load_timeout_s + gateway.answer_timeout_s
+    timeout_s = settings.llama_swap.health_check_timeout_s + gateway.answer_timeout_s
     return GatewayFiles(
         config={
             CONFIG_FILE: render_litellm(
@@ -60,7 +59,6 @@ def gateway_files(
                 machine=settings.node.machine,
                 residents=declaration.residents(settings.node),
                 tenants=tuple(map(str, settings.tenants)),
-                load_timeout_s=load_timeout_s,
                 timeout_s=timeout_s,
                 litellm_version=gateway.litellm_version,
                 pictures=gateway.pictures,

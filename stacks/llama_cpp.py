@@ -20,6 +20,7 @@ from constructs.model_download import ModelDownload
 from constructs.model_store import ModelStore
 from constructs.model_upkeep import ModelUpkeep
 from constructs.model_warm_up import ModelWarmUp
+from constructs.monitoring_files import MonitoringFiles
 from in_pod.exporter.contract import PORT
 from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, EXPORTER, GATEWAY, RESTORE, UPKEEP
 from llama_swap_config.cluster.monitoring import Monitoring
@@ -27,6 +28,8 @@ from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.gateway import settings as gateway_types
+from llama_swap_config.monitoring.alerts import alerts, render_rules
+from llama_swap_config.monitoring.dashboard import render_dashboard
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.exporter import render_exporter_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
@@ -275,6 +278,13 @@ class LlamaCppStack(tf.TerraformStack):
             image=settings.python_image,
             run_as_user=settings.run_as_user,
             taints=settings.gpu.taints,
+        )
+        MonitoringFiles(
+            self,
+            "monitoring-files",
+            namespace=namespace,
+            rules=render_rules(alerts(declaration.locked, settings.node.machine)),
+            dashboard=render_dashboard(),
         )
         has_gateway = isinstance(settings.gateway, gateway_types.Gateway)
         ClientAccess(

@@ -109,7 +109,6 @@ def doors(folder: Path, *, say: Say) -> Iterator[tuple[Door, ...]]:
             machine=Machine(card=Card(product="Tesla-T4"), engine_build=BUILD),
             residents=ONE_RESIDENT,
             tenants=(),
-            load_timeout_s=_TIMEOUT_S,
             timeout_s=_TIMEOUT_S,
             litellm_version=litellm_version(),
             pictures=Pictures(),

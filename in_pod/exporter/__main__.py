@@ -13,6 +13,7 @@ Exit codes: 0 ended by SIGTERM or SIGINT; 1 cannot start, as the printed line sa
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -68,19 +69,25 @@ def main(arguments: list[str] | None = None, *, timing: Timing | None = None) ->
         )
         return 1
     threading.stack_size(_STACK_BYTES)
+    threading.excepthook = _end
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     front_end = _FRONT_ENDS[plan.front_end](client, watch, timing)
     _in_thread(_follow, front_end, watch, timing, stop)
     _in_thread(front_end.poll, stop)
-    if cluster is not None:
-        _in_thread(camera.follow, stop, timing)
+    _in_thread(camera.follow, stop, timing)
     _in_thread(server.serve_forever)
     print(f"listening on {options.host}:{server.server_port}", flush=True)
     stop.wait()
     server.server_close()
     return 0
+
+
+def _end(arguments: threading.ExceptHookArgs) -> None:
+    """End the program, so that it is restarted: with a thread less it would be deaf."""
+    threading.__excepthook__(arguments)
+    os._exit(1)
 
 
 def _in_thread(target: Callable[..., None], *arguments: object) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .contract import KEY_VARIABLE
 from .errors import ExporterError
 
-KEY_VARIABLE = "LLAMA_API_KEY"
-"""Environment variable with the key; llama-server and `ops` use the same name."""
 TIMEOUT_S = 10.0
+"""Of each step: to connect, to wait for an answer, to wait for its next bytes."""
+_LONGEST_S = 30.0
+"""Of a whole answer."""
 LARGEST_ANSWER_BYTES = 2 << 20
 _CHUNK_BYTES = 64 << 10
 
@@ -67,14 +70,20 @@ class Client:
         Raises:
             FrontEndError: when there is none.
         """
-        with self._open(path, timeout_s=TIMEOUT_S) as response:
-            try:
-                body = response.read(LARGEST_ANSWER_BYTES + 1)
-            except (OSError, http.client.HTTPException) as error:
-                raise FrontEndError(f"GET {path}: {_reason(error)}") from error
-        if len(body) > LARGEST_ANSWER_BYTES:
-            raise FrontEndError(f"GET {path}: the answer is larger than {LARGEST_ANSWER_BYTES} B")
-        return body
+        until = time.monotonic() + _LONGEST_S
+        body = bytearray()
+        with self._open(path, begins_s=TIMEOUT_S, next_s=TIMEOUT_S) as response:
+            for chunk in self._chunks(path, response):
+                body += chunk
+                if len(body) > LARGEST_ANSWER_BYTES:
+                    raise FrontEndError(
+                        f"GET {path}: the answer is larger than {LARGEST_ANSWER_BYTES} B"
+                    )
+                if time.monotonic() > until:
+                    raise FrontEndError(f"GET {path}: the answer takes more than {_LONGEST_S} s")
+        if response.length:
+            raise FrontEndError(f"GET {path}: the answer breaks off")
+        return bytes(body)
 
     def document(self, path: str) -> Any:
         """Return the parsed JSON of a successful answer.
@@ -88,13 +97,19 @@ class Client:
             raise FrontEndError(f"GET {path}: the answer is not JSON") from error
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+    def stream(
+        self, path: str, *, begins_s: float | None = TIMEOUT_S
+    ) -> Iterator[Iterator[bytes]]:
         """Open a stream without an end; yields its chunks as they come.
+
+        Args:
+            path: Its path.
+            begins_s: Seconds to wait for its beginning; None: without a limit.
 
         Raises:
             FrontEndError: when it does not begin, or breaks off.
         """
-        with self._open(path, timeout_s=None) as response:
+        with self._open(path, begins_s=begins_s, next_s=None) as response:
             yield self._chunks(path, response)
 
     @staticmethod
@@ -106,15 +121,20 @@ class Client:
             raise FrontEndError(f"GET {path}: {_reason(error)}") from error
 
     @contextmanager
-    def _open(self, path: str, *, timeout_s: float | None) -> Iterator[http.client.HTTPResponse]:
+    def _open(
+        self, path: str, *, begins_s: float | None, next_s: float | None
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection()
         try:
             try:
                 connection.connect()
-                connection.sock.settimeout(timeout_s)
+                connection.sock.settimeout(begins_s)
                 _keep_alive(connection.sock)
                 connection.request("GET", path, headers=self._headers())
+                # An answer without a length takes the socket over.
+                sock = connection.sock
                 response = connection.getresponse()
+                sock.settimeout(next_s)
             except (OSError, ValueError, http.client.HTTPException) as error:
                 raise FrontEndError(f"GET {path}: {_reason(error)}") from error
             if response.status != 200:

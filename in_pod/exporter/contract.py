@@ -9,19 +9,22 @@ METRICS_PATH, STATE_PATH, HEALTH_PATH = "/metrics", "/state", "/healthz"
 PLAN_FILE = "exporter-plan.json"
 STATE_VERSION = 1
 """Version of the document at `STATE_PATH`: fields may be added, and never change."""
-OTHER = "other"
-"""Label of everything that the plan does not name."""
+KEY_VARIABLE = "LLAMA_API_KEY"
+"""Variable with the endpoint's API key; llama-server and `ops` use the same name."""
+OTHER = "_other"
+"""Label of everything that the plan does not name; no model has such an id."""
 
 MODEL_STATES = ("stopped", "starting", "ready", "stopping", "sleeping", "unknown")
 """`sleeping`: the router's idle model, which has given its memory back."""
 ENDPOINT_STATES = ("serves", "waits", "warming", "failed", "stopped", "unknown")
 """`waits`: its pod waits for the card, which is usual outside a window."""
-OUTCOMES = ("ready", "failed", "aborted")
+ABORTED, INCOMPLETE = "aborted", "incomplete"
+"""A load that somebody ended, or a request whose client left before an answer; an answer without
+an end."""
+OUTCOMES = ("ready", "failed", ABORTED)
 FAILURES = ("memory", "file", "timeout", "crash", "unknown")
 """Why a load failed; `unknown`: the front end does not tell."""
 JOB_STATES = ("none", "running", "complete", "failed")
-ABORTED, INCOMPLETE = "aborted", "incomplete"
-"""Statuses of requests whose client left before an answer, or got one without an end."""
 STATUSES = tuple(
     map(str, (200, 400, 401, 403, 404, 405, 408, 413, 429, 499, 500, 501, 502, 503, 504))
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-ABORTED = "aborted"
+from .contract import ABORTED
+
 _ABORTED = re.compile(r"\baborted\b|shutting down|context canceled|shutdown|unloaded")
 _TIMEOUT = re.compile(r"health check timed out")
 _NO_PROGRAM = re.compile(r"no such file|permission denied|not found", re.IGNORECASE)

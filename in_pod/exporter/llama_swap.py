@@ -24,8 +24,9 @@ from .watch import Flying, Watch
 
 _LARGEST_EVENT_BYTES = 1 << 20
 _LOG = b'data:{"type":"logData"'
-_FAILED = re.compile(r"\bstarting (\S{1,200}) failed: ([^\n]{0,300})")
-_EXITED = re.compile(r"<([^>\n]{1,200})> upstream process exited unexpectedly")
+# One event has one message, so a client cannot write these into a path that another one quotes.
+_FAILED = re.compile(r"\[WARN\] \S{1,40}: starting (\S{1,200}) failed: (.{0,300})", re.DOTALL)
+_EXITED = re.compile(r"\[WARN\] <([^>]{1,200})> upstream process exited unexpectedly\n")
 _NOTEWORTHY = (b" failed: ", b"exited unexpectedly")
 _PAGE, _LONGEST_PAGE = 50, 999
 
@@ -63,12 +64,8 @@ class LlamaSwap:
             self._is_open.set()
             try:
                 for chunk in chunks:
-                    skipped = lines.skipped
-                    for line in lines.feed(chunk):
-                        if line.startswith(b"data:"):
-                            self._line(line)
-                    if lines.skipped > skipped:
-                        self._watch.dropped("event", lines.skipped - skipped)
+                    for line in self._watch.lines(lines, chunk):
+                        self._line(line)
             finally:
                 self._is_open.clear()
         raise FrontEndError("the front end ended its events")
@@ -129,10 +126,10 @@ class LlamaSwap:
         if entry.get("source") != "proxy":
             self._watch.engine_log(text)
             return
-        for name, reason in _FAILED.findall(text):
-            self._watch.load_failed(name, reason)
-        for name in _EXITED.findall(text):
-            self._watch.crashed(name)
+        if failed := _FAILED.match(text):
+            self._watch.load_failed(failed[1], failed[2])
+        elif exited := _EXITED.fullmatch(text):
+            self._watch.crashed(exited[1])
 
     def _resume(self) -> None:
         """Find out which answers are new: all of a front end that was restarted."""
@@ -206,6 +203,7 @@ def _newest(rows: Iterable[dict[str, Any]]) -> tuple[int, str] | None:
 
 def _moment(row: dict[str, Any]) -> float:
     try:
-        return datetime.fromisoformat(as_text(row.get("timestamp"))).timestamp()
-    except (ValueError, OverflowError):
+        moment = datetime.fromisoformat(as_text(row.get("timestamp"))).timestamp()
+    except (ValueError, OverflowError, OSError):
         return 0.0
+    return min(moment, time.time())

@@ -52,19 +52,14 @@ class Camera:
         """How long the endpoint warmed the last time."""
 
     def follow(self, stop: threading.Event, timing: Timing) -> None:
-        """Read the cluster again and again until `stop` is set."""
-        assert self._cluster is not None  # noqa: S101 - for the type checker.
-        while True:
-            try:
-                view = self._cluster.read()
-                with self._lock:
-                    self._view, self._reason = view, ""
-            except ClusterError as error:
-                with self._lock:
-                    self._reason = str(error)
+        """Take pictures, and read the cluster if there is one, until `stop` is set."""
+        read_at = float("-inf")
+        while not stop.wait(timing.tick_s):
+            if self._cluster is not None and time.monotonic() - read_at >= timing.cluster_s:
+                self._read(self._cluster)
+                read_at = time.monotonic()
+            # Nobody else may look while the endpoint changes.
             self.take()
-            if stop.wait(timing.cluster_s):
-                return
 
     def take(self) -> Picture:
         """Take a picture."""
@@ -85,6 +80,15 @@ class Camera:
                 ready_in_s=self._ready_in_s(endpoint.state, moment),
                 time=moment,
             )
+
+    def _read(self, cluster: ClusterReader) -> None:
+        view, reason = self._view, ""
+        try:
+            view = cluster.read()
+        except ClusterError as error:
+            reason = str(error)
+        with self._lock:
+            self._view, self._reason = view, reason
 
     def _note(self, state: str, moment: float) -> None:
         if state == self._state:

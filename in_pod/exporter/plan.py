@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .contract import OTHER
 from .errors import ExporterError
 
 
@@ -71,7 +70,7 @@ def read_plan(path: Path) -> Plan:
             )
             for model in document["models"]
         )
-        plan = Plan(
+        return Plan(
             front_end=str(document["front_end"]),
             engine_build=int(document["engine_build"]),
             config_sha256=str(document["config_sha256"]),
@@ -80,6 +79,3 @@ def read_plan(path: Path) -> Plan:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ExporterError(f"{path} is not a plan of the exporter: {reason}") from error
-    if OTHER in plan.labels:
-        raise ExporterError(f"{path} names a model {OTHER!r}, which stands for all unknown names")
-    return plan

@@ -139,8 +139,9 @@ class Requests:
 
     def found(self, id: str, name: str, path: str, *, elapsed_s: float, now: float) -> None:
         """Note a request that began before the exporter looked: its waiting is not known."""
+        is_new = id not in self._flying
         self.began(id, name, path, elapsed_s=elapsed_s, is_ready=True, now=now)
-        if id in self._flying:
+        if is_new and id in self._flying:
             self._flying[id].is_whole = False
 
     def only(self, ids: frozenset[str], *, now: float) -> None:

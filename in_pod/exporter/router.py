@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -66,53 +67,42 @@ class Router:
         build = as_text(as_dict(self._client.document("/props")).get("build_info"))
         number = _BUILD.match(build)
         self._tells_tokens = number is not None and int(number[1]) >= _METRICS_BUILD
-        is_over = threading.Event()
-        events = threading.Thread(target=self._events, args=(is_over,), daemon=True)
-        events.start()
         tokens_at = 0.0
-        try:
-            while True:
-                changes = self._changes
-                states = dict(_states(self._client.document("/models")))
-                self._watch.connected(build)
-                if tokens_at == 0:
-                    # What these have counted so far is not new.
-                    running = (name for name, state in states.items() if state != "stopped")
-                    self._tokens = dict.fromkeys(running)
-                if changes == self._changes:
-                    self._watch.model_states(states.items())
-                now = time.monotonic()
-                if self._tells_tokens and now - tokens_at >= self._timing.gauges_s:
-                    tokens_at = now
-                    self._read_tokens(states)
-                time.sleep(self._timing.states_s)
-        finally:
-            is_over.set()
+        while True:
+            changes = self._changes
+            states = dict(_states(self._client.document("/models")))
+            self._watch.connected(build)
+            if tokens_at == 0:
+                # What these have counted so far is not new.
+                running = (name for name, state in states.items() if state != "stopped")
+                self._tokens = dict.fromkeys(running)
+            if changes == self._changes:
+                self._watch.model_states(states.items())
+            now = time.monotonic()
+            if self._tells_tokens and now - tokens_at >= self._timing.gauges_s:
+                tokens_at = now
+                self._read_tokens(states)
+            time.sleep(self._timing.states_s)
 
     def poll(self, stop: threading.Event) -> None:
         """Finish loads whose reason does not come, until `stop` is set."""
+        threading.Thread(target=self._events, args=(stop,), daemon=True).start()
         while not stop.wait(self._timing.tick_s):
             self._watch.settle()
 
-    def _events(self, is_over: threading.Event) -> None:
-        # The stream answers with its first event, and an older router has none: then the list of
-        # states alone tells the changes, later.
-        while not is_over.is_set():
-            lines = Lines(_LARGEST_EVENT_BYTES)
-            try:
-                with self._client.stream("/models/sse") as chunks:
-                    for chunk in chunks:
-                        if is_over.is_set():
-                            return
-                        skipped = lines.skipped
-                        for line in lines.feed(chunk):
-                            if line.startswith(b"data:"):
-                                self._line(line)
-                        if lines.skipped > skipped:
-                            self._watch.dropped("event", lines.skipped - skipped)
-            except FrontEndError:
-                pass
-            is_over.wait(self._timing.last_retry_s)
+    def _events(self, stop: threading.Event) -> None:
+        # An older router has no events: then the list of states alone tells the changes, later.
+        while not stop.wait(self._timing.states_s):
+            # The router answers with its first event, which may come in a day.
+            with suppress(FrontEndError):
+                self._follow_events()
+
+    def _follow_events(self) -> None:
+        lines = Lines(_LARGEST_EVENT_BYTES)
+        with self._client.stream("/models/sse", begins_s=None) as chunks:
+            for chunk in chunks:
+                for line in self._watch.lines(lines, chunk):
+                    self._line(line)
 
     def _line(self, line: bytes) -> None:
         try:

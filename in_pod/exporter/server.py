@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,7 +17,7 @@ from .series import Series, exposition
 from .state import state_document
 
 _MOST_CONNECTIONS = 16
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 5.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -57,8 +58,10 @@ class Server(ThreadingHTTPServer):
         finally:
             self._free.release()
 
-    def handle_error(self, *_: Any) -> None:
-        """Ignore a client that went away."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore a client that went away; print any other error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def answer(self, path: str) -> tuple[int, str, str]:
         """Return status, media type and text of an answer."""
@@ -79,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     timeout = _TIMEOUT_S
     protocol_version = "HTTP/1.1"
-    server_version = "llama-swap-exporter"
+    server_version = "llama-cpp-exporter"
     sys_version = ""
 
     def log_message(self, *_: object) -> None:

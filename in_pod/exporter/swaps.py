@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from .contract import FAILURES, MODEL_STATES, OTHER, OUTCOMES
-from .failure import ABORTED, failure_class
+from .contract import ABORTED, FAILURES, MODEL_STATES, OTHER, OUTCOMES
+from .failure import failure_class
 from .plan import Plan
 from .series import Series
 

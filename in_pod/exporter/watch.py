@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .card import Card, Reading
 from .contract import OTHER
+from .lines import Lines
 from .plan import Plan
 from .requests import Answer, Requests
 from .series import Series
@@ -85,6 +86,15 @@ class Watch:
             self._swaps.forget()
             self._requests.forget()
 
+    def lines(self, lines: Lines, chunk: bytes) -> Iterator[bytes]:
+        """Yield the data lines of an event stream; count those that are too long."""
+        skipped = lines.skipped
+        for line in lines.feed(chunk):
+            if line.startswith(b"data:"):
+                yield line
+        if lines.skipped > skipped:
+            self.dropped("event", lines.skipped - skipped)
+
     def dropped(self, what: str, count: int = 1) -> None:
         """Count something that the exporter cannot use: event, request or answer."""
         self.series.add("llama_swap_exporter_dropped_total", what, amount=count)
@@ -92,9 +102,10 @@ class Watch:
     def model_states(self, states: Iterable[tuple[str, str]]) -> None:
         """Note states of models."""
         with self._timed() as (now, moment):
+            counts = self._requests.waiting()
             # Of two changes that are told at once, the stop came first.
             for name, state in sorted(states, key=lambda pair: pair[1] != "stopped"):
-                waiting = self._requests.waiting().get(self._requests.label(name), 0)
+                waiting = counts.get(self._requests.label(name), 0)
                 model = self._swaps.change(name, state, waiting=waiting, now=now, time=moment)
                 if model is None:
                     continue

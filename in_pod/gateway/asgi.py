@@ -66,15 +66,14 @@ class Checks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, pass it on or refuse it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        # The server logs it, and it may be a key.
+        query, scope["query_string"] = scope["query_string"], b""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        query = scope["query_string"]
-        # The server logs it, and it may be a key.
-        scope["query_string"] = b""
         try:
             await self._http(scope, query, receive, send)
         except RefusedError as refusal:

@@ -129,7 +129,7 @@ def newest_sample(answer: Answer, now: float) -> Sample | None:
             (datetime.fromisoformat(stat["timestamp"]).timestamp(), float(stat["mem_used_mb"]))
             for stat in stats
         )
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return None
     if not 0 <= used_mib < inf:
         return None

@@ -100,7 +100,7 @@ class Native:
 def _unanswered(error: httpx2.HTTPError) -> RefusedError:
     kind = type(error).__name__
     if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-        return RefusedError(502, "endpoint_unreachable", f"Cannot connect to host ({kind})")
+        return RefusedError(502, "endpoint_broken", f"Cannot connect to host ({kind})")
     if isinstance(error, httpx2.TimeoutException):
         return RefusedError(504, "endpoint_timeout", f"the endpoint does not answer ({kind})")
     return RefusedError(502, "endpoint_broken", f"the endpoint broke off ({kind})")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -108,8 +108,7 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
             "the request has the address of a picture; expected the picture itself, as "
             "data:image/jpeg;base64,... Send that, or set remote_images for this consumer",
         )
-    fetched = await asyncio.gather(*map(fetch, addresses)) if fetch else ()
-    contents = dict(zip(addresses, fetched, strict=True))
+    contents = await _fetched(addresses, fetch) if fetch else {}
     changed = False
     for picture in pictures:
         if picture.is_address:
@@ -124,11 +123,21 @@ async def bound(body: Any, limits: Pictures, fetch: Fetch | None) -> bool:
     return changed
 
 
+async def _fetched(addresses: Collection[str], fetch: Fetch) -> Mapping[str, bytes]:
+    tasks = [asyncio.ensure_future(fetch(address)) for address in addresses]
+    try:
+        return dict(zip(addresses, await asyncio.gather(*tasks), strict=True))
+    finally:
+        # A request that is refused for one picture fetches no other one.
+        for task in tasks:
+            task.cancel()
+
+
 def find(body: Any) -> Iterator[Picture]:
     """Find the pictures of a body, however deep, in each client's format.
 
     Raises:
-        RefusedError: for audio, video and files.
+        RefusedError: for audio, video, files and documents.
     """
     pending = [body]
     while pending:
@@ -153,11 +162,11 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
         yield Picture(
             holder=source, key="data" if source.get("type") == "base64" else "url", form="source"
         )
-    elif isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part:
+    elif _is_other_medium(kind, part):
         raise RefusedError(
             400,
             "media_not_served",
-            f"the request has content of type {kind!r}; expected text and pictures (image_url)",
+            f"the request has content of type {kind!r}; expected text and pictures. Remove it",
         )
     bare = part.get(_BARE)
     # llama-server goes through the items of an array, the values of an object, and a string alone.
@@ -166,6 +175,13 @@ def _of(part: dict[str, Any]) -> Iterator[Picture]:
     elif isinstance(bare, (list, dict)):
         for key in range(len(bare)) if isinstance(bare, list) else tuple(bare):
             yield Picture(holder=bare, key=key, form="bare")
+
+
+def _is_other_medium(kind: object, part: dict[str, Any]) -> bool:
+    if kind == "document":
+        # LiteLLM passes it on as a picture, or drops it.
+        return isinstance(part.get("source"), dict)
+    return isinstance(kind, str) and kind in _OTHER_MEDIA and kind in part
 
 
 def _base64_of(picture: Picture) -> str:

@@ -21,7 +21,6 @@ class Endpoint:
     """Its address, without a path."""
     front_end: str
     """`llama-swap` or `llama-server`."""
-    load_timeout_s: int
     timeout_s: int
     """Seconds for an answer, a load included."""
     state_url: str | None
@@ -32,7 +31,6 @@ class Endpoint:
 class Card:
     """The card, and which models may be on it together."""
 
-    product: str
     usable_mib: int
     tenants: tuple[str, ...]
     """`namespace/name` of the workloads that own the card outside a window."""
@@ -61,8 +59,6 @@ class Model:
 
     aliases: tuple[str, ...]
     vram_mib: float
-    size_bytes: int
-    """Bytes of its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ _ANTHROPIC_TYPES = {
     413: "request_too_large",
     429: "rate_limit_error",
 }
+_MOST_RETRY_AFTER_S = 60
+"""Above it OpenAI's SDK for Node and Vercel's retry after a second or two instead."""
 
 
 class RefusedError(Exception):
@@ -46,7 +48,7 @@ class RefusedError(Exception):
         """Headers of the answer."""
         headers = {"content-type": "application/json"}
         if self.retry_after_s is not None:
-            headers["retry-after"] = str(self.retry_after_s)
+            headers["retry-after"] = str(min(self.retry_after_s, _MOST_RETRY_AFTER_S))
         return headers
 
     def body(self, path: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 from .asgi_types import Receive
@@ -74,7 +75,10 @@ def parse(body: bytes) -> dict[str, Any]:
         )
     try:
         document = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
+            body.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
         )
     except _DuplicateError as error:
         raise _malformed(f"has the key {error} twice") from None
@@ -112,6 +116,13 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _float(text: str) -> float:
+    # LiteLLM cannot write an infinite number, and would answer 500.
+    if not isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _malformed(what: str) -> RefusedError:

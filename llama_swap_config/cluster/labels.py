@@ -9,7 +9,7 @@ GATEWAY = "gateway"
 DOWNLOAD = "model-download"
 UPKEEP = "model-upkeep"
 RESTORE = "gpu-window-restore"
-EXPORTER = "llama-swap-exporter"
+EXPORTER = "exporter"
 CONFIG_ANNOTATION = "checksum/config"
 WARM_UP_ANNOTATION = "checksum/warm-up"
 

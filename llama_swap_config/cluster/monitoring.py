@@ -15,3 +15,7 @@ class Monitoring:
     scrape_annotations: bool = True
     """Whether the exporter's pod has the annotations `prometheus.io/scrape`, `port` and `path`,
     which the plain Prometheus chart reads."""
+    operator: bool = False
+    """Whether the Prometheus Operator runs in the cluster: `python -m ops manifests` then also
+    writes a ServiceMonitor and a PrometheusRule, which Terraform could not plan without their
+    CRDs."""

@@ -21,7 +21,6 @@ def render_policy(
     machine: Machine,
     residents: Residents,
     tenants: tuple[str, ...],
-    load_timeout_s: int,
     timeout_s: int,
     litellm_version: str,
     pictures: Pictures,
@@ -39,7 +38,6 @@ def render_policy(
         machine: The card and the engine, for the models' MiB.
         residents: The models that the front end may keep on the card together.
         tenants: `namespace/name` of the workloads that own the card outside a window.
-        load_timeout_s: Seconds that a load may take.
         timeout_s: Seconds for an answer, a load included.
         litellm_version: The version whose hooks were tried; another major version is an error.
         pictures: What a request may carry.
@@ -58,12 +56,10 @@ def render_policy(
         "endpoint": {
             "url": endpoint_url,
             "front_end": front_end,
-            "load_timeout_s": load_timeout_s,
             "timeout_s": timeout_s,
             "state_url": state_url,
         },
         "card": {
-            "product": machine.card.product,
             "usable_mib": machine.card.usable_mib,
             "tenants": list(tenants),
             "sets": [list(ids) for ids in residents.sets],
@@ -79,7 +75,6 @@ def render_policy(
             locked.model.id: {
                 "aliases": list(locked.model.aliases),
                 "vram_mib": round(mib[locked.model.id], 1),
-                "size_bytes": sum(file.size_bytes for file in locked.files),
             }
             for locked in models
         },

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,6 @@ from in_pod.gateway.contract import (
     POLICY_VARIABLE,
 )
 from llama_swap_config.gateway.litellm import ENVIRONMENT
-from ops.errors import OpsError
 from ops.machine.checkout import ROOT
 from ops.machine.litellm import litellm
 from ops.machine.ports import usable_port
@@ -104,7 +101,12 @@ def start(
         log=processes.log(_NAME),
     )
     try:
-        _wait(processes, running)
+        processes.wait_for_answer(
+            _NAME,
+            f"{running.url}/health/liveliness",
+            timeout_s=_READY_TIMEOUT_S,
+            shown_as="LiteLLM",
+        )
     except BaseException:
         stop(state_dir)
         raise
@@ -123,22 +125,3 @@ def stop(state_dir: Path) -> bool:
         Whether it was running.
     """
     return Processes(state_dir / _NAME).stop(_NAME, timeout_s=_STOP_TIMEOUT_S)
-
-
-def _wait(processes: Processes, running: RunningGateway) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if not processes.is_running(_NAME):
-            raise OpsError(
-                f"LiteLLM ended at start-up ({processes.last_line(_NAME)}); see its log "
-                f"{running.log}"
-            )
-        try:
-            opener.open(f"{running.url}/health/liveliness", timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise OpsError(
-        f"LiteLLM does not answer after {_READY_TIMEOUT_S} s; see its log {running.log}"
-    )

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from ops.machine.build_cache import built_once, is_complete, target_of, work_dir
-from ops.machine.build_run import run_build
 from ops.machine.checkout import TOOLS
-from ops.machine.pypi_programs import uv
+from ops.machine.pypi_programs import install_environment
 from ops.report.terminal import Say
 
 _REQUIREMENTS = TOOLS / "litellm-requirements.txt"
@@ -31,32 +30,7 @@ def litellm(say: Say) -> Path:
     def install(fresh: Path) -> None:
         say(f"installing LiteLLM, {SIZE_MB} MB, once for all checkouts, into {target}")
         log = work_dir(target) / "install.log"
-        steps = (
-            # Relocatable: the directory is renamed when it is complete.
-            (
-                "venv",
-                "--quiet",
-                "--relocatable",
-                "--clear",
-                "--python",
-                sys.executable,
-                str(fresh),
-            ),
-            (
-                *("pip", "install", "--quiet", "--no-progress", "--no-build"),
-                *("--require-hashes", "--requirement", str(_REQUIREMENTS)),
-                *("--python", str(fresh / "bin" / "python")),
-            ),
-        )
-        for words in steps:
-            run_build(
-                "LiteLLM",
-                [uv(), *words],
-                log=log,
-                progress=lambda _output: "installing from PyPI",
-                say=say,
-                env={},
-            )
+        install_environment("LiteLLM", _REQUIREMENTS, fresh, log=log, say=say)
 
     return built_once("LiteLLM", target, (_PROGRAM,), install, say=say) / _PROGRAM
 

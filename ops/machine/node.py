@@ -40,35 +40,56 @@ def install_packages(say: Say) -> Path:
         OpsError: when npm fails, naming its log.
     """
     target = _target()
-    lock = json.loads((TOOLS / "package-lock.json").read_text(encoding="utf-8"))
+
+    def install(fresh: Path) -> None:
+        say("installing cdktf-cli and what it needs, 430 MB, with npm")
+        say(f"once for all checkouts, into {target}")
+        npm_ci("cdktf-cli", TOOLS, fresh, log=work_dir(target) / "npm.log", say=say)
+
+    return built_once("cdktf-cli", target, (str(CDKTF),), install, say=say)
+
+
+def npm_ci(name: str, pins: Path, into: Path, *, log: Path, say: Say) -> None:
+    """Install the packages of a lock file.
+
+    Args:
+        name: The packages in messages.
+        pins: The directory of package.json, package-lock.json and .npmrc.
+        into: Receives node_modules.
+        log: File for npm's output.
+        say: Prints a line.
+
+    Raises:
+        OpsError: when npm fails, naming its log.
+    """
+    for file in _FILES:
+        shutil.copy(pins / file, into)
+    lock = json.loads((pins / "package-lock.json").read_text(encoding="utf-8"))
     total = sum(
         1
         for path, package in lock["packages"].items()
         if path and not package.get("optional") and not package.get("inBundle")
     )
+    node = _BIN / "node"
+    # Not .venv/bin/npm, which would leave npm running when it is ended.
+    npm = node.resolve().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+    run_build(
+        name,
+        # Its defaults wait for a minute where no registry answers.
+        [str(node), str(npm), "ci", "--loglevel=http",
+         "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"],
+        log=log,
+        progress=lambda output: f"{min(output.count('.tgz '), total)} of {total} packages",
+        say=say,
+        env={"PATH": node_path()},
+        cwd=into,
+    )  # fmt: skip
 
-    def install(fresh: Path) -> None:
-        say("installing cdktf-cli and what it needs, 430 MB, with npm")
-        say(f"once for all checkouts, into {target}")
-        for name in _FILES:
-            shutil.copy(TOOLS / name, fresh)
-        node = _BIN / "node"
-        # Not .venv/bin/npm, which would leave npm running when it is ended.
-        npm = node.resolve().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
-        run_build(
-            "cdktf-cli",
-            # Its defaults wait for a minute where no registry answers.
-            [str(node), str(npm), "ci", "--loglevel=http",
-             "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"],
-            log=work_dir(target) / "npm.log",
-            progress=lambda output: f"{min(output.count('.tgz '), total)} of {total} packages",
-            say=say,
-            env={"PATH": node_path()},
-            cwd=fresh,
-        )  # fmt: skip
 
-    return built_once("cdktf-cli", target, (str(CDKTF),), install, say=say)
+def npm_pins(pins: Path) -> str:
+    """Return what an installation from a directory depends on."""
+    return "".join((pins / name).read_text() for name in _FILES)
 
 
 def _target() -> Path:
-    return target_of("cdktf-cli", "".join((TOOLS / name).read_text() for name in _FILES))
+    return target_of("cdktf-cli", npm_pins(TOOLS))

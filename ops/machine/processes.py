@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -77,6 +79,33 @@ class Processes:
     def is_running(self, name: str) -> bool:
         """Whether the process of this name still runs."""
         return self._find(name) is not None
+
+    def wait_for_answer(
+        self, name: str, url: str, *, timeout_s: float, shown_as: str | None = None
+    ) -> None:
+        """Wait until a started server answers a GET request with success.
+
+        Args:
+            name: The name given to `start`.
+            url: The address to ask.
+            timeout_s: Seconds after which it is given up, but goes on running.
+            shown_as: The server's name in a message (default: `name`).
+
+        Raises:
+            OpsError: when it ends or does not answer in time, naming its log.
+        """
+        shown, see = shown_as or name, f"see its log {self.log(name)}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if not self.is_running(name):
+                raise OpsError(f"{shown} ended at start-up ({self.last_line(name)}); {see}")
+            try:
+                opener.open(url, timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise OpsError(f"{shown} does not answer after {timeout_s:.0f} s; {see}")
 
     def stop(self, name: str, *, timeout_s: float = 10) -> bool:
         """Stop the process of this name and its children, and delete the record.

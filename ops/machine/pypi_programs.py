@@ -45,6 +45,39 @@ def installed(name: str, requirements: Path, folder: Path, *, say: Say) -> Path:
     return folder
 
 
+def install_environment(
+    name: str, requirements: Path, environment: Path, *, log: Path, say: Say
+) -> None:
+    """Make a virtual environment with pinned packages, which may be renamed afterwards.
+
+    Args:
+        name: The packages in messages.
+        requirements: Their pins with hashes.
+        environment: Its directory.
+        log: File for the output.
+        say: Prints a line.
+
+    Raises:
+        OpsError: when they cannot be installed.
+    """
+    steps = (
+        ("venv", "--quiet", "--relocatable", "--clear", "--python", sys.executable),
+        (
+            *("pip", "install", "--quiet", "--no-progress", "--no-build", "--require-hashes"),
+            *("--requirement", str(requirements), "--python"),
+        ),
+    )
+    for words in steps:
+        run_build(
+            name,
+            [uv(), *words, str(environment)],
+            log=log,
+            progress=lambda _output: "installing from PyPI",
+            say=say,
+            env={},
+        )
+
+
 def uv() -> str:
     """Return the path of uv, which `make install` puts beside Python.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ops.machine.build_cache import built_once, target_of
-from ops.machine.build_run import run_build
+from ops.machine.build_cache import built_once, target_of, work_dir
 from ops.machine.checkout import TOOLS
-from ops.machine.pypi_programs import uv
+from ops.machine.pypi_programs import install_environment
 from ops.report.terminal import Say
 
 _REQUIREMENTS = TOOLS / "cdktn-requirements.txt"
@@ -26,19 +25,7 @@ def cdktn_python(say: Say) -> Path:
 
     def build(fresh: Path) -> None:
         say(f"installing cdktn once for all checkouts, into {target}")
-        python = fresh / "bin" / "python"
-        into = ("--quiet", "--python", str(python))
-        for words in (
-            ("venv", "--quiet", "--clear", "--python", sys.executable, str(fresh)),
-            ("pip", "install", *into, "--require-hashes", "-r", str(_REQUIREMENTS)),
-        ):
-            run_build(
-                "the environment of cdktn",
-                [uv(), *words],
-                log=target.with_name(f"{target.name}.log"),
-                progress=lambda _output: "installing from PyPI",
-                say=say,
-                env={"UV_NO_PROGRESS": "1"},
-            )
+        log = work_dir(target) / "install.log"
+        install_environment("cdktn", _REQUIREMENTS, fresh, log=log, say=say)
 
     return built_once("cdktn", target, ("bin/python",), build, say=say) / "bin/python"

@@ -41,7 +41,7 @@ def pods(document: Json) -> dict[str, Json]:
             by_name[name] = resource["spec"]["template"]["spec"]
         elif kind == "cron_job_v1":
             by_name[name] = resource["spec"]["job_template"]["spec"]["template"]["spec"]
-    expected = {"llama-swap", *DOWNLOADS, "gpu-window-restore", "llama-swap-exporter"}
+    expected = {"llama-swap", *DOWNLOADS, "gpu-window-restore", "exporter"}
     assert expected == set(by_name)
     return by_name
 

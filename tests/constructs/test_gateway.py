@@ -176,7 +176,7 @@ def test_a_namespace_of_a_consumer_and_of_monitoring_is_named_once(synth: Synth)
     ("monitoring", "reached"),
     [
         (None, {"llama-swap": ["8080"]}),
-        (Monitoring(), {"llama-swap": ["8080"], "llama-swap-exporter": ["9414"]}),
+        (Monitoring(), {"llama-swap": ["8080"], "exporter": ["9414"]}),
     ],
 )
 def test_the_gateway_reaches_endpoint_exporter_and_dns_alone(

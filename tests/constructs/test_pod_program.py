@@ -21,7 +21,7 @@ Json = dict[str, Any]
         ("model-upkeep", "download"),
         ("llama-swap", "warm-up"),
         ("gpu-window-restore", "gpu-window-restore"),
-        ("llama-swap-exporter", "exporter"),
+        ("exporter", "exporter"),
     ],
 )
 def test_a_program_starts_from_its_mounted_config_map(

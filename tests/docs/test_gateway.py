@@ -12,11 +12,15 @@ PAGE = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
 SOURCES = "".join(path.read_text() for path in (ROOT / "in_pod" / "gateway").glob("*.py"))
 
 
-def test_every_code_is_one_of_the_gateway() -> None:
-    rows = re.findall(r"^\| \d{3} \| (.+?) \|", PAGE, re.MULTILINE)
-    codes = [code for row in rows for code in re.findall(r"`(\w+)`", row)]
-    assert len(codes) > 10
-    assert [code for code in codes if f'"{code}"' not in SOURCES] == []
+def test_every_code_is_one_of_the_gateway_with_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", PAGE, re.MULTILINE)
+    told = [(status, code) for status, row in rows for code in re.findall(r"`(\w+)`", row)]
+    assert len(told) > 10
+    assert [code for _, code in told if f'"{code}"' not in SOURCES] == []
+    raised: dict[str, set[str]] = {}
+    for status, code in re.findall(r'(\d{3}),\s+"(\w+)"', SOURCES):
+        raised.setdefault(code, set()).add(status)
+    assert [each for each in told if each[0] not in raised.get(each[1], {each[0]})] == []
 
 
 def test_every_metric_is_one_of_the_gateway() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,8 +86,8 @@ class FakeLlamaSwap(ThreadingHTTPServer):
         self.gauges = ""
         self.answers: dict[str, bytes] = {}
         """Path -> the body that replaces its answer."""
-        self.delays_s: dict[str, float] = {}
-        """Path -> seconds before its answer."""
+        self.held: dict[str, threading.Event] = {}
+        """Path -> what its answer waits for."""
         self._streams: list[queue.Queue[bytes | None]] = []
 
     @property
@@ -133,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.asked.append(self.path)
-        time.sleep(self.server.delays_s.get(path, 0))
+        if path in self.server.held:
+            self.server.held[path].wait()
         if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             self._answer(401, b"{}")
         elif path in self.server.answers:
@@ -187,5 +187,7 @@ def fake_llama_swap() -> Iterator[FakeLlamaSwap]:
         try:
             yield server
         finally:
+            for event_ in server.held.values():
+                event_.set()
             server.hang_up()
             server.shutdown()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_swap_config import registry
+from llama_swap_config import consumers, registry
 from llama_swap_config.declaration import Declaration, load, load_registry
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.residency import NamedSets
@@ -21,6 +21,7 @@ PAIR = ("qwen3vl-8b", "qwen3vl-4b")
 
 def declare(monkeypatch: pytest.MonkeyPatch, *models: object) -> None:
     monkeypatch.setattr(registry, "REGISTRY", models)
+    monkeypatch.setattr(consumers, "CONSUMERS", ())
     monkeypatch.setattr(registry, "RESIDENCY", NamedSets(sets=(PAIR,)))
 
 

@@ -76,7 +76,7 @@ def test_only_programs_that_ask_the_api_server_have_a_service_account_token(
     production: Json,
 ) -> None:
     by_name = pods(production)
-    asking = {"gpu-window-restore", "llama-swap-exporter"}
+    asking = {"gpu-window-restore", "exporter"}
     tokens = {name: pod["automount_service_account_token"] for name, pod in by_name.items()}
     assert tokens == {name: name in asking for name in by_name}
     accounts = {name: pod.get("service_account_name") for name, pod in by_name.items()}

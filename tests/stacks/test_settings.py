@@ -219,8 +219,8 @@ BAD_SETTINGS: dict[str, tuple[Callable[[], Json], str]] = {
         "gateway.service is 'llama-swap'; expected another name than the Services of endpoint",
     ),
     "a gateway with the exporter's Service": (
-        lambda: {"gateway": replace(GATEWAY, service="llama-swap-exporter"), **WITH_KEY},
-        "gateway.service is 'llama-swap-exporter'; expected another name",
+        lambda: {"gateway": replace(GATEWAY, service="exporter"), **WITH_KEY},
+        "gateway.service is 'exporter'; expected another name",
     ),
     "consumers' keys beside the endpoint's": (
         lambda: {"gateway": replace(GATEWAY, keys_secret="llama-swap-keys"), **WITH_KEY},

@@ -11,7 +11,7 @@ from ops.commands.doctor import programs
 from ops.commands.doctor.finding import JOBS, LOCAL_JOBS, Finding, Job
 from ops.embedded import control_plane
 from ops.errors import OpsError
-from ops.machine import go_toolchain, litellm, llama_build, llama_server
+from ops.machine import go_toolchain, litellm, llama_build, llama_server, prometheus
 from ops.terraform import program
 from ops.terraform.run import Terraform
 
@@ -82,6 +82,13 @@ def for_this_machine() -> Iterator[Finding]:
         wanted=litellm.litellm_version(),
         purpose="the gateway of `make up GATEWAY=1`",
         without=f"The first `make up GATEWAY=1` installs it, which takes {litellm.SIZE_MB} MB.",
+    )
+    yield Finding(
+        name="Prometheus",
+        found="on PATH or built" if prometheus.is_at_hand() else "",
+        wanted="any with promtool, or as pinned in tools/prometheus",
+        purpose="judges by the alerts of `make up MONITORING=1`",
+        without="The first `make up MONITORING=1` builds it.",
     )
 
 

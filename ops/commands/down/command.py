@@ -31,15 +31,18 @@ def down(
     from ops.commands.serve import run as serve
     from ops.embedded import cluster as embedded
     from ops.embedded import postgres_home
-    from ops.machine import gateway
+    from ops.machine import gateway, monitoring
 
     fronted = gateway.stop(state_dir)
     if fronted:
         say("stopped the gateway")
+    watched = monitoring.stop(state_dir)
+    if watched:
+        say("stopped the exporter and Prometheus")
     served = serve.stop(state_dir)
     if served:
         say("stopped the front end and its llama-server")
-    if not embedded.down(state_dir, say=say) and not served and not fronted:
+    if not embedded.down(state_dir, say=say) and not (served or fronted or watched):
         say("nothing was running")
     if delete_data and state_dir.is_dir():
         postgres_home.delete(state_dir / "postgresql")

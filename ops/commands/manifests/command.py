@@ -22,6 +22,8 @@ def manifests(
 ) -> None:
     """Write the stack's objects as Kubernetes YAML, without a cluster or Terraform.
 
+    With `monitoring=Monitoring(operator=True)` also a ServiceMonitor and a PrometheusRule.
+
     Do not apply them to a namespace that Terraform manages, or during a GPU window: they set
     replicas.
 
@@ -29,12 +31,20 @@ def manifests(
     """
     from llama_swap_config.declaration import load
     from llama_swap_config.lock.stand_in import stand_in_problems
+    from llama_swap_config.monitoring.alerts import alerts
+    from llama_swap_config.monitoring.operator import operator_manifests
     from ops.terraform.manifests import manifests as convert
     from ops.terraform.manifests import to_yaml
     from ops.terraform.synth import synthesize
+    from stacks.declared import load_settings
 
-    text = to_yaml(convert(synthesize().document))
-    for problem in stand_in_problems(load().locked):
+    declaration, settings = load(), load_settings()
+    objects = convert(synthesize().document)
+    if settings.monitoring is not None and settings.monitoring.operator:
+        declared = alerts(declaration.locked, settings.node.machine)
+        objects = (*objects, *operator_manifests(settings.namespace, declared))
+    text = to_yaml(objects)
+    for problem in stand_in_problems(declaration.locked):
         warn(problem)
     if out is None:
         typer.echo(text, nl=False)

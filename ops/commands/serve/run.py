@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -126,7 +124,12 @@ def start(
         key=keys[0] if keys else None,
     )
     try:
-        _wait(processes, served)
+        processes.wait_for_answer(
+            _NAME,
+            f"{url}{FRONT_ENDS[chosen].health_path}",
+            timeout_s=_READY_TIMEOUT_S,
+            shown_as=chosen,
+        )
         check_keys(served.url, served.key, log=served.log)
     except BaseException:
         stop(state_dir)
@@ -282,23 +285,3 @@ def _recorded(folder: Path) -> Mapping[str, Any]:
         return stored
     except (OSError, ValueError):
         return {}
-
-
-def _wait(processes: Processes, served: Served) -> None:
-    path = FRONT_ENDS[served.front_end].health_path
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if not processes.is_running(_NAME):
-            raise OpsError(
-                f"{served.front_end} ended at start-up ({processes.last_line(_NAME)}); see its "
-                f"log {served.log}"
-            )
-        try:
-            opener.open(f"{served.url}{path}", timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise OpsError(
-        f"{served.front_end} does not answer after {_READY_TIMEOUT_S} s; see its log {served.log}"
-    )

@@ -23,6 +23,15 @@ def up(
             "(default: stop it if it runs). Its first run installs 680 MB.",
         ),
     ] = False,
+    monitoring: Annotated[
+        bool,
+        typer.Option(
+            "--monitoring",
+            help="Also start the exporter and a Prometheus with the alerts (default: stop them if "
+            "they run). Its first run builds Prometheus where PATH has none: 3 minutes of CPU "
+            "time.",
+        ),
+    ] = False,
 ) -> None:
     """Start the embedded cluster on this machine, deploy the stack into it, and serve its models.
 
@@ -39,6 +48,12 @@ def up(
     from ops.commands.up.run import up as run
     from stacks.declared import load_settings
 
-    deployed = run(state_dir, settings=load_settings(), with_gateway=gateway, say=say)
+    deployed = run(
+        state_dir,
+        settings=load_settings(),
+        with_gateway=gateway,
+        with_monitoring=monitoring,
+        say=say,
+    )
     summary.show_deployed(CONSOLE, deployed)
     say(last_line(deployed.outcome, wait_s=SERVE_TIMEOUT_S))

@@ -97,8 +97,7 @@ def start(
     limits = settings.gateway or ExistingGateway(
         namespace=settings.namespace, litellm_version=litellm_version()
     )
-    load_timeout_s = settings.llama_swap.health_check_timeout_s
-    timeout_s = load_timeout_s + limits.answer_timeout_s
+    timeout_s = settings.llama_swap.health_check_timeout_s + limits.answer_timeout_s
     config = render_litellm(
         store.models, endpoint_url=served.url, front_end=served.front_end, timeout_s=timeout_s
     )
@@ -110,7 +109,6 @@ def start(
         machine=settings.node.machine,
         residents=residents,
         tenants=(),  # Nobody else owns a card of this machine.
-        load_timeout_s=load_timeout_s,
         timeout_s=timeout_s,
         litellm_version=litellm_version(),
         pictures=limits.pictures,

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from llama_swap_config.cluster.labels import APP
 from llama_swap_config.declaration import load
+from llama_swap_config.fit.residency import ONE_RESIDENT
+from llama_swap_config.front_ends import FRONT_ENDS
+from llama_swap_config.monitoring.alerts import alerts, render_rules
+from llama_swap_config.plans.exporter import render_exporter_plan
 from ops.cluster import environment
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
@@ -29,9 +33,12 @@ from ops.embedded.admin_api import AdminApi
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError, RefusedError
 from ops.machine import gateway as gateway_process
+from ops.machine import monitoring as monitors
 from ops.machine.builds import build_all
 from ops.machine.litellm import litellm
 from ops.machine.llama_server import llama_server
+from ops.machine.monitoring import Monitoring
+from ops.machine.prometheus import prometheus
 from ops.options import embedded_command
 from ops.report.terminal import Say
 from ops.terraform.manifests import Manifest, manifests
@@ -63,15 +70,25 @@ class Deployed:
     """Each model's answer about a picture."""
     gateway: ServedGateway | None
     """The gateway before that front end, if one was asked for."""
+    monitoring: Monitoring | None
+    """The exporter and the Prometheus beside it, if they were asked for."""
 
 
-def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: Say) -> Deployed:
+def up(
+    state_dir: Path,
+    *,
+    settings: Settings,
+    with_gateway: bool = False,
+    with_monitoring: bool = False,
+    say: Say,
+) -> Deployed:
     """Start the embedded cluster, deploy the stack, serve the models and ask each a question.
 
     Args:
         state_dir: The cluster's directory.
         settings: The settings that the stack is synthesized from.
         with_gateway: Whether to start the gateway too (default: no; a running one is stopped).
+        with_monitoring: Whether to start exporter and Prometheus too (default: no; likewise).
         say: Receives a line for the operator.
 
     Raises:
@@ -83,6 +100,8 @@ def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: 
     if with_gateway:
         gateways.check_consumers(consumers)
         programs.append(litellm)
+    if with_monitoring:
+        programs.append(prometheus)
     build_all(programs, say=say)
     program = environment.check_terraform(say)
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -127,6 +146,11 @@ def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: 
     elif gateway_process.stop(cluster.state_dir):
         again = embedded_command("up --gateway", cluster.state_dir)
         say(f"stopped the gateway; `{again}` starts it")
+    monitoring = None
+    if with_monitoring:
+        monitoring = _start_monitoring(cluster.state_dir, served, store, settings, gateway, say)
+    elif monitors.stop(cluster.state_dir):
+        say("stopped the exporter and Prometheus")
     return Deployed(
         settings=settings,
         cluster=cluster,
@@ -137,6 +161,33 @@ def up(state_dir: Path, *, settings: Settings, with_gateway: bool = False, say: 
         served=served,
         answers=answers,
         gateway=gateway,
+        monitoring=monitoring,
+    )
+
+
+def _start_monitoring(
+    state_dir: Path,
+    served: Served,
+    store: LocalStore,
+    settings: Settings,
+    gateway: ServedGateway | None,
+    say: Say,
+) -> Monitoring:
+    say("starting the exporter and Prometheus")
+    front_end = FRONT_ENDS[served.front_end]
+    return monitors.start(
+        state_dir,
+        url=served.url,
+        key=served.key.read() if served.key else "",
+        plan=render_exporter_plan(
+            store.models,
+            front_end=served.front_end,
+            config=front_end.config(store.models, settings.llama_swap, ONE_RESIDENT),
+            machine=None,
+        ),
+        rules=render_rules(alerts(load().locked, settings.node.machine)),
+        gateway_url=None if gateway is None else gateway.url,
+        say=say,
     )
 
 

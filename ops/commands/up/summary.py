@@ -46,6 +46,10 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     )
     if deployed.gateway is not None:
         _show_gateway(console, deployed.gateway, deployed.served)
+    if deployed.monitoring is not None:
+        prometheus = f"{deployed.monitoring.prometheus_url}/api/v1/query?query=llama_swap_up"
+        console.print(f"\nPrometheus: {deployed.monitoring.prometheus_url}", highlight=False)
+        console.print(f"  curl '{prometheus}'", highlight=False, soft_wrap=True)
     console.print("\nNext:", style="bold")
     for command, purpose in _next(deployed):
         console.print(f"  {command:40} # {purpose}", highlight=False, soft_wrap=True)
@@ -66,11 +70,15 @@ def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
     yield with_key + smoke, "check the endpoint"
     if deployed.gateway is not None:
         yield _smoke_as_consumer(deployed.gateway), "check the gateway as one of its consumers"
+    if deployed.monitoring is not None:
+        status = ops_command(f"status --url {deployed.monitoring.exporter_url}")
+        yield status, "show models, swaps and card"
     yield "${EDITOR:-vi} llama_swap_config/registry.py", "change a model"
     if deployed.gateway is not None:
         yield "${EDITOR:-vi} llama_swap_config/consumers.py", "change who may ask which model"
     yield ops_command("plan"), "show what the change does"
-    up = "up" if deployed.gateway is None else "up --gateway"
+    options = {"--gateway": deployed.gateway, "--monitoring": deployed.monitoring}
+    up = " ".join(["up", *(option for option, part in options.items() if part is not None)])
     yield embedded_command(up, state_dir), "deploy it here"
     volume, lock = here(deployed.store.volume), here(deployed.store.lock_path)
     yield (

@@ -67,6 +67,20 @@ class Running:
             time.sleep(0.05)
         return samples
 
+    def wait_for_state(self, condition: Callable[[Any], bool], *, timeout_s: float = 30) -> Any:
+        """Read the state until a condition holds, and return it."""
+        deadline = time.monotonic() + timeout_s
+        while not condition(state := self.state()):
+            assert time.monotonic() < deadline, state
+            time.sleep(0.05)
+        return state
+
+    def wait_until_tried(self) -> str:
+        """Wait until the front end was asked in vain, and return why."""
+        state = self.wait_for_state(lambda state: state["endpoint"]["reason"].startswith("GET "))
+        assert self.metrics().value("llama_swap_up") == 0
+        return str(state["endpoint"]["reason"])
+
     def wait_until_up(self, *, is_up: bool = True) -> Samples:
         return self.wait_for(lambda samples: samples.value("llama_swap_up") == is_up)
 

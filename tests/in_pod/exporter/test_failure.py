@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from in_pod.exporter.failure import ABORTED, failure_class
+from in_pod.exporter.contract import ABORTED
+from in_pod.exporter.failure import failure_class
 
 EXITED = "upstream command exited prematurely"
 # llama-server b11434 on a CPU, through llama-swap v250.

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from in_pod.exporter import client
 from in_pod.exporter.plan import Plan
 from tests.fakes.llama_swap_server import FakeLlamaSwap, event, log, row, states, upsert
 from tests.in_pod.exporter.running import exporter, write_plan
@@ -30,34 +31,59 @@ def test_a_front_end_that_is_gone_is_a_state(plan_file: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     with exporter(plan_file, url) as running:
-        time.sleep(0.5)
+        assert running.wait_until_tried().endswith("connection refused")
         samples = running.metrics()
-        assert samples.value("llama_swap_up") == 0
         assert samples.value("llama_swap_endpoint_state", state="stopped") == 1
         assert samples.value("llama_swap_model_state", model="eyes", state="unknown") == 1
-        endpoint = running.state()["endpoint"]
-        assert endpoint["state"] == "stopped"
-        assert endpoint["reason"].endswith("connection refused")
 
 
 def test_a_slow_front_end_delays_no_scrape(front_end: FakeLlamaSwap, plan_file: Path) -> None:
-    front_end.delays_s = dict.fromkeys(("/api/metrics/activity", "/metrics"), 3)
+    answers, gauges = threading.Event(), threading.Event()
+    front_end.held = {"/api/metrics/activity": answers, "/metrics": gauges}
     with exporter(plan_file, front_end.url) as running:
-        started = time.monotonic()
         for _ in range(20):
-            running.metrics()
-            running.state()
-        assert time.monotonic() - started < 3
-        assert running.metrics().value("llama_swap_up") == 0
-        running.wait_until_up()
-
-
-def test_a_front_end_that_accepts_and_never_answers_is_not_up(plan_file: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        with exporter(plan_file, url) as running:
-            time.sleep(0.5)
             assert running.metrics().value("llama_swap_up") == 0
+            running.state()
+        answers.set()
+        # Up, though the gauges never come.
+        running.wait_until_up()
+        front_end.send(states(eyes="starting"))
+        running.wait_for(
+            lambda now: now.value("llama_swap_model_state", model="eyes", state="starting") == 1
+        )
+
+
+def test_a_front_end_that_accepts_and_never_answers_is_not_up(
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        asking = client.Client.of(f"http://127.0.0.1:{mute.getsockname()[1]}", None)
+        with pytest.raises(client.FrontEndError, match="GET /running: timed out"):
+            asking.text("/running")
+
+
+def test_an_answer_that_drips_is_given_up(
+    front_end: FakeLlamaSwap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_LONGEST_S", 0.5)
+    is_over = threading.Event()
+
+    def drip() -> None:
+        # Each event is a chunk; none is late.
+        while not is_over.wait(0.02):
+            if front_end.followers:
+                front_end.send(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        asking = client.Client.of(front_end.url, None)
+        with pytest.raises(client.FrontEndError, match=r"takes more than 0\.5 s"):
+            asking.text("/api/events")
+    finally:
+        is_over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -97,9 +123,7 @@ def test_a_server_that_is_no_llama_swap_is_not_up(answer: bytes, plan_file: Path
         try:
             url = f"http://127.0.0.1:{server.getsockname()[1]}"
             with exporter(plan_file, url) as running:
-                time.sleep(0.5)
-                assert running.metrics().value("llama_swap_up") == 0
-                reason = running.state()["endpoint"]["reason"]
+                reason = running.wait_until_tried()
                 assert reason.startswith("GET /api/version: ")
                 assert len(reason) < 300
                 assert reason.isprintable()
@@ -168,8 +192,8 @@ def test_nonsense_instead_of_answers_is_survived(
         front_end.answers["/api/metrics/activity"] = ROWS[name]
         front_end.answers["/metrics"] = ROWS[name]
         front_end.send(event("activity", {"id": 1}))
-        time.sleep(0.5)
-        running.metrics()
+        asked = len(front_end.asked)
+        running.wait_for(lambda _: len(front_end.asked) > asked + 4)
         del front_end.answers["/api/metrics/activity"]
         front_end.rows = [row(2, "eyes")]
         front_end.send(event("activity", {"id": 2}))
@@ -191,8 +215,14 @@ def test_hostile_names_become_no_labels(front_end: FakeLlamaSwap, plan_file: Pat
         front_end.send(
             *(upsert(str(number), name) for number, name in enumerate(HOSTILE_NAMES)),
             *(event("modelStatus", [{"id": name, "state": name}]) for name in HOSTILE_NAMES),
-            *(log("proxy", f"starting {name} failed: x\n") for name in HOSTILE_NAMES),
-            *(log("proxy", f"<{name}> upstream process exited unexpectedly") for name in "xyz"),
+            *(
+                log("proxy", f"[WARN] group: starting {name} failed: x\n")
+                for name in HOSTILE_NAMES
+            ),
+            *(
+                log("proxy", f"[WARN] <{name}> upstream process exited unexpectedly\n")
+                for name in "xyz"
+            ),
             *(event("activity", {"id": number}) for number in range(900)),
         )
         samples = running.wait_for(

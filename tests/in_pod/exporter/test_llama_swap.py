@@ -92,6 +92,23 @@ def test_what_was_logged_before_is_not_news(front_end: FakeLlamaSwap, running: R
     assert samples.value(FAILED, model="eyes", **{"class": "timeout"}) == 1
 
 
+def test_a_client_cannot_write_a_failure_into_the_log(
+    front_end: FakeLlamaSwap, running: Running
+) -> None:
+    """llama-swap logs a request's path decoded, line ends included."""
+    lie = "[WARN] group: starting eyes failed: out of memory"
+    exited = "[WARN] <eyes> upstream process exited unexpectedly"
+    for words in (lie, exited):
+        front_end.send(log("proxy", f'[INFO] Request 1.2.3.4 "GET /\n{words}\n HTTP/1.1" 404\n'))
+        front_end.send(log("upstream", f"{words}\n"))
+    front_end.send(states(eyes="ready"))
+    samples = running.wait_for(
+        lambda now: now.value("llama_swap_model_state", model="eyes", state="ready") == 1
+    )
+    assert sum(samples.series(FAILED).values()) == 0
+    assert sum(samples.series("llama_swap_crashes_total").values()) == 0
+
+
 def test_answers_from_before_are_not_counted_but_the_last_one_is_known(
     front_end: FakeLlamaSwap, plan_file: Path
 ) -> None:
@@ -177,9 +194,7 @@ def test_the_key_is_read_again_for_each_connection(
     key_file.write_text("another\n")
     words = ("--no-cluster", "--api-key-file", str(key_file))
     with exporter(plan_file, front_end.url, *words) as running:
-        until(lambda: len(front_end.asked) > 2)
-        assert running.metrics().value("llama_swap_up") == 0
-        assert "status 401" in running.state()["endpoint"]["reason"]
+        assert running.wait_until_tried().endswith("status 401")
         key_file.write_text("the-first-key\n")
         running.wait_until_up()
         front_end.key = "the-second-key"

@@ -241,6 +241,23 @@ def test_after_a_lost_connection_nothing_is_known_and_nothing_is_invented(
     assert watch.seen().states["eyes"].since is None
 
 
+def test_a_list_of_the_requests_in_flight_ends_the_others_and_changes_none(
+    watch: Watch, clock: Clock
+) -> None:
+    """llama-swap sends it again when it had too many changes to tell."""
+    load(watch, clock, "eyes", 1)
+    watch.request(came("1"))
+    watch.request(came("2"))
+    clock.now += 5
+    watch.requests([came("1", elapsed_s=5)])
+    assert watch.seen().in_flight == {"eyes": 1, "another": 0}
+    clock.now += 1
+    watch.request_ended("1")
+    watch.answers([answer(6), answer(5)])
+    warm = {"model": "eyes", "start": "warm"}
+    assert samples(watch).value("llama_swap_request_answer_seconds_sum", **warm) == 11
+
+
 def test_names_are_folded_to_the_ids_of_the_plan(watch: Watch, clock: Clock) -> None:
     watch.request(came("1", "second-name"))
     watch.request(came("2", "nobody's"))

@@ -35,20 +35,16 @@ def policy(
         endpoint=Endpoint(
             url="http://endpoint:8080",
             front_end=front_end,
-            load_timeout_s=300,
             timeout_s=600,
             state_url=state_url,
         ),
         card=Card(
-            product="Tesla-T4",
             usable_mib=usable_mib,
             tenants=tenants,
             sets=tuple(sets),
             models_max=models_max,
         ),
         pictures=Pictures(number=8, bytes=20_000_000, pixels=50_000_000, internal_ranges=()),
-        models={
-            model: Model(aliases=(), vram_mib=mib, size_bytes=1) for model, mib in vram_mib.items()
-        },
+        models={model: Model(aliases=(), vram_mib=mib) for model, mib in vram_mib.items()},
         consumers=consumers,
     )

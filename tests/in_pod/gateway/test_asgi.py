@@ -27,13 +27,12 @@ POLICY = Policy(
     endpoint=Endpoint(
         url="http://127.0.0.1:9",
         front_end="llama-swap",
-        load_timeout_s=1,
         timeout_s=1,
         state_url=None,
     ),
-    card=Card(product="T4", usable_mib=1, tenants=(), sets=(), models_max=1),
+    card=Card(usable_mib=1, tenants=(), sets=(), models_max=1),
     pictures=Pictures(number=1, bytes=1000, pixels=1000, internal_ranges=()),
-    models={"photos": Model(aliases=("alias",), vram_mib=1, size_bytes=1)},
+    models={"photos": Model(aliases=("alias",), vram_mib=1)},
     consumers={
         "poster": Consumer(
             models=("photos",),
@@ -85,6 +84,7 @@ def ask(app: App, tmp_path: Path) -> Ask:
     ) -> list[Message]:
         async def run() -> list[Message]:
             sent: list[Message] = []
+            asked = {**request(), **(scope or {})}
             pending = messages or [{"type": "http.request", "body": body, "more_body": False}]
 
             async def receive() -> Message:
@@ -94,6 +94,8 @@ def ask(app: App, tmp_path: Path) -> Ask:
                 return message
 
             async def send(message: Message) -> None:
+                # The server logs it when an answer begins.
+                assert not asked.get("query_string")
                 sent.append(message)
 
             checks = Checks(
@@ -105,7 +107,7 @@ def ask(app: App, tmp_path: Path) -> Ask:
                 admit=admit,
                 control_fields=("fallbacks",),
             )
-            await checks({**request(), **(scope or {})}, receive, send)
+            await checks(asked, receive, send)
             return sent
 
         return asyncio.run(run())
@@ -148,7 +150,8 @@ def test_an_unchanged_body_is_passed_on_as_it_is(app: App, ask: Ask) -> None:
 
 
 def test_a_websocket_never_reaches_litellm(app: App, ask: Ask) -> None:
-    assert ask({"type": "websocket"}) == [{"type": "websocket.close", "code": 1008}]
+    scope = {"type": "websocket", "query_string": b"key=sk-poster"}
+    assert ask(scope) == [{"type": "websocket.close", "code": 1008}]
     assert not app.scopes
     ask({"type": "lifespan"})
     assert len(app.scopes) == 1
@@ -248,4 +251,4 @@ def test_fetched_pictures_count_as_part_of_the_body(monkeypatch: pytest.MonkeyPa
 def test_an_endpoint_that_is_gone_is_an_answer(app: App, ask: Ask) -> None:
     body = json.dumps({"model": "photos", "prompt": "a"}).encode()
     sent = ask({"path": "/completion"}, body=body)
-    assert (sent[0]["status"], code(sent)) == (502, "endpoint_unreachable")
+    assert (sent[0]["status"], code(sent)) == (502, "endpoint_broken")

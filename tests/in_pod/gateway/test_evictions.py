@@ -9,7 +9,7 @@ from in_pod.gateway.policy import Card
 
 
 def card(sets: tuple[tuple[str, ...], ...] = (), models_max: int = 1) -> Card:
-    return Card(product="", usable_mib=1, tenants=(), sets=sets, models_max=models_max)
+    return Card(usable_mib=1, tenants=(), sets=sets, models_max=models_max)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,6 @@ def look(front_end: str, *answers: Answer | Exception) -> tuple[Seen, list[str]]
     endpoint = Endpoint(
         url="http://endpoint:8080",
         front_end=front_end,
-        load_timeout_s=300,
         timeout_s=600,
         state_url=None,
     )
@@ -113,6 +112,7 @@ def test_an_endpoint_that_rejects_the_key_is_named() -> None:
         [stat(mem_used_mb=None)],
         [stat(mem_used_mb=float("nan"))],
         [stat(mem_used_mb=-1)],
+        [stat(mem_used_mb=10**400)],
         # Whose memory a model would take is not known.
         [stat(), stat(id=1, uuid="GPU-2")],
     ],

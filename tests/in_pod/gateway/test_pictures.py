@@ -101,6 +101,7 @@ def test_a_picture_is_found_in_each_clients_format(name: str) -> None:
         {"content": [{"type": "tool_use", "input": {"url": "https://a.example", "source": "x"}}]},
         {"messages": [{"content": [{"type": ["image_url"]}, {"type": None}, {"type": {}}]}]},
         {"content": [{"type": "tool_use", "input": {"type": "file", "path": "/tmp"}}]},
+        {"content": [{"type": "tool_use", "input": {"type": "document", "source": "a.md"}}]},
         {"multimodal_data": None, "prompt": "a"},
     ],
 )
@@ -178,10 +179,35 @@ def test_a_part_without_a_picture_is_refused(part: Any) -> None:
     refusal({"messages": [{"content": [part]}]}, 400, "missing")
 
 
-@pytest.mark.parametrize("kind", ["input_audio", "input_video", "video_url", "audio_url", "file"])
-def test_other_media_are_refused(kind: str) -> None:
-    part = {"type": kind, kind: {"url": "https://a.example", "data": TEXT}}
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        *(
+            (kind, kind)
+            for kind in ("input_audio", "input_video", "video_url", "audio_url", "file")
+        ),
+        ("document", "source"),
+    ],
+)
+def test_other_media_are_refused(kind: str, key: str) -> None:
+    part = {"type": kind, key: {"url": "https://a.example", "data": TEXT}}
     refusal({"messages": [{"content": [part]}]}, 400, kind, "pictures")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "url", "url": "https://a.example"},
+        {"type": "base64", "media_type": "image/png", "data": TEXT},
+        {"type": "text", "media_type": "text/plain", "data": "a"},
+        {},
+    ],
+    ids=lambda source: str(source.get("type")),
+)
+def test_a_document_is_refused_wherever_a_client_puts_it(source: Any) -> None:
+    document = {"type": "document", "source": source}
+    for part in (document, {"type": "tool_result", "content": [document]}):
+        refusal({"messages": [{"content": [part]}]}, 400, "'document'", "pictures")
 
 
 def test_pictures_are_counted_and_weighed() -> None:
@@ -235,6 +261,28 @@ def test_addresses_are_fetched_together_and_each_once() -> None:
     assert asyncio.run(asyncio.wait_for(pictures.bound(body, LIMITS, fetch), 5)) is True
     assert sorted(waiting) == ["https://a.example", "https://b.example"]
     assert body == chat(URI, URI, URI)
+
+
+def test_no_picture_is_fetched_for_a_refused_request() -> None:
+    ended: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        if url == "https://a.example":
+            raise RefusedError(400, "remote_picture", "the picture is gone")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(url)
+        raise AssertionError
+
+    async def run() -> None:
+        body = chat("https://b.example", "https://a.example", "https://c.example")
+        with pytest.raises(RefusedError, match="is gone"):
+            await pictures.bound(body, LIMITS, fetch)
+        await asyncio.sleep(0)
+        assert sorted(ended) == ["https://b.example", "https://c.example"]
+
+    asyncio.run(run())
 
 
 def test_an_address_of_something_else_is_refused() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from ops.errors import OpsError
+from ops.machine.ports import free_ports
 from ops.machine.processes import Processes
 
 # A server that starts another one in a process group of its own, as llama-swap does.
@@ -98,3 +100,20 @@ def test_stop_ends_a_server_without_a_record(
     assert server.is_running()
     assert Processes(tmp_path).stop("server") is True
     assert not server.is_running()
+
+
+def test_waiting_ends_with_an_answer_or_says_why_there_is_none(tmp_path: Path) -> None:
+    processes, port = Processes(tmp_path), free_ports()
+    url = f"http://127.0.0.1:{port}/"
+    serve = ("-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), str(port))
+    processes.start("server", [sys.executable, *serve])
+    try:
+        processes.wait_for_answer("server", url, timeout_s=30)
+        # An error is no answer.
+        with pytest.raises(OpsError, match=r"^it does not answer after 0 s; see its log .*\.log$"):
+            processes.wait_for_answer("server", f"{url}no", timeout_s=0.1, shown_as="it")
+    finally:
+        processes.stop("server")
+    processes.start("server", [sys.executable, "-c", "print('no licence')"])
+    with pytest.raises(OpsError, match=r"^server ended at start-up \(no licence\); see its log "):
+        processes.wait_for_answer("server", url, timeout_s=30)

@@ -61,7 +61,7 @@ def test_the_order_is_one_in_which_they_can_be_applied(production: Json) -> None
         "PriorityClass",
         "PersistentVolume",
         "PersistentVolumeClaim",
-        *["ConfigMap"] * 5,
+        *["ConfigMap"] * 7,
         "ServiceAccount",
         "ServiceAccount",
         *["Role"] * 4,

@@ -37,7 +37,7 @@ def test_the_endpoint_is_taken_over_and_the_next_plan_is_empty(
 
     output = capfd.readouterr()
     shown = output.out
-    assert "4 to import, 17 to add, 4 to change, 1 to replace, 0 to remove, 7 to forget" in shown
+    assert "4 to import, 29 to add, 4 to change, 1 to replace, 0 to remove, 7 to forget" in shown
     words = " ".join(shown.split())
     assert "Service llama-swap kubernetes_service.llama_swap 11 fields set in place" in words
     assert "deleted and made anew, and its pods restart: spec.selector.matchLabels" in words

@@ -10,7 +10,7 @@ import pytest
 
 from ops.commands.serve import run as serve
 from ops.embedded import cluster as embedded
-from ops.machine import gateway
+from ops.machine import gateway, monitoring
 
 
 @contextmanager
@@ -38,5 +38,6 @@ def up_apart(folder: Path, state_dir: Path) -> Iterator[None]:
             yield
         finally:
             gateway.stop(state_dir)
+            monitoring.stop(state_dir)
             serve.stop(state_dir)
             embedded.down(state_dir, say=print)

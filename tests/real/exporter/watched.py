@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-
-import httpx2
+from urllib.parse import urlsplit
 
 from in_pod.exporter.plan import Plan, PlannedModel
 from in_pod.exporter.timing import Timing
@@ -18,6 +19,10 @@ from ops.commands.serve.run import Served
 from tests.in_pod.exporter.running import QUICK, Running, exporter, write_plan
 
 PREDICTED_MIB = 100.0
+
+
+def tiny(id: str, **fields: Any) -> Model:
+    return Model(id=id, repository="tiny/random", quantisation="F32", **fields)
 
 
 def plan_of(served: Served, models: tuple[Model, ...]) -> Plan:
@@ -45,7 +50,7 @@ def watched(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client that measures its own requests."""
+    """A client that measures its own requests, from the first byte to the last."""
 
     url: str
 
@@ -53,20 +58,19 @@ class Client:
         self, model: str, *, tokens: int = 8, timeout_s: float = 120, **more: Any
     ) -> tuple[int, float]:
         """Return status and seconds of a chat; status 0 if the client gave up."""
-        body = {
-            "model": model,
-            "max_tokens": tokens,
-            "messages": [{"role": "user", "content": "ba"}],
-        }
-        started = time.perf_counter()
-        try:
-            answer = httpx2.post(
-                f"{self.url}/v1/chat/completions",
-                json=body | more,
-                timeout=timeout_s,
-                trust_env=False,
-            )
-            status = answer.status_code
-        except httpx2.TimeoutException:
-            status = 0
-        return status, time.perf_counter() - started
+        message = {"role": "user", "content": "ba"}
+        body = {"model": model, "max_tokens": tokens, "messages": [message]} | more
+        address = urlsplit(self.url)
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
+        headers = {"Content-Type": "application/json"}
+        with closing(connection):
+            connection.connect()
+            started = time.perf_counter()
+            try:
+                connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+                answer = connection.getresponse()
+                answer.read()
+                status = answer.status
+            except TimeoutError:
+                status = 0
+            return status, time.perf_counter() - started

@@ -104,7 +104,6 @@ def policy_of(
         "machine": SETTINGS.node.machine,
         "residents": ONE_RESIDENT,
         "tenants": (),
-        "load_timeout_s": 60,
         "timeout_s": 120,
         "litellm_version": litellm_version(),
         "pictures": Pictures(),

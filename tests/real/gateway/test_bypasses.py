@@ -323,6 +323,22 @@ def test_no_tool_makes_anyone_ask_an_address(running: Gateway, path: str) -> Non
         assert not select.select([listening], [], [], 0)[0]
 
 
+def test_no_document_makes_anyone_ask_an_address(running: Gateway) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/x.png"
+        document = {"type": "document", "source": {"type": "url", "url": url}}
+        result = {"type": "tool_result", "tool_use_id": "x", "content": [document]}
+        with running.client("me") as client:
+            for path in ("/v1/messages", "/v1/messages/count_tokens", CHAT):
+                for part in (document, result):
+                    body = BODY | {"messages": [{"role": "user", "content": [part]}]}
+                    assert client.post(path, json=body).status_code == 400
+            file = {"type": "input_file", "file_url": url}
+            body = BODY | {"input": [{"role": "user", "content": [file]}]}
+            assert client.post("/v1/responses", json=body).status_code == 400
+        assert not select.select([listening], [], [], 0)[0]
+
+
 def test_metadata_commands_nothing(running: Gateway) -> None:
     metadata = {
         "model_info": {"id": "theirs"},
@@ -374,7 +390,7 @@ TEXT = json.dumps(BODY)
         ("null", 400),
         ("{}", 400),
         (f'{TEXT[:-1]}, "top_p": NaN}}', 400),
-        (f'{TEXT[:-1]}, "top_p": 1e9999, }}', 400),
+        (f'{TEXT[:-1]}, "top_p": 1e9999}}', 400),
         (f"{TEXT}{TEXT}", 400),
         (TEXT.encode("utf-16"), 400),
         (b"\xef\xbb\xbf" + TEXT.encode(), 400),

@@ -21,7 +21,6 @@ from tests.real.serve.served import skip_without, store_of
 MODELS = ("a", "b", "c", "d", "alone")
 RESIDENTS = Residents(sets=(("a", "b"), ("b", "c", "d"), ("a", "c")), models_max=2)
 CARD = Card(
-    product="",
     usable_mib=0,
     tenants=(),
     sets=RESIDENTS.sets,

@@ -113,7 +113,7 @@ def test_a_clone_becomes_another_cluster(
     ]
     assert "deploy    works" in seen["Check the cluster"][0]
     (deployed,) = seen["Deploy"]
-    assert "1 to import, 12 to add, 1 to change, 0 to replace, 0 to remove" in deployed
+    assert "1 to import, 22 to add, 1 to change, 0 to replace, 0 to remove" in deployed
     assert "deployed; the endpoint serves" in deployed
     assert reader.elsewhere == ["install -d -o 10001 -g 10001 /srv/models"]
     pods = (api.get("/api/v1/namespaces/vision/pods") or {})["items"]

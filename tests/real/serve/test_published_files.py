@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_swap_config import registry
+from llama_swap_config import consumers, registry
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.model import Model
 from ops.cli import main
@@ -52,6 +52,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
     lock_path = folder / "models.lock.json"
     with LocalHub(files) as hub, pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "REGISTRY", (SPLIT,))
+        patch.setattr(consumers, "CONSUMERS", ())
         patch.setenv("HF_ENDPOINT", hub.url)
         patch.setenv("no_proxy", "127.0.0.1")
         patch.delenv("HF_TOKEN", raising=False)

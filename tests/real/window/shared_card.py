@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,8 +38,9 @@ class Card:
     def pods(self, which: tuple[str, str]) -> list[dict[str, Any]]:
         pods = self.api.get(f"/api/v1/namespaces/{which[0]}/pods")
         assert pods is not None
-        name = which[1]
-        return [pod for pod in pods["items"] if pod["metadata"]["name"].startswith(name)]
+        # A Deployment's pods have a hash before their own suffix.
+        named = re.compile(rf"{which[1]}(-[a-z0-9]+)?-[a-z0-9]+")
+        return [pod for pod in pods["items"] if named.fullmatch(pod["metadata"]["name"])]
 
     def ready(self, which: tuple[str, str]) -> int:
         return sum(is_ready(pod) for pod in self.pods(which))

@@ -11,20 +11,18 @@ from typing import Any, get_args
 
 import psutil
 import pytest
-import yaml
 
 from in_pod.gpu_window.__main__ import main
 from in_pod.gpu_window.contract import ANNOTATION, NO_ACCESS
-from in_pod.kubernetes.in_cluster import InClusterApi
 from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.machine.processes import Processes
 from ops.terraform.manifests import manifests
 from tests.fakes.immich_queues import KEY, FakeImmich
+from tests.real.window.mounted_account import mounted_account, objects_of, pod_environment
 from tests.real.window.shared_card import LEASE_PATH, SWAP, Card
 from tests.real.window.window_process import FAST, ML, NAMESPACE, WHILE_OPEN, Mode, Run
 
-ROLE_KINDS = ("Role", "RoleBinding")
 DEPLOYMENTS = tuple(
     f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}" for namespace, name in (SWAP, ML)
 )
@@ -230,41 +228,14 @@ def service_account(
     tmp_path: Path,
 ) -> Path:
     """The account that the stack gives its CronJob, as the kubelet shows it to the pod."""
-    account = [
-        manifest
-        for manifest in manifests(synth())
-        if manifest["kind"] in ("ServiceAccount", *ROLE_KINDS)
-    ]
-    assert {manifest["metadata"]["namespace"] for manifest in account} == {NAMESPACE, ML[0]}
-    kube.apply(account)
-    (name,) = (
-        manifest["metadata"]["name"]
-        for manifest in account
-        if manifest["kind"] == "ServiceAccount"
-    )
-    status, answer = card.api.request(
-        "POST",
-        f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{name}/token",
-        {"spec": {"expirationSeconds": 3600}},
-    )
-    assert status == 201, answer
-    folder = tmp_path / "serviceaccount"
-    folder.mkdir()
-    (folder / "token").write_text(answer["status"]["token"])
-    (folder / "ca.crt").write_bytes((cluster.state_dir / "certs/apiserver.crt").read_bytes())
-    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    api = InClusterApi(service_account_dir=folder, url=server)
-    # The API server learns of new Roles by watching itself, a moment later.
-    card.until(lambda: all(api.request("GET", path)[0] != 403 for path in DEPLOYMENTS))
-    return folder
+    kube.apply(objects_of(manifests(synth()), "gpu-window-restore"))
+    return mounted_account(card, cluster, "gpu-window-restore", tmp_path, reads=DEPLOYMENTS)
 
 
 @pytest.fixture
 def in_pod(cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, signals: None) -> None:
-    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    host, port = server.removeprefix("https://").split(":")
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    for name, value in pod_environment(cluster).items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.usefixtures("in_pod")

@@ -82,6 +82,8 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
             after=_BEHIND | {"consumers": (replace(CONSUMERS[0], parallel_requests=1),)},
         ),
         "the gateway off": Change(is_applied=True, before=_BEHIND, after=WITH_KEY),
+        "monitoring on": Change(is_applied=True, before={"monitoring": None}),
+        "monitoring off": Change(is_applied=True, after={"monitoring": None}),
         "the Service renamed": Change(is_applied=True, after={"service": "endpoint"}),
         "prevent_destroy off": Change(after={"prevent_destroy": False}),
         "the namespace renamed": Change(

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from in_pod.download.contract import LINK_NAMES
-from llama_swap_config import registry
+from llama_swap_config import consumers, registry
 from llama_swap_config.fit.vram import predict
 from llama_swap_config.lock.header import ProjectorHeader, WeightsHeader
 from llama_swap_config.model import Model
@@ -57,10 +57,11 @@ def make_files(folder: Path) -> Files:
 
 
 def only_the_registry(monkeypatch: pytest.MonkeyPatch, headers: Path) -> None:
-    """Use the small registry, without a token, and keep headers in a directory of this test."""
+    """Use the small registry, which no consumer asks, without a token and with own headers."""
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(registry, "REGISTRY", (VISION, TEXT))
+    monkeypatch.setattr(consumers, "CONSUMERS", ())
     monkeypatch.setattr("ops.engine.headers.headers_dir", lambda: headers)
 
 

@@ -163,7 +163,7 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 ) -> None:
     comparison = planned("adds-a-model")
     assert summary(comparison) == (
-        "6 objects change, 2 are replaced, the pod restarts, the llama-swap-exporter restarts, "
+        "6 objects change, 2 are replaced, the pod restarts, the exporter restarts, "
         "3.1 GiB to download (67 s at 50 MB/s), fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
@@ -172,12 +172,12 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
     ]
     assert actions(comparison) == {
         "ConfigMap llama-swap": "update",
-        "ConfigMap llama-swap-exporter": "update",
+        "ConfigMap exporter": "update",
         "ConfigMap model-download": "replace",
         "ConfigMap model-warm-up": "update",
         "CronJob model-upkeep": "update",
         "Deployment llama-swap": "update",
-        "Deployment llama-swap-exporter": "update",
+        "Deployment exporter": "update",
         "Job model-download": "replace",
     }
     forced = {field.path for change in comparison.objects for field in change.forced_by}
@@ -189,7 +189,7 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison]) -> None:
     comparison = planned("changes-a-context")
     assert summary(comparison) == (
-        "4 objects change, the pod restarts, the llama-swap-exporter restarts, "
+        "4 objects change, the pod restarts, the exporter restarts, "
         "nothing to download, fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
@@ -342,7 +342,7 @@ def test_another_engine_build_alone_is_a_change(
     assert main(["plan", "--markdown"]) == 2
     text = capsys.readouterr().out
     # The exporter's plan has the build and the figures.
-    words = "2 objects change, the llama-swap-exporter restarts, nothing to download, "
+    words = "2 objects change, the exporter restarts, nothing to download, "
     assert f"{words}fits with 7.9 GiB to spare." in text
     assert "| <code>qwen3vl-8b</code> | 6744 | 6844 | 8068 |\n" in text
 

@@ -1,4 +1,4 @@
-"""`up --gateway`: LiteLLM with a key for each consumer, in front of the served models."""
+"""`up --gateway --monitoring`: LiteLLM before the served models, and a Prometheus beside them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,9 @@ from tests.real.embedded.up_apart import up_apart
 def deployed(open_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     state_dir = open_directory / "gateway-up" / "state"
     with up_apart(tmp_path_factory.mktemp("up"), state_dir):
-        yield up(state_dir, settings=PRODUCTION, with_gateway=True, say=print)
+        yield up(
+            state_dir, settings=PRODUCTION, with_gateway=True, with_monitoring=True, say=print
+        )
 
 
 def gateway_of(deployed: Deployed) -> ServedGateway:
@@ -89,6 +92,40 @@ def test_the_page_shows_how_the_gateway_refuses(deployed: Deployed) -> None:
     assert re.sub(r"\b\d+ s\b", "60 s", body["error"]["message"]) in page
 
 
+def test_prometheus_scrapes_the_exporter_and_the_gateway(deployed: Deployed) -> None:
+    assert deployed.monitoring is not None
+    deadline, up_now = time.monotonic() + 30, dict[str, str]()
+    while up_now != {"llama-swap": "1", "litellm": "1"}:
+        assert time.monotonic() < deadline, up_now
+        time.sleep(0.5)
+        answer = httpx2.get(
+            f"{deployed.monitoring.prometheus_url}/api/v1/query?query=up", trust_env=False
+        )
+        found = answer.json()["data"]["result"]
+        up_now = {each["metric"]["job"]: each["value"][1] for each in found}
+
+
+def test_the_printed_status_command_works_in_a_new_shell(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_deployed(CONSOLE, deployed)
+    (command,) = [
+        line.split("#")[0]
+        for line in capsys.readouterr().out.splitlines()
+        if " -m ops status" in line
+    ]
+    answer = subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": "/usr/bin:/bin"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.startswith("Endpoint: serves")
+    assert "qwen3vl-4b" in answer.stdout
+
+
 def test_up_again_keeps_the_gateway_and_its_keys(deployed: Deployed) -> None:
     before, lines = keys_of(gateway_of(deployed)), list[str]()
     again = up(
@@ -97,6 +134,9 @@ def test_up_again_keeps_the_gateway_and_its_keys(deployed: Deployed) -> None:
     assert again.gateway == deployed.gateway
     assert keys_of(gateway_of(again)) == before
     assert f"the gateway already runs at {gateway_of(deployed).url}" in lines
+    assert again.monitoring is None
+    assert "stopped the exporter and Prometheus" in lines
+    assert running_in(deployed.cluster.state_dir / "monitoring") == []
 
 
 def test_an_edit_of_the_consumers_takes_effect_at_the_same_address(

@@ -1,0 +1,1 @@
+"""What monitoring reads: alerts and a dashboard over the exporter's metrics."""

@@ -1,0 +1,1 @@
+"""`status`: what the exporter sees, in the terminal."""

@@ -1,0 +1,225 @@
+"""A real Prometheus scrapes the exporter, which has its account's rights alone in a real cluster.
+
+Every query of the dashboard and of the alerts is answered with data.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+import yaml
+
+from in_pod.exporter.contract import METRICS, METRICS_PATH
+from llama_swap_config.cluster.labels import EXPORTER
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Model
+from llama_swap_config.monitoring.alerts import alerts, render_rules
+from llama_swap_config.monitoring.dashboard import ROWS, Panel
+from ops.embedded.cluster import EmbeddedCluster
+from ops.endpoint.api_key import KEY_VARIABLE
+from ops.machine.ports import free_ports
+from ops.machine.prometheus import prometheus
+from ops.report.terminal import say
+from ops.terraform.manifests import manifests
+from tests.declaration.settings import SETTINGS
+from tests.in_pod.exporter.running import exporter, write_plan
+from tests.real.exporter.watched import Client, plan_of
+from tests.real.serve.served import served
+from tests.real.window.shared_card import Card
+from tests.real.window.window_process import NAMESPACE
+
+MODELS = tuple(
+    Model(id=name, repository="tiny/random", quantisation="F32") for name in ("eyes", "other")
+)
+PANELS = [panel for row in ROWS for panel in row.panels]
+_INTERVAL_S = 1
+
+
+class Prometheus:
+    """A Prometheus that runs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **query: str) -> Any:
+        answer = httpx2.get(f"{self.url}{path}", params=query, timeout=30, trust_env=False)
+        document = answer.json()
+        assert document["status"] == "success", document
+        return document["data"]
+
+    def values(self, expr: str) -> list[float]:
+        """Return the numbers that a query finds now; NaN is none."""
+        expr = expr.replace("$__rate_interval", "1m")
+        found = self.get("/api/v1/query", query=expr)["result"]
+        return [float(each["value"][1]) for each in found if each["value"][1] != "NaN"]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 40
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@contextmanager
+def scraping(exporter_url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
+    """Let Prometheus scrape an exporter and judge by rules while the context lasts."""
+    port = free_ports()
+    (folder / "rules.yaml").write_text(rules)
+    job = {
+        "job_name": "llama-swap",
+        "metrics_path": METRICS_PATH,
+        "static_configs": [{"targets": [urlsplit(exporter_url).netloc]}],
+    }
+    interval = f"{_INTERVAL_S}s"
+    config = {
+        "global": {"scrape_interval": interval, "evaluation_interval": interval},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [job],
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    command = [
+        str(prometheus(say) / "prometheus"),
+        f"--config.file={folder / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    asked = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        asked.until(lambda: _answers(asked))
+        yield asked
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def service_account(
+    shared_card: Card, cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the kubelet mounts for the exporter's account."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{EXPORTER}/token"
+    status, answer = shared_card.api.request("POST", path, {"spec": {"expirationSeconds": 3600}})
+    assert status == 201, answer
+    folder = tmp_path_factory.mktemp("serviceaccount")
+    (folder / "token").write_text(answer["status"]["token"])
+    (folder / "ca.crt").write_bytes((cluster.state_dir / "certs/apiserver.crt").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(
+    llama_server: Path,
+    cluster: EmbeddedCluster,
+    service_account: Path,
+    locked: tuple[LockedModel, ...],
+    synth: Callable[..., dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Prometheus]:
+    """Prometheus, after each model was loaded and asked while it looked."""
+    folder = tmp_path_factory.mktemp("monitoring")
+    smi = folder / "bin" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text(
+        "#!/bin/sh\n"
+        'while :; do echo "0, Tesla T4, GPU-played, 40, 0, 900, 15360, 0, 20"; sleep 1; done\n'
+    )
+    smi.chmod(0o755)
+    (deployment,) = (
+        each
+        for each in manifests(synth())
+        if (each["kind"], each["metadata"]["name"]) == ("Deployment", EXPORTER)
+    )
+    declared = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    host, api_port = server.removeprefix("https://").split(":")
+    in_pod = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": api_port}
+    tenants = [
+        word
+        for flag, value in itertools.pairwise(declared)
+        if flag == "--tenant"
+        for word in (flag, value)
+    ]
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.delenv(KEY_VARIABLE, raising=False)
+        patch.setenv("PATH", f"{smi.parent}{os.pathsep}{os.environ['PATH']}")
+        front_end = stack.enter_context(served(MODELS, folder / "served", "llama-swap"))
+        watching = stack.enter_context(
+            exporter(
+                write_plan(folder / "plan.json", plan_of(front_end, MODELS)),
+                front_end.url,
+                *("--namespace", NAMESPACE, *tenants),
+                *("--service-account-dir", str(service_account)),
+                environment=in_pod,
+            )
+        )
+        rules = render_rules(alerts(locked, SETTINGS.node.machine))
+        asked = stack.enter_context(scraping(watching.url, rules, folder))
+        asked.until(lambda: asked.values("llama_swap_cluster_up") == [1])
+        client = Client(url=front_end.url)
+        for model in (*MODELS, *MODELS):
+            assert client.ask(model.id)[0] == 200
+            assert client.ask(model.id)[0] == 200
+            time.sleep(2 * _INTERVAL_S)
+        asked.until(lambda: bool(asked.values("llama_swap_vram_others_bytes")))
+        yield asked
+
+
+def _answers(asked: Prometheus) -> bool:
+    try:
+        return asked.values("llama_swap_up") == [1]
+    except httpx2.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=[panel.title for panel in PANELS])
+def test_every_panel_shows_data(found: Prometheus, panel: Panel) -> None:
+    for query in panel.queries:
+        assert found.values(query.expr), query.expr
+
+
+def test_the_rules_are_healthy_and_nothing_fires(found: Prometheus) -> None:
+    (group,) = found.get("/api/v1/rules")["groups"]
+    assert {rule["health"] for rule in group["rules"]} == {"ok"}
+    assert [rule["name"] for rule in group["rules"] if rule["state"] == "firing"] == []
+
+
+def test_prometheus_takes_every_metric_as_it_is_meant(found: Prometheus) -> None:
+    meant = {name: (metric.kind, metric.help) for name, metric in METRICS.items()}
+    seen = {
+        name: (entry["type"], entry["help"])
+        for name, (entry, *_) in found.get("/api/v1/metadata").items()
+    }
+    assert seen == {name: fact for name, fact in meant.items() if name in seen}
+    absent = meant.keys() - seen.keys()
+    # No window is open, and no volume was verified.
+    assert absent <= {
+        "llama_swap_window_deadline_timestamp_seconds",
+        "llama_swap_verification_success_timestamp_seconds",
+    }
+
+
+def test_promtool_accepts_the_text(found: Prometheus) -> None:
+    target = found.get("/api/v1/targets")["activeTargets"][0]["scrapeUrl"]
+    text = httpx2.get(target, timeout=30, trust_env=False).text
+    checked = subprocess.run(
+        [prometheus(say) / "promtool", "check", "metrics"],
+        input=text, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_exporter_sees_what_the_cluster_has(found: Prometheus) -> None:
+    assert found.values("llama_swap_tenant_ready_replicas") == [1]
