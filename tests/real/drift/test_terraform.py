@@ -197,7 +197,7 @@ def test_an_object_that_the_state_lacks_is_imported(declared: Declared, api: Kub
     (address,) = (
         line
         for line in terraform.checked("state", "list").splitlines()
-        if line.startswith("kubernetes_service_v1.")
+        if line.startswith("kubernetes_service_v1.llama-swap_")
     )
     terraform.checked("state", "rm", address)
     try:
