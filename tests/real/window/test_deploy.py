@@ -47,7 +47,7 @@ def write(directory: Path, document: dict[str, Any]) -> None:
 def test_window_is_no_change_and_a_deploy_keeps_its_scale(
     api: KubeApi, apart: Path, synth: Synth
 ) -> None:
-    write(apart, synth())
+    write(apart, synth(monitoring=None))
     terraform = Terraform(apart)
     terraform.init()
     terraform.push_empty_state()
@@ -60,7 +60,7 @@ def test_window_is_no_change_and_a_deploy_keeps_its_scale(
     assert not finds_changes(terraform)
 
     first, *others = REGISTRY
-    write(apart, synth(models=(replace(first, context=4096), *others)))
+    write(apart, synth(models=(replace(first, context=4096), *others), monitoring=None))
     changed = {change.name for change in terraform.changes() if change.action != "no-op"}
     assert changed == {"llama-swap"}
     apply(terraform)

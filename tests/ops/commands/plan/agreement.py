@@ -19,6 +19,7 @@ from ops.commands.plan.side import Side
 from ops.report.markdown import as_markdown
 from ops.terraform.synth import Synthesized
 from ops.terraform.verdict import Verdict
+from tests.declaration.resources import RESOURCES
 
 Json = dict[str, Any]
 
@@ -48,19 +49,19 @@ CASES: Mapping[str, Case] = MappingProxyType(
     {
         "nothing deployed": Case(
             state="empty",
-            says=("32 to add, 0 to change, 0 to replace, 0 to remove", _NOTHING),
+            says=(f"{len(RESOURCES)} to add, 0 to change, 0 to replace, 0 to remove", _NOTHING),
             says_nothing_of=("prevent_destroy", "is missing in the cluster", "refuse"),
         ),
         "nothing deployed, and the volume moves": Case(
             state="empty",
             head=_MOVED,
-            says=("32 to add", _NOTHING),
+            says=(f"{len(RESOURCES)} to add", _NOTHING),
             says_nothing_of=("prevent_destroy", "refuse", "is replaced: "),
         ),
         "nothing deployed, and the guard goes": Case(
             state="empty",
             head=_UNGUARDED,
-            says=("32 to add", _NOTHING),
+            says=(f"{len(RESOURCES)} to add", _NOTHING),
             says_nothing_of=("prevent_destroy", "refuse"),
         ),
         "the volume moves": Case(
