@@ -220,7 +220,7 @@ def test_a_smaller_claim_is_replaced_and_a_larger_one_is_not(
 
 
 def test_a_claim_keeps_the_size_that_it_was_made_with(deployed: Deployed, synth: Synth) -> None:
-    larger = synth(prevent_destroy=False, sharing=Alone(), storage_size_gib=100)
+    larger = synth(prevent_destroy=False, sharing=Alone(), monitoring=None, storage_size_gib=100)
     (volume,) = object_changes(deployed.document, larger | {"resource": larger["resource"] | RBAC})
     assert (volume.kind, volume.action) == ("PersistentVolume", "update")
     changed = copy.deepcopy(deployed.document)
@@ -233,7 +233,7 @@ def test_a_claim_keeps_the_size_that_it_was_made_with(deployed: Deployed, synth:
 
 def test_a_local_disk_replaces_an_nfs_export(deployed: Deployed, synth: Synth) -> None:
     storage = LocalSsdStorage(node="k8s-node1", path="/models")
-    local = synth(prevent_destroy=False, sharing=Alone(), storage=storage)
+    local = synth(prevent_destroy=False, sharing=Alone(), monitoring=None, storage=storage)
     local["terraform"].pop("backend")
     local["resource"] |= RBAC
     deployed.compare(local)

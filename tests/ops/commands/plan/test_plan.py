@@ -189,7 +189,7 @@ def test_a_new_model_downloads_its_files_and_restarts_the_pod(
 def test_a_changed_context_downloads_nothing(planned: Callable[[str], Comparison]) -> None:
     comparison = planned("changes-a-context")
     assert summary(comparison) == (
-        "4 objects change, the pod restarts, the exporter restarts, "
+        "5 objects change, the pod restarts, the exporter restarts, "
         "nothing to download, fits with 8.0 GiB to spare."
     )
     assert comparison.models is not None
@@ -263,7 +263,7 @@ def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
     assert main(["plan", "--json", "--report", str(tmp_path / "report")]) == 2
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "report" / "plan.json").read_text())
-    assert printed["counts"] == {"add": 0, "change": 4, "replace": 0, "remove": 0}
+    assert printed["counts"] == {"add": 0, "change": 5, "replace": 0, "remove": 0}
     assert printed["pod_restarts"] is True
     assert printed["files"]["download_bytes"] == 0
     assert printed["base"]["name"] == "merge base with main"
