@@ -269,7 +269,7 @@ def test_the_exit_code_is_2_for_changes_and_all_three_reports_are_written(
     assert printed["base"]["name"] == "merge base with main"
     whole = (tmp_path / "report" / "plan.md").read_text()
     assert whole.startswith(
-        "## Plan for llama-cpp: 0 to add, 4 to change, 0 to replace, 0 to remove\n"
+        "## Plan for llama-cpp: 0 to add, 5 to change, 0 to replace, 0 to remove\n"
     )
     assert (tmp_path / "report" / "comment.md").read_text() == whole
 
