@@ -10,6 +10,8 @@ from llama_swap_config.errors import ConfigError
 from llama_swap_config.model import Model
 from llama_swap_config.typed import typed
 
+_DAY_S = 24 * 3600
+
 
 @typed("consumer")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,10 @@ class Consumer:
                 raise self.error(
                     field, value, f"a whole number of at least {least}", "Correct the number"
                 )
+        if self.protected_s > _DAY_S:
+            raise self.error(
+                "protected_s", self.protected_s, f"at most a day, {_DAY_S}", "Correct the number"
+            )
 
     def error(self, field: str, value: object, expected: str, remedy: str) -> ConfigError:
         """Make the error for a field of this consumer."""

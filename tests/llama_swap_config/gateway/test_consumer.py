@@ -46,6 +46,10 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
         {"protected_s": -1},
         "protected_s is -1; expected a whole number of at least 0",
     ),
+    "a protection without end": (
+        {"protected_s": 10**12},
+        "protected_s is 1000000000000; expected at most a day, 86400",
+    ),
 }
 
 
@@ -103,12 +107,13 @@ def test_main_prints_one_line(tmp_path: Path) -> None:
     shutil.copytree(ROOT, tree, symlinks=True)
     consumers = tree / "llama_swap_config" / "consumers.py"
     text = consumers.read_text()
-    consumers.write_text(text.replace('("qwen3vl-4b",)', '("qwen3vl-2b",)'))
+    # Another length: Python takes a file of the same size and second for the one it compiled.
+    consumers.write_text(text.replace('("qwen3vl-4b",)', '("qwen3vl-32b",)'))
     ended = subprocess.run(
         [sys.executable, "main.py"], cwd=tree, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "error: consumer 'home-assistant': models is 'qwen3vl-2b'; expected an id of the "
+        "error: consumer 'home-assistant': models is 'qwen3vl-32b'; expected an id of the "
         "registry: qwen3vl-8b, minicpm-v-4-5, qwen3vl-4b. Correct it.\n"
     )
