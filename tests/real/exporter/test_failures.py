@@ -49,9 +49,10 @@ def test_a_failed_load_and_a_killed_llama_server_show(name: FrontEndName, tmp_pa
                 lambda now: (
                     now.value(CRASHES, model="eyes") == 1
                     and now.value(FAILED, model="gone", **{"class": expected}) == 1
-                )
+                    and now.value(FAILED, model="broken", **{"class": expected}) == 1
+                ),
+                timeout_s=90,
             )
-            assert samples.value(FAILED, model="broken", **{"class": expected}) == 1
             assert sum(samples.series(FAILED).values()) == 2
             assert sum(samples.series(CRASHES).values()) == 1
             swaps = "llama_swap_swaps_total"

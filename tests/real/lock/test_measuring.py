@@ -170,6 +170,8 @@ def test_nothing_of_a_measurement_is_left(path: Path, tmp_path: Path) -> None:
         process
         for process in psutil.Process(os.getpid()).children(recursive=True)
         if process.name() in ("llama-server", "ggml-rpc-server")
+        # A router of an earlier test, which nobody has waited for, has ended all the same.
+        and process.status() != psutil.STATUS_ZOMBIE
     ]
     assert not left
 
