@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,18 +98,23 @@ class Client:
 
     @contextmanager
     def stream(
-        self, path: str, *, begins_s: float | None = TIMEOUT_S
+        self,
+        path: str,
+        *,
+        begins_s: float | None = TIMEOUT_S,
+        sent: Callable[[], None] = lambda: None,
     ) -> Iterator[Iterator[bytes]]:
         """Open a stream without an end; yields its chunks as they come.
 
         Args:
             path: Its path.
             begins_s: Seconds to wait for its beginning; None: without a limit.
+            sent: Called once the request is sent (default: nothing).
 
         Raises:
             FrontEndError: when it does not begin, or breaks off.
         """
-        with self._open(path, begins_s=begins_s, next_s=None) as response:
+        with self._open(path, begins_s=begins_s, next_s=None, sent=sent) as response:
             yield self._chunks(path, response)
 
     @staticmethod
@@ -122,7 +127,12 @@ class Client:
 
     @contextmanager
     def _open(
-        self, path: str, *, begins_s: float | None, next_s: float | None
+        self,
+        path: str,
+        *,
+        begins_s: float | None,
+        next_s: float | None,
+        sent: Callable[[], None] = lambda: None,
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection()
         try:
@@ -131,6 +141,7 @@ class Client:
                 connection.sock.settimeout(begins_s)
                 _keep_alive(connection.sock)
                 connection.request("GET", path, headers=self._headers())
+                sent()
                 # An answer without a length takes the socket over.
                 sock = connection.sock
                 response = connection.getresponse()

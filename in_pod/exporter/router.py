@@ -22,6 +22,8 @@ from .timing import Timing
 from .watch import Watch
 
 _LARGEST_EVENT_BYTES = 1 << 20
+_EVENTS_S = 5.0
+"""The longest wait for the request of the events; then the list alone tells the changes."""
 _STATES = {
     "unloaded": "stopped",
     "loading": "starting",
@@ -52,8 +54,9 @@ class Router:
         self._client = client
         self._watch = watch
         self._timing = timing
-        self._changes = 0
-        """Events of a model's state; a list of states that is older than one is not used."""
+        self._asked = threading.Event()
+        """Whether the events are asked for. They alone tell changes then: the list is ahead of
+        events that are on their way, and never has a load that fails at once."""
         self._tells_tokens = False
         self._tokens: dict[str, dict[str, float] | None] = {}
         """Model -> its counters at the last look; None before the first one."""
@@ -68,15 +71,17 @@ class Router:
         number = _BUILD.match(build)
         self._tells_tokens = number is not None and int(number[1]) >= _METRICS_BUILD
         tokens_at = 0.0
+        self._asked.wait(_EVENTS_S)
         while True:
-            changes = self._changes
             states = dict(_states(self._client.document("/models")))
             self._watch.connected(build)
             if tokens_at == 0:
                 # What these have counted so far is not new.
                 running = (name for name, state in states.items() if state != "stopped")
                 self._tokens = dict.fromkeys(running)
-            if changes == self._changes:
+            if self._asked.is_set():
+                self._watch.first_states(states.items())
+            else:
                 self._watch.model_states(states.items())
             now = time.monotonic()
             if self._tells_tokens and now - tokens_at >= self._timing.gauges_s:
@@ -92,14 +97,16 @@ class Router:
 
     def _events(self, stop: threading.Event) -> None:
         # An older router has no events: then the list of states alone tells the changes, later.
-        while not stop.wait(self._timing.states_s):
-            # The router answers with its first event, which may come in a day.
+        while not stop.is_set():
             with suppress(FrontEndError):
                 self._follow_events()
+            self._asked.clear()
+            stop.wait(self._timing.states_s)
 
     def _follow_events(self) -> None:
         lines = Lines(_LARGEST_EVENT_BYTES)
-        with self._client.stream("/models/sse", begins_s=None) as chunks:
+        # The router answers with its first event, which may come in a day.
+        with self._client.stream("/models/sse", begins_s=None, sent=self._asked.set) as chunks:
             for chunk in chunks:
                 for line in self._watch.lines(lines, chunk):
                     self._line(line)
@@ -115,7 +122,6 @@ class Router:
         state = _STATES.get(as_text(data.get("status")))
         if state is None:
             return
-        self._changes += 1
         if state == "stopped":
             self._tokens.pop(name, None)
         was = self._watch.state_of(name)

@@ -114,6 +114,11 @@ class Watch:
                 else:
                     self._requests.model_gone(model)
 
+    def first_states(self, states: Iterable[tuple[str, str]]) -> None:
+        """Note the states of models of which nothing is known yet."""
+        with self._lock:
+            self.model_states([pair for pair in states if self.state_of(pair[0]) == "unknown"])
+
     def load_failed(self, name: str, reason: str) -> None:
         """Note why a load failed."""
         with self._timed() as (now, moment):

@@ -195,6 +195,15 @@ def test_a_failed_load_without_a_reason_is_counted_all_the_same(
     assert (swap.outcome, swap.seconds) == ("unknown", 4)
 
 
+def test_a_first_state_changes_none_that_is_known(plan: Plan, clock: Clock) -> None:
+    """The router's list is ahead of events that are on their way."""
+    watch = Watch(plan, clock)
+    watch.model_states([("eyes", "starting")])
+    watch.first_states([("eyes", "ready"), ("another", "stopped")])
+    assert (watch.state_of("eyes"), watch.state_of("another")) == ("starting", "stopped")
+    assert not watch.seen().swaps
+
+
 def test_a_load_that_somebody_ended_has_not_failed(watch: Watch) -> None:
     watch.model_states([("eyes", "starting")])
     watch.load_failed("eyes", "aborted")
