@@ -1,4 +1,4 @@
-"""A mistake in registry, settings or lock is one line in each command that reads them.
+"""A mistake in registry, consumers, settings or lock is one line in each command that reads them.
 
 The other commands run as if it were not there.
 """
@@ -14,7 +14,7 @@ import pytest
 
 import llama_swap_config
 import stacks
-from llama_swap_config import registry
+from llama_swap_config import consumers, registry
 from ops.cli import COMMANDS, main
 from stacks import production
 from tests.conftest import ROOT
@@ -23,6 +23,7 @@ from tests.fakes.api_server import kubeconfig
 REGISTRY = "llama_swap_config/registry.py"
 SETTINGS = "stacks/production.py"
 LOCK = "llama_swap_config/models.lock.json"
+CONSUMERS = "llama_swap_config/consumers.py"
 WRONG: dict[str, tuple[str, str, str]] = {
     "a syntax error in the registry": (
         REGISTRY,
@@ -50,15 +51,27 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "PRODUCTION = {}",
         f"settings: PRODUCTION is {{}}; expected Settings(...). Correct it in {SETTINGS}.",
     ),
+    "a consumer that is no tuple": (
+        CONSUMERS,
+        "CONSUMERS = None",
+        "consumers: CONSUMERS is None; expected a tuple of Consumer(...). Correct it in "
+        f"{CONSUMERS}.",
+    ),
+    "a consumer of an unknown model": (
+        CONSUMERS,
+        "from llama_swap_config.gateway.consumer import Consumer\n"
+        "CONSUMERS = (Consumer(name='a', namespace='a', models=('gone',)),)",
+        "consumer 'a': models is 'gone'; expected an id of the registry: ",
+    ),
     "half a lock": (LOCK, '{"version": 3, ', "models.lock.json is not complete JSON ("),
     "a lock of nothing": (LOCK, "[]", "models.lock.json: content is []; expected an object"),
 }
 READ: dict[str, tuple[str, ...]] = {
-    "up --state-dir state": (REGISTRY, SETTINGS, LOCK),
-    "serve --state-dir state": (REGISTRY, SETTINGS, LOCK),
+    "up --state-dir state": (REGISTRY, SETTINGS, LOCK, CONSUMERS),
+    "serve --state-dir state": (REGISTRY, SETTINGS, LOCK, CONSUMERS),
     "lock --check": (REGISTRY, LOCK),
     "hub": (REGISTRY,),
-    "fit": (REGISTRY, SETTINGS, LOCK),
+    "fit": (REGISTRY, SETTINGS, LOCK, CONSUMERS),
     "smoke --url http://127.0.0.1:9": (REGISTRY, SETTINGS),
     "drift": (SETTINGS,),
     "window": (SETTINGS,),
@@ -69,6 +82,9 @@ READ: dict[str, tuple[str, ...]] = {
     "weights status .": (REGISTRY, LOCK),
     "weights pull models": (REGISTRY, LOCK),
     "bench .": (REGISTRY, SETTINGS, LOCK),
+    "gateway keys --dir keys": (REGISTRY, CONSUMERS),
+    "gateway files --out files": (SETTINGS,),
+    "status": (SETTINGS,),
 }
 """Command -> the files that it reads itself. `plan`, `manifests` and `drift` print the line of
 main.py, which reads all."""
@@ -84,6 +100,7 @@ READ_NONE = (
     *(f"{name} --help" for name in COMMANDS),
 )
 
+FILES = (REGISTRY, SETTINGS, LOCK, CONSUMERS)
 Write = Callable[[str, str], None]
 
 
@@ -94,15 +111,16 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     monkeypatch.setenv("KUBE_CONFIG_PATH", str(kubeconfig(tmp_path, "http://127.0.0.1:9")))
     monkeypatch.setenv("KUBE_CTX", "home")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    texts = {path: (ROOT / path).read_bytes() for path in (REGISTRY, SETTINGS, LOCK)}
-    for package, module in ((llama_swap_config, registry), (stacks, production)):
+    texts = {path: (ROOT / path).read_bytes() for path in FILES}
+    packages = {registry: llama_swap_config, consumers: llama_swap_config, production: stacks}
+    for module, package in packages.items():
         # An import sets both; the other tests get back the modules that they know.
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setattr(package, module.__name__.rpartition(".")[2], module)
 
     def write(path: str, text: str) -> None:
         (ROOT / path).write_text(f"{text}\n")
-        for module in (registry, production):
+        for module in packages:
             sys.modules.pop(module.__name__, None)
 
     yield write
@@ -130,14 +148,14 @@ def test_a_command_that_reads_none_runs(
         return main(command.split()), capsys.readouterr().err
 
     before = run()
-    for path in (REGISTRY, SETTINGS, LOCK):
+    for path in FILES:
         write(path, "(")
     assert run() == before
 
 
 def test_no_command_reads_them_when_it_is_imported(write: Write) -> None:
     """In a process of its own: this one has imported the commands already."""
-    for path in (REGISTRY, SETTINGS, LOCK):
+    for path in FILES:
         write(path, "(")
     program = "from ops.cli import COMMANDS, load\nfor name in COMMANDS:\n    load(name)"
     result = subprocess.run(
