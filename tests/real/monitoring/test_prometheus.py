@@ -51,6 +51,13 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         self.url = url
 
+    def is_ready(self) -> bool:
+        """Whether it answers queries, which it refuses with 503 while it starts."""
+        try:
+            return httpx2.get(f"{self.url}/-/ready", timeout=30, trust_env=False).is_success
+        except httpx2.HTTPError:
+            return False
+
     def get(self, path: str, **query: str) -> Any:
         answer = httpx2.get(f"{self.url}{path}", params=query, timeout=30, trust_env=False)
         document = answer.json()
@@ -97,7 +104,8 @@ def scraping(exporter_url: str, rules: str, folder: Path) -> Iterator[Prometheus
         process = subprocess.Popen(command, stdout=log, stderr=log)
     asked = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        asked.until(lambda: _answers(asked))
+        asked.until(asked.is_ready)
+        asked.until(lambda: asked.values("llama_swap_up") == [1])
         yield asked
     finally:
         process.terminate()
@@ -175,13 +183,6 @@ def found(
             time.sleep(2 * _INTERVAL_S)
         asked.until(lambda: bool(asked.values("llama_swap_vram_others_bytes")))
         yield asked
-
-
-def _answers(asked: Prometheus) -> bool:
-    try:
-        return asked.values("llama_swap_up") == [1]
-    except httpx2.HTTPError:
-        return False
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=[panel.title for panel in PANELS])
