@@ -33,6 +33,8 @@ def memory_flags(model: Model) -> str:
         value = getattr(model, field)
         if value is not None:
             words += [BY_FIELD[field].names[0], str(value)]
+    if model.shares:
+        words += [BY_FIELD["tensor_split"].names[0], ",".join(map(str, model.shares))]
     rest = iter(model.extra_args)
     for word in rest:
         flag = BY_NAME[word]

@@ -80,6 +80,9 @@ class FrontEnd:
     """Returns the program and its arguments."""
     env: Mapping[str, str]
     """Environment variables that it needs; every llama-server inherits them."""
+    isolates: bool
+    """Whether each llama-server sees no card but its model's. Otherwise it has a CUDA context on
+    every card, and before b11434 its projector is on card 0."""
     own_variables: frozenset[str] = frozenset()
     """Variables that no API key may use: the front end reads each key from its own variable, and
     the script sets these to another value."""

@@ -22,16 +22,20 @@ from llama_swap_config.front_ends.server_command import (
     ENVIRONMENT,
     ServerSettings,
     model_args,
+    own_devices,
     program,
     shared_args,
 )
 from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Model
 from llama_swap_config.typed import typed
 
 CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
 """While a request is in flight llama-server hangs at the first SIGTERM, which delays a swap, an
 unload or a reload by 10 to 30 s; the second signal ends it (measured: 0.35 s). llama-swap starts
 commands without a shell, so this one starts its own."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Variable with the cards that CUDA shows to a process, which counts them from 0."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -143,6 +147,8 @@ class SwapConfig:
 def _swap_config(
     models: tuple[LockedModel, ...], settings: LlamaSwapSettings, residents: Residents
 ) -> SwapConfig:
+    server = settings.server
+    shared, devices = own_devices([it.model for it in models], server, isolated=True)
     return SwapConfig(
         health_check_timeout=settings.health_check_timeout_s,
         unload_timeout=settings.unload_timeout_s,
@@ -152,26 +158,32 @@ def _swap_config(
         start_port=settings.start_port,
         api_keys=tuple(f"${{env.{name}}}" for name in settings.api_key_env),
         macros={
-            "models_dir": shlex.quote(settings.server.models_dir),
+            "models_dir": shlex.quote(server.models_dir),
             "stop_twice": CMD_STOP,
-            "llama_server": " ".join((*program(settings.server), *shared_args(settings.server))),
+            "llama_server": " ".join((*program(server), *shared_args(shared))),
         },
         models={
             locked.model.id: SwapModel(
                 name=locked.model.name or locked.model.id,
                 description=locked.model.description or None,
-                cmd="${llama_server} " + " ".join(model_args(locked)),
+                cmd="${llama_server} "
+                + " ".join(model_args(locked, device=devices.get(locked.model.id))),
                 cmd_stop="${stop_twice}",
                 proxy="http://127.0.0.1:${PORT}",
                 check_endpoint="/health",
                 ttl=locked.model.ttl_s,
                 aliases=locked.model.aliases,
-                env=tuple(f"{name}={value}" for name, value in sorted(locked.model.env.items())),
+                env=_env(locked.model, isolated=bool(devices)),
             )
             for locked in models
         },
         routing=_routing(residents),
     )
+
+
+def _env(model: Model, *, isolated: bool) -> tuple[str, ...]:
+    cards = {VISIBLE: ",".join(map(str, model.cards))} if isolated else {}
+    return tuple(f"{name}={value}" for name, value in sorted((cards | dict(model.env)).items()))
 
 
 def render_llama_swap(
@@ -275,6 +287,7 @@ LLAMA_SWAP = FrontEnd(
     config=render_llama_swap,
     command=_command,
     env=ENVIRONMENT,
+    isolates=True,
     own_variables=frozenset({KEYS_VARIABLE}),
     residents=lambda models, residency, machine: Residents(
         sets=resident_sets(models, residency, machine)
