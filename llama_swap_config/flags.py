@@ -106,8 +106,8 @@ FLAGS = (
     _value("--split-mode", "-sm", split="layer"),
     # Without it llama-server splits by the memory that is free at that moment.
     _value("--tensor-split", "-ts", field="tensor_split"),
-    # No tensor has this name, but any override turns pipeline parallelism off. Its buffers are only
-    # reserved where there is room for them, and a measurement with b10524 does not show them.
+    # No tensor has this name, but any override turns pipeline parallelism off. Its buffers are
+    # reserved only where there is room for them, and a measurement with b10524 does not show them.
     _value("--override-tensor", "-ot", split="no-pipeline-parallelism=CPU"),
     # Refused in `extra_args`.
     *_refused(
