@@ -89,8 +89,9 @@ class FrontEnd:
 
     residents: Callable[[tuple[LockedModel, ...], Residency, Machine], Residents]
     """Computes which models it may load together. Raises ConfigError for what does not fit."""
-    reachable_sets: Callable[[tuple[LockedModel, ...], Residency, Machine], Sets]
-    """Computes the largest sets that it may load together. Raises as `residents` does."""
+    reachable_sets: Callable[[tuple[LockedModel, ...], Residency, Machine, int], Sets]
+    """Computes the largest sets that it may load together on a card, of which the last argument
+    is the number. Raises as `residents` does."""
     ends_slow_loads: bool
     """Whether it aborts a load after `health_check_timeout_s`."""
 

@@ -15,7 +15,13 @@ import yaml
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import require_setting
-from llama_swap_config.fit.residency import ONE_RESIDENT, Residents, resident_sets
+from llama_swap_config.fit.residency import (
+    ONE_RESIDENT,
+    Combination,
+    Residents,
+    resident_sets,
+    residents_of,
+)
 from llama_swap_config.front_ends.container_script import KEYS_VARIABLE
 from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.server_command import (
@@ -100,8 +106,8 @@ class SwapMatrix:
     """Which models may run together; a model in no set runs alone."""
 
     sets: dict[str, str]
-    """Name -> ids joined by `&`. A set allows its subsets; the first of two equally cheap sets
-    wins."""
+    """Name -> ids joined by `&`, and alternatives of a card by `|`. A set allows its subsets; the
+    first of two equally cheap sets wins."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,13 +224,25 @@ def render_llama_swap(
 
 
 def _routing(residents: Residents) -> SwapRouting | None:
-    if not residents.sets:
+    expressions = [
+        *(" & ".join(ids) for ids in residents.sets),
+        *map(_expression, residents.combinations),
+    ]
+    if not expressions:
         return None
-    sets = {
-        f"together-{number}": " & ".join(ids) for number, ids in enumerate(residents.sets, start=1)
-    }
-    matrix = SwapMatrix(sets=sets)
+    matrix = SwapMatrix(
+        sets={f"together-{number}": text for number, text in enumerate(expressions, start=1)}
+    )
     return SwapRouting(router=SwapRouter(use="matrix", settings=SwapRouterSettings(matrix=matrix)))
+
+
+def _expression(combination: Combination) -> str:
+    """Write a combination in the language of llama-swap's matrix."""
+    parts = list(combination.split)
+    for sets in combination.choices:
+        alternatives = " | ".join(" & ".join(ids) for ids in sets)
+        parts.append(alternatives if len(sets) == 1 else f"({alternatives})")
+    return " & ".join(parts)
 
 
 def _plain(value: Any) -> Any:
@@ -289,9 +307,7 @@ LLAMA_SWAP = FrontEnd(
     env=ENVIRONMENT,
     isolates=True,
     own_variables=frozenset({KEYS_VARIABLE}),
-    residents=lambda models, residency, machine: Residents(
-        sets=resident_sets(models, residency, machine)
-    ),
+    residents=residents_of,
     reachable_sets=resident_sets,
     ends_slow_loads=True,
     # Unlike /health it writes no log line.

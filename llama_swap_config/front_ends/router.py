@@ -16,8 +16,8 @@ from llama_swap_config.fit.residency import (
     Residency,
     Residents,
     Sets,
+    mib_by_card,
     models_max,
-    totals_mib,
 )
 from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -137,11 +137,15 @@ def _command(settings: LlamaSwapSettings, listen: Listen, residents: Residents) 
 
 
 def _reachable_sets(
-    models: tuple[LockedModel, ...], residency: Residency, machine: Machine
+    models: tuple[LockedModel, ...], residency: Residency, machine: Machine, card: int
 ) -> Sets:
     # Any so many models fit, so the largest stand for all of them.
-    totals = totals_mib(models, machine)
-    largest = sorted(totals, key=lambda model_id: -totals[model_id])
+    mib = {
+        model_id: on_card[card]
+        for model_id, on_card in mib_by_card(models, machine).items()
+        if card in on_card
+    }
+    largest = sorted(mib, key=lambda model_id: -mib[model_id])
     return (tuple(largest[: models_max(models, residency, machine)]),)
 
 
