@@ -13,11 +13,10 @@ from benchmarks.vram.holes import write_holes
 from benchmarks.vram.locked import locked_of
 from benchmarks.vram.shapes.decoder import Decoder
 from benchmarks.vram.shapes.encoder import Encoder
-from benchmarks.vram.shapes.published import PUBLISHED
 from benchmarks.vram.shapes.qwen import qwen3, qwen3vl, qwen3vl_merger
 from benchmarks.vram.shapes.shape import Shape
 from llama_swap_config.fit.card import Card, Machine
-from llama_swap_config.fit.vram import on_cards, passed_on_mib, resident, split_estimate
+from llama_swap_config.fit.vram import on_cards, passed_on_mib
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 from ops.engine.measure import measure
