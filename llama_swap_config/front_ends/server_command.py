@@ -103,15 +103,22 @@ def devices(device: str | None, gpu_layers: str) -> frozenset[str] | None:
 def own_device(model: Model, settings: ServerSettings, *, isolated: bool) -> str | None:
     """Return the value of `--device` for a model; None: llama-server may choose.
 
+    Other devices than the default, as on a laptop, are those of every model.
+
     Args:
         model: The model.
         settings: Settings of every llama-server.
         isolated: Whether its llama-server sees no card but its own, which it counts from 0.
     """
-    if settings.device is None or model.cards == (0,):
+    if settings.device != DEVICE or model.cards == (0,):
         return settings.device
     cards = range(len(model.cards)) if isolated else model.cards
     return ",".join(f"CUDA{card}" for card in cards)
+
+
+def of_model(settings: ServerSettings, model: Model, *, isolated: bool) -> ServerSettings:
+    """Return the settings of one model's llama-server; args as in `own_device`."""
+    return replace(settings, device=own_device(model, settings, isolated=isolated))
 
 
 def own_devices(
@@ -127,11 +134,11 @@ def own_devices(
     Returns:
         The settings that all models share, and model id -> its device; empty where all share it.
     """
-    devices = {model.id: own_device(model, settings, isolated=isolated) for model in models}
-    own = {model_id: device for model_id, device in devices.items() if device is not None}
-    if not own or all(model.cards == (0,) for model in models):
+    if settings.device != DEVICE or all(model.cards == (0,) for model in models):
         return settings, {}
-    return replace(settings, device=None), own
+    return replace(settings, device=None), {
+        model.id: own_device(model, settings, isolated=isolated) or DEVICE for model in models
+    }
 
 
 def shared_options(settings: ServerSettings) -> tuple[Option, ...]:

@@ -137,12 +137,12 @@ class _Log:
     """The terms that were read so far, card by card."""
 
     def __init__(self, addresses: tuple[str, ...], *, weights: bool) -> None:
-        self._addresses = addresses
+        self._cards = {address: card for card, address in enumerate(addresses)}
         self._asks_weights = weights
         self._layers: list[int] = []
         self._caches = [0.0] * len(addresses)
         self._compute = [0.0] * len(addresses)
-        self._projector = [0.0] * len(addresses)
+        self._projector: dict[int, float] = {}
         self._sums: dict[int, tuple[int, ...]] = {}
         self._weights: dict[int, float] = {}
         self._has_projector = False
@@ -165,12 +165,12 @@ class _Log:
             return self._is_fitted and not self._asks_weights
         # Without weights, --fit has logged each of their buffers as 0.
         if match := WEIGHTS.search(line):
-            self._weights[self._addresses.index(match[1])] = float(match[2])
-        is_last = len(self._weights) == len(self._addresses)
+            self._weights[self._cards.get(match[1], 0)] = float(match[2])
+        is_last = len(self._weights) == len(self._cards)
         return is_last or (bool(self._weights) and _BUFFER not in line)
 
     def _read(self, line: str) -> None:
-        count = len(self._addresses)
+        count = len(self._cards)
         if NEW_CONTEXT in line:
             self._caches, self._compute = [0.0] * count, [0.0] * count
         self._has_projector |= _READ_PROJECTOR in line
@@ -181,20 +181,22 @@ class _Log:
             self._layers.append(int(match[1]))
         if match := CACHE.search(line):
             for card in range(count):
-                share = self._layers.count(card) / len(self._layers) if count > 1 else 1
+                share = self._layers.count(card) / max(len(self._layers), 1) if count > 1 else 1
                 self._caches[card] += float(match[1]) * share
             self._layers.clear()
         if match := COMPUTE.search(line):
-            self._compute[self._addresses.index(match[1])] += float(match[2])
+            self._compute[self._cards.get(match[1], 0)] += float(match[2])
         if match := PROJECTOR.search(line):
-            self._projector[int(match[2])] += float(match[1])
+            card = int(match[2])
+            self._projector[card] = self._projector.get(card, 0) + float(match[1])
 
     def promised(self, *, seeing: bool) -> tuple[Promised, ...]:
         """Return the terms; `seeing`: whether there has to be a projector among them."""
         if seeing and not self._has_projector:
             raise OpsError(self._refusal("it logged no size of the projector"))
-        cards = range(len(self._addresses))
-        if not any(self._compute) or not self._is_fitted or len(self._sums) < len(cards):
+        cards = self._cards.values()
+        is_whole = self._is_fitted and set(cards) <= set(self._sums)
+        if not any(self._compute) or not is_whole:
             raise OpsError(self._refusal("it logged no sizes"))
         return tuple(self._on(card) for card in cards)
 
@@ -208,14 +210,14 @@ class _Log:
             weights=weights,
             kv_cache=self._checked("caches", self._caches[card], self._sums[card][1]),
             compute=self._checked("compute", self._compute[card], self._sums[card][2]),
-            projector=round(self._projector[card], 2),
+            projector=round(self._projector.get(card, 0), 2),
         )
 
     def _checked(self, term: str, found: float, whole: int) -> float:
         """Compare a term with the engine's sum: another kind of cache may be logged otherwise."""
         if -0.02 < found - whole < 1.02:
             return round(found, 2)
-        if term == "caches" and len(self._addresses) > 1 and any(self._caches):
+        if term == "caches" and len(self._cards) > 1 and any(self._caches):
             # The layers' caches differ in size: what was rounded down, and one.
             return float(whole + 1)
         raise OpsError(
