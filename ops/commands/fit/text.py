@@ -103,7 +103,12 @@ def _set_columns(fit: Fit, *others: _Column) -> tuple[_Column, ...]:
 
 def share_of(fit: Fit) -> str:
     """Return the cards' memory, in words."""
-    return fit.card.share if fit.count == 1 else f"its cards, of {fit.count} with {fit.card.share}"
+    return fit.card.share if fit.count == 1 else f"{fit.count} cards, each {fit.card.share}"
+
+
+def _alone(fit: Fit) -> str:
+    own = "its own of " if fit.count > 1 else ""
+    return f"Each model alone on {own}{share_of(fit)}; all in MiB"
 
 
 def _largest(model: ModelFit) -> Line:
@@ -130,7 +135,7 @@ def show_fit(console: Console, fit: Fit) -> None:
     show_table(
         console,
         _table(of_models, fit.models),
-        title=f"Each model alone on {share_of(fit)}; all in MiB",
+        title=_alone(fit),
     )
     columns = _set_columns(fit, *_TAKEN, bar)
     for reachable, heading in ((True, "Together"), (False, "Would fit together")):
@@ -142,6 +147,8 @@ def show_fit(console: Console, fit: Fit) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in fit.stand_ins:
         console.print(f"\n{line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if fit.proposals is not None:
+        console.print()
     for line in _proposals(fit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -192,11 +199,9 @@ def _proposals(fit: Fit) -> Iterator[str]:
     if fit.proposals is None:
         return
     if not fit.proposals:
-        yield "\nEvery model fits the cards that it names."
+        yield "Every model fits the cards that it names."
         return
-    yield (
-        f"\nFor llama_swap_config/registry.py, by estimate until `{LOCK_COMMAND}` asks the engine:"
-    )
+    yield f"For llama_swap_config/registry.py, by estimate until `{LOCK_COMMAND}` asks the engine:"
     for model_id, cards in fit.proposals.items():
         found = f"no choice of {fit.count} cards" if cards is None else f"cards={cards},"
         yield f"  {model_id}: {found}"
@@ -210,7 +215,7 @@ def as_markdown(fit: Fit) -> str:
     """Write the fit for a pull request."""
     verdict = "It fits." if fit.problem is None else f"**Does not fit:** {fit.problem}"
     lines = [
-        f"{verdict} Each model alone on {share_of(fit)}; all in MiB:",
+        f"{verdict} {_alone(fit)}:",
         "",
         *table_lines(_table(_model_columns(fit), fit.models)),
     ]
