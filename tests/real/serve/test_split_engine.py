@@ -13,13 +13,15 @@ from benchmarks.vram.holes import write_holes
 from benchmarks.vram.locked import locked_of
 from benchmarks.vram.shapes.decoder import Decoder
 from benchmarks.vram.shapes.encoder import Encoder
-from benchmarks.vram.shapes.qwen import qwen3, qwen3vl, qwen3vl_merger
-from benchmarks.vram.shapes.shape import Shape
+from benchmarks.vram.shapes.gemma import OTHERS
+from benchmarks.vram.shapes.qwen import QWEN3VL_4B, qwen3, qwen3vl, qwen3vl_merger
+from benchmarks.vram.shapes.shape import Published, Shape
 from llama_swap_config.fit.card import Card, Machine
-from llama_swap_config.fit.vram import on_cards, passed_on_mib
+from llama_swap_config.fit.vram import Vram, on_cards, passed_on_mib, split_estimate
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 from ops.engine.measure import measure
+from ops.engine.promised import Promised, promised
 from ops.machine.llama_build import BUILD
 from ops.machine.llama_server import rpc_programs
 
@@ -79,3 +81,30 @@ def test_the_figures_of_each_card_are_those_of_the_loaded_model(
         assert real.compute - 0.011 <= vram.compute <= real.compute + 2 * spread
         assert vram.projector == pytest.approx(real.projector, abs=0.011)
         assert vram.vision_compute == pytest.approx(real.vision_compute, abs=0.011)
+
+
+@pytest.mark.parametrize(("published", "cards"), [(QWEN3VL_4B, (0, 1, 2)), (OTHERS[0], (1, 0))])
+def test_a_split_is_estimated_from_one_card(
+    published: Published, cards: tuple[int, ...], programs: Path, tmp_path: Path
+) -> None:
+    write_holes(tmp_path / "model.gguf", published.text, "Q4_K_M")
+    write_holes(tmp_path / "mmproj.gguf", published.tower, "F16")
+    model = Model(id="x", repository="owner/name", quantisation="Q4_K_M", context=8192)
+    locked = locked_of(replace(model, cards=cards), tmp_path)
+
+    def vram(said: Promised) -> Vram:
+        return Vram(
+            weights=said.weights or 0,
+            kv_cache=said.kv_cache,
+            compute=said.compute,
+            projector=said.projector,
+            vision_compute=0,
+            cuda_context=256,
+        )
+
+    (whole,) = promised(programs, model, tmp_path, "model.gguf")
+    estimated = split_estimate(locked, vram(whole), MACHINE)
+    for card, said in zip(
+        cards, promised(programs, locked.model, tmp_path, "model.gguf"), strict=True
+    ):
+        assert 0.98 < estimated[card].total_mib / vram(said).total_mib < 1.25
