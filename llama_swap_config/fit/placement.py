@@ -51,7 +51,8 @@ def check_projector_card(model: Model, engine_build: int) -> None:
     Raises:
         ConfigError: when the engine would place it on another.
     """
-    if model.projector is not None and model.cards[0] != 0 and engine_build < PROJECTOR_FOLLOWS:
+    on_card = model.projector is not None and "--no-mmproj-offload" not in model.extra_args
+    if on_card and model.cards[0] != 0 and engine_build < PROJECTOR_FOLLOWS:
         raise model.error(
             "cards", model.cards,
             f"card 0 first with the front end llama-server: llama.cpp b{engine_build} places "

@@ -209,7 +209,11 @@ def _combinations(
 def _largest(sets: Iterable[tuple[str, ...]]) -> Sets:
     """Drop sets that another one contains."""
     different = tuple(dict.fromkeys(sets))
-    return tuple(ids for ids in different if not any(set(ids) < set(it) for it in different))
+    return tuple(
+        ids
+        for ids in different
+        if not any(len(ids) < len(it) and set(ids) < set(it) for it in different)
+    )
 
 
 def any_that_fit(totals: Mapping[str, float], free_mib: float) -> int:
