@@ -90,8 +90,9 @@ def llama_swap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
             serve.stop(folder)
 
 
-def buffers(url: str, model_id: str) -> dict[str, set[str]]:
-    """Return the cards of the weights and of the projector, as the model's log names them."""
+def loaded_on(url: str, model_id: str) -> dict[str, set[str]]:
+    """Return the cards of the weights and of the projector, and copies for pipeline parallelism,
+    as the model's log names them."""
     request = urllib.request.urlopen(f"{url}/logs/stream/{model_id}", timeout=10)
     log = b""
     with request as response:
@@ -102,6 +103,7 @@ def buffers(url: str, model_id: str) -> dict[str, set[str]]:
     return {
         "weights": set(re.findall(r"RPC\d+\[([^]]+)\] model buffer size", text)),
         "projector": set(re.findall(r"CLIP using RPC\d+\[([^]]+)\]", text)),
+        "copies": set(re.findall(r"sched copies = (\d+)", text)),
     }
 
 
@@ -117,10 +119,11 @@ def test_models_of_different_cards_do_not_end_each_other(
             {"first"},
         ]
         ask(url, "seeing")
-        assert buffers(url, "first")["weights"] == {addresses[0]}
-        assert buffers(url, "seeing") == {
+        assert loaded_on(url, "first")["weights"] == {addresses[0]}
+        assert loaded_on(url, "seeing") == {
             "weights": {addresses[1]},
             "projector": {addresses[1]},
+            "copies": {"1"},
         }
 
 
@@ -129,9 +132,10 @@ def test_a_split_model_loads_over_both_cards(
 ) -> None:
     with llama_swap(tmp_path, monkeypatch) as (url, addresses):
         ask(url, "split")
-        assert buffers(url, "split") == {
+        assert loaded_on(url, "split") == {
             "weights": set(addresses),
             "projector": {addresses[1]},
+            "copies": {"1"},
         }
 
 
