@@ -31,7 +31,7 @@ _NAME = ENDPOINT_DEPLOYMENT
 
 
 class Endpoint(tf.Construct):
-    """A front end with its models: one pod on one GPU behind one Service.
+    """A front end with its models: one pod on its GPUs behind one Service.
 
     The configuration's sha256 is an annotation of the pod, so a change restarts it; a reload would
     stop every model too. Terraform does not wait for the rollout, because the GPU may be in use;
@@ -74,7 +74,8 @@ class Endpoint(tf.Construct):
             warm_up: The init container that reads the models into the page cache; None for none.
                 The Deployment counts as stuck ten minutes after the longest warm-up.
             gpu: The GPU and its node.
-            slices: How many of the GPU's extended resource the pod requests.
+            slices: How many of the GPU's extended resource the pod requests: cards, or slices of
+                one.
             gives_way: The PriorityClass by which the pod leaves the GPU to others; None for the
                 cluster's default.
             cuda_cache: The volume of compiled kernels; None: each pod compiles its own.
@@ -106,7 +107,7 @@ class Endpoint(tf.Construct):
                 replicas=str(ENDPOINT_REPLICAS),
                 revision_history_limit=3,
                 progress_deadline_seconds=600 + (0 if warm_up is None else warm_up.wait_s),
-                # There is one GPU: the old pod has to end before the new one starts.
+                # No GPU is spare: the old pod has to end before the new one starts.
                 strategy=_DEP.DeploymentV1SpecStrategy(type="Recreate"),
                 selector=_DEP.DeploymentV1SpecSelector(match_labels=selector(_NAME)),
                 template=_DEP.DeploymentV1SpecTemplate(

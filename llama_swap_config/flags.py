@@ -35,6 +35,8 @@ class Flag:
     """Field of ServerSettings that renders it, the same for all models."""
     always: str | None = None
     """The value that every llama-server gets; empty for a switch."""
+    split: str | None = None
+    """The value that each model on several cards gets."""
     refused: str = ""
     """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
     reserves: bool = True
@@ -44,13 +46,21 @@ class Flag:
     @property
     def refusal(self) -> str:
         """What to do instead of using it in `extra_args`; empty where `extra_args` may use it."""
-        if self.field or self.setting:
+        if self.field or self.setting or self.split is not None:
             return _RENDERED
         return self.refused if self.always is None else _FIXED
 
 
-def _value(*names: str, field: str = "", setting: str = "", always: str | None = None) -> Flag:
-    return Flag(names=names, takes_value=True, field=field, setting=setting, always=always)
+def _value(
+    *names: str,
+    field: str = "",
+    setting: str = "",
+    always: str | None = None,
+    split: str | None = None,
+) -> Flag:
+    return Flag(
+        names=names, takes_value=True, field=field, setting=setting, always=always, split=split
+    )
 
 
 def _switch(*names: str, always: str | None = None) -> Flag:
@@ -64,7 +74,8 @@ def _refused(why: str, *flags: Flag) -> tuple[Flag, ...]:
 FLAGS = (
     # Shared by all models, in the order of the command line.
     _value("-ngl", "--gpu-layers", "--n-gpu-layers", setting="gpu_layers"),
-    _value("--device", "-dev", setting="device"),
+    # Added by each model instead where they are on different cards.
+    _value("--device", "-dev", setting="device", field="cards"),
     _value("-fa", "--flash-attn", always="on"),
     # llama-server must not resize anything silently.
     _value("-fit", "--fit", always="off"),
@@ -92,6 +103,12 @@ FLAGS = (
     _value("--top-p", field="sampling.top_p"),
     _value("--top-k", field="sampling.top_k"),
     _value("--min-p", field="sampling.min_p"),
+    _value("--split-mode", "-sm", split="layer"),
+    # Without it llama-server splits by the memory that is free at that moment.
+    _value("--tensor-split", "-ts", field="tensor_split"),
+    # No tensor has this name, but any override turns pipeline parallelism off. Its buffers are
+    # reserved only where there is room for them, and a measurement with b10524 does not show them.
+    _value("--override-tensor", "-ot", split="no-pipeline-parallelism=CPU"),
     # Refused in `extra_args`.
     *_refused(
         _FIXED,
@@ -123,7 +140,7 @@ FLAGS = (
         for names in (
             "--batch-size -b", "--ubatch-size -ub", "--rope-scaling", "--rope-scale",
             "--rope-freq-base", "--rope-freq-scale", "--override-kv", "--main-gpu -mg",
-            "--split-mode -sm", "--tensor-split -ts", "--pooling", "--ctx-checkpoints",
+            "--pooling", "--ctx-checkpoints",
         )
     ),
     *(

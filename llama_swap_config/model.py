@@ -98,6 +98,11 @@ class Model:
     """Sampling defaults (default: llama-server's)."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Further environment variables of this model's llama-server."""
+    cards: tuple[int, ...] = (0,)
+    """Cards of the pod, counted from 0, of which `gpu.count` sets the number; several: the layers
+    are split over them in this order (`--device`), and a projector is on the first."""
+    tensor_split: tuple[int, ...] = ()
+    """Shares of the layers on several cards, such as (3, 2) (default: equal shares)."""
     extra_args: tuple[str, ...] = ()
     """Further llama-server arguments, one word each; not those that a field renders."""
 
@@ -109,7 +114,15 @@ class Model:
         self._check_kv_cache()
         self._check_sampling()
         self._check_env()
+        self._check_cards()
         llama_server_flags.check_extra_args(f"model {self.id!r}", self.extra_args)
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """The shares of the layers on several cards; empty on one card."""
+        if len(self.cards) == 1:
+            return ()
+        return self.tensor_split or (1,) * len(self.cards)
 
     def error(self, field: str, value: object, expected: str, remedy: str) -> ConfigError:
         """Make the error for a field of this model or of its files."""
@@ -239,3 +252,18 @@ class Model:
                 raise self.error(
                     f"env.{name}", value, "one line without '${'", "Write the value itself"
                 )
+
+    def _check_cards(self) -> None:
+        cards, shares = self.cards, self.tensor_split
+        if not cards or len(set(cards)) < len(cards) or min(cards) < 0:
+            raise self.error(
+                "cards", cards, "one or more different numbers of at least 0, such as (0, 1)",
+                "Name each card once",
+            )  # fmt: skip
+        if shares and (len(cards) == 1 or len(shares) != len(cards) or min(shares) < 1):
+            raise self.error(
+                "tensor_split", shares,
+                "a whole number of at least 1 for each of several cards, which are "
+                f"{cards}; or () for equal shares",
+                "Correct it, or remove it",
+            )  # fmt: skip

@@ -178,7 +178,7 @@ def _expected(hint: Any, value: object = None) -> str:
 def _several(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"tuples of {_several(get_args(hint)[0])}"
-    return "texts" if hint is str else _expected(hint)
+    return {str: "texts", int: "whole numbers"}.get(hint) or _expected(hint)
 
 
 def _example(item: Any, value: object) -> str:
@@ -186,7 +186,7 @@ def _example(item: Any, value: object) -> str:
     items = value if isinstance(value, list) else [value]
     if not items or not isinstance(item, type) or not all(isinstance(one, item) for one in items):
         return ""
-    example = repr(tuple(items)) if item is str else f"({item.__name__}(...),)"
+    example = repr(tuple(items)) if item in (str, int) else f"({item.__name__}(...),)"
     return f", such as {example}" if len(example) <= 80 else ""
 
 

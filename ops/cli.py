@@ -28,7 +28,7 @@ COMMANDS = {
     "lock": "Resolve the registry's models to exact files and write models.lock.json.",
     "hub": "Serve tiny files for the registry's models as a hub, to try a model without the "
     "internet.",
-    "fit": "Show each model's VRAM, and which models fit the card together.",
+    "fit": "Show each model's VRAM, and which models fit a card together.",
     "plan": "Show what merging the working tree would change: models, objects, downloads, VRAM.",
     "deploy": "Show Terraform's plan, ask, apply it, and follow it until the endpoint serves.",
     "adopt": "Take over an endpoint that runs already: from hand-written HCL, a Helm chart or "

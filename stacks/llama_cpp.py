@@ -155,7 +155,7 @@ class LlamaCppStack(tf.TerraformStack):
             store=store,
             warm_up=warm_up,
             gpu=settings.gpu,
-            slices=sharing.request if isinstance(sharing, AtOnce) else 1,
+            slices=sharing.request if isinstance(sharing, AtOnce) else settings.gpu.count,
             gives_way=gives_way,
             cuda_cache=cuda_cache,
             resources=settings.resources,

@@ -38,6 +38,7 @@ from llama_swap_config.fit.card import Card
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
+from llama_swap_config.front_ends.server_command import DEVICE
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from llama_swap_config.renamed import renamed_import
@@ -256,6 +257,18 @@ class Settings:
                 cache.path,
                 f"a directory beside the models', which is {self.storage.path!r}",
             )
+        require_setting(
+            self.gpu.count == 1 or not isinstance(self.sharing, AtOnce),
+            "gpu.count",
+            self.gpu.count,
+            "1 with sharing=AtOnce(...): several slices may all be of one card",
+        )
+        require_setting(
+            self.gpu.count == 1 or self.llama_swap.server.device == DEVICE,
+            "llama_swap.server.device",
+            self.llama_swap.server.device,
+            f"{DEVICE!r} where gpu.count is {self.gpu.count}: `cards` of a model names its own",
+        )
         require_distinct(self.set_once)
         _ = self.card  # Checks what the co-tenants leave of it.
         for tenant in self.tenants:
@@ -400,6 +413,7 @@ class Settings:
         """The node that the models have to fit."""
         return Node(
             card=self.card,
+            cards=self.gpu.count,
             engine_build=self.engine_build,
             front_end=self.front_end,
             llama_swap=self.llama_swap,

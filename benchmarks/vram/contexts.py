@@ -55,7 +55,7 @@ def main() -> None:
                 context = draw.randrange(least_context(case.model), published.context + 1)
                 model = replace(case.model, context=context)
                 said = lock.vram(model, folder)
-                found = promised(programs, model, folder, LINK_NAMES["model"], whole=False)
+                (found,) = promised(programs, model, folder, LINK_NAMES["model"], whole=False)
                 reserved = found.kv_cache + found.compute
                 difference = said.kv_cache + said.compute - reserved
                 differences.append((difference, 100 * difference / reserved))

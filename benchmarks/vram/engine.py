@@ -1,6 +1,6 @@
-"""Read what a real llama-server reserves on a card, on a machine without one.
+"""Read what a real llama-server reserves on its cards, on a machine without one.
 
-A ggml-rpc-server poses as the card: llama.cpp places layers, cache and buffers there as on a GPU,
+A ggml-rpc-server poses as a card: llama.cpp places layers, cache and buffers there as on a GPU,
 and logs their sizes. They exclude what CUDA itself takes.
 """
 
@@ -15,8 +15,16 @@ from typing import Literal
 from in_pod.download.contract import LINK_NAMES
 from llama_swap_config.fit.vram import MIB, Vram
 from llama_swap_config.model import Model
-from ops.engine.card import card
-from ops.engine.log_lines import CACHE, CARD, COMPUTE, NEW_CONTEXT, PROJECTOR, SUMS
+from ops.engine.card import cards
+from ops.engine.log_lines import (
+    CACHE,
+    CARD,
+    COMPUTE,
+    NEW_CONTEXT,
+    PROJECTOR,
+    SUMS,
+    WEIGHTS,
+)
 from ops.engine.promised import server_words
 from ops.engine.until import run_until
 from ops.errors import OpsError
@@ -26,16 +34,20 @@ Stage = Literal["loaded", "promised"]
 """`loaded`: the server is ready. `promised`: what `--fit` computes before it loads weights, in a
 second for a model of any size."""
 
-_LINES = {
-    "weights": re.compile(rf"{CARD} model buffer size = +([\d.]+) MiB"),
+_ON_CARD = {
+    "weights": WEIGHTS,
     "compute": COMPUTE,
-    "projector": re.compile(r"load_hparams: model size: +([\d.]+) MiB"),
     "vision_compute": re.compile(
         rf"reserve_compute_meta: +{CARD} compute buffer size = +([\d.]+) MiB"
     ),
+}
+"""Lines with a card's address and MiB."""
+_LINES = {
+    "projector": re.compile(r"load_hparams: model size: +([\d.]+) MiB"),
     "promised": PROJECTOR,
 }
-"""`promised` is the projector and its compute buffer together."""
+"""Of the first card; `promised` is the projector and its compute buffer together."""
+_CACHE_ON_CARD = re.compile(rf"llama_\w+: +{CARD} (?:KV|RS) buffer size = +([\d.]+) MiB")
 _SUMMED = ("weights", "kv_cache", "compute")
 _LISTENS = re.compile(r"llama_server: listening on")
 
@@ -63,7 +75,7 @@ class Reserved:
 
 
 def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "loaded") -> Reserved:
-    """Start llama-server as the endpoint would, and read what it reserves.
+    """Start llama-server as the endpoint would, and read what it reserves on its only card.
 
     Args:
         programs: The directory of llama-server and ggml-rpc-server.
@@ -78,12 +90,10 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
         OpsError: when it stops before it has logged its sizes, or takes longer than a minute.
     """
     words = server_words(model, folder, LINK_NAMES["model"])
-    with card(programs) as address:
-        command = [str(programs / "llama-server"), "--port", "0", *words]
-        # After the endpoint's own options, because the last one of a kind counts.
-        command += ["--rpc", address, "-lv", "5"]
+    with cards(programs, 1) as addresses:
+        command = _command(programs, words, addresses)
         command += ["-fit", "on"] if stage == "promised" else []
-        sizes = _read(command, stage)
+        (sizes,) = _read(command, stage, addresses)
     projector = sizes.get("projector", 0.0)
     if stage == "promised" and model.projector is not None:
         if "promised" not in sizes:
@@ -92,6 +102,27 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
         table = read_table(FileSource(path=folder / LINK_NAMES["mmproj"]))
         projector = sum(tensor.size_bytes for tensor in table.tensors.values()) / MIB
         sizes["vision_compute"] = sizes["promised"] - projector
+    return _reserved(sizes, projector)
+
+
+def loaded_on_cards(programs: Path, model: Model, folder: Path) -> tuple[Reserved, ...]:
+    """Load a model over its cards, and read what it reserves on each.
+
+    Args and raises: as `reserved`.
+    """
+    words = server_words(model, folder, LINK_NAMES["model"])
+    with cards(programs, len(model.cards)) as addresses:
+        found = _read(_command(programs, words, addresses), "loaded", addresses)
+    return tuple(_reserved(sizes, sizes.get("projector", 0.0)) for sizes in found)
+
+
+def _command(programs: Path, words: Sequence[str], addresses: Sequence[str]) -> list[str]:
+    command = [str(programs / "llama-server"), "--port", "0", *words]
+    # After the endpoint's own options, because the last one of a kind counts.
+    return [*command, "--rpc", ",".join(addresses), "-lv", "5"]
+
+
+def _reserved(sizes: Mapping[str, float], projector: float) -> Reserved:
     return Reserved(
         weights=sizes["weights"],
         kv_cache=sizes["kv_cache"],
@@ -101,9 +132,12 @@ def reserved(programs: Path, model: Model, folder: Path, *, stage: Stage = "load
     )
 
 
-def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
+def _read(
+    command: Sequence[str], stage: Stage, addresses: Sequence[str]
+) -> tuple[dict[str, float], ...]:
     """Run llama-server until it has logged all sizes, then kill it: its weights are empty."""
-    sizes: dict[str, float] = {}
+    sizes: tuple[dict[str, float], ...] = tuple({} for _ in addresses)
+    first = sizes[0]
     sums: dict[str, int] = {}
     last, is_over = "", False
 
@@ -111,17 +145,23 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
         nonlocal last, is_over, sums
         last = line.strip() or last
         if NEW_CONTEXT in line:
-            sizes["kv_cache"] = 0.0
-        if cache := CACHE.search(line):
-            sizes["kv_cache"] += float(cache[1])
+            for on_card in sizes:
+                on_card["kv_cache"] = 0.0
+        if len(sizes) == 1 and (cache := CACHE.search(line)):
+            first["kv_cache"] += float(cache[1])
+        if len(sizes) > 1 and (cache := _CACHE_ON_CARD.search(line)):
+            sizes[addresses.index(cache[1])]["kv_cache"] += float(cache[2])
         if whole := SUMS.search(line):
-            sums = dict(zip(_SUMMED, map(int, whole.groups()), strict=True))
+            sums = dict(zip(_SUMMED, map(int, whole.groups()[1:]), strict=True))
+        for name, pattern in _ON_CARD.items():
+            if match := pattern.search(line):
+                sizes[addresses.index(match[1])][name] = float(match[2])
         for name, pattern in _LINES.items():
             if match := pattern.search(line):
-                sizes[name] = float(match[1])
+                first[name] = float(match[1])
         # Without weights, --fit first logs each of their buffers as 0.
         is_over = (
-            sizes.get("weights", 0) > 0
+            first.get("weights", 0) > 0
             if stage == "promised"
             else _LISTENS.search(line) is not None
         )
@@ -130,11 +170,11 @@ def _read(command: Sequence[str], stage: Stage) -> dict[str, float]:
     run_until(command, read)
     if stage == "promised" and not is_over and sums:
         # The model is larger than this machine's memory.
-        sizes["weights"], is_over = float(sums["weights"]), True
-    if not is_over or not set(_SUMMED) <= set(sizes):
+        first["weights"], is_over = float(sums["weights"]), True
+    if not is_over or any(not set(_SUMMED) <= set(on_card) for on_card in sizes):
         raise OpsError(f"llama-server did not log what it reserves ({last[:300]})")
     if stage == "promised":
-        _check(sizes, sums)
+        _check(first, sums)
     return sizes
 
 

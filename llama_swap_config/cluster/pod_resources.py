@@ -17,6 +17,8 @@ HOSTNAME = "kubernetes.io/hostname"
 """The label that every node has, with its own name."""
 PRODUCT = "nvidia.com/gpu.product"
 """The label with the card's name, from GPU Feature Discovery."""
+MOST_CARDS = 16
+"""Of one process: GGML_CUDA_MAX_DEVICES of llama.cpp."""
 TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
@@ -52,8 +54,10 @@ class Taint:
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu(CardFigures):
-    """The card, and the node that has it."""
+    """The card, or several alike, and the node that has them."""
 
+    count: int = 1
+    """Cards of the pod, of which each model names its own (`cards`)."""
     node_selector: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({"nvidia.com/gpu.present": "true"})
     )
@@ -72,6 +76,12 @@ class Gpu(CardFigures):
     def __post_init__(self) -> None:
         # `super()` does not know a class that `slots` made anew.
         CardFigures.__post_init__(self)
+        require_setting(
+            1 <= self.count <= MOST_CARDS,
+            "gpu.count",
+            self.count,
+            f"1 to {MOST_CARDS} cards",
+        )
         require_setting(
             self.product and LABEL_VALUE.fullmatch(self.product),
             "gpu.product",

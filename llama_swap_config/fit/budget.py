@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.engine import check_engine
 from llama_swap_config.fit.host import check_host
+from llama_swap_config.fit.placement import check_cards, check_projector_card, more_cards
 from llama_swap_config.fit.remedies import largest_context, smallest_changes
 from llama_swap_config.fit.residency import Residency, Residents
-from llama_swap_config.fit.vram import check_figures, resident
+from llama_swap_config.fit.vram import check_figures, on_cards
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -21,6 +22,9 @@ class Node:
     """The node that runs the models."""
 
     card: Card
+    """Each of its cards."""
+    cards: int = 1
+    """How many it has for the models."""
     engine_build: int
     """Build of llama.cpp in the image."""
     front_end: FrontEndName
@@ -53,7 +57,11 @@ def check_budget(
     Raises:
         ConfigError: the first check that fails, with its numbers and a remedy.
     """
+    front_end = FRONT_ENDS[node.front_end]
     for locked in models:
+        check_cards(locked.model, node.cards)
+        if not front_end.isolates:
+            check_projector_card(locked.model, node.engine_build)
         check_engine(
             locked,
             engine_build=node.engine_build,
@@ -61,8 +69,7 @@ def check_budget(
         )
         if not formulas:
             check_figures(locked, node.engine_build)
-        check_fits_alone(locked, node.machine)
-    front_end = FRONT_ENDS[node.front_end]
+        check_fits_alone(locked, node.machine, cards=node.cards)
     residents = front_end.residents(models, residency, node.machine)
     check_host(
         models,
@@ -77,27 +84,34 @@ def check_budget(
     return residents
 
 
-def check_fits_alone(locked: LockedModel, machine: Machine) -> None:
-    """Check that a model fits the free part of the card.
+def check_fits_alone(locked: LockedModel, machine: Machine, *, cards: int = 1) -> None:
+    """Check that a model fits the free part of each of its cards.
+
+    Args:
+        locked: The model.
+        machine: The cards, which are alike, and the engine.
+        cards: How many there are (default: one).
 
     Raises:
         ConfigError: when it does not; with the largest context that fits, and whether a smaller
-            projector or cache would fit.
+            projector or cache, or more cards, would do.
     """
-    card = machine.card
-    vram = resident(locked, machine)
-    needed = vram.total_mib
+    card, model = machine.card, locked.model
+    found = on_cards(locked, machine)
+    fullest = max(found, key=lambda number: found[number].total_mib)
+    needed = found[fullest].total_mib
     if needed <= card.free_mib:
         return
-    model = locked.model
     largest = largest_context(locked, machine)
-    changes = smallest_changes(locked, machine)
-    up_to = "up to " if vram.source == "at most" else ""
-    need = f"it needs {up_to}{needed:.0f} MiB, {needed - card.free_mib:.0f} more than {card.share}"
+    changes = (more_cards(locked, machine, cards), smallest_changes(locked, machine))
+    use = ", or ".join(it for it in changes if it)
+    up_to = "up to " if found[fullest].source == "at most" else ""
+    share = card.share_of(fullest if cards > 1 else None)
+    need = f"it needs {up_to}{needed:.0f} MiB, {needed - card.free_mib:.0f} more than {share}"
     if largest is None:
         expected = f"a model that fits: {need}"
-        remedy = f"Use {changes}" if changes else "Choose a smaller quantisation or a larger card"
+        remedy = f"Use {use}" if use else "Choose a smaller quantisation or a larger card"
     else:
         expected = f"at most {largest}: {need}"
-        remedy = f"Lower it, or use {changes}" if changes else "Lower it"
+        remedy = f"Lower it, or use {use}" if use else "Lower it"
     raise model.error("context", model.context, expected, remedy)

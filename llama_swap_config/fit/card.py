@@ -141,6 +141,10 @@ class Card(CardFigures):
             return f"{self.usable_mib} MiB of {self.product}"
         return f"{self.free_mib} MiB ({self.usable_mib} of {self.product} less {', '.join(taken)})"
 
+    def share_of(self, number: int | None) -> str:
+        """Return `share` with the card's number; None: there is only one."""
+        return self.share if number is None else f"card {number}, {self.share}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:

@@ -33,6 +33,8 @@ def memory_flags(model: Model) -> str:
         value = getattr(model, field)
         if value is not None:
             words += [BY_FIELD[field].names[0], str(value)]
+    if model.shares:
+        words += [BY_FIELD["tensor_split"].names[0], ",".join(map(str, model.shares))]
     rest = iter(model.extra_args)
     for word in rest:
         flag = BY_NAME[word]
@@ -46,7 +48,8 @@ def figures(model: Model, memory: Sequence[Measured], engine_build: int) -> Meas
     flags = memory_flags(model)
     for measured in memory:
         if (measured.engine_build, measured.flags) == (engine_build, flags):
-            return measured if covers(measured, model.context) else None
+            is_of_cards = len(measured.on_cards) == len(model.cards)
+            return measured if is_of_cards and covers(measured, model.context) else None
     return None
 
 
@@ -70,7 +73,9 @@ def covers(measured: Measured, context: int) -> bool:
     return context <= measured.contexts[-1].context
 
 
-def at_most(measured: Measured, context: int, term: Term, *, parts: int) -> tuple[float, bool]:
+def at_most(
+    contexts: Sequence[AtContext], context: int, term: Term, *, parts: int
+) -> tuple[float, bool]:
     """Return MiB of a term that are not too low, and whether they are exact.
 
     No term falls as the context grows, so the figure of the next measured context is never too
@@ -79,13 +84,13 @@ def at_most(measured: Measured, context: int, term: Term, *, parts: int) -> tupl
     linear parts. Neither bends between three points of one line.
 
     Args:
-        measured: The figures, which cover the context.
+        contexts: The figures, which cover the context.
         context: `--ctx-size`.
         term: The term.
         parts: Number of separate caches: the slots, or 1 where they share one.
     """
     wanted = cells(context, parts=parts)
-    points = _points(measured.contexts, term, parts)
+    points = _points(contexts, term, parts)
     above = next(index for index, (size, _) in enumerate(points) if size >= wanted)
     if points[above][0] == wanted:
         return points[above][1], True

@@ -9,7 +9,7 @@ from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.engine import can_quantise_kv
 from llama_swap_config.fit.figures import CELLS, least_context, rounded_up
-from llama_swap_config.fit.vram import caches, predict, resident
+from llama_swap_config.fit.vram import Vram, caches, on_cards, predict
 from llama_swap_config.lock.header import ProjectorHeader
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import KvCacheType
@@ -42,12 +42,12 @@ def largest_context(
     def fits(blocks: int) -> bool:
         changed = replace(model, context=blocks * CELLS)
         asked = replace(locked, model=changed)
-        vram = resident(asked, machine)
+        vram = _fullest(asked, machine)
         is_known = vram.source == "engine" or (
             vram.source == "at most" and vram.total_mib <= machine.card.free_mib
         )
         if ask is not None and not is_known:
-            vram = resident(ask(asked), machine)
+            vram = _fullest(ask(asked), machine)
         return vram.total_mib <= machine.card.free_mib
 
     if not fits(low):
@@ -59,6 +59,11 @@ def largest_context(
         else:
             high = middle - 1
     return low * CELLS
+
+
+def _fullest(locked: LockedModel, machine: Machine) -> Vram:
+    """Return what a model takes of the card of which it takes most."""
+    return max(on_cards(locked, machine).values(), key=lambda vram: vram.total_mib)
 
 
 def as_q8_0(projector: ProjectorHeader) -> ProjectorHeader:
@@ -86,9 +91,12 @@ def smallest_changes(locked: LockedModel, machine: Machine) -> str:
     """Name the smallest changes with which a model is known to fit at its present context.
 
     A Q8_0 projector, then a q8_0 cache, both, and a q4_0 cache; empty where none of them is known
-    to be enough: the lock has no figures for other flags, and the model no formula.
+    to be enough: the lock has no figures for other flags, and the model no formula, as none on
+    several cards has.
     """
     model, projector = locked.model, locked.projector_header
+    if model.shares:
+        return ""
     present = model.kv_cache_type_k
     smaller = None
     if projector is not None and has_16_bits(projector):

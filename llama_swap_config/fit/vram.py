@@ -9,8 +9,10 @@ several processes add up. benchmarks/README.md compares them with published CUDA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import itertools
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.figures import (
@@ -33,6 +35,10 @@ _LAST_SEPARATE_BATCHES = 10524
 """Newest build that was measured to have the smaller compute buffer."""
 _FORMULAS = ("qwen3", "qwen3vl")
 """Architectures whose terms the formulas know."""
+_LARGER_LAYER = 1.05
+"""Mixed quantisations give some layers more bits than others."""
+_LARGER_OUTPUT = 1.5
+"""An output in Q6_K to a token embedding in Q4_K: 6.56 to 4.5 bits."""
 _BATCH = 2048
 _UBATCH = 512
 
@@ -53,43 +59,107 @@ class Vram:
     source: Source = "formula"
     """Who says so; `at most`: the engine, for another context, so that it may be less."""
 
+    @classmethod
+    def sum_of(cls, parts: Collection[Vram]) -> Vram:
+        """Add up what a model takes of several cards."""
+        return cls(
+            **{name: sum(getattr(part, name) for part in parts) for name in TERMS},
+            source=max((part.source for part in parts), key=get_args(Source).index),
+        )
+
     @property
     def total_mib(self) -> float:
         """Sum of all terms."""
-        return (
-            self.weights
-            + self.kv_cache
-            + self.compute
-            + self.projector
-            + self.vision_compute
-            + self.cuda_context
-        )
+        return float(sum(getattr(self, name) for name in TERMS))
+
+
+TERMS = tuple(field.name for field in fields(Vram) if field.name != "source")
+"""The terms of a Vram, in its order."""
 
 
 def resident(locked: LockedModel, machine: Machine) -> Vram:
-    """Return the VRAM of a locked model: the engine's figures, else the formula's.
+    """Return the VRAM of a locked model on all its cards: the engine's figures, else a formula's.
 
     Raises:
         ConfigError: when the lock has no figures, and the model no formula.
     """
+    return Vram.sum_of(on_cards(locked, machine).values())
+
+
+def on_cards(locked: LockedModel, machine: Machine) -> dict[int, Vram]:
+    """Return what a locked model takes of each of its cards, in its order.
+
+    Args and raises: as `resident`.
+    """
     model = locked.model
     measured = figures(model, locked.memory, machine.engine_build)
     if measured is None:
-        return predict(model, locked.weights_header, locked.projector_header, machine)
+        whole = predict(model, locked.weights_header, locked.projector_header, machine)
+        return split_estimate(locked, whole, machine)
     parts = caches(model)
-    kv_cache, is_kv_exact = at_most(measured, model.context, "kv_cache_mib", parts=parts)
-    compute, is_compute_exact = at_most(measured, model.context, "compute_mib", parts=parts)
-    return Vram(
-        weights=measured.weights_mib,
-        kv_cache=kv_cache,
-        compute=compute,
-        projector=measured.projector_mib,
-        vision_compute=measured.vision_compute_mib,
-        cuda_context=_cuda_mib(
-            model, locked.weights_header, machine, sees=measured.projector_mib > 0
-        ),
-        source="engine" if is_kv_exact and is_compute_exact else "at most",
-    )
+    found: dict[int, Vram] = {}
+    for card, part in zip(model.cards, measured.on_cards, strict=True):
+        kv_cache, is_kv_exact = at_most(part.contexts, model.context, "kv_cache_mib", parts=parts)
+        compute, is_exact = at_most(part.contexts, model.context, "compute_mib", parts=parts)
+        sees = not found and measured.projector_mib > 0
+        found[card] = Vram(
+            weights=part.weights_mib,
+            kv_cache=kv_cache,
+            compute=compute,
+            projector=0 if found else measured.projector_mib,
+            vision_compute=0 if found else measured.vision_compute_mib,
+            cuda_context=_cuda_mib(model, locked.weights_header, machine, sees=sees),
+            source="engine" if is_kv_exact and is_exact else "at most",
+        )
+    return found
+
+
+def split_estimate(locked: LockedModel, whole: Vram, machine: Machine) -> dict[int, Vram]:
+    """Estimate what a model takes of each of its cards, for which the engine was not asked.
+
+    llama.cpp gives each card its share of the layers, of which the output counts as one
+    (`load_tensors`). Layers differ in size, and the header does not say how large the output is;
+    the estimate is rather too high.
+
+    Args:
+        locked: The model with its cards.
+        whole: What it takes of a single card.
+        machine: The card and the engine.
+    """
+    model, weights = locked.model, locked.weights_header
+    if not model.shares:
+        return {model.cards[0]: whole}
+    ends = [end / sum(model.shares) for end in itertools.accumulate(model.shares)]
+    owners = [
+        next(index for index, end in enumerate(ends) if end > number / (weights.layers + 1))
+        for number in range(weights.layers + 1)
+    ]
+    count = max(weights.layers, 1)
+    output = weights.token_embedding_bytes / MIB
+    layer = (whole.weights - output) / count * _LARGER_LAYER
+    found: dict[int, Vram] = {}
+    for index, card in enumerate(model.cards):
+        layers = owners[:-1].count(index)
+        is_first = not found
+        found[card] = Vram(
+            weights=layers * layer + (owners[-1] == index) * output * _LARGER_OUTPUT,
+            kv_cache=whole.kv_cache * layers / count,
+            compute=whole.compute + (0 if is_first else passed_on_mib(model, weights)),
+            projector=whole.projector if is_first else 0,
+            vision_compute=whole.vision_compute if is_first else 0,
+            cuda_context=_cuda_mib(model, weights, machine, sees=is_first and whole.projector > 0),
+            source="formula",
+        )
+    return found
+
+
+def passed_on_mib(model: Model, weights: WeightsHeader) -> float:
+    """Compute MiB that a later card's compute buffer has beyond what `--fit` promises.
+
+    The last layer's result and its norm, for a micro-batch: `--fit` reckons with them on the card
+    before. Measured with builds 10524 and 11434.
+    """
+    return 2 * 4 * micro_batch(model) * weights.width / MIB
 
 
 def check_figures(locked: LockedModel, engine_build: int) -> None:

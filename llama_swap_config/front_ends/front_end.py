@@ -80,14 +80,18 @@ class FrontEnd:
     """Returns the program and its arguments."""
     env: Mapping[str, str]
     """Environment variables that it needs; every llama-server inherits them."""
+    isolates: bool
+    """Whether each llama-server sees no card but its model's. Otherwise it has a CUDA context on
+    every card, and before b11434 its projector is on card 0."""
     own_variables: frozenset[str] = frozenset()
     """Variables that no API key may use: the front end reads each key from its own variable, and
     the script sets these to another value."""
 
     residents: Callable[[tuple[LockedModel, ...], Residency, Machine], Residents]
     """Computes which models it may load together. Raises ConfigError for what does not fit."""
-    reachable_sets: Callable[[tuple[LockedModel, ...], Residency, Machine], Sets]
-    """Computes the largest sets that it may load together. Raises as `residents` does."""
+    reachable_sets: Callable[[tuple[LockedModel, ...], Residency, Machine, int], Sets]
+    """Computes the largest sets that it may load together on a card, of which the last argument
+    is the number. Raises as `residents` does."""
     ends_slow_loads: bool
     """Whether it aborts a load after `health_check_timeout_s`."""
 

@@ -15,23 +15,33 @@ import yaml
 
 from llama_swap_config.checks import check_registry
 from llama_swap_config.errors import require_setting
-from llama_swap_config.fit.residency import ONE_RESIDENT, Residents, resident_sets
+from llama_swap_config.fit.residency import (
+    ONE_RESIDENT,
+    Combination,
+    Residents,
+    resident_sets,
+    residents_of,
+)
 from llama_swap_config.front_ends.container_script import KEYS_VARIABLE
 from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.server_command import (
     ENVIRONMENT,
     ServerSettings,
     model_args,
+    own_devices,
     program,
     shared_args,
 )
 from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Model
 from llama_swap_config.typed import typed
 
 CMD_STOP = "sh -c 'kill -TERM ${PID}; sleep 0.3; kill -TERM ${PID} 2>/dev/null; true'"
 """While a request is in flight llama-server hangs at the first SIGTERM, which delays a swap, an
 unload or a reload by 10 to 30 s; the second signal ends it (measured: 0.35 s). llama-swap starts
 commands without a shell, so this one starts its own."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Variable with the cards that CUDA shows to a process, which counts them from 0."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -96,8 +106,8 @@ class SwapMatrix:
     """Which models may run together; a model in no set runs alone."""
 
     sets: dict[str, str]
-    """Name -> ids joined by `&`. A set allows its subsets; the first of two equally cheap sets
-    wins."""
+    """Name -> ids joined by `&`, and alternatives of a card by `|`. A set allows its subsets; the
+    first of two equally cheap sets wins."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +153,8 @@ class SwapConfig:
 def _swap_config(
     models: tuple[LockedModel, ...], settings: LlamaSwapSettings, residents: Residents
 ) -> SwapConfig:
+    server = settings.server
+    shared, devices = own_devices([it.model for it in models], server, isolated=True)
     return SwapConfig(
         health_check_timeout=settings.health_check_timeout_s,
         unload_timeout=settings.unload_timeout_s,
@@ -152,26 +164,32 @@ def _swap_config(
         start_port=settings.start_port,
         api_keys=tuple(f"${{env.{name}}}" for name in settings.api_key_env),
         macros={
-            "models_dir": shlex.quote(settings.server.models_dir),
+            "models_dir": shlex.quote(server.models_dir),
             "stop_twice": CMD_STOP,
-            "llama_server": " ".join((*program(settings.server), *shared_args(settings.server))),
+            "llama_server": " ".join((*program(server), *shared_args(shared))),
         },
         models={
             locked.model.id: SwapModel(
                 name=locked.model.name or locked.model.id,
                 description=locked.model.description or None,
-                cmd="${llama_server} " + " ".join(model_args(locked)),
+                cmd="${llama_server} "
+                + " ".join(model_args(locked, device=devices.get(locked.model.id))),
                 cmd_stop="${stop_twice}",
                 proxy="http://127.0.0.1:${PORT}",
                 check_endpoint="/health",
                 ttl=locked.model.ttl_s,
                 aliases=locked.model.aliases,
-                env=tuple(f"{name}={value}" for name, value in sorted(locked.model.env.items())),
+                env=_env(locked.model, isolated=bool(devices)),
             )
             for locked in models
         },
         routing=_routing(residents),
     )
+
+
+def _env(model: Model, *, isolated: bool) -> tuple[str, ...]:
+    cards = {VISIBLE: ",".join(map(str, model.cards))} if isolated else {}
+    return tuple(f"{name}={value}" for name, value in sorted((cards | dict(model.env)).items()))
 
 
 def render_llama_swap(
@@ -206,13 +224,25 @@ def render_llama_swap(
 
 
 def _routing(residents: Residents) -> SwapRouting | None:
-    if not residents.sets:
+    expressions = [
+        *(" & ".join(ids) for ids in residents.sets),
+        *map(_expression, residents.combinations),
+    ]
+    if not expressions:
         return None
-    sets = {
-        f"together-{number}": " & ".join(ids) for number, ids in enumerate(residents.sets, start=1)
-    }
-    matrix = SwapMatrix(sets=sets)
+    matrix = SwapMatrix(
+        sets={f"together-{number}": text for number, text in enumerate(expressions, start=1)}
+    )
     return SwapRouting(router=SwapRouter(use="matrix", settings=SwapRouterSettings(matrix=matrix)))
+
+
+def _expression(combination: Combination) -> str:
+    """Write a combination in the language of llama-swap's matrix."""
+    parts = list(combination.split)
+    for sets in combination.choices:
+        alternatives = " | ".join(" & ".join(ids) for ids in sets)
+        parts.append(alternatives if len(sets) == 1 else f"({alternatives})")
+    return " & ".join(parts)
 
 
 def _plain(value: Any) -> Any:
@@ -275,10 +305,9 @@ LLAMA_SWAP = FrontEnd(
     config=render_llama_swap,
     command=_command,
     env=ENVIRONMENT,
+    isolates=True,
     own_variables=frozenset({KEYS_VARIABLE}),
-    residents=lambda models, residency, machine: Residents(
-        sets=resident_sets(models, residency, machine)
-    ),
+    residents=residents_of,
     reachable_sets=resident_sets,
     ends_slow_loads=True,
     # Unlike /health it writes no log line.

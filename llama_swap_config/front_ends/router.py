@@ -16,8 +16,8 @@ from llama_swap_config.fit.residency import (
     Residency,
     Residents,
     Sets,
+    mib_by_card,
     models_max,
-    totals_mib,
 )
 from llama_swap_config.front_ends.front_end import FrontEnd, Listen, Started, entries
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -26,6 +26,7 @@ from llama_swap_config.front_ends.server_command import (
     Option,
     ServerSettings,
     model_options,
+    own_devices,
     shared_options,
 )
 from llama_swap_config.lock.locked import LockedModel
@@ -67,7 +68,8 @@ def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings
     """
     check_registry(locked.model for locked in models)
     by_router = {flag for flag, _ in _OF_ROUTER}
-    shared = [option for option in shared_options(server) if option[0] not in by_router]
+    of_all, devices = own_devices([it.model for it in models], server, isolated=False)
+    shared = [option for option in shared_options(of_all) if option[0] not in by_router]
     _check_sayable("settings", "llama_swap.server.models_dir", server.models_dir)
     sections = [_section("*", [*shared, ("stop-timeout", str(_STOP_TIMEOUT_S))])]
     for locked in models:
@@ -77,6 +79,7 @@ def render_router_preset(models: tuple[LockedModel, ...], server: ServerSettings
             weights=locked.weights_link,
             folder=f"{server.models_dir}/{model.id}/",
             alias=",".join(model.aliases) or None,
+            device=devices.get(model.id),
         )
         _check_model(model, options)
         # Without the flag it never sleeps; llama-server refuses 0.
@@ -134,11 +137,15 @@ def _command(settings: LlamaSwapSettings, listen: Listen, residents: Residents) 
 
 
 def _reachable_sets(
-    models: tuple[LockedModel, ...], residency: Residency, machine: Machine
+    models: tuple[LockedModel, ...], residency: Residency, machine: Machine, card: int
 ) -> Sets:
     # Any so many models fit, so the largest stand for all of them.
-    totals = totals_mib(models, machine)
-    largest = sorted(totals, key=lambda model_id: -totals[model_id])
+    mib = {
+        model_id: on_card[card]
+        for model_id, on_card in mib_by_card(models, machine).items()
+        if card in on_card
+    }
+    largest = sorted(mib, key=lambda model_id: -mib[model_id])
     return (tuple(largest[: models_max(models, residency, machine)]),)
 
 
@@ -178,6 +185,7 @@ ROUTER = FrontEnd(
     # The router lists its cache, and `POST /models` downloads any repository into it, even with
     # `--offline`. No cache can be created below a device.
     env={**ENVIRONMENT, "LLAMA_CACHE": "/dev/null/none"},
+    isolates=False,
     residents=lambda models, residency, machine: Residents(
         models_max=models_max(models, residency, machine)
     ),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from in_pod.download.contract import LINK_NAMES
@@ -26,6 +26,8 @@ ENVIRONMENT = {"LLAMA_MEDIA_MARKER": "<__media__>"}
 /completion with an image needs a request to /props first."""
 
 
+DEVICE = "CUDA0"
+"""The first card, as llama-server names it."""
 _DEVICES = re.compile(r"none|[A-Z]\w*(,[A-Z]\w*)*", re.ASCII)
 
 
@@ -40,10 +42,11 @@ class ServerSettings:
     """Mount path of the volume."""
     gpu_layers: int = 99
     """Layers on the GPU (`-ngl`); 99 is above any of these models: all layers."""
-    device: str | None = "CUDA0"
+    device: str | None = DEVICE
     """Devices of every model, joined by commas, as `llama-server --list-devices` names them, or
     `none` for the CPU. llama-server ends at once if one is missing. None: it takes the GPUs that
-    it finds and serves from the CPU where it finds none."""
+    it finds and serves from the CPU where it finds none. Not with `gpu.count`, where `cards` of
+    each model says it."""
     log_verbosity: int = 4
     """Verbosity of its log (`--verbosity`); at 4 or more it names the device at each load."""
     cache_ram_mib: int = 512
@@ -97,6 +100,47 @@ def devices(device: str | None, gpu_layers: str) -> frozenset[str] | None:
     return None if device is None or gpu_layers == "0" else frozenset(device.split(","))
 
 
+def own_device(model: Model, settings: ServerSettings, *, isolated: bool) -> str | None:
+    """Return the value of `--device` for a model; None: llama-server may choose.
+
+    Other devices than the default, as on a laptop, are those of every model.
+
+    Args:
+        model: The model.
+        settings: Settings of every llama-server.
+        isolated: Whether its llama-server sees no card but its own, which it counts from 0.
+    """
+    if settings.device != DEVICE or model.cards == (0,):
+        return settings.device
+    cards = range(len(model.cards)) if isolated else model.cards
+    return ",".join(f"CUDA{card}" for card in cards)
+
+
+def of_model(settings: ServerSettings, model: Model, *, isolated: bool) -> ServerSettings:
+    """Return the settings of one model's llama-server; args as in `own_device`."""
+    return replace(settings, device=own_device(model, settings, isolated=isolated))
+
+
+def own_devices(
+    models: Collection[Model], settings: ServerSettings, *, isolated: bool
+) -> tuple[ServerSettings, Mapping[str, str]]:
+    """Move `--device` from what all models share to each, if they are on different cards.
+
+    Args:
+        models: The registry.
+        settings: Settings of every llama-server.
+        isolated: As in `own_device`.
+
+    Returns:
+        The settings that all models share, and model id -> its device; empty where all share it.
+    """
+    if settings.device != DEVICE or all(model.cards == (0,) for model in models):
+        return settings, {}
+    return replace(settings, device=None), {
+        model.id: own_device(model, settings, isolated=isolated) or DEVICE for model in models
+    }
+
+
 def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
     """List the options that all models share."""
     options: list[Option] = []
@@ -111,7 +155,7 @@ def shared_options(settings: ServerSettings) -> tuple[Option, ...]:
 
 
 def model_options(
-    model: Model, *, weights: str, folder: str, alias: str | None
+    model: Model, *, weights: str, folder: str, alias: str | None, device: str | None = None
 ) -> tuple[Option, ...]:
     """List the options that one model adds to the shared ones.
 
@@ -120,15 +164,20 @@ def model_options(
         weights: Name of its weights' file, or of the first part: llama-server finds the others.
         folder: Prefix of its files' names; empty where llama-server starts in their folder.
         alias: The value of `--alias`; None to omit it.
+        device: The value of `--device` (default: the shared options have it).
     """
     computed = {
         "id": folder + weights,
         "projector": None if model.projector is None else folder + LINK_NAMES["mmproj"],
         "aliases": alias,
+        "cards": device,
+        "tensor_split": ",".join(map(str, model.shares)) or None,
     }
     options: list[Option] = []
     for flag in FLAGS:
-        if flag.field:
+        if flag.split is not None and model.shares:
+            options.append((flag.names[0], flag.split))
+        elif flag.field:
             field = flag.field
             value = computed[field] if field in computed else attrgetter(field)(model)
             if value is not None:
@@ -157,10 +206,16 @@ def shared_args(settings: ServerSettings) -> tuple[str, ...]:
     return _words((*listen, *shared_options(settings)))
 
 
-def model_args(locked: LockedModel) -> tuple[str, ...]:
-    """List the arguments that one model adds to the shared ones."""
+def model_args(locked: LockedModel, *, device: str | None = None) -> tuple[str, ...]:
+    """List the arguments that one model adds to the shared ones; `device` as `model_options`."""
     return _words(
-        model_options(locked.model, weights=locked.weights_link, folder="", alias="${MODEL_ID}")
+        model_options(
+            locked.model,
+            weights=locked.weights_link,
+            folder="",
+            alias="${MODEL_ID}",
+            device=device,
+        )
     )
 
 

@@ -22,7 +22,7 @@ from llama_swap_config.lock.locked import (
     Role,
     check_blobs,
 )
-from llama_swap_config.lock.memory import read_measured
+from llama_swap_config.lock.memory import as_document, read_measured
 from llama_swap_config.model import is_gguf_path
 
 VERSION = 3
@@ -141,7 +141,7 @@ def write_lock(path: Path, lock: Lock) -> None:
 def _entry(entry: LockEntry) -> dict[str, Any]:
     files, roles = entry.files, get_args(Role)
     shared = {"repository": files[0].repository, "revision": files[0].revision}
-    memory = [asdict(measured) for measured in entry.memory]
+    memory = [as_document(measured) for measured in entry.memory]
     return shared | {
         "files": [
             {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from llama_swap_config.errors import ConfigError
@@ -21,11 +21,20 @@ class AtContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnCard:
+    """A card's part of a model whose layers are split over several, in MiB."""
+
+    weights_mib: float
+    contexts: tuple[AtContext, ...]
+    """By context, as those of the first card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """The figures of one engine build for certain files and flags, in MiB.
 
     They are those of llama-server's log, which has two decimals. None of them includes what CUDA
-    itself takes.
+    itself takes. Of a model on several cards they are the first one's.
     """
 
     engine_build: int
@@ -40,6 +49,22 @@ class Measured:
     """The projector's compute buffer for the largest image."""
     contexts: tuple[AtContext, ...]
     """By context, the smallest first; at least one."""
+    other_cards: tuple[OnCard, ...] = ()
+    """The parts of a model's second and later card; empty on one card."""
+
+    @property
+    def on_cards(self) -> tuple[OnCard, ...]:
+        """The model's part of each of its cards, without its projector."""
+        first = OnCard(weights_mib=self.weights_mib, contexts=self.contexts)
+        return (first, *self.other_cards)
+
+
+def as_document(measured: Measured) -> dict[str, Any]:
+    """Return the figures as an entry of a lock writes them."""
+    values = asdict(measured)
+    if not measured.other_cards:
+        del values["other_cards"]
+    return values
 
 
 def read_measured(subject: str, values: Any, remedy: str) -> Measured:
@@ -55,20 +80,36 @@ def read_measured(subject: str, values: Any, remedy: str) -> Measured:
     """
     subject = f"{subject}, memory"
     read = _read(subject, Measured, values, remedy)
-    contexts = [_read(subject, AtContext, each, remedy) for each in read["contexts"]]
+    contexts = _contexts(subject, read, remedy)
+    other_cards = []
+    for each in read.get("other_cards", ()):
+        part = _read(subject, OnCard, each, remedy)
+        of_part = _contexts(subject, part, remedy)
+        if [at.context for at in of_part] != [at.context for at in contexts]:
+            raise ConfigError.of(
+                subject, "other_cards", [at.context for at in of_part],
+                expected="the contexts of the first card", remedy=remedy,
+            )  # fmt: skip
+        other_cards.append(OnCard(weights_mib=part["weights_mib"], contexts=of_part))
+    return Measured(
+        **read
+        | {
+            "sha256": tuple(read["sha256"]),
+            "contexts": contexts,
+            "other_cards": tuple(other_cards),
+        }
+    )
+
+
+def _contexts(subject: str, values: dict[str, Any], remedy: str) -> tuple[AtContext, ...]:
+    contexts = [_read(subject, AtContext, each, remedy) for each in values["contexts"]]
     listed = [each["context"] for each in contexts]
     if listed != sorted(set(listed)):
         raise ConfigError.of(
             subject, "contexts", listed, expected="different ones, the smallest first",
             remedy=remedy,
         )  # fmt: skip
-    return Measured(
-        **read
-        | {
-            "sha256": tuple(read["sha256"]),
-            "contexts": tuple(AtContext(**each) for each in contexts),
-        }
-    )
+    return tuple(AtContext(**each) for each in contexts)
 
 
 def _read(subject: str, kind: type, values: Any, remedy: str) -> dict[str, Any]:
@@ -80,6 +121,8 @@ def _read(subject: str, kind: type, values: Any, remedy: str) -> dict[str, Any]:
             subject, "a field", name, expected=f"one of {', '.join(names)}", remedy=remedy
         )
     for name in names:
+        if name in _OPTIONAL and name not in values:
+            continue
         expected, is_valid = _FIELDS[name.removesuffix("_mib")]
         if not is_valid(values.get(name)):
             raise ConfigError.of(subject, name, values.get(name), expected=expected, remedy=remedy)
@@ -105,6 +148,9 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "sha256": ("the sha256 of each file", lambda value: _is_list_of(str, value)),
     "contexts": ("a list of contexts", lambda value: _is_list_of(dict, value)),
     "context": ("a whole number of at least 1", _is_count),
+    "other_cards": ("a list of cards", lambda value: _is_list_of(dict, value)),
     **dict.fromkeys(("weights", "projector", "vision_compute", "kv_cache", "compute"), _MIB),
 }
 """Field, without its unit -> what it expects, and whether a value is that."""
+_OPTIONAL = ("other_cards",)
+"""Fields that only a model on several cards has."""

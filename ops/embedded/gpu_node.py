@@ -25,14 +25,15 @@ def node_name(settings: Settings) -> str:
 
 
 def slices(settings: Settings) -> int:
-    """Return how often the device plugin hands the card out."""
+    """Return how often the device plugin hands a card out."""
     return settings.sharing.slices if isinstance(settings.sharing, AtOnce) else 1
 
 
 def describe(settings: Settings) -> str:
-    """Return the node and its card in words."""
+    """Return the node and its cards in words."""
+    count = "one" if settings.gpu.count == 1 else settings.gpu.count
     shared = f", shared in {slices(settings)} slices" if slices(settings) > 1 else ""
-    return f"node {node_name(settings)} has one {settings.gpu.unshared_product}{shared}"
+    return f"node {node_name(settings)} has {count} {settings.gpu.unshared_product}{shared}"
 
 
 def node(settings: Settings, *, kubelet_port: int) -> Object:
@@ -52,7 +53,7 @@ def node(settings: Settings, *, kubelet_port: int) -> Object:
         "memory": f"{max(32, 2 * resources.memory_limit_gib)}Gi",
         "ephemeral-storage": f"{max(200, 2 * resources.ephemeral_storage_limit_gib)}Gi",
         "pods": "110",
-        gpu.resource: str(slices(settings)),
+        gpu.resource: str(gpu.count * slices(settings)),
     }
     return {
         "apiVersion": "v1",

@@ -155,7 +155,7 @@ def declared(started: Started | None, server: ServerSettings) -> frozenset[str] 
     Args:
         started: Its llama-server. Another program than the settings', as on a laptop, has to obey
             its own command line.
-        server: The settings of every llama-server.
+        server: The settings of its llama-server.
     """
     if is_production(started, server):
         wanted = server.devices

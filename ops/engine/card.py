@@ -1,4 +1,4 @@
-"""A process that poses as the card: ggml-rpc-server.
+"""Processes that pose as cards: a ggml-rpc-server for each.
 
 llama.cpp places layers, caches and buffers there as on a GPU, and logs their sizes. They exclude
 what CUDA itself takes.
@@ -20,6 +20,13 @@ from ops.machine.ports import free_ports
 
 _TIMEOUT_S = 30
 _ATTEMPTS = 5
+
+
+@contextlib.contextmanager
+def cards(programs: Path, count: int) -> Iterator[tuple[str, ...]]:
+    """Run several, as `card`; yield their addresses. llama.cpp calls them RPC0, RPC1, ..."""
+    with contextlib.ExitStack() as stack:
+        yield tuple(stack.enter_context(card(programs)) for _ in range(count))
 
 
 @contextlib.contextmanager

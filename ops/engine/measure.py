@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from llama_swap_config.fit.figures import cells, figures, least_context, memory_flags, unproven
-from llama_swap_config.fit.vram import MIB, caches
+from llama_swap_config.fit.vram import MIB, caches, passed_on_mib
 from llama_swap_config.lock.locked import LockedModel
-from llama_swap_config.lock.memory import AtContext, Measured
+from llama_swap_config.lock.memory import AtContext, Measured, OnCard
 from ops.engine.promised import Promised, promised
 
 _MOST_POINTS = 12
@@ -38,26 +38,32 @@ def measure(locked: LockedModel, folder: Path, *, programs: Path, engine_build: 
     found = {model.context: first}
     parts = caches(model)
     wanted = list(_contexts(locked))
+    cards = range(len(model.cards))
     while len(found) < _MOST_POINTS:
         for context in wanted:
             asked = replace(model, context=context)
             found[context] = promised(programs, asked, folder, link, whole=False)
-        between = unproven(_at(found), parts=parts)
-        if between is None or between in found:
+        gaps = [unproven(_at(locked, found, index), parts=parts) for index in cards]
+        wanted = [gap for gap in dict.fromkeys(gaps) if gap is not None and gap not in found][:1]
+        if not wanted:
             break
-        wanted = [between]
     projector = 0.0
     if locked.projector_header is not None:
         # The log has the sum of tensors and compute buffer.
-        projector = min(round(locked.projector_header.tensor_bytes / MIB, 2), first.projector)
+        tensors = round(locked.projector_header.tensor_bytes / MIB, 2)
+        projector = min(tensors, first[0].projector)
     return Measured(
         engine_build=engine_build,
         flags=memory_flags(model),
         sha256=tuple(file.sha256 for file in locked.files),
-        weights_mib=first.weights or 0.0,
+        weights_mib=first[0].weights or 0.0,
         projector_mib=projector,
-        vision_compute_mib=round(first.projector - projector, 2),
-        contexts=_at(found),
+        vision_compute_mib=round(first[0].projector - projector, 2),
+        contexts=_at(locked, found, 0),
+        other_cards=tuple(
+            OnCard(weights_mib=first[index].weights or 0.0, contexts=_at(locked, found, index))
+            for index in cards[1:]
+        ),
     )
 
 
@@ -73,8 +79,13 @@ def measure_context(
     if known is None:
         return measure(locked, folder, programs=programs, engine_build=engine_build)
     promise = promised(programs, model, folder, locked.weights_link, whole=False)
-    contexts = (*known.contexts, *_at({model.context: promise}))
-    return replace(known, contexts=tuple(sorted(contexts, key=lambda at: at.context)))
+    parts = [
+        replace(
+            part, contexts=_sorted((*part.contexts, *_at(locked, {model.context: promise}, index)))
+        )
+        for index, part in enumerate(known.on_cards)
+    ]
+    return replace(known, contexts=parts[0].contexts, other_cards=tuple(parts[1:]))
 
 
 def _contexts(locked: LockedModel) -> tuple[int, ...]:
@@ -92,8 +103,23 @@ def _contexts(locked: LockedModel) -> tuple[int, ...]:
     return tuple(sorted({min(context, largest) for context in within} - {model.context}))
 
 
-def _at(found: Mapping[int, Promised]) -> tuple[AtContext, ...]:
-    return tuple(
-        AtContext(context=context, kv_cache_mib=said.kv_cache, compute_mib=said.compute)
-        for context, said in sorted(found.items())
-    )
+def _at(
+    locked: LockedModel, found: Mapping[int, tuple[Promised, ...]], index: int
+) -> tuple[AtContext, ...]:
+    """Return the terms of one of the model's cards by context."""
+    model = locked.model
+    contexts = []
+    for context, said in found.items():
+        compute = said[index].compute
+        if index > 0:
+            compute += passed_on_mib(replace(model, context=context), locked.weights_header)
+        contexts.append(
+            AtContext(
+                context=context, kv_cache_mib=said[index].kv_cache, compute_mib=round(compute, 2)
+            )
+        )
+    return _sorted(contexts)
+
+
+def _sorted(contexts: Iterable[AtContext]) -> tuple[AtContext, ...]:
+    return tuple(sorted(contexts, key=lambda at: at.context))

@@ -15,8 +15,16 @@ from llama_swap_config.front_ends.server_command import (
     shared_options,
 )
 from llama_swap_config.model import Model
-from ops.engine.card import card
-from ops.engine.log_lines import CACHE, CARD, COMPUTE, NEW_CONTEXT, PROJECTOR, SUMS
+from ops.engine.card import cards
+from ops.engine.log_lines import (
+    CACHE,
+    CACHED_LAYER,
+    COMPUTE,
+    NEW_CONTEXT,
+    PROJECTOR,
+    SUMS,
+    WEIGHTS,
+)
 from ops.engine.unknown_names import explained
 from ops.engine.until import run_until
 from ops.errors import OpsError
@@ -27,16 +35,15 @@ _READ_PROJECTOR = "estimated worst-case memory usage of mmproj"
 _NO_PROJECTOR = "failed to get memory usage of mmproj"
 _PROJECTOR_FAULT = re.compile(r"clip_init: failed to load model '.*?': (.+)")
 _FITTED = re.compile(r"common_fit_params: fitting params to free memory took")
-_WEIGHTS = re.compile(rf"load_tensors: +{CARD} model buffer size = +([\d.]+) MiB")
+_BUFFER = "model buffer size"
 _ERROR = re.compile(r"^[\d.]+ E (?:\w+ +)?(.*)")
-_TERMS = ("caches", "compute")
 _LISTENS = "listening on"
 _PREFIX = re.compile(r"^[\d.]+ [IWED] ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promised:
-    """MiB of the card, as in the log."""
+    """MiB of a card, as in the log."""
 
     weights: float | None
     """None where it was not asked."""
@@ -49,8 +56,8 @@ class Promised:
 
 def promised(
     programs: Path, model: Model, folder: Path, link: str, *, whole: bool = True
-) -> Promised:
-    """Ask llama-server, with the endpoint's own options, what a model takes of the card.
+) -> tuple[Promised, ...]:
+    """Ask llama-server, with the endpoint's own options, what a model takes of each of its cards.
 
     `--fit` computes it from the headers, in half a second for a model of any size.
 
@@ -67,11 +74,11 @@ def promised(
             minute or 4 GiB of memory.
     """
     words = server_words(model, folder, link, without=() if whole else ("--mmproj",))
-    with card(programs) as address:
+    with cards(programs, len(model.cards)) as addresses:
         # After the endpoint's own options: the last one of a kind counts.
         command = [str(programs / "llama-server"), *words, "--host", "127.0.0.1"]
-        command += ["--port", "0", "--rpc", address, "-lv", "5", "-fit", "on"]
-        log = _Log(weights=whole)
+        command += ["--port", "0", "--rpc", ",".join(addresses), "-lv", "5", "-fit", "on"]
+        log = _Log(addresses, weights=whole)
         run_until(command, log.is_over)
     if log.lacks_projector:
         projector = folder / LINK_NAMES["mmproj"]
@@ -127,16 +134,18 @@ def _projector_fault(programs: Path, projector: Path) -> str:
 
 
 class _Log:
-    """The terms that were read so far."""
+    """The terms that were read so far, card by card."""
 
-    def __init__(self, *, weights: bool) -> None:
+    def __init__(self, addresses: tuple[str, ...], *, weights: bool) -> None:
+        self._cards = {address: card for card, address in enumerate(addresses)}
         self._asks_weights = weights
-        self._caches: list[float] = []
-        self._compute: list[float] = []
-        self._projector: list[float] = []
-        self._sums: tuple[int, ...] = ()
+        self._layers: list[int] = []
+        self._caches = [0.0] * len(addresses)
+        self._compute = [0.0] * len(addresses)
+        self._projector: dict[int, float] = {}
+        self._sums: dict[int, tuple[int, ...]] = {}
+        self._weights: dict[int, float] = {}
         self._has_projector = False
-        self._weights: float | None = None
         self._is_fitted = False
         self._last = ""
         self._error = ""
@@ -151,49 +160,69 @@ class _Log:
         if self.lacks_projector:
             return True
         if not self._is_fitted:
-            if NEW_CONTEXT in line:
-                self._caches.clear()
-                self._compute.clear()
-            self._has_projector |= _READ_PROJECTOR in line
-            if match := SUMS.search(line):
-                self._sums = tuple(map(int, match.groups()))
-            for pattern, sizes in (
-                (CACHE, self._caches),
-                (COMPUTE, self._compute),
-                (PROJECTOR, self._projector),
-            ):
-                if match := pattern.search(line):
-                    sizes.append(float(match[1]))
+            self._read(line)
             self._is_fitted = _FITTED.search(line) is not None
             return self._is_fitted and not self._asks_weights
         # Without weights, --fit has logged each of their buffers as 0.
-        if match := _WEIGHTS.search(line):
-            self._weights = float(match[1])
-        return self._weights is not None
+        if match := WEIGHTS.search(line):
+            self._weights[self._cards.get(match[1], 0)] = float(match[2])
+        is_last = len(self._weights) == len(self._cards)
+        return is_last or (bool(self._weights) and _BUFFER not in line)
 
-    def promised(self, *, seeing: bool) -> Promised:
+    def _read(self, line: str) -> None:
+        count = len(self._cards)
+        if NEW_CONTEXT in line:
+            self._caches, self._compute = [0.0] * count, [0.0] * count
+        self._has_projector |= _READ_PROJECTOR in line
+        if match := SUMS.search(line):
+            card, *sums = map(int, match.groups())
+            self._sums[card] = tuple(sums)
+        if match := CACHED_LAYER.search(line):
+            self._layers.append(int(match[1]))
+        if match := CACHE.search(line):
+            for card in range(count):
+                share = self._layers.count(card) / max(len(self._layers), 1) if count > 1 else 1
+                self._caches[card] += float(match[1]) * share
+            self._layers.clear()
+        if match := COMPUTE.search(line):
+            self._compute[self._cards.get(match[1], 0)] += float(match[2])
+        if match := PROJECTOR.search(line):
+            card = int(match[2])
+            self._projector[card] = self._projector.get(card, 0) + float(match[1])
+
+    def promised(self, *, seeing: bool) -> tuple[Promised, ...]:
         """Return the terms; `seeing`: whether there has to be a projector among them."""
         if seeing and not self._has_projector:
             raise OpsError(self._refusal("it logged no size of the projector"))
-        if not self._compute or not self._is_fitted or not self._sums:
+        cards = self._cards.values()
+        is_whole = self._is_fitted and set(cards) <= set(self._sums)
+        if not any(self._compute) or not is_whole:
             raise OpsError(self._refusal("it logged no sizes"))
-        weights, *others = self._sums
-        kv_cache, compute = round(sum(self._caches), 2), round(sum(self._compute), 2)
-        for term, found, whole in zip(_TERMS, (kv_cache, compute), others, strict=True):
-            # Another kind of cache may be logged in other words.
-            if not -0.02 < found - whole < 1.02:
-                raise OpsError(
-                    f"llama-server logs {found:.2f} MiB of {term} and sums up {whole}: this build "
-                    "logs a buffer that ops/engine/promised.py does not know"
-                )
-        if self._asks_weights and self._weights is None:
+        return tuple(self._on(card) for card in cards)
+
+    def _on(self, card: int) -> Promised:
+        weights: float | None = None
+        if self._asks_weights:
             # A model that is larger than this machine's memory: what was rounded down, and one.
-            self._weights = float(weights + 1)
+            larger = float(self._sums[card][0] + 1)
+            weights = self._weights.get(card, 0.0) if self._weights else larger
         return Promised(
-            weights=self._weights,
-            kv_cache=kv_cache,
-            compute=compute,
-            projector=round(sum(self._projector), 2),
+            weights=weights,
+            kv_cache=self._checked("caches", self._caches[card], self._sums[card][1]),
+            compute=self._checked("compute", self._compute[card], self._sums[card][2]),
+            projector=round(self._projector.get(card, 0), 2),
+        )
+
+    def _checked(self, term: str, found: float, whole: int) -> float:
+        """Compare a term with the engine's sum: another kind of cache may be logged otherwise."""
+        if -0.02 < found - whole < 1.02:
+            return round(found, 2)
+        if term == "caches" and len(self._cards) > 1 and any(self._caches):
+            # The layers' caches differ in size: what was rounded down, and one.
+            return float(whole + 1)
+        raise OpsError(
+            f"llama-server logs {found:.2f} MiB of {term} and sums up {whole}: this build "
+            "logs a buffer that ops/engine/promised.py does not know"
         )
 
     def _refusal(self, otherwise: str) -> str:

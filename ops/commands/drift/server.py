@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEnd, Started
+from llama_swap_config.front_ends.server_command import of_model
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.gpu_tenants import lacks
@@ -340,10 +341,10 @@ class _Server:
         except CheckError as error:  # It ended since it was listed.
             found = devices.Device(names=None, reason=str(error))
         settings = self._declared.settings
-        wanted = devices.declared(server, settings.llama_swap.server)
-        if devices.is_another_build(
-            found, server, settings.llama_swap.server, settings.engine_build
-        ):
+        (model,) = (model for model in self._declared.models if model.id == server.model)
+        own = of_model(settings.llama_swap.server, model, isolated=front_end.isolates)
+        wanted = devices.declared(server, own)
+        if devices.is_another_build(found, server, own, settings.engine_build):
             yield self._build_differs(subject_of(server.model), f"b{found.build}")
         if found.names is None:
             self._notes.append(

@@ -59,6 +59,13 @@ def fit(
             "--largest-context", help="Also find each model's largest context that fits the card."
         ),
     ] = False,
+    propose: Annotated[
+        bool,
+        typer.Option(
+            "--propose",
+            help="Print cards=... for each model that does not fit the cards that it names.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     plot: Annotated[
@@ -66,7 +73,7 @@ def fit(
     ] = None,
     lock: LockPath = LOCK_PATH,
 ) -> None:
-    """Show each model's VRAM, and which models fit the card together.
+    """Show each model's VRAM, and which models fit a card together.
 
     Edits nothing: the options try other values than those of llama_swap_config/registry.py and
     stacks/production.py. Where the lock has no exact figures for those values, the engine answers,
@@ -102,6 +109,7 @@ def fit(
         node,
         answers=answers,
         what_if=what_if != WhatIf(),
+        propose=propose,
     )
     if plot is not None:
         with writing(plot):

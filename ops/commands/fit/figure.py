@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from llama_swap_config.fit.vram import Vram
 from ops.commands.fit.run import Fit
-from ops.commands.fit.text import TERMS
+from ops.commands.fit.text import TERMS, share_of
 from ops.report.svg import WIDTH, bar, document, text
 
 _LEFT, _RIGHT = 150, 130
@@ -52,7 +52,7 @@ def render(fit: Fit) -> str:
     scale = (WIDTH - _LEFT - _RIGHT) / widest
     bottom = _TOP + _ROW * len(rows)
     lines = [
-        text(16, 28, f"VRAM of the models on {fit.card.share}", "head"),
+        text(16, 28, f"VRAM of the models on {share_of(fit)}", "head"),
         *_legend(fit),
         *_grid(fit.card.usable_mib, widest, scale, bottom),
     ]
@@ -71,10 +71,24 @@ _Row = tuple[tuple[str, ...], tuple[Vram, ...], float]
 
 
 def _rows(fit: Fit) -> list[_Row]:
-    alone = [((model.id,), (model.vram,), model.spare_mib) for model in fit.models]
-    return alone + [
-        (model_set.models, model_set.vram, model_set.spare_mib) for model_set in fit.sets
+    """List each model on each of its cards, then each set."""
+    alone = [
+        ((_on(fit, model.id, card),), (vram,), fit.card.free_mib - vram.total_mib)
+        for model in fit.models
+        for card, vram in model.cards.items()
     ]
+    return alone + [
+        (
+            (_on(fit, model_set.models[0], model_set.card), *model_set.models[1:]),
+            model_set.vram,
+            model_set.spare_mib,
+        )
+        for model_set in fit.sets
+    ]
+
+
+def _on(fit: Fit, name: str, card: int) -> str:
+    return name if fit.count == 1 else f"{card}: {name}"
 
 
 def _end(fit: Fit, all_vram: Sequence[Vram]) -> float:
@@ -146,4 +160,4 @@ def _description(fit: Fit) -> str:
         + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} over.")
         for names, all_vram, spare in _rows(fit)
     ]
-    return f"Stacked bars in MiB against {fit.card.share}. {' '.join(parts)}"
+    return f"Stacked bars in MiB against {share_of(fit)}. {' '.join(parts)}"

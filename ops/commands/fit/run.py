@@ -1,22 +1,24 @@
-"""Compare each model and each set of models with the card, and all of them with the node."""
+"""Compare each model and each set of models with its card, and all of them with the node."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.budget import Node, check_budget
 from llama_swap_config.fit.card import Card, Machine
 from llama_swap_config.fit.host import GIB, disk_bytes, host_memory_mib
+from llama_swap_config.fit.placement import proposed_cards
 from llama_swap_config.fit.residency import (
+    ONE_RESIDENT,
     AsManyAsFit,
     NamedSets,
     Residency,
-    Sets,
+    cards_of,
     resident_sets,
 )
-from llama_swap_config.fit.vram import Vram, resident
+from llama_swap_config.fit.vram import Vram, on_cards
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.lock.stand_in import stand_in_problems
@@ -27,7 +29,7 @@ from ops.commands.fit.what_if import is_estimated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFit:
-    """One model alone on the card."""
+    """One model alone on its cards."""
 
     id: str
     context: int
@@ -35,15 +37,21 @@ class ModelFit:
     projector: str | None
     estimated: bool
     """Whether the projector's size is predicted, because the lock does not have that file."""
-    vram: Vram
+    cards: Mapping[int, Vram]
+    """Card -> what it takes there."""
     spare_mib: float
-    """Below zero: it does not fit."""
+    """Of the card with the least; below zero: it does not fit."""
     asked: bool
     """Whether the engine was asked now, about these values."""
     not_asked: str
     """Why the engine was not asked, though it could say more."""
     largest: LargestContext | None
     """None: nobody wanted it."""
+
+    @property
+    def vram(self) -> Vram:
+        """Its terms, on all its cards together."""
+        return Vram.sum_of(self.cards.values())
 
     @property
     def total_mib(self) -> float:
@@ -53,13 +61,15 @@ class ModelFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFit:
-    """Models that are on the card together."""
+    """Models that are on a card together."""
 
     models: tuple[str, ...]
     reachable: bool
     """Whether RESIDENCY allows it; otherwise it only would fit."""
+    card: int
+    """The card's number."""
     vram: tuple[Vram, ...]
-    """Model by model."""
+    """What each model takes of that card."""
     spare_mib: float
 
     @property
@@ -73,6 +83,9 @@ class Fit:
     """How the registry fits the card and the node."""
 
     card: Card
+    """Each of the cards."""
+    count: int
+    """How many there are."""
     engine_build: int
     models: tuple[ModelFit, ...]
     sets: tuple[SetFit, ...]
@@ -87,6 +100,8 @@ class Fit:
     """One line for each model whose figures mean nothing."""
     unverified: tuple[str, ...]
     """Models whose files are not read from the hub yet, but known from published shapes."""
+    proposals: Mapping[str, tuple[int, ...] | None] | None
+    """Model that does not fit -> cards where it would; None: nowhere. None if nobody asked."""
 
 
 def fit(
@@ -96,8 +111,9 @@ def fit(
     *,
     answers: Collection[Answer] = (),
     what_if: bool = False,
+    propose: bool = False,
 ) -> Fit:
-    """Compare what the models need with the card and the node.
+    """Compare what the models need with the cards and the node.
 
     Args:
         models: The locked registry.
@@ -106,14 +122,15 @@ def fit(
         answers: What `ask` said of them (default: it was not called).
         what_if: Whether the models have assumed values, for which a formula may answer (default:
             no).
+        propose: Whether to propose cards for models that do not fit (default: no).
 
     Raises:
         ConfigError: if the memory of a model is not known.
     """
     card = node.card
-    problem = None
+    problem, residents = None, ONE_RESIDENT
     try:
-        check_budget(models, residency, node, formulas=what_if)
+        residents = check_budget(models, residency, node, formulas=what_if)
     except ConfigError as error:
         problem = str(error)
     said = {answer.locked.model.id: answer for answer in answers}
@@ -122,9 +139,11 @@ def fit(
     except ConfigError as error:
         # The check before has the better reason, such as a context that no engine takes.
         raise ConfigError(problem or str(error)) from error
-    together = max([1, *(len(model_set.models) for model_set in sets if model_set.reachable)])
+    reachable = (len(model_set.models) for model_set in sets if model_set.reachable)
+    together = max([residents.together, *reachable])
     return Fit(
         card=card,
+        count=node.cards,
         engine_build=node.engine_build,
         models=tuple(
             _model(said.get(locked.model.id, Answer(locked=locked)), node.machine)
@@ -140,20 +159,21 @@ def fit(
         problem=problem,
         stand_ins=stand_in_problems(models),
         unverified=tuple(locked.model.id for locked in models if not locked.is_verified),
+        proposals=proposed_cards(models, residency, node.machine, node.cards) if propose else None,
     )
 
 
 def _model(answer: Answer, machine: Machine) -> ModelFit:
     locked = answer.locked
-    model, vram = locked.model, resident(locked, machine)
+    model, cards = locked.model, on_cards(locked, machine)
     return ModelFit(
         id=model.id,
         context=model.context,
         kv_cache_type=model.kv_cache_type_k,
         projector=model.projector,
         estimated=is_estimated(locked),
-        vram=vram,
-        spare_mib=machine.card.free_mib - vram.total_mib,
+        cards=cards,
+        spare_mib=machine.card.free_mib - max(it.total_mib for it in cards.values()),
         asked=answer.asked,
         not_asked=answer.not_asked,
         largest=answer.largest,
@@ -161,25 +181,36 @@ def _model(answer: Answer, machine: Machine) -> ModelFit:
 
 
 def _sets(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> tuple[SetFit, ...]:
-    vram = {locked.model.id: resident(locked, node.machine) for locked in models}
-    reachable = True
-    if isinstance(residency, NamedSets):
-        sets: Sets = tuple(ids for ids in residency.sets if set(ids) <= set(vram))
-    else:
-        try:
-            sets = resident_sets(models, AsManyAsFit(), node.machine)
-            reachable = isinstance(residency, AsManyAsFit)
-            if reachable:
-                sets = FRONT_ENDS[node.front_end].reachable_sets(models, residency, node.machine)
-        except ConfigError:
-            # Too many models to try all sets; with AsManyAsFit the budget check has reported it.
-            return ()
+    vram = {locked.model.id: on_cards(locked, node.machine) for locked in models}
     return tuple(
         SetFit(
             models=ids,
             reachable=reachable,
-            vram=tuple(vram[model_id] for model_id in ids),
-            spare_mib=node.card.free_mib - sum(vram[model_id].total_mib for model_id in ids),
+            card=card,
+            vram=tuple(vram[model_id][card] for model_id in ids),
+            spare_mib=node.card.free_mib - sum(vram[model_id][card].total_mib for model_id in ids),
         )
-        for ids in sets
+        for card in cards_of(models)
+        for reachable, ids in _sets_of(card, models, residency, node)
     )
+
+
+def _sets_of(
+    card: int, models: tuple[LockedModel, ...], residency: Residency, node: Node
+) -> tuple[tuple[bool, tuple[str, ...]], ...]:
+    """Return the sets of a card, and whether RESIDENCY allows them."""
+    if isinstance(residency, NamedSets):
+        cards = {locked.model.id: locked.model.cards for locked in models}
+        known = (ids for ids in residency.sets if set(ids) <= set(cards))
+        here = (tuple(it for it in ids if card in cards[it]) for ids in known)
+        return tuple((True, ids) for ids in dict.fromkeys(here) if len(ids) > 1)
+    try:
+        sets = resident_sets(models, AsManyAsFit(), node.machine, card)
+        reachable = isinstance(residency, AsManyAsFit)
+        if reachable:
+            front_end = FRONT_ENDS[node.front_end]
+            sets = front_end.reachable_sets(models, residency, node.machine, card)
+    except ConfigError:
+        # Too many models to try all sets; with AsManyAsFit the budget check has reported it.
+        return ()
+    return tuple((reachable, ids) for ids in sets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
@@ -67,6 +67,10 @@ def _names(model_set: SetFit) -> Line:
     return (" + ".join(model_set.models),)
 
 
+def _on_card(model: ModelFit, card: int) -> Line:
+    return (f"{model.cards[card].total_mib:.0f}",) if card in model.cards else ()
+
+
 _TAKEN = (_Column("total", _total), _Column("spare", _spare))
 _MODEL_COLUMNS = (
     _Column("model", lambda model: (model.id,), is_number=False),
@@ -78,9 +82,33 @@ _MODEL_COLUMNS = (
 
 
 def _model_columns(fit: Fit) -> tuple[_Column, ...]:
+    columns = _MODEL_COLUMNS
+    if fit.count > 1:
+        *terms, spare = columns
+        cards = sorted(
+            {*range(fit.count), *(card for model in fit.models for card in model.cards)}
+        )
+        on_cards = (_Column(f"card {card}", partial(_on_card, card=card)) for card in cards)
+        columns = (*terms, *on_cards, spare)
     if all(model.largest is None for model in fit.models):
-        return _MODEL_COLUMNS
-    return (*_MODEL_COLUMNS, _Column("largest context", _largest))
+        return columns
+    return (*columns, _Column("largest context", _largest))
+
+
+def _set_columns(fit: Fit, *others: _Column) -> tuple[_Column, ...]:
+    card = _Column("card", lambda model_set: (str(model_set.card),))
+    of_card = (card,) if fit.count > 1 else ()
+    return (_Column("models", _names, is_number=False), *of_card, *others)
+
+
+def share_of(fit: Fit) -> str:
+    """Return the cards' memory, in words."""
+    return fit.card.share if fit.count == 1 else f"{fit.count} cards, each {fit.card.share}"
+
+
+def _alone(fit: Fit) -> str:
+    own = "its own of " if fit.count > 1 else ""
+    return f"Each model alone on {own}{share_of(fit)}; all in MiB"
 
 
 def _largest(model: ModelFit) -> Line:
@@ -102,14 +130,14 @@ def show_fit(console: Console, fit: Fit) -> None:
     """Show each model and set as a bar against the card, in MiB."""
     bar = _Column("", lambda load: _bar(fit.card, load), is_number=False)
     of_models = _model_columns(fit)
-    if of_models == _MODEL_COLUMNS:  # Another column and the bar do not fit 120 characters.
+    if of_models == _MODEL_COLUMNS:  # Other columns and the bar do not fit 120 characters.
         of_models = (*of_models, bar)
     show_table(
         console,
         _table(of_models, fit.models),
-        title=f"Each model alone on {fit.card.share}; all in MiB",
+        title=_alone(fit),
     )
-    columns = (_Column("models", _names, is_number=False), *_TAKEN, bar)
+    columns = _set_columns(fit, *_TAKEN, bar)
     for reachable, heading in ((True, "Together"), (False, "Would fit together")):
         sets = [model_set for model_set in fit.sets if model_set.reachable is reachable]
         if sets:
@@ -119,6 +147,10 @@ def show_fit(console: Console, fit: Fit) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in fit.stand_ins:
         console.print(f"\n{line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if fit.proposals is not None:
+        console.print()
+    for line in _proposals(fit):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def node_line(fit: Fit) -> str:
@@ -162,6 +194,19 @@ def _sources(fit: Fit) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _proposals(fit: Fit) -> Iterator[str]:
+    """Write the lines to paste into the registry."""
+    if fit.proposals is None:
+        return
+    if not fit.proposals:
+        yield "Every model fits the cards that it names."
+        return
+    yield f"For llama_swap_config/registry.py, by estimate until `{LOCK_COMMAND}` asks the engine:"
+    for model_id, cards in fit.proposals.items():
+        found = f"no choice of {fit.count} cards" if cards is None else f"cards={cards},"
+        yield f"  {model_id}: {found}"
+
+
 def _ids(models: Iterable[ModelFit]) -> str:
     return ", ".join(model.id for model in models)
 
@@ -170,7 +215,7 @@ def as_markdown(fit: Fit) -> str:
     """Write the fit for a pull request."""
     verdict = "It fits." if fit.problem is None else f"**Does not fit:** {fit.problem}"
     lines = [
-        f"{verdict} Each model alone on {fit.card.share}; all in MiB:",
+        f"{verdict} {_alone(fit)}:",
         "",
         *table_lines(_table(_model_columns(fit), fit.models)),
     ]
@@ -180,9 +225,9 @@ def as_markdown(fit: Fit) -> str:
             lambda model_set: ("yes" if model_set.reachable else "no: RESIDENCY",),
             is_number=False,
         )
-        columns = (_Column("models", _names, is_number=False), may_be, *_TAKEN)
+        columns = _set_columns(fit, may_be, *_TAKEN)
         lines += ["", *table_lines(_table(columns, fit.sets))]
-    for line in (node_line(fit), *_sources(fit), *fit.stand_ins):
+    for line in (node_line(fit), *_sources(fit), *fit.stand_ins, *_proposals(fit)):
         lines += ["", line]
     return "\n".join(lines) + "\n"
 
@@ -200,6 +245,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
             "floor_mib": fit.card.floor_mib,
             "co_tenants": [asdict(tenant) for tenant in fit.card.co_tenants],
             "free_mib": fit.card.free_mib,
+            "count": fit.count,
         },
         "engine_build": fit.engine_build,
         "models": [
@@ -210,6 +256,9 @@ def as_json(fit: Fit) -> dict[str, Any]:
                 "projector": model.projector,
                 "projector_estimated": model.estimated,
                 "vram_mib": {name: round(getattr(model.vram, name), 2) for name, *_ in TERMS},
+                "cards_mib": {
+                    str(card): round(vram.total_mib, 2) for card, vram in model.cards.items()
+                },
                 "vram_source": model.vram.source,
                 "engine_not_asked": model.not_asked or None,
                 "total_mib": round(model.total_mib, 2),
@@ -224,11 +273,13 @@ def as_json(fit: Fit) -> dict[str, Any]:
             {
                 "models": list(model_set.models),
                 "reachable": model_set.reachable,
+                "card": model_set.card,
                 "total_mib": round(model_set.total_mib, 2),
                 "spare_mib": round(model_set.spare_mib, 2),
             }
             for model_set in fit.sets
         ],
+        "proposals": fit.proposals,
         "volume": {"needed_bytes": fit.disk_bytes, "size_bytes": fit.disk_limit_bytes},
         "host_memory": {
             "needed_mib": round(fit.host_memory_mib, 1),

@@ -97,11 +97,14 @@ def _memory(memory: Sequence[Measured], context: int) -> dict[str, str]:
 
 
 def _total(measured: Measured, context: int) -> str:
-    large = (at for at in measured.contexts if at.context >= context)
-    at = next(large, measured.contexts[-1])
-    fixed = measured.weights_mib + measured.projector_mib + measured.vision_compute_mib
-    total = fixed + at.kv_cache_mib + at.compute_mib
-    return f"{total:,.2f} MiB and CUDA's own, at {at.context:,} tokens"
+    total = measured.projector_mib + measured.vision_compute_mib
+    for part in measured.on_cards:
+        large = (at for at in part.contexts if at.context >= context)
+        at = next(large, part.contexts[-1])
+        total += part.weights_mib + at.kv_cache_mib + at.compute_mib
+    cards = len(measured.on_cards)
+    where = f" on {cards} cards" if cards > 1 else ""
+    return f"{total:,.2f} MiB{where} and CUDA's own, at {at.context:,} tokens"
 
 
 def _value(value: object) -> str:

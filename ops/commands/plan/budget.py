@@ -97,18 +97,26 @@ def compare_budgets(before: Fit | None, after: Fit) -> Budget:
 def _totals(fit: Fit) -> dict[tuple[str, ...], tuple[float, float]]:
     """Total and spare MiB of each model, then of each possible set."""
     alone = {(model["id"],): (model["total_mib"], model["spare_mib"]) for model in fit["models"]}
-    return alone | {
+    # Of models on the same cards, the card with the least room comes last.
+    sets = sorted(fit["sets"], key=lambda model_set: -model_set["spare_mib"])
+    least = {
         tuple(model_set["models"]): (model_set["total_mib"], model_set["spare_mib"])
-        for model_set in fit["sets"]
+        for model_set in sets
         if model_set["reachable"]
     }
+    in_order = (tuple(model_set["models"]) for model_set in fit["sets"])
+    return alone | {models: least[models] for models in in_order if models in least}
 
 
 def _card(fit: Fit) -> str:
     card = fit["card"]
     free, usable = card["free_mib"], card["usable_mib"]
     share = f"{free} of {usable} MiB" if free != usable else f"{usable} MiB"
-    return f"{card['product']}, {share}"
+    # An older tree has one card.
+    count = card.get("count", 1)
+    return (
+        f"{card['product']}, {share}" if count == 1 else f"{count} {card['product']}, {share} each"
+    )
 
 
 def _volume(fit: Fit) -> Extent:

@@ -126,12 +126,16 @@ def _digests(model: dict[str, Any]) -> set[tuple[str, str]]:
 def _fields(
     before: dict[str, Any], after: dict[str, Any], *, only: tuple[str, ...] = ()
 ) -> tuple[ModelField, ...]:
-    old, new = _flat(before), _flat(after)
+    old, new = _OLDER | _flat(before), _OLDER | _flat(after)
     return tuple(
         ModelField(name=name, before=old.get(name), after=new.get(name))
         for name in {**old, **new}
         if old.get(name) != new.get(name) and (not only or name in only)
     )
+
+
+_OLDER: dict[str, Any] = {"cards": [0], "tensor_split": []}
+"""Fields that an older tree does not have, with what its models mean."""
 
 
 def _flat(model: dict[str, Any]) -> dict[str, Any]:

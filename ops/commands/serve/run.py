@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_swap_config.declaration import load
-from llama_swap_config.fit.residency import ONE_RESIDENT, OneAtATime, Residents
+from llama_swap_config.fit.residency import ONE_RESIDENT, OneAtATime, Residents, cards_of
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName, Listen
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
@@ -212,7 +212,8 @@ def production_residents(
         ConfigError: when registry, lock and residency do not match.
     """
     declaration = load(lock_path)
-    if isinstance(declaration.residency, OneAtATime):
+    is_one_card = len(cards_of(declaration.locked)) == 1
+    if is_one_card and isinstance(declaration.residency, OneAtATime):
         return ONE_RESIDENT
     if front_end != settings.front_end:
         say(f"{front_end} holds one model at a time, as production uses {settings.front_end}")

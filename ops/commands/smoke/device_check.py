@@ -34,7 +34,7 @@ def device(
         endpoint: The endpoint.
         front_end: Its front end; None: not recognised.
         model: The model's id.
-        server: The settings of every llama-server.
+        server: The settings of its llama-server.
         engine_build: The build of llama.cpp. Another program than the settings', as on a laptop,
             may have another.
         own_log: Reads the front end's own log from the cluster; None: not reachable.

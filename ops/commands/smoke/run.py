@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from llama_swap_config.front_ends.front_end import FrontEndName
-from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.front_ends.server_command import ServerSettings, of_model
 from llama_swap_config.model import Model
 from ops.commands.smoke import endpoint_checks
 from ops.commands.smoke.device_check import NAME as DEVICE
@@ -98,9 +98,12 @@ def run(
             asker = Asker(
                 endpoint=endpoint, model=model, timeout_s=timeout_s, random_weights=random_weights
             )
+            front_end = before.front_end
+            isolated = front_end is None or front_end.isolates
             of_device = partial(
-                device, endpoint, before.front_end, model.id, server, engine_build=engine_build,
-                own_log=own_log, timeout_s=min(timeout_s, ENDPOINT_TIMEOUT_S),
+                device, endpoint, front_end, model.id, of_model(server, model, isolated=isolated),
+                engine_build=engine_build, own_log=own_log,
+                timeout_s=min(timeout_s, ENDPOINT_TIMEOUT_S),
             )  # fmt: skip
             loaded = number == 0 and model.id in before.loaded
             _check_model(checks, asker, of_device, loaded=loaded)

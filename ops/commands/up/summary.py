@@ -15,7 +15,7 @@ from llama_swap_config.fit.budget import Node
 from llama_swap_config.lock.stand_in import stand_in_problems
 from ops.commands.deploy.shown import show_objects
 from ops.commands.fit.run import fit
-from ops.commands.fit.text import node_line
+from ops.commands.fit.text import node_line, share_of
 from ops.commands.serve.ask import curl_command
 from ops.commands.serve.run import Served
 from ops.commands.up.gateway import ServedGateway
@@ -160,6 +160,6 @@ def budget_line(declaration: Declaration, node: Node) -> str:
     sets = [" + ".join(resident.models) for resident in result.sets if resident.reachable]
     how = f"together {' or '.join(sets)}" if sets else "one at a time"
     return (
-        f"{models} MiB of {result.card.share}, {how}. {node_line(result)} `python -m ops fit` "
+        f"{models} MiB of {share_of(result)}, {how}. {node_line(result)} `python -m ops fit` "
         "shows the terms."
     )

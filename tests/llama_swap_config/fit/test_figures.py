@@ -64,7 +64,7 @@ def test_no_context_is_said_to_take_less_than_it_does(curve: Curve) -> None:
         known = measured(curve, tuple(sorted(contexts)), parts=parts)
         for _ in range(20):
             context = draw.randrange(1, largest + 1)
-            said, is_exact = at_most(known, context, "kv_cache_mib", parts=parts)
+            said, is_exact = at_most(known.contexts, context, "kv_cache_mib", parts=parts)
             truth = curve(cells(context, parts=parts))
             assert said >= truth - 0.005
             if is_exact:
@@ -73,19 +73,19 @@ def test_no_context_is_said_to_take_less_than_it_does(curve: Curve) -> None:
 
 def test_three_figures_on_a_line_prove_it() -> None:
     known = measured(CURVES["a cache"], (1280, 3072, 262144))
-    said, is_exact = at_most(known, 8192, "kv_cache_mib", parts=1)
+    said, is_exact = at_most(known.contexts, 8192, "kv_cache_mib", parts=1)
     assert not is_exact
     assert 1152 <= said <= 1155
 
 
 def test_two_figures_prove_no_line() -> None:
     known = measured(CURVES["a cache"], (1280, 262144))
-    assert at_most(known, 8192, "kv_cache_mib", parts=1) == (36864, False)
+    assert at_most(known.contexts, 8192, "kv_cache_mib", parts=1) == (36864, False)
 
 
 def test_a_context_of_the_same_cells_is_exact() -> None:
     known = measured(CURVES["a cache"], (3072, 6144))
-    assert at_most(known, 2900, "kv_cache_mib", parts=1) == (432, True)
+    assert at_most(known.contexts, 2900, "kv_cache_mib", parts=1) == (432, True)
 
 
 def test_the_widest_gap_without_a_line_is_measured_next() -> None:
@@ -103,6 +103,7 @@ MODEL = Model(id="m", repository="o/m", quantisation="Q4_K_M")
         replace(MODEL, context=8192),
         replace(MODEL, ttl_s=1, aliases=("a",), sampling=Sampling(temperature=0.5)),
         replace(MODEL, extra_args=("--threads", "4", "--no-context-shift")),
+        replace(MODEL, cards=(1,)),
     ],
 )
 def test_what_changes_no_memory_needs_no_engine(same: Model) -> None:
@@ -117,6 +118,7 @@ def test_what_changes_no_memory_needs_no_engine(same: Model) -> None:
         replace(MODEL, image_max_tokens=512),
         replace(MODEL, extra_args=("-ub", "256")),
         replace(MODEL, extra_args=("--swa-full",)),
+        replace(MODEL, cards=(0, 1)),
     ],
 )
 def test_what_may_change_memory_is_measured_again(other: Model) -> None:
@@ -124,7 +126,7 @@ def test_what_may_change_memory_is_measured_again(other: Model) -> None:
 
 
 def test_each_field_with_a_flag_is_known_to_change_memory_or_not_to() -> None:
-    others = {"id", "projector", "aliases", "context", "reasoning"}
+    others = {"id", "projector", "aliases", "context", "reasoning", "cards", "tensor_split"}
     sampling = {field for field in BY_FIELD if field.startswith("sampling.")}
     assert set(BY_FIELD) == {*RESERVING_FIELDS, *others, *sampling}
 

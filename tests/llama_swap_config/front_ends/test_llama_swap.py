@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from llama_swap_config.fit.residency import ONE_AT_A_TIME, residents_of
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings, render_llama_swap
 from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Sampling
 from llama_swap_config.plans.download import render_download_plan
 from tests.conftest import ROOT
+from tests.llama_swap_config.fit.shapes import T4
 
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -56,6 +58,41 @@ def test_the_rendered_files_equal_the_golden_files(
     if update_golden:
         (GOLDEN / name).write_text(text)
     assert text == (GOLDEN / name).read_text()
+
+
+def on_two_cards(locked: tuple[LockedModel, ...]) -> tuple[LockedModel, ...]:
+    """Put a model on each of two cards, and the last over both."""
+    cards = ((0,), (1,), (0, 1))
+    return tuple(
+        dataclasses.replace(it, model=dataclasses.replace(it.model, cards=on))
+        for it, on in zip(locked, cards, strict=True)
+    )
+
+
+def test_models_on_two_cards_equal_the_golden_file(
+    locked: tuple[LockedModel, ...], update_golden: bool
+) -> None:
+    models, golden = on_two_cards(locked), GOLDEN / "llama-swap-two-cards.yaml"
+    residents = residents_of(models, ONE_AT_A_TIME, T4)
+    text = render_llama_swap(models, LlamaSwapSettings(), residents)
+    if update_golden:
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_cards_are_not_rendered_for_a_device_of_this_machine(
+    locked: tuple[LockedModel, ...],
+) -> None:
+    for device in (None, "none", "Vulkan0"):
+        server = ServerSettings(device=device)
+        text = render_llama_swap(on_two_cards(locked), LlamaSwapSettings(server=server))
+        assert "CUDA" not in text
+
+
+def test_a_models_own_variables_stand_beside_its_cards(locked: tuple[LockedModel, ...]) -> None:
+    models = changed(on_two_cards(locked), env={"AAA": "1", "GGML_LOG": "2"})
+    env = rendered(models)["models"]["qwen3vl-8b"]["env"]
+    assert env == ["AAA=1", "CUDA_VISIBLE_DEVICES=0", "GGML_LOG=2"]
 
 
 def test_rendering_is_byte_stable(locked: tuple[LockedModel, ...]) -> None:

@@ -16,6 +16,7 @@ from llama_swap_config.front_ends.server_command import ServerSettings, model_ar
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Sampling
 from tests.conftest import ROOT
+from tests.llama_swap_config.front_ends.test_llama_swap import on_two_cards
 
 GOLDEN = ROOT / "tests" / "golden" / "router-preset.ini"
 
@@ -56,6 +57,17 @@ def test_the_rendered_file_equals_the_golden_file(
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
     assert text == render_router_preset(locked, ServerSettings())
+
+
+def test_models_on_two_cards_name_their_devices(locked: tuple[LockedModel, ...]) -> None:
+    sections = read(render_router_preset(on_two_cards(locked), ServerSettings()))
+    assert "device" not in sections["*"]
+    devices = [sections[it.model.id]["device"] for it in locked]
+    assert devices == ["CUDA0", "CUDA1", "CUDA0,CUDA1"]
+    split = sections[locked[-1].model.id]
+    assert (split["split-mode"], split["tensor-split"]) == ("layer", "1,1")
+    assert split["override-tensor"] == "no-pipeline-parallelism=CPU"
+    assert "split-mode" not in sections[locked[0].model.id]
 
 
 def test_sections_are_the_shared_one_and_the_models_in_order(

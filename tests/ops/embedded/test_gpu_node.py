@@ -102,3 +102,9 @@ def test_co_tenants_leave_the_endpoint_its_slices() -> None:
     (made,) = gpu_users(changed(sharing=AT_ONCE))
     assert made["metadata"] == {"name": "co-tenant-1", "namespace": "co-tenants"}
     assert made["spec"]["replicas"] == 1
+
+
+def test_the_node_has_as_many_cards_as_the_settings_say() -> None:
+    several = changed(gpu=replace(SETTINGS.gpu, count=3))
+    assert node(several, kubelet_port=1)["status"]["allocatable"]["nvidia.com/gpu"] == "3"
+    assert describe(several) == "node k8s-node1 has 3 Tesla-T4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -63,7 +64,63 @@ def logs(programs: Path, log: str, *, then: str = "") -> None:
 
 
 def ask(programs: Path, *, whole: bool = True) -> Promised:
-    return promised(programs, MODEL, programs, LINK_NAMES["model"], whole=whole)
+    (said,) = promised(programs, MODEL, programs, LINK_NAMES["model"], whole=whole)
+    return said
+
+
+SPLIT = """0.00.010.000 I llama_context: constructing llama_context
+0.00.010.000 D llama_kv_cache: layer   0: dev = RPC0
+0.00.010.000 D llama_kv_cache: layer   1: dev = RPC0
+0.00.010.000 D llama_kv_cache: layer   2: dev = RPC1
+0.00.010.000 I llama_kv_cache: size =   300.00 MiB (  3072 cells,  3 layers,  1/1 seqs), K
+0.00.010.000 D llama_memory_recurrent, layer   3: dev = RPC1
+0.00.010.000 I llama_memory_recurrent: size =    2.50 MiB (     1 cells,  1 layers), R
+0.00.010.000 I sched_reserve: RPC0[SECOND] compute buffer size =    90.25 MiB
+0.00.010.000 I sched_reserve: RPC0[FIRST] compute buffer size =    98.75 MiB
+0.00.010.000 I common_memory_breakdown_print: |   - RPC0 (FIRST) | 9 = 9 + (9 = 70 + 200 + 98) |
+0.00.010.000 I common_memory_breakdown_print: |   - RPC1 (SECOND) | 9 = 9 + (9 = 80 + 102 + 90) |
+0.00.010.000 I common_fit_params: fitting params to free memory took 0.17 seconds
+0.00.010.000 I load_tensors:          CPU model buffer size =     1.00 MiB
+0.00.010.000 I load_tensors: RPC0[SECOND] model buffer size =    80.50 MiB
+0.00.010.000 I load_tensors: RPC0[FIRST] model buffer size =    70.25 MiB
+"""
+
+
+def ask_split(programs: Path, log: str) -> tuple[Promised, ...]:
+    """Ask an engine that logs the addresses of its own two cards."""
+    (programs / "log").write_text(log)
+    program(
+        programs / "llama-server",
+        f"#!{sys.executable}\nimport sys, pathlib\n"
+        "first, second = sys.argv[sys.argv.index('--rpc') + 1].split(',')\n"
+        f"log = pathlib.Path({str(programs / 'log')!r}).read_text()\n"
+        "print(log.replace('FIRST', first).replace('SECOND', second))\n",
+    )
+    model = replace(MODEL, projector=None, image_max_tokens=None, cards=(1, 3))
+    return promised(programs, model, programs, LINK_NAMES["model"])
+
+
+def test_each_card_of_a_split_model_has_its_own_terms(programs: Path) -> None:
+    assert ask_split(programs, SPLIT) == (
+        Promised(weights=70.25, kv_cache=200, compute=98.75, projector=0),
+        Promised(weights=80.5, kv_cache=102.5, compute=90.25, projector=0),
+    )
+
+
+def test_caches_of_layers_that_differ_are_rounded_up(programs: Path) -> None:
+    uneven = SPLIT.replace("+ 200 +", "+ 240 +").replace("+ 102 +", "+ 62 +")
+    assert [said.kv_cache for said in ask_split(programs, uneven)] == [241, 63]
+
+
+def test_a_split_model_that_this_machine_cannot_hold_is_rounded_up(programs: Path) -> None:
+    unloaded = SPLIT.partition("0.00.010.000 I load_tensors")[0]
+    assert [said.weights for said in ask_split(programs, unloaded)] == [71, 81]
+
+
+def test_a_card_without_layers_takes_no_weights(programs: Path) -> None:
+    last = "0.00.010.000 I load_tensors: RPC0[FIRST] model buffer size =    70.25 MiB\n"
+    log = SPLIT.replace(last, "0.00.010.000 I load_all_data: done\n")
+    assert [said.weights for said in ask_split(programs, log)] == [0, 80.5]
 
 
 def test_all_caches_count_and_what_stays_on_the_cpu_does_not(programs: Path) -> None:

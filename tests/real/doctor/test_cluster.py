@@ -446,3 +446,14 @@ def test_a_quota_is_a_hint(doctor: Doctor, put: Put) -> None:
     }
     put(f"{NAMESPACES}/llama-cpp/resourcequotas", quota)
     assert doctor.run().hints("quotas")["found"] == "ResourceQuota small"
+
+
+def test_a_node_with_fewer_cards_than_declared(doctor: Doctor, node: Node) -> None:
+    doctor.declare(gpu=replace(GPU, count=2))
+    check = doctor.run().blocks("GPUs of the node")
+    assert (check["found"], check["wanted"]) == ("1 nvidia.com/gpu", "2 nvidia.com/gpu")
+    assert check["remedy"] == (
+        "Lower gpu.count in stacks/production.py, or select a node with as many cards."
+    )
+    node(status={"allocatable": {GPU.resource: "2"}, "capacity": {GPU.resource: "2"}})
+    assert doctor.run().code == 0

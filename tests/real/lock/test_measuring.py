@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.vram.engine import reserved
+from benchmarks.vram.engine import loaded_on_cards, reserved
 from in_pod.download.contract import LINK_NAMES
 from llama_swap_config import registry
-from llama_swap_config.fit.vram import resident
+from llama_swap_config.fit.vram import on_cards, resident
 from llama_swap_config.lock.file import read_lock
 from llama_swap_config.lock.locked import LockedModel, lock_model
 from ops.gguf import tiny_models
@@ -192,3 +192,43 @@ def test_a_build_that_cannot_be_had_is_one_line(
     (log,) = re.findall(r"See (\S+\.log)", error)
     assert "No matching distribution found" in Path(log).read_text()
     assert not path.exists()
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_model_over_two_cards_is_measured_on_each(
+    files: Files,
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lock(path) == 0
+    one_card = path.read_bytes()
+    assert b"other_cards" not in one_card
+    monkeypatch.setattr(registry, "REGISTRY", (replace(VISION, cards=(1,)), TEXT))
+    assert lock(path, "--check") == 0
+    split = replace(VISION, cards=(1, 0))
+    monkeypatch.setattr(registry, "REGISTRY", (split, TEXT))
+    capsys.readouterr()
+    assert lock(path, "--check") == 1
+    assert "expected what llama.cpp" in (said := capsys.readouterr().out)
+    assert "--tensor-split 1,1 and 3072 tokens of context. Run `python -m ops lock`." in said
+    assert lock(path) == 0
+    assert lock(path, "--check") == 0
+    (of_split, of_text) = locked(path)
+    assert len(of_split.memory[0].other_cards) == 1
+    assert of_text.memory[0].other_cards == ()
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for name, link in zip(
+        ("Seeing-Q4_K_M.gguf", "mmproj-Seeing-F16.gguf"), LINK_NAMES.values(), strict=True
+    ):
+        (folder / link).symlink_to(files[VISION.repository, name].path)
+    found = on_cards(of_split, production.PRODUCTION.node.machine)
+    assert list(found) == [1, 0]
+    loaded = loaded_on_cards(built(print), split, folder)
+    for vram, real in zip(found.values(), loaded, strict=True):
+        assert vram.weights == pytest.approx(real.weights, abs=0.011)
+        assert vram.kv_cache == pytest.approx(real.kv_cache, abs=0.011)
+        assert vram.projector == pytest.approx(real.projector, abs=0.011)
+        assert vram.compute >= real.compute - 0.011

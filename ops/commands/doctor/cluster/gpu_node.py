@@ -104,7 +104,9 @@ def _resource(cluster: Cluster, node: Document, pod: Document) -> Check:
     remedy = ""
     if found < wanted:
         offered = _offered(node, gpu)
-        if found:
+        if found and gpu.count > 1:
+            remedy = f"Lower gpu.count {EDIT}, or select a node with as many cards."
+        elif found:
             remedy = f"Lower sharing.request {EDIT}, or raise the device plugin's replicas."
         elif offered:
             remedy = f'The node offers {offered}: set gpu.resource="{offered}" {EDIT}.'

@@ -335,3 +335,15 @@ def test_a_service_that_does_not_answer_names_who_may_connect(
         "home-assistant, n8n, monitoring. Add this one to monitoring_namespaces in "
         "stacks/production.py"
     )
+
+
+def test_a_model_over_two_cards_that_is_on_one_differs(declared: Declared) -> None:
+    models = tuple(
+        replace(model, cards=(0, 1)) if model.id == "qwen3vl-4b" else model
+        for model in declared.models
+    )
+    split = replace(declared, models=models)
+    log = fakes.load_log("CPU", "CUDA0")
+    assert of_device(split, PRODUCTION_CMD, log)[0] == [("CUDA0", "CUDA0,CUDA1")]
+    both = fakes.load_log("CPU", "CUDA0", "CUDA1")
+    assert of_device(split, PRODUCTION_CMD, both) == ([], "qwen3vl-4b runs on CUDA0,CUDA1")

@@ -48,10 +48,10 @@ class Engine:
 
     def promised(
         self, programs: Path, model: Model, folder: Path, link: str, *, whole: bool = True
-    ) -> Promised:
+    ) -> tuple[Promised, ...]:
         self.asked.append((model.id, model.context, model.kv_cache_type_k))
-        said = by_formula(programs, model, folder, link, whole=whole)
-        return replace(said, kv_cache=said.kv_cache + model.context / 10)
+        (said,) = by_formula(programs, model, folder, link, whole=whole)
+        return (replace(said, kv_cache=said.kv_cache + model.context / 10),)
 
 
 @pytest.fixture

@@ -15,14 +15,15 @@ from llama_swap_config.fit.residency import ONE_AT_A_TIME, AsManyAsFit, NamedSet
 from llama_swap_config.lock.locked import LockEntry
 from ops.cli import main
 from ops.commands.fit.figure import render
-from ops.commands.fit.run import fit
-from ops.commands.fit.text import as_markdown
+from ops.commands.fit.run import Fit, fit
+from ops.commands.fit.text import as_json, as_markdown
 from ops.commands.fit.what_if import WhatIf, assume
 from ops.commands.up.summary import budget_line
 from tests.declaration.frozen import DECLARATION
 from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
 from tests.llama_swap_config.fit.test_budget import SHARED
+from tests.llama_swap_config.fit.test_cards import large
 from tests.llama_swap_config.fit.test_residency import many
 
 MODELS = (QWEN3VL_8B, MINICPM, QWEN3VL_4B)
@@ -175,3 +176,55 @@ def test_the_budget_of_a_deploy_names_card_volume_and_memory() -> None:
         "at a time. Volume: 20.3 of 30 GiB while the largest model is replaced. Host memory: 7.3 "
         "of 12 GiB while it loads. `python -m ops fit` shows the terms."
     )
+
+
+def two_cards(*cards: tuple[int, ...], usable_mib: int = 14912) -> Fit:
+    """Fit an 8B, MiniCPM and a model that needs two cards."""
+    wanted = (QWEN3VL_8B, MINICPM, large(0, layers=90, context=16_384))
+    models = tuple(changed(it, cards=on) for it, on in zip(wanted, cards, strict=True))
+    card = Card(product="Tesla-T4", usable_mib=usable_mib)
+    node = replace(SETTINGS.node, card=card, cards=2, storage_size_gib=99, memory_limit_gib=64)
+    return fit(models, AsManyAsFit(), node, what_if=True, propose=True)
+
+
+def test_with_one_card_no_column_names_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    assert "card " not in capsys.readouterr().out
+    assert run("--markdown") == 0
+    assert "card 0" not in capsys.readouterr().out
+
+
+def test_with_several_cards_each_has_a_column() -> None:
+    found = two_cards((0,), (1,), (0, 1), usable_mib=20_000)
+    markdown = as_markdown(found)
+    assert "Each model alone on its own of 2 cards, each 20000 MiB of Tesla-T4; all in" in markdown
+    assert "| CUDA | total | card 0 | card 1 | spare |" in markdown
+    assert "| 256 | 6744 | 6744 |  | 13256 |" in markdown
+    assert "| 256 | 6349 |  | 6349 | 13651 |" in markdown
+    (split,) = (model for model in found.models if model.id == "large")
+    on_cards = [round(vram.total_mib) for vram in split.cards.values()]
+    assert f"| {sum(on_cards)} | {on_cards[0]} | {on_cards[1]} | " in markdown
+    assert split.spare_mib == 20_000 - max(vram.total_mib for vram in split.cards.values())
+    sets = {(model_set.card, model_set.models) for model_set in found.sets}
+    assert sets == {(0, ("qwen3vl-8b", "large")), (1, ("minicpm-v-4-5", "large"))}
+    assert render(found).count(">1: ") == 3
+
+
+def test_json_has_the_mib_of_each_card() -> None:
+    document = as_json(two_cards((0,), (1,), (1, 0)))
+    assert document["card"]["count"] == 2
+    by_model = {model["id"]: model for model in document["models"]}
+    assert by_model["minicpm-v-4-5"]["cards_mib"] == {"1": by_model["minicpm-v-4-5"]["total_mib"]}
+    assert list(by_model["large"]["cards_mib"]) == ["1", "0"]
+    total = sum(by_model["large"]["cards_mib"].values())
+    assert by_model["large"]["total_mib"] == pytest.approx(total, abs=0.02)
+
+
+def test_a_proposal_is_a_line_to_paste(capsys: pytest.CaptureFixture[str]) -> None:
+    found = two_cards((0,), (1,), (0,))
+    assert "\n  large: cards=(0, 1),\n" in as_markdown(found)
+    assert json.loads(json.dumps(as_json(found)))["proposals"] == {"large": [0, 1]}
+    assert run("--propose") == 0
+    assert capsys.readouterr().out.endswith("\nEvery model fits the cards that it names.\n")
+    assert run("--json") == 0
+    assert json.loads(capsys.readouterr().out)["proposals"] is None

@@ -74,7 +74,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, headers: Path) -> None:
 
 def by_formula(
     _programs: Path, model: Model, folder: Path, link: str, *, whole: bool = True
-) -> Promised:
+) -> tuple[Promised, ...]:
     parts = sorted(folder.glob("model*.gguf"))
     assert parts[0].name == link
     first, *others = (FileSource(path=path) for path in parts)
@@ -85,12 +85,13 @@ def by_formula(
     assert isinstance(weights, WeightsHeader)
     assert projector is None or isinstance(projector, ProjectorHeader)
     vram = predict(model, weights, projector, SETTINGS.node.machine)
-    return Promised(
+    said = Promised(
         weights=round(vram.weights, 2) if whole else None,
         kv_cache=round(vram.kv_cache, 2),
         compute=round(vram.compute, 2),
         projector=round(vram.projector + vram.vision_compute, 2) if whole else 0,
     )
+    return (said,)
 
 
 class Noted(HubHandler):

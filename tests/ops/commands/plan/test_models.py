@@ -33,3 +33,12 @@ def test_each_part_of_a_split_model_is_a_file_of_its_own() -> None:
     files = file_changes(before, after)
     assert [file.sha256 for file in files.download] == ["x"]
     assert [file.sha256 for file in files.free] == ["b"]
+
+
+def test_a_tree_before_there_were_cards_has_its_models_on_the_first() -> None:
+    older, newer = split("a"), split("a")
+    newer["fields"] |= {"cards": [0], "tensor_split": []}
+    assert model_changes((older,), (newer,)) == ()
+    newer["fields"]["cards"] = [1]
+    (change,) = model_changes((older,), (newer,))
+    assert [(it.name, it.before, it.after) for it in change.fields] == [("cards", [0], [1])]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from llama_swap_config.front_ends.front_end import Started
-from llama_swap_config.front_ends.server_command import ServerSettings
+from llama_swap_config.front_ends.server_command import ServerSettings, own_device
 from ops.cli import main
 from ops.endpoint.device import declared, of_log
 from ops.endpoint.errors import CheckError
@@ -198,3 +198,32 @@ def test_a_cpu_that_is_declared_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stacks.production.PRODUCTION", settings)
     with FakeEndpoint(faults={"log": fakes.always(fakes.load_log("CPU"))}) as fake:
         assert main(["smoke", "--url", fake.url]) == 0
+
+
+def test_a_model_has_to_be_on_its_own_cards() -> None:
+    """llama-swap shows it no others, which it counts from 0."""
+    models = (REGISTRY[0], replace(REGISTRY[1], cards=(1,)), replace(REGISTRY[2], cards=(1, 0)))
+    with FakeEndpoint() as fake:
+        result, _ = ask(fake, models)
+    found = [(it.outcome, it.reason) for it in result.checks if it.name == "device"]
+    assert [outcome for outcome, _ in found] == ["ok", "ok", "failed"]
+    assert found[2][1].startswith("the model runs on CUDA0; expected CUDA0,CUDA1.")
+
+
+@pytest.mark.parametrize(
+    ("cards", "isolated", "device"),
+    [
+        ((0,), True, "CUDA0"),
+        ((0,), False, "CUDA0"),
+        ((2,), True, "CUDA0"),
+        ((2,), False, "CUDA2"),
+        ((2, 0), True, "CUDA0,CUDA1"),
+        ((2, 0), False, "CUDA2,CUDA0"),
+    ],
+)
+def test_the_device_of_a_models_cards(cards: tuple[int, ...], isolated: bool, device: str) -> None:
+    model = replace(REGISTRY[0], cards=cards)
+    assert own_device(model, ServerSettings(), isolated=isolated) == device
+    for other in (None, "none", "CUDA0,CUDA1"):
+        elsewhere = ServerSettings(device=other)
+        assert own_device(model, elsewhere, isolated=isolated) == other
