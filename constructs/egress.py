@@ -97,15 +97,19 @@ def cluster_dns() -> tf.network_policy_v1.NetworkPolicyV1SpecEgress:
     )
 
 
-def pods_of(component: str, port: int) -> tf.network_policy_v1.NetworkPolicyV1SpecEgress:
-    """Allow one port of another component of the namespace.
+def pods_of(
+    component: str, port: int, namespace: str | None = None
+) -> tf.network_policy_v1.NetworkPolicyV1SpecEgress:
+    """Allow one port of another component.
 
     Args:
         component: The component.
         port: The port of its pods.
+        namespace: Their namespace (default: that of the pods which connect).
     """
     pods = _POLICY.NetworkPolicyV1SpecEgressToPodSelector(match_labels=selector(component))
-    return _EGRESS(to=[_TO(pod_selector=pods)], ports=_tcp([port]))
+    there = None if namespace is None else _namespace(namespace)
+    return _EGRESS(to=[_TO(pod_selector=pods, namespace_selector=there)], ports=_tcp([port]))
 
 
 def host_of(

@@ -23,13 +23,16 @@ _TYPES = {kind: resource_type for resource_type, (_, kind) in KINDS.items()}
 
 
 def ignore_changes(
-    stack: tf.TerraformStack, fields: Iterable[IgnoredField], *, required: Iterable[IgnoredField]
+    resources: Iterable[object],
+    fields: Iterable[IgnoredField],
+    *,
+    required: Iterable[IgnoredField],
 ) -> None:
     """Let Terraform set fields only when it creates their objects.
 
     Args:
-        stack: The stack, with all its resources.
-        fields: The fields; those of objects that the stack does not have do nothing.
+        resources: All resources of a pool; other constructs do not matter.
+        fields: The fields; those of other objects do nothing.
         required: Those of them whose object must exist.
 
     Raises:
@@ -37,7 +40,7 @@ def ignore_changes(
     """
     fields, found = tuple(fields), set[IgnoredField]()
     kinds = {_TYPES[field.kind] for field in fields}
-    for resource in stack.node.find_all():
+    for resource in resources:
         if (
             not isinstance(resource, tf.TerraformResource)
             or resource.terraform_resource_type not in kinds

@@ -98,6 +98,9 @@ class Model:
     """Sampling defaults (default: llama-server's)."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Further environment variables of this model's llama-server."""
+    pools: tuple[str, ...] = ()
+    """Pools that serve the model: its home first, then where requests go when that does not
+    answer (default: the only pool)."""
     cards: tuple[int, ...] = (0,)
     """Cards of the pod, counted from 0, of which `gpu.count` sets the number; several: the layers
     are split over them in this order (`--device`), and a projector is on the first."""
@@ -114,6 +117,7 @@ class Model:
         self._check_kv_cache()
         self._check_sampling()
         self._check_env()
+        self._check_pools()
         self._check_cards()
         llama_server_flags.check_extra_args(f"model {self.id!r}", self.extra_args)
 
@@ -252,6 +256,12 @@ class Model:
                 raise self.error(
                     f"env.{name}", value, "one line without '${'", "Write the value itself"
                 )
+
+    def _check_pools(self) -> None:
+        if len(set(self.pools)) < len(self.pools):
+            raise self.error(
+                "pools", self.pools, "different names, the home first", "Name each pool once"
+            )
 
     def _check_cards(self) -> None:
         cards, shares = self.cards, self.tensor_split

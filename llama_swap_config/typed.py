@@ -16,10 +16,11 @@ from llama_swap_config.errors import ConfigError
 
 _Class = TypeVar("_Class", bound=type)
 
-Subject = Literal["settings", "model", "registry", "residency", "consumer", "consumers"]
-"""What an error is about; a model's also says its id, and a consumer's its name."""
+Subject = Literal["settings", "pool", "model", "registry", "residency", "consumer", "consumers"]
+"""What an error is about; a model's also says its id, a pool's and a consumer's its name."""
 _FILES: Mapping[Subject, str] = {
     "settings": "stacks/production.py",
+    "pool": "stacks/production.py",
     "model": "llama_swap_config/registry.py",
     "registry": "llama_swap_config/registry.py",
     "residency": "llama_swap_config/registry.py",
@@ -94,7 +95,7 @@ def _check_call(
     values: dict[str, Any],
 ) -> None:
     file = _FILES[subject]
-    name_field = {"model": "id", "consumer": "name"}.get(subject, "")
+    name_field = {"model": "id", "pool": "name", "consumer": "name"}.get(subject, "")
     its_name = values.get(name_field)
     about = f"{subject} {its_name!r}" if isinstance(its_name, str) else subject
     hints = _hints(cls)

@@ -1,11 +1,16 @@
-"""Load this cluster's settings."""
+"""Load this cluster's settings and pools."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
+from llama_swap_config.declaration import load
 from llama_swap_config.edited_file import import_edited
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.typed import require_types
+from stacks.pools import DeclaredPool, pools_of
 from stacks.settings import Settings
 
 
@@ -18,3 +23,48 @@ def load_settings() -> Settings:
     settings: Any = getattr(import_edited("stacks.production"), "PRODUCTION", None)
     require_types("settings", {"PRODUCTION": settings}, {"PRODUCTION": Settings})
     return cast(Settings, settings)
+
+
+def load_pools(lock_path: Path = LOCK_PATH) -> tuple[DeclaredPool, ...]:
+    """Load all pools, the first one first.
+
+    Args:
+        lock_path: The lock (default: the repository's).
+
+    Raises:
+        ConfigError: when settings, registry, consumers or lock are wrong.
+    """
+    settings = load_settings()
+    return pools_of(settings, load(lock_path))
+
+
+def load_pool(name: str | None, lock_path: Path = LOCK_PATH) -> DeclaredPool:
+    """Load one pool.
+
+    Args:
+        name: Its name; None: the first.
+        lock_path: The lock (default: the repository's).
+
+    Raises:
+        ConfigError: as `load_pools`, and when there is no pool of that name.
+    """
+    return pool_named(load_pools(lock_path), name)
+
+
+def pool_named(pools: tuple[DeclaredPool, ...], name: str | None) -> DeclaredPool:
+    """Return a pool.
+
+    Args:
+        pools: All pools, the first one first.
+        name: Its name; None: the first.
+
+    Raises:
+        ConfigError: when there is no pool of that name.
+    """
+    for pool in pools:
+        if name in (None, pool.name):
+            return pool
+    raise ConfigError.of(
+        "--pool", "its value", name,
+        expected=f"one of {', '.join(pool.name for pool in pools)}", remedy="Correct it",
+    )  # fmt: skip

@@ -10,8 +10,8 @@ from llama_swap_config.declaration import Declaration
 from llama_swap_config.gateway.litellm import render_litellm
 from llama_swap_config.gateway.policy import render_policy
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
+from stacks.pools import DeclaredPool
 from stacks.programs import modules
-from stacks.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +30,19 @@ class GatewayFiles:
 
 
 def gateway_files(
-    settings: Settings, gateway: Gateway | ExistingGateway, declaration: Declaration
+    pools: tuple[DeclaredPool, ...], gateway: Gateway | ExistingGateway, declaration: Declaration
 ) -> GatewayFiles:
     """Render what a gateway mounts.
 
     Args:
-        settings: The cluster's settings.
+        pools: The pools, the first one first.
         gateway: Their gateway.
-        declaration: The models and their consumers.
+        declaration: All models and their consumers.
 
     Raises:
         ConfigError: when a model does not run on the node of the settings.
     """
+    settings = pools[0].settings
     timeout_s = settings.llama_swap.health_check_timeout_s + gateway.answer_timeout_s
     return GatewayFiles(
         config={

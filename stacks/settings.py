@@ -43,6 +43,7 @@ from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from llama_swap_config.renamed import renamed_import
 from llama_swap_config.typed import typed
+from stacks.pool import Pool
 
 _SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 
@@ -134,9 +135,13 @@ class Settings:
     them, and drift only mentions them."""
     state_schema: str
     """PostgreSQL schema of the Terraform state."""
+    pool: str = "main"
+    """Name of this pool, by which a model names it as its home where there are further ones."""
+    pools: tuple[Pool, ...] = ()
+    """Further pools: cards of other nodes, each with an endpoint of its own (default: none)."""
 
     def __post_init__(self) -> None:
-        for name in ("namespace", "service"):
+        for name in ("namespace", "service", "pool"):
             value = getattr(self, name)
             require_setting(DNS_LABEL.fullmatch(value), name, value, "a DNS label")
         require_setting(

@@ -41,6 +41,27 @@ def host_memory_mib(
     return files + together * (cache_ram_mib + PROCESS_MIB)
 
 
+def check_disk(models: tuple[LockedModel, ...], storage_size_gib: int) -> None:
+    """Check that a volume holds the models.
+
+    Args:
+        models: All models on it.
+        storage_size_gib: Its size.
+
+    Raises:
+        ConfigError: when it is too small; names its least size.
+    """
+    largest = _largest(models)
+    disk = disk_bytes(models)
+    if storage_size_gib * GIB < disk:
+        raise _error(
+            "storage_size_gib", storage_size_gib,
+            f"at least {math.ceil(disk / GIB)} ({(disk - largest.size_bytes) / GIB:.1f} GiB of "
+            f"files, and {largest.size_bytes / GIB:.1f} more while {largest.model.id!r} is "
+            "replaced by a new version)",
+        )  # fmt: skip
+
+
 def check_host(
     models: tuple[LockedModel, ...],
     *,
@@ -64,14 +85,7 @@ def check_host(
         ConfigError: when a setting is too low; names it and its least value.
     """
     largest = _largest(models)
-    disk = disk_bytes(models)
-    if storage_size_gib * GIB < disk:
-        raise _error(
-            "storage_size_gib", storage_size_gib,
-            f"at least {math.ceil(disk / GIB)} ({(disk - largest.size_bytes) / GIB:.1f} GiB of "
-            f"files, and {largest.size_bytes / GIB:.1f} more while {largest.model.id!r} is "
-            "replaced by a new version)",
-        )  # fmt: skip
+    check_disk(models, storage_size_gib)
     memory = host_memory_mib(models, cache_ram_mib=cache_ram_mib, together=together)
     if memory_limit_gib * 1024 < memory:
         raise _error(

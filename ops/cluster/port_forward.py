@@ -26,11 +26,15 @@ _END_TIMEOUT_S = 5
 _REMEDY = "pass the endpoint's address with --url"
 
 
-def to_production() -> AbstractContextManager[str]:
-    """Forward a local port to production's Service in the environment's cluster."""
-    from stacks.declared import load_settings
+def to_production(pool: str | None = None) -> AbstractContextManager[str]:
+    """Forward a local port to production's Service in the environment's cluster.
 
-    return to_endpoint(check_cluster(), load_settings())
+    Args:
+        pool: The pool's name (default: the first pool).
+    """
+    from stacks.declared import load_pool
+
+    return to_endpoint(check_cluster(), load_pool(pool).settings)
 
 
 def to_endpoint(

@@ -13,6 +13,7 @@ from in_pod.gateway.contract import CONFIG_FILE, POLICY_FILE
 from in_pod.gateway.policy import read_policy
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from stacks.gateway_files import GatewayFiles, gateway_files
+from stacks.pools import pools_of
 from tests.conftest import ROOT
 from tests.constructs.synthesized import modules
 from tests.declaration.frozen import DECLARATION
@@ -23,7 +24,7 @@ BEHIND = replace(SETTINGS, gateway=GATEWAY, **WITH_KEY)
 
 
 def files(gateway: Gateway | ExistingGateway = GATEWAY) -> GatewayFiles:
-    return gateway_files(BEHIND, gateway, DECLARATION)
+    return gateway_files(pools_of(BEHIND, DECLARATION), gateway, DECLARATION)
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, POLICY_FILE])

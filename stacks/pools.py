@@ -1,0 +1,241 @@
+"""The declared pools: the settings and the models of each, checked against each other."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, fields, replace
+
+from llama_swap_config.cluster.pod_resources import HOSTNAME
+from llama_swap_config.cluster.storage import NfsStorage, ProvisionedStorage, Storage
+from llama_swap_config.declaration import Declaration
+from llama_swap_config.errors import ConfigError
+from llama_swap_config.fit.host import check_disk
+from llama_swap_config.fit.residency import Residency, Residents
+from llama_swap_config.gateway.settings import ExistingGateway, Gateway
+from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.model import Model
+from stacks.pool import Pool
+from stacks.settings import Settings
+
+_INHERITED = (
+    "storage_size_gib",
+    "resources",
+    "llama_swap_image",
+    "engine_build",
+    "front_end",
+    "llama_swap",
+)
+"""Fields of the settings that a pool may leave as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredPool:
+    """A pool with the models that it serves."""
+
+    settings: Settings
+    """Its own: those of production.py with what the pool declares in their place."""
+    declaration: Declaration
+    """Its models, in the registry's order, and the consumers that may ask them."""
+    downloads: tuple[LockedModel, ...]
+    """The models that its download Job fills its volume with; empty: another pool's does."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.pool
+
+    @property
+    def residents(self) -> Residents:
+        """Which models may be on its cards together.
+
+        Raises:
+            ConfigError: when a model does not run there.
+        """
+        return self.declaration.residents(self.settings.node)
+
+
+def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool, ...]:
+    """Return the pools, the first one first.
+
+    Whether the models fit their pools is for `DeclaredPool.residents`.
+
+    Args:
+        settings: The cluster's settings.
+        declaration: All models and consumers.
+
+    Raises:
+        ConfigError: when pools cannot be told apart, or a model names no pool, an unknown one, or
+            pools with different builds of the engine.
+    """
+    names = (settings.pool, *(pool.name for pool in settings.pools))
+    for pool in settings.pools:
+        if names.count(pool.name) > 1:
+            raise pool.error("name", pool.name, "a name that no other pool has")
+    _require_homes(declaration.models, names)
+    if not settings.pools:
+        return (
+            DeclaredPool(settings=settings, declaration=declaration, downloads=declaration.locked),
+        )
+    first = replace(settings, pools=())
+    each = (first, *(_settings_of(pool, settings) for pool in settings.pools))
+    own_volumes = frozenset(pool.name for pool in settings.pools if pool.storage is not None)
+    _require_apart(each, own_volumes)
+    _require_one_build(declaration.models, each)
+    shared = _serving(declaration, frozenset(names) - own_volumes)
+    check_disk(shared, settings.storage_size_gib)
+    downloads = {settings.pool: shared} | {
+        name: _serving(declaration, frozenset({name})) for name in own_volumes
+    }
+    residencies = (declaration.residency, *(pool.residency for pool in settings.pools))
+    return tuple(
+        DeclaredPool(
+            settings=own,
+            declaration=_declaration_of(own.pool, declaration, residency),
+            downloads=downloads.get(own.pool, ()),
+        )
+        for own, residency in zip(each, residencies, strict=True)
+    )
+
+
+def _settings_of(pool: Pool, settings: Settings) -> Settings:
+    """Return a further pool's settings: what it declares, and else what the first pool has."""
+    prefix = f"{settings.namespace}-{pool.name}"
+    own = {name: value for name in _INHERITED if (value := getattr(pool, name)) is not None}
+    cache = pool.gpu.cuda_cache
+    if cache is not None and cache.volume is None:
+        cache = replace(cache, volume=f"{prefix}-cuda-cache")
+    gateway = settings.gateway
+    if isinstance(gateway, Gateway):
+        of_both = {field.name for field in fields(ExistingGateway)} - {"namespace"}
+        gateway = ExistingGateway(
+            namespace=settings.namespace,
+            **{name: getattr(gateway, name) for name in of_both},
+        )
+    storage = _storage_of(pool, settings, f"{prefix}-models")
+    try:
+        return replace(
+            settings,
+            **own,
+            pool=pool.name,
+            pools=(),
+            namespace=prefix,
+            gpu=replace(pool.gpu, cuda_cache=cache),
+            storage=storage,
+            sharing=pool.sharing,
+            gateway=gateway,
+            # Whoever fills a volume also verifies it.
+            upkeep=None if pool.storage is None else settings.upkeep,
+        )
+    except ConfigError as error:
+        text = str(error).removeprefix("settings: ")
+        raise ConfigError(f"pool {pool.name!r}: {text}") from error
+
+
+def _storage_of(pool: Pool, settings: Settings, volume: str) -> Storage:
+    if pool.storage is None:
+        if not isinstance(settings.storage, NfsStorage):
+            raise pool.error(
+                "storage", None, "a storage of its own: another node or namespace cannot mount "
+                f"the {type(settings.storage).__name__} of pool {settings.pool!r}",
+            )  # fmt: skip
+        return replace(settings.storage, volume=volume, claim=None, storage_class=None)
+    if isinstance(pool.storage, ProvisionedStorage) or pool.storage.volume is not None:
+        return pool.storage
+    return replace(pool.storage, volume=volume)
+
+
+def _require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
+    """Refuse a model without a pool, or with one that there is not."""
+    for model in models:
+        for pool in model.pools:
+            if pool not in names:
+                raise model.error(
+                    "pools", model.pools, f"names of pools: {', '.join(names)}",
+                    f"Replace or remove {pool!r}, or declare it in stacks/production.py",
+                )  # fmt: skip
+        if len(names) > 1 and not model.pools:
+            raise model.error(
+                "pools", model.pools, f"its home, one of {', '.join(names)}, and perhaps a second",
+                "`python -m ops fit --propose` prints the lines",
+            )  # fmt: skip
+    for name in names:
+        if len(names) > 1 and not any(name in model.pools for model in models):
+            raise ConfigError.of(
+                f"pool {name!r}", "models", (), expected="at least one model that names it",
+                remedy="Add it to `pools` of a model in llama_swap_config/registry.py, or remove "
+                "the pool",
+            )  # fmt: skip
+
+
+def _require_apart(pools: tuple[Settings, ...], own_volumes: frozenset[str]) -> None:
+    """Refuse two pools for one card, one volume or one tenant."""
+    for one, other in itertools.combinations(pools, 2):
+        labels, others = one.gpu.node_selector, other.gpu.node_selector
+        if one.gpu.resource == other.gpu.resource and not any(
+            others.get(key, value) != value for key, value in labels.items()
+        ):
+            raise _error(
+                other.pool, "gpu.node_selector", dict(others),
+                f"a label that the node of pool {one.pool!r} has with another value, such as "
+                f"{{{HOSTNAME!r}: ...}} in both; several cards of a node are one pool with "
+                "gpu.count",
+            )  # fmt: skip
+        if other.pool in own_volumes and _export(one) == _export(other) is not None:
+            raise _error(
+                other.pool, "storage", _export(other),
+                f"another export than that of pool {one.pool!r}, whose Job would remove its "
+                "files; without `storage` the two share it",
+            )  # fmt: skip
+        for tenant in map(str, other.tenants):
+            if tenant in map(str, one.tenants):
+                raise _error(
+                    other.pool, "sharing.tenants", tenant,
+                    f"a workload that pool {one.pool!r} does not name",
+                )  # fmt: skip
+
+
+def _export(settings: Settings) -> tuple[str, str] | None:
+    storage = settings.storage
+    return (storage.server, storage.path) if isinstance(storage, NfsStorage) else None
+
+
+def _require_one_build(models: tuple[Model, ...], pools: tuple[Settings, ...]) -> None:
+    """Refuse homes whose engines differ: the lock has one engine's figures of a model."""
+    builds = {pool.pool: pool.engine_build for pool in pools}
+    for model in models:
+        first, *others = model.pools
+        for name in others:
+            if builds[name] != builds[first]:
+                raise model.error(
+                    "pools", model.pools,
+                    f"pools with one engine_build: {first!r} has {builds[first]}, {name!r} has "
+                    f"{builds[name]}",
+                    "Remove one of them, or give both pools the same image",
+                )  # fmt: skip
+
+
+def _serving(declaration: Declaration, pools: frozenset[str]) -> tuple[LockedModel, ...]:
+    """Return the models with a home among some pools."""
+    return tuple(it for it in declaration.locked if not pools.isdisjoint(it.model.pools))
+
+
+def _declaration_of(pool: str, declaration: Declaration, residency: Residency) -> Declaration:
+    locked = _serving(declaration, frozenset({pool}))
+    ids = {it.model.id for it in locked}
+    asked = (
+        (consumer, tuple(model_id for model_id in consumer.models if model_id in ids))
+        for consumer in declaration.consumers
+    )
+    return replace(
+        declaration,
+        locked=locked,
+        residency=residency,
+        consumers=tuple(replace(consumer, models=models) for consumer, models in asked if models),
+    )
+
+
+def _error(pool: str, field: str, value: object, expected: str) -> ConfigError:
+    return ConfigError.of(
+        f"pool {pool!r}", field, value,
+        expected=expected, remedy="Correct it in stacks/production.py",
+    )  # fmt: skip
