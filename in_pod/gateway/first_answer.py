@@ -1,18 +1,20 @@
 """Answers that come before the first byte: a swap of the router, and a load that fails.
 
-Nothing of them has reached the client, so the request can be sent again, or get the same 503 as
-one that was refused.
+Nothing of them has reached the client, so the request can be sent again, to the model's next home
+too, or get the same 503 as one that was refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from .admission import Admission
+from .admission import Admission, NotAdmittedError
 from .asgi_types import Message, Send
+from .decision import Refusal
 from .failed_load import failed_load
+from .homes import in_order, not_served
 
 _MOST_BYTES = 65_536
 """Of an error that is held back; errors are short."""
@@ -61,32 +63,51 @@ class _Held:
 
 
 async def answer(
-    admission: Admission,
+    homes: Sequence[Admission],
     consumer: str,
     model: str,
-    call: Callable[[Send], Awaitable[None]],
+    call: Callable[[str, Send], Awaitable[None]],
     send: Send,
 ) -> None:
-    """Admit a request and answer it.
+    """Admit a request to a home of its model and answer it.
 
     Args:
-        admission: Decides whether it may be passed on.
+        homes: The admissions of the model's pools, its home first.
         consumer: Who asks.
         model: The id of the model.
-        call: Passes the request on; may be called twice.
+        call: Passes the request on to a pool, which has admitted it; may be called several times.
         send: Takes the answer.
 
     Raises:
-        RefusedError: when the request is refused, or its model could not be loaded.
+        RefusedError: when each home refuses the request, or could not load its model.
     """
-    async with admission.of(consumer, model):
+    arrived = homes[0].clock()
+    refusals: dict[str, Refusal] = {}
+    for admission in await in_order(homes, model, arrived):
+        try:
+            async with admission.of(consumer, model, arrived=arrived):
+                refusal = await _answered_by(admission, model, call, send)
+        except NotAdmittedError as error:
+            refusal = error.refusal
+        if refusal is None:
+            return
+        refusals[admission.pool.name] = refusal
+    homes[0].counts.refused(consumer, model, refusals[homes[0].pool.name].code)
+    raise await not_served(model, [(it, refusals[it.pool.name]) for it in homes])
+
+
+async def _answered_by(
+    admission: Admission, model: str, call: Callable[[str, Send], Awaitable[None]], send: Send
+) -> Refusal | None:
+    """Pass an answer on, or return why there is none."""
+    held = _Held(send)
+    await call(admission.pool.name, held)
+    if held.status == 400 and _SWAPPING.search(held.text):
+        admission.counts.retried(model)
         held = _Held(send)
-        await call(held)
-        if held.status == 400 and _SWAPPING.search(held.text):
-            admission.counts.retried(model)
-            held = _Held(send)
-            await call(held)
-        failure = failed_load(held.text) if held.status >= 500 else None
-        if failure:
-            raise await admission.failed(consumer, model, failure)
-        await held.release()
+        await call(admission.pool.name, held)
+    failure = failed_load(held.text) if held.status >= 500 else None
+    if failure:
+        return await admission.failed(model, failure)
+    await held.release()
+    return None
