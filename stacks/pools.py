@@ -38,6 +38,9 @@ class DeclaredPool:
     """Its models, in the registry's order, and the consumers that may ask them."""
     downloads: tuple[LockedModel, ...]
     """The models that its download Job fills its volume with; empty: another pool's does."""
+    gateway_namespace: str | None = None
+    """Where the stack deploys the gateway with another pool; None: with this one, or not at
+    all."""
 
     @property
     def name(self) -> str:
@@ -86,12 +89,14 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
     downloads = {settings.pool: shared} | {
         name: _serving(declaration, frozenset({name})) for name in own_volumes
     }
+    gateway_namespace = settings.namespace if isinstance(settings.gateway, Gateway) else None
     residencies = (declaration.residency, *(pool.residency for pool in settings.pools))
     return tuple(
         DeclaredPool(
             settings=own,
             declaration=_declaration_of(own.pool, declaration, residency),
             downloads=downloads.get(own.pool, ()),
+            gateway_namespace=None if own is first else gateway_namespace,
         )
         for own, residency in zip(each, residencies, strict=True)
     )

@@ -149,6 +149,8 @@ def read_policy(path: Path) -> Policy:
         # One pool stands in the document itself, and needs no name.
         pools = document.get("pools", {_ONLY: document})
         homes = {name: _homes(model) for name, model in document["models"].items()}
+        if unknown := {name for mib in homes.values() for name in mib}.difference(pools):
+            raise ValueError(f"no pool is named {', '.join(sorted(unknown))}")
         return Policy(
             litellm_version=document["litellm_version"],
             allowed_origins=tuple(document["allowed_origins"]),
