@@ -8,7 +8,8 @@ from typing import Any
 
 from . import pictures, request_body
 from .asgi_types import App, Receive, Scope, Send
-from .deployment import NO_FALLBACKS, admitted_by
+from .deployment import ONE_ATTEMPT, admitted_by
+from .first_answer import estimate
 from .keys import Keys
 from .limits import Limits
 from .native import Native
@@ -117,7 +118,7 @@ class Checks:
             body["model"] = model
             homes = self._policy.models[model].homes
             if who == "litellm" and len(homes) > 1:
-                body, changed = {**body, **NO_FALLBACKS}, True
+                body, changed = {**body, **ONE_ATTEMPT}, True
             consumer = self._policy.consumers[name]
             fetch = self._fetch if consumer.remote_images else None
             changed |= await pictures.bound(body, self._policy.pictures, fetch)
@@ -133,7 +134,7 @@ class Checks:
                     await self._app(passed, _replay(raw, receive), send)
 
             if path in ESTIMATES:
-                await forward(homes[0], send)
+                await estimate(homes, forward, send)
             else:
                 await self._admit(name, model, forward, send)
 

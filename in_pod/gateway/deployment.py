@@ -14,8 +14,10 @@ from typing import Any
 from .contract import deployment_id
 
 _ADMITTED: ContextVar[str | None] = ContextVar("gateway_pool", default=None)
-NO_FALLBACKS: Mapping[str, Any] = {"disable_fallbacks": True}
-"""Fields by which LiteLLM answers with the pool's own error, not that none is left to try."""
+ONE_ATTEMPT: Mapping[str, Any] = {"disable_fallbacks": True, "num_retries": 0}
+"""Fields by which LiteLLM answers with the pool's own error, not that none is left to try.
+
+It would also retry a 429 without a pause, because the model has another deployment."""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ too, or get the same 503 as one that was refused.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from .homes import in_order, not_served
 
 _MOST_BYTES = 65_536
 """Of an error that is held back; errors are short."""
-_HELD = (400, 500, 502, 503)
+_HELD = (400, 429, 500, 502, 503)
+_PAUSES_S = (0.5, 1.0, 2.0)
+"""Before a request is sent again that llama-swap refused because it has ten for the model, where
+LiteLLM does not do that."""
 _SWAPPING = re.compile(r"model name=\S+ is not running")
 """The router's 400 to a request that comes amid a swap."""
 
@@ -62,6 +66,24 @@ class _Held:
             await self.send(message)
 
 
+async def estimate(
+    pools: Sequence[str], call: Callable[[str, Send], Awaitable[None]], send: Send
+) -> None:
+    """Pass on the answer of the first pool that gives one, without an admission.
+
+    Args:
+        pools: The model's homes.
+        call: Passes the request on to a pool.
+        send: Takes the answer.
+    """
+    for pool in pools:
+        held = _Held(send)
+        await call(pool, held)
+        if held.status < 500:
+            break
+    await held.release()
+
+
 async def answer(
     homes: Sequence[Admission],
     consumer: str,
@@ -86,7 +108,8 @@ async def answer(
     for admission in await in_order(homes, model, arrived):
         try:
             async with admission.of(consumer, model, arrived=arrived):
-                refusal = await _answered_by(admission, model, call, send)
+                pauses_s = _PAUSES_S if len(homes) > 1 else ()
+                refusal = await _answered_by(admission, model, call, send, pauses_s)
         except NotAdmittedError as error:
             refusal = error.refusal
         if refusal is None:
@@ -97,11 +120,21 @@ async def answer(
 
 
 async def _answered_by(
-    admission: Admission, model: str, call: Callable[[str, Send], Awaitable[None]], send: Send
+    admission: Admission,
+    model: str,
+    call: Callable[[str, Send], Awaitable[None]],
+    send: Send,
+    pauses_s: Sequence[float],
 ) -> Refusal | None:
     """Pass an answer on, or return why there is none."""
     held = _Held(send)
     await call(admission.pool.name, held)
+    for pause_s in pauses_s:
+        if held.status != 429:
+            break
+        await asyncio.sleep(pause_s)
+        held = _Held(send)
+        await call(admission.pool.name, held)
     if held.status == 400 and _SWAPPING.search(held.text):
         admission.counts.retried(model)
         held = _Held(send)

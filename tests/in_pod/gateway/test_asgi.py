@@ -273,11 +273,13 @@ def test_litellm_may_use_no_deployment_but_that_of_the_pool_that_admitted(
     ask(body=json.dumps(BODY | {"model": "moving"}).encode(), admit=admit)
     assert app.usable == [[f"{pool}/moving"]]
     # A failed attempt in another pool would hide why this one failed.
-    assert app.bodies == [{"model": "moving", "messages": [], "disable_fallbacks": True}]
+    assert app.bodies == [
+        {"model": "moving", "messages": [], "disable_fallbacks": True, "num_retries": 0}
+    ]
     assert len(admitted(DEPLOYMENTS)) == 2
 
 
-def test_a_model_with_one_home_needs_no_word_about_fallbacks(app: App, ask: Ask) -> None:
+def test_a_model_with_one_home_is_retried_by_litellm_as_ever(app: App, ask: Ask) -> None:
     ask(body=json.dumps(BODY).encode())
     assert app.bodies == [{"model": "photos", "messages": []}]
 
