@@ -5,22 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llama_swap_config.cluster.sharing import Alone
-from ops.cluster import patience
+from ops.cluster import environment, patience
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import Outcome
 from ops.cluster.server_side_apply import Cluster
 from ops.commands.deploy.ending import NotServingError, last_line
 from ops.commands.deploy.run import follow
+from ops.commands.up.run import up
+from ops.commands.up.summary import show_deployed
 from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
+from ops.report.terminal import CONSOLE
 from ops.terraform.manifests import Manifest, manifests
 from tests.declaration.pools import HOUSED, NODES, POOLED, POOLS, RTX3090, T4, TWO_CARDS
+from tests.real.embedded.production_file import declare_production
+from tests.real.embedded.up_apart import up_apart
 
 GPU = "nvidia.com/gpu"
 SERVE = "deployed; all 3 endpoints serve"
@@ -163,3 +169,31 @@ def test_a_pod_whose_node_is_full_takes_no_card_of_another_pool(
         scale(api, RTX3090, 1)
         scale(api, TWO_CARDS, 1)
     assert last_line(look(api, deployed), wait_s=0) == SERVE
+
+
+def test_up_deploys_all_pools_and_serves_the_first_one(
+    open_directory: Path,
+    tmp_path: Path,
+    synth: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    declare_production(monkeypatch, synth, SETTINGS_OF_THREE, HOUSED)
+    state_dir = open_directory / "pools-up" / "state"
+    with up_apart(tmp_path, state_dir):
+        deployed = up(state_dir, settings=SETTINGS_OF_THREE, say=print)
+        show_deployed(CONSOLE, deployed)
+        with KubeApi(environment.kube_target()) as api:
+            nodes = {name: serving(api, name)["spec"]["nodeName"] for name in NAMESPACES}
+    assert nodes == NODES
+    assert last_line(deployed.outcome, wait_s=0) == SERVE
+    first = ("qwen3vl-8b", "qwen3vl-4b")
+    assert deployed.served.models == first
+    assert tuple(answer.model for answer in deployed.answers) == first
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "node k8s-node2 has one NVIDIA-GeForce-RTX-3090; node k8s-node3 has 2 Tesla-T4" in shown
+    assert "ends at the front end above, which serves pool t4 alone." in shown
+    for pool, namespace in NAMESPACES.items():
+        assert f"Models of pool {pool}" in shown
+        assert f"llama-swap.{namespace}.svc.cluster.local:8080/v1" in shown
+    assert "ops serve --pool two-cards` serves its models" in shown
