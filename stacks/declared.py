@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from llama_swap_config.edited_file import import_edited
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.typed import require_types
-from stacks.pools import DeclaredPool, pools_of
+from stacks.pools import DeclaredPool, pools_of, settings_by_pool
 from stacks.settings import Settings
 
 
@@ -51,6 +52,23 @@ def load_pool(name: str | None, lock_path: Path = LOCK_PATH) -> DeclaredPool:
     return pool_named(load_pools(lock_path), name)
 
 
+def load_pool_settings(name: str | None) -> tuple[Settings, ...]:
+    """Load the settings of all pools, or of one, without the models.
+
+    Args:
+        name: The one; None: all, the first one first.
+
+    Raises:
+        ConfigError: when the settings are wrong, or there is no pool of that name.
+    """
+    by_pool = settings_by_pool(load_settings())
+    if name is None:
+        return tuple(by_pool.values())
+    if name not in by_pool:
+        raise _unknown(name, by_pool)
+    return (by_pool[name],)
+
+
 def pool_named(pools: tuple[DeclaredPool, ...], name: str | None) -> DeclaredPool:
     """Return a pool.
 
@@ -64,7 +82,11 @@ def pool_named(pools: tuple[DeclaredPool, ...], name: str | None) -> DeclaredPoo
     for pool in pools:
         if name in (None, pool.name):
             return pool
-    raise ConfigError.of(
+    raise _unknown(name, [pool.name for pool in pools])
+
+
+def _unknown(name: str | None, known: Iterable[str]) -> ConfigError:
+    return ConfigError.of(
         "--pool", "its value", name,
-        expected=f"one of {', '.join(pool.name for pool in pools)}", remedy="Correct it",
+        expected=f"one of {', '.join(known)}", remedy="Correct it",
     )  # fmt: skip

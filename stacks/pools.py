@@ -67,20 +67,15 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
         ConfigError: when pools cannot be told apart, or a model names no pool, an unknown one, or
             pools with different builds of the engine.
     """
-    names = (settings.pool, *(pool.name for pool in settings.pools))
-    for pool in settings.pools:
-        if names.count(pool.name) > 1:
-            raise pool.error("name", pool.name, "a name that no other pool has")
+    each = settings_by_pool(settings)
+    names = tuple(each)
     _require_homes(declaration.models, names)
     if not settings.pools:
         return (
             DeclaredPool(settings=settings, declaration=declaration, downloads=declaration.locked),
         )
-    first = replace(settings, pools=())
-    each = (first, *(_settings_of(pool, settings) for pool in settings.pools))
-    own_volumes = frozenset(pool.name for pool in settings.pools if pool.storage is not None)
-    _require_apart(each, own_volumes)
-    _require_one_build(declaration.models, each)
+    own_volumes = _own_volumes(settings)
+    _require_one_build(declaration.models, tuple(each.values()))
     shared = _serving(declaration, frozenset(names) - own_volumes)
     check_disk(shared, settings.storage_size_gib)
     downloads = {settings.pool: shared} | {
@@ -93,8 +88,28 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
             declaration=_declaration_of(own.pool, declaration, residency),
             downloads=downloads.get(own.pool, ()),
         )
-        for own, residency in zip(each, residencies, strict=True)
+        for own, residency in zip(each.values(), residencies, strict=True)
     )
+
+
+def settings_by_pool(settings: Settings) -> dict[str, Settings]:
+    """Return the settings of each pool, the first one first, whatever the models are.
+
+    Raises:
+        ConfigError: when pools cannot be told apart.
+    """
+    names = (settings.pool, *(pool.name for pool in settings.pools))
+    for pool in settings.pools:
+        if names.count(pool.name) > 1:
+            raise pool.error("name", pool.name, "a name that no other pool has")
+    first = replace(settings, pools=()) if settings.pools else settings
+    each = (first, *(_settings_of(pool, settings) for pool in settings.pools))
+    _require_apart(each, _own_volumes(settings))
+    return dict(zip(names, each, strict=True))
+
+
+def _own_volumes(settings: Settings) -> frozenset[str]:
+    return frozenset(pool.name for pool in settings.pools if pool.storage is not None)
 
 
 def _settings_of(pool: Pool, settings: Settings) -> Settings:
