@@ -198,3 +198,9 @@ def house(repository: Repository, homes: Mapping[str, tuple[str, ...]]) -> None:
         f"HOMES = {dict(homes)}\n"
         "REGISTRY = tuple(replace(model, pools=HOMES[model.id]) for model in REGISTRY)\n",
     )
+
+
+def forget_pools(repository: Repository) -> None:
+    """Give what loads the pools a name that no tree has, as if there were none."""
+    path = repository.root / "stacks" / "declared.py"
+    path.write_text(path.read_text().replace("load_pools", "of_a_later_tree"))

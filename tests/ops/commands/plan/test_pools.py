@@ -180,8 +180,7 @@ def test_a_plan_of_three_pools_fits_into_a_comment(trees: Trees) -> None:
 
 def test_an_older_tree_has_one_pool(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "clone")
-    repository.replace("stacks/declared.py", "def load_pools(", "def of_a_later_tree(")
-    repository.replace("stacks/declared.py", "(load_pools(", "(of_a_later_tree(")
+    edits.forget_pools(repository)
 
     side = read_side(repository.root, tmp_path / "out")
 
