@@ -113,6 +113,16 @@ def settings_of_pools(settings: Settings) -> tuple[Settings, ...]:
     return each
 
 
+def volume_of(pool: DeclaredPool, pools: tuple[DeclaredPool, ...]) -> DeclaredPool:
+    """Return the pool whose volume a pool uses: it downloads what is on it.
+
+    Args:
+        pool: The pool.
+        pools: All pools, the first one first.
+    """
+    return pool if pool.downloads else pools[0]
+
+
 def home_of(model: Model, pools: tuple[Settings, ...]) -> Settings:
     """Return the settings of a model's home, or of the first pool while the model names none.
 

@@ -74,11 +74,11 @@ def _pools() -> list[Facts]:
     """Return each pool, with a function that returns its fit; the first one is first."""
     try:
         from stacks.declared import load_pools
+        from stacks.pools import volume_of
     except ImportError:
         return [_only_pool()]
     pools = load_pools()
-    # A pool that downloads nothing has the volume of the first one.
-    volumes = [pool if pool.downloads else pools[0] for pool in pools]
+    volumes = [volume_of(pool, pools) for pool in pools]
     return [
         {
             "name": pool.name,
