@@ -131,8 +131,8 @@ def declared_volume(lock_path: Path = LOCK_PATH, pool: str | None = None) -> Dec
     owners = [found.name for found in pools if found.downloads]
     if pool is None and len(owners) > 1:
         raise OpsError(
-            f"--pool is not set; expected the pool whose volume it is, one of {', '.join(owners)}. "
-            "`python -m ops weights volumes` lists them"
+            "--pool is not set; expected the pool whose volume it is, one of "
+            f"{', '.join(owners)}. `python -m ops weights volumes` lists them"
         )
     chosen = pool_named(pools, pool)
     owner = volume_of(chosen, pools)
