@@ -108,6 +108,30 @@ def settings_by_pool(settings: Settings) -> dict[str, Settings]:
     return dict(zip(names, each, strict=True))
 
 
+def volume_of(pool: DeclaredPool, pools: tuple[DeclaredPool, ...]) -> DeclaredPool:
+    """Return the pool whose volume a pool uses: it downloads what is on it.
+
+    Args:
+        pool: The pool.
+        pools: All pools, the first one first.
+    """
+    return pool if pool.downloads else pools[0]
+
+
+def home_of(model: Model, pools: tuple[Settings, ...]) -> Settings:
+    """Return the settings of a model's home, or of the first pool while the model names none.
+
+    Args:
+        model: The model.
+        pools: The settings of each pool, the first one first.
+
+    Raises:
+        ConfigError: when its pool does not exist.
+    """
+    _require_known(model, tuple(pool.pool for pool in pools))
+    return next((pool for pool in pools if pool.pool in model.pools[:1]), pools[0])
+
+
 def _own_volumes(settings: Settings) -> frozenset[str]:
     return frozenset(pool.name for pool in settings.pools if pool.storage is not None)
 
@@ -162,12 +186,7 @@ def _storage_of(pool: Pool, settings: Settings, volume: str) -> Storage:
 def _require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
     """Refuse a model without a pool, or with one that there is not."""
     for model in models:
-        for pool in model.pools:
-            if pool not in names:
-                raise model.error(
-                    "pools", model.pools, f"names of pools: {', '.join(names)}",
-                    f"Replace or remove {pool!r}, or declare it in stacks/production.py",
-                )  # fmt: skip
+        _require_known(model, names)
         if len(names) > 1 and not model.pools:
             raise model.error(
                 "pools", model.pools, f"its home, one of {', '.join(names)}, and perhaps a second",
@@ -179,6 +198,15 @@ def _require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
                 f"pool {name!r}", "models", (), expected="at least one model that names it",
                 remedy="Add it to `pools` of a model in llama_swap_config/registry.py, or remove "
                 "the pool",
+            )  # fmt: skip
+
+
+def _require_known(model: Model, names: tuple[str, ...]) -> None:
+    for pool in model.pools:
+        if pool not in names:
+            raise model.error(
+                "pools", model.pools, f"names of pools: {', '.join(names)}",
+                f"Replace or remove {pool!r}, or declare it in stacks/production.py",
             )  # fmt: skip
 
 
