@@ -68,18 +68,13 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
             pools with different builds of the engine.
     """
     names = (settings.pool, *(pool.name for pool in settings.pools))
-    for pool in settings.pools:
-        if names.count(pool.name) > 1:
-            raise pool.error("name", pool.name, "a name that no other pool has")
+    each = settings_of_pools(settings)
     _require_homes(declaration.models, names)
     if not settings.pools:
         return (
             DeclaredPool(settings=settings, declaration=declaration, downloads=declaration.locked),
         )
-    first = replace(settings, pools=())
-    each = (first, *(_settings_of(pool, settings) for pool in settings.pools))
-    own_volumes = frozenset(pool.name for pool in settings.pools if pool.storage is not None)
-    _require_apart(each, own_volumes)
+    own_volumes = _own_volumes(settings)
     _require_one_build(declaration.models, each)
     shared = _serving(declaration, frozenset(names) - own_volumes)
     check_disk(shared, settings.storage_size_gib)
@@ -95,6 +90,32 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
         )
         for own, residency in zip(each, residencies, strict=True)
     )
+
+
+def settings_of_pools(settings: Settings) -> tuple[Settings, ...]:
+    """Return the settings of each pool, the first one first; they name no further pools.
+
+    Args:
+        settings: The cluster's settings.
+
+    Raises:
+        ConfigError: when two pools have one name, card, volume or tenant.
+    """
+    names = (settings.pool, *(pool.name for pool in settings.pools))
+    for pool in settings.pools:
+        if names.count(pool.name) > 1:
+            raise pool.error("name", pool.name, "a name that no other pool has")
+    if not settings.pools:
+        return (settings,)
+    first = replace(settings, pools=())
+    each = (first, *(_settings_of(pool, settings) for pool in settings.pools))
+    _require_apart(each, _own_volumes(settings))
+    return each
+
+
+def _own_volumes(settings: Settings) -> frozenset[str]:
+    """Return the names of the further pools with a volume of their own."""
+    return frozenset(pool.name for pool in settings.pools if pool.storage is not None)
 
 
 def _settings_of(pool: Pool, settings: Settings) -> Settings:
