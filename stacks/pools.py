@@ -67,15 +67,15 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
         ConfigError: when pools cannot be told apart, or a model names no pool, an unknown one, or
             pools with different builds of the engine.
     """
-    each = settings_by_pool(settings)
-    names = tuple(each)
+    names = (settings.pool, *(pool.name for pool in settings.pools))
+    each = settings_of_pools(settings)
     _require_homes(declaration.models, names)
     if not settings.pools:
         return (
             DeclaredPool(settings=settings, declaration=declaration, downloads=declaration.locked),
         )
     own_volumes = _own_volumes(settings)
-    _require_one_build(declaration.models, tuple(each.values()))
+    _require_one_build(declaration.models, each)
     shared = _serving(declaration, frozenset(names) - own_volumes)
     check_disk(shared, settings.storage_size_gib)
     downloads = {settings.pool: shared} | {
@@ -88,24 +88,29 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
             declaration=_declaration_of(own.pool, declaration, residency),
             downloads=downloads.get(own.pool, ()),
         )
-        for own, residency in zip(each.values(), residencies, strict=True)
+        for own, residency in zip(each, residencies, strict=True)
     )
 
 
-def settings_by_pool(settings: Settings) -> dict[str, Settings]:
-    """Return the settings of each pool, the first one first, whatever the models are.
+def settings_of_pools(settings: Settings) -> tuple[Settings, ...]:
+    """Return the settings of each pool, the first one first; they name no further pools.
+
+    Args:
+        settings: The cluster's settings.
 
     Raises:
-        ConfigError: when pools cannot be told apart.
+        ConfigError: when two pools have one name, card, volume or tenant.
     """
     names = (settings.pool, *(pool.name for pool in settings.pools))
     for pool in settings.pools:
         if names.count(pool.name) > 1:
             raise pool.error("name", pool.name, "a name that no other pool has")
-    first = replace(settings, pools=()) if settings.pools else settings
+    if not settings.pools:
+        return (settings,)
+    first = replace(settings, pools=())
     each = (first, *(_settings_of(pool, settings) for pool in settings.pools))
     _require_apart(each, _own_volumes(settings))
-    return dict(zip(names, each, strict=True))
+    return each
 
 
 def volume_of(pool: DeclaredPool, pools: tuple[DeclaredPool, ...]) -> DeclaredPool:
@@ -133,6 +138,7 @@ def home_of(model: Model, pools: tuple[Settings, ...]) -> Settings:
 
 
 def _own_volumes(settings: Settings) -> frozenset[str]:
+    """Return the names of the further pools with a volume of their own."""
     return frozenset(pool.name for pool in settings.pools if pool.storage is not None)
 
 

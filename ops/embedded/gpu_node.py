@@ -7,7 +7,7 @@ from llama_swap_config.cluster.sharing import AtOnce
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.fit.card import SHARED
 from ops.embedded.admin_api import Object
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _NAME = "k8s-node1"
@@ -34,7 +34,7 @@ def slices(settings: Settings) -> int:
 
 def describe(settings: Settings) -> str:
     """Return the node and the cards of each pool in words."""
-    return "; ".join(map(_describe, settings_by_pool(settings).values()))
+    return "; ".join(map(_describe, settings_of_pools(settings)))
 
 
 def _describe(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from llama_swap_config.cluster.gpu_tenants import TenantKind
 from llama_swap_config.cluster.pod_resources import Gpu
 from llama_swap_config.cluster.sharing import AtOnce
 from ops.embedded.admin_api import Object
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 CO_TENANTS = "co-tenants"
@@ -23,7 +23,7 @@ def gpu_users(settings: Settings) -> tuple[Object, ...]:
     made = []
     # The settings allow names that are no names of objects.
     names = (f"co-tenant-{number}" for number in itertools.count(1))
-    for pool in settings_by_pool(settings).values():
+    for pool in settings_of_pools(settings):
         gpu, sharing = pool.gpu, pool.sharing
         made += [
             _workload(gpu, tenant.kind, tenant.namespace, tenant.name, replicas=0)

@@ -10,7 +10,7 @@ from llama_swap_config.gateway.settings import ExistingGateway
 from ops.embedded import gpu_node, gpu_users
 from ops.embedded.admin_api import FIELD_MANAGER, AdminApi, Object
 from ops.embedded.provisioned import provisioned
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _COLLECTIONS = {
@@ -36,7 +36,7 @@ def apply(api: AdminApi, settings: Settings, *, kubelet_port: int) -> None:
         OpsError: when the API server refuses an object.
         OSError: when it does not answer.
     """
-    pools = tuple(settings_by_pool(settings).values())
+    pools = settings_of_pools(settings)
     nodes = [gpu_node.node(pool, kubelet_port=kubelet_port) for pool in pools]
     users = gpu_users.gpu_users(settings)
     named = {pool.gpu.runtime_class for pool in pools}
@@ -64,7 +64,7 @@ def nodes_are_usable(api: AdminApi, settings: Settings) -> bool:
     """
     return all(
         gpu_node.is_usable(api.get(f"{_COLLECTIONS['Node']}/{gpu_node.node_name(pool)}"), pool)
-        for pool in settings_by_pool(settings).values()
+        for pool in settings_of_pools(settings)
     )
 
 

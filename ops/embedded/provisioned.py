@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llama_swap_config.cluster.storage import ProvisionedStorage
 from ops.embedded.admin_api import Object
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _DEFAULT = "default"
@@ -21,7 +21,7 @@ def provisioned(settings: Settings) -> Iterator[Object]:
     Args:
         settings: The cluster's settings.
     """
-    first, *further = settings_by_pool(settings).values()
+    first, *further = settings_of_pools(settings)
     yield from _provisioned(first, _VOLUME)
     for pool in further:
         yield from _provisioned(pool, f"{_VOLUME}-{pool.pool}")

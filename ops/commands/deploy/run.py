@@ -23,7 +23,7 @@ from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
 from ops.terraform.synth import synthesize
 from ops.terraform.verdict import Verdict, judge
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 Show = Callable[[SavedPlan, Verdict], None]
@@ -89,7 +89,7 @@ def follow(
     Raises:
         OpsError: if the API server does not say.
     """
-    pools = tuple(settings_by_pool(settings).values())
+    pools = settings_of_pools(settings)
     divided = objects_of_pools(objects, [pool.namespace for pool in pools])
     rollouts = [
         Rollout(

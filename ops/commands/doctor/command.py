@@ -58,9 +58,9 @@ def _examine_machine(as_json: bool) -> tuple[str, ...]:
 def _examine_cluster(pool: str | None, as_json: bool) -> tuple[str, ...]:
     from ops.commands.doctor.cluster import text
     from ops.commands.doctor.cluster.examine import examine
-    from stacks.declared import load_pool_settings, load_settings
+    from stacks.declared import load_settings, load_settings_of_pools
 
-    load_pool_settings(pool)  # Before anything is asked: is there such a pool?
+    load_settings_of_pools(pool)  # Before anything is asked: is there such a pool?
     examination = examine(load_settings(), pool)
     if as_json:
         typer.echo(json.dumps(text.as_json(examination), indent=2))

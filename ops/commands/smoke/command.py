@@ -84,11 +84,11 @@ def smoke(
     """
     if consumer is not None and pool is not None:
         raise typer.BadParameter("--pool cannot be combined with --consumer, who asks the gateway")
-    from stacks.declared import load_pool_settings
+    from stacks.declared import load_settings_of_pools
 
     registry = load_registry()
     asking = None if consumer is None else _consumer(consumer)
-    pools = load_pool_settings(pool)
+    pools = load_settings_of_pools(pool)
     if url is not None or asking is not None:
         pools = pools[:1]
     served = {each.pool: _models_of(each, registry) for each in pools}

@@ -17,7 +17,7 @@ from ops.errors import OpsError
 from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.synth import synthesize
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _NVIDIA = "nvidia"
@@ -89,7 +89,7 @@ def _cluster(
 def _of_cluster(cluster: Cluster, only: str | None) -> Iterator[Check]:
     yield from made("account", _account(cluster), is_needed=False)
     yield from made("rights", rights.checks(cluster))
-    pools = tuple(settings_by_pool(cluster.settings).values())
+    pools = settings_of_pools(cluster.settings)
     divided = objects_of_pools(cluster.objects, [pool.namespace for pool in pools])
     for pool, objects in zip(pools, divided, strict=True):
         if only not in (None, pool.pool):

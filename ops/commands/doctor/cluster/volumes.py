@@ -20,7 +20,7 @@ from ops.commands.doctor.cluster.gpu_node import lacking
 from ops.errors import reason_of
 from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _NFS_PORT = 2049
@@ -32,7 +32,7 @@ _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 def servers(settings: Settings) -> Iterator[Check]:
     """Connect to each NFS server from this machine, which may be in another network."""
-    storages = [pool.storage for pool in settings_by_pool(settings).values()]
+    storages = [pool.storage for pool in settings_of_pools(settings)]
     named = [storage.server for storage in storages if isinstance(storage, NfsStorage)]
     yield from map(_server, dict.fromkeys(named))
 
