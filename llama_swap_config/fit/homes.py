@@ -198,6 +198,7 @@ class _Plan:
             not any(model.id in named for named in sets),
             0 if keeps_split else len(cards),
             load,
+            bool(self._models(home)),
             home.node.card.free_mib,
         )
 
@@ -245,11 +246,12 @@ def _elsewhere(locked: LockedModel, home: Home, others: tuple[Home, ...]) -> str
     """Return a sentence about the other pools for the error about a model; empty: none helps."""
     if _refusal(locked, home) is None:  # Only the engine's figures are missing.
         return ""
-    for other in others:
-        for moved in _choices(locked, other):
-            if _refusal(moved, other) is None:
-                arguments = _proposal(locked, moved, (other.name,)).arguments
-                return f" It fits pool {other.name!r}: {', '.join(arguments)}."
+    options = [(other, moved) for other in others for moved in _choices(locked, other)]
+    options.sort(key=lambda option: option[1] is not locked)
+    for other, moved in options:
+        if _refusal(moved, other) is None:
+            arguments = _proposal(locked, moved, (other.name,)).arguments
+            return f" It fits pool {other.name!r}: {', '.join(arguments)}."
     nearest = _nearest(locked, others)
     return f" No other pool takes it: {nearest}." if nearest else ""
 
