@@ -147,19 +147,18 @@ class _Plan:
         """Let the best pool take a model."""
         options = [(home, moved) for home in self.homes for moved in _choices(locked, home)]
         options.sort(key=lambda option: self._cost(locked, *option))
-        crowded = refused = ""
+        crowded = ""
         for home, moved in options:
-            if error := _refusal(moved, home):
-                refused = refused or _in_pool(home, error)
-            elif error := self._crowded(moved, home):
+            if _refusal(moved, home):
+                continue
+            if error := self._crowded(moved, home):
                 crowded = crowded or _in_pool(home, error)
-            else:
-                self._take(moved, home)
-                known = figures(moved.model, moved.memory, home.node.engine_build)
-                proposal = _proposal(locked, moved, (home.name,))
-                return replace(proposal, is_estimate=known is None)
-        problem = crowded or _nearest(locked, self.homes) or refused
-        return Proposal(id=locked.model.id, problem=problem)
+                continue
+            self._take(moved, home)
+            known = figures(moved.model, moved.memory, home.node.engine_build)
+            proposal = _proposal(locked, moved, (home.name,))
+            return replace(proposal, is_estimate=known is None)
+        return Proposal(id=locked.model.id, problem=crowded or _nearest(locked, options))
 
     def _take(self, locked: LockedModel, home: Home) -> None:
         self.taken[home.name] = (*self._models(home), locked)
@@ -203,6 +202,10 @@ class _Plan:
         )
 
 
+_Option = tuple[Home, LockedModel]
+"""A pool, and the model on some of its cards."""
+
+
 def _choices(locked: LockedModel, home: Home) -> Iterator[LockedModel]:
     """Yield a model on each choice of a pool's cards, as it is declared first."""
     model = locked.model
@@ -244,7 +247,8 @@ def _proposal(locked: LockedModel, moved: LockedModel, pools: tuple[str, ...]) -
 
 def _elsewhere(locked: LockedModel, home: Home, others: tuple[Home, ...]) -> str:
     """Return a sentence about the other pools for the error about a model; empty: none helps."""
-    if _refusal(locked, home) is None:  # Only the engine's figures are missing.
+    refusal = _refusal(locked, home)
+    if refusal is None:  # Only the engine's figures are missing.
         return ""
     options = [(other, moved) for other in others for moved in _choices(locked, other)]
     options.sort(key=lambda option: option[1] is not locked)
@@ -252,22 +256,24 @@ def _elsewhere(locked: LockedModel, home: Home, others: tuple[Home, ...]) -> str
         if _refusal(moved, other) is None:
             arguments = _proposal(locked, moved, (other.name,)).arguments
             return f" It fits pool {other.name!r}: {', '.join(arguments)}."
-    nearest = _nearest(locked, others)
-    return f" No other pool takes it: {nearest}." if nearest else ""
+    nearest = _nearest(locked, options)
+    return "" if str(refusal) in nearest else f" No other pool takes it: {nearest}"
 
 
-def _nearest(locked: LockedModel, homes: tuple[Home, ...]) -> str:
-    """Name the pool where a model lacks the least memory; empty where one has enough."""
-    missing: dict[str, float] = {}
-    for home in homes:
-        for moved in _choices(locked, home):
-            try:
-                needed = max(it.total_mib for it in on_cards(moved, home.node.machine).values())
-            except ConfigError:  # Nothing is known of its memory there.
-                continue
-            cards = f" with cards={moved.model.cards}" if moved is not locked else ""
-            missing[f"pool {home.name!r}{cards}"] = needed - home.node.card.free_mib
-    if not missing or min(missing.values()) <= 0:
-        return ""
-    nearest = min(missing, key=lambda it: missing[it])
-    return f"{nearest} lacks {math.ceil(missing[nearest])} MiB"
+def _nearest(locked: LockedModel, options: list[_Option]) -> str:
+    """Say which of the pools that refuse a model lacks the least memory, or what else it lacks."""
+
+    def missing_mib(option: _Option) -> float:
+        home, moved = option
+        try:
+            needed = max(it.total_mib for it in on_cards(moved, home.node.machine).values())
+        except ConfigError:  # Nothing is known of its memory there.
+            return math.inf
+        return max(needed - home.node.card.free_mib, 0)
+
+    home, moved = min(options, key=missing_mib)
+    missing = missing_mib((home, moved))
+    if missing in (0, math.inf) and (error := _refusal(moved, home)):
+        return _in_pool(home, error)
+    cards = f" with cards={moved.model.cards}" if moved is not locked else ""
+    return f"pool {home.name!r}{cards} lacks {missing:.0f} MiB."

@@ -111,7 +111,9 @@ def fit(
     )
     if settings.pools and pool is None:
         if usable_mib is not None or largest_context:
-            raise typer.BadParameter("--usable-mib and --largest-context need --pool")
+            raise typer.BadParameter(
+                "--usable-mib and --largest-context are about one pool; add --pool"
+            )
         _check_model(model, declaration)
         fits = fit_all(settings, declaration, what_if, propose=propose)
     else:

@@ -89,11 +89,11 @@ def render_pools(fits: PoolsFit) -> str:
     for name, fit, rows in groups:
         lines.append(text(16, top - _TITLE, f"{name}: {share_of(fit)}", "head"))
         lines += _bars(fit, rows, top, widest)
-        top += _ROW * len(rows) + _BELOW + _TITLE
+        top += _ROW * len(rows) + _BELOW + 2 * _TITLE
         descriptions.append(f"{name}: {_description(fit, rows)}")
     return document(
         lines,
-        height=top - _TITLE,
+        height=top - 2 * _TITLE,
         title="VRAM of the models in their pools",
         description=" ".join(descriptions),
         style=_STYLE,

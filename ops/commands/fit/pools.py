@@ -109,12 +109,11 @@ def fit_all(
         settings: The settings, with several pools.
         declaration: All models.
         what_if: What to assume.
-        propose: Whether to propose pools and cards for models that no pool takes as declared;
-            then a model may name none.
+        propose: Whether to propose pools and cards for models that no pool takes as declared.
 
     Raises:
-        ConfigError: as `pools_of`, if the registry refuses an assumed value, or the memory of a
-            model is not known in a pool that it names.
+        ConfigError: if pools cannot be told apart, the registry refuses an assumed value, or the
+            memory of a model is not known in a pool that it names.
         OpsError: as `assume` and `ask`.
     """
     models, _ = assume(declaration.locked, settings.node, what_if, declaration.lock)
@@ -123,8 +122,6 @@ def fit_all(
     try:
         pools_of(settings, replace(declaration, locked=models))
     except ConfigError as error:
-        if not propose:
-            raise
         problem = str(error)
     answers: dict[str, Answer] = {}
     for home in homes:  # All pools of a model have one build, so that one answer is enough.

@@ -12,15 +12,12 @@ from llama_swap_config.lock.locked import LOCK_COMMAND
 from ops.commands.fit.pools import ModelInPools, PoolFit, PoolsFit
 from ops.commands.fit.text import as_json as fit_as_json
 from ops.commands.fit.text import as_markdown as fit_as_markdown
-from ops.commands.fit.text import node_line, share_of, show_fit, sources
+from ops.commands.fit.text import node_line, share_of, show_fit, sources, unverified
 from ops.report.document import Line, Row, Styled, Table
 from ops.report.markdown import table_lines
 from ops.report.on_terminal import show_table
 
-_TITLE = (
-    "MiB of each model in each pool; spare: what the models of a pool leave of a card when the "
-    "most of them are on it"
-)
+_TITLE = "MiB of each model in each pool"
 
 
 def show(console: Console, fits: PoolsFit) -> None:
@@ -135,23 +132,24 @@ def _cell(model: ModelInPools, pool: PoolFit, card: int) -> Line:
 
 def _lines(fits: PoolsFit) -> Iterator[str]:
     """Write what the table has no room for."""
-    found = [(pool.home, pool.fit) for pool in fits.pools]
-    for home, fit in found:
-        if fit is None:
-            yield f"{home.name}: no model names it."
-            continue
-        shared = "" if home.volume == home.name else f" Volume: that of {home.volume}."
-        yield f"{home.name}: {share_of(fit)}.{shared} {node_line(fit)}"
-    fits_found = [fit for _, fit in found if fit is not None]
-    yield from dict.fromkeys(
-        line for fit in fits_found for line in (*sources(fit), *fit.stand_ins)
-    )
-    for fit in fits_found:
-        if fit.problem not in (None, fits.problem):
-            yield f"{fit.problem}"
+    yield "spare: what a pool's models leave of a card when the most of them are on it."
+    for pool in fits.pools:
+        yield f"{pool.home.name}: {_node(pool)}"
+    found = [pool.fit for pool in fits.pools if pool.fit is not None]
+    yield from dict.fromkeys(line for fit in found for line in (*sources(fit), *fit.stand_ins))
+    yield from unverified(tuple(dict.fromkeys(it for fit in found for it in fit.unverified)))
+    yield from (fit.problem for fit in found if fit.problem not in (None, fits.problem))
     if fits.proposals is not None:
         yield from _proposals(fits.proposals)
     yield "`python -m ops fit --pool NAME` shows the terms and the sets of a pool."
+
+
+def _node(pool: PoolFit) -> str:
+    home, fit = pool.home, pool.fit
+    if fit is None:
+        return "no model names it."
+    shared = "" if home.volume == home.name else f" Volume: that of {home.volume}."
+    return f"{share_of(fit)}.{shared} {node_line(fit)}"
 
 
 def _proposals(proposals: tuple[Proposal, ...]) -> Iterator[str]:
