@@ -231,8 +231,10 @@ def _in_pool(home: Home, error: ConfigError) -> str:
 
 def _proposal(locked: LockedModel, moved: LockedModel, pools: tuple[str, ...]) -> Proposal:
     before, after = locked.model, moved.model
-    names = ", ".join(f'"{name}"' for name in pools)
-    arguments = [f"pools=({names}{',' if len(pools) == 1 else ''})"]
+    arguments = []
+    if pools != before.pools:
+        names = ", ".join(f'"{name}"' for name in pools)
+        arguments.append(f"pools=({names}{',' if len(pools) == 1 else ''})")
     if after.cards != before.cards:
         arguments.append(f"cards={after.cards}")
     if after.tensor_split != before.tensor_split:

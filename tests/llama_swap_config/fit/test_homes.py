@@ -195,10 +195,15 @@ def test_a_home_with_another_choice_of_cards_is_kept() -> None:
     assert (found.pools, found.cards) == (("pair",), (0, 1))
 
 
+def test_a_model_without_a_home_keeps_its_split_where_a_pool_has_the_cards() -> None:
+    found = by_id((model("a", 0, 1, tensor_split=(2, 1)),), (T4, PAIR))["a"]
+    assert found.arguments == ('pools=("pair",)',)
+
+
 def test_a_split_that_no_pool_takes_loses_its_shares() -> None:
     shared = housed(model("a", 0, 1, tensor_split=(2, 1)), "t4")
     found = by_id((shared,), (T4, LARGER))["a"]
-    assert found.arguments == ('pools=("t4",)', "cards=(0,)", "tensor_split=()")
+    assert found.arguments == ("cards=(0,)", "tensor_split=()")
     assert by_id((housed(shared, "t4", "pair"),), (T4, PAIR))["a"].arguments == (
         'pools=("pair",)',
     )
