@@ -9,6 +9,7 @@ from llama_swap_config.cluster.pod_resources import HOSTNAME
 from llama_swap_config.cluster.storage import NfsStorage, ProvisionedStorage, Storage
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.errors import ConfigError
+from llama_swap_config.fit.homes import Home, check_home, models_of, models_on
 from llama_swap_config.fit.host import check_disk
 from llama_swap_config.fit.residency import Residency, Residents
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway
@@ -38,11 +39,18 @@ class DeclaredPool:
     """Its models, in the registry's order, and the consumers that may ask them."""
     downloads: tuple[LockedModel, ...]
     """The models that its download Job fills its volume with; empty: another pool's does."""
+    homes: tuple[Home, ...]
+    """All pools, so that an error names the one where a model fits."""
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.settings.pool
+
+    @property
+    def home(self) -> Home:
+        """What it is to its models."""
+        return next(home for home in self.homes if home.name == self.name)
 
     @property
     def residents(self) -> Residents:
@@ -51,7 +59,7 @@ class DeclaredPool:
         Raises:
             ConfigError: when a model does not run there.
         """
-        return self.declaration.residents(self.settings.node)
+        return check_home(self.home, self.declaration.locked, self.homes)
 
 
 def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool, ...]:
@@ -67,28 +75,57 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
         ConfigError: when pools cannot be told apart, or a model names no pool, an unknown one, or
             pools with different builds of the engine.
     """
-    names = (settings.pool, *(pool.name for pool in settings.pools))
     each = settings_of_pools(settings)
-    _require_homes(declaration.models, names)
+    homes = _homes(each, settings, declaration.residency)
+    _require_homes(declaration.models, tuple(home.name for home in homes))
     if not settings.pools:
         return (
-            DeclaredPool(settings=settings, declaration=declaration, downloads=declaration.locked),
+            DeclaredPool(
+                settings=settings,
+                declaration=declaration,
+                downloads=declaration.locked,
+                homes=homes,
+            ),
         )
-    own_volumes = _own_volumes(settings)
     _require_one_build(declaration.models, each)
-    shared = _serving(declaration, frozenset(names) - own_volumes)
-    check_disk(shared, settings.storage_size_gib)
-    downloads = {settings.pool: shared} | {
-        name: _serving(declaration, frozenset({name})) for name in own_volumes
-    }
-    residencies = (declaration.residency, *(pool.residency for pool in settings.pools))
+    check_disk(models_on(settings.pool, declaration.locked, homes), settings.storage_size_gib)
     return tuple(
         DeclaredPool(
             settings=own,
-            declaration=_declaration_of(own.pool, declaration, residency),
-            downloads=downloads.get(own.pool, ()),
+            declaration=_declaration_of(home, declaration),
+            downloads=models_on(own.pool, declaration.locked, homes),
+            homes=homes,
         )
-        for own, residency in zip(each, residencies, strict=True)
+        for own, home in zip(each, homes, strict=True)
+    )
+
+
+def homes_of(settings: Settings, residency: Residency) -> tuple[Home, ...]:
+    """Return what each pool is to its models, the first one first.
+
+    Args:
+        settings: The cluster's settings.
+        residency: Of the first pool.
+
+    Raises:
+        ConfigError: when pools cannot be told apart.
+    """
+    return _homes(settings_of_pools(settings), settings, residency)
+
+
+def _homes(
+    each: tuple[Settings, ...], settings: Settings, residency: Residency
+) -> tuple[Home, ...]:
+    residencies = (residency, *(pool.residency for pool in settings.pools))
+    own_volumes = _own_volumes(settings)
+    return tuple(
+        Home(
+            name=own.pool,
+            node=own.node,
+            residency=own_residency,
+            volume=own.pool if own.pool in own_volumes else settings.pool,
+        )
+        for own, own_residency in zip(each, residencies, strict=True)
     )
 
 
@@ -263,13 +300,8 @@ def _require_one_build(models: tuple[Model, ...], pools: tuple[Settings, ...]) -
                 )  # fmt: skip
 
 
-def _serving(declaration: Declaration, pools: frozenset[str]) -> tuple[LockedModel, ...]:
-    """Return the models with a home among some pools."""
-    return tuple(it for it in declaration.locked if not pools.isdisjoint(it.model.pools))
-
-
-def _declaration_of(pool: str, declaration: Declaration, residency: Residency) -> Declaration:
-    locked = _serving(declaration, frozenset({pool}))
+def _declaration_of(home: Home, declaration: Declaration) -> Declaration:
+    locked = models_of(home.name, declaration.locked)
     ids = {it.model.id for it in locked}
     asked = (
         (consumer, tuple(model_id for model_id in consumer.models if model_id in ids))
@@ -278,7 +310,7 @@ def _declaration_of(pool: str, declaration: Declaration, residency: Residency) -
     return replace(
         declaration,
         locked=locked,
-        residency=residency,
+        residency=home.residency,
         consumers=tuple(replace(consumer, models=models) for consumer, models in asked if models),
     )
 
