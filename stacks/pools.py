@@ -41,6 +41,9 @@ class DeclaredPool:
     """The models that its download Job fills its volume with; empty: another pool's does."""
     homes: tuple[Home, ...]
     """All pools, so that an error names the one where a model fits."""
+    gateway_namespace: str | None = None
+    """Where the stack deploys the gateway with another pool; None: with this one, or not at
+    all."""
 
     @property
     def name(self) -> str:
@@ -89,12 +92,14 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
         )
     _require_one_build(declaration.models, each)
     check_disk(models_on(settings.pool, declaration.locked, homes), settings.storage_size_gib)
+    gateway_namespace = settings.namespace if isinstance(settings.gateway, Gateway) else None
     return tuple(
         DeclaredPool(
             settings=own,
             declaration=_declaration_of(home, declaration),
             downloads=models_on(own.pool, declaration.locked, homes),
             homes=homes,
+            gateway_namespace=None if own is each[0] else gateway_namespace,
         )
         for own, home in zip(each, homes, strict=True)
     )
