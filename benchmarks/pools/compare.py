@@ -174,6 +174,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="Also write every figure here.")
     options = parser.parse_args()
     try:
+        for path in filter(None, (options.figure, options.json)):
+            with writing(path):
+                path.touch()
         with ended_by_signals():
             data = run(options, CONSOLE)
         if options.json is not None:

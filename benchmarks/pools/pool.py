@@ -58,15 +58,19 @@ class Pool:
             raise ConnectionRefusedError(self.name)
         if self._requests[model] >= MOST_WAITING:
             raise TooManyRequestsError(model)
+        self._requests[model] += 1
         running = asyncio.ensure_future(self._answer(model, answer_s))
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
         try:
             await running
         except asyncio.CancelledError:
             if self._down:
                 raise ConnectionResetError(self.name) from None
             raise
+        finally:
+            self._running.remove(running)
+            self._requests[model] -= 1
+            self._wake()
 
     def die(self) -> None:
         """Break every connection, and forget every model."""
@@ -82,17 +86,12 @@ class Pool:
         self._down = False
 
     async def _answer(self, model: str, answer_s: float) -> None:
-        self._requests[model] += 1
-        try:
-            while model not in self._used_s:
-                self._want(model)
-                await self._changed.wait()
-            async with self._slots[model]:
-                await asyncio.sleep(answer_s)
-                self._used_s[model] = self._now_s()
-        finally:
-            self._requests[model] -= 1
-            self._wake()
+        while model not in self._used_s:
+            self._want(model)
+            await self._changed.wait()
+        async with self._slots[model]:
+            await asyncio.sleep(answer_s)
+            self._used_s[model] = self._now_s()
 
     def _want(self, model: str) -> None:
         if model not in self._queue:
