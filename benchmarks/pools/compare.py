@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -45,40 +43,43 @@ _LEAST_REQUESTS = 60
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Simulate all cells, and print the tables.
+    """Simulate all cells, print the tables, and draw the figure.
 
     Returns:
         Every figure, as plain data.
     """
-    seeds, requests = (1, 150) if options.quick else (options.seeds, options.requests)
+    seeds = options.seeds or (1 if options.quick else 3)
+    requests = options.requests or (150 if options.quick else 300)
     cases = [
         Case(pools=pools, models=models, mix=mix)
         for pools, models in (_QUICK_SIZES if options.quick else _SIZES)
         for mix in get_args(Mix)
     ]
-    cells = {
-        (case, arm.name, is_outage, seed): _cell(case, arm, is_outage, seed, requests)
-        for is_outage, rows, arms in ((False, cases, ARMS), (True, [_OUTAGE_CASE], OUTAGE_ARMS))
-        for case in rows
-        for arm in arms
-        for seed in range(seeds)
-    }
+    rows = [
+        *((case, arm, False) for case in cases for arm in ARMS),
+        *((_OUTAGE_CASE, arm, True) for arm in OUTAGE_ARMS),
+    ]
+    cells = [_cell(*row, seed, requests) for row in rows for seed in range(seeds)]
     say(f"{len(cells)} cells of {requests} requests, with LiteLLM {litellm_version()}")
-    seen = _seen(tuple(cells.values()), console)
-    by_row: dict[tuple[Case, str, bool], list[Seen]] = defaultdict(list)
-    for (case, arm, is_outage, _), cell in zip(cells, seen, strict=True):
-        by_row[case, arm, is_outage].append(cell)
-    by_case: dict[Case, dict[str, Figures]] = defaultdict(dict)
-    outage: dict[str, dict[str, Figures]] = {}
-    for (case, arm, is_outage), of_row in by_row.items():
-        whole_s = span_s(pools=case.pools, requests=requests)
-        if is_outage:
-            outage[arm] = {
-                name: figures(of_row, start * whole_s, end * whole_s)
-                for name, (start, end) in PERIODS.items()
-            }
-        else:
-            by_case[case][arm] = figures(of_row, WARM_UP * whole_s, float("inf"))
+    seen = _seen(cells, console)
+    of_row = {row: seen[index * seeds :][:seeds] for index, row in enumerate(rows)}
+    by_case = {
+        case: {
+            arm.name: figures(
+                of_row[case, arm, False], WARM_UP * _span_s(case, requests), float("inf")
+            )
+            for arm in ARMS
+        }
+        for case in cases
+    }
+    whole_s = _span_s(_OUTAGE_CASE, requests)
+    outage = {
+        arm.name: {
+            period: figures(of_row[_OUTAGE_CASE, arm, True], start * whole_s, end * whole_s)
+            for period, (start, end) in PERIODS.items()
+        }
+        for arm in OUTAGE_ARMS
+    }
     for table in (*tables(by_case), outage_table(outage, _OUTAGE_CASE)):
         console.print(table)
     if options.figure is not None:
@@ -87,25 +88,26 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     return {
         "date": _today(),
         "litellm": litellm_version(),
-        "cores": os.cpu_count(),
         "seeds": seeds,
         "requests": requests,
-        "cases": [
-            {**asdict(case), "arms": {name: asdict(each) for name, each in by_arm.items()}}
-            for case, by_arm in by_case.items()
-        ],
+        "cases": [{**asdict(case), "arms": _plain(by_arm)} for case, by_arm in by_case.items()],
         "outage": {
             **asdict(_OUTAGE_CASE),
-            "arms": {
-                name: {period: asdict(each) for period, each in by_period.items()}
-                for name, by_period in outage.items()
-            },
+            "arms": {name: _plain(by_period) for name, by_period in outage.items()},
         },
     }
 
 
+def _plain(by_name: Mapping[str, Figures]) -> dict[str, Any]:
+    return {name: asdict(each) for name, each in by_name.items()}
+
+
+def _span_s(case: Case, requests: int) -> float:
+    return span_s(pools=case.pools, requests=requests)
+
+
 def _cell(case: Case, arm: Arm, is_outage: bool, seed: int, requests: int) -> Cell:
-    whole_s = span_s(pools=case.pools, requests=requests)
+    whole_s = _span_s(case, requests)
     return Cell(
         pools=case.pools,
         models=case.models,
@@ -156,17 +158,17 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--seeds", type=_at_least(1), default=3, metavar="N",
-        help="Repeats of each cell, with other requests (default: %(default)s).",
+        "--seeds", type=_at_least(1), metavar="N",
+        help="Repeats of each cell, with other requests (default: 3; --quick: 1).",
     )  # fmt: skip
     parser.add_argument(
-        "--requests", type=_at_least(_LEAST_REQUESTS), default=300, metavar="N",
-        help="Requests of a cell; the first third is not counted (default: %(default)s).",
+        "--requests", type=_at_least(_LEAST_REQUESTS), metavar="N",
+        help="Requests of a cell; the first third is not counted (default: 300; --quick: 150).",
     )  # fmt: skip
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="Simulate two sizes with one seed and 150 requests, in half a minute.",
+        help="Simulate two of the five sizes, with fewer requests.",
     )
     parser.add_argument(
         "--figure", type=Path, metavar="FILE", help="Also draw the steady mix into this SVG."

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -42,7 +42,7 @@ def simulated(cells: Sequence[Cell], *, say: Say) -> Iterator[tuple[int, Seen]]:
         stack.callback(threads.shutdown, cancel_futures=True)
         idle: SimpleQueue[_Simulator] = SimpleQueue()
         for _ in range(count):
-            idle.put(_start(python, stack))
+            idle.put(stack.enter_context(_running(python)))
         asked = {threads.submit(_simulate, idle, cell): index for index, cell in enumerate(cells)}
         for done in as_completed(asked):
             yield asked[done], done.result()
@@ -56,10 +56,11 @@ class _Simulator:
     log: IO[str]
 
 
-def _start(python: Path, stack: ExitStack) -> _Simulator:
-    log = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115  # The stack closes it.
-    process = stack.enter_context(
-        subprocess.Popen(
+@contextmanager
+def _running(python: Path) -> Iterator[_Simulator]:
+    """Run a simulator while the context lasts."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
             (python, "-m", "benchmarks.pools.simulate"),
             cwd=ROOT,
             # Not this process's own: LiteLLM obeys a hundred variables.
@@ -73,11 +74,17 @@ def _start(python: Path, stack: ExitStack) -> _Simulator:
             stderr=log,
             text=True,
         )
-    )
-    stack.callback(process.kill)
-    if process.stdin is None or process.stdout is None:
-        raise OpsError("a simulator has no pipes")
-    return _Simulator(process=process, stdin=process.stdin, stdout=process.stdout, log=log)
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("Popen makes the pipes that it is asked for")
+        try:
+            yield _Simulator(process=process, stdin=process.stdin, stdout=process.stdout, log=log)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            # It may hold a cell that can no longer be sent.
+            with suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 def _simulate(idle: SimpleQueue[_Simulator], cell: Cell) -> Seen:

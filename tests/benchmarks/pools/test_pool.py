@@ -99,19 +99,22 @@ def test_requests_that_wait_for_a_model_share_its_load_and_its_slot(
     assert models_of(pool) == ["a"]
 
 
-def test_the_least_recently_used_model_goes_first(loop: VirtualLoop, pool: Pool) -> None:
+@pytest.mark.parametrize(("kept", "victim"), [("a", "b"), ("b", "a")])
+def test_the_least_recently_used_model_goes_first(
+    loop: VirtualLoop, pool: Pool, kept: str, victim: str
+) -> None:
     async def ask() -> None:
-        for model in ("a", "b", "a", "c"):
+        for model in (kept, victim, kept, "c"):
             await pool.ask(model, 1)
 
     loop.run_until_complete(ask())
-    assert pool.loads[-1].beside == ("a",)
+    assert pool.loads[-1].beside == (kept,)
 
 
 def test_a_busy_model_keeps_its_place_and_its_requests_overtake(
     loop: VirtualLoop, pool: Pool
 ) -> None:
-    async def ask() -> list[float]:
+    async def ask() -> tuple[float, float, float]:
         return await asyncio.gather(
             end_s(pool.ask("a", 10)),
             end_s(after(LOAD_S + 1, pool.ask("whole", 1))),
