@@ -16,7 +16,7 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -27,9 +27,17 @@ from rich.progress import track
 from benchmarks.pools.arms import ARMS, OUTAGE_ARMS, Arm, router
 from benchmarks.pools.cell import Cell, Mix, Seen
 from benchmarks.pools.figure import render
-from benchmarks.pools.figures import OUTAGE, PERIODS, WARM_UP, Figures, figures, span_s
+from benchmarks.pools.figures import (
+    OUTAGE,
+    PERIODS,
+    WARM_UP,
+    Case,
+    Figures,
+    figures,
+    span_s,
+)
 from benchmarks.pools.simulators import simulated
-from benchmarks.pools.tables import Case, outage_table, tables
+from benchmarks.pools.tables import outage_table, tables
 from ops.errors import OpsError, writing
 from ops.machine.litellm import litellm_version
 from ops.machine.signals import ended_by_signals
@@ -141,7 +149,7 @@ def _today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def _at_least(least: int) -> Any:
+def _at_least(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if int(text) < least:
             raise argparse.ArgumentTypeError(f"{text}; expected at least {least}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from benchmarks.pools.cell import Mix
-from benchmarks.pools.figures import Figures
-from benchmarks.pools.tables import ByCase, Case
+from benchmarks.pools.figures import ByCase, Case, Figures
 from ops.report.svg import WIDTH, bar, document, text
 
 MIX: Mix = "steady"

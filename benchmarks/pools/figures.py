@@ -1,11 +1,11 @@
-"""What is counted in a cell."""
+"""What is counted of the cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.pools.cell import Seen
+from benchmarks.pools.cell import Mix, Seen
 from benchmarks.pools.traffic import REQUEST_S_PER_POOL
 from benchmarks.swap.tables import p95
 
@@ -28,6 +28,22 @@ class Figures:
     """Of the answered requests; 0: none was answered."""
     failed: int
     """Requests without an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Pools, models and mix of a row."""
+
+    pools: int
+    models: int
+    mix: Mix
+
+    def __str__(self) -> str:
+        return f"{self.pools} pools, {self.models} models, {self.mix}"
+
+
+ByCase = Mapping[Case, Mapping[str, Figures]]
+"""Case -> arm -> its figures."""
 
 
 def span_s(*, pools: int, requests: int) -> float:

@@ -74,8 +74,8 @@ def _running(python: Path) -> Iterator[_Simulator]:
             stderr=log,
             text=True,
         )
-        if process.stdin is None or process.stdout is None:
-            raise AssertionError("Popen makes the pipes that it is asked for")
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             yield _Simulator(process=process, stdin=process.stdin, stdout=process.stdout, log=log)
         finally:

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from rich.table import Table
 
 from benchmarks.pools.arms import DECLARED
-from benchmarks.pools.cell import Mix
-from benchmarks.pools.figures import Figures
+from benchmarks.pools.figures import ByCase, Case, Figures
 from ops.report.terminal import titled_table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """Pools, models and mix of a row."""
-
-    pools: int
-    models: int
-    mix: Mix
-
-    def __str__(self) -> str:
-        return f"{self.pools} pools, {self.models} models, {self.mix}"
-
-
-ByCase = Mapping[Case, Mapping[str, Figures]]
-"""Case -> arm -> its figures."""
 
 
 def tables(by_case: ByCase) -> Iterator[Table]:
@@ -45,15 +27,8 @@ def _table(title: str, by_case: ByCase, value_of: Callable[[Figures], float], fo
     )  # fmt: skip
     for case, by_arm in by_case.items():
         declared = value_of(by_arm[DECLARED.name])
-        table.add_row(
-            str(case.pools),
-            str(case.models),
-            case.mix,
-            *(
-                against(value_of(of_arm), declared if name != DECLARED.name else 0, form)
-                for name, of_arm in by_arm.items()
-            ),
-        )
+        values = (against(value_of(each), declared, form) for each in by_arm.values())
+        table.add_row(str(case.pools), str(case.models), case.mix, *values)
     return table
 
 

@@ -21,8 +21,8 @@ from benchmarks.pools.cell import (
     seen_line,
 )
 from benchmarks.pools.figure import render
-from benchmarks.pools.figures import Figures, figures, span_s
-from benchmarks.pools.tables import Case, against
+from benchmarks.pools.figures import Case, Figures, figures, span_s
+from benchmarks.pools.tables import against
 from benchmarks.pools.traffic import traffic
 
 REQUESTS = 1200
