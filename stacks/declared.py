@@ -10,7 +10,7 @@ from llama_swap_config.edited_file import import_edited
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.typed import require_types
-from stacks.pools import DeclaredPool, pools_of
+from stacks.pools import DeclaredPool, pools_of, settings_of_pools
 from stacks.settings import Settings
 
 
@@ -23,6 +23,23 @@ def load_settings() -> Settings:
     settings: Any = getattr(import_edited("stacks.production"), "PRODUCTION", None)
     require_types("settings", {"PRODUCTION": settings}, {"PRODUCTION": Settings})
     return cast(Settings, settings)
+
+
+def load_settings_of_pools(name: str | None = None) -> tuple[Settings, ...]:
+    """Load the settings of each pool, the first one first, or of one.
+
+    Args:
+        name: The only pool (default: all pools).
+
+    Raises:
+        ConfigError: as `load_settings`, when pools cannot be told apart, and when there is no pool
+            of that name.
+    """
+    pools = settings_of_pools(load_settings())
+    named = tuple(pool for pool in pools if name in (None, pool.pool))
+    if not named:
+        raise _unknown(name, tuple(pool.pool for pool in pools))
+    return named
 
 
 def load_pools(lock_path: Path = LOCK_PATH) -> tuple[DeclaredPool, ...]:
@@ -64,7 +81,10 @@ def pool_named(pools: tuple[DeclaredPool, ...], name: str | None) -> DeclaredPoo
     for pool in pools:
         if name in (None, pool.name):
             return pool
-    raise ConfigError.of(
-        "--pool", "its value", name,
-        expected=f"one of {', '.join(pool.name for pool in pools)}", remedy="Correct it",
-    )  # fmt: skip
+    raise _unknown(name, tuple(pool.name for pool in pools))
+
+
+def _unknown(name: str | None, pools: tuple[str, ...]) -> ConfigError:
+    return ConfigError.of(
+        "--pool", "its value", name, expected=f"one of {', '.join(pools)}", remedy="Correct it"
+    )

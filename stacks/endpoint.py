@@ -230,6 +230,7 @@ def _deploy_exporter(
             front_end=settings.front_end,
             config=front_end.config(locked, settings.llama_swap, pool.residents),
             machine=settings.node.machine,
+            cards=settings.gpu.count,
         ),
         modules=modules("exporter"),
         shared={name: modules(name) for name in ("gpu_window", "kubernetes")},

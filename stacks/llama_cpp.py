@@ -15,10 +15,10 @@ from in_pod.exporter.contract import PORT
 from llama_swap_config.cluster.labels import ENDPOINT, EXPORTER, GATEWAY
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.gateway import settings as gateway_types
-from llama_swap_config.monitoring.alerts import alerts, render_rules
-from llama_swap_config.monitoring.dashboard import render_dashboard
+from llama_swap_config.monitoring.alerts import render_rules
 from stacks.endpoint import deploy_endpoint
 from stacks.gateway_files import gateway_files
+from stacks.monitoring import alerts_of, dashboard_of
 from stacks.pools import DeclaredPool, pools_of
 from stacks.settings import Settings
 
@@ -85,14 +85,16 @@ class LlamaCppStack(tf.TerraformStack):
                 self,
                 "monitoring-files",
                 namespace=namespace,
-                rules=render_rules(alerts(declaration.locked, settings.node.machine)),
-                dashboard=render_dashboard(),
+                rules=render_rules(alerts_of(pools)),
+                dashboard=dashboard_of(pools),
             )
         ignore_changes(
             self.node.find_all(), first.settings.set_once, required=settings.ignored_fields
         )
+        # Below a construct of their own a pool may have the name of any of the above.
+        pools_scope = tf.Construct(self, "pools")
         for pool in further:
-            scope_of_pool = tf.Construct(self, pool.name)
+            scope_of_pool = tf.Construct(pools_scope, pool.name)
             deploy_endpoint(scope_of_pool, pool)
             ignore_changes(scope_of_pool.node.find_all(), pool.settings.set_once, required=())
 

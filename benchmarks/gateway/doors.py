@@ -40,7 +40,7 @@ _ONE = Consumer(
     namespace="one",
     models=MODELS,
     parallel_requests=CLIENTS,
-    # The three, whose turn was before, protect models too.
+    # The three, which asked before, still protect their models.
     may_evict=True,
     protected_s=0,
 )

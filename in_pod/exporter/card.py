@@ -1,23 +1,25 @@
-"""The card's memory, as the front end's gauges say."""
+"""The memory of the cards, as the front end's gauges say."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .plan import Plan
 
 _GAUGE = re.compile(
-    rb"^llamaswap_gpu_memory_(used|total)_bytes\{[^\n]*\} ([0-9.e+-]{1,24})$", re.MULTILINE
+    rb'^llamaswap_gpu_memory_(used|total)_bytes\{id="(\d{1,3})"[^\n]*\} ([0-9.e+-]{1,24})$',
+    re.MULTILINE,
 )
 _SETTLED_S = 10.0
-"""llama-swap reads the card every 5 s, and the exporter its gauges every 5 s."""
+"""llama-swap reads the cards every 5 s, and the exporter its gauges every 5 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """VRAM in bytes."""
+    """VRAM of a card in bytes."""
 
     used: float
     total: float
@@ -27,44 +29,72 @@ class Reading:
     """Monotonic time of the reading."""
 
 
-def parse_gauges(text: bytes) -> tuple[float, float] | None:
-    """Return used and total bytes of the first card in llama-swap's metrics; None without one."""
-    found: dict[bytes, float] = {}
-    for name, digits in _GAUGE.findall(text):
+def parse_gauges(text: bytes, cards: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Read llama-swap's metrics.
+
+    Args:
+        text: The metrics.
+        cards: The plan's; an only one is the first that llama-swap names.
+
+    Returns:
+        Card -> its used and total bytes; without those that llama-swap does not name.
+    """
+    found: dict[str, dict[bytes, float]] = {}
+    for name, number, digits in _GAUGE.findall(text):
         try:
             value = float(digits)
         except ValueError:
-            return None
+            return {}
         if math.isfinite(value) and value >= 0:
-            found.setdefault(name, value)
-    if not found.get(b"total") or b"used" not in found:
-        return None
-    return found[b"used"], found[b"total"]
+            found.setdefault(number.decode(), {}).setdefault(name, value)
+    whole = {
+        number: (values[b"used"], values[b"total"])
+        for number, values in found.items()
+        if values.get(b"total") and b"used" in values
+    }
+    if len(cards) > 1:
+        return {card: whole[card] for card in cards if card in whole}
+    return dict(zip(cards, whole.values(), strict=False))
 
 
-class Card:
-    """The last reading of the card."""
+class Cards:
+    """The last reading of each card."""
 
     def __init__(self, plan: Plan) -> None:
         """Begin without a reading."""
         self._vram_mib = plan.vram_mib
-        self.reading: Reading | None = None
+        self._predicted = {model for model, _ in self._vram_mib}
+        self._readings: dict[str, Reading] = {}
+
+    @property
+    def readings(self) -> Mapping[str, Reading]:
+        """A copy: card -> its last reading."""
+        return dict(self._readings)
 
     def read(
-        self, used: float, total: float, *, loaded: tuple[str, ...], changed: float, now: float
+        self,
+        card: str,
+        used: float,
+        total: float,
+        *,
+        loaded: tuple[str, ...],
+        changed: float,
+        now: float,
     ) -> None:
         """Note a reading.
 
         Args:
+            card: The card.
             used: Bytes in use.
             total: Bytes of the card.
-            loaded: The models that hold memory.
+            loaded: The models that hold memory, on this card or on others.
             changed: When a model last changed its state.
             now: Monotonic time.
         """
-        others = None if self.reading is None else self.reading.others
+        last = self._readings.get(card)
+        others = None if last is None else last.others
         if now - changed >= _SETTLED_S:
-            known = [self._vram_mib[model] for model in loaded if model in self._vram_mib]
-            is_known = len(known) == len(loaded)
-            others = max(0.0, used - sum(known) * 2**20) if is_known else None
-        self.reading = Reading(used=used, total=total, others=others, read=now)
+            ours_mib = sum(self._vram_mib.get((model, card), 0.0) for model in loaded)
+            is_known = self._predicted.issuperset(loaded)
+            others = max(0.0, used - ours_mib * 2**20) if is_known else None
+        self._readings[card] = Reading(used=used, total=total, others=others, read=now)

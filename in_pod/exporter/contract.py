@@ -13,6 +13,8 @@ KEY_VARIABLE = "LLAMA_API_KEY"
 """Variable with the endpoint's API key; llama-server and `ops` use the same name."""
 OTHER = "_other"
 """Label of everything that the plan does not name; no model has such an id."""
+ONLY_CARD = ""
+"""Value of the label `card` where there is one card: Prometheus takes it for no label."""
 
 MODEL_STATES = ("stopped", "starting", "ready", "stopping", "sleeping", "unknown")
 """`sleeping`: the router's idle model, which has given its memory back."""
@@ -43,7 +45,7 @@ class Metric(NamedTuple):
     buckets: tuple[float, ...] = ()
 
 
-_MODEL = ("model",)
+_MODEL, _CARD = ("model",), ("card",)
 
 METRICS: dict[str, Metric] = {
     "llama_swap_up": Metric("gauge", (), "Whether the exporter follows the front end."),
@@ -58,7 +60,9 @@ METRICS: dict[str, Metric] = {
         "gauge", ("state",), "1 for the endpoint's state; waits: its pod waits for the card."
     ),
     "llama_swap_model_state": Metric("gauge", ("model", "state"), "1 for a model's state."),
-    "llama_swap_model_vram_bytes": Metric("gauge", _MODEL, "Predicted VRAM of a loaded model."),
+    "llama_swap_model_vram_bytes": Metric(
+        "gauge", ("model", "card"), "Predicted VRAM of a loaded model."
+    ),
     "llama_swap_swaps_total": Metric(
         "counter", ("model", "outcome"), "Loads that ended: ready, failed or aborted."
     ),
@@ -110,10 +114,10 @@ METRICS: dict[str, Metric] = {
     "llama_swap_last_answer_timestamp_seconds": Metric(
         "gauge", (), "When the last complete answer of status 200 ended, in seconds since 1970."
     ),
-    "llama_swap_vram_used_bytes": Metric("gauge", (), "VRAM in use, by every program."),
-    "llama_swap_vram_total_bytes": Metric("gauge", (), "VRAM of the card."),
+    "llama_swap_vram_used_bytes": Metric("gauge", _CARD, "VRAM in use, by every program."),
+    "llama_swap_vram_total_bytes": Metric("gauge", _CARD, "VRAM of the card."),
     "llama_swap_vram_others_bytes": Metric(
-        "gauge", (), "VRAM in use beyond the prediction for the loaded models."
+        "gauge", _CARD, "VRAM in use beyond the prediction for the loaded models."
     ),
     "llama_swap_window_open": Metric("gauge", (), "Whether a GPU window is open."),
     "llama_swap_window_deadline_timestamp_seconds": Metric(

@@ -18,8 +18,11 @@ _FRESH_S = 60.0
 def gauges(picture: Picture, plan: Plan) -> dict[str, Family]:
     """Return the gauges of a picture; what is not known has no series."""
     seen = picture.seen
-    card = seen.card
-    is_fresh = card is not None and seen.now - card.read <= _FRESH_S
+    cards = {
+        card: reading
+        for card, reading in seen.cards.items()
+        if seen.now - reading.read <= _FRESH_S
+    }
     families: dict[str, dict[Labels, float | None]] = {
         "llama_swap_up": {(): seen.is_up},
         "llama_swap_cluster_up": {(): not picture.cluster_reason} if picture.has_cluster else {},
@@ -33,7 +36,7 @@ def gauges(picture: Picture, plan: Plan) -> dict[str, Family]:
             for name in MODEL_STATES
         },
         "llama_swap_model_vram_bytes": {
-            (model,): mib * 2**20 for model, mib in plan.vram_mib.items()
+            labels: mib * 2**20 for labels, mib in plan.vram_mib.items()
         },
         "llama_swap_requests_in_flight": {
             (model,): count for model, count in seen.in_flight.items()
@@ -42,9 +45,9 @@ def gauges(picture: Picture, plan: Plan) -> dict[str, Family]:
             (model,): count for model, count in (seen.waiting or {}).items()
         },
         "llama_swap_last_answer_timestamp_seconds": {(): seen.last_ok},
-        "llama_swap_vram_used_bytes": {(): card.used if card and is_fresh else None},
-        "llama_swap_vram_total_bytes": {(): card.total if card and is_fresh else None},
-        "llama_swap_vram_others_bytes": {(): card.others if card and is_fresh else None},
+        "llama_swap_vram_used_bytes": {(card,): it.used for card, it in cards.items()},
+        "llama_swap_vram_total_bytes": {(card,): it.total for card, it in cards.items()},
+        "llama_swap_vram_others_bytes": {(card,): it.others for card, it in cards.items()},
         "process_resident_memory_bytes": {(): _resident_bytes()},
         "process_cpu_seconds_total": {(): _cpu_s()},
     }

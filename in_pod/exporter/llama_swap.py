@@ -84,9 +84,10 @@ class LlamaSwap:
                     self._answers()
                 if now - gauges_at >= self._timing.gauges_s:
                     gauges_at = now
-                    gauges = parse_gauges(self._client.text("/metrics"))
-                    if gauges is not None:
-                        self._watch.gpu(*gauges)
+                    gauges = self._client.text("/metrics")
+                    cards = self._watch.plan.card_labels
+                    for card, (used, total) in parse_gauges(gauges, cards).items():
+                        self._watch.gpu(used, total, card)
             except FrontEndError:
                 # The events say whether the front end is gone; a later try gets the rest.
                 continue

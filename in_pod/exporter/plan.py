@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from .contract import ONLY_CARD
 from .errors import ExporterError
 
 
@@ -17,6 +19,8 @@ class PlannedModel:
     aliases: tuple[str, ...]
     vram_mib: float | None
     """Predicted VRAM; None if nothing predicts it."""
+    vram_mib_by_card: Mapping[str, float] = field(default_factory=dict)
+    """Its parts, where there are several cards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,7 @@ class Plan:
     config_sha256: str
     """Of the front end's configuration."""
     models: tuple[PlannedModel, ...]
+    cards: int = 1
 
     @property
     def tells_requests(self) -> bool:
@@ -47,9 +52,19 @@ class Plan:
         return names | {model.id: model.id for model in self.models}
 
     @property
-    def vram_mib(self) -> dict[str, float]:
-        """Id -> predicted MiB, where there is a prediction."""
-        return {model.id: model.vram_mib for model in self.models if model.vram_mib is not None}
+    def card_labels(self) -> tuple[str, ...]:
+        """The cards as labels: their numbers where there are several."""
+        return (ONLY_CARD,) if self.cards == 1 else tuple(map(str, range(self.cards)))
+
+    @property
+    def vram_mib(self) -> dict[tuple[str, str], float]:
+        """Id and card -> predicted MiB, where there is a prediction."""
+        return {
+            (model.id, card): mib
+            for model in self.models
+            if model.vram_mib is not None
+            for card, mib in (model.vram_mib_by_card or {ONLY_CARD: model.vram_mib}).items()
+        }
 
 
 def read_plan(path: Path) -> Plan:
@@ -67,6 +82,10 @@ def read_plan(path: Path) -> Plan:
                 id=str(model["id"]),
                 aliases=tuple(map(str, model["aliases"])),
                 vram_mib=None if model["vram_mib"] is None else float(model["vram_mib"]),
+                vram_mib_by_card={
+                    str(card): float(mib)
+                    for card, mib in model.get("vram_mib_by_card", {}).items()
+                },
             )
             for model in document["models"]
         )
@@ -75,7 +94,8 @@ def read_plan(path: Path) -> Plan:
             engine_build=int(document["engine_build"]),
             config_sha256=str(document["config_sha256"]),
             models=models,
+            cards=int(document.get("cards", 1)),
         )
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ExporterError(f"{path} is not a plan of the exporter: {reason}") from error

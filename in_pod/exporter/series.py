@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from .contract import METRICS
+from .contract import METRICS, ONLY_CARD
 
 Labels = tuple[str, ...]
 """Values in the order of the metric's labels."""
@@ -100,6 +100,7 @@ def _family_lines(name: str, family: Family) -> Iterator[str]:
         pairs = [
             f'{label}="{_escaped(text)}"'
             for label, text in zip(metric.labels, values, strict=True)
+            if (label, text) != ("card", ONLY_CARD)
         ]
         if isinstance(value, Histogram):
             yield from _histogram_lines(name, pairs, value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from .card import Reading
 from .cluster import Tenant
-from .contract import STATE_VERSION
+from .contract import ONLY_CARD, STATE_VERSION
 from .picture import Picture
 
 _MIB = 2**20
@@ -14,7 +16,6 @@ _MIB = 2**20
 def state_document(picture: Picture) -> dict[str, Any]:
     """Make the document; its fields never change, and others may be added."""
     seen, view = picture.seen, picture.view
-    card = seen.card
     window = None if view is None else view.window
     return {
         "version": STATE_VERSION,
@@ -32,14 +33,7 @@ def state_document(picture: Picture) -> dict[str, Any]:
             }
             for model, state in seen.states.items()
         },
-        "vram": None
-        if card is None
-        else {
-            "used_mib": card.used / _MIB,
-            "total_mib": card.total / _MIB,
-            "others_mib": None if card.others is None else card.others / _MIB,
-            "age_s": seen.now - card.read,
-        },
+        "vram": _vram(seen.cards, seen.now),
         "window": {
             "open": window is not None,
             "holder": None if window is None else window.holder or None,
@@ -69,6 +63,23 @@ def state_document(picture: Picture) -> dict[str, Any]:
             "verified": view.volume.verified,
         },
     }
+
+
+def _vram(cards: Mapping[str, Reading], now: float) -> dict[str, Any] | None:
+    """Make the sum of the cards, and each of several."""
+    if not cards:
+        return None
+    others = [reading.others for reading in cards.values() if reading.others is not None]
+    document = {
+        "used_mib": sum(reading.used for reading in cards.values()) / _MIB,
+        "total_mib": sum(reading.total for reading in cards.values()) / _MIB,
+        "others_mib": sum(others) / _MIB if len(others) == len(cards) else None,
+        "age_s": now - min(reading.read for reading in cards.values()),
+    }
+    if ONLY_CARD in cards:
+        return document
+    parts = {card: _vram({ONLY_CARD: reading}, now) for card, reading in sorted(cards.items())}
+    return document | {"cards": [{"card": card, **(part or {})} for card, part in parts.items()]}
 
 
 def _tenant(tenant: Tenant) -> dict[str, Any]:

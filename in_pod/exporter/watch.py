@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .card import Card, Reading
-from .contract import OTHER
+from .card import Cards, Reading
+from .contract import ONLY_CARD, OTHER
 from .lines import Lines
 from .plan import Plan
 from .requests import Answer, Requests
@@ -42,7 +42,8 @@ class Seen:
     waiting: Mapping[str, int] | None
     """None where the front end does not tell it."""
     last_ok: float | None
-    card: Reading | None
+    cards: Mapping[str, Reading]
+    """Card -> its last reading."""
     now: float
     """Monotonic time of the copy."""
 
@@ -63,7 +64,7 @@ class Watch:
         self._lock = threading.RLock()
         self._swaps = Swaps(plan, self.series)
         self._requests = Requests(plan, self.series)
-        self._card = Card(plan)
+        self._cards = Cards(plan)
         self._is_up = False
         self._reason = "not connected yet"
         self._version = ""
@@ -203,11 +204,16 @@ class Watch:
         with self._lock:
             self._requests.last_ok = max(self._requests.last_ok or 0.0, moment)
 
-    def gpu(self, used: float, total: float) -> None:
-        """Note a reading of the card, in bytes."""
+    def gpu(self, used: float, total: float, card: str = ONLY_CARD) -> None:
+        """Note a reading of a card, in bytes."""
         with self._timed() as (now, _):
-            self._card.read(
-                used, total, loaded=self._swaps.loaded, changed=self._swaps.changed, now=now
+            self._cards.read(
+                card,
+                used,
+                total,
+                loaded=self._swaps.loaded,
+                changed=self._swaps.changed,
+                now=now,
             )
 
     def settle(self) -> None:
@@ -228,7 +234,7 @@ class Watch:
                 in_flight=self._requests.in_flight(),
                 waiting=self._requests.waiting() if self.plan.tells_requests else None,
                 last_ok=self._requests.last_ok,
-                card=self._card.reading,
+                cards=self._cards.readings,
                 now=self._clock(),
             )
 

@@ -8,6 +8,8 @@ LEASE = "gpu-window"
 """Name of the Lease in the endpoint's namespace: holder, deadline and record of a window."""
 ANNOTATION = "llama-cpp-infra/gpu-window"
 """Annotation of the Lease with the record of what to restore, JSON."""
+RESTORE_COMMAND = "python -m ops window --restore"
+"""The operator's command that restores what a killed window took."""
 DEAD_S = 60
 """Seconds without a heartbeat after which a Lease has no owner."""
 LONGEST_S = 48 * 3600

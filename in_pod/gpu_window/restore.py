@@ -73,7 +73,7 @@ def restore(window: Window, immich: Immich | None, declared: Declared) -> tuple[
         return (*problems, *foreign)
     remains = [f"the replicas are restored but not ready: {waiting}"] if waiting else []
     if queues:
-        reason = waiting or _resume(queues, immich)
+        reason = waiting or _resume(queues, immich, window.restore_command)
         if reason:
             names = ", ".join(queues)
             cause = "they resume when the replicas are ready" if waiting else reason
@@ -146,10 +146,10 @@ def _waited(window: Window, look: Callable[[], str], limit_s: float) -> str:
         return str(error)
 
 
-def _resume(names: tuple[str, ...], immich: Immich | None) -> str:
+def _resume(names: tuple[str, ...], immich: Immich | None, restore_command: str) -> str:
     """Resume queues; return why not."""
     if immich is None:
-        return "IMMICH_API_KEY is not set. Set it and run python -m ops window --restore."
+        return f"IMMICH_API_KEY is not set. Set it and run {restore_command}."
     try:
         for name in names:
             immich.set_paused(name, False)

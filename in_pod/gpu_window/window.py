@@ -21,6 +21,7 @@ from .contract import (
     ENDPOINT_DEPLOYMENT,
     LEASE,
     NO_ACCESS,
+    RESTORE_COMMAND,
     TRANSIENT,
 )
 from .errors import LostError, RescaledError, WindowError
@@ -38,7 +39,13 @@ class Window(WindowLease):
     """
 
     def __init__(
-        self, api: Api, *, namespace: str, say: Say, timing: Timing | None = None
+        self,
+        api: Api,
+        *,
+        namespace: str,
+        say: Say,
+        timing: Timing | None = None,
+        restore_command: str = RESTORE_COMMAND,
     ) -> None:
         """Send no request yet.
 
@@ -47,9 +54,11 @@ class Window(WindowLease):
             namespace: Namespace of the Lease and the endpoint.
             say: Prints a line.
             timing: Intervals and time limits (default: those for a real cluster).
+            restore_command: The operator's command that restores this window.
         """
         super().__init__({}, api.now)
         self.timing = timing or Timing()
+        self.restore_command = restore_command
         self.namespace = namespace
         self.endpoint = Workload(kind="Deployment", namespace=namespace, name=ENDPOINT_DEPLOYMENT)
         self.say = say

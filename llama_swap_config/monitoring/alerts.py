@@ -6,14 +6,16 @@ probe green, and no request was answered for hours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import yaml
 
 from llama_swap_config.fit.card import Machine
-from llama_swap_config.fit.residency import totals_mib
+from llama_swap_config.fit.residency import cards_of, mib_by_card
 from llama_swap_config.lock.locked import LockedModel
+from llama_swap_config.monitoring.watched_pool import WatchedPool, of_namespace
 
 _MIB = 1024 * 1024
 _NO_POD = "waits|warming|stopped"
@@ -34,6 +36,8 @@ class Alert:
     summary: str
     description: str
     """One sentence with Prometheus' templates."""
+    pool: str | None = None
+    """The pool that it watches (default: there is only one)."""
 
     @property
     def runbook(self) -> str:
@@ -42,16 +46,31 @@ class Alert:
         return f"docs/runbooks/{words.removeprefix('-llama-swap-')}.md"
 
 
-def alerts(models: tuple[LockedModel, ...], machine: Machine) -> tuple[Alert, ...]:
-    """Return the alerts.
+def alerts(
+    models: tuple[LockedModel, ...],
+    machine: Machine,
+    *,
+    cards: int = 1,
+    pool: WatchedPool | None = None,
+) -> tuple[Alert, ...]:
+    """Return the alerts of a pool.
 
     Args:
-        models: The locked registry.
-        machine: The card and the engine, for the smallest model's MiB.
+        models: Its locked models.
+        machine: Its cards and its engine, for the smallest model's MiB.
+        cards: How many it has (default: one).
+        pool: Which of several it is (default: there is only one).
     """
-    totals = totals_mib(models, machine)
-    smallest = min(totals, key=lambda model_id: totals[model_id])
-    most_mib = int(machine.card.usable_mib - totals[smallest])
+    declared = _alerts(_card_full(models, machine, has_several_cards=cards > 1))
+    if pool is None:
+        return declared
+    return tuple(
+        replace(alert, expr=of_namespace(alert.expr, f'="{pool.namespace}"'), pool=pool.name)
+        for alert in declared
+    )
+
+
+def _alerts(card_full: Alert) -> tuple[Alert, ...]:
     failed = 'llama_swap_answers_total{status=~"5..|aborted|incomplete"}'
     return (
         Alert(
@@ -77,20 +96,7 @@ def alerts(models: tuple[LockedModel, ...], machine: Machine) -> tuple[Alert, ..
             summary="A model could not be loaded",
             description="{{ $labels.model }} could not be loaded: {{ $labels.class }}.",
         ),
-        Alert(
-            name="LlamaSwapCardFull",
-            expr=f"llama_swap_vram_others_bytes > {most_mib * _MIB}",
-            hold="10m",
-            # Whoever holds the memory releases some of it now and then.
-            keep="1h",
-            severity="critical",
-            summary="Another program leaves too little of the card for any model",
-            description=(
-                "Other programs hold {{ $value | humanize1024 }}B; "
-                f"{smallest}, the smallest model, needs {totals[smallest]:.0f} of "
-                f"{machine.card.usable_mib} MiB."
-            ),
-        ),
+        card_full,
         Alert(
             name="LlamaSwapEndpointFailed",
             expr='llama_swap_endpoint_state{state="failed"} == 1',
@@ -153,9 +159,47 @@ def alerts(models: tuple[LockedModel, ...], machine: Machine) -> tuple[Alert, ..
     )
 
 
+def _card_full(
+    models: tuple[LockedModel, ...], machine: Machine, *, has_several_cards: bool
+) -> Alert:
+    on_cards, usable_mib = mib_by_card(models, machine), machine.card.usable_mib
+    limits, needs = [], []
+    for card in cards_of(models):
+        on_it = {model_id: mib[card] for model_id, mib in on_cards.items() if card in mib}
+        smallest = min(on_it, key=on_it.__getitem__)
+        mib = on_it[smallest]
+        which = f'{{card="{card}"}}' if has_several_cards else ""
+        of_card = f" of card {card}" if has_several_cards else ""
+        limits.append(f"llama_swap_vram_others_bytes{which} > {int(usable_mib - mib) * _MIB}")
+        needs.append(
+            f"{smallest}, the smallest model{of_card}, needs {mib:.0f} of {usable_mib} MiB"
+        )
+    held = "B of card {{ $labels.card }}" if has_several_cards else "B"
+    return Alert(
+        name="LlamaSwapCardFull",
+        expr=" or ".join(limits),
+        hold="10m",
+        # Whoever holds the memory releases some of it now and then.
+        keep="1h",
+        severity="critical",
+        summary="Another program leaves too little of the card for any model",
+        description=(
+            f"Other programs hold {{{{ $value | humanize1024 }}}}{held}; {'; '.join(needs)}."
+        ),
+    )
+
+
 def rule_groups(declared: tuple[Alert, ...]) -> dict[str, Any]:
     """Return the alerts as the body of a rule file, and of a PrometheusRule's `spec`."""
-    return {"groups": [{"name": "llama-swap", "rules": [_rule(alert) for alert in declared]}]}
+    return {
+        "groups": [
+            {
+                "name": "llama-swap" if pool is None else f"llama-swap-{pool}",
+                "rules": [_rule(alert) for alert in of_pool],
+            }
+            for pool, of_pool in itertools.groupby(declared, lambda alert: alert.pool)
+        ]
+    }
 
 
 def render_rules(declared: tuple[Alert, ...]) -> str:
@@ -164,14 +208,15 @@ def render_rules(declared: tuple[Alert, ...]) -> str:
 
 
 def _rule(alert: Alert) -> dict[str, Any]:
+    of_pool = {} if alert.pool is None else {"pool": alert.pool}
     return {
         "alert": alert.name,
         "expr": alert.expr,
         "for": alert.hold,
         **({} if alert.keep is None else {"keep_firing_for": alert.keep}),
-        "labels": {"severity": alert.severity},
+        "labels": {"severity": alert.severity, **of_pool},
         "annotations": {
-            "summary": alert.summary,
+            "summary": alert.summary + "".join(f" (pool {pool})" for pool in of_pool.values()),
             "description": alert.description,
             "runbook": alert.runbook,
         },

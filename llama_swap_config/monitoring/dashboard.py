@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import string
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from llama_swap_config.monitoring.watched_pool import WatchedPool, of_namespace
 
 Unit = Literal["s", "bytes", "reqps", "short", "suffix:tokens/s"]
 """Units as Grafana spells them."""
 Kind = Literal["timeseries", "stat"]
 TITLE, UID = "Vision models on one card", "llama-swap"
+POOL = "pool"
+"""The dashboard's variable for the pools, where there are several."""
 DATASOURCE = "datasource"
 """The dashboard's variable for its Prometheus."""
 
@@ -35,6 +40,8 @@ class Panel:
     kind: Kind = "timeseries"
     span: int = 8
     """Width, of 24."""
+    by_card: tuple[Query, ...] = ()
+    """The queries where a pool has several cards (default: the same)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +193,15 @@ ROWS: tuple[Row, ...] = (
                         legend="{{model}}, predicted",
                     ),
                 ),
+                by_card=(
+                    Query(expr="llama_swap_vram_used_bytes", legend="card {{card}} used"),
+                    Query(expr="llama_swap_vram_others_bytes", legend="card {{card}} others"),
+                    Query(expr="llama_swap_vram_total_bytes", legend="card {{card}} total"),
+                    Query(
+                        expr="sum by (card, model) (llama_swap_model_vram_bytes)",
+                        legend="card {{card}} {{model}}, predicted",
+                    ),
+                ),
             ),
             Panel(
                 title="Endpoint",
@@ -233,16 +249,37 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def render_dashboard() -> str:
-    """Render the dashboard, JSON, byte-stable."""
+def panel_queries(panel: Panel, *, is_pooled: bool, has_several_cards: bool) -> Iterator[Query]:
+    """Yield a panel's queries.
+
+    Args:
+        panel: The panel.
+        is_pooled: Whether the variable for the pool selects their series.
+        has_several_cards: Whether some pool has.
+    """
+    for query in (has_several_cards and panel.by_card) or panel.queries:
+        yield (
+            replace(query, expr=of_namespace(query.expr, f'=~"${POOL}"')) if is_pooled else query
+        )
+
+
+def render_dashboard(
+    pools: tuple[WatchedPool, ...] = (), *, has_several_cards: bool = False
+) -> str:
+    """Render the dashboard, JSON, byte-stable.
+
+    Args:
+        pools: Several, each with rows of its own (default: there is only one).
+        has_several_cards: Whether some pool has several cards (default: no).
+    """
     # Imported here: a synth without monitoring does not need it.
     from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    from grafana_foundation_sdk.models.dashboard import DataSourceRef
+    from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableOption
 
     source = DataSourceRef(type_val="prometheus", uid=f"${{{DATASOURCE}}}")
     board = (
-        dashboard.Dashboard(TITLE)
+        dashboard.Dashboard("Vision models" if pools or has_several_cards else TITLE)
         .uid(UID)
         .refresh("30s")
         .time("now-6h", "now")
@@ -250,9 +287,20 @@ def render_dashboard() -> str:
             dashboard.DatasourceVariable(DATASOURCE).label("Prometheus").type("prometheus")
         )
     )
+    if pools:
+        board = board.with_variable(
+            dashboard.CustomVariable(POOL)
+            .label("Pool")
+            .values(", ".join(f"{pool.name} : {pool.namespace}" for pool in pools))
+            .multi(True)
+            .include_all(True)
+            .current(VariableOption(text="All", value="$__all", selected=True))
+        )
     number = itertools.count(1)
     for row in ROWS:
-        board = board.with_row(dashboard.Row(row.title).id(next(number)))
+        heading = dashboard.Row(f"{row.title}: ${POOL}" if pools else row.title).id(next(number))
+        # Grafana draws the row and its panels once for each chosen pool.
+        board = board.with_row(heading.repeat(POOL) if pools else heading)
         for panel in row.panels:
             new = stat.Panel() if panel.kind == "stat" else timeseries.Panel()
             drawn = (
@@ -264,7 +312,10 @@ def render_dashboard() -> str:
                 .span(panel.span)
                 .height(8)
             )
-            for letter, query in zip(string.ascii_uppercase, panel.queries, strict=False):
+            queries = panel_queries(
+                panel, is_pooled=bool(pools), has_several_cards=has_several_cards
+            )
+            for letter, query in zip(string.ascii_uppercase, queries, strict=False):
                 target = prometheus.Dataquery().ref_id(letter).expr(query.expr)
                 drawn = drawn.with_target(target.legend_format(query.legend or "__auto"))
             board = board.with_panel(drawn)

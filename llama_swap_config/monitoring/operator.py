@@ -12,24 +12,22 @@ from llama_swap_config.monitoring.names import ALERTS
 _API = "monitoring.coreos.com/v1"
 
 
-def operator_manifests(namespace: str, declared: tuple[Alert, ...]) -> tuple[dict[str, Any], ...]:
-    """Return the ServiceMonitor of the exporter and the PrometheusRule of the alerts.
+def operator_manifests(
+    namespaces: tuple[str, ...], declared: tuple[Alert, ...]
+) -> tuple[dict[str, Any], ...]:
+    """Return the ServiceMonitor of each exporter and the PrometheusRule of the alerts.
 
     Args:
-        namespace: The endpoint's namespace.
+        namespaces: Of the pools, the first pool's first, which has the alerts.
         declared: The alerts.
     """
+    spec = {
+        "selector": {"matchLabels": selector(EXPORTER)},
+        "endpoints": [{"port": "http", "path": METRICS_PATH, "interval": "30s"}],
+    }
     return (
-        _object(
-            "ServiceMonitor",
-            EXPORTER,
-            namespace,
-            {
-                "selector": {"matchLabels": selector(EXPORTER)},
-                "endpoints": [{"port": "http", "path": METRICS_PATH, "interval": "30s"}],
-            },
-        ),
-        _object("PrometheusRule", ALERTS, namespace, rule_groups(declared)),
+        *(_object("ServiceMonitor", EXPORTER, namespace, spec) for namespace in namespaces),
+        _object("PrometheusRule", ALERTS, namespaces[0], rule_groups(declared)),
     )
 
 

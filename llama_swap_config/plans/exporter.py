@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from llama_swap_config.fit.card import Machine
-from llama_swap_config.fit.vram import resident
+from llama_swap_config.fit.vram import on_cards
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.lock.locked import LockedModel
 
@@ -17,6 +18,7 @@ def render_exporter_plan(
     front_end: FrontEndName,
     config: str,
     machine: Machine | None,
+    cards: int = 1,
 ) -> str:
     """Render the plan, with the models in the registry's order.
 
@@ -26,11 +28,12 @@ def render_exporter_plan(
         config: Text of its configuration.
         machine: The card and the engine; None where neither is known, so that nothing is
             predicted.
+        cards: How many cards the models have (default: one).
 
     Returns:
         JSON, byte-stable for equal arguments.
     """
-    document = {
+    document: dict[str, Any] = {
         "version": 1,
         "front_end": front_end,
         "engine_build": 0 if machine is None else machine.engine_build,
@@ -39,11 +42,21 @@ def render_exporter_plan(
             {
                 "id": locked.model.id,
                 "aliases": locked.model.aliases,
-                "vram_mib": None
-                if machine is None
-                else round(resident(locked, machine).total_mib, 1),
+                **_predicted(locked, machine, by_card=cards > 1),
             }
             for locked in models
         ],
+        **({"cards": cards} if cards > 1 else {}),
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _predicted(locked: LockedModel, machine: Machine | None, *, by_card: bool) -> dict[str, Any]:
+    if machine is None:
+        return {"vram_mib": None}
+    mib = {card: vram.total_mib for card, vram in on_cards(locked, machine).items()}
+    parts = {str(card): round(part, 1) for card, part in mib.items()}
+    return {
+        "vram_mib": round(sum(mib.values()), 1),
+        **({"vram_mib_by_card": parts} if by_card else {}),
+    }

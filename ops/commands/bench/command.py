@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from ops.commands.bench.publish import command as publishing
 from ops.commands.bench.results import Method
 from ops.errors import OpsError
-from ops.options import AsJson, OnlyModels, command_app, duration
+from ops.options import AsJson, OnePool, OnlyModels, command_app, duration
 
 URL_VARIABLE = "LLAMA_SWAP_URL"
 """The endpoint that `ops window -- COMMAND` opened."""
@@ -126,6 +126,7 @@ def run(
             "port-forward to the cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
         ),
     ] = None,
+    pool: OnePool = None,
     window: Annotated[
         int | None,
         typer.Option(
@@ -265,9 +266,9 @@ def run(
         raise typer.BadParameter("pass a folder of photos, --immich and --album, or --run")
     if photos_dir is not None and not photos_dir.is_dir():
         raise OpsError(f"PHOTOS_DIR is {str(photos_dir)!r}; expected a folder")
-    from ops.commands.bench.options import RunOptions
+    from ops.commands.bench.options import RunOptions, pool_of
     from ops.commands.bench.whole_run import run_bench
-    from stacks.declared import load_settings
+    from stacks.declared import load_pools, load_settings_of_pools
 
     chosen = {
         "method": method,
@@ -278,8 +279,10 @@ def run(
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     is_url_typed = url is not None and url != os.environ.get(URL_VARIABLE)
+    declared = [each.pool for each in load_settings_of_pools()]
+    (settings,) = load_settings_of_pools(pool_of(run_dir, pool, declared))
     if engine_build is None and url is None:
-        engine_build = f"b{load_settings().engine_build}"
+        engine_build = f"b{settings.engine_build}"
     run_bench(
         RunOptions(
             settings=Settings(
@@ -288,6 +291,7 @@ def run(
                 sample=sample,
                 random_weights=random_weights,
                 lock=None if lock is None else str(lock.resolve()),
+                pool=settings.pool if len(declared) > 1 else None,
                 **given,  # type: ignore[arg-type]
             ),
             given=frozenset(given) | ({"url"} if is_url_typed else set()),
@@ -307,7 +311,8 @@ def run(
                 thumbnails=thumbnails,
                 top_k=top_k,
             ),
-        )
+        ),
+        load_pools,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,30 @@ class RunOptions:
     within_s: int | None
     timeout_s: float
     outputs: Wanted
+
+
+def pool_of(run_dir: Path | None, typed: str | None, declared: Sequence[str]) -> str:
+    """Return the pool to ask: that of the run which is resumed, else the typed or the first one.
+
+    Args:
+        run_dir: The run's directory; None: a new run, or the last one of the same options.
+        typed: The pool that the operator named.
+        declared: All pools, the first one first.
+
+    Raises:
+        OpsError: when the run was started on another pool.
+    """
+    header = None if run_dir is None else header_of(run_dir)
+    if header is None:
+        return typed or declared[0]
+    begun: str = header["settings"].get("pool", declared[0])
+    if begun not in declared or typed not in (None, begun):
+        raise OpsError(
+            f"--pool is {typed or begun}, but {run_dir} was started on pool {begun}, and a run "
+            f"compares models of one pool ({', '.join(declared)}). Omit --pool, or start another "
+            "run."
+        )
+    return begun
 
 
 def completed_from_run(options: RunOptions) -> RunOptions:

@@ -53,13 +53,19 @@ class Settings:
     """Number of photos that are compared pair by pair, by the method pairwise."""
     pairs_per_photo: int = 5
     """The average."""
+    pool: str | None = None
+    """The pool whose endpoint is asked; None where there is only one."""
 
     def as_document(self) -> dict[str, Any]:
         """Return the settings as plain data."""
-        return asdict(self) | {
+        document = asdict(self) | {
             "source": self.source.as_document(),
             "models": list(self.models),
         }
+        if self.pool is None:
+            # A run of before there were pools has no such setting.
+            del document["pool"]
+        return document
 
 
 def begin(settings: Settings, run_dir: Path | None, *, anew: bool, say: Say) -> Path:
@@ -206,6 +212,7 @@ def note_session(
             "top_logprobs": TOP_LOGPROBS,
             "sampling": {"temperature": 0, "seed": 1},
             "seed": settings.seed,
+            **({} if settings.pool is None else {"pool": settings.pool}),
             "engine_build": engine_build,
             "versions": _versions(),
         },

@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from llama_swap_config.declaration import load
 from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from ops.cluster.port_forward import to_production
 from ops.commands.bench import session
@@ -36,14 +35,19 @@ from ops.machine.parent import ended_with_this
 from ops.machine.signals import ended_by_signals
 from ops.options import choose
 from ops.report.durations import span
+from stacks.pools import DeclaredPool
 
 _LIST_TIMEOUT_S = 10
 _WINDOW_RESERVE_S = 30
 """Seconds of a window kept for the report; no answer starts in them."""
 
 
-def run_bench(options: RunOptions) -> None:
+def run_bench(options: RunOptions, load_pools: Callable[[Path], tuple[DeclaredPool, ...]]) -> None:
     """Ask what is missing and write the report.
+
+    Args:
+        options: The options of the command.
+        load_pools: Loads the pools with a lock.
 
     Raises:
         OpsError: for errors that the operator can fix; the answers are kept.
@@ -51,7 +55,8 @@ def run_bench(options: RunOptions) -> None:
     if options.url is not None:
         options = replace(options, url=base_url(options.url))
     options = completed_from_run(options)
-    locked = _chosen(options.settings)
+    lock = LOCK_PATH if options.settings.lock is None else Path(options.settings.lock)
+    locked = _chosen(options.settings, load_pools(lock))
     display = Display(Console(stderr=True))
     run_dir = session.begin(options.settings, options.run_dir, anew=options.anew, say=display.say)
     with ended_by_signals():
@@ -128,7 +133,7 @@ def _ask(
     begun = time.monotonic()
     within_s = options.within_s
     with ExitStack() as stack:
-        url = options.url or stack.enter_context(to_production())
+        url = options.url or stack.enter_context(to_production(options.settings.pool))
         endpoint = stack.enter_context(Endpoint(url, key=api_key()))
         asker = stack.enter_context(
             Asker(endpoint.url, key=endpoint.key, timeout_s=options.timeout_s)
@@ -180,7 +185,7 @@ def _ask_in_window(options: RunOptions, run_dir: Path) -> None:
     arguments += ["--engine-build", options.engine_build or ""]
     arguments += ["--json"] if outputs.as_json else []
     arguments += ["--export", "csv"] if outputs.export_csv else []
-    code = in_window(window_s, arguments)
+    code = in_window(window_s, arguments, pool=options.settings.pool)
     if code == 1:
         raise OpsError("the command in the window failed; its error is above")
     if code:
@@ -188,15 +193,17 @@ def _ask_in_window(options: RunOptions, run_dir: Path) -> None:
         raise OpsError(f"the window ended with exit code {code}. Resume with {resume}.")
 
 
-def in_window(window_s: int, arguments: Sequence[str]) -> int:
+def in_window(window_s: int, arguments: Sequence[str], *, pool: str | None = None) -> int:
     """Run a command of `python -m ops` inside a GPU window, and return its exit code.
 
     Args:
         window_s: Length of the window in seconds.
         arguments: The words after `python -m ops`; LLAMA_SWAP_URL names the endpoint.
+        pool: The pool whose cards it borrows (default: the only one with tenants).
     """
     ops = [sys.executable, "-m", "ops"]
-    command = [*ops, "window", "--for", f"{window_s}s", "--", *ops, *arguments]
+    of_pool = [] if pool is None else ["--pool", pool]
+    command = [*ops, "window", *of_pool, "--for", f"{window_s}s", "--", *ops, *arguments]
     process = subprocess.Popen(command)
     try:
         with ended_with_this(process.pid):
@@ -210,12 +217,21 @@ def in_window(window_s: int, arguments: Sequence[str]) -> int:
         raise
 
 
-def _chosen(settings: Settings) -> tuple[LockedModel, ...]:
-    """Find the models to ask, with their files (default: all vision models)."""
-    lock = LOCK_PATH if settings.lock is None else Path(settings.lock)
+def _chosen(settings: Settings, pools: tuple[DeclaredPool, ...]) -> tuple[LockedModel, ...]:
+    """Find the models to ask, with their files (default: all vision models of the pool)."""
+    asked, *others = sorted(pools, key=lambda pool: settings.pool not in (None, pool.name))
     seeing = {
-        locked.model.id: locked for locked in load(lock).locked if locked.projector is not None
+        locked.model.id: locked
+        for locked in asked.declaration.locked
+        if locked.projector is not None
     }
+    for pool in others:
+        for locked in pool.declaration.locked:
+            if locked.model.id in settings.models and locked.model.id not in seeing:
+                raise OpsError(
+                    f"--model is {locked.model.id!r}, which is of pool {pool.name}; expected one "
+                    f"of pool {asked.name}: {', '.join(seeing)}. Pass --pool {pool.name}"
+                )
     return choose(seeing, settings.models)
 
 

@@ -31,18 +31,20 @@ def manifests(
     """
     from llama_swap_config.declaration import load
     from llama_swap_config.lock.stand_in import stand_in_problems
-    from llama_swap_config.monitoring.alerts import alerts
     from llama_swap_config.monitoring.operator import operator_manifests
     from ops.terraform.manifests import manifests as convert
     from ops.terraform.manifests import to_yaml
     from ops.terraform.synth import synthesize
     from stacks.declared import load_settings
+    from stacks.monitoring import alerts_of
+    from stacks.pools import pools_of
 
     declaration, settings = load(), load_settings()
     objects = convert(synthesize().document)
     if settings.monitoring is not None and settings.monitoring.operator:
-        declared = alerts(declaration.locked, settings.node.machine)
-        objects = (*objects, *operator_manifests(settings.namespace, declared))
+        pools = pools_of(settings, declaration)
+        namespaces = tuple(pool.settings.namespace for pool in pools)
+        objects = (*objects, *operator_manifests(namespaces, alerts_of(pools)))
     text = to_yaml(objects)
     for problem in stand_in_problems(declaration.locked):
         warn(problem)

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ops.commands.status.state import State
+from ops.errors import OpsError
 from ops.report.durations import clock, span
 from ops.report.terminal import titled_table
 
 _STYLES = {"serves": "green", "ready": "green", "failed": "red", "waits": "yellow"}
 _SHOWN_SWAPS = 8
+Looks = Mapping[str, State | OpsError]
+"""Pool -> what its exporter sees, or why it does not answer."""
+
+
+def documented(looks: Looks) -> Any:
+    """Return the exporter's document; of several pools a list."""
+    found = [
+        {"pool": pool, "error": str(seen)}
+        if isinstance(seen, OpsError)
+        else {"pool": pool, "state": seen.document}
+        for pool, seen in looks.items()
+    ]
+    return found if len(found) > 1 else found[0]["state"]
+
+
+def rendered_pools(looks: Looks) -> RenderableType:
+    """Draw the states, under the names of the pools where there are several."""
+    parts: list[RenderableType] = []
+    for pool, seen in looks.items():
+        if len(looks) > 1:
+            parts += [*([Text()] if parts else []), Text(f"Pool {pool}", style="bold")]
+        if isinstance(seen, State):
+            parts.append(rendered(seen))
+        else:
+            parts.append(Text(f"Not known: {seen}", style="red"))
+    return Group(*parts)
 
 
 def rendered(state: State) -> RenderableType:
-    """Draw the state."""
+    """Draw a state."""
     table = titled_table("Models", "model", "state", "since")
     for model, (model_state, since) in state.models.items():
         shown = Text(model_state, style=_STYLES.get(model_state, ""))
@@ -49,13 +77,13 @@ def _lines(state: State) -> Iterator[Text]:
     )
     last = "none yet" if state.last_ok is None else f"{span(state.time - state.last_ok)} ago"
     yield Text(f"Requests: {state.in_flight} in flight; last answer {last}")
-    vram = state.vram
-    if vram is None:
+    if not state.vram:
         yield Text("Card: not known")
-    else:
+    for vram in state.vram:
         others = "" if vram.others_mib is None else f", {vram.others_mib:.0f} by other programs"
+        card = f"Card {vram.card}".rstrip()
         yield Text(
-            f"Card: {vram.used_mib:.0f} of {vram.total_mib:.0f} MiB used{others} "
+            f"{card}: {vram.used_mib:.0f} of {vram.total_mib:.0f} MiB used{others} "
             f"({span(vram.age_s)} ago)"
         )
     yield Text(_window(state))

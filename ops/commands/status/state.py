@@ -38,8 +38,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vram:
-    """The card's memory."""
+    """A card's memory."""
 
+    card: str
+    """Its number; empty where there is only one."""
     used_mib: float
     total_mib: float
     others_mib: float | None
@@ -59,7 +61,8 @@ class State:
     ready_in_s: float | None
     models: Mapping[str, tuple[str, float | None]]
     """Id -> its state, and since when it is loaded."""
-    vram: Vram | None
+    vram: tuple[Vram, ...]
+    """Of each card; empty where the front end has no gauges."""
     window_open: bool
     window_holder: str
     window_until: float | None
@@ -110,13 +113,17 @@ def _state(document: Any) -> State:
             one_line(str(name)): (one_line(str(it["state"])), _number(it["loaded_since"]))
             for name, it in document["models"].items()
         },
-        vram=None
+        vram=()
         if vram is None
-        else Vram(
-            used_mib=float(vram["used_mib"]),
-            total_mib=float(vram["total_mib"]),
-            others_mib=_number(vram["others_mib"]),
-            age_s=float(vram["age_s"]),
+        else tuple(
+            Vram(
+                card=one_line(str(it.get("card", ""))),
+                used_mib=float(it["used_mib"]),
+                total_mib=float(it["total_mib"]),
+                others_mib=_number(it["others_mib"]),
+                age_s=float(it["age_s"]),
+            )
+            for it in vram.get("cards", (vram,))
         ),
         window_open=bool(window["open"]),
         window_holder=one_line(str(window["holder"] or "")),

@@ -45,6 +45,15 @@ def window(
             help="Give up if the endpoint is not ready after this long, such as 5m.",
         ),
     ] = "15m",  # type: ignore[assignment]
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            "--pool",
+            metavar="NAME",
+            help="Borrow this pool's cards (default: those of the only pool that has tenants).",
+            show_default=False,
+        ),
+    ] = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="Restore what a killed window left, and exit.")
     ] = False,
@@ -66,6 +75,7 @@ def window(
         raise typer.BadParameter("a command, --restore and --status exclude each other")
     if command and shutil.which(command[0]) is None:
         raise OpsError(f"{command[0]} is not a program on PATH; nothing was changed")
+    from in_pod.gpu_window.contract import RESTORE_COMMAND
     from in_pod.gpu_window.errors import WindowError
     from llama_swap_config.cluster.sharing import ByWindow
     from ops.cluster.api import KubeApi
@@ -75,12 +85,18 @@ def window(
     from ops.commands.window.opening import declared
     from ops.commands.window.refusal import left_window, no_window
     from ops.commands.window.status import status as show_status
-    from stacks.declared import load_settings
+    from stacks.declared import load_settings_of_pools
 
-    settings = load_settings()
+    pools = load_settings_of_pools(pool)
+    lending = [each for each in pools if each.tenants]
+    if len(lending) > 1:
+        names = ", ".join(each.pool for each in lending)
+        raise typer.BadParameter(f"several pools have tenants: {names}. Name one with --pool")
+    settings = (*lending, *pools)[0]
     sharing = settings.sharing
     if not isinstance(sharing, ByWindow) and not (restore or status):
-        raise OpsError(no_window(sharing))
+        raise OpsError(no_window(pools, pool))
+    restore_command = f"{RESTORE_COMMAND} --pool {pool}" if pool else RESTORE_COMMAND
     target = check_cluster()
     namespace, resource = settings.namespace, settings.gpu.resource
     access = windows.ImmichAccess(
@@ -89,15 +105,27 @@ def window(
     with KubeApi(target) as api:
         try:
             if not isinstance(sharing, ByWindow):
-                left = left_window(api, namespace)
-                raise OpsError(left or no_window(sharing))
+                left = (left_window(api, each.namespace) for each in pools)
+                raise OpsError(next(filter(None, left), no_window(pools, pool)))
             if status:
                 show_status(
-                    api, declared(sharing), namespace=namespace, resource=resource, say=say
+                    api,
+                    declared(sharing),
+                    namespace=namespace,
+                    resource=resource,
+                    say=say,
+                    restore_command=restore_command,
                 )
                 return
             if restore:
-                windows.restore_only(api, sharing, namespace=namespace, access=access, say=say)
+                windows.restore_only(
+                    api,
+                    sharing,
+                    namespace=namespace,
+                    access=access,
+                    say=say,
+                    restore_command=restore_command,
+                )
                 return
             code = windows.run(
                 api,
@@ -114,6 +142,7 @@ def window(
                 # A program may read the command's standard output.
                 say=partial(say, console=ASIDE) if command else say,
                 warn=warn,
+                restore_command=restore_command,
             )
         except WindowError as error:
             raise OpsError(str(error)) from error

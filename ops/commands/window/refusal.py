@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from in_pod.gpu_window.contract import LEASE
 from in_pod.gpu_window.window import Window
 from in_pod.kubernetes.api import Api
-from llama_swap_config.cluster.sharing import Alone, AtOnce
+from llama_swap_config.cluster.sharing import Alone, AtOnce, Sharing
 from ops.report.kubectl import kubectl
 
+if TYPE_CHECKING:
+    from stacks.settings import Settings
 
-def no_window(sharing: Alone | AtOnce) -> str:
-    """Return why a window is refused in the other two ways to share the card."""
+
+def no_window(pools: tuple[Settings, ...], name: str | None) -> str:
+    """Return why a window is refused where no pool has tenants.
+
+    Args:
+        pools: The pools.
+        name: The one that the operator named; None: there is only one, or all of them.
+    """
+    if len(pools) > 1:
+        names = ", ".join(pool.pool for pool in pools)
+        return (
+            f"no pool has sharing=ByWindow(...) in stacks/production.py ({names}): there is "
+            "nothing to borrow. Ask the endpoint of a pool directly"
+        )
+    reason = _no_window(pools[0].sharing)
+    return reason if name is None else f"pool {name!r}: {reason}"
+
+
+def _no_window(sharing: Sharing) -> str:
     if isinstance(sharing, Alone):
         return (
             "sharing is Alone() in stacks/production.py: nothing else uses the card, so there is "
             "nothing to borrow. Ask the endpoint directly"
         )
-    names = ", ".join(tenant.name for tenant in sharing.co_tenants)
+    co_tenants = sharing.co_tenants if isinstance(sharing, AtOnce) else ()
+    names = ", ".join(tenant.name for tenant in co_tenants)
     return (
         f"sharing is AtOnce(...) in stacks/production.py: {names} and the endpoint run on the "
         "card at the same time, so there is nothing to borrow. Ask the endpoint directly"

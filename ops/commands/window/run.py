@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
+from in_pod.gpu_window.contract import RESTORE_COMMAND
 from in_pod.gpu_window.errors import LostError, UnansweredError, WindowError
 from in_pod.gpu_window.immich import Immich
 from in_pod.gpu_window.restore import restore
@@ -26,10 +27,6 @@ from ops.report.terminal import Say
 
 Forward = Callable[[], AbstractContextManager[str]]
 """Forwards a local port to the endpoint, and yields its address on this machine."""
-
-_NOTE = (
-    "- still restoring the GPU's other users; after a kill -9, run python -m ops window --restore"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +52,7 @@ def run(
     say: Say,
     warn: Say,
     timing: Timing | None = None,
+    restore_command: str = RESTORE_COMMAND,
 ) -> int:
     """Open a window, run a command in it, and restore everything whatever happens.
 
@@ -71,6 +69,7 @@ def run(
         say: Receives a line of progress.
         warn: Receives a warning.
         timing: Intervals and time limits (default: those for a real cluster).
+        restore_command: The command that restores this window.
 
     Returns:
         The command's exit code, or 124 if the deadline or a tenant ended it.
@@ -78,14 +77,16 @@ def run(
     Raises:
         OpsError: when the window cannot be opened, or something could not be restored.
     """
-    window = Window(api, namespace=namespace, say=say, timing=timing)
+    window = Window(
+        api, namespace=namespace, say=say, timing=timing, restore_command=restore_command
+    )
     names, immich = _immich(sharing, access, say=say, timing=timing)
     named = declared(sharing)
     check(window, named.tenants)
     for tenant in named.tenants:
         for scaler in scalers(api, window, tenant):
             warn(f"{scaler} scales {tenant}; if it does so during the window, the window ends")
-    with ended_once(_NOTE) as ending:
+    with ended_once(_note(window)) as ending:
         taking.create(window, immich, named, deadline_in_s=wait_s + for_s, sleep=ending.sleep)
         if names and immich is None:
             warn(
@@ -131,13 +132,16 @@ def restore_only(
     access: ImmichAccess,
     say: Say,
     timing: Timing | None = None,
+    restore_command: str = RESTORE_COMMAND,
 ) -> None:
     """Restore what a killed window took.
 
     Raises:
         OpsError: when the window's holder is alive, or something could not be restored.
     """
-    window = Window(api, namespace=namespace, say=say, timing=timing)
+    window = Window(
+        api, namespace=namespace, say=say, timing=timing, restore_command=restore_command
+    )
     if not window.find():
         say("no window is open; nothing to restore")
         return
@@ -148,7 +152,7 @@ def restore_only(
             # The replicas are restored without it.
             say(f"error: {error}")
             immich = None
-        with ended_once(_NOTE):
+        with ended_once(_note(window)):
             try:
                 taking.finish(window, immich, declared(sharing))
             except UnansweredError as error:
@@ -185,6 +189,12 @@ def _immich(
     return queues.names, Immich(access.url or queues.url, access.key, say=say, timing=timing)
 
 
+def _note(window: Window) -> str:
+    return (
+        f"- still restoring the GPU's other users; after a kill -9, run {window.restore_command}"
+    )
+
+
 def _end_reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Ctrl-C"
@@ -196,7 +206,7 @@ def _end_reason(error: BaseException) -> str:
 def _unrestored(window: Window, sharing: ByWindow) -> str:
     """Return which tenants are not restored yet, and what will restore them."""
     tenants = ", ".join(map(str, window.record.tenants)) or "no tenant"
-    line = f"not restored: {tenants}. Run python -m ops window --restore"
+    line = f"not restored: {tenants}. Run {window.restore_command}"
     if sharing.restore_schedule is None:
         return line
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from in_pod.gpu_window.contract import RESTORE_COMMAND
 from in_pod.gpu_window.declared import Declared
 from in_pod.gpu_window.window import Window
 from in_pod.kubernetes.api import Api
@@ -13,7 +14,15 @@ from ops.report.durations import clock, span
 from ops.report.terminal import Say
 
 
-def status(api: Api, declared: Declared, *, namespace: str, resource: str, say: Say) -> None:
+def status(
+    api: Api,
+    declared: Declared,
+    *,
+    namespace: str,
+    resource: str,
+    say: Say,
+    restore_command: str = RESTORE_COMMAND,
+) -> None:
     """Show whether a window is open, what it will restore, and who has the card.
 
     Args:
@@ -22,8 +31,9 @@ def status(api: Api, declared: Declared, *, namespace: str, resource: str, say: 
         namespace: The endpoint's namespace.
         resource: The extended resource that the card is.
         say: Receives the lines.
+        restore_command: The command that restores this window.
     """
-    window = Window(api, namespace=namespace, say=say)
+    window = Window(api, namespace=namespace, say=say, restore_command=restore_command)
     if window.find():
         _show_window(window, say)
     else:
@@ -50,7 +60,7 @@ def _show_window(window: Window, say: Say) -> None:
 def _owner(window: Window) -> str:
     process = process_of(window.holder)
     if window.is_dead or (process is not None and not process.runs):
-        return "; its owner has ended: python -m ops window --restore"
+        return f"; its owner has ended: {window.restore_command}"
     return "" if process is None else f"; its owner, process {process.pid} of this machine, runs"
 
 

@@ -111,7 +111,7 @@ def _refusal(window: Window) -> str:
         f"{window.holder} has held the window since {clock(window.acquired)}, until "
         f"{clock(window.record.deadline)} ({span(left_s)} left); its last heartbeat was "
         f"{span(window.silent_s)} ago. Wait, or end it there; if it was killed, run "
-        "python -m ops window --restore"
+        f"{window.restore_command}"
     )
 
 

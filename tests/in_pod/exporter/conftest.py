@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,20 @@ def plan() -> Plan:
             PlannedModel(id="eyes", aliases=(), vram_mib=6744.0),
             PlannedModel(id="another", aliases=("second-name",), vram_mib=4274.0),
         ),
+    )
+
+
+@pytest.fixture
+def two_cards(plan: Plan) -> Plan:
+    """The plan with one model over two cards, and the other on the second."""
+    eyes, another = plan.models
+    return replace(
+        plan,
+        models=(
+            replace(eyes, vram_mib_by_card={"0": 5000.0, "1": 1744.0}),
+            replace(another, vram_mib_by_card={"1": 4274.0}),
+        ),
+        cards=2,
     )
 
 

@@ -186,6 +186,25 @@ def test_the_first_cards_memory_is_told(front_end: FakeLlamaSwap, running: Runni
     assert 0 <= vram["age_s"] < 5
 
 
+def test_the_memory_of_each_card_is_told(
+    front_end: FakeLlamaSwap, two_cards: Plan, tmp_path: Path
+) -> None:
+    front_end.gauges = GAUGES
+    with exporter(write_plan(tmp_path / "plan.json", two_cards), front_end.url) as running:
+        running.wait_until_up()
+        used, total = "llama_swap_vram_used_bytes", "llama_swap_vram_total_bytes"
+        samples = running.wait_for(lambda now: len(now.series(used)) == 2)
+        assert samples.value(used, card="0") == 1.5e10
+        assert [samples.value(it, card="1") for it in (used, total)] == [7, 8]
+        predicted = "llama_swap_model_vram_bytes"
+        assert samples.value(predicted, model="eyes", card="1") == 1744 * 2**20
+        assert samples.value(predicted, model="another", card="1") == 4274 * 2**20
+        vram = running.state()["vram"]
+    assert vram["used_mib"] == (1.5e10 + 7) / 2**20
+    assert [card["card"] for card in vram["cards"]] == ["0", "1"]
+    assert vram["cards"][0]["total_mib"] == 15360
+
+
 def test_the_key_is_read_again_for_each_connection(
     front_end: FakeLlamaSwap, plan_file: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from in_pod.exporter.plan import Plan, read_plan
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.plans.exporter import render_exporter_plan
 from tests.declaration.frozen import DECLARATION
+from tests.declaration.pools import POOLS, TWO_CARDS
 from tests.declaration.settings import SETTINGS
 from tests.in_pod.exporter.running import write_plan
 
@@ -44,6 +46,25 @@ def test_the_rendered_plan_is_read_back(tmp_path: Path) -> None:
     assert read_plan(path).vram_mib == {}
 
 
+def test_a_plan_of_several_cards_has_what_each_model_takes_of_its_own(tmp_path: Path) -> None:
+    (pool,) = (pool for pool in POOLS if pool.name == TWO_CARDS)
+    first, second = pool.declaration.locked
+    models = (first, replace(second, model=replace(second.model, cards=(1,))))
+    path = tmp_path / "plan.json"
+    path.write_text(
+        render_exporter_plan(
+            models,
+            front_end="llama-swap",
+            config="text",
+            machine=pool.settings.node.machine,
+            cards=pool.settings.gpu.count,
+        )
+    )
+    plan = read_plan(path)
+    assert plan.card_labels == ("0", "1")
+    assert [*plan.vram_mib] == [(first.model.id, "0"), (second.model.id, "1")]
+
+
 def test_the_plan_is_byte_stable() -> None:
     assert rendered(SETTINGS.node.machine) == rendered(SETTINGS.node.machine)
 
@@ -59,6 +80,8 @@ def test_the_plan_is_byte_stable() -> None:
         json.dumps(VALID | {"models": 7}),
         json.dumps(VALID | {"models": [{"id": "eyes"}]}),
         json.dumps(VALID | {"models": [MODEL | {"vram_mib": "much"}]}),
+        json.dumps(VALID | {"models": [MODEL | {"vram_mib_by_card": 7}]}),
+        json.dumps(VALID | {"cards": "two"}),
         json.dumps(VALID | {"engine_build": "new"}),
         json.dumps(VALID | {"front_end": "nginx"}),
         "[" * 100_000,

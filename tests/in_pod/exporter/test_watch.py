@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from in_pod.exporter.contract import OTHER
+from in_pod.exporter.contract import ONLY_CARD, OTHER
 from in_pod.exporter.plan import Plan
 from in_pod.exporter.requests import Answer
 from in_pod.exporter.series import exposition
@@ -363,21 +363,29 @@ def test_what_others_hold_is_told_once_a_swap_has_settled(watch: Watch, clock: C
     mib = 2**20
     load(watch, clock, "eyes", 1)
     watch.gpu(14000 * mib, 15360 * mib)
-    card = watch.seen().card
-    assert card is not None
+    card = watch.seen().cards[ONLY_CARD]
     assert (card.used, card.others) == (14000 * mib, None)
     clock.now += 20
     watch.gpu(14000 * mib, 15360 * mib)
-    card = watch.seen().card
-    assert card is not None
+    card = watch.seen().cards[ONLY_CARD]
     assert card.others == (14000 - 6744) * mib
     watch.model_states([("eyes", "stopped")])
     watch.gpu(14000 * mib, 15360 * mib)
-    card = watch.seen().card
-    assert card is not None
+    card = watch.seen().cards[ONLY_CARD]
     assert card.others == (14000 - 6744) * mib
     clock.now += 20
     watch.gpu(12000 * mib, 15360 * mib)
-    card = watch.seen().card
-    assert card is not None
+    card = watch.seen().cards[ONLY_CARD]
     assert card.others == 12000 * mib
+
+
+def test_what_others_hold_is_told_of_each_card(two_cards: Plan, clock: Clock) -> None:
+    mib = 2**20
+    watch = Watch(two_cards, clock)
+    load(watch, clock, "eyes", 1)
+    load(watch, clock, "another", 1)
+    clock.now += 20
+    watch.gpu(6000 * mib, 15360 * mib, "0")
+    watch.gpu(9000 * mib, 15360 * mib, "1")
+    others = {card: reading.others for card, reading in watch.seen().cards.items()}
+    assert others == {"0": (6000 - 5000) * mib, "1": (9000 - 1744 - 4274) * mib}

@@ -11,6 +11,8 @@ from in_pod.exporter.contract import METRICS, Metric
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.monitoring.alerts import alerts
 from llama_swap_config.monitoring.dashboard import ROWS, render_dashboard
+from stacks.monitoring import alerts_of, dashboard_of
+from tests.declaration.pools import POOLS
 from tests.declaration.settings import SETTINGS
 
 SELECTOR = re.compile(r"\b(llama_swap_\w+)(\{[^}]*\})?")
@@ -27,7 +29,27 @@ def queries(locked: tuple[LockedModel, ...]) -> Iterator[str]:
         yield alert.expr
     for row in ROWS:
         for panel in row.panels:
-            yield from (query.expr for query in panel.queries)
+            yield from (query.expr for query in (*panel.queries, *panel.by_card))
+
+
+def test_every_selector_of_a_pool_names_its_namespace() -> None:
+    for pool in POOLS:
+        exprs = [alert.expr for alert in alerts_of(POOLS) if alert.pool == pool.name]
+        assert len(exprs) == 9
+        for expr in exprs:
+            assert {f'namespace="{pool.settings.namespace}"'} == set(
+                re.findall(r'namespace="[^"]*"', expr)
+            )
+            assert expr.count("namespace=") == len(SELECTOR.findall(expr))
+
+
+def test_every_query_of_the_dashboard_names_the_pool() -> None:
+    board = json.loads(dashboard_of(POOLS))
+    exprs = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    assert len(exprs) > 20
+    for expr in exprs:
+        assert expr.count('namespace=~"$pool"') == len(SELECTOR.findall(expr)), expr
+    assert any("by (card, model)" in expr for expr in exprs)
 
 
 def family(name: str) -> Metric:
@@ -85,7 +107,9 @@ def test_swaps_stand_on_top() -> None:
 
 
 def test_a_legend_names_labels_of_its_query() -> None:
-    for query in [query for row in ROWS for panel in row.panels for query in panel.queries]:
+    for query in [
+        query for row in ROWS for panel in row.panels for query in (*panel.queries, *panel.by_card)
+    ]:
         names = [name for name, _ in SELECTOR.findall(query.expr)]
         labels = {label for name in names for label in family(name).labels}
         assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= labels

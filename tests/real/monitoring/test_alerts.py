@@ -15,6 +15,8 @@ from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.monitoring.alerts import Alert, alerts, render_rules
 from ops.machine.prometheus import prometheus
 from ops.report.terminal import say
+from stacks.monitoring import alerts_of
+from tests.declaration.pools import POOLS, RTX3090, T4, TWO_CARDS
 from tests.declaration.settings import SETTINGS
 
 GIB = 1024**3
@@ -86,9 +88,32 @@ def declared(locked: tuple[LockedModel, ...]) -> tuple[Alert, ...]:
 @pytest.fixture
 def firing(promtool: Path, declared: tuple[Alert, ...], tmp_path: Path) -> Any:
     """Replay series; return the names of the alerts that fire at a minute."""
-    (tmp_path / "rules.yaml").write_text(render_rules(declared))
+    replayed = replay_of(promtool, declared, tmp_path)
+    return lambda series, minute: {name for name, _ in replayed(series, minute)}
 
-    def replay(series: Series, minute: float) -> set[str]:
+
+@pytest.fixture
+def firing_of_pools(promtool: Path, tmp_path: Path) -> Any:
+    """Replay each pool's series; return alerts and pools that fire at a minute."""
+    replayed = replay_of(promtool, alerts_of(POOLS), tmp_path)
+
+    def replay(by_pool: Mapping[str, Series], minute: float) -> set[tuple[str, str]]:
+        series: dict[str, str] = {}
+        for pool in POOLS:
+            scraped = f'namespace="{pool.settings.namespace}"'
+            for name, values in by_pool[pool.name].items():
+                metric, _, labels = name.rstrip("}").partition("{")
+                series[f"{metric}{{{', '.join(filter(None, (labels, scraped)))}}}"] = values
+        found: set[tuple[str, str]] = replayed(series, minute)
+        return found
+
+    return replay
+
+
+def replay_of(promtool: Path, declared: tuple[Alert, ...], folder: Path) -> Any:
+    (folder / "rules.yaml").write_text(render_rules(declared))
+
+    def replay(series: Series, minute: float) -> set[tuple[str, str]]:
         # promtool compares: expect silence of each, and the differences are what fires.
         at = f"{minute * 60:.0f}s"
         test = {
@@ -96,18 +121,24 @@ def firing(promtool: Path, declared: tuple[Alert, ...], tmp_path: Path) -> Any:
             "input_series": [
                 {"series": name, "values": values} for name, values in series.items()
             ],
-            "alert_rule_test": [{"eval_time": at, "alertname": alert.name} for alert in declared],
+            "alert_rule_test": [
+                {"eval_time": at, "alertname": name}
+                for name in dict.fromkeys(alert.name for alert in declared)
+            ],
         }
         case = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": [test]}
-        (tmp_path / "case.yaml").write_text(yaml.safe_dump(case))
+        (folder / "case.yaml").write_text(yaml.safe_dump(case))
         ran = subprocess.run(
             [promtool, "test", "rules", "case.yaml"],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
+            cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         output = ran.stdout + ran.stderr
-        found = set(re.findall(r"alertname: (\w+), time:", output))
-        assert bool(found) == bool(ran.returncode), output
-        return found
+        fired = [
+            (of_alert.partition(",")[0], re.findall(r'pool="([^"]*)"', of_alert.split("got:")[1]))
+            for of_alert in output.split("alertname: ")[1:]
+        ]
+        assert bool(fired) == bool(ran.returncode), output
+        return {(name, pool) for name, pools in fired for pool in pools or [""]}
 
     return replay
 
@@ -116,6 +147,13 @@ def test_promtool_accepts_the_rules(
     promtool: Path, declared: tuple[Alert, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "rules.yaml").write_text(render_rules(declared))
+    subprocess.run(
+        [promtool, "check", "rules", "--lint-fatal", tmp_path / "rules.yaml"], check=True
+    )
+
+
+def test_promtool_accepts_the_rules_of_several_pools(promtool: Path, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(render_rules(alerts_of(POOLS)))
     subprocess.run(
         [promtool, "check", "rules", "--lint-fatal", tmp_path / "rules.yaml"], check=True
     )
@@ -195,3 +233,42 @@ def test_a_tenant_may_wait_while_a_window_is_open(firing: Any) -> None:
         "llama_swap_window_deadline_timestamp_seconds": "99999x120",
     }
     assert firing(series, 30) == set()
+
+
+def test_the_outage_of_a_pool_fires_for_that_pool_alone(firing_of_pools: Any) -> None:
+    found = firing_of_pools({T4: QUIET, RTX3090: OUTAGE, TWO_CARDS: TENANT_HAS_THE_CARD}, 15)
+    assert found == {("LlamaSwapNoAnswers", RTX3090), ("LlamaSwapLoadsFail", RTX3090)}
+
+
+def test_a_night_in_each_pool_fires_nothing(firing_of_pools: Any) -> None:
+    nights = {T4: QUIET, RTX3090: NIGHT, TWO_CARDS: TENANT_HAS_THE_CARD}
+    assert firing_of_pools(nights, 33) == set()
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - {"LlamaSwapCardFull"}))
+def test_a_fault_of_a_pool_fires_beside_any_other_state(firing_of_pools: Any, name: str) -> None:
+    fault, minute = FAULTS[name]
+    states = {T4: TENANT_HAS_THE_CARD, RTX3090: {**QUIET, **fault}, TWO_CARDS: QUIET}
+    assert firing_of_pools(states, minute) == {(name, RTX3090)}
+
+
+def test_a_card_is_full_by_the_measure_of_its_pool(firing_of_pools: Any) -> None:
+    others = "llama_swap_vram_others_bytes"
+    states = {
+        T4: {**QUIET, others: f"{11 * GIB}x120"},
+        # It has 24 GB.
+        RTX3090: {**QUIET, others: f"{15 * GIB}x120"},
+        # No model is on its second card.
+        TWO_CARDS: {
+            **QUIET,
+            f'{others}{{card="0"}}': f"{GIB}x120",
+            f'{others}{{card="1"}}': f"{13 * GIB}x120",
+        },
+    }
+    assert firing_of_pools(states, 11) == {("LlamaSwapCardFull", T4)}
+
+
+def test_the_exporter_of_a_pool_that_is_gone_fires_for_that_pool(firing_of_pools: Any) -> None:
+    gone = {name: values for name, values in QUIET.items() if name != "llama_swap_up"}
+    states = {T4: QUIET, RTX3090: gone, TWO_CARDS: TENANT_HAS_THE_CARD}
+    assert firing_of_pools(states, 11) == {("LlamaSwapTelemetryGone", RTX3090)}

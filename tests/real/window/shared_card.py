@@ -15,15 +15,21 @@ from in_pod.kubernetes.times import time_text
 from ops.cluster.api import KubeApi
 from tests.real.window.window_process import ML, NAMESPACE
 
-LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
+
+def lease_path(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}"
+
+
+LEASE_PATH = lease_path(NAMESPACE)
 SWAP = (NAMESPACE, "llama-swap")
 
 
 class Card:
     """The cluster as the tests read it, and its reset."""
 
-    def __init__(self, api: KubeApi) -> None:
+    def __init__(self, api: KubeApi, namespace: str = NAMESPACE) -> None:
         self.api = api
+        self.lease_path = lease_path(namespace)
 
     def deployment(self, which: tuple[str, str]) -> dict[str, Any]:
         path = f"/apis/apps/v1/namespaces/{which[0]}/deployments/{which[1]}"
@@ -60,7 +66,7 @@ class Card:
         assert status == 200, answer
 
     def lease(self) -> dict[str, Any] | None:
-        return self.api.get(LEASE_PATH)
+        return self.api.get(self.lease_path)
 
     def record(self) -> Record:
         lease = self.lease()
@@ -76,7 +82,7 @@ class Card:
         if past_deadline:
             annotations = lease["metadata"]["annotations"]
             annotations[RECORD] = annotations[RECORD].replace('"deadline": "20', '"deadline": "19')
-        status, answer = self.api.request("PUT", LEASE_PATH, lease)
+        status, answer = self.api.request("PUT", self.lease_path, lease)
         assert status == 200, answer
 
     def until(self, condition: Callable[[], object], timeout_s: float = 20) -> None:
@@ -110,7 +116,7 @@ class Card:
 
     def reset(self) -> None:
         """Restore the state in which each test starts."""
-        self.api.request("DELETE", LEASE_PATH)
+        self.api.request("DELETE", self.lease_path)
         if not self.as_at_start():
             self.give_back()
         self.until(self.as_at_start)

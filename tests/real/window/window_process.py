@@ -40,12 +40,16 @@ Mode = Literal["window", "restore", "cronjob"]
 
 
 def settings(
-    url: str | None, *, deployment: str = ML[1], stateful_set: str | None = None
+    url: str | None,
+    *,
+    tenants_in: str = ML[0],
+    deployment: str = ML[1],
+    stateful_set: str | None = None,
 ) -> ByWindow:
     queues = None if url is None else ImmichQueues(url=url)
-    tenants = [GpuTenant(namespace=ML[0], name=deployment, queues=queues)]
+    tenants = [GpuTenant(namespace=tenants_in, name=deployment, queues=queues)]
     if stateful_set is not None:
-        tenants.append(GpuTenant(namespace=ML[0], kind="StatefulSet", name=stateful_set))
+        tenants.append(GpuTenant(namespace=tenants_in, kind="StatefulSet", name=stateful_set))
     return ByWindow(tenants=tuple(tenants))
 
 
@@ -64,6 +68,9 @@ class Run:
     """The write at which the process kills itself, counted from 1; None: never."""
     kill_after: bool = False
     """Whether it kills itself after the answer to the write; False: before sending it."""
+    namespace: str = NAMESPACE
+    """The endpoint's."""
+    tenants_in: str = ML[0]
     deployment: str = ML[1]
     stateful_set: str | None = None
     """A second tenant."""
@@ -155,10 +162,11 @@ def _main(run: Run) -> None:
                         api,
                         settings(
                             run.immich_url,
+                            tenants_in=run.tenants_in,
                             deployment=run.deployment,
                             stateful_set=run.stateful_set,
                         ),
-                        namespace=NAMESPACE,
+                        namespace=run.namespace,
                         resource="nvidia.com/gpu",
                         access=access,
                         forward=lambda: nullcontext(URL),
@@ -172,8 +180,8 @@ def _main(run: Run) -> None:
                 elif run.mode == "restore":
                     windows.restore_only(
                         api,
-                        settings(run.immich_url),
-                        namespace=NAMESPACE,
+                        settings(run.immich_url, tenants_in=run.tenants_in),
+                        namespace=run.namespace,
                         access=access,
                         say=say,
                         timing=run.timing,

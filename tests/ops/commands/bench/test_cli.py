@@ -274,7 +274,8 @@ def test_a_window_gets_the_prepared_run_and_the_options(
 ) -> None:
     opened: list[tuple[int, list[str]]] = []
 
-    def in_window(window_s: int, arguments: Sequence[str]) -> int:
+    def in_window(window_s: int, arguments: Sequence[str], *, pool: str | None) -> int:
+        assert pool is None
         opened.append((window_s, list(arguments)))
         assert read_answers(runs(tmp_path)[0]) == []
         assert len(load(runs(tmp_path)[0]).photos) == 12

@@ -109,7 +109,7 @@ def test_a_run_that_a_short_window_ended_resumes_in_another_window(
 ) -> None:
     run_dir = tmp_path / "mine"
 
-    def in_window(_window_s: int, arguments: Sequence[str]) -> int:
+    def in_window(_window_s: int, arguments: Sequence[str], **_: object) -> int:
         with ScoringServer(faults={B: "http_5xx"}) as server:
             monkeypatch.setenv("LLAMA_SWAP_URL", server.url)
             return main(list(arguments))

@@ -16,10 +16,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ops.cli import app
+from ops.commands.status.exporter import Exporter
 from ops.commands.status.shown import rendered
-from ops.commands.status.state import read_state
+from ops.commands.status.state import State, read_state
 from ops.endpoint.client import Endpoint
 from ops.errors import OpsError
+from tests.declaration.pools import POOLED, RTX3090, T4, TWO_CARDS
 
 NOW = 1_800_000_000.0
 STATE: dict[str, Any] = {
@@ -140,6 +142,7 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
         (json.dumps(STATE | {"version": 2}).encode(), 200, "version is 2"),
         (json.dumps(STATE | {"models": []}).encode(), 200, "is no answer of the exporter"),
         (json.dumps(STATE | {"vram": {}}).encode(), 200, "is no answer of the exporter"),
+        (json.dumps(STATE | {"vram": {"cards": 7}}).encode(), 200, "is no answer of the exporter"),
         (json.dumps(STATE | {"time": "x"}).encode(), 200, "is no answer of the exporter"),
         (json.dumps(STATE | {"time": 10**400}).encode(), 200, "is no answer of the exporter"),
         (b"gone", 404, "does not answer: status 404"),
@@ -161,4 +164,97 @@ def test_nobody_answers() -> None:
 
 def test_watch_and_json_exclude_each_other() -> None:
     ran = CliRunner().invoke(app, ["status", "--watch", "--json"])
+    assert ran.exit_code == 2
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Two of three pools have an exporter that answers: namespace -> its address."""
+    addresses: dict[str, str] = {}
+
+    @contextmanager
+    def forward(_target: object, *, namespace: str, service: str, **_: object) -> Iterator[str]:
+        assert service == "exporter"
+        if namespace not in addresses:
+            raise OpsError(f"kubectl port-forward to {namespace}/exporter fails")
+        yield addresses[namespace]
+
+    monkeypatch.setattr("stacks.declared.load_settings", lambda: POOLED)
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: None)
+    monkeypatch.setattr("ops.cluster.port_forward.to_service", forward)
+    other = STATE | {"models": {"minicpm-v-4-5": {"state": "ready", "loaded_since": NOW}}}
+    with (
+        exporter(json.dumps(STATE).encode()) as first,
+        exporter(json.dumps(other).encode()) as third,
+    ):
+        addresses |= {"llama-cpp": first, "llama-cpp-two-cards": third}
+        yield addresses
+
+
+@pytest.mark.usefixtures("pooled")
+def test_a_pool_that_does_not_answer_is_a_line_and_no_end() -> None:
+    ran = CliRunner().invoke(app, ["status"])
+    assert ran.exit_code == 1
+    parts = ran.output.split("Pool ")
+    assert [part.splitlines()[0] for part in parts[1:]] == [T4, RTX3090, TWO_CARDS]
+    assert "qwen3vl-8b" in parts[1]
+    assert parts[2].splitlines()[1].startswith("Not known: kubectl port-forward to llama-cpp-rtx")
+    assert "minicpm-v-4-5" in parts[3]
+
+
+@pytest.mark.usefixtures("pooled")
+def test_json_of_several_pools_is_a_list() -> None:
+    ran = CliRunner().invoke(app, ["status", "--json"])
+    assert ran.exit_code == 1
+    first, second, third = json.loads(ran.stdout)
+    assert first == {"pool": T4, "state": STATE}
+    assert second.keys() == {"pool", "error"}
+    assert (third["pool"], [*third["state"]["models"]]) == (TWO_CARDS, ["minicpm-v-4-5"])
+
+
+@pytest.mark.usefixtures("pooled")
+def test_one_of_several_pools_is_shown_as_an_only_one() -> None:
+    ran = CliRunner().invoke(app, ["status", "--pool", T4, "--json"])
+    assert (ran.exit_code, json.loads(ran.stdout)) == (0, STATE)
+    assert "Pool" not in CliRunner().invoke(app, ["status", "--pool", TWO_CARDS]).output
+    ran = CliRunner().invoke(app, ["status", "--pool", RTX3090])
+    assert isinstance(ran.exception, OpsError)
+    assert "llama-cpp-rtx3090/exporter fails" in str(ran.exception)
+
+
+@pytest.mark.usefixtures("pooled")
+def test_an_unknown_pool_is_named() -> None:
+    ran = CliRunner().invoke(app, ["status", "--pool", "a100"])
+    assert "expected one of t4, rtx3090, two-cards" in str(ran.exception)
+
+
+def test_an_exporter_that_answers_again_is_asked_anew(pooled: dict[str, str]) -> None:
+    forwards: list[str] = []
+
+    @contextmanager
+    def forward() -> Iterator[str]:
+        forwards.append(pooled["llama-cpp"])
+        yield forwards[-1]
+
+    with Exporter.at(forward) as asked:
+        address, pooled["llama-cpp"] = pooled["llama-cpp"], "http://127.0.0.1:9"
+        assert isinstance(asked.look(), OpsError)
+        pooled["llama-cpp"] = address
+        assert isinstance(asked.look(), State)
+        assert isinstance(asked.look(), State)
+    assert forwards == ["http://127.0.0.1:9", address]
+
+
+def test_the_memory_of_each_card_is_a_line() -> None:
+    cards = [
+        {"card": card, "used_mib": used, "total_mib": 15360, "others_mib": None, "age_s": 3}
+        for card, used in (("0", 900), ("1", 7000))
+    ]
+    text = shown(vram=STATE["vram"] | {"cards": cards})
+    assert "Card 0: 900 of 15360 MiB used (3s ago)" in text
+    assert "Card 1: 7000 of 15360 MiB used (3s ago)" in text
+
+
+def test_an_address_and_a_pool_exclude_each_other() -> None:
+    ran = CliRunner().invoke(app, ["status", "--url", "http://127.0.0.1:9", "--pool", T4])
     assert ran.exit_code == 2

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from llama_swap_config.cluster.sharing import Alone, AtOnce
+from llama_swap_config.cluster.gpu_tenants import GpuTenant
+from llama_swap_config.cluster.sharing import Alone, AtOnce, ByWindow
 from llama_swap_config.fit.card import CoTenant
 from ops.cli import main
 from ops.report.durations import duration_s, span
+from stacks.pool import Pool
 from stacks.production import PRODUCTION
+from tests.declaration.pools import POOLED, RTX3090, T4, TWO_CARDS
 
 
 @pytest.mark.parametrize(
@@ -83,3 +89,75 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         "Example: python -m ops window --for 30m -- python -m ops smoke" in capsys.readouterr().out
     )
+
+
+FACES = GpuTenant(namespace="photos", name="faces")
+SECOND, THIRD = POOLED.pools
+LENDING = replace(SECOND, sharing=ByWindow(tenants=(FACES,)))
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def declare(*pools: Pool, **changes: Any) -> None:
+        settings = replace(POOLED, pools=pools, **changes)
+        monkeypatch.setattr("stacks.production.PRODUCTION", settings)
+
+    return declare
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the command opens or restores, in place of a cluster."""
+    calls: list[dict[str, Any]] = []
+
+    def run(_api: object, sharing: ByWindow, **arguments: Any) -> int:
+        calls.append({"tenants": [str(it) for it in sharing.tenants], **arguments})
+        return 0
+
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: None)
+    monkeypatch.setattr("ops.cluster.api.KubeApi", lambda _target: nullcontext())
+    monkeypatch.setattr("ops.commands.window.run.run", run)
+    monkeypatch.setattr("ops.commands.window.run.restore_only", run)
+    return calls
+
+
+def test_the_only_pool_with_tenants_needs_no_name(
+    declare: Callable[..., None], opened: list[dict[str, Any]]
+) -> None:
+    declare(LENDING, THIRD, sharing=Alone())
+    assert main(["window", "--", "true"]) == 0
+    (call,) = opened
+    assert (call["tenants"], call["namespace"]) == (["photos/faces"], "llama-cpp-rtx3090")
+    assert call["restore_command"] == "python -m ops window --restore"
+
+
+def test_of_several_pools_with_tenants_one_is_named(
+    declare: Callable[..., None],
+    opened: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    declare(LENDING, THIRD)
+    for arguments in (("--", "true"), ("--restore",), ("--status",)):
+        text = fails(capsys, *arguments, code=2)
+        assert "several pools have tenants: t4, rtx3090. Name one with --pool" in text
+    assert opened == []
+    assert main(["window", "--pool", RTX3090, "--restore"]) == 0
+    assert main(["window", "--pool", T4, "--", "true"]) == 0
+    second, first = opened
+    assert second["namespace"] == "llama-cpp-rtx3090"
+    assert second["restore_command"] == "python -m ops window --restore --pool rtx3090"
+    assert (first["namespace"], first["tenants"]) == (
+        "llama-cpp",
+        ["immich/immich-machine-learning"],
+    )
+
+
+def test_a_pool_without_tenants_is_refused_by_its_name(
+    declare: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(SECOND, THIRD)
+    text = fails(capsys, "--pool", TWO_CARDS)
+    assert text.startswith("error: pool 'two-cards': sharing is Alone() in stacks/production.py")
+    assert "expected one of t4, rtx3090, two-cards" in fails(capsys, "--pool", "a100")
+    declare(SECOND, THIRD, sharing=Alone())
+    assert "no pool has sharing=ByWindow(...)" in fails(capsys, "--", "true")
