@@ -32,12 +32,12 @@ def _table(title: str, by_case: ByCase, value_of: Callable[[Figures], float], fo
     )  # fmt: skip
     for case, by_arm in by_case.items():
         declared = value_of(by_arm[DECLARED.name])
-        values = (against(value_of(each), declared, form) for each in by_arm.values())
+        values = (_against(value_of(each), declared, form) for each in by_arm.values())
         table.add_row(str(case.pools), str(case.models), case.mix, *values)
     return table
 
 
-def against(value: float, reference: float, form: str) -> str:
+def _against(value: float, reference: float, form: str) -> str:
     """Write a value, and its ratio to another one that is not 0."""
     ratio = f" {value / reference:.2f}x" if reference else ""
     return f"{form.format(value)}{ratio}"
