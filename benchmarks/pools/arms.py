@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import yaml
-
 from benchmarks.pools.traffic import model_names, pool_names
-from llama_swap_config.gateway.litellm import render_litellm
+from llama_swap_config.gateway.litellm import router_settings
 
 _TIMEOUT_S = 300
 
@@ -49,11 +47,8 @@ def homes(model: int, pools: int) -> tuple[int, int]:
 
 def router(arm: Arm, *, pools: int, models: int) -> dict[str, Any]:
     """Return the arguments of LiteLLM's Router: the gateway's settings and the deployments."""
-    rendered = render_litellm(
-        (), endpoint_url="http://unused", front_end="llama-swap", timeout_s=_TIMEOUT_S
-    )
     return {
-        **yaml.safe_load(rendered)["router_settings"],
+        **router_settings(),
         "routing_strategy": arm.strategy,
         "model_list": _model_list(arm, pools=pools, models=models),
         **({"num_retries": arm.retries, "retry_policy": None} if arm.retries else {}),

@@ -15,8 +15,13 @@ def tables(by_case: ByCase) -> Iterator[Table]:
     """Yield a table of loads and one of waits, and one of failures if there were any."""
     yield _table("Loads for 1,000 requests", by_case, lambda each: each.loads_per_1000, "{:.0f}")
     yield _table("p95 wait, s", by_case, lambda each: each.p95_s, "{:.1f}")
-    if any(each.failed for by_arm in by_case.values() for each in by_arm.values()):
-        yield _table("Requests without an answer", by_case, lambda each: each.failed, "{:g}")
+    failed = {
+        case: by_arm
+        for case, by_arm in by_case.items()
+        if any(each.failed for each in by_arm.values())
+    }
+    if failed:
+        yield _table("Requests without an answer", failed, lambda each: each.failed, "{:g}")
 
 
 def _table(title: str, by_case: ByCase, value_of: Callable[[Figures], float], form: str) -> Table:
@@ -27,12 +32,12 @@ def _table(title: str, by_case: ByCase, value_of: Callable[[Figures], float], fo
     )  # fmt: skip
     for case, by_arm in by_case.items():
         declared = value_of(by_arm[DECLARED.name])
-        values = (against(value_of(each), declared, form) for each in by_arm.values())
+        values = (_against(value_of(each), declared, form) for each in by_arm.values())
         table.add_row(str(case.pools), str(case.models), case.mix, *values)
     return table
 
 
-def against(value: float, reference: float, form: str) -> str:
+def _against(value: float, reference: float, form: str) -> str:
     """Write a value, and its ratio to another one that is not 0."""
     ratio = f" {value / reference:.2f}x" if reference else ""
     return f"{form.format(value)}{ratio}"
@@ -54,6 +59,6 @@ def outage_table(by_arm: Mapping[str, Mapping[str, Figures]], case: Case) -> Tab
             str(sum(each.failed for each in of_arm)),
             str(sum(each.requests for each in of_arm)),
             *(f"{each.loads_per_1000:.0f}" for each in of_arm),
-            *(f"{each.p95_s:.1f}" for each in of_arm),
+            *(f"{each.p95_s:.1f}" if each.p95_s else "-" for each in of_arm),
         )
     return table

@@ -86,6 +86,7 @@ def check_home(
                 check_alone(locked, home.node, formulas=formulas)
             except ConfigError as error:
                 raise ConfigError(f"{error}{_elsewhere(locked, home, others)}") from error
+        _check_sets(home, models)
         return check_together(models, home.residency, home.node)
     except ConfigError as error:
         raise ConfigError(_in_pool(home, error)) from error
@@ -223,6 +224,19 @@ def _refusal(locked: LockedModel, home: Home) -> ConfigError | None:
     except ConfigError as error:
         return error
     return None
+
+
+def _check_sets(home: Home, models: Models) -> None:
+    """Check that the named sets of a pool have models of that pool only."""
+    ids = [locked.model.id for locked in models]
+    for named in home.residency.sets if isinstance(home.residency, NamedSets) else ():
+        for model_id in named:
+            if model_id not in ids:
+                raise ConfigError.of(
+                    "residency", "a set's model", model_id,
+                    expected=f"a model of this pool: {', '.join(ids)}",
+                    remedy=f"Remove it from the set, or add {home.name!r} to its `pools`",
+                )  # fmt: skip
 
 
 def _in_pool(home: Home, error: ConfigError) -> str:

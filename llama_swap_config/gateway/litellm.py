@@ -57,16 +57,7 @@ def render_litellm(models: tuple[LockedModel, ...], pools: tuple[GatewayPool, ..
             "turn_off_message_logging": True,
         },
         "router_settings": {
-            # Otherwise three loads for one request whose model cannot be loaded.
-            "num_retries": 0,
-            "retry_policy": {
-                # llama-swap takes ten requests for one model, and refuses the eleventh.
-                "RateLimitErrorRetries": 3,
-                "InternalServerErrorRetries": 0,
-                "TimeoutErrorRetries": 0,
-            },
-            # Otherwise one unknown model closes the endpoint to everybody for five seconds.
-            "disable_cooldowns": True,
+            **router_settings(),
             "model_group_alias": {
                 alias: {"model": locked.model.id, "hidden": True}
                 for locked in models
@@ -84,6 +75,22 @@ def render_litellm(models: tuple[LockedModel, ...], pools: tuple[GatewayPool, ..
     }
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=96)
+
+
+def router_settings() -> dict[str, Any]:
+    """Return what LiteLLM's Router retries, and for how long it avoids a deployment: never."""
+    return {
+        # Otherwise three loads for one request whose model cannot be loaded.
+        "num_retries": 0,
+        "retry_policy": {
+            # llama-swap takes ten requests for one model, and refuses the eleventh.
+            "RateLimitErrorRetries": 3,
+            "InternalServerErrorRetries": 0,
+            "TimeoutErrorRetries": 0,
+        },
+        # Otherwise one unknown model closes the endpoint to everybody for five seconds.
+        "disable_cooldowns": True,
+    }
 
 
 def _entry(locked: LockedModel, pool: GatewayPool, *, order: int | None) -> dict[str, Any]:

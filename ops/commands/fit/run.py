@@ -40,6 +40,7 @@ class ModelFit:
     """Whether the projector's size is predicted, because the lock does not have that file."""
     cards: Mapping[int, Vram]
     """Card -> what it takes there."""
+    tensor_split: tuple[int, ...]
     spare_mib: float
     """Of the card with the least; below zero: it does not fit."""
     asked: bool
@@ -206,6 +207,7 @@ def _model(answer: Answer, machine: Machine) -> ModelFit:
         projector=model.projector,
         estimated=is_estimated(locked),
         cards=cards,
+        tensor_split=model.tensor_split,
         spare_mib=machine.card.free_mib - max(it.total_mib for it in cards.values()),
         asked=answer.asked,
         not_asked=answer.not_asked,

@@ -217,9 +217,11 @@ def _proposals(fit: Fit) -> Iterator[str]:
         yield "Every model fits the cards that it names."
         return
     yield f"For llama_swap_config/registry.py, by estimate until `{LOCK_COMMAND}` asks the engine:"
+    split = {model.id for model in fit.models if model.tensor_split}
     for model_id, cards in fit.proposals.items():
         found = f"no choice of {fit.count} cards" if cards is None else f"cards={cards},"
-        yield f"  {model_id}: {found}"
+        shares = " tensor_split=()," if cards is not None and model_id in split else ""
+        yield f"  {model_id}: {found}{shares}"
 
 
 def _ids(models: Iterable[ModelFit]) -> str:

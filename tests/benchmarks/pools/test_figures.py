@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
+from rich.table import Table
 
 from benchmarks.pools.arms import ARMS, DECLARED, router
 from benchmarks.pools.cell import (
@@ -22,7 +23,7 @@ from benchmarks.pools.cell import (
 )
 from benchmarks.pools.figure import render
 from benchmarks.pools.figures import Case, Figures, figures, span_s
-from benchmarks.pools.tables import against
+from benchmarks.pools.tables import outage_table, tables
 from benchmarks.pools.traffic import traffic
 
 REQUESTS = 1200
@@ -77,9 +78,32 @@ def test_only_what_starts_in_the_period_is_counted() -> None:
     assert figures([seen], 50, 60) == Figures(requests=0, loads_per_1000=0, p95_s=0, failed=0)
 
 
-def test_a_ratio_needs_something_to_compare_with() -> None:
-    assert against(150, 100, "{:.0f}") == "150 1.50x"
-    assert against(150, 0, "{:.0f}") == "150"
+def of(loads: float, p95_s: float = 2.0, failed: int = 0) -> Figures:
+    return Figures(requests=9, loads_per_1000=loads, p95_s=p95_s, failed=failed)
+
+
+def rows(table: Table) -> list[list[str]]:
+    return [[*cells] for cells in zip(*(column.cells for column in table.columns), strict=True)]
+
+
+def test_each_arm_is_compared_with_declared_homes() -> None:
+    other = "shuffle, two homes"
+    calm, refusing = (Case(pools=2, models=models, mix="hot") for models in (3, 10))
+    by_case = {
+        calm: {DECLARED.name: of(0), other: of(150)},
+        refusing: {DECLARED.name: of(100, p95_s=4), other: of(150, failed=2)},
+    }
+    loads, waits, failed = map(rows, tables(by_case))
+    assert loads == [["2", "3", "hot", "0", "150"], ["2", "10", "hot", "100 1.00x", "150 1.50x"]]
+    assert [row[-1] for row in waits] == ["2.0 1.00x", "2.0 0.50x"]
+    assert failed == [["2", "10", "hot", "0", "2"]]
+    assert len([*tables({calm: by_case[calm]})]) == 2
+
+
+def test_an_outage_without_answers_has_no_wait() -> None:
+    case = Case(pools=2, models=3, mix="steady")
+    table = outage_table({"arm": {"before": of(7), "during": of(0, p95_s=0, failed=9)}}, case)
+    assert rows(table) == [["arm", "9", "18", "7", "0", "2.0", "-"]]
 
 
 def test_homes_have_an_order_and_the_others_the_same_deployments_without() -> None:
@@ -105,10 +129,7 @@ def test_homes_have_an_order_and_the_others_the_same_deployments_without() -> No
 
 
 def test_the_figure_draws_the_steady_cases_alone() -> None:
-    by_arm = {
-        arm.name: Figures(requests=1, loads_per_1000=100 * index, p95_s=index, failed=0)
-        for index, arm in enumerate(ARMS)
-    }
+    by_arm = {arm.name: of(100 * index, p95_s=index) for index, arm in enumerate(ARMS)}
     cases = {Case(pools=2, models=models, mix=mix): by_arm for models in (3, 10) for mix in
              get_args(Mix)}  # fmt: skip
     drawn = render(cases, "A note.")

@@ -290,6 +290,14 @@ def test_an_error_names_the_pool_and_the_one_that_would_take_the_model() -> None
     assert " No other pool takes it: pool 'pair' with cards=(0, 1) lacks " in huge
 
 
+def test_a_set_with_a_model_of_another_pool_is_refused() -> None:
+    named = replace(LARGER, residency=NamedSets(sets=(("a", "b"),)))
+    assert refusal(named, (model("a", 0),), T4, named) == (
+        "pool 'rtx3090': residency: a set's model is 'b'; expected a model of this pool: a. "
+        "Remove it from the set, or add 'rtx3090' to its `pools`."
+    )
+
+
 def test_an_error_of_the_only_pool_names_none() -> None:
     assert refusal(T4, (changed(QWEN3VL_8B, context=100_000),), T4).startswith("model 'qwen3vl-8b")
 

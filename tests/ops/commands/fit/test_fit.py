@@ -224,6 +224,10 @@ def test_a_proposal_is_a_line_to_paste(capsys: pytest.CaptureFixture[str]) -> No
     found = two_cards((0,), (1,), (0,))
     assert "\n  large: cards=(0, 1),\n" in as_markdown(found)
     assert json.loads(json.dumps(as_json(found)))["proposals"] == {"large": [0, 1]}
+    uneven = large(0, 1, layers=90, context=16_384, tensor_split=(9, 1))
+    node = replace(SETTINGS.node, cards=2, storage_size_gib=99, memory_limit_gib=64)
+    proposed = as_markdown(fit((uneven,), ONE_AT_A_TIME, node, what_if=True, propose=True))
+    assert "\n  large: cards=(0, 1), tensor_split=(),\n" in proposed
     assert run("--propose") == 0
     assert capsys.readouterr().out.endswith("\nEvery model fits the cards that it names.\n")
     assert run("--json") == 0
