@@ -38,8 +38,9 @@ class Answer:
 Get = Callable[[str], Awaitable[Answer]]
 """Asks an address. Raises UnreachableError or SilentError."""
 
-_CONNECT_S = 0.6
-"""Shorter than for an answer, so that an address without a server is known as one."""
+_CONNECT_S = 0.3
+"""Of each of two attempts, together shorter than for an answer, so that an address without a
+server is known as one. The first may end because LiteLLM held this process up for as long."""
 _MOST_BYTES = 4_000_000
 """Above any answer of a front end: 200 models, and a minute of gauges of a large node."""
 
@@ -57,8 +58,12 @@ def asking(key: str) -> Get:
         headers=headers,
         timeout=httpx2.Timeout(ANSWER_S, connect=_CONNECT_S),
         trust_env=False,
-        # The router closes connections that it said it would keep.
-        limits=httpx2.Limits(max_keepalive_connections=0),
+        transport=httpx2.AsyncHTTPTransport(
+            retries=1,
+            trust_env=False,
+            # The router closes connections that it said it would keep.
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        ),
     )
 
     async def get(url: str) -> Answer:

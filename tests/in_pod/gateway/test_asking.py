@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
+from in_pod.gateway import asking as module
 from in_pod.gateway.asking import Answer, SilentError, UnreachableError, asking
 
 
@@ -111,3 +114,38 @@ def test_an_answer_without_an_end_is_given_up() -> None:
     with server(b"x" * 5_000_000) as (url, _):
         with pytest.raises(SilentError, match=r"^it answers more than 4,000,000 bytes$"):
             ask(url)
+
+
+def test_an_address_that_takes_no_connection_is_unreachable() -> None:
+    """Like that of a node which has lost its power."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for client in (first, second):
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        with pytest.raises(UnreachableError, match=r"^nothing listens there$"):
+            ask(f"http://127.0.0.1:{full.getsockname()[1]}/")
+
+
+def test_a_process_that_is_held_up_does_not_take_an_address_for_unreachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held_up_s = [module._CONNECT_S + 0.05]
+
+    async def main(url: str) -> None:
+        loop = asyncio.get_running_loop()
+        connect = loop.sock_connect
+
+        async def late(sock: socket.socket, address: Any) -> None:
+            if held_up_s:
+                time.sleep(held_up_s.pop())  # As LiteLLM does with its first requests.
+            await connect(sock, address)
+
+        monkeypatch.setattr(loop, "sock_connect", late)
+        with suppress(SilentError):
+            await asking("")(url)
+
+    with server() as (url, _):
+        asyncio.run(main(url))
+    assert not held_up_s
