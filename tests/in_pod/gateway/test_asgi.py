@@ -279,6 +279,14 @@ def test_litellm_may_use_no_deployment_but_that_of_the_pool_that_admitted(
     assert len(admitted(DEPLOYMENTS)) == 2
 
 
+def test_no_client_names_a_deployment_itself(app: App, ask: Ask) -> None:
+    sent = ask(body=json.dumps(BODY | {"model": "second/moving"}).encode())
+    assert (sent[0]["status"], code(sent)) == (404, "model_not_found")
+    sent = ask(body=json.dumps(BODY | {"_target_order": 2}).encode())
+    assert (sent[0]["status"], code(sent)) == (403, "field_not_allowed")
+    assert not app.scopes
+
+
 def test_a_model_with_one_home_is_retried_by_litellm_as_ever(app: App, ask: Ask) -> None:
     ask(body=json.dumps(BODY).encode())
     assert app.bodies == [{"model": "photos", "messages": []}]
