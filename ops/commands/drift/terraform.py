@@ -80,9 +80,8 @@ def pool_of(declared: Declared, change: ResourceChange) -> Declared:
     """Return the pool whose object it is; what is of none of the others is the first one's."""
     for pool in declared.further:
         names = {(it["kind"], it["metadata"]["name"]) for it in pool.objects}
-        if pool.settings.namespace in (change.namespace, change.name) or (
-            not change.namespace and (change.kind, change.name) in names
-        ):
+        of_no_namespace = not change.namespace and (change.kind, change.name) in names
+        if change.namespace == pool.settings.namespace or of_no_namespace:
             return pool
     return declared
 
