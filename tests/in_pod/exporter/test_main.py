@@ -81,7 +81,7 @@ def test_the_plan_is_byte_stable() -> None:
         json.dumps(VALID | {"models": [{"id": "eyes"}]}),
         json.dumps(VALID | {"models": [MODEL | {"vram_mib": "much"}]}),
         json.dumps(VALID | {"models": [MODEL | {"vram_mib_by_card": 7}]}),
-        json.dumps(VALID | {"cards": "two"}),
+        *(json.dumps(VALID | {"cards": cards}) for cards in ("two", 0, -1, 10**9, [])),
         json.dumps(VALID | {"engine_build": "new"}),
         json.dumps(VALID | {"front_end": "nginx"}),
         "[" * 100_000,
