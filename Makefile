@@ -168,6 +168,10 @@ bench-swap: install ## Time model swaps behind both front ends against a kill an
 bench-gateway: install ## Compare the gateway with LiteLLM alone and llama-swap alone: waits, errors, swaps
 	python -m benchmarks.gateway.compare $(BENCH)
 
+.PHONY: bench-pools
+bench-pools: install ## Compare declared homes with LiteLLM's own strategies, over simulated pools
+	python -m benchmarks.pools.compare $(BENCH)
+
 .PHONY: bench-exporter
 bench-exporter: install ## Measure CPU and memory of the exporter beside the front end it watches
 	python -m benchmarks.exporter.cost $(BENCH)

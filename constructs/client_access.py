@@ -9,6 +9,7 @@ from llama_swap_config.cluster.labels import labels, selector
 
 _POLICY = tf.network_policy_v1
 _FROM = _POLICY.NetworkPolicyV1SpecIngressFrom
+_NAME = "kubernetes.io/metadata.name"
 
 
 class ClientAccess(tf.Construct):
@@ -24,6 +25,7 @@ class ClientAccess(tf.Construct):
         port: int,
         client_namespaces: tuple[str, ...],
         client_components: tuple[str, ...] = (),
+        clients_elsewhere: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """Declare the policy.
 
@@ -36,11 +38,14 @@ class ClientAccess(tf.Construct):
             client_namespaces: The namespaces whose pods may connect; may be empty.
             client_components: The components of the same namespace whose pods may connect
                 (default: none).
+            clients_elsewhere: Namespaces, each with the component whose pods may connect
+                (default: none).
         """
         super().__init__(scope, id)
         clients = [
             *([_of_namespaces(client_namespaces)] if client_namespaces else []),
             *map(_of_component, client_components),
+            *(_of_component(name, there) for there, name in clients_elsewhere),
         ]
         ingress = _POLICY.NetworkPolicyV1SpecIngress(
             from_=clients,
@@ -68,7 +73,7 @@ def _of_namespaces(
     names: tuple[str, ...],
 ) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
     expression = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
-        key="kubernetes.io/metadata.name", operator="In", values=list(dict.fromkeys(names))
+        key=_NAME, operator="In", values=list(dict.fromkeys(names))
     )
     return _FROM(
         namespace_selector=_POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(
@@ -77,7 +82,18 @@ def _of_namespaces(
     )
 
 
-def _of_component(name: str) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
+def _of_component(
+    name: str, namespace: str | None = None
+) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
+    """Admit a component's pods, in another namespace than the policy's if there is one."""
+    there = None
+    if namespace is not None:
+        there = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(
+            match_labels={_NAME: namespace}
+        )
     return _FROM(
-        pod_selector=_POLICY.NetworkPolicyV1SpecIngressFromPodSelector(match_labels=selector(name))
+        pod_selector=_POLICY.NetworkPolicyV1SpecIngressFromPodSelector(
+            match_labels=selector(name)
+        ),
+        namespace_selector=there,
     )

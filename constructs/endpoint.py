@@ -11,7 +11,13 @@ from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gives_way import GivesWay
 from constructs.model_store import ModelStore
 from constructs.model_warm_up import ModelWarmUp
-from constructs.pod import container_security_context, pod_security_context, tolerations
+from constructs.pod import (
+    container_security_context,
+    http_probe,
+    pause_before_stop,
+    pod_security_context,
+    tolerations,
+)
 from constructs.service import service
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT, ENDPOINT_REPLICAS
 from llama_swap_config.cluster.labels import (
@@ -270,36 +276,28 @@ class Endpoint(tf.Construct):
             security_context=container_security_context(
                 _DEP.DeploymentV1SpecTemplateSpecContainerSecurityContext
             ),
-            startup_probe=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe(
-                http_get=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbeHttpGet(
-                    path=self._program.health_path, port="http"
-                ),
+            startup_probe=http_probe(
+                _DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe,
+                self._program.health_path,
                 period_seconds=2,
                 failure_threshold=30,
             ),
-            readiness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe(
-                http_get=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbeHttpGet(
-                    path=self._program.health_path, port="http"
-                ),
+            readiness_probe=http_probe(
+                _DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe,
+                self._program.health_path,
                 period_seconds=5,
                 timeout_seconds=3,
             ),
-            liveness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe(
-                http_get=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbeHttpGet(
-                    path=self._program.health_path, port="http"
-                ),
+            liveness_probe=http_probe(
+                _DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe,
+                self._program.health_path,
                 period_seconds=20,
                 timeout_seconds=5,
                 failure_threshold=6,
             ),
-            lifecycle=_DEP.DeploymentV1SpecTemplateSpecContainerLifecycle(
-                pre_stop=[
-                    _DEP.DeploymentV1SpecTemplateSpecContainerLifecyclePreStop(
-                        exec=_DEP.DeploymentV1SpecTemplateSpecContainerLifecyclePreStopExec(
-                            command=["/bin/sleep", str(pre_stop_s)]
-                        )
-                    )
-                ]
+            lifecycle=pause_before_stop(
+                _DEP.DeploymentV1SpecTemplateSpecContainerLifecycle,
+                ["/bin/sleep", str(pre_stop_s)],
             ),
             volume_mount=[
                 # A directory: the kubelet never updates a subPath.

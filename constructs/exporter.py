@@ -8,7 +8,12 @@ from constructs import terraform as tf
 
 from constructs.account import Account
 from constructs.endpoint_namespace import EndpointNamespace
-from constructs.pod import container_security_context, pod_security_context, tolerations
+from constructs.pod import (
+    container_security_context,
+    http_probe,
+    pod_security_context,
+    tolerations,
+)
 from constructs.pod_program import PodProgram
 from constructs.service import service
 from in_pod.exporter.contract import HEALTH_PATH, METRICS_PATH, PLAN_FILE, PORT
@@ -193,17 +198,15 @@ def _container(
         security_context=container_security_context(
             _DEP.DeploymentV1SpecTemplateSpecContainerSecurityContext
         ),
-        readiness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe(
-            http_get=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbeHttpGet(
-                path=HEALTH_PATH, port="http"
-            ),
+        readiness_probe=http_probe(
+            _DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe,
+            HEALTH_PATH,
             period_seconds=5,
             timeout_seconds=3,
         ),
-        liveness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe(
-            http_get=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbeHttpGet(
-                path=HEALTH_PATH, port="http"
-            ),
+        liveness_probe=http_probe(
+            _DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe,
+            HEALTH_PATH,
             period_seconds=20,
             timeout_seconds=5,
             failure_threshold=6,

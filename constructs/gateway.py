@@ -8,7 +8,13 @@ from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
 from constructs.gateway_files import GatewayFiles
-from constructs.pod import container_security_context, pod_security_context, tolerations
+from constructs.pod import (
+    container_security_context,
+    http_probe,
+    pause_before_stop,
+    pod_security_context,
+    tolerations,
+)
 from constructs.service import service
 from in_pod.gateway.contract import (
     CONFIG_DIR,
@@ -166,36 +172,27 @@ def _container(
             _DEP.DeploymentV1SpecTemplateSpecContainerSecurityContext
         ),
         # These two ask no model; LiteLLM's /health asks each, and so loads it.
-        startup_probe=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe(
-            http_get=_DEP.DeploymentV1SpecTemplateSpecContainerStartupProbeHttpGet(
-                path="/health/liveliness", port="http"
-            ),
+        startup_probe=http_probe(
+            _DEP.DeploymentV1SpecTemplateSpecContainerStartupProbe,
+            "/health/liveliness",
             period_seconds=2,
             failure_threshold=_START_S // 2,
         ),
-        readiness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe(
-            http_get=_DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbeHttpGet(
-                path="/health/readiness", port="http"
-            ),
+        readiness_probe=http_probe(
+            _DEP.DeploymentV1SpecTemplateSpecContainerReadinessProbe,
+            "/health/readiness",
             period_seconds=5,
             timeout_seconds=3,
         ),
-        liveness_probe=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe(
-            http_get=_DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbeHttpGet(
-                path="/health/liveliness", port="http"
-            ),
+        liveness_probe=http_probe(
+            _DEP.DeploymentV1SpecTemplateSpecContainerLivenessProbe,
+            "/health/liveliness",
             period_seconds=20,
             timeout_seconds=5,
             failure_threshold=6,
         ),
-        lifecycle=_DEP.DeploymentV1SpecTemplateSpecContainerLifecycle(
-            pre_stop=[
-                _DEP.DeploymentV1SpecTemplateSpecContainerLifecyclePreStop(
-                    exec=_DEP.DeploymentV1SpecTemplateSpecContainerLifecyclePreStopExec(
-                        command=["sleep", str(_PRE_STOP_S)]
-                    )
-                )
-            ]
+        lifecycle=pause_before_stop(
+            _DEP.DeploymentV1SpecTemplateSpecContainerLifecycle, ["sleep", str(_PRE_STOP_S)]
         ),
         volume_mount=[
             # Directories: the kubelet never updates a subPath.

@@ -1,4 +1,4 @@
-"""What every pod has: its security contexts and tolerations.
+"""What pods have in common: security contexts, tolerations, probes.
 
 The contexts are stricter than the Pod Security Standard `restricted`.
 """
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from llama_swap_config.cluster.pod_resources import Taint
 
 _Context = TypeVar("_Context")
+_Lifecycle = TypeVar("_Lifecycle")
+_Probe = TypeVar("_Probe")
 _Toleration = TypeVar("_Toleration")
 
 
@@ -58,6 +60,28 @@ def tolerations(
         taints: The node's taints.
     """
     return [struct(key=key, operator="Exists") for key in dict.fromkeys(t.key for t in taints)]
+
+
+def http_probe(struct: Callable[..., _Probe], path: str, **timing: int) -> _Probe:
+    """Make a probe that asks a path of the container's port `http`.
+
+    Args:
+        struct: As for `pod_security_context`.
+        path: The path.
+        timing: Fields of the probe, such as `period_seconds`.
+    """
+    return struct(http_get=nested(struct, "http_get")(path=path, port="http"), **timing)
+
+
+def pause_before_stop(struct: Callable[..., _Lifecycle], command: list[str]) -> _Lifecycle:
+    """Make the hook that lets a Service stop sending before the container ends.
+
+    Args:
+        struct: As for `pod_security_context`.
+        command: Sleeps; the container's image has it.
+    """
+    pre_stop = nested(struct, "pre_stop")
+    return struct(pre_stop=[pre_stop(exec=nested(pre_stop, "exec")(command=command))])
 
 
 def nested(struct: Any, field: str) -> Any:

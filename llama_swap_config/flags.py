@@ -187,6 +187,7 @@ RENDER_NO_FLAG = {
     "name": "shown in a list of models",
     "description": "shown in a list of models",
     "env": "the process's environment",
+    "pools": "each pool's front end has the models that name it",
     "extra_args": "flags themselves",
 }
 """Fields of a model that no flag renders -> why."""

@@ -23,6 +23,7 @@ from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.gateway import settings as gateway_types
+from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.exporter import render_exporter_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
@@ -136,11 +137,12 @@ def deploy_endpoint(scope: tf.Construct, pool: DeclaredPool) -> EndpointNamespac
         namespace=namespace,
         component=ENDPOINT,
         port=settings.port,
-        client_namespaces=settings.admitted_namespaces(declaration.consumers),
+        client_namespaces=_client_namespaces(pool, declaration.consumers),
         client_components=(
             *((GATEWAY,) if isinstance(settings.gateway, gateway_types.Gateway) else ()),
             *(() if settings.monitoring is None else (EXPORTER,)),
         ),
+        clients_elsewhere=_gateway_elsewhere(pool),
     )
     if settings.monitoring is not None:
         _deploy_exporter(scope, namespace, settings.monitoring, pool)
@@ -200,6 +202,17 @@ def deploy_endpoint(scope: tf.Construct, pool: DeclaredPool) -> EndpointNamespac
     return namespace
 
 
+def _client_namespaces(pool: DeclaredPool, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
+    """Return the namespaces whose pods may connect, all of them."""
+    if pool.gateway_namespace is not None:
+        return pool.settings.monitoring_namespaces
+    return pool.settings.admitted_namespaces(consumers)
+
+
+def _gateway_elsewhere(pool: DeclaredPool) -> tuple[tuple[str, str], ...]:
+    return () if pool.gateway_namespace is None else ((pool.gateway_namespace, GATEWAY),)
+
+
 def _deploy_exporter(
     scope: tf.Construct, namespace: EndpointNamespace, monitoring: Monitoring, pool: DeclaredPool
 ) -> None:
@@ -237,8 +250,9 @@ def _deploy_exporter(
         component=EXPORTER,
         port=PORT,
         # The gateway asks it why the endpoint does not answer; consumers never ask it.
-        client_namespaces=settings.admitted_namespaces(()),
+        client_namespaces=_client_namespaces(pool, ()),
         client_components=(GATEWAY,) if has_gateway else (),
+        clients_elsewhere=_gateway_elsewhere(pool),
     )
     Egress(
         scope,

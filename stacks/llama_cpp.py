@@ -91,8 +91,10 @@ class LlamaCppStack(tf.TerraformStack):
         ignore_changes(
             self.node.find_all(), first.settings.set_once, required=settings.ignored_fields
         )
+        # Below a construct of their own a pool may have the name of any of the above.
+        pools_scope = tf.Construct(self, "pools")
         for pool in further:
-            scope_of_pool = tf.Construct(self, pool.name)
+            scope_of_pool = tf.Construct(pools_scope, pool.name)
             deploy_endpoint(scope_of_pool, pool)
             ignore_changes(scope_of_pool.node.find_all(), pool.settings.set_once, required=())
 

@@ -16,10 +16,10 @@ import yaml
 from benchmarks.swap.arms import NAMES, front_end, uninterrupted
 from benchmarks.swap.tiny_store import make_store
 from llama_swap_config.fit.card import Card, Machine
-from llama_swap_config.fit.residency import ONE_RESIDENT
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.litellm import render_litellm
 from llama_swap_config.gateway.policy import render_policy
+from llama_swap_config.gateway.pool import GatewayPool
 from llama_swap_config.gateway.settings import Pictures
 from ops.commands.serve.run import available
 from ops.endpoint.consumer_keys import hash_of, new_key
@@ -40,7 +40,7 @@ _ONE = Consumer(
     namespace="one",
     models=MODELS,
     parallel_requests=CLIENTS,
-    # The three, whose turn was before, protect models too.
+    # The three, which asked before, still protect their models.
     may_evict=True,
     protected_s=0,
 )
@@ -95,21 +95,17 @@ def doors(folder: Path, *, say: Say) -> Iterator[tuple[Door, ...]]:
     with ExitStack() as stack:
         front = stack.enter_context(front_end(available()[0], store, folder / "front-end"))
         served = front.served
-        config = render_litellm(
-            store.models,
+        pool = GatewayPool(
             endpoint_url=served.url,
             front_end=served.front_end,
             timeout_s=_TIMEOUT_S,
+            machine=Machine(card=Card(product="Tesla-T4"), engine_build=BUILD),
         )
+        config = render_litellm(store.models, (pool,))
         policy = render_policy(
             store.models,
             (_ONE, *_THREE),
-            endpoint_url=served.url,
-            front_end=served.front_end,
-            machine=Machine(card=Card(product="Tesla-T4"), engine_build=BUILD),
-            residents=ONE_RESIDENT,
-            tenants=(),
-            timeout_s=_TIMEOUT_S,
+            (pool,),
             litellm_version=litellm_version(),
             pictures=Pictures(),
         )

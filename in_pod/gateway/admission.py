@@ -20,8 +20,7 @@ from .card import STALE_S, CardWatch, Others
 from .decision import RETRY_S, Refusal, Snapshot, decide, does_not_fit, ended_by
 from .failed_load import FailedLoad
 from .front_end import Seen
-from .policy import Policy
-from .refusal import RefusedError
+from .policy import Pool
 from .state import Why
 
 _LOG = logging.getLogger("gateway")
@@ -62,6 +61,18 @@ class LooksAt(Protocol):
         """Return what the log says of a model's last load; None where it says nothing."""
 
 
+class NotAdmittedError(Exception):
+    """A request that a pool does not take now.
+
+    Args:
+        refusal: Why.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
     """A look at the front end."""
@@ -73,9 +84,9 @@ class _Look:
 
 @dataclass(slots=True, kw_only=True)
 class Admission:
-    """Decides for one process, which is the only gateway of its endpoint."""
+    """Decides for one pool, in one process, which is the only gateway of its endpoint."""
 
-    policy: Policy
+    pool: Pool
     front_end: LooksAt
     why: Callable[[], Awaitable[Why]]
     """Says why the endpoint does not answer, or which tenant has the card."""
@@ -96,23 +107,27 @@ class Admission:
     _said: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self._books = Books(policy=self.policy, started_at=self.clock())
-        self._card = CardWatch(policy=self.policy)
+        self._books = Books(consumers=self.pool.consumers, started_at=self.clock())
+        self._card = CardWatch(pool=self.pool)
         never = float("-inf")
         self._look = _Look(began=never, ended=never, error=None)
 
     @asynccontextmanager
-    async def of(self, consumer: str, model: str) -> AsyncIterator[None]:
-        """Hold a place on the card while a request is answered.
+    async def of(
+        self, consumer: str, model: str, *, arrived: float | None = None
+    ) -> AsyncIterator[None]:
+        """Hold a place on the cards while a request is answered.
 
         Args:
             consumer: Who asks.
             model: The id of the model.
+            arrived: When the request came, by `clock` (default: now).
 
         Raises:
-            RefusedError: when the request may not be passed on now.
+            NotAdmittedError: when the request may not be passed on now.
         """
-        arrived = self._asked_at = self.clock()
+        self._asked_at = self.clock()
+        arrived = self._asked_at if arrived is None else arrived
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._keep_looking())
         if self._passes_at_once(model, arrived):
@@ -124,17 +139,16 @@ class Admission:
                 if refusal is None:
                     self._begin(consumer, model)
             if refusal is not None:
-                raise await self._refused(consumer, model, refusal)
+                raise NotAdmittedError(refusal)
         try:
             yield
         finally:
             self._end(consumer, model)
 
-    async def failed(self, consumer: str, model: str, failure: FailedLoad) -> RefusedError:
-        """Return the answer for an admitted request whose model could not be loaded after all.
+    async def failed(self, model: str, failure: FailedLoad) -> Refusal:
+        """Return why an admitted request has no answer: its model could not be loaded after all.
 
         Args:
-            consumer: Who asked.
             model: The id of the model.
             failure: What is known of it.
         """
@@ -143,10 +157,29 @@ class Admission:
             await self._look_since(self.clock())
             refusal = self._unreachable(model)
             if refusal is None:
-                refusal = does_not_fit(self.policy, self._snapshot(without=model), model)
+                refusal = does_not_fit(self.pool, self._snapshot(without=model), model)
         if refusal is None:
             refusal = self._refusal("load_failed", model, "its load failed", failure.reason)
-        return await self._refused(consumer, model, refusal, failure=failure.failure)
+        return replace(refusal, failure=failure.failure)
+
+    async def explained(self, refusal: Refusal) -> Refusal:
+        """Return a refusal with what the exporter knows of it."""
+        if refusal.code == "endpoint_unreachable":
+            why = await self.why()
+            return replace(refusal, holder=why.reason, retry_after_s=why.retry_after_s)
+        if refusal.code == "card_in_use" and (why := await self.why()).holder:
+            return replace(refusal, holder=f"{refusal.holder} ({why.reason})")
+        return refusal
+
+    async def has(self, model: str, arrived: float) -> bool:
+        """Return whether a model is loaded or loading, by a look of the last seconds."""
+        await self._look_lately(arrived)
+        return self._reachable and model in self._snapshot().running
+
+    async def has_room(self, model: str, arrived: float) -> bool:
+        """Return whether a model is loaded, or would end no other one, by such a look."""
+        await self._look_lately(arrived)
+        return self._reachable and not ended_by(self.pool, self._snapshot(), model)
 
     def _passes_at_once(self, model: str, now: float) -> bool:
         look = self._look
@@ -165,7 +198,7 @@ class Admission:
         self._asked_at = self.clock()
         if model not in self._loaded:
             # It was loaded to answer, and ended others for that.
-            ended = ended_by(self.policy, self._snapshot(without=model), model)
+            ended = ended_by(self.pool, self._snapshot(without=model), model)
             self._loaded = self._loaded.difference(ended) | {model}
             self._changed_at = self.clock()
 
@@ -174,6 +207,14 @@ class Admission:
             await asyncio.sleep(_LOOK_EVERY_S)
             async with self._lock:
                 await self._look_since(self.clock())
+
+    async def _look_lately(self, arrived: float) -> None:
+        async with self._lock:
+            await self._look_since(arrived - _FRESH_S)
+
+    @property
+    def _reachable(self) -> bool:
+        return not isinstance(self._look.error, UnreachableError)
 
     async def _look_since(self, arrived: float) -> None:
         """Look at the front end, unless someone has looked since a request arrived."""
@@ -208,7 +249,7 @@ class Admission:
             self._unjudged(str(self._look.error), "no answer")
             return None
         snapshot = self._snapshot()
-        refusal = decide(self.policy, snapshot, consumer, model)
+        refusal = decide(self.pool, snapshot, consumer, model)
         if model in snapshot.running:
             return refusal
         others = snapshot.others
@@ -233,11 +274,10 @@ class Admission:
         )
 
     def _unreachable(self, model: str) -> Refusal | None:
-        error = self._look.error
-        if not isinstance(error, UnreachableError):
+        if self._reachable:
             return None
         text = "the endpoint does not answer"
-        return self._refusal("endpoint_unreachable", model, text, str(error))
+        return self._refusal("endpoint_unreachable", model, text, str(self._look.error))
 
     def _refusal(self, code: str, model: str, reason: str, holder: str) -> Refusal:
         return Refusal(
@@ -245,32 +285,7 @@ class Admission:
             reason=reason,
             holder=holder,
             retry_after_s=RETRY_S,
-            mib_needed=self.policy.models[model].vram_mib,
-        )
-
-    async def _refused(
-        self, consumer: str, model: str, refusal: Refusal, **facts: str
-    ) -> RefusedError:
-        self.counts.refused(consumer, model, refusal.code)
-        if refusal.code == "endpoint_unreachable":
-            why = await self.why()
-            refusal = replace(refusal, holder=why.reason, retry_after_s=why.retry_after_s)
-        elif refusal.code == "card_in_use" and (why := await self.why()).holder:
-            refusal = replace(refusal, holder=f"{refusal.holder} ({why.reason})")
-        free = refusal.mib_free
-        return RefusedError(
-            503,
-            refusal.code,
-            f"model {model} is not served now: {refusal.reason}: {refusal.holder}. "
-            f"Retry in {refusal.retry_after_s} s",
-            retry_after_s=refusal.retry_after_s,
-            facts={
-                "model": model,
-                "mib_needed": round(refusal.mib_needed),
-                "mib_free": None if free is None else round(free),
-                "holder": refusal.holder,
-                **facts,
-            },
+            mib_needed=max(self.pool.vram_mib[model].values()),
         )
 
     def _unjudged(self, text: str, reason: str) -> None:

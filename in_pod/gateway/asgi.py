@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from . import pictures, request_body
 from .asgi_types import App, Receive, Scope, Send
+from .deployment import ONE_ATTEMPT, admitted_by
+from .first_answer import estimate
 from .keys import Keys
 from .limits import Limits
 from .native import Native
@@ -26,7 +28,8 @@ _PASSED_QUERY = (b"", b"beta=true")
 _CONTROL_PREFIXES = ("litellm_", "_", "mock_", "user_api_key")
 _SHOWN = 80
 
-Forward = Callable[[Send], Awaitable[None]]
+Forward = Callable[[str, Send], Awaitable[None]]
+"""Passes a request on to a pool."""
 Admit = Callable[[str, str, Forward, Send], Awaitable[None]]
 
 
@@ -39,7 +42,7 @@ class Checks:
         *,
         policy: Policy,
         keys: Keys,
-        native: Native,
+        natives: Mapping[str, Native],
         fetch: pictures.Fetch,
         admit: Admit,
         control_fields: Collection[str],
@@ -50,16 +53,17 @@ class Checks:
             app: LiteLLM's.
             policy: Who may ask what.
             keys: Whose request it is.
-            native: Answers llama-server's own paths.
+            natives: Pool -> what answers llama-server's own paths there.
             fetch: Fetches the address of a picture.
-            admit: Passes on a consumer's request to a model, or refuses it; may pass it on twice.
+            admit: Passes on a consumer's request to a model, or refuses it; may pass it on
+                several times.
             control_fields: Fields of a body that LiteLLM itself obeys.
         """
         self._app = app
         self._policy = policy
         self._keys = keys
         self._limits = Limits(policy.consumers)
-        self._native = native
+        self._natives = natives
         self._fetch = fetch
         self._admit = admit
         self._control_fields = frozenset(control_fields)
@@ -112,21 +116,25 @@ class Checks:
                 changed = self._without_control(body)
             changed |= body["model"] != model
             body["model"] = model
+            homes = self._policy.models[model].homes
+            if who == "litellm" and len(homes) > 1:
+                body, changed = {**body, **ONE_ATTEMPT}, True
             consumer = self._policy.consumers[name]
             fetch = self._fetch if consumer.remote_images else None
             changed |= await pictures.bound(body, self._policy.pictures, fetch)
             if changed:
                 raw = request_body.write(body)
 
-            async def forward(send: Send) -> None:
+            async def forward(pool: str, send: Send) -> None:
                 if who == "llama.cpp":
-                    await self._native.forward(path, model, raw, receive, send)
+                    await self._natives[pool].forward(path, model, raw, receive, send)
                     return
                 passed = {**scope, CONSUMER: name, "headers": _with_body(scope, raw)}
-                await self._app(passed, _replay(raw, receive), send)
+                with admitted_by(pool):
+                    await self._app(passed, _replay(raw, receive), send)
 
             if path in ESTIMATES:
-                await forward(send)
+                await estimate(homes, forward, send)
             else:
                 await self._admit(name, model, forward, send)
 

@@ -13,18 +13,23 @@ import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import litellm
 from fastapi import HTTPException, Request
+from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy import proxy_server
 from litellm.proxy._types import UserAPIKeyAuth
 from litellm.types.utils import all_litellm_params
 from starlette.middleware.cors import CORSMiddleware
 
 from .admission import Admission
-from .asgi import CONSUMER, Checks
+from .asgi import CONSUMER, Admit, Checks, Forward
+from .asgi_types import Send
 from .asking import asking
 from .contract import ENDPOINT_KEY_VARIABLE, KEY_PREFIX, KEYS_VARIABLE, POLICY_VARIABLE
 from .control_fields import CONTROL_FIELDS
+from .deployment import admitted
 from .fetching import Fetcher
 from .first_answer import answer
 from .front_end import FrontEnd
@@ -51,14 +56,34 @@ def _path(variable: str) -> Path:
     return Path(os.environ[variable])
 
 
-def _admission(policy: Policy, key: str) -> Admission:
-    return Admission(
-        policy=policy,
-        front_end=FrontEnd(endpoint=policy.endpoint, get=asking(key)),
-        # The exporter must not get the endpoint's key.
-        why=partial(why, policy, asking("")),
-        counts=Metrics(),
-    )
+class _OnlyAdmitted(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed here.
+    """Lets LiteLLM use no deployment but that of the pool which admitted the request."""
+
+    async def async_filter_deployments(
+        self, model: str, healthy_deployments: list[Any], *_: Any, **__: Any
+    ) -> list[Any]:
+        """Return the deployments that the present request may use."""
+        return admitted(healthy_deployments)
+
+
+def _admit(policy: Policy, key: str) -> Admit:
+    metrics = Metrics(has_pools=len(policy.pools) > 1)
+    admissions = {
+        name: Admission(
+            pool=pool,
+            front_end=FrontEnd(endpoint=pool.endpoint, cards=pool.card.count, get=asking(key)),
+            # The exporter must not get the endpoint's key.
+            why=partial(why, pool, asking("")),
+            counts=metrics.of(name),
+        )
+        for name, pool in policy.pools.items()
+    }
+
+    async def admit(consumer: str, model: str, forward: Forward, send: Send) -> None:
+        homes = [admissions[name] for name in policy.models[model].homes]
+        await answer(homes, consumer, model, forward, send)
+
+    return admit
 
 
 def _install(policy: Policy) -> None:
@@ -74,9 +99,9 @@ def _install(policy: Policy) -> None:
         app.middleware_stack,
         policy=policy,
         keys=keys,
-        native=Native(policy.endpoint, key),
+        natives={name: Native(pool.endpoint, key) for name, pool in policy.pools.items()},
         fetch=Fetcher(policy.pictures).fetch,
-        admit=partial(answer, _admission(policy, key)),
+        admit=_admit(policy, key),
         control_fields={*all_litellm_params, *CONTROL_FIELDS},
     )
     app.middleware_stack = CORSMiddleware(
@@ -86,6 +111,8 @@ def _install(policy: Policy) -> None:
         allow_headers=("*",),
         expose_headers=("retry-after",),
     )
+    if len(policy.pools) > 1:
+        litellm.logging_callback_manager.add_litellm_callback(_OnlyAdmitted())
     if proxy_server.master_key is None:
         # LiteLLM does not start without one, and nobody may use it: the checks refuse its paths.
         proxy_server.master_key = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"

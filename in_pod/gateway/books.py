@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from .policy import Policy
+from .policy import Consumer
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class _Use:
 class Books:
     """Requests by consumer and model; all times are of one monotonic clock, in seconds."""
 
-    policy: Policy
+    consumers: Mapping[str, Consumer]
     started_at: float
     """When the gateway started, which knows of no earlier request."""
     _uses: defaultdict[tuple[str, str], _Use] = field(
@@ -64,11 +64,10 @@ class Books:
         protection of any consumer holds for it.
         """
         left: defaultdict[str, dict[str | None, float]] = defaultdict(dict)
-        consumers = self.policy.consumers
         for (consumer, model), use in self._uses.items():
-            if (seconds := use.last_end + consumers[consumer].protected_s - now) > 0:
+            if (seconds := use.last_end + self.consumers[consumer].protected_s - now) > 0:
                 left[model][consumer] = seconds
-        longest_s = max((consumer.protected_s for consumer in consumers.values()), default=0)
+        longest_s = max((consumer.protected_s for consumer in self.consumers.values()), default=0)
         if (seconds := self.started_at + longest_s - now) > 0:
             for model in self._before_start or ():
                 left[model][None] = seconds

@@ -1,4 +1,4 @@
-"""What other programs hold of the card's memory: the gauge less the loaded models."""
+"""What other programs hold of each card's memory: its gauge less the loaded models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .policy import Policy
+from .policy import Pool
 
 STALE_S = 60
 """Age from which a gauge says nothing: the program behind it has ended."""
@@ -18,19 +18,21 @@ _GAP_S = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A gauge of the card."""
+    """The gauges of all cards."""
 
     at: float
-    """When it was taken, in seconds of the monotonic clock; an earlier time where that is not
+    """When they were taken, in seconds of the monotonic clock; an earlier time where that is not
     known exactly."""
-    used_mib: float
+    used_mib: Mapping[int, float]
+    """Card -> what is in use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Others:
     """What other programs hold."""
 
-    mib: float
+    mib: Mapping[int, float]
+    """Card -> MiB."""
     age_s: float
     certain: bool
     """Whether the same models were loaded before and after the gauge was taken."""
@@ -45,18 +47,18 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """A gauge with the models that it is judged by."""
+    """Gauges, less the models that they are judged by."""
 
     at: float
-    others_mib: float
+    others_mib: Mapping[int, float]
     certain: bool
 
 
 @dataclass(slots=True, kw_only=True)
 class CardWatch:
-    """Looks at the loaded models and the card's gauge, put together."""
+    """Looks at the loaded models and the cards' gauges, put together."""
 
-    policy: Policy
+    pool: Pool
     _running: Mapping[str, bool] = field(init=False, default_factory=dict)
     _steady_since: float = field(init=False, default=float("inf"))
     _looked_at: float = field(init=False, default=float("-inf"))
@@ -86,10 +88,11 @@ class CardWatch:
         certain = sample.at >= self._steady_since
         # What was loaded before the first look is not known, so it counts as what is loaded now.
         if certain or is_first:
-            loaded = sum(self.policy.models[model].vram_mib for model in running)
-            self._judged = _Judged(
-                at=sample.at, others_mib=max(0.0, sample.used_mib - loaded), certain=certain
-            )
+            others_mib = {
+                card: max(0.0, used - self.pool.loaded_mib(running, card))
+                for card, used in sample.used_mib.items()
+            }
+            self._judged = _Judged(at=sample.at, others_mib=others_mib, certain=certain)
 
     def others(self, now: float) -> Others | Unknown:
         """Return what other programs hold, by the last gauge that could be judged."""
@@ -107,4 +110,4 @@ class CardWatch:
         )
 
     def _knows(self, running: Mapping[str, bool]) -> bool:
-        return running.keys() <= self.policy.models.keys()
+        return running.keys() <= self.pool.vram_mib.keys()

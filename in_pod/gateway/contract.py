@@ -26,3 +26,8 @@ MOST_KEYS = 2
 """Valid keys of one consumer: the present one and its successor."""
 KEYS_ANNOTATION = "llama-cpp-infra/keys-sha256"
 """Annotation of the Secret: the sha256 of its data as `ops gateway keys` wrote it."""
+
+
+def deployment_id(pool: str, model: str) -> str:
+    """Return LiteLLM's id for a model in a pool, where there are several pools."""
+    return f"{pool}/{model}"

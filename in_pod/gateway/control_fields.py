@@ -1,8 +1,8 @@
 """Fields of a body that LiteLLM obeys, beside those of its own list (`all_litellm_params`).
 
 A client's library never sends them: what it calls `extra_body` or `timeout` it uses itself. The
-names are those that LiteLLM 1.108.7 reads from a request: arguments of its calls, and what its
-router and its proxy take out of them.
+names are those that LiteLLM 1.108.7 reads from a request: arguments of its calls, and those that
+its router and its proxy remove.
 """
 
 from __future__ import annotations

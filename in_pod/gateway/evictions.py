@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from .policy import Card
+from .policy import Card, Combination
 
 
 def evictions(
@@ -38,8 +38,16 @@ def evictions(
 
 
 def _outside_cheapest_set(model: str, others: list[str], card: Card) -> tuple[str, ...]:
-    ended = [
-        tuple(other for other in others if other not in ids) for ids in card.sets if model in ids
-    ]
+    sets = (*card.sets, *(_cheapest(model, others, it) for it in card.combinations))
+    ended = [tuple(other for other in others if other not in ids) for ids in sets if model in ids]
     # The first of equally cheap sets wins; a model in no set runs alone.
     return min(ended, key=len, default=tuple(others))
+
+
+def _cheapest(model: str, others: Collection[str], combination: Combination) -> tuple[str, ...]:
+    """Return the set of a combination that keeps the most of the others beside a model."""
+    chosen = [*combination.split]
+    for sets in combination.choices:
+        with_model = [ids for ids in sets if model in ids]
+        chosen += max(with_model or sets, key=lambda ids: len(set(ids).intersection(others)))
+    return tuple(chosen)

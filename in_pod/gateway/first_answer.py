@@ -1,22 +1,28 @@
 """Answers that come before the first byte: a swap of the router, and a load that fails.
 
-Nothing of them has reached the client, so the request can be sent again, or get the same 503 as
-one that was refused.
+Nothing of them has reached the client, so the request can be sent again, to the model's next home
+too, or get the same 503 as one that was refused.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from .admission import Admission
+from .admission import Admission, NotAdmittedError
 from .asgi_types import Message, Send
+from .decision import Refusal
 from .failed_load import failed_load
+from .homes import in_order, not_served
 
 _MOST_BYTES = 65_536
 """Of an error that is held back; errors are short."""
-_HELD = (400, 500, 502, 503)
+_HELD = (400, 429, 500, 502, 503)
+_PAUSES_S = (0.5, 1.0, 2.0)
+"""Before a request is sent again that llama-swap refused because it has ten for the model, where
+LiteLLM does not do that."""
 _SWAPPING = re.compile(r"model name=\S+ is not running")
 """The router's 400 to a request that comes amid a swap."""
 
@@ -60,33 +66,81 @@ class _Held:
             await self.send(message)
 
 
-async def answer(
-    admission: Admission,
-    consumer: str,
-    model: str,
-    call: Callable[[Send], Awaitable[None]],
-    send: Send,
+async def estimate(
+    pools: Sequence[str], call: Callable[[str, Send], Awaitable[None]], send: Send
 ) -> None:
-    """Admit a request and answer it.
+    """Pass on the answer of the first pool that gives one, without an admission.
 
     Args:
-        admission: Decides whether it may be passed on.
+        pools: The model's homes.
+        call: Passes the request on to a pool.
+        send: Takes the answer.
+    """
+    for pool in pools:
+        held = _Held(send)
+        await call(pool, held)
+        if held.status < 500:
+            break
+    await held.release()
+
+
+async def answer(
+    homes: Sequence[Admission],
+    consumer: str,
+    model: str,
+    call: Callable[[str, Send], Awaitable[None]],
+    send: Send,
+) -> None:
+    """Admit a request to a home of its model and answer it.
+
+    Args:
+        homes: The admissions of the model's pools, its home first.
         consumer: Who asks.
         model: The id of the model.
-        call: Passes the request on; may be called twice.
+        call: Passes the request on to a pool, which has admitted it; may be called several times.
         send: Takes the answer.
 
     Raises:
-        RefusedError: when the request is refused, or its model could not be loaded.
+        RefusedError: when each home refuses the request, or could not load its model.
     """
-    async with admission.of(consumer, model):
+    arrived = homes[0].clock()
+    refusals: dict[str, Refusal] = {}
+    for admission in await in_order(homes, model, arrived):
+        try:
+            async with admission.of(consumer, model, arrived=arrived):
+                pauses_s = _PAUSES_S if len(homes) > 1 else ()
+                refusal = await _answered_by(admission, model, call, send, pauses_s)
+        except NotAdmittedError as error:
+            refusal = error.refusal
+        if refusal is None:
+            return
+        refusals[admission.pool.name] = refusal
+    homes[0].counts.refused(consumer, model, refusals[homes[0].pool.name].code)
+    raise await not_served(model, [(it, refusals[it.pool.name]) for it in homes])
+
+
+async def _answered_by(
+    admission: Admission,
+    model: str,
+    call: Callable[[str, Send], Awaitable[None]],
+    send: Send,
+    pauses_s: Sequence[float],
+) -> Refusal | None:
+    """Pass an answer on, or return why there is none."""
+    held = _Held(send)
+    await call(admission.pool.name, held)
+    for pause_s in pauses_s:
+        if held.status != 429:
+            break
+        await asyncio.sleep(pause_s)
         held = _Held(send)
-        await call(held)
-        if held.status == 400 and _SWAPPING.search(held.text):
-            admission.counts.retried(model)
-            held = _Held(send)
-            await call(held)
-        failure = failed_load(held.text) if held.status >= 500 else None
-        if failure:
-            raise await admission.failed(consumer, model, failure)
-        await held.release()
+        await call(admission.pool.name, held)
+    if held.status == 400 and _SWAPPING.search(held.text):
+        admission.counts.retried(model)
+        held = _Held(send)
+        await call(admission.pool.name, held)
+    failure = failed_load(held.text) if held.status >= 500 else None
+    if failure:
+        return await admission.failed(model, failure)
+    await held.release()
+    return None

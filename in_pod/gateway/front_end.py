@@ -25,7 +25,7 @@ class Seen:
     ending: frozenset[str]
     """Those that are ending: a request for one waits until it is loaded again."""
     sample: Sample | None
-    """The newest gauge of the card; None if it has none."""
+    """The newest gauge of each card; None if it has none."""
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -42,6 +42,8 @@ class FrontEnd:
 
     endpoint: Endpoint
     get: Get
+    cards: int = 1
+    """How many cards its pod has."""
     clock: Callable[[], float] = time.monotonic
 
     async def look(self) -> Seen:
@@ -102,39 +104,47 @@ class FrontEnd:
         since = datetime.fromtimestamp(server_time - STALE_S, UTC)
         query = f"after={since:%Y-%m-%dT%H:%M:%SZ}"
         answer = await self.get(f"{self.endpoint.url}/api/performance?{query}")
-        return newest_sample(answer, self.clock())
+        return newest_sample(answer, self.clock(), cards=self.cards)
 
 
 _HOLDING = ("starting", "ready", "stopping", "loading", "loaded", "sleeping")
 """States of llama-swap and of the router in which a model's process runs."""
 
 
-def newest_sample(answer: Answer, now: float) -> Sample | None:
-    """Read the newest gauge from llama-swap's `/api/performance`.
+def newest_sample(answer: Answer, now: float, *, cards: int = 1) -> Sample | None:
+    """Read the newest gauges from llama-swap's `/api/performance`.
 
     Args:
         answer: The answer, whose clock is the server's.
         now: Seconds of this machine's monotonic clock.
+        cards: How many cards its pod has (default: 1).
 
     Returns:
-        None where there is none, or there are those of several cards.
+        None where there is not one gauge for each card.
     """
     stats = answer.document.get("gpu_stats") if isinstance(answer.document, dict) else None
     if not isinstance(stats, list) or not stats or not answer.server_time:
         return None
     try:
-        if len({(stat["id"], stat.get("uuid")) for stat in stats}) > 1:
-            return None
-        taken, used_mib = max(
-            (datetime.fromisoformat(stat["timestamp"]).timestamp(), float(stat["mem_used_mb"]))
-            for stat in stats
-        )
+        newest: dict[tuple[int, Any], tuple[float, float]] = {}
+        for stat in stats:
+            gauge = (
+                datetime.fromisoformat(stat["timestamp"]).timestamp(),
+                float(stat["mem_used_mb"]),
+            )
+            card = stat["id"], stat.get("uuid")
+            newest[card] = max(gauge, newest.get(card, gauge))
+        gauges = [newest[card] for card in sorted(newest)]
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return None
-    if not 0 <= used_mib < inf:
+    if len(gauges) != cards or not all(0 <= used_mib < inf for _, used_mib in gauges):
         return None
-    # The server's time is rounded down, so the gauge may be a second older than it seems.
-    return Sample(at=now - max(0.0, answer.server_time + 1 - taken), used_mib=used_mib)
+    # The server's time is rounded down, so a gauge may be a second older than it seems.
+    taken = min(taken for taken, _ in gauges)
+    return Sample(
+        at=now - max(0.0, answer.server_time + 1 - taken),
+        used_mib={card: used_mib for card, (_, used_mib) in enumerate(gauges)},
+    )
 
 
 def _entries(answer: Answer, name: str) -> list[dict[str, Any]]:

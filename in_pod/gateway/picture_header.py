@@ -44,7 +44,7 @@ def read_header(data: bytes) -> Header:
         data: The picture's first bytes, or all of them.
 
     Raises:
-        NotAPictureError: when it is no picture, or of a kind that llama-server does not read.
+        NotAPictureError: when it is not a picture, or of a kind that llama-server does not read.
         TruncatedError: when the size stands behind these bytes.
     """
     if data.startswith(_PNG):

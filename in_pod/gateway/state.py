@@ -8,7 +8,7 @@ from typing import Any
 
 from .asking import Get, SilentError, UnreachableError
 from .decision import RETRY_S
-from .policy import Policy
+from .policy import Pool
 
 _MOST_CHARACTERS = 300
 """Of a reason, which stands in one line of an answer."""
@@ -26,31 +26,31 @@ class Why:
     retry_after_s: int = RETRY_S
 
 
-async def why(policy: Policy, get: Get) -> Why:
+async def why(pool: Pool, get: Get) -> Why:
     """Ask the exporter, if the policy names one.
 
     Args:
-        policy: The policy.
+        pool: The pool.
         get: Asks an address.
 
     Returns:
         What it says, or what the declared tenants let expect.
     """
-    url = policy.endpoint.state_url
+    url = pool.endpoint.state_url
     if url is None:
-        return _declared(policy)
+        return _declared(pool)
     try:
         answer = await get(url)
-        return _stated(answer.document) or _declared(policy)
+        return _stated(answer.document) or _declared(pool)
     except (UnreachableError, SilentError):
-        return _declared(policy)
+        return _declared(pool)
 
 
-def _declared(policy: Policy) -> Why:
-    if not policy.card.tenants:
+def _declared(pool: Pool) -> Why:
+    if not pool.card.tenants:
         return Why(reason="see the endpoint's pod")
-    tenants = " and ".join(policy.card.tenants)
-    verb = "has" if len(policy.card.tenants) == 1 else "have"
+    tenants = " and ".join(pool.card.tenants)
+    verb = "has" if len(pool.card.tenants) == 1 else "have"
     return Why(reason=f"outside a window {tenants} {verb} the card", holder=tenants)
 
 

@@ -57,19 +57,35 @@ def check_budget(
     Raises:
         ConfigError: the first check that fails, with its numbers and a remedy.
     """
-    front_end = FRONT_ENDS[node.front_end]
     for locked in models:
-        check_cards(locked.model, node.cards)
-        if not front_end.isolates:
-            check_projector_card(locked.model, node.engine_build)
-        check_engine(
-            locked,
-            engine_build=node.engine_build,
-            gpu_layers=node.llama_swap.server.gpu_layers,
-        )
-        if not formulas:
-            check_figures(locked, node.engine_build)
-        check_fits_alone(locked, node.machine, cards=node.cards)
+        check_alone(locked, node, formulas=formulas)
+    return check_together(models, residency, node)
+
+
+def check_alone(locked: LockedModel, node: Node, *, formulas: bool = False) -> None:
+    """Check that a model runs on a node that serves nothing else.
+
+    Args and raises: as `check_budget`.
+    """
+    check_cards(locked.model, node.cards)
+    if not FRONT_ENDS[node.front_end].isolates:
+        check_projector_card(locked.model, node.engine_build)
+    check_engine(
+        locked,
+        engine_build=node.engine_build,
+        gpu_layers=node.llama_swap.server.gpu_layers,
+    )
+    if not formulas:
+        check_figures(locked, node.engine_build)
+    check_fits_alone(locked, node.machine, cards=node.cards)
+
+
+def check_together(models: tuple[LockedModel, ...], residency: Residency, node: Node) -> Residents:
+    """Check models, each of which runs alone, with each other and with the host.
+
+    Args and raises: as `check_budget`.
+    """
+    front_end = FRONT_ENDS[node.front_end]
     residents = front_end.residents(models, residency, node.machine)
     check_host(
         models,

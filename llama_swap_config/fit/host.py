@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.lock.locked import LockedModel
@@ -29,7 +30,7 @@ def host_memory_mib(
 ) -> float:
     """MiB that the serving pod's memory limit has to cover.
 
-    That is the files of the model that loads, whose pages count against the pod, and for each
+    That is the files of the models that load, whose pages count against the pod, and for each
     llama-server its cached prompts and the process itself.
 
     Args:
@@ -37,7 +38,7 @@ def host_memory_mib(
         cache_ram_mib: `--cache-ram`.
         together: How many models may be resident at once.
     """
-    files = _largest(models).size_bytes / 2**20
+    files = _bytes(_loading(models)) / 2**20
     return files + together * (cache_ram_mib + PROCESS_MIB)
 
 
@@ -84,27 +85,44 @@ def check_host(
     Raises:
         ConfigError: when a setting is too low; names it and its least value.
     """
-    largest = _largest(models)
+    loading = _loading(models)
+    ids = " and ".join(repr(locked.model.id) for locked in loading)
+    load = "loads" if len(loading) == 1 else "load at once"
     check_disk(models, storage_size_gib)
     memory = host_memory_mib(models, cache_ram_mib=cache_ram_mib, together=together)
     if memory_limit_gib * 1024 < memory:
         raise _error(
             "resources.memory_limit_gib", memory_limit_gib,
-            f"at least {math.ceil(memory / 1024)} ({largest.size_bytes / GIB:.1f} GiB of pages "
-            f"while {largest.model.id!r} loads, and for each of {together} models "
+            f"at least {math.ceil(memory / 1024)} ({_bytes(loading) / GIB:.1f} GiB of pages "
+            f"while {ids} {load}, and for each of {together} models "
             f"{cache_ram_mib} MiB of cached prompts and {PROCESS_MIB} MiB for the process)",
         )  # fmt: skip
-    load_s = largest.size_bytes / LOAD_BYTES_PER_S
+    load_s = _bytes(loading) / LOAD_BYTES_PER_S
     if health_check_timeout_s is not None and health_check_timeout_s < load_s:
         raise _error(
             "llama_swap.health_check_timeout_s", health_check_timeout_s,
-            f"at least {math.ceil(load_s)} ({largest.model.id!r} at "
+            f"at least {math.ceil(load_s)} ({ids} at "
             f"{LOAD_BYTES_PER_S / 1e6:g} MB/s, half of a 1 Gbit/s line)",
         )  # fmt: skip
 
 
-def _largest(models: tuple[LockedModel, ...]) -> LockedModel:
+def _largest(models: Iterable[LockedModel]) -> LockedModel:
     return max(models, key=lambda locked: locked.size_bytes)
+
+
+def _loading(models: tuple[LockedModel, ...]) -> tuple[LockedModel, ...]:
+    """Return the most that loads at once: the largest model of each card.
+
+    A model on several cards counts on its first.
+    """
+    first_cards = sorted({locked.model.cards[0] for locked in models})
+    return tuple(
+        _largest(it for it in models if it.model.cards[0] == card) for card in first_cards
+    )
+
+
+def _bytes(models: tuple[LockedModel, ...]) -> int:
+    return sum(locked.size_bytes for locked in models)
 
 
 def _error(setting: str, value: object, expected: str) -> ConfigError:

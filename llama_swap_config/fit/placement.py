@@ -9,7 +9,7 @@ from dataclasses import replace
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import Machine
 from llama_swap_config.fit.residency import NamedSets, Residency
-from llama_swap_config.fit.vram import Vram, on_cards, resident, split_estimate
+from llama_swap_config.fit.vram import on_cards, resident
 from llama_swap_config.lock.locked import LOCK_COMMAND, LockedModel
 from llama_swap_config.model import Model
 
@@ -111,7 +111,7 @@ def proposed_cards(
     proposals: dict[str, Cards | None] = {}
     for locked in homeless:
         proposals[locked.model.id] = None
-        for cards in _splits(count):
+        for cards in card_choices(count):
             wanted = _on(locked, cards, machine)
             if wanted is not None and fits(locked.model.id, wanted):
                 placed[locked.model.id] = wanted
@@ -120,21 +120,21 @@ def proposed_cards(
     return proposals
 
 
-def _splits(count: int) -> Iterator[Cards]:
+def card_choices(count: int) -> Iterator[Cards]:
     """Yield each choice of cards, the fewest first."""
     for size in range(1, count + 1):
         yield from itertools.combinations(range(count), size)
 
 
+def moved_to(locked: LockedModel, cards: Cards) -> LockedModel:
+    """Return a model on other cards, in equal shares."""
+    return replace(locked, model=replace(locked.model, cards=cards, tensor_split=()))
+
+
 def _on(locked: LockedModel, cards: Cards, machine: Machine) -> dict[int, float] | None:
     """Return MiB by card if a model were on these cards; None where nothing is known of that."""
-    moved = replace(locked, model=replace(locked.model, cards=cards, tensor_split=()))
     try:
-        if len(cards) == 1 or len(locked.model.cards) == len(cards):
-            found: Mapping[int, Vram] = on_cards(moved, machine)
-        else:
-            one = replace(locked, model=replace(moved.model, cards=cards[:1]))
-            found = split_estimate(moved, resident(one, machine), machine)
+        found = on_cards(moved_to(locked, cards), machine)
     except ConfigError:
         return None
     return {card: vram.total_mib for card, vram in found.items()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from llama_swap_config.fit.card import Machine
@@ -93,9 +93,12 @@ def on_cards(locked: LockedModel, machine: Machine) -> dict[int, Vram]:
     """
     model = locked.model
     measured = figures(model, locked.memory, machine.engine_build)
+    if measured is None and model.shares:
+        one = replace(model, cards=model.cards[:1], tensor_split=())
+        return split_estimate(locked, resident(replace(locked, model=one), machine), machine)
     if measured is None:
         whole = predict(model, locked.weights_header, locked.projector_header, machine)
-        return split_estimate(locked, whole, machine)
+        return {model.cards[0]: whole}
     parts = caches(model)
     found: dict[int, Vram] = {}
     for card, part in zip(model.cards, measured.on_cards, strict=True):
@@ -122,13 +125,11 @@ def split_estimate(locked: LockedModel, whole: Vram, machine: Machine) -> dict[i
     the estimate is rather too high.
 
     Args:
-        locked: The model with its cards.
+        locked: The model with its cards, of which there are several.
         whole: What it takes of a single card.
         machine: The card and the engine.
     """
     model, weights = locked.model, locked.weights_header
-    if not model.shares:
-        return {model.cards[0]: whole}
     ends = [end / sum(model.shares) for end in itertools.accumulate(model.shares)]
     owners = [
         next(index for index, end in enumerate(ends) if end > number / (weights.layers + 1))

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from in_pod.gateway.contract import AUTH, ENDPOINT_KEY_VARIABLE
-from llama_swap_config.front_ends.front_end import FrontEndName
+from in_pod.gateway.contract import AUTH, ENDPOINT_KEY_VARIABLE, deployment_id
+from llama_swap_config.gateway.pool import GatewayPool, homes
 from llama_swap_config.lock.locked import LockedModel
 
 PING_S = 15
@@ -29,31 +29,24 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 """LiteLLM's variables, wherever it runs."""
 
 
-def render_litellm(
-    models: tuple[LockedModel, ...],
-    *,
-    endpoint_url: str,
-    front_end: FrontEndName,
-    timeout_s: int,
-) -> str:
+def render_litellm(models: tuple[LockedModel, ...], pools: tuple[GatewayPool, ...]) -> str:
     """Render LiteLLM's config.yaml.
 
     Args:
         models: The locked registry, in the operator's order.
-        endpoint_url: The endpoint's address, without a path.
-        front_end: The front end that answers there.
-        timeout_s: Seconds for an answer, a load included.
+        pools: The pools, the first one first.
 
     Returns:
         YAML, byte-stable for equal arguments.
     """
     document = {
         "model_list": [
-            _entry(locked, endpoint_url=endpoint_url, front_end=front_end, timeout_s=timeout_s)
+            _entry(locked, pool, order=order if len(pools) > 1 else None)
             for locked in models
+            for order, pool in enumerate(homes(locked, pools), start=1)
         ],
         "litellm_settings": {
-            "request_timeout": timeout_s,
+            "request_timeout": max(pool.timeout_s for pool in pools),
             "drop_params": False,
             # A key of the cache knows no grammar, so another grammar would get the old answer.
             "cache": False,
@@ -93,26 +86,28 @@ def render_litellm(
     return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=96)
 
 
-def _entry(
-    locked: LockedModel, *, endpoint_url: str, front_end: FrontEndName, timeout_s: int
-) -> dict[str, Any]:
+def _entry(locked: LockedModel, pool: GatewayPool, *, order: int | None) -> dict[str, Any]:
+    """Make a model's entry for a pool: 1 is its home, and None the only pool."""
     model = locked.model
     params: dict[str, Any] = {
         "model": f"openai/{model.id}",
-        "api_base": f"{endpoint_url}/v1",
+        "api_base": f"{pool.endpoint_url}/v1",
         "api_key": f"os.environ/{ENDPOINT_KEY_VARIABLE}",
-        "timeout": timeout_s,
+        "timeout": pool.timeout_s,
         # A stream has this limit only.
-        "stream_timeout": timeout_s,
+        "stream_timeout": pool.timeout_s,
         "max_retries": 0,
     }
-    if front_end == "llama-server":
+    if order is not None:
+        params["order"] = order
+    if pool.front_end == "llama-server":
         # The router closes connections that it said it would keep.
         params["extra_headers"] = {"Connection": "close"}
     return {
         "model_name": model.id,
         "litellm_params": params,
         "model_info": {
+            **({} if order is None else {"id": deployment_id(pool.name, model.id)}),
             "mode": "chat",
             "supports_vision": model.projector is not None,
             "supports_function_calling": True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from in_pod.gpu_window.window import Window
 from in_pod.kubernetes.api import Api
@@ -20,7 +21,14 @@ _REFRESH_S = 15
 class Holders:
     """Looks for those that hold it in all namespaces, every 15 s, if the account may list pods."""
 
-    def __init__(self, api: Api, resource: str, *, tenants: Iterable[GpuTenant] = ()) -> None:
+    def __init__(
+        self,
+        api: Api,
+        resource: str,
+        *,
+        tenants: Iterable[GpuTenant] = (),
+        node_selector: Mapping[str, str] | None = None,
+    ) -> None:
         """Look at nothing yet.
 
         Args:
@@ -28,11 +36,14 @@ class Holders:
             resource: The extended resource that the card is.
             tenants: Those in whose namespaces to look if the account may not list all pods
                 (default: none).
+            node_selector: The labels of the nodes whose cards count, if the account may list
+                nodes (default: the cards of all nodes).
         """
         self.resource = resource
         self.is_known = False
         """Whether the last look has seen all pods."""
         self._namespaces = tuple(dict.fromkeys(tenant.namespace for tenant in tenants))
+        self._node_selector = node_selector
         self._api = api
         self._looked_at = float("-inf")
         self._pods: tuple[str, ...] = ()
@@ -54,15 +65,28 @@ class Holders:
         if pods is None:
             paths = (f"/api/v1/namespaces/{name}/pods" for name in self._namespaces)
             pods = [pod for path in paths for pod in self._list(path) or ()]
+        nodes = self._nodes()
         for pod in pods:
-            if pod["spec"].get("nodeName") and _requests(pod, self.resource):
+            node = pod["spec"].get("nodeName")
+            is_here = node and (nodes is None or node in nodes)
+            if is_here and _requests(pod, self.resource):
                 yield f"{pod['metadata']['namespace']}/{pod_text(pod)}"
+
+    def _nodes(self) -> set[str] | None:
+        """The names of the nodes whose cards count; None: of all, or not known."""
+        if self._node_selector is None:
+            return None
+        chosen = ",".join(f"{key}={value}" for key, value in self._node_selector.items())
+        nodes = self._get("/api/v1/nodes", labelSelector=chosen)
+        return None if nodes is None else {node["metadata"]["name"] for node in nodes}
 
     def _list(self, path: str) -> list[dict[str, Any]] | None:
         """List pods that have not ended; None if the API server refuses or does not answer."""
-        active = "status.phase!=Succeeded,status.phase!=Failed"
+        return self._get(path, fieldSelector="status.phase!=Succeeded,status.phase!=Failed")
+
+    def _get(self, path: str, **query: str) -> list[dict[str, Any]] | None:
         try:
-            status, answer = self._api.request("GET", f"{path}?fieldSelector={active}")
+            status, answer = self._api.request("GET", f"{path}?{urlencode(query)}")
         except ConnectionError:
             return None
         return answer["items"] if status < 400 else None

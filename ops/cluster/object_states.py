@@ -39,6 +39,13 @@ class ObjectState:
     """When it failed, as Kubernetes writes a time; None if that is not known."""
     container: str = ""
     """The pod's container whose log may say more."""
+    namespace: str = ""
+    """Its namespace where there are several pools, whose objects have the same names."""
+
+    @property
+    def shown_name(self) -> str:
+        """Its name, with its namespace where several pools have such an object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
     @property
     def is_settled(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -28,6 +28,7 @@ _KINDS = (
     *("Job", "CronJob", "Deployment"),
 )
 """The kinds whose objects can wait or fail."""
+_WITHOUT_NAMESPACE = ("Namespace", "PersistentVolume")
 _POLL_S = 0.5
 _NO_LOG = "unable to retrieve container logs"
 """What the kubelet writes, with status 200, where the log is gone."""
@@ -43,6 +44,8 @@ class Outcome:
     """Those that stay as they are until somebody acts."""
     revision: int = 1
     """How often the pods of a Deployment have changed; 1 after the first deploy."""
+    endpoints: int = 1
+    """How many endpoints were followed, one of each pool."""
 
     def of(self, *meanings: Meaning) -> tuple[ObjectState, ...]:
         """Return the objects with one of these meanings."""
@@ -50,7 +53,7 @@ class Outcome:
 
 
 class Rollout:
-    """The objects of one stack in a cluster."""
+    """The objects of one endpoint in a cluster."""
 
     def __init__(
         self,
@@ -59,21 +62,26 @@ class Rollout:
         *,
         resource: str,
         tenants: Sequence[GpuTenant] = (),
+        node_selector: Mapping[str, str] | None = None,
     ) -> None:
         """Look at nothing yet.
 
         Args:
             api: The cluster. It is only read.
-            objects: The stack's.
+            objects: Those of the endpoint.
             resource: The extended resource that the card is.
             tenants: Those for whose card the endpoint may wait (default: none).
+            node_selector: The labels of its nodes where there are several pools; its objects are
+                then shown with their namespace (default: there is one pool).
         """
         self._api = api
         self._objects = objects
         self._resource = resource
         self._tenants = tenants
-        self._holders = Holders(api, resource, tenants=tenants)
-        self._revision = 1
+        self._holders = Holders(api, resource, tenants=tenants, node_selector=node_selector)
+        self._is_one_of_several = node_selector is not None
+        self.revision = 1
+        """The highest one of its Deployments, as far as was looked."""
         self._logs: dict[str, tuple[float, str]] = {}
         (self._namespace,) = (
             manifest["metadata"]["name"] for manifest in objects if manifest["kind"] == "Namespace"
@@ -85,7 +93,23 @@ class Rollout:
         Raises:
             OpsError: if the API server does not answer or refuses.
         """
-        return tuple(self._look())
+        states = tuple(self._look())
+        if not self._is_one_of_several:
+            return states
+        return tuple(
+            state
+            if state.kind in _WITHOUT_NAMESPACE
+            else replace(state, namespace=self._namespace)
+            for state in states
+        )
+
+    def look_with_logs(self) -> tuple[ObjectState, ...]:
+        """Look; add what the containers of pods that wait wrote last.
+
+        Raises:
+            OpsError: if the API server does not answer or refuses.
+        """
+        return tuple(map(self._with_log, self.look()))
 
     def _look(self) -> Iterator[ObjectState]:
         pods = cache(partial(self._list, "/api/v1", "pods"))
@@ -119,7 +143,7 @@ class Rollout:
                 )
         annotations = document["metadata"].get("annotations") or {}
         revision = int(annotations.get("deployment.kubernetes.io/revision", 1))
-        self._revision = max(self._revision, revision)
+        self.revision = max(self.revision, revision)
         return workload_states.deployment(
             document,
             self._list("/apis/apps/v1", "replicasets"),
@@ -157,42 +181,8 @@ class Rollout:
         return found
 
     def follow(self, *, wait_s: float, say: Say) -> Outcome:
-        """Look until everything serves, waits for what is declared, or has failed.
-
-        Args:
-            wait_s: The longest wait in seconds.
-            say: Receives a line whenever what is waited for changes.
-
-        Raises:
-            OpsError: if the API server refuses, or does not answer until the time is over.
-        """
-        until = time.monotonic() + wait_s
-        patience = Patience()
-        said = ""
-        while True:
-            is_last = time.monotonic() >= until
-            try:
-                objects = tuple(map(self._with_log, self.look()))
-            except UnreachableError as error:
-                if is_last:
-                    raise
-                line = f"{error}; asking again"
-            else:
-                keys = patience.lasting(map(_key, objects))
-                lasting = [each for each in objects if is_last or _key(each) in keys]
-                outcome = Outcome(
-                    objects=objects,
-                    failed=tuple(each for each in lasting if each.meaning == "failed"),
-                    revision=self._revision,
-                )
-                has_ended = not outcome.of("waits", "failed") and len(lasting) == len(objects)
-                if is_last or outcome.failed or has_ended:
-                    return outcome
-                line = f"waiting for {text(outcome.of('waits', 'declared', 'failed'))}"
-            if line != said:
-                say(line)
-                said = line
-            time.sleep(min(_POLL_S, max(0, until - time.monotonic())))
+        """Follow this endpoint alone, as `follow`."""
+        return follow((self,), wait_s=wait_s, say=say)
 
     def _with_log(self, found: ObjectState) -> ObjectState:
         """Add the last line that a container wrote, as seen in the last 15 s."""
@@ -210,6 +200,47 @@ class Rollout:
                     line = one_line(redact(written), limit=160)
             self._logs[key] = time.monotonic(), line
         return replace(found, reason=f"{found.reason}: {line}") if line else found
+
+
+def follow(rollouts: Sequence[Rollout], *, wait_s: float, say: Say) -> Outcome:
+    """Look until everything serves, waits for what is declared, or has failed.
+
+    Args:
+        rollouts: The endpoints.
+        wait_s: The longest wait in seconds.
+        say: Receives a line whenever what is waited for changes.
+
+    Raises:
+        OpsError: if the API server refuses, or does not answer until the time is over.
+    """
+    until = time.monotonic() + wait_s
+    patience = Patience()
+    said = ""
+    while True:
+        is_last = time.monotonic() >= until
+        try:
+            objects = tuple(state for rollout in rollouts for state in rollout.look_with_logs())
+        except UnreachableError as error:
+            if is_last:
+                raise
+            line = f"{error}; asking again"
+        else:
+            keys = patience.lasting(map(_key, objects))
+            lasting = [each for each in objects if is_last or _key(each) in keys]
+            outcome = Outcome(
+                objects=objects,
+                failed=tuple(each for each in lasting if each.meaning == "failed"),
+                revision=max(rollout.revision for rollout in rollouts),
+                endpoints=len(rollouts),
+            )
+            has_ended = not outcome.of("waits", "failed") and len(lasting) == len(objects)
+            if is_last or outcome.failed or has_ended:
+                return outcome
+            line = f"waiting for {text(outcome.of('waits', 'declared', 'failed'))}"
+        if line != said:
+            say(line)
+            said = line
+        time.sleep(min(_POLL_S, max(0, until - time.monotonic())))
 
 
 def _with_owner(objects: Iterable[ObjectState]) -> Iterable[ObjectState]:
@@ -234,11 +265,11 @@ def waits(objects: Iterable[ObjectState]) -> Iterator[str]:
     waiting = [each for each in objects if not each.is_settled]
     telling = [each for each in waiting if each.kind not in ("Deployment", "Job")]
     for each in telling or waiting:
-        yield f"{each.kind} {each.name}: {each.reason}"
+        yield f"{each.kind} {each.shown_name}: {each.reason}"
 
 
 def _key(found: ObjectState) -> Key:
-    return found.kind, found.meaning, found.cause
+    return f"{found.namespace}/{found.kind}", found.meaning, found.cause
 
 
 def _time_of(event: Document) -> str:

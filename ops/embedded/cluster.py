@@ -107,11 +107,11 @@ def up(state_dir: Path, *, settings: Settings, say: Say) -> EmbeddedCluster:
 
     Args:
         state_dir: The directory of its data, logs and records; created if it does not exist.
-        settings: The settings that its GPU node and the GPU's other users are made from.
+        settings: The settings that its GPU nodes and the GPUs' other users are made from.
         say: Receives a line for the operator.
 
     Returns:
-        The cluster, with its API server ready and its GPU node usable.
+        The cluster, with its API server ready and its GPU nodes usable.
 
     Raises:
         OpsError: when a part does not start; the started parts are stopped.
@@ -156,10 +156,10 @@ def down(state_dir: Path, *, say: Say) -> bool:
 
 
 def declare(cluster: EmbeddedCluster, settings: Settings) -> None:
-    """Make the GPU node of a running cluster, and the GPU's other users, those of the settings.
+    """Make the GPU nodes of a running cluster, and the GPUs' other users, those of the settings.
 
     Raises:
-        OpsError: when the API server refuses an object, or the node does not become usable.
+        OpsError: when the API server refuses an object, or a node does not become usable.
     """
     _declare(
         AdminApi.of(cluster.kubeconfig),
@@ -179,7 +179,7 @@ def _declare(
             f"kube-apiserver does not answer ({error}); see its log "
             f"{processes.log('kube-apiserver')}"
         ) from error
-    _wait(processes, "kwok", lambda: objects.node_is_usable(api, settings))
+    _wait(processes, "kwok", lambda: objects.nodes_are_usable(api, settings))
 
 
 def _start(state_dir: Path, programs: Path, settings: Settings, say: Say) -> EmbeddedCluster:

@@ -1,4 +1,4 @@
-"""The GPU node of the embedded cluster, as the settings describe it."""
+"""The GPU node of each pool in the embedded cluster, as its settings describe it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from llama_swap_config.cluster.sharing import AtOnce
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.fit.card import SHARED
 from ops.embedded.admin_api import Object
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _NAME = "k8s-node1"
-"""The node's name where no setting says it."""
+"""The node's name where no setting says it, and the pool has no name of the operator's."""
+_UNNAMED = "main"
+"""The pool's name where no setting says it."""
 _RENAMED = ".shared"
 """How the device plugin's `renameByDefault` ends the resource of a shared card."""
 
@@ -21,7 +24,7 @@ def node_name(settings: Settings) -> str:
         return settings.gpu.node_selector[HOSTNAME]
     if isinstance(settings.storage, LocalSsdStorage):
         return settings.storage.node
-    return _NAME
+    return _NAME if settings.pool == _UNNAMED else f"k8s-{settings.pool}"
 
 
 def slices(settings: Settings) -> int:
@@ -30,17 +33,21 @@ def slices(settings: Settings) -> int:
 
 
 def describe(settings: Settings) -> str:
-    """Return the node and its cards in words."""
+    """Return the node and the cards of each pool in words."""
+    return "; ".join(map(_describe, settings_of_pools(settings)))
+
+
+def _describe(settings: Settings) -> str:
     count = "one" if settings.gpu.count == 1 else settings.gpu.count
     shared = f", shared in {slices(settings)} slices" if slices(settings) > 1 else ""
     return f"node {node_name(settings)} has {count} {settings.gpu.unshared_product}{shared}"
 
 
 def node(settings: Settings, *, kubelet_port: int) -> Object:
-    """Make the node.
+    """Make the node of a pool.
 
     Args:
-        settings: The settings that select it.
+        settings: The pool's settings, which select it.
         kubelet_port: The port where kwok answers in place of the kubelet.
     """
     gpu, resources = settings.gpu, settings.resources

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 from llama_swap_config.cluster.gpu_tenants import TenantKind
 from llama_swap_config.cluster.pod_resources import Gpu
 from llama_swap_config.cluster.sharing import AtOnce
 from ops.embedded.admin_api import Object
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 CO_TENANTS = "co-tenants"
@@ -17,18 +20,21 @@ def gpu_users(settings: Settings) -> tuple[Object, ...]:
 
     A tenant has 0 replicas, so that the endpoint gets the card at first. A co-tenant runs.
     """
-    made = [
-        _workload(settings.gpu, tenant.kind, tenant.namespace, tenant.name, replicas=0)
-        for tenant in settings.tenants
-    ]
-    sharing = settings.sharing
-    if isinstance(sharing, AtOnce):
-        # The settings allow names that are no names of objects.
-        free = sharing.co_tenants[: sharing.slices - sharing.request]
+    made = []
+    # The settings allow names that are no names of objects.
+    names = (f"co-tenant-{number}" for number in itertools.count(1))
+    for pool in settings_of_pools(settings):
+        gpu, sharing = pool.gpu, pool.sharing
         made += [
-            _workload(settings.gpu, "Deployment", CO_TENANTS, f"co-tenant-{number}", replicas=1)
-            for number, _ in enumerate(free, start=1)
+            _workload(gpu, tenant.kind, tenant.namespace, tenant.name, replicas=0)
+            for tenant in pool.tenants
         ]
+        if isinstance(sharing, AtOnce):
+            free = sharing.co_tenants[: sharing.slices - sharing.request]
+            made += [
+                _workload(gpu, "Deployment", CO_TENANTS, name, replicas=1)
+                for _, name in zip(free, names, strict=False)
+            ]
     return tuple(made)
 
 

@@ -1,7 +1,7 @@
 """The objects around the stack in the embedded cluster, made from the settings.
 
-They are the GPU node, its RuntimeClass, a StorageClass with a volume, the namespace of a gateway
-that runs already, and stand-ins for the GPU's other users.
+They are the GPU node of each pool, its RuntimeClass, a StorageClass with a volume, the namespace
+of a gateway that runs already, and stand-ins for the GPU's other users.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from llama_swap_config.gateway.settings import ExistingGateway
 from ops.embedded import gpu_node, gpu_users
 from ops.embedded.admin_api import FIELD_MANAGER, AdminApi, Object
 from ops.embedded.provisioned import provisioned
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _COLLECTIONS = {
@@ -35,17 +36,19 @@ def apply(api: AdminApi, settings: Settings, *, kubelet_port: int) -> None:
         OpsError: when the API server refuses an object.
         OSError: when it does not answer.
     """
-    node = gpu_node.node(settings, kubelet_port=kubelet_port)
+    pools = settings_of_pools(settings)
+    nodes = [gpu_node.node(pool, kubelet_port=kubelet_port) for pool in pools]
     users = gpu_users.gpu_users(settings)
-    runtime_class = settings.gpu.runtime_class
-    classes = () if runtime_class is None else (_runtime_class(runtime_class),)
-    stored = provisioned(settings)
+    named = {pool.gpu.runtime_class for pool in pools}
+    classes = [_runtime_class(name) for name in sorted(filter(None, named))]
+    stored = tuple(provisioned(settings))
     _delete_released(api)
-    for declared in (node, *classes, *stored):
+    for declared in (*nodes, *classes, *stored):
         api.apply(_path(declared), declared)
-    api.apply(f"{_path(node)}/status", node)
-    # Another node would take the pods of this one, and another user its slices.
-    _delete_undeclared(api, (node, *classes, *stored, *users))
+    for node in nodes:
+        api.apply(f"{_path(node)}/status", node)
+    # Another node would take the pods of these, and another user their slices.
+    _delete_undeclared(api, (*nodes, *classes, *stored, *users))
     _delete_pods_without_node(api)
     if isinstance(settings.gateway, ExistingGateway):
         _make_namespace(api, settings.gateway.namespace)
@@ -53,14 +56,16 @@ def apply(api: AdminApi, settings: Settings, *, kubelet_port: int) -> None:
         _apply_user(api, user)
 
 
-def node_is_usable(api: AdminApi, settings: Settings) -> bool:
-    """Whether pods can run on the GPU node.
+def nodes_are_usable(api: AdminApi, settings: Settings) -> bool:
+    """Whether pods can run on the GPU node of each pool.
 
     Raises:
         OSError: when the API server does not answer, or refuses the request.
     """
-    path = f"{_COLLECTIONS['Node']}/{gpu_node.node_name(settings)}"
-    return gpu_node.is_usable(api.get(path), settings)
+    return all(
+        gpu_node.is_usable(api.get(f"{_COLLECTIONS['Node']}/{gpu_node.node_name(pool)}"), pool)
+        for pool in settings_of_pools(settings)
+    )
 
 
 def _runtime_class(name: str) -> Object:

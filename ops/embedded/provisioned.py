@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from llama_swap_config.cluster.storage import ProvisionedStorage
 from ops.embedded.admin_api import Object
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _DEFAULT = "default"
 """The name of the class where the settings name none."""
-VOLUME = "provisioned-models"
+_VOLUME = "provisioned-models"
+"""The first pool's; a further pool's ends with its name."""
 
 
-def provisioned(settings: Settings) -> tuple[Object, ...]:
-    """Make the StorageClass and one volume, to which the claim of the models binds."""
+def provisioned(settings: Settings) -> Iterator[Object]:
+    """Make the StorageClass of each pool, and one volume, to which the claim of its models binds.
+
+    Args:
+        settings: The cluster's settings.
+    """
+    first, *further = settings_of_pools(settings)
+    yield from _provisioned(first, _VOLUME)
+    for pool in further:
+        yield from _provisioned(pool, f"{_VOLUME}-{pool.pool}")
+
+
+def _provisioned(settings: Settings, volume_name: str) -> tuple[Object, ...]:
     storage = settings.storage
     if not isinstance(storage, ProvisionedStorage):
         return ()
@@ -31,7 +46,7 @@ def provisioned(settings: Settings) -> tuple[Object, ...]:
     volume: Object = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": VOLUME},
+        "metadata": {"name": volume_name},
         "spec": {
             "capacity": {"storage": f"{settings.storage_size_gib}Gi"},
             "accessModes": [storage.access_mode],

@@ -6,6 +6,7 @@ escapes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,12 @@ Line = tuple[str | Value | Styled, ...]
 def plain(part: str | Value | Styled) -> str:
     """The text of a part, neither escaped nor styled."""
     return part if isinstance(part, str) else part.text
+
+
+def separated(separator: str, names: Iterable[str]) -> Line:
+    """Write untrusted names, with text of our own between them."""
+    parts = [part for name in names for part in (separator, Value(name))]
+    return tuple(parts[1:])
 
 
 @dataclass(frozen=True, slots=True)

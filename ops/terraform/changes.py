@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,6 +79,20 @@ def kind_of(resource_type: str) -> str:
     """Spell a resource's type as Kubernetes does: `kubernetes_config_map_v1` is a ConfigMap."""
     words = re.sub(r"^kubernetes_|_v\d+$", "", resource_type).split("_")
     return "".join(word.capitalize() for word in words)
+
+
+def has_several_pools(changes: Iterable[ResourceChange]) -> bool:
+    """Whether a plan has several pools, each in a namespace of its own.
+
+    Args:
+        changes: All resources, unchanged ones included.
+    """
+    return sum(change.type == "kubernetes_namespace_v1" for change in changes) > 1
+
+
+def label(change: ResourceChange, *, several: bool) -> str:
+    """Return an object's name; where there are several pools with its namespace, if it has one."""
+    return f"{change.namespace}/{change.name}" if several and change.namespace else change.name
 
 
 def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ops.report.document import Block, Document, Line, Listing, Row, Section, Table, Tone, Value
 from ops.report.words import count
 from ops.terraform.changed_fields import changed_in_cluster
-from ops.terraform.changes import VERBS, Action, ResourceChange
+from ops.terraform.changes import VERBS, Action, ResourceChange, has_several_pools, label
 from ops.terraform.synth import STACK
 from ops.terraform.verdict import Verdict
 
@@ -58,13 +58,14 @@ def _blocks(verdict: Verdict) -> Iterator[Block]:
                 ("Terraform stopped at prevent_destroy; it may remove more than is listed.",)
             )
         yield Listing(lines=tuple(lines), tone="bad")
+    several = has_several_pools(verdict.changes)
     rows = []
     for change in verdict.planned:
         reason = reasons.get(change.address)
         cells: tuple[Line, ...] = (
             (VERBS[change.action],),
             (Value(change.address),),
-            (f"{change.kind} ", Value(change.name)),
+            (f"{change.kind} ", Value(label(change, several=several))),
             _about(change) if reason is None else (f"refused: {reason}",),
         )
         rows.append(Row(cells, TONES[change.action] if reason is None else "bad"))

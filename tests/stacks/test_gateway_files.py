@@ -47,8 +47,9 @@ def test_the_hooks_read_the_policy_that_is_rendered(tmp_path: Path) -> None:
     path = tmp_path / POLICY_FILE
     path.write_text(files().config[POLICY_FILE])
     policy = read_policy(path)
-    assert policy.endpoint.url == "http://llama-swap.llama-cpp.svc.cluster.local:8080"
-    assert policy.card.tenants == ("immich/immich-machine-learning",)
+    (pool,) = policy.pools.values()
+    assert pool.endpoint.url == "http://llama-swap.llama-cpp.svc.cluster.local:8080"
+    assert pool.card.tenants == ("immich/immich-machine-learning",)
     assert tuple(policy.consumers) == ("photo-poster", "home-assistant", "n8n")
 
 

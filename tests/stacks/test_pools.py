@@ -109,6 +109,17 @@ def test_each_pool_has_its_own_deployment_on_its_own_node(synth: Synth) -> None:
     assert {it["metadata"]["namespace"] for it in jobs} == {"llama-cpp", "llama-cpp-two-cards"}
 
 
+def test_a_model_that_does_not_fit_is_refused_with_its_pool(synth: Synth) -> None:
+    models = (replace(HOUSED[0], context=100_000), *HOUSED[1:])
+    with pytest.raises(ConfigError) as refused:
+        synth(models, pool=POOLED.pool, pools=POOLED.pools, gpu=POOLED.gpu)
+
+    message = str(refused.value)
+    assert message.startswith("pool 't4': model 'qwen3vl-8b': context is 100000; expected at most")
+    assert message.endswith(" It fits pool 'rtx3090': pools=(\"rtx3090\",).")
+    assert "\n" not in message
+
+
 def pooled(*pools: Pool, **changes: Any) -> Settings:
     return replace(POOLED, pools=pools or POOLED.pools, **changes)
 

@@ -30,17 +30,20 @@ def last_line(outcome: Outcome, *, wait_s: float) -> str:
     """
     if outcome.failed:
         raise _failed(outcome.failed, can_go_back=outcome.revision > 1)
+    several = f"all {outcome.endpoints} endpoints" if outcome.endpoints > 1 else ""
     if waiting := outcome.of("waits", "failed"):
+        not_yet = f"not {several} serve" if several else "the endpoint does not serve"
         raise NotServingError(
-            f"deployed, but after {span(wait_s)} the endpoint does not serve yet: waiting for "
+            f"deployed, but after {span(wait_s)} {not_yet} yet: waiting for "
             f"{text(waiting)}. `python -m ops deploy` follows it further",
             WAITS,
         )
     if stopped := outcome.of("stopped"):
         raise NotServingError(f"deployed, but somebody stopped it: {text(stopped)}", WAITS)
     if declared := outcome.of("declared"):
-        return f"deployed; the endpoint waits, as declared: {text(declared)}"
-    return "deployed; the endpoint serves"
+        waits = f"not {several} serve" if several else "the endpoint waits"
+        return f"deployed; {waits}, as declared: {text(declared)}"
+    return f"deployed; {several} serve" if several else "deployed; the endpoint serves"
 
 
 def _failed(failed: tuple[ObjectState, ...], *, can_go_back: bool) -> NotServingError:
@@ -48,7 +51,7 @@ def _failed(failed: tuple[ObjectState, ...], *, can_go_back: bool) -> NotServing
     failure = failure_of(first.cause)
     others = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
     line = (
-        f"deployed, but {failure.what}: {first.kind} {first.name}: "
+        f"deployed, but {failure.what}: {first.kind} {first.shown_name}: "
         f"{first.reason}{others}. {failure.remedy}"
     )
     if can_go_back:

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from llama_swap_config.declaration import load
 from llama_swap_config.lock.stand_in import stand_in_problems
-from ops.cluster import environment, unrecorded
+from ops.cluster import environment, rollout, unrecorded
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.pool_objects import objects_of_pools
 from ops.cluster.rollout import Outcome, Rollout
 from ops.commands.deploy.policy import Ordinary, Policy
 from ops.embedded.cluster import is_embedded
@@ -22,6 +23,7 @@ from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import SavedPlan, StalePlanError, Terraform
 from ops.terraform.synth import synthesize
 from ops.terraform.verdict import Verdict, judge
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 Show = Callable[[SavedPlan, Verdict], None]
@@ -82,14 +84,25 @@ def deploy(
 def follow(
     api: KubeApi, objects: Sequence[Manifest], settings: Settings, *, wait_s: float, say: Say
 ) -> Outcome:
-    """Follow applied objects until the endpoint serves, waits or has failed.
+    """Follow applied objects until the endpoint of each pool serves, waits or has failed.
 
     Raises:
         OpsError: if the API server does not say.
     """
-    rollout = Rollout(api, objects, resource=settings.gpu.resource, tenants=settings.tenants)
+    pools = settings_of_pools(settings)
+    divided = objects_of_pools(objects, [pool.namespace for pool in pools])
+    rollouts = [
+        Rollout(
+            api,
+            of_pool,
+            resource=pool.gpu.resource,
+            tenants=pool.tenants,
+            node_selector=pool.gpu.node_selector if len(pools) > 1 else None,
+        )
+        for pool, of_pool in zip(pools, divided, strict=True)
+    ]
     try:
-        return rollout.follow(wait_s=wait_s, say=say)
+        return rollout.follow(rollouts, wait_s=wait_s, say=say)
     except (KeyboardInterrupt, SystemExit):
         with suppress(OSError):  # The terminal may be closed.
             say("interrupted; everything is applied, and whether the endpoint serves is not known")

@@ -35,5 +35,5 @@ def show_objects(console: Console, objects: Iterable[ObjectState]) -> None:
     table = titled_table("In the cluster", "kind", "name", "state", "waits for")
     for each in objects:
         state = Text(each.state, style=_STYLES[each.meaning])
-        table.add_row(each.kind, each.name, state, Text(each.reason))
+        table.add_row(each.kind, each.shown_name, state, Text(each.reason))
     console.print(table)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ops.errors import OpsError
-from ops.options import AsJson, command_app
+from ops.options import AsJson, OnlyPool, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -25,6 +25,7 @@ def doctor(
             show_default=False,
         ),
     ] = False,
+    pool: OnlyPool = None,
     as_json: AsJson = False,
 ) -> None:
     """List what this machine lacks; with --cluster, what the cluster and the database lack.
@@ -35,7 +36,9 @@ def doctor(
 
     Example: `python -m ops doctor --cluster`
     """
-    errors = _examine_cluster(as_json) if in_cluster else _examine_machine(as_json)
+    if pool is not None and not in_cluster:
+        raise typer.BadParameter("--pool requires --cluster")
+    errors = _examine_cluster(pool, as_json) if in_cluster else _examine_machine(as_json)
     if errors:
         raise OpsError(errors[0])
 
@@ -52,12 +55,13 @@ def _examine_machine(as_json: bool) -> tuple[str, ...]:
     return examination.errors
 
 
-def _examine_cluster(as_json: bool) -> tuple[str, ...]:
+def _examine_cluster(pool: str | None, as_json: bool) -> tuple[str, ...]:
     from ops.commands.doctor.cluster import text
     from ops.commands.doctor.cluster.examine import examine
-    from stacks.declared import load_settings
+    from stacks.declared import load_settings, load_settings_of_pools
 
-    examination = examine(load_settings())
+    load_settings_of_pools(pool)  # Before anything is asked: is there such a pool?
+    examination = examine(load_settings(), pool)
     if as_json:
         typer.echo(json.dumps(text.as_json(examination), indent=2))
     else:

@@ -12,7 +12,15 @@ from rich.console import Console
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.commands.drift.difference import SOURCES
 from ops.errors import OpsError
-from ops.options import AsJson, AsMarkdown, EndpointUrl, LockPath, check_one_format, command_app
+from ops.options import (
+    AsJson,
+    AsMarkdown,
+    EndpointUrl,
+    LockPath,
+    OnlyPool,
+    check_one_format,
+    command_app,
+)
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -38,6 +46,7 @@ def drift(
             show_default=False,
         ),
     ] = None,
+    pool: OnlyPool = None,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     lock: LockPath = LOCK_PATH,
@@ -49,7 +58,8 @@ def drift(
 
     PG_CONN_STR or PGHOST enables the source terraform; KUBE_CONFIG_PATH enables cluster, server
     (the running endpoint) and gateway (the consumers' keys); --url enables server; --volume
-    enables volume. Changes nothing and loads no model. Set LLAMA_API_KEY if the endpoint requires
+    enables volume. --url and --volume are of --pool, or of the first pool. Changes nothing and
+    loads no model. Set LLAMA_API_KEY if the endpoint requires
     a key. Exit code: 0 no drift, 2 drift, 1 an error or a source that does not answer.
 
     Example: `python -m ops drift --volume /mnt/llamacpp`
@@ -60,14 +70,16 @@ def drift(
     from ops.commands.drift.run import Ask
     from ops.commands.drift.run import drift as run
     from ops.machine.signals import ended_by_signals
-    from stacks.declared import load_settings
+    from stacks.declared import load_settings, load_settings_of_pools
 
     sources = tuple(name for name in SOURCES if name in (source or ()))
     for word in source or ():
         if word not in SOURCES:
             raise typer.BadParameter(f"--source is {word!r}; expected one of {', '.join(SOURCES)}")
-    ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s)
+    ask = Ask(sources=sources, url=url, volume=volume, timeout_s=timeout_s, pool=pool)
     ask.check()
+    if pool is not None:
+        load_settings_of_pools(pool)  # Refuses an unknown name before anything is asked.
     with ended_by_signals(), Console(stderr=True).status("rendering the declaration") as status:
         result = run(declare(load_settings(), lock), ask, say=status.update)
     if as_json:
@@ -77,6 +89,6 @@ def drift(
     else:
         text.show(CONSOLE, result)
     if result.unreachable:
-        lines = [f"{state.source} ({state.reason})" for state in result.unreachable]
+        lines = [f"{state.label} ({state.reason})" for state in result.unreachable]
         raise OpsError(f"not reached: {'; '.join(lines)}")
     raise typer.Exit(2 if result.differences else 0)

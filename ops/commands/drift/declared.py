@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from llama_swap_config.front_ends.server_command import ServerSettings, shared_o
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.model import Model
+from ops.cluster.pool_objects import objects_of_pools
 from ops.commands.drift.configuration import ALL_MODELS, Configuration, Mismatch, read
 from ops.commands.drift.difference import (
     ABSENT,
@@ -32,6 +33,7 @@ from ops.commands.drift.working_tree import (
 )
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.synth import synthesize
+from stacks.pools import DeclaredPool, pools_of
 from stacks.settings import Settings
 
 DEPLOY = "python -m ops deploy"
@@ -43,20 +45,46 @@ _OF_SETTINGS = {"program", "cmdStop", "proxy", "checkEndpoint"} | {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """The declaration of the working tree, with which each source is compared."""
+    """The declaration of the working tree, with which each source is compared.
+
+    It is the first pool's; that of each other pool is in `further`.
+    """
 
     settings: Settings
     models: tuple[Model, ...]
     consumers: tuple[Consumer, ...]
+    """Who may ask its models."""
     program: FrontEndProgram
     configuration: Configuration
     """The program's configuration, read back."""
     objects: tuple[Manifest, ...]
+    """The pool's."""
     directory: Path
     """Where Terraform runs."""
     lock_path: Path
     """The lock with which the volume is compared."""
     notes: tuple[str, ...]
+    pool: str = ""
+    """Its name; empty: it is the only one."""
+    all_consumers: tuple[Consumer, ...] = ()
+    """Who may ask the gateway; empty for a further pool."""
+    further: tuple[Declared, ...] = ()
+    """The further pools."""
+
+    @property
+    def pools(self) -> tuple[Declared, ...]:
+        """All pools, this one first."""
+        return (self, *self.further)
+
+    @property
+    def pool_option(self) -> str:
+        """What a command needs to act on this pool; empty for the only one."""
+        return f" --pool {self.pool}" if self.pool else ""
+
+    @property
+    def node_selector(self) -> Mapping[str, str] | None:
+        """The labels of the pool's nodes; None: it is the only one."""
+        return self.settings.gpu.node_selector if self.pool else None
 
 
 def declare(settings: Settings, lock_path: Path = LOCK_PATH) -> Declared:
@@ -89,7 +117,7 @@ def declared_of(
     directory: Path,
     lock_path: Path = LOCK_PATH,
 ) -> Declared:
-    """Render a declaration with its settings.
+    """Render a declaration with its settings, pool by pool.
 
     Args:
         settings: The settings of the cluster.
@@ -101,11 +129,34 @@ def declared_of(
     Raises:
         ConfigError: if a model cannot run with these settings.
     """
+    pools = pools_of(settings, declaration)
+    objects = objects_of_pools(
+        manifests(document), tuple(pool.settings.namespace for pool in pools)
+    )
+    first, *further = (
+        replace(
+            _of_pool(pool, its_objects, directory=directory, lock_path=lock_path),
+            pool=pool.name if len(pools) > 1 else "",
+        )
+        for pool, its_objects in zip(pools, objects, strict=True)
+    )
+    return replace(
+        first,
+        notes=tuple(notes()),
+        all_consumers=declaration.consumers,
+        further=tuple(further),
+    )
+
+
+def _of_pool(
+    pool: DeclaredPool, objects: tuple[Manifest, ...], *, directory: Path, lock_path: Path
+) -> Declared:
+    settings, declaration = pool.settings, pool.declaration
     program = FRONT_ENDS[settings.front_end].program(
         declaration.locked,
         settings.llama_swap,
         port=settings.port,
-        residents=declaration.residents(settings.node),
+        residents=pool.residents,
     )
     return Declared(
         settings=settings,
@@ -113,10 +164,10 @@ def declared_of(
         consumers=declaration.consumers,
         program=program,
         configuration=read(program.config_key, program.config),
-        objects=manifests(document),
+        objects=objects,
         directory=directory,
         lock_path=lock_path,
-        notes=tuple(notes()),
+        notes=(),
     )
 
 

@@ -61,6 +61,8 @@ class Finding:
     declared: Value
     remedy: str
     """How to fix it."""
+    pool: str = ""
+    """The pool; empty: there is one, or it is of all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,8 @@ class Difference:
     found: tuple[tuple[Source, Value], ...]
     declared: Value
     remedy: str
+    pool: str = ""
+    """As of a finding."""
 
     @property
     def newer(self) -> Source | Literal["declared"] | None:
@@ -111,14 +115,16 @@ class Difference:
             what = f"{quote(self.field)} is {values}, {declared.told(quote)}"
         newer = "working tree" if self.newer == "declared" else self.newer
         age = f"the {newer} is newer; " if newer else ""
-        return f"{quote(self.subject)}: {what}: {age}{quote(self.remedy)}"
+        pool = f"{quote(self.pool)}: " if self.pool else ""
+        return f"{pool}{quote(self.subject)}: {what}: {age}{quote(self.remedy)}"
 
 
 def merge(findings: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
     """Join the findings of several sources on one field; the first remedy counts."""
-    joined: dict[tuple[str, str], list[tuple[Source, Finding]]] = {}
+    joined: dict[tuple[str, str, str], list[tuple[Source, Finding]]] = {}
     for source, finding in findings:
-        joined.setdefault((finding.subject, finding.field), []).append((source, finding))
+        place = finding.pool, finding.subject, finding.field
+        joined.setdefault(place, []).append((source, finding))
     return tuple(
         Difference(
             subject=subject,
@@ -126,8 +132,9 @@ def merge(findings: Iterable[tuple[Source, Finding]]) -> tuple[Difference, ...]:
             found=tuple((source, finding.found) for source, finding in shown_by),
             declared=shown_by[0][1].declared,
             remedy=shown_by[0][1].remedy,
+            pool=pool,
         )
-        for (subject, field), shown_by in joined.items()
+        for (pool, subject, field), shown_by in joined.items()
     )
 
 

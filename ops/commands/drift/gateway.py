@@ -59,7 +59,7 @@ def look(declared: Declared, api: KubeApi, *, insist: bool = False) -> Look:
 
 
 def _secret_findings(declared: Declared, place: str, secret: Document | None) -> Iterator[Finding]:
-    names = [consumer.name for consumer in declared.consumers]
+    names = [consumer.name for consumer in declared.all_consumers]
     if secret is None:
         if names:
             yield Finding(

@@ -6,8 +6,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +39,13 @@ class SourceState:
     state: State
     reason: str = ""
     """Why it was not asked or not reached; empty if it answered."""
+    pool: str = ""
+    """The pool that it was asked about; empty: all of them, or the only one."""
+
+    @property
+    def label(self) -> str:
+        """Its name, and the pool's."""
+        return f"{self.source} of {self.pool}" if self.pool else self.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +53,12 @@ class Drift:
     """The result of all sources."""
 
     models: tuple[str, ...]
-    """The declared ids."""
+    """The declared ids, of the only pool."""
     sources: tuple[SourceState, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Pool -> its declared ids, where there are several (default: there is one)."""
 
     @property
     def unreachable(self) -> tuple[SourceState, ...]:
@@ -67,6 +76,8 @@ class Ask:
     volume: Path | None = None
     timeout_s: float = 180
     """Time limit of each source, in seconds."""
+    pool: str | None = None
+    """Compare only this pool (default: all of them)."""
 
     def why_not(self, source: Source) -> str:
         """Why a source is not asked; empty if it is."""
@@ -94,6 +105,24 @@ class Ask:
             raise OpsError(f"no source to compare the working tree with; {ways}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A source, and the pool that it is asked about."""
+
+    source: Source
+    declared: Declared
+    """The pool; the first one, with the others, if it is asked about all at once."""
+    pool: str
+    """As of SourceState."""
+    why_not: str
+    """Why it is not asked; empty if it is."""
+
+    @property
+    def label(self) -> str:
+        """Its name, and the pool's."""
+        return SourceState(source=self.source, state="asked", pool=self.pool).label
+
+
 def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
     """Compare the declaration with every source to be asked.
 
@@ -102,23 +131,28 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
         ask: Which sources to ask.
         say: Takes a line of progress.
     """
-    why_not = {source: ask.why_not(source) for source in SOURCES}
-    asked = [source for source in SOURCES if not why_not[source]]
-    answers = _ask_all({source: _question(source, declared, ask) for source in asked}, ask, say)
+    places = [place for source in SOURCES for place in _places(source, declared, ask)]
+    asked = {place.label: place for place in places if not place.why_not}
+    answers = _ask_all({label: _question(place, ask) for label, place in asked.items()}, ask, say)
     states, findings, notes = [], [], list(declared.notes)
-    for source in SOURCES:
-        answer = answers.get(source)
+    for place in places:
+        source, pool = place.source, place.pool
+        answer = answers.get(place.label)
         if isinstance(answer, Look):
-            states.append(SourceState(source=source, state="asked"))
-            findings += [(source, finding) for finding in answer.findings]
-            notes += [f"{source}: {note}" for note in answer.notes]
-        elif isinstance(answer, NotAskedError):
-            states.append(SourceState(source=source, state="not asked", reason=str(answer)))
+            states.append(SourceState(source=source, state="asked", pool=pool))
+            findings += [
+                (source, replace(finding, pool=pool) if pool else finding)
+                for finding in answer.findings
+            ]
+            notes += [f"{place.label}: {note}" for note in answer.notes]
+            continue
+        state: State = "not asked"
+        reason = place.why_not
+        if isinstance(answer, NotAskedError):
+            reason = str(answer)
         elif answer is not None:
-            reason = _reason(answer)
-            states.append(SourceState(source=source, state="unreachable", reason=reason))
-        else:
-            states.append(SourceState(source=source, state="not asked", reason=why_not[source]))
+            state, reason = "unreachable", _reason(answer)
+        states.append(SourceState(source=source, state=state, reason=reason, pool=pool))
     # The cluster knows who wrote a field and when, so its findings come first.
     findings.sort(key=lambda pair: pair[0] != "cluster")
     return Drift(
@@ -126,10 +160,42 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
         sources=tuple(states),
         differences=merge(findings),
         notes=tuple(notes),
+        pools={
+            pool.pool: tuple(model.id for model in pool.models)
+            for pool in _chosen(declared, ask)
+            if pool.pool
+        },
     )
 
 
-def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look]:
+def _chosen(declared: Declared, ask: Ask) -> tuple[Declared, ...]:
+    """Return the pools to compare."""
+    if ask.pool is None:
+        return declared.pools
+    return tuple(pool for pool in declared.pools if pool.settings.pool == ask.pool)
+
+
+def _places(source: Source, declared: Declared, ask: Ask) -> Iterator[_Place]:
+    """List the pools that a source is asked about, each by itself or all at once."""
+    why_not = ask.why_not(source)
+    chosen = _chosen(declared, ask)
+    if why_not or source in ("terraform", "gateway"):
+        if source == "gateway" and ask.pool not in (None, declared.settings.pool):
+            why_not = why_not or "it is of all pools: leave out --pool"
+        yield _Place(source=source, declared=declared, pool="", why_not=why_not)
+        return
+    option = {"volume": "--volume" if ask.volume else "", "server": "--url" if ask.url else ""}
+    first, *_ = chosen
+    for pool in chosen:
+        if option.get(source) and pool is not first:
+            own = f"pass --pool {pool.pool} to compare this one"
+            why_not = f"{option[source]} is of pool {first.pool}; {own}"
+        yield _Place(source=source, declared=pool, pool=pool.pool, why_not=why_not)
+
+
+def _question(place: _Place, ask: Ask) -> Callable[[], Look]:
+    declared = place.declared
+
     def ask_cluster() -> Look:
         with KubeApi(environment.check_cluster()) as api:
             return cluster.look(declared, api)
@@ -152,7 +218,7 @@ def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look
             return gateway.look(declared, api, insist=bool(ask.sources))
 
     def ask_terraform() -> Look:
-        return terraform.look(declared, timeout_s=ask.timeout_s)
+        return terraform.look(declared, timeout_s=ask.timeout_s, pool=ask.pool)
 
     questions: dict[Source, Callable[[], Look]] = {
         "terraform": ask_terraform,
@@ -161,33 +227,33 @@ def _question(source: Source, declared: Declared, ask: Ask) -> Callable[[], Look
         "server": ask_server,
         "gateway": ask_gateway,
     }
-    return questions[source]
+    return questions[place.source]
 
 
 def _ask_all(
-    questions: dict[Source, Callable[[], Look]], ask: Ask, say: Callable[[str], None]
-) -> dict[Source, Look | Exception]:
-    done: queue.SimpleQueue[tuple[Source, Look | Exception]] = queue.SimpleQueue()
+    questions: dict[str, Callable[[], Look]], ask: Ask, say: Callable[[str], None]
+) -> dict[str, Look | Exception]:
+    done: queue.SimpleQueue[tuple[str, Look | Exception]] = queue.SimpleQueue()
 
-    def answer(source: Source, question: Callable[[], Look]) -> None:
+    def answer(label: str, question: Callable[[], Look]) -> None:
         try:
-            done.put((source, question()))
+            done.put((label, question()))
         except Exception as error:  # The other sources are shown in any case.
-            done.put((source, error))
+            done.put((label, error))
 
-    for source, question in questions.items():
+    for label, question in questions.items():
         # A volume that hangs blocks its thread, but not this process.
-        threading.Thread(target=answer, args=(source, question), daemon=True).start()
-    answers: dict[Source, Look | Exception] = {}
+        threading.Thread(target=answer, args=(label, question), daemon=True).start()
+    answers: dict[str, Look | Exception] = {}
     deadline = time.monotonic() + ask.timeout_s
     while len(answers) < len(questions):
         say("asking " + ", ".join(name for name in questions if name not in answers))
         try:
-            source, came = done.get(timeout=max(0.0, deadline - time.monotonic()))
+            label, came = done.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             late = OpsError(f"no answer within {ask.timeout_s:g} s")
             return {name: late for name in questions} | answers
-        answers[source] = came
+        answers[label] = came
     return answers
 
 

@@ -35,11 +35,12 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _BROKEN_OFF = "its plan stopped at prevent_destroy; there may be more differences"
 
 
-def look(declared: Declared, *, timeout_s: float) -> Look:
+def look(declared: Declared, *, timeout_s: float, pool: str | None = None) -> Look:
     """Plan against state and cluster without locking the state.
 
     Args:
         declared: The working tree.
+        pool: List only what is of this pool (default: all of them).
         timeout_s: Time limit in seconds; Terraform is ended a moment earlier, so that it does not
             outlive this command.
 
@@ -55,18 +56,35 @@ def look(declared: Declared, *, timeout_s: float) -> Look:
         found = None if plan.protected else unrecorded.find(plan, target)
         moved = {} if found is None else found.adoption.recorded
         existing = _existing(found)
-        findings = [
-            finding
+        changes = [
+            (_pool_of(declared, change), change)
             for change in plan.changes
             # An object that the state has at an older address keeps its entry, moved.
             if change.address not in moved and change.address not in moved.values()
-            for finding in change_findings(declared, change, existing=existing)
         ]
         notes = (note, _BROKEN_OFF if plan.protected else "")
-    return Look(
-        findings=tuple(without_consequences(findings)),
-        notes=tuple(text for text in notes if text),
-    )
+    findings: list[Finding] = []
+    for chosen in declared.pools:
+        if pool in (None, chosen.pool):
+            found_here = [
+                replace(finding, pool=chosen.pool)
+                for owner, change in changes
+                if owner is chosen
+                for finding in change_findings(chosen, change, existing=existing)
+            ]
+            findings += without_consequences(found_here)
+    return Look(findings=tuple(findings), notes=tuple(text for text in notes if text))
+
+
+def _pool_of(declared: Declared, change: ResourceChange) -> Declared:
+    """Return the pool whose object it is; what is of none of the others is the first one's."""
+    for pool in declared.further:
+        names = {(it["kind"], it["metadata"]["name"]) for it in pool.objects}
+        if pool.settings.namespace in (change.namespace, change.name) or (
+            not change.namespace and (change.kind, change.name) in names
+        ):
+            return pool
+    return declared
 
 
 def _within(declared: Declared, program: Program, deadline: float) -> Terraform:

@@ -31,16 +31,26 @@ _MOST_TOLD = 50_000
 """Characters of differences; GitHub accepts 65,536 in a comment."""
 
 
-def rows(drift: Drift) -> dict[str, dict[Source, Cell]]:
-    """The state of each model in each source: declared models, everything else, other models."""
-    differing: dict[str, set[Source]] = {name: set() for name in (*drift.models, OTHERS)}
+def rows(drift: Drift, pool: str = "") -> dict[str, dict[Source, Cell]]:
+    """The state of each model in each source: declared models, everything else, other models.
+
+    Args:
+        drift: The result.
+        pool: The pool; empty: there is one.
+    """
+    models = drift.pools.get(pool, drift.models)
+    first = next(iter(drift.pools), "")
+    differing: dict[str, set[Source]] = {name: set() for name in (*models, OTHERS)}
     for difference in drift.differences:
-        for name in _rows_of(difference, drift):
+        if (difference.pool or first) != pool:
+            continue
+        for name in _rows_of(difference, models):
             differing.setdefault(name, set()).update(source for source, _ in difference.found)
     return {
         name: {
             state.source: _cell(state.state, differs=state.source in sources)
             for state in drift.sources
+            if state.pool in ("", pool)
         }
         for name, sources in differing.items()
     }
@@ -52,9 +62,9 @@ def _cell(state: State, *, differs: bool) -> Cell:
     return "differs" if differs else "ok"
 
 
-def _rows_of(difference: Difference, drift: Drift) -> tuple[str, ...]:
+def _rows_of(difference: Difference, models: tuple[str, ...]) -> tuple[str, ...]:
     if difference.subject == ALL_MODELS:
-        return drift.models
+        return models
     if difference.subject.startswith(_MODEL):
         return (difference.subject.removeprefix(_MODEL),)
     return (OTHERS,)
@@ -63,23 +73,31 @@ def _rows_of(difference: Difference, drift: Drift) -> tuple[str, ...]:
 def verdict(drift: Drift) -> str:
     """Write the result in a sentence."""
     number = len(drift.differences)
-    asked = [state.source for state in drift.sources if state.state == "asked"]
+    asked = dict.fromkeys(state.source for state in drift.sources if state.state == "asked")
     what = count(number, "difference") if number else "no drift"
-    missing = [state.source for state in drift.unreachable]
+    missing = [state.label for state in drift.unreachable]
     sentence = f"{what} in {', '.join(asked)}" if asked else "nothing could be compared"
     return sentence + (f"; not reached: {', '.join(missing)}" if missing else "")
 
 
 def _table(drift: Drift) -> document.Table:
-    def row(name: str, cells: dict[Source, Cell]) -> document.Row:
-        declared = "yes" if name in drift.models else "" if name == OTHERS else "no"
+    sources = tuple(dict.fromkeys(state.source for state in drift.sources))
+
+    def row(pool: str, name: str, cells: dict[Source, Cell]) -> document.Row:
+        models = drift.pools.get(pool, drift.models)
+        declared = "yes" if name in models else "" if name == OTHERS else "no"
         states = ((document.Styled(cell, _STYLES[cell]),) for cell in cells.values())
         subject = name if name == OTHERS else document.Value(name)
-        return document.Row(((subject,), (declared,), *states))
+        of_pool: tuple[document.Line, ...] = ((document.Value(pool),),) if pool else ()
+        return document.Row((*of_pool, (subject,), (declared,), *states))
 
     return document.Table(
-        header=("", "declared", *(state.source for state in drift.sources)),
-        rows=tuple(row(name, cells) for name, cells in rows(drift).items()),
+        header=(*(("pool",) if drift.pools else ()), "", "declared", *sources),
+        rows=tuple(
+            row(pool, name, cells)
+            for pool in drift.pools or ("",)
+            for name, cells in rows(drift, pool).items()
+        ),
     )
 
 
@@ -89,7 +107,7 @@ def show(console: Console, drift: Drift) -> None:
     for state in drift.sources:
         if state.reason:
             style = _STYLES[state.state]
-            line = f"{state.source}: {state.state}: {one_line(state.reason, limit=_LONGEST_LINE)}"
+            line = f"{state.label}: {state.state}: {one_line(state.reason, limit=_LONGEST_LINE)}"
             console.print(Text(line, style=style), soft_wrap=True)
     for note in drift.notes:
         console.print(Text(f"note: {note}", style="dim"), soft_wrap=True)
@@ -103,15 +121,20 @@ def as_json(drift: Drift) -> dict[str, Any]:
     return {
         "drift": bool(drift.differences),
         "sources": [
-            {"source": state.source, "state": state.state, "reason": state.reason}
+            _of(state.pool)
+            | {"source": state.source, "state": state.state, "reason": state.reason}
             for state in drift.sources
         ],
         "rows": [
-            {"name": name, "declared": name in drift.models, **cells}
-            for name, cells in rows(drift).items()
+            _of(pool)
+            | {"name": name, "declared": name in drift.pools.get(pool, drift.models)}
+            | cells
+            for pool in drift.pools or ("",)
+            for name, cells in rows(drift, pool).items()
         ],
         "differences": [
-            {
+            _of(difference.pool)
+            | {
                 "subject": difference.subject,
                 "field": difference.field,
                 "found": [
@@ -126,6 +149,11 @@ def as_json(drift: Drift) -> dict[str, Any]:
         ],
         "notes": list(drift.notes),
     }
+
+
+def _of(pool: str) -> dict[str, Any]:
+    """Name the pool; where there is one, or all are meant, nothing."""
+    return {"pool": pool} if pool else {}
 
 
 def _value(value: Value) -> dict[str, str | None]:
@@ -149,7 +177,7 @@ def as_markdown(drift: Drift) -> str:
             break
         lines.append(line)
     lines += [
-        f"- {state.source}: {state.state}: {_quoted(state.reason)}"
+        f"- {state.label}: {state.state}: {_quoted(state.reason)}"
         for state in drift.sources
         if state.reason
     ]

@@ -27,7 +27,7 @@ from ops.commands.drift.working_tree import LOCK_FILE
 from ops.commands.weights.volume import (
     FileStatus,
     ModelStatus,
-    plan_of,
+    declared_volume,
     require_blobs,
     status,
 )
@@ -46,29 +46,31 @@ def look(declared: Declared, volume: Path) -> Look:
     Raises:
         OpsError: if no volume is mounted there, or it cannot be read.
     """
-    plan = plan_of(declared.lock_path)
+    wanted = declared_volume(declared.lock_path, declared.pool or None)
+    plan, directory = wanted.plan, f"{shlex.quote(str(volume))}{declared.pool_option}"
+    pull = f"python -m ops weights pull {directory}"
     try:
         require_blobs(volume)
-        contents = status(plan, volume)
-        findings = [finding for file in contents.files for finding in _file(volume, file)]
+        contents = status(plan, volume, models=wanted.models)
+        findings = [finding for file in contents.files for finding in _file(volume, file, pull)]
         incomplete = {finding.subject for finding in findings}
         for model in contents.models:
             if f"model {model.id}" not in incomplete or "other files" in model.reason:
-                findings += _link(volume, model, plan)
-        findings += [_unnamed(volume, path, size) for path, size in contents.unreferenced]
+                findings += _link(volume, model, plan, pull)
+        prune = f"python -m ops weights prune {directory}"
+        findings += [_unnamed(volume, path, size, prune) for path, size in contents.unreferenced]
     except DownloadError as error:
         raise OpsError(str(error)) from error
     except OSError as error:
         raise OpsError(str(volume_error(volume, error))) from error
-    notes = (contents.left_alone,) if contents.left_alone else ()
+    notes = tuple(note for note in (wanted.note, contents.left_alone) if note)
     return Look(findings=tuple(findings), notes=notes)
 
 
-def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
+def _file(volume: Path, file: FileStatus, pull: str) -> Iterator[Finding]:
     if file.state == "present":
         return
     blob = volume / BLOBS / file.sha256
-    pull = f"python -m ops weights pull {shlex.quote(str(volume))}"
     text, remedy, time_s = "missing", f"{pull} downloads it, or the next download Job", None
     if file.state == "partial":
         share = 100 * file.done_bytes / file.size_bytes
@@ -92,7 +94,7 @@ def _file(volume: Path, file: FileStatus) -> Iterator[Finding]:
     )
 
 
-def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
+def _link(volume: Path, model: ModelStatus, plan: Plan, pull: str) -> Iterator[Finding]:
     if model.published:
         return
     link = volume / model.id
@@ -106,20 +108,18 @@ def _link(volume: Path, model: ModelStatus, plan: Plan) -> Iterator[Finding]:
         field="link",
         found=Value(text=value_text("link", target), where=_WHERE, time_s=time_s),
         declared=declared_value(set_target(plan.models[model.id]), LOCK_FILE),
-        remedy=f"{model.reason}: python -m ops weights pull {shlex.quote(str(volume))} publishes "
-        "the locked files",
+        remedy=f"{model.reason}: {pull} publishes the locked files",
     )
 
 
-def _unnamed(volume: Path, path: str, size_bytes: int) -> Finding:
+def _unnamed(volume: Path, path: str, size_bytes: int, prune: str) -> Finding:
     what = f" ({size_text(size_bytes)})" if size_bytes else ""
     return Finding(
         subject=f"file {value_text('path', path)}",
         field=PRESENCE,
         found=Value(text=f"{PRESENT}{what}", where=_WHERE, time_s=_mtime(volume / path)),
         declared=declared_value(ABSENT, LOCK_FILE),
-        remedy=f"no model uses it: python -m ops weights prune {shlex.quote(str(volume))} removes "
-        "it a week after its last use",
+        remedy=f"no model uses it: {prune} removes it a week after its last use",
     )
 
 

@@ -64,7 +64,7 @@ def look(
     if lease is None:
         windows, window_notes = _tenants(declared, api)
     else:
-        windows, window_notes = window(lease, api.now())
+        windows, window_notes = window(lease, api.now(), option=declared.pool_option)
     return (
         (*findings, *states, *upkeep, *windows),
         (*state_notes, *upkeep_notes, *window_notes),
@@ -75,7 +75,11 @@ def _states(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]]
     """Say what has failed, and what waits, by the table that a deploy uses."""
     settings = declared.settings
     rollout = Rollout(
-        api, declared.objects, resource=settings.gpu.resource, tenants=settings.tenants
+        api,
+        declared.objects,
+        resource=settings.gpu.resource,
+        tenants=settings.tenants,
+        node_selector=declared.node_selector,
     )
     # An object that does not exist is a difference of its own.
     states = [each for each in rollout.look() if each.state != ABSENT]
@@ -207,7 +211,10 @@ def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]
         except WindowError as error:
             notes.append(f"whether {subject} waits for the card is not known ({error})")
             continue
-        holders = Holders(api, resource, tenants=settings.tenants).pods() if pods else ()
+        looked = Holders(
+            api, resource, tenants=settings.tenants, node_selector=declared.node_selector
+        )
+        holders = looked.pods() if pods else ()
         if holders and all(is_of_tenant(holder, settings.tenants) for holder in holders):
             # Of two replicas only one may ever have fitted.
             notes.append(f"{subject}: {pods} waits for the card, which {', '.join(holders)} holds")
@@ -226,12 +233,13 @@ def _tenants(declared: Declared, api: KubeApi) -> tuple[list[Finding], list[str]
     return findings, notes
 
 
-def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
+def window(lease: Document, now_s: float, *, option: str = "") -> tuple[list[Finding], list[str]]:
     """Check a GPU window: only one past its deadline is drift.
 
     Args:
         lease: Its Lease, which exists until everything is restored.
         now_s: By the API server's clock, in seconds since 1970.
+        option: What `ops window` needs to act on its pool (default: it is the only one).
 
     Returns:
         The findings, and remarks that are not drift.
@@ -258,7 +266,7 @@ def window(lease: Document, now_s: float) -> tuple[list[Finding], list[str]]:
                 time_s=epoch(spec.get("renewTime") or spec.get("acquireTime")),
             ),
             declared=Value(text="closed", where="declared"),
-            remedy="python -m ops window --restore restores the GPU's other users",
+            remedy=f"python -m ops window{option} --restore restores the GPU's other users",
         )
     ], []
 

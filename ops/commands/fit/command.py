@@ -8,11 +8,19 @@ from typing import Annotated
 
 import typer
 
-from llama_swap_config.declaration import load
+from llama_swap_config.declaration import Declaration, load
 from llama_swap_config.lock.locked import LOCK_PATH
 from llama_swap_config.model import KvCacheType
 from ops.errors import OpsError, writing
-from ops.options import AsJson, AsMarkdown, LockPath, check_one_format, choose, command_app
+from ops.options import (
+    AsJson,
+    AsMarkdown,
+    LockPath,
+    OnlyPool,
+    check_one_format,
+    choose,
+    command_app,
+)
 from ops.report.terminal import CONSOLE
 
 app = command_app()
@@ -63,9 +71,11 @@ def fit(
         bool,
         typer.Option(
             "--propose",
-            help="Print cards=... for each model that does not fit the cards that it names.",
+            help="Print cards=... for each model that does not fit the cards that it names, and "
+            "pools=... where there are several pools.",
         ),
     ] = False,
+    pool: OnlyPool = None,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
     plot: Annotated[
@@ -83,15 +93,15 @@ def fit(
 
     Example: `python -m ops fit --model qwen3vl-8b --context 32768 --kv q8_0`
     """
-    from ops.commands.fit import figure as fit_figure
-    from ops.commands.fit import text as fit_text
-    from ops.commands.fit.asking import ask
-    from ops.commands.fit.run import fit as run
-    from ops.commands.fit.what_if import WhatIf, assume
-    from stacks.declared import load_settings
+    from ops.commands.fit import pools_text
+    from ops.commands.fit.figure import render_pools
+    from ops.commands.fit.pools import fit_all, fit_one
+    from ops.commands.fit.what_if import WhatIf
+    from stacks.declared import load_settings, pool_named
+    from stacks.pools import pools_of
 
     check_one_format(as_json=as_json, as_markdown=as_markdown)
-    declaration = load(lock)
+    declaration, settings = load(lock), load_settings()
     what_if = WhatIf(
         model=model,
         context=context,
@@ -99,26 +109,32 @@ def fit(
         projector=projector,
         usable_mib=usable_mib,
     )
-    if model is not None:
-        choose({locked.model.id: locked for locked in declaration.locked}, [model])
-    models, node = assume(declaration.locked, load_settings().node, what_if, declaration.lock)
-    answers = ask(models, node, what_if, largest=largest_context)
-    answer = run(
-        tuple(each.locked for each in answers),
-        declaration.residency,
-        node,
-        answers=answers,
-        what_if=what_if != WhatIf(),
-        propose=propose,
-    )
+    if settings.pools and pool is None:
+        if usable_mib is not None or largest_context:
+            raise typer.BadParameter(
+                "--usable-mib and --largest-context are about one pool; add --pool"
+            )
+        _check_model(model, declaration)
+        fits = fit_all(settings, declaration, what_if, propose=propose)
+    else:
+        if settings.pools and propose:
+            raise typer.BadParameter("--propose is about all pools; omit --pool")
+        declared = pool_named(pools_of(settings, declaration), pool)
+        _check_model(model, declared.declaration)
+        fits = fit_one(declared, what_if, largest=largest_context, propose=propose)
     if plot is not None:
         with writing(plot):
-            plot.write_text(fit_figure.render(answer), encoding="utf-8")
+            plot.write_text(render_pools(fits), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(fit_text.as_json(answer), indent=2))
+        typer.echo(json.dumps(pools_text.as_json(fits), indent=2))
     elif as_markdown:
-        typer.echo(fit_text.as_markdown(answer), nl=False)
+        typer.echo(pools_text.as_markdown(fits), nl=False)
     else:
-        fit_text.show_fit(CONSOLE, answer)
-    if answer.problem is not None:
-        raise OpsError(answer.problem)
+        pools_text.show(CONSOLE, fits)
+    if fits.problem is not None:
+        raise OpsError(fits.problem)
+
+
+def _check_model(model: str | None, declaration: Declaration) -> None:
+    if model is not None:
+        choose({it.id: it for it in declaration.models}, [model])

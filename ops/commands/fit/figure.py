@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from llama_swap_config.fit.card import Card
 from llama_swap_config.fit.vram import Vram
+from ops.commands.fit.pools import PoolsFit
 from ops.commands.fit.run import Fit
 from ops.commands.fit.text import TERMS, share_of
 from ops.report.svg import WIDTH, bar, document, text
 
 _LEFT, _RIGHT = 150, 130
-_TOP, _ROW, _BAR = 100, 40, 22
+_TOP, _ROW, _BAR, _BELOW = 100, 40, 22, 54
+_TITLE = 34
+"""Pixels between the title of a pool and its first bar."""
 _NAME = 18
 _STEPS_MIB = (1024, 2048, 4096, 8192, 16384)
 _STYLE = """
@@ -48,30 +52,66 @@ def render(fit: Fit) -> str:
         A whole SVG document.
     """
     rows = _rows(fit)
-    widest = max([fit.card.usable_mib, *(_end(fit, all_vram) for _, all_vram, _ in rows)])
-    scale = (WIDTH - _LEFT - _RIGHT) / widest
-    bottom = _TOP + _ROW * len(rows)
-    lines = [
-        text(16, 28, f"VRAM of the models on {share_of(fit)}", "head"),
-        *_legend(fit),
-        *_grid(fit.card.usable_mib, widest, scale, bottom),
-    ]
-    for index, (name, all_vram, spare_mib) in enumerate(rows):
-        lines += _row(fit, name, all_vram, spare_mib, _TOP + _ROW * index, scale)
+    widest = _widest(fit, rows)
     return document(
-        lines,
-        height=bottom + 54,
+        [
+            text(16, 28, f"VRAM of the models on {share_of(fit)}", "head"),
+            *_legend([fit.card]),
+            *_bars(fit, rows, _TOP, widest),
+        ],
+        height=_TOP + _ROW * len(rows) + _BELOW,
         title="VRAM of the models on the card",
-        description=_description(fit),
+        description=_description(fit, rows),
         style=_STYLE,
     )
+
+
+def render_pools(fits: PoolsFit) -> str:
+    """Draw the bars of each pool in a group of their own, all to one scale.
+
+    Args:
+        fits: The pools; a single one is drawn as `render` does.
+
+    Returns:
+        A whole SVG document.
+    """
+    if fits.only is not None:
+        return render(fits.only)
+    groups = [
+        (pool.home.name, pool.fit, _rows(pool.fit, reachable=True))
+        for pool in fits.pools
+        if pool.fit is not None
+    ]
+    widest = max((_widest(fit, rows) for _, fit, rows in groups), default=1)
+    lines = [text(16, 28, "VRAM of the models in their pools", "head")]
+    lines += _legend([fit.card for _, fit, _ in groups])
+    top, descriptions = _TOP + _TITLE, []
+    for name, fit, rows in groups:
+        lines.append(text(16, top - _TITLE, f"{name}: {share_of(fit)}", "head"))
+        lines += _bars(fit, rows, top, widest)
+        top += _ROW * len(rows) + _BELOW + 2 * _TITLE
+        descriptions.append(f"{name}: {_description(fit, rows)}")
+    return document(
+        lines,
+        height=top - 2 * _TITLE,
+        title="VRAM of the models in their pools",
+        description=" ".join(descriptions),
+        style=_STYLE,
+    )
+
+
+def _bars(fit: Fit, rows: list[_Row], top: int, widest: float) -> Iterator[str]:
+    scale = (WIDTH - _LEFT - _RIGHT) / widest
+    yield from _grid(fit.card.usable_mib, widest, scale, top, top + _ROW * len(rows))
+    for index, (name, all_vram, spare_mib) in enumerate(rows):
+        yield from _row(fit, name, all_vram, spare_mib, top + _ROW * index, scale)
 
 
 _Row = tuple[tuple[str, ...], tuple[Vram, ...], float]
 
 
-def _rows(fit: Fit) -> list[_Row]:
-    """List each model on each of its cards, then each set."""
+def _rows(fit: Fit, *, reachable: bool = False) -> list[_Row]:
+    """List each model on each of its cards, then each set, or those that RESIDENCY allows."""
     alone = [
         ((_on(fit, model.id, card),), (vram,), fit.card.free_mib - vram.total_mib)
         for model in fit.models
@@ -84,6 +124,7 @@ def _rows(fit: Fit) -> list[_Row]:
             model_set.spare_mib,
         )
         for model_set in fit.sets
+        if model_set.reachable or not reachable
     ]
 
 
@@ -91,9 +132,11 @@ def _on(fit: Fit, name: str, card: int) -> str:
     return name if fit.count == 1 else f"{card}: {name}"
 
 
-def _end(fit: Fit, all_vram: Sequence[Vram]) -> float:
+def _widest(fit: Fit, rows: list[_Row]) -> float:
+    """Return the MiB of the card, or of the longest bar if that is more."""
     taken = fit.card.usable_mib - fit.card.free_mib
-    return taken + sum(vram.total_mib for vram in all_vram)
+    ends = (taken + sum(vram.total_mib for vram in all_vram) for _, all_vram, _ in rows)
+    return max(fit.card.usable_mib, *ends)
 
 
 def _row(
@@ -132,10 +175,10 @@ def _row(
     yield text(WIDTH - 16, top + _BAR / 2 + 12, verdict, style, "end")
 
 
-def _legend(fit: Fit) -> Iterator[str]:
+def _legend(cards: Sequence[Card]) -> Iterator[str]:
     x = 16
     entries = [(f"p{index}", name) for index, (_, name, _) in enumerate(TERMS)]
-    if fit.card.free_mib < fit.card.usable_mib:
+    if any(card.free_mib < card.usable_mib for card in cards):
         entries.append(("taken", "tenants and floor"))
     for style, name in entries:
         yield f'<rect class="{style}" x="{x}" y="48" width="12" height="12" rx="2"/>'
@@ -143,21 +186,23 @@ def _legend(fit: Fit) -> Iterator[str]:
         x += 34 + 7 * len(name)
 
 
-def _grid(usable_mib: int, widest: float, scale: float, bottom: float) -> Iterator[str]:
+def _grid(
+    usable_mib: int, widest: float, scale: float, top: float, bottom: float
+) -> Iterator[str]:
     step = next((step for step in _STEPS_MIB if widest / step <= 8), 32768)
     for mib in range(0, int(widest) + 1, step):
         x = _LEFT + mib * scale
-        yield f'<path class="grid" d="M{x:.1f} {_TOP - 12}V{bottom}"/>'
+        yield f'<path class="grid" d="M{x:.1f} {top - 12}V{bottom}"/>'
         yield text(x, bottom + 18, f"{mib // 1024} GiB", "soft", "middle")
     x = _LEFT + usable_mib * scale
-    yield f'<path class="edge" d="M{x:.1f} {_TOP - 16}V{bottom}"/>'
+    yield f'<path class="edge" d="M{x:.1f} {top - 16}V{bottom}"/>'
     yield text(x, bottom + 36, f"the card: {usable_mib} MiB", "soft", "middle")
 
 
-def _description(fit: Fit) -> str:
+def _description(fit: Fit, rows: list[_Row]) -> str:
     parts = [
         f"{' + '.join(names)}: {sum(vram.total_mib for vram in all_vram):.0f}, "
         + (f"{spare:.0f} spare." if spare >= 0 else f"{-spare:.0f} over.")
-        for names, all_vram, spare in _rows(fit)
+        for names, all_vram, spare in rows
     ]
     return f"Stacked bars in MiB against {share_of(fit)}. {' '.join(parts)}"

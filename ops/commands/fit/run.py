@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from llama_swap_config.errors import ConfigError
-from llama_swap_config.fit.budget import Node, check_budget
+from llama_swap_config.fit.budget import Node
 from llama_swap_config.fit.card import Card, Machine
+from llama_swap_config.fit.homes import Home, check_home
 from llama_swap_config.fit.host import GIB, disk_bytes, host_memory_mib
 from llama_swap_config.fit.placement import proposed_cards
 from llama_swap_config.fit.residency import (
@@ -89,8 +90,9 @@ class Fit:
     engine_build: int
     models: tuple[ModelFit, ...]
     sets: tuple[SetFit, ...]
-    disk_bytes: int
-    """With the largest model counted twice, for while it is replaced."""
+    disk_bytes: int | None
+    """With the largest model counted twice, for while it is replaced; None: the volume is another
+    pool's."""
     disk_limit_bytes: int
     host_memory_mib: float
     host_memory_limit_mib: int
@@ -113,7 +115,7 @@ def fit(
     what_if: bool = False,
     propose: bool = False,
 ) -> Fit:
-    """Compare what the models need with the cards and the node.
+    """Compare what the models need with the cards and the node, which are the only ones.
 
     Args:
         models: The locked registry.
@@ -127,10 +129,41 @@ def fit(
     Raises:
         ConfigError: if the memory of a model is not known.
     """
+    home = Home(name="", node=node, residency=residency, volume="")
+    return fit_home(
+        home, models, (home,), models, answers=answers, what_if=what_if, propose=propose
+    )
+
+
+def fit_home(
+    home: Home,
+    models: tuple[LockedModel, ...],
+    homes: tuple[Home, ...],
+    on_volume: tuple[LockedModel, ...],
+    *,
+    answers: Collection[Answer] = (),
+    what_if: bool = False,
+    propose: bool = False,
+) -> Fit:
+    """Compare what a pool's models need with its cards and its node.
+
+    Args:
+        home: The pool.
+        models: Its models.
+        homes: All pools.
+        on_volume: The models that its download Job fills its volume with.
+        answers: As for `fit`.
+        what_if: As for `fit`.
+        propose: As for `fit`.
+
+    Raises:
+        ConfigError: if the memory of a model is not known.
+    """
+    node, residency = home.node, home.residency
     card = node.card
     problem, residents = None, ONE_RESIDENT
     try:
-        residents = check_budget(models, residency, node, formulas=what_if)
+        residents = check_home(home, models, homes, formulas=what_if)
     except ConfigError as error:
         problem = str(error)
     said = {answer.locked.model.id: answer for answer in answers}
@@ -150,7 +183,7 @@ def fit(
             for locked in models
         ),
         sets=sets,
-        disk_bytes=disk_bytes(models),
+        disk_bytes=disk_bytes(on_volume) if on_volume else None,
         disk_limit_bytes=node.storage_size_gib * GIB,
         host_memory_mib=host_memory_mib(
             models, cache_ram_mib=node.llama_swap.server.cache_ram_mib, together=together

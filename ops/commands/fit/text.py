@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
@@ -143,7 +143,7 @@ def show_fit(console: Console, fit: Fit) -> None:
         if sets:
             show_table(console, _table(columns, sets), title=f"\n{heading}")
     console.print(f"\n{node_line(fit)}", highlight=False, soft_wrap=True)
-    for line in _sources(fit):
+    for line in _notes(fit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in fit.stand_ins:
         console.print(f"\n{line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -155,14 +155,20 @@ def show_fit(console: Console, fit: Fit) -> None:
 
 def node_line(fit: Fit) -> str:
     """Compare disk and host memory with what the models need."""
+    volume = ""
+    if fit.disk_bytes is not None:
+        volume = (
+            f"Volume: {fit.disk_bytes / GIB:.1f} of {fit.disk_limit_bytes / GIB:.0f} GiB while "
+            "the largest model is replaced. "
+        )
     return (
-        f"Volume: {fit.disk_bytes / GIB:.1f} of {fit.disk_limit_bytes / GIB:.0f} GiB while "
-        f"the largest model is replaced. Host memory: {fit.host_memory_mib / 1024:.1f} of "
-        f"{fit.host_memory_limit_mib / 1024:.0f} GiB while it loads."
+        f"{volume}Host memory: {fit.host_memory_mib / 1024:.1f} of "
+        f"{fit.host_memory_limit_mib / 1024:.0f} GiB while "
+        f"{'it loads' if fit.count == 1 else 'each card loads its largest'}."
     )
 
 
-def _sources(fit: Fit) -> tuple[str, ...]:
+def sources(fit: Fit) -> tuple[str, ...]:
     """Say who answered, where it was not the lock's figures for these very values."""
     lines = []
     engine = f"llama.cpp b{fit.engine_build}"
@@ -186,12 +192,21 @@ def _sources(fit: Fit) -> tuple[str, ...]:
         )
     if any(model.estimated for model in fit.models):
         lines.append("~ estimated: models.lock.json does not have that projector")
-    if fit.unverified:
-        lines.append(
-            f"Not verified against the hub: {', '.join(fit.unverified)}. Their files are known "
-            "from published shapes until `python -m ops lock --update` reads them."
-        )
     return tuple(lines)
+
+
+def unverified(ids: Collection[str]) -> tuple[str, ...]:
+    """Say which models' files nobody has read yet; empty without such models."""
+    if not ids:
+        return ()
+    return (
+        f"Not verified against the hub: {', '.join(ids)}. Their files are known from published "
+        "shapes until `python -m ops lock --update` reads them.",
+    )
+
+
+def _notes(fit: Fit) -> tuple[str, ...]:
+    return (*sources(fit), *unverified(fit.unverified))
 
 
 def _proposals(fit: Fit) -> Iterator[str]:
@@ -227,7 +242,7 @@ def as_markdown(fit: Fit) -> str:
         )
         columns = _set_columns(fit, may_be, *_TAKEN)
         lines += ["", *table_lines(_table(columns, fit.sets))]
-    for line in (node_line(fit), *_sources(fit), *fit.stand_ins, *_proposals(fit)):
+    for line in (node_line(fit), *_notes(fit), *fit.stand_ins, *_proposals(fit)):
         lines += ["", line]
     return "\n".join(lines) + "\n"
 
@@ -238,7 +253,7 @@ def as_json(fit: Fit) -> dict[str, Any]:
         "fits": fit.problem is None,
         "problem": fit.problem,
         "stand_ins": list(fit.stand_ins),
-        "notes": list(_sources(fit)),
+        "notes": list(_notes(fit)),
         "card": {
             "product": fit.card.product,
             "usable_mib": fit.card.usable_mib,
@@ -280,7 +295,9 @@ def as_json(fit: Fit) -> dict[str, Any]:
             for model_set in fit.sets
         ],
         "proposals": fit.proposals,
-        "volume": {"needed_bytes": fit.disk_bytes, "size_bytes": fit.disk_limit_bytes},
+        "volume": None
+        if fit.disk_bytes is None
+        else {"needed_bytes": fit.disk_bytes, "size_bytes": fit.disk_limit_bytes},
         "host_memory": {
             "needed_mib": round(fit.host_memory_mib, 1),
             "limit_mib": fit.host_memory_limit_mib,

@@ -18,6 +18,9 @@ from ops.errors import OpsError
 from ops.options import choose, command_app
 from ops.report.terminal import CONSOLE, say
 
+Machines = Mapping[str, Machine]
+"""Model id -> the cards and the engine of its home."""
+
 app = command_app()
 
 
@@ -74,14 +77,16 @@ def lock(
     (llama_swap_config/registry.py). A model keeps its commit while its repository stays the same.
     Only the files' headers are downloaded, a few megabytes. Reads HF_TOKEN and HF_ENDPOINT.
 
-    Then it asks the engine of stacks/production.py (engine_build) what each model takes of the
-    card, from those headers; that build is made once, in a few minutes.
+    Then it asks the engine of stacks/production.py (engine_build, of a model's home where there
+    are several pools) what each model takes of the card, from those headers; that build is made
+    once, in a few minutes.
 
     Example: `python -m ops lock --update --model qwen3vl-4b --dry-run`
     """
     from ops.commands.lock import resolve as lock_models
     from ops.commands.lock.measuring import measure_models
-    from stacks.declared import load_settings
+    from stacks.declared import load_settings_of_pools
+    from stacks.pools import home_of
 
     if file:
         raise typer.BadParameter(
@@ -97,12 +102,15 @@ def lock(
     )
     known = lock_models.read_known(path)
     unused = known.unused(registry)
-    machine = load_settings().node.machine
+    pools = load_settings_of_pools()
+    machines = {model.id: home_of(model, pools).node.machine for model in registry}
     if check:
         problems = [
             problem
             for model in models
-            if (problem := known.problem(model) or _figures_problem(model, known.entries, machine))
+            if (
+                problem := known.problem(model) or _figures_problem(model, known.entries, machines)
+            )
         ]
         for problem in problems:
             say(problem)
@@ -118,7 +126,7 @@ def lock(
     unmeasured = [
         model
         for model in models
-        if measure and model not in outdated and _wants_figures(model, known.entries, machine)
+        if measure and model not in outdated and _wants_figures(model, known.entries, machines)
     ]
     registered = {model.id for model in registry}
     foreign = [model_id for model_id in known.unusable if model_id not in registered]
@@ -126,7 +134,7 @@ def lock(
         read_lock(path)
         say(f"{path.name} has the files of all {len(models)} models; nothing to do")
         _say_unused(unused)
-        _say_unmeasured(models, known.entries, machine)
+        _say_unmeasured(models, known.entries, machines)
         return
     resolved = lock_models.resolve_models(
         outdated,
@@ -141,9 +149,9 @@ def lock(
         to_ask = [
             model
             for model in (*outdated, *unmeasured)
-            if model.id not in resolved.failures and _wants_figures(model, after, machine)
+            if model.id not in resolved.failures and _wants_figures(model, after, machines)
         ]
-        measured = measure_models(to_ask, after, machine=machine, say=say)
+        measured = measure_models(to_ask, after, machines=machines, say=say)
         after, refused = dict(measured.lock), measured.failures
     if update and not ids:
         after = {model.id: after[model.id] for model in registry if model.id in after}
@@ -158,7 +166,7 @@ def lock(
             say(stand_in_problem(model.id))
     _refuse_failures(resolved.failures, "Unchanged in the lock")
     _refuse_failures(refused, "Not measured")
-    _say_unmeasured(models, after, machine)
+    _say_unmeasured(models, after, machines)
 
 
 def _refuse_failures(failures: Mapping[str, str], consequence: str) -> None:
@@ -169,21 +177,21 @@ def _refuse_failures(failures: Mapping[str, str], consequence: str) -> None:
         raise OpsError(f"{first.rstrip('.')}. {consequence}: {', '.join(failures)}.")
 
 
-def _wants_figures(model: Model, lock: Lock, machine: Machine) -> bool:
+def _wants_figures(model: Model, lock: Lock, machines: Machines) -> bool:
     from ops.engine.several import wants_figures
 
-    return wants_figures(lock_model(model, lock[model.id]), machine)
+    return wants_figures(lock_model(model, lock[model.id]), machines[model.id])
 
 
-def _figures_problem(model: Model, lock: Lock, machine: Machine) -> str:
+def _figures_problem(model: Model, lock: Lock, machines: Machines) -> str:
     from ops.engine.several import figures_problem
 
-    return figures_problem(lock_model(model, lock[model.id]), machine.engine_build)
+    return figures_problem(lock_model(model, lock[model.id]), machines[model.id].engine_build)
 
 
-def _say_unmeasured(models: Sequence[Model], lock: Lock, machine: Machine) -> None:
+def _say_unmeasured(models: Sequence[Model], lock: Lock, machines: Machines) -> None:
     for model in models:
-        if model.id in lock and (problem := _figures_problem(model, lock, machine)):
+        if model.id in lock and (problem := _figures_problem(model, lock, machines)):
             say(problem)
 
 

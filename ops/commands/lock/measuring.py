@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from llama_swap_config.errors import ConfigError
@@ -36,26 +35,27 @@ class Measurements:
 
 
 def measure_models(
-    models: Sequence[Model], lock: Lock, *, machine: Machine, say: Say
+    models: Sequence[Model], lock: Lock, *, machines: Mapping[str, Machine], say: Say
 ) -> Measurements:
     """Ask the engine about models, several at a time; one that fails keeps what the lock has.
 
     Args:
         models: Models that the lock has files of.
         lock: The lock.
-        machine: The card, and the engine's build, which is built once if it is missing.
+        machines: Model id -> the cards of its home, and the engine's build, which is built once
+            if it is missing.
         say: Takes a line of progress.
 
     Raises:
         OpsError: when that build cannot be had.
     """
-    if not models:
-        return Measurements(lock=lock, failures={})
-    build = machine.engine_build
-    if not llama_build.is_pinned(build):
-        llama_build.pin(build, say)
-    programs = llama_build.built(say, build)
-    ask = partial(_ask, programs=programs, machine=machine, say=say)
+    builds = dict.fromkeys(machines[model.id].engine_build for model in models)
+    programs = {build: _programs(build, say) for build in builds}
+
+    def ask(locked: LockedModel) -> Measured:
+        machine = machines[locked.model.id]
+        return _ask(locked, programs=programs[machine.engine_build], machine=machine, say=say)
+
     answers, failures = ask_each([lock_model(model, lock[model.id]) for model in models], ask)
     after = dict(lock)
     for model in models:
@@ -63,6 +63,12 @@ def measure_models(
             memory = _kept(model, lock[model.id].memory, answers[model.id])
             after[model.id] = replace(lock[model.id], memory=memory)
     return Measurements(lock=after, failures=failures)
+
+
+def _programs(build: int, say: Say) -> Path:
+    if not llama_build.is_pinned(build):
+        llama_build.pin(build, say)
+    return llama_build.built(say, build)
 
 
 def _kept(model: Model, memory: Sequence[Measured], measured: Measured) -> tuple[Measured, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from ops.commands.plan.budget import Budget
 from ops.commands.plan.comparison import Comparison, Refreshed
+from ops.commands.plan.models import FileChange
 from ops.commands.plan.objects import ObjectChange
 from ops.commands.plan.sentence import sentence
 from ops.report.document import Line, plain
@@ -72,8 +74,8 @@ def as_json(comparison: Comparison) -> Json:
             for model in comparison.models
         ],
         "files": None if comparison.files is None else {
-            "download": [asdict(file) for file in comparison.files.download],
-            "free": [asdict(file) for file in comparison.files.free],
+            "download": [_file(file) for file in comparison.files.download],
+            "free": [_file(file) for file in comparison.files.free],
             "download_bytes": comparison.files.download_bytes,
             "download_s": round(comparison.files.download_bytes / (comparison.rate_mb_s * 1e6), 1),
             "free_bytes": comparison.files.free_bytes,
@@ -91,12 +93,26 @@ def as_json(comparison: Comparison) -> Json:
             for consumer in comparison.consumers
         ],
         "front_end_diff": list(comparison.front_end),
-        "budget": None if comparison.budget is None
-        else asdict(comparison.budget) | {"spare_mib": comparison.budget.spare_mib},
+        "budget": _budget(comparison.budget),
         "cluster": None if comparison.refreshed is None else _cluster(comparison.refreshed),
     }  # fmt: skip
+    if comparison.pools:
+        shown["pools"] = [
+            asdict(replace(pool, budget=None)) | {"budget": _budget(pool.budget)}
+            for pool in comparison.pools
+        ]
+        shown["moves"] = [asdict(move) for move in comparison.moves]
     redacted: Json = redact_all(shown)
     return redacted
+
+
+def _budget(budget: Budget | None) -> Json | None:
+    return None if budget is None else asdict(budget) | {"spare_mib": budget.spare_mib}
+
+
+def _file(file: FileChange) -> Json:
+    """Write a file; where there is one volume, without its name."""
+    return {name: value for name, value in asdict(file).items() if name != "volume" or value}
 
 
 def _cluster(refreshed: Refreshed) -> Json:

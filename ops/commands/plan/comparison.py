@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
+from llama_swap_config.cluster.labels import GATEWAY
 from ops.commands.plan.budget import Budget, compare_budgets
 from ops.commands.plan.consumers import ConsumerChange, consumer_changes
 from ops.commands.plan.fields import FieldChange
-from ops.commands.plan.models import Files, ModelChange, file_changes, model_changes
+from ops.commands.plan.models import Files, ModelChange, model_changes
 from ops.commands.plan.objects import (
     ObjectChange,
+    has_several_pools,
     no_longer_set,
     object_changes,
     setting_changes,
     unprotected,
 )
+from ops.commands.plan.pools import Move, PoolChange, moves, pool_changes, volume_changes
 from ops.commands.plan.refresh import Disagreement
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.side import Side
@@ -82,8 +85,12 @@ class Comparison:
     front_end: tuple[str, ...]
     """The diff of the front end's configuration, without secrets."""
     budget: Budget | None
-    """None: unknown for the head."""
+    """Of the first pool; None: unknown for the head."""
     rate_mb_s: float
+    pools: tuple[PoolChange, ...] = ()
+    """The pools of both sides (default: neither has several)."""
+    moves: tuple[Move, ...] = ()
+    """The models whose homes change (default: none)."""
     refreshed: Refreshed | None = None
     """None: without --refresh."""
 
@@ -100,9 +107,32 @@ class Comparison:
             or self.models
             or self.consumers
             or moved
-            or (self.budget is not None and self.budget.other_engine)
+            or any(pool.action != "kept" for pool in self.pools)
+            or any(budget.other_engine for budget in self.budgets.values())
             or real
         )
+
+    @property
+    def budgets(self) -> Mapping[str, Budget]:
+        """Each pool's known budget; the only pool has no name."""
+        if not self.pools:
+            return {} if self.budget is None else {"": self.budget}
+        return {pool.name: pool.budget for pool in self.pools if pool.budget is not None}
+
+    @property
+    def tightest(self) -> str | None:
+        """The pool with the least spare VRAM; None: no budget is known."""
+        spare = {
+            name: budget.spare_mib
+            for name, budget in self.budgets.items()
+            if budget.spare_mib is not None
+        }
+        return min(spare, key=lambda name: spare[name], default=None)
+
+    def pool_of(self, change: ObjectChange) -> str:
+        """Name the pool whose object it is; empty: there is one pool, or it is of all of them."""
+        names = {pool.namespace: pool.name for pool in self.pools}
+        return "" if change.name == GATEWAY else names.get(change.namespace, "")
 
     @property
     def no_longer_guarded(self) -> tuple[str, ...]:
@@ -154,6 +184,10 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
     there = None if base.models is None and old else base.models or ()
     known = there is not None and head.models is not None
     asking = None if base.consumers is None and old else base.consumers or ()
+    models_before, models_after = there or (), head.models or ()
+    files = volume_changes(
+        base.pools, head.pools, models_before=models_before, models_after=models_after
+    )
     return Comparison(
         base=revision,
         base_problem=base.problem,
@@ -162,8 +196,8 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
         settings=setting_changes(old, new) if new else (),
         unprotected=unprotected(old, new) if new else {},
         no_longer_set=no_longer_set(old, new) if new else (),
-        models=model_changes(there or (), head.models or ()) if known else None,
-        files=file_changes(there or (), head.models or ()) if known else None,
+        models=model_changes(models_before, models_after) if known else None,
+        files=files if known else None,
         consumers=(
             None
             if asking is None or head.consumers is None
@@ -172,11 +206,22 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
         front_end=_front_end(old, new) if new else (),
         budget=None if head.fit is None else compare_budgets(base.fit, head.fit),
         rate_mb_s=rate_mb_s,
+        pools=pool_changes(base.pools, head.pools),
+        moves=tuple(
+            moves(
+                base.pools,
+                head.pools,
+                models_before=models_before,
+                models_after=models_after,
+                files=files,
+            )
+        ),
     )
 
 
 def _front_end(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
-    old, new = _configuration(before), _configuration(after)
+    several = has_several_pools(before, after)
+    old, new = (_configurations(document, several=several) for document in (before, after))
     diffs: list[str] = []
     for key in sorted({*old, *new}):
         was, now = (lines(texts[key]) if key in texts else [] for texts in (old, new))
@@ -187,8 +232,11 @@ def _front_end(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]
     return tuple(diffs)
 
 
-def _configuration(document: dict[str, Any]) -> dict[str, str]:
-    for config_map in document.get("resource", {}).get("kubernetes_config_map_v1", {}).values():
-        if config_map["metadata"]["name"] == ENDPOINT_DEPLOYMENT:
-            return {key: unescaped(text) for key, text in config_map["data"].items()}
-    return {}
+def _configurations(document: dict[str, Any], *, several: bool) -> dict[str, str]:
+    """Return each front end's files, where there are several with their namespaces."""
+    return {
+        f"{metadata['namespace']}/{key}" if several else key: unescaped(text)
+        for config_map in document.get("resource", {}).get("kubernetes_config_map_v1", {}).values()
+        if (metadata := config_map["metadata"])["name"] == ENDPOINT_DEPLOYMENT
+        for key, text in config_map["data"].items()
+    }

@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 Facts = dict[str, Any]
@@ -21,11 +22,19 @@ def main() -> None:
     """Print the facts."""
     facts: Facts = {}
     unknown: dict[str, str] = {}
-    for name, read in (("models", _models), ("consumers", _consumers), ("fit", _fit)):
+
+    def known(name: str, read: Callable[[], Any]) -> Any:
         try:
-            facts[name] = read()
+            return read()
         except Exception as error:
             unknown[name] = f"{type(error).__name__}: {error}"
+            return None
+
+    for name, read in (("models", _models), ("consumers", _consumers), ("pools", _pools)):
+        facts[name] = known(name, read)
+    for pool in facts["pools"] or ():
+        # What does not fit, or is older, has pools all the same.
+        pool["fit"] = known(f"fit of {pool['name']}", pool["fit"])
     json.dump(facts | {"unknown": unknown}, sys.stdout)
 
 
@@ -61,11 +70,58 @@ def _consumers() -> list[Facts]:
     return [_plain(consumer) for consumer in load_consumers()]
 
 
-def _fit() -> Facts:
-    from llama_swap_config.registry import RESIDENCY
+def _pools() -> list[Facts]:
+    """Return each pool, with a function that returns its fit; the first one is first."""
+    try:
+        from stacks.declared import load_pools
+        from stacks.pools import volume_of
+    except ImportError:
+        return [_only_pool()]
+    pools = load_pools()
+    volumes = [volume_of(pool, pools) for pool in pools]
+    return [
+        {
+            "name": pool.name,
+            "namespace": pool.settings.namespace,
+            "node": _plain(pool.settings.gpu.node_selector),
+            "volume": volume.name,
+            "downloads": [locked.model.id for locked in pool.downloads],
+            "fit": partial(_fit_of, pool, volume),
+        }
+        for pool, volume in zip(pools, volumes, strict=True)
+    ]
 
-    node = _module("stacks.production", "stacks.settings").PRODUCTION.node
-    fit = _module("ops.commands.fit.run", "ops.fit").fit(_locked(), RESIDENCY, node)
+
+def _fit_of(pool: Any, volume: Any) -> Facts:
+    from llama_swap_config.fit.host import GIB, disk_bytes
+
+    declaration = pool.declaration
+    return _fit(declaration.locked, declaration.residency, pool.settings.node) | {
+        # Its volume may have models of other pools too.
+        "volume": {
+            "needed_bytes": disk_bytes(volume.downloads),
+            "size_bytes": volume.settings.storage_size_gib * GIB,
+        }
+    }
+
+
+def _only_pool() -> Facts:
+    """Return what an older tree declares, which has one pool and no name for it."""
+    from llama_swap_config.registry import REGISTRY, RESIDENCY
+
+    production = _module("stacks.production", "stacks.settings").PRODUCTION
+    return {
+        "name": "main",
+        "namespace": production.namespace,
+        "node": {},
+        "volume": "main",
+        "downloads": [model.id for model in REGISTRY],
+        "fit": lambda: _fit(_locked(), RESIDENCY, production.node),
+    }
+
+
+def _fit(locked: Any, residency: Any, node: Any) -> Facts:
+    fit = _module("ops.commands.fit.run", "ops.fit").fit(locked, residency, node)
     as_json = _module("ops.commands.fit.text", "ops.fit_text").as_json
     return cast(Facts, as_json(fit))
 

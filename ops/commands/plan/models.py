@@ -44,18 +44,20 @@ class FileChange:
     name: str
     sha256: str
     size_bytes: int
+    volume: str = ""
+    """Name of the pool whose volume it is (default: there is one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Files that the volume gains and loses."""
+    """Files that the volumes gain and lose."""
 
     download: tuple[FileChange, ...]
     free: tuple[FileChange, ...]
 
     @property
     def download_bytes(self) -> int:
-        """Bytes that the download Job fetches if the volume has all files of the base."""
+        """Bytes that the download Jobs fetch if the volumes have all files of the base."""
         return sum(file.size_bytes for file in self.download)
 
     @property
@@ -89,9 +91,15 @@ def model_changes(before: Models, after: Models) -> tuple[ModelChange, ...]:
     return tuple(changes)
 
 
-def file_changes(before: Models, after: Models) -> Files:
-    """List the files that only one of two registries needs."""
-    old, new = _files(before), _files(after)
+def file_changes(before: Models, after: Models, *, volume: str = "") -> Files:
+    """List the files of a volume that only one of two registries needs.
+
+    Args:
+        before: The models on the volume.
+        after: The same, later.
+        volume: Name of its pool (default: there is one volume).
+    """
+    old, new = (_files(models, volume) for models in (before, after))
     return Files(
         download=tuple(new[sha256] for sha256 in new if sha256 not in old),
         free=tuple(old[sha256] for sha256 in old if sha256 not in new),
@@ -134,7 +142,7 @@ def _fields(
     )
 
 
-_OLDER: dict[str, Any] = {"cards": [0], "tensor_split": []}
+_OLDER: dict[str, Any] = {"cards": [0], "tensor_split": [], "pools": []}
 """Fields that an older tree does not have, with what its models mean."""
 
 
@@ -156,13 +164,14 @@ def _flat(model: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _files(models: Models) -> dict[str, FileChange]:
+def _files(models: Models, volume: str) -> dict[str, FileChange]:
     return {
         file["sha256"]: FileChange(
             repository=file["repository"],
             name=file["name"],
             sha256=file["sha256"],
             size_bytes=file["size_bytes"],
+            volume=volume,
         )
         for model in models
         for file in model["files"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
@@ -37,6 +37,13 @@ class ObjectChange:
 
     It does not for an object that is no longer declared, because its guard is gone too.
     """
+    of_several_pools: bool = False
+    """Whether base or head has several pools, in which objects have the same names."""
+
+    @property
+    def label(self) -> str:
+        """The name, and where there are several pools its namespace before it."""
+        return _label(self.namespace, self.name, several=self.of_several_pools)
 
     @property
     def is_endpoint(self) -> bool:
@@ -60,7 +67,19 @@ def object_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Objec
         before: The base's cdk.tf.json; empty if it does not synthesize.
         after: The head's.
     """
-    return tuple(_changes(_resources(before), _resources(after)))
+    several = has_several_pools(before, after)
+    return tuple(
+        replace(change, of_several_pools=several)
+        for change in _changes(_resources(before), _resources(after))
+    )
+
+
+def has_several_pools(*documents: dict[str, Any]) -> bool:
+    """Whether one of these syntheses has several pools, each in a namespace of its own."""
+    return any(
+        len(document.get("resource", {}).get("kubernetes_namespace_v1", ())) > 1
+        for document in documents
+    )
 
 
 def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
@@ -83,8 +102,9 @@ def setting_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Fiel
 def unprotected(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
     """Find what `prevent_destroy` protects in the base and not in the head: address -> object."""
     old, new = _resources(before), _resources(after)
+    several = has_several_pools(before, after)
     return {
-        address: f"{_kind(address)} {_metadata(old[address]).get('name', '')}"
+        address: _object(address, old[address], several=several)
         for address in old
         if address in new and _is_protected(old[address]) and not _is_protected(new[address])
     }
@@ -93,8 +113,9 @@ def unprotected(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]
 def no_longer_set(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     """List the fields that Terraform sets in the base and ignores in the head."""
     old, new = _resources(before), _resources(after)
+    several = has_several_pools(before, after)
     return tuple(
-        f"{field_path(parts)} of {_kind(address)} {_metadata(new[address]).get('name', '')}"
+        f"{field_path(parts)} of {_object(address, new[address], several=several)}"
         for address in new
         if address in old
         for parts in _ignored(new[address])
@@ -160,6 +181,16 @@ def _metadata(resource: dict[str, Any]) -> dict[str, Any]:
     metadata: Any = resource.get("metadata", {})
     found: dict[str, Any] = metadata[0] if isinstance(metadata, list) else metadata
     return found
+
+
+def _object(address: str, resource: dict[str, Any], *, several: bool) -> str:
+    metadata = _metadata(resource)
+    name = str(metadata.get("name", ""))
+    return f"{_kind(address)} {_label(metadata.get('namespace', ''), name, several=several)}"
+
+
+def _label(namespace: str, name: str, *, several: bool) -> str:
+    return f"{namespace}/{name}" if several and namespace else name
 
 
 def _kind(address: str) -> str:

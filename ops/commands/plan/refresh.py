@@ -14,7 +14,7 @@ from ops.commands.plan.objects import ObjectChange
 from ops.errors import OpsError
 from ops.report.terminal import Say
 from ops.terraform.changed_fields import changed_paths, forcing_paths
-from ops.terraform.changes import Action, ResourceChange
+from ops.terraform.changes import Action, ResourceChange, has_several_pools, label
 from ops.terraform.manifests import field_path
 from ops.terraform.program import Program
 from ops.terraform.run import Terraform
@@ -106,13 +106,15 @@ def disagreements(
         predicted: From the two syntheses.
         real: From Terraform, unchanged objects included.
     """
+    several = has_several_pools(real)
     by_address = {change.address: change for change in real if change.action != "no-op"}
     expected = {change.address: change for change in predicted}
     for address, change in by_address.items():
         prediction = expected.get(address)
         paths = _paths(change)
         if prediction is None:
-            yield _disagreement(change, _unasked(change.action), tuple(paths.values()))
+            name = label(change, several=several)
+            yield _disagreement(change, name, _unasked(change.action), tuple(paths.values()))
             continue
         known = {field.path for field in prediction.fields}
         extra = tuple(
@@ -121,20 +123,19 @@ def disagreements(
             if not any(_touch(path, field) for field in known)
         )
         if change.action == "import":
-            yield _disagreement(change, _unasked(change.action), extra)
+            yield _disagreement(change, prediction.label, _unasked(change.action), extra)
         elif change.action != prediction.action:
             reason = (
                 f"this branch would {prediction.action} it, Terraform would {change.action} it"
             )
-            yield _disagreement(change, reason, extra)
+            yield _disagreement(change, prediction.label, reason, extra)
         elif extra:
             reason = "also differs in the cluster where this branch does not touch it"
-            yield _disagreement(change, reason, extra)
+            yield _disagreement(change, prediction.label, reason, extra)
     for address, prediction in expected.items():
         if address not in by_address:
-            yield _disagreement(
-                prediction, "this branch changes it, but the cluster already has the change"
-            )
+            reason = "this branch changes it, but the cluster already has the change"
+            yield _disagreement(prediction, prediction.label, reason)
 
 
 def _paths(change: ResourceChange) -> dict[str, str]:
@@ -145,12 +146,12 @@ def _paths(change: ResourceChange) -> dict[str, str]:
 
 
 def _disagreement(
-    change: ObjectChange | ResourceChange, reason: str, fields: tuple[str, ...] = ()
+    change: ObjectChange | ResourceChange, name: str, reason: str, fields: tuple[str, ...] = ()
 ) -> Disagreement:
     return Disagreement(
         address=change.address,
         kind=change.kind,
-        name=change.name,
+        name=name,
         reason=reason,
         fields=fields,
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ops.commands.plan.comparison import Comparison
-from ops.commands.plan.consumers import Action as ConsumerAction
-from ops.report.document import Line, Tone, Value
+from ops.report.document import Line, Styled, Tone, Value, plain, separated
 from ops.report.words import count, duration, mib, size
 from ops.terraform.changes import VERBS, Action
 from ops.terraform.synth import STACK
@@ -18,7 +17,7 @@ _VERBS: tuple[tuple[Action, str, str], ...] = (
     ("delete", "is removed", "are removed"),
 )
 """Action, and its verb for one object and for several."""
-_OBJECT_ACTIONS: dict[ConsumerAction, Action] = {
+_OBJECT_ACTIONS: dict[str, Action] = {
     "added": "create",
     "changed": "update",
     "removed": "delete",
@@ -48,28 +47,47 @@ def sentence(comparison: Comparison) -> Line:
         return ("This cannot be deployed: ", Value(comparison.problem))
     if not comparison.differs:
         return ("No change.",)
-    parts = [
-        *_objects(comparison),
+    parts: list[Line] = [
+        *_lines(_objects(comparison)),
         *_restart(comparison),
-        *_consumers(comparison),
-        *_files(comparison),
+        *_lines(_pools(comparison)),
+        *_lines(_consumers(comparison)),
+        *_lines(_files(comparison)),
         *_fit(comparison),
     ]
     if comparison.refused:
         names = ", ".join(change.kind for change in comparison.refused)
-        parts.append(
-            f"but Terraform refuses it{_deployed(comparison)}: prevent_destroy guards the {names}"
-        )
+        refused = f"but Terraform refuses it{_deployed(comparison)}: prevent_destroy guards the "
+        parts.append((refused + names,))
     elif comparison.named_only:
         names = ", ".join(change.kind for change in comparison.named_only)
-        parts.append(
-            f"but a deploy refuses to remove the {names}{_deployed(comparison)} without "
-            "--allow-removal"
-        )
-    text = ", ".join(parts)
+        refused = f"but a deploy refuses to remove the {names}{_deployed(comparison)} without "
+        parts.append((f"{refused}--allow-removal",))
     if comparison.base_problem is not None:
-        text = f"the base does not synthesize, so everything is new: {text}"
-    return (f"{text[0].upper()}{text[1:]}.",)
+        intro = "the base does not synthesize, so everything is new: "
+        parts[0] = (intro, *parts[0])
+    return _sentence(parts)
+
+
+def _lines(texts: list[str]) -> list[Line]:
+    return [(text,) for text in texts]
+
+
+def _sentence(parts: list[Line]) -> Line:
+    """Join parts with commas, the first letter upper case; own text in one piece."""
+    words: list[str | Value | Styled] = []
+    for word in (word for part in parts for word in (", ", *part)):
+        if words and isinstance(word, str) and isinstance(words[-1], str):
+            words[-1] += word
+        else:
+            words.append(word)
+    first = plain(words[0]).removeprefix(", ")
+    words[0] = f"{first[0].upper()}{first[1:]}"
+    if isinstance(words[-1], str):
+        words[-1] += "."
+    else:
+        words.append(".")
+    return tuple(words)
 
 
 def _deployed(comparison: Comparison) -> str:
@@ -83,21 +101,52 @@ def _objects(comparison: Comparison) -> list[str]:
     return _counted("object", [change.action for change in comparison.objects])
 
 
-def _restart(comparison: Comparison) -> list[str]:
-    """Say whether the endpoint's pod restarts, which ends its models, and which others do."""
-    others = [
-        f"the {change.name} restarts"
-        for change in comparison.happening
-        if change.restarts and not change.is_endpoint
+def _restart(comparison: Comparison) -> list[Line]:
+    """Say which endpoints' pods restart, which ends their models, and which others do."""
+    endpoints: list[str] = []
+    replaced: list[str] = []
+    others: dict[str, list[str]] = {}
+    for change in comparison.happening:
+        pool = comparison.pool_of(change)
+        if change.restarts:
+            (endpoints if change.is_endpoint else others.setdefault(change.name, [])).append(pool)
+        elif change.is_endpoint and change.action == "replace":
+            replaced.append(pool)
+    parts = [
+        *of_pools("pod", endpoints, "restarts", "restart"),
+        *of_pools("pod", replaced, "is replaced", "are replaced"),
     ]
-    endpoint = next((change for change in comparison.happening if change.is_endpoint), None)
-    if endpoint is not None and endpoint.restarts:
-        return ["the pod restarts", *others]
-    if endpoint is not None and endpoint.action == "replace":
-        return ["the pod is replaced", *others]
-    if endpoint is not None and endpoint.action in ("create", "delete"):
-        return others
-    return others or (["no pod restarts"] if comparison.happening else [])
+    for name, pools in others.items():
+        parts += of_pools(name, pools, "restarts", "restart")
+    comes_or_goes = any(
+        change.is_endpoint and change.action in ("create", "delete")
+        for change in comparison.happening
+    )
+    if parts or comes_or_goes or not comparison.happening:
+        return parts
+    return [("no pod restarts",)]
+
+
+def of_pools(noun: str, pools: list[str], singular: str, plural: str) -> list[Line]:
+    """Write `the pods of t4, rtx3090 restart`.
+
+    Args:
+        noun: What each of the pools has.
+        pools: Their names; the only pool has none.
+        singular: The verb.
+        plural: The verb for several.
+    """
+    if not pools:
+        return []
+    named = (" of ", *separated(", ", pools)) if all(pools) else ()
+    if len(pools) == 1:
+        return [(f"the {noun}", *named, f" {singular}")]
+    return [(f"the {noun}s", *named, f" {plural}")]
+
+
+def _pools(comparison: Comparison) -> list[str]:
+    actions = [_OBJECT_ACTIONS.get(pool.action) for pool in comparison.pools]
+    return _counted("pool", [action for action in actions if action is not None])
 
 
 def _consumers(comparison: Comparison) -> list[str]:
@@ -131,8 +180,14 @@ def _files(comparison: Comparison) -> list[str]:
     return parts
 
 
-def _fit(comparison: Comparison) -> list[str]:
-    spare = None if comparison.budget is None else comparison.budget.spare_mib
-    if spare is None:
+def _fit(comparison: Comparison) -> list[Line]:
+    pool = comparison.tightest
+    if pool is None:
         return []
-    return [f"fits with {mib(spare)} to spare" if spare >= 0 else f"{mib(-spare)} too large"]
+    spare = comparison.budgets[pool].spare_mib or 0
+    on: Line = (" on ", Value(pool)) if pool else ()
+    return [
+        (f"fits with {mib(spare)} to spare", *on)
+        if spare >= 0
+        else (f"{mib(-spare)} too large", *on)
+    ]

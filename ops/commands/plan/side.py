@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.commands.plan.pools import Pools
 from ops.errors import OpsError
 from ops.machine.node import node_path
 from ops.terraform.synth import Synthesized, synthesize
@@ -31,7 +32,10 @@ class Side:
     consumers: tuple[dict[str, Any], ...] | None
     """Fields of each consumer; None: unknown for this tree."""
     fit: dict[str, Any] | None
-    """Output of the tree's `python -m ops fit --json`; None: unknown for this tree."""
+    """Output of the tree's `python -m ops fit --json`, of the first pool; None: unknown for this
+    tree."""
+    pools: Pools = ()
+    """Each pool, the first one first (default: unknown)."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -56,12 +60,14 @@ def read_side(root: Path, outdir: Path) -> Side:
             synthesized, problem = None, f"it wrote no cdk.tf.json ({type(error).__name__})"
         known = facts.result()
     models, consumers = known.get("models"), known.get("consumers")
+    pools = tuple(known.get("pools") or ())
     return Side(
         synthesized=synthesized,
         problem=problem,
         models=None if models is None else tuple(models),
         consumers=None if consumers is None else tuple(consumers),
-        fit=known.get("fit"),
+        fit=pools[0]["fit"] if pools else None,
+        pools=pools,
     )
 
 

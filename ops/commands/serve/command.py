@@ -39,6 +39,15 @@ def serve(
         ),
     ] = None,
     port: ListenPort = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            "--pool",
+            metavar="NAME",
+            help="Serve the models of this pool (default: those of the first pool).",
+            show_default=False,
+        ),
+    ] = None,
     state_dir: Annotated[
         Path,
         typer.Option(
@@ -60,9 +69,9 @@ def serve(
     from ops.commands.serve import run as front_ends
     from ops.machine.signals import ended_by_signals
     from ops.machine.state_dir import locked
-    from stacks.declared import load_settings
+    from stacks.declared import load_pool
 
-    settings = load_settings()
+    served_pool = load_pool(pool, LOCK_PATH if weights is None else lock)
     running = front_ends.find(state_dir)
     if running is not None:
         raise OpsError(
@@ -75,20 +84,21 @@ def serve(
             if weights is None:
                 store = local_store.fill_with_tiny_models(state_dir, say=say)
             else:
-                store = local_store.fill_from_hub(weights, state_dir, lock_path=lock, say=say)
+                store = local_store.fill_from_hub(
+                    weights,
+                    state_dir,
+                    lock_path=lock,
+                    models=served_pool.declaration.locked,
+                    say=say,
+                )
             served = front_ends.start(
-                store,
+                store.of_pool(served_pool),
                 state_dir,
                 front_end=chosen,
                 port=port,
                 say=say,
-                residents=front_ends.production_residents(
-                    settings,
-                    chosen,
-                    lock_path=LOCK_PATH if weights is None else lock,
-                    say=say,
-                ),
-                api_key_env=settings.llama_swap.api_key_env,
+                residents=front_ends.production_residents(served_pool, chosen, say=say),
+                api_key_env=served_pool.settings.llama_swap.api_key_env,
             )
         try:
             CONSOLE.print(

@@ -28,6 +28,7 @@ from ops.hub.local_hub import HubFile, LocalHub
 from ops.machine.checkout import ROOT
 from ops.machine.parent import ended_with_this
 from ops.report.terminal import Say
+from stacks.pools import DeclaredPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,16 @@ class LocalStore:
     lock_path: Path
     """The lock of its files: the repository's, or that of the tiny models."""
     models: tuple[LockedModel, ...]
-    """The registry's models with the files of that lock."""
+    """The models to serve, with the files of that lock."""
     random_weights: bool
     """Whether these are the tiny models, whose answers mean nothing."""
+
+    def of_pool(self, pool: DeclaredPool) -> LocalStore:
+        """Return this store with only the models of a pool to serve."""
+        ids = {locked.model.id for locked in pool.declaration.locked}
+        return replace(
+            self, models=tuple(locked for locked in self.models if locked.model.id in ids)
+        )
 
     def status(self) -> VolumeStatus:
         """Compare the volume with its lock."""
@@ -69,19 +77,27 @@ def fill_with_tiny_models(state_dir: Path, *, say: Say) -> LocalStore:
     )
 
 
-def fill_from_hub(volume: Path, state_dir: Path, *, lock_path: Path, say: Say) -> LocalStore:
+def fill_from_hub(
+    volume: Path,
+    state_dir: Path,
+    *,
+    lock_path: Path,
+    models: tuple[LockedModel, ...] | None = None,
+    say: Say,
+) -> LocalStore:
     """Fill a volume with the files of a lock, from the hub of HF_ENDPOINT, and warm them.
 
     Args:
         volume: The volume's directory.
         state_dir: The directory of the plans.
         lock_path: The lock.
+        models: The models of the lock whose files are wanted (default: the registry's).
         say: Receives a line for the operator.
 
     Raises:
         OpsError: when a program fails, with its last line.
     """
-    models = load(lock_path).locked
+    models = load(lock_path).locked if models is None else models
     _fill(volume, models, state_dir, os.environ, say)
     return LocalStore(volume=volume, lock_path=lock_path, models=models, random_weights=False)
 

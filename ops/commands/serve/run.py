@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llama_swap_config.declaration import load
 from llama_swap_config.fit.residency import ONE_RESIDENT, OneAtATime, Residents, cards_of
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.front_ends.front_end import FrontEndName, Listen
 from llama_swap_config.front_ends.llama_swap import LlamaSwapSettings
 from llama_swap_config.front_ends.server_command import ServerSettings
-from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
+from llama_swap_config.lock.locked import LockedModel
 from ops.commands.serve.key_checks import check_keys
 from ops.commands.serve.local_store import LocalStore
 from ops.commands.serve.served_keys import ServedKey, served_keys
@@ -27,7 +26,7 @@ from ops.machine.llama_server import llama_server
 from ops.machine.ports import free_ports, usable_port
 from ops.machine.processes import Processes
 from ops.report.terminal import Say
-from stacks.settings import Settings
+from stacks.pools import DeclaredPool
 
 _OTHER_KEY_VARIABLE = "ENDPOINT_API_KEY"
 """Replaces a key's own variable where the front end needs that one for all keys."""
@@ -192,26 +191,19 @@ def choose(front_end: FrontEndName | None, say: Say) -> FrontEndName:
     return front_end or usable[0]
 
 
-def production_residents(
-    settings: Settings,
-    front_end: FrontEndName,
-    *,
-    lock_path: Path = LOCK_PATH,
-    say: Say,
-) -> Residents:
-    """Return the models that production's card may hold at once, whatever this machine has.
+def production_residents(pool: DeclaredPool, front_end: FrontEndName, *, say: Say) -> Residents:
+    """Return the models that a pool's cards may hold at once, whatever this machine has.
 
     Args:
-        settings: Production's settings.
-        front_end: The front end on this machine; if production uses another one, one model at a
+        pool: The pool, with the lock of the served files.
+        front_end: The front end on this machine; if the pool uses another one, one model at a
             time.
-        lock_path: The lock of the served files (default: the repository's lock).
         say: Receives a line for the operator.
 
     Raises:
-        ConfigError: when registry, lock and residency do not match.
+        ConfigError: when a model does not run on the pool's cards.
     """
-    declaration = load(lock_path)
+    declaration, settings = pool.declaration, pool.settings
     is_one_card = len(cards_of(declaration.locked)) == 1
     if is_one_card and isinstance(declaration.residency, OneAtATime):
         return ONE_RESIDENT

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +21,7 @@ from ops.report.terminal import ASIDE, CONSOLE
 
 if TYPE_CHECKING:
     from llama_swap_config.gateway.consumer import Consumer
+    from llama_swap_config.model import Model
     from stacks.settings import Settings
 
 app = command_app()
@@ -27,6 +31,16 @@ app = command_app()
 def smoke(
     url: EndpointUrl = None,
     model: OnlyModels = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            "--pool",
+            metavar="NAME",
+            help="Ask only the endpoint of this pool; with --url, the pool at that address "
+            "(default: every pool; with --url, the first).",
+            show_default=False,
+        ),
+    ] = None,
     consumer: Annotated[
         str | None,
         typer.Option(
@@ -68,41 +82,60 @@ def smoke(
 
     Example: `python -m ops smoke --url http://127.0.0.1:8080 --model qwen3vl-4b`
     """
+    if consumer is not None and pool is not None:
+        raise typer.BadParameter("--pool cannot be combined with --consumer, who asks the gateway")
+    from stacks.declared import load_settings_of_pools
+
     registry = load_registry()
     asking = None if consumer is None else _consumer(consumer)
-    models = choose(
-        {entry.id: entry for entry in registry if asking is None or entry.id in asking.models},
-        model or (),
-    )
+    pools = load_settings_of_pools(pool)
+    if url is not None or asking is not None:
+        pools = pools[:1]
+    served = {each.pool: _models_of(each, registry) for each in pools}
+    offered = [
+        entry
+        for entry in registry
+        if (entry.id in asking.models if asking else any(entry in its for its in served.values()))
+    ]
+    models = choose({entry.id: entry for entry in offered}, model or ())
     if junit is not None and not junit.parent.is_dir():
         raise OpsError(f"{junit} cannot be written: {junit.parent} is not a directory")
     from ops.cluster.environment import check_cluster
     from ops.cluster.pod_log import serving_log
-    from ops.cluster.port_forward import to_production
+    from ops.cluster.port_forward import to_endpoint
     from ops.commands.smoke import report
     from ops.commands.smoke.as_consumer import run_as
-    from ops.commands.smoke.run import run
+    from ops.commands.smoke.run import Result, run, unreachable
     from ops.endpoint.client import Endpoint
     from ops.machine.signals import ended_by_signals
-    from stacks.declared import load_settings
 
-    settings = load_settings()
     warnings: list[str] = []
 
     def warn(line: str) -> None:
         warnings.append(line)
         terminal.warn(line)
 
+    def of_pool(settings: Settings, own_log: Callable[[], str] | None, address: str) -> Result:
+        with Endpoint(address, key=api_key()) as endpoint:
+            return run(
+                endpoint,
+                registry=served[settings.pool],
+                models=tuple(entry for entry in models if entry in served[settings.pool]),
+                key_declared=bool(settings.llama_swap.api_key_env),
+                server=settings.llama_swap.server,
+                engine_build=settings.engine_build,
+                own_log=own_log,
+                random_weights=random_weights,
+                timeout_s=timeout_s,
+                say=status.update,
+                warn=warn,
+            )
+
     with ended_by_signals(), ExitStack() as stack:
         status = stack.enter_context(ASIDE.status("connecting to the endpoint"))
-        if url is not None:
-            address = url
-        elif asking is None:
-            address = stack.enter_context(to_production())
-        else:
-            address = stack.enter_context(_to_gateway(settings))
-        endpoint = stack.enter_context(Endpoint(address, key=api_key()))
         if asking is not None:
+            address = url or stack.enter_context(_to_gateway(pools[0]))
+            endpoint = stack.enter_context(Endpoint(address, key=api_key()))
             result = run_as(
                 asking,
                 endpoint,
@@ -112,31 +145,40 @@ def smoke(
                 timeout_s=timeout_s,
                 say=status.update,
             )
+            results = [result]
+        elif url is not None:
+            results = [of_pool(pools[0], None, url)]
         else:
-            result = run(
-                endpoint,
-                registry=registry,
-                models=models,
-                key_declared=bool(settings.llama_swap.api_key_env),
-                server=settings.llama_swap.server,
-                engine_build=settings.engine_build,
-                own_log=None
-                if url is not None
-                else lambda: serving_log(check_cluster(), settings),
-                random_weights=random_weights,
-                timeout_s=timeout_s,
-                say=status.update,
-                warn=warn,
-            )
+            target = check_cluster()
+            results = []
+            for settings in pools:
+                if not any(entry in served[settings.pool] for entry in models):
+                    continue
+                log = partial(serving_log, target, settings)
+                try:
+                    with to_endpoint(target, settings) as address:
+                        result = of_pool(settings, log, address)
+                except OpsError as error:
+                    if len(pools) == 1:
+                        raise
+                    result = unreachable(settings.url, str(error))
+                results.append(result if len(pools) == 1 else replace(result, pool=settings.pool))
     if json_:
-        typer.echo(json.dumps(report.to_json(result, warnings), indent=2))
+        typer.echo(json.dumps(report.to_json(results, warnings), indent=2))
     else:
-        report.show(CONSOLE, result)
+        for result in results:
+            report.show(CONSOLE, result)
     if junit is not None:
         with writing(junit):
-            junit.write_text(report.to_junit(result), encoding="utf-8")
-    if result.failed:
-        raise OpsError(report.line_of(result.failed[0]))
+            junit.write_text(report.to_junit(results), encoding="utf-8")
+    failed = [report.line_of(check, result.pool) for result in results for check in result.failed]
+    if failed:
+        raise OpsError(failed[0])
+
+
+def _models_of(pool: Settings, registry: tuple[Model, ...]) -> tuple[Model, ...]:
+    """Return the models with a home in a pool; with one pool, models need not name it."""
+    return tuple(model for model in registry if not model.pools or pool.pool in model.pools)
 
 
 def _consumer(name: str) -> Consumer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,7 +27,8 @@ def show(console: Console, result: Result) -> None:
     name = result.front_end and f", {FRONT_ENDS[result.front_end].title}"
     if result.consumer is not None:
         name = f", as {result.consumer}"
-    console.print(f"\n{result.url}{name or ''}", highlight=False, soft_wrap=True)
+    pool = "" if result.pool is None else f"pool {result.pool}: "
+    console.print(f"\n{pool}{result.url}{name or ''}", highlight=False, soft_wrap=True)
     for check in result.checks:
         if check.model is None:
             line = Text(f"  {check.name:14}").append(check.outcome, _STYLES[check.outcome])
@@ -55,9 +56,10 @@ def _show_devices(console: Console, checks: list[Check]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def line_of(check: Check) -> str:
-    """Return a failed check in one line."""
-    return f"{check.model or 'endpoint'}: {check.name}: {check.reason}"
+def line_of(check: Check, pool: str | None = None) -> str:
+    """Return a failed check in one line, with its pool if several were asked."""
+    where = "" if pool is None else f"pool {pool}: "
+    return f"{where}{check.model or 'endpoint'}: {check.name}: {check.reason}"
 
 
 def _table(checks: Iterable[Check]) -> Table:
@@ -78,24 +80,38 @@ def _cell(check: Check) -> Text:
     return Text(check.outcome, style=_STYLES[check.outcome])
 
 
-def to_json(result: Result, warnings: Iterable[str]) -> dict[str, Any]:
-    """Return the result as a JSON document."""
+def to_json(results: Sequence[Result], warnings: Iterable[str]) -> dict[str, Any]:
+    """Return the result as a JSON document, or those of several pools as a list in one."""
+    said = list(warnings)
+    if results[0].pool is None:
+        return _document(results[0], warnings=said)
+    return {
+        "ok": not any(result.failed for result in results),
+        "warnings": said,
+        "pools": [{"pool": result.pool, **_document(result)} for result in results],
+    }
+
+
+def _document(result: Result, **of_command: object) -> dict[str, Any]:
     return {
         "url": result.url,
         "front_end": result.front_end,
         "consumer": result.consumer,
         "ok": not result.failed,
-        "warnings": list(warnings),
+        **of_command,
         "checks": [asdict(check) for check in result.checks],
     }
 
 
-def to_junit(result: Result) -> str:
-    """Return JUnit XML with one suite for the endpoint and one per model."""
-    root = ET.Element("testsuites", _counts(result.checks), name="smoke")
+def to_junit(results: Sequence[Result]) -> str:
+    """Return JUnit XML with one suite for each endpoint and one per model."""
     suites: dict[str, list[Check]] = {}
-    for check in result.checks:
-        suites.setdefault(check.model or "endpoint", []).append(check)
+    for result in results:
+        prefix = "" if result.pool is None else f"{result.pool}."
+        for check in result.checks:
+            suites.setdefault(f"{prefix}{check.model or 'endpoint'}", []).append(check)
+    every = [check for checks in suites.values() for check in checks]
+    root = ET.Element("testsuites", _counts(every), name="smoke")
     for name, checks in suites.items():
         suite = ET.SubElement(root, "testsuite", _counts(checks), name=name)
         for check in checks:

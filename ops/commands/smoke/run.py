@@ -51,12 +51,20 @@ class Result:
     """The front end that answers; None: not recognised."""
     consumer: str | None = None
     """The consumer as whom a gateway was asked; None: the endpoint itself was."""
+    pool: str | None = None
+    """The pool whose endpoint it is; None: only one was asked."""
     checks: tuple[Check, ...]
 
     @property
     def failed(self) -> tuple[Check, ...]:
         """The failed checks, in their order."""
         return tuple(check for check in self.checks if check.outcome == "failed")
+
+
+def unreachable(url: str, reason: str) -> Result:
+    """Return the result of an endpoint to which nothing connects."""
+    check = Check(model=None, name="reachable", outcome="failed", reason=one_line(reason))
+    return Result(url=url, front_end=None, checks=(check,))
 
 
 def run(

@@ -17,6 +17,7 @@ from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.litellm import render_litellm
 from llama_swap_config.gateway.policy import render_policy
+from llama_swap_config.gateway.pool import GatewayPool
 from llama_swap_config.gateway.settings import ExistingGateway
 from ops.commands.gateway.keys import rotation
 from ops.commands.gateway.keys.directory import KeysDirectory
@@ -97,19 +98,20 @@ def start(
     limits = settings.gateway or ExistingGateway(
         namespace=settings.namespace, litellm_version=litellm_version()
     )
-    timeout_s = settings.llama_swap.health_check_timeout_s + limits.answer_timeout_s
-    config = render_litellm(
-        store.models, endpoint_url=served.url, front_end=served.front_end, timeout_s=timeout_s
+    # Nobody else owns a card of this machine.
+    pool = GatewayPool(
+        endpoint_url=served.url,
+        front_end=served.front_end,
+        timeout_s=settings.llama_swap.health_check_timeout_s + limits.answer_timeout_s,
+        machine=settings.node.machine,
+        cards=settings.gpu.count,
+        residents=residents,
     )
+    config = render_litellm(store.models, (pool,))
     policy = render_policy(
         store.models,
         consumers,
-        endpoint_url=served.url,
-        front_end=served.front_end,
-        machine=settings.node.machine,
-        residents=residents,
-        tenants=(),  # Nobody else owns a card of this machine.
-        timeout_s=timeout_s,
+        (pool,),
         litellm_version=litellm_version(),
         pictures=limits.pictures,
         allowed_origins=limits.allowed_origins,

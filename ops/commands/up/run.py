@@ -45,6 +45,7 @@ from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
 from ops.terraform.state_owner import OtherToolError
 from ops.terraform.synth import synthesize, unguarded
+from stacks.pools import DeclaredPool, pools_of
 from stacks.settings import Settings
 
 SERVE_TIMEOUT_S = 60
@@ -54,8 +55,8 @@ SERVE_TIMEOUT_S = 60
 class Deployed:
     """The results of `up`."""
 
-    settings: Settings
-    """The settings that the stack was synthesized from."""
+    pools: tuple[DeclaredPool, ...]
+    """The pools of the stack, the first one first."""
     cluster: EmbeddedCluster
     way: str
     """How the stack was deployed: `OpenTofu`, or `server-side apply` and why."""
@@ -65,7 +66,7 @@ class Deployed:
     store: LocalStore
     """The volume with tiny models, filled on this machine by the download and warm-up programs."""
     served: Served
-    """The front end that serves that volume on this machine."""
+    """The front end that serves the first pool's models from that volume on this machine."""
     answers: tuple[Answer, ...]
     """Each model's answer about a picture."""
     gateway: ServedGateway | None
@@ -95,7 +96,9 @@ def up(
         OpsError: when a part does not start, an object is refused, or a model does not answer.
     """
     # A mistake in the registry is found before anything is built.
-    consumers = load().consumers
+    pools = pools_of(settings, load())
+    first = pools[0]
+    consumers = first.declaration.consumers
     programs = [environment.check_terraform, control_plane.binaries, llama_server]
     if with_gateway:
         gateways.check_consumers(consumers)
@@ -120,9 +123,10 @@ def up(
     say("the cluster runs no containers: download, warm-up and front end run on this machine")
     store = local_store.fill_with_tiny_models(cluster.state_dir, say=say)
     front_end = serve.choose(None, say)
-    residents = serve.production_residents(settings, front_end, say=say)
+    residents = serve.production_residents(first, front_end, say=say)
+    of_first = store.of_pool(first)
     served = serve.start(
-        store,
+        of_first,
         cluster.state_dir,
         front_end=front_end,
         port=cluster.endpoint_port,
@@ -136,7 +140,7 @@ def up(
     if with_gateway:
         gateway = gateways.start(
             served,
-            store,
+            of_first,
             cluster.state_dir,
             consumers=consumers,
             settings=settings,
@@ -148,11 +152,11 @@ def up(
         say(f"stopped the gateway; `{again}` starts it")
     monitoring = None
     if with_monitoring:
-        monitoring = _start_monitoring(cluster, served, store, settings, gateway, say)
+        monitoring = _start_monitoring(cluster, served, of_first, first, gateway, say)
     elif monitors.stop(cluster.state_dir):
         say("stopped the exporter and Prometheus")
     return Deployed(
-        settings=settings,
+        pools=pools,
         cluster=cluster,
         way=way,
         objects=objects,
@@ -169,10 +173,11 @@ def _start_monitoring(
     cluster: EmbeddedCluster,
     served: Served,
     store: LocalStore,
-    settings: Settings,
+    pool: DeclaredPool,
     gateway: ServedGateway | None,
     say: Say,
 ) -> Monitoring:
+    settings = pool.settings
     say("starting the exporter and Prometheus")
     front_end = FRONT_ENDS[served.front_end]
     return monitors.start(
@@ -186,7 +191,7 @@ def _start_monitoring(
             config=front_end.config(store.models, settings.llama_swap, ONE_RESIDENT),
             machine=None,
         ),
-        rules=render_rules(alerts(load().locked, settings.node.machine)),
+        rules=render_rules(alerts(pool.declaration.locked, settings.node.machine)),
         gateway_url=None if gateway is None else gateway.url,
         say=say,
     )

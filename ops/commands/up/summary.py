@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from llama_swap_config.declaration import Declaration, load
+from llama_swap_config.declaration import Declaration
 from llama_swap_config.fit.budget import Node
 from llama_swap_config.lock.stand_in import stand_in_problems
 from ops.commands.deploy.shown import show_objects
@@ -33,15 +33,26 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     """Print the results of `up`."""
     _show_objects(console, deployed.objects)
     show_objects(console, deployed.outcome.objects)
-    _show_models(console, load(), deployed.settings.node)
+    first, *further = deployed.pools
+    for pool in deployed.pools:
+        title = f"Models of pool {pool.name}" if further else "Models"
+        _show_models(console, title, pool.declaration, pool.settings.node)
     show_weights(console, deployed.store.status())
     _show_answers(console, deployed)
-    settings = deployed.settings
     console.print(f"\nDeployed with {deployed.way}.", highlight=False)
-    console.print(f"Endpoint in a real cluster: {settings.url}/v1", highlight=False)
+    console.print(f"Endpoint in a real cluster: {first.settings.url}/v1", highlight=False)
+    for pool in further:
+        serve = ops_command(f"serve --pool {pool.name}")
+        console.print(
+            f"Endpoint of pool {pool.name}: {pool.settings.url}/v1; `{serve}` serves its models "
+            "on this machine",
+            highlight=False,
+            soft_wrap=True,
+        )
+    where = f", which serves pool {first.name} alone" if further else ""
     console.print(
         "In this cluster kwok simulates the node: pods are scheduled, but no container runs. A "
-        "port-forward to the pod ends at the front end above.",
+        f"port-forward to the pod ends at the front end above{where}.",
         soft_wrap=True,
     )
     if deployed.gateway is not None:
@@ -67,7 +78,7 @@ def _next(deployed: Deployed) -> Iterator[tuple[str, str]]:
         f'source {activate} && eval "$({embedded_command("env", state_dir)})"',
         "point kubectl, terraform and cdktf at this cluster",
     )
-    yield kubectl("get all", namespace=deployed.settings.namespace), "list the objects"
+    yield kubectl("get all", namespace=deployed.pools[0].settings.namespace), "list the objects"
     smoke = ops_command(f"smoke --url {deployed.served.url} --random-weights")
     yield with_key + smoke, "check the endpoint"
     if deployed.gateway is not None:
@@ -137,9 +148,9 @@ def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
     console.print(table)
 
 
-def _show_models(console: Console, declaration: Declaration, node: Node) -> None:
+def _show_models(console: Console, title: str, declaration: Declaration, node: Node) -> None:
     numbers = ("GiB", "context")
-    table = titled_table("Models", "model", "files", *numbers, right=numbers)
+    table = titled_table(title, "model", "files", *numbers, right=numbers)
     for locked in declaration.locked:
         table.add_row(
             locked.model.id,

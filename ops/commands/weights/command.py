@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from in_pod.download.run import Options
 from in_pod.download.volume_errors import volume_error
 from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
-from ops.options import AsJson, LockPath, command_app
+from ops.options import AsJson, LockPath, OnlyPool, command_app
 from ops.report.terminal import CONSOLE
 
 app = command_app(
@@ -42,6 +43,15 @@ Publish = Annotated[
     typer.Option(
         "--publish/--no-publish",
         help="Switch the models' links to the new files, or only download (before a merge).",
+    ),
+]
+OfPool = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        metavar="NAME",
+        help="VOLUME is the one that this pool uses (default: the only volume).",
+        show_default=False,
     ),
 ]
 WaitS = Annotated[
@@ -75,6 +85,11 @@ def _say_foreign(volume: Path, taken_over: Container[str] = ()) -> None:
         _say(line)
 
 
+def _say_note(note: str) -> None:
+    if note:
+        _say(note)
+
+
 def _refuse_strange_root(volume: Path) -> None:
     """Refuse to write as root to a volume whose owner, the Job, could not change the files."""
     owner = volume.stat().st_uid if volume.exists() else os.geteuid()
@@ -86,9 +101,31 @@ def _refuse_strange_root(volume: Path) -> None:
 
 
 @app.command()
+def volumes(pool: OnlyPool = None, lock: LockPath = LOCK_PATH, json_: AsJson = False) -> None:
+    """List the volume that each pool uses, where it is, and which models of it.
+
+    Reads registry, settings and lock; needs no volume.
+
+    Example: `python -m ops weights volumes --pool rtx3090`
+    """
+    from ops.commands.weights import declared_volumes
+    from ops.commands.weights.shown import show_volumes
+    from stacks.declared import load_pools, pool_named
+
+    pools = load_pools(lock)
+    chosen = pools if pool is None else (pool_named(pools, pool),)
+    found = declared_volumes.volumes(pools, chosen)
+    if json_:
+        typer.echo(json.dumps([asdict(volume) for volume in found], indent=2))
+    else:
+        show_volumes(_console, found)
+
+
+@app.command()
 def pull(
     volume: Volume,
     lock: LockPath = LOCK_PATH,
+    pool: OfPool = None,
     publish: Publish = True,
     connections: Annotated[
         int,
@@ -98,7 +135,7 @@ def pull(
     ] = _DEFAULTS.connections,
     wait_s: WaitS = _DEFAULTS.wait_s,
 ) -> None:
-    """Download the lock's files to a volume, as the download Job does, and publish the models.
+    """Download the lock's files to a volume, as its download Job does, and publish the models.
 
     Skips complete files and resumes partial ones. Publishing switches a model's link to its new
     files. Reads HF_TOKEN, HF_ENDPOINT, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE. Run it as the
@@ -108,11 +145,13 @@ def pull(
     """
     _refuse_strange_root(volume)
     from ops.commands.weights.download_bar import DownloadBar
-    from ops.commands.weights.volume import plan_of
+    from ops.commands.weights.volume import declared_volume
 
-    plan = plan_of(lock)
+    declared = declared_volume(lock, pool)
+    plan = declared.plan
     options = Options(connections=connections, wait_s=wait_s)
     with _one_line(volume):
+        _say_note(declared.note)
         _say_foreign(volume, plan.models)
         hub = Hub()
         bar = DownloadBar(_console) if _console.is_terminal else nullcontext(PlainReport(_say))
@@ -126,6 +165,7 @@ def pull(
 def status(
     volume: Volume,
     lock: LockPath = LOCK_PATH,
+    pool: OfPool = None,
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Also hash every file (default: compare sizes only).")
     ] = False,
@@ -133,7 +173,8 @@ def status(
 ) -> None:
     """Compare a volume with the lock: present, partial, wrong, missing and unused files.
 
-    A file to take over lies in its model's folder: the next run does not download it.
+    A file to take over lies in its model's folder: the next run does not download it. With --pool
+    only the models that this pool uses; what others use is not unused.
 
     Exit code: 0 every model can be served, 2 a file is missing or wrong, 1 an error.
 
@@ -145,11 +186,19 @@ def status(
     def hashing(name: str) -> None:
         typer.echo(f"hashing {name}", err=True)
 
+    declared = weights.declared_volume(lock, pool)
     with _one_line(volume):
-        state = weights.status(weights.plan_of(lock), volume, hashing=hashing if sha256 else None)
+        state = weights.status(
+            declared.plan,
+            volume,
+            models=declared.models,
+            hashing=hashing if sha256 else None,
+        )
     if json_:
-        typer.echo(json.dumps(weights.to_json(state), indent=2))
+        whose = {"pool": declared.pool, "volume_of": declared.owner} if declared.pool else {}
+        typer.echo(json.dumps(whose | weights.to_json(state), indent=2))
     else:
+        _say_note(declared.note)
         show_weights(_console, state)
     raise typer.Exit(0 if state.is_whole else 2)
 
@@ -183,6 +232,7 @@ def verify(
 def prune(
     volume: Volume,
     lock: LockPath = LOCK_PATH,
+    pool: OfPool = None,
     grace_h: Annotated[
         float,
         typer.Option(
@@ -198,19 +248,22 @@ def prune(
 ) -> None:
     """Remove files that neither the lock nor a model's link uses, after a grace period.
 
+    Keeps what any pool uses of the volume, also with --pool.
+
     Example: `python -m ops weights prune /mnt/llamacpp --dry-run`
     """
-    from ops.commands.weights.volume import plan_of, require_blobs
+    from ops.commands.weights.volume import declared_volume, require_blobs
 
     require_blobs(volume)
     if not dry_run:
         _refuse_strange_root(volume)
-    plan = plan_of(lock)
+    declared = declared_volume(lock, pool)
     with _one_line(volume):
+        _say_note(declared.note)
         _say_foreign(volume)
         upkeep.prune(
             volume,
-            plan,
+            declared.plan,
             grace_s=grace_h * 3600,
             dry_run=dry_run,
             options=Options(wait_s=wait_s),

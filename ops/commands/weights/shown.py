@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from in_pod.download.progress import size_text
+from ops.commands.weights.declared_volumes import PoolVolume
 from ops.commands.weights.volume import VolumeStatus
 from ops.report.terminal import titled_table
 
@@ -16,6 +17,21 @@ _STYLES = {
     "missing": "yellow",
     "wrong": "red",
 }
+
+
+def show_volumes(console: Console, volumes: tuple[PoolVolume, ...]) -> None:
+    """Print the volume that each pool uses."""
+    table = titled_table("Volumes", "pool", "node", "volume", "models", "size", right=["size"])
+    for volume in volumes:
+        shared = "" if volume.volume_of == volume.pool else f"that of {volume.volume_of}: "
+        table.add_row(
+            volume.pool,
+            ", ".join(f"{key}={value}" for key, value in volume.node.items()),
+            f"{shared}{volume.place}",
+            ", ".join(volume.models),
+            size_text(volume.size_bytes),
+        )
+    console.print(table)
 
 
 def show_weights(console: Console, status: VolumeStatus) -> None:

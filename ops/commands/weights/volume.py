@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,11 @@ from in_pod.download.take_over import files_in_folders
 from in_pod.download.upkeep import unneeded
 from in_pod.download.volume import is_complete, is_published
 from llama_swap_config.declaration import load
-from llama_swap_config.lock.locked import LOCK_PATH
+from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from llama_swap_config.plans.download import render_download_plan
 from ops.errors import OpsError
+from stacks.declared import load_pools, pool_named
+from stacks.pools import volume_of
 
 State = Literal["present", "to take over", "partial", "wrong", "missing"]
 
@@ -82,7 +84,7 @@ class VolumeStatus:
 
 
 def plan_of(lock_path: Path = LOCK_PATH) -> Plan:
-    """Make the download plan of the registry.
+    """Make the download plan of the whole registry.
 
     Args:
         lock_path: The lock (default: the repository's).
@@ -90,7 +92,62 @@ def plan_of(lock_path: Path = LOCK_PATH) -> Plan:
     Raises:
         ConfigError: when registry and lock do not agree.
     """
-    return parse_plan(render_download_plan(load(lock_path).locked), lock_path.name)
+    return _plan(load(lock_path).locked, lock_path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredVolume:
+    """What a volume has to hold, and which of it a pool uses."""
+
+    plan: Plan
+    """Of all pools that use it: without one's models, a prune would remove them."""
+    models: frozenset[str]
+    """The ids that are asked about: those of the pool, where it shares another one's volume."""
+    pool: str
+    """The pool that is asked about; empty where there is only one."""
+    owner: str
+    """The pool whose download Job fills it; empty where there is only one."""
+
+    @property
+    def note(self) -> str:
+        """Whose volume it is; empty where the pool has its own."""
+        if self.pool == self.owner:
+            return ""
+        return f"pool {self.pool} uses the volume of pool {self.owner}"
+
+
+def declared_volume(lock_path: Path = LOCK_PATH, pool: str | None = None) -> DeclaredVolume:
+    """Return what is declared for a volume.
+
+    Args:
+        lock_path: The lock (default: the repository's).
+        pool: A pool that uses it (default: the only volume's).
+
+    Raises:
+        ConfigError: when registry, settings and lock do not agree, and when there is no such pool.
+        OpsError: when there are several volumes, and no pool says which one it is.
+    """
+    pools = load_pools(lock_path)
+    owners = [found.name for found in pools if found.downloads]
+    if pool is None and len(owners) > 1:
+        raise OpsError(
+            "--pool is not set; expected the pool whose volume it is, one of "
+            f"{', '.join(owners)}. `python -m ops weights volumes` lists them"
+        )
+    chosen = pool_named(pools, pool)
+    owner = volume_of(chosen, pools)
+    used = owner.downloads if chosen is owner else chosen.declaration.locked
+    several = len(pools) > 1
+    return DeclaredVolume(
+        plan=_plan(owner.downloads, lock_path),
+        models=frozenset(locked.model.id for locked in used),
+        pool=chosen.name if several else "",
+        owner=owner.name if several else "",
+    )
+
+
+def _plan(models: tuple[LockedModel, ...], lock_path: Path) -> Plan:
+    return parse_plan(render_download_plan(models), lock_path.name)
 
 
 def require_blobs(volume: Path) -> None:
@@ -113,13 +170,18 @@ def require_blobs(volume: Path) -> None:
 
 
 def status(
-    plan: Plan, volume: Path, *, hashing: Callable[[str], None] | None = None
+    plan: Plan,
+    volume: Path,
+    *,
+    models: Collection[str] | None = None,
+    hashing: Callable[[str], None] | None = None,
 ) -> VolumeStatus:
     """Compare a volume with a plan without changing the volume.
 
     Args:
-        plan: The plan.
+        plan: The plan of all that is on it.
         volume: The volume's directory.
+        models: The ids to tell of (default: all); the files of the others are not unused.
         hashing: Called with the name of each file before it is hashed (default: compare sizes
             only, which reads no file).
 
@@ -131,14 +193,24 @@ def status(
             f"{volume} is not a directory. Mount the volume there, or run `weights pull`."
         )
     unreferenced = [(str(path.relative_to(volume)), size) for path, size in unneeded(volume, plan)]
+    left_alone = foreign_text(volume, plan.models)
+    if models is not None:
+        plan = _part(plan, models)
     return VolumeStatus(
         volume=volume,
         files=tuple(_files(plan, volume, hashing)),
         models=tuple(_model(volume, model, links) for model, links in plan.models.items()),
         unreferenced=tuple(unreferenced),
         free_bytes=shutil.disk_usage(volume).free,
-        left_alone=foreign_text(volume, plan.models),
+        left_alone=left_alone,
     )
+
+
+def _part(plan: Plan, models: Collection[str]) -> Plan:
+    """Return a plan of some of its models alone."""
+    links = {model: links for model, links in plan.models.items() if model in models}
+    used = {link.sha256 for of_model in links.values() for link in of_model}
+    return Plan(files=tuple(file for file in plan.files if file.sha256 in used), models=links)
 
 
 def _files(

@@ -1,10 +1,10 @@
-"""Small policies."""
+"""Small pools."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from in_pod.gateway.policy import Card, Consumer, Endpoint, Model, Pictures, Policy
+from in_pod.gateway.policy import Card, Combination, Consumer, Endpoint, Pool
 
 
 def consumer(*models: str, may_evict: bool = False, protected_s: int = 60) -> Consumer:
@@ -18,8 +18,8 @@ def consumer(*models: str, may_evict: bool = False, protected_s: int = 60) -> Co
     )
 
 
-def policy(
-    vram_mib: Mapping[str, float],
+def pool(
+    vram_mib: Mapping[str, float | Mapping[int, float]],
     consumers: Mapping[str, Consumer],
     *,
     front_end: str = "llama-swap",
@@ -28,10 +28,12 @@ def policy(
     usable_mib: int = 15_000,
     tenants: tuple[str, ...] = (),
     state_url: str | None = None,
-) -> Policy:
-    return Policy(
-        litellm_version="1.108.7",
-        allowed_origins=(),
+    name: str = "main",
+    cards: int = 1,
+    combinations: Sequence[Combination] = (),
+) -> Pool:
+    return Pool(
+        name=name,
         endpoint=Endpoint(
             url="http://endpoint:8080",
             front_end=front_end,
@@ -43,8 +45,11 @@ def policy(
             tenants=tenants,
             sets=tuple(sets),
             models_max=models_max,
+            count=cards,
+            combinations=tuple(combinations),
         ),
-        pictures=Pictures(number=8, bytes=20_000_000, pixels=50_000_000, internal_ranges=()),
-        models={model: Model(aliases=(), vram_mib=mib) for model, mib in vram_mib.items()},
+        vram_mib={
+            model: mib if isinstance(mib, Mapping) else {0: mib} for model, mib in vram_mib.items()
+        },
         consumers=consumers,
     )

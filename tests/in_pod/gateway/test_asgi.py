@@ -13,29 +13,28 @@ import pytest
 from in_pod.gateway import request_body
 from in_pod.gateway.asgi import CONSUMER, Checks, Forward
 from in_pod.gateway.asgi_types import Message, Receive, Scope, Send
+from in_pod.gateway.contract import deployment_id
+from in_pod.gateway.deployment import admitted, admitted_by
 from in_pod.gateway.keys import Keys
 from in_pod.gateway.native import Native
-from in_pod.gateway.policy import Card, Consumer, Endpoint, Model, Pictures, Policy
+from in_pod.gateway.policy import Consumer, Endpoint, Model, Pictures, Policy
 from in_pod.gateway.refusal import RefusedError
 from tests.real.gateway.gateway import key_line
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "alias", "messages": [], "metadata": {"user_id": "x"}}
+NOWHERE = Endpoint(url="http://127.0.0.1:9", front_end="llama-swap", timeout_s=1, state_url=None)
 POLICY = Policy(
     litellm_version="1.108.7",
     allowed_origins=(),
-    endpoint=Endpoint(
-        url="http://127.0.0.1:9",
-        front_end="llama-swap",
-        timeout_s=1,
-        state_url=None,
-    ),
-    card=Card(usable_mib=1, tenants=(), sets=(), models_max=1),
     pictures=Pictures(number=1, bytes=1000, pixels=1000, internal_ranges=()),
-    models={"photos": Model(aliases=("alias",), vram_mib=1)},
+    models={
+        "photos": Model(aliases=("alias",), homes=("main",)),
+        "moving": Model(aliases=(), homes=("main", "second")),
+    },
     consumers={
         "poster": Consumer(
-            models=("photos",),
+            models=("photos", "moving"),
             requests_per_minute=None,
             parallel_requests=1,
             may_evict=False,
@@ -43,7 +42,14 @@ POLICY = Policy(
             remote_images=False,
         )
     },
+    pools={},
 )
+
+
+DEPLOYMENTS = [
+    {"model_name": "moving", "model_info": {"id": deployment_id(pool, "moving")}}
+    for pool in ("main", "second")
+]
 
 
 class App:
@@ -51,10 +57,13 @@ class App:
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
+        self.usable: list[list[str]] = []
+        """Of each request, which deployments LiteLLM may use."""
         self.bodies: list[Any] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scopes.append(scope)
+        self.usable.append([it["model_info"]["id"] for it in admitted(DEPLOYMENTS)])
         if scope["type"] == "http":
             self.bodies.append(json.loads((await receive())["body"] or "null"))
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -63,7 +72,7 @@ class App:
 
 async def admit(consumer: str, model: str, forward: Forward, send: Send) -> None:
     assert (consumer, model) == ("poster", "photos")
-    await forward(send)
+    await forward("main", send)
 
 
 @pytest.fixture
@@ -102,7 +111,7 @@ def ask(app: App, tmp_path: Path) -> Ask:
                 app,
                 policy=POLICY,
                 keys=Keys(tmp_path, ("poster",)),
-                native=Native(POLICY.endpoint, ""),
+                natives={"main": Native(NOWHERE, ""), "second": Native(NOWHERE, "")},
                 fetch=lambda url: pytest.fail(url),
                 admit=admit,
                 control_fields=("fallbacks",),
@@ -192,8 +201,8 @@ def test_a_refusal_of_admission_is_answered(app: App, ask: Ask) -> None:
 
 def test_a_request_that_is_passed_on_twice_has_its_body_twice(app: App, ask: Ask) -> None:
     async def twice(consumer: str, model: str, forward: Forward, send: Send) -> None:
-        await forward(send)
-        await forward(send)
+        await forward("main", send)
+        await forward("main", send)
 
     ask(body=json.dumps(BODY).encode(), admit=twice)
     assert app.bodies == [{"model": "photos", "messages": []}] * 2
@@ -252,3 +261,29 @@ def test_an_endpoint_that_is_gone_is_an_answer(app: App, ask: Ask) -> None:
     body = json.dumps({"model": "photos", "prompt": "a"}).encode()
     sent = ask({"path": "/completion"}, body=body)
     assert (sent[0]["status"], code(sent)) == (502, "endpoint_broken")
+
+
+@pytest.mark.parametrize("pool", ["main", "second"])
+def test_litellm_may_use_no_deployment_but_that_of_the_pool_that_admitted(
+    app: App, ask: Ask, pool: str
+) -> None:
+    async def admit(_consumer: str, _model: str, forward: Forward, send: Send) -> None:
+        await forward(pool, send)
+
+    ask(body=json.dumps(BODY | {"model": "moving"}).encode(), admit=admit)
+    assert app.usable == [[f"{pool}/moving"]]
+    # A failed attempt in another pool would hide why this one failed.
+    assert app.bodies == [
+        {"model": "moving", "messages": [], "disable_fallbacks": True, "num_retries": 0}
+    ]
+    assert len(admitted(DEPLOYMENTS)) == 2
+
+
+def test_a_model_with_one_home_is_retried_by_litellm_as_ever(app: App, ask: Ask) -> None:
+    ask(body=json.dumps(BODY).encode())
+    assert app.bodies == [{"model": "photos", "messages": []}]
+
+
+def test_a_deployment_without_an_id_is_used_by_nobody() -> None:
+    with admitted_by("main"):
+        assert admitted([{"model_name": "moving", "model_info": {}}]) == []

@@ -11,32 +11,32 @@ import pytest
 from in_pod.gateway.card import Others, Unknown
 from in_pod.gateway.decision import Refusal, Snapshot, decide
 from in_pod.gateway.evictions import evictions
-from in_pod.gateway.policy import Policy
+from in_pod.gateway.policy import Combination, Pool
 from tests.fakes.seeds import seeds
-from tests.in_pod.gateway.policies import consumer, policy
+from tests.in_pod.gateway.policies import consumer, pool
 
 A, B, C, D = "a", "b", "c", "d"
 POSTER, HOME = "poster", "home"
-NONE = Others(mib=0, age_s=1, certain=True)
+NONE = Others(mib={0: 0}, age_s=1, certain=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    policy: Policy
+    pool: Pool
     snapshot: Snapshot
     consumer: str
     model: str
 
     def decide(self) -> Refusal | None:
-        return decide(self.policy, self.snapshot, self.consumer, self.model)
+        return decide(self.pool, self.snapshot, self.consumer, self.model)
 
     @property
     def ended(self) -> tuple[str, ...]:
         return evictions(
             self.model,
             self.snapshot.running,
-            front_end=self.policy.endpoint.front_end,
-            card=self.policy.card,
+            front_end=self.pool.endpoint.front_end,
+            card=self.pool.card,
             busy=self.snapshot.users.keys(),
             last_used=self.snapshot.last_used,
         )
@@ -53,16 +53,32 @@ def moments() -> Iterator[Moment]:
             if len(models) > 1
         ]
         running = pick.sample(models, pick.randint(0, len(models)))
+        cards = pick.randint(1, 3)
+        of = {model: pick.sample(range(cards), pick.randint(1, cards)) for model in models}
+        on_card = [tuple(it for it in models if of[it] == [card]) for card in range(cards)]
+        combinations = [
+            Combination(
+                split=tuple(it for it in models if len(of[it]) > 1 and pick.random() < 0.5),
+                choices=tuple(
+                    tuple(tuple(pick.sample(ids, pick.randint(1, len(ids)))) for _ in range(2))
+                    for ids in on_card
+                    if ids
+                ),
+            )
+            for _ in range(pick.randint(0, 2))
+        ]
         yield Moment(
-            policy=policy(
-                {model: pick.randint(1, 9_000) for model in models},
+            pool=pool(
+                {model: {card: pick.randint(1, 9_000) for card in of[model]} for model in models},
                 {
                     user: consumer(*models, may_evict=pick.random() < 0.3, protected_s=60)
                     for user in users
                 },
                 front_end=pick.choice(("llama-swap", "llama-server")),
-                sets=sets,
+                sets=sets if cards == 1 else (),
                 models_max=pick.randint(1, 3),
+                cards=cards,
+                combinations=combinations if cards > 1 else (),
             ),
             snapshot=Snapshot(
                 running=running,
@@ -78,7 +94,11 @@ def moments() -> Iterator[Moment]:
                 },
                 others=pick.choice(
                     (
-                        Others(mib=pick.uniform(0, 15_000), age_s=2, certain=pick.random() < 0.5),
+                        Others(
+                            mib={card: pick.uniform(0, 15_000) for card in range(cards)},
+                            age_s=2,
+                            certain=pick.random() < 0.5,
+                        ),
                         Unknown(reason="no gauges"),
                     )
                 ),
@@ -97,16 +117,18 @@ def test_no_admitted_load_overbooks_the_card() -> None:
             continue
         loads += 1
         after = {*running, moment.model}.difference(moment.ended)
-        needed = sum(moment.policy.models[model].vram_mib for model in after)
-        # A gauge shows a few MiB where no program is on the card.
-        assert needed + others.mib <= moment.policy.card.usable_mib + 16, moment
+        for card, others_mib in others.mib.items():
+            if card in moment.pool.vram_mib[moment.model]:
+                needed = moment.pool.loaded_mib(after, card)
+                # A gauge shows a few MiB where no program is on the card.
+                assert needed + others_mib <= moment.pool.card.usable_mib + 16, moment
     assert loads > 100
 
 
 def test_nobody_without_may_evict_ends_a_model_of_others() -> None:
     loads = 0
     for moment in moments():
-        if moment.policy.consumers[moment.consumer].may_evict or moment.decide():
+        if moment.pool.consumers[moment.consumer].may_evict or moment.decide():
             continue
         loads += 1
         for model in moment.ended:
@@ -145,12 +167,12 @@ def test_whatever_is_refused_is_refused_for_a_reason_that_holds() -> None:
             assert refusal.mib_free is not None
             assert refusal.mib_free < refusal.mib_needed
         else:
-            assert not moment.policy.consumers[moment.consumer].may_evict
+            assert not moment.pool.consumers[moment.consumer].may_evict
             assert any(model in refusal.holder for model in moment.ended)
     assert refused > 100
 
 
-TWO = policy({A: 8_000, B: 5_000}, {POSTER: consumer(A), HOME: consumer(B)})
+TWO = pool({A: 8_000, B: 5_000}, {POSTER: consumer(A), HOME: consumer(B)})
 
 
 def snapshot(**fields: object) -> Snapshot:
@@ -198,7 +220,7 @@ def test_a_consumer_replaces_its_own_model() -> None:
 
 
 def test_memory_that_another_program_holds_is_said_in_mib() -> None:
-    others = Others(mib=11_000, age_s=3.4, certain=True)
+    others = Others(mib={0: 11_000}, age_s=3.4, certain=True)
     refusal = decide(TWO, snapshot(others=others), HOME, B)
     assert refusal == Refusal(
         code="card_in_use",
@@ -214,17 +236,81 @@ def test_memory_that_another_program_holds_is_said_in_mib() -> None:
 def test_a_gauge_that_may_be_wrong_is_tried_again_with_the_next(
     age_s: float, retry_s: int
 ) -> None:
-    refusal = decide(TWO, snapshot(others=Others(mib=11_000, age_s=age_s, certain=False)), HOME, B)
+    refusal = decide(
+        TWO, snapshot(others=Others(mib={0: 11_000}, age_s=age_s, certain=False)), HOME, B
+    )
     assert refusal is not None
     assert refusal.retry_after_s == retry_s
 
 
 def test_a_model_that_stays_counts_with_its_memory() -> None:
-    together = policy(
+    together = pool(
         {A: 8_000, B: 5_000, C: 3_000}, {POSTER: consumer(A, B, C)}, sets=[(A, B), (A, C)]
     )
     refusal = decide(
-        together, snapshot(others=Others(mib=3_000, age_s=1, certain=True)), POSTER, B
+        together, snapshot(others=Others(mib={0: 3_000}, age_s=1, certain=True)), POSTER, B
     )
     assert refusal is not None
     assert "4,000 MiB are free beside a" in refusal.reason
+
+
+CARDS = pool(
+    {A: {0: 8_000}, B: {1: 8_000}, C: {0: 6_000, 1: 6_000}, D: {1: 5_000}},
+    {POSTER: consumer(A, B, C, D), HOME: consumer(A, B, C, D)},
+    cards=2,
+    combinations=(
+        Combination(split=(), choices=(((A,),), ((B,), (D,)))),
+        Combination(split=(C,), choices=()),
+    ),
+)
+FREE = Others(mib={0: 0, 1: 0}, age_s=1, certain=True)
+
+
+def test_a_load_on_one_card_ends_no_model_of_another() -> None:
+    used = snapshot(running=(A,), users={A: frozenset({POSTER})}, others=FREE)
+    assert decide(CARDS, used, HOME, B) is None
+    used = snapshot(running=(A, B), users={A: frozenset({POSTER})}, others=FREE)
+    assert decide(CARDS, used, HOME, D) is None
+
+
+def test_a_model_of_two_cards_ends_those_of_both() -> None:
+    used = snapshot(running=(A, B), users={B: frozenset({POSTER})}, others=FREE)
+    refusal = decide(CARDS, used, HOME, C)
+    assert refusal is not None
+    assert refusal.holder == "model b of consumer poster, in use"
+    used = snapshot(running=(C,), users={C: frozenset({POSTER})}, others=FREE)
+    assert decide(CARDS, used, HOME, A) is not None
+
+
+def test_the_memory_of_two_cards_never_counts_as_one() -> None:
+    # 14,912 MiB are free altogether, and no card has enough.
+    others = Others(mib={0: 7_500, 1: 7_500}, age_s=1, certain=True)
+    refusal = decide(CARDS, snapshot(running=(), others=others), HOME, A)
+    assert refusal is not None
+    assert refusal.reason == "it needs 8,000 MiB and 7,500 MiB are free on card 0, 1 s ago"
+    assert (refusal.mib_needed, refusal.mib_free) == (8_000, 7_500)
+    # One of its cards is free: that is not enough for a model on both.
+    others = Others(mib={0: 0, 1: 9_500}, age_s=1, certain=True)
+    refusal = decide(CARDS, snapshot(running=(), others=others), HOME, C)
+    assert refusal is not None
+    assert refusal.holder == "another program holds 9,500 MiB"
+    assert "5,500 MiB are free on card 1" in refusal.reason
+
+
+def test_a_full_card_refuses_no_model_of_another() -> None:
+    others = Others(mib={0: 15_000, 1: 0}, age_s=1, certain=True)
+    assert decide(CARDS, snapshot(running=(), others=others), HOME, B) is None
+    assert decide(CARDS, snapshot(running=(), others=others), HOME, A) is not None
+
+
+def test_only_models_of_the_same_card_are_beside_it() -> None:
+    beside = replace(
+        CARDS,
+        card=replace(
+            CARDS.card, combinations=(Combination(split=(), choices=(((A,),), ((B, D),))),)
+        ),
+    )
+    others = Others(mib={0: 0, 1: 3_000}, age_s=1, certain=True)
+    refusal = decide(beside, snapshot(running=(A, D), others=others), POSTER, B)
+    assert refusal is not None
+    assert "7,000 MiB are free on card 1 beside d" in refusal.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from in_pod.gateway.evictions import evictions
-from in_pod.gateway.policy import Card
+from in_pod.gateway.policy import Card, Combination
 
 
 def card(sets: tuple[tuple[str, ...], ...] = (), models_max: int = 1) -> Card:
@@ -65,3 +65,37 @@ def test_the_router_ends_the_idle_model_used_longest_ago(
         )
         == ended
     )
+
+
+CARDS = Card(
+    usable_mib=1,
+    tenants=(),
+    sets=(),
+    models_max=1,
+    count=2,
+    combinations=(
+        Combination(split=(), choices=((("a",), ("b",)), (("c",), ("d", "e")))),
+        Combination(split=("both",), choices=((("a",),),)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "running", "ended"),
+    [
+        ("a", ("b", "c"), ("b",)),
+        ("a", ("b", "d", "e"), ("b",)),
+        ("c", ("a", "d", "e"), ("d", "e")),
+        ("d", ("a", "e"), ()),
+        ("both", ("a", "c"), ("c",)),
+        ("both", ("b", "d"), ("b", "d")),
+        ("c", ("both", "a"), ("both",)),
+        ("a", ("both", "c"), ("both",)),
+        ("a", ("both", "b"), ("b",)),
+        ("unknown", ("a", "c"), ("a", "c")),
+    ],
+)
+def test_each_card_keeps_what_it_may(
+    model: str, running: tuple[str, ...], ended: tuple[str, ...]
+) -> None:
+    assert evictions(model, running, front_end="llama-swap", card=CARDS) == ended

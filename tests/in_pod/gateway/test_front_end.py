@@ -65,7 +65,7 @@ def test_llama_swap_is_asked_for_its_models_and_one_minute_of_gauges() -> None:
     assert seen.running == {"a": True, "b": False, "c": False}
     assert seen.loaded == {"a", "b"}
     assert seen.sample is not None
-    assert seen.sample.used_mib == 9_300
+    assert seen.sample.used_mib == {0: 9_300}
     # 4.75 s before the server's second began, which may have been a second ago.
     assert seen.sample.at == pytest.approx(1_000 - 5.75)
 
@@ -124,3 +124,21 @@ def test_gauges_that_cannot_be_read_are_none(stats: object) -> None:
 def test_a_gauge_of_an_answer_without_a_date_has_no_age() -> None:
     answer = Answer(status=200, text="", document={"gpu_stats": [stat()]}, server_time=0)
     assert newest_sample(answer, 0) is None
+
+
+def test_each_card_has_its_newest_gauge_and_the_oldest_of_them_gives_the_age() -> None:
+    stats = [
+        stat(50, id=1, uuid="GPU-2", mem_used_mb=1),
+        stat(58),
+        stat(55, id=1, uuid="GPU-2", mem_used_mb=700),
+    ]
+    sample = newest_sample(said({"gpu_stats": stats}), 1_000, cards=2)
+    assert sample is not None
+    assert sample.used_mib == {0: 9_300, 1: 700}
+    assert sample.at == pytest.approx(1_000 - 5.75)
+
+
+@pytest.mark.parametrize("cards", [1, 3])
+def test_as_many_gauges_as_cards_are_expected(cards: int) -> None:
+    stats = [stat(), stat(id=1, uuid="GPU-2")]
+    assert newest_sample(said({"gpu_stats": stats}), 0, cards=cards) is None

@@ -35,7 +35,7 @@ def test_a_key_belongs_to_its_consumer(folder: Path) -> None:
     assert keys.consumer_of("sk-agent") == "agent"
     for other in ("", "sk-poster ", "sk-other", "sha256:" + "0" * 64, "sk-\udcff", "sk-\u00e9"):
         assert keys.consumer_of(other) is None
-    # What the file itself says is no key.
+    # The hash in the file does not pass for a key.
     assert keys.consumer_of((folder / "poster").read_text().split()[0]) is None
 
 

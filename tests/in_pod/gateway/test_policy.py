@@ -37,7 +37,10 @@ def test_the_rendered_policy_is_read(text: str, path: Path) -> None:
     assert policy.consumers["poster"].models == ("qwen3vl-8b",)
     assert policy.allowed_origins == ("https://photos.example",)
     assert policy.pictures.internal_ranges == ("203.0.113.0/24",)
-    assert policy.card.tenants == ("immich/immich-machine-learning",)
+    (pool,) = policy.pools.values()
+    assert pool.card.tenants == ("immich/immich-machine-learning",)
+    assert pool.vram_mib.keys() == policy.models.keys()
+    assert all(it.homes == (pool.name,) for it in policy.models.values())
     assert policy.model_id("qwen3vl-8b") == "qwen3vl-8b"
     assert policy.model_id("nope") is None
 

@@ -9,7 +9,7 @@ import pytest
 
 from in_pod.gateway.asking import Answer, SilentError
 from in_pod.gateway.state import Why, why
-from tests.in_pod.gateway.policies import consumer, policy
+from tests.in_pod.gateway.policies import consumer, pool
 
 ML = "immich/immich-machine-learning"
 
@@ -23,7 +23,7 @@ def reason(
             raise answer
         return Answer(status=200, text="", document=answer, server_time=0)
 
-    of = policy({"a": 1}, {"poster": consumer("a")}, tenants=tenants, state_url=state_url)
+    of = pool({"a": 1}, {"poster": consumer("a")}, tenants=tenants, state_url=state_url)
     return asyncio.run(why(of, get))
 
 

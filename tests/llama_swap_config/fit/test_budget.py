@@ -234,6 +234,21 @@ def test_host_memory_grows_with_the_models_that_run_together() -> None:
         check_budget(both, AsManyAsFit(), node(memory_limit_gib=8))
 
 
+def test_each_card_may_load_its_largest_model_while_the_others_do() -> None:
+    models = (QWEN3VL_8B, changed(MINICPM, cards=(1,)), changed(QWEN3VL_4B, cards=(1,)))
+    pair = node(cards=2, memory_limit_gib=14)
+    check_budget(models[::2], ONE_AT_A_TIME, pair)
+    with pytest.raises(
+        ConfigError,
+        match=r"memory_limit_gib is 14; expected at least 15 \(11.5 GiB of pages while "
+        "'qwen3vl-8b' and 'minicpm-v-4-5' load at once, and for each of 2 models",
+    ):
+        check_budget(models, ONE_AT_A_TIME, pair)
+    slow = LlamaSwapSettings(health_check_timeout_s=120)
+    with pytest.raises(ConfigError, match=r"health_check_timeout_s is 120; expected at least 197"):
+        check_budget(models, ONE_AT_A_TIME, node(cards=2, memory_limit_gib=15, llama_swap=slow))
+
+
 def test_disk_bytes_counts_each_file_once_and_the_largest_model_twice() -> None:
     twin = changed(QWEN3VL_8B, id="twin")
     assert disk_bytes((QWEN3VL_8B, twin)) == 2 * QWEN3VL_8B.size_bytes

@@ -109,7 +109,7 @@ def test_waiting_ends_with_an_answer_or_says_why_there_is_none(tmp_path: Path) -
     processes.start("server", [sys.executable, *serve])
     try:
         processes.wait_for_answer("server", url, timeout_s=30)
-        # An error is no answer.
+        # An error does not count as an answer.
         with pytest.raises(OpsError, match=r"^it does not answer after 0 s; see its log .*\.log$"):
             processes.wait_for_answer("server", f"{url}no", timeout_s=0.1, shown_as="it")
     finally:

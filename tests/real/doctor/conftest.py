@@ -66,9 +66,10 @@ class Doctor:
     nfs: NfsStorage
 
     def declare(self, **changes: Any) -> None:
-        """Make these the settings of stacks/production.py."""
+        """Make these the settings of stacks/production.py, with other `models` if they differ."""
         changes = {"storage": self.nfs} | changes
         document = self.synth(**changes)
+        changes.pop("models", None)
         self.patch.setattr(
             examine,
             "synthesize",
@@ -76,10 +77,10 @@ class Doctor:
         )
         self.patch.setattr("stacks.production.PRODUCTION", replace(SETTINGS, **changes))
 
-    def run(self) -> Result:
+    def run(self, *options: str) -> Result:
         """Run it."""
         self.capsys.readouterr()
-        code = main(["doctor", "--cluster", "--json"])
+        code = main(["doctor", "--cluster", "--json", *options])
         shown = self.capsys.readouterr()
         assert shown.out, shown.err
         answer = json.loads(shown.out)

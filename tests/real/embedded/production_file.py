@@ -10,16 +10,22 @@ from typing import Any
 
 import pytest
 
+from llama_swap_config.model import Model
 from ops.commands.up import run as run_up
 from ops.terraform.synth import Synthesized
 from stacks.settings import Settings
+from tests.declaration.registry import REGISTRY
 
 
 def declare_production(
-    patch: pytest.MonkeyPatch, synth: Callable[..., dict[str, Any]], settings: Settings
+    patch: pytest.MonkeyPatch,
+    synth: Callable[..., dict[str, Any]],
+    settings: Settings,
+    models: tuple[Model, ...] = REGISTRY,
 ) -> None:
-    """Make these settings those of stacks/production.py."""
-    document = synth(**{field.name: getattr(settings, field.name) for field in fields(settings)})
+    """Make these settings those of stacks/production.py, and these models the registry's."""
+    changes = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    document = synth(models, **changes)
 
     def synthesize(*, outdir: Path) -> Synthesized:
         directory = outdir / "stacks" / "llama-cpp"
@@ -29,3 +35,4 @@ def declare_production(
 
     patch.setattr(run_up, "synthesize", synthesize)
     patch.setattr("stacks.production.PRODUCTION", settings)
+    patch.setattr("llama_swap_config.registry.REGISTRY", models)

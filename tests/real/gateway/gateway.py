@@ -6,18 +6,18 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from in_pod.gateway.contract import KEY_PREFIX
-from llama_swap_config.fit.residency import ONE_RESIDENT
 from llama_swap_config.front_ends.front_end import FrontEndName
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.litellm import render_litellm
 from llama_swap_config.gateway.policy import render_policy
+from llama_swap_config.gateway.pool import GatewayPool
 from llama_swap_config.gateway.settings import Pictures
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
@@ -100,17 +100,28 @@ def policy_of(
     **changes: Any,
 ) -> str:
     """Render a policy for tiny models on production's node."""
-    values: dict[str, Any] = {
-        "machine": SETTINGS.node.machine,
-        "residents": ONE_RESIDENT,
-        "tenants": (),
-        "timeout_s": 120,
-        "litellm_version": litellm_version(),
-        "pictures": Pictures(),
-    }
-    return render_policy(
-        models, consumers, endpoint_url=endpoint_url, front_end=front_end, **values | changes
-    )
+    of_pool = {name: changes.pop(name) for name in _OF_POOL & changes.keys()}
+    return rendered(models, consumers, (behind(endpoint_url, front_end, **of_pool),), **changes)
+
+
+def rendered(
+    models: tuple[LockedModel, ...],
+    consumers: tuple[Consumer, ...],
+    pools: tuple[GatewayPool, ...],
+    **changes: Any,
+) -> str:
+    """Render a policy for tiny models."""
+    values: dict[str, Any] = {"litellm_version": litellm_version(), "pictures": Pictures()}
+    return render_policy(models, consumers, pools, **values | changes)
+
+
+def behind(endpoint_url: str, front_end: FrontEndName, **changes: Any) -> GatewayPool:
+    """Return a pool with production's card."""
+    values: dict[str, Any] = {"timeout_s": 120, "machine": SETTINGS.node.machine}
+    return GatewayPool(endpoint_url=endpoint_url, front_end=front_end, **values | changes)
+
+
+_OF_POOL = {field.name for field in fields(GatewayPool)}
 
 
 @contextmanager
@@ -161,23 +172,47 @@ def gateway_before(
     **policy: Any,
 ) -> Iterator[Gateway]:
     """Run a gateway in front of an endpoint that runs already."""
+    config = render_litellm(locked, (behind(endpoint.url, endpoint.front_end),))
+    text = policy_of(
+        locked, consumers, endpoint_url=endpoint.url, front_end=endpoint.front_end, **policy
+    )
+    with started(
+        endpoint, consumers, folder, config=config, policy=edit_policy(text), env=env
+    ) as running:
+        yield running
+
+
+@contextmanager
+def started(
+    endpoint: Served,
+    consumers: tuple[Consumer, ...],
+    folder: Path,
+    *,
+    config: str,
+    policy: str,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Gateway]:
+    """Run a gateway of a configuration and a policy.
+
+    Args:
+        endpoint: The endpoint that a test asks directly.
+        consumers: Its consumers; each has a key.
+        folder: An empty directory.
+        config: LiteLLM's config.yaml.
+        policy: The policy.
+        env: Further variables of LiteLLM.
+    """
     keys_dir = folder / "keys"
     keys_dir.mkdir(parents=True)
     keys = {each.name: new_key() for each in consumers}
     for name, key in keys.items():
         (keys_dir / name).write_text(key_line(key))
-    config = render_litellm(
-        locked, endpoint_url=endpoint.url, front_end=endpoint.front_end, timeout_s=120
-    )
-    rendered = policy_of(
-        locked, consumers, endpoint_url=endpoint.url, front_end=endpoint.front_end, **policy
-    )
 
     def start() -> RunningGateway:
         return gateway_process.start(
             folder,
             config=config,
-            policy=edit_policy(rendered),
+            policy=policy,
             keys_dir=keys_dir,
             env=NO_INTERNET | dict(env or {}),
             say=print,

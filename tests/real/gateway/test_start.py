@@ -10,7 +10,7 @@ import pytest
 from llama_swap_config.gateway.litellm import render_litellm
 from ops.errors import OpsError
 from ops.machine import gateway as gateway_process
-from tests.real.gateway.gateway import NO_INTERNET, consumer, model, policy_of
+from tests.real.gateway.gateway import NO_INTERNET, behind, consumer, model, policy_of
 from tests.real.serve.served import store_of
 
 NOWHERE = "http://127.0.0.1:9"
@@ -23,7 +23,7 @@ def test_a_gateway_of_another_version_does_not_start(tmp_path: Path) -> None:
             models, (consumer("poster", "photos"),), endpoint_url=NOWHERE, front_end="llama-swap"
         )
     )
-    config = render_litellm(models, endpoint_url=NOWHERE, front_end="llama-swap", timeout_s=9)
+    config = render_litellm(models, (behind(NOWHERE, "llama-swap"),))
     with pytest.raises(OpsError, match=r"LiteLLM ended at start-up \(error: LiteLLM is") as failed:
         gateway_process.start(
             tmp_path,

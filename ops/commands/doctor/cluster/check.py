@@ -62,7 +62,9 @@ class Cluster:
     target: KubeTarget
     settings: Settings
     objects: tuple[Manifest, ...]
-    """Those of the synthesized stack."""
+    """Those of the synthesized stack; of several pools, this one's."""
+    first: Settings | None = None
+    """The first pool's settings, where this is a further pool."""
 
     def items(self, path: str) -> list[Document]:
         """Return the objects of a list; none if the API server has no such kind.

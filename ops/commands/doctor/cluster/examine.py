@@ -5,17 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ops.cluster import environment
 from ops.cluster.api import KubeApi
+from ops.cluster.pool_objects import objects_of_pools
 from ops.commands.doctor.cluster import database, gpu_node, namespaces, rights, volumes
 from ops.commands.doctor.cluster.check import EDIT, Check, Cluster, made, not_known
 from ops.errors import OpsError
 from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.synth import synthesize
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _NVIDIA = "nvidia"
@@ -43,8 +45,12 @@ class Examination:
         return tuple(check.advice for check in blocking)
 
 
-def examine(settings: Settings) -> Examination:
+def examine(settings: Settings, only: str | None = None) -> Examination:
     """Check what a deploy of these settings needs.
+
+    Args:
+        settings: The cluster's settings.
+        only: The only pool whose namespace, node and volume to check (default: all pools).
 
     Raises:
         OpsError: if registry, lock and settings do not match, with the app's own line.
@@ -52,8 +58,8 @@ def examine(settings: Settings) -> Examination:
     with tempfile.TemporaryDirectory() as folder:
         objects = manifests(synthesize(outdir=Path(folder)).document)
     parts: tuple[Callable[[], Iterable[Check]], ...] = (
-        lambda: _cluster(settings, objects),
-        lambda: volumes.server(settings),
+        lambda: _cluster(settings, objects, only),
+        lambda: volumes.servers(settings),
         lambda: database.checks(settings.state_schema, settings.namespace),
     )
     with ThreadPoolExecutor(len(parts)) as pool:
@@ -61,13 +67,15 @@ def examine(settings: Settings) -> Examination:
         return Examination(checks=tuple(check for part in made_by_parts for check in part))
 
 
-def _cluster(settings: Settings, objects: tuple[Manifest, ...]) -> Iterator[Check]:
+def _cluster(
+    settings: Settings, objects: tuple[Manifest, ...], only: str | None = None
+) -> Iterator[Check]:
     try:
         target = environment.kube_target()
         with KubeApi(target) as api:
             version = api.check_reachable() or "of unknown version"
             cluster = Cluster(api=api, target=target, settings=settings, objects=objects)
-            found = tuple(_of_cluster(cluster))
+            found = tuple(_of_cluster(cluster, only))
     except OpsError as error:
         yield Check(
             name="API server", found="", wanted="answers", status="wrong", remedy=str(error)
@@ -78,9 +86,20 @@ def _cluster(settings: Settings, objects: tuple[Manifest, ...]) -> Iterator[Chec
     yield from found
 
 
-def _of_cluster(cluster: Cluster) -> Iterator[Check]:
+def _of_cluster(cluster: Cluster, only: str | None) -> Iterator[Check]:
     yield from made("account", _account(cluster), is_needed=False)
     yield from made("rights", rights.checks(cluster))
+    pools = settings_of_pools(cluster.settings)
+    divided = objects_of_pools(cluster.objects, [pool.namespace for pool in pools])
+    for pool, objects in zip(pools, divided, strict=True):
+        if only not in (None, pool.pool):
+            continue
+        first = None if pool is pools[0] else pools[0]
+        for check in _of_pool(replace(cluster, settings=pool, objects=objects, first=first)):
+            yield check if len(pools) == 1 else replace(check, name=f"{pool.pool}: {check.name}")
+
+
+def _of_pool(cluster: Cluster) -> Iterator[Check]:
     yield from made("GPU node", gpu_node.checks(cluster))
     yield from made(
         "runtime class",

@@ -15,7 +15,6 @@ from ops.commands.doctor.cluster.check import EDIT, Check, Cluster, made
 from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
 from ops.terraform.verdict import LABEL, has_label
-from stacks.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +27,8 @@ class _Secret:
     """A shell's expression of a new key's value."""
     is_needed: bool = True
     """Whether a pod waits for it."""
+    is_shared: bool = False
+    """Whether each pool has a copy of the first pool's."""
 
 
 def checks(cluster: Cluster) -> Iterator[Check]:
@@ -40,11 +41,11 @@ def checks(cluster: Cluster) -> Iterator[Check]:
     yield from made(f"namespace {settings.namespace}", _own(cluster))
     yield from made("names of the objects", _names(cluster))
     yield from made("client namespaces", _clients(cluster), is_needed=False)
-    if settings.gateway is not None:
+    if settings.gateway is not None and cluster.first is None:
         yield from made("gateway", _gateway(cluster, settings.gateway))
     for tenant in settings.tenants:
         yield from made(f"tenant {tenant}", _tenant(cluster, tenant))
-    for number, secret in enumerate(_secrets(settings)):
+    for number, secret in enumerate(_secrets(cluster)):
         yield from made(
             f"Secret {secret.name}",
             _secret(cluster, secret, is_first=number == 0),
@@ -174,14 +175,19 @@ def _tenant(cluster: Cluster, tenant: GpuTenant) -> Iterator[Check]:
 
 
 def _secret(cluster: Cluster, secret: _Secret, *, is_first: bool) -> Iterator[Check]:
-    """Look for a Secret's keys; nothing reads their values.
+    """Look for a Secret's keys; nothing shows their values.
 
-    The command of the first Secret also makes the namespace, with the label of a deploy's own.
+    The gateway sends one key to all pools, so a further pool's Secret has to equal the first
+    pool's. The command of the first Secret also makes the namespace, with the label of a deploy's
+    own.
     """
     namespace = cluster.settings.namespace
     live = cluster.api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret.name}")
-    missing = [key for key in secret.keys if not ((live or {}).get("data") or {}).get(key)]
+    data = (live or {}).get("data") or {}
+    missing = [key for key in secret.keys if not data.get(key)]
     found, before = "there", ""
+    first = cluster.first if secret.is_shared else None
+    differing: list[str] = []
     if live is None:
         found = "not there"
         if is_first and cluster.api.get(f"/api/v1/namespaces/{namespace}") is None:
@@ -189,14 +195,43 @@ def _secret(cluster: Cluster, secret: _Secret, *, is_first: bool) -> Iterator[Ch
             before = f"{create} && {kubectl(f'label namespace {namespace} {LABEL}={APP}')} && "
     elif missing:
         found = f"missing: {', '.join(missing)}"
+    elif first is not None:
+        origin = cluster.api.get(f"/api/v1/namespaces/{first.namespace}/secrets/{secret.name}")
+        original = (origin or {}).get("data") or {}
+        differing = [key for key in secret.keys if original.get(key, data[key]) != data[key]]
+        if differing:
+            found = f"another {', '.join(differing)} than in {first.namespace}"
+    command = (
+        _written(cluster, secret, missing, is_new=live is None)
+        if first is None
+        else copy_secret(secret.name, first.namespace, namespace)
+    )
     yield Check(
         name=f"Secret {secret.name}",
         found=found,
-        wanted=", ".join(secret.keys),
-        status="wrong" if missing else "ok",
+        wanted=", ".join(secret.keys) + (f", as in {first.namespace}" if first else ""),
+        status="wrong" if missing or differing else "ok",
         is_needed=secret.is_needed,
-        remedy=f"`{before}{_written(cluster, secret, missing, is_new=live is None)}`.",
+        remedy=f"`{before}{command}`.",
     )
+
+
+def copy_secret(name: str, namespace: str, to_namespace: str) -> str:
+    """Return the command line that copies a Secret, whose values are in no program's arguments.
+
+    Args:
+        name: The Secret.
+        namespace: Where it is.
+        to_namespace: Where its copy is made, or replaced.
+    """
+    lines = '{{range $key, $value := .data}}{{$key}}={{base64decode $value}}{{"\\n"}}{{end}}'
+    get = kubectl(f"get secret {name} -o go-template='{lines}'", namespace=namespace)
+    create = kubectl(
+        f"create secret generic {name} --from-env-file=/dev/stdin --dry-run=client -o yaml",
+        namespace=to_namespace,
+    )
+    apply = kubectl("apply --server-side --force-conflicts -f -", namespace=to_namespace)
+    return f"{get} | {create} | {apply}"
 
 
 def _written(cluster: Cluster, secret: _Secret, keys: Sequence[str], *, is_new: bool) -> str:
@@ -231,15 +266,23 @@ def _quotas(cluster: Cluster) -> Iterator[Check]:
     )
 
 
-def _secrets(settings: Settings) -> Iterator[_Secret]:
+def _secrets(cluster: Cluster) -> Iterator[_Secret]:
+    settings = cluster.settings
     if settings.api_key_secret is not None:
         yield _Secret(
             name=settings.api_key_secret,
             keys=settings.llama_swap.api_key_env,
             value="$(openssl rand -hex 24)",
+            is_shared=True,
         )
-    if settings.hf_token_secret is not None:
-        yield _Secret(name=settings.hf_token_secret, keys=("HF_TOKEN",), value="$HF_TOKEN")
+    downloads = any(manifest["kind"] == "Job" for manifest in cluster.objects)
+    if settings.hf_token_secret is not None and downloads:
+        yield _Secret(
+            name=settings.hf_token_secret,
+            keys=("HF_TOKEN",),
+            value="$HF_TOKEN",
+            is_shared=True,
+        )
     for tenant in settings.tenants:
         if tenant.queues is not None and tenant.queues.api_key_secret is not None:
             yield _Secret(

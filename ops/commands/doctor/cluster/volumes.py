@@ -20,6 +20,7 @@ from ops.commands.doctor.cluster.gpu_node import lacking
 from ops.errors import reason_of
 from ops.report.kubectl import kubectl
 from ops.terraform.manifests import Manifest
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 
 _NFS_PORT = 2049
@@ -29,24 +30,27 @@ _IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
-def server(settings: Settings) -> Iterator[Check]:
-    """Connect to the NFS server from this machine, which may be in another network."""
-    storage = settings.storage
-    if not isinstance(storage, NfsStorage):
-        return
+def servers(settings: Settings) -> Iterator[Check]:
+    """Connect to each NFS server from this machine, which may be in another network."""
+    storages = [pool.storage for pool in settings_of_pools(settings)]
+    named = [storage.server for storage in storages if isinstance(storage, NfsStorage)]
+    yield from map(_server, dict.fromkeys(named))
+
+
+def _server(address: str) -> Check:
     found = "answers"
     try:
-        socket.create_connection((storage.server, _NFS_PORT), _NFS_TIMEOUT_S).close()
+        socket.create_connection((address, _NFS_PORT), _NFS_TIMEOUT_S).close()
     except OSError as error:
         found = f"does not answer ({reason_of(error)})"
-    yield Check(
+    return Check(
         name="NFS server",
         found=found,
-        wanted=f"{storage.server}, port {_NFS_PORT}",
+        wanted=f"{address}, port {_NFS_PORT}",
         status="ok" if found == "answers" else "wrong",
         is_needed=False,
         remedy="This machine does not reach it, and the node decides: try `timeout 3 bash -c "
-        f"'</dev/tcp/{storage.server}/{_NFS_PORT}' && echo answers` on the GPU node.",
+        f"'</dev/tcp/{address}/{_NFS_PORT}' && echo answers` on the GPU node.",
     )
 
 

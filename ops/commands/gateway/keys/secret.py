@@ -43,7 +43,7 @@ class KeysSecret:
         """Record the present entries as known.
 
         Returns:
-            What was there.
+            The entries.
 
         Raises:
             OpsError: as `change`, and when the Secret does not exist.

@@ -44,7 +44,7 @@ class KeyStore(Protocol):
         """Change the entries; concurrent changes do not undo each other.
 
         Returns:
-            What was there before.
+            The entries before the change.
 
         Raises:
             OpsError: as `read`, when they cannot be written, and what `edit` raises.

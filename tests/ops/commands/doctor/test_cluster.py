@@ -54,7 +54,7 @@ def test_what_is_not_known_does_not_count_as_ok(
     last_line: str,
 ) -> None:
     assert shown_of(*checks).splitlines()[-1] == last_line
-    monkeypatch.setattr(examine, "examine", lambda _settings: Examination(checks=checks))
+    monkeypatch.setattr(examine, "examine", lambda *_: Examination(checks=checks))
     assert main(["doctor", "--cluster", "--json"]) == (0 if works else 1)
     output = capsys.readouterr()
     assert json.loads(output.out)["works"] == {"deploy": works}
@@ -65,7 +65,7 @@ def test_the_error_is_of_what_is_wrong_before_what_is_not_known(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     examination = Examination(checks=(UNKNOWN, BLOCKS))
-    monkeypatch.setattr(examine, "examine", lambda _settings: examination)
+    monkeypatch.setattr(examine, "examine", lambda *_: examination)
     main(["doctor", "--cluster"])
     assert capsys.readouterr().err == "error: GPU: 0 cards; expected 1 card. Install it.\n"
 

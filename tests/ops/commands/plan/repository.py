@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
+from tests.declaration import pools
 
 _PARTS = (".gitignore", "main.py", "stacks", "constructs", "llama_swap_config", "ops", "in_pod")
 _IDENTITY = {
@@ -63,6 +65,10 @@ class Repository:
         text = file.read_text()
         assert text.count(old) == 1, f"{path} has {text.count(old)} times {old!r}"
         file.write_text(text.replace(old, new))
+
+    def append(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.write_text(file.read_text() + text)
 
     def registry(self, old: str, new: str) -> None:
         self.replace("llama_swap_config/registry.py", old, new)
@@ -162,3 +168,39 @@ def reformat_the_registry(repository: Repository) -> None:
         '    "and the fastest to swap in.", id="qwen3vl-4b", name="Qwen3-VL 4B Instruct",\n'
         '    quantisation="Q4_K_M", repository="Qwen/Qwen3-VL-4B-Instruct-GGUF"),\n',
     )
+
+
+def declare_pools(repository: Repository) -> None:
+    """Three pools in place of the one, and homes of the models."""
+    edit = """
+
+from dataclasses import replace
+
+from llama_swap_config.cluster.pod_resources import HOSTNAME, Gpu
+from llama_swap_config.cluster.storage import LocalSsdStorage
+from llama_swap_config.fit.residency import AsManyAsFit
+from stacks.pool import Pool
+from stacks.settings import Settings
+
+"""
+    names = f"T4, RTX3090, TWO_CARDS = {(pools.T4, pools.RTX3090, pools.TWO_CARDS)}\n"
+    names += f"NODES = {pools.NODES}\n\n\n"
+    edit += names + inspect.getsource(pools.in_pools) + "\n\nPRODUCTION = in_pools(PRODUCTION)\n"
+    repository.append("stacks/production.py", edit)
+    house(repository, pools.HOMES)
+
+
+def house(repository: Repository, homes: Mapping[str, tuple[str, ...]]) -> None:
+    """Name the models' homes."""
+    repository.append(
+        "llama_swap_config/registry.py",
+        "\n\nfrom dataclasses import replace\n\n"
+        f"HOMES = {dict(homes)}\n"
+        "REGISTRY = tuple(replace(model, pools=HOMES[model.id]) for model in REGISTRY)\n",
+    )
+
+
+def forget_pools(repository: Repository) -> None:
+    """Give what loads the pools a name that no tree has, as if there were none."""
+    path = repository.root / "stacks" / "declared.py"
+    path.write_text(path.read_text().replace("load_pools", "of_a_later_tree"))

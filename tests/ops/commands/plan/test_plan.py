@@ -382,7 +382,14 @@ def test_a_base_that_does_not_synthesize_makes_everything_new(
 
 def without_a_declaration(clone: Repository) -> None:
     """Name the modules of the declaration as no tree does, but for those of an older tree."""
-    for path in ("main.py", "stacks/llama_cpp.py", "stacks/gateway_files.py"):
+    edits.forget_pools(clone)
+    for path in (
+        "main.py",
+        "stacks/declared.py",
+        "stacks/gateway_files.py",
+        "stacks/llama_cpp.py",
+        "stacks/pools.py",
+    ):
         clone.replace(path, "llama_swap_config.declaration", "llama_swap_config.unknown")
     config = clone.root / "llama_swap_config"
     (config / "declaration.py").rename(config / "unknown.py")
