@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 
 from llama_swap_config.fit.residency import ONE_RESIDENT, Residents
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.litellm import render_litellm
 from ops.commands.serve import run as serve
 from ops.commands.serve.local_store import LocalStore
-from ops.machine.ports import usable_port
+from ops.machine.ports import RANGE_VARIABLE, free_ports
 from tests.declaration.pools import RTX3090, T4, TWO_CARDS
 from tests.real.gateway.gateway import Gateway, behind, model, rendered, started
 from tests.real.serve.served import skip_without, store_of
@@ -25,6 +26,7 @@ from tests.real.serve.served import skip_without, store_of
 HOMES = {"large": (RTX3090, T4), "small": (T4, TWO_CARDS), "only": (TWO_CARDS,)}
 RESIDENTS = {TWO_CARDS: Residents(sets=(("small", "only"),))}
 """Pool -> what it keeps loaded together; the others keep one model."""
+_PORTS = 10
 _LOADED = re.compile(r"general\.name str\s+= tiny-random-(\S+)")
 """What llama-server logs at each load."""
 
@@ -36,21 +38,29 @@ class ServedPool:
     name: str
     folder: Path
     store: LocalStore
-    port: int
+    ports: tuple[int, int]
+    """The first and the last of its ports, which no other pool has: nothing reserves those of the
+    llama-servers that it starts later."""
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        serve.start(
-            self.store,
-            self.folder,
-            front_end="llama-swap",
-            port=self.port,
-            say=print,
-            residents=RESIDENTS.get(self.name, ONE_RESIDENT),
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(RANGE_VARIABLE, f"{self.ports[0] + 1}-{self.ports[1]}")
+            serve.start(
+                self.store,
+                self.folder,
+                front_end="llama-swap",
+                port=self.port,
+                say=print,
+                residents=RESIDENTS.get(self.name, ONE_RESIDENT),
+            )
 
     def kill(self) -> None:
         """End it and its llama-servers at once, like a node that loses its power."""
@@ -113,11 +123,13 @@ def served_pools(consumers: tuple[Consumer, ...], folder: Path) -> Iterator[Serv
         for name, homes in HOMES.items()
     )
     pools = {}
-    for name in (T4, RTX3090, TWO_CARDS):
+    first_port = free_ports(3 * _PORTS)
+    for number, name in enumerate((T4, RTX3090, TWO_CARDS)):
+        own = first_port + number * _PORTS
         served = tuple(it for it in models if name in it.pools)
         store = store_of(served, folder / name)
         pools[name] = ServedPool(
-            name=name, folder=folder / name, store=store, port=usable_port(None)
+            name=name, folder=folder / name, store=store, ports=(own, own + _PORTS)
         )
         pools[name].start()
     try:
