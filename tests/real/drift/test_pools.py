@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from llama_swap_config.cluster.sharing import Alone
+from llama_swap_config.cluster.storage import ProvisionedStorage, Storage
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.commands.drift import text
@@ -35,7 +36,6 @@ pytestmark = pytest.mark.usefixtures("running_provider")
 
 Synth = Callable[..., dict[str, Any]]
 SETTINGS = replace(POOLED, sharing=Alone())
-CLAIMS = "/api/v1/namespaces/{}/persistentvolumeclaims/models"
 
 
 def three(synth: Synth, directory: Path) -> Declared:
@@ -173,16 +173,20 @@ def test_what_no_pool_declares_is_found_in_each_namespace(
     assert " -n llama-cpp-rtx3090 delete configmap left-over, or " in line
 
 
-def test_a_claim_keeps_its_first_size_in_its_own_pool_alone(
-    declared: Declared, synth: Synth
-) -> None:
-    """`set_once` is of a pool's own claims: the third pool's is not the first one's."""
+def with_storage_of_third(
+    declared: Declared, synth: Synth, size_gib: int, storage: Storage | None = None
+) -> Drift:
+    """What the cluster shows if the third pool's volume is declared otherwise."""
     second, third = SETTINGS.pools
-    grown = replace(SETTINGS, pools=(second, replace(third, storage_size_gib=50)))
-    document = synth(HOUSED, pool=grown.pool, pools=grown.pools, gpu=grown.gpu, sharing=Alone())
-    result = ask(
-        declared_of(grown, POOLED_DECLARATION, document, directory=declared.directory), "cluster"
-    )
+    third = replace(third, storage_size_gib=size_gib, storage=storage or third.storage)
+    other = replace(SETTINGS, pools=(second, third))
+    document = synth(HOUSED, pool=other.pool, pools=other.pools, gpu=other.gpu, sharing=Alone())
+    whole = declared_of(other, POOLED_DECLARATION, document, directory=declared.directory)
+    return ask(whole, "cluster")
+
+
+def test_a_claim_keeps_its_first_size(declared: Declared, synth: Synth) -> None:
+    result = with_storage_of_third(declared, synth, 50)
 
     (line,) = lines(result)
     assert line.startswith("two-cards: PersistentVolume llama-cpp-two-cards-models: spec.capacity")
@@ -191,6 +195,20 @@ def test_a_claim_keeps_its_first_size_in_its_own_pool_alone(
         "cluster of two-cards: PersistentVolumeClaim models: spec.resources.requests.storage is "
         "40Gi in the cluster ("
     )
+
+
+def test_a_claim_that_the_cluster_can_enlarge_is_set_again_in_its_pool_alone(
+    declared: Declared, synth: Synth
+) -> None:
+    """The first pool's claim of the same name stays as it is: each has its own rules."""
+    result = with_storage_of_third(declared, synth, 50, ProvisionedStorage())
+
+    assert "spec.resources.requests.storage" in {
+        difference.field
+        for difference in result.differences
+        if (difference.pool, difference.subject) == (TWO_CARDS, "PersistentVolumeClaim models")
+    }
+    assert not [note for note in result.notes if "ignored: " in note]
 
 
 def test_the_gateway_is_not_of_a_further_pool(declared: Declared) -> None:

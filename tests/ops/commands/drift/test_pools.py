@@ -7,14 +7,16 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from llama_swap_config import registry
 from ops.cli import main
-from ops.commands.drift import text
+from ops.cluster.api import KubeApi
+from ops.commands.drift import gateway, text
 from ops.commands.drift.declared import Declared, declared_of
 from ops.commands.drift.difference import Look, merge
 from ops.commands.drift.run import Ask, Drift, SourceState, drift
@@ -31,6 +33,7 @@ from tests.declaration.pools import (
     T4,
     TWO_CARDS,
 )
+from tests.declaration.settings import EXISTING_GATEWAY, WITH_KEY
 from tests.ops.commands.drift.findings import at, finding
 
 Synth = Callable[..., dict[str, Any]]
@@ -140,6 +143,29 @@ def test_an_address_is_of_one_pool(pooled: Declared, monkeypatch: pytest.MonkeyP
     asked(pooled, url=url, pool=RTX3090)
     assert looked == [f"{T4} at {url}", f"{RTX3090} at {url}"]
     assert reasons(first)[f"server of {TWO_CARDS}"].startswith("--url is of pool t4; ")
+
+
+def test_the_gateway_has_the_keys_of_the_consumers_of_all_pools(
+    synth: Synth, tmp_path: Path
+) -> None:
+    """One asks a model that the first pool does not serve."""
+    settings = replace(POOLED, gateway=EXISTING_GATEWAY, **WITH_KEY)
+    only = replace(CONSUMERS[0], models=("minicpm-v-4-5",))
+    declaration = replace(POOLED_DECLARATION, consumers=(only,))
+    whole = declared_of(
+        settings,
+        declaration,
+        synth(HOUSED, pool=POOLED.pool, pools=POOLED.pools, gpu=POOLED.gpu),
+        directory=tmp_path,
+    )
+    assert whole.consumers == ()
+    api = SimpleNamespace(
+        get=lambda path: {"metadata": {}, "data": {}} if "/secrets/" in path else None
+    )
+
+    found = gateway.look(whole, cast(KubeApi, api))
+
+    assert [it.subject for it in found.findings] == ["consumer photo-poster"]
 
 
 def change(type_: str, name: str, namespace: str = "") -> ResourceChange:
