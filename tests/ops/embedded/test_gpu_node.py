@@ -15,7 +15,7 @@ from llama_swap_config.fit.card import CoTenant
 from ops.embedded.gpu_node import describe, is_usable, node, node_name
 from ops.embedded.gpu_users import gpu_users
 from ops.embedded.provisioned import provisioned
-from stacks.pools import settings_by_pool
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
 from tests.declaration.pools import POOLED
 from tests.declaration.settings import SETTINGS
@@ -128,7 +128,7 @@ def test_each_pool_has_a_node_of_its_own() -> None:
         "node k8s-node1 has one Tesla-T4; node k8s-node2 has one NVIDIA-GeForce-RTX-3090; node "
         "k8s-node3 has 2 Tesla-T4"
     )
-    names = {node_name(pool) for pool in settings_by_pool(BY_LABEL).values()}
+    names = {node_name(pool) for pool in settings_of_pools(BY_LABEL)}
     assert names == {"k8s-t4", "k8s-rtx3090", "k8s-two-cards"}
 
 
