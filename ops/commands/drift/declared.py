@@ -79,6 +79,10 @@ class Declared:
         """All pools, this one first."""
         return (self, *self.further)
 
+    def chosen(self, name: str | None) -> tuple[Declared, ...]:
+        """Return the pool of this name, which the only one has too; None: all pools."""
+        return tuple(pool for pool in self.pools if name in (None, pool.settings.pool))
+
     @property
     def pool_option(self) -> str:
         """What a command needs to act on this pool; empty for the only one."""

@@ -82,6 +82,14 @@ def test_each_pool_has_its_own_objects_models_and_settings(pooled: Declared) -> 
     assert pooled.consumers != pooled.all_consumers == CONSUMERS
 
 
+def test_the_only_pool_may_be_named(declared: Declared) -> None:
+    assert declared.chosen("main") == declared.chosen(None) == (declared,)
+    named = asked(declared, sources=("gateway",), pool="main")
+    assert [state.label for state in named.sources] == [
+        state.label for state in asked(declared, sources=("gateway",)).sources
+    ]
+
+
 def test_a_volume_is_of_the_first_pool_unless_one_is_named(
     pooled: Declared, store: LocalStore
 ) -> None:

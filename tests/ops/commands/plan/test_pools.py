@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,6 +194,28 @@ def test_an_older_tree_has_one_pool(tmp_path: Path) -> None:
     assert (pool["name"], pool["namespace"], pool["node"]) == ("main", "llama-cpp", {})
     assert pool["fit"] == side.fit
     assert side.fit is not None
+
+
+def homeless(side: Side) -> Side:
+    """A tree that does not say where its models live: of its pools nothing is known."""
+    return replace(side, synthesized=None, problem="no home", pools=(), fit=None)
+
+
+def test_pools_that_the_head_declares_wrongly_are_not_removed(trees: Trees) -> None:
+    comparison = planned(trees.three, homeless(trees.three))
+
+    assert (comparison.pools, comparison.moves, comparison.files) == ((), (), None)
+    text = shown(comparison)
+    assert text.startswith("## Plan for llama-cpp: it does not synthesize")
+    assert "removed" not in text
+
+
+def test_where_the_files_of_a_base_without_homes_are_is_unknown(trees: Trees) -> None:
+    comparison = planned(homeless(trees.three), trees.three)
+
+    assert {pool.action for pool in comparison.pools} == {"added"}
+    assert (comparison.moves, comparison.files) == ((), None)
+    assert ", 3 pools are added, the base's files are unknown, " in sentence(comparison)
 
 
 def test_unknown_pools_are_one() -> None:
