@@ -163,7 +163,10 @@ def bench_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`bench` without anything of this machine: keys, addresses, earlier runs."""
     from ops.commands.bench import session
 
-    for name in ("LLAMA_API_KEY", "LLAMA_SWAP_URL", "KUBE_CONFIG_PATH", "IMMICH_API_KEY"):
+    for name in (
+        *("LLAMA_API_KEY", "LLAMA_SWAP_URL", "LLAMA_SWAP_POOL", "KUBE_CONFIG_PATH"),
+        "IMMICH_API_KEY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(session, "RUNS", tmp_path / "bench-runs")
 

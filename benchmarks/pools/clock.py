@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple
+
+_Args = TypeVarTuple("_Args")
+_Result = TypeVar("_Result")
 
 
 class _Clock(selectors.DefaultSelector):
@@ -37,11 +41,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the seconds since the loop was made."""
         return self._clock.now_s
 
-    def run_in_executor(  # type: ignore[override]  # asyncio's own type has no name for these arguments.
-        self, executor: object, func: Callable[..., Any], *args: Any
-    ) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Args], _Result], *args: *_Args
+    ) -> asyncio.Future[_Result]:
         """Call the function in this thread."""
-        future = self.create_future()
+        future: asyncio.Future[_Result] = self.create_future()
         try:
             future.set_result(func(*args))
         except Exception as error:

@@ -151,8 +151,8 @@ def _today() -> str:
 
 def _at_least(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text}; expected at least {least}")
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from {least}")
         return int(text)
 
     return number

@@ -10,6 +10,9 @@ from pathlib import Path
 from .contract import ONLY_CARD
 from .errors import ExporterError
 
+_MOST_CARDS = 16
+"""Of one llama-server."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedModel:
@@ -89,12 +92,15 @@ def read_plan(path: Path) -> Plan:
             )
             for model in document["models"]
         )
+        cards = int(document.get("cards", 1))
+        if not 1 <= cards <= _MOST_CARDS:
+            raise ValueError(f"cards is {cards}; expected 1 to {_MOST_CARDS}")
         return Plan(
             front_end=str(document["front_end"]),
             engine_build=int(document["engine_build"]),
             config_sha256=str(document["config_sha256"]),
             models=models,
-            cards=int(document.get("cards", 1)),
+            cards=cards,
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]

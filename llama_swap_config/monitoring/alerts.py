@@ -61,18 +61,8 @@ def alerts(
         cards: How many it has (default: one).
         pool: Which of several it is (default: there is only one).
     """
-    declared = _alerts(_card_full(models, machine, has_several_cards=cards > 1))
-    if pool is None:
-        return declared
-    return tuple(
-        replace(alert, expr=of_namespace(alert.expr, f'="{pool.namespace}"'), pool=pool.name)
-        for alert in declared
-    )
-
-
-def _alerts(card_full: Alert) -> tuple[Alert, ...]:
     failed = 'llama_swap_answers_total{status=~"5..|aborted|incomplete"}'
-    return (
+    declared = (
         Alert(
             name="LlamaSwapNoAnswers",
             # One request that its client gave up is no outage.
@@ -96,7 +86,7 @@ def _alerts(card_full: Alert) -> tuple[Alert, ...]:
             summary="A model could not be loaded",
             description="{{ $labels.model }} could not be loaded: {{ $labels.class }}.",
         ),
-        card_full,
+        _card_full(models, machine, has_several_cards=cards > 1),
         Alert(
             name="LlamaSwapEndpointFailed",
             expr='llama_swap_endpoint_state{state="failed"} == 1',
@@ -157,6 +147,12 @@ def _alerts(card_full: Alert) -> tuple[Alert, ...]:
             description="The last verification of the volume failed.",
         ),
     )
+    if pool is None:
+        return declared
+    return tuple(
+        replace(alert, expr=of_namespace(alert.expr, f'="{pool.namespace}"'), pool=pool.name)
+        for alert in declared
+    )
 
 
 def _card_full(
@@ -208,15 +204,15 @@ def render_rules(declared: tuple[Alert, ...]) -> str:
 
 
 def _rule(alert: Alert) -> dict[str, Any]:
-    of_pool = {} if alert.pool is None else {"pool": alert.pool}
+    pool = alert.pool
     return {
         "alert": alert.name,
         "expr": alert.expr,
         "for": alert.hold,
         **({} if alert.keep is None else {"keep_firing_for": alert.keep}),
-        "labels": {"severity": alert.severity, **of_pool},
+        "labels": {"severity": alert.severity, **({} if pool is None else {"pool": pool})},
         "annotations": {
-            "summary": alert.summary + "".join(f" (pool {pool})" for pool in of_pool.values()),
+            "summary": alert.summary if pool is None else f"{alert.summary} (pool {pool})",
             "description": alert.description,
             "runbook": alert.runbook,
         },

@@ -29,6 +29,7 @@ from llama_swap_config.front_ends.server_command import ServerSettings
 from llama_swap_config.gateway.consumer import Consumer
 from llama_swap_config.gateway.settings import ExistingGateway, Gateway, Pictures
 from llama_swap_config.model import Model, Sampling
+from stacks.pool import Pool
 from stacks.settings import Settings
 from tests.declaration.settings import BARE
 
@@ -61,14 +62,16 @@ EXAMPLES: tuple[Any, ...] = (
     ExistingGateway(namespace="litellm", litellm_version="1.108.7"),
     Gateway(image=f"ghcr.io/berriai/litellm@sha256:{'0' * 64}", litellm_version="1.108.7"),
     Pictures(),
+    Pool(name="a", gpu=BARE.gpu),
 )
 SUBJECTS: dict[Any, str] = {
     Model: "model 'a': ",
     Sampling: "model: ",
     Consumer: "consumer 'a': ",
+    Pool: "pool 'a': ",
     **dict.fromkeys(get_args(Residency), "residency: "),
 }
-NAMED = {(Model, "id"): "model: ", (Consumer, "name"): "consumer: "}
+NAMED = {(Model, "id"): "model: ", (Consumer, "name"): "consumer: ", (Pool, "name"): "pool: "}
 """A field that names the object, and what an error about it begins with."""
 
 
@@ -192,7 +195,7 @@ def test_a_value_of_the_right_type_is_accepted_or_refused_in_one_line(
     for value in [value for value in VALUES if accepts(hint, value)]:
         text = refusal(cls, arguments(cls) | {field.name: value})
         assert text is None or text.startswith(
-            ("settings: ", "model '", "model: ", "residency: ", "consumer '")
+            ("settings: ", "model '", "model: ", "residency: ", "consumer '", "pool '")
         )
 
 

@@ -210,3 +210,15 @@ def test_a_pool_without_a_model_is_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"^pool 'rtx3090': models is \(\)"):
         pools_of(POOLED, Declaration.of(models, consumers=CONSUMERS))
+
+
+def test_a_pool_may_have_the_name_of_a_construct(synth: Synth) -> None:
+    """Of one stack, of an endpoint, or of what all pools are below."""
+    for name in ("llama-swap", "gateway-files", "pools"):
+        named = replace(SECOND, name=name)
+        models = tuple(
+            replace(model, pools=tuple(name if it == RTX3090 else it for it in model.pools))
+            for model in HOUSED
+        )
+        found = synth(models, pool=T4, pools=(named, THIRD), gpu=POOLED.gpu)["resource"]
+        assert len(found["kubernetes_namespace_v1"]) == 3

@@ -12,10 +12,12 @@ from typer.core import TyperGroup
 from ops.commands.bench.publish import command as publishing
 from ops.commands.bench.results import Method
 from ops.errors import OpsError
-from ops.options import AsJson, OnePool, OnlyModels, command_app, duration
+from ops.options import AsJson, OnlyModels, command_app, duration
 
 URL_VARIABLE = "LLAMA_SWAP_URL"
 """The endpoint that `ops window -- COMMAND` opened."""
+POOL_VARIABLE = "LLAMA_SWAP_POOL"
+"""Its pool, where there are several."""
 
 
 class _Photos(TyperGroup):
@@ -126,7 +128,17 @@ def run(
             "port-forward to the cluster of KUBE_CONFIG_PATH and KUBE_CTX).",
         ),
     ] = None,
-    pool: OnePool = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            "--pool",
+            metavar="NAME",
+            envvar=POOL_VARIABLE,
+            show_envvar=True,
+            help="Ask the models of this pool (default: --run's, else the first pool).",
+            show_default=False,
+        ),
+    ] = None,
     window: Annotated[
         int | None,
         typer.Option(

@@ -51,7 +51,7 @@ def pool_of(run_dir: Path | None, typed: str | None, declared: Sequence[str]) ->
     """
     header = None if run_dir is None else header_of(run_dir)
     if header is None:
-        return typed or declared[0]
+        return declared[0] if typed is None else typed
     begun: str = header["settings"].get("pool", declared[0])
     if begun not in declared or typed not in (None, begun):
         raise OpsError(

@@ -59,8 +59,8 @@ def drift(
     PG_CONN_STR or PGHOST enables the source terraform; KUBE_CONFIG_PATH enables cluster, server
     (the running endpoint) and gateway (the consumers' keys); --url enables server; --volume
     enables volume. --url and --volume are of --pool, or of the first pool. Changes nothing and
-    loads no model. Set LLAMA_API_KEY if the endpoint requires
-    a key. Exit code: 0 no drift, 2 drift, 1 an error or a source that does not answer.
+    loads no model. Set LLAMA_API_KEY if the endpoint requires a key. Exit code: 0 no drift, 2
+    drift, 1 an error or a source that does not answer.
 
     Example: `python -m ops drift --volume /mnt/llamacpp`
     """

@@ -51,6 +51,9 @@ class Declared:
     """
 
     settings: Settings
+    """The pool's own."""
+    all_settings: Settings
+    """With which the stack is made."""
     models: tuple[Model, ...]
     consumers: tuple[Consumer, ...]
     """Who may ask its models."""
@@ -75,6 +78,10 @@ class Declared:
     def pools(self) -> tuple[Declared, ...]:
         """All pools, this one first."""
         return (self, *self.further)
+
+    def chosen(self, name: str | None) -> tuple[Declared, ...]:
+        """Return the pool of this name, which the only one has too; None: all pools."""
+        return tuple(pool for pool in self.pools if name in (None, pool.settings.pool))
 
     @property
     def pool_option(self) -> str:
@@ -134,8 +141,17 @@ def declared_of(
         manifests(document), tuple(pool.settings.namespace for pool in pools)
     )
     first, *further = (
-        replace(
-            _of_pool(pool, its_objects, directory=directory, lock_path=lock_path),
+        Declared(
+            settings=pool.settings,
+            all_settings=settings,
+            models=pool.declaration.models,
+            consumers=pool.declaration.consumers,
+            program=(program := _program(pool)),
+            configuration=read(program.config_key, program.config),
+            objects=its_objects,
+            directory=directory,
+            lock_path=lock_path,
+            notes=(),
             pool=pool.name if len(pools) > 1 else "",
         )
         for pool, its_objects in zip(pools, objects, strict=True)
@@ -148,26 +164,13 @@ def declared_of(
     )
 
 
-def _of_pool(
-    pool: DeclaredPool, objects: tuple[Manifest, ...], *, directory: Path, lock_path: Path
-) -> Declared:
-    settings, declaration = pool.settings, pool.declaration
-    program = FRONT_ENDS[settings.front_end].program(
-        declaration.locked,
+def _program(pool: DeclaredPool) -> FrontEndProgram:
+    settings = pool.settings
+    return FRONT_ENDS[settings.front_end].program(
+        pool.declaration.locked,
         settings.llama_swap,
         port=settings.port,
         residents=pool.residents,
-    )
-    return Declared(
-        settings=settings,
-        models=declaration.models,
-        consumers=declaration.consumers,
-        program=program,
-        configuration=read(program.config_key, program.config),
-        objects=objects,
-        directory=directory,
-        lock_path=lock_path,
-        notes=(),
     )
 
 

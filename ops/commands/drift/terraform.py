@@ -57,32 +57,30 @@ def look(declared: Declared, *, timeout_s: float, pool: str | None = None) -> Lo
         moved = {} if found is None else found.adoption.recorded
         existing = _existing(found)
         changes = [
-            (_pool_of(declared, change), change)
+            (pool_of(declared, change), change)
             for change in plan.changes
             # An object that the state has at an older address keeps its entry, moved.
             if change.address not in moved and change.address not in moved.values()
         ]
         notes = (note, _BROKEN_OFF if plan.protected else "")
     findings: list[Finding] = []
-    for chosen in declared.pools:
-        if pool in (None, chosen.pool):
-            found_here = [
-                replace(finding, pool=chosen.pool)
-                for owner, change in changes
-                if owner is chosen
-                for finding in change_findings(chosen, change, existing=existing)
-            ]
-            findings += without_consequences(found_here)
+    for chosen in declared.chosen(pool):
+        found_here = [
+            replace(finding, pool=chosen.pool)
+            for owner, change in changes
+            if owner is chosen
+            for finding in change_findings(chosen, change, existing=existing)
+        ]
+        findings += without_consequences(found_here)
     return Look(findings=tuple(findings), notes=tuple(text for text in notes if text))
 
 
-def _pool_of(declared: Declared, change: ResourceChange) -> Declared:
+def pool_of(declared: Declared, change: ResourceChange) -> Declared:
     """Return the pool whose object it is; what is of none of the others is the first one's."""
     for pool in declared.further:
         names = {(it["kind"], it["metadata"]["name"]) for it in pool.objects}
-        if pool.settings.namespace in (change.namespace, change.name) or (
-            not change.namespace and (change.kind, change.name) in names
-        ):
+        of_no_namespace = not change.namespace and (change.kind, change.name) in names
+        if change.namespace == pool.settings.namespace or of_no_namespace:
             return pool
     return declared
 

@@ -13,6 +13,7 @@ from in_pod.download.plan import Plan
 from in_pod.download.progress import size_text
 from in_pod.download.volume import set_target
 from in_pod.download.volume_errors import volume_error
+from llama_swap_config.declaration import load
 from ops.commands.drift.declared import Declared, declared_value
 from ops.commands.drift.difference import (
     ABSENT,
@@ -32,6 +33,7 @@ from ops.commands.weights.volume import (
     status,
 )
 from ops.errors import OpsError
+from stacks.pools import pools_of
 
 _WHERE = "on the volume"
 
@@ -46,7 +48,9 @@ def look(declared: Declared, volume: Path) -> Look:
     Raises:
         OpsError: if no volume is mounted there, or it cannot be read.
     """
-    wanted = declared_volume(declared.lock_path, declared.pool or None)
+    pools = pools_of(declared.all_settings, load(declared.lock_path))
+    (chosen,) = (pool for pool in pools if pool.name == declared.settings.pool)
+    wanted = declared_volume(pools, chosen, declared.lock_path)
     plan, directory = wanted.plan, f"{shlex.quote(str(volume))}{declared.pool_option}"
     pull = f"python -m ops weights pull {directory}"
     try:

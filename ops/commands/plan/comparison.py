@@ -185,6 +185,9 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
     known = there is not None and head.models is not None
     asking = None if base.consumers is None and old else base.consumers or ()
     models_before, models_after = there or (), head.models or ()
+    pools = (base.pools, head.pools)
+    # Whose models are where is not known of a side that declares a home wrongly.
+    known_pools = all(pools) or max(map(len, pools)) < 2
     files = volume_changes(
         base.pools, head.pools, models_before=models_before, models_after=models_after
     )
@@ -197,7 +200,7 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
         unprotected=unprotected(old, new) if new else {},
         no_longer_set=no_longer_set(old, new) if new else (),
         models=model_changes(models_before, models_after) if known else None,
-        files=files if known else None,
+        files=files if known and (known_pools or not models_before) else None,
         consumers=(
             None
             if asking is None or head.consumers is None
@@ -206,7 +209,7 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
         front_end=_front_end(old, new) if new else (),
         budget=None if head.fit is None else compare_budgets(base.fit, head.fit),
         rate_mb_s=rate_mb_s,
-        pools=pool_changes(base.pools, head.pools),
+        pools=pool_changes(base.pools, head.pools) if head.pools else (),
         moves=tuple(
             moves(
                 base.pools,
@@ -215,6 +218,8 @@ def compare(base: Side, head: Side, *, revision: Revision, rate_mb_s: float) -> 
                 models_after=models_after,
                 files=files,
             )
+            if known_pools
+            else ()
         ),
     )
 

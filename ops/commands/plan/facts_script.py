@@ -73,10 +73,11 @@ def _consumers() -> list[Facts]:
 def _pools() -> list[Facts]:
     """Return each pool, with a function that returns its fit; the first one is first."""
     try:
-        from stacks.declared import load_pools
-        from stacks.pools import volume_of
-    except ImportError:
+        load_pools = importlib.import_module("stacks.declared").load_pools
+    except (ImportError, AttributeError):
         return [_only_pool()]
+    from stacks.pools import volume_of
+
     pools = load_pools()
     volumes = [volume_of(pool, pools) for pool in pools]
     return [

@@ -108,7 +108,7 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
     if comparison.files is not None and (comparison.files.download or comparison.files.free):
         yield Section(
             title="Files",
-            blocks=(*_files(comparison.files, comparison.rate_mb_s),),
+            blocks=tuple(_files(comparison.files, comparison.rate_mb_s)),
             importance=2,
         )
     if comparison.budgets and (comparison.differs or comparison.problem is not None):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,7 +100,7 @@ def smoke(
         raise OpsError(f"{junit} cannot be written: {junit.parent} is not a directory")
     from ops.cluster.environment import check_cluster
     from ops.cluster.pod_log import serving_log
-    from ops.cluster.port_forward import to_endpoint
+    from ops.cluster.port_forward import to_production
     from ops.commands.smoke import report
     from ops.commands.smoke.as_consumer import run_as
     from ops.commands.smoke.run import Result, run, unreachable
@@ -115,7 +113,7 @@ def smoke(
         warnings.append(line)
         terminal.warn(line)
 
-    def of_pool(settings: Settings, own_log: Callable[[], str] | None, address: str) -> Result:
+    def of_pool(settings: Settings, address: str) -> Result:
         with Endpoint(address, key=api_key()) as endpoint:
             return run(
                 endpoint,
@@ -124,7 +122,9 @@ def smoke(
                 key_declared=bool(settings.llama_swap.api_key_env),
                 server=settings.llama_swap.server,
                 engine_build=settings.engine_build,
-                own_log=own_log,
+                own_log=None
+                if url is not None
+                else lambda: serving_log(check_cluster(), settings),
                 random_weights=random_weights,
                 timeout_s=timeout_s,
                 say=status.update,
@@ -147,17 +147,15 @@ def smoke(
             )
             results = [result]
         elif url is not None:
-            results = [of_pool(pools[0], None, url)]
+            results = [of_pool(pools[0], url)]
         else:
-            target = check_cluster()
             results = []
             for settings in pools:
                 if not any(entry in served[settings.pool] for entry in models):
                     continue
-                log = partial(serving_log, target, settings)
                 try:
-                    with to_endpoint(target, settings) as address:
-                        result = of_pool(settings, log, address)
+                    with to_production(settings.pool) as address:
+                        result = of_pool(settings, address)
                 except OpsError as error:
                     if len(pools) == 1:
                         raise

@@ -42,8 +42,8 @@ def status(
 ) -> None:
     """Show models and their states, who waits, the last swaps, the card and its window.
 
-    Asks the exporter, never the models: nothing is loaded, and no idle time begins anew. Of
-    several pools it asks each exporter; one that does not answer is a line, and exit code 1.
+    Asks the exporter, never the models: nothing is loaded, and no idle time begins anew. With
+    several pools it shows each. Exit code: 1 if an exporter does not answer.
 
     Example: `python -m ops status --watch`
     """

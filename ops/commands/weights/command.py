@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,9 @@ from llama_swap_config.lock.locked import LOCK_PATH
 from ops.errors import OpsError
 from ops.options import AsJson, LockPath, OnlyPool, command_app
 from ops.report.terminal import CONSOLE
+
+if TYPE_CHECKING:
+    from ops.commands.weights.volume import DeclaredVolume
 
 app = command_app(
     help="Download, list, verify and prune the models' files on a volume.\n\n"
@@ -83,6 +86,15 @@ def _one_line(volume: Path) -> Iterator[None]:
 def _say_foreign(volume: Path, taken_over: Container[str] = ()) -> None:
     if line := foreign_text(volume, taken_over):
         _say(line)
+
+
+def _declared_volume(lock: Path, pool: str | None) -> DeclaredVolume:
+    from ops.commands.weights.volume import declared_volume
+    from stacks.declared import load_pools, pool_named
+
+    pools = load_pools(lock)
+    chosen = None if pool is None else pool_named(pools, pool)
+    return declared_volume(pools, chosen, lock)
 
 
 def _say_note(note: str) -> None:
@@ -145,9 +157,8 @@ def pull(
     """
     _refuse_strange_root(volume)
     from ops.commands.weights.download_bar import DownloadBar
-    from ops.commands.weights.volume import declared_volume
 
-    declared = declared_volume(lock, pool)
+    declared = _declared_volume(lock, pool)
     plan = declared.plan
     options = Options(connections=connections, wait_s=wait_s)
     with _one_line(volume):
@@ -186,7 +197,7 @@ def status(
     def hashing(name: str) -> None:
         typer.echo(f"hashing {name}", err=True)
 
-    declared = weights.declared_volume(lock, pool)
+    declared = _declared_volume(lock, pool)
     with _one_line(volume):
         state = weights.status(
             declared.plan,
@@ -252,12 +263,12 @@ def prune(
 
     Example: `python -m ops weights prune /mnt/llamacpp --dry-run`
     """
-    from ops.commands.weights.volume import declared_volume, require_blobs
+    from ops.commands.weights.volume import require_blobs
 
     require_blobs(volume)
     if not dry_run:
         _refuse_strange_root(volume)
-    declared = declared_volume(lock, pool)
+    declared = _declared_volume(lock, pool)
     with _one_line(volume):
         _say_note(declared.note)
         _say_foreign(volume)

@@ -23,8 +23,7 @@ from llama_swap_config.declaration import load
 from llama_swap_config.lock.locked import LOCK_PATH, LockedModel
 from llama_swap_config.plans.download import render_download_plan
 from ops.errors import OpsError
-from stacks.declared import load_pools, pool_named
-from stacks.pools import volume_of
+from stacks.pools import DeclaredPool, volume_of
 
 State = Literal["present", "to take over", "partial", "wrong", "missing"]
 
@@ -116,25 +115,26 @@ class DeclaredVolume:
         return f"pool {self.pool} uses the volume of pool {self.owner}"
 
 
-def declared_volume(lock_path: Path = LOCK_PATH, pool: str | None = None) -> DeclaredVolume:
+def declared_volume(
+    pools: tuple[DeclaredPool, ...], chosen: DeclaredPool | None, lock_path: Path
+) -> DeclaredVolume:
     """Return what is declared for a volume.
 
     Args:
-        lock_path: The lock (default: the repository's).
-        pool: A pool that uses it (default: the only volume's).
+        pools: All pools, the first one first.
+        chosen: One that uses the volume (default: the only volume's).
+        lock_path: The lock of its files, which an error names.
 
     Raises:
-        ConfigError: when registry, settings and lock do not agree, and when there is no such pool.
         OpsError: when there are several volumes, and no pool says which one it is.
     """
-    pools = load_pools(lock_path)
     owners = [found.name for found in pools if found.downloads]
-    if pool is None and len(owners) > 1:
+    if chosen is None and len(owners) > 1:
         raise OpsError(
             "--pool is not set; expected the pool whose volume it is, one of "
             f"{', '.join(owners)}. `python -m ops weights volumes` lists them"
         )
-    chosen = pool_named(pools, pool)
+    chosen = chosen or pools[0]
     owner = volume_of(chosen, pools)
     used = owner.downloads if chosen is owner else chosen.declaration.locked
     several = len(pools) > 1

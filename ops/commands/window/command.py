@@ -143,6 +143,7 @@ def window(
                 say=partial(say, console=ASIDE) if command else say,
                 warn=warn,
                 restore_command=restore_command,
+                pool=settings.pool if pool or len(pools) > 1 else None,
             )
         except WindowError as error:
             raise OpsError(str(error)) from error

@@ -53,6 +53,7 @@ def run(
     warn: Say,
     timing: Timing | None = None,
     restore_command: str = RESTORE_COMMAND,
+    pool: str | None = None,
 ) -> int:
     """Open a window, run a command in it, and restore everything whatever happens.
 
@@ -70,6 +71,7 @@ def run(
         warn: Receives a warning.
         timing: Intervals and time limits (default: those for a real cluster).
         restore_command: The command that restores this window.
+        pool: The pool's name, for the command (default: there is only one pool).
 
     Returns:
         The command's exit code, or 124 if the deadline or a tenant ended it.
@@ -106,7 +108,7 @@ def run(
                     opening.give_card()
                     window.renew(replace(window.record, deadline=window.now() + for_s))
                     url = opened.enter_context(forward())
-                code = _use(window, command, url, say=say, sleep=ending.sleep)
+                code = _use(window, command, url, pool, say=say, sleep=ending.sleep)
         except LostError as error:
             raise OpsError(f"{error}; this command restores nothing") from error
         except BaseException as error:
@@ -164,6 +166,7 @@ def _use(
     window: Window,
     command: Sequence[str],
     url: str,
+    pool: str | None,
     *,
     say: Say,
     sleep: Callable[[float], None],
@@ -174,6 +177,8 @@ def _use(
         return hold(window, url=url, say=say, sleep=sleep)
     say(f"the endpoint is at {url}; running {command[0]} for at most {span(left_s)}")
     env = {"LLAMA_SWAP_URL": url, "OPENAI_BASE_URL": f"{url}/v1"}
+    if pool is not None:
+        env["LLAMA_SWAP_POOL"] = pool
     return run_command(window, command, env=env, say=say, sleep=sleep)
 
 

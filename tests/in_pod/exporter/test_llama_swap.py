@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from in_pod.exporter.card import parse_gauges
+from in_pod.exporter.contract import ONLY_CARD
 from in_pod.exporter.plan import Plan
 from tests.fakes.llama_swap_server import (
     FakeLlamaSwap,
@@ -245,3 +247,11 @@ def test_a_swap_under_load_is_told_with_who_waited(
     running.wait_for(lambda now: now.value("llama_swap_requests_in_flight", model="another") == 0)
     (swap,) = running.state()["swaps"]
     assert (swap["model"], swap["outcome"], swap["waited"]) == ("another", "ready", 3)
+
+
+def test_a_card_that_is_not_named_has_no_reading() -> None:
+    """As one that has fallen off the bus: the other keeps its number."""
+    second = "".join(line for line in GAUGES.splitlines(True) if 'id="0"' not in line)
+    assert parse_gauges(second.encode(), ("0", "1")) == {"1": (7, 8)}
+    assert parse_gauges(second.encode(), (ONLY_CARD,)) == {ONLY_CARD: (7, 8)}
+    assert parse_gauges(b"", ("0", "1")) == {}

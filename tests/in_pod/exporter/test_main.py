@@ -82,6 +82,8 @@ def test_the_plan_is_byte_stable() -> None:
         json.dumps(VALID | {"models": [MODEL | {"vram_mib": "much"}]}),
         json.dumps(VALID | {"models": [MODEL | {"vram_mib_by_card": 7}]}),
         json.dumps(VALID | {"cards": "two"}),
+        json.dumps(VALID | {"cards": 0}),
+        json.dumps(VALID | {"cards": 10**9}),
         json.dumps(VALID | {"engine_build": "new"}),
         json.dumps(VALID | {"front_end": "nginx"}),
         "[" * 100_000,

@@ -9,12 +9,15 @@ import pytest
 
 from llama_swap_config.cluster.pod_resources import PodResources
 from llama_swap_config.cluster.sharing import AtOnce
-from llama_swap_config.cluster.storage import LocalSsdStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, ProvisionedStorage
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.card import CoTenant
 from ops.embedded.gpu_node import describe, is_usable, node, node_name
 from ops.embedded.gpu_users import gpu_users
+from ops.embedded.provisioned import provisioned
+from stacks.pools import settings_of_pools
 from stacks.settings import Settings
+from tests.declaration.pools import POOLED
 from tests.declaration.settings import SETTINGS
 
 LOCAL = LocalSsdStorage(node="ssd-box", path="/srv/models")
@@ -108,3 +111,46 @@ def test_the_node_has_as_many_cards_as_the_settings_say() -> None:
     several = changed(gpu=replace(SETTINGS.gpu, count=3))
     assert node(several, kubelet_port=1)["status"]["allocatable"]["nvidia.com/gpu"] == "3"
     assert describe(several) == "node k8s-node1 has 3 Tesla-T4"
+
+
+BY_LABEL = replace(
+    POOLED,
+    gpu=replace(POOLED.gpu, node_selector={"card": "a"}),
+    pools=tuple(
+        replace(pool, gpu=replace(pool.gpu, node_selector={"card": pool.name}), storage=None)
+        for pool in POOLED.pools
+    ),
+)
+
+
+def test_each_pool_has_a_node_of_its_own() -> None:
+    assert describe(POOLED) == (
+        "node k8s-node1 has one Tesla-T4; node k8s-node2 has one NVIDIA-GeForce-RTX-3090; node "
+        "k8s-node3 has 2 Tesla-T4"
+    )
+    names = {node_name(pool) for pool in settings_of_pools(BY_LABEL)}
+    assert names == {"k8s-t4", "k8s-rtx3090", "k8s-two-cards"}
+
+
+def test_co_tenants_of_two_pools_have_other_names() -> None:
+    shared, alone = (replace(pool, sharing=AT_ONCE) for pool in POOLED.pools)
+    pools = (shared, replace(alone, gpu=replace(alone.gpu, count=1)))
+    made = gpu_users(replace(POOLED, sharing=AT_ONCE, pools=pools))
+    assert [each["metadata"]["name"] for each in made] == [
+        "co-tenant-1",
+        "co-tenant-2",
+        "co-tenant-3",
+    ]
+    nodes = [each["spec"]["template"]["spec"]["nodeSelector"] for each in made]
+    assert nodes == [dict(pool.gpu.node_selector) for pool in (POOLED, *pools)]
+
+
+def test_each_pool_has_a_provisioned_volume_of_its_own() -> None:
+    pools = tuple(replace(pool, storage=ProvisionedStorage()) for pool in POOLED.pools)
+    made = provisioned(replace(POOLED, storage=ProvisionedStorage(), pools=pools))
+    volumes = [each["metadata"]["name"] for each in made if each["kind"] == "PersistentVolume"]
+    assert volumes == [
+        "provisioned-models",
+        "provisioned-models-rtx3090",
+        "provisioned-models-two-cards",
+    ]

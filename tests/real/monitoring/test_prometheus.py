@@ -10,16 +10,15 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 import yaml
 
-from in_pod.exporter.contract import METRICS, METRICS_PATH
+from in_pod.exporter.contract import METRICS
 from llama_swap_config.cluster.labels import EXPORTER
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
@@ -27,13 +26,13 @@ from llama_swap_config.monitoring.alerts import alerts, render_rules
 from llama_swap_config.monitoring.dashboard import ROWS, Panel
 from ops.embedded.cluster import EmbeddedCluster
 from ops.endpoint.api_key import KEY_VARIABLE
-from ops.machine.ports import free_ports
 from ops.machine.prometheus import prometheus
 from ops.report.terminal import say
 from ops.terraform.manifests import manifests
 from tests.declaration.settings import SETTINGS
 from tests.in_pod.exporter.running import exporter, write_plan
 from tests.real.exporter.watched import Client, plan_of
+from tests.real.monitoring.scraping import INTERVAL_S, Prometheus, scraping
 from tests.real.serve.served import served
 from tests.real.window.shared_card import Card
 from tests.real.window.window_process import NAMESPACE
@@ -42,74 +41,6 @@ MODELS = tuple(
     Model(id=name, repository="tiny/random", quantisation="F32") for name in ("eyes", "other")
 )
 PANELS = [panel for row in ROWS for panel in row.panels]
-_INTERVAL_S = 1
-
-
-class Prometheus:
-    """A Prometheus that runs."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def is_ready(self) -> bool:
-        """Whether it answers queries, which it refuses with 503 while it starts."""
-        try:
-            return httpx2.get(f"{self.url}/-/ready", timeout=30, trust_env=False).is_success
-        except httpx2.HTTPError:
-            return False
-
-    def get(self, path: str, **query: str) -> Any:
-        answer = httpx2.get(f"{self.url}{path}", params=query, timeout=30, trust_env=False)
-        document = answer.json()
-        assert document["status"] == "success", document
-        return document["data"]
-
-    def values(self, expr: str) -> list[float]:
-        """Return the numbers that a query finds now; NaN is none."""
-        expr = expr.replace("$__rate_interval", "1m")
-        found = self.get("/api/v1/query", query=expr)["result"]
-        return [float(each["value"][1]) for each in found if each["value"][1] != "NaN"]
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 40
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-
-
-@contextmanager
-def scraping(exporter_url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
-    """Let Prometheus scrape an exporter and judge by rules while the context lasts."""
-    port = free_ports()
-    (folder / "rules.yaml").write_text(rules)
-    job = {
-        "job_name": "llama-swap",
-        "metrics_path": METRICS_PATH,
-        "static_configs": [{"targets": [urlsplit(exporter_url).netloc]}],
-    }
-    interval = f"{_INTERVAL_S}s"
-    config = {
-        "global": {"scrape_interval": interval, "evaluation_interval": interval},
-        "rule_files": ["rules.yaml"],
-        "scrape_configs": [job],
-    }
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    command = [
-        str(prometheus(say) / "prometheus"),
-        f"--config.file={folder / 'prometheus.yaml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    asked = Prometheus(f"http://127.0.0.1:{port}")
-    try:
-        asked.until(asked.is_ready)
-        asked.until(lambda: asked.values("llama_swap_up") == [1])
-        yield asked
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +105,13 @@ def found(
             )
         )
         rules = render_rules(alerts(locked, SETTINGS.node.machine))
-        asked = stack.enter_context(scraping(watching.url, rules, folder))
+        asked = stack.enter_context(scraping({NAMESPACE: watching.url}, rules, folder))
         asked.until(lambda: asked.values("llama_swap_cluster_up") == [1])
         client = Client(url=front_end.url)
         for model in (*MODELS, *MODELS):
             assert client.ask(model.id)[0] == 200
             assert client.ask(model.id)[0] == 200
-            time.sleep(2 * _INTERVAL_S)
+            time.sleep(2 * INTERVAL_S)
         asked.until(lambda: bool(asked.values("llama_swap_vram_others_bytes")))
         yield asked
 

@@ -51,3 +51,10 @@ def as_role(conn_str: str, role: str) -> str:
     changed, count = re.subn(r"//[^:@/]+(:[^@/]*)?@", f"//{role}@", conn_str)
     assert count == 1
     return changed
+
+
+def of_pool(kube: Cluster, namespace: str) -> None:
+    """Let the accounts read a further pool, as the file itself says."""
+    create_namespace(kube, namespace)
+    text = (DOCS / "pool-readers.yaml").read_text().replace("llama-cpp-POOL", namespace)
+    kube.apply(yaml.safe_load_all(text))

@@ -130,10 +130,11 @@ def test_a_simulator_that_ends_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("options", "code", "line"),
     [
-        (("--seeds", "0"), 2, "argument --seeds: 0; expected at least 1"),
-        (("--requests", "12"), 2, "argument --requests: 12; expected at least 60"),
+        (("--seeds", "0"), 2, "argument --seeds: '0'; expected a whole number from 1"),
+        (("--requests", "6e1"), 2, "argument --requests: '6e1'; expected a whole number from 60"),
         (("--json", "/nowhere/pools.json"), 1, "/nowhere/pools.json cannot be written"),
     ],
+    ids=["seeds", "requests", "json"],
 )
 def test_a_mistake_is_one_line_before_the_work(
     options: tuple[str, ...], code: int, line: str

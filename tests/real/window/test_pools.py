@@ -88,10 +88,20 @@ def second(card: Card, cluster: EmbeddedCluster) -> Iterator[Card]:
 def test_the_windows_of_two_pools_are_independent(
     card: Card, second: Card, run: Run, tmp_path: Path
 ) -> None:
-    first = replace(run, command=WHILE_OPEN)
-    other = replace(first, log=tmp_path / "other", namespace=SECOND[0], tenants_in=FACES[0])
+    *shell, script = WHILE_OPEN
+    first = replace(run, command=(*shell, f"echo of $LLAMA_SWAP_POOL.; {script}"))
+    other = replace(
+        first,
+        log=tmp_path / "other",
+        namespace=SECOND[0],
+        tenants_in=FACES[0],
+        pool="second",
+    )
     window, other_window = first.start(), other.start()
     card.until(lambda: all("running sh" in it.output() for it in (first, other)))
+    card.until(lambda: all("\nof " in it.output() for it in (first, other)))
+    assert "\nof .\n" in first.output()
+    assert "\nof second.\n" in other.output()
     assert (card.replicas(ML), second.replicas(FACES)) == (0, 0)
     assert (card.ready(SWAP), second.ready(SECOND)) == (1, 1)
 

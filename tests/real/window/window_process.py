@@ -70,6 +70,7 @@ class Run:
     """Whether it kills itself after the answer to the write; False: before sending it."""
     namespace: str = NAMESPACE
     """The endpoint's."""
+    pool: str | None = None
     tenants_in: str = ML[0]
     deployment: str = ML[1]
     stateful_set: str | None = None
@@ -176,6 +177,7 @@ def _main(run: Run) -> None:
                         say=say,
                         warn=say,
                         timing=run.timing,
+                        pool=run.pool,
                     )
                 elif run.mode == "restore":
                     windows.restore_only(

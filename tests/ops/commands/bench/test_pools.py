@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_the_models_of_the_first_pool_are_asked(photos: Path, tmp_path: Path) ->
     assert asked(other) == {"qwen3vl-8b"}
     assert load(other).provenance["pool"] == RTX3090
     assert json.loads((other / "run.json").read_text())["settings"]["pool"] == RTX3090
+
+
+def test_without_an_address_the_endpoint_of_the_pool_is_asked(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwarded: list[str | None] = []
+    with ScoringServer() as server:
+
+        @contextmanager
+        def forward(pool: str | None) -> Iterator[str]:
+            forwarded.append(pool)
+            yield server.url
+
+        monkeypatch.setattr(whole_run, "to_production", forward)
+        assert main(["bench", str(photos), "--pool", RTX3090]) == 0
+        monkeypatch.setenv("LLAMA_SWAP_POOL", TWO_CARDS)
+        assert main(["bench", str(photos), "--model", "qwen3vl-4b"]) == 0
+    assert forwarded == [RTX3090, TWO_CARDS]
 
 
 def test_a_run_is_resumed_on_its_pool_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,14 @@ from ops.commands.plan.as_json import as_json
 from ops.commands.plan.comparison import Comparison, compare
 from ops.commands.plan.models import file_changes
 from ops.commands.plan.pools import pool_changes, volume_changes
+from ops.commands.plan.refresh import disagreements
 from ops.commands.plan.revision import Revision
 from ops.commands.plan.sections import document
 from ops.commands.plan.side import Side, read_side
 from ops.report.markdown import COMMENT_BYTES, as_markdown
+from ops.terraform.changes import Action, ResourceChange
+from ops.terraform.plan_document import terraform_document
+from ops.terraform.verdict import judge
 from tests.declaration.pools import RTX3090, T4, TWO_CARDS
 from tests.ops.commands.plan import repository as edits
 from tests.ops.commands.plan.agreement import shown
@@ -191,6 +196,28 @@ def test_an_older_tree_has_one_pool(tmp_path: Path) -> None:
     assert side.fit is not None
 
 
+def homeless(side: Side) -> Side:
+    """A tree that does not say where its models live: of its pools nothing is known."""
+    return replace(side, synthesized=None, problem="no home", pools=(), fit=None)
+
+
+def test_pools_that_the_head_declares_wrongly_are_not_removed(trees: Trees) -> None:
+    comparison = planned(trees.three, homeless(trees.three))
+
+    assert (comparison.pools, comparison.moves, comparison.files) == ((), (), None)
+    text = shown(comparison)
+    assert text.startswith("## Plan for llama-cpp: it does not synthesize")
+    assert "removed" not in text
+
+
+def test_where_the_files_of_a_base_without_homes_are_is_unknown(trees: Trees) -> None:
+    comparison = planned(homeless(trees.three), trees.three)
+
+    assert {pool.action for pool in comparison.pools} == {"added"}
+    assert (comparison.moves, comparison.files) == ((), None)
+    assert ", 3 pools are added, the base's files are unknown, " in sentence(comparison)
+
+
 def test_unknown_pools_are_one() -> None:
     files = [{"repository": "r", "name": "n", "sha256": "a", "size_bytes": 1}]
     model = {"fields": {"id": "m"}, "files": files}
@@ -199,3 +226,33 @@ def test_unknown_pools_are_one() -> None:
     assert volume_changes((), (), models_before=(), models_after=(model,)) == file_changes(
         (), (model,)
     )
+
+
+def change(type_: str, name: str, namespace: str, action: Action) -> ResourceChange:
+    return ResourceChange(
+        address=f"{type_}.{namespace}_{name}_0123ABCD",
+        type=type_,
+        namespace=namespace,
+        name=name,
+        action=action,
+        before={},
+        after={},
+        replace_paths=(),
+    )
+
+
+def test_terraforms_own_plan_tells_objects_of_one_name_apart() -> None:
+    namespaces = [
+        change("kubernetes_namespace_v1", name, "", "no-op") for name in ("one", "another")
+    ]
+    service = change("kubernetes_service_v1", "llama-swap", "another", "create")
+    volume = change("kubernetes_persistent_volume_v1", "models", "", "create")
+
+    for changes, name in (
+        ((*namespaces, service, volume), "another/llama-swap"),
+        ((namespaces[0], service, volume), "llama-swap"),
+    ):
+        text = as_markdown(terraform_document(judge(changes)))
+        assert f"Service <code>{name}</code>" in text
+        assert "PersistentVolume <code>models</code>" in text
+        assert [it.name for it in disagreements((), changes)] == [name, "models"]

@@ -25,7 +25,7 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeEndpoin
     """An endpoint of each pool, behind a port-forward; one that is taken out is unreachable."""
     monkeypatch.setattr("stacks.production.PRODUCTION", POOLED)
     monkeypatch.setattr("llama_swap_config.registry.REGISTRY", HOUSED)
-    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: None)
+    monkeypatch.setattr("ops.cluster.port_forward.check_cluster", lambda: None)
     with ExitStack() as running:
         found = {
             pool: running.enter_context(FakeEndpoint(models=models))

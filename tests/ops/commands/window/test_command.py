@@ -128,6 +128,7 @@ def test_the_only_pool_with_tenants_needs_no_name(
     assert main(["window", "--", "true"]) == 0
     (call,) = opened
     assert (call["tenants"], call["namespace"]) == (["photos/faces"], "llama-cpp-rtx3090")
+    assert call["pool"] == RTX3090
     assert call["restore_command"] == "python -m ops window --restore"
 
 
