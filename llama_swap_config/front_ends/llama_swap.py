@@ -188,7 +188,12 @@ def _swap_config(
 
 
 def _env(model: Model, *, isolated: bool) -> tuple[str, ...]:
-    cards = {VISIBLE: ",".join(map(str, model.cards))} if isolated else {}
+    # CUDA's own order is not that of nvidia-smi, whose gauges say what is free on which card.
+    cards = (
+        {VISIBLE: ",".join(map(str, model.cards)), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        if isolated
+        else {}
+    )
     return tuple(f"{name}={value}" for name, value in sorted((cards | dict(model.env)).items()))
 
 

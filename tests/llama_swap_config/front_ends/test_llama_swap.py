@@ -92,7 +92,7 @@ def test_cards_are_not_rendered_for_a_device_of_this_machine(
 def test_a_models_own_variables_stand_beside_its_cards(locked: tuple[LockedModel, ...]) -> None:
     models = changed(on_two_cards(locked), env={"AAA": "1", "GGML_LOG": "2"})
     env = rendered(models)["models"]["qwen3vl-8b"]["env"]
-    assert env == ["AAA=1", "CUDA_VISIBLE_DEVICES=0", "GGML_LOG=2"]
+    assert env == ["AAA=1", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=0", "GGML_LOG=2"]
 
 
 def test_rendering_is_byte_stable(locked: tuple[LockedModel, ...]) -> None:
