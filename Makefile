@@ -108,7 +108,7 @@ snapshot: install ## Renew tests/live/cdk.tf.json after an edit of the registry 
 	python -m pytest -q --update-golden tests/live/test_declaration.py
 
 .PHONY: test-edits
-test-edits: install ## Try six edits of an operator, each in a copy, against tests/live and make check
+test-edits: install ## Try seven edits of an operator, each in a copy, against tests/live and make check
 	python -m tests.live.edits
 
 .PHONY: check

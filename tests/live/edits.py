@@ -114,12 +114,36 @@ def a_cluster_of_ones_own(tree: Tree) -> None:
     (tree.root / PRODUCTION).write_text(text[: text.index("    sharing=")] + ")\n")
 
 
+def another_pool(tree: Tree) -> None:
+    """Serve a model on another node, and select the first one by its name."""
+    text = (tree.root / PRODUCTION).read_text()
+    text = text.replace('product="Tesla-T4"', f'product="Tesla-T4", {_selector("k8s-node1")}')
+    settings = "from stacks.settings"
+    text = text.replace(settings, f"from stacks.pool import Pool\n{settings}")
+    other = f'Gpu(product="NVIDIA-L4", {_selector("k8s-node2")})'
+    pools = f'    pool="first",\n    pools=(Pool(name="second", gpu={other}),),\n'
+    text = text.replace("    state_schema=", f"{pools}    state_schema=", 1)
+    (tree.root / PRODUCTION).write_text(text)
+    registry = (tree.root / REGISTRY).read_text()
+    first, *others = registry.split("    Model(")
+    homes = ('pools=("first", "second"),', *('pools=("first",),' for _ in others[1:]))
+    models = (f"    Model({home}{model}" for home, model in zip(homes, others, strict=True))
+    (tree.root / REGISTRY).write_text("".join((first, *models)))
+    result = tree.run("ruff", "format", "--quiet", REGISTRY, PRODUCTION)
+    assert result.returncode == 0, result.stdout
+
+
+def _selector(node: str) -> str:
+    return f'node_selector={{"kubernetes.io/hostname": "{node}"}}'
+
+
 EDITS: tuple[Callable[[Tree], None], ...] = (
+    fourth_model,  # Before the larger context, which `ops lock` would ask the hub about.
     larger_context,
     as_many_as_fit,
     a_key,
-    fourth_model,
     a_cluster_of_ones_own,
+    another_pool,
 )
 
 
@@ -153,7 +177,7 @@ def main() -> None:
         check((edit,), targets=("check",))
     print("a context that does not fit: one line", flush=True)
     check_a_wrong_edit()
-    print("all five together: make test", flush=True)
+    print("all six together: make test", flush=True)
     check(EDITS, targets=("test",))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -42,19 +43,28 @@ def test_the_stack_holds_no_secret(stack: dict[str, Any]) -> None:
 
 
 def test_every_model_that_is_served_is_downloaded_and_warmed(stack: dict[str, Any]) -> None:
-    texts = {
-        key: text
-        for config_map in stack["resource"]["kubernetes_config_map_v1"].values()
-        for key, text in config_map["data"].items()
-    }
-    published = {model["id"] for model in json.loads(texts["download-plan.json"])["models"]}
-    if "warm-plan.json" in texts:  # A setting turns the warm-up off.
-        assert {
-            model["id"] for model in json.loads(texts["warm-plan.json"])["models"]
-        } == published
+    pools: dict[str, dict[str, str]] = {}
+    for config_map in stack["resource"]["kubernetes_config_map_v1"].values():
+        pools.setdefault(config_map["metadata"]["namespace"], {}).update(config_map["data"])
+    published = set().union(*(_ids(texts, "download-plan.json") for texts in pools.values()))
+    warmed = set().union(*(_ids(texts, "warm-plan.json") for texts in pools.values()))
+    assert published
+    if warmed:  # A setting turns the warm-up off.
+        assert warmed == published
     config_keys = {front_end.config_key for front_end in FRONT_ENDS.values()}
-    (config,) = (text for key, text in texts.items() if key in config_keys)
-    assert all(model_id in config for model_id in published)
+    configs = {
+        namespace: texts[key]
+        for namespace, texts in pools.items()
+        for key in config_keys & texts.keys()
+    }
+    assert all(any(model_id in config for config in configs.values()) for model_id in published)
+    for namespace, config in configs.items():
+        assert all(model_id in config for model_id in _ids(pools[namespace], "warm-plan.json"))
+
+
+def _ids(texts: Mapping[str, str], plan: str) -> set[str]:
+    """Return the models of a namespace's plan; none where it has no such plan."""
+    return {model["id"] for model in json.loads(texts[plan])["models"]} if plan in texts else set()
 
 
 @pytest.mark.parametrize("command", ["fit", "lock --check"])

@@ -154,7 +154,7 @@ def show_fit(console: Console, fit: Fit) -> None:
 
 
 def node_line(fit: Fit) -> str:
-    """Compare disk and host memory with what the models need."""
+    """Compare disk and host memory with what the models need; name the cards without a model."""
     volume = ""
     if fit.disk_bytes is not None:
         volume = (
@@ -165,7 +165,16 @@ def node_line(fit: Fit) -> str:
         f"{volume}Host memory: {fit.host_memory_mib / 1024:.1f} of "
         f"{fit.host_memory_limit_mib / 1024:.0f} GiB while "
         f"{'it loads' if fit.count == 1 else 'each card loads its largest'}."
+        f"{''.join(map(_idle, sorted(_idle_cards(fit))))}"
     )
+
+
+def _idle_cards(fit: Fit) -> set[int]:
+    return set(range(fit.count)).difference(*(model.cards for model in fit.models))
+
+
+def _idle(card: int) -> str:
+    return f" Card {card} is idle: no model has it in `cards`."
 
 
 def sources(fit: Fit) -> tuple[str, ...]:

@@ -118,6 +118,9 @@ def smoke(
             return run(
                 endpoint,
                 registry=served[settings.pool],
+                whose="in the registry"
+                if served[settings.pool] == registry
+                else f"of pool {settings.pool}",
                 models=tuple(entry for entry in models if entry in served[settings.pool]),
                 key_declared=bool(settings.llama_swap.api_key_env),
                 server=settings.llama_swap.server,

@@ -29,16 +29,16 @@ def models(
     endpoint: Endpoint,
     wanted: Collection[str],
     *,
+    whose: str,
     timeout_s: float,
-    whose: str = "in the registry",
 ) -> None:
     """The model list must hold exactly these models.
 
     Args:
         endpoint: The endpoint.
         wanted: Their ids.
+        whose: Where the error misses the others.
         timeout_s: Seconds for the answer.
-        whose: Where the error misses the others (default: in the registry).
 
     Raises:
         CheckError: naming the missing and the extra models.

@@ -71,6 +71,7 @@ def run(
     endpoint: Endpoint,
     *,
     registry: tuple[Model, ...],
+    whose: str = "in the registry",
     models: tuple[Model, ...],
     key_declared: bool,
     server: ServerSettings,
@@ -86,6 +87,7 @@ def run(
     Args:
         endpoint: The endpoint.
         registry: The models that the endpoint should offer.
+        whose: Where the error misses others (default: in the registry).
         models: The models to check, one after another.
         key_declared: Whether the endpoint should require an API key.
         server: The settings of every llama-server, with its device.
@@ -98,7 +100,7 @@ def run(
     """
     checks = Checks(endpoint.key, say)
     before = _check_endpoint(
-        checks, endpoint, registry, key_declared, min(timeout_s, ENDPOINT_TIMEOUT_S)
+        checks, endpoint, registry, whose, key_declared, min(timeout_s, ENDPOINT_TIMEOUT_S)
     )
     untouched = bool(checks.ended)
     try:
@@ -134,6 +136,7 @@ def _check_endpoint(
     checks: Checks,
     endpoint: Endpoint,
     registry: tuple[Model, ...],
+    whose: str,
     key_declared: bool,
     timeout_s: float,
 ) -> residents.Residents:
@@ -153,7 +156,8 @@ def _check_endpoint(
     )
     # Before the list, which the endpoint may refuse without the key.
     check("key", partial(key, timeout_s=timeout_s))
-    check("models", partial(endpoint_checks.models, endpoint, wanted, timeout_s=timeout_s))
+    offered = partial(endpoint_checks.models, endpoint, wanted, whose=whose)
+    check("models", partial(offered, timeout_s=timeout_s))
     unknown_model = partial(endpoint_checks.unknown_model, endpoint, before.front_end)
     check("unknown model", partial(unknown_model, timeout_s=timeout_s))
     return before

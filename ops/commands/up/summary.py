@@ -144,7 +144,8 @@ def _show_gateway(console: Console, gateway: ServedGateway, served: Served) -> N
 def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
     table = titled_table("Objects", "kind", "name")
     for manifest in objects:
-        table.add_row(manifest["kind"], manifest["metadata"]["name"])
+        names = (manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
+        table.add_row(manifest["kind"], "/".join(name for name in names if name))
     console.print(table)
 
 

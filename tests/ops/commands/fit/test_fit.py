@@ -16,7 +16,7 @@ from llama_swap_config.lock.locked import LockEntry
 from ops.cli import main
 from ops.commands.fit.figure import render
 from ops.commands.fit.run import Fit, fit
-from ops.commands.fit.text import as_json, as_markdown
+from ops.commands.fit.text import as_json, as_markdown, node_line
 from ops.commands.fit.what_if import WhatIf, assume
 from ops.commands.up.summary import budget_line
 from tests.declaration.frozen import DECLARATION
@@ -208,6 +208,13 @@ def test_with_several_cards_each_has_a_column() -> None:
     sets = {(model_set.card, model_set.models) for model_set in found.sets}
     assert sets == {(0, ("qwen3vl-8b", "large")), (1, ("minicpm-v-4-5", "large"))}
     assert render(found).count(">1: ") == 3
+
+
+def test_a_card_without_a_model_is_named() -> None:
+    assert "Card" not in node_line(two_cards((0,), (0,), (0, 1)))
+    assert node_line(two_cards((1,), (1,), (1,))).endswith(
+        ". Card 0 is idle: no model has it in `cards`."
+    )
 
 
 def test_json_has_the_mib_of_each_card() -> None:

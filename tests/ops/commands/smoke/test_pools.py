@@ -96,9 +96,11 @@ def test_an_unreachable_pool_does_not_hide_the_others(
 def test_an_address_is_of_the_first_pool_unless_another_is_named(
     endpoints: dict[str, FakeEndpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = endpoints[RTX3090].url
-    assert "endpoint: models: " in fails(capsys, url)
-    assert main(["smoke", "--url", url, "--pool", RTX3090]) == 0
+    url = endpoints[TWO_CARDS].url
+    assert fails(capsys, url) == (
+        f"error: endpoint: models: missing: qwen3vl-8b; not of pool {T4}: minicpm-v-4-5"
+    )
+    assert main(["smoke", "--url", url, "--pool", TWO_CARDS]) == 0
 
 
 def test_a_pool_that_is_not_there(
