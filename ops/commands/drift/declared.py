@@ -79,6 +79,10 @@ class Declared:
         """All pools, this one first."""
         return (self, *self.further)
 
+    def chosen(self, pool: str | None) -> tuple[Declared, ...]:
+        """Return the pool of a name; None: all pools."""
+        return tuple(it for it in self.pools if pool in (None, it.settings.pool))
+
     @property
     def pool_option(self) -> str:
         """What a command needs to act on this pool; empty for the only one."""

@@ -162,26 +162,19 @@ def drift(declared: Declared, ask: Ask, *, say: Callable[[str], None]) -> Drift:
         notes=tuple(notes),
         pools={
             pool.pool: tuple(model.id for model in pool.models)
-            for pool in _chosen(declared, ask)
+            for pool in declared.chosen(ask.pool)
             if pool.pool
         },
     )
 
 
-def _chosen(declared: Declared, ask: Ask) -> tuple[Declared, ...]:
-    """Return the pools to compare."""
-    if ask.pool is None:
-        return declared.pools
-    return tuple(pool for pool in declared.pools if pool.settings.pool == ask.pool)
-
-
 def _places(source: Source, declared: Declared, ask: Ask) -> Iterator[_Place]:
     """List the pools that a source is asked about, each by itself or all at once."""
     why_not = ask.why_not(source)
-    chosen = _chosen(declared, ask)
+    chosen = declared.chosen(ask.pool)
     if why_not or source in ("terraform", "gateway"):
         if source == "gateway" and ask.pool not in (None, declared.settings.pool):
-            why_not = why_not or "it is of all pools: leave out --pool"
+            why_not = why_not or "it is of all pools: omit --pool"
         yield _Place(source=source, declared=declared, pool="", why_not=why_not)
         return
     option = {"volume": "--volume" if ask.volume else "", "server": "--url" if ask.url else ""}

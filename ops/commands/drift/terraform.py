@@ -64,15 +64,14 @@ def look(declared: Declared, *, timeout_s: float, pool: str | None = None) -> Lo
         ]
         notes = (note, _BROKEN_OFF if plan.protected else "")
     findings: list[Finding] = []
-    for chosen in declared.pools:
-        if pool in (None, chosen.pool):
-            found_here = [
-                replace(finding, pool=chosen.pool)
-                for owner, change in changes
-                if owner is chosen
-                for finding in change_findings(chosen, change, existing=existing)
-            ]
-            findings += without_consequences(found_here)
+    for chosen in declared.chosen(pool):
+        found_here = [
+            replace(finding, pool=chosen.pool)
+            for owner, change in changes
+            if owner is chosen
+            for finding in change_findings(chosen, change, existing=existing)
+        ]
+        findings += without_consequences(found_here)
     return Look(findings=tuple(findings), notes=tuple(text for text in notes if text))
 
 

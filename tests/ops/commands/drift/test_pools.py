@@ -82,6 +82,12 @@ def test_each_pool_has_its_own_objects_models_and_settings(pooled: Declared) -> 
     assert pooled.consumers != pooled.all_consumers == CONSUMERS
 
 
+def test_the_only_pool_is_chosen_by_its_name_too(declared: Declared, pooled: Declared) -> None:
+    assert declared.chosen(None) == declared.chosen(declared.settings.pool) == (declared,)
+    assert pooled.chosen(RTX3090) == (pooled.pools[1],)
+    assert pooled.chosen(None) == pooled.pools
+
+
 def test_a_volume_is_of_the_first_pool_unless_one_is_named(
     pooled: Declared, store: LocalStore
 ) -> None:
