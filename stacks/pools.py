@@ -162,7 +162,7 @@ def volume_of(pool: DeclaredPool, pools: tuple[DeclaredPool, ...]) -> DeclaredPo
         pool: The pool.
         pools: All pools, the first one first.
     """
-    return pool if pool.downloads else pools[0]
+    return next(owner for owner in pools if owner.name == pool.home.volume)
 
 
 def home_of(model: Model, pools: tuple[Settings, ...]) -> Settings:
