@@ -154,7 +154,7 @@ def smoke(
                 if not any(entry in served[settings.pool] for entry in models):
                     continue
                 try:
-                    with to_production(settings.pool) as address:
+                    with to_production(settings.pool if len(pools) > 1 else pool) as address:
                         result = of_pool(settings, address)
                 except OpsError as error:
                     if len(pools) == 1:

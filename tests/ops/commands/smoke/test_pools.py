@@ -33,7 +33,8 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeEndpoin
         }
 
         @contextmanager
-        def to_endpoint(_target: None, settings: Settings) -> Iterator[str]:
+        def to_endpoint(_target: None, settings: Settings, *, pool: str) -> Iterator[str]:
+            assert pool == settings.pool
             if settings.pool not in found:
                 raise OpsError(f"kubectl port-forward to {settings.namespace} fails")
             yield found[settings.pool].url
