@@ -262,5 +262,5 @@ def test_an_unknown_pool_is_an_error_before_anything_is_asked(
 ) -> None:
     assert main(["drift", "--volume", str(tmp_path), "--pool", "t44"]) == 1
     assert capsys.readouterr().err == (
-        "error: --pool: its value is 't44'; expected one of t4, rtx3090, two-cards. Correct it.\n"
+        "error: --pool is 't44'; expected one of t4, rtx3090, two-cards\n"
     )
