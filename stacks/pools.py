@@ -87,7 +87,7 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
     """
     each = settings_of_pools(settings)
     homes = _homes(each, settings, declaration.residency)
-    _require_homes(declaration.models, tuple(home.name for home in homes))
+    require_homes(declaration.models, tuple(home.name for home in homes))
     if not settings.pools:
         return (
             DeclaredPool(
@@ -238,8 +238,16 @@ def _storage_of(pool: Pool, settings: Settings, volume: str) -> Storage:
     return replace(pool.storage, volume=volume)
 
 
-def _require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
-    """Refuse a model without a pool, or with one that there is not."""
+def require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
+    """Check that each model names pools that exist, and each pool has a model.
+
+    Args:
+        models: All models; with one pool they need not name it.
+        names: The pools, the first one first.
+
+    Raises:
+        ConfigError: for the first one that does not.
+    """
     for model in models:
         _require_known(model, names)
         if len(names) > 1 and not model.pools:

@@ -87,7 +87,7 @@ def open_it(pool: str | None = None) -> None:
 def test_smoke_uses_the_port_forward_and_ends_it(
     programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(forwards, "check_cluster", lambda: TARGET)
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: TARGET)
     with FakeEndpoint() as fake:
         kubectl(programs, FORWARDS.format(port=fake.url.rpartition(":")[2]))
         assert main(["smoke", "--model", "qwen3vl-4b"]) == 0

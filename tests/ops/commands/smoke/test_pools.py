@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeEndpoin
     """An endpoint of each pool, behind a port-forward; one that is taken out is unreachable."""
     monkeypatch.setattr("stacks.production.PRODUCTION", POOLED)
     monkeypatch.setattr("llama_swap_config.registry.REGISTRY", HOUSED)
-    monkeypatch.setattr("ops.cluster.port_forward.check_cluster", lambda: None)
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: None)
     with ExitStack() as running:
         found = {
             pool: running.enter_context(FakeEndpoint(models=models))
@@ -92,6 +93,29 @@ def test_an_unreachable_pool_does_not_hide_the_others(
     )
     assert f"pool rtx3090: {POOLED.url.replace('llama-cpp', 'llama-cpp-rtx3090')}" in shown.out
     assert endpoints[TWO_CARDS].swaps == list(MODELS[TWO_CARDS])
+
+
+def test_without_a_cluster_no_pool_is_called_unreachable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stacks.production.PRODUCTION", POOLED)
+    monkeypatch.setattr("llama_swap_config.registry.REGISTRY", HOUSED)
+    monkeypatch.delenv("KUBE_CONFIG_PATH", raising=False)
+    assert main(["smoke"]) == 1
+    assert capsys.readouterr().err.startswith("error: KUBE_CONFIG_PATH is not set")
+
+
+def test_a_model_whose_home_does_not_exist_is_refused(
+    endpoints: dict[str, FakeEndpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Otherwise no endpoint would be asked about it, and all others would be well."""
+    homeless = (replace(HOUSED[0], pools=("a100",)), *HOUSED[1:])
+    monkeypatch.setattr("llama_swap_config.registry.REGISTRY", homeless)
+    assert main(["smoke"]) == 1
+    assert capsys.readouterr().err.startswith("error: model 'qwen3vl-8b': pools is ('a100',); ")
+    assert all(endpoint.paths == [] for endpoint in endpoints.values())
 
 
 def test_an_address_is_of_the_first_pool_unless_another_is_named(
