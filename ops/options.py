@@ -58,15 +58,6 @@ ListenPort = Annotated[
         show_default=False,
     ),
 ]
-OnePool = Annotated[
-    str | None,
-    typer.Option(
-        "--pool",
-        metavar="NAME",
-        help="Use this pool's endpoint (default: the first pool).",
-        show_default=False,
-    ),
-]
 OnlyPool = Annotated[
     str | None,
     typer.Option("--pool", metavar="NAME", help="Only this pool (default: all pools)."),

@@ -85,6 +85,4 @@ def pool_named(pools: tuple[DeclaredPool, ...], name: str | None) -> DeclaredPoo
 
 
 def _unknown(name: str | None, pools: tuple[str, ...]) -> ConfigError:
-    return ConfigError.of(
-        "--pool", "its value", name, expected=f"one of {', '.join(pools)}", remedy="Correct it"
-    )
+    return ConfigError(f"--pool is {name!r}; expected one of {', '.join(pools)}")

@@ -21,6 +21,7 @@ from in_pod.exporter.contract import PORT
 from llama_swap_config.cluster.labels import DOWNLOAD, ENDPOINT, EXPORTER, GATEWAY, RESTORE, UPKEEP
 from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
+from llama_swap_config.fit.residency import Residents
 from llama_swap_config.front_ends import FRONT_ENDS
 from llama_swap_config.gateway import settings as gateway_types
 from llama_swap_config.gateway.consumer import Consumer
@@ -145,7 +146,7 @@ def deploy_endpoint(scope: tf.Construct, pool: DeclaredPool) -> EndpointNamespac
         clients_elsewhere=_gateway_elsewhere(pool),
     )
     if settings.monitoring is not None:
-        _deploy_exporter(scope, namespace, settings.monitoring, pool)
+        _deploy_exporter(scope, namespace, settings.monitoring, pool, residents)
     # llama-server fetches an `image_url` itself and follows redirects; no flag disables it.
     images = internet(80, 443, internal_ranges=settings.internal_ranges)
     Egress(
@@ -214,7 +215,11 @@ def _gateway_elsewhere(pool: DeclaredPool) -> tuple[tuple[str, str], ...]:
 
 
 def _deploy_exporter(
-    scope: tf.Construct, namespace: EndpointNamespace, monitoring: Monitoring, pool: DeclaredPool
+    scope: tf.Construct,
+    namespace: EndpointNamespace,
+    monitoring: Monitoring,
+    pool: DeclaredPool,
+    residents: Residents,
 ) -> None:
     settings, locked = pool.settings, pool.declaration.locked
     front_end = FRONT_ENDS[settings.front_end]
@@ -228,7 +233,7 @@ def _deploy_exporter(
         plan=render_exporter_plan(
             locked,
             front_end=settings.front_end,
-            config=front_end.config(locked, settings.llama_swap, pool.residents),
+            config=front_end.config(locked, settings.llama_swap, residents),
             machine=settings.node.machine,
             cards=settings.gpu.count,
         ),

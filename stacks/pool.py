@@ -56,6 +56,11 @@ class Pool:
     def __post_init__(self) -> None:
         if not DNS_LABEL.fullmatch(self.name):
             raise self.error("name", self.name, "a DNS label")
+        if self.storage is None and self.storage_size_gib is not None:
+            raise self.error(
+                "storage_size_gib", self.storage_size_gib,
+                "None without `storage`: the size of a shared volume is that of the settings",
+            )  # fmt: skip
 
     def error(self, field: str, value: object, expected: str) -> ConfigError:
         """Make the error for a field of this pool."""

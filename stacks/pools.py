@@ -6,7 +6,14 @@ import itertools
 from dataclasses import dataclass, fields, replace
 
 from llama_swap_config.cluster.pod_resources import HOSTNAME
-from llama_swap_config.cluster.storage import NfsStorage, ProvisionedStorage, Storage
+from llama_swap_config.cluster.storage import (
+    CUDA_CACHE,
+    MODELS,
+    LocalSsdStorage,
+    NfsStorage,
+    ProvisionedStorage,
+    Storage,
+)
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.homes import Home, check_home, models_of, models_on
@@ -80,7 +87,7 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
     """
     each = settings_of_pools(settings)
     homes = _homes(each, settings, declaration.residency)
-    _require_homes(declaration.models, tuple(home.name for home in homes))
+    require_homes(declaration.models, tuple(home.name for home in homes))
     if not settings.pools:
         return (
             DeclaredPool(
@@ -162,7 +169,7 @@ def volume_of(pool: DeclaredPool, pools: tuple[DeclaredPool, ...]) -> DeclaredPo
         pool: The pool.
         pools: All pools, the first one first.
     """
-    return pool if pool.downloads else pools[0]
+    return next(owner for owner in pools if owner.name == pool.home.volume)
 
 
 def home_of(model: Model, pools: tuple[Settings, ...]) -> Settings:
@@ -231,8 +238,16 @@ def _storage_of(pool: Pool, settings: Settings, volume: str) -> Storage:
     return replace(pool.storage, volume=volume)
 
 
-def _require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
-    """Refuse a model without a pool, or with one that there is not."""
+def require_homes(models: tuple[Model, ...], names: tuple[str, ...]) -> None:
+    """Check that each model names pools that exist, and each pool has a model.
+
+    Args:
+        models: All models; with one pool they need not name it.
+        names: The pools, the first one first.
+
+    Raises:
+        ConfigError: for the first one that does not.
+    """
     for model in models:
         _require_known(model, names)
         if len(names) > 1 and not model.pools:
@@ -271,12 +286,18 @@ def _require_apart(pools: tuple[Settings, ...], own_volumes: frozenset[str]) -> 
                 f"{{{HOSTNAME!r}: ...}} in both; several cards of a node are one pool with "
                 "gpu.count",
             )  # fmt: skip
-        if other.pool in own_volumes and _export(one) == _export(other) is not None:
+        if other.pool in own_volumes and _directory(one) == _directory(other) is not None:
             raise _error(
-                other.pool, "storage", _export(other),
-                f"another export than that of pool {one.pool!r}, whose Job would remove its "
-                "files; without `storage` the two share it",
+                other.pool, "storage", _directory(other),
+                f"another directory than that of pool {one.pool!r}, whose Job would remove its "
+                "files",
             )  # fmt: skip
+        for name in _volume_names(other):
+            if name in _volume_names(one):
+                raise _error(
+                    other.pool, "storage.volume", name,
+                    f"a name that no volume of pool {one.pool!r} has",
+                )  # fmt: skip
         for tenant in map(str, other.tenants):
             if tenant in map(str, one.tenants):
                 raise _error(
@@ -285,9 +306,23 @@ def _require_apart(pools: tuple[Settings, ...], own_volumes: frozenset[str]) -> 
                 )  # fmt: skip
 
 
-def _export(settings: Settings) -> tuple[str, str] | None:
-    storage = settings.storage
-    return (storage.server, storage.path) if isinstance(storage, NfsStorage) else None
+def _volume_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the PersistentVolumes that Terraform makes; they have no namespace."""
+    storages = ((settings.storage, MODELS), (settings.gpu.cuda_cache, CUDA_CACHE))
+    return tuple(
+        storage.volume_name(use)
+        for storage, use in storages
+        if isinstance(storage, NfsStorage | LocalSsdStorage)
+    )
+
+
+def _directory(settings: Settings) -> tuple[str, str] | None:
+    """Return host and path of a volume; None: the cluster makes one for each claim."""
+    match settings.storage:
+        case NfsStorage(server=host, path=path) | LocalSsdStorage(node=host, path=path):
+            return host, path
+        case _:
+            return None
 
 
 def _require_one_build(models: tuple[Model, ...], pools: tuple[Settings, ...]) -> None:

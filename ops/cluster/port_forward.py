@@ -32,13 +32,14 @@ def to_production(pool: str | None = None) -> AbstractContextManager[str]:
     Args:
         pool: The pool's name (default: the first pool).
     """
-    from stacks.declared import load_pool
+    from stacks.declared import load_settings_of_pools
 
-    return to_endpoint(check_cluster(), load_pool(pool).settings)
+    settings, *_ = load_settings_of_pools(pool)
+    return to_endpoint(check_cluster(), settings, pool=pool)
 
 
 def to_endpoint(
-    target: KubeTarget, settings: Settings, *, remedy: str = _REMEDY
+    target: KubeTarget, settings: Settings, *, pool: str | None = None, remedy: str = _REMEDY
 ) -> AbstractContextManager[str]:
     """Forward a local port to the Service of some settings, as `to_service`."""
     return to_service(
@@ -46,13 +47,20 @@ def to_endpoint(
         namespace=settings.namespace,
         service=settings.service,
         port=settings.port,
+        pool=pool,
         remedy=remedy,
     )
 
 
 @contextmanager
 def to_service(
-    target: KubeTarget, *, namespace: str, service: str, port: int, remedy: str = _REMEDY
+    target: KubeTarget,
+    *,
+    namespace: str,
+    service: str,
+    port: int,
+    pool: str | None = None,
+    remedy: str = _REMEDY,
 ) -> Iterator[str]:
     """Forward a free port of 127.0.0.1 to a Service while the context lasts.
 
@@ -61,6 +69,7 @@ def to_service(
         namespace: The Service's.
         service: Its name.
         port: Its port.
+        pool: Its pool, which the command in an error names (default: there is only one).
         remedy: What an error tells the operator to do (default: pass --url).
 
     Yields:
@@ -94,12 +103,14 @@ def to_service(
         )
         try:
             with ended_with_this(process.pid, group=True):
-                yield _address(process, output, f"{namespace}/{service}", remedy)
+                yield _address(process, output, f"{namespace}/{service}", pool, remedy)
         finally:
             _end(process)
 
 
-def _address(process: subprocess.Popen[bytes], output: IO[str], service: str, remedy: str) -> str:
+def _address(
+    process: subprocess.Popen[bytes], output: IO[str], service: str, pool: str | None, remedy: str
+) -> str:
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while True:
         ended = process.poll() is not None
@@ -112,8 +123,9 @@ def _address(process: subprocess.Popen[bytes], output: IO[str], service: str, re
             lines = [line for line in text.splitlines() if line.strip()]
             reason = lines[-1] if lines else "no output"
             if "status=Pending" in reason:
+                window = "window" if pool is None else f"window --pool {pool}"
                 remedy = (
-                    "its pod waits, perhaps for the card: python -m ops window --for 30m -- "
+                    f"its pod waits, perhaps for the card: python -m ops {window} --for 30m -- "
                     "COMMAND borrows it"
                 )
             raise OpsError(

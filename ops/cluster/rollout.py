@@ -180,10 +180,6 @@ class Rollout:
             return replace(found, meaning="waits", cause=None)
         return found
 
-    def follow(self, *, wait_s: float, say: Say) -> Outcome:
-        """Follow this endpoint alone, as `follow`."""
-        return follow((self,), wait_s=wait_s, say=say)
-
     def _with_log(self, found: ObjectState) -> ObjectState:
         """Add the last line that a container wrote, as seen in the last 15 s."""
         if found.kind != "Pod" or not found.container or found.is_settled:

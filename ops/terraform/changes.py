@@ -90,9 +90,9 @@ def has_several_pools(changes: Iterable[ResourceChange]) -> bool:
     return sum(change.type == "kubernetes_namespace_v1" for change in changes) > 1
 
 
-def label(change: ResourceChange, *, several: bool) -> str:
+def label(namespace: str, name: str, *, several: bool) -> str:
     """Return an object's name; where there are several pools with its namespace, if it has one."""
-    return f"{change.namespace}/{change.name}" if several and change.namespace else change.name
+    return f"{namespace}/{name}" if several and namespace else name
 
 
 def read_changes(plan: dict[str, Any]) -> tuple[ResourceChange, ...]:

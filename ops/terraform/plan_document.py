@@ -65,7 +65,7 @@ def _blocks(verdict: Verdict) -> Iterator[Block]:
         cells: tuple[Line, ...] = (
             (VERBS[change.action],),
             (Value(change.address),),
-            (f"{change.kind} ", Value(label(change, several=several))),
+            (f"{change.kind} ", Value(label(change.namespace, change.name, several=several))),
             _about(change) if reason is None else (f"refused: {reason}",),
         )
         rows.append(Row(cells, TONES[change.action] if reason is None else "bad"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ops.cluster.api import KubeApi
 from ops.cluster.object_states import ObjectState
-from ops.cluster.rollout import Rollout
+from ops.cluster.rollout import Rollout, follow
 from ops.terraform.manifests import Manifest
 from tests.declaration.settings import SETTINGS
 
@@ -18,6 +18,6 @@ def rollout(api: KubeApi, objects: Sequence[Manifest]) -> Rollout:
 
 def until_settled(api: KubeApi, objects: Sequence[Manifest]) -> tuple[ObjectState, ...]:
     """Return the states of objects once all serve."""
-    outcome = rollout(api, objects).follow(wait_s=30, say=print)
+    outcome = follow((rollout(api, objects),), wait_s=30, say=print)
     assert [each for each in outcome.objects if not each.is_settled] == []
     return outcome.objects

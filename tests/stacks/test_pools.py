@@ -11,7 +11,7 @@ import pytest
 from llama_swap_config.cluster.gpu_tenants import GpuTenant
 from llama_swap_config.cluster.pod_resources import Gpu
 from llama_swap_config.cluster.sharing import ByWindow
-from llama_swap_config.cluster.storage import ProvisionedStorage
+from llama_swap_config.cluster.storage import LocalSsdStorage, ProvisionedStorage
 from llama_swap_config.declaration import Declaration
 from llama_swap_config.errors import ConfigError
 from stacks.pool import Pool
@@ -124,7 +124,14 @@ def pooled(*pools: Pool, **changes: Any) -> Settings:
     return replace(POOLED, pools=pools or POOLED.pools, **changes)
 
 
+def cached(pool: Pool, node: str) -> Pool:
+    cache = LocalSsdStorage(node=node, path="/srv/cache", volume="cache")
+    return replace(pool, gpu=replace(pool.gpu, cuda_cache=cache))
+
+
 SECOND, THIRD = POOLED.pools
+DISK = LocalSsdStorage(node="k8s-node3", path="/srv/models")
+MIG = replace(THIRD.gpu, resource="nvidia.com/mig-3g.20gb")
 TENANT = GpuTenant(namespace="immich", name="immich-machine-learning")
 
 
@@ -167,8 +174,26 @@ TENANT = GpuTenant(namespace="immich", name="immich-machine-learning")
         pytest.param(
             pooled(replace(SECOND, storage=POOLED.storage), THIRD),
             "pool 'rtx3090': storage is ('192.168.1.127', '/srv/nfs-ssd/llamacpp'); expected "
-            "another export than that of pool 't4'",
+            "another directory than that of pool 't4'",
             id="one export for two Jobs",
+        ),
+        pytest.param(
+            pooled(THIRD, replace(THIRD, name=RTX3090, gpu=MIG)),
+            "pool 'rtx3090': storage is ('k8s-node3', '/srv/models'); expected another directory "
+            "than that of pool 'two-cards'",
+            id="one disk for two Jobs",
+        ),
+        pytest.param(
+            pooled(SECOND, replace(THIRD, storage=replace(DISK, volume="llama-cpp-models"))),
+            "pool 'two-cards': storage.volume is 'llama-cpp-models'; expected a name that no "
+            "volume of pool 't4' has",
+            id="one volume twice",
+        ),
+        pytest.param(
+            pooled(cached(SECOND, "k8s-node2"), cached(THIRD, "k8s-node3")),
+            "pool 'two-cards': storage.volume is 'cache'; expected a name that no volume of pool "
+            "'rtx3090' has",
+            id="one cache twice",
         ),
         pytest.param(
             pooled(replace(SECOND, sharing=ByWindow(tenants=(TENANT,))), THIRD),
@@ -182,8 +207,8 @@ TENANT = GpuTenant(namespace="immich", name="immich-machine-learning")
             id="homes with two engines",
         ),
         pytest.param(
-            pooled(replace(SECOND, storage_size_gib=0), THIRD),
-            "pool 'rtx3090': storage_size_gib is 0; expected at least 1",
+            pooled(SECOND, replace(THIRD, storage_size_gib=0)),
+            "pool 'two-cards': storage_size_gib is 0; expected at least 1",
             id="a bad setting of a pool",
         ),
     ],
@@ -194,6 +219,15 @@ def test_pools_that_cannot_be_are_refused(settings: Settings, message: str) -> N
 
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def test_a_shared_volume_has_the_size_of_the_settings() -> None:
+    with pytest.raises(ConfigError) as refused:
+        replace(SECOND, storage_size_gib=20)
+
+    assert str(refused.value).startswith(
+        "pool 'rtx3090': storage_size_gib is 20; expected None without `storage`"
+    )
 
 
 def test_a_model_without_a_home_is_refused() -> None:

@@ -219,17 +219,18 @@ def in_window(window_s: int, arguments: Sequence[str], *, pool: str | None = Non
 
 def _chosen(settings: Settings, pools: tuple[DeclaredPool, ...]) -> tuple[LockedModel, ...]:
     """Find the models to ask, with their files (default: all vision models of the pool)."""
-    asked, *others = sorted(pools, key=lambda pool: settings.pool not in (None, pool.name))
+    asked = next(pool for pool in pools if settings.pool in (None, pool.name))
     seeing = {
         locked.model.id: locked
         for locked in asked.declaration.locked
         if locked.projector is not None
     }
-    for pool in others:
-        for locked in pool.declaration.locked:
-            if locked.model.id in settings.models and locked.model.id not in seeing:
+    own = {model.id for model in asked.declaration.models}
+    for pool in pools:
+        for model in pool.declaration.models:
+            if model.id in settings.models and model.id not in own:
                 raise OpsError(
-                    f"--model is {locked.model.id!r}, which is of pool {pool.name}; expected one "
+                    f"--model is {model.id!r}, which is of pool {pool.name}; expected one "
                     f"of pool {asked.name}: {', '.join(seeing)}. Pass --pool {pool.name}"
                 )
     return choose(seeing, settings.models)

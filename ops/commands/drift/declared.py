@@ -79,9 +79,9 @@ class Declared:
         """All pools, this one first."""
         return (self, *self.further)
 
-    def chosen(self, name: str | None) -> tuple[Declared, ...]:
-        """Return the pool of this name, which the only one has too; None: all pools."""
-        return tuple(pool for pool in self.pools if name in (None, pool.settings.pool))
+    def chosen(self, pool: str | None) -> tuple[Declared, ...]:
+        """Return the pool of a name; None: all pools."""
+        return tuple(it for it in self.pools if pool in (None, it.settings.pool))
 
     @property
     def pool_option(self) -> str:

@@ -174,7 +174,7 @@ def _places(source: Source, declared: Declared, ask: Ask) -> Iterator[_Place]:
     chosen = declared.chosen(ask.pool)
     if why_not or source in ("terraform", "gateway"):
         if source == "gateway" and ask.pool not in (None, declared.settings.pool):
-            why_not = why_not or f"it is of pool {declared.pool}"
+            why_not = why_not or "it is of all pools: omit --pool"
         yield _Place(source=source, declared=declared, pool="", why_not=why_not)
         return
     option = {"volume": "--volume" if ask.volume else "", "server": "--url" if ask.url else ""}

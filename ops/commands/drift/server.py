@@ -111,7 +111,7 @@ def way_to(
         raise NotAskedError(reason)
     started = [epoch(at(pod, "status", "startTime")) for pod in pods]
     return (
-        to_endpoint(target, settings),
+        to_endpoint(target, settings, pool=declared.pool or None),
         started[0] if len(started) == 1 else None,
     )
 

@@ -26,6 +26,7 @@ from llama_swap_config.lock.stand_in import stand_in_problems
 from llama_swap_config.model import KvCacheType
 from ops.commands.fit.answer import Answer, LargestContext
 from ops.commands.fit.what_if import is_estimated
+from stacks.pools import DeclaredPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,15 @@ def fit(
     return fit_home(
         home, models, (home,), models, answers=answers, what_if=what_if, propose=propose
     )
+
+
+def fit_pool(pool: DeclaredPool) -> Fit:
+    """Compare the models of a pool with its cards and its node, as they are declared.
+
+    Raises:
+        ConfigError: if the memory of a model is not known.
+    """
+    return fit_home(pool.home, pool.declaration.locked, pool.homes, pool.downloads)
 
 
 def fit_home(

@@ -42,7 +42,8 @@ class Budget:
     """The head's build of llama.cpp; None: unknown, as in an older tree."""
     engine_build_before: int | None
     loads: tuple[Load, ...]
-    volume: Extent
+    volume: Extent | None
+    """None: it is another pool's."""
     volume_before: Extent | None
     problem: str | None
     """The head's error about what does not fit; None: everything fits."""
@@ -119,7 +120,8 @@ def _card(fit: Fit) -> str:
     )
 
 
-def _volume(fit: Fit) -> Extent:
-    return Extent(
-        needed_bytes=fit["volume"]["needed_bytes"], size_bytes=fit["volume"]["size_bytes"]
-    )
+def _volume(fit: Fit) -> Extent | None:
+    volume = fit["volume"]
+    if volume is None:
+        return None
+    return Extent(needed_bytes=volume["needed_bytes"], size_bytes=volume["size_bytes"])

@@ -76,34 +76,23 @@ def _pools() -> list[Facts]:
         load_pools = importlib.import_module("stacks.declared").load_pools
     except (ImportError, AttributeError):
         return [_only_pool()]
-    from stacks.pools import volume_of
-
-    pools = load_pools()
-    volumes = [volume_of(pool, pools) for pool in pools]
     return [
         {
             "name": pool.name,
             "namespace": pool.settings.namespace,
             "node": _plain(pool.settings.gpu.node_selector),
-            "volume": volume.name,
+            "volume": pool.home.volume,
             "downloads": [locked.model.id for locked in pool.downloads],
-            "fit": partial(_fit_of, pool, volume),
+            "fit": partial(_fit_of, pool),
         }
-        for pool, volume in zip(pools, volumes, strict=True)
+        for pool in load_pools()
     ]
 
 
-def _fit_of(pool: Any, volume: Any) -> Facts:
-    from llama_swap_config.fit.host import GIB, disk_bytes
-
-    declaration = pool.declaration
-    return _fit(declaration.locked, declaration.residency, pool.settings.node) | {
-        # Its volume may have models of other pools too.
-        "volume": {
-            "needed_bytes": disk_bytes(volume.downloads),
-            "size_bytes": volume.settings.storage_size_gib * GIB,
-        }
-    }
+def _fit_of(pool: Any) -> Facts:
+    fit_pool = importlib.import_module("ops.commands.fit.run").fit_pool
+    as_json = importlib.import_module("ops.commands.fit.text").as_json
+    return cast(Facts, as_json(fit_pool(pool)))
 
 
 def _only_pool() -> Facts:
@@ -111,20 +100,20 @@ def _only_pool() -> Facts:
     from llama_swap_config.registry import REGISTRY, RESIDENCY
 
     production = _module("stacks.production", "stacks.settings").PRODUCTION
+
+    def fit() -> Facts:
+        fit_of = _module("ops.commands.fit.run", "ops.fit").fit
+        as_json = _module("ops.commands.fit.text", "ops.fit_text").as_json
+        return cast(Facts, as_json(fit_of(_locked(), RESIDENCY, production.node)))
+
     return {
         "name": "main",
         "namespace": production.namespace,
         "node": {},
         "volume": "main",
         "downloads": [model.id for model in REGISTRY],
-        "fit": lambda: _fit(_locked(), RESIDENCY, production.node),
+        "fit": fit,
     }
-
-
-def _fit(locked: Any, residency: Any, node: Any) -> Facts:
-    fit = _module("ops.commands.fit.run", "ops.fit").fit(locked, residency, node)
-    as_json = _module("ops.commands.fit.text", "ops.fit_text").as_json
-    return cast(Facts, as_json(fit))
 
 
 def _locked() -> Any:

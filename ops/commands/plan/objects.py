@@ -9,7 +9,7 @@ from typing import Any
 from in_pod.gpu_window.contract import ENDPOINT_DEPLOYMENT
 from ops.commands.plan.fields import FieldChange, field_changes, parts_of
 from ops.commands.plan.immutable import forces_replacement
-from ops.terraform.changes import Action, kind_of
+from ops.terraform.changes import Action, kind_of, label
 from ops.terraform.manifests import field_path
 
 _TEMPLATE = "spec.template"
@@ -43,7 +43,7 @@ class ObjectChange:
     @property
     def label(self) -> str:
         """The name, and where there are several pools its namespace before it."""
-        return _label(self.namespace, self.name, several=self.of_several_pools)
+        return label(self.namespace, self.name, several=self.of_several_pools)
 
     @property
     def is_endpoint(self) -> bool:
@@ -186,11 +186,7 @@ def _metadata(resource: dict[str, Any]) -> dict[str, Any]:
 def _object(address: str, resource: dict[str, Any], *, several: bool) -> str:
     metadata = _metadata(resource)
     name = str(metadata.get("name", ""))
-    return f"{_kind(address)} {_label(metadata.get('namespace', ''), name, several=several)}"
-
-
-def _label(namespace: str, name: str, *, several: bool) -> str:
-    return f"{namespace}/{name}" if several and namespace else name
+    return f"{_kind(address)} {label(metadata.get('namespace', ''), name, several=several)}"
 
 
 def _kind(address: str) -> str:

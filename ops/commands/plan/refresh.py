@@ -113,7 +113,7 @@ def disagreements(
         prediction = expected.get(address)
         paths = _paths(change)
         if prediction is None:
-            name = label(change, several=several)
+            name = label(change.namespace, change.name, several=several)
             yield _disagreement(change, name, _unasked(change.action), tuple(paths.values()))
             continue
         known = {field.path for field in prediction.fields}

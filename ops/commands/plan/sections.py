@@ -353,7 +353,8 @@ def _about(budget: Budget, pool: PoolChange | None) -> Iterator[Line]:
     if pool is not None and pool.volume != pool.name:
         yield ("Volume: that of ", Value(pool.volume), ".")
     else:
-        before = "" if is_new else f"{_extent(budget.volume_before)} before, "
+        had_none = is_new or (budget.volume_before is None and budget.card_before is not None)
+        before = "" if had_none else f"{_extent(budget.volume_before)} before, "
         after = _extent(budget.volume)
         yield (f"Volume: {before}{after} after, while the largest model is replaced.",)
     for note in budget.notes:

@@ -83,8 +83,10 @@ def smoke(
     if consumer is not None and pool is not None:
         raise typer.BadParameter("--pool cannot be combined with --consumer, who asks the gateway")
     from stacks.declared import load_settings_of_pools
+    from stacks.pools import require_homes
 
     registry = load_registry()
+    require_homes(registry, tuple(each.pool for each in load_settings_of_pools()))
     asking = None if consumer is None else _consumer(consumer)
     pools = load_settings_of_pools(pool)
     if url is not None or asking is not None:
@@ -100,7 +102,7 @@ def smoke(
         raise OpsError(f"{junit} cannot be written: {junit.parent} is not a directory")
     from ops.cluster.environment import check_cluster
     from ops.cluster.pod_log import serving_log
-    from ops.cluster.port_forward import to_production
+    from ops.cluster.port_forward import to_endpoint
     from ops.commands.smoke import report
     from ops.commands.smoke.as_consumer import run_as
     from ops.commands.smoke.run import Result, run, unreachable
@@ -153,11 +155,13 @@ def smoke(
             results = [of_pool(pools[0], url)]
         else:
             results = []
+            target = check_cluster()
             for settings in pools:
                 if not any(entry in served[settings.pool] for entry in models):
                     continue
                 try:
-                    with to_production(settings.pool) as address:
+                    name = settings.pool if len(pools) > 1 else pool
+                    with to_endpoint(target, settings, pool=name) as address:
                         result = of_pool(settings, address)
                 except OpsError as error:
                     if len(pools) == 1:

@@ -108,6 +108,7 @@ def _forwards(pool: str | None) -> dict[str, Forward]:
             namespace=settings.namespace,
             service=EXPORTER,
             port=PORT,
+            pool=settings.pool if len(declared) > 1 else pool,
             remedy="pass the exporter's address with --url",
         )
         for settings in declared

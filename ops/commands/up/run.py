@@ -11,7 +11,7 @@ from llama_swap_config.cluster.labels import APP
 from llama_swap_config.declaration import load
 from llama_swap_config.fit.residency import ONE_RESIDENT
 from llama_swap_config.front_ends import FRONT_ENDS
-from llama_swap_config.monitoring.alerts import alerts, render_rules
+from llama_swap_config.monitoring.alerts import render_rules
 from llama_swap_config.plans.exporter import render_exporter_plan
 from ops.cluster import environment
 from ops.cluster.api import KubeApi
@@ -45,6 +45,7 @@ from ops.terraform.manifests import Manifest, manifests
 from ops.terraform.run import ProviderUnavailableError, Terraform
 from ops.terraform.state_owner import OtherToolError
 from ops.terraform.synth import synthesize, unguarded
+from stacks.monitoring import alerts_of
 from stacks.pools import DeclaredPool, pools_of
 from stacks.settings import Settings
 
@@ -191,7 +192,7 @@ def _start_monitoring(
             config=front_end.config(store.models, settings.llama_swap, ONE_RESIDENT),
             machine=None,
         ),
-        rules=render_rules(alerts(pool.declaration.locked, settings.node.machine)),
+        rules=render_rules(alerts_of((pool,))),
         gateway_url=None if gateway is None else gateway.url,
         say=say,
     )

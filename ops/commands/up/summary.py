@@ -10,11 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from llama_swap_config.declaration import Declaration
-from llama_swap_config.fit.budget import Node
 from llama_swap_config.lock.stand_in import stand_in_problems
 from ops.commands.deploy.shown import show_objects
-from ops.commands.fit.run import fit
+from ops.commands.fit.run import fit_pool
 from ops.commands.fit.text import node_line, share_of
 from ops.commands.serve.ask import curl_command
 from ops.commands.serve.run import Served
@@ -27,6 +25,7 @@ from ops.report.kubectl import kubectl
 from ops.report.ops_command import here, ops_command
 from ops.report.terminal import titled_table
 from ops.terraform.manifests import Manifest
+from stacks.pools import DeclaredPool
 
 
 def show_deployed(console: Console, deployed: Deployed) -> None:
@@ -36,7 +35,7 @@ def show_deployed(console: Console, deployed: Deployed) -> None:
     first, *further = deployed.pools
     for pool in deployed.pools:
         title = f"Models of pool {pool.name}" if further else "Models"
-        _show_models(console, title, pool.declaration, pool.settings.node)
+        _show_models(console, title, pool)
     show_weights(console, deployed.store.status())
     _show_answers(console, deployed)
     console.print(f"\nDeployed with {deployed.way}.", highlight=False)
@@ -149,10 +148,11 @@ def _show_objects(console: Console, objects: Iterable[Manifest]) -> None:
     console.print(table)
 
 
-def _show_models(console: Console, title: str, declaration: Declaration, node: Node) -> None:
+def _show_models(console: Console, title: str, pool: DeclaredPool) -> None:
+    models = pool.declaration.locked
     numbers = ("GiB", "context")
     table = titled_table(title, "model", "files", *numbers, right=numbers)
-    for locked in declaration.locked:
+    for locked in models:
         table.add_row(
             locked.model.id,
             " + ".join(file.name for file in locked.files),
@@ -160,14 +160,14 @@ def _show_models(console: Console, title: str, declaration: Declaration, node: N
             str(locked.model.context),
         )
     console.print(table)
-    console.print(f"Budget: {budget_line(declaration, node)}", highlight=False, soft_wrap=True)
-    for line in stand_in_problems(declaration.locked):
+    console.print(f"Budget: {budget_line(pool)}", highlight=False, soft_wrap=True)
+    for line in stand_in_problems(models):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def budget_line(declaration: Declaration, node: Node) -> str:
-    """Return one line on the models' share of production's card, volume and memory."""
-    result = fit(declaration.locked, declaration.residency, node)
+def budget_line(pool: DeclaredPool) -> str:
+    """Return one line on the models' share of a pool's cards, volume and memory."""
+    result = fit_pool(pool)
     models = ", ".join(f"{model.id} {model.vram.total_mib:.0f}" for model in result.models)
     sets = [" + ".join(resident.models) for resident in result.sets if resident.reachable]
     how = f"together {' or '.join(sets)}" if sets else "one at a time"

@@ -31,6 +31,10 @@ echo 'a warning of no interest' >&2
 echo 'Error from server (NotFound): services "llama-swap" not found' >&2
 exit 1
 """
+PENDING = """#!/bin/sh
+echo 'error: unable to forward port because pod is not running. Current status=Pending' >&2
+exit 1
+"""
 SILENT = '#!/bin/sh\necho $$ > "$(dirname "$0")/pid"\nexec sleep 60\n'
 DEAF = """#!/bin/sh
 trap '' TERM
@@ -75,15 +79,15 @@ def assert_gone(number: int) -> None:
     raise AssertionError(f"process {number} still runs")
 
 
-def open_it() -> None:
-    with to_endpoint(TARGET, SETTINGS):
+def open_it(pool: str | None = None) -> None:
+    with to_endpoint(TARGET, SETTINGS, pool=pool):
         raise AssertionError("it was opened")
 
 
 def test_smoke_uses_the_port_forward_and_ends_it(
     programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(forwards, "check_cluster", lambda: TARGET)
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: TARGET)
     with FakeEndpoint() as fake:
         kubectl(programs, FORWARDS.format(port=fake.url.rpartition(":")[2]))
         assert main(["smoke", "--model", "qwen3vl-4b"]) == 0
@@ -115,6 +119,16 @@ def test_failed_kubectl_shows_its_last_line(programs: Path) -> None:
         r'\(Error from server \(NotFound\): services "llama-swap" not found\); pass the endpoint',
     ):
         open_it()
+
+
+@pytest.mark.parametrize(("pool", "option"), [(None, ""), ("t4", " --pool t4")])
+def test_a_pod_that_waits_needs_a_window_of_its_pool(
+    programs: Path, pool: str | None, option: str
+) -> None:
+    kubectl(programs, PENDING)
+    window = f"python -m ops window{option} --for 30m -- COMMAND borrows it"
+    with pytest.raises(OpsError, match=f"its pod waits, perhaps for the card: {window}$"):
+        open_it(pool)
 
 
 def test_silent_kubectl_fails_after_the_timeout(

@@ -11,7 +11,7 @@ from ops.cluster import patience
 from ops.cluster.api import Document, KubeApi, UnreachableError
 from ops.cluster.causes import Cause
 from ops.cluster.object_states import ObjectState
-from ops.cluster.rollout import Rollout
+from ops.cluster.rollout import Rollout, follow
 
 GPU = "nvidia.com/gpu"
 TENANT = GpuTenant(namespace="immich", name="immich-machine-learning")
@@ -154,10 +154,10 @@ def test_an_api_server_that_starts_again_is_asked_again(monkeypatch: pytest.Monk
     cluster.failures = 2
     lines: list[str] = []
     rollout = Rollout(cluster, (NAMESPACE, DEPLOYMENT), resource=GPU, tenants=(TENANT,))
-    outcome = rollout.follow(wait_s=20, say=lines.append)
+    outcome = follow((rollout,), wait_s=20, say=lines.append)
     assert outcome.of("waits", "failed") == ()
     assert lines == ["the API server does not answer (503: apiserver not ready); asking again"]
 
     cluster.failures = 10
     with pytest.raises(UnreachableError, match="does not answer"):
-        rollout.follow(wait_s=0, say=lines.append)
+        follow((rollout,), wait_s=0, say=lines.append)

@@ -117,7 +117,12 @@ BY_LABEL = replace(
     POOLED,
     gpu=replace(POOLED.gpu, node_selector={"card": "a"}),
     pools=tuple(
-        replace(pool, gpu=replace(pool.gpu, node_selector={"card": pool.name}), storage=None)
+        replace(
+            pool,
+            gpu=replace(pool.gpu, node_selector={"card": pool.name}),
+            storage=None,
+            storage_size_gib=None,
+        )
         for pool in POOLED.pools
     ),
 )

@@ -21,7 +21,7 @@ from ops.cluster import patience
 from ops.cluster.api import Document, KubeApi
 from ops.cluster.environment import KubeTarget
 from ops.cluster.object_states import ObjectState
-from ops.cluster.rollout import Outcome
+from ops.cluster.rollout import Outcome, follow
 from ops.cluster.server_side_apply import Cluster
 from ops.commands.deploy.ending import NotServingError, last_line
 from ops.embedded.cluster import EmbeddedCluster
@@ -53,7 +53,7 @@ class Stack:
         return objects
 
     def follow(self, wait_s: float = 20) -> Outcome:
-        return rollout(self.api, self.objects).follow(wait_s=wait_s, say=print)
+        return follow((rollout(self.api, self.objects),), wait_s=wait_s, say=print)
 
     def failure(self) -> ObjectState:
         failed = self.follow().failed

@@ -13,7 +13,7 @@ import yaml
 from llama_swap_config.cluster.upkeep import Upkeep
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
-from ops.cluster.rollout import Rollout
+from ops.cluster.rollout import Rollout, follow
 from ops.cluster.server_side_apply import Cluster
 from ops.commands.deploy.run import apply_as_shown, verify
 from ops.commands.doctor.cluster.rights import Right, granted, needed
@@ -221,7 +221,7 @@ def test_the_rights_that_are_asked_for_suffice_for_a_deploy(
             verify(terraform)
             with KubeApi(target) as api:
                 rollout = Rollout(api, manifests(document), resource=SETTINGS.gpu.resource)
-                assert rollout.follow(wait_s=30, say=print).failed == ()
+                assert follow((rollout,), wait_s=30, say=print).failed == ()
     own = manifests(documents[1])
     doctor.declare(**changed)
     state = doctor.run().checks["state in schema llama-cpp"]

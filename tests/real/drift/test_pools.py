@@ -218,4 +218,4 @@ def test_the_gateway_is_not_of_a_further_pool(declared: Declared) -> None:
         (f"cluster of {TWO_CARDS}", "asked")
     ]
     (gateway,) = [state for state in result.sources if state.source == "gateway"]
-    assert gateway.reason == f"it is of pool {T4}"
+    assert gateway.reason == "it is of all pools: omit --pool"

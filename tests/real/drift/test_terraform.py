@@ -65,10 +65,9 @@ def patch(api: KubeApi, path: str, body: Document) -> None:
     assert status == 200, document
 
 
-def ask(declared: Declared, *sources: Any) -> Drift:
-    result = drift(
-        declared, Ask(sources=sources or ("terraform", "cluster")), say=lambda line: None
-    )
+def ask(declared: Declared, *sources: Any, pool: str | None = None) -> Drift:
+    asked = Ask(sources=sources or ("terraform", "cluster"), pool=pool)
+    result = drift(declared, asked, say=lambda line: None)
     assert result.unreachable == ()
     return result
 
@@ -102,7 +101,7 @@ def test_a_changed_label_is_drift(declared: Declared, api: KubeApi) -> None:
     patch(api, SERVICE, {"metadata": {"labels": {label: "ann"}}})
     try:
         (line,) = lines(ask(declared))
-        (of_terraform,) = lines(ask(declared, "terraform"))
+        (of_terraform,) = lines(ask(declared, "terraform", pool=declared.settings.pool))
     finally:
         patch(api, SERVICE, {"metadata": {"labels": {label: "terraform"}}})
     assert re.fullmatch(

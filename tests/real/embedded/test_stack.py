@@ -17,6 +17,7 @@ from in_pod.kubernetes.pod_state import PodState, pod_state
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
 from ops.cluster.environment import KubeTarget
+from ops.cluster.rollout import follow
 from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
 from ops.errors import OpsError
@@ -144,7 +145,7 @@ def test_a_deployment_whose_pods_are_refused_is_reported(
     broken = copy.deepcopy(applied[-1])
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] = False
     kube.apply([broken])
-    (found,) = rollout(api, applied).follow(wait_s=30, say=print).failed
+    (found,) = follow((rollout(api, applied),), wait_s=30, say=print).failed
     assert (found.kind, found.cause) == ("Deployment", "admission")
     assert "PodSecurity" in found.reason
     kube.apply([applied[-1]])

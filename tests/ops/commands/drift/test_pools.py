@@ -82,6 +82,12 @@ def test_each_pool_has_its_own_objects_models_and_settings(pooled: Declared) -> 
     assert pooled.consumers != pooled.all_consumers == CONSUMERS
 
 
+def test_the_only_pool_is_chosen_by_its_name_too(declared: Declared, pooled: Declared) -> None:
+    assert declared.chosen(None) == declared.chosen(declared.settings.pool) == (declared,)
+    assert pooled.chosen(RTX3090) == (pooled.pools[1],)
+    assert pooled.chosen(None) == pooled.pools
+
+
 def test_the_only_pool_may_be_named(declared: Declared) -> None:
     assert declared.chosen("main") == declared.chosen(None) == (declared,)
     named = asked(declared, sources=("gateway",), pool="main")
@@ -264,5 +270,5 @@ def test_an_unknown_pool_is_an_error_before_anything_is_asked(
 ) -> None:
     assert main(["drift", "--volume", str(tmp_path), "--pool", "t44"]) == 1
     assert capsys.readouterr().err == (
-        "error: --pool: its value is 't44'; expected one of t4, rtx3090, two-cards. Correct it.\n"
+        "error: --pool is 't44'; expected one of t4, rtx3090, two-cards\n"
     )

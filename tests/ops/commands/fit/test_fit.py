@@ -19,7 +19,9 @@ from ops.commands.fit.run import Fit, fit
 from ops.commands.fit.text import as_json, as_markdown, node_line
 from ops.commands.fit.what_if import WhatIf, assume
 from ops.commands.up.summary import budget_line
+from stacks.pools import pools_of
 from tests.declaration.frozen import DECLARATION
+from tests.declaration.pools import POOLS
 from tests.declaration.settings import SETTINGS
 from tests.llama_swap_config.fit.shapes import MINICPM, QWEN3VL_4B, QWEN3VL_8B, changed
 from tests.llama_swap_config.fit.test_budget import SHARED
@@ -171,11 +173,17 @@ def test_the_figure_describes_itself_in_words(tmp_path: Path) -> None:
 
 
 def test_the_budget_of_a_deploy_names_card_volume_and_memory() -> None:
-    assert budget_line(DECLARATION, SETTINGS.node) == (
+    (pool,) = pools_of(SETTINGS, DECLARATION)
+    assert budget_line(pool) == (
         "qwen3vl-8b 6744, minicpm-v-4-5 6349, qwen3vl-4b 4274 MiB of 14912 MiB of Tesla-T4, one "
         "at a time. Volume: 20.3 of 30 GiB while the largest model is replaced. Host memory: 7.3 "
         "of 12 GiB while it loads. `python -m ops fit` shows the terms."
     )
+
+
+def test_the_budget_of_a_pool_has_a_volume_only_where_it_is_its_own() -> None:
+    lines = [budget_line(pool) for pool in POOLS]
+    assert ["Volume:" in line for line in lines] == [True, False, True]
 
 
 def two_cards(*cards: tuple[int, ...], usable_mib: int = 14912) -> Fit:

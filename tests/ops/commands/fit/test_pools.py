@@ -151,7 +151,7 @@ def test_the_figure_has_a_group_of_bars_for_each_pool(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("--pool", "x"), 1, "--pool: its value is 'x'; expected one of t4, rtx3090, two-cards"),
+        (("--pool", "x"), 1, "--pool is 'x'; expected one of t4, rtx3090, two-cards"),
         (("--usable-mib", "9"), 2, "--usable-mib and --largest-context are about one pool; add "),
         (("--largest-context",), 2, "--usable-mib and --largest-context are about one pool; add "),
         (("--pool", T4, "--propose"), 2, "--propose is about all pools; omit --pool"),

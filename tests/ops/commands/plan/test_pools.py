@@ -155,6 +155,7 @@ def test_the_json_has_each_pool_and_each_move(trees: Trees) -> None:
 
     assert [pool["name"] for pool in written["pools"]] == [T4, RTX3090, TWO_CARDS]
     assert written["budget"] == written["pools"][0]["budget"]
+    assert [pool["budget"]["volume"] is None for pool in written["pools"]] == [False, True, False]
     assert written["pools"][1]["budget"]["loads"][-1]["models"] == ["qwen3vl-8b", "minicpm-v-4-5"]
     assert written["moves"][1] == {
         "model": "minicpm-v-4-5",

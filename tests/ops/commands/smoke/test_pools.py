@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeEndpoin
     """An endpoint of each pool, behind a port-forward; one that is taken out is unreachable."""
     monkeypatch.setattr("stacks.production.PRODUCTION", POOLED)
     monkeypatch.setattr("llama_swap_config.registry.REGISTRY", HOUSED)
-    monkeypatch.setattr("ops.cluster.port_forward.check_cluster", lambda: None)
+    monkeypatch.setattr("ops.cluster.environment.check_cluster", lambda: None)
     with ExitStack() as running:
         found = {
             pool: running.enter_context(FakeEndpoint(models=models))
@@ -33,7 +34,8 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, FakeEndpoin
         }
 
         @contextmanager
-        def to_endpoint(_target: None, settings: Settings) -> Iterator[str]:
+        def to_endpoint(_target: None, settings: Settings, *, pool: str) -> Iterator[str]:
+            assert pool == settings.pool
             if settings.pool not in found:
                 raise OpsError(f"kubectl port-forward to {settings.namespace} fails")
             yield found[settings.pool].url
@@ -93,6 +95,29 @@ def test_an_unreachable_pool_does_not_hide_the_others(
     assert endpoints[TWO_CARDS].swaps == list(MODELS[TWO_CARDS])
 
 
+def test_without_a_cluster_no_pool_is_called_unreachable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stacks.production.PRODUCTION", POOLED)
+    monkeypatch.setattr("llama_swap_config.registry.REGISTRY", HOUSED)
+    monkeypatch.delenv("KUBE_CONFIG_PATH", raising=False)
+    assert main(["smoke"]) == 1
+    assert capsys.readouterr().err.startswith("error: KUBE_CONFIG_PATH is not set")
+
+
+def test_a_model_whose_home_does_not_exist_is_refused(
+    endpoints: dict[str, FakeEndpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Otherwise no endpoint would be asked about it, and all others would be well."""
+    homeless = (replace(HOUSED[0], pools=("a100",)), *HOUSED[1:])
+    monkeypatch.setattr("llama_swap_config.registry.REGISTRY", homeless)
+    assert main(["smoke"]) == 1
+    assert capsys.readouterr().err.startswith("error: model 'qwen3vl-8b': pools is ('a100',); ")
+    assert all(endpoint.paths == [] for endpoint in endpoints.values())
+
+
 def test_an_address_is_of_the_first_pool_unless_another_is_named(
     endpoints: dict[str, FakeEndpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +133,7 @@ def test_a_pool_that_is_not_there(
 ) -> None:
     assert main(["smoke", "--pool", "a100"]) == 1
     assert capsys.readouterr().err == (
-        "error: --pool: its value is 'a100'; expected one of t4, rtx3090, two-cards. Correct it.\n"
+        "error: --pool is 'a100'; expected one of t4, rtx3090, two-cards\n"
     )
     assert main(["smoke", "--pool", RTX3090, "--model", "minicpm-v-4-5"]) == 1
     assert "--model is 'minicpm-v-4-5'; expected one of qwen3vl-8b" in capsys.readouterr().err

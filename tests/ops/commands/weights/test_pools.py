@@ -83,7 +83,7 @@ def test_without_a_volume_of_its_own_no_pool_has_to_be_named(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     second, third = POOLED.pools
-    sharing = replace(POOLED, pools=(second, replace(third, storage=None)))
+    sharing = replace(POOLED, pools=(second, replace(third, storage=None, storage_size_gib=None)))
     monkeypatch.setattr(production, "PRODUCTION", sharing)
     assert weights(store, "status") == 0
     assert "unused: " not in capsys.readouterr().out
