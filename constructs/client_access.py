@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from constructs import terraform as tf
 
 from constructs.endpoint_namespace import EndpointNamespace
@@ -10,6 +12,15 @@ from llama_swap_config.cluster.labels import labels, selector
 _POLICY = tf.network_policy_v1
 _FROM = _POLICY.NetworkPolicyV1SpecIngressFrom
 _NAME = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A component whose pods may connect."""
+
+    component: str
+    namespace: str | None = None
+    """Their namespace (default: that of the policy)."""
 
 
 class ClientAccess(tf.Construct):
@@ -24,8 +35,7 @@ class ClientAccess(tf.Construct):
         component: str,
         port: int,
         client_namespaces: tuple[str, ...],
-        client_components: tuple[str, ...] = (),
-        clients_elsewhere: tuple[tuple[str, str], ...] = (),
+        clients: tuple[Client, ...] = (),
     ) -> None:
         """Declare the policy.
 
@@ -36,19 +46,15 @@ class ClientAccess(tf.Construct):
             component: The component, which names the policy.
             port: The port of its pods.
             client_namespaces: The namespaces whose pods may connect; may be empty.
-            client_components: The components of the same namespace whose pods may connect
-                (default: none).
-            clients_elsewhere: Namespaces, each with the component whose pods may connect
-                (default: none).
+            clients: The components whose pods may connect (default: none).
         """
         super().__init__(scope, id)
-        clients = [
+        peers = [
             *([_of_namespaces(client_namespaces)] if client_namespaces else []),
-            *map(_of_component, client_components),
-            *(_of_component(name, there) for there, name in clients_elsewhere),
+            *map(_of_component, clients),
         ]
         ingress = _POLICY.NetworkPolicyV1SpecIngress(
-            from_=clients,
+            from_=peers,
             ports=[_POLICY.NetworkPolicyV1SpecIngressPorts(port=str(port), protocol="TCP")],
         )
         _POLICY.NetworkPolicyV1(
@@ -63,7 +69,7 @@ class ClientAccess(tf.Construct):
                 ),
                 policy_types=["Ingress"],
                 # An ingress rule without a peer would admit everybody.
-                ingress=[ingress] if clients else [],
+                ingress=[ingress] if peers else [],
             ),
             depends_on=[namespace.resource],
         )
@@ -82,18 +88,15 @@ def _of_namespaces(
     )
 
 
-def _of_component(
-    name: str, namespace: str | None = None
-) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
-    """Admit a component's pods, in another namespace than the policy's if there is one."""
+def _of_component(client: Client) -> tf.network_policy_v1.NetworkPolicyV1SpecIngressFrom:
     there = None
-    if namespace is not None:
+    if client.namespace is not None:
         there = _POLICY.NetworkPolicyV1SpecIngressFromNamespaceSelector(
-            match_labels={_NAME: namespace}
+            match_labels={_NAME: client.namespace}
         )
     return _FROM(
         pod_selector=_POLICY.NetworkPolicyV1SpecIngressFromPodSelector(
-            match_labels=selector(name)
+            match_labels=selector(client.component)
         ),
         namespace_selector=there,
     )

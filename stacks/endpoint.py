@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constructs import terraform as tf
 
-from constructs.client_access import ClientAccess
+from constructs.client_access import Client, ClientAccess
 from constructs.cuda_cache import CudaCache
 from constructs.download_job_spec import DownloadJobSpec
 from constructs.egress import Egress, api_server, cluster_dns, host_of, internet, pods_of
@@ -23,8 +23,7 @@ from llama_swap_config.cluster.monitoring import Monitoring
 from llama_swap_config.cluster.sharing import AtOnce, ByWindow
 from llama_swap_config.fit.residency import Residents
 from llama_swap_config.front_ends import FRONT_ENDS
-from llama_swap_config.gateway import settings as gateway_types
-from llama_swap_config.gateway.consumer import Consumer
+from llama_swap_config.gateway.settings import Gateway
 from llama_swap_config.plans.download import render_download_plan
 from llama_swap_config.plans.exporter import render_exporter_plan
 from llama_swap_config.plans.warm import render_warm_plan, warm_memory_mib
@@ -138,12 +137,11 @@ def deploy_endpoint(scope: tf.Construct, pool: DeclaredPool) -> EndpointNamespac
         namespace=namespace,
         component=ENDPOINT,
         port=settings.port,
-        client_namespaces=_client_namespaces(pool, declaration.consumers),
-        client_components=(
-            *((GATEWAY,) if isinstance(settings.gateway, gateway_types.Gateway) else ()),
-            *(() if settings.monitoring is None else (EXPORTER,)),
+        client_namespaces=settings.admitted_namespaces(declaration.consumers),
+        clients=(
+            *_gateway(pool),
+            *(() if settings.monitoring is None else (Client(component=EXPORTER),)),
         ),
-        clients_elsewhere=_gateway_elsewhere(pool),
     )
     if settings.monitoring is not None:
         _deploy_exporter(scope, namespace, settings.monitoring, pool, residents)
@@ -203,15 +201,11 @@ def deploy_endpoint(scope: tf.Construct, pool: DeclaredPool) -> EndpointNamespac
     return namespace
 
 
-def _client_namespaces(pool: DeclaredPool, consumers: tuple[Consumer, ...]) -> tuple[str, ...]:
-    """Return the namespaces whose pods may connect, all of them."""
-    if pool.gateway_namespace is not None:
-        return pool.settings.monitoring_namespaces
-    return pool.settings.admitted_namespaces(consumers)
-
-
-def _gateway_elsewhere(pool: DeclaredPool) -> tuple[tuple[str, str], ...]:
-    return () if pool.gateway_namespace is None else ((pool.gateway_namespace, GATEWAY),)
+def _gateway(pool: DeclaredPool) -> tuple[Client, ...]:
+    """Return the pods of the gateway that the stack deploys."""
+    if not isinstance(pool.settings.gateway, Gateway):
+        return ()
+    return (Client(component=GATEWAY, namespace=pool.gateway_namespace),)
 
 
 def _deploy_exporter(
@@ -247,7 +241,6 @@ def _deploy_exporter(
         run_as_user=settings.run_as_user,
         taints=settings.gpu.taints,
     )
-    has_gateway = isinstance(settings.gateway, gateway_types.Gateway)
     ClientAccess(
         scope,
         "exporter-access",
@@ -255,9 +248,8 @@ def _deploy_exporter(
         component=EXPORTER,
         port=PORT,
         # The gateway asks it why the endpoint does not answer; consumers never ask it.
-        client_namespaces=_client_namespaces(pool, ()),
-        client_components=(GATEWAY,) if has_gateway else (),
-        clients_elsewhere=_gateway_elsewhere(pool),
+        client_namespaces=settings.admitted_namespaces(()),
+        clients=_gateway(pool),
     )
     Egress(
         scope,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from llama_swap_config.cluster.pod_resources import HOSTNAME
 from llama_swap_config.cluster.storage import (
@@ -19,7 +19,6 @@ from llama_swap_config.errors import ConfigError
 from llama_swap_config.fit.homes import Home, check_home, models_of, models_on
 from llama_swap_config.fit.host import check_disk
 from llama_swap_config.fit.residency import Residency, Residents
-from llama_swap_config.gateway.settings import ExistingGateway, Gateway
 from llama_swap_config.lock.locked import LockedModel
 from llama_swap_config.model import Model
 from stacks.pool import Pool
@@ -49,8 +48,7 @@ class DeclaredPool:
     homes: tuple[Home, ...]
     """All pools, so that an error names the one where a model fits."""
     gateway_namespace: str | None = None
-    """Where the stack deploys the gateway with another pool; None: with this one, or not at
-    all."""
+    """Of the first pool, where the stack deploys a Gateway; None: this is the first pool."""
 
     @property
     def name(self) -> str:
@@ -99,14 +97,13 @@ def pools_of(settings: Settings, declaration: Declaration) -> tuple[DeclaredPool
         )
     _require_one_build(declaration.models, each)
     check_disk(models_on(settings.pool, declaration.locked, homes), settings.storage_size_gib)
-    gateway_namespace = settings.namespace if isinstance(settings.gateway, Gateway) else None
     return tuple(
         DeclaredPool(
             settings=own,
             declaration=_declaration_of(home, declaration),
             downloads=models_on(own.pool, declaration.locked, homes),
             homes=homes,
-            gateway_namespace=None if own is each[0] else gateway_namespace,
+            gateway_namespace=None if own is each[0] else settings.namespace,
         )
         for own, home in zip(each, homes, strict=True)
     )
@@ -198,13 +195,6 @@ def _settings_of(pool: Pool, settings: Settings) -> Settings:
     cache = pool.gpu.cuda_cache
     if cache is not None and cache.volume is None:
         cache = replace(cache, volume=f"{prefix}-cuda-cache")
-    gateway = settings.gateway
-    if isinstance(gateway, Gateway):
-        of_both = {field.name for field in fields(ExistingGateway)} - {"namespace"}
-        gateway = ExistingGateway(
-            namespace=settings.namespace,
-            **{name: getattr(gateway, name) for name in of_both},
-        )
     storage = _storage_of(pool, settings, f"{prefix}-models")
     try:
         return replace(
@@ -216,7 +206,6 @@ def _settings_of(pool: Pool, settings: Settings) -> Settings:
             gpu=replace(pool.gpu, cuda_cache=cache),
             storage=storage,
             sharing=pool.sharing,
-            gateway=gateway,
             # Whoever fills a volume also verifies it.
             upkeep=None if pool.storage is None else settings.upkeep,
         )

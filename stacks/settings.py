@@ -47,6 +47,8 @@ from stacks.pool import Pool
 
 _SCHEMA = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 
+ONLY_POOL = "main"
+"""Name of the first pool where the settings give it none."""
 _BUILD_IN_TAG = re.compile(r":[\w.-]*-b(\d+)@", re.ASCII)
 """llama-swap's images have tags such as v250-cuda-b10524."""
 
@@ -135,7 +137,7 @@ class Settings:
     them, and drift only mentions them."""
     state_schema: str
     """PostgreSQL schema of the Terraform state."""
-    pool: str = "main"
+    pool: str = ONLY_POOL
     """Name of this pool, by which a model names it as its home where there are further ones."""
     pools: tuple[Pool, ...] = ()
     """Further pools: cards of other nodes, each with an endpoint of its own (default: none)."""

@@ -8,12 +8,10 @@ from llama_swap_config.cluster.storage import LocalSsdStorage
 from llama_swap_config.fit.card import SHARED
 from ops.embedded.admin_api import Object
 from stacks.pools import settings_of_pools
-from stacks.settings import Settings
+from stacks.settings import ONLY_POOL, Settings
 
 _NAME = "k8s-node1"
 """The node's name where no setting says it, and the pool has no name of the operator's."""
-_UNNAMED = "main"
-"""The pool's name where no setting says it."""
 _RENAMED = ".shared"
 """How the device plugin's `renameByDefault` ends the resource of a shared card."""
 
@@ -24,7 +22,7 @@ def node_name(settings: Settings) -> str:
         return settings.gpu.node_selector[HOSTNAME]
     if isinstance(settings.storage, LocalSsdStorage):
         return settings.storage.node
-    return _NAME if settings.pool == _UNNAMED else f"k8s-{settings.pool}"
+    return _NAME if settings.pool == ONLY_POOL else f"k8s-{settings.pool}"
 
 
 def slices(settings: Settings) -> int:
