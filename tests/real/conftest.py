@@ -44,6 +44,13 @@ def llama_server() -> Path:
 
 
 @pytest.fixture(scope="module")
+def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
+    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
+    with KubeApi(target) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
 def kube(cluster: EmbeddedCluster) -> Iterator[Cluster]:
     target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
     with Cluster(target) as connected:

@@ -14,7 +14,6 @@ import pytest
 from llama_swap_config.cluster.sharing import Alone
 from llama_swap_config.model import Model
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.policy import Ordinary, Policy
 from ops.commands.deploy.run import apply_as_shown, verify
 from ops.embedded import cluster as embedded
@@ -76,13 +75,6 @@ class Stack:
             say=print,
         )
         return {change.address: change.action for change in shown[-1].planned}
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 from llama_swap_config.cluster.storage import NfsStorage
 from ops.cli import main
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.doctor.cluster import examine, volumes
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.synth import Synthesized
@@ -121,13 +120,6 @@ def doctor(
         made = Doctor(patch=monkeypatch, capsys=capsys, synth=synth, nfs=nfs)
         made.declare()
         yield made
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ import yaml
 from llama_swap_config.cluster.sharing import Alone
 from llama_swap_config.cluster.storage import ProvisionedStorage, Storage
 from ops.cluster.api import Document, KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.drift import text
 from ops.commands.drift.declared import Declared, declared_of
-from ops.commands.drift.run import Ask, Drift, drift
+from ops.commands.drift.run import Drift
 from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
@@ -31,6 +30,7 @@ from tests.declaration.pools import (
 )
 from tests.real.deploy import running_provider  # noqa: F401 - a fixture.
 from tests.real.deploy.applied import apply
+from tests.real.drift.asked import ask, lines, patch
 
 pytestmark = pytest.mark.usefixtures("running_provider")
 
@@ -62,29 +62,6 @@ def declared(
         terraform.push_empty_state()
         apply(terraform)
         yield whole
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
-
-
-def patch(api: KubeApi, path: str, body: Document) -> None:
-    status, document = api.request("PATCH", f"{path}?fieldManager=kubectl-edit", body)
-    assert status == 200, document
-
-
-def ask(declared: Declared, *sources: Any, pool: str | None = None) -> Drift:
-    asked = Ask(sources=sources or ("terraform", "cluster"), pool=pool)
-    result = drift(declared, asked, say=lambda line: None)
-    assert result.unreachable == ()
-    return result
-
-
-def lines(result: Drift) -> list[str]:
-    return [difference.line for difference in result.differences]
 
 
 def config_map(pool: Declared) -> str:

@@ -16,15 +16,15 @@ import pytest
 import yaml
 
 from ops.cluster import environment
-from ops.cluster.api import Document, KubeApi
-from ops.cluster.environment import KubeTarget
+from ops.cluster.api import KubeApi
 from ops.commands.drift.declared import Declared, declare
-from ops.commands.drift.run import Ask, Drift, drift
+from ops.commands.drift.run import Ask, drift
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
 from stacks.production import PRODUCTION
 from tests.real.deploy import running_provider
 from tests.real.deploy.applied import apply
+from tests.real.drift.asked import ask, lines, patch
 
 pytestmark = pytest.mark.usefixtures("running_provider")
 
@@ -51,29 +51,6 @@ def declared(
         terraform.push_empty_state()
         apply(terraform)
         yield tree
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
-
-
-def patch(api: KubeApi, path: str, body: Document) -> None:
-    status, document = api.request("PATCH", f"{path}?fieldManager=kubectl-edit", body)
-    assert status == 200, document
-
-
-def ask(declared: Declared, *sources: Any, pool: str | None = None) -> Drift:
-    asked = Ask(sources=sources or ("terraform", "cluster"), pool=pool)
-    result = drift(declared, asked, say=lambda line: None)
-    assert result.unreachable == ()
-    return result
-
-
-def lines(result: Drift) -> list[str]:
-    return [difference.line for difference in result.differences]
 
 
 def test_an_object_at_an_older_address_is_no_drift(declared: Declared) -> None:

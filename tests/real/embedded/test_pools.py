@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 from llama_swap_config.cluster.sharing import Alone
 from ops.cluster import environment, patience
 from ops.cluster.api import Document, KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import Outcome
 from ops.cluster.server_side_apply import Cluster
 from ops.commands.deploy.ending import NotServingError, last_line
@@ -32,13 +31,6 @@ GPU = "nvidia.com/gpu"
 SERVE = "deployed; all 3 endpoints serve"
 SETTINGS_OF_THREE = replace(POOLED, sharing=Alone())
 NAMESPACES = {pool.name: pool.settings.namespace for pool in POOLS}
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

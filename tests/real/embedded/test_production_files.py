@@ -15,7 +15,6 @@ from llama_swap_config.cluster.storage import LocalSsdStorage, ProvisionedStorag
 from llama_swap_config.fit.card import CoTenant
 from ops.cli import main
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.serve import run as serve
 from ops.commands.up import run as run_up
 from ops.embedded.cluster import EmbeddedCluster
@@ -120,13 +119,6 @@ def served_apart(cluster: EmbeddedCluster) -> Iterator[None]:
             patch.delenv(name, raising=False)
         yield
         serve.stop(cluster.state_dir)
-
-
-@pytest.fixture
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())

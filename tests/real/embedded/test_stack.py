@@ -16,7 +16,6 @@ from lightkube.resources.core_v1 import Node, PersistentVolumeClaim, Pod
 from in_pod.kubernetes.pod_state import PodState, pod_state
 from llama_swap_config.cluster.sharing import ByWindow
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.cluster.rollout import follow
 from ops.cluster.server_side_apply import Cluster
 from ops.embedded.cluster import EmbeddedCluster
@@ -32,13 +31,6 @@ NAMESPACE = "llama-cpp"
 def client(cluster: EmbeddedCluster) -> Iterator[Client]:
     config = KubeConfig.from_file(str(cluster.kubeconfig)).get(cluster.kube_context)
     with Client(config=config, trust_env=False) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
         yield connected
 
 

@@ -17,7 +17,6 @@ from llama_swap_config.cluster.pod_resources import Gpu
 from llama_swap_config.cluster.sharing import Alone
 from llama_swap_config.cluster.storage import LocalSsdStorage
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.serve import run as serve
 from ops.commands.serve.local_store import fill_with_tiny_models
 from ops.embedded import cluster as embedded
@@ -70,13 +69,6 @@ def reader(
     )
     serve.stop(cluster.state_dir)
     shared_cluster.empty()
-
-
-@pytest.fixture
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 def test_the_page_is_short() -> None:

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.serve.local_store import fill_with_tiny_models
 from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
@@ -56,13 +55,6 @@ def reader(
     yield found
     found.terminal.type("git reset --quiet --hard HEAD")
     shared_cluster.empty()
-
-
-@pytest.fixture
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 def test_each_section_has_its_test() -> None:

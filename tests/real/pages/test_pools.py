@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.embedded import cluster as embedded
 from ops.embedded.cluster import EmbeddedCluster
 from tests.conftest import ROOT
@@ -55,13 +54,6 @@ def reader(
     yield found
     found.terminal.type("git reset --quiet --hard HEAD")
     shared_cluster.empty()
-
-
-@pytest.fixture
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 def house(reader: Reader, pools: tuple[str, ...]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ops.cluster.api import Document, KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
 from ops.terraform.verdict import judge
@@ -66,13 +65,6 @@ def deployed(environment: None, synth: Synth, tmp_path_factory: pytest.TempPathF
     stack = Stack(tmp_path_factory.mktemp("deployed"), synth())
     apply(stack.terraform)
     return stack
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from ops.cluster.api import KubeApi
-from ops.cluster.environment import KubeTarget
 from ops.commands.deploy.run import verify
-from ops.embedded.cluster import EmbeddedCluster
 from ops.terraform.run import Terraform
 from tests.declaration.registry import REGISTRY
 from tests.real.deploy.applied import apply, finds_changes
@@ -23,13 +21,6 @@ Synth = Callable[..., dict[str, Any]]
 DEPLOYMENT = "/apis/apps/v1/namespaces/llama-cpp/deployments/llama-swap"
 
 pytestmark = pytest.mark.usefixtures("running_provider")
-
-
-@pytest.fixture(scope="module")
-def api(cluster: EmbeddedCluster) -> Iterator[KubeApi]:
-    target = KubeTarget(config_path=cluster.kubeconfig, context=cluster.kube_context)
-    with KubeApi(target) as connected:
-        yield connected
 
 
 def replicas(api: KubeApi) -> int:
