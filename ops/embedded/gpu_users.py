@@ -21,7 +21,7 @@ def gpu_users(settings: Settings) -> tuple[Object, ...]:
     A tenant has 0 replicas, so that the endpoint gets the card at first. A co-tenant runs.
     """
     made = []
-    # The settings allow names that are no names of objects.
+    # The settings allow names that an object cannot have.
     names = (f"co-tenant-{number}" for number in itertools.count(1))
     for pool in settings_of_pools(settings):
         gpu, sharing = pool.gpu, pool.sharing

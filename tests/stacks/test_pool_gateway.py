@@ -150,7 +150,7 @@ def policies(request: pytest.FixtureRequest, synth: Synth) -> tuple[object, dict
 
 
 def peers(rules: list[Json], direction: str) -> set[tuple[str | None, str | None, str]]:
-    """The namespace, the component and the port of each peer that is no address."""
+    """The namespace, the component and the port of each peer, but for addresses."""
     found = set()
     for rule in rules:
         for peer in rule[direction]:
